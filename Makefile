@@ -1,0 +1,51 @@
+# make demo   the main job on the packaged sample, into demo/
+# make test   format, lint, types, import directions, every test
+# make bench  speed and memory, ours beside a peer in the same run
+# Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BENCH ?=
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/core
+	$(BIN)/preceptor demo
+
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term --durations=8
+
+check: $(VENV)/dev .typing/preceptor
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit
+	$(BIN)/lint-imports
+
+bench: $(VENV)/bench
+	$(BIN)/python -m preceptor.toolkit.bench $(BENCH)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+	"Preceptor needs Python 3.11 or newer, this is %s; try make PYTHON=python3.12" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+
+$(VENV)/core: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/core
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/dev
+	$(PIP) install --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+.typing/preceptor:
+	mkdir -p .typing && ln -sfn "$(CURDIR)" .typing/preceptor
+
+clean:
+	rm -rf $(VENV) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

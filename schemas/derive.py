@@ -1,0 +1,87 @@
+"""What follows from a table's declaration: DDL, Polars schema, features, data dictionary."""
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from .tables import PREFERENCE_META, TABLES, Column, Table, Type, preference_table
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+_MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+
+_SQL: dict[Type, str] = {
+    "text": "VARCHAR",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "time": "TIMESTAMPTZ",
+    "texts": "VARCHAR[]",
+    "json": "JSON",
+    "messages": "STRUCT(role VARCHAR, content VARCHAR)[]",
+}
+_POLARS: dict[Type, pl.DataType] = {
+    "text": pl.String(),
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "bool": pl.Boolean(),
+    "time": pl.Datetime("us", "UTC"),
+    "texts": pl.List(pl.String),
+    "json": pl.String(),
+    "messages": _MESSAGES,
+}
+
+
+def ddl(table: Table) -> str:
+    """CREATE TABLE for DuckDB. Uniqueness of keys is kept by insertion, not by an index."""
+    lines = [f'"{c.name}" {_SQL[c.type]}{"" if c.nullable else " NOT NULL"}' for c in table.columns]
+    return f'CREATE TABLE "{table.name}" ({", ".join(lines)})'
+
+
+def polars_schema(table: Table) -> pl.Schema:
+    """Column names and Polars types, in order."""
+    return pl.Schema({c.name: _POLARS[c.type] for c in table.columns})
+
+
+def features(table: Table) -> "Features":
+    """The `datasets.Features` of a published table."""
+    from datasets import Features, List, Value
+
+    kinds = {
+        "text": Value("string"),
+        "int": Value("int64"),
+        "float": Value("float64"),
+        "bool": Value("bool"),
+        "time": Value("timestamp[us, tz=UTC]"),
+        "texts": List(Value("string")),
+        "json": Value("string"),
+        "messages": List({"role": Value("string"), "content": Value("string")}),
+    }
+    return Features({c.name: kinds[c.type] for c in table.columns})
+
+
+def dictionary() -> str:
+    """The data dictionary as Markdown, one section per table; docs/data.md holds it."""
+    published = (preference_table(conversational=True), PREFERENCE_META)
+    stored = "\n".join(_section(table) for table in TABLES.values())
+    return (
+        "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal.\n\n"
+        f"## The store\n\n{stored}\n## A published dataset\n\n"
+        + "\n".join(_section(table) for table in published)
+    )
+
+
+def _section(table: Table) -> str:
+    rows = "\n".join(_row(c, c.name in table.identity) for c in table.columns)
+    return (
+        f"### {table.name}\n\nOne row is {table.meaning}.\n\n"
+        f"| column | type | meaning |\n| --- | --- | --- |\n{rows}\n"
+    )
+
+
+def _row(column: Column, identity: bool) -> str:
+    kind = column.type + (", may be null" if column.nullable else "")
+    unit = f" ({column.unit})" if column.unit else ""
+    mark = " · in the key" if identity else ""
+    return f"| {column.name} | {kind} | {column.meaning}{unit}{mark} |"

@@ -1,0 +1,38 @@
+"""Errors a user can mend: what went wrong, where, and what to do.
+
+One base, so that the command line turns any of them into one line and an exit code, in one place.
+Each child is also the standard error that a library user would catch.
+"""
+
+CHECK_FAILED = 1
+BAD_INPUT = 2
+
+
+class PreceptorError(Exception):
+    """Base of all errors that name their remedy; `exit_code` is what the command returns."""
+
+    exit_code = BAD_INPUT
+
+
+class SourceError(PreceptorError, ValueError):
+    """Input that cannot be read: names the file, the line, what was expected."""
+
+
+class StoreError(PreceptorError, OSError):
+    """The store cannot be opened or does not hold what was asked for."""
+
+
+class RecipeError(PreceptorError, ValueError):
+    """A recipe with an unknown key or an impossible value."""
+
+
+class FusionError(PreceptorError, RuntimeError):
+    """A fit that cannot be made or that did not converge."""
+
+    exit_code = CHECK_FAILED
+
+
+class GateError(PreceptorError, RuntimeError):
+    """A dataset that must not be built: a gate is red."""
+
+    exit_code = CHECK_FAILED

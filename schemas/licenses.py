@@ -1,0 +1,53 @@
+"""What a licence lets others do with the data: three facts from an SPDX id.
+
+CC-BY-NC-SA-4.0 -> may be passed on, not commercially, only under the same licence.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+from .errors import SourceError
+
+NONE_STATED = "NOASSERTION"  # SPDX's word for "we do not know"
+
+COMMON = (
+    "Apache-2.0", "BSD-3-Clause", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-NC-4.0",
+    "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-SA-4.0", "CC0-1.0", "GPL-3.0-only", "MIT",
+    "ODC-By-1.0", "ODbL-1.0", "PDDL-1.0",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class License:
+    """An SPDX id (or NOASSERTION, or LicenseRef-…) and what it allows."""
+
+    id: str
+    redistribution: bool
+    commercial_use: bool
+    share_alike: bool
+
+
+def read_license(text: str | None) -> License:
+    """The licence that `text` names; nothing stated allows nothing. SourceError if unknown."""
+    if text is None or text.upper() == NONE_STATED:
+        return License(NONE_STATED, False, False, False)
+    try:
+        spdx = str(canonicalize_license_expression(text))
+    except InvalidLicenseExpression as error:
+        near = difflib.get_close_matches(text.upper(), [c.upper() for c in COMMON], n=1, cutoff=0.4)
+        hint = next((f"did you mean {c}? " for c in COMMON if near and c.upper() == near[0]), "")
+        raise SourceError(
+            f"--license {text}: not an SPDX licence id; {hint}"
+            "For other terms write LicenseRef-NAME (it will not be published)"
+        ) from error
+    if "LicenseRef-" in spdx:
+        return License(spdx, False, False, False)
+    parts = spdx.split("-")
+    return License(
+        spdx,
+        redistribution="ND" not in parts,
+        commercial_use="NC" not in parts,
+        share_alike="SA" in parts or any(part in spdx for part in ("GPL", "ODbL")),
+    )

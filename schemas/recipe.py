@@ -1,0 +1,114 @@
+"""Recipe files: YAML with known keys, defaults, and errors that name the nearest key.
+
+name: mnemonic-preference
+task: mnemonic
+target: 0.5
+pairs: {policy: best-worst, min_confidence: 0.6}
+splits: {train: 0.8, validation: 0.1, test: 0.1}
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import RecipeError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pairs(_Section):
+    """Which pairs of a prompt's completions become rows."""
+
+    policy: Literal["best-worst", "all"] = "best-worst"
+    """best-worst: the two ends of a prompt's posterior means. all: every pair."""
+    min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
+    """A pair whose better side is better with less than this probability is a coin flip."""
+
+
+class Splits(_Section):
+    """Shares of groups per split; a group's split depends on its name and the seed alone."""
+
+    train: Share = 0.8
+    validation: Share = 0.1
+    test: Share = 0.1
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Splits":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, validation and test add up to {total:g}, not 1")
+        return self
+
+
+class Recipe(_Section):
+    """How a fit becomes a dataset."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    """Of the dataset: lower case, digits, hyphens."""
+    task: str | None = None
+    """Prompts of this task only; all tasks where it is left out."""
+    sources: list[str] = []
+    """Prompts of these sources only; all where it is empty."""
+    target: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Weight of observed against expressed that the fit must have; any where left out."""
+    format: Literal["conversational", "plain"] = "conversational"
+    """Lists of messages, or plain text (single-turn prompts only)."""
+    instruction: str = "{prompt}"
+    """How the last user turn is worded; {prompt} stands for the source's own text."""
+    pairs: Pairs = Pairs()
+    splits: Splits = Splits()
+    publish_under: str | None = None
+    """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
+    language: str = "en"
+    """BCP 47 code for the card."""
+    title: str | None = None
+    """Heading of the card; the name where it is left out."""
+
+    @model_validator(mode="after")
+    def _instruction_has_a_place(self) -> "Recipe":
+        if "{prompt}" not in self.instruction:
+            raise ValueError("instruction must contain {prompt}")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe; RecipeError names the file, the key and the nearest known one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}; name a recipe file, such as "
+                          "recipes/mnemonic/dataset.yaml") from error  # fmt: skip
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected keys and values, such as 'name: my-dataset'")
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        details = "; ".join(_explain(dict(e)) for e in error.errors())
+        raise RecipeError(f"{path}: {details}") from error
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """One validation error in a user's words."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        section: type[BaseModel] = Recipe
+        for part in error["loc"][:-1]:
+            section = type(section.model_fields[str(part)].default)
+        known = list(section.model_fields)
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key '{where}': {hint}"
+    if error["type"] == "missing":
+        return f"'{where}' is missing; add it"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"'{where}': {message}" if where else message

@@ -1,0 +1,309 @@
+"""Every table of the store and of a published dataset, declared once.
+
+The DDL, the Polars schema, the `datasets.Features` of what is published and the data dictionary
+(docs/data.md) are derived from these declarations by `derive.py`. A table's key is a hash of its
+identity columns, so the same input gives the same keys on every machine.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, what it means, its unit, and whether it may be null."""
+
+    name: str
+    type: Type
+    meaning: str
+    nullable: bool = False
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; `identity` names the columns whose content makes a row's key."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    identity: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [column.name for column in self.columns]
+
+
+KEY = Column("key", "text", "hash of the identity columns: 20 hex digits")
+SOURCE = Column("source", "text", "name of the source the row came with")
+ORIGIN = (
+    Column("path", "text", "input file, relative to the folder that was ingested"),
+    Column("line", "int", "line in that file, from 1; row number in Parquet"),
+)
+
+
+def _stored(
+    name: str, meaning: str, identity: tuple[str, ...], *columns: Column, origin: bool = False
+) -> Table:
+    return Table(name, meaning, (KEY, *columns, *(ORIGIN if origin else ())), identity)
+
+
+SOURCES = _stored(
+    "sources",
+    "a corpus, log or campaign",
+    ("name",),
+    Column("name", "text", "the name given at ingest"),
+    Column("kind", "text", "gec, log, dialogue, preference or generated"),
+    Column("language", "text", "BCP 47 code, und where it is not known"),
+    Column("license", "text", "SPDX id, LicenseRef-… or NOASSERTION where none is stated"),
+    Column("redistribution", "bool", "may be passed on"),
+    Column("commercial_use", "bool", "may be used commercially"),
+    Column("share_alike", "bool", "derived data must carry the same licence"),
+    Column("url", "text", "where it was got", nullable=True),
+    Column("revision", "text", "commit or version at that place", nullable=True),
+    Column("sha256", "text", "of the input bytes; of the sha256sum listing where several files"),
+    Column("reader", "text", "format it was read as"),
+    Column("rows", "int", "input rows taken", unit="rows"),
+    Column("rejects", "int", "input rows that lie in rejects", unit="rows"),
+    Column("ingested_at", "time", "when, UTC"),
+)
+REJECTS = _stored(
+    "rejects",
+    "an input row that could not be taken, so that nothing read is lost",
+    ("source", "path", "line", "reason"),
+    SOURCE,
+    *ORIGIN,
+    Column("raw", "text", "the row as it stands in the file"),
+    Column("reason", "text", "what was expected"),
+)
+SENTENCES = _stored(
+    "sentences",
+    "a learner's sentence",
+    ("source", "document", "position", "text"),
+    SOURCE,
+    Column("document", "text", "document within the source; the file's name where none is marked"),
+    Column("position", "int", "order within the document, from 0"),
+    Column("language", "text", "BCP 47 code"),
+    Column("text", "text", "the sentence as tokenised by the corpus"),
+    Column("tokens", "texts", "its tokens; edits count in them"),
+    Column("level", "text", "CEFR level of the learner", nullable=True),
+    Column("first_language", "text", "of the learner, BCP 47", nullable=True),
+    origin=True,
+)
+EDITS = _stored(
+    "edits",
+    "one annotator's edit of a sentence; noop (-1, -1): the annotator changed nothing",
+    ("sentence", "position"),
+    SOURCE,
+    Column("sentence", "text", "key of the sentence"),
+    Column("position", "int", "order of the annotation within the sentence's block, from 0"),
+    Column("annotator", "text", "the corpus's id or the name given with --annotator-names"),
+    Column("start", "int", "first token", unit="tokens"),
+    Column("end", "int", "one past the last token", unit="tokens"),
+    Column("error_type", "text", "the corpus's own tag"),
+    Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True),
+    Column("required", "bool", "the annotator holds it necessary"),
+    Column("comment", "text", "annotator's remark", nullable=True),
+    origin=True,
+)
+PROMPTS = _stored(
+    "prompts",
+    "something a tutor must answer",
+    ("source", "task", "messages", "group"),
+    SOURCE,
+    Column("ref", "text", "the source's own id of it", nullable=True),
+    Column("task", "text", "mnemonic, gec, tutor, study-plan, qa, …"),
+    Column("language", "text", "BCP 47 code"),
+    Column("messages", "messages", "the dialogue so far, the last turn the user's"),
+    Column("group", "text", "rows that must never be split: same term, problem or document"),
+    Column("context", "json", "what else the source says about it", nullable=True),
+    origin=True,
+)
+COMPLETIONS = _stored(
+    "completions",
+    "one candidate answer to a prompt",
+    ("prompt", "content", "author", "ref"),
+    SOURCE,
+    Column("ref", "text", "the source's own id of it", nullable=True),
+    Column("prompt", "text", "key of the prompt"),
+    Column("content", "text", "the answer"),
+    Column("origin", "text", "human, learner, reference or model"),
+    Column("author", "text", "pseudonym, or model name and revision", nullable=True),
+    Column("context", "json", "sampling, edit ids, …", nullable=True),
+    origin=True,
+)
+ANNOTATORS = _stored(
+    "annotators",
+    "who judged",
+    ("source", "pseudonym"),
+    Column("source", "text", "the source whose completions they judged"),
+    Column("kind", "text", "student, expert, crowd or model"),
+    Column("pseudonym", "text", "their id"),
+)
+RUBRICS = _stored(
+    "rubrics",
+    "a criterion that completions are rated on",
+    ("source", "criterion"),
+    SOURCE,
+    Column("criterion", "text", "its name"),
+    Column("wording", "text", "as the annotators read it", nullable=True),
+    Column("levels", "int", "number of levels"),
+    Column("higher_is_better", "bool", "direction"),
+    Column("weight", "float", "share in a summary score"),
+)
+VOTES = _stored(
+    "votes",
+    "expressed: a pairwise judgement",
+    ("source", "path", "line", "n", "completion_a", "completion_b", "choice"),
+    SOURCE,
+    Column("completion_a", "text", "key of a completion"),
+    Column("completion_b", "text", "key of another completion of the same prompt"),
+    Column("choice", "text", "a, b or tie"),
+    Column("annotator", "text", "key; null where the source is aggregated", nullable=True),
+    Column("shown_first", "text", "a or b; null where not known", nullable=True),
+    Column("at", "time", "when, UTC", nullable=True),
+    Column("n", "int", "number among the signals of one input line, from 0"),
+    origin=True,
+)
+RATINGS = _stored(
+    "ratings",
+    "expressed: a rating of one completion",
+    ("source", "path", "line", "n", "completion", "criterion", "value"),
+    SOURCE,
+    Column("completion", "text", "key of the completion"),
+    Column("criterion", "text", "name in rubrics"),
+    Column("value", "int", "1..levels"),
+    Column("levels", "int", "number of levels"),
+    Column("annotator", "text", "key; null where the source is aggregated", nullable=True),
+    Column("at", "time", "when, UTC", nullable=True),
+    Column("n", "int", "number among the signals of one input line, from 0"),
+    origin=True,
+)
+OUTCOMES = _stored(
+    "outcomes",
+    "observed: what a learner achieved with a completion",
+    ("source", "path", "line", "n", "completion", "learner", "measure", "value"),
+    SOURCE,
+    Column("completion", "text", "key of the completion"),
+    Column("learner", "text", "pseudonym; null where not known", nullable=True),
+    Column("measure", "text", "turns (failures before success) or success (0 or 1)"),
+    Column("value", "float", "turns: fewer is better; success: 0 or 1"),
+    Column("censored", "bool", "still failing when the log ended"),
+    Column("at", "time", "when, UTC", nullable=True),
+    Column("n", "int", "number among the signals of one input line, from 0"),
+    origin=True,
+)
+FITS = _stored(
+    "fits",
+    "a run of the fusion model",
+    ("config", "inputs", "method", "seed", "versions"),
+    Column("config", "json", "target, sources and sampler settings"),
+    Column("inputs", "text", "digest of the keys of every signal and completion seen"),
+    Column("method", "text", "nuts"),
+    Column("seed", "int", "of the sampler"),
+    Column("converged", "bool", "R-hat, ESS and divergences pass"),
+    Column("diagnostics", "json", "R-hat, ESS, divergences, posterior predictive checks"),
+    Column("findings", "json", "rho, scales, annotators' habits, with 90 % intervals"),
+    Column("versions", "json", "of the libraries that made it"),
+    Column("fitted_at", "time", "when, UTC"),
+)
+EFFECTIVENESS = _stored(
+    "effectiveness",
+    "a completion under a fit, on the log-odds scale",
+    ("fit", "completion"),
+    Column("fit", "text", "key of the fit"),
+    Column("completion", "text", "key of the completion"),
+    Column("mean", "float", "posterior mean of the target", unit="log-odds"),
+    Column("sd", "float", "posterior standard deviation of the target", unit="log-odds"),
+    Column("low", "float", "5 % quantile of the target", unit="log-odds"),
+    Column("high", "float", "95 % quantile of the target", unit="log-odds"),
+    Column("expressed_mean", "float", "of what people prefer", unit="log-odds"),
+    Column("expressed_sd", "float", "of what people prefer", unit="log-odds"),
+    Column("observed_mean", "float", "of what helps", unit="log-odds"),
+    Column("observed_sd", "float", "of what helps", unit="log-odds"),
+    Column("n_votes", "int", "votes it took part in"),
+    Column("n_ratings", "int", "ratings it received"),
+    Column("n_outcomes", "int", "outcomes of learners with it"),
+)
+PREFERENCES = _stored(
+    "preferences",
+    "a pair of completions of one prompt under a fit",
+    ("fit", "completion_a", "completion_b"),
+    Column("fit", "text", "key of the fit"),
+    Column("prompt", "text", "key of the prompt"),
+    Column("completion_a", "text", "key"),
+    Column("completion_b", "text", "key"),
+    Column("p", "float", "P(a is better than b)"),
+    Column("sd", "float", "of the difference of the target", unit="log-odds"),
+    Column("p_expressed", "float", "P(a is preferred to b)"),
+    Column("p_observed", "float", "P(a helps more than b)"),
+    Column("information_gain", "float", "of one more vote about which is better", unit="nats"),
+)
+BUILDS = _stored(
+    "builds",
+    "a dataset that was built",
+    ("recipe", "fit", "digests"),
+    Column("name", "text", "the recipe's name"),
+    Column("out", "text", "folder it was written to, as given"),
+    Column("recipe", "json", "the recipe, defaults filled in"),
+    Column("fit", "text", "key of the fit"),
+    Column("digests", "json", "sha256 of every file"),
+    Column("counts", "json", "rows kept per config and split, dropped with reasons"),
+    Column("gates", "json", "each gate's verdict and number"),
+    Column("built_at", "time", "when, UTC"),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        SOURCES, REJECTS, SENTENCES, EDITS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS,
+        VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, BUILDS,
+    )
+}  # fmt: skip
+
+# Tables whose rows belong to a source and leave with it.
+OF_A_SOURCE = (
+    REJECTS, SENTENCES, EDITS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS, OUTCOMES
+)  # fmt: skip
+
+
+def preference_table(conversational: bool) -> Table:
+    """The published pairs: exactly what trainers take, prompt, chosen and rejected."""
+    kind: Type = "messages" if conversational else "text"
+    return Table(
+        "preference",
+        "pairs for preference training",
+        (
+            Column("prompt", kind, "what the tutor is asked"),
+            Column("chosen", kind, "the better answer"),
+            Column("rejected", kind, "the worse answer"),
+        ),
+    )
+
+
+PREFERENCE_META = Table(
+    "preference_meta",
+    "one row per row of preference, in the same order: where it comes from and how sure it is",
+    (
+        Column("key", "text", "hash of the prompt's and both completions' keys"),
+        Column("task", "text", "of the prompt"),
+        Column("group", "text", "rows of one group are in one split"),
+        Column("p", "float", "P(chosen is better than rejected)"),
+        Column("p_expressed", "float", "P(chosen is preferred)"),
+        Column("p_observed", "float", "P(chosen helps more)"),
+        Column("sd", "float", "of the difference", unit="log-odds"),
+        Column("n_votes", "int", "votes between the two"),
+        Column("n_ratings", "int", "ratings of either"),
+        Column("n_outcomes", "int", "outcomes with either"),
+        Column("sources", "texts", "sources of the texts and of the signals about them"),
+        Column("license", "text", "licences of these sources, joined by AND: all apply"),
+        Column("fit", "text", "key of the fit"),
+        Column("chosen_completion", "text", "key"),
+        Column("rejected_completion", "text", "key"),
+    ),
+)

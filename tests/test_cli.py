@@ -1,0 +1,147 @@
+"""The command line as a user meets it: help, exit codes, errors that say what to do."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from preceptor.toolkit.cli.main import cli
+
+HEAVY = ("jax", "jaxlib", "numpyro", "torch", "transformers", "datasets", "argilla", "matplotlib", "scipy")
+
+
+def imported(*arguments):
+    """Modules in sys.modules after a command."""
+    code = (
+        "import sys\nfrom preceptor.toolkit.cli.main import cli\n"
+        f"try: cli.main({[str(a) for a in arguments]!r})\nexcept SystemExit as e: print('exit', e.code)\n"
+        "print(chr(10).join(sorted(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "exit 0" in ended.stdout, ended.stdout + ended.stderr
+    return set(ended.stdout.split("\n"))
+
+
+def commands(group=cli, path=()):
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize("path", [p for p, _ in commands()], ids=" ".join)
+def test_every_command_and_option_has_help(path):
+    shown = CliRunner().invoke(cli, [*path, "--help"])
+    assert shown.exit_code == 0
+    command = dict(commands())[path]
+    assert command.help
+    assert all(p.help for p in command.params if p.param_type_name == "option")
+
+
+def test_help_and_status_import_nothing_heavy(preceptor, tmp_path):
+    (tmp_path / "p.jsonl").write_text(
+        '{"id":"1","task":"qa","prompt":"?","completions":[{"id":"a","content":"b"}]}'
+    )
+    store = tmp_path / "s.duckdb"
+    done = preceptor("--store", store, "ingest", "prompts", tmp_path / "p.jsonl", "--source", "s")
+    assert done.returncode == 0, done.stderr
+    for arguments in (["--help"], ["--store", store, "status"], ["--store", store, "ingest", "m2", "--help"]):
+        assert not imported(*arguments) & set(HEAVY)
+
+
+@pytest.fixture
+def project(tmp_path, preceptor):
+    """A folder with prompts and votes ingested."""
+    lines = [
+        {"id": f"p{n}", "task": "qa", "prompt": f"Question {n}?",
+         "completions": [{"id": f"p{n}-{s}", "content": f"Answer {s} to {n}"} for s in "ab"]}
+        for n in range(6)
+    ]  # fmt: skip
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    votes = ["first,second,winner"] + [f"p{n}-a,p{n}-b,{w}" for n in range(6) for w in ("a", "a", "tie")]
+    (tmp_path / "votes.csv").write_text("\n".join(votes) + "\np0-a,p0-b,maybe\n")
+    for command in (
+        ["ingest", "prompts", "prompts.jsonl", "--source", "q", "--license", "CC-BY-4.0"],
+        ["ingest", "votes", "votes.csv", "--source", "v", "--license", "CC-BY-4.0",
+         "--map", "completion_a=first", "--map", "completion_b=second", "--map", "choice=winner"],
+    ):  # fmt: skip
+        done = preceptor(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_status_for_people_and_for_scripts(project, preceptor):
+    shown = preceptor("status", cwd=project)
+    assert shown.returncode == 0
+    assert "CC-BY-4.0" in shown.stdout
+    assert "no fit yet" in shown.stdout
+    found = json.loads(preceptor("status", "--json", cwd=project).stdout)
+    assert {s["name"]: (s["rows"], s["rejects"], s["license"]) for s in found["sources"]} == {
+        "q": (6, 0, "CC-BY-4.0"),
+        "v": (18, 1, "CC-BY-4.0"),
+    }
+    assert found["tables"]["votes"] == 18
+    listed = preceptor("status", "--rejects", "v", cwd=project).stdout
+    assert "votes.csv:20: choice is 'maybe', expected a, b or tie" in listed
+    as_json = json.loads(preceptor("status", "--rejects", "v", "--json", cwd=project).stdout)
+    assert as_json[0]["raw"] == "p0-a,p0-b,maybe"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["statis"], 2, "Did you mean"),
+        (["status", "--jsn"], 2, "--json"),
+        (["--store", "none.duckdb", "status"], 2, "there is no store here"),
+        (["ingest", "m2", "none.m2", "--source", "x"], 2, "none.m2: no such file"),
+        (["ingest", "m2", "votes.csv", "--source", "x"], 2, "none of its 20 rows could be taken"),
+        (["ingest", "votes", "votes.csv", "--source", "x"], 2, "use --map completion_a=COLUMN"),
+        (["ingest", "votes", "votes.csv", "--source", "x", "--map", "oops"], 2, "OURS=THEIRS"),
+        (["ingest", "votes", "votes.csv", "--source", "x", "--about", "z"], 2, "sources with completions: q"),
+        (["ingest", "prompts", "prompts.jsonl", "--source", "x", "--license", "CC-BY-4"], 2, "did you mean CC-BY-4.0"),
+        (["ingest", "prompts", "votes.csv", "--source", "q"], 2, "--replace"),
+        (["fuse", "--source", "z"], 1, "no completions of that name; there are q"),
+        (["fuse", "--target", "2"], 2, "a weight from 0 to 1"),
+        (["build", "none.yaml", "--out", "o"], 2, "none.yaml: No such file"),
+        (["build", "prompts.jsonl", "--out", "o"], 2, "prompts.jsonl"),
+        (["report"], 2, "run preceptor fuse first"),
+    ],
+)  # fmt: skip
+def test_errors_name_what_and_the_remedy(project, preceptor, arguments, code, expected):
+    ended = preceptor(*arguments, cwd=project)
+    assert ended.returncode == code, ended.stderr
+    assert expected in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
+def test_strict_stores_nothing(project, preceptor):
+    arguments = ["ingest", "votes", "votes.csv", "--source", "w", "--strict", "--map", "completion_a=first",
+                 "--map", "completion_b=second", "--map", "choice=winner"]  # fmt: skip
+    ended = preceptor(*arguments, cwd=project)
+    assert ended.returncode == 2
+    assert "votes.csv:20" in ended.stderr
+    assert "w" not in {
+        s["name"] for s in json.loads(preceptor("status", "--json", cwd=project).stdout)["sources"]
+    }
+
+
+def test_debug_shows_the_traceback(tmp_path, preceptor):
+    ended = preceptor("--debug", "--store", tmp_path / "none", "status")
+    assert "Traceback" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_fit_that_does_not_converge_ends_with_1_and_is_marked(project, preceptor):
+    ended = preceptor("fuse", "--warmup", "100", "--max-draws", "50", cwd=project)  # 200 draws, ESS < 400
+    assert ended.returncode == 1
+    assert "did not converge" in ended.stderr
+    assert "try" in ended.stderr
+    (fit,) = json.loads(preceptor("status", "--json", cwd=project).stdout)["fits"]
+    assert fit["converged"] is False
+    (project / "r.yaml").write_text("name: r")
+    refused = preceptor("build", "r.yaml", "--out", "out", cwd=project)
+    assert refused.returncode == 1
+    assert "convergence" in refused.stderr
+    assert not (project / "out").exists()

@@ -1,0 +1,87 @@
+"""Docs say what is so: the dictionary, the README's commands, the words of the command line."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from preceptor.schemas.derive import dictionary
+from preceptor.toolkit.cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(name):
+    """Commands of the README's block marked with a name."""
+    text = re.search(rf"<!-- test: {name} -->\n```console\n(.*?)```", README, re.S)
+    return [shlex.split(line.removeprefix("$ ")) for line in text[1].splitlines()]
+
+
+def test_the_data_dictionary_is_up_to_date():
+    assert (ROOT / "docs" / "data.md").read_text(encoding="utf-8") == dictionary()
+
+
+def test_links_and_pictures_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_is_in_the_readme():
+    assert {c for c in cli.commands if f"preceptor {c}" not in README} == set()
+
+
+@pytest.mark.slow
+def test_the_walk_from_raw_data_to_dataset(preceptor, shared_data, tmp_path):
+    """The README's commands on the real sources; counts equal facts.json."""
+    for command in blocks("walk"):
+        arguments = [
+            str(shared_data / a.removeprefix("../shared/data/")) if a.startswith("../shared") else
+            str(ROOT / a) if a.startswith("recipes/") else a
+            for a in command[1:]
+        ]  # fmt: skip
+        done = preceptor(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    found = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)
+    facts = json.loads((shared_data / "smart" / "facts.json").read_text())
+    tables = found["tables"]
+    assert tables["prompts"] == facts["pairs"]
+    assert tables["votes"] == facts["votes_total"]
+    assert tables["ratings"] == sum(facts["ratings"][side]["count"] for side in "ab")
+    assert tables["outcomes"] == sum(facts["outcomes"][side]["count"] for side in "ab")
+    assert tables["sentences"] == 754
+    assert {s["name"]: (s["rows"], s["rejects"]) for s in found["sources"]} == {
+        "jfleg-dev": (12345, 20),
+        "smart-shared": (342, 0),
+    }
+    (fit,) = found["fits"]
+    assert fit["converged"]
+    assert fit["findings"]["votes"] == facts["votes_total"]
+    (build,) = found["builds"]
+    assert sum(build["counts"]["kept"].values()) > 100
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
+    prompt = {"id": "p", "task": "qa", "prompt": "Why?",
+              "completions": [{"id": "a", "content": "x"}, {"id": "b", "content": "y"}]}  # fmt: skip
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(prompt))
+    (tmp_path / "votes.csv").write_text("completion_a,completion_b,choice,judge\na,b,a,j1\n")
+    (tmp_path / "ratings.csv").write_text("completion,criterion,value\na,clear,4\n")
+    (tmp_path / "outcomes.csv").write_text("completion,measure,value\na,success,1\n")
+    for command in blocks("own"):
+        done = preceptor(*command[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
+    assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 1, 1]
+
+
+def test_help_fits_the_docs_words():
+    shown = CliRunner().invoke(cli, ["--help"]).output.lower()
+    for banned in ("worker", "label ", "sample", "instruction"):
+        assert banned not in shown.replace("packaged sample", "")

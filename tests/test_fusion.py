@@ -1,0 +1,217 @@
+"""The model, the sampler and the diagnostics, without the store."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from arviz_stats.base import array_stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpyro.infer.util import potential_energy
+from scipy.special import expit
+
+from preceptor.schemas.errors import FusionError
+from preceptor.toolkit.fusion import diagnostics
+from preceptor.toolkit.fusion.fit import Settings, fit
+from preceptor.toolkit.fusion.model import davidson_log_probs, model, model_arrays, ordered_log_probs
+from preceptor.toolkit.fusion.observations import encode
+from preceptor.toolkit.fusion.posterior import entropy, findings, preferences, quality_draws
+from preceptor.toolkit.fusion.sampler import latent_shapes
+
+floats = st.floats(-8, 8, width=32, allow_subnormal=False)
+
+
+def signals(votes=(), ratings=(), outcomes=(), completions=None, annotators=()):
+    """Signal tables from short tuples; completions p1a, p1b … belong to the prompt of their name."""
+    text = pl.String
+    names = completions or sorted(
+        {c for v in votes for c in v[:2]} | {r[0] for r in ratings} | {o[0] for o in outcomes}
+    )
+    return {
+        "completions": pl.DataFrame(
+            {"completion": names, "prompt": [name[:-1] for name in names]},
+            schema={"completion": text, "prompt": text},
+        ),
+        "annotators": pl.DataFrame(
+            {"annotator": list(annotators), "pseudonym": list(annotators)},
+            schema={"annotator": text, "pseudonym": text},
+        ),
+        "votes": pl.DataFrame(
+            [(*v, None, None)[:5] for v in votes],
+            schema={"completion_a": text, "completion_b": text, "choice": text, "annotator": text,
+                    "shown_first": text},
+            orient="row",
+        ),
+        "ratings": pl.DataFrame(
+            [(*r, None)[:3] for r in ratings],
+            schema={"completion": text, "value": pl.Int64, "annotator": text},
+            orient="row",
+        ).with_columns(criterion=pl.lit("helpful"), levels=pl.lit(5), higher_is_better=pl.lit(True)),
+        "outcomes": pl.DataFrame(
+            [(c, float(v), censored, None) for c, v, censored in outcomes],
+            schema={"completion": text, "value": pl.Float64, "censored": pl.Boolean, "learner": text},
+            orient="row",
+        ).with_columns(measure=pl.lit("turns")),
+    }  # fmt: skip
+
+
+@given(arrays(np.float32, 5, elements=floats), floats)
+def test_davidson_probabilities_sum_to_one_and_mirror(eta, tie):
+    p = np.exp(davidson_log_probs(jnp.asarray(eta), jnp.asarray(tie)))
+    mirrored = np.exp(davidson_log_probs(jnp.asarray(-eta), jnp.asarray(tie)))
+    np.testing.assert_allclose(p.sum(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(p[[1, 0, 2]], mirrored, rtol=1e-4)
+    np.testing.assert_allclose(p[0] / (p[0] + p[1]), expit(eta), rtol=1e-3, atol=1e-6)
+
+
+@given(arrays(np.float32, 4, elements=floats), arrays(np.float32, 3, elements=st.floats(0.125, 3, width=32)))
+def test_ordered_probabilities_are_differences_of_the_logistic(location, gaps):
+    cutpoints = np.concatenate([[-2.0], -2 + np.cumsum(gaps)])
+    p = np.exp(ordered_log_probs(jnp.asarray(location), jnp.asarray(cutpoints, dtype=np.float32)))
+    below = expit(cutpoints[None, :] - location[:, None])
+    expected = np.diff(np.concatenate([np.zeros((4, 1)), below, np.ones((4, 1))], axis=1))
+    np.testing.assert_allclose(p, expected, atol=2e-5)
+
+
+def test_log_density_counts_equal_rows_exactly():
+    """Five equal votes as a count of five: the same density as five rows, at any position."""
+    votes = [("p1a", "p1b", "a")] * 5 + [("p1b", "p1a", "tie")] * 2 + [("p1a", "p1b", "b")]
+    ratings = [("p1a", 4)] * 3 + [("p1b", 2)]
+    outcomes = [("p1a", 2, False), ("p1a", 0, False), ("p1b", 3, True)]
+    obs = encode(signals(votes, ratings, outcomes))
+    assert obs.votes.counts.tolist() == [[5, 1, 2]]
+    (rated,) = obs.ratings
+    assert rated.counts.tolist() == [[0, 0, 0, 3, 0], [0, 1, 0, 0, 0]]
+    (tried,) = obs.outcomes
+    assert (tried.successes.tolist(), tried.failures.tolist()) == ([2, 0], [2, 3])
+    data = jax.tree.map(jnp.asarray, model_arrays(obs))
+    rows = dict(data)
+    rows["votes"] = {
+        "first": jnp.zeros(8, int),
+        "second": jnp.ones(8, int),
+        "annotator": -jnp.ones(8, int),
+        "counts": jnp.asarray([[1, 0, 0]] * 5 + [[0, 0, 1]] * 2 + [[0, 1, 0]], dtype=float),
+    }
+    rng = np.random.default_rng(0)
+    at = {name: jnp.asarray(rng.normal(size=shape)) for name, shape in latent_shapes(data).items()}
+    counted, listed = (float(potential_energy(model, (d,), {}, at)) for d in (data, rows))
+    assert counted == pytest.approx(listed, rel=1e-5)
+
+
+def test_a_pair_is_oriented_one_way_whatever_the_vote_says():
+    votes = [("p1b", "p1a", "a", None, "a"), ("p1a", "p1b", "b", None, "b")]
+    obs = encode(signals(votes))
+    assert obs.votes.counts.tolist() == [[0, 2, 0]]
+    assert obs.votes.shown_first.tolist() == [-1]
+
+
+def test_lower_is_better_is_mirrored():
+    tables = signals(ratings=[("p1a", 1), ("p1b", 5)])
+    tables["ratings"] = tables["ratings"].with_columns(higher_is_better=pl.lit(False))
+    (rated,) = encode(tables).ratings
+    assert rated.counts.tolist() == [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
+
+
+def test_nothing_to_fuse_says_what_to_do():
+    with pytest.raises(FusionError, match="nothing to fuse"):
+        encode(signals(completions=["p1a"]))
+
+
+def test_only_what_was_tried_has_a_latent_of_its_own():
+    obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")], outcomes=[("p2a", 1, False)]))
+    shapes = latent_shapes(jax.tree.map(jnp.asarray, model_arrays(obs)))
+    assert shapes["e"] == (4,)
+    assert shapes["w"] == (1,)
+    assert not any(name.startswith("rating") for name in shapes)
+
+
+def autoregressive(phi, chains=4, n=2000, parameters=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x = np.zeros((chains, n, parameters))
+    x[:, 0] = rng.normal(size=(chains, parameters))
+    for t in range(1, n):
+        x[:, t] = phi * x[:, t - 1] + np.sqrt(1 - phi**2) * rng.normal(size=(chains, parameters))
+    return x
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_diagnostics_agree_with_arviz(phi):
+    draws = autoregressive(phi)
+    draws[..., 2] = np.exp(2 * draws[..., 2])
+    for i in range(draws.shape[2]):
+        one = draws[:, :, i]
+        oracle = {
+            "r_hat": array_stats.rhat(one, chain_axis=0, draw_axis=1, method="rank"),
+            "bulk": array_stats.ess(one, chain_axis=0, draw_axis=1, method="bulk"),
+            "tail": array_stats.ess(one, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)),
+        }
+        assert diagnostics.r_hat(draws)[i] == pytest.approx(oracle["r_hat"], abs=1e-3)
+        assert diagnostics.ess(draws)[i] == pytest.approx(min(oracle["bulk"], oracle["tail"]), rel=0.1)
+
+
+def test_diagnostics_see_chains_that_disagree():
+    shifted, wider = autoregressive(0.0), autoregressive(0.0)
+    shifted[0] += 1
+    wider[0] *= 3
+    assert (diagnostics.r_hat(autoregressive(0.0)) < 1.01).all()
+    assert (diagnostics.r_hat(shifted) > 1.05).all()
+    assert (diagnostics.r_hat(wider) > 1.05).all()  # only the folded half sees this
+    assert diagnostics.ess(np.ones((4, 100, 1)))[0] > 0
+
+
+@settings(max_examples=30)
+@given(arrays(float, (3, 4), elements=st.floats(0.001, 1)))
+def test_entropy_is_between_zero_and_log_n(raw):
+    p = raw / raw.sum(axis=0)
+    assert ((entropy(p) >= 0) & (entropy(p) <= np.log(3) + 1e-12)).all()
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Votes of an unnamed crowd on 12 prompts where a is better, and one prompt nobody decided."""
+    votes = []
+    for n in range(12):
+        a, b = f"q{n:02d}a", f"q{n:02d}b"
+        votes += [(a, b, "a")] * 8 + [(a, b, "b")] + [(a, b, "tie")]
+    votes += [("zza", "zzb", choice) for choice in ("a", "b", "tie", "tie")]
+    obs = encode(signals(votes, completions=sorted({c for v in votes for c in v[:2]} | {"zzc"})))
+    return obs, fit(obs, Settings(seed=3))
+
+
+def test_a_clear_majority_is_found_and_a_draw_stays_open(small):
+    obs, posterior = small
+    assert posterior.diagnostics.converged, posterior.diagnostics
+    e, o = quality_draws(obs, posterior, 3)
+    rows = preferences(obs, posterior, e, o, target=0.0)
+    decided = rows.filter(pl.col("completion_a").str.starts_with("q"))
+    assert decided.height == 12
+    assert (decided["p"] > 0.85).all()
+    open_ = rows.filter((pl.col("completion_a") == "zza") & (pl.col("completion_b") == "zzb"))
+    assert 0.35 < open_["p"].item() < 0.65
+    assert open_["information_gain"].item() > decided["information_gain"].max()
+
+
+def test_without_outcomes_rho_and_observed_stay_at_their_priors(small):
+    obs, posterior = small
+    _, o = quality_draws(obs, posterior, 3)
+    rho = findings(obs, posterior)["rho"]
+    # 2 Beta(2, 2) - 1 has mean 0 and 90 % interval (-0.729, 0.729).
+    assert rho["mean"] == pytest.approx(0, abs=0.1)
+    assert rho["low"] == pytest.approx(-0.729, abs=0.08)
+    assert o.std(axis=0) == pytest.approx(1, abs=0.08)
+
+
+def test_the_same_seed_gives_the_same_draws(small):
+    obs, posterior = small
+    again = fit(obs, Settings(seed=3))
+    for name, values in posterior.sites.items():
+        np.testing.assert_array_equal(values, again.sites[name])
+
+
+def test_too_few_draws_are_not_converged_and_say_what_to_try():
+    obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")]))
+    posterior = fit(obs, Settings(warmup=50, draws=50, max_draws=50))
+    assert not posterior.diagnostics.converged
+    assert "try" in posterior.diagnostics.advice()

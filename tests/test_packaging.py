@@ -1,0 +1,83 @@
+"""The wheel holds what the tree holds, and the demo runs from it anywhere."""
+
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl"}
+
+
+def tracked(folder):
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\n")  # fmt: skip
+    return {name for name in names if name and (ROOT / name).exists()}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    (made,) = out.glob("*.whl")
+    return made
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_module_and_data_file_and_no_more(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        held = {n.removeprefix("preceptor/") for n in archive.namelist() if n.startswith("preceptor/")}
+        top = {n.split("/")[0] for n in archive.namelist()}
+    expected = {"__init__.py", "py.typed"}
+    for folder in ("schemas", "toolkit", "recipes"):
+        expected |= {n for n in tracked(folder) if Path(n).suffix in DATA | {".py"}}
+    assert held == expected
+    assert top == {"preceptor", wheel.name.split("-py3")[0] + ".dist-info"}
+
+
+def test_every_package_of_the_tree_is_declared():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    inits = [n for f in ("schemas", "toolkit", "recipes") for n in tracked(f) if n.endswith("__init__.py")]
+    assert sorted(declared) == sorted(
+        ["preceptor", *("preceptor." + str(Path(n).parent).replace("/", ".") for n in inits)]
+    )
+
+
+def test_constraints_hold_names_and_versions_only():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(line.startswith("#") or len(line.split("==")) == 2 for line in lines)
+    assert "torch==2.13.0" in lines
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel, tmp_path):
+    """Installs the core alone: no torch, no dev tools; run from another folder."""
+    home = tmp_path / "env"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--constraint", ROOT / "constraints.txt", wheel],
+        check=True, timeout=900,
+    )  # fmt: skip
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "PRECEPTOR"))}
+    done = subprocess.run(
+        [home / "bin" / "preceptor", "demo"],
+        cwd=elsewhere, env=clean, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (elsewhere / "demo").iterdir()} == {"dataset", "preceptor.duckdb", "report.html"}
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+    assert "torch" not in listed

@@ -1,0 +1,37 @@
+"""The bar: silent for quick work, there for slow work even before it reports anything."""
+
+import io
+import time
+
+from rich.console import Console
+
+from preceptor.toolkit import progress
+
+
+def shown(monkeypatch, patience, seconds):
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    with progress.bar("fuse", Console(file=out, force_terminal=True, width=80)) as update:
+        time.sleep(seconds)
+        update(1, 2)
+    return out.getvalue()
+
+
+def test_quick_work_shows_nothing(monkeypatch):
+    assert shown(monkeypatch, patience=30, seconds=0) == ""
+
+
+def test_slow_work_shows_a_bar_before_its_first_report(monkeypatch):
+    assert "fuse" in shown(monkeypatch, patience=0.05, seconds=0.5)
+
+
+def test_a_failure_ends_the_bar(monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    console = Console(file=io.StringIO(), force_terminal=True)
+    for _ in range(2):  # a live display that was left running would make the second one raise
+        try:
+            with progress.bar("x", console):
+                time.sleep(0.1)
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass

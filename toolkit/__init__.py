@@ -1,0 +1,1 @@
+"""From bytes to datasets: store, ingest, fusion, build, report, command line."""

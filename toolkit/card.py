@@ -1,0 +1,75 @@
+"""The dataset card: README.md with the YAML that the Hub and `datasets` read."""
+
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from ..schemas.derive import features
+from ..schemas.recipe import Recipe
+from ..schemas.tables import PREFERENCE_META, Table, preference_table
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
+    """The card's Markdown; `facts` are the manifest's."""
+    rows = sum(facts["counts"].values())
+    tables = [preference_table(recipe.format == "conversational"), PREFERENCE_META]
+    header = {
+        "pretty_name": recipe.title or recipe.name,
+        "language": [recipe.language],
+        "license": (recipe.publish_under or "other").lower(),
+        "task_categories": ["text-generation"],
+        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
+        "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
+        "configs": [
+            {
+                "config_name": name,
+                "default": name == "preference",
+                "data_files": [
+                    {"split": split, "path": f"{name}/{split}.parquet"} for split in facts["counts"]
+                ],
+            }
+            for name in (table.name for table in tables)
+        ],
+    }
+    header |= _dataset_info(tables, facts["counts"])
+    if recipe.publish_under is None:
+        header["license_name"] = "not-for-publication"
+    environment = Environment(
+        loader=PackageLoader("preceptor.toolkit", "templates"),
+        autoescape=select_autoescape(),  # of HTML templates; the card is Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("card.md.jinja").render(
+        header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True).strip(),
+        recipe=recipe,
+        facts=facts,
+        rows=rows,
+        tables=tables,
+        local=recipe.publish_under is None,
+    )
+
+
+def _dataset_info(tables: list[Table], counts: dict[str, int]) -> dict[str, Any]:
+    """Features and split sizes as `datasets` writes them into a card."""
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    splits = SplitDict({name: SplitInfo(name, num_examples=rows) for name, rows in counts.items()})
+    infos = {
+        table.name: DatasetInfo(config_name=table.name, features=features(table), splits=splits)
+        for table in tables
+    }
+    data = DatasetCardData()
+    DatasetInfosDict(infos).to_dataset_card_data(data)
+    described = data["dataset_info"]
+    for info in described:
+        for split in info["splits"]:
+            del split["num_bytes"]  # not counted here; a zero would be a lie
+    return {"dataset_info": described}

@@ -1,0 +1,118 @@
+"""`preceptor ingest FORMAT PATH…`: read files into the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from ...schemas.licenses import NONE_STATED, read_license
+from ..ingest.batch import Context
+from ..ingest.registry import FORMATS, Format
+from ..ingest.run import Origin, Report, find_inputs
+from ..ingest.run import ingest as run_ingest
+from ..progress import bar
+from ..store import open_store
+from .options import Common, common, stderr, stdout
+
+
+@click.group()
+def ingest() -> None:
+    """Read files into the store: one transaction, all or nothing.
+
+    Rows that cannot be taken go to `rejects` with file, line and reason. The same bytes again
+    add nothing.
+    """
+
+
+def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """--map ours=theirs, many times."""
+    split = [value.partition("=") for value in values]
+    for ours, equals, theirs in split:
+        if not (ours and equals and theirs):
+            raise click.BadParameter(f"expected OURS=THEIRS, such as annotator=judgeId, got '{ours}'")
+    return {ours: theirs for ours, _, theirs in split}
+
+
+def _options(format: Format) -> list[click.Parameter]:
+    path = click.Path(path_type=Path)
+    shared: list[click.Parameter] = [
+        click.Argument(["paths"], nargs=-1, required=True, type=path),
+        click.Option(["--source"], required=True, help="Name of the source in the store."),
+        click.Option(["--license"], help=f"SPDX id, such as CC-BY-4.0; {NONE_STATED} if left out."),
+        click.Option(["--language"], default="en", show_default=True, help="BCP 47 code."),
+        click.Option(["--url"], help="Where it was got."),
+        click.Option(["--revision"], help="Commit or version at that place."),
+        click.Option(["--replace"], is_flag=True, help="Put it in the place of the source of that name."),
+        click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be taken."),
+    ]
+    if format.signals:
+        shared += [
+            click.Option(["--about"], help="Source whose completions these are about."),
+            click.Option(["--map", "columns"], multiple=True, callback=_pairs, metavar="OURS=THEIRS",
+                         help="A column of the file under our name; repeat."),
+        ]  # fmt: skip
+    if format.name == "ratings":
+        shared.append(
+            click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so.")
+        )
+    return shared
+
+
+def _command(format: Format) -> click.Command:
+    @common
+    def run(settings: Common, /, paths: tuple[Path, ...], source: str, **given: Any) -> None:
+        terms = read_license(given["license"])
+        files = find_inputs(format, paths)
+        context = Context(
+            source,
+            given["language"],
+            given.get("about") or "",
+            columns=given.get("columns") or {},
+            levels=given.get("levels"),
+        )
+        # Each file is read twice: once for its digest, once for its rows.
+        total = 2 * sum(file.path.stat().st_size for file in files)
+        done = 0
+        with bar(f"ingest {source}", stderr()) as update:
+
+            def on_bytes(n: int) -> None:
+                nonlocal done
+                done += n
+                update(done, total)
+
+            with open_store(settings.store, create=True) as con:
+                report = run_ingest(
+                    con, format, files, context, Origin(terms, given["url"], given["revision"]),
+                    replacing=given["replace"], strict=given["strict"], on_bytes=on_bytes,
+                )  # fmt: skip
+        _say(report, terms.id)
+
+    return click.Command(
+        format.name,
+        callback=run,
+        params=_options(format),
+        help=f"{format.summary}\n\nA folder is searched for its files; .gz and .bz2 are unpacked.",
+        short_help=format.summary,
+    )
+
+
+def _say(report: Report, license: str) -> None:
+    out, err = stdout(), stderr()
+    name = escape(report.source)
+    if report.already_there:
+        out.print(f"[bold]{name}[/]: already holds exactly these bytes; nothing added")
+        return
+    tables = ", ".join(f"{n:,} {table}" for table, n in report.added.items() if n)
+    out.print(f"[bold]{name}[/]: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
+    if report.rejects:
+        err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
+        for line in report.first_rejects:
+            err.print(f"  {escape(line)}")
+    if license == NONE_STATED:
+        err.print(f"no --license given: rows of {name} may not be published")
+
+
+for _format in FORMATS.values():
+    ingest.add_command(_command(_format))

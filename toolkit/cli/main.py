@@ -1,0 +1,66 @@
+"""`preceptor`: from raw signals to preference datasets.
+
+Exit codes: 0 done, 1 a gate or check failed, 2 wrong usage or unreadable input.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from ... import __version__
+from ...schemas.errors import BAD_INPUT, PreceptorError
+from . import options
+from .build import build
+from .demo import demo
+from .fuse import fuse
+from .ingest import ingest
+from .report import report
+from .status import status
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRECEPTOR"})
+@click.version_option(__version__, prog_name="preceptor")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("preceptor.duckdb"),
+    show_default=True,
+    envvar="PRECEPTOR_STORE",
+    show_envvar=True,
+    help="The project's DuckDB file.",
+)
+@click.option("--debug", is_flag=True, envvar="PRECEPTOR_DEBUG", help="Show tracebacks.")
+@click.pass_context
+def cli(context: click.Context, store: Path, debug: bool) -> None:
+    r"""Turn what learners do and what annotators say into preference datasets.
+
+    \b
+    preceptor ingest smart data/smart --source smart
+    preceptor fuse
+    preceptor build recipes/mnemonic/dataset.yaml --out dist/mnemonic
+    """
+    context.obj = options.Common(store=store, debug=debug)
+
+
+for command in (ingest, fuse, build, status, report, demo):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; the one place where errors become messages and exit codes."""
+    try:
+        cli.main()
+    except (PreceptorError, OSError) as error:
+        if "--debug" in sys.argv or os.environ.get("PRECEPTOR_DEBUG"):
+            raise
+        if isinstance(error, PreceptorError):
+            click.echo(f"preceptor: {error}", err=True)
+            sys.exit(error.exit_code)
+        click.echo(f"preceptor: {error.filename or 'input or output'}: {error.strerror or error}", err=True)
+        sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

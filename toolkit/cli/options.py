@@ -1,0 +1,43 @@
+"""What several commands share: the store's place, consoles, tables."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options of the group that commands read."""
+
+    store: Path
+    debug: bool
+
+
+common = click.make_pass_decorator(Common)
+
+
+def stdout() -> Console:
+    """For results."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    """For progress and notices."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A plain table; columns whose name ends in a space are aligned to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False,
+                 show_header=any(columns))  # fmt: skip
+    for column in columns:
+        right = column.endswith(" ")
+        made.add_column(column.strip(), justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    return made

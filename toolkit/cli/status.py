@@ -1,0 +1,92 @@
+"""`preceptor status`: what the store holds."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from ..status import status as read_status
+from ..store import open_store, query
+from .options import Common, common, stdout, table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--rejects", metavar="SOURCE", help="List the rows of a source that were rejected.")
+@common
+def status(settings: Common, as_json: bool, rejects: str | None) -> None:
+    """Show sources, licences, rows, rejects, fits and builds."""
+    with open_store(settings.store, read_only=True) as con:
+        if rejects:
+            rows = query(con, "SELECT path, line, reason, raw FROM rejects WHERE source = ? "
+                              "ORDER BY path, line", [rejects]).to_dicts()  # fmt: skip
+            if as_json:
+                click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+            else:
+                _say_rejects(stdout(), rejects, rows)
+            return
+        found = read_status(con)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _say(stdout(), found)
+
+
+def _say_rejects(out: Console, source: str, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        out.print(escape(f"{row['path']}:{row['line']}: {row['reason']}: {row['raw'][:100]}"))
+    out.print(f"{len(rows)} rejected rows in {escape(source)}")
+
+
+def _say(out: Console, found: dict[str, Any]) -> None:
+    out.print(
+        table(
+            "sources",
+            ("name", "kind", "read as", "licence", "may be published", "rows ", "rejects "),
+            (
+                (escape(s["name"]), s["kind"], s["reader"], s["license"],
+                 _may(s), f"{s['rows']:,}", f"{s['rejects']:,}")
+                for s in found["sources"]
+            ),
+        )
+    )  # fmt: skip
+    if found["rejects"]:
+        out.print(
+            table(
+                "rejects (preceptor status --rejects SOURCE lists them)",
+                ("source", "rows ", "first", "reason"),
+                (
+                    (escape(r["source"]), f"{r['rows']:,}", escape(r["first"]), escape(r["reason"]))
+                    for r in found["rejects"]
+                ),
+            )
+        )
+    out.print(table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n)))
+    if not found["fits"]:
+        out.print("no fit yet: preceptor fuse")
+    else:
+        rows = (
+            (f["key"][:8], f["config"]["target"], "yes" if f["converged"] else "NO",
+             f"{f['diagnostics']['r_hat_max']:.4f}", f"{f['diagnostics']['ess_min']:.0f}",
+             f["diagnostics"]["divergences"], f"{f['findings']['rho']['mean']:.2f}", f["fitted_at"])
+            for f in found["fits"]
+        )  # fmt: skip
+        out.print(table("fits", ("fit", "target ", "converged", "R-hat ", "ESS ", "divergences ",
+                                 "rho ", "fitted"), rows))  # fmt: skip
+    if found["builds"]:
+        built = (
+            (b["name"], b["fit"][:8], ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()),
+             escape(b["out"]), b["built_at"])
+            for b in found["builds"]
+        )  # fmt: skip
+        out.print(table("builds", ("name", "fit", "pairs", "folder", "built"), built))
+
+
+def _may(source: dict[str, Any]) -> str:
+    if not source["redistribution"]:
+        return "no"
+    terms = [] if source["commercial_use"] else ["non-commercially"]
+    terms += ["share alike"] if source["share_alike"] else []
+    return ", ".join(["yes", *terms])

@@ -1,0 +1,59 @@
+"""Files and folders that appear whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..schemas.errors import StoreError
+
+MANIFEST = "manifest.json"
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never half."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` when the block ends without an error.
+
+    An earlier build at `out` (a folder with a manifest) makes way at the last moment and is
+    brought back if a crash fell between the two renames. Anything else at `out` is left alone:
+    StoreError.
+    """
+    aside = out.with_name(f".{out.name}.replaced")
+    if aside.exists() and not out.exists():
+        aside.rename(out)
+    if out.exists() and not (out / MANIFEST).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(
+            f"{out}: is not a dataset that Preceptor built, and will not be overwritten; "
+            "choose another --out, or move it away"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    partial.chmod(0o755)
+    try:
+        yield partial
+        if aside.exists():
+            shutil.rmtree(aside)
+        if out.exists():
+            out.rename(aside)
+        partial.rename(out)
+        if aside.exists():
+            shutil.rmtree(aside)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)

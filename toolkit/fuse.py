@@ -1,0 +1,167 @@
+"""`preceptor fuse`: signals of the store -> a fit, effectiveness and preferences in the store."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import polars as pl
+
+from ..schemas.errors import FusionError
+from ..schemas.keys import key
+from ..schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
+from .fusion.fit import OnProgress, Settings, fit
+from .fusion.observations import Observations, encode
+from .fusion.posterior import (
+    effectiveness,
+    findings,
+    predictive_checks,
+    preferences,
+    quality_draws,
+)
+from .store import Store, insert, query, transaction
+
+METHOD = "nuts"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A stored fit: its key, verdict and what it found."""
+
+    key: str
+    converged: bool
+    advice: str
+    diagnostics: dict[str, Any]
+    findings: dict[str, Any]
+    already_there: bool = False
+
+
+def fuse(
+    con: Store,
+    target: float,
+    sources: Sequence[str],
+    settings: Settings,
+    on_progress: OnProgress = lambda *_: None,
+) -> Fit:
+    """Fit the model to the signals about `sources` (all where empty) and store what it says.
+
+    `target` is the weight of observed against expressed in what "better" means. The same input
+    and settings are fitted once. An unconverged fit is stored too, marked; no build takes it.
+    """
+    signals = read_signals(con, sources)
+    obs = encode(signals)
+    config = json.dumps({"target": target, "sources": sorted(sources), **asdict(settings)}, sort_keys=True)
+    inputs = inputs_digest(signals)
+    versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
+    name = key([config, inputs, METHOD, settings.seed, versions])
+    known = query(con, "SELECT diagnostics, findings FROM fits WHERE key = ?", [name]).rows()
+    if known:
+        diagnostics, found = map(json.loads, known[0])
+        return _result(name, diagnostics, found, already_there=True)
+    posterior = fit(obs, settings, on_progress)
+    e, o = quality_draws(obs, posterior, settings.seed)
+    diagnostics = posterior.diagnostics.as_dict() | {
+        "converged": posterior.diagnostics.converged,
+        "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
+        "checks": predictive_checks(obs, posterior, settings.seed),
+    }
+    found = findings(obs, posterior) | _counts(obs)
+    row = pl.DataFrame(
+        {
+            "config": [config],
+            "inputs": [inputs],
+            "method": [METHOD],
+            "seed": [settings.seed],
+            "converged": [diagnostics["converged"]],
+            "diagnostics": [json.dumps(diagnostics)],
+            "findings": [json.dumps(found)],
+            "versions": [versions],
+            "fitted_at": [datetime.now(UTC)],
+        }
+    )
+    of_fit = pl.lit(name).alias("fit")
+    with transaction(con):
+        insert(con, FITS, row)
+        insert(con, EFFECTIVENESS, effectiveness(obs, e, o, target).with_columns(of_fit))
+        insert(con, PREFERENCES, preferences(obs, posterior, e, o, target).with_columns(of_fit))
+    return _result(name, diagnostics, found)
+
+
+def _result(
+    name: str, diagnostics: dict[str, Any], found: dict[str, Any], already_there: bool = False
+) -> Fit:
+    return Fit(name, diagnostics["converged"], diagnostics["advice"], diagnostics, found, already_there)
+
+
+def _counts(obs: Observations) -> dict[str, int]:
+    votes = int(obs.votes.counts.sum()) if obs.votes else 0
+    return {
+        "prompts": int(obs.prompt.max()) + 1,
+        "completions": obs.completions.height,
+        "n_annotators": obs.annotators.height,
+        "votes": votes,
+        "ratings": int(sum(r.counts.sum() for r in obs.ratings)),
+        "outcomes": int(obs.completions["n_outcomes"].sum()),
+        "learners": len(obs.learners),
+    }
+
+
+def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The tables that `encode` takes: completions of prompts with any signal, and the signals."""
+    asked = list(sources)
+    for name in asked:
+        if not query(con, "SELECT 1 FROM completions WHERE source = ? LIMIT 1", [name]).height:
+            have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"].to_list()
+            raise FusionError(
+                f"--source {name}: no completions of that name; there are {', '.join(have) or 'none'}"
+            )
+    mine = (
+        "SELECT key FROM completions WHERE len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
+    )
+    votes = query(
+        con, f"SELECT completion_a, completion_b, choice, annotator, shown_first FROM votes "
+        f"WHERE completion_a IN ({mine}) ORDER BY key", [asked],
+    )  # fmt: skip
+    ratings = query(
+        con, f"""SELECT r.completion, r.criterion, r.value, r.levels, r.annotator,
+        coalesce(u.higher_is_better, true) AS higher_is_better
+        FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
+        WHERE r.completion IN ({mine}) ORDER BY r.key""", [asked],
+    )  # fmt: skip
+    outcomes = query(
+        con, f"""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored
+        FROM outcomes o JOIN completions c ON c.key = o.completion
+        WHERE o.completion IN ({mine}) ORDER BY o.key""", [asked],
+    )  # fmt: skip
+    completions = query(
+        con, f"""WITH signalled AS (
+            SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
+            UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes)
+        SELECT key AS completion, prompt FROM completions
+        WHERE key IN ({mine}) AND prompt IN
+            (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""", [asked],
+    )  # fmt: skip
+    annotators = query(
+        con, "SELECT key AS annotator, pseudonym FROM annotators WHERE key IN "
+        "(SELECT annotator FROM votes UNION SELECT annotator FROM ratings) "
+        "ORDER BY source, pseudonym, key",
+    )  # fmt: skip
+    used = pl.concat([votes["annotator"], ratings["annotator"]]).drop_nulls().unique()
+    return {
+        "completions": completions,
+        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())),
+        "votes": votes,
+        "ratings": ratings,
+        "outcomes": outcomes,
+    }
+
+
+def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
+    """A digest of everything a fit sees, row order included."""
+    state = hashlib.sha256()
+    for name in sorted(signals):
+        state.update(f"{name}\n{signals[name].write_csv()}".encode())
+    return state.hexdigest()

@@ -1,0 +1,1 @@
+"""The fusion model: expressed and observed preference, with diagnostics."""

@@ -1,0 +1,115 @@
+"""Did the chains agree, and do they carry enough independent draws?
+
+Rank-normalised split R-hat (bulk and folded) and bulk and tail effective sample size after
+Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 667-718. Every
+function takes draws of shape (chains, draws, parameters) and works on all parameters at once.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from numpyro.diagnostics import effective_sample_size
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+Draws = NDArray[np.float64]
+
+R_HAT_MAX = 1.01
+ESS_MIN = 400
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What decides whether a fit may reach a label."""
+
+    r_hat_max: float
+    r_hat_parameter: str
+    ess_min: float
+    ess_parameter: str
+    divergences: int
+    e_bfmi_min: float
+    tree_depth_max: int
+    chains: int
+    draws: int
+    warmup: int
+
+    @property
+    def converged(self) -> bool:
+        """True only if R-hat <= 1.01 and ESS >= 400 everywhere and nothing diverged."""
+        return self.r_hat_max <= R_HAT_MAX and self.ess_min >= ESS_MIN and not self.divergences
+
+    def advice(self) -> str:
+        """One sentence: what failed, on which parameter, and what to try."""
+        if self.divergences:
+            return f"{self.divergences} divergent draws: try --target-accept 0.95 or more"
+        if self.r_hat_max > R_HAT_MAX:
+            return (
+                f"R-hat {self.r_hat_max:.3f} for {self.r_hat_parameter} (at most {R_HAT_MAX}): "
+                "try a longer --warmup and more --max-draws"
+            )
+        return (
+            f"effective sample size {self.ess_min:.0f} for {self.ess_parameter} "
+            f"(at least {ESS_MIN}): try more --max-draws"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the store and the card."""
+        return asdict(self)
+
+
+def split_chains(draws: Draws) -> Draws:
+    """Each chain's first and second half as chains of their own."""
+    half = draws.shape[1] // 2
+    return np.concatenate([draws[:, :half], draws[:, -half:]], axis=0)
+
+
+def rank_normalise(draws: Draws) -> Draws:
+    """Replace values by normal scores of their ranks over all chains (Blom's offset)."""
+    chains, n, parameters = draws.shape
+    ranks = rankdata(draws.reshape(chains * n, parameters), axis=0)
+    return np.asarray(ndtri((ranks - 0.375) / (chains * n + 0.25))).reshape(draws.shape)
+
+
+def r_hat(draws: Draws) -> NDArray[np.float64]:
+    """Rank-normalised split R-hat per parameter: the worse of bulk and folded.
+
+    Constant parameters get 1.
+    """
+    split = split_chains(draws)
+    folded = np.abs(split - np.median(split, axis=(0, 1)))
+    return np.maximum(_plain_r_hat(rank_normalise(split)), _plain_r_hat(rank_normalise(folded)))
+
+
+def ess(draws: Draws) -> NDArray[np.float64]:
+    """Effective sample size per parameter: the worst of bulk and the two 5 % tails."""
+    split = split_chains(draws)
+    low, high = np.quantile(split, [0.05, 0.95], axis=(0, 1))
+    parts = (rank_normalise(split), (split <= low).astype(float), (split <= high).astype(float))
+    sizes: NDArray[np.float64] = np.min([_plain_ess(part) for part in parts], axis=0)
+    return sizes
+
+
+def e_bfmi(energy: NDArray[np.float64]) -> float:
+    """Smallest energy Bayesian fraction of missing information; energy is (chains, draws)."""
+    steps = np.square(np.diff(energy, axis=1)).mean(axis=1)
+    return float(np.min(steps / np.var(energy, axis=1)))
+
+
+def _plain_r_hat(x: Draws) -> NDArray[np.float64]:
+    n = x.shape[1]
+    within = x.var(axis=1, ddof=1).mean(axis=0)
+    between = x.mean(axis=1).var(axis=0, ddof=1)
+    ratio = (n - 1) / n + np.divide(between, within, out=np.zeros_like(within), where=within > 0)
+    return np.asarray(np.sqrt(ratio))
+
+
+def _plain_ess(x: Draws) -> NDArray[np.float64]:
+    """Geyer's initial monotone sequence on the autocovariances pooled over chains."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sizes = np.asarray(effective_sample_size(x), dtype=float)
+    total = float(x.shape[0] * x.shape[1])
+    # A constant indicator (all draws in one tail) has no variance and no autocorrelation.
+    # Antithetic chains may exceed the number of draws; cap as Vehtari et al. do.
+    return np.asarray(np.minimum(np.where(np.isnan(sizes), total, sizes), total * np.log10(total)))

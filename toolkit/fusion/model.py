@@ -1,0 +1,178 @@
+"""The fusion model: two correlated qualities per completion, seen through votes, ratings, outcomes.
+
+    e ~ N(0, 1)                         expressed: what people prefer
+    o = rho e + sqrt(1 - rho^2) w       observed: what helps; w ~ N(0, 1)
+    votes     Davidson (1970): (log P(a), log P(b), log P(tie)) = (eta/2, -eta/2, nu) + const
+    ratings   ordered logistic per criterion, shared cutpoints
+    outcomes  logit P(success at a try), geometric in the number of tries
+
+Every slope is positive, so no quality can turn its sign between chains. Plates without names
+(aggregated sources) are left out. See docs/fusion.md for the priors and why they are so.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.nn import log_sigmoid
+
+from .observations import NOBODY, Observations
+
+Arrays = dict[str, Any]
+
+LOG_PROBS = "log_probs:"  # prefix of the recorded sites that only the checks look at
+
+
+def davidson_log_probs(eta: Array, tie: Array) -> Array:
+    """Log-probabilities (3, rows) of first, second and tie; Davidson, JASA 65 (1970) 317-328.
+
+    `eta` is the advantage of the first on the log-odds scale, `tie` the log weight of a tie.
+    """
+    scores = jnp.stack([eta / 2, -eta / 2, jnp.broadcast_to(tie, eta.shape)])
+    return scores - jax.nn.logsumexp(scores, axis=0)
+
+
+def ordered_log_probs(location: Array, cutpoints: Array) -> Array:
+    """Log-probabilities (rows, levels) of an ordered logistic, stable in both tails."""
+    distance = cutpoints[None, :] - location[:, None]
+    below = log_sigmoid(distance)  # log P(level <= k), k = 1..levels-1
+    above = below - distance  # log P(level > k): the cheaper half of log_sigmoid(-distance)
+    # P(k) = P(<= k) - P(<= k-1) = P(<= k) * P(> k-1) * (1 - exp(c[k-1] - c[k]))
+    gaps = jnp.log(-jnp.expm1(cutpoints[:-1] - cutpoints[1:]))
+    inner = below[:, 1:] + above[:, :-1] + gaps[None, :]
+    return jnp.concatenate([below[:, :1], inner, above[:, -1:]], axis=1)
+
+
+def model(data: Arrays) -> None:
+    """The generative model as a NumPyro function of the arrays that `model_arrays` makes.
+
+    Sampled sites are standard normals wherever a group has a scale (non-centred), so that the
+    sampler sees one length scale. `w` exists only for items that some learner tried: without
+    outcomes it is independent of the data, and `quality_draws` adds it afterwards, exactly.
+    """
+    n = data["items"].shape[0]
+    e = numpyro.sample("e", dist.Normal(0, 1).expand([n]).to_event(1))
+    rho = numpyro.deterministic("rho", 2 * numpyro.sample("rho_01", dist.Beta(2, 2)) - 1)
+    if "votes" in data:
+        _votes(data, e)
+    for name in sorted(k for k in data if k.startswith("ratings:")):
+        _ratings(name.removeprefix("ratings:"), data[name], data, e)
+    if "tried" not in data:
+        return
+    tried = data["tried"]
+    w = numpyro.sample("w", dist.Normal(0, 1).expand([tried.shape[0]]).to_event(1))
+    o = rho * e[tried] + jnp.sqrt(1 - rho**2) * w
+    for name in sorted(k for k in data if k.startswith("outcomes:")):
+        _outcomes(name.removeprefix("outcomes:"), data[name], data, o)
+
+
+def _group(name: str, size: int, scale: float) -> Array:
+    """Effects of a group's members, non-centred: HalfNormal(scale) times standard normals."""
+    tau = numpyro.sample(f"tau_{name}", dist.HalfNormal(scale))
+    z = numpyro.sample(f"z_{name}", dist.Normal(0, 1).expand([size]).to_event(1))
+    effects: Array = numpyro.deterministic(name, tau * z)
+    return effects
+
+
+def _observe(name: str, log_probs: Array, counts: Array) -> None:
+    """Condition on counts (rows, categories); keep log_probs for posterior predictive checks."""
+    numpyro.deterministic(f"{LOG_PROBS}{name}", log_probs)
+    numpyro.factor(name, jnp.sum(log_probs * counts))
+
+
+def _votes(data: Arrays, e: Array) -> None:
+    """Davidson votes with first-shown bias and, where annotators are named, their habits."""
+    v = data["votes"]
+    slope = numpyro.sample("vote_slope", dist.HalfNormal(2))
+    tie = numpyro.sample("vote_tie", dist.Normal(-1, 1.5))
+    eta = slope * (e[v["first"]] - e[v["second"]])
+    if "annotators" in data:
+        who, named = v["annotator"], v["annotator"] != NOBODY
+        size = data["annotators"].shape[0]
+        reliability = 1 + _group("reliability", size, 0.7)
+        numpyro.deterministic("annotator_reliability", reliability)
+        eta = eta * jnp.where(named, reliability[who], 1.0)
+        tie = tie + jnp.where(named, _group("tie_habit", size, 1.0)[who], 0.0)
+    if "shown_first" in v:
+        eta = eta + v["shown_first"] * numpyro.sample("first_shown_bias", dist.Normal(0, 0.5))
+    _observe("votes", davidson_log_probs(eta, tie).T, v["counts"])
+
+
+def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
+    """Ordered-logistic ratings on one criterion: severity of annotators, difficulty of prompts."""
+    levels = r["counts"].shape[1]
+    slope = numpyro.sample(f"rating_slope:{criterion}", dist.HalfNormal(2))
+    lowest = numpyro.sample(f"rating_cut:{criterion}", dist.Normal(-2, 1.5))
+    location = slope * e[r["item"]]
+    cutpoints = lowest[None]
+    if levels > 2:
+        gaps = numpyro.sample(
+            f"rating_gaps:{criterion}", dist.LogNormal(0, 0.7).expand([levels - 2]).to_event(1)
+        )
+        cutpoints = jnp.concatenate([lowest[None], lowest + jnp.cumsum(gaps)])
+    location = location + _group(f"rating_prompt:{criterion}", r["n_prompts"].shape[0], 1.0)[r["prompt"]]
+    if "annotators" in data:
+        severity = _group(f"severity:{criterion}", data["annotators"].shape[0], 1.0)
+        location = location - jnp.where(r["annotator"] != NOBODY, severity[r["annotator"]], 0.0)
+    _observe(f"ratings:{criterion}", ordered_log_probs(location, cutpoints), r["counts"])
+
+
+def _outcomes(measure: str, y: Arrays, data: Arrays, o: Array) -> None:
+    """Success at a try: a logistic in observed quality, prompt difficulty, learner ability."""
+    slope = numpyro.sample(f"outcome_slope:{measure}", dist.HalfNormal(2))
+    level = numpyro.sample(f"outcome_level:{measure}", dist.Normal(0, 1.5))
+    logit = level + slope * o[y["item"]]
+    logit = logit - _group(f"outcome_prompt:{measure}", y["n_prompts"].shape[0], 1.0)[y["prompt"]]
+    if "learners" in data:
+        ability = _group(f"ability:{measure}", data["learners"].shape[0], 1.0)
+        logit = logit + jnp.where(y["learner"] != NOBODY, ability[y["learner"]], 0.0)
+    success = log_sigmoid(logit)
+    log_probs = jnp.stack([success - logit, success], axis=1)
+    _observe(f"outcomes:{measure}", log_probs, jnp.stack([y["failures"], y["successes"]], axis=1))
+
+
+def model_arrays(obs: Observations) -> Arrays:
+    """The model's only argument: arrays named as the model reads them.
+
+    Sizes travel as the shapes of empty arrays, so that the compiled program depends on shapes
+    alone and a second fit of the same shape starts without compiling.
+    """
+    data: Arrays = {"items": np.zeros(len(obs.prompt))}
+    if obs.annotators.height > 1:
+        data["annotators"] = np.zeros(obs.annotators.height)
+    if len(obs.learners) > 1:
+        data["learners"] = np.zeros(len(obs.learners))
+    if obs.votes is not None:
+        v = obs.votes
+        data["votes"] = {
+            "first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.counts
+        }  # fmt: skip
+        if np.any(v.shown_first != 0):
+            data["votes"]["shown_first"] = v.shown_first
+    for r in obs.ratings:
+        prompts, prompt = np.unique(obs.prompt[r.item], return_inverse=True)
+        data[f"ratings:{r.criterion}"] = {
+            "item": r.item,
+            "annotator": r.annotator,
+            "counts": r.counts,
+            "prompt": prompt,
+            "n_prompts": np.zeros(len(prompts)),
+        }
+    tried = obs.tried
+    if len(tried):
+        data["tried"] = tried
+    for y in obs.outcomes:
+        prompts, prompt = np.unique(obs.prompt[y.item], return_inverse=True)
+        data[f"outcomes:{y.measure}"] = {
+            "item": np.searchsorted(tried, y.item),
+            "learner": y.learner,
+            "successes": y.successes,
+            "failures": y.failures,
+            "prompt": prompt,
+            "n_prompts": np.zeros(len(prompts)),
+        }
+    return data

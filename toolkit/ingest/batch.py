@@ -1,0 +1,58 @@
+"""What every reader yields, and the few columns that all of them make."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows read from an input: `taken` went into `tables`, the others into `rejects`."""
+
+    read: int
+    taken: int
+    tables: dict[str, pl.DataFrame]
+    rejects: pl.DataFrame  # path, line, raw, reason
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the user said about the input, and what the store knows that a reader needs."""
+
+    source: str
+    language: str = "en"
+    about: str = ""  # source whose completions the signals are about
+    known: pl.DataFrame = field(default_factory=lambda: known_completions([]))
+    columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
+    levels: int | None = None  # of ratings, where the file has no such column
+
+
+def known_completions(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
+    """Completions that signals may name: the source's own id, key, key of the prompt."""
+    names = ("ref", "completion", "prompt")
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def rejected(parts: Iterable[pl.DataFrame], path: str) -> pl.DataFrame:
+    """Rejects of several kinds in line order; each part has line, raw, reason."""
+    frames = [part.select(pl.col("line").cast(pl.Int64), "raw", "reason") for part in parts]
+    rows = pl.concat(frames) if frames else no_rejects()
+    return rows.select(pl.lit(path).alias("path"), "line", "raw", "reason").sort("line")
+
+
+def no_rejects() -> pl.DataFrame:
+    """An empty frame of line, raw, reason."""
+    return pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
+
+
+def first_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
+    """The reason of the first check whose condition holds, null where none does.
+
+    Each check is (condition, reason); a condition that is null counts as not met.
+    """
+    reasons = [
+        pl.when(condition).then(pl.lit(reason) if isinstance(reason, str) else reason)
+        for condition, reason in checks
+    ]
+    return pl.coalesce(reasons).alias("reason")

@@ -1,0 +1,136 @@
+"""CSV and TSV as records with line numbers: set-based, and bad records are kept.
+
+    completion_a,completion_b,choice
+    mn-01-a,mn-01-b,"a"
+
+RFC 4180 quoting, line ends inside quotes included. A record's line is the line it starts on.
+"""
+
+import io
+from collections.abc import Iterator
+
+import polars as pl
+
+from ...schemas.errors import SourceError
+from .batch import first_reason
+from .lines import Input, OnBytes, read_lines
+
+_QUOTED = r'"(?:[^"]|"")*"'
+_MARK = "\x01"  # stands for a quoted field while the rest of the record is judged
+_LONGEST = 10_000  # lines; a quote open for longer is a stray one
+
+
+def read_records(
+    file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Blocks of (records, rejects).
+
+    records: one text column per header field, plus `line`, `raw`; empty fields are null.
+    rejects: line, raw, reason. Blank lines are neither. A stray quote costs its own line only:
+    what it would swallow is read line by line. Raises SourceError without a usable header.
+    """
+    header: list[str] | None = None
+    rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
+    for block in read_lines(file, on_bytes=on_bytes):
+        joined, rest = _join_quoted(pl.concat([rest, block]))
+        if rest.height > _LONGEST:
+            joined, rest = pl.concat([joined, rest]), rest.clear()
+        if header is None:
+            header, joined = _take_header(file, joined, delimiter)
+        if header is not None:
+            yield _parse(joined, header, delimiter)
+    if rest.height and header is None:
+        header, rest = _take_header(file, rest, delimiter)
+    if header is None:
+        raise SourceError(f"{file.path}: is empty; expected a header line with the column names")
+    if rest.height:
+        yield _parse(rest, header, delimiter)
+
+
+def _join_quoted(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records of one or more lines, and the lines after the last closed record."""
+    open_after = pl.col("raw").str.count_matches('"', literal=True).cum_sum() % 2 == 1
+    marked = lines.with_columns(open_after.alias("open"))
+    closed = marked.with_row_index("i").filter(~pl.col("open"))["i"]
+    last = int(closed[-1]) + 1 if len(closed) else 0
+    whole, rest = marked[:last], lines[last:]
+    if not whole["open"].any():
+        return whole.drop("open"), rest
+    starts = ~pl.col("open").shift(1, fill_value=False)
+    records = (
+        whole.with_columns(starts.cum_sum().alias("record"))
+        .group_by("record", maintain_order=True)
+        .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any())
+    )
+    return records.drop("record"), rest
+
+
+def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
+    """Column names, and the records after them; None where there is no record yet."""
+    filled = records.filter(pl.col("raw").str.strip_chars() != "")
+    if filled.is_empty():
+        return None, records.clear()
+    first = filled.head(1)
+    line, raw = first["line"][0], first["raw"][0]
+    sound = first.select(~pl.col("damaged") & ~_misquoted(delimiter)).item()
+    width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
+    names = _fields(first["raw"], width, delimiter).row(0) if sound else ()
+    header = [str(name).strip() for name in names if name is not None]
+    if not header or len(header) != len(names) or len(set(header)) != len(header):
+        raise SourceError(
+            f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
+        )
+    return header, records.filter(pl.col("line") > line)
+
+
+def _bare() -> pl.Expr:
+    """The record with every quoted field replaced by a mark."""
+    return pl.col("raw").str.replace_all(_MARK, "", literal=True).str.replace_all(_QUOTED, _MARK)
+
+
+def _misquoted(delimiter: str) -> pl.Expr:
+    """A quote that is not closed, or that stands elsewhere than around a whole field."""
+    return _bare().str.contains(rf'"|[^{delimiter}]{_MARK}|{_MARK}[^{delimiter}]')
+
+
+def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split well-formed records into fields; say of the others what is wrong."""
+    stray = _misquoted(delimiter) & pl.col("raw").str.contains("\n", literal=True)
+    by_line = (
+        records.filter(stray)
+        .with_columns(pl.col("raw").str.split("\n"))
+        .explode("raw")
+        .with_columns(pl.col("line") + pl.int_range(pl.len(), dtype=pl.Int64).over("line"))
+    )
+    rows = pl.concat([records.filter(~stray), by_line]).sort("line")
+    found = _bare().str.count_matches(delimiter, literal=True) + 1
+    checked = rows.filter(pl.col("raw").str.strip_chars() != "").with_columns(
+        first_reason(
+            (pl.col("damaged"), "not valid UTF-8"),
+            (_misquoted(delimiter), "a quote is not closed, or does not stand around a whole field"),
+            (
+                found != len(header),
+                pl.format("expected {} fields, found {}", pl.lit(len(header)), found),
+            ),
+        )
+    )
+    good = checked.filter(pl.col("reason").is_null())
+    fields = _fields(good["raw"], len(header), delimiter)
+    fields.columns = header
+    fields = fields.with_columns(good["line"], good["raw"])
+    return fields, checked.filter(pl.col("reason").is_not_null()).select("line", "raw", "reason")
+
+
+def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:
+    """Fields of records known to be well-formed; empty ones null, quoted or not."""
+    names = [f"field_{i}" for i in range(width)]
+    if records.is_empty():
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    text = records.str.join("\n").item() + "\n"
+    fields = pl.read_csv(
+        io.BytesIO(text.encode()),
+        has_header=False,
+        separator=delimiter,
+        schema=dict.fromkeys(names, pl.String),
+    )
+    return fields.with_columns(pl.all().replace("", None))

@@ -1,0 +1,209 @@
+"""One ingest: files to a source, in one transaction, all or nothing.
+
+Killed at any moment the store holds the whole source or none of it. The same bytes again add
+nothing. rows + rejects = rows read, checked for every block.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from ...schemas.errors import SourceError, StoreError
+from ...schemas.licenses import License
+from ...schemas.tables import REJECTS, SOURCES, TABLES
+from ..store import Store, insert, query, remove_source, transaction
+from .batch import Batch, Context, known_completions
+from .lines import Input, OnBytes
+from .registry import Format
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an ingest did."""
+
+    source: str
+    rows: int
+    rejects: int
+    added: dict[str, int]
+    first_rejects: list[str]
+    already_there: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the user says about a source beyond its bytes."""
+
+    license: License
+    url: str | None = None
+    revision: str | None = None
+
+
+def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
+    """Files to read, in order, named relative to the folder they were found in.
+
+    Raises SourceError for a path that does not exist or a folder without such files.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise SourceError(f"{path}: no such file or folder; check the path")
+        if format.find is not None:
+            found += format.find(path)
+        elif path.is_dir():
+            inside = sorted({p for g in format.patterns for p in path.rglob(g) if p.is_file()})
+            if not inside:
+                raise SourceError(
+                    f"{path}: holds no {' or '.join(format.patterns)}; name the files themselves"
+                )
+            found += inside
+        else:
+            found.append(path)
+    files = list(dict.fromkeys(path.resolve() for path in found))
+    top = Path(os.path.commonpath([path.parent for path in files]))
+    return [Input(path, path.relative_to(top).as_posix()) for path in files]
+
+
+def digest(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
+    """sha256 of one file; of several, sha256 of what `sha256sum` prints for them."""
+    sums = []
+    for file in files:
+        state = hashlib.sha256()
+        try:
+            with file.path.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    state.update(block)
+                    on_bytes(len(block))
+        except OSError as error:
+            raise SourceError(f"{file.path}: {error.strerror}; check the file") from error
+        sums.append(state.hexdigest())
+    if len(files) == 1:
+        return sums[0]
+    listing = "".join(f"{s}  {f.name}\n" for s, f in zip(sums, files, strict=True))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def ingest(
+    con: Store,
+    format: Format,
+    files: Sequence[Input],
+    context: Context,
+    origin: Origin,
+    *,
+    replacing: bool = False,
+    strict: bool = False,
+    on_bytes: OnBytes = lambda _: None,
+) -> Report:
+    """Read `files` into the source `context.source`.
+
+    With `strict` any reject stops it; with `replacing` a source of that name makes way in the
+    same transaction. Raises SourceError, and the store is as it was.
+    """
+    sha256 = digest(files, on_bytes)
+    present = query(con, "SELECT sha256, reader, rows, rejects FROM sources WHERE name = ?",
+                    [context.source]).rows()  # fmt: skip
+    if present and not replacing:
+        old_sha256, reader, rows, rejects = present[0]
+        if old_sha256 == sha256 and reader == format.name:
+            return Report(context.source, rows, rejects, {}, [], already_there=True)
+        raise SourceError(
+            f"source '{context.source}' already holds other input (read as {reader}, sha256 "
+            f"{old_sha256[:12]}…); give this one another --source, or --replace that one"
+        )
+    with transaction(con):
+        if present:
+            remove_source(con, context.source)
+        if format.signals:
+            context = with_completions(con, context)
+        report = _read_all(con, format, files, context, on_bytes)
+        _check(report, files, strict)
+        insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
+    return report
+
+
+def with_completions(con: Store, context: Context) -> Context:
+    """Add the completions that signals may name; finds the source they are about if only one can be."""
+    sources = query(con, "SELECT DISTINCT source FROM completions WHERE ref IS NOT NULL ORDER BY 1")
+    names: list[str] = sources["source"].to_list()
+    about = context.about or (names[0] if len(names) == 1 else "")
+    if about not in names:
+        have = ", ".join(names) or "none yet; ingest prompts first"
+        said = f"'{about}' holds no completions" if about else "say which completions these are about"
+        raise SourceError(f"--about: {said}; sources with completions: {have}")
+    rows = query(
+        con, "SELECT ref, key, prompt FROM completions WHERE source = ? AND ref IS NOT NULL", [about]
+    )
+    known = known_completions([])
+    rows.columns = known.columns
+    return replace(context, about=about, known=rows.cast(known.schema))
+
+
+def _read_all(
+    con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
+) -> Report:
+    read = taken = rejects = 0
+    added: dict[str, int] = {}
+    first: list[str] = []
+    for file in files:
+        for batch in format.read(file, context, on_bytes):
+            _check_balance(batch, file)
+            for name, frame in batch.tables.items():
+                added[name] = added.get(name, 0) + insert(con, TABLES[name], frame)
+            insert(con, REJECTS, batch.rejects.with_columns(pl.lit(context.source).alias("source")))
+            read, taken = read + batch.read, taken + batch.taken
+            rejects += batch.rejects.height
+            missing = 5 - len(first)
+            first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
+    if not read:
+        raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary.lower()}")
+    return Report(context.source, taken, rejects, added, first)
+
+
+def _check_balance(batch: Batch, file: Input) -> None:
+    """Nothing lost: every row read was either taken or rejected."""
+    if batch.read != batch.taken + batch.rejects.height:
+        raise StoreError(
+            f"{file.path}: {batch.read} rows read, but {batch.taken} taken and "
+            f"{batch.rejects.height} rejected; nothing was stored; please report this defect"
+        )
+
+
+def _check(report: Report, files: Sequence[Input], strict: bool) -> None:
+    listed = "\n  ".join(report.first_rejects)
+    if report.rejects and not report.rows:
+        raise SourceError(
+            f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
+            f"  {listed}"
+        )
+    if strict and report.rejects:
+        raise SourceError(
+            f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
+            f"or leave --strict out to keep them in rejects\n  {listed}"
+        )
+
+
+def _source_row(
+    format: Format, context: Context, origin: Origin, sha256: str, report: Report
+) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "name": [context.source],
+            "kind": [format.kind],
+            "language": [context.language],
+            "license": [origin.license.id],
+            "redistribution": [origin.license.redistribution],
+            "commercial_use": [origin.license.commercial_use],
+            "share_alike": [origin.license.share_alike],
+            "url": [origin.url],
+            "revision": [origin.revision],
+            "sha256": [sha256],
+            "reader": [format.name],
+            "rows": [report.rows],
+            "rejects": [report.rejects],
+            "ingested_at": [datetime.now(UTC)],
+        }
+    )

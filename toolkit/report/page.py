@@ -1,0 +1,318 @@
+"""`preceptor report`: one HTML page with pictures about a fit.
+
+The page stands alone (no script, nothing to load) and holds no time: the same store gives the
+same bytes. Every word and number comes from the store; `figures.py` draws.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..build import Build, find_fit
+from ..fusion.diagnostics import ESS_MIN, R_HAT_MAX
+from ..store import Store, query
+from .figures import (
+    COIN_FLIP,
+    PERCENT,
+    UNRELIABLE,
+    Picture,
+    agreement,
+    annotators,
+    checks,
+    clean,
+    confidence,
+    number,
+    percent,
+    recovery,
+    rows_height,
+)
+
+MOST_TELLING = 10  # pairs listed for the next vote
+DISPUTED = 5  # pairs listed where people and learners disagree
+GONE = "(no longer in the store)"
+
+# The beginning of a parameter's name, and what it says.
+PARAMETERS = {
+    "rho": "correlation of expressed and observed effectiveness",
+    "vote_slope": "how sharply votes follow expressed effectiveness",
+    "vote_tie": "log weight of a tie between equals",
+    "first_shown_bias": "advantage of the answer that was shown first",
+    "rating_slope": "how sharply ratings follow expressed effectiveness",
+    "rating_cut": "threshold between the two lowest levels",
+    "rating_gaps": "distance to the next threshold",
+    "outcome_slope": "how sharply success follows observed effectiveness",
+    "outcome_level": "log-odds of success with an average completion",
+    "tau_reliability": "spread of reliability over annotators",
+    "tau_tie_habit": "spread of the habit of voting for ties over annotators",
+    "tau_severity": "spread of severity over annotators",
+    "tau_ability": "spread of ability over learners",
+    "tau_rating_prompt": "spread of ratings over prompts",
+    "tau_outcome_prompt": "spread of difficulty over prompts",
+}
+
+Tile = tuple[str, str, str, bool]  # label, value, note, whether it warns
+
+
+def render_report(
+    con: Store, fit: str, built: Build | None = None, recovered: pl.DataFrame | None = None
+) -> str:
+    """The page about `fit`, a full key in `fits`, as one HTML document.
+
+    `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low,
+    high, truth) a picture of what was inferred against what is known. Raises StoreError where
+    there is no such fit.
+    """
+    row = find_fit(con, fit)
+    found, diagnostics = row["findings"], row["diagnostics"]
+    surer = query(
+        con, "SELECT greatest(p, 1 - p) AS surer FROM preferences WHERE fit = ? ORDER BY 1", [row["key"]]
+    )["surer"]
+    environment = Environment(
+        loader=PackageLoader("preceptor.toolkit", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        fit=row,
+        diagnostics=diagnostics,
+        headline=_headline(found, found["n_annotators"]),
+        verdict=_verdict(diagnostics),
+        target=_target(row["config"]["target"]),
+        tiles=_tiles(found, diagnostics, surer, built, recovered),
+        pictures=_pictures(con, row, surer, recovered),
+        missing=_missing(found, surer.len()),
+        built=built,
+        listings=_listings(con, row["key"], found),
+        sources=_sources(con, row["key"]),
+        parameters=_parameters(found),
+    )
+
+
+def _headline(found: dict[str, Any], annotators: int) -> str:
+    """One sentence: what was fused."""
+    said = " and ".join(_some(found[f"{kind}s"], kind) for kind in ("vote", "rating") if found[f"{kind}s"])
+    if said:
+        said += f" by {_some(annotators, 'annotator')}" if annotators else " by unnamed annotators"
+    seen = _some(found["outcomes"], "outcome") if found["outcomes"] else ""
+    if seen:
+        seen += f" of {_some(found['learners'], 'learner')}" if found["learners"] else " of unnamed learners"
+    signals = ", together with ".join(part for part in (said, seen) if part) or "no signals"
+    return (
+        f"{signals}, fused into the effectiveness of {_some(found['completions'], 'completion')} "
+        f"of {_some(found['prompts'], 'prompt')}."
+    )
+
+
+def _some(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def _verdict(diagnostics: dict[str, Any]) -> str:
+    """The numbers behind converged or not, with the limits they are held to."""
+    divergences = diagnostics["divergences"]
+    return (
+        f"R-hat at most {diagnostics['r_hat_max']:.4f} (limit {R_HAT_MAX}), effective sample size at "
+        f"least {diagnostics['ess_min']:,.0f} (limit {ESS_MIN}), "
+        f"{_some(divergences, 'divergence') if divergences else 'no divergences'}"
+    )
+
+
+def _target(weight: float) -> str:
+    """What better means under this fit, in words."""
+    if weight in (0, 1):
+        return "what helps learners" if weight else "what people prefer"
+    return f"{weight:g} × what helps learners + {1 - weight:g} × what people prefer"
+
+
+def _tiles(
+    found: dict[str, Any],
+    diagnostics: dict[str, Any],
+    surer: pl.Series,
+    built: Build | None,
+    recovered: pl.DataFrame | None,
+) -> list[Tile]:
+    """Key numbers; what is not there has no tile."""
+    tiles = _sampling_tiles(diagnostics)
+    held, n = sum(c["holds"] for c in diagnostics["checks"]), len(diagnostics["checks"])
+    if n:
+        tiles.append(("checks that hold", f"{held} of {n}", "posterior predictive", held < n))
+    if _two_sided(found):
+        rho = found["rho"]
+        between = f"90{PERCENT} interval {number(rho['low'])} to {number(rho['high'])}"
+        tiles.append(("correlation ρ", number(rho["mean"]), between, False))
+    if surer.len():
+        flips = int((surer.round(6) < COIN_FLIP).sum())
+        tiles.append(("coin flips", percent(flips / surer.len()), f"of {_some(surer.len(), 'pair')}", False))
+    if found["annotators"]:
+        doubtful = sum(a["p_below_half"] > UNRELIABLE for a in found["annotators"])
+        tiles.append(
+            ("annotators in doubt", f"{doubtful}", f"of {len(found['annotators'])} who voted", False)
+        )
+    if built:
+        splits = _some(len(built.counts), "split")
+        tiles.append(("pairs in the dataset", f"{sum(built.counts.values()):,}", f"in {splits}", False))
+    if recovered is not None and recovered.height:
+        inside = int(recovered["truth"].is_between(recovered["low"], recovered["high"]).sum())
+        share = percent(inside / recovered.height)
+        tiles.append(("known values found", share, f"in their 90{PERCENT} interval", False))
+    return tiles
+
+
+def _sampling_tiles(diagnostics: dict[str, Any]) -> list[Tile]:
+    r_hat, ess, n = (diagnostics[name] for name in ("r_hat_max", "ess_min", "divergences"))
+    return [
+        ("largest R-hat", f"{r_hat:.3f}", f"at most {R_HAT_MAX}", not r_hat <= R_HAT_MAX),
+        ("smallest sample size", f"{ess:,.0f}", f"effective; at least {ESS_MIN}", not ess >= ESS_MIN),
+        ("divergences", f"{n:,}", f"in {diagnostics['chains'] * diagnostics['draws']:,} draws", n > 0),
+    ]
+
+
+def _two_sided(found: dict[str, Any]) -> bool:
+    """Both people and learners were heard; only then do the data say anything about rho."""
+    return bool((found["votes"] or found["ratings"]) and found["outcomes"])
+
+
+def _pictures(
+    con: Store, row: dict[str, Any], surer: pl.Series, recovered: pl.DataFrame | None
+) -> list[Picture]:
+    """The figures that the fit has data for, in the page's order."""
+    found, checked = row["findings"], row["diagnostics"]["checks"]
+    heights = rows_height(len(checked)), rows_height(min(len(found["annotators"]), 40))
+    # The two stand side by side; where their heights are close, they are made the same.
+    height = max(heights) if max(heights) < 1.8 * min(heights) else 0
+    pictures = []
+    if _two_sided(found):
+        pictures.append(agreement(_effectiveness(con, row["key"]), found["rho"]))
+    if surer.len():
+        pictures.append(confidence(surer))
+    if checked:
+        pictures.append(checks(checked, height if found["annotators"] else 0))
+    if found["annotators"]:
+        pictures.append(annotators(found["annotators"], height if checked else 0))
+    if recovered is not None and recovered.height:
+        pictures.append(recovery(recovered))
+    return pictures
+
+
+def _missing(found: dict[str, Any], pairs: int) -> list[str]:
+    """Why a reader looks in vain for a figure or a table."""
+    notes = []
+    if not (found["votes"] or found["ratings"]):
+        notes.append("No votes and no ratings were fused: nothing is known of what people prefer.")
+    if not found["outcomes"]:
+        notes.append("No outcomes were fused: what helps is only guessed from what people prefer.")
+    if not _two_sided(found):
+        notes.append("So ρ is not learnt here, and expressed is not set against observed.")
+    if found["votes"] and not found["annotators"]:
+        notes.append("The votes name fewer than two annotators, so reliability is not known.")
+    if not pairs:
+        notes.append("No prompt has two completions, so there are no pairs.")
+    return notes
+
+
+def _effectiveness(con: Store, fit: str) -> pl.DataFrame:
+    return query(
+        con,
+        """SELECT e.expressed_mean AS expressed, e.observed_mean AS observed, e.n_outcomes,
+        coalesce(q.task, 'task not known') AS task FROM effectiveness e
+        LEFT JOIN completions c ON c.key = e.completion LEFT JOIN prompts q ON q.key = c.prompt
+        WHERE e.fit = ? ORDER BY e.completion""",
+        [fit],
+    )
+
+
+def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The two tables of pairs: title, what to see, rows."""
+    telling = _pairs(con, fit, "p.information_gain > 0", "p.information_gain DESC", MOST_TELLING)
+    disputed = _pairs(
+        con, fit,
+        "(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND ea.n_outcomes > 0 AND eb.n_outcomes > 0",
+        "least(abs(p.p_expressed - 0.5), abs(p.p_observed - 0.5)) DESC", DISPUTED,
+    )  # fmt: skip
+    return [
+        {
+            "title": "Where one more vote tells most",
+            "words": "Ask annotators about these pairs next. Each row gives the probability that its first "
+            "answer is better, is preferred by people and helps learners more, and the information that "
+            "one more vote of an average annotator should bring.",
+            "none": "None of the pairs would gain from one more vote."
+            if found["votes"] else "Without votes in the fit, the worth of one more vote is not known.",
+            "rows": telling,
+        },
+        {
+            "title": "Where people and learners disagree most",
+            "words": "People prefer one answer, learners do better with the other: read these before "
+            "trusting either alone.",
+            "none": "There is no pair that learners tried on both sides where the two point apart.",
+            "rows": disputed,
+        },
+    ]  # fmt: skip
+
+
+def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list[dict[str, Any]]:
+    """Pairs in the given order, the likelier better answer first, texts shortened."""
+    rows = query(
+        con,
+        f"""SELECT q.task, q.messages[-1].content AS prompt, a.content AS a, b.content AS b,
+        p.p, p.p_expressed AS people, p.p_observed AS learners, p.information_gain AS gain
+        FROM preferences p JOIN effectiveness ea ON ea.fit = p.fit AND ea.completion = p.completion_a
+        JOIN effectiveness eb ON eb.fit = p.fit AND eb.completion = p.completion_b
+        LEFT JOIN prompts q ON q.key = p.prompt LEFT JOIN completions a ON a.key = p.completion_a
+        LEFT JOIN completions b ON b.key = p.completion_b
+        WHERE p.fit = $fit AND {condition} ORDER BY {order}, p.key LIMIT {limit}""",
+        {"fit": fit},
+    )
+    shares = ("p", "people", "learners")
+    listed = []
+    for row in rows.iter_rows(named=True):
+        swap = row["p"] < 0.5
+        better, worse = ("b", "a") if swap else ("a", "b")
+        listed.append(
+            {
+                "task": row["task"] or "",
+                "prompt": clean(row["prompt"] or GONE, 170),
+                "better": clean(row[better] or GONE, 200),
+                "worse": clean(row[worse] or GONE, 200),
+                "gain": f"{row['gain']:.4f}",
+            }
+            | {name: _probability(1 - row[name] if swap else row[name]) for name in shares}
+        )
+    return listed
+
+
+def _probability(p: float) -> str:
+    """In percent; a share of draws is never certain, even if it is all of them."""
+    return percent(min(max(p, 0.001), 0.999))
+
+
+_HEARD = """WITH mine AS (SELECT completion AS key FROM effectiveness WHERE fit = $fit)"""
+
+
+def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
+    """Sources of the fit's texts and of the signals about them."""
+    rows: Sequence[dict[str, Any]] = query(
+        con,
+        f"""{_HEARD}, heard AS (
+            SELECT source FROM completions WHERE key IN (SELECT key FROM mine)
+            UNION SELECT source FROM votes WHERE completion_a IN (SELECT key FROM mine)
+            UNION SELECT source FROM ratings WHERE completion IN (SELECT key FROM mine)
+            UNION SELECT source FROM outcomes WHERE completion IN (SELECT key FROM mine))
+        SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
+            revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
+        {"fit": fit},
+    ).to_dicts()
+    # A link only where it leads to the web: the address is the source's, not ours.
+    return [row | {"link": (row["url"] or "").startswith(("https://", "http://"))} for row in rows]
+
+
+def _parameters(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Single-valued parameters with their 90 % intervals and what they mean, rho first."""
+    return [
+        {"name": name, "meaning": PARAMETERS.get(name.partition(":")[0], "")}
+        | {part: number(value[part]) for part in ("mean", "low", "high")}
+        for name, value in [("rho", found["rho"]), *sorted(found["parameters"].items())]
+    ]

@@ -1,0 +1,92 @@
+"""A drawing as SVG that stands inside the page.
+
+matplotlib draws in stand-in colours that become the page's CSS variables afterwards, so that one
+drawing suits light screens, dark ones and paper. Text stays text, in the page's own font. The
+same numbers give the same bytes.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.style
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 420.0  # of every drawing, in points; the page scales it
+
+# Stand-ins, and what they become. No two may be equal, none may be a colour of matplotlib's own.
+INK, MUTED, GRID, ZONE, FLAG = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
+SERIES = ("#0a0c01", "#0a0c02", "#0a0c03", "#0a0c04", "#0a0c05")
+CSS = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    ZONE: "var(--zone)",
+    FLAG: "var(--flag)",
+    **{colour: f"var(--c{i})" for i, colour in enumerate(SERIES)},
+}
+_FONT = "DejaVu Sans"  # matplotlib measures with it; on the page the text has the page's font
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "font.family": _FONT,
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 11,
+    "axes.edgecolor": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titlecolor": MUTED,
+    "axes.titlepad": 8,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
+    "lines.solid_capstyle": "round",
+}
+
+
+def draw(name: str, label: str, height: float, paint: Callable[[Axes], None]) -> Markup:
+    """The SVG of what `paint` draws. `name` keeps apart the ids of two drawings on one page."""
+    out = io.StringIO()
+    style = _STYLE | {"svg.hashsalt": name}
+    with warnings.catch_warnings(), matplotlib.style.context(["default", style]):
+        # The reader's browser has the glyphs that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+        paint(figure.subplots())
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    return _inline(out.getvalue(), label)
+
+
+def _inline(document: str, label: str) -> Markup:
+    """A stand-alone SVG document as an element of the page, in the page's colours and font."""
+    svg = document[document.index("<svg") :].strip()
+    view = svg.partition('viewBox="')[2].partition('"')[0]
+    body = svg[svg.index(">") + 1 :]
+    # Its style sheet would reach the whole page, and its numbered ids would stand there twice.
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", body)
+    body = body.replace("xlink:href", "href").replace(f" font-family: '{_FONT}';", "")
+    body = re.sub(r": (#0a0[bc]0\d)", lambda m: f": {CSS[m[1]]}", body)
+    body = re.sub(r"\s*\n\s*", "\n", body)
+    start = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(view, label)
+    return start + Markup(body)  # noqa: S704  matplotlib escaped its words

@@ -1,0 +1,44 @@
+"""What a store holds: sources, signals, fits and builds, as plain data."""
+
+import json
+from typing import Any
+
+from ..schemas.tables import OF_A_SOURCE, REJECTS
+from .store import Store, count, query
+
+
+def status(con: Store) -> dict[str, Any]:
+    """sources, rejects (grouped by reason), rows per table, fits and builds; JSON-ready."""
+    sources = query(
+        con,
+        """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
+        revision, sha256, reader, rows, rejects, strftime(ingested_at, '%Y-%m-%dT%H:%M:%SZ') AS ingested_at
+        FROM sources ORDER BY name""",
+    )
+    rejects = query(
+        con,
+        """SELECT source, regexp_replace(reason, '\\d+', 'N', 'g') AS reason, count(*) AS rows,
+        arg_min(path || ':' || line, (path, line)) AS first
+        FROM rejects GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2""",
+    )
+    fits = query(
+        con,
+        """SELECT key, config, inputs, method, seed, converged, diagnostics, findings,
+        strftime(fitted_at, '%Y-%m-%dT%H:%M:%SZ') AS fitted_at FROM fits ORDER BY fits.fitted_at, key""",
+    ).to_dicts()
+    builds = query(
+        con,
+        """SELECT name, out, fit, counts, gates, strftime(built_at, '%Y-%m-%dT%H:%M:%SZ') AS built_at
+        FROM builds ORDER BY builds.built_at, key""",
+    ).to_dicts()
+    return {
+        "sources": sources.to_dicts(),
+        "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
+        "rejects": rejects.to_dicts(),
+        "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
+        "builds": [_read(build, "counts", "gates") for build in builds],
+    }
+
+
+def _read(row: dict[str, Any], *columns: str) -> dict[str, Any]:
+    return row | {name: json.loads(row[name]) for name in columns}

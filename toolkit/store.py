@@ -1,0 +1,184 @@
+"""One DuckDB file per project: open, transaction, insert, query.
+
+The only module that knows DuckDB connections. A transaction that does not reach its end leaves
+the file as it was, also after SIGKILL: DuckDB's write-ahead log holds either all of it or none.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from ..schemas.derive import ddl, polars_schema
+from ..schemas.errors import StoreError
+from ..schemas.keys import key_sql
+from ..schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
+
+Store = duckdb.DuckDBPyConnection
+
+
+@contextmanager
+def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
+    """Open the project's store; with `create`, make an empty one where there is none.
+
+    Raises StoreError where the file is missing, is no store, belongs to another version, or is
+    held by another process.
+    """
+    if not path.exists() and not create:
+        raise StoreError(
+            f"{path}: there is no store here; ingest something first "
+            "(preceptor ingest --help), or point --store at an existing one"
+        )
+    if not path.parent.is_dir():
+        raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
+    try:
+        con = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: {_why_not_open(str(error))}") from error
+    try:
+        run(con, "SET TimeZone = 'UTC'")
+        _check_version(con, path, create=not read_only)
+        yield con
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise StoreError(
+            f"{path}: {str(error).splitlines()[0]}; nothing was changed; free some space and try again"
+        ) from error
+    finally:
+        con.close()
+
+
+def _why_not_open(message: str) -> str:
+    if "lock" in message.lower():
+        holder = message.partition("(PID ")[2].partition(")")[0]
+        by = f" (process {holder})" if holder else ""
+        return f"is open in another program{by}; close that one, or wait for it"
+    if "not a valid DuckDB" in message:
+        return "is not a DuckDB file; point --store at a Preceptor store"
+    return f"cannot be opened: {message.splitlines()[0]}"
+
+
+def _check_version(con: Store, path: Path, create: bool) -> None:
+    """Make the tables in an empty file; refuse a file that holds anything else."""
+    present = {row[0] for row in run(con, "SELECT table_name FROM duckdb_tables()")}
+    if not present and create:
+        with transaction(con):
+            run(con, "CREATE TABLE preceptor (schema_version INTEGER NOT NULL)")
+            run(con, "INSERT INTO preceptor VALUES (?)", [SCHEMA_VERSION])
+            for table in TABLES.values():
+                run(con, ddl(table))
+        return
+    if not present:
+        raise StoreError(f"{path}: is empty; ingest something first (preceptor ingest --help)")
+    if "preceptor" not in present:
+        raise StoreError(f"{path}: a DuckDB file, but not a Preceptor store; point --store elsewhere")
+    found = ", ".join(str(row[0]) for row in run(con, "SELECT schema_version FROM preceptor"))
+    if found != str(SCHEMA_VERSION):
+        raise StoreError(
+            f"{path}: made by a Preceptor with schema version {found}, this one has "
+            f"{SCHEMA_VERSION}; use that version, or ingest again into a new --store"
+        )
+
+
+@contextmanager
+def transaction(con: Store) -> Iterator[None]:
+    """All of the block's writes, or none of them."""
+    con.begin()
+    try:
+        yield
+    except BaseException:
+        con.rollback()
+        raise
+    con.commit()
+
+
+def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
+    """Add rows that are not there yet; returns how many were added.
+
+    `frame` may lack `key` (it is made from the identity columns) and nullable columns (null).
+    Rows with equal keys are one row: the first.
+    """
+    if frame.is_empty():
+        return 0
+    schema = polars_schema(table)
+    absent = [c.name for c in table.columns if c.name not in frame.columns and c.name != "key"]
+    rows = frame.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
+    values = [n for n in table.names if n != "key"]
+    rows = rows.select(pl.col(n).cast(schema[n]) for n in values)
+    columns = ", ".join(f'"{n}"' for n in values)
+    con.register("incoming", rows.to_arrow())
+    try:
+        ((added,),) = run(
+            con,
+            f"""INSERT INTO "{table.name}" ("key", {columns})
+            WITH keyed AS (
+                SELECT {key_sql(table.identity)} AS "key", {columns}, row_number() OVER () AS nth
+                FROM incoming
+            )
+            SELECT "key", {columns} FROM keyed
+            WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")
+            QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY nth) = 1
+            ORDER BY nth""",
+        )
+    except duckdb.ConstraintException as error:
+        raise StoreError(f"{table.name}: {error}; this is a defect of the reader") from error
+    con.unregister("incoming")
+    return int(added)
+
+
+def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """`frame` with a first column `key`, from the table's identity columns."""
+    with duckdb.connect() as con:
+        con.register("rows", frame.to_arrow())
+        return query(con, f'SELECT {key_sql(table.identity)} AS "key", * FROM rows')
+
+
+def remove_source(con: Store, name: str) -> None:
+    """Take out a source and every row that came with it."""
+    for table in OF_A_SOURCE:
+        run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
+    run(con, "DELETE FROM sources WHERE name = ?", [name])
+
+
+def count(con: Store, table: Table) -> int:
+    """Rows in a table."""
+    ((rows,),) = run(con, f'SELECT count(*) FROM "{table.name}"')
+    return int(rows)
+
+
+def query(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pl.DataFrame:
+    """The result of a SELECT as a frame."""
+    result: pl.DataFrame = con.sql(sql, params=parameters or None).pl()
+    return result
+
+
+def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a statement to its end; its rows, if any."""
+    rows: list[tuple[Any, ...]] = con.execute(sql, parameters).fetchall()
+    return rows
+
+
+def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read one JSON object per line into columns of the given DuckDB types.
+
+    `lines` has line, raw, damaged. Returns (rows with line, raw and the columns; rejects with
+    line, raw, reason). A field of another type is null, for the reader to judge.
+    """
+    columns = ", ".join(
+        f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}\"""" for name, kind in shape.items()
+    )
+    with duckdb.connect() as con:
+        con.register("lines", lines.to_arrow())
+        run(
+            con,
+            """CREATE TEMP TABLE checked AS SELECT *, CASE WHEN damaged THEN 'not valid UTF-8'
+            WHEN NOT json_valid("raw") THEN 'not valid JSON'
+            WHEN json_type("raw") <> 'OBJECT' THEN 'expected a JSON object' END AS reason FROM lines""",
+        )
+        good = query(
+            con, f'SELECT "line", "raw", {columns} FROM checked WHERE reason IS NULL ORDER BY "line"'
+        )
+        bad = query(con, 'SELECT "line", "raw", reason FROM checked WHERE reason IS NOT NULL ORDER BY "line"')
+    return good, bad
