@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from preceptor.toolkit.store import open_store
 
 ROOT = Path(__file__).parents[1]
+
+# No deadlines: compiling takes its time. In CI the same examples every run.
+settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("preceptor")
 
 
 @pytest.fixture(scope="session")

@@ -97,30 +97,27 @@ def transaction(con: Store) -> Iterator[None]:
 def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
     """Add rows that are not there yet; returns how many were added.
 
-    `frame` may lack `key` (it is made from the identity columns) and nullable columns (null).
-    Rows with equal keys are one row: the first.
+    `frame` may lack nullable columns (null) and `key` (made from the identity columns; where it is
+    given it must come from `add_key`). Rows with equal keys are one row: the first.
     """
     if frame.is_empty():
         return 0
     schema = polars_schema(table)
     absent = [c.name for c in table.columns if c.name not in frame.columns and c.name != "key"]
     rows = frame.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
-    values = [n for n in table.names if n != "key"]
-    rows = rows.select(pl.col(n).cast(schema[n]) for n in values)
-    columns = ", ".join(f'"{n}"' for n in values)
-    con.register("incoming", rows.to_arrow())
+    given = [name for name in table.names if name in rows.columns]
+    con.register("incoming", rows.select(pl.col(n).cast(schema[n]) for n in given).to_arrow())
+    columns = ", ".join(f'"{n}"' for n in table.names)
+    keyed = "incoming" if "key" in given else f'(SELECT {key_sql(table.identity)} AS "key", * FROM incoming)'
     try:
+        ((distinct,),) = run(con, f'SELECT count(DISTINCT "key") = count(*) FROM {keyed}')
+        if not distinct:
+            keyed = f"""(SELECT * FROM (SELECT *, row_number() OVER () AS nth FROM {keyed})
+                QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY nth) = 1 ORDER BY nth)"""
         ((added,),) = run(
             con,
-            f"""INSERT INTO "{table.name}" ("key", {columns})
-            WITH keyed AS (
-                SELECT {key_sql(table.identity)} AS "key", {columns}, row_number() OVER () AS nth
-                FROM incoming
-            )
-            SELECT "key", {columns} FROM keyed
-            WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")
-            QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY nth) = 1
-            ORDER BY nth""",
+            f"""INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM {keyed}
+            WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")""",
         )
     except duckdb.ConstraintException as error:
         raise StoreError(f"{table.name}: {error}; this is a defect of the reader") from error

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ..store import open_store
 from .options import Common, common, stdout, table
 
 
@@ -17,6 +16,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None) -> None:
     """Build a dataset from a fit by a recipe; a red gate stops it (exit code 1)."""
     from ...schemas.recipe import read_recipe
     from ..build import build as run_build
+    from ..store import open_store
 
     read = read_recipe(recipe)
     with open_store(settings.store) as con:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ..progress import bar
 from .fuse import convergence, correlation, doubtful
 from .options import stderr, stdout, table
 
@@ -20,6 +19,7 @@ def demo(out: Path) -> None:
     so the report can show how close the model came.
     """  # fmt: skip
     from ..demo.run import run_demo
+    from ..progress import bar
 
     console = stdout()
     with bar("fuse (the first time compiles the model)", stderr()) as update:

@@ -4,8 +4,6 @@ from typing import Any
 
 import click
 
-from ..progress import bar
-from ..store import open_store, run
 from .options import Common, common, stderr, stdout, table
 
 
@@ -69,6 +67,9 @@ def fuse(
     Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
     build will take it.
     """  # fmt: skip
+    from ..progress import bar
+    from ..store import open_store, run
+
     with open_store(settings.store) as con:
         from ..fuse import fuse as run_fuse
         from ..fusion.fit import Settings

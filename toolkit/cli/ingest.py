@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 
-from ...schemas.licenses import NONE_STATED, read_license
-from ..ingest.batch import Context
 from ..ingest.registry import FORMATS, Format
-from ..ingest.run import Origin, Report, find_inputs
-from ..ingest.run import ingest as run_ingest
-from ..progress import bar
-from ..store import open_store
 from .options import Common, common, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..ingest.run import Report
 
 
 @click.group()
@@ -40,7 +36,7 @@ def _options(format: Format) -> list[click.Parameter]:
     shared: list[click.Parameter] = [
         click.Argument(["paths"], nargs=-1, required=True, type=path),
         click.Option(["--source"], required=True, help="Name of the source in the store."),
-        click.Option(["--license"], help=f"SPDX id, such as CC-BY-4.0; {NONE_STATED} if left out."),
+        click.Option(["--license"], help="SPDX id, such as CC-BY-4.0; NOASSERTION if left out."),
         click.Option(["--language"], default="en", show_default=True, help="BCP 47 code."),
         click.Option(["--url"], help="Where it was got."),
         click.Option(["--revision"], help="Commit or version at that place."),
@@ -63,6 +59,13 @@ def _options(format: Format) -> list[click.Parameter]:
 def _command(format: Format) -> click.Command:
     @common
     def run(settings: Common, /, paths: tuple[Path, ...], source: str, **given: Any) -> None:
+        from ...schemas.licenses import read_license
+        from ..ingest.batch import Context
+        from ..ingest.run import Origin, find_inputs
+        from ..ingest.run import ingest as run_ingest
+        from ..progress import bar
+        from ..store import open_store
+
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
         context = Context(
@@ -98,7 +101,11 @@ def _command(format: Format) -> click.Command:
     )
 
 
-def _say(report: Report, license: str) -> None:
+def _say(report: "Report", license: str) -> None:
+    from rich.markup import escape
+
+    from ...schemas.licenses import NONE_STATED
+
     out, err = stdout(), stderr()
     name = escape(report.source)
     if report.already_there:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -21,18 +23,25 @@ class Common:
 common = click.make_pass_decorator(Common)
 
 
-def stdout() -> Console:
+def stdout() -> "Console":
     """For results."""
+    from rich.console import Console
+
     return Console(highlight=False, soft_wrap=True)
 
 
-def stderr() -> Console:
+def stderr() -> "Console":
     """For progress and notices."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
     """A plain table; columns whose name ends in a space are aligned to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False,
                  show_header=any(columns))  # fmt: skip
     for column in columns:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ..store import open_store
 from .options import Common, common, stdout
 
 
@@ -20,6 +19,8 @@ from .options import Common, common, stdout
 @common
 def report(settings: Common, fit: str | None, out: Path) -> None:
     """Write a one-page HTML report with pictures about a fit."""  # fmt: skip
+    from ..store import open_store
+
     with open_store(settings.store, read_only=True) as con:
         from ..build import find_fit
         from ..files import write_text

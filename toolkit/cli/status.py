@@ -1,15 +1,14 @@
 """`preceptor status`: what the store holds."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
-from ..status import status as read_status
-from ..store import open_store, query
 from .options import Common, common, stdout, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -18,6 +17,9 @@ from .options import Common, common, stdout, table
 @common
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
+    from ..status import status as read_status
+    from ..store import open_store, query
+
     with open_store(settings.store, read_only=True) as con:
         if rejects:
             rows = query(con, "SELECT path, line, reason, raw FROM rejects WHERE source = ? "
@@ -34,13 +36,17 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
         _say(stdout(), found)
 
 
-def _say_rejects(out: Console, source: str, rows: list[dict[str, Any]]) -> None:
+def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]]) -> None:
+    from rich.markup import escape
+
     for row in rows:
         out.print(escape(f"{row['path']}:{row['line']}: {row['reason']}: {row['raw'][:100]}"))
     out.print(f"{len(rows)} rejected rows in {escape(source)}")
 
 
-def _say(out: Console, found: dict[str, Any]) -> None:
+def _say(out: "Console", found: dict[str, Any]) -> None:
+    from rich.markup import escape
+
     out.print(
         table(
             "sources",

@@ -52,8 +52,9 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     for path in paths:
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder; check the path")
-        if format.find is not None:
-            found += format.find(path)
+        own = format.find(path)
+        if own is not None:
+            found += own
         elif path.is_dir():
             inside = sorted({p for g in format.patterns for p in path.rglob(g) if p.is_file()})
             if not inside:
