@@ -20,7 +20,7 @@ test: check
 check: $(VENV)/dev .typing/preceptor
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit
+	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training
 	$(BIN)/lint-imports
 
 bench: $(VENV)/bench

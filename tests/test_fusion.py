@@ -114,6 +114,17 @@ def test_lower_is_better_is_mirrored():
     assert rated.counts.tolist() == [[0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]
 
 
+def test_one_criterion_on_two_scales_is_two_scales():
+    tables = signals(ratings=[("p1a", 1), ("p1b", 5), ("p1b", 4)])
+    tables["ratings"] = tables["ratings"].with_columns(levels=pl.Series([7, 5, 5]))
+    obs = encode(tables)
+    assert [(r.name, r.counts.sum()) for r in obs.ratings] == [
+        ("helpful (5 levels)", 2),
+        ("helpful (7 levels)", 1),
+    ]
+    assert sum(name.startswith("ratings:") for name in model_arrays(obs)) == 2
+
+
 def test_nothing_to_fuse_says_what_to_do():
     with pytest.raises(FusionError, match="nothing to fuse"):
         encode(signals(completions=["p1a"]))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("annotation", "recipes", "schemas", "toolkit", "training")
 DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl"}
 
 
@@ -39,7 +40,7 @@ def test_the_wheel_holds_every_module_and_data_file_and_no_more(wheel):
         held = {n.removeprefix("preceptor/") for n in archive.namelist() if n.startswith("preceptor/")}
         top = {n.split("/")[0] for n in archive.namelist()}
     expected = {"__init__.py", "py.typed"}
-    for folder in ("schemas", "toolkit", "recipes"):
+    for folder in PACKAGES:
         expected |= {n for n in tracked(folder) if Path(n).suffix in DATA | {".py"}}
     assert held == expected
     assert top == {"preceptor", wheel.name.split("-py3")[0] + ".dist-info"}
@@ -47,7 +48,7 @@ def test_the_wheel_holds_every_module_and_data_file_and_no_more(wheel):
 
 def test_every_package_of_the_tree_is_declared():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    inits = [n for f in ("schemas", "toolkit", "recipes") for n in tracked(f) if n.endswith("__init__.py")]
+    inits = [n for f in PACKAGES for n in tracked(f) if n.endswith("__init__.py")]
     assert sorted(declared) == sorted(
         ["preceptor", *("preceptor." + str(Path(n).parent).replace("/", ".") for n in inits)]
     )

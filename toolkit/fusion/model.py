@@ -155,7 +155,7 @@ def model_arrays(obs: Observations) -> Arrays:
             data["votes"]["shown_first"] = v.shown_first
     for r in obs.ratings:
         prompts, prompt = np.unique(obs.prompt[r.item], return_inverse=True)
-        data[f"ratings:{r.criterion}"] = {
+        data[f"ratings:{r.name}"] = {
             "item": r.item,
             "annotator": r.annotator,
             "counts": r.counts,

@@ -34,7 +34,7 @@ class Votes:
 class Ratings:
     """Ratings on one criterion, counted per completion and annotator."""
 
-    criterion: str
+    name: str  # the criterion; with its levels where they differ between sources
     levels: int
     item: Ints
     annotator: Ints
@@ -99,10 +99,7 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
         annotators=annotators.drop("index"),
         learners=learners,
         votes=_encode_votes(votes, items, annotators) if votes.height else None,
-        ratings=tuple(
-            _encode_ratings(part, items, annotators)
-            for _, part in sorted(ratings.partition_by("criterion", "levels", as_dict=True).items())
-        ),
+        ratings=tuple(_encode_ratings(part, name, items, annotators) for name, part in _criteria(ratings)),
         outcomes=tuple(
             _encode_outcomes(part, items, learners)
             for _, part in sorted(outcomes.partition_by("measure", as_dict=True).items())
@@ -165,7 +162,18 @@ def _encode_votes(votes: pl.DataFrame, items: pl.DataFrame, annotators: pl.DataF
     )
 
 
-def _encode_ratings(part: pl.DataFrame, items: pl.DataFrame, annotators: pl.DataFrame) -> Ratings:
+def _criteria(ratings: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """Ratings on one scale each: a criterion rated on 5 and on 7 levels is two scales."""
+    parts = sorted(ratings.partition_by("criterion", "levels", as_dict=True).items())
+    scales = ratings.group_by("criterion").agg(pl.col("levels").n_unique())
+    several = set(scales.filter(pl.col("levels") > 1)["criterion"])
+    return [
+        (f"{criterion} ({levels} levels)" if criterion in several else str(criterion), part)
+        for (criterion, levels), part in parts
+    ]
+
+
+def _encode_ratings(part: pl.DataFrame, name: str, items: pl.DataFrame, annotators: pl.DataFrame) -> Ratings:
     """Count levels per completion and annotator; mirror criteria where lower is better."""
     levels = int(part["levels"][0])
     value = pl.when(pl.col("higher_is_better")).then(pl.col("value")).otherwise(levels + 1 - pl.col("value"))
@@ -180,7 +188,7 @@ def _encode_ratings(part: pl.DataFrame, items: pl.DataFrame, annotators: pl.Data
         .sort("item", "annotator")
     )
     return Ratings(
-        criterion=str(part["criterion"][0]),
+        name=name,
         levels=levels,
         item=counted["item"].to_numpy().astype(np.int64),
         annotator=counted["annotator"].to_numpy().astype(np.int64),

@@ -150,7 +150,7 @@ def predictive_checks(obs: Observations, posterior: Posterior, seed: int) -> lis
     rng = np.random.default_rng([seed, 2])
     seen = [("votes", ["first", "second", "tie"], obs.votes.counts)] if obs.votes else []
     for r in obs.ratings:
-        seen.append((f"ratings:{r.criterion}", [str(k + 1) for k in range(r.levels)], r.counts))
+        seen.append((f"ratings:{r.name}", [str(k + 1) for k in range(r.levels)], r.counts))
     for y in obs.outcomes:
         seen.append((f"outcomes:{y.measure}", ["failure", "success"],
                      np.stack([y.failures, y.successes], axis=1)))  # fmt: skip

@@ -1,0 +1,1 @@
+"""People as annotators: rubrics, campaigns, agreement. Stands on schemas."""

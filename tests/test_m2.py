@@ -1,0 +1,135 @@
+"""M2: what is written is read; what is wrong is named with its line."""
+
+import bz2
+import gzip
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preceptor.schemas.errors import SourceError
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.lines import Input
+from preceptor.toolkit.ingest.m2 import read_m2
+
+token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
+    lambda t: "|" not in t
+)
+
+
+@st.composite
+def block(draw):
+    """A sentence and edits inside it, as (tokens, [(start, end, type, correction, annotator)])."""
+    tokens = draw(st.lists(token, min_size=1, max_size=8))
+    edits = []
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(tokens)))
+        end = draw(st.integers(start, len(tokens)))
+        correction = " ".join(draw(st.lists(token, max_size=3)))
+        if correction == " ".join(tokens[start:end]) or correction == "-NONE-":
+            correction = "other words here"
+        edits.append(
+            (start, end, draw(st.sampled_from(["R:VERB", "M:DET"])), correction, draw(st.integers(0, 3)))
+        )
+    return tokens, edits
+
+
+def written(blocks):
+    lines = []
+    for tokens, edits in blocks:
+        lines.append("S " + " ".join(tokens))
+        lines += [f"A {s} {e}|||{t}|||{c}|||REQUIRED|||-NONE-|||{a}" for s, e, t, c, a in edits]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def read(path, source="s"):
+    batches = list(read_m2(Input(path, path.name), Context(source), lambda _: None))
+    frames = {n: pl.concat([b.tables[n] for b in batches]) for n in ("sentences", "edits")}
+    return frames["sentences"], frames["edits"], pl.concat([b.rejects for b in batches])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(block(), min_size=1, max_size=5), st.booleans())
+def test_what_is_written_is_read(tmp_path, blocks, crlf):
+    path = tmp_path / "f.m2"
+    text = written(blocks)
+    path.write_bytes((text.replace("\n", "\r\n") if crlf else text).encode())
+    sentences, edits, rejects = read(path)
+    assert rejects.is_empty()
+    assert sentences["tokens"].to_list() == [tokens for tokens, _ in blocks]
+    joined = edits.join(sentences.select(pl.col("key").alias("sentence"), pl.col("position").alias("at")),
+                        on="sentence").sort("at", "position")  # fmt: skip
+    found = joined.select("at", "start", "end", "error_type", "correction", "annotator").rows()
+    assert found == [
+        (n, s, e, t, c, str(a)) for n, (_, edits) in enumerate(blocks) for s, e, t, c, a in edits
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("A 1 9|||R|||x|||REQUIRED|||-NONE-|||0", "edit 1-9 lies outside the sentence's 3 tokens"),
+        ("A 2 1|||R|||x|||REQUIRED|||-NONE-|||0", "edit 2-1 lies outside the sentence's 3 tokens"),
+        ("A 0 1|||R|||This|||REQUIRED|||-NONE-|||0", "the edit changes nothing"),
+        ("A 1 1|||M||||||REQUIRED|||-NONE-|||0", "the edit changes nothing"),
+        ("A x 1|||R|||x|||REQUIRED|||-NONE-|||0", "expected two token offsets after 'A '"),
+        ("A 0 1|||R|||x|||REQUIRED|||0", "expected 6 fields between '|||', found 5"),
+        ("A 0 1|||R|||x|||REQUIRED|||-NONE-||| ", "the annotator's id is empty"),
+        ("B 0 1", "expected a line that starts with 'S ' or 'A '"),
+    ],
+)
+def test_a_bad_line_is_rejected_and_the_rest_kept(tmp_path, line, reason):
+    path = tmp_path / "f.m2"
+    path.write_text(f"S This are bad\n{line}\nA 1 2|||R:VERB|||is|||REQUIRED|||-NONE-|||0\n\nS Next one\n")
+    sentences, edits, rejects = read(path)
+    assert rejects.select("path", "line", "raw", "reason").rows() == [("f.m2", 2, line, reason)]
+    assert (sentences.height, edits.height) == (2, 1)
+
+
+def test_detection_only_noop_and_deletion(tmp_path):
+    path = tmp_path / "f.m2"
+    path.write_text(
+        "S a b c\nA 0 1|||UNK||||||REQUIRED|||-NONE-|||0\nA 1 2|||Um|||x|||REQUIRED|||odd|||0\n"
+        "A 1 2|||U|||-NONE-|||OPTIONAL|||-NONE-|||0\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1\n"
+    )
+    _, edits, rejects = read(path)
+    assert rejects.is_empty()
+    assert edits.select("start", "correction", "required", "comment", "annotator").rows() == [
+        (0, None, True, None, "0"),
+        (1, None, True, "odd", "0"),
+        (1, "", False, None, "0"),
+        (-1, None, True, None, "1"),
+    ]
+
+
+def test_an_edit_before_any_sentence_and_after_a_damaged_one(tmp_path):
+    path = tmp_path / "f.m2"
+    edit = b"A 0 1|||R|||x|||REQUIRED|||-NONE-|||0\n"
+    path.write_bytes(edit + b"S good one\n" + edit + b"S bad \xff\n" + edit)
+    sentences, edits, rejects = read(path)
+    assert (sentences.height, edits.height) == (1, 1)
+    assert rejects.select("line", "reason").rows() == [
+        (1, "an edit without a sentence that could be read"),
+        (4, "not valid UTF-8"),
+        (5, "an edit without a sentence that could be read"),
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_packed_files(tmp_path, suffix, pack):
+    text = written([(["a", "b"], [(0, 1, "R:VERB", "c", 0)])] * 3).encode()
+    path = tmp_path / f"f.m2{suffix}"
+    path.write_bytes(pack(text))
+    assert [frame.height for frame in read(path)] == [3, 3, 0]
+    path.write_bytes(pack(text)[:-9])
+    with pytest.raises(SourceError, match="damaged archive"):
+        read(path)
+
+
+def test_utf16_is_named_with_the_remedy(tmp_path):
+    path = tmp_path / "f.m2"
+    path.write_bytes("S a\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="iconv"):
+        read(path)

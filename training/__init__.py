@@ -1,0 +1,1 @@
+"""Recipes on the trainers: SFT and preference tuning, evaluation. Stands on schemas."""
