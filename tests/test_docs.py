@@ -9,7 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from preceptor.schemas.derive import dictionary
+from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -85,3 +89,20 @@ def test_help_fits_the_docs_words():
     shown = CliRunner().invoke(cli, ["--help"]).output.lower()
     for banned in ("worker", "label ", "sample", "instruction"):
         assert banned not in shown.replace("packaged sample", "")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_example_in_a_format_s_help_can_be_ingested(store, tmp_path, name):
+    prompt = {"id": "p1", "task": "qa", "prompt": "?",
+              "completions": [{"id": "p1-a", "content": "x"}, {"id": "p1-b", "content": "y"}]}  # fmt: skip
+    (tmp_path / "known.jsonl").write_text(json.dumps(prompt))
+    text = FORMATS[name].example
+    if text.startswith("{"):  # one JSON object, wrapped and shortened for the eye
+        text = text.replace("\n", "").replace(", …", "").replace('"mnemonic_b": "…"', '"mnemonic_b": "other"')
+    path = tmp_path / f"example{FORMATS[name].patterns[0][1:] if FORMATS[name].patterns else '.jsonl'}"
+    path.write_text(text + "\n", encoding="utf-8")
+    for format, file, source in (("prompts", tmp_path / "known.jsonl", "known"), (name, path, "example")):
+        files = find_inputs(FORMATS[format], [file])
+        context = Context(source, about="known")
+        report = ingest(store, FORMATS[format], files, context, Origin(read_license("MIT")), strict=True)
+    assert report.rows == {"m2": 2, "outcomes": 2}.get(name, 1)

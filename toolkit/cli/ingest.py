@@ -96,8 +96,22 @@ def _command(format: Format) -> click.Command:
         format.name,
         callback=run,
         params=_options(format),
-        help=f"{format.summary}\n\nA folder is searched for its files; .gz and .bz2 are unpacked.",
+        help=_help(format),
         short_help=format.summary,
+    )
+
+
+def _help(format: Format) -> str:
+    """Summary, what the files look like, and what signals name."""
+    indented = "\n".join(f"  {line}" for line in format.example.splitlines())
+    about = (
+        "\n\nA completion is named by its id in the source that the signals are about (--about)."
+        if format.signals
+        else ""
+    )
+    return (
+        f"{format.summary}\n\n\b\n{indented}{about}\n\n"
+        "A folder is searched for its files; .gz and .bz2 are unpacked."
     )
 
 

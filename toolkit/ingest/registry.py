@@ -18,6 +18,7 @@ class Format:
     name: str
     kind: str
     summary: str
+    example: str  # what the files look like
     reader: str  # module:function beside this file
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
@@ -47,16 +48,29 @@ FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
         Format("smart", "preference", "SMART's mnemonic pairs: votes, ratings, turns to learn.",
+               '{"pair_id": 7, "term": "…", "mnemonic_a": "…", "mnemonic_b": "…",\n'
+               ' "direct_comparisons": [2, 2, 1], "ratings_A_cumulative": [0, 0, 1, 1, 1], …}',
                "smart:read_smart", finder="smart:find_smart"),
         Format("m2", "gec", "Learner sentences with annotators' edits (CoNLL-2014, ERRANT, JFLEG …).",
+               "S This are a sentence .\n"
+               "A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0",
                "m2:read_m2", M2),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
+               '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
+               ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
                "prompts:read_prompts", JSONL),
         Format("votes", "preference", "Pairwise votes, CSV or TSV.",
+               "completion_a,completion_b,choice,annotator,shown_first,at\n"
+               "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
                "signals:read_votes", TABLES, signals=True),
         Format("ratings", "preference", "Ratings of completions, CSV or TSV.",
+               "completion,criterion,value,levels,annotator,at\n"
+               "p1-a,helpful,4,5,judge-3,2026-05-04",
                "signals:read_ratings", TABLES, signals=True),
         Format("outcomes", "log", "What learners achieved with completions, CSV or TSV.",
+               "completion,learner,measure,value,censored,at\n"
+               "p1-a,learner-9,turns,2,false,\n"
+               "p1-a,learner-4,success,1,,",
                "signals:read_outcomes", TABLES, signals=True),
     )
 }  # fmt: skip
