@@ -24,50 +24,56 @@ NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".for
 SPLITS = ("train", "validation", "test")
 
 
+_JUDGED = """
+WITH ranked AS (
+    SELECT e.completion, c.prompt, c.content, c.source, e.n_ratings, e.n_outcomes,
+        e.n_votes + e.n_ratings + e.n_outcomes > 0 AS judged,
+        row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
+            ORDER BY e.mean DESC, e.completion) AS best,
+        row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
+            ORDER BY e.mean, e.completion DESC) AS worst
+    FROM effectiveness e JOIN completions c ON c.key = e.completion WHERE e.fit = $fit
+), between AS (
+    SELECT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b,
+        count(*) AS n FROM votes GROUP BY ALL
+), oriented AS (
+    SELECT p.prompt, q.task, q."group", q.messages, q.source, p.sd,
+        greatest(p.p, 1 - p.p) AS p,
+        if(p.p >= 0.5, p.p_expressed, 1 - p.p_expressed) AS p_expressed,
+        if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
+        if(p.p >= 0.5, a.completion, b.completion) AS chosen_completion,
+        if(p.p >= 0.5, b.completion, a.completion) AS rejected_completion,
+        if(p.p >= 0.5, a.content, b.content) AS chosen_content,
+        if(p.p >= 0.5, b.content, a.content) AS rejected_content,
+        coalesce(v.n, 0) AS n_votes,
+        a.n_ratings + b.n_ratings AS n_ratings,
+        a.n_outcomes + b.n_outcomes AS n_outcomes,
+        CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
+            WHEN NOT ({policy}) THEN 'not picked by the policy'
+            WHEN {text_a} = {text_b} THEN 'equal texts'
+            WHEN greatest(p.p, 1 - p.p) < $confidence THEN 'coin flip'
+        END AS dropped
+    FROM preferences p JOIN prompts q ON q.key = p.prompt
+    JOIN ranked a ON a.completion = p.completion_a
+    JOIN ranked b ON b.completion = p.completion_b
+    LEFT JOIN between v ON v.a = least(p.completion_a, p.completion_b)
+        AND v.b = greatest(p.completion_a, p.completion_b)
+    WHERE p.fit = $fit AND ($task IS NULL OR q.task = $task)
+        AND (len($sources) = 0 OR list_contains($sources, q.source))
+)
+"""
+
+
 def choose_pairs(con: Store, fit: str, recipe: Recipe) -> tuple[pl.DataFrame, dict[str, int]]:
     """Pairs to keep, sorted by key, with their split; and how many were dropped, by reason.
 
     Columns: those of preference_meta, and messages, chosen_content, rejected_content, licenses, split.
     """
+    policy = _POLICIES[recipe.pairs.policy]
     judged = query(
         con,
         f"""
-        WITH ranked AS (
-            SELECT e.completion, c.prompt, c.content, c.source, e.n_ratings, e.n_outcomes,
-                e.n_votes + e.n_ratings + e.n_outcomes > 0 AS judged,
-                row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
-                    ORDER BY e.mean DESC, e.completion) AS best,
-                row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
-                    ORDER BY e.mean, e.completion DESC) AS worst
-            FROM effectiveness e JOIN completions c ON c.key = e.completion WHERE e.fit = $fit
-        ), between AS (
-            SELECT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b,
-                count(*) AS n FROM votes GROUP BY ALL
-        ), oriented AS (
-            SELECT p.prompt, q.task, q."group", q.messages, q.source, p.sd,
-                greatest(p.p, 1 - p.p) AS p,
-                if(p.p >= 0.5, p.p_expressed, 1 - p.p_expressed) AS p_expressed,
-                if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
-                if(p.p >= 0.5, a.completion, b.completion) AS chosen_completion,
-                if(p.p >= 0.5, b.completion, a.completion) AS rejected_completion,
-                if(p.p >= 0.5, a.content, b.content) AS chosen_content,
-                if(p.p >= 0.5, b.content, a.content) AS rejected_content,
-                coalesce(v.n, 0) AS n_votes,
-                a.n_ratings + b.n_ratings AS n_ratings,
-                a.n_outcomes + b.n_outcomes AS n_outcomes,
-                CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
-                    WHEN NOT ({_POLICIES[recipe.pairs.policy]}) THEN 'not picked by the policy'
-                    WHEN {NORMAL("a.content")} = {NORMAL("b.content")} THEN 'equal texts'
-                    WHEN greatest(p.p, 1 - p.p) < $confidence THEN 'coin flip'
-                END AS dropped
-            FROM preferences p JOIN prompts q ON q.key = p.prompt
-            JOIN ranked a ON a.completion = p.completion_a
-            JOIN ranked b ON b.completion = p.completion_b
-            LEFT JOIN between v ON v.a = least(p.completion_a, p.completion_b)
-                AND v.b = greatest(p.completion_a, p.completion_b)
-            WHERE p.fit = $fit AND ($task IS NULL OR q.task = $task)
-                AND (len($sources) = 0 OR list_contains($sources, q.source))
-        )
+        {_JUDGED.format(policy=policy, text_a=NORMAL("a.content"), text_b=NORMAL("b.content"))}
         SELECT *, {key_sql(("prompt", "chosen_completion", "rejected_completion"))} AS key,
             {_split_sql(recipe)} AS split
         FROM oriented ORDER BY key""",

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import polars as pl
 
@@ -76,9 +76,9 @@ def _chunks(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
 
 def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     if path.suffix == ".gz":
-        return gzip.open(raw)  # type: ignore[return-value]
+        return cast("BinaryIO", gzip.open(raw))
     if path.suffix == ".bz2":
-        return bz2.open(raw)  # type: ignore[return-value]
+        return cast("BinaryIO", bz2.open(raw))
     return raw
 
 

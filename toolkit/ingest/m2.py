@@ -91,13 +91,11 @@ def _sentences(
     )
 
 
-def _edits(
-    lines: pl.DataFrame, sentences: pl.DataFrame, source: str, document: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good edits with keys; bad ones as rejects."""
+def _fields(lines: pl.DataFrame, sentences: pl.DataFrame) -> pl.DataFrame:
+    """A lines split into their fields, beside the sentence of their block."""
     parts = pl.col("raw").str.slice(2).str.split("|||")
     span = pl.col("span").str.strip_chars()
-    fields = (
+    return (
         lines.with_columns(
             parts.list.len().alias("n_fields"),
             *(parts.list.get(i, null_on_oob=True).alias(name) for i, name in enumerate(_FIELDS)),
@@ -114,33 +112,46 @@ def _edits(
             maintain_order="left",
         )
     )
-    noop = (pl.col("start") == -1) & (pl.col("end") == -1)
-    detected = pl.col("error_type").is_in(DETECTION_ONLY)
+
+
+_NOOP = (pl.col("start") == -1) & (pl.col("end") == -1)
+_DETECTED = pl.col("error_type").is_in(DETECTION_ONLY)
+_CORRECTION = pl.when(pl.col("correction") == "-NONE-").then(pl.lit("")).otherwise("correction")
+
+
+def _edit_reason() -> pl.Expr:
+    """Why an A line cannot be taken, or null."""
+    start, end = pl.col("start"), pl.col("end")
     size = pl.col("tokens").list.len().cast(pl.Int64)
-    outside = (pl.col("start") < 0) | (pl.col("end") < pl.col("start")) | (pl.col("end") > size)
-    correction = pl.when(pl.col("correction") == "-NONE-").then(pl.lit("")).otherwise("correction")
-    before = pl.col("tokens").list.slice(pl.col("start"), pl.col("end") - pl.col("start"))
-    checked = fields.with_columns(
-        first_reason(
-            (pl.col("damaged"), "not valid UTF-8"),
-            (pl.col("sentence").is_null(), "an edit without a sentence that could be read"),
-            (
-                pl.col("n_fields") != len(_FIELDS),
-                pl.format("expected 6 fields between '|||', found {}", pl.col("n_fields")),
-            ),
-            (pl.col("start").is_null(), "expected two token offsets after 'A '"),
-            (pl.col("annotator") == "", "the annotator's id is empty"),
-            (
-                ~noop & outside,
-                pl.format("edit {}-{} lies outside the sentence's {} tokens", "start", "end", size),
-            ),
-            (
-                ~noop & ~detected & (before.list.join(" ") == correction.str.strip_chars()),
-                "the edit changes nothing",
-            ),
-        )
+    outside = (start < 0) | (end < start) | (end > size)
+    before = pl.col("tokens").list.slice(start, end - start).list.join(" ")
+    return first_reason(
+        (pl.col("damaged"), "not valid UTF-8"),
+        (pl.col("sentence").is_null(), "an edit without a sentence that could be read"),
+        (
+            pl.col("n_fields") != len(_FIELDS),
+            pl.format("expected 6 fields between '|||', found {}", pl.col("n_fields")),
+        ),
+        (start.is_null(), "expected two token offsets after 'A '"),
+        (pl.col("annotator") == "", "the annotator's id is empty"),
+        (
+            ~_NOOP & outside,
+            pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
+        ),
+        (
+            ~_NOOP & ~_DETECTED & (before == _CORRECTION.str.strip_chars()),
+            "the edit changes nothing",
+        ),
     )
-    edits = checked.filter(pl.col("reason").is_null()).select(
+
+
+def _edits(
+    lines: pl.DataFrame, sentences: pl.DataFrame, source: str, document: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Good edits with keys; bad ones as rejects."""
+    checked = _fields(lines, sentences).with_columns(_edit_reason())
+    wrong = pl.col("reason").is_not_null()
+    edits = checked.filter(~wrong).select(
         pl.lit(source).alias("source"),
         "sentence",
         pl.int_range(pl.len(), dtype=pl.Int64).over("sentence").alias("position"),
@@ -148,12 +159,10 @@ def _edits(
         "start",
         "end",
         "error_type",
-        pl.when(noop | detected).then(None).otherwise(correction).alias("correction"),
+        pl.when(_NOOP | _DETECTED).then(None).otherwise(_CORRECTION).alias("correction"),
         (pl.col("required") == "REQUIRED").alias("required"),
         pl.when(pl.col("comment") != "-NONE-").then("comment").alias("comment"),
         pl.lit(document).alias("path"),
         "line",
     )
-    return add_key(edits, EDITS), checked.filter(pl.col("reason").is_not_null()).select(
-        "line", "raw", "reason"
-    )
+    return add_key(edits, EDITS), checked.filter(wrong).select("line", "raw", "reason")
