@@ -129,6 +129,13 @@ def test_records_equal_what_the_csv_module_reads(tmp_path, rows, block, always):
     assert read == [tuple(cell or None for cell in row) for row in rows]
 
 
+def test_a_byte_order_mark_inside_the_file_is_text(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("a,b\n\ufeffx,y\n", encoding="utf-8")
+    ((records, _),) = read_records(Input(path, "f"))
+    assert records.select("a", "b").rows() == [("\ufeffx", "y")]
+
+
 def test_a_stray_quote_costs_its_own_line_only(tmp_path):
     path = tmp_path / "f.csv"
     path.write_text('a,b\n1,"two\nlines"\n\n3,4,5\n6,x"y\n7,8\n9,"open\nend,10\n')

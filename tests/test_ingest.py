@@ -205,6 +205,13 @@ def test_signals_keep_their_place_time_and_people(filled, tmp_path):
     ]
 
 
+def test_a_file_s_own_columns_line_and_raw_are_not_ours(filled, tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text("line,raw,choice\np-a,p-b,a\n")
+    load(filled, "votes", path, columns={"completion_a": "line", "completion_b": "raw"})
+    assert query(filled, "SELECT line, choice FROM votes").rows() == [(2, "a")]
+
+
 def test_levels_may_be_said_once(filled, tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("completion,criterion,value\np-a,help,3\n")

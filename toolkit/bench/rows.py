@@ -28,6 +28,7 @@ class Row:
     what: str
     prepare: Callable[[Path, int], str]
     sides: dict[str, Side]
+    in_process: bool = True  # else a command of its own, whose memory is not seen
 
 
 def prepare_m2(folder: Path, shrink: int) -> str:
@@ -223,5 +224,5 @@ ROWS: dict[str, Row] = {
     "help": Row("preceptor --help", prepare_help,
                 {"--help": _command("-m", "preceptor.toolkit.cli.main", "--help"),
                  "import click": _command("-c", "import click"),
-                 "import polars": _command("-c", "import polars")}),
+                 "import polars": _command("-c", "import polars")}, in_process=False),
 }  # fmt: skip

@@ -25,7 +25,7 @@ def read_records(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Blocks of (records, rejects).
 
-    records: one text column per header field, plus `line`, `raw`; empty fields are null.
+    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are null.
     rejects: line, raw, reason. Blank lines are neither. A stray quote costs its own line only:
     what it would swallow is read line by line. Raises SourceError without a usable header.
     """
@@ -80,7 +80,12 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
-    return header, records.filter(pl.col("line") > line)
+    return [column(name) for name in header], records.filter(pl.col("line") > line)
+
+
+def column(field: str) -> str:
+    """The column that holds a field of the header: its name, unless that is one of ours."""
+    return f"{field} " if field in ("line", "raw") else field
 
 
 def _bare() -> pl.Expr:
@@ -126,10 +131,10 @@ def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:
     names = [f"field_{i}" for i in range(width)]
     if records.is_empty():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    text = records.str.join("\n").item() + "\n"
+    # With a header of its own, so that a U+FEFF at the start of a record is not taken for a mark.
+    text = "\n".join((delimiter.join(names), records.str.join("\n").item(), ""))
     fields = pl.read_csv(
         io.BytesIO(text.encode()),
-        has_header=False,
         separator=delimiter,
         schema=dict.fromkeys(names, pl.String),
     )

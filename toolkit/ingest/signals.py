@@ -17,7 +17,7 @@ from ...schemas.errors import SourceError
 from ...schemas.tables import ANNOTATORS
 from ..store import add_key
 from .batch import Batch, Context, first_reason, rejected
-from .delimited import read_records
+from .delimited import column, read_records
 from .lines import Input, OnBytes
 
 Frames = dict[str, pl.DataFrame]
@@ -82,8 +82,8 @@ def _named(file: Input, records: pl.DataFrame, context: Context, columns: Column
     picked = []
     for name in (*columns.required, *columns.optional):
         theirs = context.columns.get(name, name)
-        if theirs in records.columns:
-            picked.append(pl.col(theirs).str.strip_chars().alias(name))
+        if column(theirs) in records.columns:
+            picked.append(pl.col(column(theirs)).str.strip_chars().alias(name))
         elif name in columns.required or name in context.columns:
             have = ", ".join(c for c in records.columns if c not in ("line", "raw"))
             raise SourceError(
