@@ -1,9 +1,19 @@
-"""`make bench` in small: every side is measured, a misspelt row is named."""
+"""`make bench` in small: every side is measured by itself, a misspelt row is named."""
 
+import importlib.util
+import math
+import re
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from preceptor.toolkit.bench.__main__ import COLUMNS, figure, side_lines
+from preceptor.toolkit.bench.inputs import prepare_m2
+from preceptor.toolkit.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
+from preceptor.toolkit.bench.rows import ROWS
 
 
 def bench(*arguments):
@@ -13,25 +23,124 @@ def bench(*arguments):
     )  # fmt: skip
 
 
-@pytest.mark.slow
-def test_rows_have_figures_for_ours_and_the_peer(tmp_path):
-    done = bench("help", "votes", "m2", "--quick", "--write", str(tmp_path / "b.md"))
+def written(path):
+    """Cells by side from the Markdown's tables."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]  # fmt: skip
+    return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "bench.md"
+    done = bench("help", "votes", "m2", "--quick", "--write", str(path))
     assert done.returncode == 0, done.stderr
-    lines = [
-        line.split(" | ") for line in (tmp_path / "b.md").read_text().splitlines() if line.startswith("| ")
-    ]
-    measured = {row[2]: row for row in lines[2:]}
-    assert {"--help", "import click", "ingest", "duckdb read_csv", "read_m2"} <= set(measured)
-    for side in ("--help", "import click", "ingest", "duckdb read_csv", "read_m2"):
-        seconds, peak, ratio = measured[side][3:6]
-        assert float(seconds) >= 0
-        assert float(ratio) > 0
-        assert (peak == "-") == (side in ("--help", "import click"))
-    assert float(measured["read_m2"][4]) > 10
-    assert "50,000 rows, 0 rejected" in measured["ingest"][6]
+    return done, path
 
 
-def test_a_misspelt_row_is_named():
+def test_every_side_has_finite_positive_figures(quick):
+    done, path = quick
+    found = written(path)
+    for name in ("help", "votes", "m2"):
+        assert re.search(rf"^{name}: {ROWS[name].what}, ", done.stdout, re.M)
+        for side, spec in ROWS[name].sides.items():
+            assert side in done.stdout
+            if spec.needs and importlib.util.find_spec(spec.needs) is None:
+                assert f"{spec.needs} is not installed" in found[side]["remark"]
+                continue
+            figures = [float(found[side][c]) for c in COLUMNS if c.endswith(" ")]
+            assert all(math.isfinite(f) and f > 0 for f in figures), side
+    assert found["ingest"]["remark"] == "50,000 rows, 0 rejected"
+    assert found["read_m2"]["remark"] == "33,600 rows"
+    assert found["read_m2 + store"]["remark"] == "33,600 rows, 0 rejected"
+
+
+def test_memory_is_each_process_own(quick):
+    """Nothing shows the size of what started it: importing click takes a few megabytes."""
+    found = written(quick[1])
+    peak = {side: float(cells["peak MB "]) for side, cells in found.items() if side.startswith("import")}
+    assert peak["import click"] < 30
+    assert peak["import click"] < peak["import polars"] / 2
+
+
+def test_the_page_names_no_host_and_no_path(quick):
+    page = quick[1].read_text(encoding="utf-8")
+    assert str(Path.cwd()) not in page
+    assert "/tmp" not in page
+    for word in ("cores", "Python 3.", "duckdb ", "polars ", "Load average"):
+        assert word in page
+
+
+def test_a_misspelt_row_is_named_with_the_nearest():
     ended = bench("vots")
     assert ended.returncode == 2
-    assert "'vots'" in ended.stderr
+    assert "no row 'vots'; did you mean votes?" in ended.stderr
+
+
+def test_a_folder_that_is_not_there_is_named_before_the_work(tmp_path):
+    ended = bench("help", "--write", str(tmp_path / "none" / "b.md"))
+    assert ended.returncode == 2
+    assert "no such folder" in ended.stderr
+    assert "help …" not in ended.stderr
+
+
+def row(**sides):
+    return Row("do nothing", lambda *_: "nothing", sides, "A note.")
+
+
+def test_a_peer_that_is_not_installed_is_named_and_the_others_go_on(monkeypatch):
+    spec = row(ours=Side(lambda _: Done), peer=Side(lambda _: Done, "no_such_peer"))
+
+    def measured(command, **_):
+        assert "peer" not in command
+        return subprocess.CompletedProcess(
+            command, 0, '{"seconds": 1, "cpu": 1, "peak_mb": 1, "remark": ""}', ""
+        )
+
+    monkeypatch.setattr(subprocess, "run", measured)
+    size, found = run_row("some", spec, quick=False)
+    assert (size, len(found["ours"].runs), found["peer"].failed) == ("nothing", 3, False)
+    lines = side_lines(spec, found)
+    assert lines[0][1:4] == ("1.00", "1.00", "1")
+    assert lines[1][-1] == "peer no_such_peer is not installed: make bench installs it"
+
+
+def test_a_side_that_fails_says_why_and_is_not_called_absent(monkeypatch):
+    def broken(command, **_):
+        return subprocess.CompletedProcess(command, 1, "", "Traceback\nValueError: no votes\n")
+
+    monkeypatch.setattr(subprocess, "run", broken)
+    _, found = run_row("some", row(ours=Side(lambda _: Done)), quick=True)
+    assert found["ours"].failed
+    assert side_lines(row(ours=Side(lambda _: Done)), found)[0][-1] == "failed: ValueError: no votes"
+
+
+def test_ratios_pair_the_repetitions_and_the_median_run_is_shown():
+    ours = Found([Run(s, s, 10 * s, f"took {s}") for s in (4.0, 1.0, 2.0)])
+    peer = Found([Run(s, s, 1.0, "") for s in (8.0, 3.0, 2.0)])
+    lines = side_lines(row(ours=Side(lambda _: Done), peer=Side(lambda _: Done, less="no checks")),
+                       {"ours": ours, "peer": peer})  # fmt: skip
+    assert lines == [
+        ("ours", "2.00", "2.00", "1", "40.0", "took 2.0"),
+        ("peer", "3.00", "3.00", "2.00 (1.00–3.00)", "1.00", "no checks"),
+    ]
+
+
+def test_figures_have_three_digits():
+    assert [figure(v) for v in (0.01234, 1.0, 47.14, 1205.4)] == ["0.0123", "1.00", "47.1", "1205"]
+
+
+def test_peak_memory_is_read_from_the_status_or_else_from_the_usage():
+    assert peak_mb("Name:\tx\nVmHWM:\t   2000 kB\n", resource.RUSAGE_SELF) == 2.048
+    assert peak_mb("", resource.RUSAGE_SELF) > 1
+
+
+def test_the_made_up_m2_is_the_same_every_time(tmp_path):
+    sizes = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        sizes.add(prepare_m2(tmp_path / name, 2000))
+    assert sizes == {"0 MB, 70 sentences"}
+    assert (tmp_path / "one" / "big.m2").read_bytes() == (tmp_path / "two" / "big.m2").read_bytes()

@@ -3,113 +3,150 @@
     python -m preceptor.toolkit.bench [ROW …] [--quick] [--write docs/bench.md]
 
 Machines are noisy: read the ratios. Every side runs in a process of its own, in turn with the
-others, and the median of its repetitions counts; memory is that process's peak.
+others; the repetition whose wall time is the median is shown.
 """
 
+import difflib
 import importlib.metadata
-import json
+import os
 import platform
-import resource
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ..cli.options import stderr, stdout, table
+from ..files import write_text
+from .measure import Found, Job, Row, measure, run_row
 from .rows import ROWS
 
-REPETITIONS = 3
-COLUMNS = ("work", "size", "who", "seconds ", "peak MB ", "times ours ", "remark")
+COLUMNS = ("who", "seconds ", "CPU s ", "times ours ", "peak MB ", "remark")
+VERSIONS = ("preceptor", "duckdb", "polars", "jax", "numpyro", "click", "errant", "choix")
+
+Line = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A row's title, its table, and what its sides do."""
+
+    title: str
+    lines: list[Line]
+    note: str
+
+
+def _known(_: click.Context, __: click.Parameter, rows: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a row that is none, and name the nearest."""
+    for name in rows:
+        if name not in ROWS:
+            near = difflib.get_close_matches(name, ROWS, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise click.BadParameter(f"no row '{name}'; {meant}rows are {', '.join(ROWS)}")
+    return rows
+
+
+def _has_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that could not be written, before minutes of work."""
+    if path and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"{path.parent}: no such folder; make it first")
+    return path
 
 
 @click.command()
-@click.argument("rows", nargs=-1, type=click.Choice(list(ROWS)))
+@click.argument("rows", nargs=-1, callback=_known)
 @click.option("--quick", is_flag=True, help="Inputs 20 times smaller, one repetition.")
-@click.option("--write", type=click.Path(path_type=Path), help="Markdown file for the table.")
-@click.option("--one", nargs=3, hidden=True, help="ROW SIDE FOLDER: one measurement, as JSON.")
-def main(rows: tuple[str, ...], quick: bool, write: Path | None, one: tuple[str, str, str] | None) -> None:
+@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, writable=True),
+              callback=_has_folder, help="Markdown file for the table.")  # fmt: skip
+@click.option("--one", nargs=4, hidden=True, help="ROW SIDE FOLDER REPETITION: one measurement, as JSON.")
+def main(
+    rows: tuple[str, ...], quick: bool, write: Path | None, one: tuple[str, str, str, str] | None
+) -> None:
     """Measure speed and memory beside peers in the same run."""
     if one:
-        click.echo(json.dumps(measure(one[0], one[1], Path(one[2]))))
+        name, side, folder, repetition = one
+        click.echo(measure(ROWS[name].sides[side], Job(Path(folder), int(repetition))))
         return
-    lines: list[tuple[str, ...]] = []
-    for name in rows or ROWS:
+    load, sections, failed = os.getloadavg()[0], list[Section](), False
+    for name in dict.fromkeys(rows or ROWS):
         stderr().print(f"{name} …")
-        lines += run_row(name, quick)
-    stdout().print(table("bench", COLUMNS, lines))
+        row = ROWS[name]
+        size, found = run_row(name, row, quick)
+        sections.append(Section(f"{name}: {row.what}, {size}", side_lines(row, found), row.note))
+        stdout().print(table(sections[-1].title, COLUMNS, sections[-1].lines))
+        failed |= any(side.failed for side in found.values())
     if write:
-        write.write_text(markdown(lines), encoding="utf-8")
+        write_text(write, markdown(sections, quick, load))
+    sys.exit(1 if failed else 0)
 
 
-def run_row(name: str, quick: bool) -> list[tuple[str, ...]]:
-    """All sides of a row, in turn; the first is ours."""
-    row = ROWS[name]
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in row.sides}
-    with tempfile.TemporaryDirectory() as folder:
-        size = row.prepare(Path(folder), 20 if quick else 1)
-        for _ in range(1 if quick else REPETITIONS):
-            for side, measured in found.items():
-                command = [sys.executable, "-m", "preceptor.toolkit.bench", "--one", name, side, folder]
-                ended = subprocess.run(command, capture_output=True, text=True, check=False)
-                if ended.returncode:
-                    stderr().print(f"  {side}: {ended.stderr.strip().splitlines()[-1]}")
-                    break
-                measured.append(json.loads(ended.stdout))
-    ours = statistics.median(m["seconds"] for m in next(iter(found.values())))
-    lines: list[tuple[str, ...]] = []
-    for side, measured in found.items():
-        if not measured:
-            lines.append((row.what, size, side, "-", "-", "-", "not installed: make bench installs it"))
+def side_lines(row: Row, found: dict[str, Found]) -> list[Line]:
+    """One line for each side, ours first."""
+    ours = next(iter(found.values()))
+    lines: list[Line] = []
+    for side, held in found.items():
+        if held.trouble:
+            lines.append((side, "-", "-", "-", "-", held.trouble))
             continue
-        seconds = statistics.median(m["seconds"] for m in measured)
-        peak = f"{max(m['peak_mb'] for m in measured):.0f}" if row.in_process else "-"
-        lines.append((row.what, size, side, f"{seconds:.2f}", peak, f"{seconds / ours:.2f}",
-                      measured[-1]["remark"]))  # fmt: skip
+        remark = "; ".join(part for part in (held.middle.remark, row.sides[side].less) if part)
+        figures = figure(held.middle.seconds), figure(held.middle.cpu), _times(held, ours)
+        lines.append((side, *figures, figure(held.peak_mb), remark))
     return lines
 
 
-def measure(name: str, side: str, folder: Path) -> dict[str, Any]:
-    """One side of a row, once, in this process."""
-    work = ROWS[name].sides[side](folder)
-    began = time.perf_counter()
-    remark = work()
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "peak_mb": peak_mb(), "remark": remark}
+def _times(held: Found, ours: Found) -> str:
+    """The ratio, with its range over the repetitions."""
+    if held is ours or not ours.runs:
+        return "1" if ours.runs else "-"
+    middle, low, high = held.times(ours)
+    return figure(middle) if len(held.runs) == 1 else f"{figure(middle)} ({figure(low)}–{figure(high)})"
 
 
-def peak_mb() -> float:
-    """Peak memory of this very process.
-
-    Linux's ru_maxrss survives exec, so it would start at the peak of the process that started us.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def figure(value: float) -> str:
+    """Three digits, never in powers of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def markdown(lines: list[tuple[str, ...]]) -> str:
-    """The table with the date and what it was measured on."""
-    rows = [COLUMNS, tuple("---:" if c.endswith(" ") else "---" for c in COLUMNS), *lines]
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}"
-        for name in ("preceptor", "duckdb", "polars", "jax", "numpyro")
-    )
-    body = "\n".join(f"| {' | '.join(cell.strip() for cell in row)} |" for row in rows)
-    return (
-        f"# Bench\n\n`make bench`, {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, "
-        f"Python {platform.python_version()}, {versions}. Each figure is the median of {REPETITIONS} runs "
-        "in processes of their own, taken in turn. Machines are noisy: read the ratios.\n\n"
-        f"{body}\n"
-    )
+def markdown(sections: list[Section], quick: bool, load: float) -> str:
+    """The tables with the date and what they were measured on; no names of hosts, no paths."""
+    cores = os.cpu_count() or 1
+    command = "make bench BENCH=--quick" if quick else "make bench"
+    busy = "These figures were taken on a busy machine: r" if load > cores / 4 else "R"
+    parts = "\n\n".join(f"## {part.title}\n\n{_rows(part.lines)}\n\n{part.note}" for part in sections)
+    return f"""# Bench
+
+`{command}` on {datetime.now(UTC):%Y-%m-%d}: {cpu_model()}, {cores} cores, \
+Python {platform.python_version()}, {_versions()}.
+
+Load average when it began: {load:.1f}. {busy}ead the ratios rather than the seconds.
+
+Every side runs in a process of its own, in turn with the others. Seconds, CPU seconds (of all threads) \
+and remark are those of the repetition whose wall time is the median. `times ours` is the median (and \
+range) of a side's wall time over that of the table's first line in the same repetition. `peak MB` is the \
+highest resident memory of the whole process, Python and imports included.
+
+{parts}
+"""
+
+
+def _rows(lines: list[Line]) -> str:
+    align = tuple("---:" if column.endswith(" ") else "---" for column in COLUMNS)
+    return "\n".join(f"| {' | '.join(cell.strip() for cell in row)} |" for row in (COLUMNS, align, *lines))
+
+
+def cpu_model() -> str:
+    """What the system calls its processor."""
+    info = Path("/proc/cpuinfo")
+    found = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in found if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _versions() -> str:
+    have = {d.name.lower(): d.version for d in importlib.metadata.distributions()}
+    return ", ".join(f"{name} {have[name]}" for name in VERSIONS if name in have)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m preceptor.toolkit.bench")

@@ -1,0 +1,108 @@
+"""Inputs for the bench: M2 and votes are made up by seeded generators, no corpus text.
+
+Heavy modules are loaded where they are used, so that a peer's process holds none of ours.
+"""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+STORE = "ours.duckdb"
+SMART = Path(__file__).resolve().parents[3] / "shared" / "data" / "smart"
+SAMPLE = Path(__file__).resolve().parents[1] / "demo" / "sample"
+SIGNALS = ("votes", "ratings", "outcomes")
+
+
+def prepare_m2(folder: Path, shrink: int) -> str:
+    """`big.m2`: sentences of invented words, each with two annotators who correct it twice or not at all."""
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghijklmnop", k=rng.randint(2, 9))) for _ in range(5000)]
+    sentences = 140_000 // shrink
+    path = folder / "big.m2"
+    with path.open("w", encoding="utf-8") as out:
+        for _ in range(sentences):
+            tokens = rng.choices(words, k=rng.randint(6, 25))
+            edits = "".join(_edits(tokens, who, rng) for who in (0, 1))
+            out.write(f"S {' '.join(tokens)}\n{edits}\n")
+    return f"{_megabytes(path)}, {sentences:,} sentences"
+
+
+def _edits(tokens: list[str], who: int, rng: random.Random) -> str:
+    """One annotator's lines: a replacement and an insertion, or, one time in ten, that all is well."""
+    if rng.random() < 0.1:
+        return f"A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||{who}\n"
+    first, second = sorted(rng.sample(range(len(tokens)), 2))
+    return (
+        f"A {first} {first + 1}|||R:OTHER|||{tokens[first]}s|||REQUIRED|||-NONE-|||{who}\n"
+        f"A {second} {second}|||M:OTHER|||{rng.choice(tokens)}|||REQUIRED|||-NONE-|||{who}\n"
+    )
+
+
+def prepare_votes(folder: Path, shrink: int) -> str:
+    """A store with prompts of two completions each, and `votes.csv` on them."""
+    import polars as pl
+
+    votes, prompts = 1_000_000 // shrink, 10_000 // shrink
+    with (folder / "prompts.jsonl").open("w", encoding="utf-8") as out:
+        for i in range(prompts):
+            pair = [{"id": f"p{i}-{side}", "content": f"answer {side} to {i}"} for side in "ab"]
+            prompt = {"id": f"p{i}", "task": "qa", "prompt": f"{i}?", "completions": pair}
+            out.write(json.dumps(prompt) + "\n")
+    n = pl.col("n")
+    pl.select(pl.int_range(votes).alias("n")).select(
+        pl.format("p{}-a", n % prompts).alias("completion_a"),
+        pl.format("p{}-b", n % prompts).alias("completion_b"),
+        pl.when(n % 3 == 0).then(pl.lit("tie")).otherwise(pl.lit("a")).alias("choice"),
+        pl.format("judge-{}", n % 997).alias("annotator"),
+    ).write_csv(folder / "votes.csv")
+    ingesting(folder / STORE, "prompts", folder / "prompts.jsonl")()
+    return f"{_megabytes(folder / 'votes.csv')}, {votes:,} votes on {2 * prompts:,} completions"
+
+
+def prepare_fit(folder: Path, shrink: int) -> str:
+    """A store with SMART's pairs; where ../shared/data has none, or for --quick, the packaged sample."""
+    store = folder / STORE
+    if shrink == 1 and SMART.is_dir():
+        name = "SMART"
+        ingesting(store, "smart", SMART)()
+    else:
+        name = "packaged sample"
+        ingesting(store, "prompts", SAMPLE / "prompts.jsonl")()
+        for signal in SIGNALS:
+            ingesting(store, signal, SAMPLE / f"{signal}.csv")()
+    return f"{name}: {_signals(store)}"
+
+
+def _signals(store: Path) -> str:
+    from ...schemas.tables import TABLES
+    from ..store import count, open_store
+
+    with open_store(store, read_only=True) as con:
+        return ", ".join(f"{count(con, TABLES[name]):,} {name}" for name in SIGNALS)
+
+
+def prepare_nothing(_: Path, __: int) -> str:
+    """A row that needs no input."""
+    return "one call"
+
+
+def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
+    """What ingests a file or folder as a source named like its format, and says what it did."""
+    from ...schemas.licenses import read_license
+    from ..ingest.batch import Context
+    from ..ingest.registry import FORMATS
+    from ..ingest.run import Origin, find_inputs, ingest
+    from ..store import open_store
+
+    def work() -> str:
+        with open_store(store, create=True) as con:
+            files = find_inputs(FORMATS[format], [path])
+            report = ingest(con, FORMATS[format], files, Context(format), Origin(read_license("CC0-1.0")))
+        return f"{report.rows:,} rows, {report.rejects} rejected"
+
+    return work
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.0f} MB"
