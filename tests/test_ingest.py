@@ -58,6 +58,84 @@ def test_the_same_bytes_add_nothing_and_other_bytes_need_a_word(store, tmp_path)
     assert query(store, "SELECT rows FROM sources").rows() == [(2,)]
 
 
+def test_the_same_bytes_under_another_licence_need_a_word(store, tmp_path):
+    path = write_lines(tmp_path / "p.jsonl", [prompt("p")])
+    load(store, "prompts", path)
+    files = find_inputs(FORMATS["prompts"], [path])
+    other = Origin(read_license("MIT"))
+    with pytest.raises(SourceError, match=r"with license CC-BY-4.0; say --replace"):
+        ingest(store, FORMATS["prompts"], files, Context("s"), other)
+    assert ingest(store, FORMATS["prompts"], files, Context("s"), Origin(read_license(None))).already_there
+    ingest(store, FORMATS["prompts"], files, Context("s"), other, replacing=True)
+    assert query(store, "SELECT license FROM sources").item() == "MIT"
+
+
+def test_one_id_for_two_texts_of_a_source_is_refused(store, tmp_path):
+    write_lines(tmp_path / "one.jsonl", [prompt("p")])
+    write_lines(tmp_path / "two.jsonl", [prompt("p", prompt="Why not?")])
+    with pytest.raises(SourceError, match=r"one.jsonl:1 and two.jsonl:1 both have a completion 'p-a'"):
+        load(store, "prompts", tmp_path)
+    assert count(store, TABLES["prompts"]) == 0
+
+
+ARRAYS = {
+    "term": ["candid", "arid"], "mnemonic_a": ["a1", "a2"], "mnemonic_b": ["b1", "b2"],
+    "direct_comparisons": [[1, 0, 1]], "compare_idx": [1],
+    "ratings_A_counts": [], "ratings_A_idx": [], "ratings_B_counts": [], "ratings_B_idx": [],
+    "turn_counts_A": [0, 2], "learn_A_idx": [0, 0], "turn_counts_B": [], "learn_B_idx": [],
+}  # fmt: skip
+
+
+def test_smart_arrays(store, tmp_path):
+    load(store, "smart", write_lines(tmp_path / "bayesian_data.json", [ARRAYS]))
+    votes = query(store, "SELECT context, choice FROM votes v JOIN prompts p ON p.key = "
+                         "(SELECT prompt FROM completions WHERE key = v.completion_a)")  # fmt: skip
+    assert votes["choice"].to_list() == ["a", "tie"]
+    assert query(store, "SELECT value FROM outcomes ORDER BY 1")["value"].to_list() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"term": None}, "'term' is missing"),
+        ({"mnemonic_b": ["b1"]}, "'term' and 'mnemonic_b' differ in length"),
+        ({"compare_idx": [2]}, "'compare_idx' points outside the 2 pairs"),
+        ({"turn_counts_A": [0, 1.5]}, "is not a whole number"),
+        (
+            {"compare_idx": [1, 1], "direct_comparisons": [[1, 0, 0], [1, 0, 0]]},
+            "'compare_idx' names a pair twice",
+        ),
+    ],
+)
+def test_smart_arrays_that_do_not_fit_are_refused(store, tmp_path, change, reason):
+    path = write_lines(tmp_path / "bayesian_data.json", [ARRAYS | change])
+    with pytest.raises(SourceError, match=reason):
+        load(store, "smart", path)
+
+
+def test_smart_rejects_a_pair_id_used_again_and_numbers_no_count_can_be(store, tmp_path):
+    pair = {
+        "pair_id": "1",
+        "term": "t",
+        "mnemonic_a": "x",
+        "mnemonic_b": "y",
+        "direct_comparisons": [1, 0, 0],
+    }
+    lines = [
+        pair,
+        pair,
+        pair | {"pair_id": "2", "turns_A": [1.5]},
+        pair | {"pair_id": "3", "turns_A": [10**9]},
+    ]
+    report = load(store, "smart", write_lines(tmp_path / "pairs.jsonl", lines))
+    assert (report.rows, report.rejects) == (1, 3)
+    assert query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list() == [
+        "pair_id is already used on line 1",
+        "'turns_A[*]' is not a whole number",
+        "turns_A: expected whole numbers from 0 to 100000",
+    ]
+
+
 def test_a_source_carries_the_digest_of_its_file(store, tmp_path):
     path = write_lines(tmp_path / "p.jsonl", [prompt("p")])
     load(store, "prompts", path)

@@ -117,6 +117,15 @@ def test_an_edit_before_any_sentence_and_after_a_damaged_one(tmp_path):
     ]
 
 
+def test_edits_below_a_damaged_s_line_are_not_given_to_the_sentence_before(tmp_path):
+    path = tmp_path / "f.m2"
+    edit = "A 0 1|||R|||x|||REQUIRED|||-NONE-|||0\n"
+    path.write_text(f"S one two\n{edit}\nSthree four\n{edit}")
+    _, edits, rejects = read(path)
+    assert edits["line"].to_list() == [2]
+    assert rejects["line"].to_list() == [4, 5]
+
+
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
 def test_packed_files(tmp_path, suffix, pack):
     text = written([(["a", "b"], [(0, 1, "R:VERB", "c", 0)])] * 3).encode()

@@ -83,6 +83,12 @@ def test_what_cannot_be_opened_says_why(tmp_path):
         con.execute("CREATE TABLE mine (a INTEGER)").fetchall()
     with pytest.raises(StoreError, match="not a Preceptor store"), open_store(other):
         pass
+    empty = tmp_path / "empty.duckdb"
+    duckdb.connect(str(empty)).close()  # as a process leaves it that was killed at once
+    with pytest.raises(StoreError, match="is empty; ingest something"), open_store(empty, read_only=True):
+        pass
+    with open_store(empty) as con:
+        assert count(con, RUBRICS) == 0
     newer = tmp_path / "newer.duckdb"
     with open_store(newer, create=True) as con:
         run(con, "UPDATE preceptor SET schema_version = 999")

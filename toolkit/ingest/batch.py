@@ -46,6 +46,31 @@ def no_rejects() -> pl.DataFrame:
     return pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
 
 
+def no_ids() -> pl.DataFrame:
+    """The ids of an input of which nothing was read yet, for `repeats`."""
+    return pl.DataFrame(schema={"id": pl.String, "first": pl.Int64})
+
+
+def repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Which lines use an id that an earlier line uses; and what was seen, these ids included.
+
+    `ids` has line and id. The first frame has, per line, `first` (the earlier line, null where
+    there is none) and `twice` (the line itself uses an id twice).
+    """
+    ids = ids.drop_nulls("id")
+    here = ids.group_by("id").agg(pl.col("line").min().alias("first"))
+    seen = pl.concat([seen, here]).group_by("id").agg(pl.col("first").min())
+    found = (
+        ids.join(seen, on="id")
+        .group_by("line")
+        .agg(
+            pl.col("first").filter(pl.col("first") < pl.col("line")).min(),
+            pl.col("id").is_duplicated().any().alias("twice"),
+        )
+    )
+    return found, seen
+
+
 def first_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
     """The reason of the first check whose condition holds, null where none does.
 

@@ -4,6 +4,8 @@
     mn-01-a,mn-01-b,"a"
 
 RFC 4180 quoting, line ends inside quotes included. A record's line is the line it starts on.
+Only a quote at the start of a field opens one, so that a stray quote inside a field (5" screen)
+swallows nothing.
 """
 
 import io
@@ -25,14 +27,15 @@ def read_records(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Blocks of (records, rejects).
 
-    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are null.
-    rejects: line, raw, reason. Blank lines are neither. A stray quote costs its own line only:
-    what it would swallow is read line by line. Raises SourceError without a usable header.
+    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are
+    null. rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs
+    its own line only: what it would swallow is read line by line. Raises SourceError without a
+    usable header.
     """
     header: list[str] | None = None
     rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
-    for block in read_lines(file, on_bytes=on_bytes):
-        joined, rest = _join_quoted(pl.concat([rest, block]))
+    for block in read_lines(file, on_bytes=on_bytes, keep_cr=True):
+        joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
         if rest.height > _LONGEST:
             joined, rest = pl.concat([joined, rest]), rest.clear()
         if header is None:
@@ -47,27 +50,53 @@ def read_records(
         yield _parse(rest, header, delimiter)
 
 
-def _join_quoted(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records of one or more lines, and the lines after the last closed record."""
-    open_after = pl.col("raw").str.count_matches('"', literal=True).cum_sum() % 2 == 1
-    marked = lines.with_columns(open_after.alias("open"))
+    if not lines["raw"].str.contains('"', literal=True).any():
+        return lines, lines.clear()
+    marked = lines.with_columns(_open_after(delimiter).alias("open"))
     closed = marked.with_row_index("i").filter(~pl.col("open"))["i"]
     last = int(closed[-1]) + 1 if len(closed) else 0
     whole, rest = marked[:last], lines[last:]
     if not whole["open"].any():
         return whole.drop("open"), rest
     starts = ~pl.col("open").shift(1, fill_value=False)
+    whole = whole.with_columns(starts.cum_sum().alias("record"))
     records = (
-        whole.with_columns(starts.cum_sum().alias("record"))
-        .group_by("record", maintain_order=True)
-        .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any())
+        whole.group_by("record", maintain_order=True)
+        .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any(), pl.len())
+        .with_columns(pl.col("raw").str.strip_suffix("\r"))
     )
-    return records.drop("record"), rest
+    stray = (pl.col("len") > 1) & _misquoted(delimiter)
+    by_line = whole.join(records.filter(stray), on="record", how="semi")
+    kept = ("line", "raw", "damaged")
+    return pl.concat([records.filter(~stray).select(kept), by_line.select(kept)]).sort("line"), rest
+
+
+def _open_after(delimiter: str) -> pl.Expr:
+    """Whether a quoted field is still open after each line; none is before the first.
+
+    A line either settles that by itself, or keeps or flips what was before it.
+    """
+    if_closed = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter), "raw"))
+    if_open = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter + '"'), "raw"))
+    settles = if_closed == if_open
+    flips = (if_closed & ~if_open).cum_sum() % 2 == 1
+    settled = pl.when(settles).then(if_closed).forward_fill().fill_null(False)
+    flips_then = pl.when(settles).then(flips).forward_fill().fill_null(False)
+    return settled != (flips != flips_then)
+
+
+def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
+    """Whether a quote that opens a field of `text` is not closed; a delimiter starts every field."""
+    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(delimiter + _QUOTED, _MARK)
+    # "a"" is open: its second and third quote are an escaped one.
+    return bare.str.contains(f'[{delimiter}{_MARK}]"')
 
 
 def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
     """Column names, and the records after them; None where there is no record yet."""
-    filled = records.filter(pl.col("raw").str.strip_chars() != "")
+    filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
     if filled.is_empty():
         return None, records.clear()
     first = filled.head(1)
@@ -75,8 +104,8 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
     sound = first.select(~pl.col("damaged") & ~_misquoted(delimiter)).item()
     width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
     names = _fields(first["raw"], width, delimiter).row(0) if sound else ()
-    header = [str(name).strip() for name in names if name is not None]
-    if not header or len(header) != len(names) or len(set(header)) != len(header):
+    header = [str(name or "").strip() for name in names]
+    if not header or "" in header or len(set(header)) != len(header):
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
@@ -88,9 +117,15 @@ def column(field: str) -> str:
     return f"{field} " if field in ("line", "raw") else field
 
 
+def _filled(delimiter: str) -> pl.Expr:
+    """Not a blank line; delimiters alone are a record of empty fields, tabs included."""
+    text = pl.col("raw")
+    return (text.str.strip_chars() != "") | text.str.contains(delimiter, literal=True)
+
+
 def _bare() -> pl.Expr:
     """The record with every quoted field replaced by a mark."""
-    return pl.col("raw").str.replace_all(_MARK, "", literal=True).str.replace_all(_QUOTED, _MARK)
+    return pl.col("raw").str.replace_all(_MARK, " ", literal=True).str.replace_all(_QUOTED, _MARK)
 
 
 def _misquoted(delimiter: str) -> pl.Expr:
@@ -100,16 +135,9 @@ def _misquoted(delimiter: str) -> pl.Expr:
 
 def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split well-formed records into fields; say of the others what is wrong."""
-    stray = _misquoted(delimiter) & pl.col("raw").str.contains("\n", literal=True)
-    by_line = (
-        records.filter(stray)
-        .with_columns(pl.col("raw").str.split("\n"))
-        .explode("raw")
-        .with_columns(pl.col("line") + pl.int_range(pl.len(), dtype=pl.Int64).over("line"))
-    )
-    rows = pl.concat([records.filter(~stray), by_line]).sort("line")
+    rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
     found = _bare().str.count_matches(delimiter, literal=True) + 1
-    checked = rows.filter(pl.col("raw").str.strip_chars() != "").with_columns(
+    checked = rows.with_columns(
         first_reason(
             (pl.col("damaged"), "not valid UTF-8"),
             (_misquoted(delimiter), "a quote is not closed, or does not stand around a whole field"),

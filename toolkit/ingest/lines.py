@@ -19,7 +19,9 @@ import polars as pl
 from ...schemas.errors import SourceError
 
 BLOCK_BYTES = 16 << 20
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+LONGEST_BYTES = 256 << 20  # held in memory while waiting for a cut
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -33,56 +35,65 @@ class Input:
 OnBytes = Callable[[int], None]
 
 
-def read_lines(file: Input, cut: bytes = b"\n", on_bytes: OnBytes = lambda _: None) -> Iterator[pl.DataFrame]:
+def read_lines(
+    file: Input, cut: bytes = b"\n", on_bytes: OnBytes = lambda _: None, keep_cr: bool = False
+) -> Iterator[pl.DataFrame]:
     r"""Blocks of whole lines; a block ends just before the last `cut` (after its first byte).
 
     `cut=b"\nS "` keeps an M2 sentence together with its edits. `on_bytes` is told how many bytes
-    of the file (packed, if it is) were read since the last call.
+    of the file (packed, if it is) were read since the last call. With `keep_cr` a line that ends
+    in CRLF keeps its CR. Raises SourceError for what cannot be read as text.
     """
     number, rest = 1, b""
     for chunk in _chunks(file.path, on_bytes):
         data = rest + chunk
         at = data.rfind(cut)
+        if at < 0 and len(data) > LONGEST_BYTES:
+            at = data.rfind(b"\n")
+            if at < 0:
+                raise SourceError(f"{file.path}:{number}: longer than {LONGEST_BYTES:,} bytes; is it text?")
         if at < 0:
             rest = data
             continue
         whole, rest = data[: at + 1], data[at + 1 :]
-        frame = _frame(whole, number)
+        frame = _frame(whole, number, keep_cr)
         number += frame.height
         yield frame
     if rest:
-        yield _frame(rest, number)
+        yield _frame(rest, number, keep_cr)
 
 
 def _chunks(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
     """The file's bytes, unpacked, without a byte-order mark."""
-    first = True
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as stream:
+            start = stream.read(len(_UTF8_MARK))
+            if start.startswith(_UTF16_MARKS):
+                raise SourceError(f"{path}: is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
+            chunk = start.removeprefix(_UTF8_MARK) + stream.read(BLOCK_BYTES)
             seen = 0
-            while chunk := stream.read(BLOCK_BYTES):
+            while chunk:
                 on_bytes(raw.tell() - seen)
                 seen = raw.tell()
-                if first and chunk[:2] in _UTF16:
-                    raise SourceError(f"{path}: is UTF-16; convert it to UTF-8 first "
-                                      "(iconv -f UTF-16 -t UTF-8)")  # fmt: skip
-                yield chunk.removeprefix(b"\xef\xbb\xbf") if first else chunk
-                first = False
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                yield chunk
+                chunk = stream.read(BLOCK_BYTES)
+            on_bytes(raw.tell() - seen)
+    except (EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise SourceError(f"{path}: {error.strerror}; check the path") from error
         raise SourceError(f"{path}: damaged archive ({error}); fetch it again") from error
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}; check the path") from error
 
 
 def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast("BinaryIO", gzip.open(raw))
-    if path.suffix == ".bz2":
-        return cast("BinaryIO", bz2.open(raw))
+    match path.suffix.lower():
+        case ".gz":
+            return cast("BinaryIO", gzip.open(raw))
+        case ".bz2":
+            return cast("BinaryIO", bz2.open(raw))
     return raw
 
 
-def _frame(data: bytes, number: int) -> pl.DataFrame:
+def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:
     """Numbered lines of a block; `data` may lack its last line end."""
     data = data.removesuffix(b"\n")
     try:
@@ -94,7 +105,7 @@ def _frame(data: bytes, number: int) -> pl.DataFrame:
         damaged = pl.lit(pl.Series([not _is_utf8(part) for part in parts]))
     return pl.DataFrame({"raw": lines}).select(
         pl.int_range(number, number + len(lines), dtype=pl.Int64).alias("line"),
-        pl.col("raw").str.strip_suffix("\r"),
+        pl.col("raw") if keep_cr else pl.col("raw").str.strip_suffix("\r"),
         damaged.alias("damaged"),
     )
 

@@ -20,14 +20,16 @@ from .lines import Input, OnBytes, read_lines
 DETECTION_ONLY = ("UNK", "Um")  # NUCLE's tags for "something is wrong here, unclear what"
 
 _FIELDS = ("span", "error_type", "correction", "required", "comment", "annotator")
-_SPAN = r"^(-?\d{1,9}) (-?\d{1,9})$"
+_SPAN = r"^(-?[0-9]{1,9}) (-?[0-9]{1,9})$"
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Sentences and edits of one M2 file, a block at a time.
 
     Edits outside their sentence, edits that change nothing, lines of no known kind and edits
-    without a sentence are rejected with their line; the rest of the block is kept.
+    without a sentence are rejected with their line; the rest of the block is kept. A line of no
+    known kind after a blank line may be a damaged S line: the edits below it are rejected too,
+    and not given to the sentence before it.
     """
     position = 0
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
@@ -37,13 +39,16 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
 
 
 def _parse_block(block: pl.DataFrame, document: str, context: Context, position: int) -> Batch:
+    blank = pl.col("raw").str.strip_chars() == ""
+    opens = pl.col("is_sentence") | (~pl.col("is_edit") & pl.col("after_blank"))
     rows = (
-        block.filter(pl.col("raw").str.strip_chars() != "")
+        block.with_columns(blank.shift(1, fill_value=True).alias("after_blank"))
+        .filter(~blank)
         .with_columns(
             (pl.col("raw").str.starts_with("S ") | (pl.col("raw") == "S")).alias("is_sentence"),
             pl.col("raw").str.starts_with("A ").alias("is_edit"),
         )
-        .with_columns(pl.col("is_sentence").cum_sum().alias("block"))
+        .with_columns(opens.cum_sum().alias("block"))
     )
     sentences, bad_sentences = _sentences(rows, document, context, position)
     edits, bad_edits = _edits(rows.filter("is_edit"), sentences, context.source, document)
@@ -72,7 +77,7 @@ def _sentences(
     # A run of spaces is a token of its own in corpora tokenised by spaCy (ReLCo).
     tokens = (
         pl.when(pl.col("text").str.contains("  ", literal=True))
-        .then(pl.col("text").str.extract_all(r"\S+|\s{2,}"))
+        .then(pl.col("text").str.extract_all("[^ ]+| {2,}"))
         .otherwise(pl.col("text").str.split(" "))
     )
     sentences = good.select(

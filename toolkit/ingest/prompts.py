@@ -14,7 +14,7 @@ import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS
 from ..store import add_key, json_rows
-from .batch import Batch, Context, first_reason, rejected
+from .batch import Batch, Context, first_reason, no_ids, rejected, repeats
 from .lines import Input, OnBytes, read_lines
 
 ORIGINS = ("human", "learner", "reference", "model")
@@ -33,45 +33,33 @@ _SHAPE = {
 
 def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Prompts and completions of one JSON Lines file."""
-    seen = pl.DataFrame(schema={"id": pl.String, "first": pl.Int64})
+    seen = no_ids()
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
         rows, bad = json_rows(lines, _SHAPE)
-        rows, seen = _mark_repeats(rows, seen)
+        again, seen = repeats(_ids(rows), seen)
+        rows = rows.join(again, on="line", how="left", maintain_order="left")
         yield _batch(rows, bad, file.name, context)
 
 
-def _mark_repeats(rows: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Add `first`: the earlier line that uses an id of this line, of prompt or completion."""
-    ids = pl.concat(
-        [
-            rows.select("line", "id"),
-            rows.select(
-                "line", pl.col("completions").list.eval(pl.element().struct["id"]).alias("id")
-            ).explode("id"),
-        ]
-    ).drop_nulls("id")
-    firsts = pl.concat([seen, ids.group_by("id").agg(pl.col("line").min().alias("first"))])
-    firsts = firsts.group_by("id").agg(pl.col("first").min())
-    repeats = (
-        ids.join(firsts, on="id")
-        .group_by("line")
-        .agg(
-            pl.col("first").filter(pl.col("first") < pl.col("line")).min(),
-            pl.col("id").is_duplicated().any().alias("twice"),
-        )
-    )
-    return rows.join(repeats, on="line", how="left", maintain_order="left"), firsts
+def _ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Ids of prompts and of completions, with their line."""
+    of_completions = pl.col("completions").list.eval(pl.element().struct["id"]).alias("id")
+    return pl.concat([rows.select("line", "id"), rows.select("line", of_completions).explode("id")])
 
 
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
     message = pl.struct(pl.lit("user").alias("role"), pl.col("prompt").alias("content"))
-    rows = rows.with_columns(
-        pl.when(pl.col("messages").is_null() & pl.col("prompt").is_not_null())
-        .then(pl.concat_list(message))
-        .otherwise("messages")
-        .alias("messages")
-    ).with_columns(_reason())
+    rows = (
+        rows.with_columns(pl.col("group", "language").replace("", None))
+        .with_columns(
+            pl.when(pl.col("messages").is_null() & pl.col("prompt").is_not_null())
+            .then(pl.concat_list(message))
+            .otherwise("messages")
+            .alias("messages")
+        )
+        .with_columns(_reason())
+    )
     good = rows.filter(pl.col("reason").is_null())
     prompts = add_key(
         good.select(
@@ -129,6 +117,7 @@ def _reason() -> pl.Expr:
     )
     blank = pl.element().fill_null("").str.strip_chars() == ""
     return first_reason(
+        (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
         (empty("id"), "'id' is missing"),
         (empty("task"), "'task' is missing, such as mnemonic, gec or tutor"),
         (

@@ -42,7 +42,7 @@ def _load(name: str) -> Callable[..., Any]:
 
 M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
-TABLES = ("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz")
+TABLES = ("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.csv.bz2", "*.tsv.bz2")
 
 FORMATS: dict[str, Format] = {
     format.name: format

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from ...schemas.errors import SourceError, StoreError
-from ...schemas.licenses import License
+from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES
 from ..store import Store, insert, query, remove_source, transaction
 from .batch import Batch, Context, known_completions
@@ -44,7 +45,7 @@ class Origin:
 
 
 def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
-    """Files to read, in order, named relative to the folder they were found in.
+    """Files to read, in order, each once, named relative to the folder that was given.
 
     Raises SourceError for a path that does not exist or a folder without such files.
     """
@@ -64,9 +65,10 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
             found += inside
         else:
             found.append(path)
-    files = list(dict.fromkeys(path.resolve() for path in found))
-    top = Path(os.path.commonpath([path.parent for path in files]))
-    return [Input(path, path.relative_to(top).as_posix()) for path in files]
+    files = {path.resolve(): Path(os.path.normpath(path.absolute())) for path in reversed(found)}
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    top = os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders])
+    return [Input(path, path.relative_to(top).as_posix()) for path in reversed(files.values())]
 
 
 def digest(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
@@ -105,16 +107,10 @@ def ingest(
     same transaction. Raises SourceError, and the store is as it was.
     """
     sha256 = digest(files, on_bytes)
-    present = query(con, "SELECT sha256, reader, rows, rejects FROM sources WHERE name = ?",
-                    [context.source]).rows()  # fmt: skip
+    present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
-        old_sha256, reader, rows, rejects = present[0]
-        if old_sha256 == sha256 and reader == format.name:
-            return Report(context.source, rows, rejects, {}, [], already_there=True)
-        raise SourceError(
-            f"source '{context.source}' already holds other input (read as {reader}, sha256 "
-            f"{old_sha256[:12]}…); give this one another --source, or --replace that one"
-        )
+        _check_same(present[0], format, context, origin, sha256)
+        return Report(context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True)
     with transaction(con):
         if present:
             remove_source(con, context.source)
@@ -122,8 +118,43 @@ def ingest(
             context = with_completions(con, context)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
+        _check_ids(con, context.source)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
+
+
+def _check_same(old: dict[str, Any], format: Format, context: Context, origin: Origin, sha256: str) -> None:
+    """SourceError unless the source of this name holds these bytes and what is said about them."""
+    name = context.source
+    if (old["sha256"], old["reader"]) != (sha256, format.name):
+        raise SourceError(
+            f"source '{name}' already holds other input (read as {old['reader']}, sha256 "
+            f"{old['sha256'][:12]}…); give this one another --source, or --replace that one"
+        )
+    license = None if origin.license.id == NONE_STATED else origin.license.id
+    said = {"language": context.language, "license": license, "url": origin.url, "revision": origin.revision}
+    for key, value in said.items():
+        if value is not None and value != old[key]:
+            raise SourceError(
+                f"source '{name}' already holds these bytes, with {key} {old[key]}; "
+                f"say --replace to read them again with {key} {value}"
+            )
+
+
+def _check_ids(con: Store, source: str) -> None:
+    """SourceError where two completions share an id: signals could not say which they mean."""
+    twice = query(
+        con,
+        """SELECT ref, min(place) AS one, max(place) AS other FROM (
+            SELECT ref, path || ':' || line AS place FROM completions WHERE source = ? AND ref IS NOT NULL
+        ) GROUP BY ref HAVING count(*) > 1 ORDER BY ref LIMIT 1""",
+        [source],
+    ).rows()
+    for ref, one, other in twice:
+        raise SourceError(
+            f"{one} and {other} both have a completion '{ref}'; an id must name one text of a source: "
+            "rename it, or ingest the files as two sources"
+        )
 
 
 def with_completions(con: Store, context: Context) -> Context:

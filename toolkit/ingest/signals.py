@@ -59,7 +59,7 @@ def _read(
     judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
 ) -> Iterator[Batch]:
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
-    delimiter = "\t" if ".tsv" in file.path.suffixes else ","
+    delimiter = "\t" if ".tsv" in file.path.name.lower() else ","
     for records, bad in read_records(file, delimiter, on_bytes):
         named = _named(file, records, context, columns)
         judged, tables = judge(named, context)
@@ -83,9 +83,9 @@ def _named(file: Input, records: pl.DataFrame, context: Context, columns: Column
     for name in (*columns.required, *columns.optional):
         theirs = context.columns.get(name, name)
         if column(theirs) in records.columns:
-            picked.append(pl.col(column(theirs)).str.strip_chars().alias(name))
+            picked.append(pl.col(column(theirs)).str.strip_chars().replace("", None).alias(name))
         elif name in columns.required or name in context.columns:
-            have = ", ".join(c for c in records.columns if c not in ("line", "raw"))
+            have = ", ".join(c.strip() for c in records.columns if c not in ("line", "raw"))
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {name}; the file has {have}; use --map {name}=COLUMN"
             )
@@ -127,11 +127,10 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
 
 def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
-    levels = pl.col("levels").cast(pl.Int64, strict=False)
     if context.levels is not None:
-        levels = levels.fill_null(context.levels)
-    value = pl.col("value").cast(pl.Int64, strict=False)
-    judged = _with_time(rows.with_columns(levels.alias("k"), value.alias("v"))).with_columns(
+        rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
+    rows = rows.with_columns(_whole("levels").alias("k"), _whole("value").alias("v"))
+    judged = _with_time(rows).with_columns(
         first_reason(
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
@@ -216,16 +215,22 @@ def _got(column: str, expected: str) -> pl.Expr:
     )
 
 
+def _whole(column: str) -> pl.Expr:
+    """Whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
+    number = pl.col(column).cast(pl.Float64, strict=False)
+    return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
+
+
 def _with_time(rows: pl.DataFrame) -> pl.DataFrame:
     """`at` (ISO 8601; UTC where it has no offset) parsed into `time`."""
-    at = pl.col("at").str.strptime(pl.Datetime("us", "UTC"), "%+", strict=False)
-    plain = (
-        pl.col("at")
-        .str.replace(" ", "T")
-        .str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us", time_zone="UTC")
+    at = pl.col("at").str.replace(" ", "T", literal=True)
+    with_offset = at.str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.f%#z", strict=False)
+    without = (
+        at.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
+        for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
     )
-    day = pl.col("at").str.to_datetime("%Y-%m-%d", strict=False, time_unit="us", time_zone="UTC")
-    return rows.with_columns(pl.coalesce(at, plain, day).alias("time"))
+    time = pl.coalesce(with_offset, *without)
+    return rows.with_columns(pl.when(time.dt.year().is_between(1, 9999)).then(time).alias("time"))
 
 
 def _bad_time() -> tuple[pl.Expr, pl.Expr]:

@@ -18,12 +18,13 @@ import polars as pl
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS
 from ..store import add_key, json_rows
-from .batch import Batch, Context, first_reason, rejected
+from .batch import Batch, Context, first_reason, no_ids, no_rejects, rejected, repeats
 from .delimited import read_records
 from .lines import Input, OnBytes, read_lines
 
 CRITERION = "helpfulness"
 LEVELS = 5
+MOST = 100_000  # signals of a kind about one pair; more is a slip in the file
 NAMES = ("pairs.jsonl", "pairs.csv", "bayesian_data.json")
 
 _SHAPE = {
@@ -38,6 +39,23 @@ _SHAPE = {
     "turns_B": "BIGINT[]",
 }
 _LISTS = ("direct_comparisons", "ratings_A_cumulative", "ratings_B_cumulative", "turns_A", "turns_B")
+
+# The published arrays: texts of one length, then our column, its values, the places they belong to.
+_TEXTS = ("term", "mnemonic_a", "mnemonic_b")
+_PLACED = (
+    ("direct_comparisons", "direct_comparisons", "compare_idx"),
+    ("ratings_A_cumulative", "ratings_A_counts", "ratings_A_idx"),
+    ("ratings_B_cumulative", "ratings_B_counts", "ratings_B_idx"),
+    ("turns_A", "turn_counts_A", "learn_A_idx"),
+    ("turns_B", "turn_counts_B", "learn_B_idx"),
+)
+_MANY = ("turns_A", "turns_B")  # one number a student, so that a place may occur again
+_ARRAYS = (
+    {"pair_id": "VARCHAR[]"}
+    | dict.fromkeys(_TEXTS, "VARCHAR[]")
+    | {values: "BIGINT[]" if name in _MANY else "BIGINT[][]" for name, values, _ in _PLACED}
+    | {places: "BIGINT[]" for _, _, places in _PLACED}
+)
 
 
 def find_smart(path: Path) -> list[Path]:
@@ -54,11 +72,14 @@ def find_smart(path: Path) -> list[Path]:
 def read_smart(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Prompts, completions, votes, ratings and outcomes of one SMART file."""
     readers = {".jsonl": _from_jsonl, ".csv": _from_csv, ".json": _from_arrays}
-    suffix = file.path.suffix.lower()
-    if suffix not in readers:
+    kinds = [suffix.lower() for suffix in file.path.suffixes if suffix.lower() in readers]
+    if not kinds:
         raise SourceError(f"{file.path}: expected one of {', '.join(NAMES)} of the SMART data")
-    for pairs, bad in readers[suffix](file, on_bytes):
-        yield _batch(pairs, bad, file.name, context)
+    seen = no_ids()
+    for pairs, bad in readers[kinds[-1]](file, on_bytes):
+        again, seen = repeats(pairs.select("line", pl.col("pair_id").alias("id")), seen)
+        marked = pairs.join(again, on="line", how="left", maintain_order="left")
+        yield _batch(marked, bad, file.name, context)
 
 
 def _from_jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -88,7 +109,7 @@ def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl
 
         yield (
             records.select(
-                "line", "raw", "pair_id", "term", "mnemonic_a", "mnemonic_b",
+                "line", "raw", "pair_id", *_TEXTS, pl.lit(None, pl.String).alias("mistyped"),
                 counts(["votes_a", "votes_b", "votes_tie"]).alias("direct_comparisons"),
                 counts(cumulative["a"]).alias("ratings_A_cumulative"),
                 counts(cumulative["b"]).alias("ratings_B_cumulative"),
@@ -100,47 +121,58 @@ def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl
 
 
 def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """bayesian_data.json: the published arrays; the *_idx arrays point into term/mnemonic_a/b.
+    """bayesian_data.json: arrays of texts, and of signals beside the place of their pair.
 
     The file has one line, so `line` is the pair's place in the arrays, from 1.
     """
-    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
-    arrays = {"term": "VARCHAR[]", "mnemonic_a": "VARCHAR[]", "mnemonic_b": "VARCHAR[]",
-              "pair_id": "VARCHAR[]", "direct_comparisons": "BIGINT[][]", "compare_idx": "BIGINT[]",
-              "ratings_A_counts": "BIGINT[][]", "ratings_A_idx": "BIGINT[]",
-              "ratings_B_counts": "BIGINT[][]", "ratings_B_idx": "BIGINT[]",
-              "turn_counts_A": "BIGINT[]", "learn_A_idx": "BIGINT[]",
-              "turn_counts_B": "BIGINT[]", "learn_B_idx": "BIGINT[]"}  # fmt: skip
-    whole, bad = json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), arrays)
-    if bad.height or whole["term"][0] is None:
-        raise SourceError(f"{file.path}: expected SMART's arrays (term, mnemonic_a, …) as one JSON object")
-
-    def column(*names: str) -> pl.DataFrame:
-        return whole.select(names).explode(names)
-
-    pairs = column("term", "mnemonic_a", "mnemonic_b").with_row_index("at")
+    whole = _arrays(file, on_bytes)
+    pairs = whole.select(_TEXTS).explode(_TEXTS).with_row_index("at")
     ids = whole["pair_id"][0]
     pairs = pairs.with_columns(
         pl.Series("pair_id", ids if ids is not None else [str(i) for i in range(pairs.height)])
     )
-    for name, values, index, many in (
-        ("direct_comparisons", "direct_comparisons", "compare_idx", False),
-        ("ratings_A_cumulative", "ratings_A_counts", "ratings_A_idx", False),
-        ("ratings_B_cumulative", "ratings_B_counts", "ratings_B_idx", False),
-        ("turns_A", "turn_counts_A", "learn_A_idx", True),
-        ("turns_B", "turn_counts_B", "learn_B_idx", True),
-    ):
-        part = column(values, index).rename({values: name, index: "at"})
-        if many:
-            part = part.group_by("at").agg(name)
-        pairs = pairs.join(
-            part.with_columns(pl.col("at").cast(pl.UInt32)), on="at", how="left", maintain_order="left"
-        )
-    shown = pl.struct("pair_id", "term", "mnemonic_a", "mnemonic_b", *_LISTS).struct.json_encode()
+    for name, values, places in _PLACED:
+        part = whole.select(pl.col(values).alias(name), pl.col(places).alias("at")).explode(name, "at")
+        if name in _MANY:
+            part = part.group_by("at", maintain_order=True).agg(name)
+        part = part.with_columns(pl.col("at").cast(pl.UInt32))
+        pairs = pairs.join(part, on="at", how="left", maintain_order="left")
+    shown = pl.struct("pair_id", *_TEXTS, *_LISTS).struct.json_encode()
     yield (
-        pairs.select((pl.col("at").cast(pl.Int64) + 1).alias("line"), shown.alias("raw"), *_SHAPE),
-        bad.select("line", "raw", "reason"),
-    )
+        pairs.select(
+            (pl.col("at").cast(pl.Int64) + 1).alias("line"), shown.alias("raw"),
+            pl.lit(None, pl.String).alias("mistyped"), *_SHAPE,
+        ),
+        no_rejects(),
+    )  # fmt: skip
+
+
+def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
+    """The arrays in one row. SourceError where they do not fit together: no pair could be trusted."""
+
+    def refuse(what: str) -> SourceError:
+        return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")
+
+    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+    whole, bad = json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), _ARRAYS)
+    wrong = bad["reason"].to_list() or whole["mistyped"].drop_nulls().to_list()
+    if wrong:
+        raise refuse(wrong[0])
+    for name in _ARRAYS:
+        if name != "pair_id" and whole[name][0] is None:
+            raise refuse(f"'{name}' is missing")
+    size = len(whole["term"][0])
+    ids = [] if whole["pair_id"][0] is None else ["pair_id"]
+    for one, other in [*(("term", n) for n in (*_TEXTS, *ids)), *((v, p) for _, v, p in _PLACED)]:
+        if len(whole[one][0]) != len(whole[other][0]):
+            raise refuse(f"'{one}' and '{other}' differ in length")
+    for name, _, places in _PLACED:
+        at = whole[places][0]
+        if at.null_count() or not at.is_between(0, size - 1).all():
+            raise refuse(f"'{places}' points outside the {size} pairs")
+        if name not in _MANY and at.n_unique() < len(at):
+            raise refuse(f"'{places}' names a pair twice")
+    return whole
 
 
 def _batch(pairs: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
@@ -171,17 +203,19 @@ def _reason() -> pl.Expr:
     """Why a pair cannot be taken, or null."""
     texts = ("pair_id", "term", "mnemonic_a", "mnemonic_b")
     votes = pl.col("direct_comparisons")
-    checks: list[tuple[pl.Expr, pl.Expr | str]] = [
+    checks: list[tuple[pl.Expr, pl.Expr | str]] = [(pl.col("mistyped").is_not_null(), pl.col("mistyped"))]
+    checks += [
         (pl.col(name).fill_null("").str.strip_chars() == "", f"'{name}' is missing or empty")
         for name in texts
     ]
     checks += [
+        (pl.col("first").is_not_null(), pl.format("pair_id is already used on line {}", "first")),
         (votes.list.len() != 3, "direct_comparisons: expected votes for a, for b and ties"),
     ]
     for name in _LISTS:
         numbers = pl.col(name).list
-        broken = numbers.eval(pl.element().is_null() | (pl.element() < 0)).list.any()
-        checks.append((broken, f"{name}: expected whole numbers from 0"))
+        broken = numbers.eval(~pl.element().is_between(0, MOST).fill_null(False)).list.any()
+        checks.append((broken, f"{name}: expected whole numbers from 0 to {MOST}"))
     for side in "AB":
         name = f"ratings_{side}_cumulative"
         numbers = pl.col(name).list
