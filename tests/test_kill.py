@@ -38,7 +38,7 @@ def held(store):
         return (0, 0, 0)
     killed_before_the_tables = pytest.raises(StoreError, match="is empty; ingest something first")
     with duckdb.connect(str(store), read_only=True) as con:
-        bare = con.sql("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,)
+        bare = con.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
     with killed_before_the_tables if bare else nullcontext(), open_store(store, read_only=True) as con:
         query(con, "SELECT count(*) FROM sources")  # as preceptor status does
     with open_store(store) as con:  # replays what the killed process left
