@@ -35,13 +35,20 @@ _POLARS: dict[Type, pl.DataType] = {
 
 def ddl(table: Table) -> str:
     """CREATE TABLE for DuckDB. Uniqueness of keys is kept by insertion, not by an index."""
-    lines = [f'"{c.name}" {_SQL[c.type]}{"" if c.nullable else " NOT NULL"}' for c in table.columns]
-    return f'CREATE TABLE "{table.name}" ({", ".join(lines)})'
+    return f'CREATE TABLE "{table.name}" ({", ".join(map(_column, table.columns))})'
+
+
+def _column(column: Column) -> str:
+    if column.derived:
+        rule = f" GENERATED ALWAYS AS ({column.derived}) VIRTUAL"
+    else:
+        rule = "" if column.nullable else " NOT NULL"
+    return f'"{column.name}" {_SQL[column.type]}{rule}'
 
 
 def polars_schema(table: Table) -> pl.Schema:
-    """Column names and Polars types, in order."""
-    return pl.Schema({c.name: _POLARS[c.type] for c in table.columns})
+    """Names and Polars types of the stored columns, in order."""
+    return pl.Schema({c.name: _POLARS[c.type] for c in table.stored})
 
 
 def features(table: Table) -> "Features":
@@ -82,6 +89,7 @@ def _section(table: Table) -> str:
 
 def _row(column: Column, identity: bool) -> str:
     kind = column.type + (", may be null" if column.nullable else "")
+    kind += ", derived" if column.derived else ""
     unit = f" ({column.unit})" if column.unit else ""
     mark = " · in the key" if identity else ""
     return f"| {column.name} | {kind} | {column.meaning}{unit}{mark} |"

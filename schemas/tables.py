@@ -10,7 +10,7 @@ from typing import Literal
 
 Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Column:
     meaning: str
     nullable: bool = False
     unit: str = ""
+    derived: str = ""  # DuckDB expression of other columns: computed when read, never stored
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ class Table:
     def names(self) -> list[str]:
         """Column names in order."""
         return [column.name for column in self.columns]
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The columns that are written; the others are derived from them."""
+        return tuple(column for column in self.columns if not column.derived)
+
+    @property
+    def placed(self) -> bool:
+        """Whether a row is known by its place in the input, so that none can come twice."""
+        return bool({"line", "position"} & set(self.identity))
 
 
 KEY = Column("key", "text", "hash of the identity columns: 20 hex digits")
@@ -68,6 +79,7 @@ SOURCES = _stored(
     Column("revision", "text", "commit or version at that place", nullable=True),
     Column("sha256", "text", "of the input bytes; of the sha256sum listing where several files"),
     Column("reader", "text", "format it was read as"),
+    Column("notes", "text", "what the reader found that users should know", nullable=True),
     Column("rows", "int", "input rows taken", unit="rows"),
     Column("rejects", "int", "input rows that lie in rejects", unit="rows"),
     Column("ingested_at", "time", "when, UTC"),
@@ -81,36 +93,54 @@ REJECTS = _stored(
     Column("raw", "text", "the row as it stands in the file"),
     Column("reason", "text", "what was expected"),
 )
+# A run of spaces is a token of its own in corpora tokenised by spaCy (ReLCo).
+_TOKENS = (
+    "CASE WHEN contains(text, '  ') THEN regexp_extract_all(text, '[^ ]+| {2,}') "
+    "ELSE string_split(text, ' ') END"
+)
 SENTENCES = _stored(
     "sentences",
     "a learner's sentence",
-    ("source", "document", "position", "text"),
+    ("source", "path", "document", "position", "text"),
     SOURCE,
     Column("document", "text", "document within the source; the file's name where none is marked"),
-    Column("position", "int", "order within the document, from 0"),
+    Column("position", "int", "order within the file, from 0"),
     Column("language", "text", "BCP 47 code"),
-    Column("text", "text", "the sentence as tokenised by the corpus"),
-    Column("tokens", "texts", "its tokens; edits count in them"),
+    Column("text", "text", "the sentence, its tokens joined by spaces"),
+    Column("tokens", "texts", "its tokens; edits count in them", derived=_TOKENS),
+    Column("original", "text", "as published, where it was not tokenised", nullable=True),
+    Column("learner", "text", "pseudonym", nullable=True),
     Column("level", "text", "CEFR level of the learner", nullable=True),
-    Column("first_language", "text", "of the learner, BCP 47", nullable=True),
+    Column("first_language", "text", "of the learner, as the source says", nullable=True),
+    Column("context", "json", "what else the source says about it", nullable=True),
     origin=True,
 )
-EDITS = _stored(
+EDITS = Table(
     "edits",
     "one annotator's edit of a sentence; noop (-1, -1): the annotator changed nothing",
+    (
+        Column("key", "text", "key of the sentence, a dash, position",
+               derived="sentence || '-' || position"),
+        SOURCE,
+        Column("sentence", "text", "key of the sentence"),
+        Column("position", "int", "order of the annotation within the sentence's block, from 0"),
+        Column("annotator", "text", "the corpus's id or the name given with --annotator-names"),
+        Column("start", "int", "first token", unit="tokens"),
+        Column("end", "int", "one past the last token", unit="tokens"),
+        Column("error_type", "text", "the corpus's own tag"),
+        Column("errant_type", "text", "M (missing), R (replace) or U (unnecessary), from span and "
+               "correction, and ERRANT's category where the tag is known", nullable=True),
+        Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True),
+        Column("required", "bool", "the annotator holds it necessary"),
+        Column("comment", "text", "annotator's remark", nullable=True),
+        Column("as_written", "text", "correction as the file spells it, where M2 of ours would not",
+               nullable=True),
+        Column("aligned_by", "text", "program that found span and type; null: the corpus has them",
+               nullable=True),
+        *ORIGIN,
+    ),
     ("sentence", "position"),
-    SOURCE,
-    Column("sentence", "text", "key of the sentence"),
-    Column("position", "int", "order of the annotation within the sentence's block, from 0"),
-    Column("annotator", "text", "the corpus's id or the name given with --annotator-names"),
-    Column("start", "int", "first token", unit="tokens"),
-    Column("end", "int", "one past the last token", unit="tokens"),
-    Column("error_type", "text", "the corpus's own tag"),
-    Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True),
-    Column("required", "bool", "the annotator holds it necessary"),
-    Column("comment", "text", "annotator's remark", nullable=True),
-    origin=True,
-)
+)  # fmt: skip
 PROMPTS = _stored(
     "prompts",
     "something a tutor must answer",

@@ -68,7 +68,7 @@ def test_mutated_files_balance(tmp_path, name):
         path.write_bytes(data)
         old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
         try:
-            for batch in FORMATS[name].read(Input(path, "f"), CONTEXT, lambda _: None):
+            for batch in FORMATS[name].read([Input(path, "f")], CONTEXT, lambda _: None):
                 assert batch.read == batch.taken + batch.rejects.height
                 assert batch.rejects["reason"].null_count() == 0
         except SourceError as error:

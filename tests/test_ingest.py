@@ -328,7 +328,7 @@ def test_a_misspelt_licence_is_named():
 
 
 def test_every_read_block_lands_in_one_source(store, shared_data):
-    report = load(store, "m2", shared_data / "ua-gec")
+    report = load(store, "m2", shared_data / "cweb")
     assert (
         report.rows
         == query(store, "SELECT (SELECT count(*) FROM sentences) + (SELECT count(*) FROM edits)").item()

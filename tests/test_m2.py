@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
-from preceptor.toolkit.ingest.m2 import read_m2
+from preceptor.toolkit.ingest.m2 import read_m2, split_tokens
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
     lambda t: "|" not in t
@@ -46,8 +46,9 @@ def written(blocks):
 
 def read(path, source="s"):
     batches = list(read_m2(Input(path, path.name), Context(source), lambda _: None))
-    frames = {n: pl.concat([b.tables[n] for b in batches]) for n in ("sentences", "edits")}
-    return frames["sentences"], frames["edits"], pl.concat([b.rejects for b in batches])
+    sentences, edits = (pl.concat([b.tables[n] for b in batches]) for n in ("sentences", "edits"))
+    sentences = sentences.with_columns(split_tokens(sentences["text"]).alias("tokens"))
+    return sentences, edits, pl.concat([b.rejects for b in batches])
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -59,8 +60,8 @@ def test_what_is_written_is_read(tmp_path, blocks, crlf):
     sentences, edits, rejects = read(path)
     assert rejects.is_empty()
     assert sentences["tokens"].to_list() == [tokens for tokens, _ in blocks]
-    joined = edits.join(sentences.select(pl.col("key").alias("sentence"), pl.col("position").alias("at")),
-                        on="sentence").sort("at", "position")  # fmt: skip
+    at = sentences.select(pl.col("key").alias("sentence"), pl.col("position").alias("at"))
+    joined = edits.join(at, on="sentence").sort("at", "position")
     found = joined.select("at", "start", "end", "error_type", "correction", "annotator").rows()
     assert found == [
         (n, s, e, t, c, str(a)) for n, (_, edits) in enumerate(blocks) for s, e, t, c, a in edits

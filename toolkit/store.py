@@ -97,32 +97,34 @@ def transaction(con: Store) -> Iterator[None]:
 
 
 def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
-    """Add rows that are not there yet; returns how many were added.
+    """Add rows; returns how many were added.
 
     `frame` may lack nullable columns (null) and `key` (made from the identity columns; where it is
-    given it must come from `add_key`). Rows with equal keys are one row: the first.
+    given it must come from `add_key`). Rows with equal keys, new or there already, are one row:
+    the first. A table of placed rows is appended to, since no place is read twice.
     """
     if frame.is_empty():
         return 0
     schema = polars_schema(table)
-    absent = [c.name for c in table.columns if c.name not in frame.columns and c.name != "key"]
-    rows = frame.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
-    given = [name for name in table.names if name in rows.columns]
-    rows = rows.select(pl.col(n).cast(schema[n]) for n in given)
-    rows = rows if "key" in given else add_key(rows, table)
-    if rows["key"].n_unique() < rows.height:
+    keyless = "key" in schema and "key" not in frame.columns
+    rows = frame.select(pl.col(n).cast(t) for n, t in schema.items() if n in frame.columns)
+    if keyless:
+        absent = [name for name in table.identity if name not in rows.columns]
+        rows = add_key(rows.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent), table)
+    only_new = ""
+    if not table.placed:
         rows = rows.unique("key", keep="first", maintain_order=True)
-    con.register("incoming", rows.to_arrow())
-    columns = ", ".join(f'"{n}"' for n in table.names)
+        only_new = f'WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")'
+    columns = ", ".join(f'"{n}"' for n in rows.columns)
+    # DuckDB finds this variable by its name. Registered, it would be held until the transaction ends.
+    incoming = rows.to_arrow()
     try:
-        ((added,),) = run(
-            con,
-            f"""INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM incoming
-            WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")""",
-        )
+        ((added,),) = con.execute(
+            f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM incoming {only_new}'
+        ).fetchall()
     except duckdb.ConstraintException as error:
         raise StoreError(f"{table.name}: {error}; this is a defect of the reader") from error
-    con.unregister("incoming")
+    del incoming
     return int(added)
 
 

@@ -14,6 +14,7 @@ from ...schemas.errors import BAD_INPUT, PreceptorError
 from . import options
 from .build import build
 from .demo import demo
+from .export import export
 from .fuse import fuse
 from .ingest import ingest
 from .report import report
@@ -44,7 +45,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, fuse, build, status, report, demo):
+for command in (ingest, fuse, build, export, status, report, demo):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ class Batch:
     taken: int
     tables: dict[str, pl.DataFrame]
     rejects: pl.DataFrame  # path, line, raw, reason
+    notes: tuple[str, ...] = ()  # what users should know of the input
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Context:
     known: pl.DataFrame = field(default_factory=lambda: known_completions([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
     levels: int | None = None  # of ratings, where the file has no such column
+    annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
 
 
 def known_completions(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
@@ -69,6 +71,14 @@ def repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
         )
     )
     return found, seen
+
+
+def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that pass every check, and line, raw and reason of the others (see `first_reason`)."""
+    wrong = rows.select(pl.any_horizontal(check.fill_null(False) for check, _ in checks)).to_series()
+    if not wrong.any():
+        return rows, no_rejects()
+    return rows.filter(~wrong), rows.filter(wrong).select("line", "raw", first_reason(*checks))
 
 
 def first_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:

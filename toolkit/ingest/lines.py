@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from ...schemas.errors import SourceError
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 LONGEST_BYTES = 256 << 20  # held in memory while waiting for a cut
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -95,19 +97,30 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 
 def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:
     """Numbered lines of a block; `data` may lack its last line end."""
-    data = data.removesuffix(b"\n")
-    try:
-        lines = pl.Series([data.decode()]).str.split("\n").explode()
-        damaged = pl.lit(False)
-    except UnicodeDecodeError:
-        parts = data.split(b"\n")
+    damaged = pl.lit(False)
+    if _is_utf8(data):
+        lines = _split(data)
+    else:
+        parts = data.removesuffix(b"\n").split(b"\n")
         lines = pl.Series([part.decode(errors="backslashreplace") for part in parts])
         damaged = pl.lit(pl.Series([not _is_utf8(part) for part in parts]))
+    if b"\r" in data and not keep_cr:
+        lines = lines.str.strip_suffix("\r")
     return pl.DataFrame({"raw": lines}).select(
-        pl.int_range(number, number + len(lines), dtype=pl.Int64).alias("line"),
-        pl.col("raw") if keep_cr else pl.col("raw").str.strip_suffix("\r"),
+        pl.int_range(number, number + len(lines), dtype=pl.Int64).alias("line"), "raw",
         damaged.alias("damaged"),
-    )
+    )  # fmt: skip
+
+
+def _split(data: bytes) -> pl.Series:
+    """Lines of valid UTF-8, as views of its bytes: nothing is copied."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data) - 1)
+    starts = np.concatenate([[0], ends + 1]).astype(np.int64)
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(data)]
+    whole = pl.Series("raw", pa.Array.from_buffers(pa.large_string(), len(ends), buffers))
+    return whole.str.strip_suffix("\n")
 
 
 def _is_utf8(part: bytes) -> bool:

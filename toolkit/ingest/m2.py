@@ -5,22 +5,33 @@
     A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1
 
 Dahlmeier and Ng (NAACL 2012) and ERRANT (Bryant et al., ACL 2017). A sentence starts at "S ",
-not at a blank line: some corpora leave blank lines out. A row is an S line or an A line.
+not at a blank line: some corpora leave blank lines out. A row is an S line or an A line. Where a
+file's first sentence is "# 0002" without edits, such sentences name documents (UA-GEC).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
-from ...schemas.tables import EDITS, SENTENCES
+from ...schemas.tables import SENTENCES
 from ..store import add_key
-from .batch import Batch, Context, first_reason, rejected
+from .batch import Batch, Context, divide, rejected
+from .error_types import DETECTION_ONLY, NOOP, errant_type
 from .lines import Input, OnBytes, read_lines
 
-DETECTION_ONLY = ("UNK", "Um")  # NUCLE's tags for "something is wrong here, unclear what"
+NONE = "-NONE-"
+_FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
+_HEADER = r"^# \S+$"
 
-_FIELDS = ("span", "error_type", "correction", "required", "comment", "annotator")
-_SPAN = r"^(-?[0-9]{1,9}) (-?[0-9]{1,9})$"
+
+@dataclass
+class _Place:
+    """Where in the file the next block goes on."""
+
+    position: int = 0
+    document: str | None = None  # of the last header
+    has_headers: bool | None = None  # not known before the first sentence
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -31,143 +42,189 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
     known kind after a blank line may be a damaged S line: the edits below it are rejected too,
     and not given to the sentence before it.
     """
-    position = 0
+    place = _Place()
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
-        batch = _parse_block(block, file.name, context, position)
-        position += batch.tables["sentences"].height
-        yield batch
+        yield _parse(block, file.name, context, place)
 
 
-def _parse_block(block: pl.DataFrame, document: str, context: Context, position: int) -> Batch:
-    blank = pl.col("raw").str.strip_chars() == ""
-    opens = pl.col("is_sentence") | (~pl.col("is_edit") & pl.col("after_blank"))
+def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> Batch:
+    raw, blank = pl.col("raw"), pl.col("raw").str.strip_chars() == ""
     rows = (
         block.with_columns(blank.shift(1, fill_value=True).alias("after_blank"))
         .filter(~blank)
         .with_columns(
-            (pl.col("raw").str.starts_with("S ") | (pl.col("raw") == "S")).alias("is_sentence"),
-            pl.col("raw").str.starts_with("A ").alias("is_edit"),
+            (raw.str.starts_with("S ") | (raw == "S")).alias("is_sentence"),
+            raw.str.starts_with("A ").alias("is_edit"),
         )
-        .with_columns(opens.cum_sum().alias("block"))
+        .with_columns((pl.col("is_sentence") | (~pl.col("is_edit") & pl.col("after_blank"))).alias("opens"))
+        .with_columns((pl.col("opens").cum_sum().cast(pl.Int64) - 1).alias("block"))  # -1: before any
     )
-    sentences, bad_sentences = _sentences(rows, document, context, position)
-    edits, bad_edits = _edits(rows.filter("is_edit"), sentences, context.source, document)
-    strays = rows.filter(~pl.col("is_sentence") & ~pl.col("is_edit")).select(
+    blocks, tokens, bad_sentences = _sentences(rows.filter("opens"))
+    edits, bad_edits = _edits(rows.filter("is_edit"), blocks, tokens, context)
+    blocks, headers = _documents(blocks, edits, path, context, place)
+    sentences = blocks.filter("sound", ~pl.col("header"))
+    strays = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit")).select(
         "line", "raw", pl.lit("expected a line that starts with 'S ' or 'A '").alias("reason")
     )
-    kept = sentences.drop("block")
+    kept = edits if not headers else edits.filter(~blocks["header"].gather(edits["block"]))
+    kept = kept.with_columns(
+        blocks["key"].gather(kept["block"]).alias("sentence"),
+        pl.lit(context.source).alias("source"),
+        pl.lit(path).alias("path"),
+    )
     return Batch(
         read=rows.height,
-        taken=kept.height + edits.height,
-        tables={"sentences": kept, "edits": edits},
-        rejects=rejected([bad_sentences, bad_edits, strays], document),
+        taken=sentences.height + headers + edits.height,
+        tables={"sentences": sentences, "edits": kept},
+        rejects=rejected([bad_sentences, bad_edits, strays], path),
     )
 
 
-def _sentences(
-    rows: pl.DataFrame, document: str, context: Context, position: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good sentences with keys and their block number; bad ones as rejects."""
+def split_tokens(texts: pl.Series) -> pl.Series:
+    """Tokens of texts, as `sentences.tokens` splits them: a run of spaces is a token of its own."""
+    if texts.str.contains("  ", literal=True).any():
+        return texts.str.extract_all("[^ ]+| {2,}")
+    return texts.str.split(" ")
+
+
+def _sentences(opening: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
+    """One row per block, its tokens in one long series, and the S lines that cannot be taken.
+
+    A block's tokens start at `first` of that series and are `size` many.
+    """
     text = pl.col("raw").str.slice(2).str.strip_chars_end(" ")
-    checked = rows.filter("is_sentence").with_columns(
-        text.alias("text"),
-        first_reason((pl.col("damaged"), "not valid UTF-8"), (text == "", "the sentence is empty")),
+    blocks = opening.select("line", "raw", "damaged", "is_sentence", text.alias("text"))
+    sound = pl.col("is_sentence") & ~pl.col("damaged") & (pl.col("text") != "")
+    blocks = blocks.with_columns(sound.alias("sound"))
+    _, bad = divide(
+        blocks.filter("is_sentence"),
+        (pl.col("damaged"), "not valid UTF-8"),
+        (pl.col("text") == "", "the sentence is empty"),
     )
-    good = checked.filter(pl.col("reason").is_null())
-    # A run of spaces is a token of its own in corpora tokenised by spaCy (ReLCo).
-    tokens = (
-        pl.when(pl.col("text").str.contains("  ", literal=True))
-        .then(pl.col("text").str.extract_all("[^ ]+| {2,}"))
-        .otherwise(pl.col("text").str.split(" "))
-    )
-    sentences = good.select(
-        pl.lit(context.source).alias("source"),
-        pl.lit(document).alias("document"),
-        pl.int_range(position, position + pl.len(), dtype=pl.Int64).alias("position"),
-        pl.lit(context.language).alias("language"),
-        "text",
-        tokens.alias("tokens"),
-        pl.lit(document).alias("path"),
-        "line",
-        "block",
-    )
-    return add_key(sentences, SENTENCES), checked.filter(pl.col("reason").is_not_null()).select(
-        "line", "raw", "reason"
-    )
+    lists = split_tokens(blocks["text"])
+    sizes = lists.list.len().cast(pl.Int64)
+    blocks = blocks.with_columns(sizes.alias("size"), (sizes.cum_sum() - sizes).alias("first"))
+    return blocks.drop("raw", "damaged"), lists.explode(), bad
 
 
-def _fields(lines: pl.DataFrame, sentences: pl.DataFrame) -> pl.DataFrame:
-    """A lines split into their fields, beside the sentence of their block."""
-    parts = pl.col("raw").str.slice(2).str.split("|||")
-    span = pl.col("span").str.strip_chars()
+def _fields(lines: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
+    """A lines split into their fields, with size, first and sound of their block."""
+    at = lines.select(pl.when(pl.col("block") >= 0).then("block"))["block"]
+    fields = pl.col("raw").str.split("|||")
+    span = pl.col("span").str.strip_chars_end(" ").str.splitn(" ", 3).struct
     return (
-        lines.with_columns(
-            parts.list.len().alias("n_fields"),
-            *(parts.list.get(i, null_on_oob=True).alias(name) for i, name in enumerate(_FIELDS)),
+        lines.select("line", "raw", "damaged", "block", fields.alias("fields"))
+        .with_columns(
+            pl.col("fields").list.len().alias("n_fields"),
+            *(pl.col("fields").list.get(i, null_on_oob=True).alias(n) for i, n in enumerate(_FIELDS)),
+            *(blocks[name].gather(at) for name in ("size", "first", "sound")),
         )
         .with_columns(
-            span.str.extract(_SPAN, 1).cast(pl.Int64).alias("start"),
-            span.str.extract(_SPAN, 2).cast(pl.Int64).alias("end"),
+            span[1].cast(pl.Int64, strict=False).alias("start"),
+            span[2].cast(pl.Int64, strict=False).alias("end"),
             pl.col("annotator").str.strip_chars(),
+            pl.when(pl.col("written") == NONE).then(pl.lit("")).otherwise("written").alias("correction"),
         )
-        .join(
-            sentences.select("block", "tokens", pl.col("key").alias("sentence")),
-            on="block",
-            how="left",
-            maintain_order="left",
-        )
-    )
-
-
-_NOOP = (pl.col("start") == -1) & (pl.col("end") == -1)
-_DETECTED = pl.col("error_type").is_in(DETECTION_ONLY)
-_CORRECTION = pl.when(pl.col("correction") == "-NONE-").then(pl.lit("")).otherwise("correction")
-
-
-def _edit_reason() -> pl.Expr:
-    """Why an A line cannot be taken, or null."""
-    start, end = pl.col("start"), pl.col("end")
-    size = pl.col("tokens").list.len().cast(pl.Int64)
-    outside = (start < 0) | (end < start) | (end > size)
-    before = pl.col("tokens").list.slice(start, end - start).list.join(" ")
-    return first_reason(
-        (pl.col("damaged"), "not valid UTF-8"),
-        (pl.col("sentence").is_null(), "an edit without a sentence that could be read"),
-        (
-            pl.col("n_fields") != len(_FIELDS),
-            pl.format("expected 6 fields between '|||', found {}", pl.col("n_fields")),
-        ),
-        (start.is_null(), "expected two token offsets after 'A '"),
-        (pl.col("annotator") == "", "the annotator's id is empty"),
-        (
-            ~_NOOP & outside,
-            pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
-        ),
-        (
-            ~_NOOP & ~_DETECTED & (before == _CORRECTION.str.strip_chars()),
-            "the edit changes nothing",
-        ),
     )
 
 
 def _edits(
-    lines: pl.DataFrame, sentences: pl.DataFrame, source: str, document: str
+    lines: pl.DataFrame, blocks: pl.DataFrame, tokens: pl.Series, context: Context
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good edits with keys; bad ones as rejects."""
-    checked = _fields(lines, sentences).with_columns(_edit_reason())
-    wrong = pl.col("reason").is_not_null()
-    edits = checked.filter(~wrong).select(
-        pl.lit(source).alias("source"),
-        "sentence",
-        pl.int_range(pl.len(), dtype=pl.Int64).over("sentence").alias("position"),
-        "annotator",
+    """Edits that can be taken, and the A lines that cannot."""
+    start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
+    noop = (start == -1) & (end == -1)
+    detected = pl.col("error_type").is_in(DETECTION_ONLY)
+    fields = _fields(lines, blocks)
+    fields = fields.with_columns(_same(fields, tokens).alias("same"))
+    good, bad = divide(
+        fields,
+        (pl.col("damaged"), "not valid UTF-8"),
+        (~pl.col("sound").fill_null(False), "an edit without a sentence that could be read"),
+        (
+            pl.col("n_fields") != len(_FIELDS),
+            pl.format("expected 6 fields between '|||', found {}", "n_fields"),
+        ),
+        (start.is_null() | end.is_null(), "expected two token offsets after 'A '"),
+        (pl.col("annotator") == "", "the annotator's id is empty"),
+        (
+            ~noop & ((start < 0) | (end < start) | (end > size)),
+            pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
+        ),
+        (~noop & ~detected & pl.col("same"), "the edit changes nothing"),
+    )
+    index = pl.int_range(pl.len(), dtype=pl.Int64)
+    opens = pl.col("block") != pl.col("block").shift(fill_value=-2)
+    names = context.annotator_names
+    edits = good.select(
+        "block",
+        (index - pl.when(opens).then(index).forward_fill()).alias("position"),
+        pl.col("annotator").replace(names) if names else "annotator",
         "start",
         "end",
-        "error_type",
-        pl.when(_NOOP | _DETECTED).then(None).otherwise(_CORRECTION).alias("correction"),
+        pl.when(noop).then(pl.lit(NOOP)).otherwise("error_type").alias("error_type"),
+        pl.when(~noop & ~detected).then("correction").alias("correction"),
         (pl.col("required") == "REQUIRED").alias("required"),
-        pl.when(pl.col("comment") != "-NONE-").then("comment").alias("comment"),
-        pl.lit(document).alias("path"),
+        pl.when(pl.col("comment") != NONE).then("comment").alias("comment"),
+        pl.when(pl.col("written") != pl.when(noop).then(pl.lit(NONE)).when(detected).then(pl.lit(""))
+                .otherwise("correction")).then("written").alias("as_written"),
         "line",
+    )  # fmt: skip
+    return edits.with_columns(errant_type(edits)), bad
+
+
+def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:
+    """Whether a correction equals the tokens it replaces."""
+    width = pl.col("end") - pl.col("start")
+    inside = (pl.col("start") >= 0) & (pl.col("end") <= pl.col("size")) & (width >= 0)
+    at = fields.select(pl.when(inside & (width == 1)).then(pl.col("first") + pl.col("start")))
+    wanted = pl.col("correction").str.strip_chars()
+    one = fields.select(tokens.gather(at.to_series()).alias("token"), wanted)
+    same = one.select((pl.col("token") == pl.col("correction")).fill_null(False)).to_series()
+    same |= fields.select((inside & (width == 0) & (wanted == "")).fill_null(False)).to_series()
+    row = pl.int_range(pl.len(), dtype=pl.Int64).alias("row")
+    long = inside & (width > 1) & wanted.str.contains(" ", literal=True)
+    spans = fields.select("first", "start", "end", wanted.alias("wanted"), row, long.alias("long"))
+    spans = spans.filter("long")
+    if spans.is_empty():
+        return same
+    reach = pl.int_ranges(pl.col("first") + pl.col("start"), pl.col("first") + pl.col("end"))
+    places = spans.select("row", reach.alias("at")).explode("at")
+    before = (
+        places.with_columns(tokens.gather(places["at"]).alias("token"))
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("token").str.join(" "))
     )
-    return add_key(edits, EDITS), checked.filter(wrong).select("line", "raw", "reason")
+    equal = before["token"] == spans["wanted"]
+    return same.scatter(spans["row"].filter(equal), True)
+
+
+def _documents(
+    blocks: pl.DataFrame, edits: pl.DataFrame, path: str, context: Context, place: _Place
+) -> tuple[pl.DataFrame, int]:
+    """Blocks with key, document and position; how many of them only name a document."""
+    blocks = blocks.with_columns(pl.lit(False).alias("header"))
+    changed = edits.filter(pl.col("error_type") != NOOP)["block"]
+    if place.has_headers is not False:
+        unchanged = ~pl.int_range(pl.len(), dtype=pl.Int64).is_in(changed.unique().implode())
+        blocks = blocks.with_columns(
+            (pl.col("sound") & unchanged & pl.col("text").str.contains(_HEADER)).alias("header")
+        )
+    if place.has_headers is None and blocks["sound"].any():
+        place.has_headers = bool(blocks.filter("sound")["header"][0])
+    if not place.has_headers:
+        blocks = blocks.with_columns(pl.lit(False).alias("header"))
+    name = pl.when("header").then(pl.col("text").str.slice(2)).forward_fill()
+    is_sentence = pl.col("sound") & ~pl.col("header")
+    blocks = blocks.with_columns(
+        pl.lit(context.source).alias("source"),
+        pl.lit(path).alias("path"),
+        pl.lit(context.language).alias("language"),
+        name.fill_null(place.document or path).alias("document"),
+        (is_sentence.cum_sum().cast(pl.Int64) - 1 + place.position).alias("position"),
+    )
+    if blocks.height:
+        last = blocks.row(-1, named=True)
+        place.position = last["position"] + 1
+        place.document = last["document"] if place.has_headers else None
+    return add_key(blocks, SENTENCES), int(blocks["header"].sum())

@@ -1,6 +1,6 @@
 """The formats that `preceptor ingest` knows, by name; a reader is loaded when it is used."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,11 +23,16 @@ class Format:
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
     signals: bool = False  # names completions of another source
+    together: bool = False  # its files make sense only beside each other: the reader takes them all
 
-    def read(self, file: "Input", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
-        """Batches of one file's rows."""
-        batches: Iterator[Batch] = _load(self.reader)(file, context, on_bytes)
-        return batches
+    def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
+        """Batches of the files' rows."""
+        reader = _load(self.reader)
+        if self.together:
+            yield from reader(files, context, on_bytes)
+        else:
+            for file in files:
+                yield from reader(file, context, on_bytes)
 
     def find(self, path: Path) -> list[Path] | None:
         """The files of a folder, where the format has its own way; else None."""

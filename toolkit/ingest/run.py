@@ -6,8 +6,9 @@ nothing. rows + rejects = rows read, checked for every block.
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes
 from .registry import Format
 
+# DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
+_INSERT_ROWS = 500_000
+
 
 @dataclass(frozen=True)
 class Report:
@@ -32,6 +36,7 @@ class Report:
     rejects: int
     added: dict[str, int]
     first_rejects: list[str]
+    notes: list[str] = field(default_factory=list)  # what the reader found that users should know
     already_there: bool = False
 
 
@@ -180,26 +185,49 @@ def _read_all(
     read = taken = rejects = 0
     added: dict[str, int] = {}
     first: list[str] = []
-    for file in files:
-        for batch in format.read(file, context, on_bytes):
-            _check_balance(batch, file)
-            for name, frame in batch.tables.items():
-                added[name] = added.get(name, 0) + insert(con, TABLES[name], frame)
-            insert(con, REJECTS, batch.rejects.with_columns(pl.lit(context.source).alias("source")))
-            read, taken = read + batch.read, taken + batch.taken
-            rejects += batch.rejects.height
-            missing = 5 - len(first)
-            first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
+    notes: list[str] = []
+    pending: list[Batch] = []
+    for batch in _ahead(format.read(files, context, on_bytes)):
+        _check_balance(batch, files)
+        read, taken, rejects = read + batch.read, taken + batch.taken, rejects + batch.rejects.height
+        missing = 5 - len(first)
+        first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
+        notes += batch.notes
+        pending.append(batch)
+        if sum(waiting.read for waiting in pending) >= _INSERT_ROWS:
+            _insert_all(con, pending, context.source, added)
+            pending = []
+    _insert_all(con, pending, context.source, added)
     if not read:
         raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary.lower()}")
-    return Report(context.source, taken, rejects, added, first)
+    return Report(context.source, taken, rejects, added, first, notes)
 
 
-def _check_balance(batch: Batch, file: Input) -> None:
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; the next one is read while this one is stored."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
+
+def _insert_all(con: Store, batches: list[Batch], source: str, added: dict[str, int]) -> None:
+    """Insert the batches' rows, table by table, and count what was added."""
+    for name in {name: None for batch in batches for name in batch.tables}:
+        frames = [batch.tables[name] for batch in batches if name in batch.tables]
+        added[name] = added.get(name, 0) + insert(con, TABLES[name], pl.concat(frames, how="diagonal"))
+    if batches:
+        rejects = pl.concat([batch.rejects for batch in batches])
+        insert(con, REJECTS, rejects.with_columns(pl.lit(source).alias("source")))
+
+
+def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
     """Nothing lost: every row read was either taken or rejected."""
     if batch.read != batch.taken + batch.rejects.height:
+        names = ", ".join(str(file.path) for file in files[:3])
         raise StoreError(
-            f"{file.path}: {batch.read} rows read, but {batch.taken} taken and "
+            f"{names}: {batch.read} rows read, but {batch.taken} taken and "
             f"{batch.rejects.height} rejected; nothing was stored; please report this defect"
         )
 
@@ -234,6 +262,7 @@ def _source_row(
             "revision": [origin.revision],
             "sha256": [sha256],
             "reader": [format.name],
+            "notes": ["\n".join(report.notes) or None],
             "rows": [report.rows],
             "rejects": [report.rejects],
             "ingested_at": [datetime.now(UTC)],

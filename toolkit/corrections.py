@@ -1,0 +1,98 @@
+"""What an annotator makes of a learner's sentence: edits applied, in SQL.
+
+An edit inside a longer one of the same annotator is part of it (EstGEC nests token edits in word
+order edits) and left out; so is an insertion at the edge of a word order edit that has its words.
+Of several corrections between "||" the first counts. Detected errors are left as they are.
+"""
+
+from .store import Store, query
+
+# Edits of these sentences, without those that belong to a word order edit at whose edge they stand.
+_SPANS = """
+spans AS (
+    SELECT e.sentence, e.annotator, e.position, e.start, e."end",
+        CASE WHEN s.reader IN ('m2', 'nucle-sgml') THEN split_part(e.correction, '||', 1)
+            ELSE e.correction END AS correction, e.error_type
+    FROM edits e JOIN sources s ON s.name = e.source
+    WHERE e.correction IS NOT NULL AND {which}
+),
+outer_spans AS (
+    SELECT sentence, annotator, start, "end", string_split(correction, ' ') AS words FROM spans
+    WHERE start < "end" AND list_contains(string_split(error_type, ':'), 'WO')
+),
+alone AS (
+    SELECT * FROM spans i WHERE NOT (start = "end" AND EXISTS (
+        FROM outer_spans o WHERE o.sentence = i.sentence AND o.annotator = i.annotator
+        AND i.start IN (o.start, o."end") AND list_has_all(o.words, string_split(i.correction, ' '))))
+)"""
+
+# Sorted so, each edit is kept that starts at or after the end of the one kept last.
+_ORDER = 'start, start < "end", "end" DESC, position'
+_KEPT = f"""
+ordered AS (
+    SELECT *, max("end") OVER (PARTITION BY sentence, annotator ORDER BY {_ORDER}
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) > start AS clashes FROM alone
+),
+tangled AS (SELECT DISTINCT sentence, annotator FROM ordered WHERE clashes),
+untangled AS (
+    SELECT sentence, annotator, list_reduce(
+        list({{'start': start, 'end': "end", 'kept': [position]}} ORDER BY {_ORDER}),
+        lambda last, e: CASE WHEN e.start >= last."end"
+            THEN {{'start': e.start, 'end': e."end", 'kept': list_concat(last.kept, e.kept)}} ELSE last END
+        ).kept AS kept
+    FROM ordered SEMI JOIN tangled USING (sentence, annotator) GROUP BY sentence, annotator
+),
+kept AS (
+    SELECT * FROM ordered ANTI JOIN tangled USING (sentence, annotator)
+    UNION ALL
+    SELECT o.* FROM ordered o JOIN untangled u USING (sentence, annotator)
+    WHERE list_contains(u.kept, o.position)
+)"""
+
+
+def joined(tokens: str) -> str:
+    """SQL: the text of a list of tokens; null where it is empty.
+
+    A run of spaces that is a token of its own is not given more.
+    """
+    text = f"array_to_string({tokens}, ' ')"
+    tight = f"regexp_replace({text}, ' ( {{2,}}) ', '\\1', 'g')"
+    return f"nullif(CASE WHEN contains({text}, '    ') THEN {tight} ELSE {text} END, '')"
+
+
+_PIECES = f"""
+pieces AS (
+    SELECT k.*, s.tokens,
+        coalesce(lag("end") OVER (PARTITION BY sentence, annotator ORDER BY {_ORDER}), 0) AS done
+    FROM kept k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
+),
+changed AS (
+    SELECT sentence, annotator, nullif(concat_ws(' ',
+        string_agg(nullif(concat_ws(' ', {joined("tokens[done + 1 : start]")}, nullif(
+            CASE WHEN contains(correction, ' ') THEN trim(regexp_replace(correction, ' +', ' ', 'g'))
+            ELSE correction END, '')), ''), ' ' ORDER BY {_ORDER}),
+        {joined('any_value(tokens)[max("end") + 1 :]')}), '') AS text
+    FROM pieces GROUP BY sentence, annotator
+)"""
+
+
+def corrections_sql(which: str) -> str:
+    """SELECT of sentence, annotator, text and changed, for the edits `e` that `which` is true of.
+
+    One row for each annotator of each sentence; changed: the text differs from the learner's.
+    """
+    return f"""
+WITH {_SPANS.format(which=which)}, {_KEPT}, {_PIECES},
+annotated AS (SELECT DISTINCT e.sentence, e.annotator FROM edits e WHERE {which})
+SELECT a.sentence, a.annotator,
+    CASE WHEN c.sentence IS NULL THEN s.text ELSE coalesce(c.text, '') END AS text,
+    CASE WHEN c.sentence IS NULL THEN s.text ELSE coalesce(c.text, '') END <> s.text AS changed
+FROM annotated a JOIN sentences s ON s.key = a.sentence
+LEFT JOIN changed c ON c.sentence = a.sentence AND c.annotator = a.annotator"""
+
+
+def corrected(con: Store, sentence: str, annotator: str) -> str | None:
+    """The sentence (by key) as the annotator would have it; None where they did not annotate it."""
+    found = query(con, corrections_sql("e.sentence = $1 AND e.annotator = $2"), [sentence, annotator])
+    text: str | None = found["text"][0] if found.height else None
+    return text
