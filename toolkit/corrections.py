@@ -11,7 +11,8 @@ from .store import Store, query
 _SPANS = """
 spans AS (
     SELECT e.sentence, e.annotator, e.position, e.start, e."end",
-        CASE WHEN s.reader IN ('m2', 'nucle-sgml') THEN split_part(e.correction, '||', 1)
+        CASE WHEN s.reader = 'm2' AND (contains(e.correction, '||') OR contains(e.correction, ' '))
+            THEN trim(regexp_replace(split_part(e.correction, '||', 1), ' +', ' ', 'g'))
             ELSE e.correction END AS correction, e.error_type
     FROM edits e JOIN sources s ON s.name = e.source
     WHERE e.correction IS NOT NULL AND {which}
@@ -50,29 +51,27 @@ kept AS (
 )"""
 
 
-def joined(tokens: str) -> str:
-    """SQL: the text of a list of tokens; null where it is empty.
+# Of a list of tokens, null where it is empty.
+_JOINED = "nullif(array_to_string({}, ' '), '')"
 
-    A run of spaces that is a token of its own is not given more.
-    """
-    text = f"array_to_string({tokens}, ' ')"
-    tight = f"regexp_replace({text}, ' ( {{2,}}) ', '\\1', 'g')"
-    return f"nullif(CASE WHEN contains({text}, '    ') THEN {tight} ELSE {text} END, '')"
-
-
+# Runs of spaces inside a correction of M2 are slips; in texts that keep their own spacing they are not.
 _PIECES = f"""
 pieces AS (
     SELECT k.*, s.tokens,
         coalesce(lag("end") OVER (PARTITION BY sentence, annotator ORDER BY {_ORDER}), 0) AS done
     FROM kept k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
 ),
-changed AS (
-    SELECT sentence, annotator, nullif(concat_ws(' ',
-        string_agg(nullif(concat_ws(' ', {joined("tokens[done + 1 : start]")}, nullif(
-            CASE WHEN contains(correction, ' ') THEN trim(regexp_replace(correction, ' +', ' ', 'g'))
-            ELSE correction END, '')), ''), ' ' ORDER BY {_ORDER}),
-        {joined('any_value(tokens)[max("end") + 1 :]')}), '') AS text
+joined AS (
+    SELECT sentence, annotator, coalesce(concat_ws(' ',
+        string_agg(nullif(concat_ws(' ', {_JOINED.format("tokens[done + 1 : start]")},
+            nullif(correction, '')), ''), ' ' ORDER BY {_ORDER}),
+        {_JOINED.format('any_value(tokens)[max("end") + 1 :]')}), '') AS text
     FROM pieces GROUP BY sentence, annotator
+),
+changed AS (  -- a run of spaces that is a token of its own is not given two more
+    SELECT sentence, annotator, CASE WHEN contains(text, '    ')
+        THEN regexp_replace(text, ' ( {{2,}}) ', '\\1', 'g') ELSE text END AS text
+    FROM joined
 )"""
 
 

@@ -79,7 +79,7 @@ def _check_texts(con: Store, source: str) -> None:
             SELECT path, line, correction FROM edits e JOIN sources s ON s.name = e.source
             WHERE source = $1 AND (contains(correction, chr(10)) OR contains(correction, '|||')
                 OR contains(error_type, '|||') OR contains(comment, '|||')
-                OR contains(correction, '||') AND s.reader NOT IN ('m2', 'nucle-sgml'))
+                OR contains(correction, '||') AND s.reader <> 'm2')
         ) LIMIT 1""",
         [source],
     ).rows()

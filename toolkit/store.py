@@ -5,6 +5,7 @@ the file as it was, also after SIGKILL: DuckDB's write-ahead log holds either al
 """
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -130,10 +131,36 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
 
 def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`frame` with a first column `key`, from the table's identity columns."""
-    with _memory().cursor() as con:
+    with scratch() as con:
         con.register("rows", frame.select(table.identity).to_arrow())
         keys = query(con, f'SELECT {key_sql(table.identity)} AS "key" FROM rows')
     return frame.select(keys["key"], pl.all())
+
+
+@contextmanager
+def scratch() -> Iterator[Store]:
+    """A connection to nothing, for SQL over frames that are given to it by `register`."""
+    with _memory().cursor() as con:
+        yield con
+
+
+@contextmanager
+def spool() -> Iterator[Store]:
+    """A database in a temporary file, for an input that must be regrouped and may not fit in memory."""
+    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
+        con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
+        try:
+            yield con
+        finally:
+            con.close()
+
+
+def append(con: Store, name: str, frame: pl.DataFrame) -> None:
+    """Add rows to a table of a `spool`, made from the first frame."""
+    incoming = frame.to_arrow()
+    con.execute(f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM incoming LIMIT 0').fetchall()
+    con.execute(f'INSERT INTO "{name}" FROM incoming').fetchall()
+    del incoming
 
 
 @cache
@@ -178,7 +205,7 @@ def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame,
         f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}\"""" for name, kind in shape.items()
     )
     columns += f", coalesce(NULL, {', '.join(_mistyped(shape))}) AS mistyped"
-    with _memory().cursor() as con:
+    with scratch() as con:
         con.register("lines", lines.to_arrow())
         run(
             con,

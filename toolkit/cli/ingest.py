@@ -31,13 +31,25 @@ def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict
     return {ours: theirs for ours, _, theirs in split}
 
 
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
+    """--annotator-names id=name,id=name"""
+    split = [part.strip().partition("=") for part in (value or "").split(",") if part.strip()]
+    for id, equals, name in split:
+        if not (id and equals and name):
+            raise click.BadParameter(f"expected ID=NAME,ID=NAME, such as 0=anna,1=ben, got '{value}'")
+    names = {id: name for id, _, name in split}
+    if len(set(names.values())) < len(split):
+        raise click.BadParameter(f"one id and one name for each annotator, got '{value}'")
+    return names
+
+
 def _options(format: Format) -> list[click.Parameter]:
     path = click.Path(path_type=Path)
     shared: list[click.Parameter] = [
         click.Argument(["paths"], nargs=-1, required=True, type=path),
         click.Option(["--source"], required=True, help="Name of the source in the store."),
         click.Option(["--license"], help="SPDX id, such as CC-BY-4.0; NOASSERTION if left out."),
-        click.Option(["--language"], default="en", show_default=True, help="BCP 47 code."),
+        click.Option(["--language"], default=format.language, show_default=True, help="BCP 47 code."),
         click.Option(["--url"], help="Where it was got."),
         click.Option(["--revision"], help="Commit or version at that place."),
         click.Option(["--replace"], is_flag=True, help="Put it in the place of the source of that name."),
@@ -49,6 +61,16 @@ def _options(format: Format) -> list[click.Parameter]:
             click.Option(["--map", "columns"], multiple=True, callback=_pairs, metavar="OURS=THEIRS",
                          help="A column of the file under our name; repeat."),
         ]  # fmt: skip
+    if format.kind in ("gec", "generated"):
+        shared.append(
+            click.Option(["--annotator-names"], callback=_names, metavar="ID=NAME,…",
+                         help="Names in place of the corpus's ids, such as 0=anna,1=ben.")
+        )  # fmt: skip
+    if format.name == "parallel":
+        shared.append(
+            click.Option(["--align"], type=click.Choice(("minimal", "errant")), default="minimal",
+                         show_default=True, help="How edits are found: fewest tokens changed, or ERRANT.")
+        )  # fmt: skip
     if format.name == "ratings":
         shared.append(
             click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so.")
@@ -74,6 +96,8 @@ def _command(format: Format) -> click.Command:
             given.get("about") or "",
             columns=given.get("columns") or {},
             levels=given.get("levels"),
+            align=given.get("align") or "minimal",
+            annotator_names=given.get("annotator_names") or {},
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)
@@ -131,6 +155,8 @@ def _say(report: "Report", license: str) -> None:
         err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
         for line in report.first_rejects:
             err.print(f"  {escape(line)}")
+    for note in report.notes:
+        err.print(f"note: {escape(note)}")
     if license == NONE_STATED:
         err.print(f"no --license given: rows of {name} may not be published")
 

@@ -27,6 +27,7 @@ class Context:
     known: pl.DataFrame = field(default_factory=lambda: known_completions([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
     levels: int | None = None  # of ratings, where the file has no such column
+    align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
 
 
@@ -79,6 +80,19 @@ def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[
     if not wrong.any():
         return rows, no_rejects()
     return rows.filter(~wrong), rows.filter(wrong).select("line", "raw", first_reason(*checks))
+
+
+def divide_named(
+    rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Like `divide`, for rows of several files: the second frame has path, line, raw and reason."""
+    numbered = rows.with_row_index("row_")
+    good, bad = divide(numbered.with_columns(line="row_", line_="line"), *checks)
+    where = numbered.select("row_", "path", "line").join(bad.rename({"line": "row_"}), on="row_")
+    return (
+        good.with_columns(line="line_").drop("row_", "line_"),
+        where.select("path", "line", "raw", "reason"),
+    )
 
 
 def first_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:

@@ -23,6 +23,7 @@ class Format:
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
     signals: bool = False  # names completions of another source
+    language: str = "en"  # of the corpora in this format, where they have one
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -60,6 +61,32 @@ FORMATS: dict[str, Format] = {
                "S This are a sentence .\n"
                "A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0",
                "m2:read_m2", M2),
+        Format("bea-json", "gec", "W&I+LOCNESS and FCE as published: JSON Lines with character offsets.",
+               '{"text": "I has a dog.", "id": "1-1", "cefr": "A1.i",\n'
+               ' "edits": [[0, [[2, 5, "have", "R:VERB:SVA"]]]]}',
+               "bea:read_bea", ("*.json", *JSONL)),
+        Format("nucle-sgml", "gec", "NUCLE: SGML documents with mistakes by paragraph and offset.",
+               '<MISTAKE start_par="0" start_off="2" end_par="0" end_off="5">\n'
+               "<TYPE>SVA</TYPE><CORRECTION>have</CORRECTION></MISTAKE>",
+               "nucle:read_nucle", ("*.sgml", "*.sgm")),
+        Format("ua-gec", "gec", "UA-GEC: Ukrainian documents with corrections inside, one layer.",
+               "Привіт{=>,:::error_type=Punctuation} {Настя=>Насте:::error_type=G/Case}!",
+               "ua_gec:read_ua_gec", finder="ua_gec:find_ua_gec", together=True, language="uk"),
+        Format("relco", "gec", "ReLCo: Russian answers, what was expected, marked words.",
+               "id|time|attempt|sentence\n"
+               "7|1499630677.9694772||Они __суровые__ люди .",
+               "relco:read_relco", finder="relco:find_relco", together=True, language="ru"),
+        Format("parallel", "gec", "Line-aligned texts: a source, then its references (JFLEG).",
+               "dev.src:  For not use car .\n"
+               "dev.ref0: Not for use with a car .",
+               "parallel:read_parallel", finder="parallel:find_parallel", together=True),
+        Format("c4-200m", "generated", "C4_200M: clean sentences and edits that corrupt them.",
+               "edits.tsv:            00000002020d286371dd59a2f8a900e6\t8\t13\tis \n"
+               "target_sentences.tsv: 00000002020d286371dd59a2f8a900e6\tBitcoin goes for $7,094 …",
+               "c4_200m:read_c4", finder="c4_200m:find_c4", together=True),
+        Format("rulec-sents", "gec", "RULEC-GEC's sentences without edits.",
+               "2_15_7[Это важно для нашей страны .",
+               "sents:read_sents", ("*.sents", "*.sents.gz"), language="ru"),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',

@@ -73,7 +73,10 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     files = {path.resolve(): Path(os.path.normpath(path.absolute())) for path in reversed(found)}
     folders = [path if path.is_dir() else path.parent for path in paths]
     top = os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders])
-    return [Input(path, path.relative_to(top).as_posix()) for path in reversed(files.values())]
+    return [
+        Input(path, path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name)
+        for path in reversed(files.values())
+    ]
 
 
 def digest(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
@@ -124,6 +127,7 @@ def ingest(
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
         _check_ids(con, context.source)
+        report.notes.extend(_unknown_names(con, context))
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
 
@@ -160,6 +164,19 @@ def _check_ids(con: Store, source: str) -> None:
             f"{one} and {other} both have a completion '{ref}'; an id must name one text of a source: "
             "rename it, or ingest the files as two sources"
         )
+
+
+def _unknown_names(con: Store, context: Context) -> list[str]:
+    """A note for each name that was given to an annotator who does not occur."""
+    if not context.annotator_names:
+        return []
+    found = query(con, "SELECT DISTINCT annotator FROM edits WHERE source = ?", [context.source])
+    present = set(found["annotator"])
+    return [
+        f"no annotator '{id}' occurs, so the name {name} was not given"
+        for id, name in context.annotator_names.items()
+        if name not in present
+    ]
 
 
 def with_completions(con: Store, context: Context) -> Context:
