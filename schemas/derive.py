@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from .tables import PREFERENCE_META, TABLES, Column, Table, Type, preference_table
+from .tables import PREFERENCE_META, SFT_META, TABLES, Column, Table, Type, preference_table, sft_table
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -70,7 +70,7 @@ def features(table: Table) -> "Features":
 
 def dictionary() -> str:
     """The data dictionary as Markdown, one section per table; docs/data.md holds it."""
-    published = (preference_table(conversational=True), PREFERENCE_META)
+    published = (preference_table(True), PREFERENCE_META, sft_table(True), SFT_META)
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (
         "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal.\n\n"

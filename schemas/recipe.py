@@ -48,6 +48,19 @@ class Splits(_Section):
         return self
 
 
+class Corrections(_Section):
+    """Pairs from annotators' edits, without a fit: chosen is a full correction."""
+
+    rejected: Annotated[list[Literal["learner", "partial", "over"]], Field(min_length=1)] = [
+        "learner", "partial", "over",
+    ]  # fmt: skip
+    """The learner's own text, a partial correction, an over-correction."""
+    left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of an annotator's edits that a partial correction leaves out, at least one."""
+    seed: int = 0
+    """Of the choice of edits left out and of words over-corrected."""
+
+
 class Recipe(_Section):
     """How a fit becomes a dataset."""
 
@@ -63,7 +76,11 @@ class Recipe(_Section):
     """Lists of messages, or plain text (single-turn prompts only)."""
     instruction: str = "{prompt}"
     """How the last user turn is worded; {prompt} stands for the source's own text."""
+    instructions: dict[str, str] = {}
+    """The same by the prompt's language (BCP 47), for those that have their own."""
     pairs: Pairs = Pairs()
+    corrections: Corrections | None = None
+    """Build from edits instead of from a fit."""
     splits: Splits = Splits()
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
@@ -74,9 +91,17 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _instruction_has_a_place(self) -> "Recipe":
-        if "{prompt}" not in self.instruction:
-            raise ValueError("instruction must contain {prompt}")
+        for text in (self.instruction, *self.instructions.values()):
+            if "{prompt}" not in text:
+                raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
         return self
+
+    def wording(self, language: str) -> str:
+        """The instruction for prompts in a language: its own, that of its base language, or the default."""
+        for tag in (language, language.partition("-")[0]):
+            if tag in self.instructions:
+                return self.instructions[tag]
+        return self.instruction
 
 
 def read_recipe(path: Path) -> Recipe:

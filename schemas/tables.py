@@ -281,7 +281,7 @@ BUILDS = _stored(
     Column("name", "text", "the recipe's name"),
     Column("out", "text", "folder it was written to, as given"),
     Column("recipe", "json", "the recipe, defaults filled in"),
-    Column("fit", "text", "key of the fit"),
+    Column("fit", "text", "key of the fit; null where it was built from edits", nullable=True),
     Column("digests", "json", "sha256 of every file"),
     Column("counts", "json", "rows kept per config and split, dropped with reasons"),
     Column("gates", "json", "each gate's verdict and number"),
@@ -323,17 +323,46 @@ PREFERENCE_META = Table(
         Column("key", "text", "hash of the prompt's and both completions' keys"),
         Column("task", "text", "of the prompt"),
         Column("group", "text", "rows of one group are in one split"),
-        Column("p", "float", "P(chosen is better than rejected)"),
-        Column("p_expressed", "float", "P(chosen is preferred)"),
-        Column("p_observed", "float", "P(chosen helps more)"),
-        Column("sd", "float", "of the difference", unit="log-odds"),
+        Column(
+            "made", "text", "fit: judged by a fit; learner, partial, over: what of a correction is rejected"
+        ),
+        Column("p", "float", "P(chosen is better than rejected); null without a fit", nullable=True),
+        Column("p_expressed", "float", "P(chosen is preferred)", nullable=True),
+        Column("p_observed", "float", "P(chosen helps more)", nullable=True),
+        Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
         Column("n_votes", "int", "votes between the two"),
         Column("n_ratings", "int", "ratings of either"),
         Column("n_outcomes", "int", "outcomes with either"),
         Column("sources", "texts", "sources of the texts and of the signals about them"),
         Column("license", "text", "licences of these sources, joined by AND: all apply"),
-        Column("fit", "text", "key of the fit"),
+        Column("fit", "text", "key of the fit", nullable=True),
         Column("chosen_completion", "text", "key"),
         Column("rejected_completion", "text", "key"),
+    ),
+)
+
+
+def sft_table(conversational: bool) -> Table:
+    """The published examples to imitate: exactly what trainers take, prompt and completion."""
+    kind: Type = "messages" if conversational else "text"
+    return Table(
+        "sft",
+        "examples for supervised fine-tuning",
+        (
+            Column("prompt", kind, "what the tutor is asked"),
+            Column("completion", kind, "the answer to imitate"),
+        ),
+    )
+
+
+SFT_META = Table(
+    "sft_meta",
+    "one row per row of sft, in the same order: where it comes from",
+    (
+        Column("key", "text", "key of the completion"),
+        Column("task", "text", "of the prompt"),
+        Column("group", "text", "rows of one group are in one split"),
+        Column("sources", "texts", "sources of the texts"),
+        Column("license", "text", "licences of these sources, joined by AND: all apply"),
     ),
 )

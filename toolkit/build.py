@@ -3,13 +3,14 @@
     OUT/README.md                      the card, with the configs that `datasets` reads
     OUT/preference/train.parquet       prompt, chosen, rejected; validation and test beside it
     OUT/preference_meta/train.parquet  same rows, same order: p, counts, licence, keys
+    OUT/sft/…  OUT/sft_meta/…          examples to imitate, where it is built from edits
     OUT/manifest.json                  digests, inputs, gates; written last
 
 The same store, recipe and version give the same bytes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +22,7 @@ import polars as pl
 from ..schemas.derive import polars_schema
 from ..schemas.errors import GateError, StoreError
 from ..schemas.recipe import Recipe
-from ..schemas.tables import BUILDS, PREFERENCE_META, preference_table
+from ..schemas.tables import BUILDS, PREFERENCE_META, SFT_META, Table, preference_table, sft_table
 from .card import render_card
 from .files import MANIFEST, file_sha256, whole_folder
 from .gates.contents import check_contents, check_length_bias
@@ -29,8 +30,11 @@ from .gates.convergence import check_convergence
 from .gates.gate import Gate
 from .gates.leaks import check_leaks
 from .gates.licence import check_licence
-from .pairs import SPLITS, choose_pairs, render_pairs
+from .gec import choose_corrections
+from .pairs import SPLITS, choose_pairs, render_examples, render_pairs
 from .store import Store, insert, query, transaction
+
+_OF_A_PROMPT = ("key", "group", "split", "messages")
 
 
 @dataclass(frozen=True)
@@ -38,47 +42,81 @@ class Build:
     """What was built: rows per split, pairs dropped by reason, gates, digests."""
 
     out: Path
-    fit: str
+    fit: str | None
     counts: dict[str, int]
     dropped: dict[str, int]
     gates: list[Gate]
     digests: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What a dataset is made of, whether from a fit or from edits."""
+
+    pairs: pl.DataFrame
+    dropped: dict[str, int]
+    fit: dict[str, Any] | None = None
+    examples: pl.DataFrame | None = None
+
+    @property
+    def fit_key(self) -> str | None:
+        return self.fit["key"] if self.fit else None
+
+
 def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Build:
     """Build the recipe's dataset from `fit` (its key's first digits do; the newest one if None).
 
-    Raises GateError if a gate is red, and then writes nothing.
+    A recipe with `corrections` is built from edits and needs no fit; its prompts and completions
+    are stored. Raises GateError if a gate is red, and then writes nothing.
     """
-    row = find_fit(con, fit, recipe)
-    pairs, dropped = choose_pairs(con, row["key"], recipe)
-    gates = [
-        check_convergence(row["key"], row["diagnostics"]),
-        check_contents(pairs, dropped),
-        check_leaks(con, pairs),
-        check_licence(pairs, recipe),
-        check_length_bias(pairs),
-    ]
-    _check_plain(pairs, recipe)
-    red = [gate for gate in gates if not gate.passed]
-    if red:
-        raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red))
-    with whole_folder(out) as folder:
-        counts = _write_splits(pairs, recipe, folder)
-        facts = _facts(con, row, pairs, counts, dropped, gates)
-        (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
-        digests = {
-            path.relative_to(folder).as_posix(): file_sha256(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        manifest = {"recipe": recipe.model_dump(), **facts, "files": digests}
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    done = Build(out, row["key"], counts, dropped, gates, digests)
     with transaction(con):
+        made = _from_edits(con, recipe) if recipe.corrections else _from_fit(con, recipe, fit)
+        gates = _gates(con, made, recipe)
+        _check_plain(made.pairs, recipe)
+        red = [gate for gate in gates if not gate.passed]
+        if red:
+            raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red))
+        with whole_folder(out) as folder:
+            counts = _write_tables(made, recipe, folder)
+            facts = _facts(con, made, counts, gates)
+            (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
+            digests = {
+                path.relative_to(folder).as_posix(): file_sha256(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+            manifest = {"recipe": recipe.model_dump(), **facts, "files": digests}
+            text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+            (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        done = Build(out, made.fit_key, counts["preference"], made.dropped, gates, digests)
         insert(con, BUILDS, _build_row(recipe, done))
     return done
+
+
+def _from_fit(con: Store, recipe: Recipe, fit: str | None) -> _Material:
+    row = find_fit(con, fit, recipe)
+    pairs, dropped = choose_pairs(con, row["key"], recipe)
+    return _Material(pairs, dropped, row)
+
+
+def _from_edits(con: Store, recipe: Recipe) -> _Material:
+    if recipe.corrections is None:
+        raise StoreError(f"recipe '{recipe.name}' has no corrections")
+    found = choose_corrections(con, recipe, recipe.corrections)
+    return _Material(found.pairs, found.dropped, examples=found.examples)
+
+
+def _gates(con: Store, made: _Material, recipe: Recipe) -> list[Gate]:
+    prompts = made.pairs.select(_OF_A_PROMPT)
+    if made.examples is not None:
+        prompts = pl.concat([prompts, made.examples.select(_OF_A_PROMPT)])
+    return [
+        *([check_convergence(made.fit["key"], made.fit["diagnostics"])] if made.fit else []),
+        check_contents(made.pairs, made.dropped),
+        check_leaks(con, prompts),
+        check_licence(made.pairs, recipe),
+        check_length_bias(made.pairs),
+    ]
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:
@@ -121,51 +159,62 @@ def _check_plain(pairs: pl.DataFrame, recipe: Recipe) -> None:
         )
 
 
-def _write_splits(pairs: pl.DataFrame, recipe: Recipe, folder: Path) -> dict[str, int]:
-    """Parquet per config and split; an empty split has no file. Returns rows per split."""
-    table = preference_table(recipe.format == "conversational")
+def _write_tables(made: _Material, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
+    """Parquet per config and split; an empty split has no file. Returns rows per config and split."""
+    conversational = recipe.format == "conversational"
+    counts = {"preference": _write(made.pairs, folder, [
+        (preference_table(conversational), lambda rows: render_pairs(rows, recipe)),
+        (PREFERENCE_META, lambda rows: rows),
+    ])}  # fmt: skip
+    if made.examples is not None:
+        counts["sft"] = _write(made.examples, folder, [
+            (sft_table(conversational), lambda rows: render_examples(rows, recipe)),
+            (SFT_META, lambda rows: rows),
+        ])  # fmt: skip
+    return counts
+
+
+def _write(
+    whole: pl.DataFrame, folder: Path, tables: list[tuple[Table, Callable[[pl.DataFrame], pl.DataFrame]]]
+) -> dict[str, int]:
+    """Each table's file of each split, the rows of all in the same order."""
     counts = {}
     for split in SPLITS:
-        rows = pairs.filter(pl.col("split") == split)
+        rows = whole.filter(pl.col("split") == split)
         if rows.is_empty():
             continue
         counts[split] = rows.height
-        preference = render_pairs(rows, recipe)
-        for name, frame, schema in (
-            (table.name, preference, polars_schema(table)),
-            (PREFERENCE_META.name, rows, polars_schema(PREFERENCE_META)),
-        ):
-            path = folder / name / f"{split}.parquet"
+        for table, render in tables:
+            path = folder / table.name / f"{split}.parquet"
             path.parent.mkdir(exist_ok=True)
-            frame.select(pl.col(c).cast(t) for c, t in schema.items()).write_parquet(
+            schema = polars_schema(table)
+            render(rows).select(pl.col(c).cast(t) for c, t in schema.items()).write_parquet(
                 path, compression="zstd", row_group_size=100_000
             )
     return counts
 
 
 def _facts(
-    con: Store,
-    fit: Mapping[str, Any],
-    pairs: pl.DataFrame,
-    counts: dict[str, int],
-    dropped: dict[str, int],
-    gates: list[Gate],
+    con: Store, made: _Material, counts: dict[str, dict[str, int]], gates: list[Gate]
 ) -> dict[str, Any]:
     """What card and manifest say beyond the recipe; nothing in it depends on time or place."""
+    pairs, fit = made.pairs, made.fit
     sources = query(
         con,
-        """SELECT name, kind, license, url, revision, sha256 FROM sources
+        """SELECT name, kind, license, url, revision, sha256, notes FROM sources
         WHERE list_contains($1::VARCHAR[], name) ORDER BY name""",
         [pairs["sources"].explode().unique().sort().to_list()],
     )
     return {
         "preceptor": version("preceptor"),
-        "fit": {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
+        "fit": fit
+        and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
         | {"rho": fit["findings"]["rho"]},
         "sources": sources.to_dicts(),
         "licenses": pairs["licenses"].explode().unique().sort().to_list(),
         "counts": counts,
-        "dropped": dropped,
+        "made": dict(pairs.group_by("made").len().sort("made").rows()),
+        "dropped": made.dropped,
         "gates": [gate.as_dict() for gate in gates],
     }
 

@@ -7,18 +7,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from ..schemas.derive import features
 from ..schemas.recipe import Recipe
-from ..schemas.tables import PREFERENCE_META, Table, preference_table
+from ..schemas.tables import PREFERENCE_META, SFT_META, Table, preference_table, sft_table
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     """The card's Markdown; `facts` are the manifest's."""
-    rows = sum(facts["counts"].values())
-    tables = [preference_table(recipe.format == "conversational"), PREFERENCE_META]
+    rows = sum(facts["counts"]["preference"].values())
+    conversational = recipe.format == "conversational"
+    tables = [preference_table(conversational), PREFERENCE_META]
+    if "sft" in facts["counts"]:
+        tables += [sft_table(conversational), SFT_META]
     header = {
         "pretty_name": recipe.title or recipe.name,
-        "language": [recipe.language],
+        "language": sorted({recipe.language, *recipe.instructions}),
         "license": (recipe.publish_under or "other").lower(),
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
@@ -28,13 +31,13 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
                 "config_name": name,
                 "default": name == "preference",
                 "data_files": [
-                    {"split": split, "path": f"{name}/{split}.parquet"} for split in facts["counts"]
+                    {"split": split, "path": f"{name}/{split}.parquet"} for split in _splits(name, facts)
                 ],
             }
             for name in (table.name for table in tables)
         ],
     }
-    header |= _dataset_info(tables, facts["counts"])
+    header |= _dataset_info(tables, facts)
     if recipe.publish_under is None:
         header["license_name"] = "not-for-publication"
     environment = Environment(
@@ -55,17 +58,23 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     )
 
 
-def _dataset_info(tables: list[Table], counts: dict[str, int]) -> dict[str, Any]:
+def _splits(table: str, facts: dict[str, Any]) -> dict[str, int]:
+    """Rows per split; a table of meta data has those of the one it belongs to."""
+    counts: dict[str, int] = facts["counts"][table.removesuffix("_meta")]
+    return counts
+
+
+def _dataset_info(tables: list[Table], facts: dict[str, Any]) -> dict[str, Any]:
     """Features and split sizes as `datasets` writes them into a card."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    splits = SplitDict({name: SplitInfo(name, num_examples=rows) for name, rows in counts.items()})
-    infos = {
-        table.name: DatasetInfo(config_name=table.name, features=features(table), splits=splits)
-        for table in tables
-    }
+    infos = {}
+    for table in tables:
+        counts = _splits(table.name, facts)
+        splits = SplitDict({name: SplitInfo(name, num_examples=rows) for name, rows in counts.items()})
+        infos[table.name] = DatasetInfo(config_name=table.name, features=features(table), splits=splits)
     data = DatasetCardData()
     DatasetInfosDict(infos).to_dataset_card_data(data)
     described = data["dataset_info"]

@@ -37,7 +37,7 @@ WITH ranked AS (
     SELECT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b,
         count(*) AS n FROM votes GROUP BY ALL
 ), oriented AS (
-    SELECT p.prompt, q.task, q."group", q.messages, q.source, p.sd,
+    SELECT p.prompt, q.task, q."group", q.messages, q.language, q.source, p.sd, 'fit' AS made,
         greatest(p.p, 1 - p.p) AS p,
         if(p.p >= 0.5, p.p_expressed, 1 - p.p_expressed) AS p_expressed,
         if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
@@ -75,7 +75,7 @@ def choose_pairs(con: Store, fit: str, recipe: Recipe) -> tuple[pl.DataFrame, di
         f"""
         {_JUDGED.format(policy=policy, text_a=NORMAL("a.content"), text_b=NORMAL("b.content"))}
         SELECT *, {key_sql(("prompt", "chosen_completion", "rejected_completion"))} AS key,
-            {_split_sql(recipe)} AS split
+            {split_sql(recipe)} AS split
         FROM oriented ORDER BY key""",
         {
             "fit": fit,
@@ -86,10 +86,10 @@ def choose_pairs(con: Store, fit: str, recipe: Recipe) -> tuple[pl.DataFrame, di
     )
     counts = judged["dropped"].drop_nulls().value_counts().sort("dropped")
     kept = judged.filter(pl.col("dropped").is_null()).drop("dropped")
-    return _with_sources(con, kept.with_columns(pl.lit(fit).alias("fit"))), dict(counts.rows())
+    return with_sources(con, kept.with_columns(pl.lit(fit).alias("fit"))), dict(counts.rows())
 
 
-def _split_sql(recipe: Recipe) -> str:
+def split_sql(recipe: Recipe) -> str:
     """A group's split from a hash of its name: a new group never moves an old one."""
     share = f"""('0x' || left(md5('{recipe.splits.seed}:' || "group"), 13))::UBIGINT / pow(2, 52)"""
     train = recipe.splits.train
@@ -99,7 +99,7 @@ def _split_sql(recipe: Recipe) -> str:
     )
 
 
-def _with_sources(con: Store, pairs: pl.DataFrame) -> pl.DataFrame:
+def with_sources(con: Store, pairs: pl.DataFrame) -> pl.DataFrame:
     """Add the sources of a pair's texts and signals, and their licences, all of which apply."""
     con.register("pairs", pairs.select("key", "source", "chosen_completion", "rejected_completion"))
     try:
@@ -131,22 +131,30 @@ def _with_sources(con: Store, pairs: pl.DataFrame) -> pl.DataFrame:
 
 def render_pairs(pairs: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """prompt, chosen and rejected in the recipe's format, with its instruction in the last turn."""
+    return _render(pairs, recipe, {"chosen": "chosen_content", "rejected": "rejected_content"})
+
+
+def render_examples(examples: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Prompt and completion in the recipe's format, for training by imitation."""
+    return _render(examples, recipe, {"completion": "chosen_content"})
+
+
+def _render(rows: pl.DataFrame, recipe: Recipe, answers: dict[str, str]) -> pl.DataFrame:
     last = pl.col("messages").list.last().struct["content"]
-    before, after = recipe.instruction.split("{prompt}", 1)
-    worded = pl.concat_str(pl.lit(before), last, pl.lit(after))
+    halves = {lang: recipe.wording(lang).split("{prompt}", 1) for lang in rows["language"].unique()}
+    before, after = (
+        pl.col("language").replace_strict({lang: half[i] for lang, half in halves.items()}, default="")
+        for i in (0, 1)
+    )
+    worded = pl.concat_str(before, last, after)
     if recipe.format == "plain":
-        return pairs.select(
-            worded.alias("prompt"),
-            pl.col("chosen_content").alias("chosen"),
-            pl.col("rejected_content").alias("rejected"),
-        )
+        return rows.select(worded.alias("prompt"), **{name: pl.col(text) for name, text in answers.items()})
 
     def turn(role: str, content: pl.Expr) -> pl.Expr:
         return pl.concat_list(pl.struct(pl.lit(role).alias("role"), content.alias("content")))
 
     head = pl.col("messages").list.head(pl.col("messages").list.len() - 1)
-    return pairs.select(
+    return rows.select(
         pl.concat_list(head, turn("user", worded)).alias("prompt"),
-        turn("assistant", pl.col("chosen_content")).alias("chosen"),
-        turn("assistant", pl.col("rejected_content")).alias("rejected"),
+        **{name: turn("assistant", pl.col(text)) for name, text in answers.items()},
     )

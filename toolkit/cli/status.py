@@ -83,8 +83,8 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                                  "rho ", "fitted"), rows))  # fmt: skip
     if found["builds"]:
         built = (
-            (b["name"], b["fit"][:8], ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()),
-             escape(b["out"]), b["built_at"])
+            (b["name"], b["fit"][:8] if b["fit"] else "edits",
+             ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()), escape(b["out"]), b["built_at"])
             for b in found["builds"]
         )  # fmt: skip
         out.print(table("builds", ("name", "fit", "pairs", "folder", "built"), built))

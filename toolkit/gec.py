@@ -1,0 +1,186 @@
+"""Grammar correction as prompts and completions: from annotators' edits to pairs, in SQL.
+
+A prompt is a learner's sentence. Its completions are what each annotator made of it, the learner's
+own text, and for each annotator:
+
+partial  a stated share of the edits left out, by a seeded hash of their keys
+over     one word of the corrected text, changed as annotators change it elsewhere
+
+Chosen is an annotator's full correction; rejected is one of the others, unless some annotator
+left it so. These pairs need no fit. The completions are stored, so that people can vote on them.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from ..schemas.keys import key_sql
+from ..schemas.recipe import Corrections, Recipe
+from ..schemas.tables import COMPLETIONS, PROMPTS
+from .corrections import corrections_sql
+from .pairs import NORMAL, split_sql, with_sources
+from .store import Store, add_key, insert, query, run
+
+TASK = "gec"
+_LEARNER = "learner"
+_ORIGINS = {"full": "human", "learner": "learner"}  # the others are made here
+_CHOICES_A_WORD = 5  # how many corrections of a word, the commonest first, an over-correction may take
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Pairs as `choose_pairs` gives them, why others were dropped, and examples to imitate."""
+
+    pairs: pl.DataFrame
+    dropped: dict[str, int]
+    examples: pl.DataFrame  # as pairs, one row per chosen completion
+
+
+def choose_corrections(con: Store, recipe: Recipe, wanted: Corrections) -> Corrected:
+    """Pairs of the recipe's sources; their prompts and completions are stored."""
+    _sentences(con, recipe.sources)
+    _texts(con, wanted)
+    prompts, completions = _store(con, wanted)
+    _temporary(con, "made", completions)
+    _temporary(con, "asked", prompts)
+    pairs = query(con, _PAIRS.format(split=split_sql(recipe)), {"rejected": list(wanted.rejected)})
+    counts = pairs["dropped"].drop_nulls().value_counts().sort("dropped")
+    ((repeated,),) = run(con, "SELECT count(*) FROM picked WHERE NOT first_of_its_text")
+    ((unfinished,),) = run(con, "SELECT count(*) FROM unfinished")
+    others = {"a sentence that stands there before": repeated, "an error seen, not corrected": unfinished}
+    dropped = dict(counts.rows()) | {reason: n for reason, n in others.items() if n}
+    kept = pairs.filter(pl.col("dropped").is_null()).drop("dropped")
+    examples = query(con, _EXAMPLES.format(split=split_sql(recipe)))
+    return Corrected(with_sources(con, kept), dropped, with_sources(con, examples))
+
+
+def _sentences(con: Store, sources: list[str]) -> None:
+    """Table `picked`: the sentences of corpora, each text once."""
+    run(
+        con,
+        f"""CREATE OR REPLACE TEMP TABLE picked AS
+        SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
+            coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
+            CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
+                ELSE {NORMAL("s.text")} END AS "group",
+            row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
+                ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
+        FROM sentences s WHERE len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], s.source)""",
+        [sources],
+    )
+
+
+# Who saw an error without correcting it has not made a full correction.
+_MINE = """e.sentence IN (SELECT key FROM picked WHERE first_of_its_text)
+    AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM unfinished)"""
+
+
+def _texts(con: Store, wanted: Corrections) -> None:
+    """Table `texts`: sentence, annotator, made (full, partial, over or learner), text."""
+    run(con, """CREATE OR REPLACE TEMP TABLE unfinished AS SELECT DISTINCT sentence, annotator FROM edits
+        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM picked)""")  # fmt: skip
+    full = corrections_sql(_MINE)
+    run(con, "CREATE OR REPLACE TEMP TABLE texts AS "
+             f"SELECT sentence, annotator, 'full' AS made, text, changed FROM ({full})")  # fmt: skip
+    if "partial" in wanted.rejected:
+        run(con, f"""CREATE OR REPLACE TEMP TABLE kept_edits AS
+            SELECT key FROM (
+                SELECT e.key, row_number() OVER (PARTITION BY e.sentence, e.annotator
+                        ORDER BY md5($seed || ':' || e.key), e.key) AS nth,
+                    count(*) OVER (PARTITION BY e.sentence, e.annotator) AS n
+                FROM edits e WHERE e.correction IS NOT NULL AND {_MINE}
+            ) WHERE n > 1 AND nth > least(greatest(round($share * n), 1), n - 1)""",
+            {"seed": str(wanted.seed), "share": wanted.left_out})  # fmt: skip
+        some = corrections_sql("e.key IN (SELECT key FROM kept_edits)")
+        run(con, f"INSERT INTO texts SELECT sentence, annotator, 'partial', text, changed FROM ({some})")
+    if "over" in wanted.rejected:
+        run(con, _OVER, {"seed": str(wanted.seed), "choices": _CHOICES_A_WORD})
+    run(con, """INSERT INTO texts SELECT key, NULL, 'learner', text, false FROM picked
+        WHERE first_of_its_text AND key IN (SELECT sentence FROM texts)""")  # fmt: skip
+
+
+_OVER = """
+INSERT INTO texts
+WITH changes AS (
+    SELECT p.language, p.tokens[e.start + 1] AS word, e.correction AS instead, count(*) AS n
+    FROM edits e JOIN picked p ON p.key = e.sentence
+    WHERE e."end" = e.start + 1 AND e.correction <> '' AND NOT contains(e.correction, ' ')
+        AND regexp_full_match(p.tokens[e.start + 1], '[\\p{L}]+') GROUP BY 1, 2, 3
+    QUALIFY row_number() OVER (PARTITION BY p.language, word ORDER BY n DESC, instead) <= $choices
+), words AS (
+    SELECT t.sentence, t.annotator, p.language, string_split(t.text, ' ') AS tokens
+    FROM texts t JOIN picked p ON p.key = t.sentence WHERE t.made = 'full' AND NOT contains(t.text, '  ')
+), places AS (
+    SELECT sentence, annotator, language, tokens, unnest(range(1, len(tokens) + 1)) AS nth FROM words
+), one AS (
+    SELECT sentence, annotator, arg_min({'nth': nth, 'tokens': tokens, 'instead': instead},
+        md5(concat_ws(':', $seed, sentence, annotator, nth, instead))) AS pick
+    FROM places JOIN changes ON changes.language = places.language AND changes.word = tokens[nth]
+    WHERE instead <> tokens[nth] GROUP BY sentence, annotator
+)
+SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(
+    pick.tokens[: pick.nth - 1], pick.instead), pick.tokens[pick.nth + 1 :]), ' '), true FROM one"""
+
+
+def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Insert prompts and completions; both with their keys, completions with sentence and made."""
+    found = query(con, """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
+            CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
+        FROM texts t JOIN picked p ON p.key = t.sentence
+        ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""")  # fmt: skip
+    message = pl.struct(pl.lit("user").alias("role"), pl.col("shown").alias("content"))
+    rows = found.with_columns(pl.lit(TASK).alias("task"), pl.concat_list(message).alias("messages"))
+    keyed = add_key(rows.rename({"key": "sentence"}), PROMPTS)
+    prompts = keyed.unique("key", keep="first", maintain_order=True)
+    partial = f"-partial-{wanted.left_out:g}-{wanted.seed}"
+    how = pl.col("made").replace_strict({"partial": partial, "over": f"-over-{wanted.seed}"}, default="")
+    settings = pl.struct("made", pl.lit(wanted.seed).alias("seed"), pl.lit(wanted.left_out).alias("left_out"))
+    completions = keyed.rename({"key": "prompt"}).with_columns(
+        pl.concat_str("sentence", pl.lit("-"), pl.col("annotator").fill_null(_LEARNER), how).alias("ref"),
+        pl.col("made").replace_strict(_ORIGINS, default="model").alias("origin"),
+        pl.when(pl.col("made") == "learner").then("learner").when(pl.col("made") == "full").then("annotator")
+        .otherwise(pl.format("preceptor {}", "made")).alias("author"),
+        settings.struct.json_encode().alias("context"),
+    )  # fmt: skip
+    completions = add_key(completions, COMPLETIONS)
+    insert(con, PROMPTS, prompts.with_columns(pl.col("sentence").alias("ref")))
+    insert(con, COMPLETIONS, completions)
+    return prompts, completions
+
+
+def _temporary(con: Store, name: str, frame: pl.DataFrame) -> None:
+    rows = frame.to_arrow()
+    con.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM rows').fetchall()
+    del rows
+
+
+_COLUMNS = """q.key AS prompt, q.task, q."group", q.messages, q.language, q.source"""
+_NO_FIT = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
+    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
+_BEST = f"""
+full_ones AS (  -- annotators who agree are one
+    SELECT prompt, {NORMAL("content")} AS same, arg_min(key, annotator) AS key, min(annotator) AS annotator,
+        arg_min(content, annotator) AS content FROM made WHERE made = 'full' AND content <> '' GROUP BY ALL
+)"""
+_PAIRS = f"""
+WITH {_BEST}, candidates AS (
+    SELECT f.prompt, f.key AS chosen_completion, f.content AS chosen_content, m.key AS rejected_completion,
+        m.content AS rejected_content, m.made, CASE
+            WHEN m.content = '' THEN 'an empty text'
+            WHEN {NORMAL("m.content")} = f.same THEN 'equal texts'
+            WHEN {NORMAL("m.content")} IN (SELECT o.same FROM full_ones o WHERE o.prompt = f.prompt)
+                THEN 'an annotator holds the rejected text right'
+            WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
+                THEN 'the learner''s text again' END AS dropped
+    FROM full_ones f JOIN made m ON m.prompt = f.prompt
+        AND (m.made = 'learner' OR m.made <> 'full' AND m.annotator = f.annotator)
+    JOIN asked q ON q.key = f.prompt WHERE list_contains($rejected, m.made)
+)
+SELECT {_COLUMNS}, {_NO_FIT}, c.* EXCLUDE (prompt),
+    {key_sql(("prompt", "chosen_completion", "rejected_completion"))} AS key, {{split}} AS split
+FROM candidates c JOIN asked q ON q.key = c.prompt ORDER BY key"""
+_EXAMPLES = f"""
+WITH {_BEST}
+SELECT {_COLUMNS}, f.key AS chosen_completion, f.key AS rejected_completion, f.content AS chosen_content,
+    f.key AS key, {{split}} AS split
+FROM full_ones f JOIN asked q ON q.key = f.prompt ORDER BY key"""
