@@ -8,10 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preceptor.schemas.errors import SourceError
+from preceptor.schemas.errors import SourceError, StoreError
+from preceptor.schemas.licenses import read_license
+from preceptor.schemas.tables import EDITS
+from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.m2 import read_m2, split_tokens
+from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.store import open_store, remove_source, run
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
     lambda t: "|" not in t
@@ -143,3 +149,40 @@ def test_utf16_is_named_with_the_remedy(tmp_path):
     path.write_bytes("S a\n".encode("utf-16"))
     with pytest.raises(SourceError, match="iconv"):
         read(path)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
+        yield con
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(block(), min_size=1, max_size=5))
+def test_m2_comes_back_byte_for_byte(opened, tmp_path, blocks):
+    path = tmp_path / "f.m2"
+    text = written(blocks) + "\n"
+    path.write_text(text, encoding="utf-8")
+    remove_source(opened, "s")
+    files = find_inputs(FORMATS["m2"], [path])
+    ingest(opened, FORMATS["m2"], files, Context("s"), Origin(read_license(None)))
+    export_m2(opened, "s", tmp_path / "out.m2")
+    assert (tmp_path / "out.m2").read_text(encoding="utf-8") == text
+
+
+def test_export_names_what_m2_cannot_hold(store, tmp_path):
+    path = tmp_path / "f.m2"
+    path.write_text(
+        "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||anna\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||ben\n"
+    )
+    files = find_inputs(FORMATS["m2"], [path])
+    ingest(store, FORMATS["m2"], files, Context("s"), Origin(read_license(None)))
+    assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"})
+    assert (tmp_path / "out.m2").read_text() == (
+        "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n")  # fmt: skip
+    with pytest.raises(StoreError, match="source 't' has no sentences; sources that have: s"):
+        export_m2(store, "t", tmp_path / "no.m2")
+    run(store, f"UPDATE {EDITS.name} SET correction = 'a|||b' WHERE start = 0")
+    with pytest.raises(StoreError, match=r"f.m2:2: M2 has no way to write 'a\|\|\|b'"):
+        export_m2(store, "s", tmp_path / "no.m2")
+    assert not list(tmp_path.glob("*no.m2*"))

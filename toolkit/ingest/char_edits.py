@@ -130,6 +130,11 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
     return documents, back, pl.concat([outside, clashing])
 
 
+def frame_of(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Documents or edits from a parser that goes one by one."""
+    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"doc": pl.Int64})
+
+
 def _with(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """The schema's columns; those that are absent are null."""
     return frame.select(

@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from .batch import Batch, Context
-from .char_edits import batch_of
+from .char_edits import batch_of, frame_of
 from .error_types import DETECTION_ONLY
 from .lines import Input, OnBytes, read_lines
 
@@ -65,11 +65,9 @@ def _batch(text: str, first: int, path: str, context: Context, position: int) ->
         _document(doc, n, line, path, documents, edits, rejects)
         at = end.end()
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
-    return batch_of(_frame(documents), _frame(edits), pl.DataFrame(rejects, schema=schema), context, position)
-
-
-def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"doc": pl.Int64})
+    return batch_of(
+        frame_of(documents), frame_of(edits), pl.DataFrame(rejects, schema=schema), context, position
+    )
 
 
 def _document(

@@ -21,7 +21,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from .batch import Batch, Context
-from .char_edits import batch_of
+from .char_edits import batch_of, frame_of
 from .lines import Input, OnBytes, read_lines
 
 _MARK = re.compile(r"\{([^{}]*?)(?:=>([^{}]*?))?:::(?!:)([^{}]*?)\}")
@@ -55,12 +55,21 @@ def read_ua_gec(
     authors = {}
     for file in files:
         if file.path.name == _METADATA:
-            authors = {row["id"]: row for row in csv.DictReader(io.StringIO(_text(file, on_bytes)))}
+            authors = _authors(file, on_bytes)
     position = 0
     for name, group in _by_document(files).items():
         batch = _batch(name, group, authors.get(name, {}), context, position, on_bytes)
         position += batch.tables["sentences"].height
         yield batch
+
+
+def _authors(file: Input, on_bytes: OnBytes) -> dict[str, dict[str, str]]:
+    """Metadata by document."""
+    text, damage = _text(file, on_bytes)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if damage or (rows and "id" not in rows[0]):
+        raise SourceError(f"{file.path}: expected a table in UTF-8 with a column id")
+    return {row["id"]: row for row in rows}
 
 
 def _by_document(files: Sequence[Input]) -> dict[str, list[tuple[str, Input]]]:
@@ -83,9 +92,14 @@ def _batch(
     documents: dict[str, dict[str, object]] = {}
     edits: list[dict[str, object]] = []
     rejects: list[dict[str, object]] = []
+    taken = 0
     extra = {key: author[key] for key in _CONTEXT if author.get(key)}
     for annotator, file in group:
-        source, found, bad = _parse(_text(file, on_bytes))
+        text, damage = _text(file, on_bytes)
+        if damage:
+            rejects.append(damage)
+            continue
+        source, found, bad = _parse(text)
         document = documents.setdefault(source, {
             "doc": len(documents), "document": name if not documents else f"{name}.a{annotator}",
             "text": source, "annotators": [], "path": file.name, "line": 1,
@@ -93,17 +107,17 @@ def _batch(
             "context": json.dumps(extra, ensure_ascii=False) if extra else None,
         })  # fmt: skip
         document["annotators"].append(annotator)  # type: ignore[attr-defined]
+        taken += 1
         edits += [
             edit | {"doc": document["doc"], "annotator": annotator, "path": file.name} for edit in found
         ]
         rejects += [reject | {"path": file.name} for reject in bad]
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
     batch = batch_of(
-        pl.DataFrame(list(documents.values()), infer_schema_length=None),
-        pl.DataFrame(edits, infer_schema_length=None) if edits else pl.DataFrame(schema={"doc": pl.Int64}),
+        frame_of(list(documents.values())), frame_of(edits),
         pl.DataFrame(rejects, schema=schema), context, position,
     )  # fmt: skip
-    again = len(group) - len(documents)  # texts that another annotator had already
+    again = taken - len(documents)  # texts that another annotator had already
     return Batch(batch.read + again, batch.taken + again, batch.tables, batch.rejects)
 
 
@@ -138,12 +152,18 @@ def _parse(text: str) -> tuple[str, list[dict[str, object]], list[dict[str, obje
     return "".join(pieces), edits, rejects
 
 
-def _text(file: Input, on_bytes: OnBytes) -> str:
-    """The whole file; SourceError where it is not UTF-8."""
-    parts = []
+def _text(file: Input, on_bytes: OnBytes) -> tuple[str, dict[str, object] | None]:
+    """The whole file; and the first line that is not UTF-8, as a reject."""
+    parts: list[str] = []
+    bad = None
     for block in read_lines(file, on_bytes=on_bytes):
-        if block["damaged"].any():
-            line = block.filter("damaged")["line"][0]
-            raise SourceError(f"{file.path}:{line}: not valid UTF-8")
         parts += block["raw"].to_list()
-    return "\n".join(parts)
+        if bad is None and block["damaged"].any():
+            line, raw = block.filter("damaged").select("line", "raw").row(0)
+            bad = {
+                "path": file.name,
+                "line": line,
+                "raw": raw,
+                "reason": "not valid UTF-8: the document was left out",
+            }
+    return "\n".join(parts), bad
