@@ -35,7 +35,7 @@ def written(path):
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     path = tmp_path_factory.mktemp("bench") / "bench.md"
-    done = bench("help", "votes", "m2", "--quick", "--write", str(path))
+    done = bench("help", "votes", "m2", "m2-large", "c4", "--quick", "--write", str(path))
     assert done.returncode == 0, done.stderr
     return done, path
 
@@ -43,7 +43,7 @@ def quick(tmp_path_factory):
 def test_every_side_has_finite_positive_figures(quick):
     done, path = quick
     found = written(path)
-    for name in ("help", "votes", "m2"):
+    for name in ("help", "votes", "m2", "m2-large", "c4"):
         assert re.search(rf"^{name}: {ROWS[name].what}, ", done.stdout, re.M)
         for side, spec in ROWS[name].sides.items():
             assert side in done.stdout

@@ -85,6 +85,25 @@ def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
     assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 1, 1]
 
 
+def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, tmp_path):
+    for command in blocks("gec"):
+        arguments = [
+            str(shared_data / a.removeprefix("../shared/data/")) if a.startswith("../shared") else
+            str(ROOT / a) if a.startswith("recipes/") else a
+            for a in command[1:]
+        ]  # fmt: skip
+        done = preceptor(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    written = (tmp_path / "cweb.m2").read_bytes()
+    assert written == (shared_data / "cweb" / "m2" / "CWEB-S.dev.m2").read_bytes()
+    status = preceptor("status", cwd=tmp_path)
+    assert "edits" in status.stdout
+    shown = preceptor("status", "--json", cwd=tmp_path)
+    (build,) = json.loads(shown.stdout)["builds"]
+    assert build["fit"] is None
+    assert build["counts"]["kept"]["train"] > 5000
+
+
 def test_help_fits_the_docs_words():
     shown = CliRunner().invoke(cli, ["--help"]).output.lower()
     for banned in ("worker", "label ", "sample", "instruction"):
@@ -99,10 +118,19 @@ def test_the_example_in_a_format_s_help_can_be_ingested(store, tmp_path, name):
     text = FORMATS[name].example
     if text.startswith("{"):  # one JSON object, wrapped and shortened for the eye
         text = text.replace("\n", "").replace(", …", "").replace('"mnemonic_b": "…"', '"mnemonic_b": "other"')
-    path = tmp_path / f"example{FORMATS[name].patterns[0][1:] if FORMATS[name].patterns else '.jsonl'}"
-    path.write_text(text + "\n", encoding="utf-8")
-    for format, file, source in (("prompts", tmp_path / "known.jsonl", "known"), (name, path, "example")):
-        files = find_inputs(FORMATS[format], [file])
-        context = Context(source, about="known")
+    folder = tmp_path / "example"
+    folder.mkdir()
+    if not text.startswith("==> "):
+        suffix = FORMATS[name].patterns[0][1:] if FORMATS[name].patterns else ".jsonl"
+        text = f"==> example{suffix} <==\n{text}"
+    for part in text.removeprefix("==> ").split("\n==> "):
+        file, _, content = part.partition(" <==\n")
+        (folder / file).write_text(content + "\n", encoding="utf-8")
+    paths = [folder] if FORMATS[name].together else [folder / file]
+    for format, given, source in (("prompts", [tmp_path / "known.jsonl"], "known"), (name, paths, "example")):
+        files = find_inputs(FORMATS[format], given)
+        context = Context(source, FORMATS[format].language, about="known")
         report = ingest(store, FORMATS[format], files, context, Origin(read_license("MIT")), strict=True)
-    assert report.rows == {"m2": 2, "outcomes": 2}.get(name, 1)
+    expected = {"ua-gec": 3, **dict.fromkeys(("m2", "outcomes", "bea-json", "nucle-sgml", "parallel", "relco",
+                                              "c4-200m"), 2)}  # fmt: skip
+    assert report.rows == expected.get(name, 1)

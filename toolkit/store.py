@@ -150,6 +150,7 @@ def spool() -> Iterator[Store]:
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
         try:
+            con.execute("SET force_compression = 'uncompressed'").fetchall()  # read once and thrown away
             yield con
         finally:
             con.close()

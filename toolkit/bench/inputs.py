@@ -3,13 +3,23 @@
 Heavy modules are loaded where they are used, so that a peer's process holds none of ours.
 """
 
+import gzip
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 STORE = "ours.duckdb"
-SMART = Path(__file__).resolve().parents[3] / "shared" / "data" / "smart"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SMART = SHARED / "smart"
+CORPORA = (
+    "cweb/m2/CWEB-S.dev.m2",
+    "relco/errors_tagged.m2",
+    "ua-gec/gec-only.test.m2",
+    "ua-gec/gec-fluency.test.m2",
+    "jfleg/EACL_exp/m2converter/dev.ref.m2",
+)
 SAMPLE = Path(__file__).resolve().parents[1] / "demo" / "sample"
 SIGNALS = ("votes", "ratings", "outcomes")
 
@@ -26,6 +36,51 @@ def prepare_m2(folder: Path, shrink: int) -> str:
             edits = "".join(_edits(tokens, who, rng) for who in (0, 1))
             out.write(f"S {' '.join(tokens)}\n{edits}\n")
     return f"{_megabytes(path)}, {sentences:,} sentences"
+
+
+def prepare_large(folder: Path, shrink: int) -> str:
+    """`big.m2`, real files again and again; twice that as `double.m2`; packed as `big.m2.gz`."""
+    real = b"".join((SHARED / name).read_bytes() for name in CORPORA if (SHARED / name).is_file())
+    if not real:
+        prepare_m2(folder, 20)
+        real = (folder / "big.m2").read_bytes()
+    wanted = 1_000_000_000 // shrink
+    times = max(1, wanted // len(real))
+    for name, n in (("big.m2", times), ("double.m2", 2 * times)):
+        with (folder / name).open("wb") as out:
+            for _ in range(n):
+                out.write(real)
+    with (folder / "big.m2").open("rb") as whole, gzip.open(folder / "big.m2.gz", "wb", 1) as packed:
+        shutil.copyfileobj(whole, packed, 1 << 20)
+    return f"{_megabytes(folder / 'big.m2')}, {'real' if SHARED.is_dir() else 'made-up'} sentences"
+
+
+def prepare_c4(folder: Path, shrink: int) -> str:
+    """`c4/`: four shards of edits and of target sentences, three edits a sentence, sorted by md5."""
+    import duckdb
+
+    sentences = 3_333_334 // shrink
+    (folder / "c4").mkdir()
+    words = ", ".join(f"'w' || substr(md5((hash(i * 31 + {k}) % 5000)::VARCHAR), 1, {2 + k % 6})"
+                      for k in range(12))  # fmt: skip
+    with duckdb.connect() as con:
+        con.execute(
+            f"CREATE TABLE s AS SELECT md5(i::VARCHAR) AS md5, i, concat_ws(' ', {words}) || "
+            f"CASE WHEN i % 10 = 0 THEN ' café.' ELSE '.' END AS text FROM range({sentences}) r(i)"
+        ).fetchall()
+        for shard in range(4):
+            for name, select in (
+                ("edits", "SELECT md5, k * 15 AS a, k * 15 + 4 AS b, 'xx' || k || ' ' FROM s, range(3) t(k)"),
+                ("target_sentences", "SELECT md5, text FROM s"),
+            ):
+                path = folder / "c4" / f"{name}.tsv-0000{shard}-of-00004"
+                order = "md5, a" if name == "edits" else "md5"
+                con.execute(
+                    f"COPY ({select} WHERE i % 4 = {shard} ORDER BY {order}) TO '{path}' "
+                    "(DELIM '\t', HEADER false, QUOTE '', ESCAPE '')"
+                ).fetchall()
+    size = sum(path.stat().st_size for path in (folder / "c4").iterdir())
+    return f"{size / 1e6:.0f} MB, {3 * sentences:,} edits of {sentences:,} sentences"
 
 
 def _edits(tokens: list[str], who: int, rng: random.Random) -> str:

@@ -11,9 +11,19 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
-from .inputs import STORE, ingesting, prepare_fit, prepare_m2, prepare_nothing, prepare_votes
+from .inputs import (
+    STORE,
+    ingesting,
+    prepare_c4,
+    prepare_fit,
+    prepare_large,
+    prepare_m2,
+    prepare_nothing,
+    prepare_votes,
+)
 from .measure import Done, Job, Row, Side, Work, peak_mb
 
 
@@ -49,6 +59,85 @@ def m2_errant(job: Job) -> Work:
             by_annotator = process_edits(simplify_edits(block), options)
             edits += sum(map(len, by_annotator.values()))
         return Done(f"{len(blocks) + edits:,} sentences and edits")
+
+    return work
+
+
+def m2_errant_stored(job: Job) -> Work:
+    """ERRANT's loop, and what it read put into DuckDB with tokens, as whole columns."""
+    import duckdb
+    import pyarrow as pa
+    from errant.commands.compare_m2 import process_edits, simplify_edits
+
+    options = Namespace(dt=False, ds=False, cs=False, cse=False, single=False, multi=False, filt=[])
+    con = duckdb.connect(str(job.folder / f"errant-{job.repetition}.duckdb"))
+    con.execute("CREATE TABLE sentences (n BIGINT, text VARCHAR, tokens VARCHAR[])")
+    con.execute('CREATE TABLE edits (n BIGINT, annotator VARCHAR, start BIGINT, "end" BIGINT, '
+                "error_type VARCHAR, correction VARCHAR)")  # fmt: skip
+    names = {"sentences": ["n", "text", "tokens"],
+             "edits": ["n", "annotator", "start", "end", "error_type", "correction"]}  # fmt: skip
+    columns: dict[str, list[list[object]]] = {name: [[] for _ in keys] for name, keys in names.items()}
+
+    def flush() -> None:
+        for name, lists in columns.items():
+            rows = pa.table(dict(zip(names[name], lists, strict=True)))
+            con.execute(f"INSERT INTO {name} FROM rows").fetchall()
+            del rows
+            for values in lists:
+                values.clear()
+
+    def work() -> Done:
+        blocks = (job.folder / "big.m2").read_text(encoding="utf-8").strip().split("\n\n")
+        edits = 0
+        con.begin()
+        for n, block in enumerate(blocks):
+            text = block.partition("\n")[0][2:]
+            for values, value in zip(columns["sentences"], (n, text, text.split(" ")), strict=True):
+                values.append(value)
+            for annotator, found in process_edits(simplify_edits(block), options).items():
+                for (start, end, *_, correction), types in found.items():
+                    row = (n, str(annotator), start, end, str(types[0]), str(correction))
+                    edits += 1
+                    for values, value in zip(columns["edits"], row, strict=True):
+                        values.append(value)
+            if len(columns["edits"][0]) > 200_000:
+                flush()
+        flush()
+        con.commit()
+        con.close()
+        return Done(f"{len(blocks) + edits:,} sentences and edits")
+
+    return work
+
+
+def ingest_file(format: str, name: str) -> Callable[[Job], Work]:
+    """Ours: a file or folder of the row's input into a fresh store."""
+
+    def ready(job: Job) -> Work:
+        work = ingesting(job.folder / f"{format}-{name}.duckdb", format, job.folder / name)
+        return lambda: Done(work())
+
+    return ready
+
+
+def c4_duckdb(job: Job) -> Work:
+    """DuckDB's own CSV reader, both tables as they stand."""
+    import duckdb
+
+    def work() -> Done:
+        rows = 0
+        with duckdb.connect(str(job.folder / "peer.duckdb")) as con:
+            for table, files, columns in (
+                ("edits", "edits*", "{'md5': 'VARCHAR', 's': 'BIGINT', 'e': 'BIGINT', 'r': 'VARCHAR'}"),
+                ("sentences", "target*", "{'md5': 'VARCHAR', 'text': 'VARCHAR'}"),
+            ):
+                con.execute(
+                    f"CREATE TABLE {table} AS FROM read_csv('{job.folder / 'c4' / files}', delim='\t', "
+                    f"header=false, quote='', escape='', columns={columns})"
+                ).fetchall()
+                ((n,),) = con.execute(f"SELECT count(*) FROM {table}").fetchall()
+                rows += n
+        return Done(f"{rows:,} rows")
 
     return work
 
@@ -159,9 +248,24 @@ ROWS: dict[str, Row] = {
         "read_m2": Side(m2_ours),
         "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys or rejects"),
         "read_m2 + store": Side(m2_stored),
+        "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
     }, "A made-up file in M2 format. errant's loop is what `errant_compare` does with each of its files: "
        "read, split at blank lines, `simplify_edits`, `process_edits`; its package imports spaCy, which "
-       "counts as memory. `read_m2` makes frames and drops them; `+ store` ingests into a fresh store."),
+       "counts as memory. `read_m2` makes frames and drops them; `+ store` ingests into a fresh store. "
+       "errant + store splits tokens and puts sentences and edits into DuckDB in columns."),
+    "m2-large": Row("ingest a large M2", prepare_large, {
+        "ingest": Side(ingest_file("m2", "big.m2")),
+        "ingest, twice the file": Side(ingest_file("m2", "double.m2"), less="the memory to compare"),
+        "ingest, gzip": Side(ingest_file("m2", "big.m2.gz")),
+        "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys, rejects or store"),
+        "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
+    }, "The M2 files of ../shared/data, one after the other until 1 GB; without them, made-up sentences.",
+        repetitions=1),
+    "c4": Row("ingest C4_200M", prepare_c4, {
+        "ingest": Side(ingest_file("c4-200m", "c4")),
+        "duckdb read_csv": Side(c4_duckdb, less="no join, offsets, tokens, edits, checks or keys"),
+    }, "Made-up sentences in C4_200M's form, four shards, one sentence in ten with a character beyond ASCII. "
+       "The peer only reads both tables.", repetitions=1),
     "votes": Row("ingest votes", prepare_votes, {
         "ingest": Side(votes_ours),
         "duckdb read_csv": Side(votes_duckdb, less="no checks, keys, annotators or rejects"),

@@ -21,6 +21,7 @@ from ..store import Store, append, query, run, spool
 from .batch import Batch, Context, divide, rejected
 from .char_edits import batch_of, turned
 from .lines import Input, OnBytes, read_lines
+from .runs import count_in, first_of, sum_before
 
 ANNOTATOR = "0"
 _EDITS_A_STEP = 200_000
@@ -141,19 +142,16 @@ def _in_characters(edits: pl.DataFrame, clean: pl.DataFrame) -> pl.DataFrame:
         .explode("char")
         .select(
             "doc",
-            size.cum_sum().over("doc").alias("byte"),
-            pl.int_range(1, pl.len() + 1).over("doc").alias("at"),
+            (sum_before(size, first_of("doc")) + size).alias("byte"),
+            (count_in(first_of("doc")) + 1).alias("at"),
         )
     )
     origin = wide.select("doc", pl.lit(0, pl.Int64).alias("byte"), pl.lit(0, pl.Int64).alias("at"))
     places = pl.concat([places, origin])
-    outside = pl.col("text").str.len_bytes().cast(pl.Int64)
-    is_wide = pl.col("doc").is_in(wide["doc"].implode())
+    here = edits["doc"].is_in(wide["doc"].implode()).fill_null(False)
+    moved = edits.filter(here)
     for place in ("start", "end"):
-        edits = edits.join(places, left_on=["doc", place], right_on=["doc", "byte"], how="left",
-                           maintain_order="left")  # fmt: skip
-        beyond = pl.col(place) > outside
-        edits = edits.with_columns(pl.when(is_wide & ~beyond).then("at").otherwise(place).alias(place)).drop(
-            "at"
-        )
-    return edits
+        moved = moved.join(places, left_on=["doc", place], right_on=["doc", "byte"], how="left")
+        beyond = pl.col(place) > pl.col("text").str.len_bytes().cast(pl.Int64)
+        moved = moved.with_columns(pl.when(beyond).then(place).otherwise("at").alias(place)).drop("at")
+    return pl.concat([edits.filter(~here), moved.select(edits.columns)])

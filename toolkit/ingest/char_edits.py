@@ -12,6 +12,7 @@ from ...schemas.tables import SENTENCES
 from ..store import add_key
 from .batch import Batch, Context, divide_named
 from .error_types import NOOP, errant_type
+from .runs import before, count_in, first_of, highest_before, sum_before
 from .widen import in_tokens
 
 DOCUMENTS = pl.Schema(
@@ -78,10 +79,8 @@ def token_batch(
     """
     made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
     made = made.sort("sentence_at", "annotator", "start", "end", "order")
-    index = pl.int_range(pl.len(), dtype=pl.Int64)
-    opens = pl.col("sentence_at") != pl.col("sentence_at").shift(fill_value=-1)
     made = made.with_columns(
-        (index - pl.when(opens).then(index).forward_fill()).alias("position"),
+        count_in(first_of("sentence_at")).alias("position"),
         sentences["key"].gather(made["sentence_at"]).alias("sentence"),
         pl.lit(context.source).alias("source"),
         pl.lit(True).alias("required"),
@@ -106,17 +105,20 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
             pl.format("edit {}-{} lies outside the text's {} characters", "start", "end", "size"),
         ),
     )
-    done = pl.col("end").cum_max().shift().over("doc").fill_null(0)
+    done = highest_before(pl.col("end"), first_of("doc")).fill_null(0)
     good, clashing = divide_named(
         inside.with_columns(done.alias("done")),
         (pl.col("start") < pl.col("done"), "overlaps the edit before it"),
     )
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
-    done = end.shift().over("doc").fill_null(0)  # once more: what was rejected does not count
+    done = before(end, first_of("doc")).fill_null(0)  # once more: what was rejected does not count
     pieces = good.with_columns(
         pl.concat_str(text.str.slice(done, start - done), "correction").alias("piece"),
         text.str.slice(start, end - start).alias("before"),
-    ).with_columns(pl.col("piece").str.len_chars().cast(pl.Int64).cum_sum().over("doc").alias("to"))
+    ).with_columns(pl.col("piece").str.len_chars().cast(pl.Int64).alias("length"))
+    pieces = pieces.with_columns(
+        (sum_before(pl.col("length"), first_of("doc")) + pl.col("length")).alias("to")
+    )
     made = pieces.group_by("doc", maintain_order=True).agg(
         pl.concat_str(pl.col("piece").str.join(""), text.last().str.slice(end.last())).alias("made")
     )
@@ -124,7 +126,7 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
         (pl.col("to") - pl.col("correction").str.len_chars()).cast(pl.Int64).alias("start"),
         pl.col("to").alias("end"),
         pl.col("before").alias("correction"),
-    ).drop("piece", "before", "to", "text", "size", "done")
+    ).drop("piece", "length", "before", "to", "text", "size", "done")
     documents = documents.join(made, on="doc", how="left", maintain_order="left")
     documents = documents.with_columns(pl.coalesce("made", "text").alias("text")).drop("made")
     return documents, back, pl.concat([outside, clashing])
@@ -168,7 +170,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
         documents.with_columns(pl.col("text").str.split("\n"))
         .explode("text")
         .with_columns((pl.col("text").str.len_chars().cast(pl.Int64) + 1).alias("size"))
-        .with_columns((pl.col("size").cum_sum().over("doc") - pl.col("size")).alias("from"))
+        .with_columns(sum_before(pl.col("size"), first_of("doc")).alias("from"))
         .with_row_index("row")
     )
     broken = edits.filter(pl.col("before").str.contains("\n", literal=True))

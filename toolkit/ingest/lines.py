@@ -98,9 +98,9 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:
     """Numbered lines of a block; `data` may lack its last line end."""
     damaged = pl.lit(False)
-    if _is_utf8(data):
+    try:
         lines = _split(data)
-    else:
+    except pa.ArrowInvalid:
         parts = data.removesuffix(b"\n").split(b"\n")
         lines = pl.Series([part.decode(errors="backslashreplace") for part in parts])
         damaged = pl.lit(pl.Series([not _is_utf8(part) for part in parts]))
@@ -113,14 +113,15 @@ def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:
 
 
 def _split(data: bytes) -> pl.Series:
-    """Lines of valid UTF-8, as views of its bytes: nothing is copied."""
+    """Lines as views of the bytes: nothing is copied. ArrowInvalid where they are not UTF-8."""
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
     if not data.endswith(b"\n"):
         ends = np.append(ends, len(data) - 1)
     starts = np.concatenate([[0], ends + 1]).astype(np.int64)
     buffers = [None, pa.py_buffer(starts), pa.py_buffer(data)]
-    whole = pl.Series("raw", pa.Array.from_buffers(pa.large_string(), len(ends), buffers))
-    return whole.str.strip_suffix("\n")
+    whole = pa.Array.from_buffers(pa.large_string(), len(ends), buffers)
+    whole.validate(full=True)
+    return pl.Series("raw", whole).str.strip_suffix("\n")
 
 
 def _is_utf8(part: bytes) -> bool:

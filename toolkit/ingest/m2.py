@@ -19,6 +19,7 @@ from ..store import add_key
 from .batch import Batch, Context, divide, rejected
 from .error_types import DETECTION_ONLY, NOOP, errant_type
 from .lines import Input, OnBytes, read_lines
+from .runs import count_in, first_of
 
 NONE = "-NONE-"
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
@@ -82,9 +83,12 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
 
 def split_tokens(texts: pl.Series) -> pl.Series:
     """Tokens of texts, as `sentences.tokens` splits them: a run of spaces is a token of its own."""
-    if texts.str.contains("  ", literal=True).any():
-        return texts.str.extract_all("[^ ]+| {2,}")
-    return texts.str.split(" ")
+    runs = texts.str.contains("  ", literal=True)
+    if not runs.any():
+        return texts.str.split(" ")
+    # The slow way for those that need it; then all back in their order.
+    parts = [texts.filter(~runs).str.split(" "), texts.filter(runs).str.extract_all("[^ ]+| {2,}")]
+    return pl.concat(parts).gather(pl.concat([(~runs).arg_true(), runs.arg_true()]).arg_sort())
 
 
 def _sentences(opening: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
@@ -153,12 +157,10 @@ def _edits(
         ),
         (~noop & ~detected & pl.col("same"), "the edit changes nothing"),
     )
-    index = pl.int_range(pl.len(), dtype=pl.Int64)
-    opens = pl.col("block") != pl.col("block").shift(fill_value=-2)
     names = context.annotator_names
     edits = good.select(
         "block",
-        (index - pl.when(opens).then(index).forward_fill()).alias("position"),
+        count_in(first_of("block")).alias("position"),
         pl.col("annotator").replace(names) if names else "annotator",
         "start",
         "end",

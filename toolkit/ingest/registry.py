@@ -18,7 +18,7 @@ class Format:
     name: str
     kind: str
     summary: str
-    example: str  # what the files look like
+    example: str  # what the files look like; of several, "==> name <==" before each
     reader: str  # module:function beside this file
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
@@ -66,23 +66,24 @@ FORMATS: dict[str, Format] = {
                ' "edits": [[0, [[2, 5, "have", "R:VERB:SVA"]]]]}',
                "bea:read_bea", ("*.json", *JSONL)),
         Format("nucle-sgml", "gec", "NUCLE: SGML documents with mistakes by paragraph and offset.",
+               '<DOC nid="12"><TEXT><P>\nI has a dog .\n</P></TEXT>\n<ANNOTATION teacher_id="8">\n'
                '<MISTAKE start_par="0" start_off="2" end_par="0" end_off="5">\n'
-               "<TYPE>SVA</TYPE><CORRECTION>have</CORRECTION></MISTAKE>",
+               "<TYPE>SVA</TYPE><CORRECTION>have</CORRECTION></MISTAKE>\n</ANNOTATION></DOC>",
                "nucle:read_nucle", ("*.sgml", "*.sgm")),
         Format("ua-gec", "gec", "UA-GEC: Ukrainian documents with corrections inside, one layer.",
+               "==> 0006.a1.ann <==\n"
                "Привіт{=>,:::error_type=Punctuation} {Настя=>Насте:::error_type=G/Case}!",
                "ua_gec:read_ua_gec", finder="ua_gec:find_ua_gec", together=True, language="uk"),
         Format("relco", "gec", "ReLCo: Russian answers, what was expected, marked words.",
-               "id|time|attempt|sentence\n"
-               "7|1499630677.9694772||Они __суровые__ люди .",
+               "==> gram_err.csv <==\nid|time|attempt|sentence\n7|149963.9||Они __суровые__ люди .\n"
+               "==> correct_gram_err.csv <==\nid|time|attempt|sentence\n7|149963.9||Они __сурово__ люди .",
                "relco:read_relco", finder="relco:find_relco", together=True, language="ru"),
         Format("parallel", "gec", "Line-aligned texts: a source, then its references (JFLEG).",
-               "dev.src:  For not use car .\n"
-               "dev.ref0: Not for use with a car .",
+               "==> dev.src <==\nFor not use car .\n==> dev.ref0 <==\nNot for use with a car .",
                "parallel:read_parallel", finder="parallel:find_parallel", together=True),
         Format("c4-200m", "generated", "C4_200M: clean sentences and edits that corrupt them.",
-               "edits.tsv:            00000002020d286371dd59a2f8a900e6\t8\t13\tis \n"
-               "target_sentences.tsv: 00000002020d286371dd59a2f8a900e6\tBitcoin goes for $7,094 …",
+               "==> edits.tsv <==\n00000002020d286371dd59a2f8a900e6\t8\t13\tis \n"
+               "==> target_sentences.tsv <==\n00000002020d286371dd59a2f8a900e6\tBitcoin goes for $7.",
                "c4_200m:read_c4", finder="c4_200m:find_c4", together=True),
         Format("rulec-sents", "gec", "RULEC-GEC's sentences without edits.",
                "2_15_7[Это важно для нашей страны .",

@@ -7,6 +7,7 @@ stands between spaces is a token. Edits of one annotator that come to share a to
 import polars as pl
 
 from .batch import divide_named
+from .runs import before, first_of, highest_before, lowest_ahead
 
 _BY = ("sentence_at", "annotator")
 
@@ -83,33 +84,38 @@ def _merged(wide: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
 
     A merged edit may continue a word beside it: it has to be widened again.
     """
-    rows = wide.sort(*_BY, "start", "end", "order").with_columns(
-        pl.col("to").cum_max().over(_BY).shift().over(_BY).alias("reached"),
-        pl.col("end").cum_max().over(_BY).shift().over(_BY).alias("done"),
-        pl.col("from").cum_min(reverse=True).over(_BY).alias("ahead"),  # how far back a later one grows
+    rows = wide.sort(*_BY, "start", "end", "order").with_columns(first_of(*_BY).alias("first"))
+    first = pl.col("first")
+    rows = rows.with_columns(
+        highest_before(pl.col("to"), first).alias("reached"),
+        highest_before(pl.col("end"), first).alias("done"),
+        lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
     )
     # Two edits side by side, one of them of spaces alone, may join words that neither joins by itself.
     blank = (pl.col("old").str.strip_chars(" ") == "") & (pl.col("new").str.strip_chars(" ") == "")
-    touches = (pl.col("start") == pl.col("done")) & (blank | blank.shift().over(_BY))
-    apart = pl.col("reached").is_null() | ((pl.col("ahead") >= pl.col("reached")) & ~touches)
-    rows = rows.with_columns(apart.cum_sum().alias("cluster"))
-    clash = (pl.col("start") < pl.col("done")).fill_null(False) | pl.col("correction").is_null()
-    together = (pl.len() > 1).over("cluster") & ~clash.any().over("cluster")
-    rows = rows.with_columns(together.alias("together"))
+    touches = (pl.col("start") == pl.col("done")) & (blank | before(blank, first))
+    joins = (~first & ((pl.col("ahead") < pl.col("reached")) | touches)).fill_null(False)
+    rows = rows.with_columns(joins.alias("joins"))
+    several = rows.filter(pl.col("joins") | pl.col("joins").shift(-1, fill_value=False))
     columns = [name for name in wide.columns if name not in ("old", "left", "right", "from", "to", "after")]
-    alone = rows.filter(~pl.col("together")).select(columns)
-    if alone.height == rows.height:
+    if several.is_empty():
+        return wide.select(columns), False
+    clash = (pl.col("start") < pl.col("done")).fill_null(False) | pl.col("correction").is_null()
+    several = several.with_columns((~pl.col("joins")).cum_sum().alias("cluster"))
+    several = several.filter(~clash.any().over("cluster"))
+    alone = rows.join(several, on="order", how="anti", maintain_order="left").select(columns)
+    if several.is_empty():
         return alone, False
     first = pl.col("from").min().over("cluster")
     text, begin = pl.col("text"), pl.col("end").shift().over("cluster").fill_null(first)
     piece = pl.concat_str(text.str.slice(begin, pl.col("start") - begin), "new").alias("piece")
     tail = text.last().str.slice(pl.col("end").last(), pl.col("to").max() - pl.col("end").last())
     kinds = pl.col("errant_type")
-    joined = rows.filter("together").with_columns(piece).group_by("cluster", maintain_order=True).agg(
+    joined = several.with_columns(piece).group_by("cluster", maintain_order=True).agg(
         pl.col(name).first() for name in columns
         if name not in ("start", "end", "new", "error_type", "comment", "errant_type")
     )  # fmt: skip
-    made = rows.filter("together").with_columns(piece).group_by("cluster", maintain_order=True).agg(
+    made = several.with_columns(piece).group_by("cluster", maintain_order=True).agg(
         pl.col("from").min().alias("start"),
         pl.col("to").max().alias("end"),
         pl.concat_str(pl.col("piece").str.join(""), tail).alias("new"),
