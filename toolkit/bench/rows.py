@@ -255,7 +255,7 @@ ROWS: dict[str, Row] = {
        "errant + store splits tokens and puts sentences and edits into DuckDB in columns."),
     "m2-large": Row("ingest a large M2", prepare_large, {
         "ingest": Side(ingest_file("m2", "big.m2")),
-        "ingest, twice the file": Side(ingest_file("m2", "double.m2"), less="the memory to compare"),
+        "ingest, twice": Side(ingest_file("m2", "double.m2"), less="twice the file: compare the memory"),
         "ingest, gzip": Side(ingest_file("m2", "big.m2.gz")),
         "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys, rejects or store"),
         "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
