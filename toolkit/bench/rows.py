@@ -254,15 +254,15 @@ ROWS: dict[str, Row] = {
        "counts as memory. `read_m2` makes frames and drops them; `+ store` ingests into a fresh store. "
        "errant + store splits tokens and puts sentences and edits into DuckDB in columns."),
     "m2-large": Row("ingest a large M2", prepare_large, {
-        "ingest": Side(ingest_file("m2", "big.m2")),
-        "ingest, twice": Side(ingest_file("m2", "double.m2"), less="twice the file: compare the memory"),
-        "ingest, gzip": Side(ingest_file("m2", "big.m2.gz")),
+        "ingest M2": Side(ingest_file("m2", "big.m2")),
+        "ingest M2, twice": Side(ingest_file("m2", "double.m2"), less="twice the file: compare the memory"),
+        "ingest M2, gzip": Side(ingest_file("m2", "big.m2.gz")),
         "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys, rejects or store"),
         "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
     }, "The M2 files of ../shared/data, one after the other until 1 GB; without them, made-up sentences.",
         repetitions=1),
     "c4": Row("ingest C4_200M", prepare_c4, {
-        "ingest": Side(ingest_file("c4-200m", "c4")),
+        "ingest C4_200M": Side(ingest_file("c4-200m", "c4")),
         "duckdb read_csv": Side(c4_duckdb, less="no join, offsets, tokens, edits, checks or keys"),
     }, "Made-up sentences in C4_200M's form, four shards, one sentence in ten with a character beyond ASCII. "
        "The peer only reads both tables.", repetitions=1),
