@@ -31,12 +31,13 @@ def commands(group=cli, path=()):
             yield from commands(command, (*path, name))
 
 
-@pytest.mark.parametrize("path", [p for p, _ in commands()], ids=" ".join)
+@pytest.mark.parametrize("path", [(), *(p for p, _ in commands())], ids=" ".join)
 def test_every_command_and_option_has_help(path):
     shown = CliRunner().invoke(cli, [*path, "--help"])
     assert shown.exit_code == 0
-    command = dict(commands())[path]
+    command = dict(commands())[path] if path else cli
     assert command.help
+    assert "\\b" not in shown.output  # click's mark for lines that are not to be wrapped
     assert all(p.help for p in command.params if p.param_type_name == "option")
 
 

@@ -287,6 +287,16 @@ def test_c4_offsets_are_bytes_and_shards_may_come_in_any_order(store, tmp_path):
     assert report.rows + report.rejects == 8
 
 
+def test_c4_needs_both_of_its_files(store, tmp_path):
+    (tmp_path / "edits.tsv").write_text(f"{'a' * 32}\t0\t1\tx\n")
+    with pytest.raises(SourceError, match="files named target_sentences"):
+        load(store, "c4-200m", tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(SourceError, match="holds no edits.tsv"):
+        load(store, "c4-200m", empty)
+
+
 # --- described formats, samples of ours
 
 

@@ -12,21 +12,19 @@ def export() -> None:
     """Write rows of the store for other tools."""
 
 
-@export.command()
+@export.command(
+    help="Write sentences and edits as M2.\n\n\b\n"
+    "  S This are a sentence .\n"
+    "  A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0\n\n"
+    "A file that was in the form ERRANT writes comes back byte for byte."
+)
 @click.option("--source", required=True, help="Source whose sentences and edits are written.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="M2 file to write."
 )
 @common
 def m2(settings: Common, source: str, out: Path) -> None:
-    r"""Write sentences and edits as M2.
-
-    \b
-      S This are a sentence .
-      A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0
-
-    A file that was in the form ERRANT writes comes back byte for byte.
-    """
+    """Write sentences and edits as M2."""
     from ..export import export_m2
     from ..store import open_store
 

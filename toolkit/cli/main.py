@@ -21,7 +21,13 @@ from .report import report
 from .status import status
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRECEPTOR"})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRECEPTOR"},
+    help="Turn what learners do and what annotators say into preference datasets.\n\n\b\n"
+    "  preceptor ingest smart data/smart --source smart\n"
+    "  preceptor fuse\n"
+    "  preceptor build recipes/mnemonic/dataset.yaml --out dist/mnemonic",
+)
 @click.version_option(__version__, prog_name="preceptor")
 @click.option(
     "--store",
@@ -35,13 +41,7 @@ from .status import status
 @click.option("--debug", is_flag=True, envvar="PRECEPTOR_DEBUG", help="Show tracebacks.")
 @click.pass_context
 def cli(context: click.Context, store: Path, debug: bool) -> None:
-    r"""Turn what learners do and what annotators say into preference datasets.
-
-    \b
-    preceptor ingest smart data/smart --source smart
-    preceptor fuse
-    preceptor build recipes/mnemonic/dataset.yaml --out dist/mnemonic
-    """
+    """Turn what learners do and what annotators say into preference datasets."""
     context.obj = options.Common(store=store, debug=debug)
 
 

@@ -34,7 +34,9 @@ def find_c4(path: Path) -> list[Path] | None:
     if not path.is_dir():
         return None
     found = sorted(p for p in path.rglob("*.tsv*") if p.is_file() and (_is_edits(p) or _is_sentences(p)))
-    return found or [path / "edits.tsv"]
+    if not found:
+        raise SourceError(f"{path}: holds no edits.tsv* and target_sentences* of C4_200M; name the files")
+    return found
 
 
 def _is_sentences(path: Path) -> bool:
