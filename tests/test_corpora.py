@@ -293,7 +293,7 @@ def test_c4_needs_both_of_its_files(store, tmp_path):
         load(store, "c4-200m", tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(SourceError, match="holds no edits.tsv"):
+    with pytest.raises(SourceError, match=r"holds no edits\.tsv"):
         load(store, "c4-200m", empty)
 
 
