@@ -141,6 +141,19 @@ EDITS = Table(
     ),
     ("sentence", "position"),
 )  # fmt: skip
+TURNS = _stored(
+    "turns",
+    "one turn of a dialogue",
+    ("source", "path", "dialogue", "position"),
+    SOURCE,
+    Column("dialogue", "text", "name of the dialogue within the source"),
+    Column("position", "int", "order within the dialogue, from 0"),
+    Column("role", "text", "user (the learner), assistant (the tutor) or system"),
+    Column("content", "text", "what was said; may be empty"),
+    Column("act", "text", "the tutor's move, as the corpus names it", nullable=True),
+    Column("state", "json", "the tutor's structured fields", nullable=True),
+    origin=True,
+)
 PROMPTS = _stored(
     "prompts",
     "something a tutor must answer",
@@ -291,14 +304,14 @@ BUILDS = _stored(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        SOURCES, REJECTS, SENTENCES, EDITS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS,
+        SOURCES, REJECTS, SENTENCES, EDITS, TURNS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS,
         VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, BUILDS,
     )
 }  # fmt: skip
 
 # Tables whose rows belong to a source and leave with it.
 OF_A_SOURCE = (
-    REJECTS, SENTENCES, EDITS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS, OUTCOMES
+    REJECTS, SENTENCES, EDITS, TURNS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS, OUTCOMES
 )  # fmt: skip
 
 

@@ -41,6 +41,10 @@ OURS = {
     "nucle-sgml": '<DOC nid="1">\n<TEXT>\n<P>\nI has a dog .\n</P>\n</TEXT>\n<ANNOTATION teacher_id="8">\n'
     '<MISTAKE start_par="0" start_off="2" end_par="0" end_off="5">\n<TYPE>SVA</TYPE>\n'
     "<CORRECTION>have</CORRECTION>\n</MISTAKE>\n</ANNOTATION>\n</DOC>\n" * 3,
+    "mathdial": "\n".join(json.dumps({"qid": n, "question": "?", "student_incorrect_solution": "é", "conversation":
+        "Teacher: (focus)Hi|EOM|Ann: No|EOM|Teacher: (telling)Yes"}) for n in range(4)),
+    "bridge": json.dumps([{"c_id": str(n), "c_h": [{"user": "student", "text": "7?"}], "e": "guess",
+        "c_r": [{"user": "tutor", "text": "No"}], "c_r_": [{"user": "tutor", "text": "é"}]} for n in range(3)], indent=0),
     "rulec-sents": "2_15_7[Это важно .\n2_15_8[Да ]\n" * 3,
 }  # fmt: skip
 ROWS = 40  # lines of a real file, from a place of its own

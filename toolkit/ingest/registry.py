@@ -88,6 +88,15 @@ FORMATS: dict[str, Format] = {
         Format("rulec-sents", "gec", "RULEC-GEC's sentences without edits.",
                "2_15_7[Это важно для нашей страны .",
                "sents:read_sents", ("*.sents", "*.sents.gz"), language="ru"),
+        Format("mathdial", "dialogue", "MathDial: teachers' and students' turns, with the teachers' moves.",
+               '{"qid": 6, "question": "…", "student_incorrect_solution": "…",\n'
+               ' "conversation": "Teacher: (generic)Hi Scott|EOM|Student: I began with …"}',
+               "mathdial:read_mathdial", finder="mathdial:find_mathdial"),
+        Format("bridge", "dialogue", "Bridge: a novice tutor's and an expert's reply to one mistake.",
+               '[{"c_id": "4_19", "c_h": [{"user": "student", "text": "7?"}],\n'
+               ' "c_r": [{"user": "tutor", "text": "No."}],\n'
+               ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
+               "bridge:read_bridge", ("*.json",)),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',

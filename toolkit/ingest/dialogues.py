@@ -1,0 +1,67 @@
+"""Turns of dialogues -> turns, and every tutor turn as a completion of the dialogue so far.
+
+    Teacher: (probing)How many are left?|EOM|Student: Nine.
+
+Turns of one role that follow each other are one message of a prompt, and one completion: chat
+models take turns. What opens a dialogue (the problem) is said by the learner.
+"""
+
+import polars as pl
+
+from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
+from ..store import add_key, query, scratch
+from .batch import Context
+
+TASK = "tutor"
+USER, ASSISTANT = "user", "assistant"
+
+# One row a message: the opening first, then runs of turns; empty turns say nothing.
+_MESSAGES = """
+WITH said AS (
+    SELECT dialogue, position, role, content, act FROM turns WHERE trim(content) <> ''
+    UNION ALL SELECT dialogue, -1, 'user', opening, NULL FROM dialogues WHERE opening IS NOT NULL
+), changes AS (
+    SELECT *, role IS DISTINCT FROM lag(role) OVER (PARTITION BY dialogue ORDER BY position) AS changed
+    FROM said
+), runs AS (
+    SELECT *, count(*) FILTER (changed) OVER (PARTITION BY dialogue ORDER BY position) AS run FROM changes
+), messages AS (
+    SELECT dialogue, run, any_value(role) AS role, min(position) AS first,
+        string_agg(content, chr(10) ORDER BY position) AS content,
+        list(act ORDER BY position) FILTER (act IS NOT NULL) AS acts
+    FROM runs GROUP BY dialogue, run
+), so_far AS (
+    SELECT *, list({'role': role, 'content': content}) OVER (PARTITION BY dialogue ORDER BY run
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS messages FROM messages
+)
+SELECT s.dialogue, s.first, s.content, s.acts, s.messages, d."group", d.context, d.path, d.line
+FROM so_far s JOIN dialogues d USING (dialogue)
+WHERE s.role = 'assistant' AND s.messages[-1].role = 'user' ORDER BY d.line, s.run"""
+
+
+def dialogue_tables(
+    dialogues: pl.DataFrame, turns: pl.DataFrame, context: Context
+) -> dict[str, pl.DataFrame]:
+    """Tables turns, prompts and completions.
+
+    `dialogues`: dialogue, opening (or null), group, context (JSON), path, line.
+    `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
+    """
+    where = dialogues.select("dialogue", "path", "line")
+    stored = turns.join(where, on="dialogue", how="left", maintain_order="left")
+    with scratch() as con:
+        con.register("dialogues", dialogues.to_arrow())
+        con.register("turns", turns.to_arrow())
+        answers = query(con, _MESSAGES)
+    source = pl.lit(context.source).alias("source")
+    ref = pl.format("{}-{}", "dialogue", "first").alias("ref")
+    prompts = add_key(
+        answers.select(source, ref, pl.lit(TASK).alias("task"), pl.lit(context.language).alias("language"),
+                       "messages", "group", "context", "path", "line"), PROMPTS)  # fmt: skip
+    acts = pl.struct(pl.col("acts").alias("act")).struct.json_encode()
+    completions = add_key(
+        answers.select(source, ref, prompts["key"].alias("prompt"), "content",
+                       pl.lit("human").alias("origin"), pl.lit(None, pl.String).alias("author"),
+                       pl.when(pl.col("acts").list.len() > 0).then(acts).alias("context"), "path", "line"),
+        COMPLETIONS)  # fmt: skip
+    return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
