@@ -26,8 +26,9 @@ class _Section(BaseModel):
 class Pairs(_Section):
     """Which pairs of a prompt's completions become rows."""
 
-    policy: Literal["best-worst", "all"] = "best-worst"
-    """best-worst: the two ends of a prompt's posterior means. all: every pair."""
+    policy: Literal["best-worst", "all", "expert-over-novice", "right-over-wrong"] = "best-worst"
+    """best-worst: the two ends of a prompt's posterior means. all: every pair. The others go by what
+    the source says of the completions and need no fit."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
     """A pair whose better side is better with less than this probability is a coin flip."""
 

@@ -294,7 +294,7 @@ BUILDS = _stored(
     Column("name", "text", "the recipe's name"),
     Column("out", "text", "folder it was written to, as given"),
     Column("recipe", "json", "the recipe, defaults filled in"),
-    Column("fit", "text", "key of the fit; null where it was built from edits", nullable=True),
+    Column("fit", "text", "key of the fit; null where it was built without one", nullable=True),
     Column("digests", "json", "sha256 of every file"),
     Column("counts", "json", "rows kept per config and split, dropped with reasons"),
     Column("gates", "json", "each gate's verdict and number"),
@@ -337,7 +337,7 @@ PREFERENCE_META = Table(
         Column("task", "text", "of the prompt"),
         Column("group", "text", "rows of one group are in one split"),
         Column(
-            "made", "text", "fit: judged by a fit; learner, partial, over: what of a correction is rejected"
+            "made", "text", "fit: judged by a fit; learner, partial, over: what is rejected; else the policy"
         ),
         Column("p", "float", "P(chosen is better than rejected); null without a fit", nullable=True),
         Column("p_expressed", "float", "P(chosen is preferred)", nullable=True),

@@ -1,12 +1,16 @@
 """Dialogues: turns as they were said, and tutor turns as completions of the dialogue so far."""
 
 import json
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
+from preceptor.schemas.recipe import read_recipe
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, TURNS
+from preceptor.toolkit.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -129,3 +133,73 @@ def test_what_bridge_rejects(store, tmp_path):
     path.write_text("{}")
     with pytest.raises(SourceError, match="expected one JSON list"):
         load(store, "bridge", path, "other")
+
+
+def test_gsm8k(store, shared_data):
+    folder = shared_data / "gsm8k"
+    facts = facts_of(folder)
+    report = load(store, "gsm8k", folder)
+    assert (report.rows, report.rejects) == (sum(part["rows"] for part in facts.values()), 0)
+    for name in ("test.jsonl", "test_socratic.jsonl"):
+        total, commas, notes, socratic = query(
+            store, f"""SELECT sum(replace(context->>'final', ',', '')::DOUBLE), count(*) FILTER
+            (contains(context->>'final', ',')), count(*) FILTER (contains(content, '<<')),
+            count(*) FILTER ((context->>'socratic')::BOOLEAN) FROM completions WHERE path = '{name}'""").row(0)  # fmt: skip
+        assert total == facts[name]["sum_of_final_answers"]
+        assert commas == facts[name]["final_answers_with_a_thousands_comma"]
+        assert notes == 0
+        assert socratic == (facts[name]["rows"] if "socratic" in name else 0)
+    marked = query(store, """SELECT author, (context->>'right')::BOOLEAN AS r, count(*) AS n FROM completions
+                             WHERE origin = 'model' GROUP BY ALL""").rows()  # fmt: skip
+    solutions = facts["example_model_solutions.jsonl"]
+    assert {(who, str(right)): n for who, right, n in marked} == {
+        (who, right): n for who, counts in solutions["is_correct"].items() for right, n in counts.items()}  # fmt: skip
+    pairs = query(store, """SELECT sum(good * bad)::BIGINT, count(*) FILTER (good > 0 AND bad > 0) FROM (
+        SELECT count(*) FILTER ((context->>'right')::BOOLEAN) AS good,
+            count(*) FILTER (NOT (context->>'right')::BOOLEAN) AS bad
+        FROM completions WHERE origin = 'model' GROUP BY prompt)""").row(0)  # fmt: skip
+    assert pairs == (solutions["correct_times_incorrect_pairs"],
+                     solutions["questions_with_both_a_correct_and_an_incorrect_solution"])  # fmt: skip
+    ends = query(
+        store, "SELECT count(*) FROM completions WHERE NOT regexp_matches(content, '\\nAnswer: \\S+')"
+    ).item()
+    raw = [json.loads(line) for line in (folder / "example_model_solutions.jsonl").read_text().splitlines()]
+    broken_off = sum(
+        "\nA:" not in value["solution"] for row in raw for value in row.values() if isinstance(value, dict)
+    )
+    assert ends == broken_off
+
+
+def test_what_gsm8k_rejects(store, tmp_path):
+    path = tmp_path / "a.jsonl"
+    good = {"question": "2+2?", "answer": "How? ** 2 + 2 = <<2+2=4>>4\n#### 4"}
+    path.write_text("\n".join(json.dumps(row) for row in (
+        good, {"question": "?", "answer": "four"}, {"question": "?"}, {"answer": "#### 3"})))  # fmt: skip
+    report = load(store, "gsm8k", path)
+    assert (report.rows, report.rejects) == (1, 3)
+    assert query(store, "SELECT content FROM completions").item() == "How? 2 + 2 = 4\nAnswer: 4"
+    assert query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list() == [
+        "the answer does not end with '#### number' or 'A: number'",
+        "'answer' (or 'ground_truth') is missing",
+        "'question' is missing or empty",
+    ]
+
+
+RECIPES = Path(__file__).parents[1] / "recipes" / "socratic"
+
+
+@pytest.mark.parametrize(
+    ("format", "folder", "recipe", "pairs"),
+    [("bridge", "bridge", "bridge", 489), ("gsm8k", "gsm8k", "gsm8k", 439)],
+)
+def test_preferences_that_need_no_annotator(store, shared_data, tmp_path, format, folder, recipe, pairs):
+    load(store, format, shared_data / folder)
+    done = build(store, read_recipe(RECIPES / f"{recipe}.yaml"), tmp_path / "out")
+    assert sum(done.counts.values()) + sum(done.dropped.values()) == pairs
+    meta = pl.concat([pl.read_parquet(f) for f in (tmp_path / "out" / "preference_meta").glob("*.parquet")])
+    assert set(meta["made"]) == {read_recipe(RECIPES / f"{recipe}.yaml").pairs.policy}
+    assert meta["p"].null_count() == meta.height
+    splits = {f.stem: set(pl.read_parquet(f)["group"])
+              for f in (tmp_path / "out" / "preference_meta").glob("*.parquet")}  # fmt: skip
+    assert sum(map(len, splits.values())) == len(set.union(*splits.values()))  # no group in two splits
+    assert "nobody voted" in (tmp_path / "out" / "README.md").read_text()

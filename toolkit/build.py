@@ -31,7 +31,7 @@ from .gates.gate import Gate
 from .gates.leaks import check_leaks
 from .gates.licence import check_licence
 from .gec import choose_corrections
-from .pairs import SPLITS, choose_pairs, render_examples, render_pairs
+from .pairs import MARKED, SPLITS, choose_marked, choose_pairs, render_examples, render_pairs
 from .store import Store, insert, query, transaction
 
 _OF_A_PROMPT = ("key", "group", "split", "messages")
@@ -67,10 +67,11 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
     """Build the recipe's dataset from `fit` (its key's first digits do; the newest one if None).
 
     A recipe with `corrections` is built from edits and needs no fit; its prompts and completions
-    are stored. Raises GateError if a gate is red, and then writes nothing.
+    are stored. Nor does one whose policy goes by what the source says need a fit. Raises GateError
+    if a gate is red, and then writes nothing.
     """
     with transaction(con):
-        made = _from_edits(con, recipe) if recipe.corrections else _from_fit(con, recipe, fit)
+        made = _material(con, recipe, fit)
         gates = _gates(con, made, recipe)
         _check_plain(made.pairs, recipe)
         red = [gate for gate in gates if not gate.passed]
@@ -91,6 +92,14 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
         done = Build(out, made.fit_key, counts["preference"], made.dropped, gates, digests)
         insert(con, BUILDS, _build_row(recipe, done))
     return done
+
+
+def _material(con: Store, recipe: Recipe, fit: str | None) -> _Material:
+    if recipe.corrections:
+        return _from_edits(con, recipe)
+    if recipe.pairs.policy in MARKED:
+        return _Material(*choose_marked(con, recipe))
+    return _from_fit(con, recipe, fit)
 
 
 def _from_fit(con: Store, recipe: Recipe, fit: str | None) -> _Material:

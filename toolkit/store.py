@@ -21,6 +21,7 @@ from ..schemas.keys import key_sql
 from ..schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 
 Store = duckdb.DuckDBPyConnection
+_LITTLE = "SET memory_limit = '512MB'"
 
 
 @contextmanager
@@ -145,12 +146,23 @@ def scratch() -> Iterator[Store]:
 
 
 @contextmanager
+def little_memory(con: Store) -> Iterator[None]:
+    """Keep no more of what was written in memory than it takes, so that a large input needs no more."""
+    run(con, _LITTLE)
+    try:
+        yield
+    finally:
+        run(con, "RESET memory_limit")
+
+
+@contextmanager
 def spool() -> Iterator[Store]:
     """A database in a temporary file, for an input that must be regrouped and may not fit in memory."""
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
         try:
-            con.execute("SET force_compression = 'uncompressed'").fetchall()  # read once and thrown away
+            run(con, "SET force_compression = 'uncompressed'")  # read once and thrown away
+            run(con, _LITTLE)
             yield con
         finally:
             con.close()

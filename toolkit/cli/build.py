@@ -22,7 +22,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None) -> None:
     with open_store(settings.store) as con:
         done = run_build(con, read, out, fit)
     console = stdout()
-    origin = f"fit {done.fit[:8]}" if done.fit else "from edits"
+    origin = f"fit {done.fit[:8]}" if done.fit else "without a fit"
     rows = [(gate.name, "passed", gate.verdict) for gate in done.gates]
     console.print(table(f"{read.name} ({origin})", ("gate", "", ""), rows))
     kept = ", ".join(f"{n:,} {split}" for split, n in done.counts.items())

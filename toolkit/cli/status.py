@@ -83,7 +83,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                                  "rho ", "fitted"), rows))  # fmt: skip
     if found["builds"]:
         built = (
-            (b["name"], b["fit"][:8] if b["fit"] else "edits",
+            (b["name"], b["fit"][:8] if b["fit"] else "none",
              ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()), escape(b["out"]), b["built_at"])
             for b in found["builds"]
         )  # fmt: skip

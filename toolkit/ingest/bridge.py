@@ -9,6 +9,7 @@ experts may have revised one conversation, so c_id is the group. A row is an ele
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
@@ -22,7 +23,18 @@ from .lines import Input, OnBytes, read_lines
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {"c_id": "VARCHAR", "lesson_topic": "VARCHAR", "c_h": _TALK, "c_r": _TALK, "c_r_": _TALK,
           "e": "VARCHAR", "z_what": "VARCHAR", "z_why": "VARCHAR"}  # fmt: skip
+_SPLITS = ("train", "validation", "test")
 _NOVICE, _EXPERT = "novice", "expert"
+
+
+def find_bridge(path: Path) -> list[Path] | None:
+    """The published splits of a folder."""
+    if not path.is_dir():
+        return None
+    found = [path / f"{split}.json" for split in _SPLITS if (path / f"{split}.json").is_file()]
+    if not found:
+        raise SourceError(f"{path}: holds none of {', '.join(f'{split}.json' for split in _SPLITS)}")
+    return found
 
 
 def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:

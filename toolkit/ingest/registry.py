@@ -96,7 +96,10 @@ FORMATS: dict[str, Format] = {
                '[{"c_id": "4_19", "c_h": [{"user": "student", "text": "7?"}],\n'
                ' "c_r": [{"user": "tutor", "text": "No."}],\n'
                ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
-               "bridge:read_bridge", ("*.json",)),
+               "bridge:read_bridge", finder="bridge:find_bridge"),
+        Format("gsm8k", "preference", "GSM8K: problems, worked and Socratic answers, model solutions.",
+               '{"question": "…", "answer": "She sells <<16-3=13>>13 eggs.\\n#### 13"}',
+               "gsm8k:read_gsm8k", JSONL),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',

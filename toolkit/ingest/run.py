@@ -18,7 +18,7 @@ import polars as pl
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES
-from ..store import Store, insert, query, remove_source, transaction
+from ..store import Store, insert, little_memory, query, remove_source, transaction
 from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes
 from .registry import Format
@@ -119,7 +119,7 @@ def ingest(
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
         return Report(context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True)
-    with transaction(con):
+    with little_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
         if format.signals:
