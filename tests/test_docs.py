@@ -43,14 +43,7 @@ def test_every_command_is_in_the_readme():
 @pytest.mark.slow
 def test_the_walk_from_raw_data_to_dataset(preceptor, shared_data, tmp_path):
     """The README's commands on the real sources; counts equal facts.json."""
-    for command in blocks("walk"):
-        arguments = [
-            str(shared_data / a.removeprefix("../shared/data/")) if a.startswith("../shared") else
-            str(ROOT / a) if a.startswith("recipes/") else a
-            for a in command[1:]
-        ]  # fmt: skip
-        done = preceptor(*arguments, cwd=tmp_path)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+    follow("walk", preceptor, shared_data, tmp_path)
     found = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)
     facts = json.loads((shared_data / "smart" / "facts.json").read_text())
     tables = found["tables"]
@@ -85,15 +78,26 @@ def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
     assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 1, 1]
 
 
-def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, tmp_path):
-    for command in blocks("gec"):
+def follow(name, preceptor, shared_data, folder):
+    """Run a block's commands there, the shared data and the recipes where they are."""
+    for command in blocks(name):
         arguments = [
             str(shared_data / a.removeprefix("../shared/data/")) if a.startswith("../shared") else
             str(ROOT / a) if a.startswith("recipes/") else a
             for a in command[1:]
         ]  # fmt: skip
-        done = preceptor(*arguments, cwd=tmp_path)
+        done = preceptor(*arguments, cwd=folder)
         assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_dialogues_come_in_as_the_readme_says(preceptor, shared_data, tmp_path):
+    follow("dialogues", preceptor, shared_data, tmp_path)
+    builds = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["builds"]
+    assert [sum(build["counts"]["kept"].values()) for build in builds] == [489, 439]
+
+
+def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, tmp_path):
+    follow("gec", preceptor, shared_data, tmp_path)
     written = (tmp_path / "cweb.m2").read_bytes()
     assert written == (shared_data / "cweb" / "m2" / "CWEB-S.dev.m2").read_bytes()
     status = preceptor("status", cwd=tmp_path)

@@ -12,7 +12,8 @@ def status(con: Store) -> dict[str, Any]:
     sources = query(
         con,
         """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
-        revision, sha256, reader, rows, rejects, strftime(ingested_at, '%Y-%m-%dT%H:%M:%SZ') AS ingested_at
+        revision, sha256, reader, notes, rows, rejects,
+        strftime(ingested_at, '%Y-%m-%dT%H:%M:%SZ') AS ingested_at
         FROM sources ORDER BY name""",
     )
     rejects = query(

@@ -58,6 +58,9 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             ),
         )
     )  # fmt: skip
+    for s in found["sources"]:
+        if s["notes"]:
+            out.print(f"note on {escape(s['name'])}: {escape(s['notes'])}")
     if found["rejects"]:
         out.print(
             table(
