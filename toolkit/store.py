@@ -151,6 +151,7 @@ def little_memory(con: Store) -> Iterator[None]:
     run(con, _LITTLE)
     try:
         yield
+        run(con, "CHECKPOINT")  # now, within the bound, rather than when the store is closed
     finally:
         run(con, "RESET memory_limit")
 
