@@ -15,10 +15,11 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ..store import add_key, json_rows, query, scratch
+from ..store import add_key, json_rows
 from .batch import Batch, Context, divide, rejected
-from .dialogues import ASSISTANT, TASK, USER
-from .lines import Input, OnBytes, read_lines
+from .dialogues import ASSISTANT, TASK, USER, histories
+from .json_list import read_elements
+from .lines import Input, OnBytes
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {"c_id": "VARCHAR", "lesson_topic": "VARCHAR", "c_h": _TALK, "c_r": _TALK, "c_r_": _TALK,
@@ -39,7 +40,7 @@ def find_bridge(path: Path) -> list[Path] | None:
 
 def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Turns, prompts and two completions of each element."""
-    rows, bad = json_rows(_elements(file, on_bytes), _SHAPE)
+    rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
 
     def empty(name: str) -> pl.Expr:
         said = pl.col(name).list.eval(pl.element().struct["text"].fill_null("").str.strip_chars() != "")
@@ -62,21 +63,6 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
     yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
 
 
-def _elements(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
-    """The list's elements as JSON lines."""
-    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
-    with scratch() as con:
-        con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
-        kind = query(con, "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS k FROM whole").item()
-        if kind != "ARRAY":
-            raise SourceError(f"{file.path}: expected one JSON list of Bridge's conversations")
-        return query(
-            con,
-            """SELECT row_number() OVER () AS line, e::VARCHAR AS raw, false AS damaged
-            FROM (SELECT unnest(json_extract(text, '$[*]')::JSON[]) AS e FROM whole)""",
-        )
-
-
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     dialogue = pl.format("{}:{}", pl.lit(path), "line")
@@ -92,11 +78,12 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("position"),
         )
     )  # fmt: skip
+    dialogues = good.select(dialogue.alias("dialogue"), pl.lit(None, pl.String).alias("opening"), "line")
     prompts = add_key(
         good.select(
             *here, dialogue.alias("ref"), pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            _history(good).alias("messages"), pl.col("c_id").alias("group"),
+            histories(dialogues, turns).alias("messages"), pl.col("c_id").alias("group"),
             pl.struct("lesson_topic").struct.json_encode().alias("context"), "line"),
         PROMPTS)  # fmt: skip
     replies = [
@@ -116,27 +103,3 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
 
 def _joined(talk: str) -> pl.Expr:
     return pl.col(talk).list.eval(pl.element().struct["text"]).list.join("\n", ignore_nulls=True)
-
-
-def _history(good: pl.DataFrame) -> pl.Series:
-    """Messages of c_h; what one side said in a row is one message."""
-    with scratch() as con:
-        con.register("rows", good.select("line", "c_h").to_arrow())
-        made = query(
-            con,
-            """WITH said AS (
-                SELECT line, generate_subscripts(c_h, 1) AS n, unnest(c_h) AS m FROM rows
-            ), marked AS (
-                SELECT line, n, if(m."user" = 'tutor', 'assistant', 'user') AS role, m.text AS text,
-                    m."user" IS DISTINCT FROM lag(m."user") OVER (PARTITION BY line ORDER BY n) AS changed
-                FROM said WHERE trim(m.text) <> ''
-            ), runs AS (
-                SELECT *, count(*) FILTER (changed) OVER (PARTITION BY line ORDER BY n) AS run FROM marked
-            ), messages AS (
-                SELECT line, run, any_value(role) AS role, string_agg(text, chr(10) ORDER BY n) AS content
-                FROM runs GROUP BY line, run
-            )
-            SELECT line, list({'role': role, 'content': content} ORDER BY run) AS messages
-            FROM messages GROUP BY line ORDER BY line""",
-        )
-    return made["messages"]

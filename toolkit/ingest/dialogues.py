@@ -16,8 +16,8 @@ TASK = "tutor"
 USER, ASSISTANT = "user", "assistant"
 
 # One row a message: the opening first, then runs of turns; empty turns say nothing.
-_MESSAGES = """
-WITH said AS (
+_RUNS = """
+said AS (
     SELECT dialogue, position, role, content, act FROM turns WHERE trim(content) <> ''
     UNION ALL SELECT dialogue, -1, 'user', opening, NULL FROM dialogues WHERE opening IS NOT NULL
 ), changes AS (
@@ -30,13 +30,23 @@ WITH said AS (
         string_agg(content, chr(10) ORDER BY position) AS content,
         list(act ORDER BY position) FILTER (act IS NOT NULL) AS acts
     FROM runs GROUP BY dialogue, run
-), so_far AS (
-    SELECT *, list({'role': role, 'content': content}) OVER (PARTITION BY dialogue ORDER BY run
+)"""
+
+_ANSWERS = f"""
+WITH {_RUNS}, so_far AS (
+    SELECT *, list({{'role': role, 'content': content}}) OVER (PARTITION BY dialogue ORDER BY run
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS messages FROM messages
 )
 SELECT s.dialogue, s.first, s.content, s.acts, s.messages, d."group", d.context, d.path, d.line
 FROM so_far s JOIN dialogues d USING (dialogue)
 WHERE s.role = 'assistant' AND s.messages[-1].role = 'user' ORDER BY d.line, s.run"""
+
+_HISTORY = f"""
+WITH {_RUNS}, whole AS (
+    SELECT dialogue, list({{'role': role, 'content': content}} ORDER BY run) AS messages
+    FROM messages GROUP BY dialogue
+)
+SELECT dialogue, w.messages FROM dialogues LEFT JOIN whole w USING (dialogue) ORDER BY line"""
 
 
 def dialogue_tables(
@@ -49,10 +59,7 @@ def dialogue_tables(
     """
     where = dialogues.select("dialogue", "path", "line")
     stored = turns.join(where, on="dialogue", how="left", maintain_order="left")
-    with scratch() as con:
-        con.register("dialogues", dialogues.to_arrow())
-        con.register("turns", turns.to_arrow())
-        answers = query(con, _MESSAGES)
+    answers = _over(dialogues, turns, _ANSWERS)
     source = pl.lit(context.source).alias("source")
     ref = pl.format("{}-{}", "dialogue", "first").alias("ref")
     prompts = add_key(
@@ -65,3 +72,18 @@ def dialogue_tables(
                        pl.when(pl.col("acts").list.len() > 0).then(acts).alias("context"), "path", "line"),
         COMPLETIONS)  # fmt: skip
     return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
+
+
+def histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
+    """What was said in each dialogue as messages, in the dialogues' order; null where nothing was.
+
+    `dialogues`: dialogue, opening (or null), line. `turns`: dialogue, position, role, content.
+    """
+    return _over(dialogues, turns.with_columns(pl.lit(None, pl.String).alias("act")), _HISTORY)["messages"]
+
+
+def _over(dialogues: pl.DataFrame, turns: pl.DataFrame, sql: str) -> pl.DataFrame:
+    with scratch() as con:
+        con.register("dialogues", dialogues.to_arrow())
+        con.register("turns", turns.to_arrow())
+        return query(con, sql)
