@@ -8,9 +8,11 @@ identity columns, so the same input gives the same keys on every machine.
 from dataclasses import dataclass
 from typing import Literal
 
+from .keys import key_sql
+
 Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Column:
     nullable: bool = False
     unit: str = ""
     derived: str = ""  # DuckDB expression of other columns: computed when read, never stored
+    person: bool = False  # a pseudonym: no person's own id may stand here
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ SENTENCES = _stored(
     Column("text", "text", "the sentence, its tokens joined by spaces"),
     Column("tokens", "texts", "its tokens; edits count in them", derived=_TOKENS),
     Column("original", "text", "as published, where it was not tokenised", nullable=True),
-    Column("learner", "text", "pseudonym", nullable=True),
+    Column("learner", "text", "pseudonym", nullable=True, person=True),
     Column("level", "text", "CEFR level of the learner", nullable=True),
     Column("first_language", "text", "of the learner, as the source says", nullable=True),
     Column("context", "json", "what else the source says about it", nullable=True),
@@ -154,6 +157,29 @@ TURNS = _stored(
     Column("state", "json", "the tutor's structured fields", nullable=True),
     origin=True,
 )
+_REVIEW = ("source", "path", "line", "n")
+REVIEWS = Table(
+    "reviews",
+    "one study event of a learner",
+    (
+        Column("key", "text", "hash of the identity columns: 20 hex digits", derived=key_sql(_REVIEW)),
+        SOURCE,
+        Column("learner", "text", "pseudonym", person=True),
+        Column("item", "text", "what was studied: a card, a skill, or a completion's id in its source"),
+        Column("at", "time", "when, UTC; null in logs that only keep the order", nullable=True),
+        Column("kind", "text", "learn, review, relearn, filtered or manual in Anki's logs", nullable=True),
+        Column("correct", "bool", "whether the learner knew it; null where nothing was asked", nullable=True),
+        Column("grade", "int", "the learner's own grade, as the log has it (Anki: 1 again … 4 easy)",
+               nullable=True),
+        Column("attempts", "int", "tries it took within the event", nullable=True, unit="tries"),
+        Column("duration_ms", "int", "time taken, as logged; Anki stops counting at its cap", nullable=True,
+               unit="ms"),
+        Column("interval_days", "float", "until it is due again", nullable=True, unit="days"),
+        Column("n", "int", "number among the events of one input line, from 0"),
+        *ORIGIN,
+    ),
+    _REVIEW,
+)  # fmt: skip
 PROMPTS = _stored(
     "prompts",
     "something a tutor must answer",
@@ -186,7 +212,7 @@ ANNOTATORS = _stored(
     ("source", "pseudonym"),
     Column("source", "text", "the source whose completions they judged"),
     Column("kind", "text", "student, expert, crowd or model"),
-    Column("pseudonym", "text", "their id"),
+    Column("pseudonym", "text", "of a person; of a model, its name and revision"),
 )
 RUBRICS = _stored(
     "rubrics",
@@ -230,10 +256,10 @@ RATINGS = _stored(
 OUTCOMES = _stored(
     "outcomes",
     "observed: what a learner achieved with a completion",
-    ("source", "path", "line", "n", "completion", "learner", "measure", "value"),
+    ("source", "path", "line", "n", "completion", "measure", "value"),
     SOURCE,
     Column("completion", "text", "key of the completion"),
-    Column("learner", "text", "pseudonym; null where not known", nullable=True),
+    Column("learner", "text", "pseudonym; null where not known", nullable=True, person=True),
     Column("measure", "text", "turns (failures before success) or success (0 or 1)"),
     Column("value", "float", "turns: fewer is better; success: 0 or 1"),
     Column("censored", "bool", "still failing when the log ended"),
@@ -301,17 +327,26 @@ BUILDS = _stored(
     Column("built_at", "time", "when, UTC"),
 )
 
+FORGOTTEN = _stored(
+    "forgotten",
+    "a person whose rows were taken out and will not be taken in again",
+    ("person",),
+    Column("person", "text", "hash of the pseudonym, which itself is nowhere any more"),
+    Column("forgotten_at", "time", "when, UTC"),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        SOURCES, REJECTS, SENTENCES, EDITS, TURNS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS,
-        VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, BUILDS,
+        SOURCES, REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS,
+        RUBRICS, VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, BUILDS, FORGOTTEN,
     )
 }  # fmt: skip
 
 # Tables whose rows belong to a source and leave with it.
 OF_A_SOURCE = (
-    REJECTS, SENTENCES, EDITS, TURNS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS, OUTCOMES
+    REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS,
+    OUTCOMES,
 )  # fmt: skip
 
 

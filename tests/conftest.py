@@ -20,6 +20,14 @@ settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.env
 settings.load_profile("preceptor")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def key_file(tmp_path_factory):
+    """The key of pseudonyms, away from the user's own."""
+    path = tmp_path_factory.mktemp("key") / "pseudonyms.key"
+    os.environ["PRECEPTOR_KEY"] = str(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The real sources beside the project, used in place; tests that need them skip without."""
@@ -63,11 +71,11 @@ def demo(sample, tmp_path_factory):
     return DemoRun(out, sample, ended.stdout, fit)
 
 
-def preceptor(*arguments, cwd=None):
+def preceptor(*arguments, cwd=None, env=None):
     """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300, cwd=cwd,
+        capture_output=True, text=True, check=False, timeout=300, cwd=cwd, env=env,
     )  # fmt: skip
 
 

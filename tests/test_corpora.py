@@ -13,6 +13,7 @@ from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.pseudonyms import pseudonym, read_key
 from preceptor.toolkit.store import query
 
 
@@ -300,7 +301,7 @@ def test_c4_needs_both_of_its_files(store, tmp_path):
 # --- described formats, samples of ours
 
 
-def test_bea_json(store, tmp_path):
+def test_bea_json(store, tmp_path, key_file):
     path = tmp_path / "a.json"
     texts = [
         {"text": "I has dog. \nIt bark", "id": "1-1", "userid": "u7", "cefr": "A1.i", "task": "pets",
@@ -313,11 +314,12 @@ def test_bea_json(store, tmp_path):
     ]  # fmt: skip
     path.write_text("\n".join(json.dumps(text) for text in texts) + "\n{broken\n")
     report = load(store, "bea-json", path, annotator_names={"0": "anna", "9": "nobody"})
+    u7 = pseudonym("u7", read_key(key_file))
     assert query(
         store, "SELECT document, text, learner, level, context FROM sentences ORDER BY position"
     ).rows() == [
-        ("1-1", "I has dog.", "u7", "A1.i", '{"task":"pets"}'),
-        ("1-1", "It bark", "u7", "A1.i", '{"task":"pets"}'),
+        ("1-1", "I has dog.", u7, "A1.i", '{"task":"pets"}'),
+        ("1-1", "It bark", u7, "A1.i", '{"task":"pets"}'),
         ("1-2", "Fine", None, None, None),
         ("1-3", "Odd", None, None, None),
     ]

@@ -70,12 +70,16 @@ def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
     (tmp_path / "prompts.jsonl").write_text(json.dumps(prompt))
     (tmp_path / "votes.csv").write_text("completion_a,completion_b,choice,judge\na,b,a,j1\n")
     (tmp_path / "ratings.csv").write_text("completion,criterion,value\na,clear,4\n")
-    (tmp_path / "outcomes.csv").write_text("completion,measure,value\na,success,1\n")
+    (tmp_path / "outcomes.csv").write_text("completion,learner,measure,value\na,learner-17,success,1\n")
     for command in blocks("own"):
         done = preceptor(*command[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
     assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 1, 1]
+    for command in blocks("people"):
+        done = preceptor(*command[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]["outcomes"] == 0
 
 
 def follow(name, preceptor, shared_data, folder):

@@ -14,9 +14,10 @@ from preceptor.toolkit.ingest.batch import Context, known_completions
 from preceptor.toolkit.ingest.delimited import read_records
 from preceptor.toolkit.ingest.lines import Input, read_lines
 from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.pseudonyms import pseudonyms
 
 KNOWN = known_completions([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])
-CONTEXT = Context("s", about="mine", known=KNOWN)
+CONTEXT = Context("s", about="mine", known=KNOWN, pseudonyms=lambda ids: pseudonyms(ids, b"k" * 32))
 M2 = ("S This are a test .\nA 1 2|||R:VERB|||is|||REQUIRED|||-NONE-|||0\n"
       "A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1\n\nS Zwei  Räume .\nA 0 1|||UNK||||||REQUIRED|||-NONE-|||0\n")  # fmt: skip
 SEEDS = {

@@ -145,9 +145,10 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
             (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""", [asked],
     )  # fmt: skip
     annotators = query(
-        con, "SELECT key AS annotator, pseudonym FROM annotators WHERE key IN "
-        "(SELECT annotator FROM votes UNION SELECT annotator FROM ratings) "
-        "ORDER BY source, pseudonym, key",
+        con, """WITH judged AS (
+            SELECT annotator, key FROM votes UNION ALL SELECT annotator, key FROM ratings)
+        SELECT a.key AS annotator, pseudonym FROM annotators a JOIN judged j ON j.annotator = a.key
+        GROUP BY ALL ORDER BY min(j.key)""",
     )  # fmt: skip
     used = pl.concat([votes["annotator"], ratings["annotator"]]).drop_nulls().unique()
     return {
@@ -160,8 +161,18 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
 
 
 def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
-    """A digest of everything a fit sees, row order included."""
+    """A digest of everything a fit sees, row order included.
+
+    People count by the order they come in, so that another key for their pseudonyms changes nothing.
+    """
     state = hashlib.sha256()
-    for name in sorted(signals):
-        state.update(f"{name}\n{signals[name].write_csv()}".encode())
+    for name in sorted(signals.keys() - {"annotators"}):
+        frame = signals[name]
+        people = [_by_order(frame[column]) for column in ("annotator", "learner") if column in frame.columns]
+        state.update(f"{name}\n{frame.with_columns(people).write_csv()}".encode())
     return state.hexdigest()
+
+
+def _by_order(people: pl.Series) -> pl.Series:
+    names = people.drop_nulls().unique(maintain_order=True)
+    return people.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=None)

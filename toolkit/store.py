@@ -4,7 +4,9 @@ The only module that knows DuckDB connections. A transaction that does not reach
 the file as it was, also after SIGKILL: DuckDB's write-ahead log holds either all of it or none.
 """
 
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,10 +71,9 @@ def _check_version(con: Store, path: Path, create: bool) -> None:
     present = {row[0] for row in run(con, "SELECT table_name FROM duckdb_tables()")}
     if not present and create:
         with transaction(con):
-            run(con, "CREATE TABLE preceptor (schema_version INTEGER NOT NULL)")
-            run(con, "INSERT INTO preceptor VALUES (?)", [SCHEMA_VERSION])
-            for table in TABLES.values():
-                run(con, ddl(table))
+            for make in _make_tables().values():
+                run(con, make)
+            run(con, "INSERT INTO preceptor VALUES (?, NULL)", [SCHEMA_VERSION])
         return
     if not present:
         raise StoreError(f"{path}: is empty; ingest something first (preceptor ingest --help)")
@@ -181,6 +182,41 @@ def append(con: Store, name: str, frame: pl.DataFrame) -> None:
 def _memory() -> Store:
     """One database in memory for this process; a cursor of it opens ten times faster than another."""
     return duckdb.connect()
+
+
+def write_anew(path: Path) -> None:
+    """Write the store into a new file that takes the old one's place.
+
+    DuckDB leaves the bytes of deleted rows in the blocks it frees; in the new file they are not.
+    Killed at any moment the store is the old file or the new one.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    old = str(path).replace("'", "''")
+    try:
+        with duckdb.connect(str(partial)) as con:
+            shutil.copymode(path, partial)
+            run(con, _LITTLE)
+            run(con, f"ATTACH '{old}' AS old (READ_ONLY)")
+            for name, make in _make_tables().items():
+                run(con, make)
+                columns = ", ".join(f'"{c.name}"' for c in TABLES[name].stored) if name in TABLES else "*"
+                into = f"({columns})" if name in TABLES else ""
+                run(con, f'INSERT INTO "{name}" {into} SELECT {columns} FROM old."{name}"')
+            run(con, "CHECKPOINT")
+            # Still attached, so that nobody can write into the old file in between.
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _make_tables() -> dict[str, str]:
+    """What makes each table, the store's own note of its version first."""
+    return {"preceptor": "CREATE TABLE preceptor (schema_version INTEGER NOT NULL, key_digest VARCHAR)"} | {
+        table.name: ddl(table) for table in TABLES.values()
+    }
 
 
 def remove_source(con: Store, name: str) -> None:

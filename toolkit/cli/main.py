@@ -15,6 +15,7 @@ from . import options
 from .build import build
 from .demo import demo
 from .export import export
+from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
 from .report import report
@@ -45,7 +46,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, fuse, build, export, status, report, demo):
+for command in (ingest, fuse, build, export, status, report, forget, pseudonym, demo):
     cli.add_command(command)
 
 

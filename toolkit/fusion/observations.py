@@ -91,7 +91,7 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
     completions = _count_signals(signals)
     items = completions.select("completion").with_row_index("item")
     annotators = signals["annotators"].with_row_index("index")
-    learners = outcomes["learner"].drop_nulls().unique().sort().to_list()
+    learners = outcomes["learner"].drop_nulls().unique(maintain_order=True).to_list()
     prompt = completions["prompt"].rank("dense").to_numpy().astype(np.int64) - 1
     return Observations(
         completions=completions,

@@ -1,9 +1,14 @@
 """What every reader yields, and the few columns that all of them make."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import polars as pl
+
+from ...schemas.errors import StoreError
+
+Naming = Callable[[pl.Series], pl.Series]
+FORGOTTEN_REASON = "the learner was forgotten (preceptor forget)"
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,14 @@ class Batch:
     tables: dict[str, pl.DataFrame]
     rejects: pl.DataFrame  # path, line, raw, reason
     notes: tuple[str, ...] = ()  # what users should know of the input
+
+
+def _unnamed(_: pl.Series) -> pl.Series:
+    raise StoreError("a reader met people's ids, but its format does not say so; please report this defect")
+
+
+def _nobody(pseudonyms: pl.Series) -> pl.Series:
+    return pl.repeat(False, len(pseudonyms), dtype=pl.Boolean, eager=True)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,9 @@ class Context:
     levels: int | None = None  # of ratings, where the file has no such column
     align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
+    learner: str = ""  # whose log it is, where the log is one person's
+    pseudonyms: Naming = field(default=_unnamed)  # of people's ids
+    forgotten: Naming = field(default=_nobody)  # whether a pseudonym is of someone to be forgotten
 
 
 def known_completions(rows: list[tuple[str, str, str]]) -> pl.DataFrame:

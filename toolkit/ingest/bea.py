@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from ..store import json_rows, query, scratch
-from .batch import Batch, Context, divide
+from .batch import FORGOTTEN_REASON, Batch, Context, divide
 from .char_edits import batch_of
 from .lines import Input, OnBytes, read_lines
+from .people import nameless, with_pseudonyms
 
 _SHAPE = {"text": "VARCHAR", "id": "VARCHAR", "userid": "VARCHAR", "cefr": "VARCHAR", "l1": "VARCHAR",
           "edits": "JSON"}  # fmt: skip
@@ -49,19 +50,22 @@ def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) 
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+        rows = with_pseudonyms(rows, context, ("userid",))
         edits_ok = pl.col("edits").is_null() | pl.col("edits").str.starts_with("[")
-        rows, unusable = divide(
+        good, unusable = divide(
             rows,
+            (pl.col("gone"), FORGOTTEN_REASON),
             (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
             (pl.col("text").fill_null("").str.strip_chars() == "", "'text' is missing or empty"),
             (~edits_ok, "'edits' is not a list"),
         )
         with scratch() as con:
-            con.register("rows", rows.with_columns(pl.lit(file.name).alias("name")).to_arrow())
+            con.register("rows", good.with_columns(pl.lit(file.name).alias("name")).to_arrow())
             documents, edits = query(con, _DOCUMENTS), query(con, _EDITS)
         here = pl.lit(file.name).alias("path")
         edits, odd = divide(edits, (pl.col("wrong").is_not_null(), pl.col("wrong")))
-        rejects = pl.concat([part.select(here, "line", "raw", "reason") for part in (bad, unusable, odd)])
+        hidden = nameless(bad, unusable, rows.drop("mistyped"), ("userid",))
+        rejects = pl.concat([part.select(here, "line", "raw", "reason") for part in (*hidden, odd)])
         batch = batch_of(documents.with_columns(here), edits.with_columns(here), rejects, context, position)
         position += batch.tables["sentences"].height
         yield batch

@@ -23,6 +23,7 @@ class Format:
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
     signals: bool = False  # names completions of another source
+    people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
     language: str = "en"  # of the corpora in this format, where they have one
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
@@ -64,7 +65,7 @@ FORMATS: dict[str, Format] = {
         Format("bea-json", "gec", "W&I+LOCNESS and FCE as published: JSON Lines with character offsets.",
                '{"text": "I has a dog.", "id": "1-1", "cefr": "A1.i",\n'
                ' "edits": [[0, [[2, 5, "have", "R:VERB:SVA"]]]]}',
-               "bea:read_bea", ("*.json", *JSONL)),
+               "bea:read_bea", ("*.json", *JSONL), people=True),
         Format("nucle-sgml", "gec", "NUCLE: SGML documents with mistakes by paragraph and offset.",
                '<DOC nid="12"><TEXT><P>\nI has a dog .\n</P></TEXT>\n<ANNOTATION teacher_id="8">\n'
                '<MISTAKE start_par="0" start_off="2" end_par="0" end_off="5">\n'
@@ -73,11 +74,13 @@ FORMATS: dict[str, Format] = {
         Format("ua-gec", "gec", "UA-GEC: Ukrainian documents with corrections inside, one layer.",
                "==> 0006.a1.ann <==\n"
                "Привіт{=>,:::error_type=Punctuation} {Настя=>Насте:::error_type=G/Case}!",
-               "ua_gec:read_ua_gec", finder="ua_gec:find_ua_gec", together=True, language="uk"),
+               "ua_gec:read_ua_gec", finder="ua_gec:find_ua_gec", together=True, people=True,
+               language="uk"),
         Format("relco", "gec", "ReLCo: Russian answers, what was expected, marked words.",
                "==> gram_err.csv <==\nid|time|attempt|sentence\n7|149963.9||Они __суровые__ люди .\n"
                "==> correct_gram_err.csv <==\nid|time|attempt|sentence\n7|149963.9||Они __сурово__ люди .",
-               "relco:read_relco", finder="relco:find_relco", together=True, language="ru"),
+               "relco:read_relco", finder="relco:find_relco", together=True, people=True,
+               language="ru"),
         Format("parallel", "gec", "Line-aligned texts: a source, then its references (JFLEG).",
                "==> dev.src <==\nFor not use car .\n==> dev.ref0 <==\nNot for use with a car .",
                "parallel:read_parallel", finder="parallel:find_parallel", together=True),
@@ -107,15 +110,15 @@ FORMATS: dict[str, Format] = {
         Format("votes", "preference", "Pairwise votes, CSV or TSV.",
                "completion_a,completion_b,choice,annotator,shown_first,at\n"
                "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
-               "signals:read_votes", TABLES, signals=True),
+               "signals:read_votes", TABLES, signals=True, people=True),
         Format("ratings", "preference", "Ratings of completions, CSV or TSV.",
                "completion,criterion,value,levels,annotator,at\n"
                "p1-a,helpful,4,5,judge-3,2026-05-04",
-               "signals:read_ratings", TABLES, signals=True),
+               "signals:read_ratings", TABLES, signals=True, people=True),
         Format("outcomes", "log", "What learners achieved with completions, CSV or TSV.",
                "completion,learner,measure,value,censored,at\n"
                "p1-a,learner-9,turns,2,false,\n"
                "p1-a,learner-4,success,1,,",
-               "signals:read_outcomes", TABLES, signals=True),
+               "signals:read_outcomes", TABLES, signals=True, people=True),
     )
 }  # fmt: skip

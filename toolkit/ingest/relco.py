@@ -22,10 +22,11 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from .align import aligner
-from .batch import Batch, Context, divide
+from .batch import FORGOTTEN_REASON, Batch, Context, divide
 from .char_edits import batch_of, turned
 from .lines import Input, OnBytes, read_lines
 from .m2 import read_m2, split_tokens
+from .people import nameless, with_pseudonyms
 
 EXPECTED = "expected"  # the annotator of what the exercise expected
 BY_HAND = "by hand"
@@ -94,11 +95,13 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
         pl.Series(f"{n}_", theirs[n]) for n in ("width", "damaged", "f0", "f1", "f2", "f3")
     )
     other = pl.any_horizontal(pl.col(f"f{n}") != pl.col(f"f{n}_") for n in range(3))
+    rows = with_pseudonyms(rows.with_columns(other.alias("other")), context, ("f0",))
     good, bad = divide(
         rows,
+        (pl.col("gone"), FORGOTTEN_REASON),
         (pl.col("damaged") | pl.col("damaged_"), "not valid UTF-8"),
         ((pl.col("width") != 4) | (pl.col("width_") != 4), "expected id|time|attempt|sentence"),
-        (other, pl.format("not the same answer as line {} of the file of corrections", "line")),
+        (pl.col("other"), pl.format("not the same answer as line {} of the file of corrections", "line")),
         (pl.col("f3").str.replace_all("__", "").str.strip_chars() == "", "the sentence is empty"),
     )
     parts = good.select(
@@ -124,7 +127,7 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
         pl.col("theirs").str.to_lowercase().alias("expected"),
     ).filter(pl.col("learner") != pl.col("expected"))
     documents = _documents(good, pl.col("f3").str.replace_all("__", ""), file, EXPECTED)
-    rejects = bad.select(pl.lit(file.name).alias("path"), "line", "raw", "reason")
+    rejects = _rejects(file, bad, rows)
     return batch_of(documents, _edits(edits, file, EXPECTED), rejects, context, 0), words
 
 
@@ -159,6 +162,12 @@ def _documents(rows: pl.DataFrame, text: pl.Expr, file: Input, annotator: str) -
     )  # fmt: skip
 
 
+def _rejects(file: Input, bad: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    fields = [name for name in ("line", "raw", "gone", *(f"f{n}" for n in range(6))) if name in rows.columns]
+    _, hidden = nameless(bad.clear(), bad, rows.select(fields), ("f0",))
+    return hidden.select(pl.lit(file.name).alias("path"), "line", "raw", "reason")
+
+
 def _edits(edits: pl.DataFrame, file: Input, annotator: str) -> pl.DataFrame:
     shown = pl.format("{}-{} {}", "start", "end", pl.col("correction").fill_null(""))
     return edits.with_columns(
@@ -169,10 +178,11 @@ def _edits(edits: pl.DataFrame, file: Input, annotator: str) -> pl.DataFrame:
 
 def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
     """Sentences with the word under annotation: a category, no correction."""
-    rows = _rows(file, 6, on_bytes)
+    rows = with_pseudonyms(_rows(file, 6, on_bytes), context, ("f0",))
     sentence = pl.col("f5")
     good, bad = divide(
         rows,
+        (pl.col("gone"), FORGOTTEN_REASON),
         (pl.col("damaged"), "not valid UTF-8"),
         (pl.col("width") != 6, "expected id|time|attempt|label|category|sentence"),
         (sentence.str.replace_all("__|\\+\\+", "").str.strip_chars() == "", "the sentence is empty"),
@@ -193,7 +203,7 @@ def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
         pl.format("label {}", "f3").alias("comment"),
     )  # fmt: skip
     documents = _documents(good, sentence.str.replace_all("__|\\+\\+", ""), file, BY_HAND)
-    rejects = bad.select(pl.lit(file.name).alias("path"), "line", "raw", "reason")
+    rejects = _rejects(file, bad, rows)
     return batch_of(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
 
 

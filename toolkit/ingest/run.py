@@ -17,7 +17,8 @@ import polars as pl
 
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
-from ...schemas.tables import REJECTS, SOURCES, TABLES
+from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
+from ..pseudonyms import FORM, default_key_file, is_forgotten, naming
 from ..store import Store, insert, little_memory, query, remove_source, transaction
 from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes
@@ -124,6 +125,9 @@ def ingest(
             remove_source(con, context.source)
         if format.signals:
             context = with_completions(con, context)
+        if format.people:
+            named, gone = naming(con, default_key_file()), is_forgotten(con)
+            context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
         _check_ids(con, context.source)
@@ -233,10 +237,21 @@ def _insert_all(con: Store, batches: list[Batch], source: str, added: dict[str, 
     """Insert the batches' rows, table by table, and count what was added."""
     for name in {name: None for batch in batches for name in batch.tables}:
         frames = [batch.tables[name] for batch in batches if name in batch.tables]
+        for frame in frames:
+            _check_people(TABLES[name], frame)
         added[name] = added.get(name, 0) + insert(con, TABLES[name], pl.concat(frames, how="diagonal"))
     if batches:
         rejects = pl.concat([batch.rejects for batch in batches])
         insert(con, REJECTS, rejects.with_columns(pl.lit(source).alias("source")))
+
+
+def _check_people(table: Table, frame: pl.DataFrame) -> None:
+    """No person's own id goes in: where a pseudonym belongs, there is one."""
+    for column in table.columns:
+        if column.person and column.name in frame.columns:
+            names = frame[column.name].drop_nulls()
+            if len(names) and not names.cast(pl.String).str.contains(FORM).all():
+                raise StoreError(f"{table.name}.{column.name}: not a pseudonym; please report this defect")
 
 
 def _check_balance(batch: Batch, files: Sequence[Input]) -> None:

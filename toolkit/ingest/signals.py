@@ -16,10 +16,12 @@ import polars as pl
 from ...schemas.errors import SourceError
 from ...schemas.tables import ANNOTATORS
 from ..store import add_key
-from .batch import Batch, Context, first_reason, rejected
+from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
 from .delimited import column, read_records
 from .lines import Input, OnBytes
+from .people import nameless, with_pseudonyms
 
+PEOPLE = ("annotator", "learner")
 Frames = dict[str, pl.DataFrame]
 
 
@@ -61,7 +63,10 @@ def _read(
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
     delimiter = "\t" if ".tsv" in file.path.name.lower() else ","
     for records, bad in read_records(file, delimiter, on_bytes):
-        named = _named(file, records, context, columns)
+        named = with_pseudonyms(_named(file, records, context, columns), context, PEOPLE)
+        people = [
+            n for n in PEOPLE if column(context.columns.get(n, n)) in records.columns and n in named.columns
+        ]
         judged, tables = judge(named, context)
         wrong = pl.col("reason").is_not_null()
         good = judged.filter(~wrong).with_columns(
@@ -73,7 +78,7 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected([bad, judged.filter(wrong)], file.name),
+            rejects=rejected(nameless(bad, judged.filter(wrong), named, people), file.name),
         )
 
 
@@ -103,6 +108,7 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
     judged = _with_time(rows).with_columns(
         first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
             (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
             (
@@ -132,6 +138,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
     rows = rows.with_columns(_whole("levels").alias("k"), _whole("value").alias("v"))
     judged = _with_time(rows).with_columns(
         first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
             (pl.col("k").fill_null(0) < 2, _got("levels", "a whole number from 2 (or use --levels)")),
@@ -168,6 +175,7 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
     success = pl.col("measure") == "success"
     judged = _with_time(rows.with_columns(truth.alias("c"), value.alias("v"))).with_columns(
         first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (
                 ~pl.col("measure").is_in(["turns", "success"]).fill_null(False),
@@ -239,7 +247,7 @@ def _bad_time() -> tuple[pl.Expr, pl.Expr]:
 
 
 def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows with `annotator` as a key, and the annotators; the time under its own name."""
+    """Rows with `annotator` as a key of its pseudonym, and the annotators; the time under its own name."""
     people = good.select(pl.col("annotator").alias("pseudonym")).drop_nulls().unique().sort("pseudonym")
     annotators = add_key(
         people.select(pl.lit(context.about).alias("source"), pl.lit("crowd").alias("kind"), "pseudonym"),

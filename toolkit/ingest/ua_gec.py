@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from ...schemas.errors import SourceError
-from .batch import Batch, Context
+from .batch import FORGOTTEN_REASON, Batch, Context
 from .char_edits import batch_of, frame_of
 from .lines import Input, OnBytes, read_lines
 
@@ -55,7 +55,7 @@ def read_ua_gec(
     authors = {}
     for file in files:
         if file.path.name == _METADATA:
-            authors = _authors(file, on_bytes)
+            authors = _authors(file, context, on_bytes)
     position = 0
     for name, group in _by_document(files).items():
         batch = _batch(name, group, authors.get(name, {}), context, position, on_bytes)
@@ -63,13 +63,19 @@ def read_ua_gec(
         yield batch
 
 
-def _authors(file: Input, on_bytes: OnBytes) -> dict[str, dict[str, str]]:
-    """Metadata by document."""
+def _authors(file: Input, context: Context, on_bytes: OnBytes) -> dict[str, dict[str, str]]:
+    """Metadata by document, with the author's pseudonym and whether that author was forgotten."""
     text, damage = _text(file, on_bytes)
     rows = list(csv.DictReader(io.StringIO(text)))
     if damage or (rows and "id" not in rows[0]):
         raise SourceError(f"{file.path}: expected a table in UTF-8 with a column id")
-    return {row["id"]: row for row in rows}
+    ids = pl.Series([row.get("author_id") or None for row in rows], dtype=pl.String)
+    names = context.pseudonyms(ids)
+    gone = context.forgotten(names)
+    return {
+        row["id"]: row | {"learner": name or "", "forgotten": "yes" if is_gone else ""}
+        for row, name, is_gone in zip(rows, names, gone, strict=True)
+    }
 
 
 def _by_document(files: Sequence[Input]) -> dict[str, list[tuple[str, Input]]]:
@@ -95,6 +101,9 @@ def _batch(
     taken = 0
     extra = {key: author[key] for key in _CONTEXT if author.get(key)}
     for annotator, file in group:
+        if author.get("forgotten"):
+            rejects.append({"path": file.name, "line": 1, "raw": "", "reason": FORGOTTEN_REASON})
+            continue
         text, damage = _text(file, on_bytes)
         if damage:
             rejects.append(damage)
@@ -103,7 +112,7 @@ def _batch(
         document = documents.setdefault(source, {
             "doc": len(documents), "document": name if not documents else f"{name}.a{annotator}",
             "text": source, "annotators": [], "path": file.name, "line": 1,
-            "learner": author.get("author_id") or None,
+            "learner": author.get("learner") or None,
             "context": json.dumps(extra, ensure_ascii=False) if extra else None,
         })  # fmt: skip
         document["annotators"].append(annotator)  # type: ignore[attr-defined]

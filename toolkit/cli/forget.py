@@ -1,0 +1,68 @@
+"""`preceptor forget LEARNER` and `preceptor pseudonym ID…`."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import Common, common, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+
+@click.command()
+@click.argument("learner")
+@click.option(
+    "--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym, as the store has it."
+)
+@common
+def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
+    """Remove every row of a person from the store and from future builds.
+
+    LEARNER is the id that the input files have; annotators are forgotten the same way. The store's
+    file is written anew, which takes as much disk space as it has. Published builds that hold
+    traces are listed: building and publishing again is up to you.
+    """
+    from rich.markup import escape
+
+    from ..forget import forget as run_forget
+    from ..pseudonyms import FORM
+    from ..store import open_store, write_anew
+
+    if is_pseudonym and not re.search(FORM, learner):
+        raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
+    with open_store(settings.store) as con:
+        who = learner if is_pseudonym else _pseudonyms(con, [learner])[0]
+        done = run_forget(con, who)
+    write_anew(settings.store)
+    out = stdout()
+    if not done.removed:
+        out.print(f"[bold]{escape(learner)}[/]: was forgotten before; the store was written anew")
+        return
+    listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
+    out.print(f"[bold]{escape(learner)}[/]: forgotten ({listed}); the store was written anew")
+    if "fits" in done.removed:
+        stderr().print("what they taught is gone with those fits: preceptor fuse again")
+    for folder, what in done.traces:
+        out.print(f"still holds traces: {escape(folder)} ({what}); build it again, and publish that")
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True)
+@common
+def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
+    """Print the pseudonym of each ID, as the store has it."""
+    from ..store import open_store
+
+    with open_store(settings.store, read_only=True) as con:
+        for id, name in zip(ids, _pseudonyms(con, ids), strict=True):
+            click.echo(f"{id}\t{name}")
+
+
+def _pseudonyms(con: "Store", ids: Sequence[str]) -> list[str]:
+    from ..pseudonyms import default_key_file, key_of, pseudonym
+
+    key = key_of(con, default_key_file())
+    return [pseudonym(id, key) for id in ids]

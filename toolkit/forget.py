@@ -1,0 +1,140 @@
+"""`preceptor forget LEARNER`: every row of a person leaves the store, and does not come back.
+
+Removed: the learner's sentences with their edits and the prompts and completions made of them,
+reviews, outcomes, votes and ratings, what anybody said about the removed completions, rejected
+rows that name the learner, and the fits that learnt from any of these. The file is written anew,
+so that no byte stays. Later ingests of the same input put the learner's rows in `rejects`.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..schemas.errors import StoreError
+from ..schemas.tables import FORGOTTEN
+from .pseudonyms import mark_sql
+from .store import Store, insert, query, run, transaction
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Rows removed by table, fits removed, and builds that hold traces: folder and what of."""
+
+    removed: dict[str, int]
+    traces: list[tuple[str, str]]
+
+
+# What is the learner's, each in a temporary table of keys.
+_MINE = {
+    "my_sentences": "SELECT key FROM sentences WHERE learner = $who",
+    "my_prompts": """SELECT key FROM prompts WHERE ref IN (FROM my_sentences)
+        AND source IN (SELECT source FROM sentences WHERE learner = $who)""",
+    "my_completions": "SELECT key FROM completions WHERE prompt IN (FROM my_prompts)",
+    "my_annotators": "SELECT key FROM annotators WHERE pseudonym = $who",
+    "my_votes": """SELECT key FROM votes WHERE annotator IN (FROM my_annotators)
+        OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)""",
+    "my_ratings": """SELECT key FROM ratings WHERE annotator IN (FROM my_annotators)
+        OR completion IN (FROM my_completions)""",
+    "my_outcomes": "SELECT key FROM outcomes WHERE learner = $who OR completion IN (FROM my_completions)",
+    # A file that holds nobody else's sentences may name the learner in any of its rejected rows.
+    "my_files": """SELECT {'source': source, 'path': path} AS key FROM sentences GROUP BY source, path
+        HAVING bool_and(coalesce(learner = $who, false))""",
+    "my_lines": """SELECT DISTINCT {'source': source, 'path': path, 'line': line} AS key FROM sentences
+        WHERE learner = $who""",
+    "my_fits": """WITH touched AS (
+            SELECT completion_a AS completion FROM votes WHERE key IN (FROM my_votes)
+            UNION SELECT completion_b FROM votes WHERE key IN (FROM my_votes)
+            UNION SELECT completion FROM ratings WHERE key IN (FROM my_ratings)
+            UNION SELECT completion FROM outcomes WHERE key IN (FROM my_outcomes)
+            UNION FROM my_completions)
+        SELECT DISTINCT fit AS key FROM effectiveness WHERE completion IN (FROM touched)
+        UNION SELECT key FROM fits WHERE contains(findings, $who)""",
+}  # fmt: skip
+
+_REMOVED = {
+    "sentences": "key IN (FROM my_sentences)",
+    "edits": "sentence IN (FROM my_sentences)",
+    "prompts": "key IN (FROM my_prompts)",
+    "completions": "key IN (FROM my_completions)",
+    "annotators": "key IN (FROM my_annotators)",
+    "votes": "key IN (FROM my_votes)",
+    "ratings": "key IN (FROM my_ratings)",
+    "outcomes": "key IN (FROM my_outcomes)",
+    "reviews": "learner = $who",
+    "rejects": """contains(raw, $who) OR {'source': source, 'path': path} IN (FROM my_files)
+        OR {'source': source, 'path': path, 'line': line} IN (FROM my_lines)""",
+    "fits": "key IN (FROM my_fits)",
+    "effectiveness": "fit IN (FROM my_fits)",
+    "preferences": "fit IN (FROM my_fits)",
+}
+
+
+def forget(con: Store, pseudonym: str) -> Forgotten:
+    """Remove every row of the person, in one transaction; then `store.write_anew` frees the file of them.
+
+    Raises StoreError where the store holds nothing of that person and was never told to forget them.
+    """
+    with transaction(con):
+        for name, keys in _MINE.items():
+            given = {"who": pseudonym} if "$who" in keys else {}
+            run(con, f"CREATE OR REPLACE TEMP TABLE {name} AS {keys}", given)
+        traces = _traces(con)
+        removed = {name: _delete(con, name, rule, pseudonym) for name, rule in _REMOVED.items()}
+        found = {name: n for name, n in removed.items() if n}
+        if not insert(con, FORGOTTEN, _mark(con, pseudonym)) and not found:
+            return Forgotten({}, [])
+        if not found:
+            raise StoreError("the store holds no row of that person; nothing was changed; check the id")
+    return Forgotten(found, traces)
+
+
+def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:
+    given = {"who": pseudonym} if "$who" in rule else {}
+    ((rows,),) = run(con, f'DELETE FROM "{table}" WHERE {rule}', given)
+    return int(rows)
+
+
+def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
+    ((mark,),) = run(con, f"SELECT {mark_sql('$who')}", {"who": pseudonym})
+    return pl.DataFrame({"person": [mark], "forgotten_at": [datetime.now(UTC)]})
+
+
+def _traces(con: Store) -> list[tuple[str, str]]:
+    """Builds that hold texts of the person, or whose labels were learnt from the person's signals."""
+    builds = query(
+        con,
+        """SELECT out, fit, recipe, fit IN (FROM my_fits) AS learnt FROM builds
+        ORDER BY builds.built_at, key""",
+    ).to_dicts()
+    found = {}
+    for build in builds:
+        texts = _texts_in(con, build)
+        what = [texts] if texts else []
+        what += ["labels learnt from the person's signals"] if build["learnt"] else []
+        if what:
+            found[build["out"]] = " and ".join(what)
+    return list(found.items())
+
+
+def _texts_in(con: Store, build: dict[str, Any]) -> str:
+    """How many rows of a build stand on the person's texts; from its folder, else what may be."""
+    ((mine,),) = run(con, "SELECT count(*) FROM my_completions")
+    if not mine:
+        return ""
+    tables = sorted(Path(build["out"]).glob("*_meta/*.parquet"))
+    if not tables:
+        sources = json.loads(build["recipe"])["sources"]
+        ((meant,),) = run(
+            con, "SELECT count(*) FROM prompts WHERE key IN (FROM my_prompts) "
+            "AND (len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], source))", [sources],
+        )  # fmt: skip
+        return "possibly texts (the folder is not there to look)" if meant else ""
+    keys = [pl.scan_parquet(path).select(pl.col("^(key|chosen_completion|rejected_completion)$")).collect()
+            for path in tables]  # fmt: skip
+    gone = query(con, "SELECT key FROM my_completions")["key"].implode()
+    rows = sum(part.select(pl.any_horizontal(pl.all().is_in(gone)).sum()).item() for part in keys)
+    return f"texts in {rows} rows" if rows else ""

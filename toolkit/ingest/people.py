@@ -1,0 +1,45 @@
+"""At the door: people's ids become pseudonyms before anything else looks at them.
+
+What is rejected keeps no id either: a row that could be read is kept as its fields with the
+pseudonym, one that could not be read is known by its file and line alone.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from .batch import Context
+
+_WITHHELD = "(not kept, since it may name a person: see the line in the file)"
+
+
+def with_pseudonyms(rows: pl.DataFrame, context: Context, columns: Sequence[str]) -> pl.DataFrame:
+    """Rows with pseudonyms in place of the ids in `columns`, and `gone`: someone is to be forgotten."""
+    there = [name for name in columns if name in rows.columns]
+    named = rows.with_columns(context.pseudonyms(rows[name]).alias(name) for name in there)
+    gone = [context.forgotten(named[name]).alias(f"gone:{name}") for name in there]
+    marked = named.with_columns(gone).with_columns(pl.any_horizontal(s.name for s in gone).alias("gone"))
+    return marked.drop(s.name for s in gone)
+
+
+def nameless(
+    unread: pl.DataFrame, wrong: pl.DataFrame, named: pl.DataFrame, columns: Sequence[str]
+) -> list[pl.DataFrame]:
+    """line, raw and reason of rows that could not be read, and of rows with a reason, without an id.
+
+    `named` are all rows as `with_pseudonyms` gave them, by line, with the fields to show; `columns`
+    those that name people in this file. Where there are none, nothing is hidden.
+    """
+    if not columns:
+        return [unread, wrong]
+    fields = [name for name in named.columns if name not in ("line", "raw", "gone")]
+    anybody = pl.any_horizontal(pl.col(name).is_not_null() for name in columns)
+    shown = named.join(wrong.select("line"), on="line", how="semi").select(
+        "line", pl.when("gone").then(pl.lit("")).when(anybody)
+        .then(pl.struct(fields).struct.json_encode()).alias("shown"),
+    )  # fmt: skip
+    hidden = wrong.join(shown, on="line", how="left", maintain_order="left")
+    return [
+        unread.with_columns(pl.lit(_WITHHELD).alias("raw")),
+        hidden.with_columns(pl.coalesce("shown", "raw").alias("raw")).drop("shown"),
+    ]

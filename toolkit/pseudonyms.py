@@ -1,0 +1,144 @@
+"""Pseudonyms: ids of learners and annotators enter the store as keyed hashes (HMAC-SHA256).
+
+    learner-17 -> 5f0c2ab1d94e77a3
+
+The key lies outside the store, in a file that only its owner may read. Without it nobody can tell
+who is meant, not even by trying every id; with it the same id gives the same pseudonym in every
+source, so that a learner can be followed, and forgotten.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import polars as pl
+
+from ..schemas.errors import StoreError
+from .store import Store, query, run, scratch
+
+DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
+VARIABLE = "PRECEPTOR_KEY"
+FORM = rf"^[0-9a-f]{{{DIGITS}}}$"
+
+_KEY_BYTES = 32
+_BLOCK = 64  # of SHA-256, in bytes
+Naming = Callable[[pl.Series], pl.Series]
+
+
+def default_key_file() -> Path:
+    """Where the key lies: PRECEPTOR_KEY, or the user's own settings folder."""
+    given = os.environ.get(VARIABLE)
+    return Path(given) if given else Path(click.get_app_dir("preceptor")) / "pseudonyms.key"
+
+
+def read_key(path: Path) -> bytes:
+    """The key. StoreError where the file is no key of ours, or others may read it."""
+    try:
+        open_to_others = os.name == "posix" and path.stat().st_mode & 0o077
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: no key; pseudonyms cannot be made or matched without the one that this store was "
+            f"made with: point {VARIABLE} at it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read as a key; point {VARIABLE} at the right file") from error
+    if open_to_others:
+        raise StoreError(f"{path}: others may read the key; take that away (chmod 600 {path})")
+    if len(key) != _KEY_BYTES:
+        raise StoreError(f"{path}: is no key of {_KEY_BYTES} bytes; point {VARIABLE} at the right file")
+    return key
+
+
+def make_key(path: Path) -> None:
+    """A new key at `path`, readable by its owner alone, where there is none; whole or not at all."""
+    if path.exists():
+        return
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(partial, path)  # fails if another process was first; then its key is the key
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write a key there ({error.strerror}); set {VARIABLE}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def naming(con: Store, path: Path) -> Naming:
+    """A function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
+
+    A key is made where neither the store nor `path` has one. StoreError where they differ.
+    """
+    ((known,),) = run(con, "SELECT key_digest FROM preceptor")
+    if known is None:
+        make_key(path)
+        run(con, "UPDATE preceptor SET key_digest = ?", [_digest(read_key(path))])
+    key = key_of(con, path)
+    return lambda ids: pseudonyms(ids, key)
+
+
+def key_of(con: Store, path: Path) -> bytes:
+    """The key of this store's pseudonyms. StoreError where it has none, or `path` holds another."""
+    ((known,),) = run(con, "SELECT key_digest FROM preceptor")
+    if known is None:
+        raise StoreError("the store holds no pseudonyms; ingest votes, ratings, outcomes or reviews first")
+    key = read_key(path)
+    if known != _digest(key):
+        raise StoreError(
+            f"{path}: is another key than the one this store's pseudonyms were made with; "
+            f"point {VARIABLE} at that one"
+        )
+    return key
+
+
+def _digest(key: bytes) -> str:
+    """Says which key it is, and nothing of it."""
+    return hashlib.sha256(b"preceptor" + key).hexdigest()
+
+
+def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
+    """The first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
+    if ids.null_count() == len(ids):
+        return ids.cast(pl.String)
+    block = key.ljust(_BLOCK, b"\0")
+    pads = {name: bytes(b ^ pad for b in block) for name, pad in (("inner", 0x36), ("outer", 0x5C))}
+    with scratch() as con:
+        con.register("people", pl.DataFrame({"id": ids.cast(pl.String).unique()}).to_arrow())
+        made = query(con, f"""SELECT id, left(sha256($outer::BLOB || unhex(sha256(
+            $inner::BLOB || encode(id)))), {DIGITS}) AS pseudonym FROM people""", pads)  # fmt: skip
+    return ids.cast(pl.String).replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
+
+
+def pseudonym(id: str, key: bytes) -> str:
+    """The pseudonym of one id."""
+    return hmac.digest(key, id.encode(), "sha256").hex()[:DIGITS]
+
+
+def is_forgotten(con: Store) -> Callable[[pl.Series], pl.Series]:
+    """A function from pseudonyms to whether the store was told to forget them."""
+    gone = query(con, "SELECT person FROM forgotten")["person"]
+    if gone.is_empty():
+        return lambda names: pl.repeat(False, len(names), dtype=pl.Boolean, eager=True)
+
+    def forgotten(names: pl.Series) -> pl.Series:
+        with scratch() as memory:
+            memory.register("people", pl.DataFrame({"name": names.cast(pl.String)}).to_arrow())
+            hashes = query(memory, f"SELECT {mark_sql('name')} AS person FROM people")["person"]
+        return hashes.is_in(gone.implode()).fill_null(False)
+
+    return forgotten
+
+
+def mark_sql(pseudonym: str) -> str:
+    """What `forgotten` keeps of a pseudonym, so that it is known again but does not stand there."""
+    return f"left(sha256({pseudonym}), 20)"
