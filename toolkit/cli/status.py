@@ -59,8 +59,8 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
         )
     )  # fmt: skip
     for s in found["sources"]:
-        if s["notes"]:
-            out.print(f"note on {escape(s['name'])}: {escape(s['notes'])}")
+        for note in (s["notes"] or "").splitlines():
+            out.print(f"note on {escape(s['name'])}: {escape(note)}")
     if found["rejects"]:
         out.print(
             table(
