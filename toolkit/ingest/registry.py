@@ -100,6 +100,17 @@ FORMATS: dict[str, Format] = {
                ' "c_r": [{"user": "tutor", "text": "No."}],\n'
                ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
                "bridge:read_bridge", finder="bridge:find_bridge"),
+        Format("mrbench", "preference", "MRBench: human and model tutors' replies to a mistake, with labels.",
+               "==> MRBench_V2.json <==\n"
+               '[{"conversation_id": "930", "conversation_history": "Tutor: How many?\\nStudent: Nine.",\n'
+               ' "Ground_Truth_Solution": "…", "anno_llm_responses":\n'
+               '  {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral"}}}}]',
+               "mrbench:read_mrbench", finder="mrbench:find_mrbench", together=True),
+        Format("socratic-llm", "preference", "socratic-llm: rated outputs of model tutors, and prompts.",
+               '[{"prompt": "Student: …", "output": " What is 3 x 4?", "evaluation_error": null,\n'
+               '  "evaluation": {"questions": "yes", "on_topic": 5.0, "helpful": 3.0,\n'
+               '                 "reveal_answer": "no"}, "score": 0.9}]',
+               "socratic_llm:read_socratic_llm", finder="socratic_llm:find_socratic_llm"),
         Format("gsm8k", "preference", "GSM8K: problems, worked and Socratic answers, model solutions.",
                '{"question": "…", "answer": "She sells <<16-3=13>>13 eggs.\\n#### 13"}',
                "gsm8k:read_gsm8k", JSONL),
