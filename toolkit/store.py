@@ -295,3 +295,11 @@ def _expect(path: str, types: tuple[str, ...], words: str) -> str:
     found = found if "[*]" in path else f"[{found}]"
     wrong = f"list_filter({found}, lambda t: t NOT IN {(*types, 'NULL')})"
     return f"if(len({wrong}) > 0, '''{path}'' is not {words}', NULL)"
+
+
+def without_nulls(objects: pl.Series) -> pl.Series:
+    """JSON objects without the fields that are null; null for one that holds nothing else."""
+    with scratch() as con:
+        con.register("objects", pl.DataFrame({"o": objects}, schema={"o": pl.String}).to_arrow())
+        kept = query(con, "SELECT nullif(json_merge_patch('{}', o)::VARCHAR, '{}') AS o FROM objects")
+    return kept["o"].alias(objects.name)

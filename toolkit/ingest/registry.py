@@ -114,6 +114,11 @@ FORMATS: dict[str, Format] = {
         Format("gsm8k", "preference", "GSM8K: problems, worked and Socratic answers, model solutions.",
                '{"question": "…", "answer": "She sells <<16-3=13>>13 eggs.\\n#### 13"}',
                "gsm8k:read_gsm8k", JSONL),
+        Format("uptake", "dialogue", "Uptake: teachers' replies to students, rated by up to three people.",
+               "obs_id,exchange_idx,student_text,teacher_text,teacher_on_task,teacher_on_task_num_agree,"
+               "teacher_on_task_majority,uptake,uptake_num_agree,uptake_majority\n"
+               "4,65,It is 12.,Why did you add them?,1.0,3,1,1.6666666666666667,2,2.0",
+               "uptake:read_uptake", ("*uptake*.csv", "*uptake*.csv.gz")),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
