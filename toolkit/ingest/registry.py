@@ -119,6 +119,13 @@ FORMATS: dict[str, Format] = {
                "teacher_on_task_majority,uptake,uptake_num_agree,uptake_majority\n"
                "4,65,It is 12.,Why did you add them?,1.0,3,1,1.6666666666666667,2,2.0",
                "uptake:read_uptake", ("*uptake*.csv", "*uptake*.csv.gz")),
+        Format("cima", "dialogue", "CIMA: tutors' replies to a learner of Italian, with their actions.",
+               '{"prepDataset": {"1": {"past_convo": ["Fill in the blank.", "e sotto il tavolo?"],\n'
+               '  "engPrep": "is under the", "engObj": "table", "engColor": "pink",\n'
+               '  "studentActions": ["True", "False", "False", "False"],\n'
+               '  "tutorResponses": ["Almost! And pink?"],\n'
+               '  "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}',
+               "cima:read_cima", ("*dataset*.json",)),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
