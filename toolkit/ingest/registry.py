@@ -126,6 +126,14 @@ FORMATS: dict[str, Format] = {
                '  "tutorResponses": ["Almost! And pink?"],\n'
                '  "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}',
                "cima:read_cima", ("*dataset*.json",)),
+        Format("socratic-debugging", "dialogue", "Socratic Debugging: tutors' turns and alternatives.",
+               "==> 0_5_fibonacci_socratic_dialogue.txt <==\n"
+               "<problem>\nReturn the n-th Fibonacci number.\n</problem>\n"
+               "<bug_code>\n1. def fibonacci(n):\n2.    return n\n</bug_code>\n"
+               "<dialogue>\nUser: It returns 4 for 4.\nAssistant: What should it return?\n"
+               "\t<alt>What does line 2 do?\n</dialogue>",
+               "socratic_debugging:read_socratic_debugging",
+               finder="socratic_debugging:find_socratic_debugging", together=True),
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
