@@ -39,7 +39,7 @@ WITH {_RUNS}, so_far AS (
 )
 SELECT s.dialogue, s.first, s.content, s.acts, s.messages, d."group", d.context, d.path, d.line
 FROM so_far s JOIN dialogues d USING (dialogue)
-WHERE s.role = 'assistant' AND s.messages[-1].role = 'user' ORDER BY d.line, s.run"""
+WHERE s.role = 'assistant' AND s.messages[-1].role = 'user' ORDER BY d.path, d.line, s.run"""
 
 _HISTORY = f"""
 WITH {_RUNS}, whole AS (
@@ -50,26 +50,41 @@ SELECT dialogue, w.messages FROM dialogues LEFT JOIN whole w USING (dialogue) OR
 
 
 def dialogue_tables(
-    dialogues: pl.DataFrame, turns: pl.DataFrame, context: Context
+    dialogues: pl.DataFrame,
+    turns: pl.DataFrame,
+    context: Context,
+    *,
+    origin: str = "human",
+    author: str | None = None,
+    written: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Tables turns, prompts and completions.
+    """Tables turns, prompts and completions, these by `author`.
 
     `dialogues`: dialogue, opening (or null), group, context (JSON), path, line.
     `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
+    `written`: dialogue, first (position of a turn), content, context (JSON): what the tutor wrote
+    where that is more than the learner sees; then only these turns are completions.
     """
     where = dialogues.select("dialogue", "path", "line")
     stored = turns.join(where, on="dialogue", how="left", maintain_order="left")
     answers = _over(dialogues, turns, _ANSWERS)
+    acts = pl.struct(pl.col("acts").alias("act")).struct.json_encode()
+    answers = answers.with_columns(pl.when(pl.col("acts").list.len() > 0).then(acts).alias("about"))
+    if written is not None:
+        instead = written.rename({"context": "about"})
+        answers = answers.drop("content", "about").join(
+            instead, on=["dialogue", "first"], maintain_order="left"
+        )
     source = pl.lit(context.source).alias("source")
     ref = pl.format("{}-{}", "dialogue", "first").alias("ref")
     prompts = add_key(
         answers.select(source, ref, pl.lit(TASK).alias("task"), pl.lit(context.language).alias("language"),
                        "messages", "group", "context", "path", "line"), PROMPTS)  # fmt: skip
-    acts = pl.struct(pl.col("acts").alias("act")).struct.json_encode()
     completions = add_key(
         answers.select(source, ref, prompts["key"].alias("prompt"), "content",
-                       pl.lit("human").alias("origin"), pl.lit(None, pl.String).alias("author"),
-                       pl.when(pl.col("acts").list.len() > 0).then(acts).alias("context"), "path", "line"),
+                       pl.lit(origin).alias("origin"),
+                       pl.lit(author, pl.String).alias("author"),
+                       pl.col("about").alias("context"), "path", "line"),
         COMPLETIONS)  # fmt: skip
     return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
 

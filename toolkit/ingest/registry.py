@@ -49,6 +49,7 @@ def _load(name: str) -> Callable[..., Any]:
 
 M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
+JSON = ("*.json", "*.json.gz", "*.json.bz2")
 TABLES = ("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.csv.bz2", "*.tsv.bz2")
 
 FORMATS: dict[str, Format] = {
@@ -111,6 +112,12 @@ FORMATS: dict[str, Format] = {
                '  "evaluation": {"questions": "yes", "on_topic": 5.0, "helpful": 3.0,\n'
                '                 "reveal_answer": "no"}, "score": 0.9}]',
                "socratic_llm:read_socratic_llm", finder="socratic_llm:find_socratic_llm"),
+        Format("spock", "dialogue", "SPOCK: made-up dialogues whose tutor says why it answers so.",
+               '{"id": "c1", "conversations": [{"from": "student", "value": "…"},\n'
+               ' {"from": "initial_state", "value": {"Evaluation of Student Response": "g",\n'
+               ' "Action Based on Evaluation": "12", "Step Number": "1", "Step State": "q",\n'
+               ' "Tutorbot Response": "…"}}]}',
+               "spock:read_spock", JSON, finder="spock:find_spock", together=True),
         Format("gsm8k", "preference", "GSM8K: problems, worked and Socratic answers, model solutions.",
                '{"question": "…", "answer": "She sells <<16-3=13>>13 eggs.\\n#### 13"}',
                "gsm8k:read_gsm8k", JSONL),

@@ -1,0 +1,39 @@
+"""JSON in SQL as strict parsers see it, its keys without regard to how they are spelt.
+
+{"Action Based on the Evaluation": "3"}  ->  names: [actionbasedonevaluation], values: ["3"]
+"""
+
+# With 0 for every string, what is left is punctuation, numbers, true, false and null.
+_STRINGS = r""""(?:[^"\\]|\\.)*\""""
+_LAX = r"(?i),\s*[\]}]|nan|inf"
+
+
+def strict_json_sql(text: str) -> str:
+    """Whether a SQL text is JSON; json_valid also takes a comma before a bracket, NaN and Infinity."""
+    return (
+        f"(coalesce(json_valid({text}), false) AND NOT "
+        f"regexp_matches(regexp_replace({text}, '{_STRINGS}', '0', 'g'), '{_LAX}'))"
+    )
+
+
+def bind_sql(value: str, name: str, body: str) -> str:
+    """`body` with `name` standing for `value`, which is worked out once."""
+    return f"list_transform([{value}], lambda {name}: {body})[1]"
+
+
+def fields_sql(json: str) -> str:
+    """The keys of a JSON object, their plain names, and their values, in order: STRUCT of three lists.
+
+    A plain name is the key's letters, small, without "the".
+    """
+    plain = r"regexp_replace(lower(k), '(?:^|[^a-z])the[^a-z]|[^a-z]', '', 'g')"
+    return (
+        f"{{'keys': json_keys({json}), 'names': list_transform(json_keys({json}), lambda k: {plain}), "
+        f"'values': json_extract({json}, '$.*')}}"
+    )
+
+
+def field_sql(fields: str, *names: str) -> str:
+    """The value, as JSON, under the first of these plain names that `fields_sql` found; null without one."""
+    found = (f"{fields}.values[list_position({fields}.names, '{name}')]" for name in names)
+    return f"coalesce(NULL, {', '.join(found)})"
