@@ -50,6 +50,7 @@ def _load(name: str) -> Callable[..., Any]:
 M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
 JSON = ("*.json", "*.json.gz", "*.json.bz2")
+CSV = ("*.csv", "*.csv.gz", "*.csv.bz2")
 TABLES = ("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.csv.bz2", "*.tsv.bz2")
 
 FORMATS: dict[str, Format] = {
@@ -118,6 +119,11 @@ FORMATS: dict[str, Format] = {
                ' "Action Based on Evaluation": "12", "Step Number": "1", "Step State": "q",\n'
                ' "Tutorbot Response": "…"}}]}',
                "spock:read_spock", JSON, finder="spock:find_spock", together=True),
+        Format("spock-problems", "preference", "SPOCK's problems: wrong answers, feedback, hints, answers.",
+               "section_id,problems\n"
+               '4.1,"{""Problem"": ""…"", ""SubProblems"": [{""Question"": ""…"", ""Answer"": ""…"",\n'
+               ' ""Hint"": ""…"", ""Incorrect Response"": ""…"", ""Feedback"": ""…""}]}"',
+               "spock_problems:read_spock_problems", CSV, finder="spock_problems:find_spock_problems"),
         Format("gsm8k", "preference", "GSM8K: problems, worked and Socratic answers, model solutions.",
                '{"question": "…", "answer": "She sells <<16-3=13>>13 eggs.\\n#### 13"}',
                "gsm8k:read_gsm8k", JSONL),
