@@ -124,14 +124,14 @@ def test_one_exercise_of_cima(store, tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert load(store, "cima", path).rows == 3
     found = query(store, """SELECT p.ref, p."group", c.ref AS reply, c.content, c.context->>'actions' AS acts
-        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE p.line = 2 ORDER BY c.ref""").rows()  # fmt: skip
+        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE p.line = 1 ORDER BY c.ref""").rows()  # fmt: skip
     where = ("prepDataset:1", "is under the table pink")
     assert found == [
         (*where, "prepDataset:1-0", "And pink?", '["Question","Correction"]'),
         (*where, "prepDataset:1-1", "And pink?", "[]"),
         (*where, "prepDataset:1-2", "È rosa.", '["Hint/Information Reveal"]'),
     ]
-    messages, about = query(store, "SELECT messages, context FROM prompts WHERE line = 2").row(0)
+    messages, about = query(store, "SELECT messages, context FROM prompts WHERE line = 1").row(0)
     assert messages == [{"role": "assistant", "content": "Fill in the blank."},
                         {"role": "user", "content": "e sotto il?\ntavolo"}]  # fmt: skip
     assert json.loads(about) == {
@@ -139,9 +139,9 @@ def test_one_exercise_of_cima(store, tmp_path):
         "english_color": "pink", "grammar_rules": '[["il", ""}', "image": "pictures/a.png",
         "student_actions": {"Guess": True, "Question": False, "Affirmation": False, "Other": False},
     }  # fmt: skip
-    (little,) = query(store, "SELECT context FROM prompts WHERE line = 3")["context"]
+    (little,) = query(store, "SELECT context FROM prompts WHERE line = 2")["context"]
     assert set(json.loads(little)) == {"english_preposition", "english_object", "english_color"}
-    said = query(store, "SELECT role, content FROM turns WHERE line = 1 ORDER BY position").rows()
+    said = query(store, "SELECT role, content FROM turns WHERE line = 3 ORDER BY position").rows()
     assert said == [
         ("assistant", "Fill in the blank."),
         ("user", "e sotto il?"),

@@ -30,12 +30,18 @@ _SHAPE = {"past_convo": "VARCHAR[]", "tutorResponses": "VARCHAR[]", "tutorAction
           "studentActions": "JSON", "img": "VARCHAR", "grammarRules": "VARCHAR",
           **dict.fromkeys(_PHRASES, "VARCHAR")}  # fmt: skip
 
+# The parts of an object side by side: json_each would carry the whole text along with each of them.
 _EXERCISES = """
-SELECT row_number() OVER (ORDER BY place, e.id) AS line, "dataset" || ':' || e."key" AS ref,
-    e."value"::VARCHAR AS raw, false AS damaged
-FROM (SELECT d."key" AS "dataset", d."value" AS exercises, d.id AS place FROM whole, json_each(text) d
-    WHERE d."key" IN ('prepDataset', 'shapeDataset') AND json_type(d."value") = 'OBJECT'),
-    json_each(exercises) e ORDER BY line"""
+WITH sets AS (
+    SELECT name, json_extract(text, '$.' || name) AS exercises
+    FROM whole, (VALUES ('prepDataset'), ('shapeDataset')) names(name)
+), each AS (
+    SELECT name, unnest(json_keys(exercises)) AS k, unnest(json_extract(exercises, '$.*')::JSON[]) AS e,
+        generate_subscripts(json_keys(exercises), 1) AS n FROM sets WHERE json_type(exercises) = 'OBJECT'
+)
+SELECT row_number() OVER (ORDER BY name, n) AS line, name || ':' || k AS ref, e::VARCHAR AS raw,
+    false AS damaged
+FROM each ORDER BY line"""
 
 # Truths are JSON's own or the words True and False. The picture's name is JSON inside JSON.
 _TRUTH = "CASE lower(m) WHEN 'true' THEN true WHEN 'false' THEN false END"
