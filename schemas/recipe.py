@@ -26,9 +26,14 @@ class _Section(BaseModel):
 class Pairs(_Section):
     """Which pairs of a prompt's completions become rows."""
 
-    policy: Literal["best-worst", "all", "expert-over-novice", "right-over-wrong"] = "best-worst"
+    policy: Literal[
+        "best-worst", "all", "expert-over-novice", "right-over-wrong", "probing-over-telling",
+        "matching-over-mismatching", "rubric-dominance",
+    ] = "best-worst"  # fmt: skip
     """best-worst: the two ends of a prompt's posterior means. all: every pair. The others go by what
     the source says of the completions and need no fit."""
+    criteria: list[str] = []
+    """Of rubric-dominance: the criteria that count; all where it is empty."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
     """A pair whose better side is better with less than this probability is a coin flip."""
 

@@ -31,7 +31,8 @@ from .gates.gate import Gate
 from .gates.leaks import check_leaks
 from .gates.licence import check_licence
 from .gec import choose_corrections
-from .pairs import MARKED, SPLITS, choose_marked, choose_pairs, render_examples, render_pairs
+from .pairs import SPLITS, choose_pairs, render_examples, render_pairs
+from .policies import MARKED, choose_marked
 from .store import Store, insert, query, transaction
 
 _OF_A_PROMPT = ("key", "group", "split", "messages")

@@ -1,12 +1,10 @@
-"""Pairs: chosen and rejected completions of a prompt, by a named policy, in SQL.
+"""Pairs: chosen and rejected completions of a prompt from a fit, by a named policy, in SQL.
 
-best-worst          the completions with the highest and the lowest posterior mean
-all                 every pair of a prompt's completions
-expert-over-novice  an expert's reply over a novice's, as the source says (Bridge)
-right-over-wrong    right over wrong, as the source says, both by models (GSM8K)
+best-worst  the completions with the highest and the lowest posterior mean
+all         every pair of a prompt's completions
 
-The last two need no fit; of the first two only completions that received a signal take part, and
-coin flips are dropped. Pairs of equal text always are. What is dropped is counted.
+Only completions that received a signal take part; coin flips and pairs of equal text are dropped.
+What is dropped is counted. Policies that need no fit are in `policies.py`.
 """
 
 import polars as pl
@@ -18,13 +16,6 @@ from .store import Store, query
 _POLICIES = {
     "best-worst": """a.best = 1 AND b.worst = 1 OR a.worst = 1 AND b.best = 1""",
     "all": "true",
-}
-
-# Policies that go by what the source says of two completions in one of its rows.
-MARKED = {
-    "expert-over-novice": "a.author = 'expert' AND b.author = 'novice'",
-    "right-over-wrong": """a.origin = b.origin AND (a.context->>'right')::BOOLEAN
-        AND NOT (b.context->>'right')::BOOLEAN""",
 }
 
 # The same text in other case, spacing or Unicode form is the same text.
@@ -96,35 +87,6 @@ def choose_pairs(con: Store, fit: str, recipe: Recipe) -> tuple[pl.DataFrame, di
     counts = judged["dropped"].drop_nulls().value_counts().sort("dropped")
     kept = judged.filter(pl.col("dropped").is_null()).drop("dropped")
     return with_sources(con, kept.with_columns(pl.lit(fit).alias("fit"))), dict(counts.rows())
-
-
-_BY_MARKS = """
-SELECT q.key AS prompt, q.task, q."group", q.messages, q.language, q.source, $policy AS made,
-    NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit,
-    a.key AS chosen_completion, b.key AS rejected_completion,
-    a.content AS chosen_content, b.content AS rejected_content,
-    CASE WHEN {text_a} = {text_b} THEN 'equal texts' END AS dropped
-FROM prompts q JOIN completions a ON a.prompt = q.key
-JOIN completions b ON b.prompt = q.key AND b.path = a.path AND b.line = a.line
-WHERE ({marks}) AND ($task IS NULL OR q.task = $task)
-    AND (len($sources) = 0 OR list_contains($sources, q.source))"""
-
-
-def choose_marked(con: Store, recipe: Recipe) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Pairs by what the source says of the completions, as `choose_pairs` gives them; no fit is needed."""
-    policy = recipe.pairs.policy
-    marked = _BY_MARKS.format(marks=MARKED[policy], text_a=NORMAL("a.content"), text_b=NORMAL("b.content"))
-    found = query(
-        con,
-        f"""WITH marked AS ({marked})
-        SELECT *, {key_sql(("prompt", "chosen_completion", "rejected_completion"))} AS key,
-            {split_sql(recipe)} AS split FROM marked ORDER BY key""",
-        {"policy": policy, "task": recipe.task, "sources": recipe.sources},
-    )
-    counts = found["dropped"].drop_nulls().value_counts().sort("dropped")
-    kept = found.filter(pl.col("dropped").is_null()).drop("dropped")
-    return with_sources(con, kept), dict(counts.rows())
 
 
 def split_sql(recipe: Recipe) -> str:

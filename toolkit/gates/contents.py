@@ -9,10 +9,10 @@ def check_contents(pairs: pl.DataFrame, dropped: dict[str, int]) -> Gate:
     """Red if no pair is left; the number counts the pairs."""
     if pairs.height:
         return Gate("contents", True, pairs.height, f"{pairs.height} pairs")
-    why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "the fit holds no such pair"
+    why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "nothing to compare"
     return Gate(
         "contents", False, 0,
-        f"no pair is left ({why}); check the recipe's task and sources, or gather more votes",
+        f"no pair is left ({why}); check the recipe's task and sources, or bring in more of what it compares",
     )  # fmt: skip
 
 

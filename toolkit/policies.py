@@ -1,0 +1,127 @@
+"""Pairs that need no annotator and no fit: which completion is better, by what its source says.
+
+expert-over-novice         an expert's reply over a novice's to the same mistake (Bridge)
+right-over-wrong           a right solution over a wrong one, both by models (GSM8K)
+probing-over-telling       a teacher's question over telling what to do: the next telling turn of the
+                           same dialogue, said too early, else the first one of another dialogue about
+                           the same problem and attempt (MathDial)
+matching-over-mismatching  the reference's turn over a model's whose evaluation, action or state
+                           differ, or that is no complete JSON (SPOCK)
+rubric-dominance           a reply rated at least as well on every criterion and better on one (MRBench)
+
+Each is a SELECT of prompt, chosen, rejected (keys), made (why, for the counts) and dropped (why
+not, or null).
+"""
+
+import polars as pl
+
+from ..schemas.keys import key_sql
+from ..schemas.recipe import Recipe
+from .pairs import NORMAL, split_sql, with_sources
+from .store import Store, query
+from .tutor_states import state_sql
+
+_SAME_ROW = """
+SELECT a.prompt, a.key AS chosen, b.key AS rejected, $policy AS made, NULL::VARCHAR AS dropped
+FROM completions a JOIN completions b ON b.prompt = a.prompt AND b.path = a.path AND b.line = a.line
+WHERE {0}""".format
+
+_MOVES = """
+WITH moves AS (
+    SELECT c.key, c.prompt, c.path, c.line, q."group", q.source,
+        string_split(c.ref, '-')[-1]::BIGINT AS nth, from_json(c.context->'act', '["VARCHAR"]') AS acts
+    FROM completions c JOIN prompts q ON q.key = c.prompt
+    WHERE (c.context->'act') IS NOT NULL AND ($task IS NULL OR q.task = $task)
+        AND (len($sources) = 0 OR list_contains($sources, q.source))
+), asking AS (FROM moves WHERE len(list_filter(acts, lambda a: a NOT IN ('probing', 'focus'))) = 0),
+telling AS (FROM moves WHERE list_distinct(acts) = ['telling']),
+ranked AS (
+    SELECT a.prompt, a.key AS chosen, t.key AS rejected, row_number() OVER (PARTITION BY a.key ORDER BY
+        t.path = a.path AND t.line = a.line DESC NULLS LAST, t.nth, t.path, t.line) AS rank
+    FROM asking a LEFT JOIN telling t ON t.source = a.source AND t."group" = a."group"
+        AND (t.path <> a.path OR t.line <> a.line OR t.nth > a.nth)
+)
+SELECT prompt, chosen, rejected, $policy AS made,
+    CASE WHEN rejected IS NULL THEN 'no telling turn about the problem' END AS dropped
+FROM ranked WHERE rank = 1"""
+
+_STATES = f"""
+WITH gold AS (
+    SELECT key, prompt, context FROM completions WHERE (context->>'evaluation') IS NOT NULL
+        AND (context->>'action') IS NOT NULL AND (context->>'state') IS NOT NULL
+), answers AS (
+    SELECT g.key AS chosen, g.context AS gold, c.key AS rejected, c.prompt, {state_sql("c.content")} AS s
+    FROM gold g JOIN completions c ON c.prompt = g.prompt AND c.key <> g.key AND c.origin = 'model'
+    WHERE c.source <> (SELECT source FROM completions WHERE key = g.key)
+)
+SELECT prompt, chosen, rejected,
+    CASE WHEN NOT s.valid THEN 'invalid JSON' WHEN NOT s.complete THEN 'incomplete JSON'
+        WHEN s.evaluation IS DISTINCT FROM (gold->>'evaluation') THEN 'another evaluation'
+        WHEN s.action IS DISTINCT FROM (gold->>'action') THEN 'another action'
+        ELSE 'another state' END AS made,
+    CASE WHEN s.valid AND s.complete AND s.evaluation = (gold->>'evaluation')
+        AND s.action = (gold->>'action') AND s.state = (gold->>'state')
+        THEN 'the same tutor state' END AS dropped
+FROM answers"""
+
+_RATED = """
+WITH means AS (
+    SELECT r.completion, r.criterion, avg(r.value) * if(coalesce(u.higher_is_better, true), 1, -1) AS mean
+    FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
+    WHERE len($criteria) = 0 OR list_contains($criteria, r.criterion)
+    GROUP BY r.completion, r.criterion, u.higher_is_better
+), rated AS (
+    SELECT c.prompt, c.key, map_from_entries(list((m.criterion, m.mean) ORDER BY m.criterion)) AS means
+    FROM means m JOIN completions c ON c.key = m.completion GROUP BY c.prompt, c.key
+), compared AS (
+    SELECT a.prompt, a.key AS a, b.key AS b, map_keys(a.means) = map_keys(b.means) AS comparable,
+        list_transform(list_zip(map_values(a.means), map_values(b.means)), lambda z: sign(z[1] - z[2]))
+            AS signs
+    FROM rated a JOIN rated b ON b.prompt = a.prompt AND b.key > a.key
+), judged AS (
+    SELECT *, list_contains(signs, 1) AS up, list_contains(signs, -1) AS down FROM compared
+)
+SELECT prompt, if(down, b, a) AS chosen, if(down, a, b) AS rejected, $policy AS made,
+    CASE WHEN NOT comparable THEN 'rated on other criteria' WHEN up AND down THEN 'neither dominates'
+        WHEN NOT up AND NOT down THEN 'rated equally' END AS dropped
+FROM judged"""
+
+MARKED = {
+    "expert-over-novice": _SAME_ROW("a.author = 'expert' AND b.author = 'novice'"),
+    "right-over-wrong": _SAME_ROW("""a.origin = b.origin AND (a.context->>'right')::BOOLEAN
+        AND NOT (b.context->>'right')::BOOLEAN"""),
+    "probing-over-telling": _MOVES,
+    "matching-over-mismatching": _STATES,
+    "rubric-dominance": _RATED,
+}
+
+_PAIRS = """
+WITH candidates AS ({candidates}), marked AS (
+    SELECT q.key AS prompt, q.task, q."group", q.messages, q.language, q.source, m.made,
+        NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
+        0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit,
+        m.chosen AS chosen_completion, m.rejected AS rejected_completion,
+        a.content AS chosen_content, b.content AS rejected_content,
+        CASE WHEN m.dropped IS NOT NULL THEN m.dropped
+            WHEN trim(a.content) = '' OR trim(b.content) = '' THEN 'an empty text'
+            WHEN {text_a} = {text_b} THEN 'equal texts' END AS dropped
+    FROM candidates m JOIN prompts q ON q.key = m.prompt JOIN completions a ON a.key = m.chosen
+    LEFT JOIN completions b ON b.key = m.rejected
+    WHERE ($task IS NULL OR q.task = $task) AND (len($sources) = 0 OR list_contains($sources, q.source))
+)
+SELECT *, {key} AS key, {split} AS split FROM marked ORDER BY key"""
+
+
+def choose_marked(con: Store, recipe: Recipe) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Pairs by the recipe's policy, as `choose_pairs` gives them, and how many were dropped, by reason."""
+    candidates = MARKED[recipe.pairs.policy]
+    given = {"policy": recipe.pairs.policy, "criteria": recipe.pairs.criteria, "task": recipe.task,
+             "sources": recipe.sources}  # fmt: skip
+    sql = _PAIRS.format(
+        candidates=candidates, text_a=NORMAL("a.content"), text_b=NORMAL("b.content"),
+        key=key_sql(("prompt", "chosen_completion", "rejected_completion")), split=split_sql(recipe),
+    )  # fmt: skip
+    found = query(con, sql, {name: value for name, value in given.items() if f"${name}" in sql})
+    counts = found["dropped"].drop_nulls().value_counts().sort("dropped")
+    kept = found.filter(pl.col("dropped").is_null()).drop("dropped")
+    return with_sources(con, kept), dict(counts.rows())
