@@ -251,10 +251,10 @@ def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame,
     line, raw, reason). A field of another type is null, for the reader to judge by `mistyped`:
     what is wrong with the types of a row's fields, null where nothing is.
     """
-    columns = ", ".join(
-        f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}\"""" for name, kind in shape.items()
+    columns = "".join(
+        f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}", """ for name, kind in shape.items()
     )
-    columns += f", coalesce(NULL, {', '.join(_mistyped(shape))}) AS mistyped"
+    columns += f"coalesce({', '.join(('NULL::VARCHAR', *_mistyped(shape)))}) AS mistyped"
     with scratch() as con:
         con.register("lines", lines.to_arrow())
         run(

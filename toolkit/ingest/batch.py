@@ -95,7 +95,18 @@ def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[
     wrong = rows.select(pl.any_horizontal(check.fill_null(False) for check, _ in checks)).to_series()
     if not wrong.any():
         return rows, no_rejects()
-    return rows.filter(~wrong), rows.filter(wrong).select("line", "raw", first_reason(*checks))
+    bad = rows.filter(wrong)
+    return rows.filter(~wrong), with_raw(bad).select(
+        "line", "raw", bad.select(first_reason(*checks))["reason"]
+    )
+
+
+def with_raw(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose input has no text of its own (Parquet; `raw` of dtype Null) with their fields as JSON."""
+    if rows.schema["raw"] != pl.Null:
+        return rows
+    fields = [name for name in rows.columns if name not in ("line", "raw")]
+    return rows.with_columns(pl.struct(fields).struct.json_encode().alias("raw"))
 
 
 def divide_named(

@@ -1,0 +1,206 @@
+"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records, told apart by the file's name.
+
+    votes.csv      completion_a,completion_b,choice
+    votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
+    votes.parquet  the same columns, each of a type of its own
+
+A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet is streamed, and only
+the columns that are wanted are read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...schemas.errors import SourceError
+from ..store import json_rows, query, scratch
+from .batch import divide, no_rejects
+from .delimited import column, read_records
+from .lines import Input, OnBytes, read_lines
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = ".parquet"
+PACKED = (".gz", ".bz2")
+_TEXT = tuple(ending + packed for ending in (*DELIMITERS, *JSON_LINES) for packed in ("", *PACKED))
+PATTERNS = tuple(f"*{ending}" for ending in (*_TEXT, PARQUET))
+
+_BATCH_ROWS = 200_000
+_BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
+Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
+
+
+def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
+    """Blocks of (records, rejects).
+
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
+    and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
+    Lines, those that a row of its first block has. CSV, TSV and JSON Lines give text, Parquet keeps
+    its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for another kind
+    of file, and for what cannot be read as what its name says.
+    """
+    names = list(dict.fromkeys(wanted))
+    match ending(file):
+        case ".parquet":
+            yield from _read_parquet(file, names, on_bytes)
+        case ".jsonl" | ".ndjson":
+            yield from _read_json_lines(file, names, on_bytes)
+        case delimited:
+            for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
+                here = [column(name) for name in names if column(name) in records.columns]
+                yield records.select("line", "raw", *here), bad
+
+
+def column_names(file: Input) -> list[str]:
+    """The file's columns, for choosing among them; of JSON Lines, those of its first block."""
+    match ending(file):
+        case ".parquet":
+            return list(_open(file).schema_arrow.names)
+        case ".jsonl" | ".ndjson":
+            lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
+            with scratch() as con:
+                con.register("lines", lines.select("raw").to_arrow())
+                keys = query(
+                    con,
+                    """SELECT DISTINCT unnest(json_keys(CASE WHEN json_valid("raw") THEN "raw" END)) AS k
+                    FROM lines ORDER BY 1""",
+                )
+            return keys["k"].to_list()
+        case delimited:
+            records, _ = next(read_records(file, DELIMITERS[delimited]), (pl.DataFrame(), no_rejects()))
+            return [name.strip() for name in records.columns if name not in ("line", "raw")]
+
+
+def ending(file: Input) -> str:
+    """What the file is by its name, such as .csv for votes.csv.gz. SourceError for anything else."""
+    name = PurePath(file.path.name.lower())
+    packed = name.suffix in PACKED
+    kind = PurePath(name.stem).suffix if packed else name.suffix
+    if kind in (*DELIMITERS, *JSON_LINES) or (kind == PARQUET and not packed):
+        return kind
+    text = ", ".join((*DELIMITERS, *JSON_LINES))
+    raise SourceError(
+        f"{file.path}: expected a file named {text} (or packed: {', '.join(PACKED)}) or {PARQUET}; "
+        "rename it to what it is"
+    )
+
+
+def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
+    present: list[str] | None = None
+    for block in read_lines(file, on_bytes=on_bytes):
+        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
+        fields = _fields(rows, names)
+        if present is None and rows.height:
+            present = [n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height]
+        here = [(i, name) for i, name in enumerate(names) if present is None or name in present]
+        good, wrong = divide(
+            fields,
+            *(
+                (pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), f"'{name}' is not text, a number or a truth")
+                for i, name in here
+            ),
+        )
+        yield (
+            good.select("line", "raw", *(pl.col(f"field_{i}").alias(column(name)) for i, name in here)),
+            pl.concat([bad, wrong]).sort("line"),
+        )
+
+
+def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
+    # By pointer, since a name may hold what has a meaning in a path.
+    pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
+    picked = "".join(
+        f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
+        for i, pointer in enumerate(pointers)
+    )
+    with scratch() as con:
+        con.register("rows", rows.to_arrow())
+        return query(con, f'SELECT "line", "raw"{picked} FROM rows ORDER BY "line"')
+
+
+def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
+    parquet = _open(file)
+    schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+    here = [name for name in names if name in schema.names]
+    types = {name: _plain_type(file, name, schema) for name in here}
+    size = file.path.stat().st_size
+    done = told = 0
+    for batch in _batches(file, parquet, here, types):
+        records = batch.rename({name: column(name) for name in here}).select(
+            pl.int_range(done + 1, done + batch.height + 1, dtype=pl.Int64).alias("line"),
+            pl.lit(None).alias("raw"),
+            *(pl.col(column(name)) for name in here),
+        )
+        yield records, no_rejects()
+        done += batch.height
+        on_bytes(size * done // rows - told)
+        told = size * done // rows
+    on_bytes(size - told)
+
+
+def _batches(
+    file: Input, parquet: pq.ParquetFile, names: list[str], types: dict[str, pa.DataType]
+) -> Iterator[pl.DataFrame]:
+    """Rows of the named columns, with an index column `row_` where there are none of them."""
+    try:
+        if not names:
+            for first in range(0, rows := parquet.metadata.num_rows, _BATCH_ROWS):
+                yield pl.select(pl.int_range(first, min(first + _BATCH_ROWS, rows)).alias("row_"))
+            return
+        for batch in parquet.iter_batches(_BATCH_ROWS, columns=names):
+            arrays = [_cast(batch.column(name), types[name]) for name in names]
+            table = pa.table(arrays, names=names)
+            table.validate(full=True)
+            yield pl.DataFrame(pl.from_arrow(table))
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from error
+
+
+def _open(file: Input) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file.path, buffer_size=_BUFFER_BYTES)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Input, error: Exception) -> SourceError:
+    return SourceError(f"{file.path}: not Parquet, or damaged ({str(error).strip()}); fetch it again")
+
+
+def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
+    """The type that a column is read as; SourceError for one that holds no plain values."""
+    if schema.names.count(name) > 1:
+        raise SourceError(f"{file.path}: has {schema.names.count(name)} columns '{name}'; rename them")
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if _is_text(kind):
+        return pa.large_string()
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return pa.float64()
+    if pa.types.is_primitive(kind) or pa.types.is_null(kind):
+        return kind
+    raise SourceError(
+        f"{file.path}: column '{name}' is {kind}; expected text, numbers, truths or times: "
+        "write it as such, or leave it out"
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests: Iterable[bool] = (
+        pa.types.is_string(kind), pa.types.is_large_string(kind), pa.types.is_string_view(kind),
+        pa.types.is_binary(kind), pa.types.is_large_binary(kind),
+    )  # fmt: skip
+    return any(tests)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As that type; of times, what is finer than a microsecond is cut off."""
+    finer = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
+    return array.cast(kind, safe=not finer)
