@@ -162,7 +162,10 @@ def _batches(
 
 def _open(file: Input) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file.path, buffer_size=_BUFFER_BYTES)
+        # Buffered beforehand, what was read of the file would stay in memory.
+        return pq.ParquetFile(
+            file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
 
