@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from preceptor.toolkit.pseudonyms import make_key, pseudonym, read_key
 from preceptor.toolkit.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +27,18 @@ def key_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("key") / "pseudonyms.key"
     os.environ["PRECEPTOR_KEY"] = str(path)
     return path
+
+
+@pytest.fixture
+def named(key_file):
+    """A function from people's ids to their pseudonyms."""
+
+    def name(*ids):
+        make_key(key_file)
+        found = [pseudonym(id, read_key(key_file)) for id in ids]
+        return found[0] if len(found) == 1 else found
+
+    return name
 
 
 @pytest.fixture(scope="session")

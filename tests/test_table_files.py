@@ -18,9 +18,12 @@ from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest import table_files
 from preceptor.toolkit.ingest.batch import divide
 from preceptor.toolkit.ingest.lines import Input
-from preceptor.toolkit.ingest.table_files import column_names, read_table
+from preceptor.toolkit.ingest.table_files import as_text, column_names, read_table
 
 ROWS = [{"id": "x", "line": "1", "n": "2"}, {"id": "é, \"q\"", "line": "7", "n": None}]  # fmt: skip
+
+
+NESTED = "is a list or an object, expected text, a number, true or false"
 
 
 def of(path):
@@ -88,16 +91,21 @@ def test_json_values_are_text_and_nested_ones_are_rejected(tmp_path):
     ]
     assert records["raw"].to_list() == rows[:4]
     assert bad.select("line", "reason").rows() == [
-        (6, "'a' is not text, a number or a truth"), (7, "'it's a/b~.c' is not text, a number or a truth"),
+        (6, f"'a' {NESTED}"), (7, f"'it's a/b~.c' {NESTED}"),
         (8, "expected a JSON object"), (9, "not valid JSON"), (10, "not valid UTF-8")]  # fmt: skip
 
 
-def test_a_json_column_is_there_if_the_first_block_has_it(tmp_path, monkeypatch):
+def test_a_json_column_is_there_once_a_row_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(lines_module, "BLOCK_BYTES", 16)
     path = tmp_path / "a.jsonl"
-    path.write_text('not json at all\n{"a": 1}\n{"a": 2, "b": 3}\n')
+    path.write_text('not json at all\n{"a": 1}\n{"a": 2, "b": 3}\n{"a": 4}\n')
     parts = [records for records, _ in read_table(of(path), ["a", "b"])]
-    assert [part.columns for part in parts if part.height] == [["line", "raw", "a"]] * 2
+    assert next(part.columns for part in parts if part.height) == ["line", "raw", "a"]
+    assert pl.concat(parts, how="diagonal").drop("raw").rows() == [
+        (2, "1", None),
+        (3, "2", "3"),
+        (4, "4", None),
+    ]
 
 
 TYPED = pa.table(
@@ -126,6 +134,20 @@ def test_parquet_keeps_its_types(tmp_path):
     for name in ("list", "object", "id"):
         with pytest.raises(SourceError, match=f"column '{name}' is .* expected text, numbers"):
             whole(path, ["n", name])
+
+
+def test_every_type_has_the_text_that_csv_would_hold(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(TYPED, path)
+    records, _, _ = whole(path, ["flag", "n", "x", "day", "exact", "empty", "fine", "zoned", "kind"])
+    texts = records.select(as_text(records, name) for name in records.columns[2:])
+    assert texts.rows() == [
+        ("true", "1", "0.5", "2026-05-04", "1.5", None, "1970-01-01T00:00:00.000001", "2026-05-04T00:00:00.000000",
+         "é"),
+        (None,) * 9,
+    ]  # fmt: skip
+    numbers = pl.DataFrame({"x": [2.0, -0.5, 1e300, float("inf")]})
+    assert numbers.select(as_text(numbers, "x"))["x"].to_list() == ["2", "-0.5", "1e+300", "inf"]
 
 
 def test_rejected_rows_of_parquet_show_their_fields(tmp_path):
@@ -194,7 +216,7 @@ def test_damaged_parquet_is_refused_or_read(tmp_path, data):
     refused = []
     try:
         records, _, _ = whole(path, ["a", "n"])
-        assert records["line"].to_list() == list(range(1, records.height + 1))
+        assert records["line"].to_list() == list(range(1, 101))
     except SourceError as error:
         refused.append(str(error))
     assert all(str(path) in said for said in refused)

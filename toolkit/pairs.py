@@ -50,6 +50,7 @@ WITH ranked AS (
         a.n_outcomes + b.n_outcomes AS n_outcomes,
         CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
             WHEN NOT ({policy}) THEN 'not picked by the policy'
+            WHEN '' IN (a.content, b.content) THEN 'text not published'
             WHEN {text_a} = {text_b} THEN 'equal texts'
             WHEN greatest(p.p, 1 - p.p) < $confidence THEN 'coin flip'
         END AS dropped

@@ -103,7 +103,7 @@ WITH candidates AS ({candidates}), marked AS (
         m.chosen AS chosen_completion, m.rejected AS rejected_completion,
         a.content AS chosen_content, b.content AS rejected_content,
         CASE WHEN m.dropped IS NOT NULL THEN m.dropped
-            WHEN trim(a.content) = '' OR trim(b.content) = '' THEN 'an empty text'
+            WHEN '' IN (trim(a.content), trim(b.content)) THEN 'text not published'
             WHEN {text_a} = {text_b} THEN 'equal texts' END AS dropped
     FROM candidates m JOIN prompts q ON q.key = m.prompt JOIN completions a ON a.key = m.chosen
     LEFT JOIN completions b ON b.key = m.rejected

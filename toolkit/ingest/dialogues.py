@@ -3,7 +3,8 @@
     Teacher: (probing)How many are left?|EOM|Student: Nine.
 
 Turns of one role that follow each other are one message of a prompt, and one completion: chat
-models take turns. What opens a dialogue (the problem) is said by the learner.
+models take turns. What opens a dialogue (the problem) is said by the learner. What the system said
+until then stands in front, as one message.
 """
 
 import polars as pl
@@ -22,7 +23,7 @@ said AS (
     UNION ALL SELECT dialogue, -1, 'user', opening, NULL FROM dialogues WHERE opening IS NOT NULL
 ), changes AS (
     SELECT *, role IS DISTINCT FROM lag(role) OVER (PARTITION BY dialogue ORDER BY position) AS changed
-    FROM said
+    FROM said WHERE role <> 'system'
 ), runs AS (
     SELECT *, count(*) FILTER (changed) OVER (PARTITION BY dialogue ORDER BY position) AS run FROM changes
 ), messages AS (
@@ -30,6 +31,11 @@ said AS (
         string_agg(content, chr(10) ORDER BY position) AS content,
         list(act ORDER BY position) FILTER (act IS NOT NULL) AS acts
     FROM runs GROUP BY dialogue, run
+), told AS (
+    SELECT m.dialogue, m.run, [{'role': 'system',
+        'content': string_agg(s.content, chr(10) ORDER BY s.position)}] AS system
+    FROM messages m JOIN said s ON s.dialogue = m.dialogue AND s.role = 'system' AND s.position < m.first
+    GROUP BY m.dialogue, m.run
 )"""
 
 _ANSWERS = f"""
@@ -37,8 +43,9 @@ WITH {_RUNS}, so_far AS (
     SELECT *, list({{'role': role, 'content': content}}) OVER (PARTITION BY dialogue ORDER BY run
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS messages FROM messages
 )
-SELECT s.dialogue, s.first, s.content, s.acts, s.messages, d."group", d.context, d.path, d.line
-FROM so_far s JOIN dialogues d USING (dialogue)
+SELECT s.dialogue, s.first, s.content, s.acts, list_concat(t.system, s.messages) AS messages,
+    d."group", d.task, d.language, d.context, d.path, d.line
+FROM so_far s JOIN dialogues d USING (dialogue) LEFT JOIN told t ON t.dialogue = s.dialogue AND t.run = s.run
 WHERE s.role = 'assistant' AND s.messages[-1].role = 'user' ORDER BY d.path, d.line, s.run"""
 
 _HISTORY = f"""
@@ -60,11 +67,15 @@ def dialogue_tables(
 ) -> dict[str, pl.DataFrame]:
     """Tables turns, prompts and completions, these by `author`.
 
-    `dialogues`: dialogue, opening (or null), group, context (JSON), path, line.
-    `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
+    `dialogues`: dialogue, opening (or null), group, context (JSON), path, line; it may have task and
+    language. `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
     `written`: dialogue, first (position of a turn), content, context (JSON): what the tutor wrote
     where that is more than the learner sees; then only these turns are completions.
     """
+    usual = {"task": TASK, "language": context.language}
+    dialogues = dialogues.with_columns(
+        pl.lit(value).alias(name) for name, value in usual.items() if name not in dialogues.columns
+    )
     where = dialogues.select("dialogue", "path", "line")
     stored = turns.join(where, on="dialogue", how="left", maintain_order="left")
     answers = _over(dialogues, turns, _ANSWERS)
@@ -78,8 +89,8 @@ def dialogue_tables(
     source = pl.lit(context.source).alias("source")
     ref = pl.format("{}-{}", "dialogue", "first").alias("ref")
     prompts = add_key(
-        answers.select(source, ref, pl.lit(TASK).alias("task"), pl.lit(context.language).alias("language"),
-                       "messages", "group", "context", "path", "line"), PROMPTS)  # fmt: skip
+        answers.select(source, ref, "task", "language", "messages", "group", "context", "path", "line"),
+        PROMPTS)  # fmt: skip
     completions = add_key(
         answers.select(source, ref, prompts["key"].alias("prompt"), "content",
                        pl.lit(origin).alias("origin"),

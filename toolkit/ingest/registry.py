@@ -24,6 +24,7 @@ class Format:
     finder: str = ""  # module:function, where patterns do not tell a folder's files
     signals: bool = False  # names completions of another source
     people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
+    alone: str = ""  # module:function, whether these files name none, though the format does
     language: str = "en"  # of the corpora in this format, where they have one
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
@@ -35,6 +36,12 @@ class Format:
         else:
             for file in files:
                 yield from reader(file, context, on_bytes)
+
+    def needs_completions(self, files: "Sequence[Input]", context: "Context") -> bool:
+        """Whether the files' signals are about completions that must be in the store."""
+        if not self.signals or context.about:
+            return self.signals
+        return not (self.alone and _load(self.alone)(files, context))
 
     def find(self, path: Path) -> list[Path] | None:
         """The files of a folder, where the format has its own way; else None."""
@@ -51,7 +58,8 @@ M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
 JSON = ("*.json", "*.json.gz", "*.json.bz2")
 CSV = ("*.csv", "*.csv.gz", "*.csv.bz2")
-TABLES = ("*.csv", "*.tsv", "*.csv.gz", "*.tsv.gz", "*.csv.bz2", "*.tsv.bz2")
+_TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
+TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet")
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -151,15 +159,15 @@ FORMATS: dict[str, Format] = {
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
                "prompts:read_prompts", JSONL),
-        Format("votes", "preference", "Pairwise votes, CSV or TSV.",
+        Format("votes", "preference", "Votes, or rankings as WMT's: CSV, TSV, JSON Lines or Parquet.",
                "completion_a,completion_b,choice,annotator,shown_first,at\n"
                "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
-               "signals:read_votes", TABLES, signals=True, people=True),
-        Format("ratings", "preference", "Ratings of completions, CSV or TSV.",
+               "signals:read_votes", TABLES, signals=True, people=True, alone="rankings:stand_alone"),
+        Format("ratings", "preference", "Ratings of completions: CSV, TSV, JSON Lines or Parquet.",
                "completion,criterion,value,levels,annotator,at\n"
                "p1-a,helpful,4,5,judge-3,2026-05-04",
                "signals:read_ratings", TABLES, signals=True, people=True),
-        Format("outcomes", "log", "What learners achieved with completions, CSV or TSV.",
+        Format("outcomes", "log", "What learners achieved with completions: CSV, TSV, JSON Lines or Parquet.",
                "completion,learner,measure,value,censored,at\n"
                "p1-a,learner-9,turns,2,false,\n"
                "p1-a,learner-4,success,1,,",

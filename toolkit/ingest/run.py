@@ -123,7 +123,7 @@ def ingest(
     with little_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
-        if format.signals:
+        if format.needs_completions(files, context):
             context = with_completions(con, context)
         if format.people:
             named, gone = naming(con, default_key_file()), is_forgotten(con)

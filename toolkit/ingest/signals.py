@@ -1,4 +1,4 @@
-"""Votes, ratings and outcomes as tables: CSV or TSV with a header, columns mapped by name.
+"""Votes, ratings and outcomes as tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
 
     completion_a,completion_b,choice,annotator,shown_first,at
     completion,criterion,value,levels,annotator,at
@@ -9,17 +9,19 @@ tie; `measure` is turns or success. A row is a record.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import ANNOTATORS
 from ..store import add_key
-from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
-from .delimited import column, read_records
+from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected, with_raw
+from .delimited import column
 from .lines import Input, OnBytes
 from .people import nameless, with_pseudonyms
+from .rankings import NOT_PUBLISHED, is_ranking, ranked_votes, ranking_columns
+from .table_files import as_text, column_names, read_table
 
 PEOPLE = ("annotator", "learner")
 Frames = dict[str, pl.DataFrame]
@@ -39,8 +41,11 @@ OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censo
 
 
 def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Votes and their annotators."""
-    yield from _read(file, context, on_bytes, VOTE_COLUMNS, _votes)
+    """Votes and their annotators; of rankings, each two systems of a row."""
+    if is_ranking(file, context):
+        yield from _read_rankings(file, context, on_bytes)
+    else:
+        yield from _read(file, context, on_bytes, VOTE_COLUMNS, _votes)
 
 
 def read_ratings(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -53,6 +58,29 @@ def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
     yield from _read(file, context, on_bytes, OUTCOME_COLUMNS, _outcomes)
 
 
+def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator[Batch]:
+    """Votes of each row, and their texts' places where these are about no other source."""
+    notes = () if context.about else (NOT_PUBLISHED,)
+    for records, bad in read_table(file, ranking_columns(column_names(file)), on_bytes):
+        named = with_pseudonyms(records, context, ["judgeId"])
+        votes, tables, wrong = ranked_votes(named, context, file.name)
+        judged, annotators = _annotators(
+            votes.with_columns(
+                pl.lit(context.source).alias("source"), pl.lit(file.name).alias("path"),
+                pl.lit(None, pl.String).alias("at"), pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
+            ),
+            replace(context, about=context.about or context.source),
+        )  # fmt: skip
+        yield Batch(
+            read=records.height + bad.height,
+            taken=records.height - wrong.height,
+            tables=tables | {"annotators": annotators, "votes": judged},
+            rejects=rejected(nameless(bad, _as_read(named, wrong), named, ["judgeId"]), file.name),
+            notes=notes,
+        )
+        notes = ()
+
+
 def _read(
     file: Input,
     context: Context,
@@ -61,15 +89,14 @@ def _read(
     judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
 ) -> Iterator[Batch]:
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
-    delimiter = "\t" if ".tsv" in file.path.name.lower() else ","
-    for records, bad in read_records(file, delimiter, on_bytes):
-        named = with_pseudonyms(_named(file, records, context, columns), context, PEOPLE)
-        people = [
-            n for n in PEOPLE if column(context.columns.get(n, n)) in records.columns and n in named.columns
-        ]
+    names = _their_names(file, context, columns)
+    for records, bad in read_table(file, list(names.values()), on_bytes):
+        ours = records.select("line", *(_ours(records, *pair) for pair in names.items()))
+        named = with_pseudonyms(ours, context, [name for name in PEOPLE if name in names])
+        people = [name for name in PEOPLE if column(names.get(name, "")) in records.columns]
         judged, tables = judge(named, context)
-        wrong = pl.col("reason").is_not_null()
-        good = judged.filter(~wrong).with_columns(
+        wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        good = judged.filter(pl.col("reason").is_null()).with_columns(
             pl.lit(context.source).alias("source"),
             pl.lit(file.name).alias("path"),
             pl.lit(0, pl.Int64).alias("n"),
@@ -78,29 +105,39 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected(nameless(bad, judged.filter(wrong), named, people), file.name),
+            rejects=rejected(nameless(bad, _as_read(records, wrong), named, people), file.name),
         )
 
 
-def _named(file: Input, records: pl.DataFrame, context: Context, columns: Columns) -> pl.DataFrame:
-    """The file's columns under our names; optional ones that are absent become null."""
-    picked = []
-    for name in (*columns.required, *columns.optional):
-        theirs = context.columns.get(name, name)
-        if column(theirs) in records.columns:
-            picked.append(pl.col(column(theirs)).str.strip_chars().replace("", None).alias(name))
-        elif name in columns.required or name in context.columns:
-            have = ", ".join(c.strip() for c in records.columns if c not in ("line", "raw"))
-            raise SourceError(
-                f"{file.path}: no column '{theirs}' for {name}; the file has {have}; use --map {name}=COLUMN"
-            )
-        else:
-            picked.append(pl.lit(None, pl.String).alias(name))
+def _as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+    """Line, raw and reason of the wrong ones, raw as the file has it."""
+    there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
+    return there.join(wrong.select("line", "reason"), on="line")
+
+
+def _their_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
+    """What the file calls our columns; SourceError where one that is needed, or was named, is not there."""
     unknown = set(context.columns) - {*columns.required, *columns.optional}
     if unknown:
         known = ", ".join((*columns.required, *columns.optional))
         raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    return records.select("line", "raw", *picked)
+    have = column_names(file)
+    names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
+    for ours, theirs in names.items():
+        if theirs not in have and (ours in columns.required or ours in context.columns):
+            raise SourceError(
+                f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
+                f"use --map {ours}=COLUMN"
+            )
+    return names
+
+
+def _ours(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
+    """The file's column under our name, null where it has none; as text, but for times that are typed."""
+    name = column(theirs)
+    if ours == "at" and isinstance(records.schema.get(name), pl.Datetime):
+        return pl.col(name).alias(ours)
+    return as_text(records, name).alias(ours)
 
 
 def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
@@ -167,12 +204,12 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
 
 def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
-    censored = pl.col("censored").str.to_lowercase().fill_null("false")
-    truth = censored.replace_strict(
-        {"true": True, "1": True, "false": False, "0": False}, default=None, return_dtype=pl.Boolean
-    )
-    value = pl.col("value").cast(pl.Float64, strict=False)
+    truth = _truth(pl.col("censored").fill_null("false"))
     success = pl.col("measure") == "success"
+    number = pl.col("value").cast(pl.Float64, strict=False)
+    value = (
+        pl.when(success).then(number.fill_null(_truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
+    )
     judged = _with_time(rows.with_columns(truth.alias("c"), value.alias("v"))).with_columns(
         first_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
@@ -194,9 +231,10 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
     def tables(good: pl.DataFrame) -> Frames:
         return {
             "outcomes": good.with_columns(
-                pl.col("key_c").alias("completion"), pl.col("v").alias("value"), pl.col("c").alias("censored")
+                pl.col("key_c").alias("completion"), pl.col("v").alias("value"),
+                pl.col("c").alias("censored"), pl.col("time").alias("at"),
             )
-        }
+        }  # fmt: skip
 
     return judged, tables
 
@@ -229,16 +267,33 @@ def _whole(column: str) -> pl.Expr:
     return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
 
 
+def _truth(text: pl.Expr) -> pl.Expr:
+    """true, false, 1 or 0, in any case; null for the rest."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
+
+
 def _with_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """`at` (ISO 8601; UTC where it has no offset) parsed into `time`."""
+    """`at` (ISO 8601 or typed; UTC where it has no offset) parsed into `time`."""
+    time = _parsed_time() if rows.schema["at"] == pl.String else _typed_time(rows.schema["at"])
+    return rows.with_columns(
+        pl.when(time.dt.year().is_between(1, 9999)).then(time).alias("time"), pl.col("at").cast(pl.String)
+    )
+
+
+def _typed_time(kind: pl.DataType) -> pl.Expr:
+    zoned = isinstance(kind, pl.Datetime) and kind.time_zone is not None
+    return pl.col("at") if zoned else pl.col("at").dt.replace_time_zone("UTC")
+
+
+def _parsed_time() -> pl.Expr:
     at = pl.col("at").str.replace(" ", "T", literal=True)
     with_offset = at.str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.f%#z", strict=False)
     without = (
         at.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
         for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
     )
-    time = pl.coalesce(with_offset, *without)
-    return rows.with_columns(pl.when(time.dt.year().is_between(1, 9999)).then(time).alias("time"))
+    return pl.coalesce(with_offset, *without)
 
 
 def _bad_time() -> tuple[pl.Expr, pl.Expr]:

@@ -25,10 +25,8 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
 PACKED = (".gz", ".bz2")
-_TEXT = tuple(ending + packed for ending in (*DELIMITERS, *JSON_LINES) for packed in ("", *PACKED))
-PATTERNS = tuple(f"*{ending}" for ending in (*_TEXT, PARQUET))
-
 _BATCH_ROWS = 200_000
+_JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
@@ -38,9 +36,9 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
 
     records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
     and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
-    Lines, those that a row of its first block has. CSV, TSV and JSON Lines give text, Parquet keeps
-    its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for another kind
-    of file, and for what cannot be read as what its name says.
+    Lines, those that a row of this block or an earlier one has. CSV, TSV and JSON Lines give text,
+    Parquet keeps its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
+    another kind of file, and for what cannot be read as what its name says.
     """
     names = list(dict.fromkeys(wanted))
     match ending(file):
@@ -52,6 +50,53 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
             for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
                 here = [column(name) for name in names if column(name) in records.columns]
                 yield records.select("line", "raw", *here), bad
+
+
+def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
+    """Rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+
+    Only the columns `wanted` are read. Raises SourceError where the file has none of them.
+    """
+    parquet = _open(file)
+    here = _present(file, wanted, parquet.schema_arrow)
+    if not here:
+        raise SourceError(
+            f"{file.path}: has none of the columns {', '.join(wanted)}; it has "
+            f"{', '.join(parquet.schema_arrow.names)}"
+        )
+    fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
+    done = 0
+    for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
+        with scratch() as con:
+            con.register(
+                "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
+            )
+            yield query(
+                con,
+                f"""SELECT line_ AS "line", json_object({fields})::VARCHAR AS "raw", false AS damaged
+                FROM rows ORDER BY 1""",
+            )
+        done += len(table)
+
+
+def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
+    """A column of any type as the text that CSV would hold: trimmed, null where empty, 2.0 as 2.
+
+    Null where there is no such column.
+    """
+    if name not in records.columns:
+        return pl.lit(None, pl.String).alias(name)
+    kind, field = records.schema[name], pl.col(name)
+    if kind == pl.String:
+        return field.str.strip_chars().replace("", None)
+    if kind.is_float():
+        number = field.fill_nan(None)
+        whole = (number % 1 == 0) & (number.abs() < 2**53)
+        text = pl.when(whole).then(number.cast(pl.Int64, strict=False).cast(pl.String))
+        return text.otherwise(number.cast(pl.String)).alias(name)
+    if isinstance(kind, pl.Datetime):
+        return field.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f")
+    return field.cast(pl.String)
 
 
 def column_names(file: Input) -> list[str]:
@@ -89,24 +134,26 @@ def ending(file: Input) -> str:
 
 
 def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
-    present: list[str] | None = None
+    present: set[str] = set()
+    any_row = False
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
         fields = _fields(rows, names)
-        if present is None and rows.height:
-            present = [n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height]
-        here = [(i, name) for i, name in enumerate(names) if present is None or name in present]
+        any_row = any_row or rows.height > 0
+        present |= {n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height}
+        here = [(i, name) for i, name in enumerate(names) if name in present or not any_row]
         good, wrong = divide(
             fields,
-            *(
-                (pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), f"'{name}' is not text, a number or a truth")
-                for i, name in here
-            ),
+            *((pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), _nested(name)) for i, name in here),
         )
         yield (
             good.select("line", "raw", *(pl.col(f"field_{i}").alias(column(name)) for i, name in here)),
             pl.concat([bad, wrong]).sort("line"),
         )
+
+
+def _nested(name: str) -> str:
+    return f"'{name}' is a list or an object, expected text, a number, true or false"
 
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -124,40 +171,54 @@ def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
 
 def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
     parquet = _open(file)
-    schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
-    here = [name for name in names if name in schema.names]
+    schema = parquet.schema_arrow
+    here = _present(file, names, schema)
     types = {name: _plain_type(file, name, schema) for name in here}
-    size = file.path.stat().st_size
-    done = told = 0
-    for batch in _batches(file, parquet, here, types):
-        records = batch.rename({name: column(name) for name in here}).select(
-            pl.int_range(done + 1, done + batch.height + 1, dtype=pl.Int64).alias("line"),
-            pl.lit(None).alias("raw"),
-            *(pl.col(column(name)) for name in here),
+    done = 0
+    for table in _tables(file, parquet, here, _BATCH_ROWS, on_bytes):
+        try:
+            arrays = [_cast(table[name], types[name]) for name in here]
+        except pa.ArrowException as error:
+            raise _damaged(file, error) from error
+        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[column(name) for name in here])))
+        yield (
+            pl.select(
+                pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),
+                pl.lit(None).alias("raw"),
+            ).hstack(values),
+            no_rejects(),
         )
-        yield records, no_rejects()
-        done += batch.height
-        on_bytes(size * done // rows - told)
-        told = size * done // rows
-    on_bytes(size - told)
+        done += len(table)
 
 
-def _batches(
-    file: Input, parquet: pq.ParquetFile, names: list[str], types: dict[str, pa.DataType]
-) -> Iterator[pl.DataFrame]:
-    """Rows of the named columns, with an index column `row_` where there are none of them."""
+def _present(file: Input, names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The names that the file has; SourceError for one that it has twice."""
+    for name in names:
+        if schema.names.count(name) > 1:
+            raise SourceError(f"{file.path}: has {schema.names.count(name)} columns '{name}'; rename them")
+    return [name for name in names if name in schema.names]
+
+
+def _tables(
+    file: Input, parquet: pq.ParquetFile, names: list[str], size: int, on_bytes: OnBytes
+) -> Iterator[pa.Table]:
+    """The named columns (one of any, for its rows, where none is), `size` rows at a time."""
+    names = names or parquet.schema_arrow.names[:1]
+    rows, bytes_ = parquet.metadata.num_rows, file.path.stat().st_size
+    done = told = 0
     try:
-        if not names:
-            for first in range(0, rows := parquet.metadata.num_rows, _BATCH_ROWS):
-                yield pl.select(pl.int_range(first, min(first + _BATCH_ROWS, rows)).alias("row_"))
-            return
-        for batch in parquet.iter_batches(_BATCH_ROWS, columns=names):
-            arrays = [_cast(batch.column(name), types[name]) for name in names]
-            table = pa.table(arrays, names=names)
+        for batch in parquet.iter_batches(size, columns=names):
+            table = pa.table([batch.column(name) for name in names], names=names)
             table.validate(full=True)
-            yield pl.DataFrame(pl.from_arrow(table))
+            yield table
+            done += len(table)
+            on_bytes(bytes_ * done // max(rows, done) - told)
+            told = bytes_ * done // max(rows, done)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from error
+    if done != rows:
+        raise _damaged(file, f"{done} of its {rows} rows could be read")
+    on_bytes(bytes_ - told)
 
 
 def _open(file: Input) -> pq.ParquetFile:
@@ -170,14 +231,12 @@ def _open(file: Input) -> pq.ParquetFile:
         raise _damaged(file, error) from error
 
 
-def _damaged(file: Input, error: Exception) -> SourceError:
-    return SourceError(f"{file.path}: not Parquet, or damaged ({str(error).strip()}); fetch it again")
+def _damaged(file: Input, why: object) -> SourceError:
+    return SourceError(f"{file.path}: not Parquet, or damaged ({str(why).strip()}); fetch it again")
 
 
 def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
     """The type that a column is read as; SourceError for one that holds no plain values."""
-    if schema.names.count(name) > 1:
-        raise SourceError(f"{file.path}: has {schema.names.count(name)} columns '{name}'; rename them")
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -189,10 +248,7 @@ def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
         return pa.float64()
     if pa.types.is_primitive(kind) or pa.types.is_null(kind):
         return kind
-    raise SourceError(
-        f"{file.path}: column '{name}' is {kind}; expected text, numbers, truths or times: "
-        "write it as such, or leave it out"
-    )
+    raise SourceError(f"{file.path}: column '{name}' is {kind}; expected text, numbers, true/false or times")
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -257,7 +257,8 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
     """Pairs in the given order, the likelier better answer first, texts shortened."""
     rows = query(
         con,
-        f"""SELECT q.task, q.messages[-1].content AS prompt, a.content AS a, b.content AS b,
+        f"""SELECT q.task, {_shown("q.messages[-1].content", "q.ref")} AS prompt,
+        {_shown("a.content", "a.author")} AS a, {_shown("b.content", "b.author")} AS b,
         p.p, p.p_expressed AS people, p.p_observed AS learners, p.information_gain AS gain
         FROM preferences p JOIN effectiveness ea ON ea.fit = p.fit AND ea.completion = p.completion_a
         JOIN effectiveness eb ON eb.fit = p.fit AND eb.completion = p.completion_b
@@ -282,6 +283,11 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
             | {name: _probability(1 - row[name] if swap else row[name]) for name in shares}
         )
     return listed
+
+
+def _shown(text: str, name: str) -> str:
+    """SQL: a text, or where it is not published what it is called."""
+    return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"
 
 
 def _probability(p: float) -> str:
