@@ -55,12 +55,13 @@ def _options(format: Format) -> list[click.Parameter]:
         click.Option(["--replace"], is_flag=True, help="Put it in the place of the source of that name."),
         click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be taken."),
     ]
-    if format.signals:
-        shared += [
-            click.Option(["--about"], help="Source whose completions these are about."),
+    if format.about:
+        shared.append(click.Option(["--about"], help=f"Source whose {format.about} these are about."))
+    if format.about == "completions":
+        shared.append(
             click.Option(["--map", "columns"], multiple=True, callback=_pairs, metavar="OURS=THEIRS",
-                         help="A column of the file under our name; repeat."),
-        ]  # fmt: skip
+                         help="A column of the file under our name; repeat.")
+        )  # fmt: skip
     if format.kind in ("gec", "generated"):
         shared.append(
             click.Option(["--annotator-names"], callback=_names, metavar="ID=NAME,…",
@@ -126,13 +127,13 @@ def _command(format: Format) -> click.Command:
 
 
 def _help(format: Format) -> str:
-    """Summary, what the files look like, and what signals name."""
+    """Summary, what the files look like, and what their rows name."""
     indented = "\n".join(f"  {line}" for line in format.example.splitlines())
-    about = (
-        "\n\nA completion is named by its id in the source that the signals are about (--about)."
-        if format.signals
-        else ""
-    )
+    about = {
+        "": "",
+        "completions": "\n\nA completion is named by its id in the source that holds it (--about).",
+        "prompts": "\n\nA prompt is named by its id in the source that holds it (--about).",
+    }[format.about]
     return (
         f"{format.summary}\n\n\b\n{indented}{about}\n\n"
         "A folder is searched for its files; .gz and .bz2 are unpacked."

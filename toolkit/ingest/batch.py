@@ -36,7 +36,7 @@ class Context:
 
     source: str
     language: str = "en"
-    about: str = ""  # source whose completions the signals are about
+    about: str = ""  # source whose completions or prompts the rows name
     known: pl.DataFrame = field(default_factory=lambda: known_completions([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
     levels: int | None = None  # of ratings, where the file has no such column
@@ -48,7 +48,7 @@ class Context:
 
 
 def known_completions(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
-    """Completions that signals may name: the source's own id, key, key of the prompt."""
+    """What rows may name: its id in the source, its key (null where it is a prompt), the prompt's key."""
     names = ("ref", "completion", "prompt")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 

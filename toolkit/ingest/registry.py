@@ -22,9 +22,9 @@ class Format:
     reader: str  # module:function beside this file
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
-    signals: bool = False  # names completions of another source
     people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
     alone: str = ""  # module:function, whether these files name none, though the format does
+    about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
@@ -37,10 +37,10 @@ class Format:
             for file in files:
                 yield from reader(file, context, on_bytes)
 
-    def needs_completions(self, files: "Sequence[Input]", context: "Context") -> bool:
-        """Whether the files' signals are about completions that must be in the store."""
-        if not self.signals or context.about:
-            return self.signals
+    def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
+        """Whether the files' rows are about what must be in the store already."""
+        if not self.about or context.about:
+            return bool(self.about)
         return not (self.alone and _load(self.alone)(files, context))
 
     def find(self, path: Path) -> list[Path] | None:
@@ -159,18 +159,23 @@ FORMATS: dict[str, Format] = {
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
                "prompts:read_prompts", JSONL),
+        Format("completions", "dialogue", "Answers to the prompts of another source, JSON Lines.",
+               '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
+               ' "origin": "model", "context": {"seed": 7}}',
+               "completions:read_completions", JSONL, about="prompts"),
         Format("votes", "preference", "Votes, or rankings as WMT's: CSV, TSV, JSON Lines or Parquet.",
                "completion_a,completion_b,choice,annotator,shown_first,at\n"
                "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
-               "signals:read_votes", TABLES, signals=True, people=True, alone="rankings:stand_alone"),
+               "signals:read_votes", TABLES, about="completions", people=True,
+               alone="rankings:stand_alone"),
         Format("ratings", "preference", "Ratings of completions: CSV, TSV, JSON Lines or Parquet.",
                "completion,criterion,value,levels,annotator,at\n"
                "p1-a,helpful,4,5,judge-3,2026-05-04",
-               "signals:read_ratings", TABLES, signals=True, people=True),
+               "signals:read_ratings", TABLES, about="completions", people=True),
         Format("outcomes", "log", "What learners achieved with completions: CSV, TSV, JSON Lines or Parquet.",
                "completion,learner,measure,value,censored,at\n"
                "p1-a,learner-9,turns,2,false,\n"
                "p1-a,learner-4,success,1,,",
-               "signals:read_outcomes", TABLES, signals=True, people=True),
+               "signals:read_outcomes", TABLES, about="completions", people=True),
     )
 }  # fmt: skip

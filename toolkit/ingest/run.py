@@ -123,15 +123,15 @@ def ingest(
     with little_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
-        if format.needs_completions(files, context):
-            context = with_completions(con, context)
+        if format.needs_known(files, context):
+            context = with_known(con, context, format.about)
         if format.people:
             named, gone = naming(con, default_key_file()), is_forgotten(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend(_unknown_names(con, context))
+        report.notes.extend([*_unknown_names(con, context), *_already_known(format, report)])
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
 
@@ -183,21 +183,33 @@ def _unknown_names(con: Store, context: Context) -> list[str]:
     ]
 
 
-def with_completions(con: Store, context: Context) -> Context:
-    """Add the completions that signals may name; finds the source they are about if only one can be."""
-    sources = query(con, "SELECT DISTINCT source FROM completions WHERE ref IS NOT NULL ORDER BY 1")
+# What rows may name. A prompt without an id of its own goes by its key; an id of two prompts names none.
+_NAMED = {
+    "completions": "SELECT source, ref, key AS completion, prompt FROM completions WHERE ref IS NOT NULL",
+    "prompts": """SELECT source, coalesce(ref, key) AS ref, NULL AS completion,
+        CASE WHEN count(*) = 1 THEN min(key) END AS prompt FROM prompts GROUP BY 1, 2""",
+}
+
+
+def with_known(con: Store, context: Context, what: str) -> Context:
+    """Add the completions or prompts that rows may name; finds their source if only one can be."""
+    sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
     names: list[str] = sources["source"].to_list()
     about = context.about or (names[0] if len(names) == 1 else "")
     if about not in names:
         have = ", ".join(names) or "none yet; ingest prompts first"
-        said = f"'{about}' holds no completions" if about else "say which completions these are about"
-        raise SourceError(f"--about: {said}; sources with completions: {have}")
-    rows = query(
-        con, "SELECT ref, key, prompt FROM completions WHERE source = ? AND ref IS NOT NULL", [about]
-    )
-    known = known_completions([])
-    rows.columns = known.columns
-    return replace(context, about=about, known=rows.cast(known.schema))
+        said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
+        raise SourceError(f"--about: {said}; sources with {what}: {have}")
+    rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
+    return replace(context, about=about, known=rows.cast(known_completions([]).schema))
+
+
+def _already_known(format: Format, report: Report) -> list[str]:
+    """A note where answers were taken that another source, or another file, has brought already."""
+    there = report.rows - report.added.get("completions", 0)
+    if format.about != "prompts" or not there:
+        return []
+    return [f"{there:,} answers are in the store already (same prompt, author, id and text)"]
 
 
 def _read_all(
