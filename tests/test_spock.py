@@ -409,10 +409,8 @@ def test_a_broken_file_among_others_is_one_row(store, tmp_path):
     report = load(store, tmp_path)
     assert (report.rows, report.rejects) == (1, 2)
     places = query(store, "SELECT path, line, reason FROM rejects ORDER BY path").rows()
-    assert places == [
-        ("conversation_2.json", 1, "not valid JSON"),
-        ("conversation_4.json", 1, "not valid JSON"),
-    ]
+    reason = "not valid JSON, and no JSON Lines of dialogues"
+    assert places == [("conversation_2.json", 1, reason), ("conversation_4.json", 1, reason)]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "no JSON", '{"dialogues": 3}', "[1, 2]"])

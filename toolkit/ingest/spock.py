@@ -37,6 +37,7 @@ AUTHOR = "gpt-4"
 _PATTERNS = (*JSON, *JSONL)
 _AT_ONCE = 32 << 20  # letters of a batch
 _KEY = '"conversations"'
+_NEITHER = "not valid JSON, and no JSON Lines of dialogues"
 
 # Who speaks -> role; what has no response is never seen by the student.
 _ROLES = {
@@ -171,6 +172,7 @@ def _batch(lines: pl.DataFrame, context: Context) -> Batch:
     good, rejects = divide_named(
         rows.join(reasons, on="n", how="left", maintain_order="left"),
         (pl.col("damaged"), "not valid UTF-8"),
+        (pl.col("json").is_null() & pl.col("raw").str.contains("\n", literal=True), _NEITHER),
         (pl.col("json").is_null(), "not valid JSON"),
         (pl.col("kind") != "OBJECT", "expected a dialogue, an object of 'id' and 'conversations'"),
         (pl.col("talk").fill_null("") != "ARRAY", "'conversations' is missing or not a list"),
