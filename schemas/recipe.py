@@ -9,7 +9,7 @@ splits: {train: 0.8, validation: 0.1, test: 0.1}
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -67,6 +67,26 @@ class Corrections(_Section):
     """Of the choice of edits left out and of words over-corrected."""
 
 
+class ReviewOutcomes(_Section):
+    """How a study log becomes outcomes: preceptor outcomes RECIPE."""
+
+    reviews: str
+    """Source of the log; its items are ids of completions."""
+    about: str
+    """Source of these completions."""
+    measure: Literal["turns", "success"] = "turns"
+    """turns: events a learner failed before the first success with a completion; censored where the log
+    ends before it. success: whether the first event after an interval succeeded."""
+    after_days: Annotated[float, Field(gt=0)] | None = None
+    """Of success: the interval since the event before, at least; events need times."""
+
+    @model_validator(mode="after")
+    def _interval_belongs_to_success(self) -> "ReviewOutcomes":
+        if (self.measure == "success") != (self.after_days is not None):
+            raise ValueError("measure: success needs after_days, and turns takes none")
+        return self
+
+
 class Recipe(_Section):
     """How a fit becomes a dataset."""
 
@@ -87,6 +107,8 @@ class Recipe(_Section):
     pairs: Pairs = Pairs()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
+    outcomes: list[ReviewOutcomes] = []
+    """What study logs say of completions: made by preceptor outcomes, before the fit."""
     splits: Splits = Splits()
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
@@ -132,10 +154,7 @@ def _explain(error: dict[str, Any]) -> str:
     """One validation error in a user's words."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        section: type[BaseModel] = Recipe
-        for part in error["loc"][:-1]:
-            section = type(section.model_fields[str(part)].default)
-        known = list(section.model_fields)
+        known = list(_section_at(error["loc"][:-1]).model_fields)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key '{where}': {hint}"
@@ -143,3 +162,14 @@ def _explain(error: dict[str, Any]) -> str:
         return f"'{where}' is missing; add it"
     message = error["msg"].removeprefix("Value error, ")
     return f"'{where}': {message}" if where else message
+
+
+def _section_at(path: tuple[str | int, ...]) -> type[BaseModel]:
+    """The section of a recipe that a place is in, inside lists and optional sections too."""
+    section: type[BaseModel] = Recipe
+    for part in path:
+        if isinstance(part, str):
+            kind = section.model_fields[part].annotation
+            inside = [kind, *get_args(kind)]
+            section = next(k for k in inside if isinstance(k, type) and issubclass(k, BaseModel))
+    return section

@@ -57,7 +57,7 @@ def _options(format: Format) -> list[click.Parameter]:
     ]
     if format.about:
         shared.append(click.Option(["--about"], help=f"Source whose {format.about} these are about."))
-    if format.about == "completions":
+    if format.about == "completions" or format.mapped:
         shared.append(
             click.Option(["--map", "columns"], multiple=True, callback=_pairs, metavar="OURS=THEIRS",
                          help="A column of the file under our name; repeat.")
@@ -76,6 +76,13 @@ def _options(format: Format) -> list[click.Parameter]:
         shared.append(
             click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so.")
         )
+    if format.name in ("reviews", "anki"):
+        shared.append(click.Option(["--learner"], help="Whose log it is, if no column says so."))
+    if format.name == "reviews":
+        shared.append(
+            click.Option(["--passing"], type=click.IntRange(0), metavar="GRADE",
+                         help="Lowest grade that counts as correct, if no column says so.")
+        )  # fmt: skip
     return shared
 
 
@@ -99,6 +106,8 @@ def _command(format: Format) -> click.Command:
             levels=given.get("levels"),
             align=given.get("align") or "minimal",
             annotator_names=given.get("annotator_names") or {},
+            learner=given.get("learner") or "",
+            passing=given.get("passing"),
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)

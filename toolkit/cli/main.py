@@ -18,6 +18,7 @@ from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
+from .outcomes import outcomes
 from .report import report
 from .status import status
 
@@ -46,7 +47,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, fuse, build, export, status, report, forget, pseudonym, demo):
+for command in (ingest, outcomes, fuse, build, export, status, report, forget, pseudonym, demo):
     cli.add_command(command)
 
 

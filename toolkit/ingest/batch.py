@@ -43,6 +43,7 @@ class Context:
     align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
     learner: str = ""  # whose log it is, where the log is one person's
+    passing: int | None = None  # lowest grade that counts as correct, where no column says
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # whether a pseudonym is of someone to be forgotten
 

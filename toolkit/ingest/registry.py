@@ -22,6 +22,7 @@ class Format:
     reader: str  # module:function beside this file
     patterns: tuple[str, ...] = ()
     finder: str = ""  # module:function, where patterns do not tell a folder's files
+    mapped: bool = False  # takes --map, though its rows name nothing of another source
     people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
     alone: str = ""  # module:function, whether these files name none, though the format does
     about: str = ""  # completions or prompts: what of another source its rows name
@@ -177,5 +178,14 @@ FORMATS: dict[str, Format] = {
                "p1-a,learner-9,turns,2,false,\n"
                "p1-a,learner-4,success,1,,",
                "signals:read_outcomes", TABLES, about="completions", people=True),
+        Format("reviews", "log", "Study logs: CSV, TSV, JSON Lines, Parquet, or ASSISTments' three lines.",
+               "learner,item,at,correct,attempts,duration_ms\n"
+               "learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300",
+               "reviews:read_reviews", TABLES, people=True, mapped=True),
+        Format("anki", "log", "Anki's review log: a collection, a package or revlog.csv.",
+               "==> revlog.csv <==\n"
+               "id,cid,usn,ease,ivl,lastIvl,factor,time,type\n"
+               "1737747496478,1724592148120,1170,3,-600,-60,0,2411,0",
+               "anki:read_anki", finder="anki:find_anki", people=True),
     )
 }  # fmt: skip

@@ -9,30 +9,22 @@ tie; `measure` is turns or success. A row is a record.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
-from ...schemas.errors import SourceError
 from ...schemas.tables import ANNOTATORS
 from ..store import add_key
-from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected, with_raw
+from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
 from .delimited import column
+from .fields import Columns, as_read, bad_time, got, their_names, truth, under_our_name, whole, with_time
 from .lines import Input, OnBytes
 from .people import nameless, with_pseudonyms
 from .rankings import NOT_PUBLISHED, is_ranking, ranked_votes, ranking_columns
-from .table_files import as_text, column_names, read_table
+from .table_files import column_names, read_table
 
 PEOPLE = ("annotator", "learner")
 Frames = dict[str, pl.DataFrame]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What a table of signals must and may have."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
 
 
 VOTE_COLUMNS = Columns(("completion_a", "completion_b", "choice"), ("annotator", "shown_first", "at"))
@@ -75,7 +67,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
             read=records.height + bad.height,
             taken=records.height - wrong.height,
             tables=tables | {"annotators": annotators, "votes": judged},
-            rejects=rejected(nameless(bad, _as_read(named, wrong), named, ["judgeId"]), file.name),
+            rejects=rejected(nameless(bad, as_read(named, wrong), named, ["judgeId"]), file.name),
             notes=notes,
         )
         notes = ()
@@ -89,10 +81,10 @@ def _read(
     judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
 ) -> Iterator[Batch]:
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
-    names = _their_names(file, context, columns)
+    names = their_names(file, context, columns)
     for records, bad in read_table(file, list(names.values()), on_bytes):
-        ours = records.select("line", *(_ours(records, *pair) for pair in names.items()))
-        named = with_pseudonyms(ours, context, [name for name in PEOPLE if name in names])
+        mapped = records.select("line", *(under_our_name(records, *pair) for pair in names.items()))
+        named = with_pseudonyms(mapped, context, [name for name in PEOPLE if name in names])
         people = [name for name in PEOPLE if column(names.get(name, "")) in records.columns]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
@@ -105,45 +97,14 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected(nameless(bad, _as_read(records, wrong), named, people), file.name),
+            rejects=rejected(nameless(bad, as_read(records, wrong), named, people), file.name),
         )
-
-
-def _as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Line, raw and reason of the wrong ones, raw as the file has it."""
-    there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
-    return there.join(wrong.select("line", "reason"), on="line")
-
-
-def _their_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
-    """What the file calls our columns; SourceError where one that is needed, or was named, is not there."""
-    unknown = set(context.columns) - {*columns.required, *columns.optional}
-    if unknown:
-        known = ", ".join((*columns.required, *columns.optional))
-        raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    have = column_names(file)
-    names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
-    for ours, theirs in names.items():
-        if theirs not in have and (ours in columns.required or ours in context.columns):
-            raise SourceError(
-                f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}=COLUMN"
-            )
-    return names
-
-
-def _ours(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
-    """The file's column under our name, null where it has none; as text, but for times that are typed."""
-    name = column(theirs)
-    if ours == "at" and isinstance(records.schema.get(name), pl.Datetime):
-        return pl.col(name).alias(ours)
-    return as_text(records, name).alias(ours)
 
 
 def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
-    judged = _with_time(rows).with_columns(
+    judged = with_time(rows).with_columns(
         first_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
@@ -152,9 +113,9 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
                 pl.col("prompt_a") != pl.col("prompt_b"),
                 "the two completions answer different prompts",
             ),
-            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), _got("choice", "a, b or tie")),
-            (~pl.col("shown_first").is_in(["a", "b"]), _got("shown_first", "a or b")),
-            _bad_time(),
+            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), got("choice", "a, b or tie")),
+            (~pl.col("shown_first").is_in(["a", "b"]), got("shown_first", "a or b")),
+            bad_time(),
         )
     )
 
@@ -172,18 +133,18 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
     if context.levels is not None:
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
-    rows = rows.with_columns(_whole("levels").alias("k"), _whole("value").alias("v"))
-    judged = _with_time(rows).with_columns(
+    rows = rows.with_columns(whole("levels").alias("k"), whole("value").alias("v"))
+    judged = with_time(rows).with_columns(
         first_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
-            (pl.col("k").fill_null(0) < 2, _got("levels", "a whole number from 2 (or use --levels)")),
+            (pl.col("k").fill_null(0) < 2, got("levels", "a whole number from 2 (or use --levels)")),
             (
                 ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
                 pl.format("value is '{}', expected 1 to {}", pl.col("value").fill_null(""), "k"),
             ),
-            _bad_time(),
+            bad_time(),
         )
     )
 
@@ -204,27 +165,25 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
 
 def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
-    truth = _truth(pl.col("censored").fill_null("false"))
+    censored = truth(pl.col("censored").fill_null("false"))
     success = pl.col("measure") == "success"
     number = pl.col("value").cast(pl.Float64, strict=False)
-    value = (
-        pl.when(success).then(number.fill_null(_truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
-    )
-    judged = _with_time(rows.with_columns(truth.alias("c"), value.alias("v"))).with_columns(
+    value = pl.when(success).then(number.fill_null(truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
+    judged = with_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
         first_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (
                 ~pl.col("measure").is_in(["turns", "success"]).fill_null(False),
-                _got("measure", "turns or success"),
+                got("measure", "turns or success"),
             ),
             (
                 ~success & ~((pl.col("v") >= 0) & (pl.col("v") % 1 == 0)).fill_null(False),
-                _got("value", "a whole number of failed turns from 0"),
+                got("value", "a whole number of failed turns from 0"),
             ),
-            (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), _got("value", "0 or 1")),
-            (pl.col("c").is_null(), _got("censored", "true or false")),
-            _bad_time(),
+            (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), got("value", "0 or 1")),
+            (pl.col("c").is_null(), got("censored", "true or false")),
+            bad_time(),
         )
     )
 
@@ -253,52 +212,6 @@ def _unknown(column: str, key: str, context: Context) -> tuple[pl.Expr, pl.Expr]
         pl.lit(column), pl.col(column).fill_null(""), pl.lit(context.about),
     )  # fmt: skip
     return pl.col(key).is_null(), reason
-
-
-def _got(column: str, expected: str) -> pl.Expr:
-    return pl.format(
-        "{} is '{}', expected {}", pl.lit(column), pl.col(column).fill_null(""), pl.lit(expected)
-    )
-
-
-def _whole(column: str) -> pl.Expr:
-    """Whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
-    number = pl.col(column).cast(pl.Float64, strict=False)
-    return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
-
-
-def _truth(text: pl.Expr) -> pl.Expr:
-    """true, false, 1 or 0, in any case; null for the rest."""
-    known = {"true": True, "1": True, "false": False, "0": False}
-    return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
-
-
-def _with_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """`at` (ISO 8601 or typed; UTC where it has no offset) parsed into `time`."""
-    time = _parsed_time() if rows.schema["at"] == pl.String else _typed_time(rows.schema["at"])
-    return rows.with_columns(
-        pl.when(time.dt.year().is_between(1, 9999)).then(time).alias("time"), pl.col("at").cast(pl.String)
-    )
-
-
-def _typed_time(kind: pl.DataType) -> pl.Expr:
-    zoned = isinstance(kind, pl.Datetime) and kind.time_zone is not None
-    return pl.col("at") if zoned else pl.col("at").dt.replace_time_zone("UTC")
-
-
-def _parsed_time() -> pl.Expr:
-    at = pl.col("at").str.replace(" ", "T", literal=True)
-    with_offset = at.str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.f%#z", strict=False)
-    without = (
-        at.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
-        for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
-    )
-    return pl.coalesce(with_offset, *without)
-
-
-def _bad_time() -> tuple[pl.Expr, pl.Expr]:
-    unread = pl.col("at").is_not_null() & pl.col("time").is_null()
-    return unread, _got("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")
 
 
 def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,0 +1,133 @@
+"""From study logs to outcomes: what learners achieved with each completion, by the recipe's rule, in SQL.
+
+turns    failed events before the first success of a learner with a completion; where the log ends
+         before it, all of them, and the outcome is censored
+success  1 or 0: the first event that came at least `after_days` after the learner's last one with it
+
+An item of the log is the id of a completion. Events of one learner with one completion are taken in
+the order of their time, then of the log; those without a time come last. Events that asked nothing
+(neither right nor wrong) do not count.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from ..schemas.errors import SourceError
+from ..schemas.recipe import Recipe, ReviewOutcomes
+from ..schemas.tables import OUTCOMES, SOURCES
+from .store import Store, insert, little_memory, query, remove_source, run, transaction
+
+READER = "outcomes"
+
+# Each learner's events with each completion, in order.
+_EVENTS = """
+events AS (
+    SELECT r.learner, c.key AS completion, r.correct, r."at" AS time, r.path, r.line, r.n,
+        row_number() OVER w AS nth, r."at" - lag(r."at") OVER w AS since
+    FROM reviews r JOIN completions c ON c.source = $about AND c.ref = r.item
+    WHERE r.source = $reviews AND r.correct IS NOT NULL
+    WINDOW w AS (PARTITION BY r.learner, c.key ORDER BY r."at" NULLS LAST, r.path, r.line, r.n)
+)"""
+_COLUMNS = """$name AS source, completion, learner, '{measure}' AS measure, value, censored,
+    decided.time AS "at", decided.n AS n, decided.path AS path, decided.line AS line"""
+_RULES = {
+    "turns": f"""
+WITH {_EVENTS}, done AS (
+    SELECT learner, completion, min(nth) FILTER (correct) AS success, max(nth) AS last,
+        arg_min({{'time': time, 'path': path, 'line': line, 'n': n}}, (NOT correct, if(correct, nth, -nth)))
+            AS decided
+    FROM events GROUP BY learner, completion
+)
+SELECT {_COLUMNS.format(measure="turns")}
+FROM (SELECT *, coalesce(success - 1, last)::DOUBLE AS value, success IS NULL AS censored FROM done)""",
+    "success": f"""
+WITH {_EVENTS}, done AS (
+    SELECT learner, completion, arg_min({{'time': time, 'path': path, 'line': line, 'n': n}}, nth) AS decided,
+        arg_min(correct, nth) AS correct
+    FROM events WHERE since >= to_microseconds(($days * 86400 * 1000000)::BIGINT) GROUP BY learner, completion
+)
+SELECT {_COLUMNS.format(measure="success")}
+FROM (SELECT *, correct::DOUBLE AS value, false AS censored FROM done)""",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Outcomes of one rule: their source, how many, how many censored, and items that are no completions."""
+
+    source: str
+    outcomes: int
+    censored: int
+    unknown: int
+
+
+def make_outcomes(con: Store, recipe: Recipe) -> list[Made]:
+    """Outcomes of every rule of the recipe, in the place of what an earlier run made, in one transaction.
+
+    Each rule's are a source of their own, under the log's licence. Raises SourceError where a rule
+    names no log or no completions, or none of the log's items is a completion.
+    """
+    if not recipe.outcomes:
+        raise SourceError(f"recipe '{recipe.name}' has no outcomes: say which reviews are about which source")
+    with little_memory(con), transaction(con):
+        return [_make(con, rule) for rule in recipe.outcomes]
+
+
+def _make(con: Store, rule: ReviewOutcomes) -> Made:
+    log = query(con, "SELECT * FROM sources WHERE name = ?", [rule.reviews])
+    unknown = _check(con, rule, log)
+    interval = f"-after-{rule.after_days:g}-days" if rule.after_days else ""
+    name = f"{rule.reviews}-{rule.measure}{interval}"
+    given: dict[str, str | float] = {"name": name, "about": rule.about, "reviews": rule.reviews}
+    given |= {"days": rule.after_days} if rule.after_days else {}
+    rule_text = json.dumps(rule.model_dump(), sort_keys=True)
+    sha256 = hashlib.sha256(f"{log['sha256'][0]}\n{rule_text}".encode()).hexdigest()
+    taken = query(con, "SELECT reader FROM sources WHERE name = ?", [name])
+    if taken.height and taken["reader"][0] != READER:
+        raise SourceError(f"source '{name}' holds other input; ingest that under another --source")
+    remove_source(con, name)
+    columns = ", ".join(f'"{column.name}"' for column in OUTCOMES.stored if column.name != "key")
+    found = query(con, f"SELECT {columns} FROM ({_RULES[rule.measure]}) ORDER BY path, line, n", given)
+    added = insert(con, OUTCOMES, found)
+    if not added:
+        raise SourceError(
+            f"{rule.reviews}: no learner came back to a completion after {rule.after_days:g} days, "
+            "as far as the times of the log say; choose a shorter after_days"
+        )
+    insert(con, SOURCES, log.drop("key").with_columns(
+        name=pl.lit(name), kind=pl.lit("log"), reader=pl.lit(READER), sha256=pl.lit(sha256),
+        rows=pl.lit(added), rejects=pl.lit(0), ingested_at=pl.lit(datetime.now(UTC)),
+        notes=pl.lit(f"made from the reviews of {rule.reviews} by the rule {rule_text}"),
+    ))  # fmt: skip
+    return Made(name, added, int(found["censored"].sum()), unknown)
+
+
+def _check(con: Store, rule: ReviewOutcomes, log: pl.DataFrame) -> int:
+    """How many reviews are of items that are no completions. SourceError where all are, or none is there."""
+    logs = query(con, "SELECT DISTINCT source FROM reviews ORDER BY 1")["source"].to_list()
+    if rule.reviews not in logs or log.is_empty():
+        raise SourceError(
+            f"reviews: '{rule.reviews}' holds no reviews; there are {', '.join(logs) or 'none'}"
+        )
+    abouts = query(con, "SELECT DISTINCT source FROM completions WHERE ref IS NOT NULL ORDER BY 1")["source"]
+    if rule.about not in abouts:
+        raise SourceError(
+            f"about: '{rule.about}' holds no completions; there are {', '.join(abouts) or 'none'}"
+        )
+    ((reviews, unknown, item),) = run(
+        con,
+        """SELECT count(*), count(*) FILTER (c.ref IS NULL), any_value(r.item)
+        FROM (SELECT item, count(*) AS n FROM reviews WHERE source = $reviews GROUP BY item) r
+        LEFT JOIN (SELECT DISTINCT ref FROM completions WHERE source = $about) c ON c.ref = r.item""",
+        {"reviews": rule.reviews, "about": rule.about},
+    )
+    if reviews == unknown:
+        raise SourceError(
+            f"none of the {unknown:,} items of '{rule.reviews}', such as '{item}', is the id of a completion "
+            f"of '{rule.about}'; say with --map item=COLUMN which column of the log names it"
+        )
+    return int(unknown)
