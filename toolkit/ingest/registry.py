@@ -164,6 +164,10 @@ FORMATS: dict[str, Format] = {
                '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
                ' "origin": "model", "context": {"seed": 7}}',
                "completions:read_completions", JSONL, about="prompts"),
+        Format("chat", "preference", "Chats and preferences as OpenAI, ShareGPT and TRL write them.",
+               '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
+               ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
+               "chat:read_chat", (*JSONL, "*.ndjson", "*.json", "*.parquet")),
         Format("votes", "preference", "Votes, or rankings as WMT's: CSV, TSV, JSON Lines or Parquet.",
                "completion_a,completion_b,choice,annotator,shown_first,at\n"
                "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",

@@ -26,6 +26,7 @@ from .registry import Format
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
+_INSERT_BYTES = 256 << 20  # where rows are long: dialogues repeat what was said before
 
 
 @dataclass(frozen=True)
@@ -227,13 +228,19 @@ def _read_all(
         first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
         notes += batch.notes
         pending.append(batch)
-        if sum(waiting.read for waiting in pending) >= _INSERT_ROWS:
+        if _many(pending):
             _insert_all(con, pending, context.source, added)
             pending = []
     _insert_all(con, pending, context.source, added)
     if not read:
         raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary.lower()}")
     return Report(context.source, taken, rejects, added, first, notes)
+
+
+def _many(batches: list[Batch]) -> bool:
+    """Whether the batches are worth an insert: DuckDB is faster with many rows at once."""
+    size = sum(frame.estimated_size() for batch in batches for frame in batch.tables.values())
+    return size >= _INSERT_BYTES or sum(batch.read for batch in batches) >= _INSERT_ROWS
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
