@@ -244,3 +244,10 @@ def test_damaged_json_lines_lose_no_row(tmp_path, data, block):
         lines_module.BLOCK_BYTES = old
     filled = [line for line in content.split(b"\n") if line.decode(errors="replace").strip()]
     assert sum(good.height + bad.height for good, bad in parts) == len(filled)
+
+
+def test_json_lines_without_any_wanted_name(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"c": 1}\n[]\n')
+    records, bad, _ = whole(path, ["a"])
+    assert (records.columns, records.height, bad.height) == (["line", "raw"], 1, 1)

@@ -93,6 +93,8 @@ def repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
 
 def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that pass every check, and line, raw and reason of the others (see `first_reason`)."""
+    if not checks:
+        return rows, no_rejects()
     wrong = rows.select(pl.any_horizontal(check.fill_null(False) for check, _ in checks)).to_series()
     if not wrong.any():
         return rows, no_rejects()
