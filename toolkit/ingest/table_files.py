@@ -28,6 +28,7 @@ PACKED = (".gz", ".bz2")
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
@@ -178,7 +179,7 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
     for table in _tables(file, parquet, here, _BATCH_ROWS, on_bytes):
         try:
             arrays = [_cast(table[name], types[name]) for name in here]
-        except pa.ArrowException as error:
+        except _DAMAGE as error:
             raise _damaged(file, error) from error
         values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[column(name) for name in here])))
         yield (
@@ -214,7 +215,7 @@ def _tables(
             done += len(table)
             on_bytes(bytes_ * done // max(rows, done) - told)
             told = bytes_ * done // max(rows, done)
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGE as error:
         raise _damaged(file, error) from error
     if done != rows:
         raise _damaged(file, f"{done} of its {rows} rows could be read")
@@ -224,11 +225,13 @@ def _tables(
 def _open(file: Input) -> pq.ParquetFile:
     try:
         # Buffered beforehand, what was read of the file would stay in memory.
-        return pq.ParquetFile(
+        parquet = pq.ParquetFile(
             file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )
-    except (pa.ArrowException, OSError) as error:
+        parquet.schema_arrow  # noqa: B018  # now rather than later: it may be damaged
+    except _DAMAGE as error:
         raise _damaged(file, error) from error
+    return parquet
 
 
 def _damaged(file: Input, why: object) -> SourceError:
