@@ -19,7 +19,7 @@ import polars as pl
 from ..schemas.errors import SourceError
 from ..schemas.recipe import Recipe, ReviewOutcomes
 from ..schemas.tables import OUTCOMES, SOURCES
-from .store import Store, insert, little_memory, query, remove_source, run, transaction
+from .store import Store, insert, insert_select, little_memory, query, remove_source, run, transaction
 
 READER = "outcomes"
 
@@ -90,9 +90,7 @@ def _make(con: Store, rule: ReviewOutcomes) -> Made:
     if taken.height and taken["reader"][0] != READER:
         raise SourceError(f"source '{name}' holds other input; ingest that under another --source")
     remove_source(con, name)
-    columns = ", ".join(f'"{column.name}"' for column in OUTCOMES.stored if column.name != "key")
-    found = query(con, f"SELECT {columns} FROM ({_RULES[rule.measure]}) ORDER BY path, line, n", given)
-    added = insert(con, OUTCOMES, found)
+    added = insert_select(con, OUTCOMES, _RULES[rule.measure], given)
     if not added:
         raise SourceError(
             f"{rule.reviews}: no learner came back to a completion after {rule.after_days:g} days, "
@@ -103,7 +101,8 @@ def _make(con: Store, rule: ReviewOutcomes) -> Made:
         rows=pl.lit(added), rejects=pl.lit(0), ingested_at=pl.lit(datetime.now(UTC)),
         notes=pl.lit(f"made from the reviews of {rule.reviews} by the rule {rule_text}"),
     ))  # fmt: skip
-    return Made(name, added, int(found["censored"].sum()), unknown)
+    ((censored,),) = run(con, "SELECT count(*) FILTER (censored) FROM outcomes WHERE source = ?", [name])
+    return Made(name, added, censored, unknown)
 
 
 def _check(con: Store, rule: ReviewOutcomes, log: pl.DataFrame) -> int:

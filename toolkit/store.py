@@ -131,6 +131,21 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
     return int(added)
 
 
+def insert_select(con: Store, table: Table, select: str, parameters: dict[str, Any]) -> int:
+    """Add the rows of a SELECT to a table of placed rows, without taking them out of the database.
+
+    The SELECT names every stored column but the key. Returns how many were added.
+    """
+    columns = ", ".join(f'"{column.name}"' for column in table.stored if column.name != "key")
+    ((added,),) = run(
+        con,
+        f'INSERT INTO "{table.name}" ("key", {columns}) '
+        f"SELECT {key_sql(table.identity)}, {columns} FROM ({select})",
+        parameters,
+    )
+    return int(added)
+
+
 def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`frame` with a first column `key`, from the table's identity columns."""
     with scratch() as con:

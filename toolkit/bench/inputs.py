@@ -5,6 +5,7 @@ Heavy modules are loaded where they are used, so that a peer's process holds non
 
 import gzip
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -115,6 +116,30 @@ def prepare_votes(folder: Path, shrink: int) -> str:
     return f"{_megabytes(folder / 'votes.csv')}, {votes:,} votes on {2 * prompts:,} completions"
 
 
+def prepare_reviews(folder: Path, shrink: int) -> str:
+    """`reviews.parquet`, twenty million events of a study log, and a store with what was studied."""
+    import duckdb
+
+    reviews, items = 20_000_000 // shrink, 20_000
+    with (folder / "cards.jsonl").open("w", encoding="utf-8") as out:
+        for i in range(items // 2):
+            cards = [{"id": f"card-{2 * i + k}", "content": f"answer {k} to {i}"} for k in range(2)]
+            out.write(
+                json.dumps({"id": f"p{i}", "task": "qa", "prompt": f"{i}?", "completions": cards}) + "\n"
+            )
+    with duckdb.connect() as con:
+        con.execute("SET threads = 1")
+        con.execute(
+            f"""COPY (SELECT 'learner-' || hash(i * 3) % {max(reviews // 100, 1)} AS learner,
+                'card-' || hash(i * 5 + 1) % {items} AS item,
+                TIMESTAMP '2026-01-01' + to_seconds(i) AS "at", hash(i * 7 + 2) % 10 < 7 AS correct,
+                (hash(i * 11 + 3) % 60000)::INT AS duration_ms
+            FROM range({reviews}) r(i)) TO '{folder / "reviews.parquet"}' (FORMAT parquet)"""
+        ).fetchall()
+    ingesting(folder / STORE, "prompts", folder / "cards.jsonl")()
+    return f"{_megabytes(folder / 'reviews.parquet')}, {reviews:,} reviews of {items:,} cards"
+
+
 def prepare_fit(folder: Path, shrink: int) -> str:
     """A store with SMART's pairs; where ../shared/data has none, or for --quick, the packaged sample."""
     store = folder / STORE
@@ -148,7 +173,11 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     from ..ingest.batch import Context
     from ..ingest.registry import FORMATS
     from ..ingest.run import Origin, find_inputs, ingest
+    from ..pseudonyms import VARIABLE
     from ..store import open_store
+
+    # Not the user's own key: what is measured leaves nothing behind.
+    os.environ[VARIABLE] = str(store.parent / "pseudonyms.key")
 
     def work() -> str:
         with open_store(store, create=True) as con:

@@ -22,6 +22,7 @@ from .inputs import (
     prepare_large,
     prepare_m2,
     prepare_nothing,
+    prepare_reviews,
     prepare_votes,
 )
 from .measure import Done, Job, Row, Side, Work, peak_mb
@@ -167,6 +168,43 @@ def votes_duckdb(job: Job) -> Work:
     return work
 
 
+def reviews_ours(job: Job) -> Work:
+    """Ingest into a store that holds what was studied: checks, pseudonyms, rejects."""
+    store = job.folder / "reviews.duckdb"
+    shutil.copyfile(job.folder / STORE, store)
+    work = ingesting(store, "reviews", job.folder / "reviews.parquet")
+    return lambda: Done(work())
+
+
+def reviews_outcomes(job: Job) -> Work:
+    """Turns until the first success, of the log that was ingested before."""
+    from ...schemas.recipe import Recipe
+    from ..outcomes import make_outcomes
+    from ..store import open_store
+
+    recipe = Recipe.model_validate({"name": "r", "outcomes": [{"reviews": "reviews", "about": "prompts"}]})
+
+    def work() -> Done:
+        with open_store(job.folder / "reviews.duckdb") as con:
+            (made,) = make_outcomes(con, recipe)
+        return Done(f"{made.outcomes:,} outcomes")
+
+    return work
+
+
+def reviews_duckdb(job: Job) -> Work:
+    """DuckDB's own Parquet reader, the columns as they stand."""
+    import duckdb
+
+    def work() -> Done:
+        with duckdb.connect(str(job.folder / "peer.duckdb")) as con:
+            con.execute("CREATE TABLE reviews AS FROM read_parquet(?)", [str(job.folder / "reviews.parquet")])
+            ((rows,),) = con.execute("SELECT count(*) FROM reviews").fetchall()
+        return Done(f"{rows:,} rows")
+
+    return work
+
+
 def fit_cold(job: Job) -> Work:
     """Four chains to R-hat <= 1.01 and ESS >= 400; nothing was compiled before."""
     return _fit(job, "cold", _cache(job))
@@ -271,6 +309,12 @@ ROWS: dict[str, Row] = {
         "duckdb read_csv": Side(votes_duckdb, less="no checks, keys, annotators or rejects"),
     }, "Ours goes into a store that holds the prompts already. The peer is DuckDB's own `read_csv` and an "
        "`INSERT` of the same columns as text into an empty table."),
+    "reviews": Row("ingest a study log", prepare_reviews, {
+        "ingest reviews": Side(reviews_ours),
+        "outcomes: turns": Side(reviews_outcomes, less="of the log that was ingested"),
+        "duckdb read_parquet": Side(reviews_duckdb, less="no checks, pseudonyms, lines or rejects"),
+    }, "Made-up events in Parquet, a hundred a learner. The peer reads the file into a table.",
+        repetitions=1),
     "fit": Row("fuse signals", prepare_fit, {
         "fuse, cold": Side(fit_cold),
         "fuse, compiled": Side(fit_warm),
