@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -71,15 +72,19 @@ def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
     (tmp_path / "votes.csv").write_text("completion_a,completion_b,choice,judge\na,b,a,j1\n")
     (tmp_path / "ratings.csv").write_text("completion,criterion,value\na,clear,4\n")
     (tmp_path / "outcomes.csv").write_text("completion,learner,measure,value\na,learner-17,success,1\n")
+    log = pl.DataFrame({"learner": ["l", "l"], "card": ["a", "a"], "correct": [False, True]})
+    log.write_parquet(tmp_path / "study-log.parquet")
+    rule = {"reviews": "study-log", "about": "mine", "measure": "turns"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"name": "r", "outcomes": [rule]}))
     for command in blocks("own"):
         done = preceptor(*command[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
-    assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 1, 1]
+    assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 2, 1]
     for command in blocks("people"):
         done = preceptor(*command[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]["outcomes"] == 0
+    assert json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]["outcomes"] == 1
 
 
 def follow(name, preceptor, shared_data, folder):
@@ -97,7 +102,7 @@ def follow(name, preceptor, shared_data, folder):
 def test_dialogues_come_in_as_the_readme_says(preceptor, shared_data, tmp_path):
     follow("dialogues", preceptor, shared_data, tmp_path)
     builds = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["builds"]
-    assert [sum(build["counts"]["kept"].values()) for build in builds] == [489, 439]
+    assert [sum(build["counts"]["kept"].values()) for build in builds] == [489, 439, 962, 2461]
 
 
 def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, tmp_path):
