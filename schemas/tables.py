@@ -196,13 +196,13 @@ PROMPTS = _stored(
 COMPLETIONS = _stored(
     "completions",
     "one candidate answer to a prompt",
-    ("prompt", "content", "author", "ref"),
+    ("source", "prompt", "content", "ref"),
     SOURCE,
     Column("ref", "text", "the source's own id of it", nullable=True),
     Column("prompt", "text", "key of the prompt"),
     Column("content", "text", "the answer"),
     Column("origin", "text", "human, learner, reference or model"),
-    Column("author", "text", "pseudonym, or model name and revision", nullable=True),
+    Column("author", "text", "a learner's pseudonym, a role, or a model's name and revision", nullable=True),
     Column("context", "json", "sampling, edit ids, …", nullable=True),
     origin=True,
 )

@@ -23,6 +23,9 @@ PROMPTS = [
      "completions": [{"id": f"p{i}-a", "content": f"one {i}"}, {"id": f"p{i}-b", "content": f"two {i}"}]}
     for i in range(3)
 ]  # fmt: skip
+PROMPTS[2]["completions"].append(
+    {"id": "p2-l", "content": "a Wagtailish thought", "origin": "learner", "author": SECRET}
+)
 RECIPE = {"name": "gec", "task": "gec", "corrections": {"rejected": ["learner"]}, "format": "plain"}
 
 
@@ -100,17 +103,17 @@ def test_no_person_s_id_enters_the_store(filled, key_file):
 def test_a_learner_forgotten_leaves_no_byte(filled, preceptor, key_file):
     name = pseudonym(SECRET, read_key(key_file))
     before = everything(filled)
-    for trace in (name, "Ottoline", "Quillfeather"):  # else the test could not fail
+    for trace in (name, "Ottoline", "Quillfeather", "Wagtailish"):  # else the test could not fail
         assert trace in before
         assert trace.encode() in file_bytes(filled)
     done = preceptor("forget", SECRET, cwd=filled)
     assert done.returncode == 0, done.stderr
     assert (
-        "(2 sentences, 2 edits, 2 prompts, 4 completions, 1 annotators, 1 votes, 1 outcomes, " in done.stdout
+        "(2 sentences, 2 edits, 2 prompts, 5 completions, 1 annotators, 1 votes, 1 outcomes, " in done.stdout
     )
     assert "still holds traces: dist (texts in 3 rows)" in done.stdout
     after = everything(filled)
-    for trace in (name, "Ottoline", "Quillfeather", SECRET):
+    for trace in (name, "Ottoline", "Quillfeather", "Wagtailish", SECRET):
         assert trace not in after
         assert trace.encode() not in file_bytes(filled)
     # Everybody else is as before.
@@ -121,13 +124,18 @@ def test_a_learner_forgotten_leaves_no_byte(filled, preceptor, key_file):
 
 def test_who_was_forgotten_does_not_come_back(filled, preceptor, key_file):
     assert preceptor("forget", SECRET, cwd=filled).returncode == 0
-    for format, name in (("bea-json", "essays.jsonl"), ("votes", "votes.csv"), ("outcomes", "outcomes.csv")):
-        about = ["--about", "prompts"] if format != "bea-json" else []
+    for format, name in (
+        ("bea-json", "essays.jsonl"),
+        ("prompts", "prompts.jsonl"),
+        ("votes", "votes.csv"),
+        ("outcomes", "outcomes.csv"),
+    ):
+        about = ["--about", "prompts"] if format in ("votes", "outcomes") else []
         done = preceptor("ingest", format, name, "--source", format, "--replace", *about, cwd=filled)
         assert done.returncode == 0, done.stderr
-        assert "was forgotten" in done.stderr
+        assert "forgotten" in done.stderr
     stored = everything(filled)
-    for trace in (pseudonym(SECRET, read_key(key_file)), "Ottoline", "Quillfeather", SECRET):
+    for trace in (pseudonym(SECRET, read_key(key_file)), "Ottoline", "Quillfeather", "Wagtailish", SECRET):
         assert trace not in stored
     rows = rows_of(filled, "SELECT rows, rejects FROM sources WHERE name = 'bea-json'")
     assert rows == [(4, 2)]  # two essays with an edit each; two of the forgotten learner

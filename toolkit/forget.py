@@ -33,7 +33,7 @@ _MINE = {
     "my_sentences": "SELECT key FROM sentences WHERE learner = $who",
     "my_prompts": """SELECT key FROM prompts WHERE ref IN (FROM my_sentences)
         AND source IN (SELECT source FROM sentences WHERE learner = $who)""",
-    "my_completions": "SELECT key FROM completions WHERE prompt IN (FROM my_prompts)",
+    "my_completions": "SELECT key FROM completions WHERE prompt IN (FROM my_prompts) OR author = $who",
     "my_annotators": "SELECT key FROM annotators WHERE pseudonym = $who",
     "my_votes": """SELECT key FROM votes WHERE annotator IN (FROM my_annotators)
         OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)""",

@@ -19,8 +19,9 @@ import polars as pl
 
 from ...schemas.tables import COMPLETIONS
 from ..store import add_key, json_rows
-from .batch import Batch, Context, divide, no_ids, rejected, repeats
+from .batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
 from .lines import Input, OnBytes, read_lines
+from .people import learners_named, without_learners
 from .prompts import ORIGINS
 
 _SHAPE = {"prompt": "VARCHAR", "id": "VARCHAR", "content": "VARCHAR", "origin": "VARCHAR",
@@ -32,21 +33,21 @@ def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _
     seen, said, again = no_ids(), no_ids(), 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
-        rows = _resolved(rows, context)
+        rows = _resolved(learners_named(rows, context), context)
         used, seen = repeats(rows.select("line", "id"), seen)
         good, wrong = divide(
             rows.join(used, on="line", how="left", maintain_order="left"), *_checks(context.about)
         )
         table = _table(good, file.name, context)
-        # Without the id, the key says who answered what with which words.
-        words = add_key(table.with_columns(ref=pl.lit(None, pl.String)).drop("key"), COMPLETIONS)
+        # With the author in place of the id, the key says who answered what with which words.
+        words = add_key(table.with_columns(ref="author").drop("key"), COMPLETIONS)
         repeated, said = repeats(words.select("line", pl.col("key").alias("id")), said)
         again += repeated["first"].count()
         yield Batch(
             read=rows.height + bad.height,
             taken=good.height,
             tables={COMPLETIONS.name: table},
-            rejects=rejected([bad, wrong], file.name),
+            rejects=rejected([bad, without_learners(wrong)], file.name),
         )
     if again:
         note = f"{file.name}: {again:,} answers repeat a text of the same author to the same prompt"
@@ -68,6 +69,7 @@ def _checks(about: str) -> list[tuple[pl.Expr, pl.Expr | str]]:
     unknown = pl.format("prompt '{}' names no one prompt of source '{}'", "prompt", pl.lit(about))
     origins = f"origin is none of {', '.join(ORIGINS)}"
     return [
+        (pl.col("gone"), FORGOTTEN_REASON),
         (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
         (pl.col("prompt").is_null(), "'prompt' is missing: the id of the prompt that is answered"),
         (pl.col("key_p").is_null(), unknown),

@@ -22,6 +22,27 @@ def with_pseudonyms(rows: pl.DataFrame, context: Context, columns: Sequence[str]
     return marked.drop(s.name for s in gone)
 
 
+def learners_named(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """Rows with a pseudonym as `author` where `origin` is learner, and `gone`: that one is to be forgotten.
+
+    Other authors are roles or models, and stay.
+    """
+    learner = pl.col("origin").str.strip_chars() == "learner"
+    ids = rows.select(pl.when(learner).then("author")).to_series()
+    if ids.null_count() == len(ids):
+        return rows.with_columns(pl.lit(False).alias("gone"))
+    named = context.pseudonyms(ids)
+    return rows.with_columns(
+        pl.coalesce(named, "author").alias("author"), context.forgotten(named).alias("gone")
+    )
+
+
+def without_learners(wrong: pl.DataFrame) -> pl.DataFrame:
+    """Rejected lines of JSON, those withheld that tell of a learner."""
+    told = pl.col("raw").str.contains('"learner"', literal=True)
+    return wrong.with_columns(pl.when(told).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
+
+
 def nameless(
     unread: pl.DataFrame, wrong: pl.DataFrame, named: pl.DataFrame, columns: Sequence[str]
 ) -> list[pl.DataFrame]:

@@ -16,6 +16,7 @@ from ...schemas.tables import COMPLETIONS, PROMPTS
 from ..store import add_key, json_rows
 from .batch import Batch, Context, first_reason, no_ids, rejected, repeats
 from .lines import Input, OnBytes, read_lines
+from .people import learners_named, without_learners
 
 ORIGINS = ("human", "learner", "reference", "model")
 
@@ -76,7 +77,9 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         PROMPTS,
     )
     each = good.select("completions", "line").with_columns(prompts["key"].alias("prompt"))
-    answers = each.explode("completions").unnest("completions")
+    answers = learners_named(each.explode("completions").unnest("completions"), context)
+    forgotten = int(answers["gone"].sum())
+    answers = answers.filter(~pl.col("gone"))
     completions = add_key(
         answers.select(
             pl.lit(context.source).alias("source"),
@@ -95,7 +98,8 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         read=rows.height + bad.height,
         taken=good.height,
         tables={"prompts": prompts, "completions": completions},
-        rejects=rejected([bad, rows.filter(pl.col("reason").is_not_null())], path),
+        rejects=rejected([bad, without_learners(rows.filter(pl.col("reason").is_not_null()))], path),
+        notes=(f"{path}: {forgotten:,} completions of forgotten learners left out",) if forgotten else (),
     )
 
 

@@ -159,11 +159,11 @@ FORMATS: dict[str, Format] = {
         Format("prompts", "dialogue", "Prompts with their completions, JSON Lines.",
                '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
                ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
-               "prompts:read_prompts", JSONL),
+               "prompts:read_prompts", JSONL, people=True),
         Format("completions", "dialogue", "Answers to the prompts of another source, JSON Lines.",
                '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
                ' "origin": "model", "context": {"seed": 7}}',
-               "completions:read_completions", JSONL, about="prompts"),
+               "completions:read_completions", JSONL, about="prompts", people=True),
         Format("chat", "preference", "Chats and preferences as OpenAI, ShareGPT and TRL write them.",
                '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
                ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',

@@ -132,7 +132,7 @@ def ingest(
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend([*_unknown_names(con, context), *_already_known(format, report)])
+        report.notes.extend(_unknown_names(con, context))
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
 
@@ -203,14 +203,6 @@ def with_known(con: Store, context: Context, what: str) -> Context:
         raise SourceError(f"--about: {said}; sources with {what}: {have}")
     rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
     return replace(context, about=about, known=rows.cast(known_completions([]).schema))
-
-
-def _already_known(format: Format, report: Report) -> list[str]:
-    """A note where answers were taken that another source, or another file, has brought already."""
-    there = report.rows - report.added.get("completions", 0)
-    if format.about != "prompts" or not there:
-        return []
-    return [f"{there:,} answers are in the store already (same prompt, author, id and text)"]
 
 
 def _read_all(
