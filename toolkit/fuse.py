@@ -22,6 +22,7 @@ from .fusion.posterior import (
     preferences,
     quality_draws,
 )
+from .odd_signals import odd_signals
 from .store import Store, insert, query, transaction
 
 METHOD = "nuts"
@@ -68,7 +69,7 @@ def fuse(
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
         "checks": predictive_checks(obs, posterior, settings.seed),
     }
-    found = findings(obs, posterior) | _counts(obs)
+    found = findings(obs, posterior) | _counts(obs) | {"notes": odd_signals(con, sources)}
     row = pl.DataFrame(
         {
             "config": [config],

@@ -108,6 +108,8 @@ def say(
     already_there: bool,
 ) -> None:
     """The short table that ends a fit."""
+    from rich.markup import escape
+
     out = stdout()
     if already_there:
         out.print(f"fit {key[:8]}: this input was already fitted with these settings; nothing to do")
@@ -124,6 +126,8 @@ def say(
     if found["annotators"]:
         rows.append(("annotators to look at", ", ".join(doubtful(found)) or "none"))
     out.print(table(f"fit {key[:8]}", ("", ""), rows))
+    for note in found.get("notes", []):
+        out.print(f"note: {escape(note)}")
 
 
 def convergence(d: dict[str, Any]) -> str:

@@ -1,0 +1,75 @@
+"""Signals that are odd: fused all the same, and said with the rows they stand on."""
+
+import json
+
+import pytest
+
+from preceptor.schemas.licenses import read_license
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.odd_signals import odd_signals
+from preceptor.toolkit.store import open_store, query
+
+
+def load(con, format, path, source):
+    files = find_inputs(FORMATS[format], [path])
+    ingest(con, FORMATS[format], files, Context(source, about="mine"), Origin(read_license(None)))
+
+
+def fill(con, folder, votes, ratings=()):
+    """Prompts p (four completions), q (two) and r (one), and what was said of them."""
+    prompts = [{"id": p, "task": "qa", "prompt": p, "completions": [{"id": f"{p}-{x}", "content": f"{p}{x}"} for x in xs]}
+               for p, xs in (("p", "abcd"), ("q", "ab"), ("r", "a"))]  # fmt: skip
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    (folder / "v.csv").write_text("\n".join(["completion_a,completion_b,choice,annotator", *votes]))
+    load(con, "prompts", folder / "p.jsonl", "mine")
+    load(con, "votes", folder / "v.csv", "votes")
+    if ratings:
+        (folder / "r.csv").write_text("\n".join(["completion,criterion,value,levels", *ratings]))
+        load(con, "ratings", folder / "r.csv", "ratings")
+
+
+@pytest.mark.parametrize(
+    ("votes", "ratings", "said"),
+    [
+        (["p-a,p-b,a,x", "q-a,q-b,b,y", "p-a,p-b,tie,x"], [], []),
+        (["p-a,p-b,a,x", "q-a,q-b,b,y", "p-b,p-a,a,x", "p-a,p-b,tie,x"], [],
+         ["1 pair was judged both ways by one annotator, the first at votes v.csv:2 and votes v.csv:4: "
+          "both votes count"]),
+        (["p-a,p-b,a,x", "p-a,p-b,b,y", "p-a,p-b,b,", "p-a,p-b,a,"], [], []),  # people may differ
+        (["p-a,p-b,tie,x", "q-a,q-b,tie,y"], [],
+         ["all 2 votes are ties: they tell how often people tie, not what is better"]),
+        (["p-a,p-b,a,x", "q-a,q-b,b,x"], [],
+         ["all 2 votes are by one annotator: reliability cannot be told from taste"]),
+        (["p-a,p-b,a,x", "p-c,p-d,b,y", "q-a,q-b,b,y"], [],
+         ["in 1 prompt votes compare groups of completions that nobody compared with each other, first in "
+          "'p': between groups only ratings, outcomes and the prior speak"]),
+        (["p-a,p-b,a,x", "p-c,p-d,b,y", "p-b,p-d,b,y"], [], []),
+        (["q-a,q-b,b,y", "q-a,q-b,a,x"], ["r-a,good,4,5"],
+         ["1 of 2 prompts have one completion: it gets its quality, but no pair comes of it"]),
+    ],
+)  # fmt: skip
+def test_oddities_are_said_with_their_rows(store, tmp_path, votes, ratings, said):
+    fill(store, tmp_path, votes, ratings)
+    assert odd_signals(store, []) == said
+    assert odd_signals(store, ["mine"]) == said
+    assert odd_signals(store, ["other"]) == []
+
+
+def test_ties_by_one_annotator_are_fused_without_a_nan(tmp_path, preceptor):
+    with open_store(tmp_path / "preceptor.duckdb", create=True) as con:
+        fill(con, tmp_path, ["p-a,p-b,tie,x", "p-c,p-d,tie,x", "q-a,q-b,tie,x"], ["r-a,good,5,5"])
+    done = preceptor("fuse", "--max-draws", "2000", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("are ties", "by one annotator", "nobody compared", "have one completion"):
+        assert word in done.stdout
+    with open_store(tmp_path / "preceptor.duckdb", read_only=True) as con:
+        numbers = query(con, "SELECT mean, sd, low, high FROM effectiveness").to_numpy()
+        assert numbers.shape == (7, 4)
+        assert (abs(numbers) < 10).all()  # which no NaN is
+        p = query(con, "SELECT p, information_gain FROM preferences").to_numpy()
+        assert p.shape == (7, 2)  # six pairs of p, one of q
+        assert ((p >= 0) & (p <= 1)).all()
+        (notes,) = query(con, "SELECT findings->'notes' AS n FROM fits")["n"]
+        assert len(json.loads(notes)) == 4
