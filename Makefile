@@ -1,6 +1,7 @@
 # make demo   the main job on the packaged sample, into demo/
 # make test   format, lint, types, import directions, every test
 # make bench  speed and memory, ours beside a peer in the same run
+# make bench-fusion  whether fits of one input say the same (writes docs/fusion.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?=
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-fusion clean
 
 demo: $(VENV)/core
 	$(BIN)/preceptor demo
@@ -22,6 +23,9 @@ check: $(VENV)/dev .typing/preceptor
 	$(BIN)/ruff check .
 	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training
 	$(BIN)/lint-imports
+
+bench-fusion: $(VENV)/core
+	$(BIN)/python -m preceptor.toolkit.bench.fusion --write docs/fusion.md
 
 bench: $(VENV)/bench
 	$(BIN)/python -m preceptor.toolkit.bench $(BENCH)

@@ -1,0 +1,161 @@
+"""`make bench-fusion`: does a fit say the same again? The figures of docs/fusion.md.
+
+    python -m preceptor.toolkit.bench.fusion [--seeds 20] [--write docs/fusion.md]
+
+Replicates: the same signals (SMART's, of ../shared/data) fitted with one seed after another. What must
+hold of every seed is what a fit is judged by; what must hold between them is that p and the labels
+that follow from it do not depend on the seed.
+"""
+
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from ..cli.options import stderr, stdout, table
+from ..files import write_text
+from .__main__ import cpu_model, figure
+from .inputs import SMART, STORE, ingesting
+
+BEGIN, END = "<!-- bench-fusion: begin -->", "<!-- bench-fusion: end -->"
+COIN_FLIP = (0.4, 0.6)
+CLOSE = 0.03  # how far p may move between seeds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One seed's fit: its verdict, what it cost, and p of every pair, in one order for all seeds."""
+
+    seed: int
+    r_hat: float
+    ess: float
+    divergences: int
+    draws: int
+    cpu_s: float
+    p: Floats
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What does not depend on the seed, over all pairs of seeds and of completions."""
+
+    pairs: int
+    decided: int  # outside COIN_FLIP on average over the seeds
+    same_label: float  # share of the decided with one label in every seed
+    labels_alike: float  # share of (pair of seeds, decided pair) with one label
+    close: float  # share of pairs whose p stays within CLOSE of its mean in every seed
+    spread: float  # largest distance of a p from its mean
+    sd: float  # median over the pairs of the standard deviation of p between seeds
+
+
+def replicate(store: Path, seed: int) -> Replicate:
+    """Fit the store's signals with a seed, and take p of its pairs."""
+    from ..fuse import read_signals
+    from ..fusion.fit import Settings, fit
+    from ..fusion.observations import encode
+    from ..fusion.posterior import preferences, quality_draws
+    from ..store import open_store
+
+    with open_store(store, read_only=True) as con:
+        obs = encode(read_signals(con, []))
+    began = time.process_time()
+    posterior = fit(obs, Settings(seed=seed))
+    cpu = time.process_time() - began
+    e, o = quality_draws(obs, posterior, seed)
+    p = preferences(obs, posterior, e, o, 0.5)["p"].to_numpy()
+    d = posterior.diagnostics
+    return Replicate(seed, d.r_hat_max, d.ess_min, d.divergences, d.draws, cpu, p)
+
+
+def agreement(p: Floats) -> Agreement:
+    """`p` is (seeds, pairs)."""
+    mean = p.mean(axis=0)
+    decided = (mean < COIN_FLIP[0]) | (mean > COIN_FLIP[1])
+    label = p[:, decided] > 0.5
+    alike = [float((label[a] == label[b]).mean()) for a, b in combinations(range(len(p)), 2)]
+    away = np.abs(p - mean)
+    return Agreement(
+        pairs=p.shape[1],
+        decided=int(decided.sum()),
+        same_label=float((label == label[0]).all(axis=0).mean()),
+        labels_alike=float(np.mean(alike)),
+        close=float((away <= CLOSE).all(axis=0).mean()),
+        spread=float(away.max()),
+        sd=float(np.median(p.std(axis=0, ddof=1))),
+    )
+
+
+def lines(found: list[Replicate]) -> list[tuple[str, str, str]]:
+    """What was asked, what was found, and the bar."""
+    a = agreement(np.stack([r.p for r in found]))
+    passed = sum(r.r_hat <= 1.01 and r.ess >= 400 and r.divergences == 0 for r in found)
+    interval = binomtest(round(a.same_label * a.decided), a.decided).proportion_ci(0.9, "wilson")
+    cpu = sorted(r.cpu_s for r in found)
+    return [
+        ("converged", f"{passed} of {len(found)} seeds", "all"),
+        ("R-hat, worst seed", f"{max(r.r_hat for r in found):.4f}", "1.01"),
+        ("ESS, worst seed and parameter", f"{min(r.ess for r in found):.0f}", "400"),
+        ("divergences", f"{sum(r.divergences for r in found)}", "0"),
+        ("same label in every seed", f"{a.same_label:.1%} of {a.decided} pairs outside 0.4–0.6 "
+         f"(90 % interval {interval.low:.1%}–{interval.high:.1%})", "99 %"),
+        ("same label in two seeds", f"{a.labels_alike:.1%}", ""),
+        ("p within ±0.03 of its mean in every seed", f"{a.close:.1%} of {a.pairs} pairs", "100 %"),
+        ("largest distance of a p from its mean", f"{a.spread:.3f}", "0.03"),
+        ("sd of p between seeds, median pair", f"{a.sd:.4f}", ""),
+        ("CPU seconds a fit: first, median of the rest",
+         f"{figure(found[0].cpu_s)}, {figure(cpu[len(cpu) // 2])}", ""),
+        ("draws a chain", f"{min(r.draws for r in found)} to {max(r.draws for r in found)}", ""),
+    ]  # fmt: skip
+
+
+def markdown(rows: list[tuple[str, str, str]], size: str, seeds: int) -> str:
+    """The table for docs/fusion.md."""
+    body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""{BEGIN}
+`make bench-fusion` on {datetime.now(UTC):%Y-%m-%d}: {cpu_model()}, Python {platform.python_version()}. \
+{size}; seeds 0 to {seeds - 1}, four chains each.
+
+| replicates | found | bar |
+| --- | --- | --- |
+{body}
+{END}"""
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="Fits to compare.")
+@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Markdown file with the marks between which the table goes.")  # fmt: skip
+def main(seeds: int, write: Path | None) -> None:
+    """Fit SMART's signals with one seed after another and compare what the fits say."""
+    if not SMART.is_dir():
+        raise click.ClickException("needs SMART's signals in ../shared/data")
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / STORE
+        size = f"SMART: {ingesting(store, 'smart', SMART)()}"
+        found = []
+        for seed in range(seeds):
+            found.append(replicate(store, seed))
+            r = found[-1]
+            stderr().print(f"seed {seed}: R-hat {r.r_hat:.4f}, ESS {r.ess:.0f}, {figure(r.cpu_s)} CPU s")
+    rows = lines(found)
+    stdout().print(table(f"replicates: {size}, {seeds} seeds", ("", "found", "bar"), rows))
+    if write:
+        before, _, rest = write.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        write_text(write, f"{before.rstrip()}\n\n{markdown(rows, size, seeds)}{after or chr(10)}")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m preceptor.toolkit.bench.fusion")
