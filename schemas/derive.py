@@ -73,7 +73,8 @@ def dictionary() -> str:
     published = (preference_table(True), PREFERENCE_META, sft_table(True), SFT_META)
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (
-        "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal.\n\n"
+        "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal. A key is "
+        "the hash of what was read: a text that `preceptor scan --mask` changes keeps its key.\n\n"
         f"## The store\n\n{stored}\n## A published dataset\n\n"
         + "\n".join(_section(table) for table in published)
     )
@@ -91,5 +92,5 @@ def _row(column: Column, identity: bool) -> str:
     kind = column.type + (", may be null" if column.nullable else "")
     kind += ", derived" if column.derived else ""
     unit = f" ({column.unit})" if column.unit else ""
-    mark = " · in the key" if identity else ""
+    mark = (" · in the key" if identity else "") + (" · free text" if column.free_text else "")
     return f"| {column.name} | {kind} | {column.meaning}{unit}{mark} |"

@@ -36,3 +36,7 @@ class GateError(PreceptorError, RuntimeError):
     """A dataset that must not be built: a gate is red."""
 
     exit_code = CHECK_FAILED
+
+
+class PrivacyError(PreceptorError, RuntimeError):
+    """Texts that cannot be searched for personal data as asked."""

@@ -26,6 +26,7 @@ class Column:
     unit: str = ""
     derived: str = ""  # DuckDB expression of other columns: computed when read, never stored
     person: bool = False  # a pseudonym: no person's own id may stand here
+    free_text: bool = False  # written by people: may hold personal data, which `preceptor scan` finds
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Table:
     def stored(self) -> tuple[Column, ...]:
         """The columns that are written; the others are derived from them."""
         return tuple(column for column in self.columns if not column.derived)
+
+    @property
+    def free_texts(self) -> tuple[Column, ...]:
+        """The columns that people wrote."""
+        return tuple(column for column in self.columns if column.free_text)
 
     @property
     def placed(self) -> bool:
@@ -93,8 +99,8 @@ REJECTS = _stored(
     ("source", "path", "line", "reason"),
     SOURCE,
     *ORIGIN,
-    Column("raw", "text", "the row as it stands in the file"),
-    Column("reason", "text", "what was expected"),
+    Column("raw", "text", "the row as it stands in the file", free_text=True),
+    Column("reason", "text", "what was expected", free_text=True),
 )
 # A run of spaces is a token of its own in corpora tokenised by spaCy (ReLCo).
 _TOKENS = (
@@ -109,13 +115,13 @@ SENTENCES = _stored(
     Column("document", "text", "document within the source; the file's name where none is marked"),
     Column("position", "int", "order within the file, from 0"),
     Column("language", "text", "BCP 47 code"),
-    Column("text", "text", "the sentence, its tokens joined by spaces"),
+    Column("text", "text", "the sentence, its tokens joined by spaces", free_text=True),
     Column("tokens", "texts", "its tokens; edits count in them", derived=_TOKENS),
-    Column("original", "text", "as published, where it was not tokenised", nullable=True),
+    Column("original", "text", "as published, where it was not tokenised", nullable=True, free_text=True),
     Column("learner", "text", "pseudonym", nullable=True, person=True),
     Column("level", "text", "CEFR level of the learner", nullable=True),
     Column("first_language", "text", "of the learner, as the source says", nullable=True),
-    Column("context", "json", "what else the source says about it", nullable=True),
+    Column("context", "json", "what else the source says about it", nullable=True, free_text=True),
     origin=True,
 )
 EDITS = Table(
@@ -133,11 +139,12 @@ EDITS = Table(
         Column("error_type", "text", "the corpus's own tag"),
         Column("errant_type", "text", "M (missing), R (replace) or U (unnecessary), from span and "
                "correction, and ERRANT's category where the tag is known", nullable=True),
-        Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True),
+        Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True,
+               free_text=True),
         Column("required", "bool", "the annotator holds it necessary"),
-        Column("comment", "text", "annotator's remark", nullable=True),
+        Column("comment", "text", "annotator's remark", nullable=True, free_text=True),
         Column("as_written", "text", "correction as the file spells it, where M2 of ours would not",
-               nullable=True),
+               nullable=True, free_text=True),
         Column("aligned_by", "text", "program that found span and type; null: the corpus has them",
                nullable=True),
         *ORIGIN,
@@ -152,9 +159,9 @@ TURNS = _stored(
     Column("dialogue", "text", "name of the dialogue within the source"),
     Column("position", "int", "order within the dialogue, from 0"),
     Column("role", "text", "user (the learner), assistant (the tutor) or system"),
-    Column("content", "text", "what was said; may be empty"),
+    Column("content", "text", "what was said; may be empty", free_text=True),
     Column("act", "text", "the tutor's move, as the corpus names it", nullable=True),
-    Column("state", "json", "the tutor's structured fields", nullable=True),
+    Column("state", "json", "the tutor's structured fields", nullable=True, free_text=True),
     origin=True,
 )
 _REVIEW = ("source", "path", "line", "n")
@@ -188,9 +195,9 @@ PROMPTS = _stored(
     Column("ref", "text", "the source's own id of it", nullable=True),
     Column("task", "text", "mnemonic, gec, tutor, study-plan, qa, …"),
     Column("language", "text", "BCP 47 code"),
-    Column("messages", "messages", "the dialogue so far, the last turn the user's"),
-    Column("group", "text", "rows that must never be split: same term, problem or document"),
-    Column("context", "json", "what else the source says about it", nullable=True),
+    Column("messages", "messages", "the dialogue so far, the last turn the user's", free_text=True),
+    Column("group", "text", "rows that must never be split: same term, problem or document", free_text=True),
+    Column("context", "json", "what else the source says about it", nullable=True, free_text=True),
     origin=True,
 )
 COMPLETIONS = _stored(
@@ -200,10 +207,10 @@ COMPLETIONS = _stored(
     SOURCE,
     Column("ref", "text", "the source's own id of it", nullable=True),
     Column("prompt", "text", "key of the prompt"),
-    Column("content", "text", "the answer"),
+    Column("content", "text", "the answer", free_text=True),
     Column("origin", "text", "human, learner, reference or model"),
     Column("author", "text", "a learner's pseudonym, a role, or a model's name and revision", nullable=True),
-    Column("context", "json", "sampling, edit ids, …", nullable=True),
+    Column("context", "json", "sampling, edit ids, …", nullable=True, free_text=True),
     origin=True,
 )
 ANNOTATORS = _stored(
