@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from preceptor.toolkit.cli.main import cli
 
-HEAVY = ("jax", "jaxlib", "numpyro", "torch", "transformers", "datasets", "argilla", "matplotlib", "scipy")
+HEAVY = ("jax", "jaxlib", "numpyro", "torch", "transformers", "datasets", "argilla", "matplotlib", "scipy",
+         "presidio_analyzer", "spacy")  # fmt: skip
 
 
 def imported(*arguments):

@@ -81,6 +81,7 @@ def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
         assert done.returncode == 0, done.stderr
     tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
     assert [tables[t] for t in ("votes", "ratings", "outcomes", "annotators")] == [1, 1, 2, 1]
+    (tmp_path / "roster.txt").write_text("Zofia Nowak\n")
     for command in blocks("people"):
         done = preceptor(*command[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr

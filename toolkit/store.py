@@ -253,6 +253,12 @@ def query(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ())
     return result
 
 
+def frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[pl.DataFrame]:
+    """The result of a SELECT in frames of so many rows that they are no burden, as it comes."""
+    for batch in con.sql(sql, params=parameters or None).to_arrow_reader(100_000):
+        yield pl.DataFrame(batch)
+
+
 def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Run a statement to its end; its rows, if any."""
     rows: list[tuple[Any, ...]] = con.execute(sql, parameters).fetchall()

@@ -20,6 +20,7 @@ from .fuse import fuse
 from .ingest import ingest
 from .outcomes import outcomes
 from .report import report
+from .scan import scan
 from .status import status
 
 
@@ -47,7 +48,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, outcomes, fuse, build, export, status, report, forget, pseudonym, demo):
+for command in (ingest, outcomes, fuse, build, export, status, report, scan, forget, pseudonym, demo):
     cli.add_command(command)
 
 

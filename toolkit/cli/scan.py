@@ -1,0 +1,132 @@
+"""`preceptor scan`: personal data in the store's texts."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..personal import KINDS, REGIONS
+from .options import Common, common, stderr, stdout, table
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+    from ..scan import Masked
+
+
+@click.command()
+@click.option("--source", "sources", multiple=True, help="Look at this source only; repeat.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Look for this only; repeat.")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="CODE",
+    default=REGIONS,
+    show_default=True,
+    help="Where numbers without + are phones' numbers; repeat.",
+)
+@click.option(
+    "--roster",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Names to look for: one per line, or CSV with name, first_name, last_name.",
+)
+@click.option("--student-number", default="", metavar="REGEX", help="What student numbers look like.")
+@click.option("--show", type=click.IntRange(0), default=5, show_default=True, help="Examples of each kind.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: every finding, without its text.")
+@click.option("--mask", "masking", is_flag=True, help="Replace what is found by <EMAIL>, <PHONE>, <NAME> …")
+@common
+def scan(
+    settings: Common,
+    sources: tuple[str, ...],
+    kinds: tuple[str, ...],
+    regions: tuple[str, ...],
+    roster: Path | None,
+    student_number: str,
+    show: int,
+    as_json: bool,
+    masking: bool,
+) -> None:
+    """Find personal data in the texts of the store; ends with exit code 1 if there is any.
+
+    E-mail and IP addresses, links, phone, bank account and card numbers, by Microsoft Presidio
+    without any model (pip install 'preceptor[privacy]'); names of a roster, as they are written there,
+    and student numbers. Other people's names are not found, nor names in other cases of a
+    language that inflects them.
+
+    --mask replaces every finding, all or nothing, and writes the file anew so that no byte stays;
+    then the exit code is 0. Keys stay. --replace at a later ingest brings the texts back.
+    """  # fmt: skip
+    from ..personal import Wanted
+    from ..progress import bar
+    from ..roster import read_roster
+    from ..scan import mask_found
+    from ..scan import scan as run_scan
+    from ..store import open_store, write_anew
+
+    names = read_roster(roster) if roster else ()
+    wanted = Wanted(kinds or KINDS, tuple(map(str.upper, regions)), names, student_number)
+    masked = None
+    with bar("scan", stderr()), open_store(settings.store, read_only=not masking) as con:
+        found = run_scan(con, wanted, sources)
+        if masking:
+            masked = mask_found(con, found, wanted, sources)
+    if masking:
+        write_anew(settings.store)
+    if as_json:
+        click.echo(json.dumps(found.drop("old").to_dicts(), indent=1, ensure_ascii=False))
+    else:
+        _say(stdout(), found, show)
+    if masked:
+        _say_masked(stderr() if as_json else stdout(), masked, len(found))
+    elif len(found):
+        from ...schemas.errors import CHECK_FAILED
+
+        raise click.exceptions.Exit(CHECK_FAILED)
+
+
+def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
+    """How many of each kind in each source, and some of them."""
+    from rich.markup import escape
+
+    if found.is_empty():
+        out.print("nothing found")
+        return
+    counts = found.group_by("kind", "source").len().sort("kind", "source")
+    rows = [(kind, escape(source), f"{n:,}") for kind, source, n in counts.rows()]
+    out.print(table("personal data", ("kind", "source", "findings "), rows))
+    if show:
+        out.print(table("for example", ("kind", "where", "text"), _examples(found, show)))
+
+
+def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
+    """Of each kind the first findings whose texts differ."""
+    from rich.markup import escape
+
+    from ..personal import Finding
+    from ..scan import excerpt
+
+    by_text: dict[str, list[Finding]] = {}
+    spans = found.select("old", "kind", "start", "end", "score").unique().sort("old", "start")
+    for text, *span in spans.rows():
+        by_text.setdefault(text, []).append(Finding(*span))
+    first = found.unique(["kind", "old"], keep="first", maintain_order=True)
+    examples: list[dict[str, Any]] = first.group_by("kind", maintain_order=True).head(show).to_dicts()
+    return [
+        (one["kind"], f"{one['table']}:{one['key']}", escape(
+            excerpt(one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields)))))
+        for one in sorted(examples, key=lambda one: one["kind"])
+    ]  # fmt: skip
+
+
+def _say_masked(out: "Console", masked: "Masked", findings: int) -> None:
+    from rich.markup import escape
+
+    listed = ", ".join(f"{n:,} {name}" for name, n in masked.changed.items()) or "no row"
+    out.print(f"masked: {findings:,} findings ({listed} changed); the store was written anew")
+    if masked.unmade:
+        out.print(f"removed: {masked.unmade:,} prompts that builds made of these; the next makes them anew")
+    for folder in masked.builds:
+        out.print(f"may hold the texts as they were: {escape(folder)}; build it again, and publish that")

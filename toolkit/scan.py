@@ -1,0 +1,234 @@
+"""`preceptor scan`: personal data in the free text of the store, and its masking.
+
+    sentences  5f0c…  text  phone  from 44 to 60  score 0.4
+
+DuckDB takes out of every column that people wrote (`free_text` in schemas/tables.py) the texts that may
+hold something, each once; `personal.finder` looks at those. Masking replaces what was found, text by
+text, in one transaction. Keys stay as they are: they say what was read, so that signals go on naming
+their completions and the same input again is known.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ..schemas.errors import PrivacyError
+from ..schemas.tables import OF_A_SOURCE, Column, Table
+from .personal import LIKELY, Finding, Wanted, finder, mask
+from .store import Store, frames, query, run, transaction
+
+_FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
+_MASKS = {"old": pl.String, "new": pl.String}
+_AROUND = 30  # characters shown on either side of a finding
+# A string of a JSON text with the colon that makes it a name, or a number.
+_JSON_LEAF = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[-+.\deE]*')
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Rows changed by table, prompts removed that builds had made of them, and folders of such builds."""
+
+    changed: dict[str, int]
+    unmade: int
+    builds: list[str]
+
+
+def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFrame:
+    """One row per finding: source, table, key, column, place, kind, start, end, score, and its text `old`.
+
+    `place` says which message or which field of a JSON column; start and end count characters in it.
+    Raises PrivacyError for a source that is not there.
+    """
+    _check_sources(con, sources)
+    find = finder(wanted)
+    given = {"sources": list(sources)} if sources else {}
+    found = [(text, *one) for text in _texts(con, wanted, given) for one in find(text)]
+    con.register("found", pl.DataFrame(found, schema=_FOUND, orient="row").to_arrow())
+    try:
+        return query(
+            con,
+            f"""SELECT source, "table", key, "column", place, kind, start, "end", score, "old"
+            FROM ({_parts("", given)}) JOIN found ON "text" = "old" ORDER BY ALL""",
+            given,
+        )
+    finally:
+        con.unregister("found")
+
+
+def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequence[str] = ()) -> Masked:
+    """Mask what `scan` found, all or nothing; then `store.write_anew` frees the file of it.
+
+    `group` is masked in every source, so that prompts about one problem stay one group. Prompts that
+    a build made of masked sentences are removed where nobody has judged them: the next build makes
+    them anew, with other keys.
+    """
+    find = finder(wanted)
+    old = found["old"].unique(maintain_order=True)
+    masks = pl.DataFrame({"old": old, "new": [mask(text, find) for text in old]}, schema=_MASKS)
+    given = {"sources": list(sources)} if sources else {}
+    with transaction(con):
+        con.register("masks", masks.to_arrow())
+        for table, column in _columns():
+            cells = found.filter((pl.col("table") == table.name) & (pl.col("column") == column.name))
+            if len(cells):
+                _mask_column(con, table, column, cells["key"].unique(), masks, given)
+        unmade = _unmake(con, found)
+        con.unregister("masks")
+    rows = found.group_by("table").agg(pl.col("key").n_unique()).sort("table").rows()
+    return Masked(dict(rows), unmade, _builds(con, found["source"].unique().to_list()))
+
+
+def excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
+    """The text around a finding, on one line, with the first letter and the length of what was found."""
+    start, end = max(0, shown.start - _AROUND), shown.end + _AROUND
+    pieces, done = ["…" if start else ""], start
+    for one in found:
+        if one.end > start and one.start < end:
+            pieces += [text[done : one.start], f"{text[one.start]}…[{one.end - one.start}]"]
+            done = one.end
+    pieces += [text[done:end], "…" if end < len(text) else ""]
+    return " ".join("".join(pieces).split())
+
+
+def _columns() -> list[tuple[Table, Column]]:
+    return [(table, column) for table in OF_A_SOURCE for column in table.free_texts]
+
+
+def _check_sources(con: Store, sources: Sequence[str]) -> None:
+    names = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
+    for name in sources:
+        if name not in names:
+            raise PrivacyError(f"--source: the store holds no '{name}'; there are {', '.join(names)}")
+
+
+def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
+    """The texts worth a look, each once."""
+    import regex
+
+    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
+    likely = _likely_sql(wanted)
+    parts = _parts(likely if narrow else "", given)
+    number = regex.compile(wanted.student_number).search if wanted.student_number else None
+    named = pl.col("text").str.contains_any(list(wanted.names)) if wanted.names else pl.lit(False)
+    seen = f'SELECT DISTINCT "text", {"true" if narrow else likely} AS likely FROM ({parts})'
+    texts: list[str] = []
+    for frame in frames(con, seen, given):
+        worth = frame.with_columns(likely=pl.col("likely") | named)
+        if number:
+            by_number = [known or number(one) is not None for one, known in worth.rows()]
+            worth = worth.with_columns(likely=pl.Series(by_number, dtype=pl.Boolean))
+        texts += worth.filter("likely")["text"].to_list()
+    return texts
+
+
+def _likely_sql(wanted: Wanted) -> str:
+    """Whether "text" has what any of the wanted kinds cannot do without."""
+    each = [
+        "(" + " AND ".join(f"""regexp_matches("text", '{pattern}')""" for pattern in patterns) + ")"
+        for kind, patterns in LIKELY.items()
+        if kind in wanted.kinds
+    ]
+    return f"({' OR '.join(each)})" if each else "false"
+
+
+def _parts(likely: str, given: dict[str, list[str]]) -> str:
+    """SELECT source, table, key, column, place, text of every free text, where `likely` holds."""
+    where = ["list_contains($sources, source)"] if given else []
+    return "\nUNION ALL ".join(_parts_of(table, column, likely, where) for table, column in _columns())
+
+
+def _parts_of(table: Table, column: Column, likely: str, where: list[str]) -> str:
+    cells = f'SELECT source, key, "{column.name}" AS cell FROM "{table.name}" WHERE '
+    cells += " AND ".join([*where, "cell IS NOT NULL"])
+    if column.type == "messages":
+        place, text = "'[' || i || ']'", "cell[i + 1].content"
+        cells = f"SELECT *, unnest(range(len(cell))) AS i FROM ({cells})"
+    elif column.type == "json":
+        place, text = "leaf.fullkey", "leaf.atom->>'$'"
+        if likely:  # of the whole, before it is taken apart; what is escaped in it may hide anything
+            seen = f"""(SELECT *, cell::VARCHAR AS "text" FROM ({cells}))"""
+            cells = f"""SELECT source, key, cell FROM {seen} WHERE {likely} OR contains("text", '\\')"""
+        cells = f"SELECT * FROM ({cells}) AS c, json_tree(c.cell) AS leaf WHERE leaf.atom IS NOT NULL"
+    else:
+        place, text = "''", "cell"
+    parts = (
+        f"""SELECT source, '{table.name}' AS "table", key, '{column.name}' AS "column", {place} AS place, """
+        f"""{text} AS "text" FROM ({cells}) AS leaf"""
+    )
+    return f'SELECT * FROM ({parts}) WHERE {likely or """"text" IS NOT NULL"""}'
+
+
+def _mask_column(
+    con: Store,
+    table: Table,
+    column: Column,
+    keys: pl.Series,
+    masks: pl.DataFrame,
+    given: dict[str, list[str]],
+) -> None:
+    """Write the masked texts into a column; `keys` are those of the rows that hold some."""
+    name, cell = f'"{table.name}"', f'"{column.name}"'
+    if column.type == "text":
+        everywhere = column.name == "group" or not given
+        only = "" if everywhere else "AND list_contains($sources, source)"
+        run(
+            con,
+            f'UPDATE {name} SET {cell} = masks."new" FROM masks WHERE {name}.{cell} = masks."old" {only}',
+            {} if everywhere else given,
+        )
+        return
+    con.register("wanted", pl.DataFrame({"key": keys}).to_arrow())
+    cells = f"SELECT key, {cell} AS cell FROM {name} WHERE key IN (FROM wanted)"
+    if column.type == "messages":
+        cells = f"""SELECT key, list({{'role': m.role, 'content': coalesce("new", m.content)}} ORDER BY i)
+            AS cell FROM (SELECT key, unnest(cell) AS m, unnest(range(len(cell))) AS i FROM ({cells}))
+            LEFT JOIN masks ON m.content = "old" GROUP BY key"""
+    else:
+        con.register("cells", _masked_json(query(con, cells), dict(masks.rows())).to_arrow())
+        cells = "SELECT key, cell FROM cells"
+    run(con, f"UPDATE {name} SET {cell} = c.cell FROM ({cells}) AS c WHERE {name}.key = c.key")
+    con.unregister("wanted")
+
+
+def _unmake(con: Store, found: pl.DataFrame) -> int:
+    """Remove what builds made of sentences that changed, unless somebody has judged it."""
+    con.register("touched", found.select("key").unique().to_arrow())
+    run(
+        con,
+        """CREATE OR REPLACE TEMP TABLE unmade AS
+        SELECT p.key FROM prompts p JOIN sentences s ON s.key = p.ref AND s.source = p.source
+        WHERE (s.key IN (FROM touched) OR p.key IN (FROM touched)
+            OR s.key IN (SELECT sentence FROM edits WHERE key IN (FROM touched)))
+        AND p.key NOT IN (SELECT prompt FROM completions WHERE key IN (
+            SELECT completion_a FROM votes UNION SELECT completion_b FROM votes
+            UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes
+            UNION SELECT completion FROM effectiveness))""",
+    )
+    con.unregister("touched")
+    run(con, "DELETE FROM completions WHERE prompt IN (FROM unmade)")
+    ((prompts,),) = run(con, "DELETE FROM prompts WHERE key IN (FROM unmade)")
+    return int(prompts)
+
+
+def _masked_json(cells: pl.DataFrame, masks: dict[str, str]) -> pl.DataFrame:
+    """JSON texts with their strings and numbers masked, and not a character else changed."""
+
+    def masked(leaf: re.Match[str]) -> str:
+        whole, string, colon = leaf[0], leaf[1], leaf[2]
+        if colon:
+            return whole
+        new = masks.get(json.loads(string) if string else whole)
+        return whole if new is None else json.dumps(new, ensure_ascii=False)
+
+    texts = [_JSON_LEAF.sub(masked, text) for text in cells["cell"].cast(pl.String)]
+    return cells.select("key", pl.Series("cell", texts, dtype=pl.String))
+
+
+def _builds(con: Store, sources: list[str]) -> list[str]:
+    """Folders of builds made from any of the sources."""
+    made = query(con, "SELECT out, recipe FROM builds ORDER BY built_at, key").rows()
+    named = [(out, json.loads(recipe)["sources"]) for out, recipe in made]
+    return list(dict.fromkeys(out for out, used in named if not used or set(used) & set(sources)))
