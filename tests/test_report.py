@@ -129,14 +129,14 @@ def add_texts(
         insert(con, COMPLETIONS, pl.DataFrame([
             ORIGIN | {"prompt": of, "content": answer, "origin": "human"} for answer in answers
         ]))  # fmt: skip
-        rows = query(con, "SELECT content, key FROM completions WHERE prompt = ?", [of]).rows()
-        keys |= dict(rows)
+        found = dict(query(con, "SELECT content, key FROM completions WHERE prompt = ?", [of]).rows())
+        keys |= {answer: found[answer] for answer in answers}
     fit = query(con, "SELECT key FROM fits")["key"][0]
     insert(con, EFFECTIVENESS, pl.DataFrame([
         {"fit": fit, "completion": key, "mean": 0.1 * i, "sd": 0.3, "low": -0.4, "high": 0.6,
          "expressed_mean": 0.3 * i - 0.5, "expressed_sd": 0.2, "observed_mean": 0.5 - 0.2 * i,
          "observed_sd": 0.4, "n_votes": 4, "n_ratings": 1, "n_outcomes": i if tried else 0}
-        for i, key in enumerate(sorted(keys.values()))
+        for i, key in enumerate(keys.values())
     ]))  # fmt: skip
     return keys
 
@@ -154,12 +154,10 @@ def fill(con: Store, findings: dict | None = None, diagnostics: dict | None = No
     """A fit of five completions of two prompts, with four pairs, one of them a coin flip."""
     fit = add_fit(con, findings, diagnostics)
     keys = add_texts(con, {"Why is it wet?": ["Rain.", "Look up.", HOSTILE], "And dry?": ["Sun.", "Wind."]})
-    tried = query(con, "SELECT completion FROM effectiveness WHERE n_outcomes > 0")["completion"].to_list()
-    first, second = [key for key in keys.values() if key in tried][:2]
     add_pair(con, keys["Rain."], keys["Look up."], 0.3, 0.2, 0.4, 0.02)
     add_pair(con, keys["Rain."], keys[HOSTILE], 0.97, 0.9, 0.99, 0.001)
     add_pair(con, keys["Sun."], keys["Wind."], 0.55, 0.45, 0.40, 0.3)
-    add_pair(con, first, second, 0.8, 0.96, 0.03, 0.0)
+    add_pair(con, keys["Look up."], keys[HOSTILE], 0.8, 0.96, 0.03, 0.0)  # Rain. was never tried
     return fit
 
 
