@@ -16,7 +16,7 @@ demo: $(VENV)/core
 	$(BIN)/preceptor demo
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-report=term --durations=8
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --durations=8
 
 check: $(VENV)/dev .typing/preceptor
 	$(BIN)/ruff format --check .
