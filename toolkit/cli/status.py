@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...schemas.licenses import NONE_STATED
 from .options import Common, common, stdout, table
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     out.print(
         table(
             "sources",
-            ("name", "kind", "read as", "licence", "may be published", "rows ", "rejects "),
+            ("name", "read as", "licence", "publish", "rows ", "rejects "),
             (
-                (escape(s["name"]), s["kind"], s["reader"], s["license"],
-                 _may(s), f"{s['rows']:,}", f"{s['rejects']:,}")
+                (escape(s["name"]), s["reader"], _licence(s["license"]),
+                 "yes" if s["redistribution"] else "no", f"{s['rows']:,}", f"{s['rejects']:,}")
                 for s in found["sources"]
             ),
         )
@@ -93,9 +94,5 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
         out.print(table("builds", ("name", "fit", "pairs", "folder", "built"), built))
 
 
-def _may(source: dict[str, Any]) -> str:
-    if not source["redistribution"]:
-        return "no"
-    terms = [] if source["commercial_use"] else ["non-commercially"]
-    terms += ["share alike"] if source["share_alike"] else []
-    return ", ".join(["yes", *terms])
+def _licence(id: str) -> str:
+    return "none stated" if id == NONE_STATED else id
