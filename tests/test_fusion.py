@@ -14,7 +14,9 @@ from scipy.special import expit
 
 from preceptor.schemas.errors import FusionError
 from preceptor.toolkit.fusion import diagnostics
-from preceptor.toolkit.fusion.fit import Settings, fit
+from preceptor.toolkit.fusion import fit as fit_module
+from preceptor.toolkit.fusion.diagnostics import Diagnostics
+from preceptor.toolkit.fusion.fit import Posterior, Settings, fit
 from preceptor.toolkit.fusion.model import davidson_log_probs, model, model_arrays, ordered_log_probs
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import entropy, findings, preferences, quality_draws
@@ -226,3 +228,27 @@ def test_too_few_draws_are_not_converged_and_say_what_to_try():
     posterior = fit(obs, Settings(warmup=50, draws=50, max_draws=50))
     assert not posterior.diagnostics.converged
     assert "try" in posterior.diagnostics.advice()
+
+
+@pytest.mark.parametrize(
+    ("diverging", "tried"), [((0,), [0.8]), ((3, 0), [0.8, 0.9]), ((3, 2, 1), [0.8, 0.9, 0.95])]
+)
+def test_divergences_begin_anew_with_smaller_steps(monkeypatch, diverging, tried):
+    accepted = []
+
+    def draw(_, settings, __):
+        accepted.append(settings.target_accept)
+        verdict = Diagnostics(1.0, "e", 900.0, "e", diverging[len(accepted) - 1], 0.9, 4, 4, 750, 500,
+                              settings.target_accept)  # fmt: skip
+        return Posterior({}, {}, verdict)
+
+    monkeypatch.setattr(fit_module, "_draw", draw)
+    monkeypatch.setattr(fit_module, "model_arrays", lambda _: {})
+    found = fit(None, Settings()).diagnostics
+    assert accepted == pytest.approx(tried)
+    assert found.target_accept == pytest.approx(tried[-1])
+    assert found.converged == (diverging[-1] == 0)
+    if diverging[-1]:
+        assert (
+            found.advice() == "1 divergent draws even at --target-accept 0.95: try 0.99, or a longer --warmup"
+        )

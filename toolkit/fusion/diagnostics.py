@@ -34,6 +34,7 @@ class Diagnostics:
     chains: int
     draws: int
     warmup: int
+    target_accept: float  # what the steps aimed at; above the setting where draws diverged at first
 
     @property
     def converged(self) -> bool:
@@ -43,7 +44,10 @@ class Diagnostics:
     def advice(self) -> str:
         """One sentence: what failed, on which parameter, and what to try."""
         if self.divergences:
-            return f"{self.divergences} divergent draws: try --target-accept 0.95 or more"
+            return (
+                f"{self.divergences} divergent draws even at --target-accept {self.target_accept:g}: "
+                "try 0.99, or a longer --warmup"
+            )
         if self.r_hat_max > R_HAT_MAX:
             return (
                 f"R-hat {self.r_hat_max:.3f} for {self.r_hat_parameter} (at most {R_HAT_MAX}): "

@@ -5,7 +5,7 @@ progress bar moves and, after warm-up, the diagnostics decide whether more draws
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from .sampler import Sampler, keep_compiled, make_sampler
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
+RETRIES = 2  # new beginnings with smaller steps after divergences
 PREDICTED = 200  # draws kept for posterior predictive checks
 
 OnProgress = Callable[[int, int], None]  # (done, of), in draws of each chain
@@ -58,10 +59,23 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
     """Sample the fusion model given `obs`.
 
     Draws `settings.draws` a chain, then as many more (up to `max_draws`) as R-hat and ESS ask for.
-    The same seed and input give the same draws on one machine.
+    Where draws diverge it begins anew with smaller steps, `RETRIES` times at most: dropping the
+    divergent draws, or going on after them, would leave out the part of the posterior they could not
+    enter. The same seed and input give the same draws on one machine.
     """
     keep_compiled()
     data: Arrays = jax.tree.map(jnp.asarray, model_arrays(obs))
+    accept = settings.target_accept
+    for retry in range(RETRIES + 1):
+        posterior = _draw(data, replace(settings, target_accept=accept), on_progress)
+        if not posterior.diagnostics.divergences or retry == RETRIES:
+            break
+        accept = (1 + accept) / 2  # 0.8, 0.9, 0.95
+    return posterior
+
+
+def _draw(data: Arrays, settings: Settings, on_progress: OnProgress) -> Posterior:
+    """Warm up and draw once."""
     warmup = _up(settings.warmup)
     sampler = make_sampler(data, warmup, BLOCK, settings.target_accept)
     state = sampler.start(random.split(random.PRNGKey(settings.seed), settings.chains), data)
@@ -79,7 +93,7 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
             on_progress(warmup + len(blocks) * BLOCK, warmup + wanted)
         kept = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *blocks)
         sites = _as_float64(sampler.constrain(kept[0], data))
-        verdict = _judge(sites, kept, warmup)
+        verdict = _judge(sites, kept, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
             return Posterior(sites, _predict(sampler, kept[0], data), verdict)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
@@ -105,7 +119,7 @@ def _as_float64(values: dict[str, Any]) -> dict[str, Draws]:
     return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
 
 
-def _judge(sites: dict[str, Draws], kept: Any, warmup: int) -> Diagnostics:
+def _judge(sites: dict[str, Draws], kept: Any, warmup: int, target_accept: float) -> Diagnostics:
     """Diagnostics over every element of every site."""
     _, diverging, energy, steps = kept
     names: list[str] = []
@@ -129,4 +143,5 @@ def _judge(sites: dict[str, Draws], kept: Any, warmup: int) -> Diagnostics:
         chains=int(draws.shape[0]),
         draws=int(draws.shape[1]),
         warmup=warmup,
+        target_accept=target_accept,
     )
