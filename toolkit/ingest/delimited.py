@@ -19,6 +19,7 @@ from .lines import Input, OnBytes, read_lines
 
 _QUOTED = r'"(?:[^"]|"")*"'
 _MARK = "\x01"  # stands for a quoted field while the rest of the record is judged
+_HEADER_LINES = 100  # looked at together for the header alone
 _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 
 
@@ -33,21 +34,40 @@ def read_records(
     usable header.
     """
     header: list[str] | None = None
+    for joined in _joined(read_lines(file, on_bytes=on_bytes, keep_cr=True), delimiter):
+        records = joined
+        if header is None:
+            header, records = _take_header(file, joined, delimiter)
+        if header is not None:
+            yield _parse(records, header, delimiter)
+    if header is None:
+        raise _no_header(file)
+
+
+def read_header(file: Input, delimiter: str = ",") -> list[str]:
+    """The columns that `read_records` gives, without reading more records than it must."""
+    few = (part for block in read_lines(file, keep_cr=True) for part in block.iter_slices(_HEADER_LINES))
+    for joined in _joined(few, delimiter):
+        header, _ = _take_header(file, joined, delimiter)
+        if header is not None:
+            return header
+    raise _no_header(file)
+
+
+def _no_header(file: Input) -> SourceError:
+    return SourceError(f"{file.path}: is empty; expected a header line with the column names")
+
+
+def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataFrame]:
+    """The lines of blocks as records of one or more lines."""
     rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
-    for block in read_lines(file, on_bytes=on_bytes, keep_cr=True):
+    for block in blocks:
         joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
         if rest.height > _LONGEST:
             joined, rest = pl.concat([joined, rest]), rest.clear()
-        if header is None:
-            header, joined = _take_header(file, joined, delimiter)
-        if header is not None:
-            yield _parse(joined, header, delimiter)
-    if rest.height and header is None:
-        header, rest = _take_header(file, rest, delimiter)
-    if header is None:
-        raise SourceError(f"{file.path}: is empty; expected a header line with the column names")
+        yield joined
     if rest.height:
-        yield _parse(rest, header, delimiter)
+        yield rest
 
 
 def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:

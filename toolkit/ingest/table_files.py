@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ...schemas.errors import SourceError
 from ..store import json_rows, query, scratch
 from .batch import divide, no_rejects
-from .delimited import column, read_records
+from .delimited import column, read_header, read_records
 from .lines import Input, OnBytes, read_lines
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -58,12 +58,11 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
 
     Only the columns `wanted` are read. Raises SourceError where the file has none of them.
     """
-    parquet = _open(file)
-    here = _present(file, wanted, parquet.schema_arrow)
+    parquet, schema = _open(file)
+    here = _present(file, wanted, schema)
     if not here:
         raise SourceError(
-            f"{file.path}: has none of the columns {', '.join(wanted)}; it has "
-            f"{', '.join(parquet.schema_arrow.names)}"
+            f"{file.path}: has none of the columns {', '.join(wanted)}; it has {', '.join(schema.names)}"
         )
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
@@ -104,7 +103,7 @@ def column_names(file: Input) -> list[str]:
     """The file's columns, for choosing among them; of JSON Lines, those of its first block."""
     match ending(file):
         case ".parquet":
-            return list(_open(file).schema_arrow.names)
+            return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
             lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
             with scratch() as con:
@@ -116,8 +115,7 @@ def column_names(file: Input) -> list[str]:
                 )
             return keys["k"].to_list()
         case delimited:
-            records, _ = next(read_records(file, DELIMITERS[delimited]), (pl.DataFrame(), no_rejects()))
-            return [name.strip() for name in records.columns if name not in ("line", "raw")]
+            return [name.strip() for name in read_header(file, DELIMITERS[delimited])]
 
 
 def ending(file: Input) -> str:
@@ -171,8 +169,7 @@ def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
 
 
 def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
-    parquet = _open(file)
-    schema = parquet.schema_arrow
+    parquet, schema = _open(file)
     here = _present(file, names, schema)
     types = {name: _plain_type(file, name, schema) for name in here}
     done = 0
@@ -222,16 +219,16 @@ def _tables(
     on_bytes(bytes_ - told)
 
 
-def _open(file: Input) -> pq.ParquetFile:
+def _open(file: Input) -> tuple[pq.ParquetFile, pa.Schema]:
+    """The file and its schema, which is read now rather than later: it may be damaged."""
     try:
         # Buffered beforehand, what was read of the file would stay in memory.
         parquet = pq.ParquetFile(
             file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )
-        parquet.schema_arrow  # noqa: B018  # now rather than later: it may be damaged
+        return parquet, parquet.schema_arrow
     except _DAMAGE as error:
         raise _damaged(file, error) from error
-    return parquet
 
 
 def _damaged(file: Input, why: object) -> SourceError:
