@@ -19,7 +19,7 @@ from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ..store import add_key, json_rows, query, scratch, without_nulls
 from .batch import Batch, Context, divide, no_ids, rejected, repeats
 from .dialogues import ASSISTANT, TASK, USER, histories
-from .lines import Input, OnBytes, read_lines
+from .lines import Input, OnBytes, read_whole
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
@@ -72,7 +72,7 @@ def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     """Exercises of both data sets of the file, as `json_rows` takes them, and their ref."""
-    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+    text = read_whole(file, on_bytes)
     with scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(con, """SELECT CASE WHEN json_valid(text) THEN json_type(text, '$.prepDataset') END AS k

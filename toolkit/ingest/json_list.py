@@ -7,7 +7,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ..store import query, scratch
-from .lines import Input, OnBytes, read_lines
+from .lines import Input, OnBytes, read_whole
 
 
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
@@ -15,7 +15,7 @@ def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) ->
 
     `what` names the elements in the SourceError for a file that is no JSON list.
     """
-    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+    text = read_whole(file, on_bytes)
     with scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(con, "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS k FROM whole").item()

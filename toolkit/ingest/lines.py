@@ -65,6 +65,11 @@ def read_lines(
         yield _frame(rest, number, keep_cr)
 
 
+def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
+    """The text of a file that is one value, such as JSON over many lines."""
+    return "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+
+
 def _chunks(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
     """The file's bytes, unpacked, without a byte-order mark."""
     try:

@@ -20,7 +20,7 @@ from ...schemas.tables import COMPLETIONS, PROMPTS
 from ..store import add_key, json_rows
 from .batch import Batch, Context, first_reason, no_ids, no_rejects, rejected, repeats
 from .delimited import read_records
-from .lines import Input, OnBytes, read_lines
+from .lines import Input, OnBytes, read_lines, read_whole
 
 CRITERION = "helpfulness"
 LEVELS = 5
@@ -153,7 +153,7 @@ def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     def refuse(what: str) -> SourceError:
         return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")
 
-    text = "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+    text = read_whole(file, on_bytes)
     whole, bad = json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), _ARRAYS)
     wrong = bad["reason"].to_list() or whole["mistyped"].drop_nulls().to_list()
     if wrong:
