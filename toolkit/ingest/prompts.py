@@ -76,12 +76,25 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         ),
         PROMPTS,
     )
-    each = good.select("completions", "line").with_columns(prompts["key"].alias("prompt"))
+    completions, forgotten = _completions(good, prompts["key"], path, context)
+    return Batch(
+        read=rows.height + bad.height,
+        taken=good.height,
+        tables={"prompts": prompts, "completions": completions},
+        rejects=rejected([bad, without_learners(rows.filter(pl.col("reason").is_not_null()))], path),
+        notes=(f"{path}: {forgotten:,} completions of forgotten learners left out",) if forgotten else (),
+    )
+
+
+def _completions(
+    good: pl.DataFrame, asked: pl.Series, path: str, context: Context
+) -> tuple[pl.DataFrame, int]:
+    """The completions of each line's prompt (its key), and how many of forgotten learners were left out."""
+    each = good.select("completions", "line").with_columns(asked.alias("prompt"))
     answers = learners_named(each.explode("completions").unnest("completions"), context)
-    forgotten = int(answers["gone"].sum())
-    answers = answers.filter(~pl.col("gone"))
+    kept = answers.filter(~pl.col("gone"))
     completions = add_key(
-        answers.select(
+        kept.select(
             pl.lit(context.source).alias("source"),
             pl.col("id").alias("ref"),
             "prompt",
@@ -94,13 +107,7 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         ),
         COMPLETIONS,
     )
-    return Batch(
-        read=rows.height + bad.height,
-        taken=good.height,
-        tables={"prompts": prompts, "completions": completions},
-        rejects=rejected([bad, without_learners(rows.filter(pl.col("reason").is_not_null()))], path),
-        notes=(f"{path}: {forgotten:,} completions of forgotten learners left out",) if forgotten else (),
-    )
+    return completions, answers.height - kept.height
 
 
 def _reason() -> pl.Expr:
