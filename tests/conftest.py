@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from preceptor.schemas.errors import SourceError
+from preceptor.schemas.licenses import read_license
+from preceptor.schemas.tables import REJECTS
+from preceptor.toolkit.ingest import lines as lines_module
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pseudonyms import make_key, pseudonym, read_key
-from preceptor.toolkit.store import open_store
+from preceptor.toolkit.store import count, open_store, remove_source
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,6 +63,49 @@ def store(tmp_path):
     """An open, empty store."""
     with open_store(tmp_path / "s.duckdb", create=True) as con:
         yield con
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """An open store that a module's tests of many small ingests empty and fill again."""
+    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
+        yield con
+
+
+@pytest.fixture
+def damaged_files_balance(opened, tmp_path):
+    """A function that ingests a file damaged in many ways, read in blocks of several sizes.
+
+    Each is refused, or its rejects are stored and `holds(report)` is called to look at the rest.
+    """
+    path = tmp_path / "f.txt"
+
+    def check(format, whole, pieces, holds):
+        place = st.integers(0, len(whole))
+
+        @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
+               st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
+        def run(changes, block):
+            data = whole
+            for start, dropped, put in changes:
+                data = data[:start] + put + data[start + dropped :]
+            path.write_bytes(data)
+            remove_source(opened, "s")
+            old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
+            try:
+                files = find_inputs(FORMATS[format], [path])
+                report = ingest(opened, FORMATS[format], files, Context("s"), Origin(read_license(None)))
+            except SourceError:
+                return
+            finally:
+                lines_module.BLOCK_BYTES = old
+            assert report.rejects == count(opened, REJECTS)
+            holds(report)
+
+        run()
+
+    return check
 
 
 @dataclass(frozen=True)

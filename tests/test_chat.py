@@ -16,7 +16,7 @@ from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query, remove_source
 
 
 def load(store, path, source="s", format="chat", **said):
@@ -238,12 +238,6 @@ def test_a_dataset_of_ours_is_read_back(store, tmp_path, format):
             SELECT (content, messages[-1].content) FROM completions c JOIN prompts p ON p.key = c.prompt
             WHERE c.source = 'gsm')""")  # fmt: skip
     assert differing.item() == 0
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 SEED = "\n".join(json.dumps(row) for row in (

@@ -4,17 +4,14 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
-from preceptor.schemas.tables import COMPLETIONS, PROMPTS, REJECTS, TURNS
-from preceptor.toolkit.ingest import lines as lines_module
+from preceptor.schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query
 
 
 def load(store, format, path, source="s"):
@@ -196,34 +193,8 @@ WHOLE = json.dumps({"prepDataset": {str(n): EXERCISE for n in range(3)}, "shapeD
 BYTES = [b"\xff", b'"', b"{", b"}", b"[", b",", b"\n", b"null", b"-1", b"e9", b"\x00"]
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
-
-
-def test_damaged_files_of_cima_balance(opened, tmp_path):
-    path = tmp_path / "f.txt"
-    whole = WHOLE.encode()
-    place = st.integers(0, len(whole))
-
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *BYTES])), max_size=4),
-           st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
-    def run(changes, block):
-        data = whole
-        for start, dropped, put in changes:
-            data = data[:start] + put + data[start + dropped :]
-        path.write_bytes(data)
-        remove_source(opened, "s")
-        old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
-        try:
-            report = load(opened, "cima", path)
-        except SourceError:
-            return
-        finally:
-            lines_module.BLOCK_BYTES = old
-        assert report.rejects == count(opened, REJECTS)
+def test_damaged_files_of_cima_balance(opened, damaged_files_balance):
+    def holds(_):
         assert query(opened, "SELECT count(*) FILTER (messages[-1].role <> 'user') FROM prompts").item() == 0
 
-    run()
+    damaged_files_balance("cima", WHOLE.encode(), BYTES, holds)

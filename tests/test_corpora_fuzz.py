@@ -15,7 +15,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query, remove_source
 
 RELCO = "automatically_extracted_errors/grammatical_errors/"
 # Format -> real files, as lines of them that are mutated; the first of them is.
@@ -48,12 +48,6 @@ OURS = {
     "rulec-sents": "2_15_7[Это важно .\n2_15_8[Да ]\n" * 3,
 }  # fmt: skip
 ROWS = 40  # lines of a real file, from a place of its own
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 PIECES = [b"\xff", b"|||", b"__", b"++", b"{", b"=>", b"\t", b"|", b"  "]

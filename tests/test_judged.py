@@ -13,7 +13,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query, remove_source
 
 
 def load(store, format, *paths, source="s"):
@@ -444,12 +444,6 @@ PIECES = [
     b"9",
     b"\xc2\xa0",
 ]
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 def check(con, format, path, expected=None):

@@ -5,7 +5,7 @@ import gzip
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError, StoreError
@@ -17,7 +17,7 @@ from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.m2 import read_m2, split_tokens
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import open_store, remove_source, run
+from preceptor.toolkit.store import remove_source, run
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
     lambda t: "|" not in t
@@ -59,6 +59,7 @@ def read(path, source="s"):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(block(), min_size=1, max_size=5), st.booleans())
+@example([(["#", "0"], [])], False)  # a sentence, for no annotator said noop
 def test_what_is_written_is_read(tmp_path, blocks, crlf):
     path = tmp_path / "f.m2"
     text = written(blocks)
@@ -149,12 +150,6 @@ def test_utf16_is_named_with_the_remedy(tmp_path):
     path.write_bytes("S a\n".encode("utf-16"))
     with pytest.raises(SourceError, match="iconv"):
         read(path)
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

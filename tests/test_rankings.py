@@ -27,7 +27,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pairs import choose_pairs
-from preceptor.toolkit.store import count, insert, open_store, query, remove_source
+from preceptor.toolkit.store import count, insert, query, remove_source
 
 HEAD = "srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Id,system2Id,system1rank,system2rank"
 
@@ -227,12 +227,6 @@ def test_rankings_are_fused_but_never_published(store, tmp_path):
     (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: all}\n")
     kept, dropped = choose_pairs(store, "f", read_recipe(tmp_path / "r.yaml"))
     assert (kept.height, dropped) == (0, {"text not published": 2})
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 PIECES = [b"\xff", b"\0", b'"', b"\n", b"\r\n", b",", b"-1", b"9", b""]

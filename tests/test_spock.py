@@ -13,7 +13,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS, REJECTS, TURNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query, remove_source
 
 
 def load(store, path, format="spock", source="s", **options):
@@ -259,12 +259,6 @@ def test_the_same_bytes_add_nothing(store, tmp_path):
     load(store, path)
     assert load(store, path).already_there
     assert (count(store, TURNS), count(store, PROMPTS)) == (5, 2)
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 def mutated(data, content):

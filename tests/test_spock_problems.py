@@ -14,7 +14,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS, REJECTS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store import count, query, remove_source
 
 FORMAT = FORMATS["spock-problems"]
 
@@ -174,12 +174,6 @@ def test_other_files_say_what_is_missing(store, tmp_path):
     with pytest.raises(SourceError, match="holds no CSV with the columns section_id and problems"):
         load(store, tmp_path / "empty")
     assert count(store, PROMPTS) == 0
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
 
 
 def test_damaged_problems_balance(opened, tmp_path):

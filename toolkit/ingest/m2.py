@@ -6,7 +6,7 @@
 
 Dahlmeier and Ng (NAACL 2012) and ERRANT (Bryant et al., ACL 2017). A sentence starts at "S ",
 not at a blank line: some corpora leave blank lines out. A row is an S line or an A line. Where a
-file's first sentence is "# 0002" without edits, such sentences name documents (UA-GEC).
+file's first sentence is "# 0002" and its annotators say noop, such sentences name documents (UA-GEC).
 """
 
 from collections.abc import Iterator
@@ -206,11 +206,13 @@ def _documents(
 ) -> tuple[pl.DataFrame, int]:
     """Blocks with key, document and position; how many of them only name a document."""
     blocks = blocks.with_columns(pl.lit(False).alias("header"))
-    changed = edits.filter(pl.col("error_type") != NOOP)["block"]
     if place.has_headers is not False:
-        unchanged = ~pl.int_range(pl.len(), dtype=pl.Int64).is_in(changed.unique().implode())
+        # A sentence without any A line is a sentence: it may well be "# 1".
+        said = edits.group_by("block").agg((pl.col("error_type") == NOOP).all().alias("unchanged"))
+        unchanged = said.filter("unchanged")["block"].implode()
+        is_header = pl.int_range(pl.len(), dtype=pl.Int64).is_in(unchanged)
         blocks = blocks.with_columns(
-            (pl.col("sound") & unchanged & pl.col("text").str.contains(_HEADER)).alias("header")
+            (pl.col("sound") & is_header & pl.col("text").str.contains(_HEADER)).alias("header")
         )
     if place.has_headers is None and blocks["sound"].any():
         place.has_headers = bool(blocks.filter("sound")["header"][0])
