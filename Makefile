@@ -1,7 +1,7 @@
 # make demo   the main job on the packaged sample, into demo/
 # make test   format, lint, types, import directions, every test
 # make bench  speed and memory, ours beside a peer in the same run
-# make bench-fusion  whether fits of one input say the same (writes docs/fusion.md)
+# make bench-fusion  whether what fits say is right, and the same again (writes docs/fusion.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
 PYTHON ?= python3
@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?=
+PARTS ?=
 
 .PHONY: demo test check bench bench-fusion clean
 
@@ -25,7 +26,7 @@ check: $(VENV)/dev .typing/preceptor
 	$(BIN)/lint-imports
 
 bench-fusion: $(VENV)/core
-	$(BIN)/python -m preceptor.toolkit.bench.fusion --write docs/fusion.md
+	$(BIN)/python -m preceptor.toolkit.bench.fusion $(PARTS) --write docs/fusion.md
 
 bench: $(VENV)/bench
 	$(BIN)/python -m preceptor.toolkit.bench $(BENCH)

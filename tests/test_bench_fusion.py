@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from preceptor.toolkit.bench.fusion import BEGIN, END, Replicate, agreement, lines, main
+from preceptor.toolkit.bench.fusion.__main__ import PARTS, main
+from preceptor.toolkit.bench.fusion.part import Found, marks
+from preceptor.toolkit.bench.fusion.replicates import Replicate, agreement, lines
 
 
 def test_labels_that_hold_and_labels_that_turn():
@@ -34,21 +36,33 @@ def test_a_seed_that_did_not_converge_is_counted():
 
 
 def test_the_table_goes_between_its_marks(tmp_path, monkeypatch):
-    from preceptor.toolkit.bench import fusion
-
-    draw = np.random.default_rng(1)
-    monkeypatch.setattr(fusion, "SMART", tmp_path)
-    monkeypatch.setattr(fusion, "ingesting", lambda *_: lambda: "9 rows")
-    monkeypatch.setattr(
-        fusion, "replicate", lambda _, seed: Replicate(seed, 1.0, 500.0, 0, 750, 9.0, draw.random(30))
+    found = Found(
+        "a title", "9 rows.", ("replicates", "found", "bar"), [("converged", "3 of 3 seeds", "all")]
     )
+    monkeypatch.setitem(PARTS, "replicates", lambda quick: found)
     doc = tmp_path / "fusion.md"
-    doc.write_text(f"# Fusion\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+    begin, end = marks("replicates")
+    doc.write_text(f"# Fusion\n\n{begin}\nold\n{end}\n\nafter\n")
     for _ in range(2):
-        done = CliRunner().invoke(main, ["--seeds", "3", "--write", str(doc)])
+        done = CliRunner().invoke(main, ["replicates", "--write", str(doc)])
         assert done.exit_code == 0, done.output
     text = doc.read_text()
-    assert text.startswith("# Fusion\n\n" + BEGIN)
-    assert text.endswith(END + "\n\nafter\n")
+    assert text.startswith("# Fusion\n\n" + begin)
+    assert text.endswith(end + "\n\nafter\n")
     assert text.count("| converged | 3 of 3 seeds | all |") == 1
     assert "old" not in text
+
+
+def test_a_file_without_a_place_for_the_table_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, "replicates", lambda quick: pytest.fail("measured"))
+    doc = tmp_path / "fusion.md"
+    doc.write_text("# Fusion\n")
+    done = CliRunner().invoke(main, ["replicates", "--write", str(doc)])
+    assert done.exit_code == 1
+    assert "bench-fusion replicates: begin" in done.output
+
+
+def test_a_misspelt_part_names_the_nearest():
+    done = CliRunner().invoke(main, ["replicate"])
+    assert done.exit_code == 2
+    assert "did you mean replicates?" in done.output

@@ -1,18 +1,12 @@
-"""`make bench-fusion`: does a fit say the same again? The figures of docs/fusion.md.
+"""Does a fit say the same again? The same signals (SMART's), fitted with one seed after another.
 
-    python -m preceptor.toolkit.bench.fusion [--seeds 20] [--write docs/fusion.md]
-
-Replicates: the same signals (SMART's, of ../shared/data) fitted with one seed after another. What must
-hold of every seed is what a fit is judged by; what must hold between them is that p and the labels
-that follow from it do not depend on the seed.
+What must hold of every seed is what a fit is judged by; what must hold between them is that p and the
+labels that follow from it do not depend on the seed.
 """
 
-import platform
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -21,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from ..cli.options import stderr, stdout, table
-from ..files import write_text
-from .__main__ import cpu_model, figure
-from .inputs import SMART, STORE, ingesting
+from ...cli.options import stderr
+from ..__main__ import figure
+from ..inputs import SMART, STORE, ingesting
+from .part import Found
 
-BEGIN, END = "<!-- bench-fusion: begin -->", "<!-- bench-fusion: end -->"
+SEEDS = 20
 COIN_FLIP = (0.4, 0.6)
 CLOSE = 0.03  # how far p may move between seeds
 
@@ -61,11 +55,11 @@ class Agreement:
 
 def replicate(store: Path, seed: int) -> Replicate:
     """Fit the store's signals with a seed, and take p of its pairs."""
-    from ..fuse import read_signals
-    from ..fusion.fit import Settings, fit
-    from ..fusion.observations import encode
-    from ..fusion.posterior import preferences, quality_draws
-    from ..store import open_store
+    from ...fuse import read_signals
+    from ...fusion.fit import Settings, fit
+    from ...fusion.observations import encode
+    from ...fusion.posterior import preferences, quality_draws
+    from ...store import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))
@@ -119,27 +113,11 @@ def lines(found: list[Replicate]) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def markdown(rows: list[tuple[str, str, str]], size: str, seeds: int) -> str:
-    """The table for docs/fusion.md."""
-    body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"""{BEGIN}
-`make bench-fusion` on {datetime.now(UTC):%Y-%m-%d}: {cpu_model()}, Python {platform.python_version()}. \
-{size}; seeds 0 to {seeds - 1}, four chains each.
-
-| replicates | found | bar |
-| --- | --- | --- |
-{body}
-{END}"""
-
-
-@click.command()
-@click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="Fits to compare.")
-@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="Markdown file with the marks between which the table goes.")  # fmt: skip
-def main(seeds: int, write: Path | None) -> None:
+def replicates(quick: bool) -> Found:
     """Fit SMART's signals with one seed after another and compare what the fits say."""
     if not SMART.is_dir():
         raise click.ClickException("needs SMART's signals in ../shared/data")
+    seeds = 2 if quick else SEEDS
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / STORE
         size = f"SMART: {ingesting(store, 'smart', SMART)()}"
@@ -148,14 +126,9 @@ def main(seeds: int, write: Path | None) -> None:
             found.append(replicate(store, seed))
             r = found[-1]
             stderr().print(f"seed {seed}: R-hat {r.r_hat:.4f}, ESS {r.ess:.0f}, {figure(r.cpu_s)} CPU s")
-    rows = lines(found)
-    stdout().print(table(f"replicates: {size}, {seeds} seeds", ("", "found", "bar"), rows))
-    if write:
-        before, _, rest = write.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        write_text(write, f"{before.rstrip()}\n\n{markdown(rows, size, seeds)}{after or chr(10)}")
-    sys.exit(0)
-
-
-if __name__ == "__main__":
-    main(prog_name="python -m preceptor.toolkit.bench.fusion")
+    return Found(
+        title="replicates: one seed after another",
+        setting=f"{size}; seeds 0 to {seeds - 1}, four chains each.",
+        columns=("replicates", "found", "bar"),
+        lines=lines(found),
+    )

@@ -1,0 +1,48 @@
+"""python -m preceptor.toolkit.bench.fusion [PART …] [--quick] [--write docs/fusion.md]"""
+
+import difflib
+from pathlib import Path
+
+import click
+
+from ...cli.options import stderr, stdout, table
+from ...files import write_text
+from .part import Measure, marks, written_into
+from .replicates import replicates
+
+PARTS: dict[str, Measure] = {"replicates": replicates}
+
+
+def _known(_: click.Context, __: click.Parameter, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a part that is none, and name the nearest."""
+    for name in parts:
+        if name not in PARTS:
+            near = difflib.get_close_matches(name, PARTS, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise click.BadParameter(f"no part '{name}'; {meant}parts are {', '.join(PARTS)}")
+    return parts
+
+
+@click.command()
+@click.argument("parts", nargs=-1, callback=_known)
+@click.option("--quick", is_flag=True, help="As small as will run; nothing can be concluded from it.")
+@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Markdown file with each part's marks, between which its table goes.")  # fmt: skip
+def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
+    """Measure whether what fits say is right, and whether they say it again."""
+    wanted = list(dict.fromkeys(parts or PARTS))
+    if write:
+        text = write.read_text(encoding="utf-8")
+        for name in wanted:
+            if not all(mark in text for mark in marks(name)):
+                raise click.ClickException(f"{write}: no place for {name}; add the lines {marks(name)}")
+    for name in wanted:
+        stderr().print(f"{name} …")
+        found = PARTS[name](quick)
+        stdout().print(table(found.title, found.columns, found.lines))
+        if write:  # each as it is found: the next may take an hour
+            write_text(write, written_into(write.read_text(encoding="utf-8"), name, found))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m preceptor.toolkit.bench.fusion")
