@@ -92,7 +92,7 @@ FINDINGS = {
 }  # fmt: skip
 DIAGNOSTICS = {
     "r_hat_max": 1.004, "r_hat_parameter": "rho", "ess_min": 812.3, "ess_parameter": "rho",
-    "divergences": 0, "e_bfmi_min": 0.7, "tree_depth_max": 5, "chains": 4, "draws": 750, "warmup": 500,
+    "divergences": 0, "e_bfmi_min": 0.7, "leapfrogs": 18.0, "chains": 4, "draws": 750, "warmup": 500,
     "converged": True, "advice": "", "checks": [check("votes", "tie", 0.2), check("outcomes:turns", "success", 0.3)],
 }  # fmt: skip
 
@@ -101,7 +101,7 @@ def add_fit(con: Store, findings: dict | None = None, diagnostics: dict | None =
     found, checked = FINDINGS | (findings or {}), DIAGNOSTICS | (diagnostics or {})
     row = {
         "config": json.dumps({"target": 0.5, "sources": [], "seed": 0}), "inputs": "ab" * 32,
-        "method": "nuts", "seed": 0, "converged": checked["converged"],
+        "method": "hmc", "seed": 0, "converged": checked["converged"],
         "diagnostics": json.dumps(checked), "findings": json.dumps(found),
         "versions": json.dumps({"preceptor": "0.1.0", "jax": "0.10"}), "fitted_at": WHEN,
     }  # fmt: skip

@@ -25,7 +25,7 @@ from .fusion.posterior import (
 from .odd_signals import odd_signals
 from .store import Store, insert, query, transaction
 
-METHOD = "nuts"
+METHOD = "hmc"
 
 
 @dataclass(frozen=True)

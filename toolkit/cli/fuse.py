@@ -36,7 +36,7 @@ class _Target(click.ParamType[float]):
 @click.option("--source", "sources", multiple=True, help="Completions of this source only; repeat.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampler.")
 @click.option("--chains", type=click.IntRange(2), default=4, show_default=True, help="Run side by side.")
-@click.option("--warmup", type=click.IntRange(100), default=500, show_default=True, help="Draws to adapt.")
+@click.option("--warmup", type=click.IntRange(100), default=400, show_default=True, help="Draws to adapt.")
 @click.option(
     "--max-draws",
     type=click.IntRange(50),
