@@ -55,15 +55,6 @@ class Row:
     group: str = ""
 
 
-def clean(text: str, length: int) -> str:
-    """One line of at most `length` characters, cut between words; no control characters."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
-    if len(line) <= length:
-        return line
-    head, _, _ = line[:length].rpartition(" ")
-    return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
-
-
 def percent(share: float) -> str:
     """A share in whole percents; what is not quite all or nothing does not look like it."""
     if 0 < share < 0.005 or 0.995 < share < 1:
