@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TELLING = 3  # pairs shown that are to be annotated next
 BESIDE = 30  # columns of the terminal that a pair's gain and keys take
-FEW = 6  # names listed in a row of the table
+FEW = 4  # names listed in a row of the table
 
 
 class _Target(click.ParamType[float]):
@@ -77,7 +77,7 @@ def fuse(
     build will take it.
     """  # fmt: skip
     from ..progress import bar
-    from ..store import open_store, run
+    from ..store import open_store
 
     with open_store(settings.store) as con:
         from ..fuse import fuse as run_fuse
@@ -203,8 +203,10 @@ def annotators(found: list[dict[str, Any]]) -> str:
         ("p_ties_seldom", "ties at most half as readily as most"),
     )
     # Fits of earlier versions hold no tie habits.
-    named = [(words, [a["annotator"] for a in found if a.get(p, 0) > SURE]) for p, words in reasons]
-    doubts = [f"{listed(names)}: {words}" for words, names in named if names]
+    named = [
+        (words, sorted((a for a in found if a.get(p, 0) > SURE), key=lambda a: -a[p])) for p, words in reasons
+    ]
+    doubts = [f"{listed([a['annotator'] for a in those])}: {words}" for words, those in named if those]
     if not doubts:
         return f"{len(found):,} voted, none of them to look at"
     return f"{len(found):,} voted; look at {'; '.join(doubts)} (probability > {SURE})"

@@ -180,7 +180,8 @@ def _cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
 
     def cut(value: Any, shape: tuple[int, ...]) -> Draws:
         within: tuple[Any, ...] = (..., *(slice(n) for n in shape))
-        return np.asarray(value, dtype=np.float64)[within]
+        part: Draws = np.asarray(value, dtype=np.float64)[within]
+        return part
 
     return {name: cut(value, shapes[name]) for name, value in values.items()}
 
