@@ -49,7 +49,8 @@ def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
         ends = np.array([-reach, 0, reach])
         axes.fill_between(ends, rho["low"] * ends, rho["high"] * ends, color=INK, alpha=0.09, linewidth=0)
         axes.plot(ends, rho["mean"] * ends, color=INK, linewidth=1.4)
-        axes.errorbar([0.8 * reach], [-0.62 * reach], typical[1], typical[0], color=MUTED, linewidth=1.2)
+        x, y = 0.96 * reach - typical[0], -0.84 * reach + typical[1]
+        axes.errorbar([x], [y], typical[1], typical[0], color=MUTED, linewidth=1.2)
         for words, x, y, across, up in (
             ("helps more than it is liked", 0.02, 0.98, "left", "top"),
             ("liked more than it helps", 0.98, 0.02, "right", "bottom"),

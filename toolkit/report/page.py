@@ -16,7 +16,7 @@ from ..store import Store, query
 from ..telling import COIN_FLIP
 from ..words import SURE, clean, shown
 from .figures import agreement, annotators, annotators_height, confidence, recovery
-from .panels import checks, checks_height, ranks
+from .panels import checks, checks_height, ranks, ranks_height
 from .picture import PERCENT, Picture, number, percent
 
 MOST_TELLING = 10  # pairs listed for the next vote
@@ -174,23 +174,29 @@ def _pictures(
     # Fits of earlier versions hold neither bands nor ranks.
     checked = [c for c in row["diagnostics"]["checks"] if "band" in c]
     ranked = row["diagnostics"].get("ranks", [])
-    heights = checks_height(checked), annotators_height(len(found["annotators"]))
-    # The two stand side by side; where their heights are close, they are made the same.
-    height = max(heights) if max(heights) < 1.8 * min(heights) else 0
     pictures = []
     if _two_sided(found):
         pictures.append(agreement(_effectiveness(con, row["key"]), found["rho"]))
     if surer.len():
         pictures.append(confidence(surer))
+    # Checks stand beside annotators or ranks, and are as high.
+    n = len(found["annotators"])
+    beside = annotators_height(n) if n else ranks_height(ranked)
+    height = _same_height(checks_height(checked), beside) if checked and (n or ranked) else 0
     if checked:
-        pictures.append(checks(checked, height if found["annotators"] else 0))
-    if found["annotators"]:
-        pictures.append(annotators(found["annotators"], height if checked else 0))
+        pictures.append(checks(checked, height))
+    if n:
+        pictures.append(annotators(found["annotators"], height))
     if ranked:
-        pictures.append(ranks(ranked))
+        pictures.append(ranks(ranked, 0 if n else height))
     if recovered is not None and recovered.height:
         pictures.append(recovery(recovered))
     return pictures
+
+
+def _same_height(*heights: float) -> float:
+    """The largest, where they are close; 0, each its own, where one would look empty."""
+    return max(heights) if max(heights) < 1.8 * min(heights) else 0
 
 
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:

@@ -127,7 +127,12 @@ def _check_panel(panel: Sequence[Check]) -> Paint:
     return paint
 
 
-def ranks(found: Sequence[dict[str, Any]]) -> Picture:
+def ranks_height(found: Sequence[dict[str, Any]]) -> float:
+    """Height in points that the rank histograms ask for."""
+    return _height(len(found), 95)
+
+
+def ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
     bands = [expected_band(one["counts"], one["ess"]) for one in found]
     counts = [np.array(one["counts"]) for one in found]
@@ -151,7 +156,7 @@ def ranks(found: Sequence[dict[str, Any]]) -> Picture:
                 f"band {low:.0f} to {high:.0f}."
                 for one, c, (low, high) in zip(found, counts, bands, strict=True)
             ),
-            _height(len(found)),
+            max(height, ranks_height(found)),
             [_rank_panel(one, c, band) for one, c, band in zip(found, counts, bands, strict=True)],
             COLUMNS,
         ),
@@ -179,5 +184,5 @@ def _rank_panel(one: dict[str, Any], counts: Any, band: tuple[float, float]) -> 
     return paint
 
 
-def _height(panels: int) -> float:
-    return 20.0 + 120.0 * -(-panels // COLUMNS)
+def _height(panels: int, row: float = 120) -> float:
+    return 20.0 + row * -(-panels // COLUMNS)
