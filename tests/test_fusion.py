@@ -12,14 +12,17 @@ from hypothesis.extra.numpy import arrays
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import potential_energy
 from scipy.special import expit
+from scipy.stats import spearmanr
 
 from preceptor.schemas.errors import FusionError
+from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import diagnostics
 from preceptor.toolkit.fusion import fit as fit_module
 from preceptor.toolkit.fusion.diagnostics import Diagnostics
-from preceptor.toolkit.fusion.fit import Posterior, Settings, fit
+from preceptor.toolkit.fusion.fit import Posterior, Settings, fit, rounded_up
+from preceptor.toolkit.fusion.large import fit_by
 from preceptor.toolkit.fusion.model import davidson_log_probs, model, model_arrays, ordered_log_probs
-from preceptor.toolkit.fusion.observations import encode
+from preceptor.toolkit.fusion.observations import encode, thinned
 from preceptor.toolkit.fusion.posterior import entropy, findings, preferences, quality_draws
 from preceptor.toolkit.fusion.sampler import site_shapes
 
@@ -225,6 +228,7 @@ def test_the_same_seed_gives_the_same_draws(small):
         np.testing.assert_array_equal(values, again.sites[name])
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_numpyros_nuts():
     """Every kind of term at once: named annotators, order shown, ratings, outcomes with censoring."""
     rng = np.random.default_rng(4)
@@ -252,6 +256,62 @@ def test_the_posterior_is_that_of_numpyros_nuts():
         # Some 400 independent draws of theirs at worst: errors of means 0.05 sd, of sds 0.04 sd.
         assert np.abs(mine.mean(axis=0) - other.mean(axis=0)).max() < 0.22 * sd.max(), name
         assert mine.std(axis=0) == pytest.approx(sd, rel=0.25), name
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Votes, ratings and turns of 24 named annotators on 180 completions, some of them adversarial."""
+    size = Size(60, 3, annotators=24, votes=1500, ratings=400, outcomes=400, learners=30, adversarial=0.1)
+    made = simulate(np.random.default_rng(2), size, ordinary())
+    return made.obs, fit_by(made.obs, Settings(seed=1, method="laplace"))
+
+
+@pytest.mark.slow
+def test_the_normal_approximation_says_what_the_chains_say(crowd):
+    obs, posterior = crowd
+    a = posterior.diagnostics.approximation
+    assert a.settled
+    assert a.completions == 180
+    assert a.rank_correlation > 0.99
+    assert a.p_difference < 0.03
+    assert posterior.diagnostics.converged
+    chains = fit_by(obs, Settings(seed=1, method="hmc"))
+    for name in ("e", "annotator_reliability", "vote_slope", "rho"):
+        mine, theirs = posterior.flat(name), chains.flat(name)
+        assert np.abs(mine.mean(axis=0) - theirs.mean(axis=0)).max() < theirs.std(axis=0).max(), name
+        assert 0.6 < np.median(mine.std(axis=0) / theirs.std(axis=0)) < 1.4, name
+    low, high = np.quantile(posterior.flat("e"), [0.05, 0.95], axis=0)
+    theirs = chains.flat("e").mean(axis=0)
+    assert ((low < theirs) & (theirs < high)).all()
+
+
+@pytest.mark.slow
+def test_a_quick_look_ranks_alike_and_is_marked(crowd):
+    obs, posterior = crowd
+    quick = fit_by(obs, Settings(seed=1, method="map"))
+    assert spearmanr(quick.flat("e").mean(axis=0), posterior.flat("e").mean(axis=0)).statistic > 0.98
+    assert not quick.diagnostics.converged
+    assert "--method auto" in quick.diagnostics.advice()
+
+
+def test_a_part_of_the_prompts_keeps_people_and_places(crowd):
+    obs, _ = crowd
+    part = thinned(obs, 800, seed=0)
+    assert 500 < part.rows < 1100
+    assert part.annotators.equals(obs.annotators)
+    keys = part.completions["completion"].to_numpy()
+    everything = obs.completions["completion"].to_numpy()
+    of_part = set(keys)
+    kept = [i for i, name in enumerate(everything[obs.votes.first]) if name in of_part]
+    assert (everything[obs.votes.first[kept]] == keys[part.votes.first]).all()
+    assert (everything[obs.votes.second[kept]] == keys[part.votes.second]).all()
+    assert (obs.votes.counts[kept] == part.votes.counts).all()
+    assert thinned(obs, 10_000, seed=0) is obs
+
+
+@given(st.integers(1, 10**7))
+def test_rounded_sizes_hold_what_they_round(n):
+    assert n <= rounded_up(n) <= max(8, 1.34 * n)
 
 
 def test_too_few_draws_are_not_converged_and_say_what_to_try():

@@ -14,14 +14,13 @@ from ..schemas.errors import FusionError
 from ..schemas.keys import key
 from ..schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
 from .fusion.checks import predictive_checks
-from .fusion.fit import OnProgress, Settings, fit
+from .fusion.fit import OnProgress, Settings
+from .fusion.large import chosen, fit_by
 from .fusion.observations import Observations, encode
 from .fusion.posterior import effectiveness, findings, points_apart, preferences, quality_draws
 from .fusion.ranks import rank_histograms
 from .odd_signals import odd_signals
 from .store import Store, insert, query, transaction
-
-METHOD = "hmc"
 
 
 @dataclass(frozen=True)
@@ -53,18 +52,19 @@ def fuse(
     config = json.dumps({"target": target, "sources": sorted(sources), **asdict(settings)}, sort_keys=True)
     inputs = inputs_digest(signals)
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
-    name = key([config, inputs, METHOD, settings.seed, versions])
+    method = chosen(obs, settings.method)
+    name = key([config, inputs, method, settings.seed, versions])
     known = query(con, "SELECT diagnostics, findings FROM fits WHERE key = ?", [name]).rows()
     if known:
         diagnostics, found = map(json.loads, known[0])
         return _result(name, diagnostics, found, already_there=True)
-    posterior = fit(obs, settings, on_progress)
+    posterior = fit_by(obs, settings, on_progress)
     e, o = quality_draws(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
         "checks": predictive_checks(obs, posterior, signals["outcomes"], settings.seed),
-        "ranks": rank_histograms(posterior),
+        "ranks": rank_histograms(posterior) if method == "hmc" else [],
     }
     pairs = preferences(obs, posterior, e, o, target)
     found = findings(obs, posterior) | _counts(obs) | {
@@ -74,7 +74,7 @@ def fuse(
         {
             "config": [config],
             "inputs": [inputs],
-            "method": [METHOD],
+            "method": [method],
             "seed": [settings.seed],
             "converged": [diagnostics["converged"]],
             "diagnostics": [json.dumps(diagnostics)],

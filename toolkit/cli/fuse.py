@@ -60,9 +60,18 @@ class _Target(click.ParamType[float]):
     show_default=True,
     help="Higher takes smaller steps; against divergences.",
 )
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "hmc", "laplace", "map"]),
+    default="auto",
+    show_default=True,
+    help="hmc draws chains; laplace approximates very many rows and is compared with chains on a part; "
+    "auto takes hmc up to 150,000 rows; map is a quick look that no build takes.",
+)
 @common
 def fuse(
     settings: Common,
+    method: str,
     target: float,
     sources: tuple[str, ...],
     seed: int,
@@ -95,6 +104,7 @@ def fuse(
                     warmup=warmup,
                     max_draws=max_draws,
                     target_accept=target_accept,
+                    method=method,
                 ),
                 update,
             )
@@ -169,9 +179,18 @@ def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
 
 def convergence(d: dict[str, Any]) -> str:
     """Whether it passed, R-hat, ESS and divergences in a few words."""
+    a = d.get("approximation")
+    if a and not a["completions"]:
+        return "not sampled: a quick look that nothing was compared with"
+    beside = (
+        f"; normal approximation beside them on {a['completions']:,} completions: rank correlation "
+        f"{a['rank_correlation']:.3f}, p apart by {a['p_difference']:.3f}"
+        if a
+        else ""
+    )
     return (
         f"{'passed' if d['converged'] else 'FAILED'}: R-hat {d['r_hat_max']:.4f}, ESS {d['ess_min']:.0f}, "
-        f"{d['divergences']} divergences, {d['chains']} x {d['draws']} draws"
+        f"{d['divergences']} divergences, {d['chains']} x {d['draws']} draws{beside}"
     )
 
 

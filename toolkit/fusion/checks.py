@@ -24,6 +24,9 @@ def predictive_checks(
     (low, high; the check holds where the data lie inside) and their central 90 % (band).
     """
     rng = np.random.default_rng([seed, 2])
+    if posterior.checked is not None:
+        obs = posterior.checked
+        outcomes = outcomes.join(obs.completions.select("completion"), on="completion", how="semi")
     seen = [("votes", ["first", "second", "tie"], obs.votes.counts)] if obs.votes else []
     seen += [(f"ratings:{r.name}", [str(k + 1) for k in range(r.levels)], r.counts) for r in obs.ratings]
     seen += [

@@ -18,11 +18,26 @@ Draws = NDArray[np.float64]
 
 R_HAT_MAX = 1.01
 ESS_MIN = 400
+RANK_CORRELATION_MIN = 0.99
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """How well a normal approximation says what chains say, on a part small enough for both."""
+
+    completions: int  # of that part; 0: not compared
+    rank_correlation: float  # Spearman's, of expressed quality
+    p_difference: float  # mean absolute difference of p over the pairs
+    settled: bool  # whether the mode was found
+    rounds: int  # moves of the globals that led there
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What decides whether a fit may reach a label."""
+    """What decides whether a fit may reach a label.
+
+    With a normal approximation the chains are those that it was compared with.
+    """
 
     r_hat_max: float
     r_hat_parameter: str
@@ -35,14 +50,32 @@ class Diagnostics:
     draws: int
     warmup: int
     target_accept: float  # what the steps aimed at; above the setting where draws diverged at first
+    approximation: Approximation | None = None
 
     @property
     def converged(self) -> bool:
-        """True only if R-hat <= 1.01 and ESS >= 400 everywhere and nothing diverged."""
-        return self.r_hat_max <= R_HAT_MAX and self.ess_min >= ESS_MIN and not self.divergences
+        """True only if R-hat <= 1.01 and ESS >= 400 everywhere and nothing diverged.
+
+        A normal approximation must have found its mode and rank completions as the chains do, too.
+        """
+        mixed = self.r_hat_max <= R_HAT_MAX and self.ess_min >= ESS_MIN and not self.divergences
+        a = self.approximation
+        return mixed and (a is None or (a.settled and a.rank_correlation >= RANK_CORRELATION_MIN))
 
     def advice(self) -> str:
         """One sentence: what failed, on which parameter, and what to try."""
+        a = self.approximation
+        if a and not a.completions:
+            return (
+                "the mode alone is a quick look, with intervals that nothing was compared with: --method auto"
+            )
+        if a and not a.settled:
+            return f"the mode was not found in {a.rounds} rounds: try --method hmc, or fewer --source"
+        if a and a.rank_correlation < RANK_CORRELATION_MIN:
+            return (
+                f"the normal approximation ranks completions unlike the chains (rank correlation "
+                f"{a.rank_correlation:.3f}, at least {RANK_CORRELATION_MIN}): use --method hmc"
+            )
         if self.divergences:
             return (
                 f"{self.divergences} divergent draws even at --target-accept {self.target_accept:g}: "
@@ -114,4 +147,6 @@ def _plain_ess(x: Draws) -> NDArray[np.float64]:
     total = float(x.shape[0] * x.shape[1])
     # A constant indicator (all draws in one tail) has no variance and no autocorrelation.
     # Antithetic chains may exceed the number of draws; cap as Vehtari et al. do.
-    return np.asarray(np.minimum(np.where(np.isnan(sizes), total, sizes), total * np.log10(total)))
+    # So antithetic that the estimate of their autocorrelation time falls below 0: the cap, too.
+    sizes = np.where(np.isnan(sizes), total, np.where(sizes <= 0, np.inf, sizes))
+    return np.asarray(np.minimum(sizes, total * np.log10(total)))

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from . import diagnostics
 from .diagnostics import Diagnostics
+from .laplace import approximate
 from .model import LOG_PROBS, Arrays, model_arrays
 from .observations import Observations
 from .sampler import (
     INITIAL_RADIUS,
     Block,
+    Metric,
     Sampler,
     Shapes,
     fresh_steps,
@@ -35,6 +37,9 @@ from .sampler import (
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
+MANY = 5_000  # rows from which the chains start at the normal approximation
+SHAPED_BY = 100  # draws of it that show the covariance
+SHAPED_IN = 5  # rounds: near is enough
 RETRIES = 2  # new beginnings with smaller steps after divergences
 PREDICTED = 200  # draws kept for posterior predictive checks
 
@@ -52,6 +57,7 @@ class Settings:
     draws: int = 750
     max_draws: int = 6000
     target_accept: float = 0.8
+    method: str = "auto"  # hmc, laplace, map, or auto: hmc up to AUTO rows and laplace beyond
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,12 @@ class Posterior:
     sites: dict[str, Draws]
     predicted: dict[str, Draws]  # per signal: log-probabilities (PREDICTED, rows, categories)
     diagnostics: Diagnostics
+    checked: Observations | None = None  # whose rows `predicted` speaks of, where they are not all
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the draws are those of a normal approximation, few and in mirror pairs."""
+        return self.diagnostics is not None and self.diagnostics.approximation is not None
 
     def flat(self, site: str) -> Draws:
         """Draws of a site with the chains laid end to end: (chains * draws, …)."""
@@ -83,7 +95,8 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
     sampler = make_sampler(data, BLOCK)
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
-        posterior = _draw(sampler, data, shapes, replace(settings, target_accept=accept), on_progress)
+        task = Task(obs, data, shapes, replace(settings, target_accept=accept))
+        posterior = _draw(sampler, task, on_progress)
         if not posterior.diagnostics.divergences or retry == RETRIES:
             break
         accept = (1 + accept) / 2  # 0.8, 0.9, 0.95
@@ -109,16 +122,39 @@ def rounded_up(n: int) -> int:
     return max(8, -(-n // step) * step)
 
 
-def _draw(
-    sampler: Sampler, data: Arrays, shapes: Shapes, settings: Settings, on_progress: OnProgress
-) -> Posterior:
+@dataclass(frozen=True)
+class Task:
+    """What to draw from, and how."""
+
+    obs: Observations
+    data: Arrays  # padded
+    shapes: Shapes  # of every site, without the padding
+    settings: Settings
+
+
+def _begin(sampler: Sampler, task: Task, key: Any) -> tuple[Any, Metric]:
+    """Where chains start and what they know of the posterior's shape.
+
+    With few rows: anywhere, and nothing. With many, the way from anywhere costs more than the draws:
+    they start at draws of the normal approximation, and with its covariance.
+    """
+    chains = task.settings.chains
+    if task.obs.rows < MANY:
+        at = random.uniform(key, (chains, sampler.size), minval=-INITIAL_RADIUS, maxval=INITIAL_RADIUS)
+        return at, unit_metric(sampler)
+    draws = approximate(task.data, SHAPED_BY, task.settings.seed, rounds=SHAPED_IN).draws
+    return jnp.asarray(draws[:: len(draws) // chains][:chains]), learned_metric(draws, sampler.globals)
+
+
+def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
     """Warm up and draw once."""
+    data, shapes, settings = task.data, task.shapes, task.settings
     warmup = _up(settings.warmup)
     wanted = _up(min(settings.draws, settings.max_draws))
     key = random.PRNGKey(settings.seed)
     accept = jnp.float32(settings.target_accept)
-    at = random.uniform(key, (settings.chains, sampler.size), minval=-INITIAL_RADIUS, maxval=INITIAL_RADIUS)
-    state, metric = start(at), unit_metric(sampler)
+    at, metric = _begin(sampler, task, key)
+    state = start(at)
     seen: list[NDArray[np.float32]] = []
     for block in range(1, warmup // BLOCK + 1):
         onward = random.fold_in(key, block)
@@ -140,8 +176,8 @@ def _draw(
         kept = Block(*(np.concatenate(x, axis=1) for x in zip(*blocks, strict=True)))
         verdict = _judge(kept, real, sampler.globals, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
-            sites = _cut(sampler.constrain(kept.position, data), shapes)
-            return Posterior(sites, _predict(sampler, kept.position, data, shapes), verdict)
+            sites = cut(sampler.constrain(kept.position, data), shapes)
+            return Posterior(sites, predictions(sampler, kept.position, data, shapes), verdict)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
 
 
@@ -175,22 +211,22 @@ def _real(packing: Shapes, shapes: Shapes) -> dict[int, str]:
     return names
 
 
-def _cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
+def cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
     """Without the padding; drawn in single precision (twice as fast), summarised in double."""
 
-    def cut(value: Any, shape: tuple[int, ...]) -> Draws:
-        within: tuple[Any, ...] = (..., *(slice(n) for n in shape))
-        part: Draws = np.asarray(value, dtype=np.float64)[within]
+    def within(value: Any, shape: tuple[int, ...]) -> Draws:
+        kept: tuple[Any, ...] = (..., *(slice(n) for n in shape))
+        part: Draws = np.asarray(value, dtype=np.float64)[kept]
         return part
 
-    return {name: cut(value, shapes[name]) for name, value in values.items()}
+    return {name: within(value, shapes[name]) for name, value in values.items()}
 
 
-def _predict(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
+def predictions(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
     """Log-probabilities of what was observed, at draws spread evenly over chains and time."""
     chains, draws = position.shape[:2]
     picked = np.linspace(0, draws - 1, PREDICTED // chains).astype(int)
-    values = _cut(sampler.predict(position[:, picked], data), shapes)
+    values = cut(sampler.predict(position[:, picked], data), shapes)
     return {name.removeprefix(LOG_PROBS): v.reshape(-1, *v.shape[2:]) for name, v in values.items()}
 
 

@@ -1,10 +1,10 @@
-"""The posterior as a normal distribution around its mode, for inputs too large to sample.
+"""The posterior as a normal distribution, for inputs too large to sample.
 
-Members of groups (completions, prompts, annotators, learners) are found as the mode given the
-globals, by Newton steps with the Fisher information. The globals (slopes, scales, cutpoints, rho) are
-then moved to where their marginal density is highest: the gradient of the log marginal is the mean
-over the members' posterior of the joint gradient (Fisher's identity), its curvature the Schur
-complement of the joint information. Without that a joint mode would make every scale too large.
+The mean is where the gradient of the log posterior, averaged over the distribution itself, is zero:
+the mean of the variational normal. A mode would not do. Reliability times quality is a product of
+two uncertain numbers, so at a joint mode one grows as the other shrinks; and scales of groups would
+be too large. The averaged gradient of a global is that of its log marginal (Fisher's identity). Each
+round takes a Newton step with the Fisher information, globals by its Schur complement.
 
 No matrix is ever formed. The information of counts y ~ Multinomial(n, p(x)) is J' diag(n p) J with J
 the Jacobian of log p, so a product with it is one forward and one backward pass, and
@@ -29,16 +29,26 @@ from .sampler import Shapes, hollow, pack, site_shapes, unpack
 
 Floats = NDArray[np.float64]
 
-NEWTON = 30  # steps towards the mode, at most
 CONJUGATE = 200  # steps of one solve, at most
-CLOSE = 1e-3  # a solve ends when what is left is this share of what was asked
-STILL = 1e-2  # the mode is found when a Newton step promises less than this, in nats
+CLOSE = 1e-2  # a solve ends when what is left is this share of what was asked
+NEWTON = 4  # steps towards the mode, to begin with
 ROUNDS = 25  # moves of the globals, at most
-SETTLED = 0.05  # globals are found when they move by less than this many of their posterior sds
+SETTLED = 0.1  # globals and members are found when they move by less than this many of their posterior sds
 PROBES = 16  # draws from which each round learns (with their mirror images)
-LONGEST = 1.0  # move of a global at once, on the unconstrained scale
+FEW_PROBES = 4  # of a quick look
+DAMPED = 0.5  # share of a Newton step of members: qualities and reliabilities answer each other
+LONGEST = 0.5  # move of a global at once, on the unconstrained scale
 LOOSEST = 0.5  # sd of a global at most: scales are a normal's exponentials, no looser than a factor e^1.6
-SHORTEST = 0.01  # share of a Newton step
+
+
+@dataclass(frozen=True)
+class Globals:
+    """Where the globals' marginal density is highest, and how sharply."""
+
+    at: Floats
+    precision: Floats  # (globals, globals)
+    rounds: int  # moves that led there
+    settled: bool
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,7 @@ class Normal:
     """Draws (draws, size) of the unconstrained vector, in mirror pairs around the mode."""
 
     draws: NDArray[np.float32]
-    rounds: int  # moves of the globals
-    moved: float  # the last move, in posterior standard deviations
-    newton: int  # Newton steps in all
-    settled: bool
+    globals: Globals
 
 
 class Answer(NamedTuple):
@@ -73,36 +80,83 @@ class Programs:
 
 
 def approximate(
-    data: Arrays, draws: int, seed: int, on_progress: Callable[[int, int], None] = lambda *_: None
+    data: Arrays,
+    draws: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+    known: Globals | None = None,
+    quick: bool = False,
+    rounds: int = ROUNDS,
 ) -> Normal:
-    """The normal approximation given the model's arrays; `draws` is rounded up to an even number."""
+    """The normal approximation given the model's arrays; `draws` is rounded up to an even number.
+
+    With globals `known` from a large part of the same data only the members are found. `quick`
+    leaves out how members hang together: draws of each by itself, at a fraction of the cost.
+    """
     programs = make_programs(data)
     n = programs.globals
     key = random.PRNGKey(seed)
+    at, precision, found, follow = _settle(
+        programs, data, key, FEW_PROBES if quick else PROBES, rounds, known, on_progress
+    )
+    half = -(-draws // 2)
+    rng = np.random.default_rng([seed, 3])
+    if quick:
+        noise = rng.standard_normal((half, programs.size - n)) / np.sqrt(np.asarray(precision))
+    else:
+        noise, _ = _noise(programs, data, at, precision, random.fold_in(key, 1), half)
+    root = np.linalg.inv(np.linalg.cholesky(found.precision)).T
+    of_globals = rng.standard_normal((half, n)) @ root.T
+    around = np.concatenate([of_globals, noise - of_globals @ follow], axis=1).astype(np.float32)
+    placed = np.stack([np.asarray(at) + around, np.asarray(at) - around], axis=1)
+    return Normal(placed.reshape(-1, programs.size), found)
+
+
+def _settle(
+    programs: Programs, data: Arrays, key: Array, probes: int, most: int, known: Globals | None,
+    on_progress: Callable[[int, int], None],
+) -> tuple[Array, Array, Globals, Floats]:  # fmt: skip
+    """Rounds of Newton steps with mean gradients; the diagonal of members' precision, the globals, and
+    how members lean against them.
+    """
+    n = programs.globals
     at = jnp.zeros(programs.size, dtype=jnp.float32)
+    at = at.at[:n].set(known.at if known else _modest(programs))
     precision = jnp.ones(programs.size - n, dtype=jnp.float32)
-    newton, moved, rounds = 0, float("inf"), 0
-    for rounds in range(1, ROUNDS + 1):
-        at, steps = _climb(programs, data, at, precision)
-        newton += steps
-        noise, precision = _noise(programs, data, at, precision, key, PROBES)  # the same noise: rounds settle
-        pull = np.mean([programs.height(place, data)[1][:n] for place in _mirrored(at, noise)], axis=0)
-        follow, curvature = _schur(programs, data, at, precision)
-        step = -np.linalg.solve(curvature, pull)
-        moved = float(np.sqrt(step @ curvature @ step / n))
-        step = step * min(1.0, LONGEST / np.abs(step).max())
-        at = at + jnp.asarray(np.concatenate([step, -step @ follow]), dtype=jnp.float32)
-        on_progress(rounds, ROUNDS)
+    for _ in range(NEWTON):  # near the mode, from where the mean is not far
+        slope = programs.height(at, data)[1]
+        at = at.at[n:].add(_solve(programs, data, at, -slope[n:], precision))
+    gain, before, moved, follow, curvature = (
+        0.5,
+        np.zeros(n),
+        float("inf"),
+        np.zeros((n, programs.size - n)),
+        np.eye(n),
+    )
+    for rounds in range(1, most + 1):
+        # The same noise in every round, or the rounds would not settle.
+        noise, precision = _noise(programs, data, at, precision, key, probes)
+        pull = np.mean([programs.height(place, data)[1] for place in _mirrored(at, noise)], axis=0)
+        if not known:
+            # At a draw: at the mean members are shrunk, and the globals would seem to matter less.
+            follow, curvature = _schur(programs, data, next(_mirrored(at, noise)), precision)
         if moved < SETTLED:
             break
-    at, steps = _climb(programs, data, at, precision)
-    noise, _ = _noise(programs, data, at, precision, random.fold_in(key, 0), -(-draws // 2))
-    follow, curvature = _schur(programs, data, at, precision)
-    root = np.linalg.inv(np.linalg.cholesky(curvature)).T
-    of_globals = np.random.default_rng([seed, 3]).standard_normal((len(noise), n)) @ root.T
-    around = np.concatenate([of_globals, noise - of_globals @ follow], axis=1)
-    placed = np.stack([np.asarray(at) + around, np.asarray(at) - around], axis=1).reshape(-1, programs.size)
-    return Normal(placed.astype(np.float32), rounds, moved, newton + steps, moved < SETTLED)
+        inward = np.asarray(_solve(programs, data, at, -pull[n:], precision))
+        step = np.zeros(n) if known else -np.linalg.solve(curvature, pull[:n] - follow @ pull[n:])
+        moved = max(
+            float(np.sqrt(step @ curvature @ step / n)),
+            float(np.sqrt(np.mean(inward**2 * np.asarray(precision)))),
+        )
+        # Where a step takes back the last one it went too far.
+        gain = max(gain / 2, 0.2) if step @ curvature @ before < 0 else min(1.0, 1.5 * gain)
+        before = step * min(gain, LONGEST / max(np.abs(step).max(), 1e-9))
+        at = at + jnp.asarray(np.concatenate([before, DAMPED * inward - before @ follow]), dtype=jnp.float32)
+        on_progress(rounds, most)
+    if not known:
+        follow, curvature = _schur(programs, data, at, precision)
+    found = known or Globals(np.asarray(at[:n], dtype=float), curvature, rounds, moved < SETTLED)
+    return at, precision, found, follow
 
 
 def make_programs(data: Arrays) -> Programs:
@@ -153,13 +207,18 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         return Answer(_conjugate_gradients(informed, target, precision, n), target, pushed[:n])
 
     def prior(at: Array, data: Arrays) -> Array:
-        # Without members there is nothing that depends on rows: rows of no count weigh nothing.
-        empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]) if x.ndim else x, data)
+        # Rows of no count weigh nothing: what is left is the prior. Globals are independent there, so
+        # the row sums of its curvature are its diagonal.
+        empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
         few, _ = pack(site_shapes(empty, latent=True))
         rest = jnp.zeros(sum(int(np.prod(shape)) for shape in few.values()) - n)
-        curved: Array = jax.hessian(lambda some: potential_energy(
-            model, (empty,), {}, unpack(jnp.concatenate([some, rest]), few)))(at[:n])  # fmt: skip
-        return curved
+
+        def height(some: Array) -> Array:
+            values = unpack(jnp.concatenate([some, rest]), few)
+            energy: Array = potential_energy(model, (empty,), {}, values)
+            return energy
+
+        return jnp.diag(jax.jvp(jax.grad(height), (at[:n],), (jnp.ones(n),))[1])
 
     return Programs(packing, n, size, jax.jit(jax.value_and_grad(potential)), jax.jit(solve), jax.jit(prior))
 
@@ -191,26 +250,20 @@ def _conjugate_gradients(
     return answer
 
 
-def _climb(programs: Programs, data: Arrays, at: Array, precision: Array) -> tuple[Array, int]:
-    """The members' mode given the globals, and how many Newton steps led there."""
-    n = programs.globals
-    height, slope = programs.height(at, data)
-    nowhere, key = jnp.zeros(programs.size, dtype=jnp.float32), random.PRNGKey(0)
-    for count in range(NEWTON):
-        direction = programs.solve(at, data, -slope[n:], nowhere, key, np.False_, precision).members
-        promised = float(-(slope[n:] @ direction))
-        if promised < STILL:
-            return at, count
-        far = 1.0
-        while True:
-            there = at.at[n:].add(far * direction)
-            new_height, new_slope = programs.height(there, data)
-            # Single precision tells heights apart to about a part in a million.
-            if float(new_height - height) <= 1e-6 * abs(float(height)) or far < SHORTEST:
-                break
-            far /= 2
-        at, height, slope = there, new_height, new_slope
-    return at, NEWTON
+def _modest(programs: Programs) -> Floats:
+    """Globals to begin at: as the priors have them, groups alike."""
+    begin: list[float] = []
+    for name, shape in programs.packing.items():
+        if len(begin) < programs.globals:
+            begin += [-1.0 if name.startswith("tau_") else 0.0] * int(np.prod(shape))
+    return np.array(begin)
+
+
+def _solve(programs: Programs, data: Arrays, at: Array, asked: Any, precision: Array) -> Array:
+    """Members' precision at `at` into `asked`."""
+    nowhere = jnp.zeros(programs.size, dtype=jnp.float32)
+    args = jnp.asarray(asked, dtype=jnp.float32), nowhere, random.PRNGKey(0), np.False_, precision
+    return programs.solve(at, data, *args).members
 
 
 def _noise(

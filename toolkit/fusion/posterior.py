@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from ..words import SURE
 from .fit import Posterior
@@ -57,6 +57,7 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
     t = target * o + (1 - target) * e
+    chance = _normal_chance if posterior.approximate else _share
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
@@ -64,10 +65,10 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
         expressed = e[:, a[part]] - e[:, b[part]]
         observed = o[:, a[part]] - o[:, b[part]]
         for name, values in (
-            ("p", (difference > 0).mean(axis=0)),
+            ("p", chance(difference)),
             ("sd", difference.std(axis=0)),
-            ("p_expressed", (expressed > 0).mean(axis=0)),
-            ("p_observed", (observed > 0).mean(axis=0)),
+            ("p_expressed", chance(expressed)),
+            ("p_observed", chance(observed)),
             ("p_apart", ((expressed > 0) != (observed > 0)).mean(axis=0)),
             ("information_gain", information_gain(posterior, expressed, difference > 0)),
         ):
@@ -78,6 +79,18 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
         pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
         for name, parts in columns.items()
     )
+
+
+def _share(differences: Draws) -> Draws:
+    """Share of draws (draws, pairs) above zero."""
+    share: Draws = (differences > 0).mean(axis=0)
+    return share
+
+
+def _normal_chance(differences: Draws) -> Draws:
+    """The same of a normal distribution, from its few draws."""
+    sd = differences.std(axis=0)
+    return np.asarray(ndtr(np.divide(differences.mean(axis=0), sd, out=np.zeros_like(sd), where=sd > 0)))
 
 
 def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:

@@ -21,15 +21,17 @@ WATCHED = 8  # parameters looked at, at most
 
 def rank_histograms(posterior: Posterior) -> list[dict[str, Any]]:
     """Counts of ranks (chains, BINS) of rho, of the parameters that mixed worst, and of slopes."""
+    names = watched(posterior)
+    draws = np.stack([values_of(posterior, name) for name in names], axis=-1)
+    r_hats, sizes = diagnostics.r_hat_and_ess(draws)
     return [
         {
             "parameter": name,
-            "r_hat": round(float(diagnostics.r_hat(draws[..., None])[0]), 4),
-            "ess": round(float(diagnostics.ess(draws[..., None])[0])),
-            "counts": rank_counts(draws),
+            "r_hat": round(float(r_hats[i]), 4),
+            "ess": round(float(sizes[i])),
+            "counts": rank_counts(draws[..., i]),
         }
-        for name in watched(posterior)
-        for draws in [values_of(posterior, name)]
+        for i, name in enumerate(names)
     ]
 
 
@@ -41,11 +43,10 @@ def rank_counts(draws: NDArray[np.float64]) -> list[list[int]]:
 
 
 def watched(posterior: Posterior) -> list[str]:
-    """Rho, the worst by R-hat and by sample size, then slopes, those of the largest R-hat first."""
+    """Rho, the worst by R-hat and by sample size, then slopes."""
     slopes = [name for name, values in posterior.sites.items() if "_slope" in name and values.ndim == 2]
-    r_hats = {name: float(diagnostics.r_hat(posterior.sites[name][..., None])[0]) for name in slopes}
     verdict = posterior.diagnostics
-    names = ["rho", verdict.r_hat_parameter, verdict.ess_parameter, *sorted(slopes, key=lambda s: -r_hats[s])]
+    names = ["rho", verdict.r_hat_parameter, verdict.ess_parameter, *sorted(slopes)]
     return list(dict.fromkeys(names))[:WATCHED]
 
 

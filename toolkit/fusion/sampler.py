@@ -221,7 +221,7 @@ def unit_metric(sampler: Sampler) -> Metric:
 
 
 def learned_metric(draws: NDArray[np.float32], n: int) -> Metric:
-    """From (draws, chains, size), pooled over the chains; a little of the unit metric keeps it sound."""
+    """From (…, size), pooled over chains; a little of the unit metric keeps it sound."""
     flat = draws.reshape(-1, draws.shape[-1]).astype(np.float64)
     count = len(flat)
     keep = count / (count + 5.0)
