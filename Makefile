@@ -26,7 +26,7 @@ check: $(VENV)/dev .typing/preceptor
 	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training
 	$(BIN)/lint-imports
 
-bench-fusion: $(VENV)/core $(PYMC)/ready
+bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
 	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
 	$(BIN)/python -m preceptor.toolkit.bench.fusion $(PARTS) --write docs/fusion.md
 
