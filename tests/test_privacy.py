@@ -170,7 +170,7 @@ def test_fits_that_learnt_from_a_person_go(filled):
             con.execute("INSERT INTO effectiveness SELECT ?, ?, ?, 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 1",
                         [fit, fit, completion])  # fmt: skip
             con.execute(
-                "INSERT INTO fits SELECT ?, '{}', 'i', 'nuts', 0, true, '{}', '{}', '{}', now()", [fit]
+                "INSERT INTO fits SELECT ?, '{}', 'i', 'hmc', 0, true, '{}', '{}', '{}', now()", [fit]
             )
         con.execute("INSERT INTO builds SELECT 'b', 'n', '/published', '{\"sources\": []}', 'touched', '{}', "
                     "'{}', '[]', now()")  # fmt: skip

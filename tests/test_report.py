@@ -20,9 +20,10 @@ from preceptor.schemas.tables import (
 )
 from preceptor.toolkit.build import Build
 from preceptor.toolkit.gates.gate import Gate
-from preceptor.toolkit.report import figures
+from preceptor.toolkit.report import figures, panels, picture
 from preceptor.toolkit.report.page import render_report
 from preceptor.toolkit.store import Store, insert, open_store, query
+from preceptor.toolkit.words import clean
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 WHEN = datetime(2031, 5, 17, 4, 5, 6, tzinfo=UTC)
@@ -81,7 +82,7 @@ def annotator(name: str, mean: float, below: float = 0.01) -> dict:
 
 def check(signal: str, category: str, data: float) -> dict:
     return {"signal": signal, "category": category, "n": 40, "data": data, "low": 0.1, "high": 0.4,
-            "holds": 0.1 <= data <= 0.4}  # fmt: skip
+            "band": [0.15, 0.35], "holds": 0.1 <= data <= 0.4}  # fmt: skip
 
 
 FINDINGS = {
@@ -92,8 +93,9 @@ FINDINGS = {
 }  # fmt: skip
 DIAGNOSTICS = {
     "r_hat_max": 1.004, "r_hat_parameter": "rho", "ess_min": 812.3, "ess_parameter": "rho",
-    "divergences": 0, "e_bfmi_min": 0.7, "tree_depth_max": 5, "chains": 4, "draws": 750, "warmup": 500,
-    "converged": True, "advice": "", "checks": [check("votes", "tie", 0.2), check("outcomes:turns", "success", 0.3)],
+    "divergences": 0, "e_bfmi_min": 0.7, "leapfrogs": 18.0, "chains": 4, "draws": 750, "warmup": 500,
+    "converged": True, "advice": "", "checks": [check("votes", "tie", 0.2), check("outcomes:turns", "3+", 0.3)],
+    "ranks": [{"parameter": "rho", "r_hat": 1.001, "ess": 900, "counts": [[37, 38] * 10, [38, 37] * 10]}],
 }  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def add_fit(con: Store, findings: dict | None = None, diagnostics: dict | None =
     found, checked = FINDINGS | (findings or {}), DIAGNOSTICS | (diagnostics or {})
     row = {
         "config": json.dumps({"target": 0.5, "sources": [], "seed": 0}), "inputs": "ab" * 32,
-        "method": "nuts", "seed": 0, "converged": checked["converged"],
+        "method": "hmc", "seed": 0, "converged": checked["converged"],
         "diagnostics": json.dumps(checked), "findings": json.dumps(found),
         "versions": json.dumps({"preceptor": "0.1.0", "jax": "0.10"}), "fitted_at": WHEN,
     }  # fmt: skip
@@ -175,11 +177,12 @@ RECOVERED = pl.DataFrame(
 def test_the_page_holds_every_figure_and_table(con):
     page = Page(render_report(con, fill(con), built(), RECOVERED))
     assert not page.open
-    assert page.figures == ["agreement", "confidence", "checks", "annotators", "recovery"]
-    assert len(page.all("figcaption")) == 5
+    assert page.figures == ["agreement", "confidence", "checks", "annotators", "ranks", "recovery"]
+    assert len(page.all("figcaption")) == 6
     drawings = [svg for svg in page.all("svg") if svg.get("role") == "img"]
-    assert len(drawings) == 5
-    assert all(svg["aria-label"] for svg in drawings)
+    assert len(drawings) == 6
+    ids = {attributes["id"] for tag in ("title", "desc") for attributes in page.all(tag) if attributes}
+    assert ids == {id for svg in drawings for id in svg["aria-labelledby"].split()}
     assert page.all("html") == [{"lang": "en"}]
     assert page.all("title")
     for words in ("12 votes and 1 rating", "7 outcomes of 3 learners", "5 completions of 2 prompts", "converged",
@@ -255,7 +258,7 @@ def test_an_unconverged_fit_says_so(con):
 def test_without_annotators(con):
     fit = fill(con, {"annotators": [], "n_annotators": 0})
     page = Page(render_report(con, fit))
-    assert page.figures == ["agreement", "confidence", "checks"]
+    assert page.figures == ["agreement", "confidence", "checks", "ranks"]
     assert "by unnamed annotators" in page.text
     assert "reliability is not known" in page.text
 
@@ -263,7 +266,7 @@ def test_without_annotators(con):
 def test_without_votes_and_ratings(con):
     fit = fill(con, {"votes": 0, "ratings": 0, "annotators": [], "n_annotators": 0}, {"checks": []})
     page = Page(render_report(con, fit))
-    assert page.figures == ["confidence"]
+    assert page.figures == ["confidence", "ranks"]
     assert page.text.count("No votes and no ratings were fused") == 1
     assert "7 outcomes of 3 learners, fused" in page.text
     assert "correlation" not in page.text.partition("Parameters")[0]
@@ -272,7 +275,7 @@ def test_without_votes_and_ratings(con):
 def test_without_outcomes(con):
     fit = fill(con, {"outcomes": 0, "learners": 0})
     page = Page(render_report(con, fit))
-    assert page.figures == ["confidence", "checks", "annotators"]
+    assert page.figures == ["confidence", "checks", "annotators", "ranks"]
     assert "No outcomes were fused" in page.text
     assert "12 votes and 1 rating by 2 annotators, fused" in page.text
 
@@ -281,7 +284,7 @@ def test_a_single_completion(con):
     fit = add_fit(con, {"completions": 1, "prompts": 1, "votes": 0, "annotators": []})
     add_texts(con, {"Why?": ["Rain."]}, tried=False)
     page = Page(render_report(con, fit))
-    assert page.figures == ["agreement", "checks"]
+    assert page.figures == ["agreement", "checks", "ranks"]
     assert "1 completion of 1 prompt." in page.text
     assert "no pairs" in page.text
     assert "the worth of one more vote is not known" in page.text
@@ -335,8 +338,11 @@ def test_no_disagreement_is_said(con):
     assert "There is no pair that learners tried" in Page(render_report(con, fit)).text
 
 
+SDS = {"expressed_sd": 0.3, "observed_sd": 0.5}
+
+
 def test_agreement_in_words():
-    frame = pl.DataFrame({"expressed": [0.1], "observed": [0.2], "n_outcomes": [3], "task": ["gec"]})
+    frame = pl.DataFrame({"expressed": [0.1], "observed": [0.2], "n_outcomes": [3], "task": ["gec"], **SDS})
     said = [figures.agreement(frame, interval(mean)).caption for mean in (0.4, 0.1, -0.4)]
     assert ["tends to help as well" in said[0], "may say nothing" in said[1], "help less" in said[2]] == [
         True
@@ -349,40 +355,63 @@ def test_agreement_names_few_tasks_and_thins_dots():
     n = 2 * figures.DOTS
     frame = pl.DataFrame(
         {"expressed": [0.001 * i for i in range(n)], "observed": [0.0] * n,
-         "n_outcomes": [i % 2 for i in range(n)], "task": [f"task-{min(i % 9, 6)}" for i in range(n)]}
+         "n_outcomes": [i % 2 for i in range(n)], "task": [f"task-{min(i % 9, 6)}" for i in range(n)], **SDS}
     )  # fmt: skip
     picture = figures.agreement(frame, interval(0.4))
     words = [mark.words for mark in picture.marks]
-    assert words == ["task-6", "task-0", "task-1", "task-2", "other tasks", "faint: no learner tried it"]
-    assert len({(mark.shape, mark.colour) for mark in picture.marks}) == 6
-    assert picture.svg.count("<use") == figures.DOTS
+    assert words == ["task-6", "task-0", "task-1", "task-2", "other tasks", "faint: no learner tried it",
+                     "ρ = 0.40 (0.15 to 0.65)"]  # fmt: skip
+    assert len({(mark.shape, mark.colour) for mark in picture.marks}) == 7
+    assert picture.svg.count("<use") == figures.DOTS + 1  # and the fan of rho
     assert f"draws {figures.DOTS:,} of {n:,}" in picture.caption
 
 
 def test_coin_flips_are_counted_below_the_limit():
     picture = figures.confidence(pl.Series([0.5, 1 - 0.41, 1 - 0.4, 0.6, 0.6 + 1e-9, 0.99, 1.0, 1.0]))
-    assert picture.caption.startswith("2 of 8 pairs (25\u202f%) are coin flips")
+    assert "2 of 8 pairs (25\u202f%) are coin flips" in picture.caption
     assert "25\u202f%" in picture.svg
 
 
 def test_failing_checks_are_marked():
-    good = figures.checks([check("votes", "tie", 0.2)])
-    bad = figures.checks([check("votes", "first", 0.2), check("ratings:clear", "5", 0.9)])
-    assert "every share lies on its bar" in good.caption
+    good = panels.checks([check("votes", "tie", 0.2)])
+    bad = panels.checks([check("votes", "first", 0.2), check("ratings:clear", "5", 0.9)])
+    assert "every bar ends where the middle" in good.caption
     assert "var(--flag)" not in good.svg
-    assert "1 of 2 lie outside" in bad.caption
-    assert [mark.shape for mark in bad.marks] == ["-", "o", "X"]
-    assert "votes · for A" in bad.svg
-    assert "clear · 5" in bad.svg
+    assert "1 of 2 bars ends outside" in bad.caption
+    assert [mark.shape for mark in bad.marks] == ["s", "-", "X"]
+    assert "for A 20\u202f% (15\u202f% to 35\u202f%)" in bad.svg
+    assert ">clear · 40<" in bad.svg
+    assert "var(--flag)" in bad.svg
 
 
-def test_many_checks_leave_the_worst():
-    many = [check("ratings:clear", str(i), 0.25) for i in range(figures.ROWS + 5)]
-    many[3] = check("ratings:clear", "odd", 0.9)
-    picture = figures.checks(many)
-    assert "clear · odd" in picture.svg
-    assert picture.svg.count("clear ·") == figures.ROWS
-    assert f"{figures.ROWS} of {figures.ROWS + 5}" in picture.caption
+def test_turns_say_whom_they_leave_out():
+    turns = panels.checks([check("outcomes:turns", str(i), 0.2) for i in range(4)])
+    assert "failures before success" in turns.svg
+    assert "who gave up" in turns.caption
+    assert "who gave up" not in panels.checks([check("outcomes:success", "success", 0.2)]).caption
+
+
+def test_many_signals_leave_the_worst():
+    many = [check(f"ratings:c{i}", "1", 0.25) for i in range(panels.PANELS + 5)]
+    many[-1] = check("ratings:odd", "1", 0.9)
+    shown = panels.checks(many)
+    assert ">odd · 40<" in shown.svg
+    assert shown.svg.count(" · 40<") == panels.PANELS
+    assert f"{panels.PANELS} of {panels.PANELS + 5} signals" in shown.caption
+
+
+def test_a_chain_that_leans_leaves_the_band():
+    even = {"parameter": "rho", "r_hat": 1.0, "ess": 1500, "counts": [[50] * 20, [50] * 20]}
+    leaning = even | {"counts": [[20 + 3 * i for i in range(20)], [80 - 3 * i for i in range(20)]]}
+    assert "100\u202f% of 40 counts" in panels.ranks([even]).caption
+    assert "100\u202f%" not in panels.ranks([leaning]).caption
+    assert "R-hat 1.000" in panels.ranks([even]).svg
+
+
+def test_a_fit_of_an_earlier_version_has_a_page(con):
+    fit = fill(con, None, {"checks": [{k: v for k, v in check("votes", "tie", 0.2).items() if k != "band"}],
+                           "ranks": []})  # fmt: skip
+    assert Page(render_report(con, fit)).figures == ["agreement", "confidence", "annotators"]
 
 
 def test_doubtful_annotators_are_named():
@@ -397,13 +426,15 @@ def test_doubtful_annotators_are_named():
     assert "var(--flag)" not in nobody.svg
 
 
-def test_many_annotators_show_both_ends():
-    crowd = [annotator(f"who-{i:02}", 0.02 * i, 0.99 if i < 12 else 0.0) for i in range(50)]
-    picture = figures.annotators(crowd)
-    named = re.findall(r">(who-\d\d)<", picture.svg)
-    assert sorted(named) == [f"who-{i:02}" for i in (*range(20), *range(30, 50))]
-    assert "20 highest and 20 lowest of 50" in picture.caption
-    assert "who-07 and 4 more" in picture.caption
+def test_many_annotators_are_thinned_evenly():
+    crowd = [annotator(f"who-{i:03}", 0.005 * i, 0.99 if i < 12 else 0.0) for i in range(600)]
+    shown = figures.annotators(crowd)
+    assert ">who-" not in shown.svg
+    assert f"draws {figures.LINES} of 600" in shown.caption
+    assert "who-007 and 4 more" in shown.caption
+    assert shown.svg.count("<use") < 2 * figures.LINES
+    few = figures.annotators(crowd[: figures.NAMED])
+    assert few.svg.count(">who-") == figures.NAMED
 
 
 def test_recovery_counts_what_lies_inside(con):
@@ -419,11 +450,11 @@ def test_a_failed_gate_is_seen(con):
     ("share", "said"), [(0, "0"), (0.001, "<1"), (0.5, "50"), (0.994, "99"), (0.999, ">99"), (1, "100")]
 )
 def test_percent(share, said):
-    assert figures.percent(share) == said + "\u202f%"
+    assert picture.percent(share) == said + "\u202f%"
 
 
 def test_number():
-    assert [figures.number(x) for x in (0.404, -0.67, -0.001)] == ["0.40", "−0.67", "0.00"]
+    assert [picture.number(x) for x in (0.404, -0.67, -0.001)] == ["0.40", "−0.67", "0.00"]
 
 
 @pytest.mark.parametrize(
@@ -432,4 +463,4 @@ def test_number():
      ("x" * 40, "x" * 14 + "…"), ("", "")],
 )  # fmt: skip
 def test_clean(text, said):
-    assert figures.clean(text, 15) == said
+    assert clean(text, 15) == said

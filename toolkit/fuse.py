@@ -13,19 +13,15 @@ import polars as pl
 from ..schemas.errors import FusionError
 from ..schemas.keys import key
 from ..schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
+from .fusion.checks import predictive_checks
 from .fusion.fit import OnProgress, Settings, fit
 from .fusion.observations import Observations, encode
-from .fusion.posterior import (
-    effectiveness,
-    findings,
-    predictive_checks,
-    preferences,
-    quality_draws,
-)
+from .fusion.posterior import effectiveness, findings, points_apart, preferences, quality_draws
+from .fusion.ranks import rank_histograms
 from .odd_signals import odd_signals
 from .store import Store, insert, query, transaction
 
-METHOD = "nuts"
+METHOD = "hmc"
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,13 @@ def fuse(
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
-        "checks": predictive_checks(obs, posterior, settings.seed),
+        "checks": predictive_checks(obs, posterior, signals["outcomes"], settings.seed),
+        "ranks": rank_histograms(posterior),
     }
-    found = findings(obs, posterior) | _counts(obs) | {"notes": odd_signals(con, sources)}
+    pairs = preferences(obs, posterior, e, o, target)
+    found = findings(obs, posterior) | _counts(obs) | {
+        "apart": points_apart(obs, pairs), "notes": odd_signals(con, sources),
+    }  # fmt: skip
     row = pl.DataFrame(
         {
             "config": [config],
@@ -87,7 +87,7 @@ def fuse(
     with transaction(con):
         insert(con, FITS, row)
         insert(con, EFFECTIVENESS, effectiveness(obs, e, o, target).with_columns(of_fit))
-        insert(con, PREFERENCES, preferences(obs, posterior, e, o, target).with_columns(of_fit))
+        insert(con, PREFERENCES, pairs.with_columns(of_fit))
     return _result(name, diagnostics, found)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .fuse import convergence, correlation, doubtful
+from .fuse import TELLING, said, say_next
 from .options import stderr, stdout, table
 
 
@@ -20,6 +20,8 @@ def demo(out: Path) -> None:
     """  # fmt: skip
     from ..demo.run import run_demo
     from ..progress import bar
+    from ..store import open_store
+    from ..telling import pairs_of
 
     console = stdout()
     with bar("fuse (the first time compiles the model)", stderr()) as update:
@@ -28,14 +30,15 @@ def demo(out: Path) -> None:
                          f"{sum(r.rejects for r in done.reports)} rejected")]  # fmt: skip
     inside = done.recovered.filter(done.recovered["truth"].is_between(
         done.recovered["low"], done.recovered["high"]))  # fmt: skip
+    with open_store(out / "preceptor.duckdb", read_only=True) as con:
+        pairs = pairs_of(con, done.fit.key, TELLING)
+    rows += said(done.fit, pairs)
     rows += [
-        ("fused", convergence(done.fit.diagnostics)),
-        ("rho", f"{correlation(done.fit.findings)}: expressed against observed"),
-        ("annotators to look at", ", ".join(doubtful(done.fit.findings)) or "none"),
-        ("true effectiveness inside its 90 % interval",
-         f"{inside.height} of {done.recovered.height} completions"),
+        ("known values", f"{inside.height} of {done.recovered.height} completions have their true "
+                         "effectiveness inside its 90 % interval"),
         ("built", ", ".join(f"{n} {split}" for split, n in done.build.counts.items()) + " pairs"),
     ]  # fmt: skip
     console.print(table("preceptor demo", ("", ""), rows))
+    say_next(pairs, done.fit.findings)
     console.print(f"dataset  {done.build.out}\ncard     {done.build.out / 'README.md'}\n"
                   f"report   {done.report}   (open it in a browser)")  # fmt: skip

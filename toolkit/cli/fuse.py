@@ -1,10 +1,19 @@
 """`preceptor fuse`: fit the model and store what it says."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..words import SURE, clean, percent
 from .options import Common, common, stderr, stdout, table
+
+if TYPE_CHECKING:
+    from ..fuse import Fit
+    from ..telling import Pairs
+
+TELLING = 3  # pairs shown that are to be annotated next
+BESIDE = 30  # columns of the terminal that a pair's gain and keys take
+FEW = 4  # names listed in a row of the table
 
 
 class _Target(click.ParamType[float]):
@@ -36,7 +45,7 @@ class _Target(click.ParamType[float]):
 @click.option("--source", "sources", multiple=True, help="Completions of this source only; repeat.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampler.")
 @click.option("--chains", type=click.IntRange(2), default=4, show_default=True, help="Run side by side.")
-@click.option("--warmup", type=click.IntRange(100), default=500, show_default=True, help="Draws to adapt.")
+@click.option("--warmup", type=click.IntRange(100), default=400, show_default=True, help="Draws to adapt.")
 @click.option(
     "--max-draws",
     type=click.IntRange(50),
@@ -68,11 +77,12 @@ def fuse(
     build will take it.
     """  # fmt: skip
     from ..progress import bar
-    from ..store import open_store, run
+    from ..store import open_store
 
     with open_store(settings.store) as con:
         from ..fuse import fuse as run_fuse
         from ..fusion.fit import Settings
+        from ..telling import pairs_of
 
         with bar("fuse", stderr()) as update:
             fit = run_fuse(
@@ -88,62 +98,162 @@ def fuse(
                 ),
                 update,
             )
-        (decided,) = run(
-            con,
-            "SELECT count(*), count(*) FILTER (p BETWEEN 0.4 AND 0.6) FROM preferences WHERE fit = ?",
-            [fit.key],
-        )
-    say(fit.key, fit.diagnostics, fit.findings, decided, fit.already_there)
+        pairs = pairs_of(con, fit.key, TELLING)
+    say(fit, pairs)
     if not fit.converged:
         from ...schemas.errors import FusionError
 
         raise FusionError(f"fit {fit.key[:8]} did not converge: {fit.advice}")
 
 
-def say(
-    key: str,
-    diagnostics: dict[str, Any],
-    found: dict[str, Any],
-    decided: tuple[int, ...],
-    already_there: bool,
-) -> None:
-    """The short table that ends a fit."""
+def say(fit: "Fit", pairs: "Pairs") -> None:
+    """What a fit found, from what is stored: the same words when the fit was there already."""
     from rich.markup import escape
 
-    out = stdout()
-    if already_there:
-        out.print(f"fit {key[:8]}: this input was already fitted with these settings; nothing to do")
-    pairs, flips = decided
-    checks = diagnostics["checks"]
-    rows = [
-        ("fused", f"{found['votes']:,} votes, {found['ratings']:,} ratings, {found['outcomes']:,} outcomes "
-                  f"on {found['completions']:,} completions of {found['prompts']:,} prompts"),
-        ("convergence", convergence(diagnostics)),
-        ("rho", f"{correlation(found)}: expressed against observed"),
-        ("pairs", f"{pairs:,}, of which {flips:,} coin flips (0.4 < p < 0.6)"),
-        ("replicated data", f"{sum(c['holds'] for c in checks)} of {len(checks)} checks hold"),
-    ]  # fmt: skip
-    if found["annotators"]:
-        rows.append(("annotators to look at", ", ".join(doubtful(found)) or "none"))
-    out.print(table(f"fit {key[:8]}", ("", ""), rows))
+    out, found = stdout(), fit.findings
+    if fit.already_there:
+        out.print(f"fit {fit.key[:8]}: this input was already fitted with these settings; nothing to do")
+    fused = (
+        f"{found['votes']:,} votes, {found['ratings']:,} ratings, {found['outcomes']:,} outcomes "
+        f"on {found['completions']:,} completions of {found['prompts']:,} prompts"
+    )
+    out.print(table(f"fit {fit.key[:8]}", ("", ""), [("fused", fused), *said(fit, pairs)]))
+    say_next(pairs, found)
     for note in found.get("notes", []):
         out.print(f"note: {escape(note)}")
 
 
+def said(fit: "Fit", pairs: "Pairs") -> list[tuple[str, str]]:
+    """Rows of the table: what was found, and what to look at; safe as rich's markup."""
+    from rich.markup import escape
+
+    found = fit.findings
+    rows = [
+        ("convergence", convergence(fit.diagnostics)),
+        ("rho", correlation(found)),
+        *([("annotators", annotators(found["annotators"]))] if found["annotators"] else []),
+        *([("first shown", first_shown(found))] if "first_shown_bias" in found["parameters"] else []),
+        ("pairs", decided(pairs)),
+        *([("point apart", apart(found["apart"]))] if heard(found) and found.get("apart") else []),
+        ("replicated data", replicated(fit.diagnostics["checks"])),
+    ]
+    return [(name, escape(words)) for name, words in rows]
+
+
+def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
+    """What to annotate next: the pairs whose next vote tells most."""
+    from rich.markup import escape
+
+    out = stdout()
+    if not pairs.telling:
+        if pairs.n:
+            why = "no pair would gain from one more vote" if found["votes"] else "not known without votes"
+            out.print(f"annotate next: {why}")
+        return
+    rows = [
+        (f"{pair['gain']:.4f}", f"{pair['completion_a'][:8]} {pair['completion_b'][:8]}",
+         escape(pair["prompt"])) for pair in pairs.telling
+    ]  # fmt: skip
+    made = table("annotate next: pairs whose next vote should tell most", ("nats ", "pair", "prompt"), rows)
+    # Left to itself rich would fold the keys rather than cut the prompt.
+    pair, prompt = made.columns[1:]
+    pair.no_wrap = prompt.no_wrap = True
+    prompt.overflow, prompt.max_width = "ellipsis", max(20, out.width - BESIDE)
+    out.print(made)
+    if pairs.more:
+        out.print(
+            f"{pairs.more:,} more {'pairs are' if pairs.more > 1 else 'pair is'} worth asking: "
+            "at least half the gain of the first"
+        )
+
+
 def convergence(d: dict[str, Any]) -> str:
-    """R-hat, ESS and divergences in a few words."""
+    """Whether it passed, R-hat, ESS and divergences in a few words."""
     return (
-        f"R-hat {d['r_hat_max']:.4f}, ESS {d['ess_min']:.0f}, {d['divergences']} divergences, "
-        f"{d['chains']} x {d['draws']} draws"
+        f"{'passed' if d['converged'] else 'FAILED'}: R-hat {d['r_hat_max']:.4f}, ESS {d['ess_min']:.0f}, "
+        f"{d['divergences']} divergences, {d['chains']} x {d['draws']} draws"
     )
 
 
+def heard(found: dict[str, Any]) -> bool:
+    """Whether both people and learners were heard; only then do the data say anything about rho."""
+    return bool((found["votes"] or found["ratings"]) and found["outcomes"])
+
+
 def correlation(found: dict[str, Any]) -> str:
-    """Rho with its interval."""
+    """Rho with its interval and what it comes to."""
     rho = found["rho"]
-    return f"{rho['mean']:.2f} (90 % interval {rho['low']:.2f} to {rho['high']:.2f})"
+    if not heard(found):
+        missing = "outcomes" if found["votes"] or found["ratings"] else "votes and ratings"
+        return f"not learnt: no {missing}, so expressed is not set against observed"
+    if rho["low"] > 0:
+        words = "what people prefer tends to help"
+    elif rho["high"] < 0:
+        words = "what people prefer tends to help less"
+    else:
+        words = "what people prefer may say nothing about what helps"
+    return f"{rho['mean']:.2f} (90 % interval {rho['low']:.2f} to {rho['high']:.2f}): {words}"
 
 
-def doubtful(found: dict[str, Any]) -> list[str]:
-    """Annotators whose reliability is below a half with probability above 0.9."""
-    return [a["annotator"] for a in found["annotators"] if a["p_below_half"] > 0.9]
+def annotators(found: list[dict[str, Any]]) -> str:
+    """Who to look at, and why."""
+    reasons = (
+        ("p_below_half", "reliability below a half"),
+        ("p_ties_often", "ties at least twice as readily as most"),
+        ("p_ties_seldom", "ties at most half as readily as most"),
+    )
+    # Fits of earlier versions hold no tie habits.
+    named = [
+        (words, sorted((a for a in found if a.get(p, 0) > SURE), key=lambda a: -a[p])) for p, words in reasons
+    ]
+    doubts = [f"{listed([a['annotator'] for a in those])}: {words}" for words, those in named if those]
+    if not doubts:
+        return f"{len(found):,} voted, none of them to look at"
+    return f"{len(found):,} voted; look at {'; '.join(doubts)} (probability > {SURE})"
+
+
+def listed(names: list[str]) -> str:
+    """A few names, and how many more there are."""
+    few = ", ".join(clean(name, 30) for name in names[:FEW])
+    return few + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
+
+
+def first_shown(found: dict[str, Any]) -> str:
+    """The advantage of the answer that was shown first."""
+    bias = found["parameters"]["first_shown_bias"]
+    sure = bias["low"] > 0 or bias["high"] < 0
+    return (
+        f"{bias['mean']:+.2f} log-odds for the answer shown first ({bias['low']:.2f} to {bias['high']:.2f}"
+        f"{'' if sure else ': may be none'})"
+    )
+
+
+def decided(pairs: "Pairs") -> str:
+    """How many pairs are decided, and how many are coin flips."""
+    if not pairs.n:
+        return "none: no prompt has two completions"
+    sure = pairs.n - pairs.flips
+    return (
+        f"{pairs.n:,}: {sure:,} decided ({percent(sure / pairs.n)}), "
+        f"{pairs.flips:,} coin flips ({percent(pairs.flips / pairs.n)}; 0.4 < p < 0.6)"
+    )
+
+
+def apart(found: dict[str, int]) -> str:
+    """In how many pairs people and learners are on different sides."""
+    if not found["pairs"]:
+        return "not known: learners tried no pair on both sides"
+    return (
+        f"people and learners, in {found['sides']:,} of {found['pairs']:,} pairs that learners tried; "
+        f"{found['sure']:,} with probability > {SURE}"
+    )
+
+
+def replicated(checks: list[dict[str, Any]]) -> str:
+    """Posterior predictive checks; those that fail by name."""
+    if not checks:
+        return "no checks"
+    failed = [f"{clean(c['signal'], 30)} {clean(c['category'], 12)}" for c in checks if not c["holds"]]
+    return f"{len(checks) - len(failed)} of {len(checks)} checks hold" + (
+        f"; the data lie outside in {listed(failed)}" if failed else ""
+    )

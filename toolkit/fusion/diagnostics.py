@@ -30,7 +30,7 @@ class Diagnostics:
     ess_parameter: str
     divergences: int
     e_bfmi_min: float
-    tree_depth_max: int
+    leapfrogs: float  # steps of a draw, on average
     chains: int
     draws: int
     warmup: int
@@ -72,27 +72,25 @@ def split_chains(draws: Draws) -> Draws:
 def rank_normalise(draws: Draws) -> Draws:
     """Replace values by normal scores of their ranks over all chains (Blom's offset)."""
     chains, n, parameters = draws.shape
-    ranks = rankdata(draws.reshape(chains * n, parameters), axis=0)
+    flat = np.ascontiguousarray(draws.reshape(chains * n, parameters).T)  # sorting goes along memory
+    ranks = rankdata(flat, axis=1).T
     return np.asarray(ndtri((ranks - 0.375) / (chains * n + 0.25))).reshape(draws.shape)
 
 
-def r_hat(draws: Draws) -> NDArray[np.float64]:
-    """Rank-normalised split R-hat per parameter: the worse of bulk and folded.
+def r_hat_and_ess(draws: Draws) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per parameter: rank-normalised split R-hat, the worse of bulk and folded, and effective sample
+    size, the worst of bulk and the two 5 % tails.
 
-    Constant parameters get 1.
+    Constant parameters get R-hat 1.
     """
     split = split_chains(draws)
     folded = np.abs(split - np.median(split, axis=(0, 1)))
-    return np.maximum(_plain_r_hat(rank_normalise(split)), _plain_r_hat(rank_normalise(folded)))
-
-
-def ess(draws: Draws) -> NDArray[np.float64]:
-    """Effective sample size per parameter: the worst of bulk and the two 5 % tails."""
-    split = split_chains(draws)
     low, high = np.quantile(split, [0.05, 0.95], axis=(0, 1))
-    parts = (rank_normalise(split), (split <= low).astype(float), (split <= high).astype(float))
-    sizes: NDArray[np.float64] = np.min([_plain_ess(part) for part in parts], axis=0)
-    return sizes
+    bulk = rank_normalise(split)
+    r_hats = np.maximum(_plain_r_hat(bulk), _plain_r_hat(rank_normalise(folded)))
+    tails = ((split <= low).astype(float), (split <= high).astype(float))
+    sizes: NDArray[np.float64] = np.min([_plain_ess(part) for part in (bulk, *tails)], axis=0)
+    return r_hats, sizes
 
 
 def e_bfmi(energy: NDArray[np.float64]) -> float:

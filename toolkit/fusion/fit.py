@@ -1,9 +1,10 @@
-"""Draw from the posterior with NUTS until the diagnostics pass, or say which parameter did not.
+"""Draw from the posterior until the diagnostics pass, or say which parameter did not.
 
 The chains advance together in one compiled program, a few draws at a time: between two blocks the
 progress bar moves and, after warm-up, the diagnostics decide whether more draws are needed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,19 @@ from . import diagnostics
 from .diagnostics import Diagnostics
 from .model import LOG_PROBS, Arrays, model_arrays
 from .observations import Observations
-from .sampler import Sampler, keep_compiled, make_sampler
+from .sampler import (
+    INITIAL_RADIUS,
+    Block,
+    Sampler,
+    Shapes,
+    fresh_steps,
+    learned_metric,
+    make_sampler,
+    prepare_jax,
+    site_shapes,
+    start,
+    unit_metric,
+)
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
@@ -35,7 +48,7 @@ class Settings:
 
     seed: int = 0
     chains: int = 4
-    warmup: int = 500
+    warmup: int = 400
     draws: int = 750
     max_draws: int = 6000
     target_accept: float = 0.8
@@ -63,40 +76,85 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
     divergent draws, or going on after them, would leave out the part of the posterior they could not
     enter. The same seed and input give the same draws on one machine.
     """
-    keep_compiled()
-    data: Arrays = jax.tree.map(jnp.asarray, model_arrays(obs))
+    arrays = model_arrays(obs)
+    prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
+    shapes = site_shapes(arrays)
+    data: Arrays = jax.tree.map(jnp.asarray, padded(arrays))
+    sampler = make_sampler(data, BLOCK)
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
-        posterior = _draw(data, replace(settings, target_accept=accept), on_progress)
+        posterior = _draw(sampler, data, shapes, replace(settings, target_accept=accept), on_progress)
         if not posterior.diagnostics.divergences or retry == RETRIES:
             break
         accept = (1 + accept) / 2  # 0.8, 0.9, 0.95
     return posterior
 
 
-def _draw(data: Arrays, settings: Settings, on_progress: OnProgress) -> Posterior:
+def padded(arrays: Arrays) -> Arrays:
+    """Rows that say nothing added, so that inputs of nearly one size are one compiled program.
+
+    Rows are counts of zero, and members of groups that no row speaks of keep their priors.
+    """
+
+    def pad(x: NDArray[Any]) -> NDArray[Any]:
+        return np.pad(x, [(0, rounded_up(len(x)) - len(x))] + [(0, 0)] * (x.ndim - 1))
+
+    grown: Arrays = jax.tree.map(pad, arrays)
+    return grown
+
+
+def rounded_up(n: int) -> int:
+    """The next of 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 …: at most a quarter more."""
+    step = 1 << max(1, (max(n, 8) - 1).bit_length() - 3)
+    return max(8, -(-n // step) * step)
+
+
+def _draw(
+    sampler: Sampler, data: Arrays, shapes: Shapes, settings: Settings, on_progress: OnProgress
+) -> Posterior:
     """Warm up and draw once."""
     warmup = _up(settings.warmup)
-    sampler = make_sampler(data, warmup, BLOCK, settings.target_accept)
-    state = sampler.start(random.split(random.PRNGKey(settings.seed), settings.chains), data)
     wanted = _up(min(settings.draws, settings.max_draws))
-    for done in range(BLOCK, warmup + 1, BLOCK):
-        state, _ = sampler.advance(state, data)
-        state.potential_energy.block_until_ready()
-        on_progress(done, warmup + wanted)
-    blocks: list[Any] = []
+    key = random.PRNGKey(settings.seed)
+    accept = jnp.float32(settings.target_accept)
+    at = random.uniform(key, (settings.chains, sampler.size), minval=-INITIAL_RADIUS, maxval=INITIAL_RADIUS)
+    state, metric = start(at), unit_metric(sampler)
+    seen: list[NDArray[np.float32]] = []
+    for block in range(1, warmup // BLOCK + 1):
+        onward = random.fold_in(key, block)
+        state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(True), data)
+        seen.append(np.asarray(made.position))
+        if block in _learning(warmup // BLOCK):
+            metric = learned_metric(np.concatenate(seen), sampler.globals)
+            state, seen = state._replace(steps=fresh_steps(float(jnp.exp(state.steps.log_mean)))), []
+        on_progress(block * BLOCK, warmup + wanted)
+    real = _real(sampler.packing, shapes)
+    blocks: list[Block] = []
     while True:
         while len(blocks) * BLOCK < wanted:
-            state, kept = sampler.advance(state, data)
+            onward = random.fold_in(key, warmup + len(blocks))
+            state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(False), data)
             # Scanned draws come first, chains second; we keep (chains, draws, …).
-            blocks.append(jax.tree.map(lambda x: np.swapaxes(np.asarray(x), 0, 1), kept))
+            blocks.append(Block(*(np.swapaxes(np.asarray(x), 0, 1) for x in made)))
             on_progress(warmup + len(blocks) * BLOCK, warmup + wanted)
-        kept = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *blocks)
-        sites = _as_float64(sampler.constrain(kept[0], data))
-        verdict = _judge(sites, kept, warmup, settings.target_accept)
+        kept = Block(*(np.concatenate(x, axis=1) for x in zip(*blocks, strict=True)))
+        verdict = _judge(kept, real, sampler.globals, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
-            return Posterior(sites, _predict(sampler, kept[0], data), verdict)
+            sites = _cut(sampler.constrain(kept.position, data), shapes)
+            return Posterior(sites, _predict(sampler, kept.position, data, shapes), verdict)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
+
+
+def _learning(blocks: int) -> set[int]:
+    """After which blocks of the warm-up the metric is learnt from those since it was learnt last.
+
+    Twice as many each time, and a last block for the step size alone.
+    """
+    after, width = {2}, 2
+    while (at := max(after) + width) + 2 * width < blocks:
+        after.add(at)
+        width *= 2
+    return {n for n in after | {blocks - 1} if 0 < n < blocks}
 
 
 def _up(draws: int) -> int:
@@ -104,44 +162,62 @@ def _up(draws: int) -> int:
     return -(-draws // BLOCK) * BLOCK
 
 
-def _predict(sampler: Sampler, position: Any, data: Arrays) -> dict[str, Draws]:
+def _real(packing: Shapes, shapes: Shapes) -> dict[int, str]:
+    """Columns of the vector that stand for something, with the names of their parameters."""
+    names: dict[int, str] = {}
+    at = 0
+    for name, shape in packing.items():
+        if shape:
+            names |= {at + i: f"{name}[{i}]" for i in range(shapes[name][0])}
+        else:
+            names[at] = name
+        at += math.prod(shape)
+    return names
+
+
+def _cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
+    """Without the padding; drawn in single precision (twice as fast), summarised in double."""
+
+    def cut(value: Any, shape: tuple[int, ...]) -> Draws:
+        within: tuple[Any, ...] = (..., *(slice(n) for n in shape))
+        part: Draws = np.asarray(value, dtype=np.float64)[within]
+        return part
+
+    return {name: cut(value, shapes[name]) for name, value in values.items()}
+
+
+def _predict(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
     """Log-probabilities of what was observed, at draws spread evenly over chains and time."""
-    chains, draws = position["globals"].shape[:2]
+    chains, draws = position.shape[:2]
     picked = np.linspace(0, draws - 1, PREDICTED // chains).astype(int)
-    values = sampler.predict({part: values[:, picked] for part, values in position.items()}, data)
-    return {
-        name.removeprefix(LOG_PROBS): v.reshape(-1, *v.shape[2:]) for name, v in _as_float64(values).items()
-    }
+    values = _cut(sampler.predict(position[:, picked], data), shapes)
+    return {name.removeprefix(LOG_PROBS): v.reshape(-1, *v.shape[2:]) for name, v in values.items()}
 
 
-def _as_float64(values: dict[str, Any]) -> dict[str, Draws]:
-    """Drawn in single precision (twice as fast), summarised in double."""
-    return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+def _judge(
+    kept: Block, real: dict[int, str], n_globals: int, warmup: int, target_accept: float
+) -> Diagnostics:
+    """Diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
 
-
-def _judge(sites: dict[str, Draws], kept: Any, warmup: int, target_accept: float) -> Diagnostics:
-    """Diagnostics over every element of every site."""
-    _, diverging, energy, steps = kept
-    names: list[str] = []
-    columns: list[Draws] = []
-    for name, values in sorted(sites.items()):
-        flat = values.reshape(*values.shape[:2], -1)
-        columns.append(flat)
-        size = flat.shape[2]
-        names += [name] if values.ndim == 2 else [f"{name}[{i}]" for i in range(size)]
-    draws = np.concatenate(columns, axis=2)
-    r_hats, sizes = diagnostics.r_hat(draws), diagnostics.ess(draws)
-    worst, thinnest = int(np.argmax(r_hats)), int(np.argmin(sizes))
+    The few globals are looked at first: while they fail, the thousands of others need no look.
+    """
+    columns, names = np.array(list(real)), list(real.values())
+    few = columns[columns < n_globals]
+    for chosen in (few, columns):
+        r_hats, sizes = diagnostics.r_hat_and_ess(kept.position[:, :, chosen])
+        worst, thinnest = int(np.argmax(r_hats)), int(np.argmin(sizes))
+        if r_hats[worst] > diagnostics.R_HAT_MAX or sizes[thinnest] < diagnostics.ESS_MIN:
+            break
     return Diagnostics(
         r_hat_max=float(r_hats[worst]),
         r_hat_parameter=names[worst],
         ess_min=float(sizes[thinnest]),
         ess_parameter=names[thinnest],
-        divergences=int(diverging.sum()),
-        e_bfmi_min=diagnostics.e_bfmi(energy),
-        tree_depth_max=int(np.ceil(np.log2(steps.max() + 1))),
-        chains=int(draws.shape[0]),
-        draws=int(draws.shape[1]),
+        divergences=int(kept.divergent.sum()),
+        e_bfmi_min=diagnostics.e_bfmi(kept.energy.astype(np.float64)),
+        leapfrogs=float(kept.leapfrogs.mean()),
+        chains=int(kept.position.shape[0]),
+        draws=int(kept.position.shape[1]),
         warmup=warmup,
         target_accept=target_accept,
     )

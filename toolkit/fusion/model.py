@@ -78,10 +78,10 @@ def _group(name: str, size: int, scale: float) -> Array:
     return effects
 
 
-def _observe(name: str, log_probs: Array, counts: Array) -> None:
-    """Condition on counts (rows, categories); keep log_probs for posterior predictive checks."""
+def _observe(name: str, log_probs: Array, data: Arrays) -> None:
+    """Condition on counts; keep log_probs (rows, categories) for checks and for the information."""
     numpyro.deterministic(f"{LOG_PROBS}{name}", log_probs)
-    numpyro.factor(name, jnp.sum(log_probs * counts))
+    numpyro.factor(name, jnp.sum(log_probs * observed_counts(data)[name]))
 
 
 def _votes(data: Arrays, e: Array) -> None:
@@ -99,7 +99,7 @@ def _votes(data: Arrays, e: Array) -> None:
         tie = tie + jnp.where(named, _group("tie_habit", size, 1.0)[who], 0.0)
     if "shown_first" in v:
         eta = eta + v["shown_first"] * numpyro.sample("first_shown_bias", dist.Normal(0, 0.5))
-    _observe("votes", davidson_log_probs(eta, tie).T, v["counts"])
+    _observe("votes", davidson_log_probs(eta, tie).T, data)
 
 
 def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
@@ -118,7 +118,7 @@ def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
     if "annotators" in data:
         severity = _group(f"severity:{criterion}", data["annotators"].shape[0], 1.0)
         location = location - jnp.where(r["annotator"] != NOBODY, severity[r["annotator"]], 0.0)
-    _observe(f"ratings:{criterion}", ordered_log_probs(location, cutpoints), r["counts"])
+    _observe(f"ratings:{criterion}", ordered_log_probs(location, cutpoints), data)
 
 
 def _outcomes(measure: str, y: Arrays, data: Arrays, o: Array) -> None:
@@ -132,7 +132,17 @@ def _outcomes(measure: str, y: Arrays, data: Arrays, o: Array) -> None:
         logit = logit + jnp.where(y["learner"] != NOBODY, ability[y["learner"]], 0.0)
     success = log_sigmoid(logit)
     log_probs = jnp.stack([success - logit, success], axis=1)
-    _observe(f"outcomes:{measure}", log_probs, jnp.stack([y["failures"], y["successes"]], axis=1))
+    _observe(f"outcomes:{measure}", log_probs, data)
+
+
+def observed_counts(data: Arrays) -> dict[str, Array]:
+    """What was observed, (rows, categories) by the names of the sites of log-probabilities."""
+    counts = {
+        name: part["counts"] for name, part in data.items() if name.partition(":")[0] in ("votes", "ratings")
+    }
+    for name in (name for name in data if name.startswith("outcomes:")):
+        counts[name] = jnp.stack([data[name]["failures"], data[name]["successes"]], axis=1)
+    return counts
 
 
 def model_arrays(obs: Observations) -> Arrays:

@@ -1,4 +1,4 @@
-"""What a posterior says: qualities of completions, preferences of pairs, findings, checks."""
+"""What a posterior says: qualities of completions, preferences of pairs, findings."""
 
 from typing import Any
 
@@ -7,12 +7,14 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from ..words import SURE
 from .fit import Posterior
 from .observations import Observations
 
 Draws = NDArray[np.float64]
 
 _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
+_OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
 
 
 def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
@@ -45,33 +47,47 @@ def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.Da
 
 
 def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float) -> pl.DataFrame:
-    """One row per pair of completions of a prompt, the lower key first."""
+    """One row per pair of completions of a prompt, the lower key first.
+
+    Beside the columns of the stored table it has `p_apart`: the probability that the two qualities
+    put different completions first.
+    """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
     t = target * o + (1 - target) * e
-    columns: dict[str, list[Draws]] = {}
+    columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         difference = t[:, a[part]] - t[:, b[part]]
         expressed = e[:, a[part]] - e[:, b[part]]
+        observed = o[:, a[part]] - o[:, b[part]]
         for name, values in (
             ("p", (difference > 0).mean(axis=0)),
             ("sd", difference.std(axis=0)),
             ("p_expressed", (expressed > 0).mean(axis=0)),
-            ("p_observed", (o[:, a[part]] > o[:, b[part]]).mean(axis=0)),
+            ("p_observed", (observed > 0).mean(axis=0)),
+            ("p_apart", ((expressed > 0) != (observed > 0)).mean(axis=0)),
             ("information_gain", information_gain(posterior, expressed, difference > 0)),
         ):
-            columns.setdefault(name, []).append(values)
+            columns[name].append(values)
     return pairs.select(
         "prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b")
     ).with_columns(
         pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
-        for name, parts in (
-            (n, columns.get(n, [])) for n in ("p", "sd", "p_expressed", "p_observed", "information_gain")
-        )
+        for name, parts in columns.items()
     )
+
+
+def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
+    """Of the pairs that learners tried on both sides: how many there are, in how many expressed and
+    observed lie on different sides of a half, and in how many they surely (SURE) point apart.
+    """
+    tried = obs.completions.filter(pl.col("n_outcomes") > 0)["completion"].implode()
+    both = pairs.filter(pl.col("completion_a").is_in(tried), pl.col("completion_b").is_in(tried))
+    sides = (both["p_expressed"] - 0.5) * (both["p_observed"] - 0.5) < 0
+    return {"pairs": both.height, "sides": int(sides.sum()), "sure": int((both["p_apart"] > SURE).sum())}
 
 
 def information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
@@ -106,7 +122,11 @@ def entropy(p: Draws) -> Draws:
 
 
 def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
-    """Rho and every other single-valued parameter, and annotators' reliability; 90 % intervals."""
+    """Rho and every other single-valued parameter, annotators' reliability and habit of ties.
+
+    Means with 90 % intervals. An annotator of another tie habit calls a tie at least twice, or at
+    most half, as readily as most: log 2 on the scale of the model.
+    """
     single = {
         name: interval(values.reshape(-1))
         for name, values in sorted(posterior.sites.items())
@@ -114,7 +134,7 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"rho": single.pop("rho"), "parameters": single, "annotators": []}
     if "annotator_reliability" in posterior.sites:
-        reliability = posterior.flat("annotator_reliability")
+        reliability, habit = posterior.flat("annotator_reliability"), posterior.flat("tie_habit")
         voted = np.zeros(obs.annotators.height)
         if obs.votes is not None:
             named = obs.votes.annotator >= 0
@@ -125,6 +145,9 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
                 "votes": int(voted[j]),
                 "reliability": interval(reliability[:, j]),
                 "p_below_half": round(float((reliability[:, j] < 0.5).mean()), 4),
+                "tie_habit": interval(habit[:, j]),
+                "p_ties_often": round(float((habit[:, j] > np.log(2)).mean()), 4),
+                "p_ties_seldom": round(float((habit[:, j] < -np.log(2)).mean()), 4),
             }
             for j, name in enumerate(obs.annotators["pseudonym"])
             if voted[j]
@@ -140,35 +163,3 @@ def interval(draws: Draws) -> dict[str, float]:
         "low": round(float(low), 4),
         "high": round(float(high), 4),
     }
-
-
-def predictive_checks(obs: Observations, posterior: Posterior, seed: int) -> list[dict[str, Any]]:
-    """Replicated data against the data: share of every kind of vote, level and try.
-
-    A check holds when the observed share lies in the central 98 % of the replicated shares.
-    """
-    rng = np.random.default_rng([seed, 2])
-    seen = [("votes", ["first", "second", "tie"], obs.votes.counts)] if obs.votes else []
-    for r in obs.ratings:
-        seen.append((f"ratings:{r.name}", [str(k + 1) for k in range(r.levels)], r.counts))
-    for y in obs.outcomes:
-        seen.append((f"outcomes:{y.measure}", ["failure", "success"],
-                     np.stack([y.failures, y.successes], axis=1)))  # fmt: skip
-    checks = []
-    for name, categories, counts in seen:
-        totals = counts.sum(axis=1).astype(int)
-        probabilities = np.exp(posterior.predicted[name])
-        probabilities /= probabilities.sum(axis=2, keepdims=True)
-        replicated = np.array([rng.multinomial(totals, p).sum(axis=0) for p in probabilities])
-        shares = replicated / totals.sum()
-        low, high = np.quantile(shares, [0.01, 0.99], axis=0)
-        data = counts.sum(axis=0) / totals.sum()
-        checks += [
-            {
-                "signal": name, "category": category, "n": int(totals.sum()),
-                "data": round(float(data[k]), 4), "low": round(float(low[k]), 4),
-                "high": round(float(high[k]), 4), "holds": bool(low[k] <= data[k] <= high[k]),
-            }
-            for k, category in enumerate(categories)
-        ]  # fmt: skip
-    return checks

@@ -1,46 +1,23 @@
 """Pictures of a fit: each a drawing with its title, key and caption."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
-from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from ..telling import COIN_FLIP
+from ..words import SURE, clean
+from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, draw
 
-COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
-UNRELIABLE = 0.9  # P(reliability < 0.5) above which an annotator is marked
 DOTS = 1500  # completions drawn at most; keys are hashes, so the first ones are a fair sample
-ROWS = 60  # checks drawn at most
-ENDS = 20  # annotators drawn at either end where there are more than twice as many
-PERCENT = "\u202f%"  # a narrow space that does not break
+NAMED = 40  # annotators that have room for a line and a name each
+LINES = 150  # annotators drawn at most where there are more: evenly spread over their order
 _SHAPES = ("o", "s", "^", "D", "v")  # of the tasks: colour is never the only difference
-
-
-@dataclass(frozen=True)
-class Mark:
-    """An entry of a picture's key: marker (matplotlib's letter, or "-"), colour as CSS, words."""
-
-    shape: str
-    colour: str
-    words: str
-    faint: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawing with its title, what to see in it, and the key to its marks."""
-
-    name: str
-    title: str
-    caption: str
-    svg: Markup
-    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,43 +29,28 @@ class Row:
     value: float
     high: float
     flagged: bool
-    group: str = ""
-
-
-def clean(text: str, length: int) -> str:
-    """One line of at most `length` characters, cut between words; no control characters."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
-    if len(line) <= length:
-        return line
-    head, _, _ = line[:length].rpartition(" ")
-    return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
-
-
-def percent(share: float) -> str:
-    """A share in whole percents; what is not quite all or nothing does not look like it."""
-    if 0 < share < 0.005 or 0.995 < share < 1:
-        return ("<1" if share < 0.5 else ">99") + PERCENT
-    return f"{100 * share:.0f}{PERCENT}"
-
-
-def number(value: float) -> str:
-    """Two decimals, with a real minus sign and no minus zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
     """Expressed against observed effectiveness: a dot per completion.
 
-    `completions` has expressed, observed, n_outcomes and task; `rho` mean, low and high.
+    `completions` has expressed, observed, their sds, n_outcomes and task; `rho` mean, low and high.
+    The line is what rho makes of expressed, its fan rho's interval.
     """
     shown = completions.head(DOTS)
     styles = _task_styles(completions["task"])
+    typical = np.median(completions.select("expressed_sd", "observed_sd").to_numpy(), axis=0)
     reach = float(np.abs(shown.select("expressed", "observed").to_numpy()).max(initial=0.8)) * 1.2
 
     def paint(axes: Axes) -> None:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="expressed: what people prefer  →")
         axes.set_title("↑  observed: what helps learners")
         axes.axline((0, 0), slope=1, color=MUTED, linewidth=1, dashes=(4, 3))
+        ends = np.array([-reach, 0, reach])
+        axes.fill_between(ends, rho["low"] * ends, rho["high"] * ends, color=INK, alpha=0.09, linewidth=0)
+        axes.plot(ends, rho["mean"] * ends, color=INK, linewidth=1.4)
+        x, y = 0.96 * reach - typical[0], -0.84 * reach + typical[1]
+        axes.errorbar([x], [y], typical[1], typical[0], color=MUTED, linewidth=1.2)
         for words, x, y, across, up in (
             ("helps more than it is liked", 0.02, 0.98, "left", "top"),
             ("liked more than it helps", 0.98, 0.02, "right", "bottom"),
@@ -100,21 +62,26 @@ def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
             axes.plot(part["expressed"], part["observed"], shape, color=colour, markersize=5.5,
                       markeredgewidth=0, alpha=0.8 if tried else 0.28)  # fmt: skip
 
+    between = f"{number(rho['low'])} to {number(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
     if shown["n_outcomes"].min() == 0:
         marks.append(Mark("o", "currentColor", "faint: no learner tried it", faint=True))
+    marks.append(Mark("-", CSS[INK], f"ρ = {number(rho['mean'])} ({between})"))
     less = f" The page draws {DOTS:,} of {completions.height:,}." if completions.height > DOTS else ""
+    title = "What people prefer, and what helps"
     return Picture(
         "agreement",
-        "What people prefer, and what helps",
-        f"Each dot is a completion; on the dashed line people and learners agree about it. Over all "
-        f"completions the two correlate by ρ = {number(rho['mean'])} (90{PERCENT} interval "
-        f"{number(rho['low'])} to {number(rho['high'])}): {_about(rho)}. "
-        f"Log-odds scale, posterior means.{less}",
+        title,
+        f"Each dot is a completion (posterior means, log-odds scale; the cross at the lower right reaches "
+        f"as far as the sd of a typical dot): on the dashed line people and learners agree about it. Over "
+        f"all completions the two correlate by ρ = {number(rho['mean'])} (90{PERCENT} interval {between}; "
+        f"the line and its fan): {_about(rho)}.{less}",
         draw(
             "agreement",
+            title,
             f"Scatter plot of {completions.height} completions: expressed effectiveness from left to right, "
-            "observed effectiveness from bottom to top, both on the log-odds scale.",
+            "observed effectiveness from bottom to top, both on the log-odds scale. "
+            f"Their correlation is {number(rho['mean'])}, 90{PERCENT} interval {between}.",
             330,
             paint,
         ),
@@ -175,85 +142,36 @@ def confidence(surer: pl.Series) -> Picture:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
+    title = "How sure the pairs are"
     return Picture(
         "confidence",
-        "How sure the pairs are",
-        f"{flips:,} of {len(values):,} pairs ({percent(share)}) are coin flips: the better answer is known "
-        f"with less than 60{PERCENT}, so a hard label there would be wrong nearly as often as right. The "
-        "further to the right the bars stand, the more the signals have decided.",
+        title,
+        "Pairs by the probability p that their likelier answer is better: the further to the right the bars "
+        f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs ({percent(share)}) "
+        f"are coin flips, below 60{PERCENT}, where a hard label would be wrong nearly as often as right.",
         draw(
             "confidence",
-            f"Histogram of the probability of the likelier side over {len(values)} pairs.",
+            title,
+            f"Histogram of the probability of the likelier side over {len(values)} pairs; {flips} of them "
+            f"lie below 60{PERCENT}, {int((values >= 0.9).sum())} at 90{PERCENT} or above.",
             330,
             paint,
         ),
     )
 
 
-def checks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
-    """Posterior predictive checks: the data's share on the interval of replicated shares."""
-    failed = sum(not c["holds"] for c in found)
-    shown = _worst(found)
-    rows = [Row(_check_label(c), c["low"], c["data"], c["high"], not c["holds"], c["signal"]) for c in shown]
-
-    def paint(axes: Axes) -> None:
-        _intervals(axes, rows)
-        axes.set(xlabel="share of the signal  →")
-        axes.set_xlim(0, max(0.05, *(max(r.high, r.value) for r in rows)) * 1.06)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
-
-    verdict = (
-        "every share lies on its bar, so the model could have produced these data"
-        if not failed
-        else f"{failed} of {len(found)} lie outside: there the model misses something in the data"
-    )
-    less = f" Shown are the {ROWS} of {len(found)} that fit worst." if len(found) > ROWS else ""
-    marks = [Mark("-", CSS[SERIES[0]], f"98{PERCENT} of replicated data"),
-             Mark("o", CSS[SERIES[0]], "the data")]  # fmt: skip
-    if failed:
-        marks.append(Mark("X", CSS[FLAG], "the data, outside"))
-    return Picture(
-        "checks",
-        "Would the model produce these data?",
-        f"Bars: shares in data drawn anew from the fitted model. Dots: shares in the real data. "
-        f"Here {verdict}.{less}",
-        draw(
-            "checks",
-            f"{len(found)} posterior predictive checks, {len(found) - failed} of them hold.",
-            max(height, rows_height(len(rows))),
-            paint,
-        ),
-        tuple(marks),
-    )
-
-
-def _check_label(check: dict[str, Any]) -> str:
-    """A check in words: votes · tie, helpful · 4. First and second are of the pair, not as shown."""
-    name = check["signal"].partition(":")[2] or check["signal"]
-    side = {"first": "for A", "second": "for B"} if name == "votes" else {}
-    return f"{clean(name, 18)} · {side.get(check['category'], clean(check['category'], 12))}"
-
-
-def _worst(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most ROWS checks, in their order: those furthest from the middle of their interval."""
-
-    def departure(i: int) -> tuple[bool, float]:
-        c = found[i]
-        half = max((c["high"] - c["low"]) / 2, 1e-9)
-        return c["holds"], -abs(c["data"] - (c["low"] + c["high"]) / 2) / half
-
-    return [found[i] for i in sorted(sorted(range(len(found)), key=departure)[:ROWS])]
+def annotators_height(n: int) -> float:
+    """Height in points that a plot of so many annotators asks for."""
+    return rows_height(n) if n <= NAMED else 420.0
 
 
 def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
-    shown = order if len(order) <= 2 * ENDS else [*order[:ENDS], *order[-ENDS:]]
     rows = [
         Row(clean(a["annotator"], 22), a["reliability"]["low"], a["reliability"]["mean"],
-            a["reliability"]["high"], a["p_below_half"] > UNRELIABLE,
-            "" if i < ENDS or len(shown) == len(order) else "lowest")
-        for i, a in enumerate(shown)
+            a["reliability"]["high"], a["p_below_half"] > SURE)
+        for a in order
     ]  # fmt: skip
 
     def paint(axes: Axes) -> None:
@@ -261,32 +179,55 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
             axes.axvline(x, color=MUTED, linewidth=1, dashes=(4, 3), zorder=1)
             axes.text(x, 1.012, words, color=MUTED, fontsize=10, ha="center", va="bottom",
                       transform=axes.get_xaxis_transform())  # fmt: skip
-        _intervals(axes, rows)
+        if len(rows) <= NAMED:
+            _intervals(axes, rows)
+        else:
+            _caterpillar(axes, rows)
         axes.set(xlabel="reliability  →")
         low, high = min(0.0, *(r.low for r in rows)), max(1.0, *(r.high for r in rows))
         axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
         axes.xaxis.set_major_locator(MaxNLocator(6))
 
-    flagged = [clean(a["annotator"], 30) for a in reversed(order) if a["p_below_half"] > UNRELIABLE]
-    less = (
-        f" Shown are the {ENDS} highest and {ENDS} lowest of {len(order)}." if len(shown) < len(order) else ""
-    )
+    flagged = [clean(a["annotator"], 30) for a in reversed(order) if a["p_below_half"] > SURE]
+    less = f" The page draws {LINES} of {len(rows):,}, evenly spread." if len(rows) > LINES else ""
     marks = [Mark("o", CSS[SERIES[0]], f"mean and 90{PERCENT} interval")]
     if flagged:
         marks.append(Mark("X", CSS[FLAG], "hardly better than guessing"))
+    title = "How far each annotator’s votes can be trusted"
     return Picture(
         "annotators",
-        "How far each annotator’s votes can be trusted",
-        "An annotator at 1 follows the common preference as much as most do; one at 0 votes as a coin "
-        f"would, and below 0 against it. {_named(flagged)} The fit weighs votes accordingly.{less}",
+        title,
+        "Each line is an annotator, the most reliable on top: at 1 they follow the common preference as most "
+        f"do, at 0 they vote as a coin would, and below 0 against it. {_named(flagged)} The fit weighs votes "
+        f"accordingly.{less}",
         draw(
             "annotators",
-            f"Reliability of {len(rows)} annotators with 90{PERCENT} intervals, highest first.",
-            max(height, rows_height(len(rows))),
+            title,
+            f"Reliability of {len(rows)} annotators with 90{PERCENT} intervals, highest first, from "
+            f"{number(rows[0].value)} to {number(rows[-1].value)}; {len(flagged)} of them are marked.",
+            max(height, annotators_height(len(rows))),
             paint,
         ),
         tuple(marks),
     )
+
+
+def _caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
+    """Thin lines without names, evenly spread over the order, each at its rank."""
+    at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
+    for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
+        part = [rank for rank in at if rows[rank - 1].flagged == flagged]
+        low, value, high = (
+            [getattr(rows[rank - 1], side) for rank in part] for side in ("low", "value", "high")
+        )
+        axes.hlines(part, low, high, colors=colour, alpha=0.35, linewidth=1.4)
+        axes.plot(value, part, shape, color=colour, markersize=5 if flagged else 2.6, markeredgewidth=0,
+                  zorder=3)  # fmt: skip
+    axes.set_ylim(len(rows) * 1.01 + 1, -len(rows) * 0.01)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylabel("rank")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}" if rank >= 1 else ""))
 
 
 def _named(flagged: list[str]) -> str:
@@ -312,14 +253,16 @@ def recovery(recovered: pl.DataFrame) -> Picture:
         axes.set(xlabel="known effectiveness  →")
         axes.set_title("↑  inferred effectiveness")
 
+    title = "Does the fit find what is known?"
     return Picture(
         "recovery",
-        "Does the fit find what is known?",
-        f"These signals were drawn from known values, so the fit can be marked: {inside:,} of {n:,} known "
-        f"values ({percent(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} "
-        "should. Dots near the dashed line were found well; where signals are few, means lean towards zero.",
+        title,
+        "Dots near the dashed line were found well; where signals are few, means lean towards zero. These "
+        f"signals were drawn from known values, so the fit can be marked: {inside:,} of {n:,} known values "
+        f"({percent(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} should.",
         draw(
             "recovery",
+            title,
             f"Inferred against known effectiveness of {n} completions, with 90{PERCENT} intervals.",
             330,
             paint,
@@ -337,17 +280,14 @@ def rows_height(rows: int) -> float:
 
 
 def _intervals(axes: Axes, rows: Sequence[Row]) -> None:
-    """Bars with a dot, one line each, from the top; a gap where the group changes."""
-    at, y = [], 0.0
-    for i, row in enumerate(rows):
-        y -= 1.0 if not i or row.group == rows[i - 1].group else 1.6
-        at.append(y)
+    """Bars with a dot, one line each, from the top."""
+    for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")
         axes.hlines(y, row.low, row.high, colors=colour, alpha=0.35, linewidth=5, capstyle="round")
         axes.plot([row.value], [y], shape, color=colour, markersize=7 if row.flagged else 5.5,
                   markeredgewidth=0, zorder=3)  # fmt: skip
-    axes.set_yticks(at, [row.label for row in rows])
-    axes.set_ylim(y - 0.8, -0.2)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_ylim(len(rows) - 0.2, -0.8)
     axes.grid(visible=False, axis="y")
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(FLAG if row.flagged else INK)

@@ -13,21 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..build import Build, find_fit
 from ..fusion.diagnostics import ESS_MIN, R_HAT_MAX
 from ..store import Store, query
-from .figures import (
-    COIN_FLIP,
-    PERCENT,
-    UNRELIABLE,
-    Picture,
-    agreement,
-    annotators,
-    checks,
-    clean,
-    confidence,
-    number,
-    percent,
-    recovery,
-    rows_height,
-)
+from ..telling import COIN_FLIP
+from ..words import SURE, clean, shown
+from .figures import agreement, annotators, annotators_height, confidence, recovery
+from .panels import checks, checks_height, ranks, ranks_height
+from .picture import PERCENT, Picture, number, percent
 
 MOST_TELLING = 10  # pairs listed for the next vote
 DISPUTED = 5  # pairs listed where people and learners disagree
@@ -148,9 +138,9 @@ def _tiles(
         flips = int((surer.round(6) < COIN_FLIP).sum())
         tiles.append(("coin flips", percent(flips / surer.len()), f"of {_some(surer.len(), 'pair')}", False))
     if found["annotators"]:
-        doubtful = sum(a["p_below_half"] > UNRELIABLE for a in found["annotators"])
+        doubtful = sum(a["p_below_half"] > SURE for a in found["annotators"])
         tiles.append(
-            ("annotators in doubt", f"{doubtful}", f"of {len(found['annotators'])} who voted", False)
+            ("annotators in doubt", f"{doubtful:,}", f"of {len(found['annotators']):,} who voted", False)
         )
     if built:
         splits = _some(len(built.counts), "split")
@@ -180,22 +170,33 @@ def _pictures(
     con: Store, row: dict[str, Any], surer: pl.Series, recovered: pl.DataFrame | None
 ) -> list[Picture]:
     """The figures that the fit has data for, in the page's order."""
-    found, checked = row["findings"], row["diagnostics"]["checks"]
-    heights = rows_height(len(checked)), rows_height(min(len(found["annotators"]), 40))
-    # The two stand side by side; where their heights are close, they are made the same.
-    height = max(heights) if max(heights) < 1.8 * min(heights) else 0
+    found = row["findings"]
+    # Fits of earlier versions hold neither bands nor ranks.
+    checked = [c for c in row["diagnostics"]["checks"] if "band" in c]
+    ranked = row["diagnostics"].get("ranks", [])
     pictures = []
     if _two_sided(found):
         pictures.append(agreement(_effectiveness(con, row["key"]), found["rho"]))
     if surer.len():
         pictures.append(confidence(surer))
+    # Checks stand beside annotators or ranks, and are as high.
+    n = len(found["annotators"])
+    beside = annotators_height(n) if n else ranks_height(ranked)
+    height = _same_height(checks_height(checked), beside) if checked and (n or ranked) else 0
     if checked:
-        pictures.append(checks(checked, height if found["annotators"] else 0))
-    if found["annotators"]:
-        pictures.append(annotators(found["annotators"], height if checked else 0))
+        pictures.append(checks(checked, height))
+    if n:
+        pictures.append(annotators(found["annotators"], height))
+    if ranked:
+        pictures.append(ranks(ranked, 0 if n else height))
     if recovered is not None and recovered.height:
         pictures.append(recovery(recovered))
     return pictures
+
+
+def _same_height(*heights: float) -> float:
+    """The largest, where they are close; 0, each its own, where one would look empty."""
+    return max(heights) if max(heights) < 1.8 * min(heights) else 0
 
 
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:
@@ -217,7 +218,8 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
 def _effectiveness(con: Store, fit: str) -> pl.DataFrame:
     return query(
         con,
-        """SELECT e.expressed_mean AS expressed, e.observed_mean AS observed, e.n_outcomes,
+        """SELECT e.expressed_mean AS expressed, e.observed_mean AS observed,
+        e.expressed_sd, e.observed_sd, e.n_outcomes,
         coalesce(q.task, 'task not known') AS task FROM effectiveness e
         LEFT JOIN completions c ON c.key = e.completion LEFT JOIN prompts q ON q.key = c.prompt
         WHERE e.fit = ? ORDER BY e.completion""",
@@ -246,19 +248,29 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
         {
             "title": "Where people and learners disagree most",
             "words": "People prefer one answer, learners do better with the other: read these before "
-            "trusting either alone.",
+            f"trusting either alone.{_apart(found.get('apart'))}",
             "none": "There is no pair that learners tried on both sides where the two point apart.",
             "rows": disputed,
         },
     ]  # fmt: skip
 
 
+def _apart(apart: dict[str, int] | None) -> str:
+    """How many pairs there are like these; fits of earlier versions do not tell."""
+    if not apart or not apart["pairs"]:
+        return ""
+    return (
+        f" The two lie on different sides in {apart['sides']:,} of {_some(apart['pairs'], 'pair')} that "
+        f"learners tried, in {apart['sure']:,} of them with more than 90{PERCENT} probability."
+    )
+
+
 def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list[dict[str, Any]]:
     """Pairs in the given order, the likelier better answer first, texts shortened."""
     rows = query(
         con,
-        f"""SELECT q.task, {_shown("q.messages[-1].content", "q.ref")} AS prompt,
-        {_shown("a.content", "a.author")} AS a, {_shown("b.content", "b.author")} AS b,
+        f"""SELECT q.task, {shown("q.messages[-1].content", "q.ref")} AS prompt,
+        {shown("a.content", "a.author")} AS a, {shown("b.content", "b.author")} AS b,
         p.p, p.p_expressed AS people, p.p_observed AS learners, p.information_gain AS gain
         FROM preferences p JOIN effectiveness ea ON ea.fit = p.fit AND ea.completion = p.completion_a
         JOIN effectiveness eb ON eb.fit = p.fit AND eb.completion = p.completion_b
@@ -283,11 +295,6 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
             | {name: _probability(1 - row[name] if swap else row[name]) for name in shares}
         )
     return listed
-
-
-def _shown(text: str, name: str) -> str:
-    """SQL: a text, or where it is not published what it is called."""
-    return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"
 
 
 def _probability(p: float) -> str:

@@ -8,7 +8,7 @@ same numbers give the same bytes.
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.style
@@ -63,21 +63,38 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def draw(name: str, label: str, height: float, paint: Callable[[Axes], None]) -> Markup:
-    """The SVG of what `paint` draws. `name` keeps apart the ids of two drawings on one page."""
+Paint = Callable[[Axes], None]
+
+
+def draw(name: str, title: str, description: str, height: float, paint: Paint) -> Markup:
+    """The SVG of what `paint` draws. `name` keeps apart the ids of two drawings on one page.
+
+    `title` and `description` are for readers who do not see it.
+    """
+    return draw_panels(name, title, description, height, [paint], 1)
+
+
+def draw_panels(
+    name: str, title: str, description: str, height: float, paints: Sequence[Paint], columns: int
+) -> Markup:
+    """Several drawings side by side in one SVG, row by row."""
     out = io.StringIO()
     style = _STYLE | {"svg.hashsalt": name}
     with warnings.catch_warnings(), matplotlib.style.context(["default", style]):
         # The reader's browser has the glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
-        paint(figure.subplots())
+        axes = figure.subplots(-(-len(paints) // columns), columns, squeeze=False).flat
+        for one, paint in zip(axes, paints, strict=False):
+            paint(one)
+        for unused in axes[len(paints) :]:
+            unused.remove()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
-    return _inline(out.getvalue(), label)
+    return _inline(out.getvalue(), name, title, description)
 
 
-def _inline(document: str, label: str) -> Markup:
+def _inline(document: str, name: str, title: str, description: str) -> Markup:
     """A stand-alone SVG document as an element of the page, in the page's colours and font."""
     svg = document[document.index("<svg") :].strip()
     view = svg.partition('viewBox="')[2].partition('"')[0]
@@ -88,5 +105,8 @@ def _inline(document: str, label: str) -> Markup:
     body = body.replace("xlink:href", "href").replace(f" font-family: '{_FONT}';", "")
     body = re.sub(r": (#0a0[bc]0\d)", lambda m: f": {CSS[m[1]]}", body)
     body = re.sub(r"\s*\n\s*", "\n", body)
-    start = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(view, label)
+    start = Markup(
+        '<svg viewBox="{view}" role="img" aria-labelledby="{name}-title {name}-about">'
+        '<title id="{name}-title">{title}</title><desc id="{name}-about">{description}</desc>'
+    ).format(view=view, name=name, title=title, description=description)
     return start + Markup(body)  # noqa: S704  matplotlib escaped its words

@@ -1,0 +1,71 @@
+"""Rank histograms: did every chain see the same values?
+
+The draws of all chains are ranked together; each chain's ranks should then be spread evenly
+(Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 667-718, section 5).
+Draws are not stored; these counts are.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from . import diagnostics
+from .fit import Posterior
+
+BINS = 20
+WATCHED = 8  # parameters looked at, at most
+
+
+def rank_histograms(posterior: Posterior) -> list[dict[str, Any]]:
+    """Counts of ranks (chains, BINS) of rho, of the parameters that mixed worst, and of slopes."""
+    return [
+        {
+            "parameter": name,
+            "r_hat": round(float(diagnostics.r_hat(draws[..., None])[0]), 4),
+            "ess": round(float(diagnostics.ess(draws[..., None])[0])),
+            "counts": rank_counts(draws),
+        }
+        for name in watched(posterior)
+        for draws in [values_of(posterior, name)]
+    ]
+
+
+def rank_counts(draws: NDArray[np.float64]) -> list[list[int]]:
+    """How many of each chain's draws lie in each of BINS equal parts of all ranks; (chains, draws)."""
+    ranks = rankdata(draws).reshape(draws.shape)
+    bins = ((ranks - 0.5) * BINS / draws.size).astype(int)
+    return [np.bincount(chain, minlength=BINS).tolist() for chain in bins]
+
+
+def watched(posterior: Posterior) -> list[str]:
+    """Rho, the worst by R-hat and by sample size, then slopes, those of the largest R-hat first."""
+    slopes = [name for name, values in posterior.sites.items() if "_slope" in name and values.ndim == 2]
+    r_hats = {name: float(diagnostics.r_hat(posterior.sites[name][..., None])[0]) for name in slopes}
+    verdict = posterior.diagnostics
+    names = ["rho", verdict.r_hat_parameter, verdict.ess_parameter, *sorted(slopes, key=lambda s: -r_hats[s])]
+    return list(dict.fromkeys(names))[:WATCHED]
+
+
+def values_of(posterior: Posterior, name: str) -> NDArray[np.float64]:
+    """Draws (chains, draws) of a parameter by the name that the diagnostics give it: site or site[i]."""
+    if name in posterior.sites:
+        return posterior.sites[name]
+    site, _, place = name.removesuffix("]").rpartition("[")
+    values = posterior.sites[site]
+    return values.reshape(*values.shape[:2], -1)[..., int(place)]
+
+
+def expected_band(counts: list[list[int]], ess: float) -> tuple[float, float]:
+    """Between which counts about 90 % of the bars lie where the chains agree.
+
+    Draws of one chain resemble their neighbours, so its counts spread as those of as many
+    independent draws as it is worth (`ess` over the chains).
+    """
+    chains, draws = len(counts), sum(counts[0])
+    mean = draws / BINS
+    independent = max(1.0, min(ess / chains, draws))
+    spread = draws * math.sqrt((1 / BINS) * (1 - 1 / BINS) * (1 - 1 / chains) / independent)
+    return max(0.0, mean - 1.645 * spread), mean + 1.645 * spread

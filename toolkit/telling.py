@@ -1,0 +1,47 @@
+"""What the pairs of a stored fit come to, and which of them to ask annotators about next."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .store import Store, query, run
+from .words import clean, shown
+
+COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
+WORTH = 0.5  # a pair that brings at least this share of what the best one brings is worth asking too
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Counts over the pairs of a fit."""
+
+    n: int
+    flips: int  # pairs whose better side is known with less than COIN_FLIP
+    telling: list[dict[str, Any]]  # completion_a, completion_b, prompt (one line), gain; best first
+    more: int  # pairs beyond those that bring at least WORTH times as much as the best
+
+
+def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
+    """Counts over the pairs of `fit`, and the `limit` pairs of the largest information gain.
+
+    Prompts come from the store, not from the fit: a text that was forgotten is not shown again.
+    """
+    (counts,) = run(
+        con,
+        """WITH mine AS (SELECT p, information_gain AS gain FROM preferences WHERE fit = $fit)
+        SELECT count(*), count(*) FILTER (round(greatest(p, 1 - p), 6) < $flip),
+            count(*) FILTER (gain > 0 AND gain >= $worth * (SELECT max(gain) FROM mine)) FROM mine""",
+        {"fit": fit, "flip": COIN_FLIP, "worth": WORTH},
+    )
+    rows = query(
+        con,
+        f"""SELECT p.completion_a, p.completion_b, {shown("q.messages[-1].content", "q.ref")} AS prompt,
+            p.information_gain AS gain
+        FROM preferences p LEFT JOIN prompts q ON q.key = p.prompt
+        WHERE p.fit = $fit AND p.information_gain > 0
+        ORDER BY p.information_gain DESC, p.key LIMIT {limit}""",
+        {"fit": fit},
+    )
+    telling = [row | {"prompt": clean(row["prompt"] or "(no longer in the store)", 200)}
+               for row in rows.iter_rows(named=True)]  # fmt: skip
+    n, flips, worth = map(int, counts)
+    return Pairs(n, flips, telling, max(0, worth - len(telling)))

@@ -1,0 +1,29 @@
+"""Words and numbers as tables and figures say them, in one way."""
+
+import re
+
+SURE = 0.9  # what is more probable than this is said, and looked at
+
+# What would break a line, ring a bell, colour a terminal or turn the writing's direction around.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+
+
+def clean(text: str, length: int) -> str:
+    """One line of at most `length` characters, cut between words; no control characters."""
+    line = " ".join(_UNSEEN.sub(" ", text).split())
+    if len(line) <= length:
+        return line
+    head, _, _ = line[:length].rpartition(" ")
+    return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
+
+
+def shown(text: str, name: str) -> str:
+    """SQL: a text, or where it is not published what it is called."""
+    return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"
+
+
+def percent(share: float, symbol: str = " %") -> str:
+    """A share in whole percents; what is not quite all or nothing does not look like it."""
+    if 0 < share < 0.005 or 0.995 < share < 1:
+        return ("<1" if share < 0.5 else ">99") + symbol
+    return f"{100 * share:.0f}{symbol}"
