@@ -175,7 +175,7 @@ def test_differences_are_paired(small):
     good = score(
         case, (small.votes.counts + 0.5)[None] / (small.votes.counts + 0.5).sum(axis=1)[None, :, None]
     )
-    ours, other = lines(case, [Entry("ours", good, 1, 2.0), Entry("even", even, 1, 1.0)])
+    ours, other = lines(case, [Entry("ours", good, "1 of 1", 2.0), Entry("even", even, "—", 1.0)])
     assert ours[3] == "—"
     difference = (even.loss - good.loss).sum() / even.votes.sum()
     assert other[3].startswith(f"{difference:+.4f} (+")

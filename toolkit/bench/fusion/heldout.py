@@ -42,7 +42,7 @@ class Predicted:
     """P(first), P(second), P(tie) of every row of the votes, and whether the chains agreed."""
 
     p: Floats
-    converged: bool = True
+    converged: bool | None = None  # None: nothing was drawn
 
 
 Predict = Callable[[Observations], Predicted]
@@ -54,7 +54,7 @@ class Entry:
 
     model: str
     score: Score
-    converged: int
+    converged: str  # in how many of the folds
     cpu_s: float  # of all folds
 
 
@@ -141,7 +141,9 @@ def measure(case: Case, quick: bool) -> Iterator[Entry]:
         began = time.process_time()
         found = [predict(case.training(fold)) for fold in range(len(case.held))]
         cpu = time.process_time() - began
-        entry = Entry(name, score(case, np.stack([p.p for p in found])), sum(p.converged for p in found), cpu)
+        drawn = [p.converged for p in found if p.converged is not None]
+        converged = f"{sum(drawn)} of {len(drawn)}" if drawn else "—"
+        entry = Entry(name, score(case, np.stack([p.p for p in found])), converged, cpu)
         clear()  # many compiled models in one process run out of memory
         loss = entry.score.loss.sum() / entry.score.votes.sum()
         stderr().print(f"{case.name}, {name}: {loss:.4f} a vote, {figure(cpu)} CPU s")
@@ -162,7 +164,7 @@ def lines(case: Case, entries: list[Entry]) -> Iterator[Line]:
             f"{s.loss.sum() / s.votes.sum():.4f}", difference,
             f"{s.decisive_loss.sum() / s.decisive.sum():.4f}", decisive,
             f"{s.right.sum() / s.decisive.sum():.3f}",
-            f"{entry.converged} of {len(case.held)}", figure(entry.cpu_s / len(case.held)),
+            entry.converged, figure(entry.cpu_s / len(case.held)),
         )  # fmt: skip
 
 

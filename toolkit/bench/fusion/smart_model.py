@@ -30,6 +30,7 @@ from ...fusion.observations import Observations
 
 CHAINS = 5  # and 1000 draws after as many of warm-up: the published settings
 DRAWS = 1000
+JITTER = 1.0  # chains start within it, in unconstrained space: PyMC's default, as published
 
 Floats = NDArray[np.float64]
 Sites = dict[str, Floats]
@@ -111,7 +112,7 @@ def published_sampler(data: Arrays, chains: int = CHAINS, draws: int = DRAWS) ->
             return state, (state.z, state.diverging)
 
         at, onward = random.split(key)
-        position = random.uniform(at, start.shape, minval=-2, maxval=2)
+        position = random.uniform(at, start.shape, minval=-JITTER, maxval=JITTER)
         state = begin(position, draws, model_args=(data,), model_kwargs={}, rng_key=onward)
         state, _ = lax.scan(step, state, None, length=draws)
         kept: tuple[Array, Array] = lax.scan(step, state, None, length=draws)[1]
