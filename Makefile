@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PYMC := $(VENV)-pymc
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BENCH ?=
@@ -25,7 +26,8 @@ check: $(VENV)/dev .typing/preceptor
 	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training
 	$(BIN)/lint-imports
 
-bench-fusion: $(VENV)/core
+bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
+	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
 	$(BIN)/python -m preceptor.toolkit.bench.fusion $(PARTS) --write docs/fusion.md
 
 bench: $(VENV)/bench
@@ -49,8 +51,14 @@ $(VENV)/bench: $(VENV)/dev
 	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
+# The peer's own environment: its requirements are none of ours.
+$(PYMC)/ready:
+	$(PYTHON) -m venv $(PYMC)
+	$(PYMC)/bin/python -m pip --disable-pip-version-check --quiet install pymc==5.28.5
+	@touch $@
+
 .typing/preceptor:
 	mkdir -p .typing && ln -sfn "$(CURDIR)" .typing/preceptor
 
 clean:
-	rm -rf $(VENV) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PYMC) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
