@@ -7,12 +7,18 @@ import click
 
 from ...cli.options import stderr, stdout, table
 from ...files import write_text
+from .calibration import calibration
 from .heldout import heldout
 from .part import Measure, marks, written_into
 from .published import published
 from .replicates import replicates
 
-PARTS: dict[str, Measure] = {"replicates": replicates, "published": published, "heldout": heldout}
+PARTS: dict[str, Measure] = {
+    "replicates": replicates,
+    "calibration": calibration,
+    "published": published,
+    "heldout": heldout,
+}
 
 
 def _known(_: click.Context, __: click.Parameter, parts: tuple[str, ...]) -> tuple[str, ...]:
