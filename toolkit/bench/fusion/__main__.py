@@ -12,10 +12,12 @@ from .heldout import heldout
 from .part import Measure, marks, written_into
 from .published import published
 from .replicates import replicates
+from .speed import speed
 
 PARTS: dict[str, Measure] = {
     "replicates": replicates,
     "calibration": calibration,
+    "speed": speed,
     "published": published,
     "heldout": heldout,
 }

@@ -92,7 +92,8 @@ def ranks(posterior: Posterior, truth: dict[str, Any], e: Floats, o: Floats) -> 
     found = {"e[0]": (e[:, 0] < truth["e"][0]), "o[0]": (o[:, 0] < truth["o"][0])}
     names = {
         "rho": "rho", "vote_slope": "vote_slope", "vote_tie": "vote_tie",
-        "rating_slope:quality": "rating_slope", "outcome_slope:turns": "outcome_slope", "outcome_level:turns": "outcome_level",
+        "rating_slope:quality": "rating_slope", "outcome_slope:turns": "outcome_slope",
+        "outcome_level:turns": "outcome_level",
         "tau_reliability": "tau_reliability", "tau_rating_prompt:quality": "tau_rating_prompt",
         "tau_ability:turns": "tau_ability",
     }  # fmt: skip
@@ -188,9 +189,10 @@ def calibration(quick: bool) -> Found:
     return Found(
         title="calibration: intervals and probabilities against the truth",
         setting=f"Simulated data sets, seeds from 0: {sets} with globals from their priors "
-        f"({TINY.annotators} annotators, {TINY.votes} votes, {TINY.items} completions) and {sets} of an ordinary crowd ({SMALL.annotators} annotators with 30 votes each on {SMALL.prompts} prompts of "
-        f"{SMALL.per_prompt}; chains), {big} with {BIG.annotators:,} annotators of 10 votes each on "
-        f"{BIG.prompts} prompts of {BIG.per_prompt} (normal approximation). 90 % intervals over data sets.",
+        f"({TINY.annotators} annotators, {TINY.votes} votes, {TINY.items} completions) and {sets} of an "
+        f"ordinary crowd ({SMALL.annotators} annotators with 30 votes each, {SMALL.items} completions), by "
+        f"chains; {big} with {BIG.annotators:,} annotators of 10 votes each and {BIG.items:,} completions, "
+        f"by the normal approximation. 90 % intervals over data sets.",
         columns=("calibration", "found", "bar"),
         lines=lines,
     )

@@ -143,6 +143,31 @@ def simulate(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulat
     return Simulated(obs, truth)
 
 
+def crowd(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulated:
+    """Votes of an unnamed crowd on every pair of every prompt, counted as `encode` counts them."""
+    one, other = np.triu_indices(size.per_prompt, 1)
+    base = size.per_prompt * np.arange(size.prompts)[:, None]
+    first, second = (base + one).ravel(), (base + other).ravel()
+    e = rng.normal(size=size.items)
+    eta = g["vote_slope"] * (e[first] - e[second])
+    chances = softmax(np.stack([eta / 2, -eta / 2, np.full(len(eta), g["vote_tie"])], axis=1), axis=1)
+    n = rng.multinomial(size.votes, np.full(len(first), 1 / len(first)))
+    counts = rng.multinomial(n, chances).astype(float)
+    seen = np.flatnonzero(n)
+    votes = Votes(first[seen], second[seen], np.full(len(seen), NOBODY), np.zeros(len(seen)), counts[seen])
+    voted = np.bincount(first, n, size.items) + np.bincount(second, n, size.items)
+    prompt = np.repeat(np.arange(size.prompts), size.per_prompt)
+    completions = pl.DataFrame(
+        {
+            "completion": [f"{i:08d}" for i in range(size.items)],
+            "prompt": [f"{p:08d}" for p in prompt],
+            "n_votes": voted.astype(np.int64),
+        }
+    ).with_columns(n_ratings=pl.lit(0), n_outcomes=pl.lit(0))
+    obs = Observations(completions, prompt, _people(0), [], votes)
+    return Simulated(obs, {**g, "e": e})
+
+
 def _people(n: int) -> pl.DataFrame:
     names = [f"j{i:06d}" for i in range(n)]
     return pl.DataFrame(
