@@ -1,7 +1,6 @@
 """What one more vote is worth, the order to ask in, and the replay that compares orders."""
 
 import numpy as np
-import polars as pl
 import pytest
 
 from preceptor.toolkit.bench.fusion.asking_curves import Curve, curve, needed, ratio
@@ -9,20 +8,22 @@ from preceptor.toolkit.bench.fusion.asking_data import World, invented, judged
 from preceptor.toolkit.bench.fusion.asking_figure import drawing
 from preceptor.toolkit.bench.fusion.quick_posterior import Ballot, beginning, update
 from preceptor.toolkit.bench.fusion.replay import (
+    Known,
     Order,
     Plan,
     at_random,
     coverage,
     gain,
+    next_pairs,
     p_first,
     replay,
     shannon,
 )
 from preceptor.toolkit.bench.inputs import STORE, ingesting
-from preceptor.toolkit.fusion.asking import expected_gain, in_asking_order, vote_shares
+from preceptor.toolkit.fusion.asking import expected_gain, vote_shares
 
-RANDOM = Order("random", at_random, spread=False)
-COVERAGE = Order("coverage", coverage, spread=False)
+RANDOM = Order("random", at_random)
+COVERAGE = Order("coverage", coverage)
 GAIN = Order("gain", gain)
 
 
@@ -52,16 +53,15 @@ def test_a_vote_tells_nothing_where_nothing_is_open_or_nobody_can_tell():
     assert expected_gain(vote_shares(0 * slope, tie + 900, d), d > 0) == pytest.approx(0)  # only ties
 
 
-def test_every_prompt_comes_before_any_comes_twice():
-    rows = pl.DataFrame(
-        {
-            "prompt": ["p", "p", "p", "q", "q", "r"],
-            "pair": ["p1", "p2", "p3", "q1", "q2", "r1"],
-            "information_gain": [0.1, 0.3, 0.2, 0.15, 0.15, 0.0],
-        }
-    )
-    assert in_asking_order(rows)["pair"].to_list() == ["p2", "q1", "r1", "p3", "q2", "p1"]
-    assert in_asking_order(rows.clear()).height == 0
+@pytest.mark.parametrize("spread", [False, True])
+def test_the_next_pairs_are_the_best_or_every_prompts_best(spread):
+    q = invented(World("", 3, 3, Plan(0, 0, 0)), 0)  # pairs 0 to 2 are the first prompt's, and so on
+    score = np.array([0.5, 0.9, 0.8, 0.1, 0.2, 0.4, 0.3, 0.3, 0.99])
+    asked = np.array([0, 0, 0, 0, 0, 0, 0, 0, 40])  # nobody is left to ask about the last
+    known = Known(q, asked, beginning(3, 3, 30), score, np.random.default_rng(0))
+    chosen = next_pairs(known, Order("", lambda _: score, spread), 3).tolist()
+    assert chosen[:2] == ([1, 2] if not spread else [1, 5])
+    assert chosen[2] in ((0,) if not spread else (6, 7))
 
 
 @pytest.mark.parametrize("order", [RANDOM, COVERAGE, GAIN], ids=lambda order: order.name)

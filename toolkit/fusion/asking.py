@@ -1,4 +1,4 @@
-"""Which pairs to ask about next: what one more vote is worth, and how to spread a round of questions.
+"""Which pairs to ask about next: what one more vote is worth.
 
 Worth is the expected fall of 2p(1 - p), the probability that two draws of the posterior disagree about
 which of two completions is better. It is information measured by Gini's index (the Brier score's
@@ -7,7 +7,6 @@ what is open, and in `make bench-fusion PARTS=asking` needs more votes for the s
 """
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 Draws = NDArray[np.float64]
@@ -40,15 +39,3 @@ def expected_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
         lost = np.where(told > 0, (both - told * share) ** 2 / told, 0.0)
     gain: Draws = 2 * lost.sum(axis=0)
     return gain
-
-
-def in_asking_order(preferences: pl.DataFrame) -> pl.DataFrame:
-    """`preferences` (prompt, information_gain, …) in the order to ask: each prompt's best pair first.
-
-    A vote on one pair of a prompt tells about its other pairs too, so that asking about several at once
-    wastes some: every prompt's best comes before any prompt's second, by falling gain. Equal gains stay
-    in the order they have.
-    """
-    gain = pl.col("information_gain")
-    turn = gain.rank("ordinal", descending=True).over("prompt")
-    return preferences.sort(turn, -gain, maintain_order=True)

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ...fusion.asking import expected_gain, in_asking_order, vote_shares
+from ...fusion.asking import expected_gain, vote_shares
 from .quick_posterior import Ballot, Quick, beginning, update
 
 Floats = NDArray[np.float64]
@@ -134,7 +134,7 @@ class Order:
 
     name: str
     score: Score
-    spread: bool = True
+    spread: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def replay(q: Questions, order: Order, plan: Plan, seed: int) -> Played:
     start, fitting = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
     rng = np.random.default_rng([seed, 3, *map(ord, order.name)])
     nothing = Known(q, asked, quick, np.full(len(asked), 0.5), start)
-    chosen = next_pairs(nothing, Order("start", at_random), prompts * plan.start)
+    chosen = next_pairs(nothing, Order("start", at_random, spread=True), prompts * plan.start)
     rows: list[tuple[Ints, ...]] = []
     votes: list[int] = []
     ps: list[Floats] = []
@@ -180,10 +180,10 @@ def next_pairs(known: Known, order: Order, n: int) -> Ints:
     open_ = np.flatnonzero(q.askable & (known.asked < q.choice.shape[1]))
     open_ = known.rng.permutation(open_)
     score = order.score(known)[open_]
-    if not order.spread:
-        return open_[np.argsort(-score, kind="stable")][:n]
-    rows = pl.DataFrame({"prompt": q.prompt[open_], "information_gain": score, "pair": open_})
-    return in_asking_order(rows)["pair"].to_numpy()[:n]
+    rows = pl.DataFrame({"pair": open_, "prompt": q.prompt[open_], "score": score})
+    turn = pl.col("score").rank("ordinal", descending=True).over("prompt")
+    first = [turn] if order.spread else []
+    return rows.sort(*first, -pl.col("score"), maintain_order=True)["pair"].to_numpy()[:n]
 
 
 def p_first(quick: Quick, q: Questions) -> Floats:
