@@ -2,8 +2,8 @@
 
 Worth is the expected fall of 2p(1 - p), the probability that two draws of the posterior disagree about
 which of two completions is better. It is information measured by Gini's index (the Brier score's
-entropy) instead of Shannon's: Shannon's pays for turning p = 0.98 into 0.995 as much as for deciding
-what is open, and in `make bench-fusion PARTS=asking` needs more votes for the same accuracy.
+entropy) instead of Shannon's: Shannon's values more what makes sure of the nearly settled, and in
+`make bench-fusion PARTS=asking` needs more votes for the same accuracy.
 """
 
 import numpy as np

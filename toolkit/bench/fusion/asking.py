@@ -49,21 +49,27 @@ WORLDS = (
 )
 
 
-def lines(data: str, curves: dict[str, Curve]) -> list[Line]:
-    """A row for each order."""
-    random = curves[RANDOM.name]
+def lines(data: str, curves: dict[str, Curve], exhausted: bool = False) -> list[Line]:
+    """A row for each order. Where every order asks all in the end, what all votes reach tells nothing."""
+    random, shares = curves[RANDOM.name], (0.8,) if exhausted else (0.8, 1.0)
     rows = []
     for name, own in curves.items():
         middle = len(own.votes) // 2
-        cells = [_cell(*ratio(own, random, share), share * own.votes[-1]) for share in (0.8, 1.0)]
+        cells = [_cell(*ratio(own, random, share), share * own.votes[-1]) for share in shares]
         if own is random:
-            cells = [f"{share * own.votes[-1]:.0f}" for share in (0.8, 1.0)]
+            cells = [f"{share * own.votes[-1]:.0f}" for share in shares]
         accuracy = own.accuracy()
-        rows.append((data, name, *cells, f"{accuracy[middle]:.1%}, {own.log_loss[middle]:.3f}",
+        rows.append((data, name, *cells, *[""] * (2 - len(cells)),
+                     f"{accuracy[middle]:.1%}, {own.log_loss[middle]:.3f}",
                      f"{accuracy[-1]:.1%}, {own.log_loss[-1]:.3f}"))  # fmt: skip
+    return rows
+
+
+def beside_nats(data: str, curves: dict[str, Curve]) -> Line:
+    """What is stored beside mutual information: votes needed as a share of its votes, not of random's."""
     own, nats = curves[GAIN.name], curves[NATS.name]
     cells = [_cell(*ratio(own, nats, share), share * own.votes[-1]) for share in (0.8, 1.0)]
-    return [*rows, (data, "information gain, beside nats instead of random", *cells, "", "")]
+    return data, "information gain, beside nats instead of random", *cells, "", ""
 
 
 def _cell(value: float, low: float, high: float, total: float) -> str:
@@ -119,7 +125,7 @@ def asking(quick: bool) -> Found:
         data = f"simulation, {world.name}"
         questions = [invented(world, seed) for seed in range(seeds)]
         drawn[data] = {o.name: curve(questions, o, world.plan, by_prompt=False) for o in orders}
-        rows += lines(data, drawn[data])
+        rows += [*lines(data, drawn[data]), beside_nats(data, drawn[data])]
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / STORE
         size = ingesting(store, "votes", JFLEG)()
@@ -127,7 +133,7 @@ def asking(quick: bool) -> Found:
             questions = [judged(store, held_out, seed) for seed in range(seeds)]
             plan = Plan(int(questions[0].askable.sum()), 2, batch)
             drawn[data] = {o.name: curve(questions, o, plan, by_prompt=True) for o in OFTEN}
-            rows += lines(data, drawn[data])
+            rows += lines(data, drawn[data], exhausted=bool(held_out))
     rows.append(beside_nuts(0))
     return Found(
         title="asking: votes needed, by the order of asking",
