@@ -318,7 +318,7 @@ PREFERENCES = _stored(
     Column("sd", "float", "of the difference of the target", unit="log-odds"),
     Column("p_expressed", "float", "P(a is preferred to b)"),
     Column("p_observed", "float", "P(a helps more than b)"),
-    Column("information_gain", "float", "of one more vote about which is better", unit="nats"),
+    Column("information_gain", "float", "by how much one more vote should lower 2p(1 - p)"),
 )
 BUILDS = _stored(
     "builds",

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from arviz_stats.base import array_stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpyro.infer import MCMC, NUTS
@@ -23,7 +23,7 @@ from preceptor.toolkit.fusion.fit import Posterior, Settings, fit, rounded_up
 from preceptor.toolkit.fusion.large import fit_by
 from preceptor.toolkit.fusion.model import davidson_log_probs, model, model_arrays, ordered_log_probs
 from preceptor.toolkit.fusion.observations import encode, thinned
-from preceptor.toolkit.fusion.posterior import entropy, findings, preferences, quality_draws
+from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
 from preceptor.toolkit.fusion.sampler import site_shapes
 
 floats = st.floats(-8, 8, width=32, allow_subnormal=False)
@@ -177,13 +177,6 @@ def test_diagnostics_see_chains_that_disagree():
     assert (diagnostics.r_hat_and_ess(shifted)[0] > 1.05).all()
     assert (diagnostics.r_hat_and_ess(wider)[0] > 1.05).all()  # only the folded half sees this
     assert diagnostics.r_hat_and_ess(np.ones((4, 100, 1)))[1][0] > 0
-
-
-@settings(max_examples=30)
-@given(arrays(float, (3, 4), elements=st.floats(0.001, 1)))
-def test_entropy_is_between_zero_and_log_n(raw):
-    p = raw / raw.sum(axis=0)
-    assert ((entropy(p) >= 0) & (entropy(p) <= np.log(3) + 1e-12)).all()
 
 
 @pytest.fixture(scope="module")

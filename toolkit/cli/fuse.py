@@ -164,7 +164,7 @@ def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
         (f"{pair['gain']:.4f}", f"{pair['completion_a'][:8]} {pair['completion_b'][:8]}",
          escape(pair["prompt"])) for pair in pairs.telling
     ]  # fmt: skip
-    made = table("annotate next: pairs whose next vote should tell most", ("nats ", "pair", "prompt"), rows)
+    made = table("annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows)
     # Left to itself rich would fold the keys rather than cut the prompt.
     pair, prompt = made.columns[1:]
     pair.no_wrap = prompt.no_wrap = True

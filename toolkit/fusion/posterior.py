@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
 from ..words import SURE
+from .asking import expected_gain, vote_shares
 from .fit import Posterior
 from .observations import Observations
 
@@ -104,34 +105,15 @@ def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
 
 
 def information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
-    """Expected information (nats) of one more vote about which of two is better.
+    """What one more vote should tell about which of two is better: the expected fall of 2p(1 - p).
 
-    Mutual information between the vote of an average annotator and the sign of the target's
-    difference, over posterior draws. `difference` of expressed quality and `a_better` are
-    (draws, pairs). Zero where no votes were fused.
+    The vote is an average annotator's. `difference` of expressed quality and `a_better`, by the
+    target, are (draws, pairs). Zero where no votes were fused. See `asking` for why it is so measured.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
-    eta = posterior.flat("vote_slope")[:, None] * difference
-    tie = np.broadcast_to(posterior.flat("vote_tie")[:, None], eta.shape)
-    scores = np.stack([eta / 2, -eta / 2, tie])
-    vote = np.exp(scores - logsumexp(scores, axis=0))  # (3, draws, pairs)
-    share = a_better.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        given_a = np.where(a_better, vote, 0).sum(axis=1) / a_better.sum(axis=0)
-        given_b = np.where(a_better, 0, vote).sum(axis=1) / (~a_better).sum(axis=0)
-        gain = entropy(vote.mean(axis=1)) - (
-            np.nan_to_num(share * entropy(given_a)) + np.nan_to_num((1 - share) * entropy(given_b))
-        )
-    return np.asarray(np.maximum(gain, 0.0))
-
-
-def entropy(p: Draws) -> Draws:
-    """Entropy in nats over the first axis; 0 log 0 is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, -p * np.log(p), np.where(np.isnan(p), np.nan, 0.0))
-    total: Draws = terms.sum(axis=0)
-    return total
+    vote = vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
+    return expected_gain(vote, a_better)
 
 
 def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import click
 
 from ...cli.options import stderr, stdout, table
 from ...files import write_text
+from .asking import asking
 from .calibration import calibration
 from .heldout import heldout
 from .part import Measure, marks, written_into
@@ -20,6 +21,7 @@ PARTS: dict[str, Measure] = {
     "speed": speed,
     "published": published,
     "heldout": heldout,
+    "asking": asking,
 }
 
 
@@ -52,6 +54,8 @@ def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
         stdout().print(table(found.title, found.columns, found.lines))
         if write:  # each as it is found: the next may take an hour
             write_text(write, written_into(write.read_text(encoding="utf-8"), name, found))
+            for file, svg in found.drawings.items():
+                write_text(write.parent / "images" / file, svg)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..__main__ import cpu_model
@@ -18,6 +18,9 @@ class Found:
     setting: str
     columns: Line
     lines: Sequence[Line]
+    drawings: dict[str, str] = field(
+        default_factory=dict
+    )  # SVG by file name, for images/ beside the document
 
 
 Measure = Callable[[bool], Found]  # True: as small as will run, to try the script
