@@ -326,7 +326,7 @@ def test_divergences_begin_anew_with_smaller_steps(monkeypatch, diverging, tried
                               settings.target_accept)  # fmt: skip
         return Posterior({}, {}, verdict)
 
-    monkeypatch.setattr(fit_module, "_draw", lambda sampler, data, shapes, settings, *_: draw(settings))
+    monkeypatch.setattr(fit_module, "_draw", lambda _, task, *__: draw(task.settings))
     obs = encode(signals([("p1a", "p1b", "a")]))
     found = fit(obs, Settings()).diagnostics
     assert accepted == pytest.approx(tried)
