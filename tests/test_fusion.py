@@ -139,7 +139,7 @@ def test_nothing_to_fuse_says_what_to_do():
 def test_only_what_was_tried_has_a_latent_of_its_own():
     obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")], outcomes=[("p2a", 1, False)]))
     shapes = site_shapes(model_arrays(obs), latent=True)
-    assert shapes["e"] == (4,)
+    assert shapes["own"] == (4,)
     assert shapes["w"] == (1,)
     assert not any(name.startswith("rating") for name in shapes)
 
@@ -252,11 +252,15 @@ def test_the_posterior_is_that_of_numpyros_nuts():
 
 
 @pytest.fixture(scope="module")
-def crowd():
+def made():
     """Votes, ratings and turns of 24 named annotators on 180 completions, some of them adversarial."""
     size = Size(60, 3, annotators=24, votes=1500, ratings=400, outcomes=400, learners=30, adversarial=0.1)
-    made = simulate(np.random.default_rng(2), size, ordinary())
-    return made.obs, fit_by(made.obs, Settings(seed=1, method="laplace"))
+    return simulate(np.random.default_rng(2), size, ordinary()).obs
+
+
+@pytest.fixture(scope="module")
+def crowd(made):
+    return made, fit_by(made, Settings(seed=1, method="laplace"))
 
 
 @pytest.mark.slow
@@ -287,8 +291,8 @@ def test_a_quick_look_ranks_alike_and_is_marked(crowd):
     assert "--method auto" in quick.diagnostics.advice()
 
 
-def test_a_part_of_the_prompts_keeps_people_and_places(crowd):
-    obs, _ = crowd
+def test_a_part_of_the_prompts_keeps_people_and_places(made):
+    obs = made
     part = thinned(obs, 800, seed=0)
     assert 500 < part.rows < 1100
     assert part.annotators.equals(obs.annotators)
@@ -305,6 +309,34 @@ def test_a_part_of_the_prompts_keeps_people_and_places(crowd):
 @given(st.integers(1, 10**7))
 def test_rounded_sizes_hold_what_they_round(n):
     assert n <= rounded_up(n) <= max(8, 1.34 * n)
+
+
+def test_authors_of_several_completions_differ_by_what_they_share():
+    """Voted answers of two models on ten prompts; a third prompt's answers got no votes at all."""
+    votes, names, authors = [], [], {}
+    for n in range(10):
+        a, b = f"q{n}a", f"q{n}b"
+        votes += [(a, b, "a")] * 5 + [(a, b, "b")]
+        authors |= {a: "good", b: "poor"}
+    authors |= {"x0a": "good", "x0b": "poor", "x0c": "once"}
+    names = sorted(authors)
+    tables = signals(votes, completions=names)
+    tables["completions"] = tables["completions"].with_columns(
+        pl.Series("author", [authors[name] for name in names])
+    )
+    obs = encode(tables)
+    assert obs.authors == ("good", "poor")  # who wrote one completion shares it with nobody
+    assert obs.author[names.index("x0c")] == -1
+    posterior = fit(obs, Settings(seed=0))
+    e, o = quality_draws(obs, posterior, 0)
+    pairs = preferences(obs, posterior, e, o, target=0.0)
+    p = pairs.filter(completion_a="x0a", completion_b="x0b")["p"].item()
+    assert p > 0.7  # nobody voted here: it is the authors who tell
+    found = findings(obs, posterior)["authors"]
+    assert [(row["author"], row["completions"]) for row in found] == [("good", 11), ("poor", 11)]
+    assert found[0]["expressed"]["mean"] > 0 > found[1]["expressed"]["mean"]
+    unknown = encode(signals(votes, completions=names))
+    assert unknown.authors == ()
 
 
 def test_too_few_draws_are_not_converged_and_say_what_to_try():

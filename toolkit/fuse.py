@@ -141,7 +141,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         con, f"""WITH signalled AS (
             SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
             UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes)
-        SELECT key AS completion, prompt FROM completions
+        SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
             (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""", [asked],
     )  # fmt: skip
@@ -169,7 +169,11 @@ def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
     state = hashlib.sha256()
     for name in sorted(signals.keys() - {"annotators"}):
         frame = signals[name]
-        people = [_by_order(frame[column]) for column in ("annotator", "learner") if column in frame.columns]
+        people = [
+            _by_order(frame[column])
+            for column in ("annotator", "learner", "author")
+            if column in frame.columns
+        ]
         state.update(f"{name}\n{frame.with_columns(people).write_csv()}".encode())
     return state.hexdigest()
 

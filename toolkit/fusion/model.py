@@ -1,7 +1,7 @@
 """The fusion model: two correlated qualities per completion, seen through votes, ratings, outcomes.
 
-    e ~ N(0, 1)                         expressed: what people prefer
-    o = rho e + sqrt(1 - rho^2) w       observed: what helps; w ~ N(0, 1)
+    e = own + author                    expressed: what people prefer; own ~ N(0, 1)
+    o = rho own + sqrt(1 - rho^2) w + author'     observed: what helps; w ~ N(0, 1)
     votes     Davidson (1970): (log P(a), log P(b), log P(tie)) = (eta/2, -eta/2, nu) + const
     ratings   ordered logistic per criterion, shared cutpoints
     outcomes  logit P(success at a try), geometric in the number of tries
@@ -24,6 +24,7 @@ from .observations import NOBODY, Observations
 
 Arrays = dict[str, Any]
 
+AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
 LOG_PROBS = "log_probs:"  # prefix of the recorded sites that only the checks look at
 
 
@@ -55,7 +56,8 @@ def model(data: Arrays) -> None:
     outcomes it is independent of the data, and `quality_draws` adds it afterwards, exactly.
     """
     n = data["items"].shape[0]
-    e = numpyro.sample("e", dist.Normal(0, 1).expand([n]).to_event(1))
+    own = numpyro.sample("own", dist.Normal(0, 1).expand([n]).to_event(1))
+    e = numpyro.deterministic("e", own + _of_author("author_expressed", data))
     rho = numpyro.deterministic("rho", 2 * numpyro.sample("rho_01", dist.Beta(2, 2)) - 1)
     if "votes" in data:
         _votes(data, e)
@@ -65,7 +67,8 @@ def model(data: Arrays) -> None:
         return
     tried = data["tried"]
     w = numpyro.sample("w", dist.Normal(0, 1).expand([tried.shape[0]]).to_event(1))
-    o = rho * e[tried] + jnp.sqrt(1 - rho**2) * w
+    by_author = jnp.broadcast_to(_of_author("author_observed", data), own.shape)
+    o = rho * own[tried] + jnp.sqrt(1 - rho**2) * w + by_author[tried]
     for name in sorted(k for k in data if k.startswith("outcomes:")):
         _outcomes(name.removeprefix("outcomes:"), data[name], data, o)
 
@@ -76,6 +79,14 @@ def _group(name: str, size: int, scale: float) -> Array:
     z = numpyro.sample(f"z_{name}", dist.Normal(0, 1).expand([size]).to_event(1))
     effects: Array = numpyro.deterministic(name, tau * z)
     return effects
+
+
+def _of_author(name: str, data: Arrays) -> Array:
+    """What completions share with others of their author; 0 where authors are not known."""
+    if "authors" not in data:
+        return jnp.zeros(())
+    author = data["author"]
+    return jnp.where(author != NOBODY, _group(name, data["authors"].shape[0], AUTHOR_SCALE)[author], 0.0)
 
 
 def _observe(name: str, log_probs: Array, data: Arrays) -> None:
@@ -98,7 +109,10 @@ def _votes(data: Arrays, e: Array) -> None:
         eta = eta * jnp.where(named, reliability[who], 1.0)
         tie = tie + jnp.where(named, _group("tie_habit", size, 1.0)[who], 0.0)
     if "shown_first" in v:
-        eta = eta + v["shown_first"] * numpyro.sample("first_shown_bias", dist.Normal(0, 0.5))
+        bias = numpyro.sample("first_shown_bias", dist.Normal(0, 0.5))
+        if "annotators" in data:
+            bias = bias + jnp.where(named, _group("first_shown_habit", size, 0.5)[who], 0.0)
+        eta = eta + v["shown_first"] * bias
     _observe("votes", davidson_log_probs(eta, tie).T, data)
 
 
@@ -154,6 +168,9 @@ def model_arrays(obs: Observations) -> Arrays:
     data: Arrays = {"items": np.zeros(len(obs.prompt))}
     if obs.annotators.height > 1:
         data["annotators"] = np.zeros(obs.annotators.height)
+    if obs.authors:
+        data["authors"] = np.zeros(len(obs.authors))
+        data["author"] = obs.author
     if len(obs.learners) > 1:
         data["learners"] = np.zeros(len(obs.learners))
     if obs.votes is not None:

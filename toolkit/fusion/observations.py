@@ -67,6 +67,8 @@ class Observations:
     votes: Votes | None = None
     ratings: tuple[Ratings, ...] = field(default=())
     outcomes: tuple[Outcomes, ...] = field(default=())
+    author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
+    authors: tuple[str, ...] = ()  # none where too few completions share one
 
     @property
     def tried(self) -> Ints:
@@ -117,6 +119,7 @@ def thinned(obs: Observations, rows: int, seed: int) -> Observations:
         obs,
         completions=obs.completions.filter(pl.Series(kept)),
         prompt=np.unique(obs.prompt[kept], return_inverse=True)[1].astype(np.int64),
+        author=obs.author[kept] if obs.authors else obs.author,
         votes=votes(obs.votes) if obs.votes and kept[obs.votes.first].any() else None,
         ratings=tuple(ratings(r) for r in obs.ratings if kept[r.item].any()),
         outcomes=tuple(outcomes(y) for y in obs.outcomes if kept[y.item].any()),
@@ -126,9 +129,9 @@ def thinned(obs: Observations, rows: int, seed: int) -> Observations:
 def encode(signals: dict[str, pl.DataFrame]) -> Observations:
     """Turn signal tables into index arrays.
 
-    `signals` holds `completions` (completion, prompt), `annotators` (annotator, pseudonym),
-    `votes`, `ratings` (with levels and higher_is_better) and `outcomes`, as `read_signals`
-    returns them. Raises FusionError where there is nothing to fuse.
+    `signals` holds `completions` (completion, prompt, and author where known), `annotators`
+    (annotator, pseudonym), `votes`, `ratings` (with levels and higher_is_better) and `outcomes`, as
+    `read_signals` returns them. Raises FusionError where there is nothing to fuse.
     """
     votes, ratings, outcomes = signals["votes"], signals["ratings"], signals["outcomes"]
     if not (votes.height or ratings.height or outcomes.height):
@@ -140,12 +143,15 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
     items = completions.select("completion").with_row_index("item")
     annotators = signals["annotators"].with_row_index("index")
     learners = outcomes["learner"].drop_nulls().unique(maintain_order=True).to_list()
+    authors, author = _authors(completions, signals["completions"])
     prompt = completions["prompt"].rank("dense").to_numpy().astype(np.int64) - 1
     return Observations(
         completions=completions,
         prompt=prompt,
         annotators=annotators.drop("index"),
         learners=learners,
+        author=author,
+        authors=authors,
         votes=_encode_votes(votes, items, annotators) if votes.height else None,
         ratings=tuple(_encode_ratings(part, name, items, annotators) for name, part in _criteria(ratings)),
         outcomes=tuple(
@@ -153,6 +159,23 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
             for _, part in sorted(outcomes.partition_by("measure", as_dict=True).items())
         ),
     )
+
+
+def _authors(completions: pl.DataFrame, named: pl.DataFrame) -> tuple[tuple[str, ...], Ints]:
+    """Authors of at least two completions, and the author of each completion or NOBODY.
+
+    None at all where there is one such author only: there is nobody to differ from.
+    """
+    if "author" not in named.columns:
+        return (), np.zeros(0, dtype=np.int64)
+    of = completions.join(
+        named.select("completion", "author"), on="completion", how="left", maintain_order="left"
+    )
+    names = of["author"].drop_nulls().value_counts().filter(pl.col("count") > 1)["author"].sort()
+    if len(names) < 2:
+        return (), np.zeros(0, dtype=np.int64)
+    index = _index(of, "author", pl.DataFrame({"author": names}).with_row_index("i"), "author")
+    return tuple(names), index.to_numpy().astype(np.int64)
 
 
 def _count_signals(signals: dict[str, pl.DataFrame]) -> pl.DataFrame:

@@ -10,9 +10,12 @@ from scipy.special import ndtr
 from ..words import SURE
 from .asking import expected_gain, vote_shares
 from .fit import Posterior
-from .observations import Observations
+from .model import AUTHOR_SCALE
+from .observations import NOBODY, Observations
 
 Draws = NDArray[np.float64]
+
+AUTHORS_SAID = 50
 
 _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
 _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
@@ -23,12 +26,19 @@ def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[D
 
     Where no learner tried a completion its observed quality given the expressed one is the prior's.
     """
-    e = posterior.flat("e")
-    rho = posterior.flat("rho")[:, None]
-    w = np.random.default_rng([seed, 1]).standard_normal(e.shape)
+    own, rho = posterior.flat("own"), posterior.flat("rho")[:, None]
+    w = np.random.default_rng([seed, 1]).standard_normal(own.shape)
     if "w" in posterior.sites:
         w[:, obs.tried] = posterior.flat("w")
-    return e, rho * e + np.sqrt(1 - rho**2) * w
+    o = rho * own + np.sqrt(1 - rho**2) * w
+    if obs.authors:
+        known = obs.author != NOBODY
+        shared = posterior.flat("author_observed") if "author_observed" in posterior.sites else None
+        if shared is None:  # no learner tried anything: the prior's
+            tau = np.abs(np.random.default_rng([seed, 5]).normal(0, AUTHOR_SCALE, (len(own), 1)))
+            shared = tau * np.random.default_rng([seed, 6]).standard_normal((len(own), len(obs.authors)))
+        o[:, known] += shared[:, obs.author[known]]
+    return posterior.flat("e"), o
 
 
 def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
@@ -128,6 +138,8 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
         if values.ndim == 2 and name != "rho_01"
     }
     found: dict[str, Any] = {"rho": single.pop("rho"), "parameters": single, "annotators": []}
+    if obs.authors:
+        found["authors"] = _authors(obs, posterior)
     if "annotator_reliability" in posterior.sites:
         reliability, habit = posterior.flat("annotator_reliability"), posterior.flat("tie_habit")
         voted = np.zeros(obs.annotators.height)
@@ -148,6 +160,19 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
             if voted[j]
         ]
     return found
+
+
+def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
+    """What an author's completions share, those of the most completions first, AUTHORS_SAID at most."""
+    counts = np.bincount(obs.author[obs.author != NOBODY], minlength=len(obs.authors))
+    return [
+        {
+            "author": obs.authors[i],
+            "completions": int(counts[i]),
+            "expressed": interval(posterior.flat("author_expressed")[:, i]),
+        }
+        for i in np.argsort(-counts, kind="stable")[:AUTHORS_SAID]
+    ]
 
 
 def interval(draws: Draws) -> dict[str, float]:

@@ -269,7 +269,7 @@ def pack(shapes: Shapes) -> tuple[Shapes, int]:
 
 def _is_member(name: str) -> bool:
     """Sites with one value per completion, prompt or person; there can be thousands."""
-    return name in ("e", "w") or name.startswith("z_")
+    return name in ("own", "w") or name.startswith("z_")
 
 
 def unpack(position: Array, packing: Shapes) -> dict[str, Array]:

@@ -77,7 +77,11 @@ def _of_rows(v: Votes, posterior: Posterior, rows: slice) -> Floats:
         eta = eta * np.where(named, posterior.flat("annotator_reliability")[:, who], 1.0)
         tie = tie + np.where(named, posterior.flat("tie_habit")[:, who], 0.0)
     if "first_shown_bias" in sites:
-        eta = eta + v.shown_first[rows] * posterior.flat("first_shown_bias")[:, None]
+        bias = posterior.flat("first_shown_bias")[:, None]
+        if "first_shown_habit" in sites:
+            named = v.annotator[rows] != NOBODY
+            bias = bias + np.where(named, posterior.flat("first_shown_habit")[:, v.annotator[rows]], 0.0)
+        eta = eta + v.shown_first[rows] * bias
     return np.asarray(softmax(np.stack([eta / 2, -eta / 2, tie], axis=2), axis=2).mean(axis=0))
 
 
@@ -126,6 +130,8 @@ def models(obs: Observations, quick: bool) -> dict[str, Predict]:
         found["ours without outcomes"] = lambda obs: ours(replace(obs, outcomes=()))
     if obs.ratings or obs.outcomes:
         found["ours, votes only"] = lambda obs: ours(replace(obs, ratings=(), outcomes=()))
+    if obs.authors:
+        found["ours without authors"] = lambda obs: ours(replace(obs, authors=()))
     return found | {
         "published": published(obs, QUICK_DRAWS if quick else DRAWS),
         "Davidson": of_votes(davidson),
