@@ -123,8 +123,8 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         "SELECT key FROM completions WHERE len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
     )
     votes = query(
-        con, f"SELECT completion_a, completion_b, choice, annotator, shown_first FROM votes "
-        f"WHERE completion_a IN ({mine}) ORDER BY key", [asked],
+        con, f"SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes "
+        f"WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)", [asked],
     )  # fmt: skip
     ratings = query(
         con, f"""SELECT r.completion, r.criterion, r.value, r.levels, r.annotator,

@@ -130,9 +130,11 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
     """Turn signal tables into index arrays.
 
     `signals` holds `completions` (completion, prompt, and author where known), `annotators`
-    (annotator, pseudonym), `votes`, `ratings` (with levels and higher_is_better) and `outcomes`, as
-    `read_signals` returns them. Raises FusionError where there is nothing to fuse.
+    (annotator, pseudonym), `votes` (one a row, or `n` of them), `ratings` (with levels and
+    higher_is_better) and `outcomes`, as `read_signals` returns them. Raises FusionError where there is nothing to fuse.
     """
+    if "n" not in signals["votes"].columns:
+        signals = signals | {"votes": signals["votes"].with_columns(n=pl.lit(1))}
     votes, ratings, outcomes = signals["votes"], signals["ratings"], signals["outcomes"]
     if not (votes.height or ratings.height or outcomes.height):
         raise FusionError(
@@ -181,15 +183,16 @@ def _authors(completions: pl.DataFrame, named: pl.DataFrame) -> tuple[tuple[str,
 def _count_signals(signals: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Completions in a fixed order, with the number of each signal they received."""
     sides = pl.concat(
-        signals["votes"].select(pl.col(side).alias("completion")) for side in ("completion_a", "completion_b")
+        signals["votes"].select(pl.col(side).alias("completion"), "n")
+        for side in ("completion_a", "completion_b")
     )
     counted = signals["completions"].select("completion", "prompt").sort("prompt", "completion")
     for name, frame in (
         ("n_votes", sides),
-        ("n_ratings", signals["ratings"].select("completion")),
-        ("n_outcomes", signals["outcomes"].select("completion")),
+        ("n_ratings", signals["ratings"].select("completion", n=1)),
+        ("n_outcomes", signals["outcomes"].select("completion", n=1)),
     ):
-        counts = frame.group_by("completion").agg(pl.len().cast(pl.Int64).alias(name))
+        counts = frame.group_by("completion").agg(pl.col("n").sum().cast(pl.Int64).alias(name))
         counted = counted.join(counts, on="completion", how="left", maintain_order="left")
     return counted.with_columns(pl.col("n_votes", "n_ratings", "n_outcomes").fill_null(0))
 
@@ -208,6 +211,7 @@ def _encode_votes(votes: pl.DataFrame, items: pl.DataFrame, annotators: pl.DataF
         _index(votes, "annotator", annotators, "annotator"),
         pl.col("shown_first").replace_strict({"a": 1, "b": -1}, default=0).alias("shown_first"),
         "choice",
+        "n",
     )
     swap = pl.col("a") > pl.col("b")
     counted = (
@@ -216,9 +220,13 @@ def _encode_votes(votes: pl.DataFrame, items: pl.DataFrame, annotators: pl.DataF
             pl.max_horizontal("a", "b").alias("second"),
             "annotator",
             pl.when(swap).then(-pl.col("shown_first")).otherwise("shown_first"),
-            (pl.col("choice") == pl.when(swap).then(pl.lit("b")).otherwise(pl.lit("a"))).alias("n0"),
-            (pl.col("choice") == pl.when(swap).then(pl.lit("a")).otherwise(pl.lit("b"))).alias("n1"),
-            (pl.col("choice") == "tie").alias("n2"),
+            (pl.col("choice") == pl.when(swap).then(pl.lit("b")).otherwise(pl.lit("a")))
+            .mul(pl.col("n"))
+            .alias("n0"),
+            (pl.col("choice") == pl.when(swap).then(pl.lit("a")).otherwise(pl.lit("b")))
+            .mul(pl.col("n"))
+            .alias("n1"),
+            (pl.col("choice") == "tie").mul(pl.col("n")).alias("n2"),
         )
         .group_by("first", "second", "annotator", "shown_first")
         .agg(pl.col("n0", "n1", "n2").sum())
