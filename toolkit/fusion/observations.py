@@ -131,7 +131,8 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
 
     `signals` holds `completions` (completion, prompt, and author where known), `annotators`
     (annotator, pseudonym), `votes` (one a row, or `n` of them), `ratings` (with levels and
-    higher_is_better) and `outcomes`, as `read_signals` returns them. Raises FusionError where there is nothing to fuse.
+    higher_is_better) and `outcomes`, as `read_signals` returns them. Raises FusionError where there
+    is nothing to fuse.
     """
     if "n" not in signals["votes"].columns:
         signals = signals | {"votes": signals["votes"].with_columns(n=pl.lit(1))}
