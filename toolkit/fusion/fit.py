@@ -37,6 +37,7 @@ from .sampler import (
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
+EARLY = 2  # block after which the metric is learnt first
 MANY = 5_000  # rows from which the chains start at the normal approximation
 SHAPED_BY = 100  # draws of it that show the covariance
 SHAPED_IN = 5  # rounds: near is enough
@@ -161,7 +162,8 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
         state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(True), data)
         seen.append(np.asarray(made.position))
         if block in _learning(warmup // BLOCK):
-            metric = learned_metric(np.concatenate(seen), sampler.globals)
+            early = block == EARLY and task.obs.rows < MANY
+            metric = learned_metric(np.concatenate(seen), sampler.globals, early)
             state, seen = state._replace(steps=fresh_steps(float(jnp.exp(state.steps.log_mean)))), []
         on_progress(block * BLOCK, warmup + wanted)
     real = _real(sampler.packing, shapes)
@@ -184,13 +186,10 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
 def _learning(blocks: int) -> set[int]:
     """After which blocks of the warm-up the metric is learnt from those since it was learnt last.
 
-    Twice as many each time, and a last block for the step size alone.
+    After the second, the fourth, the eighth and so on, and before a last block for the step size alone.
     """
-    after, width = {2}, 2
-    while (at := max(after) + width) + 2 * width < blocks:
-        after.add(at)
-        width *= 2
-    return {n for n in after | {blocks - 1} if 0 < n < blocks}
+    doubling = {1 << k for k in range(1, max(blocks, 1).bit_length()) if 1 << k < blocks - 2}
+    return {n for n in doubling | {blocks - 1} if n > 0}
 
 
 def _up(draws: int) -> int:

@@ -33,7 +33,9 @@ INITIAL_RADIUS = 0.5  # chains start uniformly within it, in unconstrained space
 TRAJECTORY = math.pi  # mean length: half a turn of a unit normal lands opposite, so draws repel each other
 JITTER = 0.5  # lengths lie within this share of the mean, so that no direction turns in step with them
 ONE_THREAD = 20_000  # rows below which XLA gets one thread
+FIRST = 1e-3  # step size of the first trajectory
 MAX_STEPS = 128  # leapfrog steps of one draw
+TOGETHER = 0.95  # share of the correlations of globals that the metric takes over
 DIVERGENT = 1000.0  # energy error of a trajectory that has left the posterior
 
 
@@ -106,6 +108,8 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
              ) -> tuple[State, Block]:  # fmt: skip
         """One draw of every chain; `turn` in (0, 1) places its length within the jitter."""
         size_used = jnp.exp(jnp.where(adapt, state.steps.log_size, state.steps.log_mean))
+        # The first trajectory is taken wherever it ends: it had better stay near.
+        size_used = jnp.where(jnp.isinf(state.potential).any(), FIRST, size_used)
         length = TRAJECTORY * (1 - JITTER + 2 * JITTER * turn)
         leapfrogs = jnp.clip(jnp.ceil(length / size_used), 1, MAX_STEPS).astype(int)
         at_momentum, at_accept = random.split(key)
@@ -220,17 +224,22 @@ def unit_metric(sampler: Sampler) -> Metric:
     return Metric(jnp.eye(sampler.globals), jnp.ones(sampler.size - sampler.globals))
 
 
-def learned_metric(draws: NDArray[np.float32], n: int) -> Metric:
-    """From (…, size), pooled over chains; a little of the unit metric keeps it sound."""
+def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
+    """From (…, size), pooled over chains; a little of the unit metric keeps it sound.
+
+    `early` draws depend on each other too much to say how globals hang together: the covariance of a
+    few of them would be narrow in directions in which the posterior is wide, and steps as short as that.
+    """
     flat = draws.reshape(-1, draws.shape[-1]).astype(np.float64)
     count = len(flat)
     keep = count / (count + 5.0)
-    covariance = keep * np.atleast_2d(np.cov(flat[:, :n], rowvar=False)) + (1 - keep) * 0.1 * np.eye(n)
+    covariance = np.atleast_2d(np.cov(flat[:, :n], rowvar=False))
+    scale = np.sqrt(keep * np.diag(covariance) + (1 - keep) * 0.1)
+    together = (0.0 if early else TOGETHER) * covariance / np.outer(scale, scale)
+    np.fill_diagonal(together, 1.0)
+    root = scale[:, None] * np.linalg.cholesky(together)
     variance = keep * flat[:, n:].var(axis=0) + (1 - keep)
-    return Metric(
-        jnp.asarray(np.linalg.cholesky(covariance), dtype=jnp.float32),
-        jnp.asarray(np.sqrt(variance), dtype=jnp.float32),
-    )
+    return Metric(jnp.asarray(root, dtype=jnp.float32), jnp.asarray(np.sqrt(variance), dtype=jnp.float32))
 
 
 def _spread(n: int) -> NDArray[np.float64]:
