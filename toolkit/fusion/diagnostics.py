@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro.diagnostics import effective_sample_size
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 Draws = NDArray[np.float64]
 
@@ -103,11 +102,18 @@ def split_chains(draws: Draws) -> Draws:
 
 
 def rank_normalise(draws: Draws) -> Draws:
-    """Replace values by normal scores of their ranks over all chains (Blom's offset)."""
+    """Replace values by normal scores of their ranks over all chains (Blom's offset).
+
+    Equal values, which a rejected proposal leaves, are ranked one after the other: to share
+    their ranks would cost as much again and move nothing. Constant parameters become 0.
+    """
     chains, n, parameters = draws.shape
     flat = np.ascontiguousarray(draws.reshape(chains * n, parameters).T)  # sorting goes along memory
-    ranks = rankdata(flat, axis=1).T
-    return np.asarray(ndtri((ranks - 0.375) / (chains * n + 0.25))).reshape(draws.shape)
+    scores = ndtri((np.arange(1, chains * n + 1) - 0.375) / (chains * n + 0.25))
+    ranked = np.empty_like(flat, dtype=float)
+    np.put_along_axis(ranked, np.argsort(flat, axis=1), scores[None, :], axis=1)
+    ranked[flat.min(axis=1) == flat.max(axis=1)] = 0
+    return np.asarray(ranked.T).reshape(draws.shape)
 
 
 def r_hat_and_ess(draws: Draws) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -53,7 +53,7 @@ class Globals:
 
 @dataclass(frozen=True)
 class Normal:
-    """Draws (draws, size) of the unconstrained vector, in mirror pairs around the mode."""
+    """Draws (draws, size) of the unconstrained vector, in mirror pairs around the mean."""
 
     draws: NDArray[np.float32]
     globals: Globals
@@ -126,13 +126,8 @@ def _settle(
     for _ in range(NEWTON):  # near the mode, from where the mean is not far
         slope = programs.height(at, data)[1]
         at = at.at[n:].add(_solve(programs, data, at, -slope[n:], precision))
-    gain, before, moved, follow, curvature = (
-        0.5,
-        np.zeros(n),
-        float("inf"),
-        np.zeros((n, programs.size - n)),
-        np.eye(n),
-    )
+    follow, curvature = np.zeros((n, programs.size - n)), np.eye(n)
+    gain, before, moved = 0.5, np.zeros(n), float("inf")
     for rounds in range(1, most + 1):
         # The same noise in every round, or the rounds would not settle.
         noise, precision = _noise(programs, data, at, precision, key, probes)
