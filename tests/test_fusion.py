@@ -337,6 +337,11 @@ def test_authors_of_several_completions_differ_by_what_they_share():
     assert found[0]["expressed"]["mean"] > 0 > found[1]["expressed"]["mean"]
     unknown = encode(signals(votes, completions=names))
     assert unknown.authors == ()
+    # Under other pseudonyms the same people stay in the same places.
+    renamed = tables["completions"].with_columns(pl.col("author").replace({"good": "z", "poor": "a"}))
+    again = encode(tables | {"completions": renamed})
+    assert again.authors == ("z", "a")
+    assert again.author.tolist() == obs.author.tolist()
 
 
 def test_too_few_draws_are_not_converged_and_say_what_to_try():

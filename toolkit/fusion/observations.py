@@ -174,7 +174,9 @@ def _authors(completions: pl.DataFrame, named: pl.DataFrame) -> tuple[tuple[str,
     of = completions.join(
         named.select("completion", "author"), on="completion", how="left", maintain_order="left"
     )
-    names = of["author"].drop_nulls().value_counts().filter(pl.col("count") > 1)["author"].sort()
+    # In the order of their completions: another key for pseudonyms must not change the draws.
+    counted = of.drop_nulls("author").group_by("author", maintain_order=True).len()
+    names = counted.filter(pl.col("len") > 1)["author"]
     if len(names) < 2:
         return (), np.zeros(0, dtype=np.int64)
     index = _index(of, "author", pl.DataFrame({"author": names}).with_row_index("i"), "author")
