@@ -280,7 +280,7 @@ FITS = _stored(
     ("config", "inputs", "method", "seed", "versions"),
     Column("config", "json", "target, sources and sampler settings"),
     Column("inputs", "text", "digest of the keys of every signal and completion seen"),
-    Column("method", "text", "hmc"),
+    Column("method", "text", "hmc or laplace; map for a quick look"),
     Column("seed", "int", "of the sampler"),
     Column("converged", "bool", "R-hat, ESS and divergences pass"),
     Column("diagnostics", "json", "R-hat, ESS, divergences, posterior predictive checks"),

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,14 +38,18 @@ class Section:
     note: str
 
 
-def _known(_: click.Context, __: click.Parameter, rows: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a row that is none, and name the nearest."""
-    for name in rows:
-        if name not in ROWS:
-            near = difflib.get_close_matches(name, ROWS, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise click.BadParameter(f"no row '{name}'; {meant}rows are {', '.join(ROWS)}")
-    return rows
+def known(kind: str, names: Collection[str]) -> Callable[..., tuple[str, ...]]:
+    """Refuse an argument that is no row (or whatever `kind` there is), and name the nearest."""
+
+    def check(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                meant = f"did you mean {near[0]}? " if near else ""
+                raise click.BadParameter(f"no {kind} '{name}'; {meant}{kind}s are {', '.join(names)}")
+        return given
+
+    return check
 
 
 def _has_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
@@ -55,7 +60,7 @@ def _has_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pat
 
 
 @click.command()
-@click.argument("rows", nargs=-1, callback=_known)
+@click.argument("rows", nargs=-1, callback=known("row", ROWS))
 @click.option("--quick", is_flag=True, help="Inputs 20 times smaller, one repetition.")
 @click.option("--write", type=click.Path(path_type=Path, dir_okay=False, writable=True),
               callback=_has_folder, help="Markdown file for the table.")  # fmt: skip

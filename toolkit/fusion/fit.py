@@ -89,10 +89,7 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
     divergent draws, or going on after them, would leave out the part of the posterior they could not
     enter. The same seed and input give the same draws on one machine.
     """
-    arrays = model_arrays(obs)
-    prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
-    shapes = site_shapes(arrays)
-    data: Arrays = jax.tree.map(jnp.asarray, padded(arrays))
+    data, shapes = prepared(obs)
     sampler = make_sampler(data, BLOCK)
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
@@ -102,6 +99,15 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
             break
         accept = (1 + accept) / 2  # 0.8, 0.9, 0.95
     return posterior
+
+
+def prepared(obs: Observations) -> tuple[Arrays, Shapes]:
+    """The model's arrays, padded, and the shapes of its sites without the padding."""
+    arrays = model_arrays(obs)
+    prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
+    shapes = site_shapes(arrays)
+    data: Arrays = jax.tree.map(jnp.asarray, padded(arrays))
+    return data, shapes
 
 
 def padded(arrays: Arrays) -> Arrays:

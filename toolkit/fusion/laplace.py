@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 from numpy.typing import NDArray
-from numpyro.infer.util import constrain_fn, potential_energy
+from numpyro.infer.util import constrain_fn
 
 from .model import LOG_PROBS, Arrays, model, observed_counts
-from .sampler import Shapes, hollow, pack, site_shapes, unpack
+from .sampler import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
 
 Floats = NDArray[np.float64]
 
@@ -164,11 +164,6 @@ def make_programs(data: Arrays) -> Programs:
 def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...]) -> Programs:
     shapes = site_shapes(hollow(structure, leaves), latent=True)
     packing, n = pack(shapes)
-    size = sum(int(np.prod(shape)) for shape in packing.values())
-
-    def potential(at: Array, data: Arrays) -> Array:
-        energy: Array = potential_energy(model, (data,), {}, unpack(at, packing))
-        return energy
 
     def log_probs(at: Array, data: Arrays) -> dict[str, Array]:
         made = constrain_fn(model, (data,), {}, unpack(at, packing), return_deterministic=True)
@@ -206,16 +201,15 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         # the row sums of its curvature are its diagonal.
         empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
         few, _ = pack(site_shapes(empty, latent=True))
-        rest = jnp.zeros(sum(int(np.prod(shape)) for shape in few.values()) - n)
+        rest, potential = jnp.zeros(size_of(few) - n), potential_of(few)
 
         def height(some: Array) -> Array:
-            values = unpack(jnp.concatenate([some, rest]), few)
-            energy: Array = potential_energy(model, (empty,), {}, values)
-            return energy
+            return potential(jnp.concatenate([some, rest]), empty)
 
         return jnp.diag(jax.jvp(jax.grad(height), (at[:n],), (jnp.ones(n),))[1])
 
-    return Programs(packing, n, size, jax.jit(jax.value_and_grad(potential)), jax.jit(solve), jax.jit(prior))
+    height = jax.jit(jax.value_and_grad(potential_of(packing)))
+    return Programs(packing, n, size_of(packing), height, jax.jit(solve), jax.jit(prior))
 
 
 def _conjugate_gradients(

@@ -1,19 +1,17 @@
 """Fits of more rows than chains can take: a normal approximation, compared with chains on a part."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtr
 from scipy.stats import spearmanr
 
 from .diagnostics import Approximation, Diagnostics
-from .fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, padded, predictions
+from .fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, predictions, prepared
 from .laplace import Globals, Normal, approximate
-from .model import Arrays, model_arrays
+from .model import Arrays
 from .observations import Observations, thinned
-from .sampler import make_sampler, prepare_jax, site_shapes
+from .posterior import normal_chance, share_above
+from .sampler import Shapes, make_sampler
 
 AUTO = 150_000  # rows beyond which `auto` approximates
 COMPARED = 4_000  # rows of the part that chains take too
@@ -36,22 +34,30 @@ def fit_by(obs: Observations, settings: Settings, on_progress: OnProgress = lamb
 
 
 def _fit_normal(obs: Observations, settings: Settings, quick: bool, on_progress: OnProgress) -> Posterior:
-    """The mode and the curvature there; unless `quick`, set beside chains on a part."""
-    prepare_jax(obs.rows)
+    """The mean and the curvature there; unless `quick`, set beside chains on a part."""
     learnt = _normal(thinned(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
-    whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=learnt.globals)
-    sites = _sites(obs, whole)
+    found = learnt.normal.globals
+    whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=found)
     part = thinned(obs, COMPARED, settings.seed)
-    beside = _normal(part, settings.seed, quick, known=learnt.globals if quick else None)
+    beside = whole if part is obs else _normal(part, settings.seed, quick, known=found if quick else None)
     if quick:
         verdict = Diagnostics(
             0.0, "", 0.0, "", 0, 0.0, 0.0, 0, 0, 0, 0.0,
-            Approximation(0, 0.0, 0.0, learnt.globals.settled, learnt.globals.rounds),
+            Approximation(0, 0.0, 0.0, found.settled, found.rounds),
         )  # fmt: skip
-        return Posterior(sites, _predicted(part, beside), verdict, part)
+        return Posterior(_sites(whole), _predicted(beside), verdict, part)
     chains = fit(part, replace(settings, method="hmc"))
-    agreed = compared(part, chains.flat("e"), _sites(part, beside)["e"][0], learnt.globals)
-    return Posterior(sites, chains.predicted, replace(chains.diagnostics, approximation=agreed), part)
+    agreed = compared(part, chains.flat("e"), _sites(beside)["e"][0], found)
+    return Posterior(_sites(whole), chains.predicted, replace(chains.diagnostics, approximation=agreed), part)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A normal approximation with what it was made of."""
+
+    normal: Normal
+    data: Arrays
+    shapes: Shapes
 
 
 def _normal(
@@ -60,36 +66,32 @@ def _normal(
     quick: bool,
     on_progress: OnProgress = lambda *_: None,
     known: Globals | None = None,
-) -> Normal:
+) -> _Fitted:
     draws = DRAWS if obs.rows <= LEARNT or quick else FEW_DRAWS
-    return approximate(_data(obs), draws, seed, on_progress, known, quick)
+    data, shapes = prepared(obs)
+    return _Fitted(approximate(data, draws, seed, on_progress, known, quick), data, shapes)
 
 
 def compared(obs: Observations, sampled: Draws, normal: Draws, found: Globals) -> Approximation:
     """Draws (draws, completions) of expressed quality by chains and by the approximation."""
-    means, sds = normal.mean(axis=0), normal.std(axis=0)
-    rank = float(spearmanr(sampled.mean(axis=0), means).statistic)
+    rank = float(spearmanr(sampled.mean(axis=0), normal.mean(axis=0)).statistic)
     # Neighbours in the table: completions of one prompt stand side by side.
     a = np.flatnonzero(obs.prompt[:-1] == obs.prompt[1:])
-    chance = (sampled[:, a] > sampled[:, a + 1]).mean(axis=0)
-    apart = normal[:, a] - normal[:, a + 1]
-    smooth = ndtr(apart.mean(axis=0) / apart.std(axis=0))
-    away = float(np.abs(chance - smooth).mean()) if len(a) and sds.all() else 0.0
-    return Approximation(len(means), round(rank, 4), round(away, 4), found.settled, found.rounds)
+    drawn, said = (
+        share_above(sampled[:, a] - sampled[:, a + 1]),
+        normal_chance(normal[:, a] - normal[:, a + 1]),
+    )
+    away = float(np.abs(drawn - said).mean()) if len(a) else 0.0
+    return Approximation(len(obs.prompt), round(rank, 4), round(away, 4), found.settled, found.rounds)
 
 
-def _data(obs: Observations) -> Arrays:
-    data: Arrays = jax.tree.map(jnp.asarray, padded(model_arrays(obs)))
-    return data
-
-
-def _sites(obs: Observations, normal: Normal) -> dict[str, Draws]:
+def _sites(fitted: _Fitted) -> dict[str, Draws]:
     """Draws of every site as one chain."""
-    data = _data(obs)
-    made = make_sampler(data, BLOCK).constrain(normal.draws[None], data)
-    return cut(made, site_shapes(model_arrays(obs)))
+    made = make_sampler(fitted.data, BLOCK).constrain(fitted.normal.draws[None], fitted.data)
+    return cut(made, fitted.shapes)
 
 
-def _predicted(obs: Observations, normal: Normal) -> dict[str, Draws]:
-    data = _data(obs)
-    return predictions(make_sampler(data, BLOCK), normal.draws[None], data, site_shapes(model_arrays(obs)))
+def _predicted(fitted: _Fitted) -> dict[str, Draws]:
+    return predictions(
+        make_sampler(fitted.data, BLOCK), fitted.normal.draws[None], fitted.data, fitted.shapes
+    )

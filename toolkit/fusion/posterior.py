@@ -68,7 +68,7 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
     t = target * o + (1 - target) * e
-    chance = _normal_chance if posterior.approximate else _share
+    chance = normal_chance if posterior.approximate else share_above
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
@@ -92,13 +92,13 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     )
 
 
-def _share(differences: Draws) -> Draws:
+def share_above(differences: Draws) -> Draws:
     """Share of draws (draws, pairs) above zero."""
     share: Draws = (differences > 0).mean(axis=0)
     return share
 
 
-def _normal_chance(differences: Draws) -> Draws:
+def normal_chance(differences: Draws) -> Draws:
     """The same of a normal distribution, from its few draws."""
     sd = differences.std(axis=0)
     return np.asarray(ndtr(np.divide(differences.mean(axis=0), sd, out=np.zeros_like(sd), where=sd > 0)))

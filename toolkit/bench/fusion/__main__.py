@@ -1,12 +1,12 @@
 """python -m preceptor.toolkit.bench.fusion [PART …] [--quick] [--write docs/fusion.md]"""
 
-import difflib
 from pathlib import Path
 
 import click
 
 from ...cli.options import stderr, stdout, table
 from ...files import write_text
+from ..__main__ import known
 from .asking import asking
 from .calibration import calibration
 from .heldout import heldout
@@ -25,18 +25,8 @@ PARTS: dict[str, Measure] = {
 }
 
 
-def _known(_: click.Context, __: click.Parameter, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse a part that is none, and name the nearest."""
-    for name in parts:
-        if name not in PARTS:
-            near = difflib.get_close_matches(name, PARTS, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise click.BadParameter(f"no part '{name}'; {meant}parts are {', '.join(PARTS)}")
-    return parts
-
-
 @click.command()
-@click.argument("parts", nargs=-1, callback=_known)
+@click.argument("parts", nargs=-1, callback=known("part", PARTS))
 @click.option("--quick", is_flag=True, help="As small as will run; nothing can be concluded from it.")
 @click.option("--write", type=click.Path(path_type=Path, dir_okay=False, exists=True),
               help="Markdown file with each part's marks, between which its table goes.")  # fmt: skip

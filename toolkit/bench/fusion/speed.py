@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -167,4 +168,4 @@ def _alike(folder: Path) -> list[Line]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_case(sys.argv[1])))  # noqa: T201
+    click.echo(json.dumps(run_case(sys.argv[1])))
