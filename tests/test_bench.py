@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import re
 import resource
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.toolkit.bench.__main__ import COLUMNS, figure, side_lines
-from preceptor.toolkit.bench.inputs import prepare_m2
+from preceptor.toolkit.bench.inputs import SAMPLE, STORE, ingesting, prepare_m2
 from preceptor.toolkit.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
 from preceptor.toolkit.bench.rows import ROWS
 
@@ -115,6 +116,13 @@ def test_a_side_that_fails_says_why_and_is_not_called_absent(monkeypatch):
     _, found = run_row("some", row(ours=Side(lambda _: Done)), quick=True)
     assert found["ours"].failed
     assert side_lines(row(ours=Side(lambda _: Done)), found)[0][-1] == "failed: ValueError: no votes"
+
+
+def test_the_bench_has_a_key_of_its_own_and_leaves_the_user_s_in_force(tmp_path, key_file):
+    ingesting(tmp_path / STORE, "prompts", SAMPLE / "prompts.jsonl")()
+    ingesting(tmp_path / STORE, "votes", SAMPLE / "votes.csv")()
+    assert (tmp_path / "pseudonyms.key").exists()
+    assert os.environ["PRECEPTOR_KEY"] == str(key_file)
 
 
 def test_ratios_pair_the_repetitions_and_the_median_run_is_shown():

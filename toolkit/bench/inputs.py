@@ -169,6 +169,8 @@ def prepare_nothing(_: Path, __: int) -> str:
 
 def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     """What ingests a file or folder as a source named like its format, and says what it did."""
+    from unittest.mock import patch
+
     from ...schemas.licenses import read_license
     from ..ingest.batch import Context
     from ..ingest.registry import FORMATS
@@ -176,11 +178,11 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     from ..pseudonyms import VARIABLE
     from ..store import open_store
 
-    # Not the user's own key: what is measured leaves nothing behind.
-    os.environ[VARIABLE] = str(store.parent / "pseudonyms.key")
+    # Not the user's own key, and only here: what is measured leaves nothing behind.
+    key = {VARIABLE: str(store.parent / "pseudonyms.key")}
 
     def work() -> str:
-        with open_store(store, create=True) as con:
+        with patch.dict(os.environ, key), open_store(store, create=True) as con:
             files = find_inputs(FORMATS[format], [path])
             report = ingest(con, FORMATS[format], files, Context(format), Origin(read_license("CC0-1.0")))
         return f"{report.rows:,} rows, {report.rejects} rejected"
