@@ -12,7 +12,7 @@ from .keys import key_sql
 
 Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -320,6 +320,16 @@ PREFERENCES = _stored(
     Column("p_observed", "float", "P(a helps more than b)"),
     Column("information_gain", "float", "by how much one more vote should lower 2p(1 - p)"),
 )
+CHAIN_ENDS = _stored(
+    "chain_ends",
+    "where the chains of a fit ended, from where a fit with some more signals can go on",
+    ("fit", "site", "member"),
+    Column("fit", "text", "key of the fit"),
+    Column("site", "text", "parameter of the model, as it is sampled"),
+    Column("member", "text", "key or pseudonym of whom it belongs to; else its number, from 0"),
+    Column("ends", "json", "its last value in each chain"),
+    Column("covariance", "json", "its variance; of a parameter without members with all such, in order"),
+)
 BUILDS = _stored(
     "builds",
     "a dataset that was built",
@@ -346,7 +356,8 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         SOURCES, REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS,
-        RUBRICS, VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, BUILDS, FORGOTTEN,
+        RUBRICS, VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, CHAIN_ENDS, BUILDS,
+        FORGOTTEN,
     )
 }  # fmt: skip
 

@@ -70,6 +70,7 @@ _REMOVED = {
     "fits": "key IN (FROM my_fits)",
     "effectiveness": "fit IN (FROM my_fits)",
     "preferences": "fit IN (FROM my_fits)",
+    "chain_ends": "fit IN (FROM my_fits)",
 }
 
 

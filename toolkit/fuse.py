@@ -12,13 +12,14 @@ import polars as pl
 
 from ..schemas.errors import FusionError
 from ..schemas.keys import key
-from ..schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
+from ..schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES
 from .fusion.checks import predictive_checks
 from .fusion.fit import OnProgress, Settings
 from .fusion.large import chosen, fit_by
 from .fusion.observations import Observations, encode
 from .fusion.posterior import effectiveness, findings, points_apart, preferences, quality_draws
 from .fusion.ranks import rank_histograms
+from .fusion.warm import Ends, in_order
 from .odd_signals import odd_signals
 from .store import Store, insert, query, transaction
 
@@ -41,30 +42,39 @@ def fuse(
     sources: Sequence[str],
     settings: Settings,
     on_progress: OnProgress = lambda *_: None,
+    warm: bool = False,
 ) -> Fit:
     """Fit the model to the signals about `sources` (all where empty) and store what it says.
 
     `target` is the weight of observed against expressed in what "better" means. The same input
     and settings are fitted once. An unconverged fit is stored too, marked; no build takes it.
+    A `warm` one begins where the chains of the last converged fit of these sources ended, if any.
     """
     signals = read_signals(con, sources)
     obs = encode(signals)
-    config = json.dumps({"target": target, "sources": sorted(sources), **asdict(settings)}, sort_keys=True)
+    asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
     inputs = inputs_digest(signals)
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = chosen(obs, settings.method)
-    name = key([config, inputs, method, settings.seed, versions])
-    known = query(con, "SELECT diagnostics, findings FROM fits WHERE key = ?", [name]).rows()
+    if warm and method != "hmc":
+        raise FusionError(
+            f"--warm-start is for chains, and here the method is {method}: "
+            "leave it out, or ask for --method hmc"
+        )
+    known = _known(con, asked, (inputs, method, settings.seed, versions), warm)
     if known:
-        diagnostics, found = map(json.loads, known[0])
-        return _result(name, diagnostics, found, already_there=True)
-    posterior = fit_by(obs, settings, on_progress)
+        return known
+    earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
+    config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
+    name = key([config, inputs, method, settings.seed, versions])
+    posterior = fit_by(obs, settings, on_progress, ends)
     e, o = quality_draws(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
         "checks": predictive_checks(obs, posterior, signals["outcomes"], settings.seed),
         "ranks": rank_histograms(posterior) if method == "hmc" else [],
+        "warm_start": earlier if ends else None,
     }
     pairs = preferences(obs, posterior, e, o, target)
     found = findings(obs, posterior) | _counts(obs) | {
@@ -88,7 +98,47 @@ def fuse(
         insert(con, FITS, row)
         insert(con, EFFECTIVENESS, effectiveness(obs, e, o, target).with_columns(of_fit))
         insert(con, PREFERENCES, pairs.with_columns(of_fit))
+        if posterior.ends is not None and posterior.diagnostics.converged:
+            insert(
+                con, CHAIN_ENDS, posterior.ends.with_columns(of_fit, as_json("ends"), as_json("covariance"))
+            )
     return _result(name, diagnostics, found)
+
+
+def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
+    """The fit of this input with these settings; begun warm only where that is asked for."""
+    rows = query(
+        con, """SELECT key, config, diagnostics, findings FROM fits
+        WHERE inputs = ? AND method = ? AND seed = ? AND versions = ? ORDER BY converged DESC, fitted_at""",
+        list(identity),
+    ).rows()  # fmt: skip
+    for name, config, diagnostics, found in rows:
+        settings = json.loads(config)
+        begun = settings.pop("warm_start", None)
+        if settings == asked and (warm or begun is None):
+            return _result(name, json.loads(diagnostics), json.loads(found), already_there=True)
+    return None
+
+
+def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
+    """Where the chains of the last converged fit of these sources ended, and its key."""
+    fits = query(
+        con, """SELECT key, config, diagnostics FROM fits
+        WHERE converged AND key IN (SELECT fit FROM chain_ends) ORDER BY fitted_at DESC, key""",
+    ).rows()  # fmt: skip
+    for name, config, diagnostics in fits:
+        if json.loads(config)["sources"] == sources:
+            rows = query(
+                con, "SELECT site, member, ends, covariance FROM chain_ends WHERE fit = ?", [name]
+            ).with_columns(pl.col("ends", "covariance").str.json_decode(pl.List(pl.Float64)))
+            return name, Ends(in_order(rows), json.loads(diagnostics)["leapfrogs"])
+    return "", None
+
+
+def as_json(column: str) -> pl.Expr:
+    """A column of lists of numbers as JSON."""
+    numbers = pl.col(column).list.eval(pl.element().cast(pl.String)).list.join(", ")
+    return pl.format("[{}]", numbers).alias(column)
 
 
 def _result(

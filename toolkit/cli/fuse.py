@@ -68,9 +68,16 @@ class _Target(click.ParamType[float]):
     help="hmc draws chains; laplace approximates very many rows and is compared with chains on a part; "
     "auto takes hmc up to 150,000 rows; map is a quick look that no build takes.",
 )
+@click.option(
+    "--warm-start",
+    is_flag=True,
+    help="Begin where the chains of the last converged fit of these sources ended: after some new votes "
+    "it takes a short warm-up.",
+)
 @common
 def fuse(
     settings: Common,
+    warm_start: bool,
     method: str,
     target: float,
     sources: tuple[str, ...],
@@ -107,9 +114,12 @@ def fuse(
                     method=method,
                 ),
                 update,
+                warm_start,
             )
         pairs = pairs_of(con, fit.key, TELLING)
     say(fit, pairs)
+    if warm_start and not fit.already_there and not fit.diagnostics["warm_start"]:
+        stdout().print("note: no converged fit of these sources to begin at, so it began cold")
     if not fit.converged:
         from ...schemas.errors import FusionError
 
@@ -188,9 +198,10 @@ def convergence(d: dict[str, Any]) -> str:
         if a
         else ""
     )
+    begun = f"; begun where fit {d['warm_start'][:8]} ended" if d.get("warm_start") else ""
     return (
         f"{'passed' if d['converged'] else 'FAILED'}: R-hat {d['r_hat_max']:.4f}, ESS {d['ess_min']:.0f}, "
-        f"{d['divergences']} divergences, {d['chains']} x {d['draws']} draws{beside}"
+        f"{d['divergences']} divergences, {d['chains']} x {d['draws']} draws{beside}{begun}"
     )
 
 

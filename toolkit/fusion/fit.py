@@ -4,7 +4,6 @@ The chains advance together in one compiled program, a few draws at a time: betw
 progress bar moves and, after warm-up, the diagnostics decide whether more draws are needed.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from jax import random
 from numpy.typing import NDArray
 
 from . import diagnostics
 from .diagnostics import Diagnostics
 from .laplace import approximate
-from .model import LOG_PROBS, Arrays, model_arrays
+from .model import LOG_PROBS, SCORE, Arrays, model_arrays
 from .observations import Observations
 from .sampler import (
     INITIAL_RADIUS,
@@ -26,6 +26,8 @@ from .sampler import (
     Metric,
     Sampler,
     Shapes,
+    State,
+    entries,
     fresh_steps,
     learned_metric,
     make_sampler,
@@ -34,6 +36,7 @@ from .sampler import (
     start,
     unit_metric,
 )
+from .warm import Ends, ends_of, start_from
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
@@ -41,6 +44,7 @@ EARLY = 2  # block after which the metric is learnt first
 MANY = 5_000  # rows from which the chains start at the normal approximation
 SHAPED_BY = 100  # draws of it that show the covariance
 SHAPED_IN = 5  # rounds: near is enough
+WARM = 100  # draws of a warm start, for the step size
 RETRIES = 2  # new beginnings with smaller steps after divergences
 PREDICTED = 200  # draws kept for posterior predictive checks
 
@@ -69,6 +73,7 @@ class Posterior:
     predicted: dict[str, Draws]  # per signal: log-probabilities (PREDICTED, rows, categories)
     diagnostics: Diagnostics
     checked: Observations | None = None  # whose rows `predicted` speaks of, where they are not all
+    ends: pl.DataFrame | None = None  # where the chains ended, as `warm.Ends` has it
 
     @property
     def approximate(self) -> bool:
@@ -81,8 +86,10 @@ class Posterior:
         return values.reshape(-1, *values.shape[2:])
 
 
-def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None) -> Posterior:
-    """Sample the fusion model given `obs`.
+def fit(
+    obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None, ends: Ends | None = None
+) -> Posterior:
+    """Sample the fusion model given `obs`, from the ends of an earlier fit's chains where they are known.
 
     Draws `settings.draws` a chain, then as many more (up to `max_draws`) as R-hat and ESS ask for.
     Where draws diverge it begins anew with smaller steps, `RETRIES` times at most: dropping the
@@ -93,7 +100,7 @@ def fit(obs: Observations, settings: Settings, on_progress: OnProgress = lambda 
     sampler = make_sampler(data, BLOCK)
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
-        task = Task(obs, data, shapes, replace(settings, target_accept=accept))
+        task = Task(obs, data, shapes, replace(settings, target_accept=accept), ends)
         posterior = _draw(sampler, task, on_progress)
         if not posterior.diagnostics.divergences or retry == RETRIES:
             break
@@ -137,42 +144,49 @@ class Task:
     data: Arrays  # padded
     shapes: Shapes  # of every site, without the padding
     settings: Settings
+    ends: Ends | None = None
 
 
-def _begin(sampler: Sampler, task: Task, key: Any) -> tuple[Any, Metric]:
+def _begin(sampler: Sampler, task: Task, key: Any) -> tuple[State, Metric]:
     """Where chains start and what they know of the posterior's shape.
 
     With few rows: anywhere, and nothing. With many, the way from anywhere costs more than the draws:
     they start at draws of the normal approximation, and with its covariance.
     """
     chains = task.settings.chains
+    if task.ends:
+        warm = start_from(task.ends, task.obs, sampler, task.shapes, chains, task.settings.seed)
+        return start(jnp.asarray(warm.at, dtype=jnp.float32), warm.step), warm.metric
     if task.obs.rows < MANY:
         at = random.uniform(key, (chains, sampler.size), minval=-INITIAL_RADIUS, maxval=INITIAL_RADIUS)
-        return at, unit_metric(sampler)
+        return start(at), unit_metric(sampler)
     draws = approximate(task.data, SHAPED_BY, task.settings.seed, rounds=SHAPED_IN).draws
-    return jnp.asarray(draws[:: len(draws) // chains][:chains]), learned_metric(draws, sampler.globals)
+    at = jnp.asarray(draws[:: len(draws) // chains][:chains])
+    return start(at), learned_metric(draws, sampler.globals)
 
 
 def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
     """Warm up and draw once."""
     data, shapes, settings = task.data, task.shapes, task.settings
-    warmup = _up(settings.warmup)
+    warmup = WARM if task.ends else _up(settings.warmup)
     wanted = _up(min(settings.draws, settings.max_draws))
     key = random.PRNGKey(settings.seed)
     accept = jnp.float32(settings.target_accept)
-    at, metric = _begin(sampler, task, key)
-    state = start(at)
+    state, metric = _begin(sampler, task, key)
     seen: list[NDArray[np.float32]] = []
     for block in range(1, warmup // BLOCK + 1):
         onward = random.fold_in(key, block)
         state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(True), data)
         seen.append(np.asarray(made.position))
-        if block in _learning(warmup // BLOCK):
+        if not task.ends and block in _learning(warmup // BLOCK):
             early = block == EARLY and task.obs.rows < MANY
             metric = learned_metric(np.concatenate(seen), sampler.globals, early)
             state, seen = state._replace(steps=fresh_steps(float(jnp.exp(state.steps.log_mean)))), []
         on_progress(block * BLOCK, warmup + wanted)
-    real = _real(sampler.packing, shapes)
+    real = {
+        column: f"{site}[{place}]" if shapes[site] else site.removeprefix(SCORE)
+        for column, site, place in entries(sampler.packing, shapes)
+    }
     blocks: list[Block] = []
     while True:
         while len(blocks) * BLOCK < wanted:
@@ -185,7 +199,9 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
         verdict = _judge(kept, real, sampler.globals, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
             sites = cut(sampler.constrain(kept.position, data), shapes)
-            return Posterior(sites, predictions(sampler, kept.position, data, shapes), verdict)
+            predicted = predictions(sampler, kept.position, data, shapes)
+            ends = ends_of(task.obs, sampler, shapes, kept.position[:, -1], metric)
+            return Posterior(sites, predicted, verdict, ends=ends)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
 
 
@@ -201,19 +217,6 @@ def _learning(blocks: int) -> set[int]:
 def _up(draws: int) -> int:
     """The next whole number of blocks."""
     return -(-draws // BLOCK) * BLOCK
-
-
-def _real(packing: Shapes, shapes: Shapes) -> dict[int, str]:
-    """Columns of the vector that stand for something, with the names of their parameters."""
-    names: dict[int, str] = {}
-    at = 0
-    for name, shape in packing.items():
-        if shape:
-            names |= {at + i: f"{name}[{i}]" for i in range(shapes[name][0])}
-        else:
-            names[at] = name
-        at += math.prod(shape)
-    return names
 
 
 def cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:

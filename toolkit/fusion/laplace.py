@@ -24,7 +24,7 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro.infer.util import constrain_fn
 
-from .model import LOG_PROBS, Arrays, model, observed_counts
+from .model import LOG_PROBS, SCORE, Arrays, model, observed_counts
 from .sampler import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
 
 Floats = NDArray[np.float64]
@@ -244,7 +244,7 @@ def _modest(programs: Programs) -> Floats:
     begin: list[float] = []
     for name, shape in programs.packing.items():
         if len(begin) < programs.globals:
-            begin += [-1.0 if name.startswith("tau_") else 0.0] * int(np.prod(shape))
+            begin += [-1.0 if name.startswith(f"{SCORE}tau_") else 0.0] * int(np.prod(shape))
     return np.array(begin)
 
 

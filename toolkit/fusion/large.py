@@ -12,6 +12,7 @@ from .model import Arrays
 from .observations import Observations, thinned
 from .posterior import normal_chance, share_above
 from .sampler import Shapes, make_sampler
+from .warm import Ends
 
 AUTO = 150_000  # rows beyond which `auto` approximates
 COMPARED = 4_000  # rows of the part that chains take too
@@ -25,11 +26,13 @@ def chosen(obs: Observations, method: str) -> str:
     return method if method != "auto" else "hmc" if obs.rows <= AUTO else "laplace"
 
 
-def fit_by(obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None) -> Posterior:
-    """Fit by the method of the settings: hmc, laplace, map or auto."""
+def fit_by(
+    obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None, ends: Ends | None = None
+) -> Posterior:
+    """Fit by the method of the settings: hmc (from `ends` where they are given), laplace, map or auto."""
     method = chosen(obs, settings.method)
     if method == "hmc":
-        return fit(obs, settings, on_progress)
+        return fit(obs, settings, on_progress, ends)
     return _fit_normal(obs, settings, method == "map", on_progress)
 
 

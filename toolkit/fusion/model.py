@@ -19,12 +19,14 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 from jax.nn import log_sigmoid
+from jax.scipy.special import ndtr, ndtri
 
 from .observations import NOBODY, Observations
 
 Arrays = dict[str, Any]
 
 AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
+SCORE = "score:"  # prefix of standard normals that other parameters are functions of
 LOG_PROBS = "log_probs:"  # prefix of the recorded sites that only the checks look at
 
 
@@ -75,10 +77,21 @@ def model(data: Arrays) -> None:
 
 def _group(name: str, size: int, scale: float) -> Array:
     """Effects of a group's members, non-centred: HalfNormal(scale) times standard normals."""
-    tau = numpyro.sample(f"tau_{name}", dist.HalfNormal(scale))
+    tau = _half_normal(f"tau_{name}", scale)
     z = numpyro.sample(f"z_{name}", dist.Normal(0, 1).expand([size]).to_event(1))
     effects: Array = numpyro.deterministic(name, tau * z)
     return effects
+
+
+def _half_normal(name: str, scale: float) -> Array:
+    """HalfNormal(scale) as a function of a standard normal: tails as light as all others.
+
+    On the log scale the tail towards 0, where data seldom say how small a spread is, falls off as
+    slowly as exp(x) and chains stay there for long.
+    """
+    x = numpyro.sample(f"{SCORE}{name}", dist.Normal(0, 1))
+    value: Array = numpyro.deterministic(name, -scale * ndtri(ndtr(-x) / 2))
+    return value
 
 
 def _of_author(name: str, data: Arrays) -> Array:
@@ -98,7 +111,7 @@ def _observe(name: str, log_probs: Array, data: Arrays) -> None:
 def _votes(data: Arrays, e: Array) -> None:
     """Davidson votes with first-shown bias and, where annotators are named, their habits."""
     v = data["votes"]
-    slope = numpyro.sample("vote_slope", dist.HalfNormal(2))
+    slope = _half_normal("vote_slope", 2)
     tie = numpyro.sample("vote_tie", dist.Normal(-1, 1.5))
     eta = slope * (e[v["first"]] - e[v["second"]])
     if "annotators" in data:
@@ -119,7 +132,7 @@ def _votes(data: Arrays, e: Array) -> None:
 def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
     """Ordered-logistic ratings on one criterion: severity of annotators, difficulty of prompts."""
     levels = r["counts"].shape[1]
-    slope = numpyro.sample(f"rating_slope:{criterion}", dist.HalfNormal(2))
+    slope = _half_normal(f"rating_slope:{criterion}", 2)
     lowest = numpyro.sample(f"rating_cut:{criterion}", dist.Normal(-2, 1.5))
     location = slope * e[r["item"]]
     cutpoints = lowest[None]
@@ -137,7 +150,7 @@ def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
 
 def _outcomes(measure: str, y: Arrays, data: Arrays, o: Array) -> None:
     """Success at a try: a logistic in observed quality, prompt difficulty, learner ability."""
-    slope = numpyro.sample(f"outcome_slope:{measure}", dist.HalfNormal(2))
+    slope = _half_normal(f"outcome_slope:{measure}", 2)
     level = numpyro.sample(f"outcome_level:{measure}", dist.Normal(0, 1.5))
     logit = level + slope * o[y["item"]]
     logit = logit - _group(f"outcome_prompt:{measure}", y["n_prompts"].shape[0], 1.0)[y["prompt"]]

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from numpyro import handlers
 from numpyro.infer.util import constrain_fn, potential_energy
 
-from .model import LOG_PROBS, Arrays, model
+from .model import LOG_PROBS, SCORE, Arrays, model
 
 Shapes = dict[str, tuple[int, ...]]
 
 INITIAL_RADIUS = 0.5  # chains start uniformly within it, in unconstrained space
-TRAJECTORY = math.pi  # mean length: half a turn of a unit normal lands opposite, so draws repel each other
-JITTER = 0.5  # lengths lie within this share of the mean, so that no direction turns in step with them
+TRAJECTORY = 2.6  # mean length: nearly half a turn of a unit normal, so that draws repel each other
+JITTER = 0.7  # lengths lie within this share of the mean, so that no direction turns in step with them
 ONE_THREAD = 20_000  # rows below which XLA gets one thread
 FIRST = 1e-3  # step size of the first trajectory
 MAX_STEPS = 128  # leapfrog steps of one draw
@@ -151,7 +151,8 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
             values = unpack(position, packing)
             made: dict[str, Array] = constrain_fn(model, (data,), {}, values, return_deterministic=True)
             # What is not returned is not computed: log-probabilities would fill the memory.
-            return {k: v for k, v in made.items() if k.startswith(LOG_PROBS) == predicted}
+            told = {k: v for k, v in made.items() if not k.startswith(SCORE)}
+            return {k: v for k, v in told.items() if k.startswith(LOG_PROBS) == predicted}
 
         return jax.vmap(jax.vmap(one))(position)
 
@@ -175,14 +176,14 @@ def potential_of(packing: Shapes) -> Callable[[Array, Arrays], Array]:
     return potential
 
 
-def start(position: Array) -> State:
+def start(position: Array, step: float = 0.1) -> State:
     """Chains at `position` (chains, size), about to move.
 
     Nothing is known of the energy there, so the first trajectory is taken wherever it ends; to
     evaluate it first would compile the gradient a second time.
     """
     unknown = jnp.full(len(position), jnp.inf, dtype=jnp.float32)
-    return State(position, unknown, jnp.zeros_like(position), fresh_steps(0.1))
+    return State(position, unknown, jnp.zeros_like(position), fresh_steps(step))
 
 
 def hollow(structure: Any, leaves: Sequence[Any]) -> Arrays:
@@ -278,6 +279,16 @@ def pack(shapes: Shapes) -> tuple[Shapes, int]:
     in_order = sorted(shapes, key=lambda name: (_is_member(name), name))
     n_globals = sum(math.prod(shapes[name]) for name in in_order if not _is_member(name))
     return {name: shapes[name] for name in in_order}, n_globals
+
+
+def entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
+    """Entries of the vector that stand for something, not for padding: column, site, place in it."""
+    found: list[tuple[int, str, int]] = []
+    at = 0
+    for name, shape in packing.items():
+        found += [(at + i, name, i) for i in range(math.prod(shapes[name]))]
+        at += math.prod(shape)
+    return found
 
 
 def size_of(packing: Shapes) -> int:

@@ -1,0 +1,158 @@
+"""Where a fit's chains ended, by name, so that a fit with some more signals can begin there.
+
+A parameter of one completion, prompt, annotator, learner or author is known by that member's name, so
+it is found again where others have come in between or left. New members start at their priors.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .observations import Ints, Observations
+from .sampler import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
+
+Floats = NDArray[np.float64]
+
+DIGITS = 6  # of what is kept
+_NAMED_BY = {
+    "z_reliability": "annotators",
+    "z_tie_habit": "annotators",
+    "z_first_shown_habit": "annotators",
+    "z_severity": "annotators",
+    "z_ability": "learners",
+    "z_author_expressed": "authors",
+    "z_author_observed": "authors",
+}  # sites by their names up to the criterion or measure
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The last draw of each chain and what was learnt of the posterior's shape.
+
+    `rows` has site, member, ends (one per chain) and covariance, `in_order`.
+    Of a global parameter `member` is its place (0, 1 …) and `covariance` its covariances with all
+    global ones, in the order of the rows; of any other `covariance` is its variance.
+    """
+
+    rows: pl.DataFrame
+    leapfrogs: float  # steps of a draw, on average
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where chains begin, with what metric and step size."""
+
+    at: Floats  # (chains, size)
+    metric: Metric
+    step: float
+
+
+def ends_of(
+    obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
+) -> pl.DataFrame:
+    """Rows of `Ends` from the last draw of each chain, (chains, size)."""
+    known = _named(obs, sampler, shapes)
+    column = known["column"].to_numpy()
+    few = column[column < sampler.globals]
+    root = np.asarray(metric.globals, dtype=float)
+    together = _short((root @ root.T)[np.ix_(few, few)])
+    alone = _short(np.square(np.asarray(metric.members, dtype=float)))
+    place = {c: i for i, c in enumerate(few)}
+    covariance = [together[place[c]] if c in place else [alone[c - sampler.globals]] for c in column]
+    ends = _short(np.asarray(last, dtype=float).T[column])
+    return known.select(
+        "site", "member", pl.Series("ends", ends, _NUMBERS), pl.Series("covariance", covariance, _NUMBERS)
+    )
+
+
+def start_from(
+    ends: Ends, obs: Observations, sampler: Sampler, shapes: Shapes, chains: int, seed: int
+) -> Start:
+    """Chains at the ends of an earlier fit; what that fit did not know starts as it would anywhere.
+
+    With more chains than there are ends some begin at the same place, and part at once.
+    """
+    random, n = np.random.default_rng([seed, 7]), sampler.globals
+    at = random.standard_normal((chains, sampler.size))
+    at[:, :n] = random.uniform(-INITIAL_RADIUS, INITIAL_RADIUS, (chains, n))
+    covariance, variances = np.eye(n), np.ones(sampler.size)
+    rows = ends.rows.with_columns(
+        place=pl.when(_of_globals()).then(_of_globals().cum_sum().cast(pl.Int64) - 1)
+    )
+    both = _named(obs, sampler, shapes).join(rows, on=["site", "member"], how="inner", maintain_order="left")
+    if both.height:
+        found = np.array(both["ends"].to_list(), dtype=float).T
+        at[:, both["column"].to_numpy()] = found[np.arange(chains) % len(found)]
+    few, many = both.filter(_of_globals()), both.filter(~_of_globals())
+    if few.height:
+        whole = np.array(few["covariance"].to_list(), dtype=float)
+        column = few["column"].to_numpy()
+        covariance[np.ix_(column, column)] = whole[:, few["place"].to_numpy()]
+    variances[many["column"].to_numpy()] = many["covariance"].list.first().to_numpy()
+    metric = Metric(
+        jnp.asarray(np.linalg.cholesky(covariance), dtype=jnp.float32),
+        jnp.asarray(np.sqrt(variances[n:]), dtype=jnp.float32),
+    )
+    return Start(at, metric, TRAJECTORY / ends.leapfrogs)
+
+
+_NUMBERS = pl.List(pl.Float64)
+
+
+def _short(values: Floats) -> list[Any]:
+    """The first DIGITS digits of each."""
+    size = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
+    unit = 10.0 ** (DIGITS - 1 - size)
+    kept: list[Any] = (np.rint(values * unit) / unit).tolist()
+    return kept
+
+
+def _of_globals() -> pl.Expr:
+    return ~(pl.col("site").is_in(["own", "w"]) | pl.col("site").str.starts_with("z_"))
+
+
+def _named(obs: Observations, sampler: Sampler, shapes: Shapes) -> pl.DataFrame:
+    """The vector's columns that stand for something, not for padding: column, site, member."""
+    names = {site: _members(obs, site) for site in sampler.packing}
+    rows = [
+        (column, site, str(place) if (known := names[site]) is None else known[place])
+        for column, site, place in entries(sampler.packing, shapes)
+    ]
+    schema = {"column": pl.Int64, "site": pl.String, "member": pl.String}
+    return in_order(pl.DataFrame(rows, schema=schema, orient="row"))
+
+
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows by site and member, those of global parameters first."""
+    return rows.sort(~_of_globals(), "site", "member")
+
+
+def _members(obs: Observations, site: str) -> list[str] | None:
+    """Whose the entries of a site are, in their order; None of a global parameter."""
+    kind, _, about = site.partition(":")
+    if site == "own":
+        return obs.completions["completion"].to_list()
+    if site == "w":
+        return obs.completions["completion"].gather(obs.tried).to_list()
+    if kind in _NAMED_BY:
+        return {
+            "annotators": obs.annotators["annotator"].to_list(),
+            "learners": obs.learners,
+            "authors": list(obs.authors),
+        }[_NAMED_BY[kind]]
+    if kind == "z_rating_prompt":
+        (ratings,) = (r for r in obs.ratings if r.name == about)
+        return _prompts(obs, ratings.item)
+    if kind == "z_outcome_prompt":
+        (outcomes,) = (y for y in obs.outcomes if y.measure == about)
+        return _prompts(obs, outcomes.item)
+    return None
+
+
+def _prompts(obs: Observations, items: Ints) -> list[str]:
+    keys = obs.completions["prompt"].unique().sort()
+    return keys.gather(np.unique(obs.prompt[items])).to_list()
