@@ -19,6 +19,10 @@ from .errors import RecipeError
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
+CONFIGS: tuple[Config, ...] = get_args(Config)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,15 +31,29 @@ class Pairs(_Section):
     """Which pairs of a prompt's completions become rows."""
 
     policy: Literal[
-        "best-worst", "all", "expert-over-novice", "right-over-wrong", "probing-over-telling",
-        "matching-over-mismatching", "rubric-dominance",
+        "best-worst", "all", "adjacent", "uncertain-band", "expert-over-novice", "right-over-wrong",
+        "probing-over-telling", "matching-over-mismatching", "rubric-dominance",
     ] = "best-worst"  # fmt: skip
-    """best-worst: the two ends of a prompt's posterior means. all: every pair. The others go by what
-    the source says of the completions and need no fit."""
+    """By a fit: best-worst: the two ends of a prompt's posterior means. adjacent: neighbours in their order.
+    uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of
+    the completions and need no fit."""
+    band: tuple[Share, Share] = (0.6, 0.9)
+    """Of uncertain-band: the least and the greatest probability that the better side is better."""
     criteria: list[str] = []
     """Of rubric-dominance: the criteria that count; all where it is empty."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
-    """A pair whose better side is better with less than this probability is a coin flip."""
+    """A pair whose better side is better with less than this probability is a coin flip: it is dropped, and
+    kept for soft labels alone."""
+    eligible: str | None = None
+    """Which pairs may be taken, as an expression of columns: chosen_score > 0.8 and chosen_score >
+    rejected_score. `preceptor build --help` lists the columns."""
+
+    @model_validator(mode="after")
+    def _band_is_in_order(self) -> "Pairs":
+        low, high = self.band
+        if not 0.5 <= low < high:
+            raise ValueError(f"band: expected two numbers from 0.5 to 1 in order, not {low:g} and {high:g}")
+        return self
 
 
 class Splits(_Section):
@@ -45,6 +63,11 @@ class Splits(_Section):
     validation: Share = 0.1
     test: Share = 0.1
     seed: int = 0
+    sft: Share = 0.5
+    """Share of the train and validation groups that examples (config sft) are taken from; pairs come from
+    the others, so that no model is preferred on what it has imitated."""
+    shared: bool = False
+    """Examples and pairs from the same groups instead."""
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "Splits":
@@ -112,6 +135,10 @@ class Recipe(_Section):
     splits: Splits = Splits()
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
+    configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]
+    """What is written. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
+    unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
+    ratings and outcomes about them."""
     language: str = "en"
     """BCP 47 code for the card."""
     title: str | None = None

@@ -92,7 +92,7 @@ def test_policies_and_confidence(fused, tmp_path):
         for confidence in (0.6, 0.9):
             keys = {"policy": policy, "min_confidence": confidence}
             counts[policy, confidence] = sum(
-                build(fused, recipe(pairs=keys), tmp_path / "out").counts.values()
+                build(fused, recipe(pairs=keys), tmp_path / "out").counts["preference"].values()
             )
             meta = pl.read_parquet(tmp_path / "out/preference_meta/*.parquet")
             assert meta["p"].min() >= confidence

@@ -6,19 +6,24 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ..schemas.derive import features
-from ..schemas.recipe import Recipe
-from ..schemas.tables import PREFERENCE_META, SFT_META, Table, preference_table, sft_table
+from ..schemas.published import published, with_meta
+from ..schemas.recipe import CONFIGS, Recipe
+from ..schemas.tables import Table
+from .shards import SHARD
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     """The card's Markdown; `facts` are the manifest's."""
-    rows = sum(facts["counts"]["preference"].values())
-    conversational = recipe.format == "conversational"
-    tables = [preference_table(conversational), PREFERENCE_META]
-    if "sft" in facts["counts"]:
-        tables += [sft_table(conversational), SFT_META]
+    first = next((name for name in CONFIGS if name in recipe.configs), "preference")
+    rows = sum(facts["counts"][first].values())
+    tables = [
+        published(name, recipe.format == "conversational")
+        for config, splits in facts["counts"].items()
+        if splits
+        for name in with_meta(config)
+    ]
     header = {
         "pretty_name": recipe.title or recipe.name,
         "language": sorted({recipe.language, *recipe.instructions}),
@@ -29,9 +34,10 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         "configs": [
             {
                 "config_name": name,
-                "default": name == "preference",
+                "default": name == first,
                 "data_files": [
-                    {"split": split, "path": f"{name}/{split}.parquet"} for split in _splits(name, facts)
+                    {"split": split, "path": f"{name}/{split}{'*' if n > SHARD else ''}.parquet"}
+                    for split, n in _splits(name, facts).items()
                 ],
             }
             for name in (table.name for table in tables)

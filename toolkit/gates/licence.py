@@ -1,26 +1,25 @@
 """Licence: rows leave only under terms that their sources allow."""
 
-import polars as pl
-
 from ...schemas.licenses import read_license
 from ...schemas.recipe import Recipe
+from ..store import Store, run
 from .gate import Gate
 
 
-def check_licence(pairs: pl.DataFrame, recipe: Recipe) -> Gate:
+def check_licence(con: Store, recipe: Recipe) -> Gate:
     """Red if a row's licence forbids `publish_under`; the number counts such rows.
 
     Without `publish_under` the build is local and passes, and is marked NOT FOR PUBLICATION.
     """
-    named = pairs.select("key", pl.col("licenses").alias("license")).explode("license")
-    counted = named.group_by("license").agg(pl.col("key")).sort("license")
+    combined = run(con, "SELECT licenses, count(*) FROM kept GROUP BY 1 ORDER BY 1")
+    counted = sorted({name for names, _ in combined for name in names})
     if recipe.publish_under is None:
-        names = ", ".join(counted["license"]) or "none"
+        names = ", ".join(counted) or "none"
         return Gate("licence", True, 0, f"local build, NOT FOR PUBLICATION (sources: {names})")
     under = read_license(recipe.publish_under)
     forbidden: set[str] = set()
     reasons = []
-    for name, rows in counted.rows():
+    for name in counted:
         source = read_license(name)
         if not source.redistribution:
             reason = f"{name} may not be passed on"
@@ -30,14 +29,14 @@ def check_licence(pairs: pl.DataFrame, recipe: Recipe) -> Gate:
             reason = f"{name} must keep its own licence"
         else:
             continue
-        forbidden.update(rows)
-        reasons.append(f"{len(rows)} rows: {reason}")
+        forbidden.add(name)
+        reasons.append(f"{sum(n for names, n in combined if name in names):,} rows: {reason}")
     if not forbidden:
         return Gate("licence", True, 0, f"every row may be published under {under.id}")
     return Gate(
         "licence",
         False,
-        len(forbidden),
+        sum(n for names, n in combined if forbidden & set(names)),
         f"cannot publish under {under.id}: {'; '.join(reasons)}; leave those sources out, "
         "change publish_under, or drop it for a local build",
     )
