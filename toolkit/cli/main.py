@@ -14,6 +14,7 @@ from ...schemas.errors import BAD_INPUT, PreceptorError
 from . import options
 from .build import build
 from .demo import demo
+from .diff import diff
 from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
@@ -22,6 +23,7 @@ from .outcomes import outcomes
 from .report import report
 from .scan import scan
 from .status import status
+from .why import why
 
 
 @click.group(
@@ -48,7 +50,21 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, outcomes, fuse, build, export, status, report, scan, forget, pseudonym, demo):
+for command in (
+    ingest,
+    outcomes,
+    fuse,
+    build,
+    diff,
+    why,
+    export,
+    status,
+    report,
+    scan,
+    forget,
+    pseudonym,
+    demo,
+):
     cli.add_command(command)
 
 
