@@ -190,6 +190,6 @@ def test_write_text_replaces_at_once(tmp_path):
 def test_status_lists_the_build(fused, tmp_path):
     build(fused, recipe(), tmp_path / "out")
     row = query(fused, "SELECT counts, gates FROM builds WHERE name = 'x'").row(0)
-    assert json.loads(row[0])["kept"]["train"] > 0
+    assert json.loads(row[0])["kept"]["preference"]["train"] > 0
     assert {g["name"] for g in json.loads(row[1])} == {
         "convergence", "contents", "leaks", "licence", "length bias"}  # fmt: skip

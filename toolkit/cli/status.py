@@ -88,10 +88,11 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     if found["builds"]:
         built = (
             (b["name"], b["fit"][:8] if b["fit"] else "none",
-             ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()), escape(b["out"]), b["built_at"])
+             ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in b["counts"]["kept"].items()),
+             escape(b["out"]), b["built_at"])
             for b in found["builds"]
         )  # fmt: skip
-        out.print(table("builds", ("name", "fit", "pairs", "folder", "built"), built))
+        out.print(table("builds", ("name", "fit", "rows", "folder", "built"), built))
 
 
 def _licence(id: str) -> str:
