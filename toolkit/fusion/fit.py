@@ -4,15 +4,14 @@ The chains advance together in one compiled program, a few draws at a time: betw
 progress bar moves and, after warm-up, the diagnostics decide whether more draws are needed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from jax import random
 from numpy.typing import NDArray
 
 from . import diagnostics
@@ -59,7 +58,7 @@ class Settings:
     seed: int = 0
     chains: int = 4
     warmup: int = 400
-    draws: int = 750
+    draws: int = 1000
     max_draws: int = 6000
     target_accept: float = 0.8
     method: str = "auto"  # hmc, laplace, map, or auto: hmc up to AUTO rows and laplace beyond
@@ -113,8 +112,13 @@ def prepared(obs: Observations) -> tuple[Arrays, Shapes]:
     arrays = model_arrays(obs)
     prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
     shapes = site_shapes(arrays)
-    data: Arrays = jax.tree.map(jnp.asarray, padded(arrays))
+    data: Arrays = jax.tree.map(_single, padded(arrays))
     return data, shapes
+
+
+def _single(x: NDArray[Any]) -> Any:
+    """In single precision, on the device; jax alone would compile a program for each conversion."""
+    return jax.device_put(x.astype(np.float32 if x.dtype.kind == "f" else np.int32))
 
 
 def padded(arrays: Arrays) -> Arrays:
@@ -147,7 +151,7 @@ class Task:
     ends: Ends | None = None
 
 
-def _begin(sampler: Sampler, task: Task, key: Any) -> tuple[State, Metric]:
+def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
     """Where chains start and what they know of the posterior's shape.
 
     With few rows: anywhere, and nothing. With many, the way from anywhere costs more than the draws:
@@ -156,13 +160,13 @@ def _begin(sampler: Sampler, task: Task, key: Any) -> tuple[State, Metric]:
     chains = task.settings.chains
     if task.ends:
         warm = start_from(task.ends, task.obs, sampler, task.shapes, chains, task.settings.seed)
-        return start(jnp.asarray(warm.at, dtype=jnp.float32), warm.step), warm.metric
+        return start(warm.at, warm.step), warm.metric
     if task.obs.rows < MANY:
-        at = random.uniform(key, (chains, sampler.size), minval=-INITIAL_RADIUS, maxval=INITIAL_RADIUS)
+        random = np.random.default_rng(task.settings.seed)
+        at = random.uniform(-INITIAL_RADIUS, INITIAL_RADIUS, (chains, sampler.size))
         return start(at), unit_metric(sampler)
     draws = approximate(task.data, SHAPED_BY, task.settings.seed, rounds=SHAPED_IN).draws
-    at = jnp.asarray(draws[:: len(draws) // chains][:chains])
-    return start(at), learned_metric(draws, sampler.globals)
+    return start(draws[:: len(draws) // chains][:chains]), learned_metric(draws, sampler.globals)
 
 
 def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
@@ -170,18 +174,16 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
     data, shapes, settings = task.data, task.shapes, task.settings
     warmup = WARM if task.ends else _up(settings.warmup)
     wanted = _up(min(settings.draws, settings.max_draws))
-    key = random.PRNGKey(settings.seed)
-    accept = jnp.float32(settings.target_accept)
-    state, metric = _begin(sampler, task, key)
+    seed, accept = np.int32(settings.seed), np.float32(settings.target_accept)
+    state, metric = _begin(sampler, task)
     seen: list[NDArray[np.float32]] = []
     for block in range(1, warmup // BLOCK + 1):
-        onward = random.fold_in(key, block)
-        state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(True), data)
+        state, made = sampler.advance(state, metric, seed, np.int32(block), accept, np.True_, data)
         seen.append(np.asarray(made.position))
         if not task.ends and block in _learning(warmup // BLOCK):
             early = block == EARLY and task.obs.rows < MANY
             metric = learned_metric(np.concatenate(seen), sampler.globals, early)
-            state, seen = state._replace(steps=fresh_steps(float(jnp.exp(state.steps.log_mean)))), []
+            state, seen = state._replace(steps=fresh_steps(math.exp(state.steps.log_mean))), []
         on_progress(block * BLOCK, warmup + wanted)
     real = {
         column: f"{site}[{place}]" if shapes[site] else site.removeprefix(SCORE)
@@ -190,8 +192,8 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
     blocks: list[Block] = []
     while True:
         while len(blocks) * BLOCK < wanted:
-            onward = random.fold_in(key, warmup + len(blocks))
-            state, made = sampler.advance(state, metric, onward, accept, jnp.asarray(False), data)
+            turn = np.int32(warmup + len(blocks))
+            state, made = sampler.advance(state, metric, seed, turn, accept, np.False_, data)
             # Scanned draws come first, chains second; we keep (chains, draws, …).
             blocks.append(Block(*(np.swapaxes(np.asarray(x), 0, 1) for x in made)))
             on_progress(warmup + len(blocks) * BLOCK, warmup + wanted)

@@ -22,9 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 from numpy.typing import NDArray
-from numpyro.infer.util import constrain_fn
 
-from .model import LOG_PROBS, SCORE, Arrays, model, observed_counts
+from .model import LOG_PROBS, SCORE, Arrays, joint, observed_counts
 from .sampler import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
 
 Floats = NDArray[np.float64]
@@ -166,7 +165,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
     packing, n = pack(shapes)
 
     def log_probs(at: Array, data: Arrays) -> dict[str, Array]:
-        made = constrain_fn(model, (data,), {}, unpack(at, packing), return_deterministic=True)
+        made = joint(unpack(at, packing), data)[1]
         return {k.removeprefix(LOG_PROBS): v for k, v in made.items() if k.startswith(LOG_PROBS)}
 
     def solve(at: Array, data: Arrays, asked: Array, push: Array, key: Array, noisy: Array,

@@ -19,14 +19,17 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 from jax.nn import log_sigmoid
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import expit, ndtr, ndtri
+from numpyro.distributions.transforms import SigmoidTransform
+from numpyro.infer.util import log_density
 
 from .observations import NOBODY, Observations
 
 Arrays = dict[str, Any]
 
 AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
-SCORE = "score:"  # prefix of standard normals that other parameters are functions of
+SCORE = "score:"  # prefix of real numbers that other parameters are functions of
+LOGIT = SigmoidTransform().inv
 LOG_PROBS = "log_probs:"  # prefix of the recorded sites that only the checks look at
 
 
@@ -60,7 +63,8 @@ def model(data: Arrays) -> None:
     n = data["items"].shape[0]
     own = numpyro.sample("own", dist.Normal(0, 1).expand([n]).to_event(1))
     e = numpyro.deterministic("e", own + _of_author("author_expressed", data))
-    rho = numpyro.deterministic("rho", 2 * numpyro.sample("rho_01", dist.Beta(2, 2)) - 1)
+    logit = numpyro.sample(f"{SCORE}rho", dist.TransformedDistribution(dist.Beta(2, 2), LOGIT))
+    rho = numpyro.deterministic("rho", 2 * expit(logit) - 1)
     if "votes" in data:
         _votes(data, e)
     for name in sorted(k for k in data if k.startswith("ratings:")):
@@ -73,6 +77,18 @@ def model(data: Arrays) -> None:
     o = rho * own[tried] + jnp.sqrt(1 - rho**2) * w + by_author[tried]
     for name in sorted(k for k in data if k.startswith("outcomes:")):
         _outcomes(name.removeprefix("outcomes:"), data[name], data, o)
+
+
+@jax.jit
+def joint(values: dict[str, Array], data: Arrays) -> tuple[Array, dict[str, Array]]:
+    """The log density of latent values given the arrays, and the value of every site.
+
+    Every latent site is real and unbounded, so this is the density that is sampled. Compiled by
+    itself, so that NumPyro's handlers run once for all that is made of it.
+    """
+    density, trace = log_density(model, (data,), {}, values)
+    sites = {name: site["value"] for name, site in trace.items() if not site.get("is_observed")}
+    return density, sites
 
 
 def _group(name: str, size: int, scale: float) -> Array:
@@ -137,9 +153,10 @@ def _ratings(criterion: str, r: Arrays, data: Arrays, e: Array) -> None:
     location = slope * e[r["item"]]
     cutpoints = lowest[None]
     if levels > 2:
-        gaps = numpyro.sample(
-            f"rating_gaps:{criterion}", dist.LogNormal(0, 0.7).expand([levels - 2]).to_event(1)
+        logs = numpyro.sample(
+            f"{SCORE}rating_gaps:{criterion}", dist.Normal(0, 0.7).expand([levels - 2]).to_event(1)
         )
+        gaps = numpyro.deterministic(f"rating_gaps:{criterion}", jnp.exp(logs))
         cutpoints = jnp.concatenate([lowest[None], lowest + jnp.cumsum(gaps)])
     location = location + _group(f"rating_prompt:{criterion}", r["n_prompts"].shape[0], 1.0)[r["prompt"]]
     if "annotators" in data:

@@ -135,7 +135,7 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     single = {
         name: interval(values.reshape(-1))
         for name, values in sorted(posterior.sites.items())
-        if values.ndim == 2 and name != "rho_01"
+        if values.ndim == 2
     }
     found: dict[str, Any] = {"rho": single.pop("rho"), "parameters": single, "annotators": []}
     if obs.authors:

@@ -23,9 +23,8 @@ import numpy as np
 from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
-from numpyro.infer.util import constrain_fn, potential_energy
 
-from .model import LOG_PROBS, SCORE, Arrays, model
+from .model import LOG_PROBS, SCORE, Arrays, joint, model
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -40,28 +39,28 @@ DIVERGENT = 1000.0  # energy error of a trajectory that has left the posterior
 
 
 class Metric(NamedTuple):
-    """A square root of the posterior's covariance, as far as it is known."""
+    """A square root of the posterior's covariance, as far as it is known; jax's arrays or numpy's."""
 
-    globals: Array  # (globals, globals), lower triangular
-    members: Array  # (members,), standard deviations
+    globals: Any  # (globals, globals), lower triangular
+    members: Any  # (members,), standard deviations
 
 
 class Steps(NamedTuple):
     """Dual averaging of the log step size (Hoffman and Gelman, JMLR 15 (2014) 1593-1623)."""
 
-    log_size: Array
-    log_mean: Array  # what is used once adaptation ends
-    error: Array
-    n: Array  # draws so far
-    anchor: Array
+    log_size: Any
+    log_mean: Any  # what is used once adaptation ends
+    error: Any
+    n: Any  # draws so far
+    anchor: Any
 
 
 class State(NamedTuple):
-    """Chains between two draws."""
+    """Chains between two draws; numpy's arrays at the start."""
 
-    position: Array  # (chains, size), unconstrained
-    potential: Array  # (chains,)
-    gradient: Array  # (chains, size)
+    position: Any  # (chains, size), unconstrained
+    potential: Any  # (chains,)
+    gradient: Any  # (chains, size)
     steps: Steps
 
 
@@ -81,7 +80,7 @@ class Sampler:
     packing: Shapes  # sites in the order of the vector, globals first
     globals: int  # how many of the vector's first entries are global parameters
     size: int
-    advance: Callable[..., tuple[State, Block]]  # state, metric, key, target_accept, adapt, data
+    advance: Callable[..., tuple[State, Block]]  # state, metric, seed, block, accept, adapt, data
     constrain: Callable[[Any, Arrays], dict[str, Array]]  # (chains, draws, …) of every site
     predict: Callable[[Any, Arrays], dict[str, Array]]  # log-probabilities of what was seen
 
@@ -137,8 +136,10 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
             state.position, error > DIVERGENT, energy, jnp.broadcast_to(leapfrogs, energy.shape)
         )
 
-    def advance(state: State, metric: Metric, key: Array, accept: Array, adapt: Array, data: Arrays
-                ) -> tuple[State, Block]:  # fmt: skip
+    def advance(state: State, metric: Metric, seed: Array, turn: Array, accept: Array, adapt: Array,
+                data: Arrays) -> tuple[State, Block]:  # fmt: skip
+        key = random.fold_in(random.PRNGKey(seed), turn)
+
         def one(state: State, at: tuple[Array, Array]) -> tuple[State, Block]:
             return draw(state, metric, at[0], at[1], accept, adapt, data)
 
@@ -148,8 +149,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
 
     def sites(position: Array, data: Arrays, predicted: bool) -> dict[str, Array]:
         def one(position: Array) -> dict[str, Array]:
-            values = unpack(position, packing)
-            made: dict[str, Array] = constrain_fn(model, (data,), {}, values, return_deterministic=True)
+            made = joint(unpack(position, packing), data)[1]
             # What is not returned is not computed: log-probabilities would fill the memory.
             told = {k: v for k, v in made.items() if not k.startswith(SCORE)}
             return {k: v for k, v in told.items() if k.startswith(LOG_PROBS) == predicted}
@@ -170,20 +170,22 @@ def potential_of(packing: Shapes) -> Callable[[Array, Arrays], Array]:
     """The potential energy of a vector, given the arrays."""
 
     def potential(position: Array, data: Arrays) -> Array:
-        energy: Array = potential_energy(model, (data,), {}, unpack(position, packing))
-        return energy
+        density: Array = joint(unpack(position, packing), data)[0]
+        return -density
 
     return potential
 
 
-def start(position: Array, step: float = 0.1) -> State:
+def start(position: NDArray[Any], step: float = 0.1) -> State:
     """Chains at `position` (chains, size), about to move.
 
     Nothing is known of the energy there, so the first trajectory is taken wherever it ends; to
     evaluate it first would compile the gradient a second time.
     """
-    unknown = jnp.full(len(position), jnp.inf, dtype=jnp.float32)
-    return State(position, unknown, jnp.zeros_like(position), fresh_steps(step))
+    unknown = np.full(len(position), np.inf, dtype=np.float32)
+    return State(
+        position.astype(np.float32), unknown, np.zeros(position.shape, np.float32), fresh_steps(step)
+    )
 
 
 def hollow(structure: Any, leaves: Sequence[Any]) -> Arrays:
@@ -210,8 +212,8 @@ def pulled(metric: Metric, gradient: Array, n: int) -> Array:
 
 def fresh_steps(size: float) -> Steps:
     """Begin to adapt the step size anew."""
-    log_size, zero = jnp.asarray(math.log(size), dtype=jnp.float32), jnp.zeros((), dtype=jnp.float32)
-    return Steps(log_size, log_size, zero, zero, log_size + math.log(10))
+    log_size, zero = np.float32(math.log(size)), np.float32(0)
+    return Steps(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
 
 
 def adapted(steps: Steps, error: Array) -> Steps:
@@ -226,7 +228,8 @@ def adapted(steps: Steps, error: Array) -> Steps:
 
 def unit_metric(sampler: Sampler) -> Metric:
     """Before anything is known: priors have about unit scale."""
-    return Metric(jnp.eye(sampler.globals), jnp.ones(sampler.size - sampler.globals))
+    n = sampler.globals
+    return Metric(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
 
 
 def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
@@ -244,7 +247,7 @@ def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> M
     np.fill_diagonal(together, 1.0)
     root = scale[:, None] * np.linalg.cholesky(together)
     variance = keep * flat[:, n:].var(axis=0) + (1 - keep)
-    return Metric(jnp.asarray(root, dtype=jnp.float32), jnp.asarray(np.sqrt(variance), dtype=jnp.float32))
+    return Metric(root.astype(np.float32), np.sqrt(variance).astype(np.float32))
 
 
 def _spread(n: int) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ it is found again where others have come in between or left. New members start a
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -94,8 +93,7 @@ def start_from(
         covariance[np.ix_(column, column)] = whole[:, few["place"].to_numpy()]
     variances[many["column"].to_numpy()] = many["covariance"].list.first().to_numpy()
     metric = Metric(
-        jnp.asarray(np.linalg.cholesky(covariance), dtype=jnp.float32),
-        jnp.asarray(np.sqrt(variances[n:]), dtype=jnp.float32),
+        np.linalg.cholesky(covariance).astype(np.float32), np.sqrt(variances[n:]).astype(np.float32)
     )
     return Start(at, metric, TRAJECTORY / ends.leapfrogs)
 
