@@ -115,7 +115,7 @@ def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, t
     shown = preceptor("status", "--json", cwd=tmp_path)
     (build,) = json.loads(shown.stdout)["builds"]
     assert build["fit"] is None
-    assert build["counts"]["kept"]["train"] > 5000
+    assert build["counts"]["kept"]["preference"]["train"] > 5000
 
 
 def test_help_fits_the_docs_words():
