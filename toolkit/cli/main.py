@@ -19,6 +19,7 @@ from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
 from .outcomes import outcomes
+from .publish import publish
 from .report import report
 from .scan import scan
 from .status import status
@@ -48,7 +49,9 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, outcomes, fuse, build, export, status, report, scan, forget, pseudonym, demo):
+for command in (
+    ingest, outcomes, fuse, build, publish, export, status, report, scan, forget, pseudonym, demo,
+):  # fmt: skip
     cli.add_command(command)
 
 
