@@ -1,7 +1,5 @@
 """Publish: to a stand-in for the Hub (tests/hub), through everything that goes wrong on the way."""
 
-import base64
-import contextlib
 import json
 import os
 import shutil
@@ -9,148 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from preceptor.schemas.licenses import read_license
-from preceptor.schemas.recipe import Recipe
-from preceptor.toolkit.build import build
 from preceptor.toolkit.files import file_sha256
-from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import open_store
 
-HERE = Path(__file__).parent / "hub"
 REPO = "lab/tiny"
-WHOLE = {"train": 1, "validation": 0, "test": 0}
-BRIDGE = '{{"c_id": "{0}_1", "c_h": [{{"user": "student", "text": "{0} and 2 is 7?"}}], ' \
-         '"c_r": [{{"user": "tutor", "text": "No."}}], ' \
-         '"c_r_": [{{"user": "tutor", "text": "What is {0} and 1?"}}], "e": "guess"}}'  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory):
-    """Folders: `edits` (6 rows, preference and sft, each with its meta), `replies` (5 rows of preference
-    and its meta), `local` (not for publication). No fit is needed."""
-    top = tmp_path_factory.mktemp("builds")
-    sentence = "S Sentence {} have a mistake .\nA 2 3|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0\n"
-    (top / "s.m2").write_text("\n".join(sentence.format(n) for n in range(6)))
-    (top / "b.json").write_text(f"[{', '.join(BRIDGE.format(n) for n in range(5))}]")
-    recipes = {
-        "edits": {"corrections": {"rejected": ["learner"]}, "sources": ["s"], "publish_under": "CC-BY-4.0"},
-        "replies": {
-            "pairs": {"policy": "expert-over-novice"},
-            "sources": ["b"],
-            "publish_under": "CC-BY-4.0",
-        },
-        "local": {"pairs": {"policy": "expert-over-novice"}, "sources": ["b"]},
-    }
-    with open_store(top / "s.duckdb", create=True) as con:
-        for format, name in (("m2", "s.m2"), ("bridge", "b.json")):
-            files = find_inputs(FORMATS[format], [top / name])
-            ingest(con, FORMATS[format], files, Context(name[0]), Origin(read_license("CC-BY-4.0")))
-        for name, keys in recipes.items():
-            build(con, Recipe.model_validate({"name": name, "splits": WHOLE, **keys}), top / name)
-    return {name: top / name for name in recipes}
 
 
 @pytest.fixture
 def edits(builds, tmp_path):
     """A copy of the build of edits, to spoil."""
     return shutil.copytree(builds["edits"], tmp_path / "edits")
-
-
-@dataclass
-class Server:
-    """The stand-in as a test sees it."""
-
-    url: str
-
-    def ask(self, what, **body):
-        request = urllib.request.Request(
-            f"{self.url}/stand-in/{what}", json.dumps(body).encode(), method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def fails(self, method, path, **how):
-        self.ask("fault", method=method, path=path, **how)
-
-    def repo(self, name=REPO):
-        return self.ask("state")["repos"].get(name)
-
-    def made(self, name, files, private=False):
-        encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
-        self.ask("repo", name=name, files=encoded, private=private)
-
-
-@contextlib.contextmanager
-def running(program, *arguments, **how):
-    process = subprocess.Popen(
-        [sys.executable, HERE / program, *map(str, arguments)], text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, **how,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@pytest.fixture(scope="session")
-def lfs_server(tmp_path_factory):
-    with running("stand_in.py", tmp_path_factory.mktemp("hub") / "root") as process:
-        yield Server(process.stdout.readline().strip())
-
-
-@pytest.fixture
-def hub(lfs_server):
-    """An empty Hub to which files go by git-LFS."""
-    lfs_server.ask("reset")
-    return lfs_server
-
-
-@pytest.fixture(scope="module")
-def xet_hub(tmp_path_factory):
-    """A Hub to which files go by Xet."""
-    with running("stand_in.py", tmp_path_factory.mktemp("xet") / "root", "--xet") as process:
-        yield Server(process.stdout.readline().strip())
-
-
-def environment(server, home, **more):
-    """Of a client of that Hub; nothing of the user's own."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-    return clean | {"HF_ENDPOINT": server.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
-                    "HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_TELEMETRY": "1"} | more  # fmt: skip
-
-
-@dataclass
-class Ended:
-    code: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture(scope="session")
-def client(lfs_server, tmp_path_factory):
-    """Runs `preceptor …` as somebody, alice if not said."""
-    home = tmp_path_factory.mktemp("home")
-    with running("client.py", env=environment(lfs_server, home)) as process:
-
-        def run(*arguments, token="hf_alice"):
-            asked = {"arguments": [str(a) for a in arguments], "environment": {"HF_TOKEN": token}}
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            ended = Ended(**json.loads(process.stdout.readline()))
-            assert not token or token not in ended.stdout + ended.stderr
-            assert "Traceback" not in ended.stderr
-            return ended
-
-        yield run
 
 
 @pytest.fixture
@@ -220,7 +88,7 @@ def loaded(server, home, *lines):
     """What a user of `datasets` sees, in a process of its own."""
     code = "\n".join(["import datasets", "datasets.disable_progress_bars()", *lines])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env=environment(server, home, HF_TOKEN="hf_alice"))  # fmt: skip
+                          env=server.environment(home, HF_TOKEN="hf_alice"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Ignoring" not in done.stderr
     return json.loads(done.stdout)
@@ -275,7 +143,7 @@ def test_public_is_asked_for_and_an_old_repository_stays_as_it_is(hub, publish, 
 
 @pytest.mark.slow
 def test_by_xet_too(xet_hub, preceptor, builds, tmp_path):
-    env = environment(xet_hub, tmp_path, HF_TOKEN="hf_alice", HF_HUB_DISABLE_XET="0")
+    env = xet_hub.environment(tmp_path, HF_TOKEN="hf_alice", HF_HUB_DISABLE_XET="0")
     for name in ("edits", "replies"):
         done = preceptor("publish", builds[name], REPO, "--tag", name, env=env)
         assert done.returncode == 0, done.stderr
@@ -286,8 +154,8 @@ def test_by_xet_too(xet_hub, preceptor, builds, tmp_path):
 # ---- dry run, and what is refused before anything is sent
 
 
-def test_a_dry_run_needs_neither_token_nor_hub(builds, preceptor, tmp_path):
-    env = environment(Server("http://127.0.0.1:9"), tmp_path)
+def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor, tmp_path):
+    env = hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     done = preceptor("publish", builds["edits"], REPO, "--dry-run", env=env)
     assert done.returncode == 0, done.stderr
     for name in digests(builds["edits"]):
@@ -389,7 +257,7 @@ def test_who_may_not_is_told_why(hub, publish, builds, token, name, expected):
 
 
 def test_a_traceback_holds_no_token_either(hub, preceptor, builds, tmp_path):
-    env = environment(hub, tmp_path, HF_TOKEN="hf_bob", HF_DEBUG="1")
+    env = hub.environment(tmp_path, HF_TOKEN="hf_bob", HF_DEBUG="1")
     done = preceptor("--debug", "publish", builds["replies"], REPO, env=env)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
@@ -525,7 +393,7 @@ def test_killed_on_the_way_the_repository_is_as_it_was(hub, publish, builds, tmp
     hub.fails(method, path, wait=2, times=-1, drop=True)
     command = [sys.executable, "-m", "preceptor.toolkit.cli.main", "publish", str(builds["edits"]), REPO]
     already = len(hub.ask("state")["arrived"])
-    process = subprocess.Popen(command, env=environment(hub, tmp_path, HF_TOKEN="hf_alice"))
+    process = subprocess.Popen(command, env=hub.environment(tmp_path, HF_TOKEN="hf_alice"))
     until = time.monotonic() + 60
     while not any(a.startswith(method) and path in a for a in hub.ask("state")["arrived"][already:]):
         assert time.monotonic() < until

@@ -85,27 +85,26 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The client says RuntimeError of an upload that failed, whatever the cause."""
-    return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+    """The failed request, which the libraries wrap in errors of their own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HfHubHTTPError | httpx2.HTTPError | OSError):
+        cause = cause.__cause__
+    return cause or error
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
-    if isinstance(error, OfflineModeIsEnabled):
+    root = _root(error)
+    if isinstance(root, OfflineModeIsEnabled):
         return False
-    if status := status_of(error):
+    if status := status_of(root):
         return status in _PASSING
     # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
-    return isinstance(
-        _root(error),
-        httpx2.TimeoutException
-        | httpx2.NetworkError
-        | httpx2.RemoteProtocolError
-        | ConnectionError
-        | TimeoutError
-        | LocalEntryNotFoundError
-        | json.JSONDecodeError,
-    )
+    passing = (
+        httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, ConnectionError,
+        TimeoutError, LocalEntryNotFoundError, json.JSONDecodeError,
+    )  # fmt: skip
+    return isinstance(root, passing)
 
 
 def patiently(call: Callable[[], T], say: Say) -> T:
@@ -139,8 +138,9 @@ def explained(error: Exception, repo: str, doing: str, remedy: str) -> HubError:
     return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
 
 
-def _mistake(error: Exception, repo: str, doing: str) -> str | None:
+def _mistake(error: BaseException, repo: str, doing: str) -> str | None:
     """What the user can mend, and how; None where it is something else."""
+    error = _root(error)
     page = f"{endpoint()}/datasets/{repo}"
     status, token = status_of(error), get_token()
     log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"

@@ -20,6 +20,7 @@ from .fuse import fuse
 from .ingest import ingest
 from .outcomes import outcomes
 from .publish import publish
+from .pull import pull
 from .report import report
 from .scan import scan
 from .status import status
@@ -50,7 +51,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 
 for command in (
-    ingest, outcomes, fuse, build, publish, export, status, report, scan, forget, pseudonym, demo,
+    ingest, outcomes, fuse, build, publish, pull, export, status, report, scan, forget, pseudonym, demo,
 ):  # fmt: skip
     cli.add_command(command)
 

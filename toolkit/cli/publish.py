@@ -1,4 +1,4 @@
-"""`preceptor publish DIR REPO_ID` and `preceptor pull REPO_ID`: datasets to the Hub and back."""
+"""`preceptor publish DIR REPO_ID`: a build to the Hub."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
