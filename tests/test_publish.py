@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import polars as pl
 import pytest
 
 from preceptor.toolkit.files import file_sha256
@@ -131,6 +132,19 @@ def test_a_card_edited_on_the_hub_is_replaced_with_a_word(hub, publish, builds):
     assert only(hub.repo()) == digests(builds["edits"])
 
 
+def test_files_in_parts_are_published_as_well(hub, publish, edits, tmp_path):
+    whole = edits / "preference" / "train.parquet"
+    rows = pl.read_parquet(whole)
+    whole.unlink()
+    for n, part in enumerate((rows.head(2), rows.tail(4))):
+        part.write_parquet(edits / "preference" / f"train-0000{n}-of-00002.parquet")
+    (edits / "README.md").write_text((edits / "README.md").read_text().replace(
+        "path: preference/train.parquet", "path: preference/train-*"))  # fmt: skip
+    in_manifest(files={n: d for n, d in digests(edits).items() if n != "manifest.json"})(edits)
+    assert "7 files with their digests, 24 rows in 4 configs" in well(publish(edits, REPO))
+    assert only(hub.repo()) == digests(edits)
+
+
 def test_public_is_asked_for_and_an_old_repository_stays_as_it_is(hub, publish, builds):
     assert "(public): published" in well(publish(builds["edits"], "alice/open", "--public"))
     assert hub.repo("alice/open")["private"] is False
@@ -144,6 +158,7 @@ def test_public_is_asked_for_and_an_old_repository_stays_as_it_is(hub, publish, 
 @pytest.mark.slow
 def test_by_xet_too(xet_hub, preceptor, builds, tmp_path):
     env = xet_hub.environment(tmp_path, HF_TOKEN="hf_alice", HF_HUB_DISABLE_XET="0")
+    env["HF_ENDPOINT"] += "/"  # which `datasets` alone would not take
     for name in ("edits", "replies"):
         done = preceptor("publish", builds[name], REPO, "--tag", name, env=env)
         assert done.returncode == 0, done.stderr
@@ -360,6 +375,19 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, publish, builds, h
     hub.fails("POST", "/commit/", after=True, **how)
     assert "published, revision" in well(publish(builds["replies"], REPO))
     assert len(hub.repo()["titles"]) == 2
+
+
+def test_two_at_once_both_end_well_and_one_of_them_stands(hub, builds, tmp_path):
+    env = hub.environment(tmp_path, HF_TOKEN="hf_alice")
+    command = [sys.executable, "-m", "preceptor.toolkit.cli.main", "publish"]
+    both = [subprocess.Popen([*command, str(builds[name]), REPO, "--tag", name], env=env)
+            for name in ("edits", "replies")]  # fmt: skip
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    repo = hub.repo()
+    assert only(repo) in [digests(builds["edits"]), digests(builds["replies"])]
+    assert len(repo["titles"]) == 3
+    assert repo["head"] in repo["tags"].values()
+    assert len(set(repo["tags"].values())) == 2
 
 
 def test_others_who_never_stop_committing(hub, publish, builds):

@@ -187,7 +187,7 @@ def test_a_licence_that_is_said_overrides_the_card(hub, pull, rows):
         ("acme/none", "hf_alice", "acme/none: no dataset of that name that you may see; check the name"),
         ("acme/none", "", "if it is private, set HF_TOKEN"),
         ("bob/secret", "hf_alice", "bob/secret: no dataset of that name that you may see"),
-        ("acme/pairs@v9", "hf_alice", "acme/pairs: no such revision; branches and tags are listed at"),
+        ("acme/pairs@v9", "hf_alice", "acme/pairs@v9: no such revision; branches and tags are listed at"),
         ("acme/pairs", "hf_mallory", "does not accept the token"),
         ("pairs", "hf_alice", "expected OWNER/NAME"),
         ("acme/numbers", "hf_alice", "has the columns x, y, which are no preferences or chats; expected chosen"),

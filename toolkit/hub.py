@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import datasets
 import httpx2
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import (
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 def connect() -> HfApi:
     """The client, quiet: it would log addresses that are signed, and draw bars into pipes."""
+    datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
     for name in ("huggingface_hub", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if not os.isatty(2):
@@ -141,7 +143,7 @@ def explained(error: Exception, repo: str, doing: str, remedy: str) -> HubError:
 def _mistake(error: BaseException, repo: str, doing: str) -> str | None:
     """What the user can mend, and how; None where it is something else."""
     error = _root(error)
-    page = f"{endpoint()}/datasets/{repo}"
+    page = f"{endpoint()}/datasets/{repo.partition('@')[0]}"
     status, token = status_of(error), get_token()
     log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"
     cases = (

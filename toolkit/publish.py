@@ -20,7 +20,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _settle(
 ) -> tuple[_Head, bool]:
     """The repository once it holds the build, and whether it took a commit.
 
-    What came of a commit is always read from the repository: an answer may be lost on its way.
+    What came of a commit that failed is read from the repository: its answer may be lost on the way.
     """
     head = _read(api, repo, public, f"nothing was published; {_AGAIN}", say)
     for attempt in range(_ROUNDS):
@@ -109,19 +109,26 @@ def _settle(
         _check_tag(repo, head, tag, same)
         if same:
             return head, attempt > 0
-        if not attempt:
-            _check_ours(repo, head)
         if attempt:
             say(f"somebody else committed to {repo} meanwhile; going on from there")
-        elif head.touched:
-            say(f"note: on the Hub somebody changed {', '.join(head.touched)} since the build there was "
-                f"published; this build replaces that, {head.revision[:8]} keeps it")  # fmt: skip
-        failure = _commit(api, built, repo, head, message, say)
+        else:
+            _check_ours(repo, head)
+            _say_touched(head, say)
+        sent = _commit(api, built, repo, head, message, say)
+        if isinstance(sent, str):
+            return replace(head, revision=sent), True
         now = _read(api, repo, public, f"whether the commit arrived is not known; {_AGAIN}", say)
-        if failure and now.revision == head.revision:
-            raise _explain_commit(failure, repo) from failure
+        if now.revision == head.revision:
+            raise _explain_commit(sent, repo) from sent
         head = now
     raise HubError(f"{repo}: others committed {_ROUNDS} times while this build was sent; {_AGAIN}")
+
+
+def _say_touched(head: _Head, say: Say) -> None:
+    if head.touched:
+        names = ", ".join(head.touched)
+        say(f"note: on the Hub somebody changed {names} since the build there was published; this build "
+            f"replaces that, {head.revision[:8]} keeps it")  # fmt: skip
 
 
 def _read(api: HfApi, repo: str, public: bool, remedy: str, say: Say) -> _Head:
@@ -233,27 +240,27 @@ def _check_ours(repo: str, head: _Head) -> None:
         )
 
 
-def _commit(api: HfApi, built: Built, repo: str, head: _Head, message: str, say: Say) -> Exception | None:
-    """Send the build as one commit on top of `head`; what went wrong, if something did."""
+def _commit(api: HfApi, built: Built, repo: str, head: _Head, message: str, say: Say) -> str | Exception:
+    """Send the build as one commit on top of `head`; its id, or what went wrong."""
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         CommitOperationAdd(name, built.path / name) for name in built.files
     ]
     operations += [CommitOperationDelete(name) for name in _left_over(head, built)]
     name = built.manifest["recipe"].get("name", "dataset")
 
-    def send() -> None:
-        api.create_commit(
+    def send() -> str:
+        made = api.create_commit(
             repo, operations, repo_type=DATASET, parent_commit=head.revision,
             commit_message=message or f"Publish {name}, build {built.digest[:12]}",
             commit_description=f"sha256 of {MANIFEST}: {built.digest}",
         )  # fmt: skip
+        return str(made.oid)
 
     try:
         with _warnings_said(say):
-            patiently(send, say)
+            return patiently(send, say)
     except Exception as error:
         return error
-    return None
 
 
 def _explain_commit(error: Exception, repo: str) -> HubError:

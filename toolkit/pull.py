@@ -66,7 +66,7 @@ def find_remote(name: str, config: str | None, license: str | None, say: Say) ->
     check_repo_id(repo)
     api = connect()
     datasets.disable_progress_bars()
-    info = _asked(lambda: api.dataset_info(repo, revision=revision or None), repo, "reading it", say)
+    info = _asked(lambda: api.dataset_info(repo, revision=revision or None), name, "reading it", say)
     card = vars(info.card_data) if info.card_data else {}
     commit = str(info.sha)
 
