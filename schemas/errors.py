@@ -45,5 +45,11 @@ class GateError(PreceptorError, RuntimeError):
         self.gates = list(gates)
 
 
+class HubError(PreceptorError, RuntimeError):
+    """A dataset that cannot go to the Hub or come from it."""
+
+    exit_code = CHECK_FAILED
+
+
 class PrivacyError(PreceptorError, RuntimeError):
     """Texts that cannot be searched for personal data as asked."""

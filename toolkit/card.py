@@ -43,7 +43,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
             for name in (table.name for table in tables)
         ],
     }
-    header |= _dataset_info(tables, facts)
+    header |= _dataset_info(tables)
     if recipe.publish_under is None:
         header["license_name"] = "not-for-publication"
     environment = Environment(
@@ -70,21 +70,16 @@ def _splits(table: str, facts: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _dataset_info(tables: list[Table], facts: dict[str, Any]) -> dict[str, Any]:
-    """Features and split sizes as `datasets` writes them into a card."""
-    from datasets import DatasetInfo, SplitDict, SplitInfo
+def _dataset_info(tables: list[Table]) -> dict[str, Any]:
+    """Features as `datasets` writes them into a card.
+
+    No splits: without their bytes in memory, which are not known here, it takes none of them and warns.
+    """
+    from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    infos = {}
-    for table in tables:
-        counts = _splits(table.name, facts)
-        splits = SplitDict({name: SplitInfo(name, num_examples=rows) for name, rows in counts.items()})
-        infos[table.name] = DatasetInfo(config_name=table.name, features=features(table), splits=splits)
+    infos = {table.name: DatasetInfo(config_name=table.name, features=features(table)) for table in tables}
     data = DatasetCardData()
     DatasetInfosDict(infos).to_dataset_card_data(data)
-    described = data["dataset_info"]
-    for info in described:
-        for split in info["splits"]:
-            del split["num_bytes"]  # not counted here; a zero would be a lie
-    return {"dataset_info": described}
+    return {"dataset_info": data["dataset_info"]}

@@ -145,8 +145,8 @@ def prepare_build(folder: Path, shrink: int) -> str:
     from ..store import open_store, run
 
     prompts = 10_000_000 // shrink
-    text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT) || to_base((hash({0}, i, k) % 40000)::BIGINT, 36)
-        FOR k IN range(12)], ' ')"""
+    text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT)
+        || to_base((hash({0}, i, k) % 40000)::BIGINT, 36) FOR k IN range(12)], ' ')"""
     with open_store(folder / STORE, create=True) as con:
         run(con, """INSERT INTO sources BY NAME SELECT 's' AS key, 'made' AS name, 'generated' AS kind,
             'en' AS language, 'MIT' AS license, true AS redistribution, true AS commercial_use,

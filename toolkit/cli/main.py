@@ -20,6 +20,8 @@ from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
 from .outcomes import outcomes
+from .publish import publish
+from .pull import pull
 from .report import report
 from .scan import scan
 from .status import status
@@ -51,20 +53,9 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 
 for command in (
-    ingest,
-    outcomes,
-    fuse,
-    build,
-    diff,
-    why,
-    export,
-    status,
-    report,
-    scan,
-    forget,
-    pseudonym,
+    ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
     demo,
-):
+):  # fmt: skip
     cli.add_command(command)
 
 
