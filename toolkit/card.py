@@ -6,9 +6,11 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ..schemas.derive import features
+from ..schemas.licenses import hub_name, read_license
 from ..schemas.published import published, with_meta
 from ..schemas.recipe import CONFIGS, Recipe
 from ..schemas.tables import Table
+from .policies import MEANINGS
 from .shards import SHARD
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -27,7 +29,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     header = {
         "pretty_name": recipe.title or recipe.name,
         "language": sorted({recipe.language, *recipe.instructions}),
-        "license": (recipe.publish_under or "other").lower(),
+        "license": hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
         "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
@@ -60,6 +62,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         facts=facts,
         rows=rows,
         tables=tables,
+        meaning=MEANINGS.get(recipe.pairs.policy, ""),
         local=recipe.publish_under is None,
     )
 

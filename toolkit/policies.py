@@ -93,6 +93,19 @@ MARKED = {
 }
 
 
+MEANINGS = {
+    "expert-over-novice": "Chosen: the reply that an expert wrote. Rejected: the novice tutor's own reply in "
+    "the same place.",
+    "right-over-wrong": "Chosen: a solution that the source marks as right. Rejected: one that it marks as "
+    "wrong, of the same problem and also written by a model.",
+    "probing-over-telling": "Chosen: a teacher's question. Rejected: a turn that tells what to do, said "
+    "later in the same dialogue or in another one about the same problem and attempt.",
+    "matching-over-mismatching": "Chosen: the reference's turn. Rejected: a model's whose evaluation, action "
+    "or state differ, or that is no complete JSON.",
+    "rubric-dominance": "Chosen: a reply rated at least as well on every criterion and better on one.",
+}
+
+
 def choose_marked(con: Store, recipe: Recipe) -> None:
     """`candidates`, as `pairs` says, by the recipe's policy."""
     select = MARKED[recipe.pairs.policy]

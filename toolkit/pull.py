@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import datasets
 
 from ..schemas.errors import HubError, SourceError
-from ..schemas.licenses import License, read_license
+from ..schemas.licenses import HUB_NAMES, License, read_license
 from .hub import Say, check_repo_id, connect, endpoint, explained, patiently
 from .ingest.batch import Context
 from .ingest.chat_shapes import FIELDS, SCORES
@@ -32,9 +32,6 @@ FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
 _ABOUT = ("id", "group", "task", "language")
 _OF_META = ("task", "group")
-# What the Hub calls a licence, where that is not its SPDX id in lower case.
-_SPDX = {"odc-by": "ODC-By-1.0", "odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "gpl-3.0": "GPL-3.0-only",
-         "gpl-2.0": "GPL-2.0-only", "agpl-3.0": "AGPL-3.0-only", "lgpl-3.0": "LGPL-3.0-only"}  # fmt: skip
 _AGAIN = "nothing was stored; run the same command again"
 T = TypeVar("T")
 
@@ -99,7 +96,7 @@ def card_license(card: dict[str, Any]) -> License:
     if not names or names == ["unknown"]:
         return read_license(None)
     try:
-        return read_license(" AND ".join(_SPDX.get(name.lower(), name) for name in names))
+        return read_license(" AND ".join(HUB_NAMES.get(name.lower(), name) for name in names))
     except SourceError:
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(names)).strip("-")
         return read_license(f"LicenseRef-{plain or 'other'}")
