@@ -34,6 +34,8 @@ class Encoder:
     tokenizer: "Tokenizer"
     render: Render | None
     end: str
+    faithful: bool
+    """Whether every token is of a byte at least, and texts (in NFC) that differ have tokens that do."""
 
 
 def read_encoder(name: str, conversational: bool = True) -> Encoder:
@@ -54,9 +56,10 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
         raise GateError(f"tokenizer: {name}: cannot be read: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    faithful = _is_faithful(json.loads(files["tokenizer.json"]))
     tokens = {token: _token(config.get(token)) for token in _SPECIAL}
     if not conversational:
-        return Encoder(tokenizer, None, tokens["eos_token"])
+        return Encoder(tokenizer, None, tokens["eos_token"], faithful)
     template = files.get("chat_template.jinja") or config.get("chat_template")
     if isinstance(template, list):  # several, by name
         template = next((one["template"] for one in template if one["name"] == "default"), None)
@@ -65,23 +68,20 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
             f"tokenizer: {name} has no chat template, which format: conversational needs; "
             "name the tokenizer of a chat model, or use format: plain"
         )
-    return Encoder(tokenizer, _template(template, tokens), tokens["eos_token"])
+    return Encoder(tokenizer, _template(template, tokens), tokens["eos_token"], faithful)
 
 
-def encode(
-    encoder: Encoder, prompts: Sequence[Messages], completions: Sequence[str] | None
-) -> list[list[int]]:
-    """Token ids of each prompt with its completion; without completions, of the prompts alone."""
-    encoded = encoder.tokenizer.encode_batch_fast(
-        list(_rendered(encoder, prompts, completions)),
-        add_special_tokens=encoder.render is None,  # a chat template writes them itself
-    )
+def encode(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of rendered texts."""
+    # A chat template writes special tokens itself.
+    encoded = encoder.tokenizer.encode_batch_fast(list(texts), add_special_tokens=encoder.render is None)
     return [one.ids for one in encoded]
 
 
-def _rendered(
+def rendered(
     encoder: Encoder, prompts: Sequence[Messages], completions: Sequence[str] | None
 ) -> Iterator[str]:
+    """The text of each prompt with its completion; without completions, of the prompts alone."""
     for messages, completion in zip(prompts, completions or (None,) * len(prompts), strict=True):
         if encoder.render is not None:
             answer = [] if completion is None else [{"role": "assistant", "content": completion}]
@@ -120,6 +120,30 @@ def _from_hub(name: str) -> Path:
             f"tokenizer: {name}: no such folder, and not to be had from the Hub ({type(error).__name__}); "
             "name a folder with tokenizer.json"
         ) from error
+
+
+def _is_faithful(tokenizer: dict[str, Any]) -> bool:
+    """Of a tokenizer.json: merges of bytes with nothing lost, as most models have it."""
+    before = tokenizer.get("pre_tokenizer") or {}
+    steps = before.get("pretokenizers", [before])
+    kinds = {step.get("type") for step in steps}
+    loses = any(step.get("behavior") == "Removed" or step.get("add_prefix_space") for step in steps)
+    eats_spaces = any(token["lstrip"] or token["rstrip"] for token in tokenizer.get("added_tokens") or [])
+    return (
+        tokenizer["model"]["type"] == "BPE"
+        and {"ByteLevel"} <= kinds <= {"ByteLevel", "Split", "Digits"}
+        and (tokenizer.get("normalizer") or {"type": "NFC"})["type"] == "NFC"
+        and not loses
+        and not eats_spaces
+        and not _lacks_bytes(tokenizer["model"]["vocab"])
+    )
+
+
+def _lacks_bytes(vocab: dict[str, int]) -> bool:
+    """Whether some byte has no token, so that it would be left out or be unknown."""
+    from tokenizers.pre_tokenizers import ByteLevel  # noqa: PLC0415
+
+    return not set(ByteLevel.alphabet()) <= vocab.keys()
 
 
 def _token(written: Any) -> str:

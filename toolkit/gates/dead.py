@@ -10,15 +10,17 @@ counting them: those are dead too. So are texts that the tokenizer does not tell
 """
 
 from typing import Literal
+from unicodedata import is_normalized
 
 import polars as pl
 
 from ..store import Store, run
-from ..tokens import Encoder, encode
+from ..tokens import Encoder, Messages, encode, rendered
 from .gate import Gate
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
+_ADDED = 8  # tokens that a tokenizer adds by itself, at most
 
 Cut = Literal["keep_start", "keep_end"]
 
@@ -54,22 +56,48 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
 
 
 def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
+    """Of each pair whether it is dead."""
     prompts = pairs["messages"].to_list()
-    chosen = encode(encoder, prompts, pairs["chosen"].to_list())
-    rejected = encode(encoder, prompts, pairs["rejected"].to_list())
+    texts = [list(rendered(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
+    at = [
+        i for i, (a, b) in enumerate(zip(*texts, strict=True)) if not _differ(encoder, a, b, max_length, cut)
+    ]
+    chosen, rejected = (encode(encoder, [side[i] for i in at]) for side in texts)
     kept = slice(None, max_length) if cut == "keep_start" else slice(-(max_length or 0) or None, None)
-    equal = [a[kept] == b[kept] for a, b in zip(chosen, rejected, strict=True)]
-    if cut == "keep_start":
-        return equal
-    # The ends may be equal where the completions that they are the ends of are not equally long: then
-    # other tokens count.
-    at = [i for i, same in enumerate(equal) if same and len(chosen[i]) != len(rejected[i])]
-    asked = encode(encoder, [prompts[i] for i in at], None)
-    for i, prompt in zip(at, asked, strict=True):
-        length = min(_common(prompt, chosen[i]), _common(prompt, rejected[i]))
-        counts = [min(len(ids) - length, max_length or len(ids)) for ids in (chosen[i], rejected[i])]
-        equal[i] = counts[0] == counts[1]
-    return equal
+    dead = [False] * len(prompts)
+    for i, a, b in zip(at, chosen, rejected, strict=True):
+        dead[i] = a[kept] == b[kept] and (
+            cut == "keep_start" or len(a) == len(b) or _count_alike(encoder, prompts[i], a, b, max_length)
+        )
+    return dead
+
+
+def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) -> bool:
+    """Whether two texts surely differ once they are cut, to be known without tokens.
+
+    Where every token is of a byte at least, tokens that are equal up to the cut are texts that are equal
+    for as many bytes, but for what the tokenizer adds by itself.
+    """
+    if not (encoder.faithful and is_normalized("NFC", a) and is_normalized("NFC", b)):
+        return False
+    if max_length is None:
+        return a != b
+    length = max(max_length - _ADDED, 0)
+    kept = slice(None, length) if cut == "keep_start" else slice(-length or None, None)
+    return length > 0 and a.encode()[kept] != b.encode()[kept]
+
+
+def _count_alike(
+    encoder: Encoder, prompt: Messages, chosen: list[int], rejected: list[int], max_length: int | None
+) -> bool:
+    """Whether as many tokens count on both sides, where the ends are equal: those of the completions.
+
+    The completion begins where the prompt alone and both sides cease to be alike.
+    """
+    (alone,) = encode(encoder, list(rendered(encoder, [prompt], None)))
+    start = min(_common(alone, chosen), _common(alone, rejected))
+    counts = [min(len(ids) - start, max_length or len(ids)) for ids in (chosen, rejected)]
+    return counts[0] == counts[1]
 
 
 def _common(ids: list[int], others: list[int]) -> int:

@@ -121,6 +121,7 @@ def _write_placed(con: Store, wordings: Sequence[str]) -> None:
         f"""CREATE OR REPLACE TEMP TABLE stands AS
         SELECT id, bit, asked AS "text" FROM placed {inside if has_benchmarks else ""}""",
     )
+    run(con, "ALTER TABLE placed DROP COLUMN asked")
     if not has_benchmarks:
         run(con, "DROP TABLE benchmarks")
 
