@@ -110,6 +110,52 @@ class ReviewOutcomes(_Section):
         return self
 
 
+class Leaks(_Section):
+    """What may not stand in what is learned from."""
+
+    near: Annotated[float, Field(gt=0, le=1)] | None = 0.8
+    """Jaccard similarity from which texts are near-duplicates; null: equal texts alone."""
+    drop: bool = False
+    """Drop rows that leak, counted, instead of stopping."""
+
+
+class Benchmark(_Section):
+    """Texts that the dataset must not hold: a file, or a folder of files."""
+
+    name: str
+    path: Path
+    column: str | None = None
+    """Of the question; may be left out where there is one column."""
+    answer: str | None = None
+    """Of the answer, where no completion may hold it either."""
+
+
+class Tokenizer(_Section):
+    """What the trainer will cut texts with; finds pairs that are the same once they are cut."""
+
+    name: str
+    """A folder with tokenizer.json, or a name on the Hub."""
+    max_length: Annotated[int, Field(gt=0)] | None = 1024
+    """Tokens of prompt and completion together, as TRL's max_length."""
+    cut: Literal["keep_start", "keep_end"] = "keep_start"
+    """As TRL's truncation_mode."""
+    drop: bool = False
+    """Drop such pairs, counted, instead of stopping."""
+
+
+class Privacy(_Section):
+    """Personal data in texts, and learners who stand alone in signals."""
+
+    look: bool = True
+    """Look for personal data; needs pip install 'preceptor[privacy]'."""
+    allow: list[str] = []
+    """Kinds that may stand there, such as url; preceptor scan --help lists them."""
+    learners: Annotated[int, Field(ge=1)] = 5
+    """Outcomes of a completion that come from fewer learners than this are not published."""
+    drop: bool = False
+    """Leave such outcomes out, counted, instead of stopping."""
+
+
 class Recipe(_Section):
     """How a fit becomes a dataset."""
 
@@ -133,6 +179,14 @@ class Recipe(_Section):
     outcomes: list[ReviewOutcomes] = []
     """What study logs say of completions: made by preceptor outcomes, before the fit."""
     splits: Splits = Splits()
+    leaks: Leaks = Leaks()
+    benchmarks: list[Benchmark] = []
+    """Texts of tests that are not in the store."""
+    tokenizer: Tokenizer | None = None
+    """Of the model to be trained; pairs that it does not tell apart are found."""
+    privacy: Privacy = Privacy()
+    max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
     configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]

@@ -25,11 +25,9 @@ from ..schemas.recipe import Recipe
 from ..schemas.tables import BUILDS
 from .card import render_card
 from .files import MANIFEST, file_sha256, whole_folder
-from .gates.contents import check_contents, check_length_bias
-from .gates.convergence import check_convergence
+from .gates.all import check_all
 from .gates.gate import Gate
-from .gates.leaks import check_leaks
-from .gates.licence import check_licence
+from .gates.leaks import count_leaks
 from .gec import choose_corrections
 from .kept import keep
 from .pairs import choose_judged, settle
@@ -61,7 +59,7 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
     """
     with transaction(con), _within(con, MEMORY):
         judged, dropped = gather(con, recipe, fit)
-        gates = _gates(con, judged, dropped, recipe)
+        gates = check_all(con, recipe, judged, dropped)
         _check_plain(con, recipe)
         red = [gate for gate in gates if not gate.passed]
         if red:
@@ -115,16 +113,6 @@ def _within(con: Store, memory: str) -> Iterator[None]:
         yield
     finally:
         run(con, f"SET memory_limit = '{before}'")
-
-
-def _gates(con: Store, fit: dict[str, Any] | None, dropped: dict[str, int], recipe: Recipe) -> list[Gate]:
-    return [
-        *([check_convergence(fit["key"], fit["diagnostics"])] if fit else []),
-        check_contents(con, dropped),
-        check_leaks(con),
-        check_licence(con, recipe),
-        check_length_bias(con),
-    ]
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:
@@ -189,6 +177,7 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.as_dict() for gate in gates],
+        "leaks": count_leaks(con).to_dicts(),
     }
 
 
