@@ -171,7 +171,13 @@ def builds(tmp_path_factory):
     (top / "s.m2").write_text("\n".join(sentence.format(n) for n in range(6)))
     (top / "b.json").write_text(f"[{', '.join(BRIDGE.format(n) for n in range(5))}]")
     recipes = {
-        "edits": {"corrections": {"rejected": ["learner"]}, "sources": ["s"], "publish_under": "CC-BY-4.0"},
+        "edits": {
+            "corrections": {"rejected": ["learner"]},
+            "sources": ["s"],
+            "publish_under": "CC-BY-4.0",
+            "configs": ["preference", "sft"],
+            "splits": WHOLE_SPLIT | {"shared": True},
+        },
         "replies": {
             "pairs": {"policy": "expert-over-novice"},
             "sources": ["b"],

@@ -154,3 +154,14 @@ def test_recall_on_real_sentences(shared_data):
     assert len(expected) > 150
     assert set(found) <= set(expected)
     assert len(found) >= 0.99 * len(expected)
+
+
+def test_rows_of_an_open_transaction_are_found():
+    """Where DuckDB numbers rows from 2^60 on; a build is one transaction."""
+    said = "a long text, said again " * 4
+    with scratch() as con:
+        con.begin()
+        run(con, f"""CREATE TEMP TABLE fresh AS
+            SELECT unnest(['{said}', '{said}!', 'short']) AS "text", 1 AS sides""")  # fmt: skip
+        find_near(con, "fresh")
+        assert query(con, "SELECT similarity > 0.9 AS near FROM near")["near"].to_list() == [True]

@@ -180,9 +180,9 @@ WHERE (l.place <= {first} OR r.place <= {first}) AND {wanted}"""
 
 
 def _chunks(con: Store, table: str) -> range:
-    """Where each chunk of a table's rows begins."""
-    ((rows,),) = run(con, f'SELECT coalesce(max(rowid) + 1, 0) FROM "{table}"')
-    return range(0, int(rows), _CHUNK)
+    """Where each chunk of a table's rows begins; in a transaction rowids of new rows begin at 2^60 or so."""
+    ((first, last),) = run(con, f'SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM "{table}"')
+    return range(int(first), int(last) + 1, _CHUNK)
 
 
 def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFrame]:

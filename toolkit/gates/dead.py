@@ -31,8 +31,8 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
     Leaves the temp table `dead` (config, key), for a build that drops them.
     """
     run(con, "CREATE OR REPLACE TEMP TABLE dead (config VARCHAR, key VARCHAR)")
-    ((last,),) = run(con, "SELECT coalesce(max(rowid), -1) FROM kept")
-    for first in range(0, last + 1, _CHUNK):
+    ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
+    for first in range(begin, last + 1, _CHUNK):
         pairs = f"""SELECT config, key, messages, chosen_content AS chosen, rejected_content AS rejected
             FROM kept WHERE rowid >= {first} AND rowid < {first + _CHUNK} AND rejected_content IS NOT NULL"""
         found = [
@@ -51,7 +51,7 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
     return Gate(
         "dead pairs", False, number,
         f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}; "
-        "raise max_length, or drop these pairs",
+        "raise max_length, or drop these pairs by tokenizer: {drop: true}",
     )  # fmt: skip
 
 

@@ -204,7 +204,7 @@ def _verdict(con: Store) -> Gate:
     return Gate(
         "leaks", False, rows,
         f"{rows} rows leak into what they are measured by, the first: {shown}; "
-        "give such prompts one group, or drop these rows",
+        "give such prompts one group, or drop these rows by leaks: {drop: true}",
     )  # fmt: skip
 
 
