@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from .tables import PREFERENCE_META, SFT_META, TABLES, Column, Table, Type, preference_table, sft_table
+from .published import published, with_meta
+from .recipe import CONFIGS
+from .tables import TABLES, Column, Table, Type
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -70,13 +72,13 @@ def features(table: Table) -> "Features":
 
 def dictionary() -> str:
     """The data dictionary as Markdown, one section per table; docs/data.md holds it."""
-    published = (preference_table(True), PREFERENCE_META, sft_table(True), SFT_META)
+    tables = [published(name, True) for config in CONFIGS for name in with_meta(config)]
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (
         "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal. A key is "
         "the hash of what was read: a text that `preceptor scan --mask` changes keeps its key.\n\n"
         f"## The store\n\n{stored}\n## A published dataset\n\n"
-        + "\n".join(_section(table) for table in published)
+        + "\n".join(_section(table) for table in tables)
     )
 
 

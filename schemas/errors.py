@@ -4,6 +4,9 @@ One base, so that the command line turns any of them into one line and an exit c
 Each child is also the standard error that a library user would catch.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 CHECK_FAILED = 1
 BAD_INPUT = 2
 
@@ -33,7 +36,17 @@ class FusionError(PreceptorError, RuntimeError):
 
 
 class GateError(PreceptorError, RuntimeError):
-    """A dataset that must not be built: a gate is red."""
+    """A dataset that must not be built: a gate is red. `gates` are all that were looked at."""
+
+    exit_code = CHECK_FAILED
+
+    def __init__(self, message: str, gates: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.gates = list(gates)
+
+
+class HubError(PreceptorError, RuntimeError):
+    """A dataset that cannot go to the Hub or come from it."""
 
     exit_code = CHECK_FAILED
 

@@ -17,6 +17,9 @@ COMMON = (
     "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-SA-4.0", "CC0-1.0", "GPL-3.0-only", "MIT",
     "ODC-By-1.0", "ODbL-1.0", "PDDL-1.0",
 )  # fmt: skip
+# What the Hub calls a licence, where that is not its SPDX id in lower case.
+HUB_NAMES = {"odc-by": "ODC-By-1.0", "odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "gpl-3.0": "GPL-3.0-only",
+             "gpl-2.0": "GPL-2.0-only", "agpl-3.0": "AGPL-3.0-only", "lgpl-3.0": "LGPL-3.0-only"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class License:
     redistribution: bool
     commercial_use: bool
     share_alike: bool
+
+
+def hub_name(id: str) -> str:
+    """What the Hub calls a licence."""
+    return next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
 
 
 def read_license(text: str | None) -> License:

@@ -19,6 +19,10 @@ from .errors import RecipeError
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
+CONFIGS: tuple[Config, ...] = get_args(Config)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,15 +31,29 @@ class Pairs(_Section):
     """Which pairs of a prompt's completions become rows."""
 
     policy: Literal[
-        "best-worst", "all", "expert-over-novice", "right-over-wrong", "probing-over-telling",
-        "matching-over-mismatching", "rubric-dominance",
+        "best-worst", "all", "adjacent", "uncertain-band", "expert-over-novice", "right-over-wrong",
+        "probing-over-telling", "matching-over-mismatching", "rubric-dominance",
     ] = "best-worst"  # fmt: skip
-    """best-worst: the two ends of a prompt's posterior means. all: every pair. The others go by what
-    the source says of the completions and need no fit."""
+    """By a fit: best-worst: the two ends of a prompt's posterior means. adjacent: neighbours in their order.
+    uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of
+    the completions and need no fit."""
+    band: tuple[Share, Share] = (0.6, 0.9)
+    """Of uncertain-band: the least and the greatest probability that the better side is better."""
     criteria: list[str] = []
     """Of rubric-dominance: the criteria that count; all where it is empty."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
-    """A pair whose better side is better with less than this probability is a coin flip."""
+    """A pair whose better side is better with less than this probability is a coin flip: it is dropped, and
+    kept for soft labels alone."""
+    eligible: str | None = None
+    """Which pairs may be taken, as an expression of columns: chosen_score > 0.8 and chosen_score >
+    rejected_score. `preceptor build --help` lists the columns."""
+
+    @model_validator(mode="after")
+    def _band_is_in_order(self) -> "Pairs":
+        low, high = self.band
+        if not 0.5 <= low < high:
+            raise ValueError(f"band: expected two numbers from 0.5 to 1 in order, not {low:g} and {high:g}")
+        return self
 
 
 class Splits(_Section):
@@ -45,6 +63,11 @@ class Splits(_Section):
     validation: Share = 0.1
     test: Share = 0.1
     seed: int = 0
+    sft: Share = 0.5
+    """Share of the train and validation groups that examples (config sft) are taken from; pairs come from
+    the others, so that no model is preferred on what it has imitated."""
+    shared: bool = False
+    """Examples and pairs from the same groups instead."""
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "Splits":
@@ -87,6 +110,52 @@ class ReviewOutcomes(_Section):
         return self
 
 
+class Leaks(_Section):
+    """What may not stand in what is learned from."""
+
+    near: Annotated[float, Field(gt=0, le=1)] | None = 0.8
+    """Jaccard similarity from which texts are near-duplicates; null: equal texts alone."""
+    drop: bool = False
+    """Drop rows that leak, counted, instead of stopping."""
+
+
+class Benchmark(_Section):
+    """Texts that the dataset must not hold: a file, or a folder of files."""
+
+    name: str
+    path: Path
+    column: str | None = None
+    """Of the question; may be left out where there is one column."""
+    answer: str | None = None
+    """Of the answer, where no completion may hold it either."""
+
+
+class Tokenizer(_Section):
+    """What the trainer will cut texts with; finds pairs that are the same once they are cut."""
+
+    name: str
+    """A folder with tokenizer.json, or a name on the Hub."""
+    max_length: Annotated[int, Field(gt=0)] | None = 1024
+    """Tokens of prompt and completion together, as TRL's max_length."""
+    cut: Literal["keep_start", "keep_end"] = "keep_start"
+    """As TRL's truncation_mode."""
+    drop: bool = False
+    """Drop such pairs, counted, instead of stopping."""
+
+
+class Privacy(_Section):
+    """Personal data in texts, and learners who stand alone in signals."""
+
+    look: bool = True
+    """Look for personal data; needs pip install 'preceptor[privacy]'."""
+    allow: list[str] = []
+    """Kinds that may stand there, such as url; preceptor scan --help lists them."""
+    learners: Annotated[int, Field(ge=1)] = 5
+    """Outcomes of a completion that come from fewer learners than this are not published."""
+    drop: bool = False
+    """Leave such outcomes out, counted, instead of stopping."""
+
+
 class Recipe(_Section):
     """How a fit becomes a dataset."""
 
@@ -110,8 +179,20 @@ class Recipe(_Section):
     outcomes: list[ReviewOutcomes] = []
     """What study logs say of completions: made by preceptor outcomes, before the fit."""
     splits: Splits = Splits()
+    leaks: Leaks = Leaks()
+    benchmarks: list[Benchmark] = []
+    """Texts of tests that are not in the store."""
+    tokenizer: Tokenizer | None = None
+    """Of the model to be trained; pairs that it does not tell apart are found."""
+    privacy: Privacy = Privacy()
+    max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
+    """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
+    configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]
+    """What is written. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
+    unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
+    ratings and outcomes about them."""
     language: str = "en"
     """BCP 47 code for the card."""
     title: str | None = None

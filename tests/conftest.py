@@ -1,9 +1,13 @@
 """What several test files share."""
 
+import base64
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,9 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
+from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.tables import REJECTS
+from preceptor.toolkit.build import build
 from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
@@ -146,3 +152,136 @@ def preceptor(*arguments, cwd=None, env=None):
 @pytest.fixture(scope="session", name="preceptor")
 def _preceptor():
     return preceptor
+
+
+# ---- what goes to the Hub: its stand-in (tests/hub), builds to publish, a client
+
+WHOLE_SPLIT = {"train": 1, "validation": 0, "test": 0}
+BRIDGE = '{{"c_id": "{0}_1", "c_h": [{{"user": "student", "text": "{0} and 2 is 7?"}}], ' \
+         '"c_r": [{{"user": "tutor", "text": "No."}}], ' \
+         '"c_r_": [{{"user": "tutor", "text": "What is {0} and 1?"}}], "e": "guess"}}'  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory):
+    """Folders: `edits` (6 rows, preference and sft, each with its meta), `replies` (5 rows of preference
+    and its meta), `local` (not for publication). No fit is needed."""
+    top = tmp_path_factory.mktemp("builds")
+    sentence = "S Sentence {} have a mistake .\nA 2 3|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0\n"
+    (top / "s.m2").write_text("\n".join(sentence.format(n) for n in range(6)))
+    (top / "b.json").write_text(f"[{', '.join(BRIDGE.format(n) for n in range(5))}]")
+    recipes = {
+        "edits": {
+            "corrections": {"rejected": ["learner"]},
+            "sources": ["s"],
+            "publish_under": "CC-BY-4.0",
+            "configs": ["preference", "sft"],
+            "splits": WHOLE_SPLIT | {"shared": True},
+        },
+        "replies": {
+            "pairs": {"policy": "expert-over-novice"},
+            "sources": ["b"],
+            "publish_under": "CC-BY-4.0",
+        },
+        "local": {"pairs": {"policy": "expert-over-novice"}, "sources": ["b"]},
+    }
+    with open_store(top / "s.duckdb", create=True) as con:
+        for format, name in (("m2", "s.m2"), ("bridge", "b.json")):
+            files = find_inputs(FORMATS[format], [top / name])
+            ingest(con, FORMATS[format], files, Context(name[0]), Origin(read_license("CC-BY-4.0")))
+        for name, keys in recipes.items():
+            build(con, Recipe.model_validate({"name": name, "splits": WHOLE_SPLIT, **keys}), top / name)
+    return {name: top / name for name in recipes}
+
+
+@dataclass
+class Server:
+    """The stand-in for the Hub as a test sees it."""
+
+    url: str
+    repo_name: str = "lab/tiny"
+
+    def ask(self, what, **body):
+        request = urllib.request.Request(
+            f"{self.url}/stand-in/{what}", json.dumps(body).encode(), method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def fails(self, method, path, **how):
+        self.ask("fault", method=method, path=path, **how)
+
+    def repo(self, name=None):
+        return self.ask("state")["repos"].get(name or self.repo_name)
+
+    def environment(self, home, **more):
+        return environment(self.url, home, **more)
+
+    def made(self, name, files, private=False):
+        encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
+        self.ask("repo", name=name, files=encoded, private=private)
+
+
+@contextlib.contextmanager
+def running(program, *arguments, **how):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "hub" / program, *map(str, arguments)], text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, **how,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def lfs_server(tmp_path_factory):
+    with running("stand_in.py", tmp_path_factory.mktemp("hub") / "root") as process:
+        yield Server(process.stdout.readline().strip())
+
+
+@pytest.fixture
+def hub(lfs_server):
+    """An empty Hub to which files go by git-LFS."""
+    lfs_server.ask("reset")
+    return lfs_server
+
+
+@pytest.fixture(scope="module")
+def xet_hub(tmp_path_factory):
+    """A Hub to which files go by Xet."""
+    with running("stand_in.py", tmp_path_factory.mktemp("xet") / "root", "--xet") as process:
+        yield Server(process.stdout.readline().strip())
+
+
+def environment(url, home, **more):
+    """Of a client of that Hub; nothing of the user's own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
+    return clean | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
+                    "HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_TELEMETRY": "1"} | more  # fmt: skip
+
+
+@dataclass
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def client(lfs_server, tmp_path_factory):
+    """Runs `preceptor …` as somebody, alice if not said."""
+    home = tmp_path_factory.mktemp("home")
+    with running("client.py", env=lfs_server.environment(home)) as process:
+
+        def run(*arguments, token="hf_alice"):
+            asked = {"arguments": [str(a) for a in arguments], "environment": {"HF_TOKEN": token}}
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            ended = Ended(**json.loads(process.stdout.readline()))
+            assert not token or token not in ended.stdout + ended.stderr
+            assert "Traceback" not in ended.stderr
+            return ended
+
+        yield run

@@ -65,7 +65,9 @@ def test_terms_that_a_source_forbids_stop_the_build(fused, tmp_path):
 def test_one_prompt_in_two_groups_is_a_leak(fused, tmp_path):
     run(fused, """UPDATE prompts SET messages = (SELECT any_value(messages) FROM prompts WHERE task = 'gec')
         WHERE task = 'gec'""")  # fmt: skip
-    with pytest.raises(GateError, match="leaks: 1 leaks between splits, the first: prompt"):
+    with pytest.raises(
+        GateError, match=r"leaks: \d+ rows leak into what they are measured by, the first: preference/train"
+    ):
         build(
             fused, recipe(task="gec", splits={"train": 0.5, "validation": 0, "test": 0.5}), tmp_path / "out"
         )
@@ -92,7 +94,7 @@ def test_policies_and_confidence(fused, tmp_path):
         for confidence in (0.6, 0.9):
             keys = {"policy": policy, "min_confidence": confidence}
             counts[policy, confidence] = sum(
-                build(fused, recipe(pairs=keys), tmp_path / "out").counts.values()
+                build(fused, recipe(pairs=keys), tmp_path / "out").counts["preference"].values()
             )
             meta = pl.read_parquet(tmp_path / "out/preference_meta/*.parquet")
             assert meta["p"].min() >= confidence
@@ -190,6 +192,6 @@ def test_write_text_replaces_at_once(tmp_path):
 def test_status_lists_the_build(fused, tmp_path):
     build(fused, recipe(), tmp_path / "out")
     row = query(fused, "SELECT counts, gates FROM builds WHERE name = 'x'").row(0)
-    assert json.loads(row[0])["kept"]["train"] > 0
+    assert json.loads(row[0])["kept"]["preference"]["train"] > 0
     assert {g["name"] for g in json.loads(row[1])} == {
-        "convergence", "contents", "leaks", "licence", "length bias"}  # fmt: skip
+        "convergence", "contents", "leaks", "licence", "privacy", "length bias"}  # fmt: skip

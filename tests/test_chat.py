@@ -232,7 +232,7 @@ def test_a_dataset_of_ours_is_read_back(store, tmp_path, format):
     recipe.write_text(f"name: r\nformat: {format}\npairs: {{policy: right-over-wrong}}\n")
     done = build(store, read_recipe(recipe), tmp_path / "out")
     report = load(store, tmp_path / "out" / "preference", "again")
-    assert (report.rows, report.rejects) == (sum(done.counts.values()), 0)
+    assert (report.rows, report.rejects) == (sum(done.counts["preference"].values()), 0)
     differing = query(store, """SELECT count(*) FROM completions c JOIN prompts p ON p.key = c.prompt
         WHERE c.source = 'again' AND (content, messages[-1].content) NOT IN (
             SELECT (content, messages[-1].content) FROM completions c JOIN prompts p ON p.key = c.prompt

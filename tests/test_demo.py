@@ -11,7 +11,7 @@ from datasets import load_dataset
 from scipy.stats import spearmanr
 
 from preceptor.schemas.derive import features
-from preceptor.schemas.tables import PREFERENCE_META, preference_table
+from preceptor.schemas.published import published
 from preceptor.toolkit.demo import draw
 from preceptor.toolkit.demo.draw import CARELESS
 from preceptor.toolkit.files import file_sha256
@@ -77,8 +77,8 @@ def test_demo_dataset_loads_everywhere_with_the_declared_columns(demo, tmp_path)
     meta = load_dataset(str(folder), "preference_meta", cache_dir=str(tmp_path))
     assert set(preference) == set(meta) == {"train", "validation", "test"}
     for split, rows in preference.items():
-        assert rows.features == features(preference_table(conversational=True))
-        assert meta[split].features == features(PREFERENCE_META)
+        assert rows.features == features(published("preference", True))
+        assert meta[split].features == features(published("preference_meta", True))
         assert len(rows) == len(meta[split]) > 0
         files = folder / "preference" / f"{split}.parquet"
         assert pl.read_parquet(files).height == len(rows)

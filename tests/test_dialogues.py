@@ -195,7 +195,7 @@ RECIPES = Path(__file__).parents[1] / "recipes" / "socratic"
 def test_preferences_that_need_no_annotator(store, shared_data, tmp_path, format, folder, recipe, pairs):
     load(store, format, shared_data / folder)
     done = build(store, read_recipe(RECIPES / f"{recipe}.yaml"), tmp_path / "out")
-    assert sum(done.counts.values()) + sum(done.dropped.values()) == pairs
+    assert sum(done.counts["preference"].values()) + sum(done.dropped.values()) == pairs
     meta = pl.concat([pl.read_parquet(f) for f in (tmp_path / "out" / "preference_meta").glob("*.parquet")])
     assert set(meta["made"]) == {read_recipe(RECIPES / f"{recipe}.yaml").pairs.policy}
     assert meta["p"].null_count() == meta.height

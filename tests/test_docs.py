@@ -61,7 +61,7 @@ def test_the_walk_from_raw_data_to_dataset(preceptor, shared_data, tmp_path):
     assert fit["converged"]
     assert fit["findings"]["votes"] == facts["votes_total"]
     (build,) = found["builds"]
-    assert sum(build["counts"]["kept"].values()) > 100
+    assert sum(build["counts"]["kept"]["preference"].values()) > 100
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -103,7 +103,7 @@ def follow(name, preceptor, shared_data, folder):
 def test_dialogues_come_in_as_the_readme_says(preceptor, shared_data, tmp_path):
     follow("dialogues", preceptor, shared_data, tmp_path)
     builds = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["builds"]
-    assert [sum(build["counts"]["kept"].values()) for build in builds] == [489, 439, 962, 2461]
+    assert [sum(build["counts"]["kept"]["preference"].values()) for build in builds] == [489, 439, 962, 2433]
 
 
 def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, tmp_path):
@@ -115,7 +115,7 @@ def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, t
     shown = preceptor("status", "--json", cwd=tmp_path)
     (build,) = json.loads(shown.stdout)["builds"]
     assert build["fit"] is None
-    assert build["counts"]["kept"]["train"] > 5000
+    assert build["counts"]["kept"]["preference"]["train"] > 5000
 
 
 def test_help_fits_the_docs_words():

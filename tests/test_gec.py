@@ -53,6 +53,9 @@ def corpus(store, tmp_path):
 
 def recipe(tmp_path, **changes):
     text = RECIPE.read_text(encoding="utf-8")
+    changes = {
+        "test: 0.05": "test: 0.05\n  shared: true"
+    } | changes  # few sentences: pairs and examples of all
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
@@ -140,7 +143,7 @@ def test_wording_follows_the_language(store, shared_data, tmp_path):
     learner = sum(made == "learner" for made in meta["made"])
     assert learner > 1000
     loaded = load_dataset(str(tmp_path / "out"), "sft", cache_dir=str(tmp_path / "cache"))
-    assert set(loaded) == set(done.counts)
+    assert set(loaded) == set(done.counts["sft"])
     assert loaded["train"].column_names == ["prompt", "completion"]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["fit"] is None

@@ -8,11 +8,11 @@ import pytest
 from preceptor.schemas.errors import GateError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.toolkit.build import build
+from preceptor.toolkit.build import build, gather
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.policies import choose_marked
+from preceptor.toolkit.store import query
 
 ORDER = {"No": 0, "To some extent": 1, "Yes": 2, "Offensive": 0, "Neutral": 1, "Encouraging": 2}
 
@@ -52,6 +52,11 @@ def dominance(rows, criteria):
     return kept, dropped
 
 
+def gathered(con, recipe):
+    _, dropped = gather(con, recipe)
+    return query(con, "FROM kept WHERE config = 'preference'"), dropped
+
+
 @pytest.mark.parametrize(
     "criteria", [[], ["Providing_Guidance"], ["Providing_Guidance", "Revealing_of_the_Answer"]]
 )
@@ -60,7 +65,7 @@ def test_rubric_dominance_is_what_the_labels_say(store, shared_data, criteria):
     load(store, "mrbench", path, "mrbench")
     rows = json.loads(path.read_text(encoding="utf-8"))
     names = next(iter(rows[0]["anno_llm_responses"].values()))["annotation"].keys()
-    pairs, counts = choose_marked(store, recipe("rubric-dominance", criteria=criteria))
+    pairs, counts = gathered(store, recipe("rubric-dominance", criteria=criteria))
     kept, dropped = dominance(rows, criteria or list(names))
     same = counts.pop("equal texts", 0)
     assert same < 10
@@ -87,7 +92,7 @@ def test_a_question_is_chosen_over_what_gives_it_away(store, tmp_path):
         dialogue(3, "Teacher: (telling)Add them.", "Student: hm.", "Teacher: (focus)Then?", "Student: x."),
     ]) + "\n")  # fmt: skip
     load(store, "mathdial", tmp_path / "m.jsonl", "m")
-    pairs, dropped = choose_marked(store, recipe("probing-over-telling"))
+    pairs, dropped = gathered(store, recipe("probing-over-telling"))
     # The next one of the same dialogue first; else the first one about the problem; never an earlier one.
     assert sorted(pairs.select("chosen_content", "rejected_content").rows()) == [
         ("And then?", "Then 9."), ("Look again.", "It is 4."), ("Why?", "It is 4.")]  # fmt: skip
@@ -96,7 +101,7 @@ def test_a_question_is_chosen_over_what_gives_it_away(store, tmp_path):
 
 def test_mathdial(store, shared_data):
     load(store, "mathdial", shared_data / "mathdial" / "test.jsonl", "m")
-    pairs, dropped = choose_marked(store, recipe("probing-over-telling"))
+    pairs, dropped = gathered(store, recipe("probing-over-telling"))
     assert pairs.height + sum(dropped.values()) == 1383  # completions that only probe or focus
     assert pairs.height == 962
 
@@ -124,7 +129,7 @@ def test_a_tutor_turn_that_judges_as_the_reference_is_chosen(store, tmp_path):
              for name, text in answers.items()]  # fmt: skip
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     load(store, "completions", tmp_path / "a.jsonl", "answers", about="spock")
-    pairs, dropped = choose_marked(store, recipe("matching-over-mismatching"))
+    pairs, dropped = gathered(store, recipe("matching-over-mismatching"))
     assert dropped == {"the same tutor state": 1}
     assert dict(pairs.group_by("made").len().rows()) == dict.fromkeys(
         ("another evaluation", "another action", "another state", "incomplete JSON", "invalid JSON"), 1

@@ -26,7 +26,8 @@ PROMPTS = [
 PROMPTS[2]["completions"].append(
     {"id": "p2-l", "content": "a Wagtailish thought", "origin": "learner", "author": SECRET}
 )
-RECIPE = {"name": "gec", "task": "gec", "corrections": {"rejected": ["learner"]}, "format": "plain"}
+RECIPE = {"name": "gec", "task": "gec", "corrections": {"rejected": ["learner"]}, "format": "plain",
+          "configs": ["preference", "sft"], "splits": {"shared": True}}  # fmt: skip
 
 
 def essay(id, learner, text, edit):

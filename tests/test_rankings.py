@@ -26,7 +26,7 @@ from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.pairs import choose_pairs
+from preceptor.toolkit.pairs import choose_judged, settle
 from preceptor.toolkit.store import count, insert, query, remove_source
 
 HEAD = "srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Id,system2Id,system1rank,system2rank"
@@ -225,8 +225,10 @@ def test_rankings_are_fused_but_never_published(store, tmp_path):
                           "FROM completions")  # fmt: skip
     insert(store, EFFECTIVENESS, judged.with_columns(pl.lit(0.0).alias(name) for name in numbers))
     (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: all}\n")
-    kept, dropped = choose_pairs(store, "f", read_recipe(tmp_path / "r.yaml"))
-    assert (kept.height, dropped) == (0, {"text not published": 2})
+    recipe = read_recipe(tmp_path / "r.yaml")
+    choose_judged(store, "f", recipe)
+    assert settle(store, recipe) == {"text not published": 2}
+    assert query(store, "FROM pairs")["dropped"].null_count() == 0
 
 
 PIECES = [b"\xff", b"\0", b'"', b"\n", b"\r\n", b",", b"-1", b"9", b""]

@@ -165,7 +165,9 @@ def fill(con: Store, findings: dict | None = None, diagnostics: dict | None = No
 
 def built(passed: bool = True) -> Build:
     gates = [Gate("contents", True, 41, "41 pairs"), Gate("leaks", passed, 0, "none & nowhere")]
-    return Build(Path("somewhere/else"), "f", {"train": 1029, "test": 9}, {"coin flip": 7}, gates, {})
+    return Build(
+        Path("somewhere/else"), "f", {"preference": {"train": 1029, "test": 9}}, {"coin flip": 7}, gates, {}
+    )
 
 
 RECOVERED = pl.DataFrame(

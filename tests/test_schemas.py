@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.derive import ddl, dictionary, features, polars_schema
 from preceptor.schemas.keys import LENGTH, key, key_sql
-from preceptor.schemas.tables import OF_A_SOURCE, PREFERENCE_META, TABLES, preference_table
+from preceptor.schemas.published import published, with_meta
+from preceptor.schemas.recipe import CONFIGS
+from preceptor.schemas.tables import OF_A_SOURCE, TABLES
 
 fields = st.lists(st.one_of(st.none(), st.text(), st.integers(-(2**62), 2**62)), min_size=1, max_size=4)
 
@@ -62,7 +64,8 @@ def test_different_fields_have_different_keys(one, other):
 
 
 def test_features_of_published_tables_match_their_polars_schema():
-    for table in (preference_table(True), preference_table(False), PREFERENCE_META):
+    tables = [published(n, chat) for c in CONFIGS for n in with_meta(c) for chat in (True, False)]
+    for table in tables:
         arrow = pl.DataFrame(schema=polars_schema(table)).to_arrow()
         assert list(features(table)) == arrow.column_names == table.names
 

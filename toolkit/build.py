@@ -3,14 +3,15 @@
     OUT/README.md                      the card, with the configs that `datasets` reads
     OUT/preference/train.parquet       prompt, chosen, rejected; validation and test beside it
     OUT/preference_meta/train.parquet  same rows, same order: p, counts, licence, keys
-    OUT/sft/…  OUT/sft_meta/…          examples to imitate, where it is built from edits
+    OUT/sft, OUT/unpaired, …           what else the recipe asks for, each with its _meta
     OUT/manifest.json                  digests, inputs, gates; written last
 
-The same store, recipe and version give the same bytes.
+The same store, recipe and version give the same bytes. Rows stay in DuckDB until they are written.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,49 +20,34 @@ from typing import Any
 
 import polars as pl
 
-from ..schemas.derive import polars_schema
-from ..schemas.errors import GateError, StoreError
+from ..schemas.errors import GateError, RecipeError, StoreError
 from ..schemas.recipe import Recipe
-from ..schemas.tables import BUILDS, PREFERENCE_META, SFT_META, Table, preference_table, sft_table
+from ..schemas.tables import BUILDS
 from .card import render_card
 from .files import MANIFEST, file_sha256, whole_folder
-from .gates.contents import check_contents, check_length_bias
-from .gates.convergence import check_convergence
+from .gates.all import check_all
 from .gates.gate import Gate
-from .gates.leaks import check_leaks
-from .gates.licence import check_licence
+from .gates.leaks import count_leaks
 from .gec import choose_corrections
-from .pairs import SPLITS, choose_pairs, render_examples, render_pairs
+from .kept import keep
+from .pairs import choose_judged, settle
 from .policies import MARKED, choose_marked
-from .store import Store, insert, query, transaction
+from .shards import label_completions, write_tables
+from .store import Store, insert, query, run, transaction
 
-_OF_A_PROMPT = ("key", "group", "split", "messages")
+MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 
 
 @dataclass(frozen=True)
 class Build:
-    """What was built: rows per split, pairs dropped by reason, gates, digests."""
+    """What was built: rows by config and split, pairs dropped by reason, gates, digests."""
 
     out: Path
     fit: str | None
-    counts: dict[str, int]
+    counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
     gates: list[Gate]
     digests: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What a dataset is made of, whether from a fit or from edits."""
-
-    pairs: pl.DataFrame
-    dropped: dict[str, int]
-    fit: dict[str, Any] | None = None
-    examples: pl.DataFrame | None = None
-
-    @property
-    def fit_key(self) -> str | None:
-        return self.fit["key"] if self.fit else None
 
 
 def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Build:
@@ -71,62 +57,62 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
     are stored. Nor does one whose policy goes by what the source says need a fit. Raises GateError
     if a gate is red, and then writes nothing.
     """
-    with transaction(con):
-        made = _material(con, recipe, fit)
-        gates = _gates(con, made, recipe)
-        _check_plain(made.pairs, recipe)
+    with transaction(con), _within(con, MEMORY):
+        judged, dropped = gather(con, recipe, fit)
+        gates = check_all(con, recipe, judged, dropped)
+        _check_plain(con, recipe)
         red = [gate for gate in gates if not gate.passed]
         if red:
-            raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red))
+            raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red), gates)
         with whole_folder(out) as folder:
-            counts = _write_tables(made, recipe, folder)
-            facts = _facts(con, made, counts, gates)
+            if "unpaired" in recipe.configs:
+                dropped |= label_completions(con)
+            counts = write_tables(con, recipe, folder)
+            facts = _facts(con, judged, counts, dropped, gates)
             (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
             digests = {
                 path.relative_to(folder).as_posix(): file_sha256(path)
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
             }
-            manifest = {"recipe": recipe.model_dump(), **facts, "files": digests}
+            manifest = {"recipe": recipe.model_dump(mode="json"), **facts, "files": digests}
             text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
             (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        done = Build(out, made.fit_key, counts["preference"], made.dropped, gates, digests)
+        done = Build(out, judged["key"] if judged else None, counts, dropped, gates, digests)
         insert(con, BUILDS, _build_row(recipe, done))
     return done
 
 
-def _material(con: Store, recipe: Recipe, fit: str | None) -> _Material:
+def gather(
+    con: Store, recipe: Recipe, fit: str | None = None
+) -> tuple[dict[str, Any] | None, dict[str, int]]:
+    """Make `kept`: what the recipe's dataset consists of. The fit it stands on, and what was dropped why."""
+    judged, left_out = None, {}
     if recipe.corrections:
-        return _from_edits(con, recipe)
-    if recipe.pairs.policy in MARKED:
-        return _Material(*choose_marked(con, recipe))
-    return _from_fit(con, recipe, fit)
+        left_out = choose_corrections(con, recipe, recipe.corrections)
+    elif recipe.pairs.policy in MARKED:
+        choose_marked(con, recipe)
+    else:
+        judged = find_fit(con, fit, recipe)
+        choose_judged(con, judged["key"], recipe)
+    if "soft" in recipe.configs and not judged:
+        raise RecipeError(
+            f"recipe '{recipe.name}': config soft needs p, which only a fit gives; leave it out"
+        )
+    dropped = settle(con, recipe) | left_out
+    keep(con, recipe)
+    return judged, dropped
 
 
-def _from_fit(con: Store, recipe: Recipe, fit: str | None) -> _Material:
-    row = find_fit(con, fit, recipe)
-    pairs, dropped = choose_pairs(con, row["key"], recipe)
-    return _Material(pairs, dropped, row)
-
-
-def _from_edits(con: Store, recipe: Recipe) -> _Material:
-    if recipe.corrections is None:
-        raise StoreError(f"recipe '{recipe.name}' has no corrections")
-    found = choose_corrections(con, recipe, recipe.corrections)
-    return _Material(found.pairs, found.dropped, examples=found.examples)
-
-
-def _gates(con: Store, made: _Material, recipe: Recipe) -> list[Gate]:
-    prompts = made.pairs.select(_OF_A_PROMPT)
-    if made.examples is not None:
-        prompts = pl.concat([prompts, made.examples.select(_OF_A_PROMPT)])
-    return [
-        *([check_convergence(made.fit["key"], made.fit["diagnostics"])] if made.fit else []),
-        check_contents(made.pairs, made.dropped),
-        check_leaks(con, prompts),
-        check_licence(made.pairs, recipe),
-        check_length_bias(made.pairs),
-    ]
+@contextmanager
+def _within(con: Store, memory: str) -> Iterator[None]:
+    """DuckDB holds so much in memory and the rest on disk."""
+    ((before,),) = run(con, "SELECT current_setting('memory_limit')")
+    run(con, f"SET memory_limit = '{memory}'")
+    try:
+        yield
+    finally:
+        run(con, f"SET memory_limit = '{before}'")
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:
@@ -160,72 +146,38 @@ def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[
     return matching[0]
 
 
-def _check_plain(pairs: pl.DataFrame, recipe: Recipe) -> None:
-    turns = pairs["messages"].list.len().max() if pairs.height else 1
-    if recipe.format == "plain" and isinstance(turns, int) and turns > 1:
+def _check_plain(con: Store, recipe: Recipe) -> None:
+    ((turns,),) = run(con, "SELECT max(len(messages)) FROM kept")
+    if recipe.format == "plain" and (turns or 0) > 1:
         raise GateError(
             f"format: plain takes single-turn prompts, but some here have {turns} messages; "
             "use format: conversational"
         )
 
 
-def _write_tables(made: _Material, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
-    """Parquet per config and split; an empty split has no file. Returns rows per config and split."""
-    conversational = recipe.format == "conversational"
-    counts = {"preference": _write(made.pairs, folder, [
-        (preference_table(conversational), lambda rows: render_pairs(rows, recipe)),
-        (PREFERENCE_META, lambda rows: rows),
-    ])}  # fmt: skip
-    if made.examples is not None:
-        counts["sft"] = _write(made.examples, folder, [
-            (sft_table(conversational), lambda rows: render_examples(rows, recipe)),
-            (SFT_META, lambda rows: rows),
-        ])  # fmt: skip
-    return counts
-
-
-def _write(
-    whole: pl.DataFrame, folder: Path, tables: list[tuple[Table, Callable[[pl.DataFrame], pl.DataFrame]]]
-) -> dict[str, int]:
-    """Each table's file of each split, the rows of all in the same order."""
-    counts = {}
-    for split in SPLITS:
-        rows = whole.filter(pl.col("split") == split)
-        if rows.is_empty():
-            continue
-        counts[split] = rows.height
-        for table, render in tables:
-            path = folder / table.name / f"{split}.parquet"
-            path.parent.mkdir(exist_ok=True)
-            schema = polars_schema(table)
-            render(rows).select(pl.col(c).cast(t) for c, t in schema.items()).write_parquet(
-                path, compression="zstd", row_group_size=100_000
-            )
-    return counts
-
-
 def _facts(
-    con: Store, made: _Material, counts: dict[str, dict[str, int]], gates: list[Gate]
-) -> dict[str, Any]:
+    con: Store, fit: dict[str, Any] | None, counts: dict[str, dict[str, int]], dropped: dict[str, int],
+    gates: list[Gate],
+) -> dict[str, Any]:  # fmt: skip
     """What card and manifest say beyond the recipe; nothing in it depends on time or place."""
-    pairs, fit = made.pairs, made.fit
     sources = query(
-        con,
-        """SELECT name, kind, license, url, revision, sha256, notes FROM sources
-        WHERE list_contains($1::VARCHAR[], name) ORDER BY name""",
-        [pairs["sources"].explode().unique().sort().to_list()],
-    )
+        con, """SELECT name, kind, license, url, revision, sha256, notes FROM sources
+        WHERE name IN (SELECT DISTINCT unnest(sources) FROM kept) ORDER BY name""",
+    )  # fmt: skip
+    made = "SELECT made, count(*) FROM kept WHERE config = 'preference' GROUP BY 1 ORDER BY 1"
     return {
         "preceptor": version("preceptor"),
+        "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
         | {"rho": fit["findings"]["rho"]},
         "sources": sources.to_dicts(),
-        "licenses": pairs["licenses"].explode().unique().sort().to_list(),
+        "licenses": sources["license"].unique().sort().to_list(),
         "counts": counts,
-        "made": dict(pairs.group_by("made").len().sort("made").rows()),
-        "dropped": made.dropped,
+        "made": dict(run(con, made)),
+        "dropped": dropped,
         "gates": [gate.as_dict() for gate in gates],
+        "leaks": count_leaks(con).to_dicts(),
     }
 
 

@@ -6,38 +6,46 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ..schemas.derive import features
-from ..schemas.recipe import Recipe
-from ..schemas.tables import PREFERENCE_META, SFT_META, Table, preference_table, sft_table
+from ..schemas.licenses import hub_name, read_license
+from ..schemas.published import published, with_meta
+from ..schemas.recipe import CONFIGS, Recipe
+from ..schemas.tables import Table
+from .policies import MEANINGS
+from .shards import SHARD
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     """The card's Markdown; `facts` are the manifest's."""
-    rows = sum(facts["counts"]["preference"].values())
-    conversational = recipe.format == "conversational"
-    tables = [preference_table(conversational), PREFERENCE_META]
-    if "sft" in facts["counts"]:
-        tables += [sft_table(conversational), SFT_META]
+    first = next((name for name in CONFIGS if name in recipe.configs), "preference")
+    rows = sum(facts["counts"][first].values())
+    tables = [
+        published(name, recipe.format == "conversational")
+        for config, splits in facts["counts"].items()
+        if splits
+        for name in with_meta(config)
+    ]
     header = {
         "pretty_name": recipe.title or recipe.name,
         "language": sorted({recipe.language, *recipe.instructions}),
-        "license": (recipe.publish_under or "other").lower(),
+        "license": hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
         "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
         "configs": [
             {
                 "config_name": name,
-                "default": name == "preference",
+                "default": name == first,
                 "data_files": [
-                    {"split": split, "path": f"{name}/{split}.parquet"} for split in _splits(name, facts)
+                    {"split": split, "path": f"{name}/{split}{'*' if n > SHARD else ''}.parquet"}
+                    for split, n in _splits(name, facts).items()
                 ],
             }
             for name in (table.name for table in tables)
         ],
     }
-    header |= _dataset_info(tables, facts)
+    header |= _dataset_info(tables)
     if recipe.publish_under is None:
         header["license_name"] = "not-for-publication"
     environment = Environment(
@@ -54,6 +62,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         facts=facts,
         rows=rows,
         tables=tables,
+        meaning=MEANINGS.get(recipe.pairs.policy, ""),
         local=recipe.publish_under is None,
     )
 
@@ -64,21 +73,16 @@ def _splits(table: str, facts: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _dataset_info(tables: list[Table], facts: dict[str, Any]) -> dict[str, Any]:
-    """Features and split sizes as `datasets` writes them into a card."""
-    from datasets import DatasetInfo, SplitDict, SplitInfo
+def _dataset_info(tables: list[Table]) -> dict[str, Any]:
+    """Features as `datasets` writes them into a card.
+
+    No splits: without their bytes in memory, which are not known here, it takes none of them and warns.
+    """
+    from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    infos = {}
-    for table in tables:
-        counts = _splits(table.name, facts)
-        splits = SplitDict({name: SplitInfo(name, num_examples=rows) for name, rows in counts.items()})
-        infos[table.name] = DatasetInfo(config_name=table.name, features=features(table), splits=splits)
+    infos = {table.name: DatasetInfo(config_name=table.name, features=features(table)) for table in tables}
     data = DatasetCardData()
     DatasetInfosDict(infos).to_dataset_card_data(data)
-    described = data["dataset_info"]
-    for info in described:
-        for split in info["splits"]:
-            del split["num_bytes"]  # not counted here; a zero would be a lie
-    return {"dataset_info": described}
+    return {"dataset_info": data["dataset_info"]}

@@ -10,15 +10,12 @@ Chosen is an annotator's full correction; rejected is one of the others, unless 
 left it so. These pairs need no fit. The completions are stored, so that people can vote on them.
 """
 
-from dataclasses import dataclass
-
 import polars as pl
 
-from ..schemas.keys import key_sql
 from ..schemas.recipe import Corrections, Recipe
 from ..schemas.tables import COMPLETIONS, PROMPTS
 from .corrections import corrections_sql
-from .pairs import NORMAL, split_sql, with_sources
+from .pairs import NO_FIT, NORMAL
 from .store import Store, add_key, insert, query, run
 
 TASK = "gec"
@@ -27,31 +24,22 @@ _ORIGINS = {"full": "human", "learner": "learner"}  # the others are made here
 _CHOICES_A_WORD = 5  # how many corrections of a word, the commonest first, an over-correction may take
 
 
-@dataclass(frozen=True)
-class Corrected:
-    """Pairs as `choose_pairs` gives them, why others were dropped, and examples to imitate."""
+def choose_corrections(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
+    """`candidates`, as `pairs` says, and `examples` (prompt, completion) of the recipe's sources.
 
-    pairs: pl.DataFrame
-    dropped: dict[str, int]
-    examples: pl.DataFrame  # as pairs, one row per chosen completion
-
-
-def choose_corrections(con: Store, recipe: Recipe, wanted: Corrections) -> Corrected:
-    """Pairs of the recipe's sources; their prompts and completions are stored."""
+    Their prompts and completions are stored. Returns how many sentences were left out, by reason.
+    """
     _sentences(con, recipe.sources)
     _texts(con, wanted)
     prompts, completions = _store(con, wanted)
     _temporary(con, "made", completions)
     _temporary(con, "asked", prompts)
-    pairs = query(con, _PAIRS.format(split=split_sql(recipe)), {"rejected": list(wanted.rejected)})
-    counts = pairs["dropped"].drop_nulls().value_counts().sort("dropped")
+    run(con, _PAIRS, {"rejected": list(wanted.rejected)})
+    run(con, _EXAMPLES)
     ((repeated,),) = run(con, "SELECT count(*) FROM picked WHERE NOT first_of_its_text")
     ((unfinished,),) = run(con, "SELECT count(*) FROM unfinished")
     others = {"a sentence that stands there before": repeated, "an error seen, not corrected": unfinished}
-    dropped = dict(counts.rows()) | {reason: n for reason, n in others.items() if n}
-    kept = pairs.filter(pl.col("dropped").is_null()).drop("dropped")
-    examples = query(con, _EXAMPLES.format(split=split_sql(recipe)))
-    return Corrected(with_sources(con, kept), dropped, with_sources(con, examples))
+    return {reason: n for reason, n in others.items() if n}
 
 
 def _sentences(con: Store, sources: list[str]) -> None:
@@ -154,33 +142,23 @@ def _temporary(con: Store, name: str, frame: pl.DataFrame) -> None:
     del rows
 
 
-_COLUMNS = """q.key AS prompt, q.task, q."group", q.messages, q.language, q.source"""
-_NO_FIT = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
 _BEST = f"""
 full_ones AS (  -- annotators who agree are one
     SELECT prompt, {NORMAL("content")} AS same, arg_min(key, annotator) AS key, min(annotator) AS annotator,
         arg_min(content, annotator) AS content FROM made WHERE made = 'full' AND content <> '' GROUP BY ALL
 )"""
 _PAIRS = f"""
-WITH {_BEST}, candidates AS (
-    SELECT f.prompt, f.key AS chosen_completion, f.content AS chosen_content, m.key AS rejected_completion,
-        m.content AS rejected_content, m.made, CASE
-            WHEN m.content = '' THEN 'an empty text'
-            WHEN {NORMAL("m.content")} = f.same THEN 'equal texts'
-            WHEN {NORMAL("m.content")} IN (SELECT o.same FROM full_ones o WHERE o.prompt = f.prompt)
-                THEN 'an annotator holds the rejected text right'
-            WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
-                THEN 'the learner''s text again' END AS dropped
-    FROM full_ones f JOIN made m ON m.prompt = f.prompt
-        AND (m.made = 'learner' OR m.made <> 'full' AND m.annotator = f.annotator)
-    JOIN asked q ON q.key = f.prompt WHERE list_contains($rejected, m.made)
-)
-SELECT {_COLUMNS}, {_NO_FIT}, c.* EXCLUDE (prompt),
-    {key_sql(("prompt", "chosen_completion", "rejected_completion"))} AS key, {{split}} AS split
-FROM candidates c JOIN asked q ON q.key = c.prompt ORDER BY key"""
-_EXAMPLES = f"""
+CREATE OR REPLACE TEMP TABLE candidates AS
 WITH {_BEST}
-SELECT {_COLUMNS}, f.key AS chosen_completion, f.key AS rejected_completion, f.content AS chosen_content,
-    f.key AS key, {{split}} AS split
-FROM full_ones f JOIN asked q ON q.key = f.prompt ORDER BY key"""
+SELECT f.prompt, f.key AS chosen, m.key AS rejected, m.made, {NO_FIT}, CASE
+    WHEN m.content = '' THEN 'an empty text'
+    WHEN {NORMAL("m.content")} = f.same THEN 'equal texts'
+    WHEN {NORMAL("m.content")} IN (SELECT o.same FROM full_ones o WHERE o.prompt = f.prompt)
+        THEN 'an annotator holds the rejected text right'
+    WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
+        THEN 'the learner''s text again' END AS dropped
+FROM full_ones f JOIN made m ON m.prompt = f.prompt
+    AND (m.made = 'learner' OR m.made <> 'full' AND m.annotator = f.annotator)
+JOIN asked q ON q.key = f.prompt WHERE list_contains($rejected, m.made)"""
+_EXAMPLES = f"""
+CREATE OR REPLACE TEMP TABLE examples AS WITH {_BEST} SELECT prompt, key AS completion FROM full_ones"""

@@ -13,12 +13,9 @@ Each is a SELECT of prompt, chosen, rejected (keys), made (why, for the counts) 
 not, or null).
 """
 
-import polars as pl
-
-from ..schemas.keys import key_sql
 from ..schemas.recipe import Recipe
-from .pairs import NORMAL, split_sql, with_sources
-from .store import Store, query
+from .pairs import NO_FIT
+from .store import Store, run
 from .tutor_states import state_sql
 
 _SAME_ROW = """
@@ -95,33 +92,24 @@ MARKED = {
     "rubric-dominance": _RATED,
 }
 
-_PAIRS = """
-WITH candidates AS ({candidates}), marked AS (
-    SELECT q.key AS prompt, q.task, q."group", q.messages, q.language, q.source, m.made,
-        NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-        0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit,
-        m.chosen AS chosen_completion, m.rejected AS rejected_completion,
-        a.content AS chosen_content, b.content AS rejected_content,
-        CASE WHEN m.dropped IS NOT NULL THEN m.dropped
-            WHEN '' IN (trim(a.content), trim(b.content)) THEN 'text not published'
-            WHEN {text_a} = {text_b} THEN 'equal texts' END AS dropped
-    FROM candidates m JOIN prompts q ON q.key = m.prompt JOIN completions a ON a.key = m.chosen
-    LEFT JOIN completions b ON b.key = m.rejected
-    WHERE ($task IS NULL OR q.task = $task) AND (len($sources) = 0 OR list_contains($sources, q.source))
-)
-SELECT *, {key} AS key, {split} AS split FROM marked ORDER BY key"""
+
+MEANINGS = {
+    "expert-over-novice": "Chosen: the reply that an expert wrote. Rejected: the novice tutor's own reply in "
+    "the same place.",
+    "right-over-wrong": "Chosen: a solution that the source marks as right. Rejected: one that it marks as "
+    "wrong, of the same problem and also written by a model.",
+    "probing-over-telling": "Chosen: a teacher's question. Rejected: a turn that tells what to do, said "
+    "later in the same dialogue or in another one about the same problem and attempt.",
+    "matching-over-mismatching": "Chosen: the reference's turn. Rejected: a model's whose evaluation, action "
+    "or state differ, or that is no complete JSON.",
+    "rubric-dominance": "Chosen: a reply rated at least as well on every criterion and better on one.",
+}
 
 
-def choose_marked(con: Store, recipe: Recipe) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Pairs by the recipe's policy, as `choose_pairs` gives them, and how many were dropped, by reason."""
-    candidates = MARKED[recipe.pairs.policy]
+def choose_marked(con: Store, recipe: Recipe) -> None:
+    """`candidates`, as `pairs` says, by the recipe's policy."""
+    select = MARKED[recipe.pairs.policy]
     given = {"policy": recipe.pairs.policy, "criteria": recipe.pairs.criteria, "task": recipe.task,
              "sources": recipe.sources}  # fmt: skip
-    sql = _PAIRS.format(
-        candidates=candidates, text_a=NORMAL("a.content"), text_b=NORMAL("b.content"),
-        key=key_sql(("prompt", "chosen_completion", "rejected_completion")), split=split_sql(recipe),
-    )  # fmt: skip
-    found = query(con, sql, {name: value for name, value in given.items() if f"${name}" in sql})
-    counts = found["dropped"].drop_nulls().value_counts().sort("dropped")
-    kept = found.filter(pl.col("dropped").is_null()).drop("dropped")
-    return with_sources(con, kept), dict(counts.rows())
+    run(con, f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT *, {NO_FIT} FROM ({select})",
+        {name: value for name, value in given.items() if f"${name}" in select})  # fmt: skip

@@ -105,15 +105,22 @@ def _check_sources(con: Store, sources: Sequence[str]) -> None:
 
 
 def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
-    """The texts worth a look, each once."""
+    """The texts of the store that are worth a look, each once."""
+    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
+    return texts_worth_a_look(con, _parts(_likely_sql(wanted) if narrow else "", given), wanted, given)
+
+
+def texts_worth_a_look(
+    con: Store, rows: str, wanted: Wanted, given: dict[str, list[str]] | None = None
+) -> list[str]:
+    """Of the column "text" of a SELECT, what may hold any of the wanted kinds; each text once."""
     import regex
 
-    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
+    narrow = not (wanted.names or wanted.student_number)
     likely = _likely_sql(wanted)
-    parts = _parts(likely if narrow else "", given)
     number = regex.compile(wanted.student_number).search if wanted.student_number else None
     named = pl.col("text").str.contains_any(list(wanted.names)) if wanted.names else pl.lit(False)
-    seen = f'SELECT DISTINCT "text", {"true" if narrow else likely} AS likely FROM ({parts})'
+    seen = f'SELECT DISTINCT "text", {likely} AS likely FROM ({rows})' + (" WHERE likely" if narrow else "")
     texts: list[str] = []
     for frame in frames(con, seen, given):
         worth = frame.with_columns(likely=pl.col("likely") | named)

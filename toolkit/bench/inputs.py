@@ -140,6 +140,29 @@ def prepare_reviews(folder: Path, shrink: int) -> str:
     return f"{_megabytes(folder / 'reviews.parquet')}, {reviews:,} reviews of {items:,} cards"
 
 
+def prepare_build(folder: Path, shrink: int) -> str:
+    """A store of ten million prompts, each with a right and a wrong answer of a dozen invented words."""
+    from ..store import open_store, run
+
+    prompts = 10_000_000 // shrink
+    text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT)
+        || to_base((hash({0}, i, k) % 40000)::BIGINT, 36) FOR k IN range(12)], ' ')"""
+    with open_store(folder / STORE, create=True) as con:
+        run(con, """INSERT INTO sources BY NAME SELECT 's' AS key, 'made' AS name, 'generated' AS kind,
+            'en' AS language, 'MIT' AS license, true AS redistribution, true AS commercial_use,
+            false AS share_alike, '0' AS sha256, 'prompts' AS reader, 0 AS "rows", 0 AS rejects,
+            now() AS ingested_at""")  # fmt: skip
+        run(con, f"""INSERT INTO prompts BY NAME SELECT md5(i::VARCHAR)[:20] AS key, 'made' AS source,
+            'qa' AS task, 'en' AS language, [{{'role': 'user', 'content': {text.format(1)}}}] AS messages,
+            'g' || i AS "group", 'made' AS path, i + 1 AS line FROM range({prompts}) r(i)""")  # fmt: skip
+        for right in (True, False):
+            run(con, f"""INSERT INTO completions BY NAME SELECT md5({right} || ':' || i)[:20] AS key,
+                'made' AS source, md5(i::VARCHAR)[:20] AS prompt, {text.format(2 + right)} AS content,
+                'model' AS origin, '{{"right": {str(right).lower()}}}' AS context, 'made' AS path,
+                i + 1 AS line FROM range({prompts}) r(i)""")  # fmt: skip
+    return f"{prompts:,} prompts with two answers each, {_megabytes(folder / STORE)}"
+
+
 def prepare_fit(folder: Path, shrink: int) -> str:
     """A store with SMART's pairs; where ../shared/data has none, or for --quick, the packaged sample."""
     store = folder / STORE

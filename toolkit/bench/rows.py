@@ -17,6 +17,7 @@ from pathlib import Path
 from .inputs import (
     STORE,
     ingesting,
+    prepare_build,
     prepare_c4,
     prepare_fit,
     prepare_large,
@@ -205,6 +206,43 @@ def reviews_duckdb(job: Job) -> Work:
     return work
 
 
+def build_ours(job: Job) -> Work:
+    """Pairs, examples and labels with their meta data, all gates, card and digests."""
+    from ...schemas.recipe import Recipe
+    from ..build import build
+    from ..store import open_store
+
+    recipe = Recipe.model_validate({
+        "name": "bench", "publish_under": "MIT", "pairs": {"policy": "right-over-wrong"},
+        "configs": ["preference", "sft", "unpaired"],
+    })  # fmt: skip
+
+    def work() -> Done:
+        with open_store(job.folder / STORE) as con:
+            counts = build(con, recipe, job.folder / "out").counts
+        return Done(", ".join(f"{sum(splits.values()):,} {config}" for config, splits in counts.items()))
+
+    return work
+
+
+def build_duckdb(job: Job) -> Work:
+    """DuckDB's own join of prompts with both answers, copied to one Parquet file."""
+    import duckdb
+
+    def work() -> Done:
+        with duckdb.connect(str(job.folder / STORE), read_only=True) as con:
+            con.execute("SET memory_limit = '3GB'")
+            con.execute(
+                f"""COPY (SELECT p.messages AS prompt, a.content AS chosen, b.content AS rejected
+                FROM prompts p JOIN completions a ON a.prompt = p.key AND a.context->>'right' = 'true'
+                JOIN completions b ON b.prompt = p.key AND b.context->>'right' = 'false')
+                TO '{job.folder / "peer.parquet"}' (FORMAT parquet, COMPRESSION zstd)"""
+            ).fetchall()
+        return Done("one table")
+
+    return work
+
+
 def fit_cold(job: Job) -> Work:
     """Four chains to R-hat <= 1.01 and ESS >= 400; nothing was compiled before."""
     return _fit(job, "cold", _cache(job))
@@ -314,6 +352,12 @@ ROWS: dict[str, Row] = {
         "outcomes: turns": Side(reviews_outcomes, less="of the log that was ingested"),
         "duckdb read_parquet": Side(reviews_duckdb, less="no checks, pseudonyms, lines or rejects"),
     }, "Made-up events in Parquet, a hundred a learner. The peer reads the file into a table.",
+        repetitions=1),
+    "build": Row("build ten million pairs", prepare_build, {
+        "build": Side(build_ours),
+        "duckdb COPY": Side(build_duckdb, less="no gates, order, splits, meta data, labels"),
+    }, "Made-up texts, a right and a wrong answer a prompt, no fit; half of the groups trained on "
+       "go into examples. All gates, near-duplicates among them. The peer joins and copies the same rows.",
         repetitions=1),
     "fit": Row("fuse signals", prepare_fit, {
         "fuse, cold": Side(fit_cold),

@@ -1,31 +1,59 @@
 """`preceptor build RECIPE --out DIR`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import Common, common, stdout, table
+
+if TYPE_CHECKING:
+    from ..gates.gate import Gate
 
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--fit", help="Key of the fit, or its first digits; the newest if left out.")
+@click.option(
+    "--local", is_flag=True, help="Not to be published: licences are not checked, and the card says so."
+)
 @common
-def build(settings: Common, recipe: Path, out: Path, fit: str | None) -> None:
+def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: bool) -> None:
     """Build a dataset by a recipe, from a fit or from edits; a red gate stops it (exit code 1)."""
+    from rich.markup import escape
+
+    from ...schemas.errors import GateError
     from ...schemas.recipe import read_recipe
     from ..build import build as run_build
     from ..store import open_store
 
     read = read_recipe(recipe)
+    if local:
+        read = read.model_copy(update={"publish_under": None})
     with open_store(settings.store) as con:
-        done = run_build(con, read, out, fit)
+        try:
+            done = run_build(con, read, out, fit)
+        except GateError as error:
+            if error.gates:
+                _say(f"{read.name}: not built", error.gates)
+            raise
     console = stdout()
-    origin = f"fit {done.fit[:8]}" if done.fit else "without a fit"
-    rows = [(gate.name, "passed", gate.verdict) for gate in done.gates]
-    console.print(table(f"{read.name} ({origin})", ("gate", "", ""), rows))
-    kept = ", ".join(f"{n:,} {split}" for split, n in done.counts.items())
-    dropped = ", ".join(f"{n:,} {reason}" for reason, n in done.dropped.items())
-    console.print(f"pairs: {kept}" + (f"; dropped: {dropped}" if dropped else ""))
+    _say(f"{read.name} ({f'fit {done.fit[:8]}' if done.fit else 'without a fit'})", done.gates)
+    for config, splits in done.counts.items():
+        console.print(f"{config}: {', '.join(f'{n:,} {split}' for split, n in splits.items()) or 'no rows'}")
+    if done.dropped:
+        console.print(f"dropped: {', '.join(f'{n:,} {escape(why)}' for why, n in done.dropped.items())}")
     console.print(f"written to {done.out}; read {done.out / 'README.md'}")
+
+
+def _say(title: str, gates: "Sequence[Gate]") -> None:
+    """Every gate's verdict and number."""
+    from rich.markup import escape
+
+    rows = [
+        (gate.name, "passed" if gate.passed else "FAILED", f"{gate.number:g}", escape(gate.verdict))
+        for gate in gates
+    ]
+    stdout().print(table(title, ("gate", "", "number ", ""), rows))

@@ -32,11 +32,12 @@ def demo(out: Path) -> None:
         done.recovered["low"], done.recovered["high"]))  # fmt: skip
     with open_store(out / "preceptor.duckdb", read_only=True) as con:
         pairs = pairs_of(con, done.fit.key, TELLING)
+    built = done.build.counts["preference"]
     rows += said(done.fit, pairs)
     rows += [
         ("known values", f"{inside.height} of {done.recovered.height} completions have their true "
                          "effectiveness inside its 90 % interval"),
-        ("built", ", ".join(f"{n} {split}" for split, n in done.build.counts.items()) + " pairs"),
+        ("built", ", ".join(f"{n} {split}" for split, n in built.items()) + " pairs"),
     ]  # fmt: skip
     console.print(table("preceptor demo", ("", ""), rows))
     say_next(pairs, done.fit.findings)

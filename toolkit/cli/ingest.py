@@ -124,7 +124,7 @@ def _command(format: Format) -> click.Command:
                     con, format, files, context, Origin(terms, given["url"], given["revision"]),
                     replacing=given["replace"], strict=given["strict"], on_bytes=on_bytes,
                 )  # fmt: skip
-        _say(report, terms.id)
+        say_report(report, terms.id)
 
     return click.Command(
         format.name,
@@ -149,7 +149,8 @@ def _help(format: Format) -> str:
     )
 
 
-def _say(report: "Report", license: str) -> None:
+def say_report(report: "Report", license: str) -> None:
+    """What was taken and what was not; `license` is the source's."""
     from rich.markup import escape
 
     from ...schemas.licenses import NONE_STATED

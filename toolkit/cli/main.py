@@ -14,14 +14,18 @@ from ...schemas.errors import BAD_INPUT, PreceptorError
 from . import options
 from .build import build
 from .demo import demo
+from .diff import diff
 from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
 from .outcomes import outcomes
+from .publish import publish
+from .pull import pull
 from .report import report
 from .scan import scan
 from .status import status
+from .why import why
 
 
 @click.group(
@@ -48,7 +52,10 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.obj = options.Common(store=store, debug=debug)
 
 
-for command in (ingest, outcomes, fuse, build, export, status, report, scan, forget, pseudonym, demo):
+for command in (
+    ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
+    demo,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -87,11 +87,16 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                                  "rho ", "fitted"), rows))  # fmt: skip
     if found["builds"]:
         built = (
-            (b["name"], b["fit"][:8] if b["fit"] else "none",
-             ", ".join(f"{n:,} {s}" for s, n in b["counts"]["kept"].items()), escape(b["out"]), b["built_at"])
+            (b["name"], b["fit"][:8] if b["fit"] else "none", _rows(b["counts"]["kept"]), escape(b["out"]),
+             b["built_at"])
             for b in found["builds"]
         )  # fmt: skip
-        out.print(table("builds", ("name", "fit", "pairs", "folder", "built"), built))
+        out.print(table("builds", ("name", "fit", "rows", "folder", "built"), built))
+
+
+def _rows(kept: dict[str, dict[str, int]]) -> str:
+    """Rows of a build by config."""
+    return ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in kept.items())
 
 
 def _licence(id: str) -> str:

@@ -1,23 +1,18 @@
-"""Contents: a dataset has rows, and it is known how often the longer answer wins."""
+"""Contents: a dataset has rows."""
 
-import polars as pl
-
+from ..store import Store, run
 from .gate import Gate
 
 
-def check_contents(pairs: pl.DataFrame, dropped: dict[str, int]) -> Gate:
-    """Red if no pair is left; the number counts the pairs."""
-    if pairs.height:
-        return Gate("contents", True, pairs.height, f"{pairs.height} pairs")
+def check_contents(con: Store, dropped: dict[str, int]) -> Gate:
+    """Red if no pair and no example is left; the number counts them."""
+    kinds = "SELECT if(config = 'sft', 'examples', 'pairs') AS kind, count(*) FROM kept GROUP BY 1"
+    counts = dict(run(con, kinds))
+    if counts:
+        n = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("pairs", "examples") if kind in counts)
+        return Gate("contents", True, sum(counts.values()), n)
     why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "nothing to compare"
     return Gate(
         "contents", False, 0,
         f"no pair is left ({why}); check the recipe's task and sources, or bring in more of what it compares",
     )  # fmt: skip
-
-
-def check_length_bias(pairs: pl.DataFrame) -> Gate:
-    """Reported, never red: share of pairs whose chosen text is longer; 0.5 has no bias."""
-    longer = pl.col("chosen_content").str.len_chars() > pl.col("rejected_content").str.len_chars()
-    share = float(pairs.select(longer.mean().fill_null(0.5)).item())
-    return Gate("length bias", True, round(share, 4), f"the longer answer is chosen in {share:.0%}")

@@ -1,34 +1,214 @@
-"""Leaks: nothing of one split may stand in another."""
+"""Leaks: nothing that a dataset is measured by may stand in what is learned from.
+
+    preference/train  k17  near    gsm8k-test  203      0.93
+    sft/train         k02  prompt  preference/test k90  1.0
+
+Sides are learned from or measured by in this order: train, validation, test and benchmarks. A row leaks
+where it shares with a later side
+
+    group    its group
+    prompt   the normalised text of its prompt, without the recipe's wording and system messages
+    answer   a chosen or rejected text of 70 characters or more: also one rejected there and chosen here
+             tells what a test asks for; shorter ones ("Well done, can you explain?") are everybody's
+    near     a prompt whose text is nearly the same (near.py)
+
+and test and benchmarks, from neither of which anything is learned, are not compared. A benchmark's
+question leaks by prompt and near also as one message of a dialogue or as a completion. Equal prompts of
+sft/train and preference/train are wanted, unless the recipe says disjoint: then sft's rows leak.
+To drop the rows that leak (`leaked`) mends all of it.
+"""
+
+from collections.abc import Sequence
 
 import polars as pl
 
+from ..near import find_near
 from ..pairs import NORMAL
-from ..store import Store, query
+from ..store import Store, query, run
 from .gate import Gate
 
+ANSWER = 70
+"""Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 stand in dialogues on two or
+more problems, and none of the 1,058 that are so long."""
 
-def check_leaks(con: Store, pairs: pl.DataFrame) -> Gate:
-    """Red if a group or a prompt's normalised text lies in two splits; the number counts them."""
-    con.register("kept", pairs.select("key", "group", "split", "messages"))
-    try:
-        text = NORMAL("""array_to_string([m."content" FOR m IN messages], ' ')""")
-        leaks = query(
-            con,
-            f"""
-            SELECT 'group' AS what, "group" AS value FROM kept GROUP BY 2
-                HAVING count(DISTINCT split) > 1
-            UNION ALL SELECT 'prompt', {text} FROM kept GROUP BY 2
-                HAVING count(DISTINCT split) > 1
-            ORDER BY ALL""",
-        )
-    finally:
-        con.unregister("kept")
-    if leaks.is_empty():
-        return Gate("leaks", True, 0, "no group and no prompt text in two splits")
-    what, value = leaks.row(0)
-    return Gate(
-        "leaks",
-        False,
-        leaks.height,
-        f"{leaks.height} leaks between splits, the first: {what} '{value[:60]}'; give such prompts one group",
+_SFT, _TRAIN, _VALIDATION, _TEST, _BENCHMARK, _INSIDE = 1, 2, 4, 8, 16, 32
+_LEAKY = [
+    (_SFT | _TRAIN, _VALIDATION | _TEST | _BENCHMARK),
+    (_VALIDATION, _TEST | _BENCHMARK),
+    (_INSIDE, _BENCHMARK),
+]
+_SHOWN = 3
+
+
+def check_leaks(
+    con: Store, wordings: Sequence[str] = (), near: float | None = 0.8, disjoint: bool = False
+) -> Gate:
+    """Red if a row of `kept` leaks; the number counts such rows. Reads `benchmarks` where it is there.
+
+    `wordings` are the recipe's instructions, whose words are no part of a text; `near` is the Jaccard
+    similarity from which texts are near, None for equal texts alone. Leaves the temp table `leaks`:
+    kind, id (rowid in `kept`), side, config, key, other, other_key, similarity.
+    """
+    leaky = [*_LEAKY, (_SFT, _TRAIN)] if disjoint else _LEAKY
+    _write_placed(con, wordings)
+    _write_leaks(con, leaky)
+    if near is not None:
+        _add_near(con, near, leaky)
+    for table in ("placed", "stands"):
+        run(con, f"DROP TABLE {table}")
+    return _verdict(con)
+
+
+def leaked(con: Store) -> pl.DataFrame:
+    """Keys, with their config, of the rows that leak, for the build to drop: without them nothing leaks."""
+    return query(con, "SELECT DISTINCT config, key FROM leaks ORDER BY ALL")
+
+
+def count_leaks(con: Store) -> pl.DataFrame:
+    """side, other, kind, rows: how many rows of a side leak by which kind into which other side."""
+    return query(
+        con,
+        """SELECT side, other, kind, count(DISTINCT id) AS rows FROM leaks
+        GROUP BY ALL ORDER BY ALL""",
     )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _unworded(wordings: Sequence[str]) -> str:
+    """SQL: what a list of messages asks, as one text, without the words the recipe put around it."""
+    last = "said[-1]"
+    cases = [
+        f"""WHEN starts_with({last}, {_literal(before)}) AND ends_with({last}, {_literal(after)})
+            AND length({last}) > {len(before + after)}
+            THEN {last}[{len(before) + 1} : length({last}) - {len(after)}]"""
+        for before, _, after in (w.partition("{prompt}") for w in sorted(wordings, key=len, reverse=True))
+        if before + after
+    ]
+    bare = f"CASE {' '.join(cases)} ELSE {last} END" if cases else last
+    return NORMAL(f"""array_to_string(list_append(said[:-2], {bare}), ' ')""")
+
+
+def _write_placed(con: Store, wordings: Sequence[str]) -> None:
+    """placed: the rows and benchmarks with their sides and hashes; stands: which texts they hold."""
+    has_benchmarks = bool(run(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'benchmarks'"))
+    if not has_benchmarks:
+        run(con, """CREATE TEMP TABLE benchmarks AS
+            SELECT '' AS name, '' AS line, '' AS "text", '' AS answer LIMIT 0""")  # fmt: skip
+    long = f"if(length({{0}}) >= {ANSWER}, md5_number({{0}}), NULL)".format
+    said = """[m."content" FOR m IN messages IF m."role" <> 'system']"""
+    run(
+        con,
+        f"""CREATE OR REPLACE TEMP TABLE placed AS
+        SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
+            CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
+                WHEN 'validation' THEN {_VALIDATION} ELSE {_TEST} END AS bit,
+            {_unworded(wordings)} AS asked,
+            {long(NORMAL("chosen_content"))} AS chosen, {long(NORMAL("rejected_content"))} AS rejected
+        FROM (SELECT rowid, *, {said} AS said FROM kept)
+        UNION ALL
+        SELECT -row_number() OVER (), name, NULL, line, NULL, {_BENCHMARK}, {NORMAL('"text"')},
+            {long(NORMAL("answer"))}, NULL
+        FROM benchmarks""",
+    )
+    inside = f"""UNION ALL SELECT rowid, {_INSIDE}, {NORMAL("unnest(texts)")} FROM (
+        SELECT rowid, list_concat({said}, [chosen_content, rejected_content]) AS texts
+        FROM kept WHERE split IN ('train', 'validation'))"""
+    run(
+        con,
+        f"""CREATE OR REPLACE TEMP TABLE stands AS
+        SELECT id, bit, asked AS "text" FROM placed {inside if has_benchmarks else ""}""",
+    )
+    run(con, "ALTER TABLE placed DROP COLUMN asked")
+    if not has_benchmarks:
+        run(con, "DROP TABLE benchmarks")
+
+
+def _is_leaky(leaky: Sequence[tuple[int, int]]) -> str:
+    return "(" + " OR ".join(f"(l.bit & {a} <> 0 AND r.bit & {b} <> 0)" for a, b in leaky) + ")"
+
+
+# Of what the rows of a side have in common with each other one row, by its key, stands for all.
+_SAME = """
+WITH had AS ({had}), twice AS (
+    SELECT value FROM had GROUP BY value HAVING count(DISTINCT bit) > 1
+), r AS (
+    SELECT had.value, p.side, had.bit, min(p.key) AS key FROM had SEMI JOIN twice USING (value)
+    JOIN placed AS p USING (id) GROUP BY ALL
+)
+SELECT '{kind}' AS kind, p.id, p.side, p.config, p.key, r.side AS other, min(r.key) AS other_key,
+    1.0::DOUBLE AS similarity
+FROM had AS l JOIN r USING (value) JOIN placed AS p ON p.id = l.id WHERE {leaky} GROUP BY ALL"""
+
+_HAD = {
+    "group": """SELECT id, bit, "group" AS value FROM placed WHERE "group" IS NOT NULL""",
+    "prompt": """SELECT id, bit, md5_number("text") AS value FROM stands WHERE "text" <> ''""",
+    "answer": """SELECT id, bit, chosen AS value FROM placed WHERE chosen IS NOT NULL
+        UNION ALL SELECT id, bit, rejected FROM placed WHERE rejected IS NOT NULL""",
+}
+
+
+def _write_leaks(con: Store, leaky: Sequence[tuple[int, int]]) -> None:
+    kinds = (_SAME.format(kind=kind, had=had, leaky=_is_leaky(leaky)) for kind, had in _HAD.items())
+    run(con, "CREATE OR REPLACE TEMP TABLE leaks AS " + " UNION ALL ".join(f"({one})" for one in kinds))
+
+
+def _add_near(con: Store, threshold: float, leaky: Sequence[tuple[int, int]]) -> None:
+    run(
+        con,
+        """CREATE OR REPLACE TEMP TABLE overlap_texts AS
+        SELECT any_value("text") AS "text", bit_or(bit) AS sides, md5_number("text") AS hash FROM stands
+        WHERE "text" <> '' GROUP BY hash""",
+    )
+    find_near(con, "overlap_texts", threshold, leaky)
+    run(
+        con,
+        f"""INSERT INTO leaks
+        WITH pair AS (
+            SELECT a.hash AS a, b.hash AS b, n.similarity FROM near AS n
+            JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS a ON a.id = n.l
+            JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS b ON b.id = n.r
+        ), had AS (
+            SELECT id, bit, md5_number("text") AS value FROM stands
+        ), r AS (
+            SELECT had.value, p.side, had.bit, min(p.key) AS key
+            FROM had SEMI JOIN pair ON had.value = pair.b JOIN placed AS p USING (id) GROUP BY ALL
+        )
+        SELECT 'near', p.id, p.side, p.config, p.key, r.side,
+            min(r.key ORDER BY pair.similarity DESC, r.key), max(pair.similarity)
+        FROM had AS l JOIN pair ON pair.a = l.value JOIN r ON r.value = pair.b
+        JOIN placed AS p ON p.id = l.id WHERE {_is_leaky(leaky)}
+        GROUP BY p.id, p.side, p.config, p.key, r.side""",
+    )
+    run(con, "DROP TABLE overlap_texts")
+    run(con, "DROP TABLE near")
+
+
+def _verdict(con: Store) -> Gate:
+    ((rows,),) = run(con, "SELECT count(DISTINCT id) FROM leaks")
+    if not rows:
+        return Gate("leaks", True, 0, "no group, prompt or answer of one side stands in another")
+    first = query(
+        con,
+        f"""SELECT l.* EXCLUDE (id), kept.messages[-1]."content" AS "text" FROM leaks AS l
+        JOIN (SELECT rowid AS id, messages FROM kept) AS kept USING (id)
+        ORDER BY side, l.key, kind, other LIMIT {_SHOWN}""",
+    )
+    shown = "; ".join(
+        f"{one['side']} {one['key'][:16]} '{' '.join(one['text'].split())[:60]}' {_shares(one)} "
+        f"{one['other']} {one['other_key'][:16]}"
+        for one in first.to_dicts()
+    )
+    return Gate(
+        "leaks", False, rows,
+        f"{rows} rows leak into what they are measured by, the first: {shown}; "
+        "give such prompts one group, or drop these rows by leaks: {drop: true}",
+    )  # fmt: skip
+
+
+def _shares(leak: dict[str, object]) -> str:
+    if leak["kind"] == "near":
+        return f"is {leak['similarity']:.2f} like"
+    return f"has the {leak['kind']} of"

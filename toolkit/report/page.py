@@ -143,8 +143,10 @@ def _tiles(
             ("annotators in doubt", f"{doubtful:,}", f"of {len(found['annotators']):,} who voted", False)
         )
     if built:
-        splits = _some(len(built.counts), "split")
-        tiles.append(("pairs in the dataset", f"{sum(built.counts.values()):,}", f"in {splits}", False))
+        pairs = built.counts.get("preference", {})
+        tiles.append(
+            ("pairs in the dataset", f"{sum(pairs.values()):,}", f"in {_some(len(pairs), 'split')}", False)
+        )
     if recovered is not None and recovered.height:
         inside = int(recovered["truth"].is_between(recovered["low"], recovered["high"]).sum())
         share = percent(inside / recovered.height)

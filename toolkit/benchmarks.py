@@ -1,0 +1,109 @@
+"""Benchmarks that a dataset must not hold: files of texts, named in the recipe, read by DuckDB.
+
+    benchmarks:
+      - {name: gsm8k-test, path: benchmarks/gsm8k/test.jsonl, column: question, answer: answer}
+      - {name: house, path: benchmarks/house}         # a folder: its files, each with one column
+
+JSON Lines or a JSON list, CSV, TSV, Parquet: `column` names the text, and may be left out where there
+is only one. Plain text (.txt): a text a line. All but Parquet may be packed (.gz, .zst).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+import duckdb
+
+from ..schemas.errors import SourceError
+from ..schemas.recipe import Benchmark
+from .store import Store, query, run
+
+_READ = {
+    ".jsonl": "read_json({0}, union_by_name = true)",
+    ".ndjson": "read_json({0}, union_by_name = true)",
+    ".json": "read_json({0}, union_by_name = true)",
+    ".csv": "read_csv({0}, all_varchar = true, header = true)",
+    ".tsv": "read_csv({0}, all_varchar = true, header = true, delim = '\t')",
+    ".parquet": "read_parquet({0})",
+    ".txt": """(SELECT rtrim(unnest(string_split("content", chr(10))), chr(13)) AS "text"
+        FROM read_text({0}))""",
+}
+_PACKED = (".gz", ".zst")
+
+
+def read_benchmarks(con: Store, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
+    """Make the temp table `benchmarks` (name, line, text, answer); returns texts per benchmark.
+
+    `line` counts a file's rows from 1 and is preceded by the file's name where there are several.
+    Raises SourceError for a path that is not there, a file of another kind or that cannot be read, a
+    column it has not, and for a benchmark without a text.
+    """
+    run(
+        con,
+        """CREATE OR REPLACE TEMP TABLE benchmarks
+        (name VARCHAR, line VARCHAR, "text" VARCHAR, answer VARCHAR)""",
+    )
+    counts = {}
+    for one in benchmarks:
+        if one.name in counts:
+            raise SourceError(f"benchmarks: two are named {one.name}; give each a name of its own")
+        files = _files(one)
+        for file in files:
+            _read(con, one, file, several=len(files) > 1)
+        ((counts[one.name],),) = run(con, "SELECT count(*) FROM benchmarks WHERE name = ?", [one.name])
+        if not counts[one.name]:
+            raise SourceError(f"{_where(one, one.path)} holds no text; point path at the benchmark's rows")
+    return counts
+
+
+def _where(one: Benchmark, path: Path) -> str:
+    return f"benchmarks: {one.name}: {path}"
+
+
+def _kind(path: Path) -> str:
+    name = PurePath(path.name.lower())
+    return PurePath(name.stem).suffix if name.suffix in _PACKED else name.suffix
+
+
+def _files(one: Benchmark) -> list[Path]:
+    known = ", ".join(_READ)
+    if one.path.is_dir():
+        files = sorted(file for file in one.path.rglob("*") if file.is_file() and _kind(file) in _READ)
+        if not files:
+            raise SourceError(f"{_where(one, one.path)}: the folder holds no {known}")
+        return files
+    if not one.path.is_file():
+        raise SourceError(f"{_where(one, one.path)}: there is no such file or folder; mend path")
+    if _kind(one.path) not in _READ:
+        raise SourceError(f"{_where(one, one.path)}: expected a file named {known}, or a folder of such")
+    return [one.path]
+
+
+def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
+    quoted = "'" + str(file).replace("'", "''") + "'"
+    rows = _READ[_kind(file)].format(quoted)
+    before = f"{file.relative_to(one.path).as_posix()}:" if several else ""
+    try:
+        columns = query(con, f"DESCRIBE SELECT * FROM {rows}")["column_name"].to_list()
+        text, answer = _column(one, file, one.column, columns), "NULL"
+        if one.answer is not None:
+            answer = f"{_column(one, file, one.answer, columns)}::VARCHAR"
+        run(
+            con,
+            f"""INSERT INTO benchmarks SELECT $name, $before || line, "text", answer FROM (
+                SELECT row_number() OVER () AS line, {text}::VARCHAR AS "text", {answer} AS answer FROM {rows}
+            ) WHERE trim("text") <> '' """,
+            {"name": one.name, "before": before},
+        )
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise SourceError(f"{_where(one, file)} cannot be read as {_kind(file)}: {first}") from error
+
+
+def _column(one: Benchmark, file: Path, name: str | None, columns: list[str]) -> str:
+    """The column as SQL; where none is named, the only one."""
+    if name is None and len(columns) == 1:
+        name = columns[0]
+    if name not in columns:
+        asked = f"has no column '{name}'" if name else "has several columns; say which by column"
+        raise SourceError(f"{_where(one, file)}: {asked}; it has {', '.join(columns)}")
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,178 @@
+"""A dataset folder that `preceptor build` wrote, checked before it leaves.
+
+DIR/README.md        the card; its YAML names the files of each config and split
+DIR/…/….parquet      whatever files the manifest lists
+DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "gates": […],
+                      "counts": {"preference": {"train": 80}}, "licenses": […]}
+"""
+
+import fnmatch
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCard
+
+from ..schemas.errors import HubError
+from .files import MANIFEST, file_sha256
+
+CARD = "README.md"
+_KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
+_AGAIN = "build it again (preceptor build RECIPE --out DIR)"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A folder whose files are those of its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+    files: dict[str, str]  # path -> sha256, the manifest's own too
+    rows: dict[str, dict[str, int]]  # config -> split -> rows, of every config that the card names
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest, which holds those of all other files."""
+        return self.files[MANIFEST]
+
+    @cached_property
+    def card(self) -> str:
+        """The card's text."""
+        return (self.path / CARD).read_text(encoding="utf-8")
+
+    @property
+    def licence(self) -> dict[str, Any]:
+        """The verdict of the build's licence gate."""
+        found: dict[str, Any] = next(g for g in self.manifest["gates"] if g["name"] == "licence")
+        return found
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return (self.path / name).stat().st_size
+
+
+def read_built(path: Path) -> Built:
+    """The folder, checked against its manifest, its gates and its card; HubError says what is amiss."""
+    manifest = _manifest(path)
+    listed = {name: str(digest) for name, digest in manifest["files"].items()}
+    _check_files(path, listed)
+    _check_leave(path, manifest)
+    files = {**listed, MANIFEST: file_sha256(path / MANIFEST)}
+    return Built(path, manifest, files, _rows(path, manifest, listed))
+
+
+def as_manifest(text: bytes) -> dict[str, Any] | None:
+    """A manifest of ours, or None for anything else."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return None
+    ours = isinstance(read, dict) and all(isinstance(read.get(k), kind) for k, kind in _KEYS.items())
+    return read if ours else None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    place = path / MANIFEST
+    if not place.is_file():
+        raise HubError(f"{path}: holds no {MANIFEST}, so it is no dataset that preceptor build wrote; "
+                       "name the folder that was its --out")  # fmt: skip
+    manifest = as_manifest(place.read_bytes())
+    if manifest is None:
+        raise HubError(f"{place}: is not the manifest of a build; {_AGAIN}")
+    return manifest
+
+
+def _check_files(path: Path, listed: dict[str, str]) -> None:
+    """HubError where a file is missing, changed, or one too many."""
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    kinds = {
+        "missing": sorted(listed.keys() - found),
+        "changed since the build": [n for n in sorted(listed.keys() & found)
+                                    if file_sha256(path / n) != listed[n]],
+        "not of the build": sorted(found - listed.keys()),
+    }  # fmt: skip
+    amiss = [f"{_some(names)} {kind}" for kind, names in kinds.items() if names]
+    if CARD not in listed:
+        amiss.append(f"{CARD} not in the manifest")
+    if amiss:
+        only_more = not kinds["missing"] and not kinds["changed since the build"] and CARD in listed
+        remedy = f"move what is not of the build away, or {_AGAIN}" if only_more else _AGAIN
+        raise HubError(f"{path}: differs from its {MANIFEST}: {'; '.join(amiss)}; {remedy}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
+    """HubError for a build that may not be published."""
+    if not manifest["recipe"].get("publish_under"):
+        licences = ", ".join(manifest.get("licenses") or ["none stated"])
+        raise HubError(
+            f"{path}: is a local build, NOT FOR PUBLICATION: its recipe names no licence to publish under "
+            f"(its sources: {licences}); set publish_under in the recipe, such as publish_under: "
+            "CC-BY-4.0, and build again"
+        )
+    gates = {gate["name"]: gate for gate in manifest["gates"]}
+    red = [f"{name}: {gate['verdict']}" for name, gate in gates.items() if not gate["passed"]]
+    if red:
+        raise HubError(f"{path}: did not pass its gates; mend this and build again: {'; '.join(red)}")
+    if "licence" not in gates:
+        raise HubError(f"{path}: its licences were not checked; {_AGAIN}")
+
+
+def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[str, dict[str, int]]:
+    """Rows per config and split as card, files and manifest agree on them; else HubError.
+
+    The card is read as huggingface_hub and `datasets` read it. A config that the card forgets would
+    not load, and a card without configs would load all of them as one.
+    """
+    place = path / CARD
+    try:
+        data = DatasetCard.load(place).data
+        DatasetInfosDict.from_dataset_card_data(data)
+        configs = MetadataConfigs.from_dataset_card_data(data)
+    except Exception as error:  # of several libraries, each with its own kinds
+        raise HubError(f"{place}: is not a valid card: {' '.join(str(error).split())}; {_AGAIN}") from error
+    stored = {name: _stored(path / name) for name in listed if name.endswith(".parquet")}
+    rows: dict[str, dict[str, int]] = {}
+    used: set[str] = set()
+    for config, about in configs.items():
+        rows[config] = {}
+        for part in about["data_files"]:
+            patterns = part["path"] if isinstance(part["path"], list) else [part["path"]]
+            mine = [n for n in stored if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
+            rows[config][part["split"]] = sum(stored[name] for name in mine)
+            used.update(mine)
+    _check_rows(place, rows, manifest["counts"], stored.keys() - used)
+    return rows
+
+
+def _stored(file: Path) -> int:
+    try:
+        rows: int = pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise HubError(f"{file}: is not Parquet; {_AGAIN}") from error
+    return rows
+
+
+def _check_rows(
+    place: Path, rows: dict[str, dict[str, int]], counts: dict[str, dict[str, int]], unused: set[str]
+) -> None:
+    """HubError where the card names other rows than the manifest counts."""
+    if unused:
+        raise HubError(f"{place}: no config of the card has {_some(sorted(unused))}; {_AGAIN}")
+    if forgotten := counts.keys() - rows.keys():
+        raise HubError(f"{place}: has no config {_some(sorted(forgotten))}; {_AGAIN}")
+    for config, splits in rows.items():
+        counted = counts.get(config, counts.get(config.removesuffix("_meta"), splits))
+        if splits != counted:
+            raise HubError(f"{place}: config {config} has the rows {splits}, but {MANIFEST} counts "
+                           f"{counted}; {_AGAIN}")  # fmt: skip

@@ -1,0 +1,47 @@
+"""`preceptor diff A B`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import stdout, table
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Say which rows of the built dataset A were added, removed or flipped in B.
+
+    Ends with exit code 0 whether or not they differ.
+    """
+    from rich.markup import escape
+
+    from ..diff import KINDS, as_dict
+    from ..diff import diff as compare
+
+    changes, otherwise = compare(a, b)
+    if as_json:
+        click.echo(json.dumps(as_dict(changes, otherwise), indent=1, ensure_ascii=False))
+        return
+    out = stdout()
+    kinds = ("same", *KINDS)
+    rows = [(c.config, *(f"{c.counts[kind]:,}" for kind in kinds)) for c in changes]
+    out.print(table(f"{a} -> {b}", ("config", *(f"{kind} " for kind in kinds)), rows))
+    for c in changes:
+        for kind in KINDS:
+            if c.keys[kind]:
+                more = c.counts[kind] - len(c.keys[kind])
+                out.print(
+                    f"{c.config}, {kind}: {' '.join(c.keys[kind])}{f' and {more:,} more' if more else ''}"
+                )
+        if c.largest_p:
+            out.print(f"{c.config}: p of an unflipped pair changed by at most {c.largest_p:.3f}")
+    for name, (old, new) in otherwise.items():
+        out.print(
+            escape(f"{name}: {json.dumps(old, ensure_ascii=False)} -> {json.dumps(new, ensure_ascii=False)}")
+        )
+    if not otherwise and not any(c.counts[kind] for c in changes for kind in KINDS):
+        out.print("the same rows, by the same recipe")

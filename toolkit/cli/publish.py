@@ -1,0 +1,76 @@
+"""`preceptor publish DIR REPO_ID`: a build to the Hub."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import stderr, stdout, table
+
+if TYPE_CHECKING:
+    from ..built import Built
+    from ..publish import Published
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="REPO_ID")
+@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
+@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
+@click.option("--message", default="", help="Of the commit; the build's name and digest if left out.")
+def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: bool, message: str) -> None:
+    """Publish DIR, which preceptor build wrote, as dataset REPO_ID (OWNER/NAME) on the Hugging Face Hub.
+
+    The folder must be as it was built, under a licence to publish under. One commit holds all of it and
+    takes the place of the build before; then it is loaded back and compared. The same build again
+    changes nothing.
+
+    The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
+    """
+    from ..built import read_built
+    from ..publish import check_target
+    from ..publish import publish as run_publish
+
+    built = read_built(folder)
+    if dry_run:
+        check_target(repo, tag)
+        _say_dry(built, repo, tag, public)
+        return
+    notices = stderr()
+    done = run_publish(
+        built, repo, tag=tag, public=public, message=message,
+        say=lambda text: notices.print(text, markup=False),
+    )  # fmt: skip
+    _say(built, repo, tag, done)
+
+
+def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
+    from ..publish import files_of
+
+    out = stdout()
+    files = files_of(built)
+    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
+    rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
+    out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
+    out.print(f"licence: {built.licence['verdict']}", markup=False)
+    out.print(f"build: {built.digest} (sha256 of manifest.json)")
+    kind = "public" if public else "private"
+    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent", markup=False)
+    out.print("\nREADME.md:\n")
+    click.echo(built.card)
+
+
+def _say(built: "Built", repo: str, tag: str | None, done: "Published") -> None:
+    out = stdout()
+    seen = "private" if done.private else "public"
+    what = "published" if done.added else "holds this build already, nothing was sent"
+    out.print(f"{repo} ({seen}): {what}, revision {done.revision}", markup=False)
+    back = f"{len(built.files)} files with their digests, {done.rows:,} rows in {len(built.rows)} configs"
+    out.print(f"loaded back: {back}", markup=False)
+    if tag:
+        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)
+    config = next(iter(built.rows))
+    out.print(
+        f'{done.url}\nload_dataset("{repo}", "{config}", revision="{tag or done.revision}")', markup=False
+    )

@@ -1,0 +1,52 @@
+"""`preceptor pull REPO_ID`: a dataset on the Hub into the store."""
+
+import click
+
+from .ingest import say_report
+from .options import Common, common, stderr, stdout
+
+
+@click.command()
+@click.argument("name", metavar="REPO_ID[@REVISION]")
+@click.option("--source", help="Name of the source in the store; the dataset's name if left out.")
+@click.option("--config", help="Part of the dataset; its card's default if left out.")
+@click.option("--license", help="SPDX id, such as CC-BY-4.0; what the card says if left out.")
+@click.option("--replace", is_flag=True, help="Put it in the place of the source of that name.")
+@common
+def pull(
+    settings: Common, name: str, source: str | None, config: str | None, license: str | None, replace: bool
+) -> None:
+    """Read preferences or chats of a dataset on the Hugging Face Hub into the store, all or nothing.
+
+    It may be one that preceptor publish put there, or one with TRL's columns (prompt, chosen, rejected
+    or prompt, completion, as text or messages), messages or conversations. Each pair becomes a vote.
+    The same revision again adds nothing.
+
+    HF_TOKEN or 'hf auth login' opens private ones; HF_ENDPOINT names another Hub.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from ..pull import fetch, find_remote, holds
+    from ..pull import pull as run_pull
+    from ..store import open_store
+
+    notices = stderr()
+
+    def say(text: str) -> None:
+        notices.print(text, markup=False)
+
+    remote = find_remote(name, config, license, say)
+    called = source or "-".join([remote.repo.partition("/")[2], *([config] if config else [])])
+    if settings.store.exists() and not replace:
+        with open_store(settings.store, read_only=True) as con:
+            if holds(con, called, remote):
+                stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
+                return
+    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
+        files = fetch(remote, Path(folder), say)
+        with open_store(settings.store, create=True) as con:
+            report = run_pull(con, remote, files, called, replace)
+    terms = remote.license.id
+    stdout().print(f"{remote.place}: config {remote.config}, licence {terms}", markup=False)
+    say_report(report, terms)

@@ -1,0 +1,110 @@
+"""`preceptor why KEY`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..words import clean
+from .options import Common, common
+
+SHOWN = 12  # signals that are listed; --json has all
+WIDE = 160  # characters of a text
+
+
+@click.command()
+@click.argument("key")
+@click.option("--dataset", "datasets", type=click.Path(path_type=Path), multiple=True,
+              help="Folder of a built dataset to look in; all of this store if left out.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@common
+def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:
+    """Say what a row of a dataset stands on: texts, fit, votes, ratings, outcomes, files, licences.
+
+    KEY stands in the dataset's _meta tables; its first digits do.
+    """
+    from ..store import open_store
+    from ..why import why as find
+
+    with open_store(settings.store, read_only=True) as con:
+        found = find(con, key, datasets)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False, default=str))
+        return
+    for line in _lines(found):
+        click.echo(line)
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    """The way back, a line each, indented by how far back it is."""
+    row = found["rows"][0]
+    yield f"{row['key']}  {_dataset(row) if 'dataset' in row else row['config'] + ' of the store'}"
+    yield from (f"  also {_dataset(other)}" for other in found["rows"][1:])
+    if prompt := found["prompt"]:
+        yield f"  prompt {prompt['key'][:8]}: {clean(prompt['content'], WIDE)}"
+        yield f"    {_place(prompt)}; task {prompt['task']}, group {clean(prompt['group'], 60)}"
+    roles = {row.get("chosen_completion"): "chosen", row.get("rejected_completion"): "rejected"}
+    for one in found["completions"]:
+        author = f" by {clean(one['author'], 40)}" if one["author"] else ""
+        role = roles.get(one["key"], "completion")
+        yield f"  {role} {one['key'][:8]}: {clean(one['content'], WIDE)}"
+        yield f"    {_place(one)}; {one['origin']}{author}"
+    if found["fit"]:
+        yield from _fit(found["fit"], row)
+    yield from _signals(found["signals"], row["key"], roles)
+    yield from map(_licence, found["sources"])
+
+
+def _dataset(row: dict[str, Any]) -> str:
+    return f"{row['config']}/{row['split']} of {row['dataset']}"
+
+
+def _fit(fit: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
+    """How sure the fit is of the pair."""
+    if fit.get("missing"):
+        yield f"  fit {fit['key'][:8]}: no longer in the store"
+        return
+    state = "converged" if fit["converged"] else "NOT converged"
+    yield f"  fit {fit['key'][:8]}: {fit['method']}, seed {fit['seed']}, {state}, {fit['fitted_at'][:10]}"
+    if row.get("p") is not None:
+        yield (
+            f"    P(chosen is better) {row['p']:.3f}: preferred {row['p_expressed']:.3f}, helps more "
+            f"{row['p_observed']:.3f}; target {fit['config']['target']:g} x observed"
+        )
+
+
+def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, str]) -> Iterator[str]:
+    """Votes, ratings and outcomes with file and line; the one that was asked for first."""
+    if not signals:
+        yield "  no votes, ratings or outcomes about it"
+        return
+    yield f"  {len(signals):,} votes, ratings and outcomes about it"
+    for signal in sorted(signals, key=lambda signal: signal["key"] != key)[:SHOWN]:
+        said = signal["said"]
+        if signal["kind"] == "vote" and said != "tie":
+            said = f"for {roles.get(said) or said[:8]}"
+        elif signal["kind"] != "vote":
+            said = f"{said} ({roles.get(signal['completion']) or signal['completion'][:8]})"
+        person = f" by {signal['person']}" if signal["person"] else ""
+        this = "  <- this one" if signal["key"] == key else ""
+        yield f"    {signal['kind']} {said}{person}: {_place(signal)}{this}"
+    if len(signals) > SHOWN:
+        yield f"    and {len(signals) - SHOWN:,} more (--json lists all)"
+
+
+def _licence(source: dict[str, Any]) -> str:
+    """A source's terms."""
+    terms = [
+        "" if source["redistribution"] else "may not be passed on",
+        "" if source["commercial_use"] else "non-commercial",
+        "share-alike" if source["share_alike"] else "",
+    ]
+    limits = ", ".join(term for term in terms if term)
+    at = "".join(f" {source[name]}" for name in ("url", "revision") if source[name])
+    return f"  licence of {source['name']}: {source['license']}{f' ({limits})' if limits else ''}{at}"
+
+
+def _place(row: dict[str, Any]) -> str:
+    return f"{row['source']}: {row['path']}:{row['line']}"

@@ -1,0 +1,110 @@
+"""`preceptor diff A B`: what became of the rows of one built dataset in another.
+
+A pair is the same pair whichever side is chosen, so it can be flipped; a row is reworded where its
+texts differ (another instruction, masked names), and moved where its split does.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .datasets import read_manifest, rows_sql, shards
+from .store import Store, run, scratch
+
+SHOWN = 5  # keys of each kind that are listed
+
+_PAIR = ("least(chosen_completion, rejected_completion) || greatest(chosen_completion, rejected_completion)",
+         "chosen_completion")  # fmt: skip
+_NOT_TEXT = ("filename", "file", "file_row_number", "split", "p", "label")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Rows of one config by what became of them, and a few keys of each kind."""
+
+    config: str
+    counts: dict[str, int]  # same, added, removed, flipped, moved, reworded
+    keys: dict[str, list[str]]
+    largest_p: float | None  # the largest change of a p of a pair that was not flipped
+
+
+KINDS = ("added", "removed", "flipped", "moved", "reworded")
+
+
+def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
+    """Changes by config, and what else differs: (before, after) by name of recipe key, fit or source."""
+    before, after = read_manifest(a), read_manifest(b)
+    configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
+    with scratch() as con:
+        found = [_changes(con, a, b, config) for config in configs]
+    return found, _otherwise(before, after)
+
+
+def as_dict(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str, Any]:
+    """Plain values for scripts."""
+    return {"configs": [asdict(c) for c in changes], "otherwise": otherwise}
+
+
+def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
+    for name, folder in (("old", a), ("new", b)):
+        _load(con, name, folder, config)
+    run(con, """CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT coalesce(n.key, o.key) AS key, n.p - o.p AS p, CASE WHEN o.id IS NULL THEN 'added'
+            WHEN n.id IS NULL THEN 'removed' WHEN n.side IS DISTINCT FROM o.side THEN 'flipped'
+            WHEN n.split <> o.split THEN 'moved' WHEN n.texts <> o.texts THEN 'reworded'
+            ELSE 'same' END AS kind
+        FROM old o FULL JOIN new n ON n.id = o.id""")  # fmt: skip
+    counts = dict(run(con, "SELECT kind, count(*) FROM changed GROUP BY 1"))
+    keys = {
+        kind: [key for (key,) in run(con, "SELECT key FROM changed WHERE kind = ? ORDER BY 1 LIMIT ?",
+                                     [kind, SHOWN])]
+        for kind in KINDS
+    }  # fmt: skip
+    ((largest,),) = run(
+        con, "SELECT max(abs(p)) FROM changed WHERE kind NOT IN ('flipped', 'added', 'removed')"
+    )
+    return Changes(config, {kind: counts.get(kind, 0) for kind in ("same", *KINDS)}, keys, largest)
+
+
+def _load(con: Store, name: str, folder: Path, config: str) -> None:
+    """Table of a config's rows: id, side, key, split, texts (a hash), p."""
+    files = shards(folder, config)
+    if not files:
+        run(con, f"""CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR, side VARCHAR, key VARCHAR,
+            split VARCHAR, texts VARCHAR, p DOUBLE)""")  # fmt: skip
+        return
+    meta = shards(folder, f"{config}_meta") or files
+    known = {column for column, *_ in run(con, f"DESCRIBE ({rows_sql(meta)})")}
+    written = [column for column, *_ in run(con, f"DESCRIBE ({rows_sql(files)})")]
+    texts = ", ".join(f'to_json("{column}")' for column in written if column not in _NOT_TEXT)
+    ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
+    if "label" in written:
+        side = "label"
+    run(con, f"""CREATE OR REPLACE TEMP TABLE {name} AS
+        SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
+            {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
+        FROM ({rows_sql(meta)}) m JOIN (
+            SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts
+                {", label" if "label" in written else ""} FROM ({rows_sql(files)})
+        ) t USING (file, file_row_number)""")  # fmt: skip
+
+
+def _otherwise(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
+    """What differs beside the rows."""
+
+    def named(manifest: dict[str, Any]) -> dict[str, Any]:
+        fit = manifest["fit"] or {}
+        return {
+            **{f"recipe.{name}": value for name, value in manifest["recipe"].items()},
+            "fit": fit.get("key"),
+            "preceptor": manifest["preceptor"],
+            **{f"versions.{name}": value for name, value in manifest.get("versions", {}).items()},
+            **{f"source {s['name']}": s["sha256"] for s in manifest["sources"]},
+        }
+
+    old, new = named(before), named(after)
+    return {
+        name: [old.get(name), new.get(name)]
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    }

@@ -1,0 +1,79 @@
+"""Rules of a recipe: an expression of columns, as SQL writes it, that pairs must satisfy.
+
+    chosen_score > 0.8 and chosen_score > rejected_score
+
+A recipe may come from a stranger, so the expression is parsed by DuckDB and only comparisons,
+and/or/not, arithmetic, constants, the columns below and a few functions are let through.
+"""
+
+import difflib
+import json
+from typing import Any
+
+from ..schemas.errors import RecipeError
+from .store import Store, run
+
+COLUMNS = {
+    "chosen_score": "summary of the chosen one's ratings, 0 to 1: each criterion's mean by direction and "
+    "weight; null where it was not rated",
+    "rejected_score": "the same of the rejected one",
+    "chosen_length": "characters of the chosen one",
+    "rejected_length": "characters of the rejected one",
+    "p": "P(chosen is better); null without a fit, like the next three",
+    "p_expressed": "P(chosen is preferred)",
+    "p_observed": "P(chosen helps more)",
+    "sd": "of the difference",
+    "n_votes": "votes between the two",
+    "n_ratings": "ratings of either",
+    "n_outcomes": "outcomes with either",
+    "made": "how the pair was made, as preference_meta says",
+    "task": "of the prompt",
+    "language": "of the prompt",
+}
+_FUNCTIONS = ("+", "-", "*", "/", "abs", "greatest", "least", "coalesce", "round")
+_CLASSES = ("COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "OPERATOR", "BETWEEN", "FUNCTION")
+
+
+def checked(con: Store, rule: str) -> str:
+    """The rule as DuckDB writes it, if it is one of known columns; else RecipeError says what is wrong."""
+    ((text,),) = run(con, "SELECT json_serialize_sql('SELECT 1 WHERE ' || $rule)", {"rule": rule})
+    parsed = json.loads(text)
+    if parsed["error"]:
+        raise RecipeError(f"pairs.eligible: '{rule}' is no expression: {parsed['error_message']}")
+    (statement, *others) = parsed["statements"]
+    node = statement["node"]
+    more = (node[name] for name in ("modifiers", "group_expressions", "having", "qualify", "sample"))
+    if others or node["type"] != "SELECT_NODE" or any(more) or node["where_clause"] is None:
+        raise RecipeError(f"pairs.eligible: '{rule}': expected one expression, such as p > 0.8")
+    _check(node["where_clause"], rule)
+    ((written,),) = run(con, "SELECT json_deserialize_sql($text::JSON)", {"text": text})
+    expression: str = written.partition(" WHERE ")[2]
+    return expression
+
+
+def _check(node: Any, rule: str) -> None:
+    """Every part of the expression is one of the few that are let through."""
+    if isinstance(node, list):
+        for part in node:
+            _check(part, rule)
+        return
+    if not isinstance(node, dict):
+        return
+    kind = node.get("class")
+    if kind is not None and kind not in _CLASSES:
+        raise RecipeError(
+            f"pairs.eligible: '{rule}': {kind.lower()} is not taken; "
+            "comparisons, and, or, not and arithmetic are"
+        )
+    if kind == "COLUMN_REF":
+        name = ".".join(node["column_names"])
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(COLUMNS)}"
+            raise RecipeError(f"pairs.eligible: unknown column '{name}': {hint}")
+    if kind == "FUNCTION" and node["function_name"] not in _FUNCTIONS:
+        raise RecipeError(
+            f"pairs.eligible: function {node['function_name']} is not taken; known: {', '.join(_FUNCTIONS)}"
+        )
+    for value in node.values():
+        _check(value, rule)

@@ -1,0 +1,106 @@
+"""Dead pairs: the same tokens on both sides once the trainer has cut them teach nothing.
+
+    prompt + chosen, prompt + rejected -> token ids -> the first max_length of each -> equal: dead
+
+As TRL 1.16 prepares pairs for DPO (DPOTrainer._prepare_dataset, DataCollatorForPreference): prompt and
+completion are tokenised as one text, by the chat template where prompts are conversations, with the
+end-of-sequence token behind a plain one; then each sequence is cut to `max_length`, from its start or its
+end. There is no length of prompts alone. Pairs whose prompt fills `max_length` by itself TRL drops without
+counting them: those are dead too. So are texts that the tokenizer does not tell apart, cut or not.
+"""
+
+from typing import Literal
+from unicodedata import is_normalized
+
+import polars as pl
+
+from ..store import Store, run
+from ..tokens import Encoder, Messages, encode, rendered
+from .gate import Gate
+
+_ROWS = 2_000  # tokenised at once
+_CHUNK = 200_000  # rows between two writes
+_ADDED = 8  # tokens that a tokenizer adds by itself, at most
+
+Cut = Literal["keep_start", "keep_end"]
+
+
+def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start") -> Gate:
+    """Red if a preference pair of `kept` is dead; the number counts them.
+
+    Leaves the temp table `dead` (config, key), for a build that drops them.
+    """
+    run(con, "CREATE OR REPLACE TEMP TABLE dead (config VARCHAR, key VARCHAR)")
+    ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
+    for first in range(begin, last + 1, _CHUNK):
+        pairs = f"""SELECT config, key, messages, chosen_content AS chosen, rejected_content AS rejected
+            FROM kept WHERE rowid >= {first} AND rowid < {first + _CHUNK} AND rejected_content IS NOT NULL"""
+        found = [
+            frame.select("config", "key").filter(pl.Series(_are_dead(frame, encoder, max_length, cut)))
+            for frame in (pl.DataFrame(batch) for batch in con.sql(pairs).to_arrow_reader(_ROWS))
+            if frame.height
+        ]
+        if found:
+            incoming = pl.concat(found).to_arrow()
+            con.execute("INSERT INTO dead FROM incoming").fetchall()
+            del incoming
+    ((number, first_key),) = run(con, "SELECT count(*), min(key) FROM dead")
+    to = f" cut to {max_length}" if max_length else ""
+    if not number:
+        return Gate("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
+    return Gate(
+        "dead pairs", False, number,
+        f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}; "
+        "raise max_length, or drop these pairs by tokenizer: {drop: true}",
+    )  # fmt: skip
+
+
+def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
+    """Of each pair whether it is dead."""
+    prompts = pairs["messages"].to_list()
+    texts = [list(rendered(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
+    at = [
+        i for i, (a, b) in enumerate(zip(*texts, strict=True)) if not _differ(encoder, a, b, max_length, cut)
+    ]
+    chosen, rejected = (encode(encoder, [side[i] for i in at]) for side in texts)
+    kept = slice(None, max_length) if cut == "keep_start" else slice(-(max_length or 0) or None, None)
+    dead = [False] * len(prompts)
+    for i, a, b in zip(at, chosen, rejected, strict=True):
+        dead[i] = a[kept] == b[kept] and (
+            cut == "keep_start" or len(a) == len(b) or _count_alike(encoder, prompts[i], a, b, max_length)
+        )
+    return dead
+
+
+def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) -> bool:
+    """Whether two texts surely differ once they are cut, to be known without tokens.
+
+    Where every token is of a byte at least, tokens that are equal up to the cut are texts that are equal
+    for as many bytes, but for what the tokenizer adds by itself.
+    """
+    if not (encoder.faithful and is_normalized("NFC", a) and is_normalized("NFC", b)):
+        return False
+    if max_length is None:
+        return a != b
+    length = max(max_length - _ADDED, 0)
+    kept = slice(None, length) if cut == "keep_start" else slice(-length or None, None)
+    return length > 0 and a.encode()[kept] != b.encode()[kept]
+
+
+def _count_alike(
+    encoder: Encoder, prompt: Messages, chosen: list[int], rejected: list[int], max_length: int | None
+) -> bool:
+    """Whether as many tokens count on both sides, where the ends are equal: those of the completions.
+
+    The completion begins where the prompt alone and both sides cease to be alike.
+    """
+    (alone,) = encode(encoder, list(rendered(encoder, [prompt], None)))
+    start = min(_common(alone, chosen), _common(alone, rejected))
+    counts = [min(len(ids) - start, max_length or len(ids)) for ids in (chosen, rejected)]
+    return counts[0] == counts[1]
+
+
+def _common(ids: list[int], others: list[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    pairs = enumerate(zip(ids, others, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(ids), len(others)))

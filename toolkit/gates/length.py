@@ -1,0 +1,59 @@
+"""Length bias: how often the longer answer wins, which a model learns before it learns anything else."""
+
+from math import sqrt
+
+from ..store import Store, run
+from .gate import Gate
+
+_Z = 1.6449  # 90 %, both sides
+
+
+def check_length(con: Store, most: float | None = None) -> Gate:
+    """The share of pairs of `kept` whose chosen text is longer; red where it exceeds `most`.
+
+    Of pairs whose texts differ in length (characters); 0.5 has no bias, and where there is no such pair
+    it is taken to be 0.5. The share is what will be trained on and decides; the 90 % interval says what
+    it may be of such pairs in general. Pairs of one group are not independent: Wilson's interval for as
+    many independent pairs as have the same variance as the groups' (Kish's effective n).
+    """
+    ((n, groups, longer, spread),) = run(
+        con,
+        """WITH pair AS (
+            SELECT "group", length(chosen_content) AS c, length(rejected_content) AS r FROM kept
+            WHERE rejected_content IS NOT NULL AND c <> r
+        ), of_group AS (
+            SELECT count(*) AS n, count_if(c > r) AS longer FROM pair GROUP BY "group"
+        ), share AS (
+            SELECT sum(longer) / sum(n) AS p FROM of_group
+        )
+        SELECT coalesce(sum(n), 0)::BIGINT, count(*), coalesce(sum(longer), 0)::BIGINT,
+            coalesce(sum(pow(longer - p * n, 2)), 0)::DOUBLE FROM of_group, share""",
+    )
+    if not n:
+        return Gate("length bias", True, 0.5, "no pair differs in length")
+    share = longer / n
+    low, high = interval(share, n, groups, spread)
+    passed = most is None or share <= most
+    verdict = (
+        f"the longer answer is chosen in {share:.0%} (90 % interval {low:.0%} to {high:.0%}; "
+        f"{n} pairs of unequal length in {groups} groups)"
+    )
+    if not passed:
+        verdict += (
+            f", more than {most:.0%}; bring in pairs whose shorter answer is better, or raise max_length_bias"
+        )
+    return Gate("length bias", passed, round(share, 4), verdict)
+
+
+def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
+    """Wilson's 90 % interval for a share among n pairs in groups.
+
+    `spread` is the sum over groups of the squared (longer - share * pairs). With one group or no spread
+    there are as many independent pairs as groups.
+    """
+    variance = groups / (groups - 1) * spread / n**2 if groups > 1 else 0.0
+    effective = min(n, n / (n - 1) * share * (1 - share) / variance) if variance > 0 else groups
+    z2 = _Z**2 / effective
+    middle = (share + z2 / 2) / (1 + z2)
+    half = _Z / (1 + z2) * sqrt(share * (1 - share) / effective + z2 / (4 * effective))
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,0 +1,187 @@
+"""Talking to the Hugging Face Hub: who one is, going on after passing failures, errors in plain words.
+
+The client (huggingface_hub) takes HF_ENDPOINT, HF_TOKEN and HF_HOME from the environment when it is
+imported; so this module is imported by the commands that need it, and by nothing else. The token is
+the client's business: it is never held, printed or logged here.
+"""
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import datasets
+import httpx2
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils._validators import validate_repo_id
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+from ..schemas.errors import HubError
+
+WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
+_LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per five minutes
+_PASSING = {408, 429, 500, 502, 503, 504}
+_TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+def connect() -> HfApi:
+    """The client, quiet: it would log addresses that are signed, and draw bars into pipes."""
+    datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
+    for name in ("huggingface_hub", "datasets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not os.isatty(2):
+        disable_progress_bars()
+    return HfApi()
+
+
+def endpoint() -> str:
+    """Where the Hub is."""
+    return constants.ENDPOINT
+
+
+def check_token() -> None:
+    """HubError where there is no token, or one that cannot stand in a request."""
+    token = get_token()
+    if token is None:
+        raise HubError(
+            f"no token for {endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
+            f"write is made at {_TOKENS_PAGE}"
+        )
+    if not re.fullmatch(r"[!-~]+", token):  # the client's error would show it
+        raise HubError("the token (HF_TOKEN, or that of 'hf auth login') holds a space or a sign that no "
+                       "token has; copy it again")  # fmt: skip
+
+
+def check_repo_id(repo: str) -> None:
+    """HubError unless `repo` is OWNER/NAME in the signs that the Hub takes."""
+    try:
+        validate_repo_id(repo)
+        well = repo.count("/") == 1
+    except HFValidationError:
+        well = False
+    if not well:
+        raise HubError(
+            f"{repo}: is no name of a dataset; expected OWNER/NAME, such as lab/tutor-preferences, in "
+            "letters, digits and - _ . (single ones inside)"
+        )
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error carries."""
+    root = _root(error)
+    return root.response.status_code if isinstance(root, HfHubHTTPError) else None
+
+
+def _root(error: BaseException) -> BaseException:
+    """The failed request, which the libraries wrap in errors of their own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HfHubHTTPError | httpx2.HTTPError | OSError):
+        cause = cause.__cause__
+    return cause or error
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may succeed a little later."""
+    root = _root(error)
+    if isinstance(root, OfflineModeIsEnabled):
+        return False
+    if status := status_of(root):
+        return status in _PASSING
+    # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
+    passing = (
+        httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, ConnectionError,
+        TimeoutError, LocalEntryNotFoundError, json.JSONDecodeError,
+    )  # fmt: skip
+    return isinstance(root, passing)
+
+
+def patiently(call: Callable[[], T], say: Say) -> T:
+    """What `call` returns, called again after a passing failure, `len(WAITS)` times at most.
+
+    The client itself tries again where it uploads and downloads, but not where it creates a
+    repository, has a card validated or commits. `call` must be one that can be repeated.
+    """
+    for wait in WAITS:
+        try:
+            return call()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            seconds = max(wait, _asked_for(error))
+            say(f"{_why(error)}; trying again in {seconds:g} s")
+            time.sleep(seconds)
+    return call()
+
+
+def _asked_for(error: BaseException) -> float:
+    """Seconds that the Hub asks to wait, 0 where it does not."""
+    root = _root(error)
+    said = root.response.headers.get("Retry-After", "") if isinstance(root, HfHubHTTPError) else ""
+    return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
+
+
+def explained(error: Exception, repo: str, doing: str, remedy: str) -> HubError:
+    """The error in plain words; `remedy` is what to do after a failure that is nobody's mistake here."""
+    mistake = _mistake(error, repo, doing)
+    return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
+
+
+def _mistake(error: BaseException, repo: str, doing: str) -> str | None:
+    """What the user can mend, and how; None where it is something else."""
+    error = _root(error)
+    page = f"{endpoint()}/datasets/{repo.partition('@')[0]}"
+    status, token = status_of(error), get_token()
+    log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"
+    cases = (
+        (isinstance(error, OfflineModeIsEnabled), "HF_HUB_OFFLINE forbids to use the network; unset it"),
+        (isinstance(error, GatedRepoError), f"its owner wants to be asked first; do so at {page}"),
+        (isinstance(error, RevisionNotFoundError),
+         f"no such revision; branches and tags are listed at {page}/tree/main"),
+        (isinstance(error, RepositoryNotFoundError),
+         f"no dataset of that name that you may see; check the name{log_in}"),
+        (status == 401,
+         f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid one: "
+         f"{_TOKENS_PAGE}"),
+        (status == 403,
+         f"{doing} is not allowed to this token{_says(error)}; use one that may write as "
+         f"{repo.partition('/')[0]} ({_TOKENS_PAGE}), or another OWNER/NAME"),
+    )  # fmt: skip
+    return next((text for holds, text in cases if holds), None)
+
+
+def _says(error: BaseException) -> str:
+    server = getattr(error, "server_message", None)
+    return f" (the Hub says: {_one_line(server).rstrip('.')})" if server else ""
+
+
+def _why(error: BaseException) -> str:
+    """A failure in a few words."""
+    if status := status_of(error):
+        said = {429: "the Hub asks to slow down (429)"}
+        return said.get(status, f"the Hub answered {status}{'' if status in _PASSING else _says(error)}")
+    if isinstance(_root(error), httpx2.ConnectError | ConnectionError):
+        return f"{endpoint()} cannot be reached"
+    if is_passing(error):
+        return f"the connection to {endpoint()} broke off, or it gave no sensible answer"
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    """As one line, without the token, whatever the text is."""
+    line = " ".join(text.split())
+    token = get_token()
+    return line.replace(token, "<token>") if token else line

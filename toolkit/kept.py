@@ -1,0 +1,122 @@
+"""What a dataset is made of: `kept`, a temporary table of every row that is written, in its order.
+
+kept(config, split, key, task, "group", language, messages, chosen_content, rejected_content, licenses,
+and the columns of preference_meta); config is preference, sft, or soft for the coin flips that only
+soft labels take. `messages` are worded as the recipe says. `signals_kept` holds the signals.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from ..schemas.recipe import Recipe
+from .pairs import COIN_FLIP, part_sql, split_sql
+from .store import Store, query, run
+
+_META = """p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes, fit"""
+_NO_META = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
+    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
+
+# Narrow rows first: which, from where, for what. Texts are joined to those that stay.
+_PICKED = f"""
+CREATE OR REPLACE TEMP TABLE picked_rows AS
+SELECT CASE WHEN dropped IS NULL THEN 'preference' ELSE 'soft' END AS config, key, split, prompt, made,
+    chosen_completion, rejected_completion, {_META}
+FROM pairs WHERE part <> 'sft' AND $pairs AND (dropped IS NULL OR $soft AND dropped = '{COIN_FLIP}')
+UNION ALL BY NAME
+SELECT 'sft' AS config, key, split, prompt, made, completion AS chosen_completion,
+    NULL AS rejected_completion, {_NO_META} FROM ({{examples}}) WHERE $sft"""
+
+_CHOSEN = """SELECT chosen_completion AS key, chosen_completion AS completion, any_value(split) AS split,
+    any_value(prompt) AS prompt, min(made) AS made
+    FROM pairs WHERE dropped IS NULL AND part <> 'preference' GROUP BY chosen_completion"""
+_CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS made, {split} AS split
+    FROM examples e JOIN prompts q ON q.key = e.prompt
+    WHERE {part} <> 'preference' AND ($task IS NULL OR q.task = $task)"""
+
+_SOURCES = """
+CREATE OR REPLACE TEMP TABLE heard AS
+WITH picked AS (
+    SELECT chosen_completion AS completion FROM picked_rows
+    UNION SELECT rejected_completion FROM picked_rows WHERE rejected_completion IS NOT NULL
+), said AS (
+    SELECT completion_a AS completion, source FROM votes
+    UNION SELECT completion_b, source FROM votes
+    UNION SELECT completion, source FROM ratings
+    UNION SELECT completion, source FROM outcomes
+    UNION SELECT key, source FROM completions
+    UNION SELECT c.key, q.source FROM completions c JOIN prompts q ON q.key = c.prompt
+)
+SELECT completion, list(DISTINCT source ORDER BY source) AS sources
+FROM said SEMI JOIN picked USING (completion) GROUP BY completion"""
+
+_KEPT = """
+CREATE OR REPLACE TEMP TABLE kept AS
+WITH sourced AS (
+    SELECT r.*, list_sort(list_distinct(list_concat(a.sources, coalesce(b.sources, [])))) AS sources
+    FROM picked_rows r JOIN heard a ON a.completion = r.chosen_completion
+    LEFT JOIN heard b ON b.completion = r.rejected_completion
+), licensed AS (
+    SELECT sources, list(DISTINCT s.license ORDER BY s.license) AS licenses
+    FROM (SELECT DISTINCT sources, unnest(sources) AS name FROM sourced) JOIN sources s USING (name)
+    GROUP BY sources
+)
+SELECT r.* REPLACE (r.sources AS sources), l.licenses, array_to_string(l.licenses, ' AND ') AS license,
+    q.task, q."group", q.language,
+    list_concat(list_slice(q.messages, 1, len(q.messages) - 1), [{{'role': 'user',
+        'content': w.before || q.messages[-1].content || w.after}}]) AS messages,
+    a.content AS chosen_content, b.content AS rejected_content
+FROM sourced r JOIN licensed l ON l.sources = r.sources
+JOIN prompts q ON q.key = r.prompt JOIN wordings w ON w.language = q.language
+JOIN completions a ON a.key = r.chosen_completion LEFT JOIN completions b ON b.key = r.rejected_completion
+ORDER BY r.config, r.split, r.key"""
+
+_PERSON = "left(sha256($name || ':' || {0}), 16)".format
+_SIGNALS = f"""
+CREATE OR REPLACE TEMP TABLE signals_kept AS
+WITH mine AS (
+    SELECT chosen_completion AS completion, any_value(prompt) AS prompt, any_value("group") AS "group",
+        any_value(split) AS split FROM (
+            SELECT chosen_completion, prompt, "group", split FROM kept
+            UNION ALL SELECT rejected_completion, prompt, "group", split FROM kept
+            WHERE rejected_completion IS NOT NULL) GROUP BY 1
+), said AS (
+    SELECT v.key, 'vote' AS kind, completion_a AS completion, completion_b AS other, choice, a.pseudonym,
+        v.source FROM votes v LEFT JOIN annotators a ON a.key = v.annotator
+        WHERE completion_b IN (SELECT completion FROM mine)
+    UNION ALL BY NAME
+    SELECT r.key, 'rating' AS kind, completion, criterion, levels, value::DOUBLE AS value, a.pseudonym,
+        r.source FROM ratings r LEFT JOIN annotators a ON a.key = r.annotator
+    UNION ALL BY NAME
+    SELECT key, 'outcome' AS kind, completion, measure, value, censored, learner AS pseudonym, source
+        FROM outcomes
+)
+SELECT d.* EXCLUDE (pseudonym), m.prompt, m."group", m.split, {_PERSON("d.pseudonym")} AS person, s.license
+FROM said d JOIN mine m USING (completion) JOIN sources s ON s.name = d.source
+ORDER BY m.split, d.key"""
+
+
+def keep(con: Store, recipe: Recipe) -> None:
+    """Make `kept` from `pairs` (and `examples`, of a recipe with corrections), and `signals_kept`."""
+    wanted = set(recipe.configs)
+    examples = _CHOSEN
+    if recipe.corrections:
+        examples = _CORRECTED.format(split=split_sql(recipe), part=part_sql(recipe))
+    given: dict[str, Any] = {
+        "pairs": bool(wanted - {"sft", "signals"}),
+        "soft": "soft" in wanted,
+        "sft": "sft" in wanted,
+    }
+    select = _PICKED.format(examples=examples)
+    if "$task" in select:
+        given |= {"task": recipe.task}
+    run(con, select, given)
+    run(con, _SOURCES)
+    languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
+    halves = [(language, *recipe.wording(language).split("{prompt}", 1)) for language in languages]
+    wordings = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
+    con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM wordings").fetchall()
+    del wordings
+    run(con, _KEPT.format())
+    if "signals" in wanted:
+        run(con, _SIGNALS, {"name": recipe.name})

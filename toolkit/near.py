@@ -1,0 +1,201 @@
+"""Near-duplicates among millions of texts: MinHash and bands find candidates, exact Jaccard decides.
+
+    texts   rowid 0  "natalia sold clips to 48 of her friends in april."
+            rowid 7  "natalia sold clips to 48 of her friends in april!"
+    near    l 0  r 7  similarity 0.957
+
+Two texts are as similar as the sets of their shingles: Jaccard, what both have over what either has
+(Broder 1997). A shingle is five characters, so that languages without spaces need no words. Measured
+on 754 sentences of JFLEG and their corrections (5,667 pairs that belong together), on 600 problems of
+GSM8K and on 262 dialogues of socratic-llm: at 0.8, five characters find three to seven times as many
+of these pairs as two or three words do, and no pair that does not belong together; three characters
+find twice as many again, but then any two dialogues share 30 % of their shingles, and the search
+drowns in candidates. A text of less than `SHORTEST` characters counts as near to none: one character
+changed in its middle already leaves less than 0.8, so for these equality is all there is.
+
+Signatures are rensa's (fast similarity sketching, Dahlgaard et al. 2017), 20 bands of 6 values: a
+pair of similarity 0.8 is a candidate with probability 0.998. All that is of the size of the input
+lies in DuckDB, which spills: per text its bands, and band after band is joined on its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+from rensa import RMinHash
+
+from .store import Store, run
+
+SHINGLE = 5
+SHORTEST = 50
+BANDS, ROWS = 20, 6
+_SEED = 7
+_CHUNK = 200_000  # texts or pairs between two writes
+_BATCH = 4_096  # of those, taken out of the database at once
+_CHARACTERS = 2_000_000  # worked on at once: some eight arrays of so many 8-byte numbers
+_CROWDED = 100_000  # pairs of a bucket beyond which only its first texts stand for the others
+_FIRST = 8
+
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def find_near(
+    con: Store, texts: str, threshold: float = 0.8, between: Sequence[tuple[int, int]] = ((1, 1),)
+) -> None:
+    """Make the temp table `near` (l, r, similarity): rowids of texts at least `threshold` similar.
+
+    `texts` is a table with `text`, normalised (`pairs.NORMAL`), each text once, and `sides`, the sum
+    of the bits of the sides that it stands on; the table must not change meanwhile. `between` says which
+    sides are compared, as pairs of bits: l lies on the first, r on the second. The result depends on
+    the texts alone, not on their order, the machine or its threads. Where more than 100,000 pairs fall
+    into one bucket (variants of one text by the thousand), each of its texts is compared with the
+    first 8 of every side and no others: there pairs may be missing.
+    """
+    wanted = "(" + " OR ".join(f"(l.sides & {a} <> 0 AND r.sides & {b} <> 0)" for a, b in between) + ")"
+    both_ways = set(between) == {(b, a) for a, b in between}
+    _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
+    _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
+    run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
+    for first in _chunks(con, "candidates"):
+        pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
+            FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
+            JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
+        _add(con, "near", [
+            part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list()))
+            .filter(pl.col("similarity") >= threshold)
+            for part in _parts(con, pairs, ("a", "b"))
+        ])  # fmt: skip
+    run(con, "DROP TABLE near_bands")
+    run(con, "DROP TABLE candidates")
+
+
+def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
+    """Jaccard of the shingles of each text of `a` and its fellow in `b`; NaN where neither has any.
+
+    Of 64-bit hashes of the shingles, of which two out of billions may coincide.
+    """
+    sides = {"a": _lists(*shingles(a)), "b": _lists(*shingles(b))}
+    both, either = (
+        pl.col("a").list.set_intersection("b").list.len(),
+        pl.col("a").list.set_union("b").list.len(),
+    )
+    return pl.DataFrame(sides).select(both / either).to_series().to_numpy()
+
+
+def shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The hash of every shingle of every text, one after another, and where each text's begin and end.
+
+    Shapes (shingles,) and (texts + 1,). Made of code points by wrapping arithmetic alone, so the same
+    everywhere; one that a text holds twice is there twice.
+    """
+    points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths)
+    hashes = np.zeros(max(len(points) - SHINGLE + 1, 0), np.uint64)
+    for place in range(SHINGLE):
+        hashes = hashes * _STEP + points[place : place + len(hashes)]
+    left_over = np.repeat(ends, lengths)[: len(hashes)] - np.arange(len(hashes))
+    hashes = _mixed(hashes[left_over >= SHINGLE])  # those that lie within one text
+    counts = np.maximum(lengths - SHINGLE + 1, 0)
+    return hashes, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Every bit of the input in every bit of the output."""
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * _MIX[0]
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * _MIX[1]
+    return hashes ^ (hashes >> np.uint64(31))
+
+
+def _lists(values: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pl.Series:
+    return pl.Series(pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)))
+
+
+def _bands(texts: list[str]) -> NDArray[np.uint32]:
+    """One number per text and band, equal where the band's six values are; (texts, BANDS)."""
+    hashes, offsets = shingles(texts)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        hashes, offsets.astype(np.uint64), BANDS * ROWS, _SEED
+    )
+    values = np.array(matrix.to_rows(), np.uint64).reshape(len(texts), BANDS, ROWS)
+    banded = np.zeros((len(texts), BANDS), np.uint64)
+    for row in range(ROWS):
+        banded = _mixed(banded * _STEP + values[:, :, row])
+    return (banded >> np.uint64(32)).astype(np.uint32)
+
+
+def _write_bands(con: Store, texts: str, sides: int) -> None:
+    """near_bands: per text that may be near to one, its rowid, tag, sides, and b0, b1, …"""
+    columns = ", ".join(f"b{band} UINTEGER" for band in range(BANDS))
+    run(
+        con,
+        f"CREATE OR REPLACE TEMP TABLE near_bands (id BIGINT, tag UBIGINT, sides INTEGER, {columns})",
+    )
+    for first in _chunks(con, texts):
+        wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
+            FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
+            AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
+        _add(con, "near_bands", [
+            part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list())))
+            for part in _parts(con, wanted, ("text",))
+        ])  # fmt: skip
+
+
+def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]]) -> None:
+    """candidates: pairs of rowids that share a bucket of any band, each once."""
+    left, right = (reduce(or_, sides) for sides in zip(*between, strict=True))
+    run(con, "CREATE OR REPLACE TEMP TABLE shared (l BIGINT, r BIGINT)")
+    for band in range(BANDS):
+        run(con, _ONE_BAND.format(
+            band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
+        ))  # fmt: skip
+    run(con, "CREATE OR REPLACE TEMP TABLE candidates AS SELECT DISTINCT l, r FROM shared")
+    run(con, "DROP TABLE shared")
+
+
+# Which texts share a bucket of one band. In a crowded bucket the first of each kind of sides stand for
+# the others; they are the first in every band, so that the pairs of one family are the same in all.
+_ONE_BAND = """
+INSERT INTO shared
+WITH mine AS (
+    SELECT id, tag, sides, b{band} AS b FROM near_bands
+), bucket AS (
+    SELECT b, count_if(sides & {left} <> 0) * count_if(sides & {right} <> 0) AS n FROM mine GROUP BY b
+    HAVING count(*) > 1 AND n > 0
+), plain AS (
+    FROM mine SEMI JOIN (FROM bucket WHERE n <= {crowded}) USING (b)
+), crowded AS (
+    SELECT *, row_number() OVER (PARTITION BY b, sides ORDER BY tag, id) AS place
+    FROM mine SEMI JOIN (FROM bucket WHERE n > {crowded}) USING (b)
+)
+SELECT l.id, r.id FROM plain AS l JOIN plain AS r USING (b) WHERE {wanted}
+UNION ALL
+SELECT l.id, r.id FROM crowded AS l JOIN crowded AS r USING (b)
+WHERE (l.place <= {first} OR r.place <= {first}) AND {wanted}"""
+
+
+def _chunks(con: Store, table: str) -> range:
+    """Where each chunk of a table's rows begins; in a transaction rowids of new rows begin at 2^60 or so."""
+    ((first, last),) = run(con, f'SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM "{table}"')
+    return range(int(first), int(last) + 1, _CHUNK)
+
+
+def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The rows of a SELECT in frames with no more than so many characters in their texts, or one row."""
+    for batch in con.sql(select).to_arrow_reader(_BATCH):
+        frame = pl.DataFrame(batch)
+        size = pl.sum_horizontal(pl.col(name).str.len_chars() for name in texts)
+        parts = frame.with_columns(part=size.cum_sum() // _CHARACTERS)
+        yield from parts.partition_by("part", include_key=False)
+
+
+def _add(con: Store, table: str, frames: list[pl.DataFrame]) -> None:
+    if frames:
+        incoming = pl.concat(frames).to_arrow()  # DuckDB finds it by its name
+        con.execute(f"INSERT INTO {table} FROM incoming").fetchall()
+        del incoming

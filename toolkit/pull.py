@@ -1,0 +1,171 @@
+"""`preceptor pull`: a dataset on the Hub -> a source of the store, read as the format `chat` is.
+
+    lab/tutor-preferences@v1.2.0  config preference        of our own builds, the `preference_meta`
+    prompt, chosen, rejected                               beside it gives each row its task and group
+    trl-lib/ultrafeedback_binarized
+    chosen, rejected                                       the prompt is what the two share
+
+One config is pulled, the card's default where none is named: the others of a build are made of the same
+judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store
+tells the split. The source's licence is the card's, its revision the commit.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import datasets
+
+from ..schemas.errors import HubError, SourceError
+from ..schemas.licenses import HUB_NAMES, License, read_license
+from .hub import Say, check_repo_id, connect, endpoint, explained, patiently
+from .ingest.batch import Context
+from .ingest.chat_shapes import FIELDS, SCORES
+from .ingest.lines import Input
+from .ingest.registry import FORMATS
+from .ingest.run import Origin, Report, find_inputs, ingest
+from .store import Store, query
+
+FORMAT = FORMATS["chat"]
+_SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
+_ABOUT = ("id", "group", "task", "language")
+_OF_META = ("task", "group")
+_AGAIN = "nothing was stored; run the same command again"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One config of a dataset at one revision, and what its card says."""
+
+    repo: str
+    revision: str  # the commit
+    config: str
+    meta: bool  # whether a config of the build says more about its rows
+    url: str
+    language: str
+    license: License
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return f"{self.repo}@{self.revision[:8]}"
+
+
+def find_remote(name: str, config: str | None, license: str | None, say: Say) -> Remote:
+    """The dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card.
+
+    Raises HubError where there is none, or no such config.
+    """
+    repo, _, revision = name.partition("@")
+    check_repo_id(repo)
+    api = connect()
+    datasets.disable_progress_bars()
+    info = _asked(lambda: api.dataset_info(repo, revision=revision or None), name, "reading it", say)
+    card = vars(info.card_data) if info.card_data else {}
+    commit = str(info.sha)
+
+    def names() -> tuple[list[str], str | None]:
+        found = datasets.get_dataset_config_names(repo, revision=commit)
+        return found, datasets.get_dataset_default_config_name(repo, revision=commit)
+
+    configs, default = _asked(names, repo, "reading its configs", say)
+    chosen = config or default
+    if chosen not in configs:
+        which = f"has no config '{config}'" if config else "has several configs and none is the default"
+        raise HubError(f"{repo}: {which}; name one with --config: {', '.join(configs)}")
+    return Remote(
+        repo,
+        commit,
+        chosen,
+        f"{chosen}_meta" in configs,
+        f"{endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
+        _language(card.get("language")),
+        read_license(license) if license else card_license(card),
+    )
+
+
+def card_license(card: dict[str, Any]) -> License:
+    """The licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
+    named = card.get("license")
+    names = [str(name) for name in (named if isinstance(named, list) else [named]) if name]
+    if names == ["other"]:
+        names = [str(card.get("license_name") or "other")]
+    if not names or names == ["unknown"]:
+        return read_license(None)
+    try:
+        return read_license(" AND ".join(HUB_NAMES.get(name.lower(), name) for name in names))
+    except SourceError:
+        plain = re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(names)).strip("-")
+        return read_license(f"LicenseRef-{plain or 'other'}")
+
+
+def _language(said: Any) -> str:
+    """The card's language, und where it names none or several."""
+    names = said if isinstance(said, list) else [said]
+    return str(names[0]) if len(names) == 1 and names[0] else "und"
+
+
+def holds(con: Store, source: str, remote: Remote) -> bool:
+    """Whether the store has this revision under that name."""
+    rows = query(con, "SELECT url, revision, reader FROM sources WHERE name = ?", [source]).rows()
+    return rows == [(remote.url, remote.revision, FORMAT.name)]
+
+
+def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
+    """The rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows."""
+    rows = _load(remote, remote.config, folder, say)
+    columns = next(iter(rows.values())).column_names
+    if not any(set(shape) <= set(columns) for shape in _SHAPES):
+        shapes = "; ".join(" and ".join(shape) for shape in _SHAPES)
+        raise SourceError(
+            f"{remote.place}: config {remote.config} has the columns {', '.join(columns)}, which are no "
+            f"preferences or chats; expected {shapes}"
+        )
+    wanted = [name for name in columns if name in (*_ABOUT, *FIELDS, *SCORES)]
+    meta = _load(remote, f"{remote.config}_meta", folder, say) if remote.meta else {}
+    place = folder / "rows" / remote.config
+    place.mkdir(parents=True)
+    for split, part in rows.items():
+        _with_meta(part.select_columns(wanted), meta.get(split)).to_parquet(place / f"{split}.parquet")
+    return find_inputs(FORMAT, [folder / "rows"])
+
+
+def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
+    def load() -> Any:
+        cache = str(folder / "datasets")
+        return datasets.load_dataset(remote.repo, config, revision=remote.revision, cache_dir=cache)
+
+    return _asked(load, remote.repo, f"loading config {config}", say)
+
+
+def _with_meta(rows: Any, meta: Any) -> Any:
+    """Rows with task and group of the meta rows, which are in the same order; ids and the like as text."""
+    if meta is not None and len(meta) == len(rows):
+        more = [n for n in _OF_META if n in meta.column_names and n not in rows.column_names]
+        rows = datasets.concatenate_datasets([rows, meta.select_columns(more)], axis=1) if more else rows
+    for name in set(_ABOUT) & set(rows.column_names):
+        rows = rows.cast_column(name, datasets.Value("string"))
+    return rows
+
+
+def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> Report:
+    """Ingest what was fetched, all or nothing; SourceError names the dataset, not the file fetched."""
+    context = Context(source, remote.language)
+    origin = Origin(remote.license, remote.url, remote.revision)
+    try:
+        return ingest(con, FORMAT, files, context, origin, replacing=replacing)
+    except SourceError as error:
+        text = str(error)
+        for file in files:
+            text = text.replace(str(file.path), f"{remote.place}: {file.name}")
+        raise SourceError(text) from error
+
+
+def _asked(call: Callable[[], T], repo: str, doing: str, say: Say) -> T:
+    try:
+        return patiently(call, say)
+    except Exception as error:
+        raise explained(error, repo, doing, _AGAIN) from error

@@ -1,0 +1,133 @@
+"""Tables of a dataset as Parquet files, the same bytes every time: sorted rows, fixed settings, no times.
+
+Rows stream from DuckDB to the writer, so memory holds one row group. A split of more than SHARD rows is
+several files, as the Hub likes them.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..schemas.derive import polars_schema
+from ..schemas.published import published, with_meta
+from ..schemas.recipe import Recipe
+from .pairs import SPLITS
+from .store import Store, run
+
+GROUP = 100_000  # rows of a row group
+SHARD = 1_000_000  # rows of a file
+
+_PREFERENCE = "config = 'preference'"
+_SOFT = "config IN ('preference', 'soft')"
+_META = """key, task, "group", made, p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes,
+    sources, license, fit, chosen_completion, rejected_completion"""
+
+# An answer that is chosen in one pair and rejected in another is neither good nor bad by itself.
+_LABELS = """
+CREATE OR REPLACE TEMP TABLE labels AS
+SELECT completion, bool_and(label) AS label, any_value(split) AS split, min(key) AS of_pair,
+    bool_and(label) <> bool_or(label) AS mixed
+FROM (SELECT chosen_completion AS completion, true AS label, split, key FROM kept WHERE config = 'preference'
+    UNION ALL SELECT rejected_completion, false, split, key FROM kept WHERE config = 'preference')
+GROUP BY completion"""
+_LABELLED = """
+CREATE OR REPLACE TEMP TABLE unpaired AS
+SELECT l.completion AS key, k.split, k.task, k."group", k.sources, k.license, k.messages, l.label,
+    if(l.completion = k.chosen_completion, k.chosen_content, k.rejected_content) AS content
+FROM labels l JOIN kept k ON k.key = l.of_pair AND k.config = 'preference'
+WHERE NOT l.mixed ORDER BY k.split, l.completion"""
+
+
+def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
+    """Every config of the recipe with what stands beside it; an empty split has no file.
+
+    Returns rows by config and split.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for config in recipe.configs:
+        for name in with_meta(config):
+            schema = polars_schema(published(name, recipe.format == "conversational"))
+            columns, source = _select(name, recipe)
+            found = {}
+            for split in SPLITS:
+                select = f"SELECT {columns} FROM {source} AND split = '{split}'"
+                rows = _write(con, select, schema, folder / name, split)
+                if rows:
+                    found[split] = rows
+            counts[name] = found
+    return {name: found for name, found in counts.items() if name in recipe.configs}
+
+
+def label_completions(con: Store) -> dict[str, int]:
+    """Make `unpaired`; answers that are left out of it, by reason."""
+    run(con, _LABELS)
+    run(con, _LABELLED)
+    ((n,),) = run(con, "SELECT count(*) FROM labels WHERE mixed")
+    return {"unpaired: chosen in one pair, rejected in another": int(n)} if n else {}
+
+
+def _select(table: str, recipe: Recipe) -> tuple[str, str]:
+    """What a table's columns are, and of which rows."""
+    conversational = recipe.format == "conversational"
+    prompt = "messages AS prompt" if conversational else 'messages[1]."content" AS prompt'
+
+    def answer(column: str, name: str) -> str:
+        told = f"[{{'role': 'assistant', 'content': {column}}}]" if conversational else column
+        return f"{told} AS {name}"
+
+    both = f"{answer('chosen_content', 'chosen')}, {answer('rejected_content', 'rejected')}"
+    one = 'key, task, "group", sources, license'
+    return {
+        "preference": (f"{prompt}, {both}", f"kept WHERE {_PREFERENCE}"),
+        "preference_meta": (_META, f"kept WHERE {_PREFERENCE}"),
+        "soft": (f"{prompt}, {both}, p", f"kept WHERE {_SOFT}"),
+        "soft_meta": (_META, f"kept WHERE {_SOFT}"),
+        "unpaired": (f"{prompt}, {answer('content', 'completion')}, label", "unpaired WHERE true"),
+        "unpaired_meta": (one, "unpaired WHERE true"),
+        "sft": (f"{prompt}, {answer('chosen_content', 'completion')}", "kept WHERE config = 'sft'"),
+        "sft_meta": (one, "kept WHERE config = 'sft'"),
+        "signals": ("*", "signals_kept WHERE true"),
+    }[table]
+
+
+def _write(con: Store, select: str, schema: pl.Schema, folder: Path, split: str) -> int:
+    """The rows of a SELECT, in its order, as files of a folder; how many there were."""
+    target = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    ((total,),) = run(con, f"SELECT count(*) FROM ({select})")
+    if not total:
+        return 0
+    folder.mkdir(exist_ok=True)
+    files = -(-total // SHARD)
+    groups = _groups(con, f"SELECT {', '.join(_quoted(schema))} FROM ({select})", target)
+    for number in range(files):
+        name = f"{split}.parquet" if files == 1 else f"{split}-{number:05}-of-{files:05}.parquet"
+        with pq.ParquetWriter(
+            folder / name, target, compression="zstd", compression_level=3, write_page_index=True,
+            use_content_defined_chunking=True, store_schema=False,
+        ) as writer:  # fmt: skip
+            for group in islice(groups, SHARD // GROUP):
+                writer.write_table(group, row_group_size=GROUP)
+    return int(total)
+
+
+def _quoted(schema: pl.Schema) -> list[str]:
+    return [f'"{name}"' for name in schema]
+
+
+def _groups(con: Store, select: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Tables of GROUP rows each but the last, cast to the schema, in the order of the SELECT."""
+    held: list[pa.Table] = []
+    n = 0
+    for batch in con.sql(select).to_arrow_reader(GROUP):
+        held.append(pa.Table.from_batches([batch]).cast(schema))
+        n += batch.num_rows
+        while n >= GROUP:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, GROUP).combine_chunks()
+            held, n = [whole.slice(GROUP)], n - GROUP
+    if n:
+        yield pa.concat_tables(held).combine_chunks()
