@@ -89,7 +89,7 @@ def damaged_files_balance(opened, tmp_path):
     def check(format, whole, pieces, holds):
         place = st.integers(0, len(whole))
 
-        @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
         @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
                st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
         def run(changes, block):

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import potential_energy
 from scipy.special import expit
-from scipy.stats import spearmanr
+from scipy.stats import halfnorm, norm, spearmanr
 
 from preceptor.schemas.errors import FusionError
 from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
@@ -21,7 +21,13 @@ from preceptor.toolkit.fusion import fit as fit_module
 from preceptor.toolkit.fusion.diagnostics import Diagnostics
 from preceptor.toolkit.fusion.fit import Posterior, Settings, fit, rounded_up
 from preceptor.toolkit.fusion.large import fit_by
-from preceptor.toolkit.fusion.model import davidson_log_probs, model, model_arrays, ordered_log_probs
+from preceptor.toolkit.fusion.model import (
+    davidson_log_probs,
+    half_normal,
+    model,
+    model_arrays,
+    ordered_log_probs,
+)
 from preceptor.toolkit.fusion.observations import encode, thinned
 from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
 from preceptor.toolkit.fusion.sampler import site_shapes
@@ -79,6 +85,14 @@ def test_ordered_probabilities_are_differences_of_the_logistic(location, gaps):
     below = expit(cutpoints[None, :] - location[:, None])
     expected = np.diff(np.concatenate([np.zeros((4, 1)), below, np.ones((4, 1))], axis=1))
     np.testing.assert_allclose(p, expected, atol=2e-5)
+
+
+def test_scales_are_half_normal_and_their_slope_is_what_is_stated():
+    x = jnp.linspace(-4, 5, 37)
+    assert np.asarray(half_normal(x)) == pytest.approx(halfnorm.ppf(norm.cdf(np.asarray(x))), rel=2e-3)
+    slope = jax.vmap(jax.grad(half_normal))(x)
+    steps = (halfnorm.isf(norm.sf(np.asarray(x) + 1e-4)) - halfnorm.isf(norm.sf(np.asarray(x) - 1e-4))) / 2e-4
+    assert np.asarray(slope) == pytest.approx(steps, rel=2e-3)
 
 
 def test_log_density_counts_equal_rows_exactly():

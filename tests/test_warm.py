@@ -84,7 +84,7 @@ def test_after_some_new_votes_a_fit_goes_on(demo, preceptor, tmp_path):
         out = csv.writer(stream)
         out.writerow(["completion_a", "completion_b", "choice", "annotator"])
         out.writerows(
-            (v["completion_a"], v["completion_b"], v["choice"], "newcomer") for v in votes.to_dicts()
+            (v["completion_a"], v["completion_b"], v["choice"], v["annotator"]) for v in votes.to_dicts()
         )
     done = preceptor("ingest", "votes", "more.csv", "--source", "more", "--about", "sample", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

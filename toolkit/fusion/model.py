@@ -106,8 +106,27 @@ def _half_normal(name: str, scale: float) -> Array:
     slowly as exp(x) and chains stay there for long.
     """
     x = numpyro.sample(f"{SCORE}{name}", dist.Normal(0, 1))
-    value: Array = numpyro.deterministic(name, -scale * ndtri(ndtr(-x) / 2))
+    value: Array = numpyro.deterministic(name, scale * half_normal(x))
     return value
+
+
+@jax.custom_jvp
+def _quantile(x: Array) -> Array:
+    """The quantile of HalfNormal(1) where a standard normal has x; x may be any real number.
+
+    Its slope is stated, since to derive it from ndtri's polynomials takes long to compile.
+    """
+    return -ndtri(ndtr(-x) / 2)
+
+
+@_quantile.defjvp
+def _slope(at: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (direction,) = at, along
+    value = _quantile(x)
+    return value, direction * jnp.exp((value**2 - x**2) / 2) / 2
+
+
+half_normal = jax.jit(_quantile)
 
 
 def _of_author(name: str, data: Arrays) -> Array:
