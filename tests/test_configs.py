@@ -144,7 +144,10 @@ def test_no_text_passes_as_a_rule_that_is_none(text):
 
 def test_a_comment_cannot_end_the_rule(store, tmp_path):
     fill(store, tmp_path, 9)
-    build(store, recipe(pairs=MARKED | {"eligible": "chosen_length > 0 -- and more"}), tmp_path / "out")
+    done = build(
+        store, recipe(pairs=MARKED | {"eligible": "chosen_length > 0 -- and more"}), tmp_path / "out"
+    )
+    assert sum(done.counts["preference"].values()) == 9
 
 
 def test_soft_labels_need_a_fit(store, tmp_path):

@@ -65,7 +65,7 @@ _SETTLED = """
 CREATE OR REPLACE TEMP TABLE pairs AS
 WITH known AS (
     SELECT c.* RENAME (dropped AS why, chosen AS chosen_completion, rejected AS rejected_completion),
-        q.task, q."group", q.language, q.source AS asked_by,
+        q.task, q."group", q.language,
         trim(a.content) = '' OR trim(b.content) = '' AS untold, {text_a} = {text_b} AS equal,
         length(a.content) AS chosen_length, length(b.content) AS rejected_length{scores}
     FROM candidates c JOIN prompts q ON q.key = c.prompt
@@ -77,8 +77,8 @@ SELECT *, {key} AS key, {split} AS split, {part} AS part,
     CASE WHEN why IS NOT NULL THEN why
         WHEN untold THEN 'text not published'
         WHEN equal THEN 'equal texts'
-        WHEN p < $confidence THEN '{flip}'
         {rule}
+        WHEN p < $confidence THEN '{flip}'
     END AS dropped
 FROM known"""
 
@@ -121,9 +121,6 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
         split=split_sql(recipe), part=part_sql(recipe), flip=COIN_FLIP,
         rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
     ), given)  # fmt: skip
-    if rule:  # a flip is judged by it, too
-        run(con, f"""UPDATE pairs SET dropped = 'not eligible by the recipe'
-            WHERE dropped = '{COIN_FLIP}' AND NOT {eligible}""")  # fmt: skip
     counts = run(con, "SELECT dropped, count(*) FROM pairs WHERE dropped IS NOT NULL GROUP BY 1 ORDER BY 1")
     return dict(counts)
 

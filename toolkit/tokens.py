@@ -45,7 +45,7 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
     prompts are conversations.
     """
     try:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - comes with transformers, not with Preceptor
+        from tokenizers import Tokenizer  # comes with transformers, not with Preceptor
     except ImportError as error:
         raise GateError(f"tokenizer: needs a package ({error}): pip install tokenizers") from error
     files = _files(name)
@@ -106,8 +106,8 @@ def _files(name: str) -> dict[str, str]:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
-    from huggingface_hub.errors import (  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
@@ -141,7 +141,7 @@ def _is_faithful(tokenizer: dict[str, Any]) -> bool:
 
 def _lacks_bytes(vocab: dict[str, int]) -> bool:
     """Whether some byte has no token, so that it would be left out or be unknown."""
-    from tokenizers.pre_tokenizers import ByteLevel  # noqa: PLC0415
+    from tokenizers.pre_tokenizers import ByteLevel
 
     return not set(ByteLevel.alphabet()) <= vocab.keys()
 
@@ -153,8 +153,8 @@ def _token(written: Any) -> str:
 
 def _template(template: str, tokens: dict[str, str]) -> Render:
     """A chat template, in a sandbox and with the functions that transformers gives it."""
-    import jinja2  # noqa: PLC0415
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def refuse(message: str) -> None:
         raise jinja2.TemplateError(message)
