@@ -20,6 +20,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def user_cache() -> Path:
+    """Folder of what can be made again: Preceptor's part of the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old one or the new one, never half."""
     with whole_file(path) as stream:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +23,7 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
 
+from ..files import user_cache
 from .model import LOG_PROBS, SCORE, Arrays, joint, model
 
 Shapes = dict[str, tuple[int, ...]]
@@ -323,7 +323,6 @@ def prepare_jax(rows: int) -> None:
     """
     if rows < ONE_THREAD:
         os.environ.setdefault("NPROC", "1")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     update: Callable[[str, Any], None] = jax.config.update
-    update("jax_compilation_cache_dir", str(home / "preceptor" / "jax"))
+    update("jax_compilation_cache_dir", str(user_cache() / "jax"))
     update("jax_persistent_cache_min_compile_time_secs", 0.5)

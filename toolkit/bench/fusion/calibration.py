@@ -7,7 +7,6 @@ P(a better) near p a share of p is better. The model does not know of such a cro
 normal to it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, chisquare, rankdata
 
-from ...cli.options import stderr
 from ...fusion.fit import Posterior, Settings
 from ...fusion.large import fit_by
 from ...fusion.posterior import preferences, quality_draws
+from .keep import each
 from .part import Found, Line
 from .simulate import Simulated, Size, from_priors, ordinary, simulate
 
@@ -107,14 +106,14 @@ def ranks(posterior: Posterior, truth: dict[str, Any], e: Floats, o: Floats) -> 
     return {name: float(below.mean()) for name, below in found.items()}
 
 
-def runs(sets: int, size: Size, method: str, priors: bool) -> Iterable[Seen]:
+def runs(sets: int, size: Size, method: str, priors: bool, keep: bool = True) -> list[Seen]:
     """One fit after another, seeds from 0."""
-    for seed in range(sets):
+
+    def find(seed: int) -> Seen:
         rng = np.random.default_rng([seed, size.annotators])
-        made = simulate(rng, size, from_priors(rng) if priors else ordinary())
-        yield look(made, seed, method)
-        if seed % 10 == 9:
-            stderr().print(f"{seed + 1} of {sets}")
+        return look(simulate(rng, size, from_priors(rng) if priors else ordinary()), seed, method)
+
+    return list(each(f"calibration {size} {method} {priors}", range(sets), find, keep))
 
 
 def uniform(found: list[Seen]) -> list[tuple[str, float]]:
@@ -183,9 +182,10 @@ def _mean(values: Floats, percent: bool = True) -> str:
 def calibration(quick: bool) -> Found:
     """Rank histograms, coverage and the reliability curve."""
     sets, big = (4, 1) if quick else (SETS, BIG_SETS)
-    lines = rank_lines(list(runs(sets, TINY, "hmc", priors=True)))
-    lines += coverage_lines("45 annotators", list(runs(sets, SMALL, "hmc", priors=False)))
-    lines += coverage_lines("2,000 annotators", list(runs(big, BIG, "laplace", priors=False)))
+    keep = not quick
+    lines = rank_lines(runs(sets, TINY, "hmc", True, keep))
+    lines += coverage_lines("45 annotators", runs(sets, SMALL, "hmc", False, keep))
+    lines += coverage_lines("2,000 annotators", runs(big, BIG, "laplace", False, keep))
     return Found(
         title="calibration: intervals and probabilities against the truth",
         setting=f"Simulated data sets, seeds from 0: {sets} with globals from their priors "
