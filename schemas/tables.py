@@ -12,7 +12,7 @@ from .keys import key_sql
 
 Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -274,6 +274,36 @@ OUTCOMES = _stored(
     Column("n", "int", "number among the signals of one input line, from 0"),
     origin=True,
 )
+QUESTIONS = _stored(
+    "questions",
+    "what annotators are asked in a campaign",
+    ("campaign", "completion_a", "completion_b", "purpose"),
+    Column("campaign", "text", "name of the campaign, which is a source and a dataset in Argilla"),
+    Column("position", "int", "in the order of asking, from 1"),
+    Column("rubric", "text", "digest of the rubric's text"),
+    Column("prompt", "text", "key of the prompt"),
+    Column("completion_a", "text", "key of the completion; a to the votes about a pair"),
+    Column("completion_b", "text", "key of the other one; null where one is rated alone", nullable=True),
+    Column("shown_first", "text", "a or b; null where one is rated alone", nullable=True),
+    Column("purpose", "text", "ask; repeat: asked before, answers should agree; known: the answer is known"),
+    Column("expected", "text", "answer to a known question: a, b or tie", nullable=True),
+    Column("chosen_by", "text", "information, uncertain, coverage or random"),
+    Column("asked_at", "time", "when it was put to annotators, UTC", nullable=True),
+)
+ANSWERS = _stored(
+    "answers",
+    "an annotator's answer to a question as it was given, also one changed since",
+    ("question", "annotator", "given", "at"),
+    Column("campaign", "text", "name of the campaign"),
+    Column("question", "text", "key of the question"),
+    Column("annotator", "text", "key of the annotator"),
+    Column("given", "json", "value by criterion, as the rubric names them"),
+    Column("comment", "text", "annotator's remark", nullable=True, free_text=True),
+    Column("at", "time", "when it was submitted or changed, UTC"),
+    Column(
+        "superseded_at", "time", "when it was found changed or withdrawn, UTC; null: it stands", nullable=True
+    ),
+)
 FITS = _stored(
     "fits",
     "a run of the fusion model",
@@ -356,8 +386,8 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         SOURCES, REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS,
-        RUBRICS, VOTES, RATINGS, OUTCOMES, FITS, EFFECTIVENESS, PREFERENCES, CHAIN_ENDS, BUILDS,
-        FORGOTTEN,
+        RUBRICS, VOTES, RATINGS, OUTCOMES, QUESTIONS, ANSWERS, FITS, EFFECTIVENESS, PREFERENCES,
+        CHAIN_ENDS, BUILDS, FORGOTTEN,
     )
 }  # fmt: skip
 

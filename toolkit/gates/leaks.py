@@ -133,7 +133,7 @@ def _is_leaky(leaky: Sequence[tuple[int, int]]) -> str:
 # Of what the rows of a side have in common with each other one row, by its key, stands for all.
 _SAME = """
 WITH had AS ({had}), twice AS (
-    SELECT value FROM had GROUP BY value HAVING count(DISTINCT bit) > 1
+    SELECT value FROM had GROUP BY value HAVING min(bit) <> max(bit)
 ), r AS (
     SELECT had.value, p.side, had.bit, min(p.key) AS key FROM had SEMI JOIN twice USING (value)
     JOIN placed AS p USING (id) GROUP BY ALL

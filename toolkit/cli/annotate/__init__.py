@@ -1,0 +1,8 @@
+"""`preceptor annotate …`: people as annotators."""
+
+import click
+
+
+@click.group(no_args_is_help=True)
+def annotate() -> None:
+    """Ask annotators, take their answers in, see whether they agree."""
