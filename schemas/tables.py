@@ -277,8 +277,8 @@ OUTCOMES = _stored(
 QUESTIONS = _stored(
     "questions",
     "what annotators are asked in a campaign",
-    ("campaign", "completion_a", "completion_b", "purpose"),
-    Column("campaign", "text", "name of the campaign, which is a source and a dataset in Argilla"),
+    ("source", "completion_a", "completion_b", "purpose"),
+    Column("source", "text", "name of the campaign, which is a source of votes and ratings"),
     Column("position", "int", "in the order of asking, from 1"),
     Column("rubric", "text", "digest of the rubric's text"),
     Column("prompt", "text", "key of the prompt"),
@@ -294,7 +294,7 @@ ANSWERS = _stored(
     "answers",
     "an annotator's answer to a question as it was given, also one changed since",
     ("question", "annotator", "given", "at"),
-    Column("campaign", "text", "name of the campaign"),
+    Column("source", "text", "name of the campaign"),
     Column("question", "text", "key of the question"),
     Column("annotator", "text", "key of the annotator"),
     Column("given", "json", "value by criterion, as the rubric names them"),
@@ -394,5 +394,5 @@ TABLES: dict[str, Table] = {
 # Tables whose rows belong to a source and leave with it.
 OF_A_SOURCE = (
     REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS,
-    OUTCOMES,
+    OUTCOMES, QUESTIONS, ANSWERS,
 )  # fmt: skip
