@@ -371,8 +371,9 @@ def test_a_hub_that_cannot_even_be_read(hub, publish, builds, stage):
 
 
 @pytest.mark.parametrize("how", [{"status": 502}, {"drop": True}])
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, publish, builds, how):
-    hub.fails("POST", "/commit/", after=True, **how)
+@pytest.mark.parametrize("stage", ["create", "commit"])
+def test_what_is_done_but_whose_answer_is_lost_is_not_done_twice(hub, publish, builds, stage, how):
+    hub.fails(*STAGES[stage], after=True, **how)
     assert "published, revision" in well(publish(builds["replies"], REPO))
     assert len(hub.repo()["titles"]) == 2
 

@@ -33,8 +33,8 @@ OWNERS = {"alice": {"alice", "lab"}, "bob": {"bob"}}
 class Refused(Exception):
     """An answer other than 200."""
 
-    def __init__(self, status, message, code="", headers=None):
-        self.status, self.message = status, message
+    def __init__(self, status, message, code="", headers=None, **more):
+        self.status, self.content = status, {"error": message, **more}
         self.headers = {
             "X-Error-Message": message,
             **({"X-Error-Code": code} if code else {}),
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
                 with self.hub.lock:
                     done = self.answer(body, fault)
             except Refused as refused:
-                done = (refused.status, {"error": refused.message}, refused.headers)
+                done = (refused.status, refused.content, refused.headers)
             answer = answer if fault.status else done
         self.hub.log.append(f"{self.command} {self.route} {'dropped' if fault.drop else answer[0]}")
         if fault.drop:
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         name = f"{asked['organization']}/{asked['name']}"
         self.writer(asked["organization"])
         if name in self.hub.repos:
-            raise Refused(409, "You already created this dataset repo")
+            raise Refused(409, "You already created this dataset repo", url=f"{self.base}/datasets/{name}")
         repo = self.hub.repos[name] = Repo(asked.get("visibility") == "private" or bool(asked.get("private")))
         repo.add("initial commit", {".gitattributes": self.hub.keep(ATTRIBUTES)})
         return 200, {"url": f"{self.base}/datasets/{name}", "name": name, "id": "0" * 24}, {}
