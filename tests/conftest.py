@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,11 +36,19 @@ settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.env
 settings.load_profile("preceptor")
 
 
+@pytest.fixture(scope="session")
+def of_all_workers(tmp_path_factory):
+    """A folder that all processes of this run of pytest share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session", autouse=True)
-def key_file(tmp_path_factory):
+def key_file(of_all_workers):
     """The key of pseudonyms, away from the user's own."""
-    path = tmp_path_factory.mktemp("key") / "pseudonyms.key"
+    path = of_all_workers / "pseudonyms.key"
     os.environ["PRECEPTOR_KEY"] = str(path)
+    make_key(path)
     return path
 
 
@@ -48,7 +57,6 @@ def named(key_file):
     """A function from people's ids to their pseudonyms."""
 
     def name(*ids):
-        make_key(key_file)
         found = [pseudonym(id, read_key(key_file)) for id in ids]
         return found[0] if len(found) == 1 else found
 
@@ -131,14 +139,18 @@ def sample():
 
 
 @pytest.fixture(scope="session")
-def demo(sample, tmp_path_factory):
+def demo(sample, of_all_workers):
     """`preceptor demo` as a user runs it, once for the whole session (the fit takes a while)."""
-    out = tmp_path_factory.mktemp("run") / "demo"
-    ended = preceptor("demo", "--out", out)
-    assert ended.returncode == 0, ended.stderr
+    out, said = of_all_workers / "run" / "demo", of_all_workers / "demo.txt"
+    with FileLock(of_all_workers / "demo.lock"):
+        if not said.exists():
+            out.parent.mkdir(exist_ok=True)
+            ended = preceptor("demo", "--out", out)
+            assert ended.returncode == 0, ended.stderr
+            said.write_text(ended.stdout)
     status = preceptor("--store", out / "preceptor.duckdb", "status", "--json")
     (fit,) = json.loads(status.stdout)["fits"]
-    return DemoRun(out, sample, ended.stdout, fit)
+    return DemoRun(out, sample, said.read_text(), fit)
 
 
 def preceptor(*arguments, cwd=None, env=None):

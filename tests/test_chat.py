@@ -260,7 +260,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 12), st.sampled_from(PIECES)), max_size=6),
        st.sampled_from([30, 400, 1 << 20]))  # fmt: skip
 def test_damaged_chats_balance(opened, tmp_path, changes, block):

@@ -140,7 +140,7 @@ def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
 def test_damaged_samples_balance(opened, tmp_path, name):
     path = tmp_path / "f.txt"
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(damaged([OURS[name].encode()]), st.sampled_from([16, 300, 1 << 20]))
     def run(parts, block):
         path.write_bytes(parts[0])

@@ -32,7 +32,7 @@ SEEDS = {
 }
 SUFFIX = {"m2": "m2", "prompts": "jsonl", "smart": "jsonl"}
 
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite

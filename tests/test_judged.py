@@ -474,7 +474,7 @@ def test_damaged_lists_balance(opened, tmp_path, format):
     whole = json.dumps(SAMPLES[format], ensure_ascii=False, indent=0).encode()
     path = tmp_path / "f.json"
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.tuples(st.integers(0, len(whole)), st.integers(0, 12), st.sampled_from([b"", *PIECES])),
                     max_size=3))  # fmt: skip
     def run(changes):
@@ -500,7 +500,7 @@ ANYTHING = st.recursive(
 def test_any_json_in_any_place_balances(opened, tmp_path, format):
     path = tmp_path / "f.json"
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def run(data):
         rows = json.loads(json.dumps(SAMPLES[format]))

@@ -180,7 +180,7 @@ def test_damaged_problems_balance(opened, tmp_path):
     path = tmp_path / "problems.csv"
     whole = written(row(PROBLEM), row(PROBLEM, "5"), row({"Problem": "é", "Subproblems": [PART]})).encode()
 
-    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def run(data):
         content = whole

@@ -57,7 +57,7 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
     are stored. Nor does one whose policy goes by what the source says need a fit. Raises GateError
     if a gate is red, and then writes nothing.
     """
-    with transaction(con), _within(con, MEMORY):
+    with _within(con, MEMORY), transaction(con):
         judged, dropped = gather(con, recipe, fit)
         gates = check_all(con, recipe, judged, dropped)
         _check_plain(con, recipe)

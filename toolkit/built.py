@@ -7,7 +7,6 @@ DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "g
 """
 
 import fnmatch
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +18,11 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from ..schemas.errors import HubError
+from ..schemas.errors import HubError, StoreError
+from .datasets import read_manifest
 from .files import MANIFEST, file_sha256
 
 CARD = "README.md"
-_KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 
 
@@ -67,25 +66,11 @@ def read_built(path: Path) -> Built:
     return Built(path, manifest, files, _rows(path, manifest, listed))
 
 
-def as_manifest(text: bytes) -> dict[str, Any] | None:
-    """A manifest of ours, or None for anything else."""
-    try:
-        read = json.loads(text)
-    except ValueError:
-        return None
-    ours = isinstance(read, dict) and all(isinstance(read.get(k), kind) for k, kind in _KEYS.items())
-    return read if ours else None
-
-
 def _manifest(path: Path) -> dict[str, Any]:
-    place = path / MANIFEST
-    if not place.is_file():
-        raise HubError(f"{path}: holds no {MANIFEST}, so it is no dataset that preceptor build wrote; "
-                       "name the folder that was its --out")  # fmt: skip
-    manifest = as_manifest(place.read_bytes())
-    if manifest is None:
-        raise HubError(f"{place}: is not the manifest of a build; {_AGAIN}")
-    return manifest
+    try:
+        return read_manifest(path)
+    except StoreError as error:
+        raise HubError(str(error)) from error
 
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:

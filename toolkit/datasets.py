@@ -7,18 +7,31 @@ from typing import Any
 from ..schemas.errors import StoreError
 from .files import MANIFEST
 
+_KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
+_AGAIN = "build it again (preceptor build RECIPE --out DIR)"
+
+
+def as_manifest(text: bytes) -> dict[str, Any] | None:
+    """A manifest of ours, or None for anything else."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return None
+    ours = isinstance(read, dict) and all(isinstance(read.get(k), kind) for k, kind in _KEYS.items())
+    return read if ours else None
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a built dataset; StoreError where the folder holds none."""
     path = folder / MANIFEST
     if not path.is_file():
         raise StoreError(
-            f"{folder}: holds no {MANIFEST}, so it is no dataset that preceptor build wrote; name its folder"
+            f"{folder}: holds no {MANIFEST}, so it is no dataset that preceptor build wrote; "
+            "name the folder that was its --out"
         )
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{path}: cannot be read as JSON ({error}); build the dataset again") from error
+    found = as_manifest(path.read_bytes())
+    if found is None:
+        raise StoreError(f"{path}: is not the manifest of a build; {_AGAIN}")
     return found
 
 

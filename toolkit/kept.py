@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.recipe import Recipe
+from .chunks import join_in_chunks
 from .pairs import COIN_FLIP, part_sql, split_sql
 from .store import Store, query, run
 
@@ -17,24 +18,28 @@ _META = """p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes, fit""
 _NO_META = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
     0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
 
-# Narrow rows first: which, from where, for what. Texts are joined to those that stay.
+# Narrow rows first: which, from where, for what, in their order. Texts are joined to those that stay.
+_ABOUT = """task, "group", language, prompt_source, chosen_source"""
 _PICKED = f"""
 CREATE OR REPLACE TEMP TABLE picked_rows AS
 SELECT CASE WHEN dropped IS NULL THEN 'preference' ELSE 'soft' END AS config, key, split, prompt, made,
-    chosen_completion, rejected_completion, {_META}
+    chosen_completion, rejected_completion, {_META}, {_ABOUT}, rejected_source
 FROM pairs WHERE part <> 'sft' AND $pairs AND (dropped IS NULL OR $soft AND dropped = '{COIN_FLIP}')
 UNION ALL BY NAME
 SELECT 'sft' AS config, key, split, prompt, made, completion AS chosen_completion,
-    NULL AS rejected_completion, {_NO_META} FROM ({{examples}}) WHERE $sft"""
+    NULL AS rejected_completion, {_NO_META}, {_ABOUT}, NULL AS rejected_source
+FROM ({{examples}}) WHERE $sft"""
 
-_CHOSEN = """SELECT chosen_completion AS key, chosen_completion AS completion, any_value(split) AS split,
-    any_value(prompt) AS prompt, min(made) AS made
-    FROM pairs WHERE dropped IS NULL AND part <> 'preference' GROUP BY chosen_completion"""
-_CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS made, {split} AS split
-    FROM examples e JOIN prompts q ON q.key = e.prompt
+# What is said of a completion beside why it was chosen is the same in all of its pairs.
+_CHOSEN = f"""SELECT chosen_completion AS key, chosen_completion AS completion, split, prompt, {_ABOUT},
+    min(made) AS made FROM pairs WHERE dropped IS NULL AND part <> 'preference' GROUP BY ALL"""
+_CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS made, {split} AS split,
+    q.task, q."group", q.language, q.source AS prompt_source, c.source AS chosen_source
+    FROM examples e JOIN prompts q ON q.key = e.prompt JOIN completions c ON c.key = e.completion
     WHERE {part} <> 'preference' AND ($task IS NULL OR q.task = $task)"""
 
-_SOURCES = """
+# Where what was said about a completion came from; its own source and its prompt's are in picked_rows.
+_HEARD = """
 CREATE OR REPLACE TEMP TABLE heard AS
 WITH picked AS (
     SELECT chosen_completion AS completion FROM picked_rows
@@ -44,32 +49,31 @@ WITH picked AS (
     UNION SELECT completion_b, source FROM votes
     UNION SELECT completion, source FROM ratings
     UNION SELECT completion, source FROM outcomes
-    UNION SELECT key, source FROM completions
-    UNION SELECT c.key, q.source FROM completions c JOIN prompts q ON q.key = c.prompt
 )
-SELECT completion, list(DISTINCT source ORDER BY source) AS sources
-FROM said SEMI JOIN picked USING (completion) GROUP BY completion"""
+SELECT completion, list(source) AS sources FROM said SEMI JOIN picked USING (completion)
+GROUP BY completion"""
 
-_KEPT = """
-CREATE OR REPLACE TEMP TABLE kept AS
+_ORDERED = """
+CREATE OR REPLACE TEMP TABLE ordered_rows AS
 WITH sourced AS (
-    SELECT r.*, list_sort(list_distinct(list_concat(a.sources, coalesce(b.sources, [])))) AS sources
-    FROM picked_rows r JOIN heard a ON a.completion = r.chosen_completion
+    SELECT r.* EXCLUDE (prompt_source, chosen_source, rejected_source), list_sort(list_distinct(list_concat(
+        [prompt_source, chosen_source, rejected_source], a.sources, b.sources))) AS sources
+    FROM picked_rows r LEFT JOIN heard a ON a.completion = r.chosen_completion
     LEFT JOIN heard b ON b.completion = r.rejected_completion
 ), licensed AS (
     SELECT sources, list(DISTINCT s.license ORDER BY s.license) AS licenses
     FROM (SELECT DISTINCT sources, unnest(sources) AS name FROM sourced) JOIN sources s USING (name)
     GROUP BY sources
 )
-SELECT r.* REPLACE (r.sources AS sources), l.licenses, array_to_string(l.licenses, ' AND ') AS license,
-    q.task, q."group", q.language,
-    list_concat(list_slice(q.messages, 1, len(q.messages) - 1), [{{'role': 'user',
-        'content': w.before || q.messages[-1].content || w.after}}]) AS messages,
+SELECT r.*, l.licenses, array_to_string(l.licenses, ' AND ') AS license
+FROM sourced r JOIN licensed l ON l.sources = r.sources ORDER BY r.config, r.split, r.key"""
+
+_WITH_TEXTS = """
+SELECT r.*, list_concat(list_slice(q.messages, 1, len(q.messages) - 1), [{'role': 'user',
+        'content': w.before || q.messages[-1].content || w.after}]) AS messages,
     a.content AS chosen_content, b.content AS rejected_content
-FROM sourced r JOIN licensed l ON l.sources = r.sources
-JOIN prompts q ON q.key = r.prompt JOIN wordings w ON w.language = q.language
-JOIN completions a ON a.key = r.chosen_completion LEFT JOIN completions b ON b.key = r.rejected_completion
-ORDER BY r.config, r.split, r.key"""
+FROM chunk r JOIN prompts q ON q.key = r.prompt JOIN wordings w ON w.language = q.language
+JOIN completions a ON a.key = r.chosen_completion LEFT JOIN completions b ON b.key = r.rejected_completion"""
 
 _PERSON = "left(sha256($name || ':' || {0}), 16)".format
 _SIGNALS = f"""
@@ -111,12 +115,15 @@ def keep(con: Store, recipe: Recipe) -> None:
     if "$task" in select:
         given |= {"task": recipe.task}
     run(con, select, given)
-    run(con, _SOURCES)
+    run(con, _HEARD)
+    run(con, _ORDERED)
     languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
     halves = [(language, *recipe.wording(language).split("{prompt}", 1)) for language in languages]
     wordings = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
     con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM wordings").fetchall()
     del wordings
-    run(con, _KEPT.format())
+    join_in_chunks(con, "kept", "ordered_rows", _WITH_TEXTS)
+    for table in ("picked_rows", "heard", "ordered_rows"):
+        run(con, f"DROP TABLE {table}")
     if "signals" in wanted:
         run(con, _SIGNALS, {"name": recipe.name})

@@ -28,6 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from .chunks import chunks
 from .store import Store, run
 
 SHINGLE = 5
@@ -61,7 +62,7 @@ def find_near(
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
     run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
-    for first in _chunks(con, "candidates"):
+    for first in chunks(con, "candidates", _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
             FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
@@ -136,7 +137,7 @@ def _write_bands(con: Store, texts: str, sides: int) -> None:
         con,
         f"CREATE OR REPLACE TEMP TABLE near_bands (id BIGINT, tag UBIGINT, sides INTEGER, {columns})",
     )
-    for first in _chunks(con, texts):
+    for first in chunks(con, texts, _CHUNK):
         wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
@@ -177,12 +178,6 @@ SELECT l.id, r.id FROM plain AS l JOIN plain AS r USING (b) WHERE {wanted}
 UNION ALL
 SELECT l.id, r.id FROM crowded AS l JOIN crowded AS r USING (b)
 WHERE (l.place <= {first} OR r.place <= {first}) AND {wanted}"""
-
-
-def _chunks(con: Store, table: str) -> range:
-    """Where each chunk of a table's rows begins; in a transaction rowids of new rows begin at 2^60 or so."""
-    ((first, last),) = run(con, f'SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM "{table}"')
-    return range(int(first), int(last) + 1, _CHUNK)
 
 
 def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -65,7 +65,8 @@ _SETTLED = """
 CREATE OR REPLACE TEMP TABLE pairs AS
 WITH known AS (
     SELECT c.* RENAME (dropped AS why, chosen AS chosen_completion, rejected AS rejected_completion),
-        q.task, q."group", q.language,
+        q.task, q."group", q.language, q.source AS prompt_source,
+        a.source AS chosen_source, b.source AS rejected_source,
         trim(a.content) = '' OR trim(b.content) = '' AS untold, {text_a} = {text_b} AS equal,
         length(a.content) AS chosen_length, length(b.content) AS rejected_length{scores}
     FROM candidates c JOIN prompts q ON q.key = c.prompt

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ..schemas.derive import polars_schema
 from ..schemas.published import published, with_meta
 from ..schemas.recipe import Recipe
+from .chunks import join_in_chunks
 from .pairs import SPLITS
 from .store import Store, run
 
@@ -29,17 +30,16 @@ _META = """key, task, "group", made, p, p_expressed, p_observed, sd, n_votes, n_
 # An answer that is chosen in one pair and rejected in another is neither good nor bad by itself.
 _LABELS = """
 CREATE OR REPLACE TEMP TABLE labels AS
-SELECT completion, bool_and(label) AS label, any_value(split) AS split, min(key) AS of_pair,
+SELECT completion, bool_and(label) AS label, min(split) AS split, min(of_pair) AS of_pair,
     bool_and(label) <> bool_or(label) AS mixed
-FROM (SELECT chosen_completion AS completion, true AS label, split, key FROM kept WHERE config = 'preference'
-    UNION ALL SELECT rejected_completion, false, split, key FROM kept WHERE config = 'preference')
-GROUP BY completion"""
+FROM (SELECT chosen_completion AS completion, true AS label, split, rowid AS of_pair FROM kept
+    WHERE config = 'preference' UNION ALL
+    SELECT rejected_completion, false, split, rowid FROM kept WHERE config = 'preference')
+GROUP BY completion ORDER BY split, completion"""
 _LABELLED = """
-CREATE OR REPLACE TEMP TABLE unpaired AS
-SELECT l.completion AS key, k.split, k.task, k."group", k.sources, k.license, k.messages, l.label,
+SELECT l.place, l.completion AS key, k.split, k.task, k."group", k.sources, k.license, k.messages, l.label,
     if(l.completion = k.chosen_completion, k.chosen_content, k.rejected_content) AS content
-FROM labels l JOIN kept k ON k.key = l.of_pair AND k.config = 'preference'
-WHERE NOT l.mixed ORDER BY k.split, l.completion"""
+FROM chunk l JOIN (SELECT rowid AS id, * FROM kept) k ON k.id = l.of_pair WHERE NOT l.mixed"""
 
 
 def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
@@ -65,7 +65,7 @@ def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str
 def label_completions(con: Store) -> dict[str, int]:
     """Make `unpaired`; answers that are left out of it, by reason."""
     run(con, _LABELS)
-    run(con, _LABELLED)
+    join_in_chunks(con, "unpaired", "labels", _LABELLED)
     ((n,),) = run(con, "SELECT count(*) FROM labels WHERE mixed")
     return {"unpaired: chosen in one pair, rejected in another": int(n)} if n else {}
 

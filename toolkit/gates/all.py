@@ -22,7 +22,7 @@ def check_all(con: Store, recipe: Recipe, fit: dict[str, Any] | None, dropped: d
     dead = [_dead(con, recipe, dropped)] if recipe.tokenizer else []
     read_benchmarks(con, recipe.benchmarks)
     leaks = _leaks(con, recipe, dropped)
-    if "signals" in recipe.configs:
+    if dropped and "signals" in recipe.configs:
         _forget_unkept(con)
     return [
         *([check_convergence(fit["key"], fit["diagnostics"])] if fit else []),

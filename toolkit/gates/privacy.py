@@ -37,6 +37,9 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
         for text in texts_worth_a_look(con, _TEXTS, wanted)
         for one in find(text)
     ]
+    accepted = f" (not looked for: {', '.join(allow)})" if allow else ""
+    if not found:
+        return Gate("privacy", True, 0, f"no personal data found{accepted}")
     schema = {"text": pl.String, "kind": pl.String, "shown": pl.String}
     con.register("found", pl.DataFrame(found, schema=schema, orient="row").to_arrow())
     try:
@@ -49,9 +52,6 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
         )
     finally:
         con.unregister("found")
-    accepted = f" (not looked for: {', '.join(allow)})" if allow else ""
-    if not number:
-        return Gate("privacy", True, 0, f"no personal data found{accepted}")
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds)
     shown = "; ".join(f"{side} {key[:16]} {kind} {text}" for side, key, kind, text in first.rows())
     return Gate(
