@@ -111,6 +111,7 @@ def _alone(home: Path) -> Iterator[int]:
                 f"{home}: a server runs on it already{f' ({who})' if who else ''}; use that one, stop it, or "
                 "choose another --home"
             ) from error
+        lock.truncate(0)
         yield lock.fileno()
 
 
