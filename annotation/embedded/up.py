@@ -69,7 +69,7 @@ def _stand_in_for_redis() -> None:
 def _serve(descriptor: int) -> None:
     import uvicorn
 
-    for module, step in (("engine", "register"), ("events", "spare"), ("jobs", "work")):
+    for module, step in (("engine", "register"), ("pace", "spare"), ("jobs", "work")):
         getattr(importlib.import_module(f"argilla_embedded.{module}"), step)()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     config = uvicorn.Config("argilla_server:app", access_log=False, timeout_graceful_shutdown=5)
