@@ -18,7 +18,7 @@ from argilla_server.search_engine.base import (
     SuggestionFilterScope,
     TermsFilter,
 )
-from sqlalchemy import String, and_, cast, exists, false, func, literal, not_, or_, select, true
+from sqlalchemy import String, and_, case, cast, exists, false, func, literal, not_, or_, select, true
 
 PENDING = "pending"  # of a response: there is none yet
 
@@ -112,10 +112,11 @@ def _sorted_by(scope: Any) -> list[Any]:
 
 
 def _averages(value: Any, *conditions: Any) -> list[Any]:
-    """Several values of a record: numbers by their mean; words, whose mean is 0 here, by the first."""
+    """Several values of a record: numbers by their mean; words, whose mean is 0 here, then by the first."""
+    words = case((func.typeof(value) == "text", value))
     return [
-        select(summary(value)).where(*conditions).correlate(Record).scalar_subquery()
-        for summary in (func.avg, func.min)
+        select(summary).where(*conditions).correlate(Record).scalar_subquery()
+        for summary in (func.avg(value), func.min(words))
     ]
 
 
