@@ -417,6 +417,7 @@ def test_the_pages_are_served_from_here_and_nothing_is_reported_elsewhere(server
     page = httpx.get(f"{server.url}/sign-in", trust_env=False, timeout=60)
     assert page.status_code == 200
     assert "<title" in page.text
+    assert "font-src 'self' data:" in page.headers["content-security-policy"]
     status = filled.owner.do("GET", "/status")
     assert status["search_engine"]["name"] == "sql"
     assert status["version"] == "2.8.0"

@@ -72,7 +72,9 @@ def _serve(descriptor: int) -> None:
     for module, step in (("engine", "register"), ("pace", "spare"), ("jobs", "work")):
         getattr(importlib.import_module(f"argilla_embedded.{module}"), step)()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    config = uvicorn.Config("argilla_server:app", access_log=False, timeout_graceful_shutdown=5)
+    pages = importlib.import_module("argilla_embedded.pages")
+    app = pages.keep_to_this_server(importlib.import_module("argilla_server").app)
+    config = uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
