@@ -1,6 +1,6 @@
 """Argilla's server with its web pages, as one process of this machine; its state is one folder, the home.
 
-HOME/argilla.db     everything annotators see and say (SQLite)
+HOME/argilla.db     everything annotators see and say (SQLite; argilla.db-wal belongs to it while it runs)
 HOME/accounts.json  names, passwords, API keys (mode 0600)
 HOME/server.log     what the server said since it was last started
 """
@@ -27,6 +27,7 @@ from .environment import DAMAGED, EMPTY, PROGRAM, clean_variables, last_lines, p
 HOME = Path("annotation-home")
 DATABASE = "argilla.db"
 LOG = "server.log"
+NEEDS_BYTES = 100_000_000
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 
@@ -164,6 +165,12 @@ def _url(host: str, port: int) -> str:
 
 def _prepare(home: Path, environment: Path) -> None:
     """What the server finds in its home when it starts."""
+    free = shutil.disk_usage(home).free
+    if free < NEEDS_BYTES:
+        raise AnnotationError(
+            f"{home}: {free / 1e6:.0f} MB free on its disk, and the server needs {NEEDS_BYTES / 1e6:.0f} MB "
+            "to work with; free some, or choose another --home"
+        )
     if not (home / "secret").exists():
         write_private(home / "secret", secrets.token_hex(32))
     (home / ".gitignore").write_text("*\n")  # passwords and annotators' answers are not for a repository
@@ -234,7 +241,8 @@ def _last_words(what: str, status: int | None, home: Path) -> str:
 
 
 def _unusable(home: Path, error: OSError) -> AnnotationError:
+    where = error.filename if str(error.filename).startswith(str(home)) else home
     return AnnotationError(
-        f"{error.filename or home}: {error.strerror or error}: the server's state is to lie there; free or "
-        "allow it, or choose another --home"
+        f"{where}: {error.strerror or error}: the server's state is to lie there; free or allow it, or "
+        "choose another --home"
     )

@@ -1,17 +1,19 @@
 """Argilla's server as one process: who may do what, what a search finds, what outlives it."""
 
+import contextlib
 import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -461,7 +463,7 @@ def test_a_job_that_argilla_queues_is_done(server):
 # ---- what outlives it
 
 
-@contextmanager
+@contextlib.contextmanager
 def command(*arguments):
     """`preceptor annotate serve …` as a process; ended if the test did not."""
     process = subprocess.Popen(
@@ -536,6 +538,9 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert "start again with the same --home" in process.stderr.read()
+    shutil.copy(home / "argilla.db", tmp_path / "copy.db")  # the one file, without what SQLite puts beside it
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
+        assert copied.execute("SELECT count(*) FROM responses").fetchall() == [(len(found),)]
     with pytest.raises(httpx.ConnectError):
         owner.get("/me")
 
@@ -562,6 +567,7 @@ def small(tmp_path_factory):
         yield folder
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_anew_when_it_is_not_whole(small):
     said = []
     with ThreadPoolExecutor(2) as pool:  # two at once
@@ -623,6 +629,12 @@ def test_what_cannot_be_served_is_said_before_anything_starts(tmp_path, how, say
 def test_a_home_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(AnnotationError, match="choose another --home"), running(tmp_path / "file", tmp_path):
+        pass
+
+
+def test_a_full_disk_is_said_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve_module, "NEEDS_BYTES", 10**18)
+    with pytest.raises(AnnotationError, match="MB free on its disk"), running(tmp_path, tmp_path):
         pass
 
 

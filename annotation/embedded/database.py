@@ -79,5 +79,11 @@ def settle_statuses() -> None:
     sync_engine.dispose()
 
 
+def gather() -> None:
+    """Bring everything into the one file, so that a copy of it is whole."""
+    with sync_engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def _hash(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(ROUNDS)).decode()

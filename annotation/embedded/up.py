@@ -20,7 +20,7 @@ DAMAGED = 81  # exit status: the environment lacks what it should hold (environm
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the server in this process; exit status 0, or DAMAGED."""
+    """Run the server in this process until it is told to stop; DAMAGED if it cannot even begin."""
     options = argparse.ArgumentParser(prog="embedded")
     options.add_argument("--home", type=Path, required=True)
     options.add_argument("--socket", type=int)
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         database.settle_accounts(json.loads((asked.home / "accounts.json").read_text()))
         database.settle_statuses()
         _serve(asked.socket)
-    return 0
+    database.gather()
+    sys.stdout.flush()
+    os._exit(0)  # idle threads of connections and jobs are not waited for
 
 
 def _settle(home: Path) -> None:
@@ -75,7 +77,16 @@ def _serve(descriptor: int) -> None:
     pages = importlib.import_module("argilla_embedded.pages")
     app = pages.keep_to_this_server(importlib.import_module("argilla_server").app)
     config = uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn ends well on these and then hands them on to whoever had them before: not to the system's own
+    # handler, which would end the process on the spot.
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, stop)
+    server.run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def _stop_with_parent() -> None:

@@ -1,12 +1,15 @@
 """`preceptor annotate serve`: Argilla on this machine."""
 
+import os
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ....annotation.accounts import FILE as ACCOUNTS
+from ....schemas.errors import AnnotationError
 from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     minutes and needs the network; after that none is needed. Passwords and API keys are made at random and
     lie in accounts.json of the home, which only you can read. Starting again on the same home goes on.
     """
+    if os.name == "nt":
+        raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
     from ....annotation.accounts import check_names
     from ....annotation.environment import server_environment
     from ....annotation.serve import is_local, running, wait
@@ -57,7 +62,7 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
                 "on the way; in a network you do not trust put a proxy with https before it, and leave --host"
             )
         with running(home, environment, port=port, host=host, annotators=annotators) as server:
-            _show(server)
+            _show(server, others=not is_local(host))
             wait(server)
     except KeyboardInterrupt:
         say("stopped; everything is kept, start again with the same --home")
@@ -67,9 +72,12 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show(server: "Server") -> None:
+def _show(server: "Server", others: bool) -> None:
     out = stdout()
     rows = [(name, account.role) for name, account in server.accounts.items()]
     out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))
+    if others:
+        port = server.url.rsplit(":", 1)[1]
+        out.print(f"from other machines: http://{socket.gethostname()}:{port}, or by this one's address")
     out.print(f"passwords and API keys: {server.home / ACCOUNTS} (only you can read it)", markup=False)
     out.print(f"log: {server.home / 'server.log'}; Ctrl-C stops the server", markup=False)
