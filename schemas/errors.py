@@ -53,3 +53,7 @@ class HubError(PreceptorError, RuntimeError):
 
 class PrivacyError(PreceptorError, RuntimeError):
     """Texts that cannot be searched for personal data as asked."""
+
+
+class AnnotationError(PreceptorError, RuntimeError):
+    """Annotators cannot be asked, or what they said cannot be taken in."""

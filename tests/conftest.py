@@ -17,11 +17,13 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from preceptor.annotation.environment import server_environment as make_environment
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.build import build
+from preceptor.toolkit.files import user_cache
 from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
@@ -120,6 +122,12 @@ def damaged_files_balance(opened, tmp_path):
         run()
 
     return check
+
+
+@pytest.fixture(scope="session")
+def server_environment():
+    """The environment of Argilla's server, kept from run to run in the user's cache."""
+    return make_environment(user_cache(), print)
 
 
 @dataclass(frozen=True)

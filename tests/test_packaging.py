@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("annotation", "recipes", "schemas", "toolkit", "training")
-DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl"}
+DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl", ".txt"}
 
 
 def tracked(folder):
