@@ -147,16 +147,13 @@ def _notes(found: Measures, shared: int, looked_at: int) -> list[str]:
     """In words, why a number is not there or what it stands on."""
     what = "pair" if found.signal == VOTES else "completion"
     if not found.shared_units:
-        once = " by another annotator" if found.annotators and not found.unnamed else ""
-        return [f"no {what} was judged twice{once}: whether annotators agree cannot be told"]
+        by = "by two annotators" if found.annotators and not found.unnamed else "twice"
+        return [f"no {what} was judged {by}, so whether annotators agree cannot be told"]
     notes = []
     if found.alpha[found.metric] is None:
         notes.append("all answers are the same: alpha is not defined")
     if found.unnamed:
-        notes.append(
-            f"{found.unnamed:,} judgements name nobody: each is taken as another person's, and kappa leaves "
-            "them out"
-        )
+        notes.append("judgements that name nobody are each taken as another person's; kappa leaves them out")
     elif not found.pairs:
         notes.append(f"no two annotators share {LEAST_SHARED} {what}s: no kappa")
     if looked_at < shared:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,15 @@ from ....schemas.errors import AnnotationError
 from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ....annotation.agreement import Agreement, Heard, Measures
     from ....annotation.intervals import Estimate, Share
     from ....annotation.people import Person
     from ...store import Store
 
 LISTED = 20  # annotators shown, besides those to look at; --json has all
-PLAIN = ("unweighted", "quadratic")  # kappa shown: the last of these that there is
+FEW = 3  # criteria named in a note
 
 
 @click.command()
@@ -35,9 +37,11 @@ PLAIN = ("unweighted", "quadratic")  # kappa shown: the last of these that there
 def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Do annotators agree, and which of them need a look?
 
-    For each source: how often two annotators agree and what chance would give, Krippendorff's alpha,
-    Cohen's kappa, what another person or a perfect judge could foretell, and a line for each annotator.
-    Numbers in brackets are 95 % intervals; people are shown by pseudonym.
+    For each source: how often two annotators agree and what chance would give, Krippendorff's alpha
+    (nominal for votes and two levels, else ordinal), Cohen's kappa (of levels quadratic, a mean over
+    pairs of annotators), the best a judge could do, and a line for each annotator: answers as most of the
+    others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
+    hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
     """
     from ....annotation.agreement import agreement as measure
     from ...store import open_store
@@ -121,102 +125,120 @@ FROM pairs JOIN effectiveness x ON x.completion = a AND x.fit = $2
 JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
 
 
-_MEASURED = ("", "judgements ", "units ", "shared ", "agree ", "chance ", "alpha ", "", "kappa ",
-             "foretold ", "perfect ")  # fmt: skip
-_PERSON = ("annotator", "kind", "answers ", "as most ", "as the fit ", "reliability ", "first shown ",
-           "s an answer ", "look")  # fmt: skip
+def _kappa(m: "Measures") -> str:
+    kappa = m.kappa.get("quadratic", m.kappa["unweighted"])
+    return f"{kappa.value:.2f}" if kappa else ""
+
+
+def _ceiling(m: "Measures") -> str:
+    low, high = m.ceiling["majority"], m.ceiling["perfect"]
+    return f"{100 * low.value:.0f} to {100 * high.value:.0f} %" if low and high else ""
+
+
+def _percent(e: "Estimate | None", *, short: bool = False) -> str:
+    if e is None:
+        return ""
+    between = (
+        f" ({100 * e.low:.0f} to {100 * e.high:.0f})" if e.low is not None and e.high is not None else ""
+    )
+    return f"{100 * e.value:.0f} %" + ("" if short else between)
+
+
+def _number(e: "Estimate | None") -> str:
+    if e is None:
+        return ""
+    return f"{e.value:.2f}" + (
+        f" ({e.low:.2f} to {e.high:.2f})" if e.low is not None and e.high is not None else ""
+    )
+
+
+def _share(s: "Share | None") -> str:
+    return f"{100 * s.value:.0f} % of {s.n:,}" if s else ""
+
+
+# Columns of the two tables, and what a cell holds; one that nobody fills is left out.
+_MEASURED: "dict[str, Callable[[Measures], str]]" = {
+    "": lambda m: m.signal,
+    "judged ": lambda m: f"{m.judgements:,}",
+    "shared ": lambda m: f"{m.shared_units:,}",
+    "agree ": lambda m: _percent(m.agreement, short=True),
+    "chance ": lambda m: _percent(m.chance, short=True),
+    "alpha ": lambda m: _number(m.alpha[m.metric]),
+    "kappa ": _kappa,
+    "ceiling ": _ceiling,
+}
+_PERSON: "dict[str, Callable[[Person], str]]" = {
+    "annotator": lambda p: p.annotator[:30],
+    "kind": lambda p: p.kind,
+    "answers ": lambda p: f"{p.votes + p.ratings:,}",
+    "as most ": lambda p: _share(p.majority),
+    "as the fit ": lambda p: _share(p.fit),
+    "reliability ": lambda p: f"{p.reliability['mean']:.2f}" if p.reliability else "",
+    "first shown ": lambda p: _share(p.first_shown),
+    "seconds ": lambda p: f"{p.speed.median:.0f}" if p.speed else "",
+    "look": lambda p: ", ".join(reason["kind"] for reason in p.look),
+}
 
 
 def _say(found: "Agreement") -> None:
     """One source: what was judged, annotators, what to look at."""
-    from rich.markup import escape
-
     out = stdout()
-    title = f"{escape(found.source)}: do annotators agree?"
-    out.print(table(title, _MEASURED, map(_measured, found.signals)))
-    for line in _lines(found):
-        out.print(escape(line))
-    out.print()
+    shared = [m for m in found.signals if m.shared_units]
+    if shared:
+        _tabulate(out, f"{found.source}: do annotators agree?", _MEASURED, shared)
+    for line in _lines(found, shared):
+        out.print(line, markup=False)
     if found.annotators:
-        title = f"{escape(found.source)}: annotators"
-        shown = _shown(found.annotators)
-        out.print(table(title, _PERSON, map(_person, shown)))
+        shown = [p for i, p in enumerate(found.annotators) if i < LISTED or p.look]
+        out.print()
+        _tabulate(out, f"{found.source}: annotators", _PERSON, shown)
         if len(shown) < len(found.annotators):
             out.print(f"and {len(found.annotators) - len(shown):,} more who need no look (--json lists all)")
         for line in _looks(found.annotators):
-            out.print(escape(line))
-        out.print()
+            out.print(line, markup=False)
+    out.print()
 
 
-def _measured(m: "Measures") -> tuple[str, ...]:
+def _tabulate(
+    out: "Console", title: str, columns: "dict[str, Callable[[Any], str]]", rows: Sequence[Any]
+) -> None:
+    """Print the columns that have anything in them."""
     from rich.markup import escape
 
-    kappa = next((m.kappa[name] for name in reversed(PLAIN) if m.kappa.get(name)), None)
-    return (
-        escape(m.signal), f"{m.judgements:,}", f"{m.units:,}", f"{m.shared_units:,}", _percent(m.agreement),
-        _percent(m.chance), _number(m.alpha[m.metric]), m.metric, _number(kappa),
-        _percent(m.ceiling["majority"]), _percent(m.ceiling["perfect"]),
-    )  # fmt: skip
+    cells = {name: [escape(write(row)) for row in rows] for name, write in columns.items()}
+    filled = {name: column for name, column in cells.items() if any(column)}
+    out.print(table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
 
 
-def _lines(found: "Agreement") -> Iterator[str]:
+def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:
     """What the table says in words, and what it cannot say."""
+    by_note: dict[str, list[Measures]] = {}
     for m in found.signals:
         for note in m.notes:
-            yield f"{m.signal}: {note}"
-        if m.ceiling["majority"] and m.ceiling["perfect"]:
-            yield (
-                f"{m.signal}: one annotator foretells another in {_percent(m.agreement)}, most of the others "
-                f"do in {_percent(m.ceiling['majority'])}; a perfect judge could reach that or more, "
-                f"at most {_percent(m.ceiling['perfect'])}"
-            )
+            by_note.setdefault(note, []).append(m)
+    for note, those in by_note.items():
+        yield f"{found.source}, {_names(those)}: {note}"
+    if any(m.ceiling["majority"] for m in shared):
+        yield "ceiling: how often a perfect judge of these answers could be right, at least and at most"
     if found.first_shown:
         low, high = found.first_shown.low, found.first_shown.high
         sure = low is not None and high is not None and not low <= 0.5 <= high
         yield f"position: the side shown first got {_percent(found.first_shown)} of the decided votes" + (
             "" if sure else ": no bias to be seen"
         )
-    yield from found.notes
+    yield from (f"{found.source}: {note}" for note in found.notes)
 
 
-def _shown(people: Sequence["Person"]) -> list["Person"]:
-    return [p for i, p in enumerate(people) if i < LISTED or p.look]
-
-
-def _person(p: "Person") -> tuple[str, ...]:
-    from rich.markup import escape
-
-    reliability = f"{p.reliability['mean']:.2f}" if p.reliability else ""
-    return (
-        escape(p.annotator[:30]), p.kind, f"{p.votes + p.ratings:,}", _share(p.majority), _share(p.fit),
-        reliability, _share(p.first_shown), f"{p.speed.median:.0f}" if p.speed else "",
-        ", ".join(reason["kind"] for reason in p.look),
-    )  # fmt: skip
+def _names(those: "Sequence[Measures]") -> str:
+    """A few signals by name and how much they hold."""
+    few = ", ".join(m.signal for m in those[:FEW])
+    more = f" and {len(those) - FEW} more" if len(those) > FEW else ""
+    return f"{few}{more} ({sum(m.judgements for m in those):,} judgements)"
 
 
 def _looks(people: Sequence["Person"]) -> Iterator[str]:
     look = [p for p in people if p.look]
-    if not look:
-        yield "nobody needs a look (5 % false discoveries)"
     for p in look:
         yield f"look at {p.annotator}: {'; '.join(reason['words'] for reason in p.look)}"
-
-
-def _percent(e: "Estimate | None") -> str:
-    return _range(e, lambda x: f"{100 * x:.0f}", " %")
-
-
-def _number(e: "Estimate | None") -> str:
-    return _range(e, lambda x: f"{x:.2f}", "")
-
-
-def _range(e: "Estimate | None", write: Any, unit: str) -> str:
-    """A value and its interval, as 71 % (68-74)."""
-    if e is None:
-        return ""
-    between = f" ({write(e.low)} to {write(e.high)})" if e.low is not None and e.high is not None else ""
-    return f"{write(e.value)}{unit}{between}"
-
-
-def _share(s: "Share | None") -> str:
-    return f"{100 * s.value:.0f} % of {s.n:,}" if s else ""
+    if not look:
+        yield "nobody needs a look"
