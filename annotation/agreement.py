@@ -16,7 +16,7 @@ import polars as pl
 
 from .alpha import METRICS, kinds_of_units, measures
 from .intervals import RESAMPLES, Estimate, estimate, ratio, resampled
-from .judgements import SIDES, VOTES, Signal, from_ratings, from_votes
+from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
 from .kappa import LEAST_SHARED, annotator_pairs
 from .people import Person, describe
 
@@ -85,8 +85,14 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     """
     notes: list[str] = []
     annotators = heard.annotators.rename({"key": "annotator"}).with_columns(peer=pl.col("kind") != MODEL)
-    signals = [from_votes(heard.votes)] if heard.votes.height else []
-    signals += from_ratings(heard.ratings)
+    every = pl.concat([rows["annotator"] for rows in (annotators, heard.votes, heard.ratings)])
+    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
+    annotators, votes, ratings = (
+        rows.with_columns(pl.col("annotator").cast(who)) for rows in (annotators, heard.votes, heard.ratings)
+    )
+    about_pairs, units = from_votes(votes)
+    signals = [about_pairs] if votes.height else []
+    signals += from_ratings(ratings)
     if not annotators["peer"].any() and annotators.height and not _unnamed(signals):
         annotators = annotators.with_columns(peer=pl.lit(value=True))
         notes.append("only models judged: all that follows is about models")
@@ -100,8 +106,8 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     persons, more = describe(
         signals,
         annotators,
-        _known(heard),
-        _consensus(heard),
+        _known(heard, units),
+        _consensus(heard, units),
         heard.reliability,
         about_votes,
     )
@@ -175,30 +181,27 @@ def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Estima
     return None
 
 
-def _known(heard: Heard) -> pl.DataFrame:
+def _known(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
     """Units of votes with the expected answer."""
-    sides = heard.known.select("completion_a", "completion_b", "expected").unique()
+    sides = heard.known.select("completion_a", "completion_b", "expected").unique().sort("expected")
     low_is_a = pl.col("completion_a") < pl.col("completion_b")
     answer = pl.col("expected").replace_strict(_CHOICES, return_dtype=pl.Int64, default=None)
     turned = pl.when(low_is_a | (answer == _CHOICES["tie"])).then(answer).otherwise(1 - answer)
-    return _of_units(heard, sides.with_columns(expected=turned)).select("unit", "expected").unique("unit")
+    return (
+        _of_units(sides.with_columns(expected=turned), units)
+        .select("unit", "expected")
+        .sort("unit")
+        .unique("unit", keep="first", maintain_order=True)
+    )
 
 
-def _consensus(heard: Heard) -> pl.DataFrame:
+def _consensus(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
     """Units of votes with the fit's log-odds of answer 0."""
     low_is_a = pl.col("completion_a") < pl.col("completion_b")
     turned = heard.consensus.with_columns(lead=pl.when(low_is_a).then("lead").otherwise(-pl.col("lead")))
-    return _of_units(heard, turned).select("unit", "lead", "sd")
+    return _of_units(turned, units).select("unit", "lead", "sd")
 
 
-def _of_units(heard: Heard, pairs: pl.DataFrame) -> pl.DataFrame:
+def _of_units(pairs: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """`pairs` (completion_a, completion_b in either order, …) with the units of votes about them."""
-    low, high = (
-        pl.min_horizontal("completion_a", "completion_b"),
-        pl.max_horizontal("completion_a", "completion_b"),
-    )
-    if not heard.votes.height:
-        return pairs.clear().with_columns(unit=pl.lit(None, pl.Int64))
-    units = heard.votes.select(low.alias("low"), high.alias("high")).unique().sort("low", "high")
-    units = units.with_row_index("unit").with_columns(pl.col("unit").cast(pl.Int64))
-    return pairs.with_columns(low.alias("low"), high.alias("high")).join(units, on=["low", "high"])
+    return pairs.with_columns(LOW_HIGH).join(units, on=["low", "high"])

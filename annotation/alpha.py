@@ -22,8 +22,8 @@ def kinds_of_units(unit: Ints, value: Ints, size: int) -> tuple[Ints, Ints]:
 
     `unit` (answers,) numbers the units from 0, `value` (answers,) the answers from 0 to size - 1.
     """
-    counts = np.bincount(unit * size + value, minlength=(int(unit.max(initial=-1)) + 1) * size)
-    table = counts.reshape(-1, size)
+    units = int(unit.max(initial=-1)) + 1
+    table = np.bincount(unit * size + value, minlength=units * size).reshape(units, size)
     table = table[table.sum(axis=1) > 1]
     kinds, many = np.unique(table, axis=0, return_counts=True)
     return kinds.astype(np.int64), many.astype(np.int64)

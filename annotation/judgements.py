@@ -19,8 +19,8 @@ VOTE_ANSWERS = 3
 SIDES = ("first", "second")
 VOTES = "votes"  # the signal; other signals are ratings' criteria
 
-# Earlier answers first. Places in the input decide where times are equal or not known.
-_IN_ORDER = ("at", "path", "line", "n")
+LOW_HIGH = (pl.min_horizontal("completion_a", "completion_b").alias("low"),
+            pl.max_horizontal("completion_a", "completion_b").alias("high"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Signal:
 
     `rows` has unit (number from 0), annotator (key, null where not named), value (0 to answers - 1), at,
     shown (first or second: where the side that the vote is for stood; tie; null where the order is not
-    known), again (whether the annotator had judged the unit before), in order.
+    known), again (whether the annotator had judged the unit before), in order. Signals of ratings number
+    completions alike.
     """
 
     name: str
@@ -47,26 +48,22 @@ class Signal:
         return self.rows.filter(~pl.col("again"))
 
 
-def from_votes(votes: pl.DataFrame) -> Signal:
-    """`votes` with the columns of the table of that name."""
-    swapped = pl.col("completion_a") > pl.col("completion_b")
-    low, high = (
-        pl.min_horizontal("completion_a", "completion_b"),
-        pl.max_horizontal("completion_a", "completion_b"),
-    )
+def from_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
+    """`votes` with the columns of the table of that name, and its units: unit, low, high (completions)."""
     for_a = pl.col("choice") == "a"
-    rows = votes.sort(_IN_ORDER, nulls_last=True).select(
-        _numbered(pl.concat_str(low, pl.lit(" "), high)),
-        "annotator",
-        pl.when(pl.col("choice") == "tie").then(TIE).otherwise((for_a == swapped).cast(pl.Int64))
+    rows = _in_order(votes).select(
+        *LOW_HIGH, "annotator", "at",
+        pl.when(pl.col("choice") == "tie").then(TIE)
+        .otherwise((for_a == (pl.col("completion_a") > pl.col("completion_b"))).cast(pl.Int64))
         .cast(pl.Int64).alias("value"),
-        "at",
         pl.when(pl.col("shown_first").is_null()).then(None)
         .when(pl.col("choice") == "tie").then(pl.lit("tie"))
         .when(pl.col("shown_first") == pl.col("choice")).then(pl.lit(SIDES[0])).otherwise(pl.lit(SIDES[1]))
         .alias("shown"),
     )  # fmt: skip
-    return Signal(VOTES, VOTE_ANSWERS, _with_again(rows))
+    units = _numbered(rows, "low", "high")
+    rows = rows.join(units, on=["low", "high"], maintain_order="left").drop("low", "high")
+    return Signal(VOTES, VOTE_ANSWERS, _with_again(rows)), units
 
 
 def from_ratings(ratings: pl.DataFrame) -> list[Signal]:
@@ -75,26 +72,36 @@ def from_ratings(ratings: pl.DataFrame) -> list[Signal]:
     A criterion with another number of levels elsewhere in the source is another signal.
     """
     signals = []
-    rows = ratings.sort(_IN_ORDER, nulls_last=True)
+    rows = _in_order(ratings)
+    rows = rows.join(_numbered(rows, "completion"), on="completion", maintain_order="left")
     scales = rows.select("criterion", "levels").unique().sort("criterion", "levels")
     for criterion, levels in scales.rows():
         several = scales.filter(criterion=criterion).height > 1
         mine = rows.filter(criterion=criterion, levels=levels).select(
-            _numbered(pl.col("completion")), "annotator", (pl.col("value") - 1).alias("value"), "at",
-            pl.lit(None, pl.String).alias("shown"), "completion",
+            "unit", "annotator", "at", (pl.col("value") - 1).alias("value"),
+            pl.lit(None, pl.String).alias("shown"),
         )  # fmt: skip
         name = f"{criterion} (of {levels})" if several or criterion == VOTES else criterion
         signals.append(Signal(name, levels, _with_again(mine)))
     return signals
 
 
-def _numbered(name: pl.Expr) -> pl.Expr:
-    return (name.rank("dense") - 1).cast(pl.Int64).alias("unit")
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Earlier answers first; places in the input decide where times are equal or not known."""
+    paths = pl.Enum(rows["path"].unique().sort())  # sorted as numbers: much faster
+    return rows.with_columns(pl.col("path").cast(paths)).sort("at", "path", "line", "n", nulls_last=True)
+
+
+def _numbered(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Distinct rows of some columns with their number `unit`, in the order they come."""
+    distinct = rows.select(names).unique(maintain_order=True)
+    return distinct.with_columns(unit=pl.int_range(pl.len(), dtype=pl.Int64))
 
 
 def _with_again(rows: pl.DataFrame) -> pl.DataFrame:
-    named = pl.col("annotator").is_not_null()
-    return rows.with_columns(again=named & (pl.int_range(pl.len()).over("unit", "annotator") > 0))
+    who = pl.col("annotator")
+    seen = pl.struct("unit", who.to_physical() if isinstance(rows.schema["annotator"], pl.Enum) else who)
+    return rows.with_columns(again=who.is_not_null() & ~seen.is_first_distinct())
 
 
 def unit_counts(rows: pl.DataFrame, answers: int, units: int) -> Ints:

@@ -54,43 +54,47 @@ def annotator_pairs(
 ) -> Pairs:
     """Every two annotators of `judged` (unit, annotator, value from 0 to size - 1; one row each)."""
     some, shared = _within_reach(judged, seed)
-    met = (
-        some.join(some, on="unit", suffix="_2")
-        .filter(pl.col("annotator") < pl.col("annotator_2"))
-        .with_columns(pl.len().over("annotator", "annotator_2").alias("n"))
-    )
-    seen = met.height
-    met = met.filter(pl.col("n") >= LEAST_SHARED)
-    names = (
-        met.select("annotator", "annotator_2")
-        .unique()
-        .sort("annotator", "annotator_2")
-        .with_row_index("pair")
-    )
-    met = met.join(names, on=["annotator", "annotator_2"])
-    cell = (pl.col("pair").cast(pl.Int64) * size + pl.col("value")) * size + pl.col("value_2")
-    cells, units = met.select(cell).to_series().to_numpy(), met["unit"].to_numpy()
-    shape = (names.height, size, size)
-    tables = np.bincount(cells, minlength=names.height * size**2).reshape(shape).astype(np.float64)
-    n = tables.sum(axis=(1, 2)).astype(np.int64)
+    named = judged["annotator"]
+    who = named.dtype if isinstance(named.dtype, pl.Enum) else pl.Enum(named.unique().sort())
+    some = some.select("unit", "value", who=pl.col("annotator").cast(who).to_physical().cast(pl.Int64))
+    met = some.join(some, on="unit", suffix="_2").filter(pl.col("who") < pl.col("who_2"))
+    unit, value, first, other, second = (met[name].to_numpy() for name in met.columns)
+    both, pair, n = np.unique(first * len(who.categories) + second, return_inverse=True, return_counts=True)
+    enough = n >= LEAST_SHARED
+    kept = enough[pair]
+    both, n, pair = both[enough], n[enough], (np.cumsum(enough) - 1)[pair[kept]]
+    unit, cells = unit[kept], (pair * size + value[kept]) * size + other[kept]
+    shape = (len(both), size, size)
+    tables = np.bincount(cells, minlength=len(both) * size**2).reshape(shape).astype(np.float64)
     agree = tables.trace(axis1=1, axis2=2).astype(np.int64)
     low, high = exact_interval(agree, n)
     each = {name: cohen(tables, name) for name in weightings}
-    people = names.select(first="annotator", second="annotator_2").with_columns(
-        pl.Series("n", n), pl.Series("agreement", ratio(agree, n)), pl.Series("low", low),
+    names = [who.categories.gather(side) for side in np.divmod(both, len(who.categories))]
+    people = pl.DataFrame({"first": names[0], "second": names[1]}).with_columns(
+        pl.Series("n", n), pl.Series("agreement", agree / n), pl.Series("low", low),
         pl.Series("high", high),
         *(pl.Series(name, kappa, nan_to_null=True) for name, kappa in each.items()),
     )  # fmt: skip
-    rounds = int(np.clip(_WORK / max(met.height, 1), min(_FEWEST, resamples), resamples))
+    rounds = int(np.clip(_WORK / max(len(unit), 1), min(_FEWEST, resamples), resamples))
     draws: dict[str, list[Floats]] = {name: [] for name in weightings}
-    for drawn in _resampled_tables(cells, units, shape, seed, rounds):
+    for drawn in _resampled_tables(cells, unit, shape, seed, rounds):
         for name in weightings:
             draws[name].append(_mean(drawn, name))
     mean = {
-        name: estimate(float(_mean(tables[None], name)[0]), np.concatenate(draws[name])) if len(n) else None
+        name: _centred(float(_mean(tables[None], name)[0]), np.concatenate(draws[name])) if len(n) else None
         for name in weightings
     }
-    return Pairs(people, mean, shared, seen, rounds)
+    return Pairs(people, mean, shared, met.height, rounds)
+
+
+def _centred(value: float, draws: Floats) -> Estimate | None:
+    """The interval of resamples about the value itself.
+
+    Two annotators who share few units share still fewer distinct ones in a resample, which draws kappa
+    down; over many such pairs the resamples would miss the value itself.
+    """
+    shift = value - float(np.nanmean(draws)) if np.isfinite(draws).any() else 0.0
+    return estimate(value, np.minimum(draws + shift, 1))
 
 
 def _within_reach(judged: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, int]:
