@@ -26,6 +26,7 @@ BREAK_SECONDS = 600.0  # a longer time between two answers is a break
 KNOWN_WRONG = 0.2  # share of known questions an honest annotator may get wrong
 SELDOM_CONSISTENT = 0.25  # share of repeated questions on which anybody may change their mind
 SAME_ANSWER = 0.8  # share of one answer that anybody may give
+DOUBTFUL = 0.9  # posterior probability of a reliability below a half
 LEAST_RUN = 10  # a shorter run of the same answer is nobody's concern
 
 

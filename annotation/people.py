@@ -32,7 +32,7 @@ class Person:
     ratings: int
     majority: Share | None  # answers equal to the most frequent one of the other people, where one is
     fit: Share | None  # decided votes on the side that the fit, without that vote, leans to
-    reliability: dict[str, float] | None  # of the fit: mean, low, high (90 %)
+    reliability: dict[str, float] | None  # of the fit: mean, low, high (90 %), p_below_half
     first_shown: Share | None  # decided votes for the side that was shown first
     speed: Speed | None
     known: Share | None  # known questions answered rightly
@@ -73,9 +73,9 @@ def describe(
         *habits.known_wrong(counted["known"]),
         *habits.changed_mind(counted["repeats"], agreement),
     ]
-    looks: dict[str, list[habits.Test]] = {}
+    looks: dict[str, list[dict[str, Any]]] = {}
     for test in habits.flagged(tests):
-        looks.setdefault(test.annotator, []).append(test)
+        looks.setdefault(test.annotator, []).append(_reason(test))
     shares = {name: {who: share(k, n) for who, k, n in counts.rows()} for name, counts in counted.items()}
     speed = {r["annotator"]: Speed(r["median"], r["n"], r["k"]) for r in gaps.iter_rows(named=True)}
     n_votes, n_ratings = (dict(rows.group_by("annotator").len().rows()) for rows in (votes, rated))
@@ -83,10 +83,23 @@ def describe(
         Person(
             row["pseudonym"], row["kind"], n_votes.get(key, 0), n_ratings.get(key, 0),
             reliability=reliability.get(row["pseudonym"]), speed=speed.get(key),
-            look=[{k: v for k, v in asdict(test).items() if k != "annotator"} for test in looks.get(key, [])],
+            look=looks.get(key, []) + _doubts(reliability.get(row["pseudonym"])),
             **{name: by.get(key) for name, by in shares.items()},
         )
         for row in annotators.iter_rows(named=True) for key in (row["annotator"],)
         if key in n_votes or key in n_ratings
     ]  # fmt: skip
     return sorted(people, key=lambda p: (-p.votes - p.ratings, p.annotator)), notes
+
+
+def _reason(test: habits.Test) -> dict[str, Any]:
+    return {name: value for name, value in asdict(test).items() if name != "annotator"}
+
+
+def _doubts(found: dict[str, float] | None) -> list[dict[str, Any]]:
+    """What a fit holds against an annotator; it has weighed all signals, and is no test."""
+    doubt = found.get("p_below_half", 0.0) if found else 0.0
+    if doubt <= habits.DOUBTFUL:
+        return []
+    words = f"to the fit, reliability is below a half with probability {doubt:.2f}"
+    return [{"kind": "fit", "p": 1 - doubt, "words": words}]

@@ -345,10 +345,11 @@ def test_a_fit_takes_a_side_without_the_vote_it_is_held_against():
     )  # fmt: skip
     # With the vote, with it against it, undecided once the vote is taken away, and with it.
     found = agreement("s", heard(pl.DataFrame(rows, schema=VOTE, orient="row"), consensus=consensus,
-                                 reliability={"p": {"mean": 0.9, "low": 0.7, "high": 1.1}}))  # fmt: skip
+                                 reliability={"p": {"mean": 0.1, "low": -0.1, "high": 0.3, "p_below_half": 0.98}}))  # fmt: skip
     (person,) = found.annotators
     assert (person.fit.k, person.fit.n) == (2, 3)
-    assert person.reliability["mean"] == 0.9
+    assert person.reliability["mean"] == 0.1
+    assert [reason["kind"] for reason in person.look] == ["fit"]
 
 
 def test_models_are_held_against_people():
@@ -517,6 +518,24 @@ def test_real_sources(tmp_path, shared_data, preceptor):
     said = preceptor("--store", path, "annotate", "agreement").stdout
     assert "nan" not in said.lower().split()
     assert "mrbench: no annotator is named" in said
+
+
+def test_the_demo_with_its_fit(demo, preceptor):
+    path = demo.out / "preceptor.duckdb"
+    ended = preceptor("--store", path, "annotate", "agreement", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = {one["source"]: one for one in json.loads(ended.stdout)}
+    people = found["sample-votes"]["annotators"]
+    assert all(p["reliability"]["low"] < p["reliability"]["high"] for p in people)
+    # Two of the sample's annotators vote as coins would: both fit and the others are right about them.
+    doubtful = [p for p in people if p["look"]]
+    assert 1 <= len(doubtful) <= 2
+    for p in doubtful:
+        assert p["majority"]["high"] < 0.6
+        assert p["fit"]["value"] < 0.6
+    rest = [p["fit"]["value"] for p in people if p not in doubtful]
+    assert sum(rest) / len(rest) > 0.7
+    assert found["sample-votes"]["signals"][0]["alpha"]["nominal"]["low"] > 0.2
 
 
 @pytest.fixture

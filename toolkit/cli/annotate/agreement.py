@@ -102,7 +102,11 @@ def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[s
         return None, 1.0, {}
     found = json.loads(rows[0][1])
     slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
-    return rows[0][0], slope, {a["annotator"]: a["reliability"] for a in found["annotators"]}
+    return (
+        rows[0][0],
+        slope,
+        {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in found["annotators"]},
+    )
 
 
 _VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n
@@ -153,7 +157,7 @@ def _number(e: "Estimate | None") -> str:
 
 
 def _share(s: "Share | None") -> str:
-    return f"{100 * s.value:.0f} % of {s.n:,}" if s else ""
+    return f"{100 * s.value:.0f} %" if s else ""
 
 
 # Columns of the two tables, and what a cell holds; one that nobody fills is left out.
@@ -172,10 +176,10 @@ _PERSON: "dict[str, Callable[[Person], str]]" = {
     "kind": lambda p: p.kind,
     "answers ": lambda p: f"{p.votes + p.ratings:,}",
     "as most ": lambda p: _share(p.majority),
-    "as the fit ": lambda p: _share(p.fit),
-    "reliability ": lambda p: f"{p.reliability['mean']:.2f}" if p.reliability else "",
-    "first shown ": lambda p: _share(p.first_shown),
-    "seconds ": lambda p: f"{p.speed.median:.0f}" if p.speed else "",
+    "as fit ": lambda p: _share(p.fit),
+    "reliable ": lambda p: f"{p.reliability['mean']:.2f}" if p.reliability else "",
+    "first ": lambda p: _share(p.first_shown),
+    "s ": lambda p: f"{p.speed.median:.0f}" if p.speed else "",
     "look": lambda p: ", ".join(reason["kind"] for reason in p.look),
 }
 
@@ -191,7 +195,9 @@ def _say(found: "Agreement") -> None:
     if found.annotators:
         shown = [p for i, p in enumerate(found.annotators) if i < LISTED or p.look]
         out.print()
-        _tabulate(out, f"{found.source}: annotators", _PERSON, shown)
+        kinds = {p.kind for p in found.annotators}
+        columns = {name: cell for name, cell in _PERSON.items() if name != "kind" or len(kinds) > 1}
+        _tabulate(out, f"{found.source}: annotators", columns, shown)
         if len(shown) < len(found.annotators):
             out.print(f"and {len(found.annotators) - len(shown):,} more who need no look (--json lists all)")
         for line in _looks(found.annotators):
@@ -241,4 +247,4 @@ def _looks(people: Sequence["Person"]) -> Iterator[str]:
     for p in look:
         yield f"look at {p.annotator}: {'; '.join(reason['words'] for reason in p.look)}"
     if not look:
-        yield "nobody needs a look"
+        yield "nobody stands out"
