@@ -21,6 +21,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.report.people import pictures_of
 from preceptor.toolkit.store import insert, open_store, query
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
@@ -477,8 +478,19 @@ def load(path, shared_data, **sources):
             ingest(con, FORMATS[format], files, Context(name), Origin(read_license(None)))
 
 
+def alpha_by_pairs(units):
+    """Nominal alpha from its definition: every two answers, within units and over all of them."""
+    units = [u for u in units if len(u) > 1]
+    n = sum(map(len, units))
+    apart = sum(
+        sum(x != y for i, x in enumerate(u) for j, y in enumerate(u) if i != j) / (len(u) - 1) for u in units
+    )
+    every = [x for u in units for x in u]
+    expected = sum(x != y for x in every for y in every) / (n - 1)
+    return 1 - apart / expected
+
+
 def test_real_sources(tmp_path, shared_data, preceptor):
-    krippendorff = pytest.importorskip("krippendorff")
     path = tmp_path / "s.duckdb"
     load(path, shared_data, smart=("smart", "smart"), mrbench=("mrbench", "mrbench"), uptake=("uptake", "uptake"),
          jfleg=("votes", "jfleg/EACL_exp/mturk/pairwise.csv"))  # fmt: skip
@@ -495,7 +507,7 @@ def test_real_sources(tmp_path, shared_data, preceptor):
                             "UNION ALL SELECT count(*) FILTER (choice = 'b'), count(*) FILTER (choice = 'a'), "
                             "count(*) FILTER (choice = 'tie') FROM votes WHERE source = 'smart' "
                             "AND completion_a > completion_b GROUP BY completion_a, completion_b").to_numpy()  # fmt: skip
-    other = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
+    other = alpha_by_pairs([[v for v, k in enumerate(row) for _ in range(k)] for row in counts.tolist()])
     assert votes["alpha"]["nominal"]["value"] == pytest.approx(other, abs=1e-6)
     assert (votes["judgements"], votes["unnamed"]) == (counts.sum(), counts.sum())
     assert ratings["signal"] == "helpfulness"
@@ -536,6 +548,40 @@ def test_the_demo_with_its_fit(demo, preceptor):
     rest = [p["fit"]["value"] for p in people if p not in doubtful]
     assert sum(rest) / len(rest) > 0.7
     assert found["sample-votes"]["signals"][0]["alpha"]["nominal"]["low"] > 0.2
+
+
+def test_the_report_shows_annotators(demo, preceptor, tmp_path):
+    ended = preceptor(
+        "--store", demo.out / "preceptor.duckdb", "report", "--out", tmp_path / "r.html"
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    page = (tmp_path / "r.html").read_text()
+    assert "Who agrees with whom: sample-votes" in page
+    assert "Who answers as most do: sample-votes" in page
+    assert "Who answers as most do: sample-ratings" in page
+    assert page.count("<svg") == page.count("</svg>")
+
+
+def test_pictures_of_annotators():
+    votes, known = simulate(2, annotators=9, pairs=300, careless=("random", "side"))
+    odd = votes.with_columns(pl.col("annotator").replace("p04", "<b>&"))
+    found = asdict(agreement("<i>", heard(odd, known=known), resamples=10))
+    pairs, consensus = pictures_of(found, 3)
+    assert (pairs.name, consensus.name) == ("pairs-3", "consensus-3")
+    assert [str(p.svg) for p in pictures_of(found, 3)] == [str(pairs.svg), str(consensus.svg)]
+    for picture in (pairs, consensus):
+        assert "<b>" not in picture.svg
+        assert "&lt;b&gt;&amp;" in picture.svg
+    assert "Marked: p0" in consensus.caption
+    assert "p00" in consensus.caption
+    # Two squares of a pair, one either side of the diagonal, with their numbers.
+    assert len({p["first"] for p in found["signals"][0]["pairs"]}) == 8
+    share = found["signals"][0]["pairs"][0]["agreement"]
+    assert f">{100 * share:.0f}<" in str(pairs.svg)
+    alone = asdict(agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
+    assert pictures_of(alone, 0) == []
+    many = asdict(agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
+    assert "of 45, evenly" not in pictures_of(many, 0)[-1].caption
 
 
 @pytest.fixture

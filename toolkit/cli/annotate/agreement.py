@@ -43,16 +43,22 @@ def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bo
     others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
     hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
     """
-    from ....annotation.agreement import agreement as measure
     from ...store import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        found = [measure(name, _heard(con, name), seed) for name in _sources(con, sources)]
+        found = [measured(con, name, seed) for name in _sources(con, sources)]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
         return
     for one in found:
         _say(one)
+
+
+def measured(con: "Store", source: str, seed: int = 0) -> "Agreement":
+    """The agreement of one source's annotators."""
+    from ....annotation.agreement import agreement as measure
+
+    return measure(source, _heard(con, source), seed)
 
 
 def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
