@@ -1,10 +1,16 @@
 """`preceptor report`: one page with pictures about a fit."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from .options import Common, common, stdout
+
+# Sources whose named annotators judged what the fit is about.
+_JUDGED = """WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $1)
+SELECT source FROM votes WHERE annotator IS NOT NULL AND completion_a IN (FROM mine)
+UNION SELECT source FROM ratings WHERE annotator IS NOT NULL AND completion IN (FROM mine) ORDER BY 1"""
 
 
 @click.command()
@@ -25,7 +31,11 @@ def report(settings: Common, fit: str | None, out: Path) -> None:
         from ..build import find_fit
         from ..files import write_text
         from ..report.page import render_report
+        from ..store import query
+        from .annotate.agreement import measured
 
         key = find_fit(con, fit)["key"]
-        write_text(out, render_report(con, key))
+        judged = query(con, _JUDGED, [key])["source"]
+        agreed = [asdict(measured(con, source)) for source in judged]
+        write_text(out, render_report(con, key, agreed=agreed))
     stdout().print(f"written to {out}; open it in a browser")

@@ -180,9 +180,9 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
             axes.text(x, 1.012, words, color=MUTED, fontsize=10, ha="center", va="bottom",
                       transform=axes.get_xaxis_transform())  # fmt: skip
         if len(rows) <= NAMED:
-            _intervals(axes, rows)
+            intervals(axes, rows)
         else:
-            _caterpillar(axes, rows)
+            caterpillar(axes, rows)
         axes.set(xlabel="reliability  →")
         low, high = min(0.0, *(r.low for r in rows)), max(1.0, *(r.high for r in rows))
         axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
@@ -212,7 +212,7 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     )
 
 
-def _caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
+def caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
     """Thin lines without names, evenly spread over the order, each at its rank."""
     at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
     for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
@@ -279,7 +279,7 @@ def rows_height(rows: int) -> float:
     return 70.0 + (19 if rows <= 24 else 15) * max(rows, 3)
 
 
-def _intervals(axes: Axes, rows: Sequence[Row]) -> None:
+def intervals(axes: Axes, rows: Sequence[Row]) -> None:
     """Bars with a dot, one line each, from the top."""
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")

@@ -4,7 +4,7 @@ The page stands alone (no script, nothing to load) and holds no time: the same s
 same bytes. Every word and number comes from the store; `figures.py` draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,6 +17,7 @@ from ..telling import COIN_FLIP
 from ..words import SURE, clean, shown
 from .figures import agreement, annotators, annotators_height, confidence, recovery
 from .panels import checks, checks_height, ranks, ranks_height
+from .people import pictures_of
 from .picture import PERCENT, Picture, number, percent
 
 MOST_TELLING = 10  # pairs listed for the next vote
@@ -46,13 +47,17 @@ Tile = tuple[str, str, str, bool]  # label, value, note, whether it warns
 
 
 def render_report(
-    con: Store, fit: str, built: Build | None = None, recovered: pl.DataFrame | None = None
+    con: Store,
+    fit: str,
+    built: Build | None = None,
+    recovered: pl.DataFrame | None = None,
+    agreed: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page about `fit`, a full key in `fits`, as one HTML document.
 
     `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low,
-    high, truth) a picture of what was inferred against what is known. Raises StoreError where
-    there is no such fit.
+    high, truth) a picture of what was inferred against what is known; `agreed`, what `preceptor annotate
+    agreement --json` prints, pictures of annotators. Raises StoreError where there is no such fit.
     """
     row = find_fit(con, fit)
     found, diagnostics = row["findings"], row["diagnostics"]
@@ -73,7 +78,10 @@ def render_report(
         verdict=_verdict(diagnostics),
         target=_target(row["config"]["target"]),
         tiles=_tiles(found, diagnostics, surer, built, recovered),
-        pictures=_pictures(con, row, surer, recovered),
+        pictures=[
+            *_pictures(con, row, surer, recovered),
+            *(picture for i, found in enumerate(agreed) for picture in pictures_of(found, i)),
+        ],
         missing=_missing(found, surer.len()),
         built=built,
         listings=_listings(con, row["key"], found),

@@ -2,6 +2,7 @@
 
 import click
 
+from .agreement import agreement
 from .serve import serve
 
 
@@ -10,4 +11,5 @@ def annotate() -> None:
     """Ask annotators, take their answers in, see whether they agree."""
 
 
-annotate.add_command(serve)
+for command in (serve, agreement):
+    annotate.add_command(command)

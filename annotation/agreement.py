@@ -1,0 +1,207 @@
+"""Do the annotators of a source agree, and who needs a look: the whole of it as one record.
+
+    votes: 1,500 on 500 pairs; two annotators agree in 71 %, chance gives 41 %; alpha 0.51 (0.47-0.55)
+
+Measures stand in alpha.py (from counts, named or not) and kappa.py (named annotators two by two), what
+single annotators do in people.py and habits.py. Intervals are bootstraps over units (pairs, completions):
+they tell what other questions to the same annotators would have given, not what other annotators would.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from .alpha import METRICS, kinds_of_units, measures
+from .intervals import RESAMPLES, Estimate, estimate, ratio, resampled
+from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
+from .kappa import LEAST_SHARED, annotator_pairs
+from .people import Person, describe
+
+MODEL = "model"
+_CHOICES = {"a": 0, "b": 1, "tie": 2}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the store has about one source: rows of tables as they stand there.
+
+    `known` are questions with an expected answer (completion_a, completion_b, expected); `consensus` what a
+    fit says about pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a); `reliability`
+    what it says about annotators, by pseudonym.
+    """
+
+    votes: pl.DataFrame
+    ratings: pl.DataFrame
+    annotators: pl.DataFrame
+    known: pl.DataFrame
+    consensus: pl.DataFrame
+    reliability: Mapping[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Agreement about one signal: votes, or ratings on one criterion. Estimates are null where undefined."""
+
+    signal: str
+    answers: int  # that can be given: 3 to a pair, the criterion's levels
+    judgements: int
+    repeated: int  # of these, by an annotator who had judged the unit before; left out below
+    annotators: int  # named
+    unnamed: int  # judgements that name nobody
+    units: int  # pairs or completions
+    shared_units: int  # of these, with two judgements or more
+    metric: str  # of alpha that fits the answers
+    alpha: dict[str, Estimate | None]
+    agreement: Estimate | None  # an answer equals another's about the same unit
+    chance: Estimate | None  # the same if answers did not depend on units
+    fleiss: Estimate | None
+    correlation: Estimate | None  # of a rating and the mean of the others (Spearman)
+    kappa: dict[str, Estimate | None]  # Cohen's by weighting, mean over pairs of annotators
+    ceiling: dict[str, Estimate | None]  # another, majority, perfect: see alpha.py
+    pairs: list[dict[str, Any]]  # first, second, n, agreement, low, high, kappa by weighting
+    resamples: dict[str, int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All about one source."""
+
+    source: str
+    signals: list[Measures]
+    first_shown: Estimate | None  # share of decided votes for the side that was shown first
+    annotators: list[Person]
+    notes: list[str]
+
+
+def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+    """Measure the agreement of a source's annotators; the same input and seed give the same numbers.
+
+    Models are no people: measures are about people where there are any, and each model is held against
+    them. Without people, the models are measured.
+    """
+    notes: list[str] = []
+    annotators = heard.annotators.rename({"key": "annotator"}).with_columns(peer=pl.col("kind") != MODEL)
+    every = pl.concat([rows["annotator"] for rows in (annotators, heard.votes, heard.ratings)])
+    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
+    annotators, votes, ratings = (
+        rows.with_columns(pl.col("annotator").cast(who)) for rows in (annotators, heard.votes, heard.ratings)
+    )
+    about_pairs, units = from_votes(votes)
+    signals = [about_pairs] if votes.height else []
+    signals += from_ratings(ratings)
+    if not annotators["peer"].any() and annotators.height and not _unnamed(signals):
+        annotators = annotators.with_columns(peer=pl.lit(value=True))
+        notes.append("only models judged: all that follows is about models")
+    names = dict(annotators.select("annotator", "pseudonym").rows())
+    models = annotators.filter(~pl.col("peer"))["annotator"]
+    people = [_without(signal, models) for signal in signals]
+    found = [_measure(signal, names, seed, resamples) for signal in people]
+    if annotators.is_empty():
+        notes.append("no annotator is named: nothing can be said about single annotators")
+    about_votes = next((m.agreement.value for m in found if m.signal == VOTES and m.agreement), None)
+    persons, more = describe(
+        signals,
+        annotators,
+        _known(heard, units),
+        _consensus(heard, units),
+        heard.reliability,
+        about_votes,
+    )
+    return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
+
+
+def _unnamed(signals: Sequence[Signal]) -> int:
+    return sum(signal.rows["annotator"].null_count() for signal in signals)
+
+
+def _without(signal: Signal, models: pl.Series) -> Signal:
+    """A signal without what models said."""
+    by_model = pl.col("annotator").is_in(models.implode()).fill_null(value=False)
+    return Signal(signal.name, signal.answers, signal.rows.filter(~by_model))
+
+
+def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -> Measures:
+    once = signal.once
+    size = signal.answers
+    kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), size)
+    found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
+    metric = "ordinal" if signal.ordered and size > 2 else "nominal"
+    weightings = ("unweighted", "linear", "quadratic") if metric == "ordinal" else ("unweighted",)
+    named = once.filter(pl.col("annotator").is_not_null()).select("unit", "annotator", "value")
+    pairs = annotator_pairs(named, size, weightings, seed, resamples)
+    shown = pairs.people.with_columns(pl.col("first", "second").replace(names)).rows(named=True)
+    made = Measures(
+        signal=signal.name, answers=size, judgements=signal.rows.height,
+        repeated=signal.rows.height - once.height, annotators=named["annotator"].n_unique(),
+        unnamed=once["annotator"].null_count(), units=once["unit"].n_unique(), shared_units=int(many.sum()),
+        metric=metric, alpha={name: found.get(name) for name in METRICS}, agreement=found.get("agreement"),
+        chance=found.get("chance"), fleiss=found.get("fleiss"),
+        correlation=found.get("correlation") if signal.ordered else None, kappa=pairs.mean,
+        ceiling={"another": found.get("agreement"), "majority": found.get("majority"),
+                 "perfect": found.get("perfect")},
+        pairs=shown, resamples={"alpha": resamples, "kappa": pairs.resamples}, notes=[],
+    )  # fmt: skip
+    made.notes.extend(_notes(made, pairs.shared, pairs.looked_at))
+    return made
+
+
+def _notes(found: Measures, shared: int, looked_at: int) -> list[str]:
+    """In words, why a number is not there or what it stands on."""
+    what = "pair" if found.signal == VOTES else "completion"
+    if not found.shared_units:
+        by = "by two annotators" if found.annotators and not found.unnamed else "twice"
+        return [f"no {what} was judged {by}, so whether annotators agree cannot be told"]
+    notes = []
+    if found.alpha[found.metric] is None:
+        notes.append("all answers are the same: alpha is not defined")
+    if found.unnamed:
+        notes.append("judgements that name nobody are each taken as another person's; kappa leaves them out")
+    elif not found.pairs:
+        notes.append(f"no two annotators share {LEAST_SHARED} {what}s: no kappa")
+    if looked_at < shared:
+        notes.append(f"kappa: {looked_at:,} of {shared:,} shared judgements were looked at, drawn at random")
+    return notes
+
+
+def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Estimate | None:
+    """Share of decided votes for the side shown first, over pairs: all who saw a pair may have seen it so."""
+    for signal in signals:
+        if signal.name == VOTES:
+            of_unit = signal.rows.filter(pl.col("shown").is_in(SIDES)).group_by("unit").agg(
+                (pl.col("shown") == SIDES[0]).sum().alias("k"), pl.len().alias("n"))  # fmt: skip
+            kinds = of_unit.group_by("k", "n").len("many").sort("k", "n")
+            k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
+            if len(k):
+                drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
+                return estimate(float(many @ k / (many @ n)), np.concatenate(drawn))
+    return None
+
+
+def _known(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
+    """Units of votes with the expected answer."""
+    sides = heard.known.select("completion_a", "completion_b", "expected").unique().sort("expected")
+    low_is_a = pl.col("completion_a") < pl.col("completion_b")
+    answer = pl.col("expected").replace_strict(_CHOICES, return_dtype=pl.Int64, default=None)
+    turned = pl.when(low_is_a | (answer == _CHOICES["tie"])).then(answer).otherwise(1 - answer)
+    return (
+        _of_units(sides.with_columns(expected=turned), units)
+        .select("unit", "expected")
+        .sort("unit")
+        .unique("unit", keep="first", maintain_order=True)
+    )
+
+
+def _consensus(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
+    """Units of votes with the fit's log-odds of answer 0."""
+    low_is_a = pl.col("completion_a") < pl.col("completion_b")
+    turned = heard.consensus.with_columns(lead=pl.when(low_is_a).then("lead").otherwise(-pl.col("lead")))
+    return _of_units(turned, units).select("unit", "lead", "sd")
+
+
+def _of_units(pairs: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """`pairs` (completion_a, completion_b in either order, …) with the units of votes about them."""
+    return pairs.with_columns(LOW_HIGH).join(units, on=["low", "high"])

@@ -1,0 +1,185 @@
+"""Annotators who need a look: tests of how each one answers, held to a rate of false alarms.
+
+Every test asks whether an annotator's answers are beyond what an honest one may do, with a tolerance:
+nobody is named for a slight habit, however many answers show it. Tests are exact; all of a source's
+together are held to a false discovery rate of 5 % (Benjamini & Hochberg, JRSS B 57 (1995) 289-300),
+so that where all are honest, one of twenty sources names anybody.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.special import gammaln
+from scipy.stats import binom, false_discovery_control, norm
+
+from .intervals import Floats, Ints
+
+FALSE_DISCOVERIES = 0.05
+ONE_SIDE = 0.6  # an honest annotator may take the side shown first (or second) so often
+# People read about 4 words a second (Brysbaert, J. Memory and Language 109 (2019) 104047: 238 a minute,
+# silently): in 2 seconds eight words, fewer than a prompt and its completions have. A slip of the finger
+# and a question that was seen before are quick as well, so a tenth of the answers may be.
+FAST_SECONDS = 2.0
+FAST_SHARE = 0.1
+BREAK_SECONDS = 600.0  # a longer time between two answers is a break
+KNOWN_WRONG = 0.2  # share of known questions an honest annotator may get wrong
+SELDOM_CONSISTENT = 0.25  # share of repeated questions on which anybody may change their mind
+SAME_ANSWER = 0.8  # share of one answer that anybody may give
+DOUBTFUL = 0.9  # posterior probability of a reliability below a half
+LEAST_RUN = 10  # a shorter run of the same answer is nobody's concern
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of one annotator: how likely an honest annotator is to look like that."""
+
+    annotator: str
+    kind: str  # side, same, run, chance, fast, known or repeat
+    p: float
+    words: str  # what was seen, should it be named
+
+
+def flagged(tests: list[Test]) -> list[Test]:
+    """The tests that stand at a false discovery rate of 5 %, in the order given."""
+    if not tests:
+        return []
+    q = false_discovery_control([t.p for t in tests])
+    return [test for test, adjusted in zip(tests, q, strict=True) if adjusted <= FALSE_DISCOVERIES]
+
+
+def at_least(k: Ints | int, n: Ints | int, p: Floats | float) -> Floats:
+    """P(k or more of n) where each has probability p."""
+    return np.asarray(binom.sf(np.asarray(k) - 1, n, p))
+
+
+def one_side(first: pl.DataFrame) -> list[Test]:
+    """Who takes one side, whatever is there; `first` has annotator, k (chose the first shown) of n."""
+    k, n = first["k"].to_numpy(), first["n"].to_numpy()
+    most = np.maximum(k, n - k)
+    p = np.minimum(at_least(most, n, ONE_SIDE) + binom.cdf(n - most, n, ONE_SIDE), 1)
+    return [
+        Test(name, "side", float(value), f"took the side shown {'first' if 2 * a > b else 'second'} in "
+             f"{max(a, b - a)} of {b} decided votes")
+        for name, a, b, value in zip(first["annotator"], k.tolist(), n.tolist(), p, strict=True)
+    ]  # fmt: skip
+
+
+def same_answer(shares: pl.DataFrame) -> list[Test]:
+    """Who gives one answer nearly always; `shares` has annotator, k of n, others (share of the others
+    that give it as well) and answer (in words).
+    """
+    k, n, others = (shares[name].to_numpy() for name in ("k", "n", "others"))
+    p = at_least(k, n, np.maximum((1 + others) / 2, SAME_ANSWER))
+    return [
+        Test(
+            name, "same", float(value), f"gave {answer} in {a} of {b} ({100 * share:.0f} % of the others' do)"
+        )
+        for name, answer, a, b, share, value in zip(
+            shares["annotator"], shares["answer"], k.tolist(), n.tolist(), others.tolist(), p, strict=True
+        )
+    ]
+
+
+def longest_runs(rows: pl.DataFrame) -> list[Test]:
+    """Who gave the same answer many times running; `rows` has annotator and answer (text), in order.
+
+    In a random order of n answers, m of them alike, (n - m + 1) C(m, L) / C(n, L) runs of L or more are
+    expected, which bounds the probability of any. Holds where the order of the questions says nothing
+    about their answers, as with sides in random order.
+    """
+    run = (pl.col("answer") != pl.col("answer").shift(1)).fill_null(True).cum_sum().over("annotator")
+    runs = rows.with_columns(run=run).group_by("annotator", "answer", "run").len("length")
+    runs = runs.group_by("annotator", "answer").agg(pl.col("length").max(), pl.col("length").sum().alias("m"))
+    runs = runs.with_columns(
+        pl.col("m").sum().over("annotator").alias("n"), pl.len().over("annotator").alias("answers")
+    ).sort("annotator", "answer")
+    m, n, length = (runs[name].cast(pl.Float64).to_numpy() for name in ("m", "n", "length"))
+    log_p = np.log(n - m + 1) + _log_choose(m, length) - _log_choose(n, length)
+    p = np.minimum(np.exp(log_p) * runs["answers"].to_numpy(), 1)
+    found = runs.with_columns(pl.Series("p", np.where(length >= LEAST_RUN, p, 1.0)))
+    found = found.sort("annotator", "p", "answer").unique("annotator", keep="first", maintain_order=True)
+    return [
+        Test(row["annotator"], "run", row["p"], f"gave the same answer {row['length']} times running")
+        for row in found.iter_rows(named=True)
+    ]
+
+
+def _log_choose(n: Floats, k: Floats) -> Floats:
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+
+
+def at_chance(sides: pl.DataFrame) -> list[Test]:
+    """Who agrees with the others no better than a coin; `sides` has annotator, k (same side) of n.
+
+    Honest is what lies above the middle between a coin and the median annotator; where people agree no
+    better than coins, nobody can be told from one.
+    """
+    typical = _typical(sides, 0.5)
+    p = binom.cdf(sides["k"].to_numpy(), sides["n"].to_numpy(), (0.5 + typical) / 2)
+    return [
+        Test(name, "chance", float(value), f"took the others' side in {k} of {n} decided votes; a coin gets "
+             f"50 %, others {100 * typical:.0f} %")
+        for name, k, n, value in zip(sides["annotator"], sides["k"], sides["n"], p, strict=True)
+    ]  # fmt: skip
+
+
+def _typical(sides: pl.DataFrame, least: float) -> float:
+    """The median share of annotators, each weighing the answers it stands on."""
+    if sides.is_empty():
+        return least
+    order = sides.select(share=pl.col("k") / pl.col("n"), n="n").sort("share")
+    middle = order.filter(pl.col("n").cum_sum() >= pl.col("n").sum() / 2)
+    return max(least, float(middle["share"][0]))
+
+
+def uncorrelated(ratings: pl.DataFrame) -> list[Test]:
+    """Whose ratings do not go with the others'; `ratings` has annotator, r and n (completions).
+
+    Fisher's z of r against half of the median annotator's.
+    """
+    ratings = ratings.filter(pl.col("r").is_finite() & (pl.col("n") > 4))
+    if ratings.is_empty():
+        return []
+    r = np.clip(ratings["r"].to_numpy(), -0.999, 0.999)
+    n = ratings["n"].to_numpy()
+    typical = _typical(pl.DataFrame({"k": r * n, "n": n}), 0.0)
+    p = norm.cdf((np.arctanh(r) - np.arctanh(min(typical, 0.999) / 2)) * np.sqrt(n - 3))
+    return [
+        Test(name, "chance", float(value), f"ratings of {many} completions go with the others' by {own:.2f} "
+             f"(correlation), where others reach {typical:.2f}")
+        for name, own, many, value in zip(ratings["annotator"], r, n, p, strict=True)
+    ]  # fmt: skip
+
+
+def too_fast(gaps: pl.DataFrame) -> list[Test]:
+    """Who answers faster than anybody reads; `gaps` has annotator, k (faster than FAST_SECONDS) of n."""
+    p = at_least(gaps["k"].to_numpy(), gaps["n"].to_numpy(), FAST_SHARE)
+    return [
+        Test(name, "fast", float(value), f"answered within {FAST_SECONDS:g} s in {k} of {n}")
+        for name, k, n, value in zip(gaps["annotator"], gaps["k"], gaps["n"], p, strict=True)
+    ]
+
+
+def known_wrong(known: pl.DataFrame) -> list[Test]:
+    """Who gets known questions wrong; `known` has annotator, k (right) of n."""
+    wrong = known["n"] - known["k"]
+    p = at_least(wrong.to_numpy(), known["n"].to_numpy(), KNOWN_WRONG)
+    return [
+        Test(name, "known", float(value), f"got {k} of {n} known questions wrong")
+        for name, k, n, value in zip(known["annotator"], wrong, known["n"], p, strict=True)
+    ]
+
+
+def changed_mind(repeats: pl.DataFrame, agreement: float | None) -> list[Test]:
+    """Who answers a repeated question otherwise; `repeats` has annotator, k (the same answer) of n.
+
+    Nobody should differ from themselves more than two annotators do (`agreement`; a half if not known).
+    """
+    other = repeats["n"] - repeats["k"]
+    tolerated = max(SELDOM_CONSISTENT, 1 - (0.5 if agreement is None else agreement))
+    p = at_least(other.to_numpy(), repeats["n"].to_numpy(), tolerated)
+    return [
+        Test(name, "repeat", float(value), f"answered {k} of {n} repeated questions otherwise")
+        for name, k, n, value in zip(repeats["annotator"], other, repeats["n"], p, strict=True)
+    ]

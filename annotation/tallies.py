@@ -1,0 +1,186 @@
+"""Counts per annotator, as frames: annotator, k, n (k of n judgements are so), sorted by annotator.
+
+All take frames as `told` makes them: a row for each judgement of a named annotator.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from .habits import BREAK_SECONDS, FAST_SECONDS
+from .intervals import ratio
+from .judgements import SIDES, TIE, Signal, mean_of, others_counts, single_mode
+
+LEANS = 0.05  # a fit takes a side where it is further than this from a half
+
+
+def told(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
+    """Judgements of named annotators, in order of time, beside what the others said.
+
+    Columns: signal, annotator, unit, value, at, shown, again (see judgements.Signal), and of the other
+    people's answers to that unit: mode (the most frequent; null where several are), lead (how many more
+    gave answer 0 than 1), mean. These are null where the judgement is a repeated one. `annotators` has
+    annotator and peer: whether they count as others.
+    """
+    who = annotators.schema["annotator"]
+    models = annotators.filter(~pl.col("peer"))["annotator"]
+    by_model = pl.col("annotator").is_in(models.implode()).fill_null(value=False)
+    parts = []
+    for signal in signals:
+        once = signal.once
+        counts = others_counts(signal, once.filter(~by_model))
+        mode, mean = single_mode(counts), mean_of(counts)
+        others = once.select("unit", "annotator").with_columns(
+            pl.Series("mode", mode, pl.Int64).replace(-1, None),
+            pl.Series("lead", counts[:, 0] - counts[:, 1], pl.Int64),
+            pl.Series("mean", mean, pl.Float64, nan_to_null=True),
+        )
+        rows = signal.rows
+        if rows.height > once.height:
+            rows = rows.join(
+                others.with_columns(again=pl.lit(value=False)), on=["unit", "annotator", "again"],
+                how="left", maintain_order="left",
+            )  # fmt: skip
+        else:
+            rows = rows.with_columns(others.select("mode", "lead", "mean"))
+        named = rows.filter(pl.col("annotator").is_not_null())
+        parts.append(named.select(pl.lit(signal.name).alias("signal"), *list(_told(who))[1:]))
+    return pl.concat(parts) if parts else pl.DataFrame(schema=_told(who))
+
+
+def _told(who: pl.DataType) -> dict[str, pl.DataType]:
+    return {"signal": pl.String(), "annotator": who, "unit": pl.Int64(), "value": pl.Int64(),
+            "at": pl.Datetime("us", "UTC"), "shown": pl.String(), "again": pl.Boolean(),
+            "mode": pl.Int64(), "lead": pl.Int64(), "mean": pl.Float64()}  # fmt: skip
+
+
+def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
+    """In how many rows something holds."""
+    return rows.group_by("annotator").agg(
+        hit.sum().cast(pl.Int64).alias("k"), pl.len().cast(pl.Int64).alias("n")
+    ).sort("annotator")  # fmt: skip
+
+
+def as_most(rows: pl.DataFrame) -> pl.DataFrame:
+    """Answers equal to the most frequent one of the others, where there is one."""
+    return _hits(rows.filter(pl.col("mode").is_not_null()), pl.col("value") == pl.col("mode"))
+
+
+def sides(votes: pl.DataFrame) -> pl.DataFrame:
+    """Decided votes for the side that more of the others took."""
+    decided = votes.filter((pl.col("lead") != 0) & (pl.col("value") != TIE))
+    return _hits(decided, (pl.col("value") == 0) == (pl.col("lead") > 0))
+
+
+def as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
+    """Decided votes for the side that the fit leans to without that vote.
+
+    A fit has seen the vote. If the log-odds that the vote goes as it went are N(m, s2) under the fit,
+    its probability given all the other signals is 1 / E[1 / p] = 1 / (1 + exp(s2 / 2 - m)).
+    """
+    rows = votes.filter(~pl.col("again") & (pl.col("value") != TIE)).join(consensus, on="unit")
+    toward = pl.when(pl.col("value") == 0).then("lead_right").otherwise(-pl.col("lead_right"))
+    rows = rows.with_columns(p=1 / (1 + (pl.col("sd") ** 2 / 2 - toward).exp()))
+    return _hits(rows.filter((pl.col("p") - 0.5).abs() > LEANS), pl.col("p") > 0.5)
+
+
+def first_shown(votes: pl.DataFrame) -> pl.DataFrame:
+    """Decided votes for the side that was shown first."""
+    return _hits(votes.filter(pl.col("shown").is_in(SIDES)), pl.col("shown") == SIDES[0])
+
+
+def known_right(votes: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Right answers to known questions; `known` has unit and expected."""
+    return _hits(votes.filter(~pl.col("again")).join(known, on="unit"), pl.col("value") == pl.col("expected"))
+
+
+def as_before(rows: pl.DataFrame) -> pl.DataFrame:
+    """Repeated judgements equal to the annotator's first one."""
+    which = ["signal", "annotator", "unit"]
+    first = rows.filter(~pl.col("again")).select(*which, before="value")
+    again = rows.filter("again").join(first, on=which)
+    return _hits(again, pl.col("value") == pl.col("before"))
+
+
+def ties(votes: pl.DataFrame) -> pl.DataFrame:
+    """Ties; with others (share of ties among everybody else's votes) and answer (in words)."""
+    rest = (pl.col("k").sum() - pl.col("k")) / (pl.col("n").sum() - pl.col("n"))
+    return _hits(votes, pl.col("value") == TIE).with_columns(
+        rest.fill_nan(0).cast(pl.Float64).alias("others"), pl.lit("a tie").alias("answer")
+    )
+
+
+def favourites(rated: pl.DataFrame) -> pl.DataFrame:
+    """Completions that got an annotator's favourite level, as a mean over criteria; columns as of `ties`.
+
+    Ratings of one completion hang together, so that completions are counted, not ratings.
+    """
+    said = rated.group_by("signal", "value", "annotator").len("k").with_columns(
+        pl.col("k").sum().over("signal", "annotator").alias("n"),
+        pl.col("k").sum().over("signal", "value").alias("all_k"),
+        pl.col("k").sum().over("signal").alias("all_n"),
+    ).sort("k", "value").unique(["signal", "annotator"], keep="last", maintain_order=True)  # fmt: skip
+    rest = ((pl.col("all_k") - pl.col("k")) / (pl.col("all_n") - pl.col("n"))).fill_nan(0)
+    many = rated.group_by("annotator").agg(pl.struct("unit", "again").n_unique().cast(pl.Int64).alias("many"))
+    levels = pl.col("value").unique().sort()
+    return (
+        said.with_columns(rest=rest)
+        .group_by("annotator")
+        .agg(pl.col("k").sum() / pl.col("n").sum(),
+             (pl.col("rest") * pl.col("n")).sum() / pl.col("n").sum(), levels.alias("levels"))
+        .join(many, on="annotator")
+        .select("annotator", (pl.col("k") * pl.col("many")).floor().cast(pl.Int64).alias("k"),
+                pl.col("many").alias("n"), pl.col("rest").cast(pl.Float64).alias("others"),
+                pl.when(pl.col("levels").list.len() == 1)
+                .then(pl.format("level {}", pl.col("levels").list.first() + 1))
+                .otherwise(pl.lit("the same levels")).alias("answer"))
+        .sort("annotator")
+    )  # fmt: skip
+
+
+def gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Seconds between successive answers: annotator, median, k (fast ones) of n; and what is not known.
+
+    Ratings of one completion at one time are one answer. Where most answers share their time with
+    another, it is that of a batch, and nothing is said.
+    """
+    cards = rated.unique(["annotator", "unit", "at"], keep="first", maintain_order=True)
+    times = pl.concat([part.select("annotator", "at") for part in (votes, cards)])
+    times = times.filter(pl.col("at").is_not_null()).sort("at", maintain_order=True)
+    apart = pl.col("at").diff().over("annotator").dt.total_microseconds() / 1e6
+    between = times.select("annotator", seconds=apart).filter(pl.col("seconds") <= BREAK_SECONDS)
+    found = between.group_by("annotator").agg(
+        pl.col("seconds").median().alias("median"),
+        (pl.col("seconds") < FAST_SECONDS).sum().cast(pl.Int64).alias("k"),
+        pl.len().cast(pl.Int64).alias("n"),
+    ).sort("annotator")  # fmt: skip
+    if between.filter(pl.col("seconds") == 0).height > between.height / 2:
+        return found.clear(), ["most answers share their time with another, so speed is not known"]
+    return found, []
+
+
+def sequences(votes: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame:
+    """Answers (annotator, answer) in order of time: of votes the side, of a completion all its ratings."""
+    dated = pl.col("at").is_not_null()
+    taken = votes.filter(dated & pl.col("shown").is_not_null()).select("annotator", answer="shown")
+    levels = rated.filter(dated).group_by("annotator", "unit", "at", maintain_order=True).agg(
+        pl.concat_str(["signal", "value"], separator=" ").str.join(", ").alias("answer")
+    )  # fmt: skip
+    return pl.concat([taken, levels.sort("at", maintain_order=True).select("annotator", "answer")])
+
+
+def correlations(rated: pl.DataFrame) -> pl.DataFrame:
+    """Correlation r of ratings and the others' mean, within criteria, and the number n of completions."""
+    both = rated.filter(pl.col("mean").is_not_null()).select(
+        "annotator", "unit",
+        (pl.col("value") - pl.col("value").mean().over("annotator", "signal")).alias("x"),
+        (pl.col("mean") - pl.col("mean").mean().over("annotator", "signal")).alias("y"),
+    )  # fmt: skip
+    sums = both.group_by("annotator").agg(
+        (pl.col("x") * pl.col("y")).sum().alias("xy"), (pl.col("x") ** 2).sum().alias("xx"),
+        (pl.col("y") ** 2).sum().alias("yy"), pl.col("unit").n_unique().cast(pl.Int64).alias("n"),
+    ).sort("annotator")  # fmt: skip
+    xy, xx, yy = (sums[name].to_numpy() for name in ("xy", "xx", "yy"))
+    spread = np.where((xx > 1e-9) & (yy > 1e-9), np.sqrt(xx * yy), 0)  # a rounding error is no spread
+    return sums.select("annotator", pl.Series("r", ratio(xy, spread)), "n")

@@ -1,0 +1,633 @@
+"""Agreement of annotators: published examples, other libraries, properties, who needs a look."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preceptor.annotation.agreement import Heard, agreement
+from preceptor.annotation.alpha import kinds_of_units, measures
+from preceptor.annotation.intervals import exact_interval
+from preceptor.annotation.kappa import annotator_pairs, cohen
+from preceptor.schemas.errors import PreceptorError
+from preceptor.schemas.licenses import read_license
+from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
+from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.report.people import pictures_of
+from preceptor.toolkit.store import insert, open_store, query
+
+# Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
+WITH_GAPS = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+BINARY = [[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]]
+LETTERS = [list("aabbdcccedda"), list("babbbccceddd")]
+
+
+def alphas(table, resamples=1):
+    """Alpha by metric of a table whose rows are annotators, numbers or letters, None where missing."""
+    said = [(u, v) for row in table for u, v in enumerate(row) if v is not None]
+    levels = sorted({v for _, v in said})
+    unit = np.array([u for u, _ in said], dtype=np.int64)
+    value = np.array([levels.index(v) for _, v in said], dtype=np.int64)
+    numbers = np.array([v if not isinstance(v, str) else i for i, v in enumerate(levels)], dtype=float)
+    kinds, many = kinds_of_units(unit, value, len(levels))
+    return measures(kinds, many, numbers, 0, resamples)
+
+
+def test_krippendorffs_published_examples():
+    found = alphas(WITH_GAPS)
+    published = {"nominal": 0.743, "ordinal": 0.815, "interval": 0.849}
+    assert {name: round(found[name].value, 3) for name in published} == published
+    assert round(alphas(BINARY)["nominal"].value, 3) == 0.095
+    assert round(alphas(LETTERS)["nominal"].value, 3) == 0.692
+
+
+# Fleiss (1971), table 1: 30 patients, 6 diagnoses each; published kappa 0.430.
+FLEISS = """0 0 0 6 0|0 3 0 0 3|0 1 4 0 1|0 0 0 0 6|0 3 0 3 0|2 0 4 0 0|0 0 4 0 2|2 0 3 1 0|2 0 0 4 0|0 0 0 0 6
+1 0 0 5 0|1 1 0 4 0|0 3 3 0 0|1 0 0 5 0|0 2 0 3 1|0 0 5 0 1|3 0 0 1 2|5 1 0 0 0|0 2 0 4 0|1 0 2 0 3
+0 0 0 0 6|0 1 0 5 0|0 2 0 1 3|2 0 0 4 0|1 0 0 4 1|0 5 0 1 0|4 0 0 0 2|0 2 0 4 0|1 0 5 0 0|0 0 0 0 6"""
+DIAGNOSES = np.array([[int(x) for x in row.split()] for row in FLEISS.replace("\n", "|").split("|")])
+
+
+def test_fleiss_published_example():
+    kinds, many = np.unique(DIAGNOSES, axis=0, return_counts=True)
+    found = measures(kinds, many, np.arange(5.0), 0, 200)
+    assert found["fleiss"].value == pytest.approx(0.430, abs=5e-4)
+    assert found["fleiss"].low < 0.430 < found["fleiss"].high
+
+
+def test_cohens_kappa_by_hand():
+    # Agreement 35 of 50, by chance 25 of 50: (0.7 - 0.5) / (1 - 0.5).
+    assert cohen(np.array([[20.0, 5], [10, 15]])) == pytest.approx(0.4)
+    assert np.isnan(cohen(np.array([[7.0, 0], [0, 0]])))
+    assert cohen(np.diag([3.0, 4, 5]), "quadratic") == 1
+
+
+def reliability(rng, annotators, units, levels, missing=0.3):
+    truth = rng.integers(0, levels, units)
+    table = (truth + rng.integers(-1, 2, (annotators, units))).clip(0, levels - 1)
+    return [[None if rng.random() < missing else int(v) for v in row] for row in table]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_the_krippendorff_library(seed):
+    krippendorff = pytest.importorskip("krippendorff")
+    rng = np.random.default_rng(seed)
+    table = reliability(rng, 2 + seed, 40, 2 + seed)
+    found = alphas(table)
+    matrix = np.array([[np.nan if v is None else v for v in row] for row in table])
+    for metric in ("nominal", "ordinal", "interval"):
+        other = krippendorff.alpha(reliability_data=matrix, level_of_measurement=metric)
+        assert found[metric].value == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_to_statsmodels(seed):
+    rater = pytest.importorskip("statsmodels.stats.inter_rater")
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 9, (4, 4))
+    for name, wt in (("unweighted", None), ("linear", "linear"), ("quadratic", "quadratic")):
+        other = rater.cohens_kappa(table, wt=wt, return_results=False)
+        assert cohen(table.astype(float), name) == pytest.approx(other, abs=1e-6)
+    counts = rng.multinomial(5, [0.5, 0.3, 0.2], size=30)
+    kinds, many = np.unique(counts, axis=0, return_counts=True)
+    ours = measures(kinds, many, np.arange(3.0), 0, 1)["fleiss"].value
+    assert ours == pytest.approx(rater.fleiss_kappa(counts), abs=1e-6)
+
+
+# ---- properties
+
+TABLES = st.lists(
+    st.lists(st.one_of(st.none(), st.integers(1, 4)), min_size=6, max_size=6), min_size=2, max_size=4
+)
+
+
+@given(TABLES)
+def test_people_have_no_order_and_alpha_has_its_bounds(table):
+    found, turned = alphas(table), alphas(table[::-1])
+    for metric in ("nominal", "ordinal", "interval"):
+        one, other = found.get(metric), turned.get(metric)
+        assert (one is None) == (other is None)
+        if one:
+            assert one.value == pytest.approx(other.value)
+            assert one.value <= 1 + 1e-12
+    nominal = found.get("nominal")
+    if nominal:
+        agree, chance = found["agreement"].value, found["chance"].value
+        assert (agree - chance) / (1 - chance) == pytest.approx(nominal.value)
+        assert agree <= found["perfect"].value + 1e-12
+        assert found["majority"].value <= found["perfect"].value + 1e-12
+
+
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=12).filter(lambda row: len(set(row)) > 1))
+def test_perfect_agreement_is_one(row):
+    found = alphas([row, row, row])
+    for name in ("nominal", "ordinal", "interval", "fleiss", "agreement", "majority", "perfect"):
+        assert found[name].value == pytest.approx(1)
+
+
+def test_units_twice_over_change_nothing_but_the_interval():
+    rng = np.random.default_rng(1)
+    table = reliability(rng, 4, 60, 4)
+    once, twice = alphas(table, 500), alphas([row + row for row in table], 500)
+    for metric, close in (("nominal", 0.01), ("ordinal", 0.01), ("interval", 0.01)):
+        assert twice[metric].value == pytest.approx(once[metric].value, abs=close)
+        width = once[metric].high - once[metric].low
+        assert (twice[metric].high - twice[metric].low) / width == pytest.approx(0.5**0.5, abs=0.12)
+
+
+def test_answers_by_chance_agree_by_chance():
+    rng = np.random.default_rng(3)
+    found = alphas(rng.integers(1, 4, (3, 400)).tolist(), 500)
+    for metric in ("nominal", "ordinal", "interval"):
+        assert abs(found[metric].value) < 0.06
+        assert found[metric].low < 0 < found[metric].high
+    assert found["agreement"].value == pytest.approx(found["chance"].value, abs=0.04)
+    assert found["majority"].value < 0.42 < found["perfect"].value
+
+
+def test_nothing_to_compare_is_no_number():
+    assert alphas([[1, None, 2], [None, 3, None]]) == {}
+    same = alphas([[2, 2], [2, 2]])
+    assert same["nominal"] is None
+    assert same["ordinal"] is None
+    assert same["agreement"].value == 1
+
+
+def test_exact_intervals():
+    low, high = exact_interval(np.array([0, 5, 10]), np.array([10, 10, 10]))
+    assert low == pytest.approx([0, 0.1871, 0.6915], abs=1e-4)
+    assert high == pytest.approx([0.3085, 0.8129, 1], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_bootstrap_intervals_cover_the_truth():
+    """Of 300 samples of 150 units, about 95 % of the intervals hold the alpha of all units."""
+    rng = np.random.default_rng(7)
+
+    def draw(units):
+        truth = rng.integers(0, 3, units)
+        wrong = rng.random((3, units)) < 0.35
+        return np.where(wrong, rng.integers(0, 3, (3, units)), truth)
+
+    exact = alphas(draw(200_000).tolist())["nominal"].value
+    hits = 0
+    for _ in range(300):
+        found = alphas(draw(150).tolist(), 300)["nominal"]
+        hits += found.low <= exact <= found.high
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+# ---- one source as a whole
+
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
+VOTE = ["completion_a", "completion_b", "choice", "annotator", "shown_first", "at", "path", "line", "n"]
+
+
+def simulate(seed, annotators=12, pairs=120, overlap=3, careless=()):
+    """Votes on `pairs` by honest annotators, `overlap` each, and by careless ones with habits by name.
+
+    Everybody judges the pairs' difference with noise, calls small differences ties, sees the sides in
+    random order, takes 25 seconds or so. Known and repeated questions are among them.
+    """
+    rng = np.random.default_rng(seed)
+    edge = rng.normal(0, 1.5, pairs)
+    known = np.argsort(-np.abs(edge))[: pairs // 10]
+    rows = []
+    people = [f"p{i:02}" for i in range(annotators)]
+    habits = dict(zip(people, careless, strict=False))
+    asked = {who: [] for who in people}
+    for pair in range(pairs):
+        takers = people if pair in known else rng.choice(people, overlap, replace=False)
+        for who in takers:
+            asked[who].append(pair)
+    for who in people:
+        again = rng.choice(asked[who], min(8, len(asked[who])), replace=False).tolist()
+        rng.shuffle(asked[who])
+        at = START
+        for line, pair in enumerate(asked[who] + again):
+            first = rng.choice(["a", "b"])
+            felt = edge[pair] + rng.logistic(0, 0.7)
+            choice = "tie" if abs(felt) < 0.25 else "a" if felt > 0 else "b"
+            habit = habits.get(who)
+            seconds = rng.lognormal(np.log(25), 0.6)
+            if habit == "random":
+                choice = rng.choice(["a", "b"])
+            if habit == "side" and rng.random() < 0.95:
+                choice = first
+            if habit == "fast":
+                seconds = rng.lognormal(0, 0.4)
+            if habit == "tie":
+                choice = "tie"
+            at += timedelta(seconds=float(seconds))
+            rows.append((f"a{pair:04}", f"b{pair:04}", str(choice), who, str(first), at, who, line, 0))
+    votes = pl.DataFrame(rows, schema=VOTE, orient="row")
+    expected = [("b" if edge[k] < 0 else "a") for k in known]
+    return votes, pl.DataFrame(
+        {
+            "completion_a": [f"a{k:04}" for k in known],
+            "completion_b": [f"b{k:04}" for k in known],
+            "expected": expected,
+        }
+    )
+
+
+NO_RATINGS = pl.DataFrame(
+    schema={"completion": pl.String, "criterion": pl.String, "value": pl.Int64, "levels": pl.Int64,
+            "annotator": pl.String, "at": pl.Datetime("us", "UTC"), "path": pl.String, "line": pl.Int64, "n": pl.Int64}
+)  # fmt: skip
+NO_CONSENSUS = pl.DataFrame(
+    schema={"completion_a": pl.String, "completion_b": pl.String, "lead": pl.Float64, "sd": pl.Float64}
+)
+NO_KNOWN = pl.DataFrame(schema=dict.fromkeys(("completion_a", "completion_b", "expected"), pl.String))
+
+
+def annotators_of(*frames, models=()):
+    who = sorted({w for f in frames for w in f["annotator"].drop_nulls()})
+    return pl.DataFrame(
+        {"key": who, "kind": ["model" if w in models else "crowd" for w in who], "pseudonym": who},
+        schema=dict.fromkeys(("key", "kind", "pseudonym"), pl.String),
+    )
+
+
+def heard(
+    votes=None, ratings=NO_RATINGS, known=NO_KNOWN, consensus=NO_CONSENSUS, models=(), reliability=None
+):
+    if votes is None:
+        votes = pl.DataFrame(schema=dict.fromkeys(VOTE[:5], pl.String)).with_columns(
+            *(NO_RATINGS[c] for c in ("at", "path", "line", "n"))
+        )
+    return Heard(
+        votes, ratings, annotators_of(votes, ratings, models=models), known, consensus, reliability or {}
+    )
+
+
+def looks(found):
+    return {p.annotator: {reason["kind"] for reason in p.look} for p in found.annotators if p.look}
+
+
+def test_honest_annotators_agree_and_nobody_is_named():
+    votes, known = simulate(1)
+    found = agreement("s", heard(votes, known=known), resamples=200)
+    (m,) = found.signals
+    assert (m.judgements, m.repeated, m.annotators, m.unnamed) == (votes.height, 12 * 8, 12, 0)
+    assert m.alpha["nominal"].low > 0.2
+    assert m.agreement.value > m.chance.value
+    assert m.ceiling["majority"].value <= m.ceiling["perfect"].value
+    assert m.kappa["unweighted"].low < m.alpha["nominal"].value < m.kappa["unweighted"].high
+    assert found.first_shown.low < 0.5 < found.first_shown.high
+    assert looks(found) == {}
+    person = found.annotators[0]
+    assert person.known.n == 12
+    assert person.known.value > 0.8
+    assert person.repeats.n == 8
+    assert 15 < person.speed.median < 40
+    assert person.majority.value > 0.5
+
+
+def test_careless_annotators_are_named_with_the_reason():
+    votes, known = simulate(2, annotators=14, pairs=300, careless=("random", "side", "fast", "tie"))
+    found = agreement("s", heard(votes, known=known), resamples=50)
+    named = looks(found)
+    assert set(named) == {"p00", "p01", "p02", "p03"}
+    assert named["p00"] & {"chance", "known"}
+    assert {"side"} <= named["p01"]
+    assert named["p02"] == {"fast"}
+    assert {"same", "known"} <= named["p03"]
+    words = {r["kind"]: r["words"] for p in found.annotators if p.annotator == "p01" for r in p.look}
+    assert words["side"].startswith("took the side shown first in ")
+    assert found.first_shown.low > 0.5
+
+
+def test_the_order_of_a_pair_and_names_of_people_change_nothing():
+    votes, known = simulate(4, annotators=6, pairs=60)
+    turned = {"a": "b", "b": "a", "tie": "tie"}
+    odd = pl.col("line") % 2 == 1
+    other = votes.with_columns(
+        pl.when(odd).then("completion_b").otherwise("completion_a").alias("completion_a"),
+        pl.when(odd).then("completion_a").otherwise("completion_b").alias("completion_b"),
+        *(pl.when(odd).then(pl.col(c).replace(turned)).otherwise(c).alias(c) for c in ("choice", "shown_first")),
+    ).sample(fraction=1, shuffle=True, seed=1)  # fmt: skip
+    one = asdict(agreement("s", heard(votes, known=known), resamples=50))
+    assert asdict(agreement("s", heard(other, known=known), resamples=50)) == one
+    renamed = votes.with_columns(pl.col("annotator").str.replace("p", "q"))
+    two = asdict(agreement("s", heard(renamed, known=known), resamples=50))
+    assert json.dumps(two).replace('"q', '"p') == json.dumps(one)
+
+
+def test_repeated_answers_count_once():
+    votes, _ = simulate(5, annotators=5, pairs=40)
+    first = votes.unique(["completion_a", "annotator"], keep="first", maintain_order=True)
+    some, all_ = (agreement("s", heard(v), resamples=20).signals[0] for v in (first, votes))
+    assert some.repeated == 0 < all_.repeated
+    assert (some.alpha, some.agreement, some.kappa) == (all_.alpha, all_.agreement, all_.kappa)
+
+
+def test_a_fit_takes_a_side_without_the_vote_it_is_held_against():
+    votes, _ = simulate(6, annotators=2, pairs=2, overlap=1)
+    at = votes["at"][0]
+    rows = [("a", "b", "a", "p", "a", at, "f", 1, 0), ("c", "d", "b", "p", "a", at, "f", 2, 0),
+            ("e", "f", "a", "p", "a", at, "f", 3, 0), ("h", "g", "b", "p", "a", at, "f", 4, 0)]  # fmt: skip
+    consensus = pl.DataFrame(
+        {"completion_a": ["a", "c", "e", "g"], "completion_b": ["b", "d", "f", "h"],
+         "lead": [2.0, 2.0, 0.5, 3.0], "sd": [0.5, 0.5, 1.0, 0.1]}
+    )  # fmt: skip
+    # With the vote, with it against it, undecided once the vote is taken away, and with it.
+    found = agreement("s", heard(pl.DataFrame(rows, schema=VOTE, orient="row"), consensus=consensus,
+                                 reliability={"p": {"mean": 0.1, "low": -0.1, "high": 0.3, "p_below_half": 0.98}}))  # fmt: skip
+    (person,) = found.annotators
+    assert (person.fit.k, person.fit.n) == (2, 3)
+    assert person.reliability["mean"] == 0.1
+    assert [reason["kind"] for reason in person.look] == ["fit"]
+
+
+def test_models_are_held_against_people():
+    votes, _ = simulate(8, annotators=6, pairs=80)
+    model = votes.filter(pl.col("annotator") == "p00").with_columns(annotator=pl.lit("judge"))
+    both = pl.concat([votes, model])
+    alone = agreement("s", heard(votes), resamples=20)
+    found = agreement("s", heard(both, models=("judge",)), resamples=20)
+    assert found.signals == alone.signals
+    people = {p.annotator: p for p in found.annotators}
+    assert people["judge"].kind == "model"
+    # It repeats what p00 said, who is among the others of the judge.
+    assert people["judge"].majority.value > people["p00"].majority.value
+    judges = agreement("s", heard(both, models=tuple(set(both["annotator"]))), resamples=20)
+    assert judges.notes == ["only models judged: all that follows is about models"]
+    assert judges.signals[0].judgements == both.height
+
+
+def rated(seed, annotators=6, completions=80, careless=(), levels=5):
+    rng = np.random.default_rng(seed)
+    quality = rng.normal(0, 1.2, completions)
+    rows, at = [], START
+    for i in range(annotators):
+        who = f"p{i:02}"
+        habit = careless[i] if i < len(careless) else None
+        for line, c in enumerate(rng.permutation(completions)):
+            at += timedelta(seconds=float(rng.lognormal(3, 0.5)))
+            for n, criterion in enumerate(("fluent", "faithful")):
+                value = int(np.clip(round(3 + quality[c] + rng.normal(0, 0.7)), 1, levels))
+                if habit == "same":
+                    value = 4
+                if habit == "random":
+                    value = int(rng.integers(1, levels + 1))
+                rows.append((f"c{c:03}", criterion, value, levels, who, at, who, line, n))
+    return pl.DataFrame(rows, schema=list(NO_RATINGS.schema), orient="row").sample(
+        fraction=0.9, seed=seed, shuffle=True
+    )
+
+
+def test_ratings():
+    found = agreement("s", heard(ratings=rated(1)), resamples=100)
+    assert [m.signal for m in found.signals] == ["faithful", "fluent"]
+    for m in found.signals:
+        assert m.metric == "ordinal"
+        assert m.alpha["ordinal"].low > 0.4
+        assert m.alpha["nominal"].value < m.alpha["ordinal"].value
+        assert m.kappa["unweighted"].value < m.kappa["linear"].value < m.kappa["quadratic"].value
+        assert m.correlation.value > 0.6
+    assert looks(found) == {}
+    named = looks(agreement("s", heard(ratings=rated(2, careless=("same", "random"))), resamples=20))
+    assert "same" in named["p00"]
+    assert named["p01"] == {"chance"}
+    assert set(named) == {"p00", "p01"}
+
+
+def test_levels_that_differ_are_told_apart():
+    two = rated(3, levels=3).with_columns(completion=pl.col("completion") + "x")
+    found = agreement("s", heard(ratings=pl.concat([rated(3), two])), resamples=10)
+    assert [m.signal for m in found.signals] == [
+        "faithful (of 3)", "faithful (of 5)", "fluent (of 3)", "fluent (of 5)"
+    ]  # fmt: skip
+
+
+def test_times_of_a_batch_say_nothing_of_speed():
+    votes, _ = simulate(9)
+    found = agreement("s", heard(votes.with_columns(at=pl.lit(START))), resamples=10)
+    assert all(p.speed is None for p in found.annotators)
+    assert found.notes == ["most answers share their time with another, so speed is not known"]
+
+
+def test_shared_judgements_beyond_the_limit_are_drawn(monkeypatch):
+    votes, _ = simulate(10, pairs=200)
+    monkeypatch.setattr("preceptor.annotation.kappa.MOST_SHARED", 500)
+    (m,) = agreement("s", heard(votes), resamples=10).signals
+    assert "kappa: 4" in m.notes[-1] or "kappa: 5" in m.notes[-1]
+    assert m.notes[-1].endswith("were looked at, drawn at random")
+
+
+@pytest.mark.slow
+def test_false_alarms_are_few():
+    """Where all are honest, any is named in at most one of twenty sources; random voters are found."""
+    honest = [
+        looks(agreement("s", heard(v, known=k), resamples=1)) for v, k in (simulate(s) for s in range(60))
+    ]
+    assert sum(map(bool, honest)) <= 6
+    found = [
+        looks(agreement("s", heard(v, known=k), resamples=1))
+        for v, k in (
+            simulate(100 + s, pairs=500, careless=("random", "side", "fast", "tie")) for s in range(12)
+        )
+    ]
+    for who in ("p00", "p01", "p02", "p03"):
+        assert sum(who in named for named in found) >= 11
+    assert sum(len(named.keys() - {"p00", "p01", "p02", "p03"}) for named in found) <= 2
+
+
+# ---- kappa over pairs of annotators
+
+
+def test_kappa_weighs_what_two_share():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 100)
+    said = {"x": truth, "y": truth.copy(), "z": rng.integers(0, 3, 100)}
+    rows = [(u, who, int(v[u])) for who, v in said.items() for u in range(100 if who != "z" else 50)]
+    judged = pl.DataFrame(rows, schema=["unit", "annotator", "value"], orient="row")
+    found = annotator_pairs(judged, 3, ("unweighted",), 0, 200)
+    by = {(r["first"], r["second"]): r for r in found.people.iter_rows(named=True)}
+    assert by["x", "y"]["unweighted"] == 1
+    assert by["x", "z"]["n"] == 50
+    mean = (100 * 1 + 50 * by["x", "z"]["unweighted"] + 50 * by["y", "z"]["unweighted"]) / 200
+    assert found.mean["unweighted"].value == pytest.approx(mean)
+    assert found.mean["unweighted"].low < mean < found.mean["unweighted"].high
+    few = annotator_pairs(judged.filter(pl.col("unit") < 9), 3, ("unweighted",), 0, 10)
+    assert few.people.is_empty()
+    assert few.mean == {"unweighted": None}
+
+
+# ---- the command line
+
+
+def load(path, shared_data, **sources):
+    with open_store(path, create=True) as con:
+        for name, (format, place) in sources.items():
+            files = find_inputs(FORMATS[format], [shared_data / place])
+            ingest(con, FORMATS[format], files, Context(name), Origin(read_license(None)))
+
+
+def alpha_by_pairs(units):
+    """Nominal alpha from its definition: every two answers, within units and over all of them."""
+    units = [u for u in units if len(u) > 1]
+    n = sum(map(len, units))
+    apart = sum(
+        sum(x != y for i, x in enumerate(u) for j, y in enumerate(u) if i != j) / (len(u) - 1) for u in units
+    )
+    every = [x for u in units for x in u]
+    expected = sum(x != y for x in every for y in every) / (n - 1)
+    return 1 - apart / expected
+
+
+def test_real_sources(tmp_path, shared_data, preceptor):
+    path = tmp_path / "s.duckdb"
+    load(path, shared_data, smart=("smart", "smart"), mrbench=("mrbench", "mrbench"), uptake=("uptake", "uptake"),
+         jfleg=("votes", "jfleg/EACL_exp/mturk/pairwise.csv"))  # fmt: skip
+    ended = preceptor("--store", path, "annotate", "agreement", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert "NaN" not in ended.stdout
+    found = {one["source"]: one for one in json.loads(ended.stdout)}
+    votes, ratings = found["smart"]["signals"]
+    with open_store(path, read_only=True) as con:
+        # A row of SMART is a pair with the counts of its votes for a, for b and of ties.
+        counts = query(con, "SELECT count(*) FILTER (choice = 'a') AS a, count(*) FILTER (choice = 'b') AS b, "
+                            "count(*) FILTER (choice = 'tie') AS tie FROM votes WHERE source = 'smart' "
+                            "AND completion_a < completion_b GROUP BY completion_a, completion_b "
+                            "UNION ALL SELECT count(*) FILTER (choice = 'b'), count(*) FILTER (choice = 'a'), "
+                            "count(*) FILTER (choice = 'tie') FROM votes WHERE source = 'smart' "
+                            "AND completion_a > completion_b GROUP BY completion_a, completion_b").to_numpy()  # fmt: skip
+    other = alpha_by_pairs([[v for v, k in enumerate(row) for _ in range(k)] for row in counts.tolist()])
+    assert votes["alpha"]["nominal"]["value"] == pytest.approx(other, abs=1e-6)
+    assert (votes["judgements"], votes["unnamed"]) == (counts.sum(), counts.sum())
+    assert ratings["signal"] == "helpfulness"
+    assert ratings["alpha"]["ordinal"]["low"] > 0.2
+    # Three raters of whom 3 agree, or 2: all their pairs agree, or a third of them (facts.json counts rows).
+    on_task = found["uptake"]["signals"][0]
+    rows = json.loads((shared_data / "uptake" / "facts.json").read_text())["rows"]
+    with open_store(path, read_only=True) as con:
+        modes = query(con, "SELECT max(k) AS k FROM (SELECT completion, value, count(*) AS k FROM ratings "
+                           "WHERE source = 'uptake' AND criterion = 'teacher_on_task' GROUP BY ALL) "
+                           "GROUP BY completion")["k"]  # fmt: skip
+    assert on_task["shared_units"] == rows
+    agree = ((modes == 3).sum() + (modes == 2).sum() / 3) / rows
+    assert on_task["agreement"]["value"] == pytest.approx(agree)
+    assert [m["notes"] for m in found["mrbench"]["signals"]] == [
+        ["no completion was judged twice, so whether annotators agree cannot be told"]
+    ] * 8
+    assert "no pair was judged by two annotators" in found["jfleg"]["signals"][0]["notes"][0]
+    assert len(found["jfleg"]["annotators"]) == 2
+    said = preceptor("--store", path, "annotate", "agreement").stdout
+    assert "nan" not in said.lower().split()
+    assert "mrbench: no annotator is named" in said
+
+
+def test_the_demo_with_its_fit(demo, preceptor):
+    path = demo.out / "preceptor.duckdb"
+    ended = preceptor("--store", path, "annotate", "agreement", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = {one["source"]: one for one in json.loads(ended.stdout)}
+    people = found["sample-votes"]["annotators"]
+    assert all(p["reliability"]["low"] < p["reliability"]["high"] for p in people)
+    # Two of the sample's annotators vote as coins would: both fit and the others are right about them.
+    doubtful = [p for p in people if p["look"]]
+    assert 1 <= len(doubtful) <= 2
+    for p in doubtful:
+        assert p["majority"]["high"] < 0.6
+        assert p["fit"]["value"] < 0.6
+    rest = [p["fit"]["value"] for p in people if p not in doubtful]
+    assert sum(rest) / len(rest) > 0.7
+    assert found["sample-votes"]["signals"][0]["alpha"]["nominal"]["low"] > 0.2
+
+
+def test_the_report_shows_annotators(demo, preceptor, tmp_path):
+    ended = preceptor(
+        "--store", demo.out / "preceptor.duckdb", "report", "--out", tmp_path / "r.html"
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    page = (tmp_path / "r.html").read_text()
+    assert "Who agrees with whom: sample-votes" in page
+    assert "Who answers as most do: sample-votes" in page
+    assert "Who answers as most do: sample-ratings" in page
+    assert page.count("<svg") == page.count("</svg>")
+
+
+def test_pictures_of_annotators():
+    votes, known = simulate(2, annotators=9, pairs=300, careless=("random", "side"))
+    odd = votes.with_columns(pl.col("annotator").replace("p04", "<b>&"))
+    found = asdict(agreement("<i>", heard(odd, known=known), resamples=10))
+    pairs, consensus = pictures_of(found, 3)
+    assert (pairs.name, consensus.name) == ("pairs-3", "consensus-3")
+    assert [str(p.svg) for p in pictures_of(found, 3)] == [str(pairs.svg), str(consensus.svg)]
+    for picture in (pairs, consensus):
+        assert "<b>" not in picture.svg
+        assert "&lt;b&gt;&amp;" in picture.svg
+    assert "Marked: p0" in consensus.caption
+    assert "p00" in consensus.caption
+    # Two squares of a pair, one either side of the diagonal, with their numbers.
+    assert len({p["first"] for p in found["signals"][0]["pairs"]}) == 8
+    share = found["signals"][0]["pairs"][0]["agreement"]
+    assert f">{100 * share:.0f}<" in str(pairs.svg)
+    alone = asdict(agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
+    assert pictures_of(alone, 0) == []
+    many = asdict(agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
+    assert "of 45, evenly" not in pictures_of(many, 0)[-1].caption
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """A store with the votes of a simulated campaign."""
+    votes, known = simulate(2, annotators=14, pairs=300, careless=("random", "side", "fast", "tie"))
+    path = tmp_path / "s.duckdb"
+    people = annotators_of(votes).with_columns(source=pl.lit("spring"), key=pl.col("key"))
+    with open_store(path, create=True) as con:
+        made = people.select("source", "kind", "pseudonym")
+        insert(con, ANNOTATORS, made)
+        keys = dict(query(con, "SELECT pseudonym, key FROM annotators").rows())
+        insert(con, VOTES, votes.with_columns(pl.col("annotator").replace(keys), source=pl.lit("spring")))
+        insert(con, QUESTIONS, known.with_columns(
+            source=pl.lit("spring"), position=pl.int_range(pl.len()), rubric=pl.lit("r"), prompt=pl.lit("p"),
+            shown_first=pl.lit("a"), purpose=pl.lit("known"), chosen_by=pl.lit("random")))  # fmt: skip
+    return path
+
+
+def test_a_campaign_on_the_command_line(campaign, preceptor):
+    ended = preceptor("--store", campaign, "annotate", "agreement", "--source", "spring")
+    assert ended.returncode == 0, ended.stderr
+    assert "spring: do annotators agree?" in ended.stdout
+    for who in ("p00", "p01", "p02", "p03"):
+        assert f"look at {who}: " in ended.stdout
+    assert "look at p04" not in ended.stdout
+    assert "position: the side shown first got " in ended.stdout
+    one, other = (
+        preceptor("--store", campaign, "annotate", "agreement", "--json", "--seed", seed) for seed in (0, 1)
+    )
+    assert one.stdout != other.stdout
+    (found,) = json.loads(one.stdout)
+    assert len(found["signals"][0]["pairs"]) > 10
+    assert found["annotators"][0]["known"]["n"] == 30
+
+
+def test_what_is_misspelt_or_missing_is_said(campaign, tmp_path):
+    def told(path, *arguments):
+        with pytest.raises(PreceptorError) as error:
+            cli.main(["--store", str(path), "annotate", "agreement", *arguments], standalone_mode=False)
+        assert error.value.exit_code == 2
+        return str(error.value)
+
+    assert "did you mean spring?" in told(campaign, "--source", "sprng")
+    assert "there are spring" in told(campaign, "--source", "xyz")
+    with open_store(tmp_path / "e.duckdb", create=True):
+        pass
+    assert "holds no votes and no ratings" in told(tmp_path / "e.duckdb")
+    assert "there is no store here" in told(tmp_path / "none.duckdb")

@@ -1,0 +1,256 @@
+"""`preceptor annotate agreement`: do annotators agree, and which of them need a look."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ....schemas.errors import AnnotationError
+from ..options import Common, common, stdout, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ....annotation.agreement import Agreement, Heard, Measures
+    from ....annotation.intervals import Estimate, Share
+    from ....annotation.people import Person
+    from ...store import Store
+
+LISTED = 20  # annotators shown, besides those to look at; --json has all
+FEW = 3  # criteria named in a note
+
+
+@click.command()
+@click.option(
+    "--source",
+    "sources",
+    metavar="NAME",
+    multiple=True,
+    help="Only this source or campaign; may be repeated. All with votes or ratings if left out.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: everything, also every two annotators.")
+@common
+def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """Do annotators agree, and which of them need a look?
+
+    For each source: how often two annotators agree and what chance would give, Krippendorff's alpha
+    (nominal for votes and two levels, else ordinal), Cohen's kappa (of levels quadratic, a mean over
+    pairs of annotators), the best a judge could do, and a line for each annotator: answers as most of the
+    others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
+    hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
+    """
+    from ...store import open_store
+
+    with open_store(settings.store, read_only=True) as con:
+        found = [measured(con, name, seed) for name in _sources(con, sources)]
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
+        return
+    for one in found:
+        _say(one)
+
+
+def measured(con: "Store", source: str, seed: int = 0) -> "Agreement":
+    """The agreement of one source's annotators."""
+    from ....annotation.agreement import agreement as measure
+
+    return measure(source, _heard(con, source), seed)
+
+
+def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
+    """The sources to look at, in order."""
+    from ...store import query
+
+    have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")[
+        "source"
+    ].to_list()
+    for name in asked:
+        if name not in have:
+            near = difflib.get_close_matches(name, have, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(have) or 'none'}"
+            raise AnnotationError(f"--source {name}: no votes or ratings of that name; {hint}")
+    if not have:
+        raise AnnotationError(
+            "the store holds no votes and no ratings: ingest some, or take answers in first"
+        )
+    return list(dict.fromkeys(asked)) or have
+
+
+def _heard(con: "Store", source: str) -> "Heard":
+    """Rows of one source, and what the newest converged fit of its pairs says about them."""
+    from ....annotation.agreement import Heard
+    from ...store import query
+
+    votes, ratings, known = (query(con, sql, [source]) for sql in (_VOTES, _RATINGS, _KNOWN))
+    annotators = query(
+        con, """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
+        SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
+        ORDER BY pseudonym, key""", [source],
+    )  # fmt: skip
+    fit, slope, reliability = _fit(con, source)
+    return Heard(votes, ratings, annotators, known, query(con, _CONSENSUS, [source, fit, slope]), reliability)
+
+
+def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
+    """The newest converged fit that has pairs of the source: its key, slope of votes, reliabilities."""
+    from ...store import run
+
+    rows = run(
+        con, """SELECT key, findings FROM fits WHERE converged AND key IN (
+        SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
+        ORDER BY fitted_at DESC, key LIMIT 1""", [source],
+    )  # fmt: skip
+    if not rows:
+        return None, 1.0, {}
+    found = json.loads(rows[0][1])
+    slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
+    return (
+        rows[0][0],
+        slope,
+        {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in found["annotators"]},
+    )
+
+
+_VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n
+FROM votes WHERE source = ?"""
+_RATINGS = """SELECT completion, criterion, value, levels, annotator, "at", path, line, n
+FROM ratings WHERE source = ?"""
+_KNOWN = """SELECT completion_a, completion_b, expected FROM questions
+WHERE source = ? AND purpose = 'known' AND expected IS NOT NULL"""
+
+# Completions of a pair are taken as independent, since a fit keeps no covariance: what pulls both up or
+# down together is part of the sd here, so that votes count a little more than they did.
+_CONSENSUS = """
+WITH pairs AS (
+    SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
+    FROM votes WHERE source = $1
+)
+SELECT a AS completion_a, b AS completion_b, $3 * (x.expressed_mean - y.expressed_mean) AS lead,
+    $3 * sqrt(x.expressed_sd ** 2 + y.expressed_sd ** 2) AS sd
+FROM pairs JOIN effectiveness x ON x.completion = a AND x.fit = $2
+JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
+
+
+def _kappa(m: "Measures") -> str:
+    kappa = m.kappa.get("quadratic", m.kappa["unweighted"])
+    return f"{kappa.value:.2f}" if kappa else ""
+
+
+def _ceiling(m: "Measures") -> str:
+    low, high = m.ceiling["majority"], m.ceiling["perfect"]
+    return f"{100 * low.value:.0f} to {100 * high.value:.0f} %" if low and high else ""
+
+
+def _percent(e: "Estimate | None", *, short: bool = False) -> str:
+    if e is None:
+        return ""
+    between = (
+        f" ({100 * e.low:.0f} to {100 * e.high:.0f})" if e.low is not None and e.high is not None else ""
+    )
+    return f"{100 * e.value:.0f} %" + ("" if short else between)
+
+
+def _number(e: "Estimate | None") -> str:
+    if e is None:
+        return ""
+    return f"{e.value:.2f}" + (
+        f" ({e.low:.2f} to {e.high:.2f})" if e.low is not None and e.high is not None else ""
+    )
+
+
+def _share(s: "Share | None") -> str:
+    return f"{100 * s.value:.0f} %" if s else ""
+
+
+# Columns of the two tables, and what a cell holds; one that nobody fills is left out.
+_MEASURED: "dict[str, Callable[[Measures], str]]" = {
+    "": lambda m: m.signal,
+    "judged ": lambda m: f"{m.judgements:,}",
+    "shared ": lambda m: f"{m.shared_units:,}",
+    "agree ": lambda m: _percent(m.agreement, short=True),
+    "chance ": lambda m: _percent(m.chance, short=True),
+    "alpha ": lambda m: _number(m.alpha[m.metric]),
+    "kappa ": _kappa,
+    "ceiling ": _ceiling,
+}
+_PERSON: "dict[str, Callable[[Person], str]]" = {
+    "annotator": lambda p: p.annotator[:30],
+    "kind": lambda p: p.kind,
+    "answers ": lambda p: f"{p.votes + p.ratings:,}",
+    "as most ": lambda p: _share(p.majority),
+    "as fit ": lambda p: _share(p.fit),
+    "reliable ": lambda p: f"{p.reliability['mean']:.2f}" if p.reliability else "",
+    "first ": lambda p: _share(p.first_shown),
+    "s ": lambda p: f"{p.speed.median:.0f}" if p.speed else "",
+    "look": lambda p: ", ".join(reason["kind"] for reason in p.look),
+}
+
+
+def _say(found: "Agreement") -> None:
+    """One source: what was judged, annotators, what to look at."""
+    out = stdout()
+    shared = [m for m in found.signals if m.shared_units]
+    if shared:
+        _tabulate(out, f"{found.source}: do annotators agree?", _MEASURED, shared)
+    for line in _lines(found, shared):
+        out.print(line, markup=False)
+    if found.annotators:
+        shown = [p for i, p in enumerate(found.annotators) if i < LISTED or p.look]
+        out.print()
+        kinds = {p.kind for p in found.annotators}
+        columns = {name: cell for name, cell in _PERSON.items() if name != "kind" or len(kinds) > 1}
+        _tabulate(out, f"{found.source}: annotators", columns, shown)
+        if len(shown) < len(found.annotators):
+            out.print(f"and {len(found.annotators) - len(shown):,} more who need no look (--json lists all)")
+        for line in _looks(found.annotators):
+            out.print(line, markup=False)
+    out.print()
+
+
+def _tabulate(
+    out: "Console", title: str, columns: "dict[str, Callable[[Any], str]]", rows: Sequence[Any]
+) -> None:
+    """Print the columns that have anything in them."""
+    from rich.markup import escape
+
+    cells = {name: [escape(write(row)) for row in rows] for name, write in columns.items()}
+    filled = {name: column for name, column in cells.items() if any(column)}
+    out.print(table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
+
+
+def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:
+    """What the table says in words, and what it cannot say."""
+    by_note: dict[str, list[Measures]] = {}
+    for m in found.signals:
+        for note in m.notes:
+            by_note.setdefault(note, []).append(m)
+    for note, those in by_note.items():
+        yield f"{found.source}, {_names(those)}: {note}"
+    if any(m.ceiling["majority"] for m in shared):
+        yield "ceiling: how often a perfect judge of these answers could be right, at least and at most"
+    if found.first_shown:
+        low, high = found.first_shown.low, found.first_shown.high
+        sure = low is not None and high is not None and not low <= 0.5 <= high
+        yield f"position: the side shown first got {_percent(found.first_shown)} of the decided votes" + (
+            "" if sure else ": no bias to be seen"
+        )
+    yield from (f"{found.source}: {note}" for note in found.notes)
+
+
+def _names(those: "Sequence[Measures]") -> str:
+    """A few signals by name and how much they hold."""
+    few = ", ".join(m.signal for m in those[:FEW])
+    more = f" and {len(those) - FEW} more" if len(those) > FEW else ""
+    return f"{few}{more} ({sum(m.judgements for m in those):,} judgements)"
+
+
+def _looks(people: Sequence["Person"]) -> Iterator[str]:
+    look = [p for p in people if p.look]
+    for p in look:
+        yield f"look at {p.annotator}: {'; '.join(reason['words'] for reason in p.look)}"
+    if not look:
+        yield "nobody stands out"
