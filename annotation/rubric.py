@@ -17,7 +17,7 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.keys import LENGTH
-from .rubric_file import CriterionEntry, nearest, parse_entry
+from .rubric_file import CriterionEntry, RubricEntry, nearest, parse_entry
 
 FOLDER = Path(__file__).parent / "rubrics"
 PREFERENCE = "preference"
@@ -59,6 +59,11 @@ class Rubric:
         """Names this very wording, guidelines included: 20 hex digits of the text's SHA-256."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:LENGTH]
 
+    @property
+    def yaml(self) -> str:
+        """The YAML alone, as its file has it."""
+        return self.text.partition(_BETWEEN)[0]
+
 
 def rubric_names() -> list[str]:
     """The rubrics that come with Preceptor."""
@@ -79,15 +84,24 @@ def read_rubric(name_or_path: str | Path) -> Rubric:
     if beside.is_file():
         raise AnnotationError(f"no rubric '{name_or_path}': did you mean the file {beside}?")
     hint = nearest(str(name_or_path), rubric_names(), "known rubrics")
-    raise AnnotationError(f"no rubric '{name_or_path}': {hint} A file of your own is named with its .yaml")
+    raise AnnotationError(f"no rubric '{name_or_path}': {hint} (a file of your own: name it with its .yaml)")
 
 
 def _read(path: Path) -> Rubric:
     yaml_text = _text_of(path, "name a rubric's YAML file, or one of: " + ", ".join(rubric_names()))
     entry = parse_entry(yaml_text, str(path))
-    beside = path.parent / (entry.guidelines or f"{path.stem}.md")
+    beside = _beside(path, entry)
     guidelines = _text_of(beside, f"write the annotators' guidelines there ({path.name} names it)")
     return _rubric(yaml_text, guidelines, str(path))
+
+
+def guidelines_file(path: Path, rubric: Rubric) -> Path:
+    """Where the guidelines of a rubric that was read from a path lie."""
+    return _beside(path, parse_entry(rubric.yaml, str(path)))
+
+
+def _beside(path: Path, entry: RubricEntry) -> Path:
+    return path.parent / (entry.guidelines or f"{path.stem}.md")
 
 
 def _text_of(path: Path, remedy: str) -> str:

@@ -269,3 +269,78 @@ def test_values_that_are_no_levels_are_refused(written, values, says):
 def test_a_pairwise_rubric_has_no_score():
     with pytest.raises(AnnotationError, match="fuse its votes"):
         summary(read_rubric("pairwise-preference"), pl.DataFrame({"preference": ["a"]}))
+
+
+# ---- the command line
+
+
+def test_the_list_names_every_rubric_and_its_answers(preceptor):
+    shown = preceptor("rubric", "list").stdout
+    assert all(name in shown for name in rubric_names())
+    assert "quality 1–5" in shown
+    assert "a, b, tie" in shown
+
+
+def test_show_prints_what_annotators_see(preceptor):
+    shown = preceptor("rubric", "show", "socratic").stdout
+    assert "4. reveals_answer: Does the reply give the solution away?\n    1  no\n    2  yes\n" in shown
+    assert "0.25 reveals_answer (less is better)" in shown
+    assert shown.endswith(read_rubric("socratic").guidelines)
+    assert preceptor("rubric", "show", "socratic", "--yaml").stdout == read_rubric("socratic").yaml
+
+
+def test_a_rubric_is_begun_filled_in_and_checked(preceptor, tmp_path):
+    begun = preceptor("rubric", "new", "mine", cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    unfinished = preceptor("rubric", "check", "mine.yaml", cwd=tmp_path)
+    assert unfinished.returncode == 2
+    assert "mine.yaml:3: still to be written: TODO: what is asked, in one line" in unfinished.stderr
+    assert "mine.md:3: still to be written" in unfinished.stderr
+    for path in (tmp_path / "mine.yaml", tmp_path / "mine.md"):
+        path.write_text(path.read_text().replace("TODO: ", ""))
+    checked = preceptor("rubric", "check", "mine.yaml", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert "1. clear: the question about one completion" in checked.stdout
+    assert read_rubric(tmp_path / "mine.yaml").digest in checked.stdout
+
+
+@pytest.mark.parametrize("base", ["socratic", "pairwise-preference"])
+def test_a_copy_is_the_same_but_for_its_name(preceptor, tmp_path, base):
+    done = preceptor("rubric", "new", "ours", "--from", base, "--out", "r/x.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    copy, original = read_rubric(tmp_path / "r" / "x.yaml"), read_rubric(base)
+    assert copy.name == "ours"
+    assert copy.criteria == original.criteria
+    assert copy.guidelines == original.guidelines
+    assert len(copy.yaml.splitlines()) == len(original.yaml.splitlines())
+
+
+def test_a_copy_of_a_file_takes_its_guidelines_along(written, preceptor, tmp_path):
+    (tmp_path / "how.md").write_text("Otherwise.")
+    written(PAIRS + "guidelines: how.md\n")
+    preceptor("rubric", "new", "ours", "--from", "./mine.yaml", cwd=tmp_path)
+    assert read_rubric(tmp_path / "ours.yaml").guidelines == "Otherwise."
+    assert "guidelines: ours.md" in (tmp_path / "ours.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("new", "mine"), "mine.yaml is there already"),
+        (("new", "Mine!"), "'Mine!' is no name"),
+        (("new", "other", "--from", "socratics"), "did you mean 'socratic'?"),
+        (("new", "other", "--out", "other.txt"), "try other.yaml"),
+        (("show", "gecc"), "did you mean 'gec'?"),
+        (("check", "none.yaml"), "none.yaml: No such file"),
+        (("check", "mine.yaml"), "mine.yaml:2: unknown key 'titel': did you mean 'title'?"),
+        (("chek", "mine.yaml"), "'check'"),
+    ],
+)  # fmt: skip
+def test_errors_say_what_to_do_and_write_nothing(preceptor, tmp_path, arguments, says):
+    (tmp_path / "mine.yaml").write_text(PAIRS.replace("title", "titel"))
+    (tmp_path / "mine.md").write_text("Look.")
+    done = preceptor("rubric", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"mine.yaml", "mine.md"}
