@@ -5,6 +5,7 @@ import io
 import json
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ RATINGS = read_rubric("socratic")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 NASTY = st.one_of(TEXT, st.sampled_from(["=1+1", "'=1", "''-2", "@a", "+x", "-y", "\t=z", " =a", '"', "a\r\nb", "\r", ";,\t", "＝1"]))  # fmt: skip
-quick = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def asked(rubric, *texts, shown="ab", prompt="Why?"):
@@ -46,8 +47,10 @@ def cells(path):
 
 
 def saved(path, rows, columns=None, **how):
-    """Written again by a spreadsheet."""
+    """Written again by a spreadsheet, which quotes whatever breaks a line."""
     out = io.StringIO()
+    breaks = any(set("\r\n") & set(cell) for row in rows for cell in row.values())
+    how["quoting"] = csv.QUOTE_ALL if breaks else csv.QUOTE_MINIMAL
     writer = csv.DictWriter(out, columns or list(rows[0]), restval="", extrasaction="ignore", **how)
     writer.writeheader()
     writer.writerows(rows)
@@ -57,7 +60,7 @@ def saved(path, rows, columns=None, **how):
 @pytest.fixture
 def form(tmp_path):
     """A function that writes a form and returns its path and questions."""
-    made = iter(range(1000))
+    made = count()
 
     def write(rubric, *texts, suffix=".csv", annotator=None, **how):
         path = tmp_path / f"form{next(made)}{suffix}"
