@@ -62,13 +62,9 @@ def _choices(view: Element, name: str, of: str, answers: list[tuple[str, str]]) 
     made = SubElement(view, "Choices", name=name, toName=of, choice="single-radio", required="true",
                       showInline="false")  # fmt: skip
     for n, (wording, alias) in enumerate(answers, 1):
-        SubElement(
-            made,
-            "Choice",
-            value=_fixed(wording),
-            alias=alias,
-            **({"hotkey": str(n)} if name == PREFERENCE else {}),
-        )
+        choice = SubElement(made, "Choice", value=_fixed(wording), alias=alias)
+        if name == PREFERENCE:
+            choice.set("hotkey", str(n))
 
 
 def _fixed(text: str) -> str:

@@ -1,5 +1,6 @@
 """Rubrics of one's own: begun anew or from another, checked, shown as annotators see them."""
 
+import json
 import re
 from pathlib import Path
 
@@ -19,22 +20,28 @@ def new_rubric(name: str, out: Path, start_from: str | None = None) -> tuple[Pat
     Returns both paths. Nothing is overwritten. `start_from` names the rubric to begin with; without it
     the files say TODO where something is to be written, and `check_rubric` finds what is left.
     """
-    guidelines = out.with_suffix(".md")
+    if start_from is not None:
+        return copy_rubric(read_rubric(start_from), name, out)
+    return _write(template("new.yaml", name=name, file=out), template("new.md"), out)
+
+
+def copy_rubric(rubric: Rubric, name: str, out: Path) -> tuple[Path, Path]:
+    """Write a rubric under another name, with its comments; returns both paths. Nothing is overwritten."""
+    return _write(_renamed(rubric, name, out.with_suffix(".md").name), rubric.guidelines, out)
+
+
+def _write(yaml_text: str, guidelines: str, out: Path) -> tuple[Path, Path]:
+    beside = out.with_suffix(".md")
     if out.suffix not in {".yaml", ".yml"}:
         raise AnnotationError(f"{out}: a rubric's file ends in .yaml; try {out.with_suffix('.yaml')}")
-    for path in (out, guidelines):
+    for path in (out, beside):
         if path.exists():
             raise AnnotationError(f"{path} is there already; choose another --out, or edit it")
-    if start_from is None:
-        texts = (template("new.yaml", name=name, file=out), template("new.md"))
-    else:
-        base = read_rubric(start_from)
-        texts = (_renamed(base, name, guidelines.name), base.guidelines)
-    parse_rubric(f"{texts[0]}\n---\n{texts[1]}", str(out))  # the name may be none
+    parse_rubric(f"{yaml_text}\n---\n{guidelines}", str(out))  # the name may be none
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(texts[0], encoding="utf-8")
-    guidelines.write_text(texts[1], encoding="utf-8")
-    return out, guidelines
+    beside.write_text(guidelines, encoding="utf-8")
+    out.write_text(yaml_text, encoding="utf-8")
+    return out, beside
 
 
 def _renamed(rubric: Rubric, name: str, guidelines: str) -> str:
@@ -88,4 +95,5 @@ def template(name: str, /, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["quoted"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment.get_template(f"{name}.jinja").render(**values)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import stdout, table
+from .refine import refine
 
 if TYPE_CHECKING:
     from ...annotation.rubric import Rubric
@@ -73,3 +74,6 @@ def check(file: Path) -> None:
     found = check_rubric(file)
     click.echo(as_seen(found))
     click.echo(f"guidelines: {len(found.guidelines.split()):,} words\ndigest: {found.digest}")
+
+
+rubric.add_command(refine)
