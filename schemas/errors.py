@@ -53,3 +53,7 @@ class HubError(PreceptorError, RuntimeError):
 
 class PrivacyError(PreceptorError, RuntimeError):
     """Texts that cannot be searched for personal data as asked."""
+
+
+class AnnotationError(PreceptorError, ValueError):
+    """A rubric, form or campaign that cannot be used as it stands."""
