@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..schemas.errors import AnnotationError
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-TAKEN = ("preference", "comment")  # names that forms and answers use themselves
+# Columns of answer forms.
+TAKEN = ("preference", "comment", "n", "prompt", "completion", "a", "b", "annotator", "question", "at")
 
 
 class _Section(BaseModel):

@@ -42,7 +42,7 @@ def _renamed(rubric: Rubric, name: str, guidelines: str) -> str:
     text = rubric.yaml
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     changed = {"name": name, "guidelines": guidelines}
-    for key, value in reversed(root.value):
+    for key, value in reversed(root.value if root else []):
         if key.value in changed:
             start, end = value.start_mark.index, value.end_mark.index
             text = text[:start] + changed[key.value] + text[end:]
