@@ -12,6 +12,7 @@ import click
 from ... import __version__
 from ...schemas.errors import BAD_INPUT, PreceptorError
 from . import options
+from .annotate import annotate
 from .build import build
 from .demo import demo
 from .diff import diff
@@ -55,7 +56,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric,
+    demo, rubric, annotate,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -1,0 +1,75 @@
+"""`preceptor annotate serve`: Argilla on this machine."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ....annotation.accounts import FILE as ACCOUNTS
+from ..options import stderr, stdout, table
+
+if TYPE_CHECKING:
+    from ....annotation.serve import Server
+
+
+@click.command()
+@click.option(
+    "--home", type=click.Path(path_type=Path), default=Path("annotation-home"), show_default=True,
+    help="Folder of the server's state: database, accounts, log.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=6900, show_default=True, help="0: any free one."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address to listen at; 0.0.0.0 lets other machines in, over plain http.",
+)  # fmt: skip
+@click.option(
+    "--annotator", "annotators", multiple=True, metavar="NAME",
+    help="Somebody who shall have an account; give it once for each. Those of earlier starts stay.",
+)  # fmt: skip
+def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None:
+    """Run Argilla, with its web pages, as one process of this machine, until Ctrl-C.
+
+    The first start makes an environment of its own for the server in the user's cache, which takes a few
+    minutes and needs the network; after that none is needed. Passwords and API keys are made at random and
+    lie in accounts.json of the home, which only you can read. Starting again on the same home goes on.
+    """
+    from ....annotation.accounts import check_names
+    from ....annotation.environment import server_environment
+    from ....annotation.serve import is_local, running, wait
+    from ...files import user_cache
+
+    notices = stderr()
+
+    def say(text: str) -> None:
+        notices.print(text, markup=False)
+
+    check_names(annotators)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        environment = server_environment(user_cache(), say)
+        say(f"starting Argilla on {home}; this takes about ten seconds")
+        if not is_local(host):
+            say(
+                f"warning: {host} lets other machines in over plain http: passwords and answers can be read "
+                "on the way; in a network you do not trust put a proxy with https before it, and leave --host"
+            )
+        with running(home, environment, port=port, host=host, annotators=annotators) as server:
+            _show(server)
+            wait(server)
+    except KeyboardInterrupt:
+        say("stopped; everything is kept, start again with the same --home")
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _show(server: "Server") -> None:
+    out = stdout()
+    rows = [(name, account.role) for name, account in server.accounts.items()]
+    out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))
+    out.print(f"passwords and API keys: {server.home / ACCOUNTS} (only you can read it)", markup=False)
+    out.print(f"log: {server.home / 'server.log'}; Ctrl-C stops the server", markup=False)
