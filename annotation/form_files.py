@@ -55,18 +55,31 @@ def write_form(
     The format goes by the suffix: .csv, .jsonl, .json (Label Studio, with its labelling configuration
     in .xml). Returns the files. Nothing is overwritten: a form may have been filled in.
     """
-    texts = {path: _form(path, questions, rubric, annotator), path.with_suffix(".md"): _guide(path, rubric)}
-    if path.suffix == ".json":
+    return write_texts(form_texts(path, questions, rubric, annotator))
+
+
+def form_texts(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None) -> dict[Path, str]:
+    """The files of a form and what is in them, the form itself first."""
+    texts = {
+        path: _form(path, questions, rubric, annotator),
+        path.with_name(f"{path.name}.md"): _guide(path, rubric),
+    }
+    if path.suffix.lower() == ".json":
         texts[path.with_suffix(".xml")] = labelling_config(rubric)
-    for each in texts:
-        if each.exists():
-            raise AnnotationError(f"{each} is there already; choose another --out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for each, text in reversed(texts.items()):  # the form last: where it is, all is
-        part = each.with_name(f".{each.name}.part")
+    return texts
+
+
+def write_texts(texts: dict[Path, str]) -> list[Path]:
+    """Write files, each as a whole; AnnotationError where one is there already and says something else."""
+    for path, text in texts.items():
+        if path.exists() and path.read_bytes() != text.encode():
+            raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
+    for path, text in reversed(texts.items()):  # the form last: where it is, all is
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
         try:
             part.write_bytes(text.encode())
-            part.replace(each)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)
     return list(texts)
@@ -246,7 +259,9 @@ def _places(
     for name in wanted[: 1 + len(answers)]:
         if name not in names:
             hint = nearest(name, [n for n in names if n], "it has")
-            raise AnnotationError(f"{path}:{line}: no column '{name}': {hint} Is it a form of this campaign?")
+            raise AnnotationError(
+                f"{path}:{line}: no column '{name}': {hint} (is it a form of this campaign?)"
+            )
     shown = {"n", "prompt", "a", "b", "completion", ""}
     others = [h for h, name in zip(header, names, strict=True) if name not in {*wanted, *shown}]
     notes = [f"columns that are not read: {', '.join(others)}"] if others else []

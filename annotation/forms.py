@@ -84,6 +84,22 @@ def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
     return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
 
 
+def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
+    """Each annotator's part, so that `overlap` of them answer each question, as evenly as can be.
+
+    A question that is asked again goes to those who are asked it first.
+    """
+    pairs = {pair: n for n, pair in enumerate(questions.select("completion_a", "completion_b").unique(
+        maintain_order=True).rows())}  # fmt: skip
+    turn = [pairs[pair] for pair in questions.select("completion_a", "completion_b").rows()]
+    return {
+        who: questions.filter(
+            pl.Series([(at - n) % len(annotators) < overlap for n in turn], dtype=pl.Boolean)
+        )
+        for at, who in enumerate(annotators)
+    }
+
+
 def prompt_text(messages: Sequence[dict[str, str]]) -> str:
     """A dialogue as one text; who speaks is said where it is more than one turn."""
     if len(messages) == 1:

@@ -119,17 +119,20 @@ def test_a_form_shows_the_dialogue_and_its_guide_what_to_do(tmp_path):
                              {"role": "user", "content": "Why?"}]])
     )  # fmt: skip
     written = write_form(tmp_path / "f.csv", questions, PAIRS)
-    assert {p.name for p in written} == {"f.csv", "f.md"} == {p.name for p in tmp_path.iterdir()}
+    assert {p.name for p in written} == {"f.csv", "f.csv.md"} == {p.name for p in tmp_path.iterdir()}
     assert cells(tmp_path / "f.csv")[0]["prompt"] == "Learner: Hi\n\nTutor: Yes?\n\nLearner: Why?"
-    guide = (tmp_path / "f.md").read_text()
+    guide = (tmp_path / "f.csv.md").read_text()
     assert "fill in: preference" in guide
     assert PAIRS.guidelines in guide
 
 
 def test_a_form_that_is_there_is_not_overwritten(form):
     path, questions = form(PAIRS, "x")
-    with pytest.raises(AnnotationError, match="is there already"):
+    write_form(path, questions, PAIRS)  # nobody has filled it in yet
+    path.write_text("filled in")
+    with pytest.raises(AnnotationError, match="is there already and is not overwritten"):
         write_form(path, questions, PAIRS)
+    assert path.read_text() == "filled in"
     with pytest.raises(AnnotationError, match=r"a form ends in \.csv"):
         write_form(path.with_suffix(".xls"), questions, PAIRS)
 

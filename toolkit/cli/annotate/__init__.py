@@ -2,6 +2,7 @@
 
 import click
 
+from .forms import export, import_
 from .serve import serve
 
 
@@ -11,3 +12,5 @@ def annotate() -> None:
 
 
 annotate.add_command(serve)
+annotate.add_command(export)
+annotate.add_command(import_)
