@@ -128,8 +128,9 @@ def as_written(text: str) -> str:
 def _guide(path: Path, rubric: Rubric) -> str:
     columns = ", ".join(answer_columns(rubric))
     how = {
-        ".csv": f"Open {path.name} in a spreadsheet and fill in: {columns}. Leave a row empty if you cannot "
-        "judge it. Save it as CSV (UTF-8); do not change the column 'question'.",
+        ".csv": f"Open {path.name} in a spreadsheet and fill in: {columns}; comment where you like; your "
+        "name in annotator if it is not there. Leave a row empty if you cannot judge it. Save it as CSV "
+        "(UTF-8); do not change the column 'question'.",
         ".jsonl": f"Every line of {path.name} is one question: write your answer in place of null for: "
         f"{columns}. Leave null if you cannot judge it.",
         ".json": f"Label Studio: use {path.stem}.xml as the labelling configuration, then import "

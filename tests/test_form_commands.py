@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from invented import fill
 
 from preceptor.annotation.forms import shared_out
 from preceptor.annotation.rubric import read_rubric
@@ -16,7 +17,6 @@ from preceptor.toolkit.forget import forget
 from preceptor.toolkit.form_rejects import store_form_rejects
 from preceptor.toolkit.questions import read_questions
 from preceptor.toolkit.store import count, open_store, query
-from invented import fill
 
 
 @pytest.fixture
