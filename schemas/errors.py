@@ -55,5 +55,5 @@ class PrivacyError(PreceptorError, RuntimeError):
     """Texts that cannot be searched for personal data as asked."""
 
 
-class AnnotationError(PreceptorError, RuntimeError):
-    """Annotators cannot be asked, or what they said cannot be taken in."""
+class AnnotationError(PreceptorError, ValueError):
+    """A rubric, form or campaign that cannot be used as it stands."""

@@ -1,8 +1,9 @@
 """`preceptor forget LEARNER`: every row of a person leaves the store, and does not come back.
 
 Removed: the learner's sentences with their edits and the prompts and completions made of them,
-reviews, outcomes, votes and ratings, what anybody said about the removed completions, rejected
-rows that name the learner, and the fits that learnt from any of these. The file is written anew,
+reviews, outcomes, votes and ratings, answers also where they were changed since, what anybody was asked
+and said about the removed completions, rejected rows that name the learner, and the fits that learnt from
+any of these. The file is written anew,
 so that no byte stays. Later ingests of the same input put the learner's rows in `rejects`.
 """
 
@@ -39,6 +40,10 @@ _MINE = {
         OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)""",
     "my_ratings": """SELECT key FROM ratings WHERE annotator IN (FROM my_annotators)
         OR completion IN (FROM my_completions)""",
+    "my_questions": """SELECT key FROM questions WHERE completion_a IN (FROM my_completions)
+        OR completion_b IN (FROM my_completions)""",
+    "my_answers": """SELECT key FROM answers WHERE annotator IN (FROM my_annotators)
+        OR question IN (FROM my_questions)""",
     "my_outcomes": "SELECT key FROM outcomes WHERE learner = $who OR completion IN (FROM my_completions)",
     # A file that holds nobody else's sentences may name the learner in any of its rejected rows.
     "my_files": """SELECT {'source': source, 'path': path} AS key FROM sentences GROUP BY source, path
@@ -64,8 +69,11 @@ _REMOVED = {
     "votes": "key IN (FROM my_votes)",
     "ratings": "key IN (FROM my_ratings)",
     "outcomes": "key IN (FROM my_outcomes)",
+    "questions": "key IN (FROM my_questions)",
+    "answers": "key IN (FROM my_answers)",
     "reviews": "learner = $who",
-    "rejects": """contains(raw, $who) OR {'source': source, 'path': path} IN (FROM my_files)
+    "rejects": """contains(raw, $who) OR contains(path, $who)
+        OR {'source': source, 'path': path} IN (FROM my_files)
         OR {'source': source, 'path': path, 'line': line} IN (FROM my_lines)""",
     "fits": "key IN (FROM my_fits)",
     "effectiveness": "fit IN (FROM my_fits)",

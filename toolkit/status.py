@@ -1,4 +1,4 @@
-"""What a store holds: sources, signals, fits and builds, as plain data."""
+"""What a store holds: sources, signals, campaigns, fits and builds, as plain data."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from .store import Store, count, query
 
 
 def status(con: Store) -> dict[str, Any]:
-    """sources, rejects (grouped by reason), rows per table, fits and builds; JSON-ready."""
+    """sources, rejects (grouped by reason), rows per table, campaigns, fits and builds; JSON-ready."""
     sources = query(
         con,
         """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
@@ -27,6 +27,16 @@ def status(con: Store) -> dict[str, Any]:
         """SELECT key, config, inputs, method, seed, converged, diagnostics, findings,
         strftime(fitted_at, '%Y-%m-%dT%H:%M:%SZ') AS fitted_at FROM fits ORDER BY fits.fitted_at, key""",
     ).to_dicts()
+    campaigns = query(
+        con,
+        """SELECT q.source AS name, any_value(s.notes) AS rubric, any_value(s.url) AS url,
+        count(DISTINCT q.key) AS questions, count(DISTINCT q.key) FILTER (asked_at IS NOT NULL) AS asked,
+        count(DISTINCT a.question) AS answered, count(DISTINCT a.key) AS answers,
+        count(DISTINCT p.pseudonym) AS annotators
+        FROM questions q JOIN sources s ON s.name = q.source
+        LEFT JOIN answers a ON a.question = q.key AND a.superseded_at IS NULL
+        LEFT JOIN annotators p ON p.key = a.annotator GROUP BY q.source ORDER BY q.source""",
+    )
     builds = query(
         con,
         """SELECT name, out, fit, counts, gates, strftime(built_at, '%Y-%m-%dT%H:%M:%SZ') AS built_at
@@ -36,6 +46,7 @@ def status(con: Store) -> dict[str, Any]:
         "sources": sources.to_dicts(),
         "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
         "rejects": rejects.to_dicts(),
+        "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
         "builds": [_read(build, "counts", "gates") for build in builds],
     }

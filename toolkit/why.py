@@ -1,7 +1,7 @@
 """`preceptor why KEY`: a row's way back: pair -> fit -> votes, ratings, outcomes -> file and line -> licence.
 
 KEY is that of a row of any config of a built dataset (in its _meta table, or in signals), or of a
-completion, vote, rating or outcome of the store; its first digits do.
+completion, vote, rating, outcome, question or answer of the store; its first digits do.
 """
 
 import json
@@ -16,15 +16,21 @@ from .store import Store, query, scratch
 Found = dict[str, Any]
 
 _SIGNALS = """
+WITH remarks AS (
+    SELECT a.source, q.position, a.annotator, a.comment FROM answers a JOIN questions q ON q.key = a.question
+    WHERE a.superseded_at IS NULL AND a.comment IS NOT NULL
+        AND (list_contains($c, q.completion_a) OR list_contains($c, q.completion_b)))
 SELECT v.key, 'vote' AS kind, v.completion_a AS completion, v.completion_b AS other,
     CASE v.choice WHEN 'tie' THEN 'tie' WHEN 'a' THEN v.completion_a ELSE v.completion_b END AS said,
-    a.pseudonym AS person, v.source, v.path, v.line, v."at"
+    a.pseudonym AS person, v.source, v.path, v.line, v."at", w.comment
     FROM votes v LEFT JOIN annotators a ON a.key = v.annotator
+    LEFT JOIN remarks w ON w.source = v.source AND w.position = v.line AND w.annotator = v.annotator
     WHERE list_contains($c, v.completion_a) OR list_contains($c, v.completion_b)
 UNION ALL BY NAME
 SELECT r.key, 'rating' AS kind, r.completion, r.criterion || ': ' || r.value || ' of ' || r.levels AS said,
-    a.pseudonym AS person, r.source, r.path, r.line, r."at"
+    a.pseudonym AS person, r.source, r.path, r.line, r."at", w.comment
     FROM ratings r LEFT JOIN annotators a ON a.key = r.annotator
+    LEFT JOIN remarks w ON w.source = r.source AND w.position = r.line AND w.annotator = r.annotator
     WHERE list_contains($c, r.completion)
 UNION ALL BY NAME
 SELECT key, 'outcome' AS kind, completion, measure || ': ' || printf('%g', value)
@@ -101,6 +107,10 @@ def _stored(con: Store, key: str) -> list[Found]:
         UNION ALL SELECT key, 'vote', completion_a, completion_b FROM votes WHERE starts_with(key, $key)
         UNION ALL SELECT key, 'rating', completion, NULL FROM ratings WHERE starts_with(key, $key)
         UNION ALL SELECT key, 'outcome', completion, NULL FROM outcomes WHERE starts_with(key, $key)
+        UNION ALL SELECT key, 'question', completion_a, completion_b FROM questions
+            WHERE starts_with(key, $key)
+        UNION ALL SELECT a.key, 'answer', completion_a, completion_b
+            FROM answers a JOIN questions q ON q.key = a.question WHERE starts_with(a.key, $key)
         ORDER BY key LIMIT 3""", {"key": key},
     )  # fmt: skip
     return rows.to_dicts()

@@ -24,6 +24,7 @@ from .outcomes import outcomes
 from .publish import publish
 from .pull import pull
 from .report import report
+from .rubric import rubric
 from .scan import scan
 from .status import status
 from .why import why
@@ -55,7 +56,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, annotate,
+    demo, rubric, annotate,
 ):  # fmt: skip
     cli.add_command(command)
 

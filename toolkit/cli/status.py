@@ -74,6 +74,11 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             )
         )
     out.print(table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n)))
+    if found["campaigns"]:
+        columns = ("name", "questions ", "asked ", "answered ", "answers ", "annotators ")
+        rows = ((escape(c["name"]), *(f"{c[name.strip()]:,}" for name in columns[1:]))
+                for c in found["campaigns"])  # fmt: skip
+        out.print(table("campaigns", columns, rows))
     if not found["fits"]:
         out.print("no fit yet: preceptor fuse")
     else:

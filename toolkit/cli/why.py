@@ -89,7 +89,8 @@ def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, st
             said = f"{said} ({roles.get(signal['completion']) or signal['completion'][:8]})"
         person = f" by {signal['person']}" if signal["person"] else ""
         this = "  <- this one" if signal["key"] == key else ""
-        yield f"    {signal['kind']} {said}{person}: {_place(signal)}{this}"
+        remark = f' "{clean(signal["comment"], 80)}"' if signal["comment"] else ""
+        yield f"    {signal['kind']} {said}{person}{remark}: {_place(signal)}{this}"
     if len(signals) > SHOWN:
         yield f"    and {len(signals) - SHOWN:,} more (--json lists all)"
 

@@ -3,6 +3,7 @@
 import click
 
 from .agreement import agreement
+from .forms import export, import_
 from .serve import serve
 
 
@@ -11,5 +12,5 @@ def annotate() -> None:
     """Ask annotators, take their answers in, see whether they agree."""
 
 
-for command in (serve, agreement):
+for command in (serve, agreement, export, import_):
     annotate.add_command(command)

@@ -1,0 +1,144 @@
+"""Answers of annotators: tables `answers`, `votes`, `ratings` and `annotators` of a campaign.
+
+    question              annotator  given                  comment   at
+    5f0c2ab1d94e77a3a2b1  anna       {"preference": "a"}    shorter   2026-11-21 10:00:00
+    0d4e77a35f0c2ab1b0c4  ben        {"brief": 4}           null      2026-11-21 10:00:07
+
+The last answer of an annotator to a question stands; what it took the place of stays in `answers`,
+marked. Votes and ratings are what the standing answers say: path is the campaign and the annotator's
+pseudonym, line the question's position.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from . import answers_sql as sql
+from .campaigns import check_campaign
+from .pseudonyms import default_key_file, is_forgotten, naming
+from .store import Store, query, run, transaction
+
+_COLUMNS: dict[str, Any] = {"question": pl.String, "annotator": pl.String, "given": pl.String,
+                            "comment": pl.String, "at": pl.Datetime("us", "UTC")}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where answers came from, these questions and annotators (by their own ids) were looked at.
+
+    Answers of theirs that stand and came the same way, but are no longer there, were withdrawn.
+    """
+
+    questions: Sequence[str]
+    annotators: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the answers that came in."""
+
+    new: int
+    unchanged: int  # there already, or older than what stands
+    superseded: int  # in the place of an answer that stood
+    withdrawn: int  # stood, and are not there any more
+    rejected: int  # do not fit their question: in `rejects`, with the reason
+    by_annotator: pl.DataFrame  # annotator (pseudonym), new, superseded, withdrawn, total (that stand)
+    first_rejects: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the votes and ratings are other ones now."""
+        return bool(self.new or self.superseded or self.withdrawn)
+
+
+def take_answers(
+    con: Store,
+    campaign: str,
+    answers: pl.DataFrame,
+    *,
+    kind: str | None = None,
+    came_by: str = "file",
+    seen: Seen | None = None,
+) -> Taken:
+    """Take answers into the store in one transaction; the same answers again change nothing.
+
+    `answers` has question (key), annotator (their own id), given (JSON object: value by criterion; of a
+    pair {"preference": "a", "b" or "tie"}), at (UTC) and may have comment. `kind` is the annotators'
+    (student, expert, crowd or model); crowd if never said. Raises AnnotationError where there is no
+    such campaign, StoreError where the key of the pseudonyms is another one.
+    """
+    check_campaign(con, campaign)
+    # Cast to UTC as the column's own time says; a time without a zone is UTC.
+    rows = answers.select(
+        *(answers[name].cast(type) if name in answers.columns else pl.lit(None, type).alias(name)
+          for name, type in _COLUMNS.items() if name != "at"),
+        _in_utc(answers["at"]),
+    ).with_columns(pl.col("comment").str.strip_chars().replace("", None))  # fmt: skip
+    now = datetime.now(UTC)
+    with transaction(con):
+        pseudonyms = _judge(con, campaign, rows, seen)
+        given = {"campaign": campaign, "came_by": came_by}
+        run(con, sql.PEOPLE)
+        run(con, sql.NEW_PEOPLE, {"kind": kind})
+        if kind:
+            run(con, sql.OF_KIND, {"kind": kind})
+        run(con, sql.LATEST)
+        run(con, sql.WITHDRAWN, given | {"questions": list(seen.questions) if seen else [],
+                                         "pseudonyms": pseudonyms})  # fmt: skip
+        run(con, sql.SUPERSEDE, {"now": now})
+        run(con, sql.REVIVE, {"came_by": came_by})
+        run(con, sql.ADD, given | {"now": now})
+        taken = _count(con, campaign)
+        refused = _store_rejects(con, campaign)
+        if taken.changed:
+            derive(con, campaign)
+        if taken.changed or refused:
+            run(con, sql.SOURCE_ROW, {"campaign": campaign, "now": now})
+    return taken
+
+
+def derive(con: Store, campaign: str) -> None:
+    """Make the campaign's votes and ratings what its standing answers say."""
+    for make, delete, insert in sql.derive_sql():
+        run(con, make, {"campaign": campaign})
+        run(con, delete, {"campaign": campaign})
+        run(con, insert, {"campaign": campaign})
+
+
+def _in_utc(at: pl.Series) -> pl.Series:
+    zone = getattr(at.dtype, "time_zone", None)
+    if at.dtype == pl.Null:
+        return at.cast(_COLUMNS["at"])
+    return at.dt.convert_time_zone("UTC").dt.cast_time_unit("us") if zone else at.cast(_COLUMNS["at"])
+
+
+def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None) -> list[str]:
+    """`judged`, without anybody's own id; returns the pseudonyms of those who were looked at."""
+    name = naming(con, default_key_file())
+    named = name(rows["annotator"]).alias("pseudonym")
+    gone = is_forgotten(con)(named).alias("gone")
+    # DuckDB finds this variable by its name.
+    incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth").to_arrow()
+    con.execute("CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming").fetchall()
+    del incoming
+    run(con, sql.JUDGED, {"campaign": campaign})
+    return name(pl.Series(seen.annotators, dtype=pl.String)).to_list() if seen else []
+
+
+def _count(con: Store, campaign: str) -> Taken:
+    (counts,) = run(con, sql.COUNT)
+    first = tuple(f"question {position}: {reason}" for position, reason in run(con, sql.FIRST_REFUSED))
+    new, unchanged, superseded, withdrawn, rejected = map(int, counts)
+    by = query(con, sql.BY_ANNOTATOR, {"campaign": campaign})
+    return Taken(new, unchanged, superseded, withdrawn, rejected, by, first)
+
+
+def _store_rejects(con: Store, campaign: str) -> bool:
+    """Whether the campaign's rejects are other ones now."""
+    run(con, sql.REFUSED, {"campaign": campaign})
+    ((dropped,),) = run(con, sql.DROP_REFUSED, {"campaign": campaign})
+    ((added,),) = run(con, sql.ADD_REFUSED, {"campaign": campaign})
+    return bool(dropped or added)

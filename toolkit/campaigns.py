@@ -1,0 +1,152 @@
+"""Campaigns: questions put to annotators by one rubric, and a source of the votes and ratings that come back.
+
+sources   name: week-1, kind: preference, reader: annotate, rows: answers that stand
+rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the criteria of a rating rubric
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import polars as pl
+
+from ..schemas.errors import AnnotationError
+from ..schemas.licenses import License, read_license
+from ..schemas.tables import RUBRICS, SOURCES
+from .store import Store, insert, query, run, transaction
+
+READER = "annotate"
+PREFERENCE = "preference"  # criterion of a pairwise rubric
+
+
+class Criterion(Protocol):
+    """What is rated, as annotation/rubric.py has it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def wording(self) -> str: ...  # noqa: D102
+    @property
+    def levels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def higher_is_better(self) -> bool: ...  # noqa: D102
+    @property
+    def weight(self) -> float: ...  # noqa: D102
+
+
+class Rubric(Protocol):
+    """What annotators are asked, as annotation/rubric.py has it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def criteria(self) -> Sequence[Criterion]: ...  # noqa: D102
+    @property
+    def tie(self) -> bool: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+
+def campaign_names(con: Store) -> list[str]:
+    """Every campaign of the store."""
+    return list(query(con, "SELECT name FROM sources WHERE reader = ? ORDER BY 1", [READER])["name"])
+
+
+def check_campaign(con: Store, name: str) -> None:
+    """AnnotationError where there is no campaign of that name, with the nearest one there is."""
+    names = campaign_names(con)
+    if name not in names:
+        begin = "" if names else "; preceptor annotate push begins one"
+        raise AnnotationError(f"no campaign '{name}': {nearest(name, names, 'campaigns')}{begin}")
+
+
+def nearest(name: str, names: Iterable[str], what: str) -> str:
+    """The right name nearest to a wrong one, or all of them."""
+    have = list(names)
+    near = difflib.get_close_matches(name, have, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(have) or 'none yet'}"
+
+
+def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
+    """The campaign's row of sources and its rubric's criteria, where they are not there yet.
+
+    Within the caller's transaction. AnnotationError where the name belongs to another source, or the
+    campaign was begun with another rubric.
+    """
+    if not name.strip() or name != name.strip() or "/" in name:
+        raise AnnotationError(f"--campaign '{name}': expected a name without a slash or spaces around it")
+    taken = query(con, "SELECT reader FROM sources WHERE name = ?", [name])["reader"]
+    if len(taken) and taken[0] != READER:
+        raise AnnotationError(
+            f"'{name}' is a source read as {taken[0]}, not a campaign; choose another --campaign"
+        )
+    check_rubric(con, name, rubric)
+    if not len(taken):
+        insert(con, SOURCES, _source_row(name, rubric, language))
+        insert(con, RUBRICS, _criteria(name, rubric))
+
+
+def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
+    """AnnotationError where the campaign's questions were chosen for another rubric."""
+    begun = query(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [name])["rubric"]
+    if len(begun) and begun[0] != rubric.digest:
+        ((notes,),) = run(con, "SELECT notes FROM sources WHERE name = ?", [name])
+        raise AnnotationError(
+            f"campaign '{name}' was begun with another rubric ({notes}), this one is "
+            f"'{rubric.name}' ({rubric.digest[:8]}): give that rubric, unchanged, or begin another --campaign"
+        )
+
+
+def set_license(con: Store, name: str, license: License) -> None:
+    """Say under which licence the campaign's answers are."""
+    with transaction(con):
+        run(
+            con,
+            """UPDATE sources SET license = ?, redistribution = ?, commercial_use = ?, share_alike = ?
+            WHERE name = ? AND license <> ?""",
+            [license.id, license.redistribution, license.commercial_use, license.share_alike, name,
+             license.id],
+        )  # fmt: skip
+
+
+def set_url(con: Store, name: str, url: str) -> None:
+    """Remember where the campaign is answered."""
+    with transaction(con):
+        run(con, "UPDATE sources SET url = $url WHERE name = $name AND url IS DISTINCT FROM $url",
+            {"url": url, "name": name})  # fmt: skip
+
+
+def _source_row(name: str, rubric: Rubric, language: str) -> pl.DataFrame:
+    license = read_license(None)
+    return pl.DataFrame(
+        {
+            "name": [name],
+            "kind": ["preference"],
+            "language": [language],
+            "license": [license.id],
+            "redistribution": [license.redistribution],
+            "commercial_use": [license.commercial_use],
+            "share_alike": [license.share_alike],
+            "sha256": [""],
+            "reader": [READER],
+            "notes": [f"asked by the rubric '{rubric.name}' ({rubric.digest[:8]})"],
+            "rows": [0],
+            "rejects": [0],
+            "ingested_at": [datetime.now(UTC)],
+        }
+    )
+
+
+def _criteria(name: str, rubric: Rubric) -> pl.DataFrame:
+    """Rows of `rubrics`; a pairwise rubric's only criterion has a level for each answer it takes."""
+    if rubric.kind == "pairwise":
+        rows = [(PREFERENCE, rubric.title, 3 if rubric.tie else 2, True, 1.0)]
+    else:
+        rows = [(c.name, c.wording, len(c.levels), c.higher_is_better, c.weight) for c in rubric.criteria]
+    columns = ["criterion", "wording", "levels", "higher_is_better", "weight"]
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(pl.lit(name).alias("source"))

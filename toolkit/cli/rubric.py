@@ -1,0 +1,79 @@
+"""`preceptor rubric …`: what annotators are asked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import stdout, table
+from .refine import refine
+
+if TYPE_CHECKING:
+    from ...annotation.rubric import Rubric
+
+
+@click.group(no_args_is_help=True)
+def rubric() -> None:
+    """Write, check and read rubrics: what annotators are asked about completions."""
+
+
+@rubric.command("list")
+def list_() -> None:
+    """List the rubrics that come with Preceptor."""
+    from ...annotation.rubric import read_rubric, rubric_names
+
+    found = [read_rubric(name) for name in rubric_names()]
+    rows = ((r.name, r.kind, _asked(r), r.title) for r in found)
+    stdout().print(table("rubrics", ("name", "kind", "answer", "title"), rows))
+
+
+def _asked(rubric: "Rubric") -> str:
+    if rubric.kind == "pairwise":
+        return "a, b, tie" if rubric.tie else "a, b"
+    return ", ".join(f"{c.name} 1–{len(c.levels)}" for c in rubric.criteria)
+
+
+@rubric.command()
+@click.argument("name")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Its file instead, to start one of your own.")
+def show(name: str, as_yaml: bool) -> None:
+    """Show what annotators see of rubric NAME (or of a .yaml file), with the guidelines."""
+    from ...annotation.rubric import read_rubric
+    from ...annotation.rubric_new import as_seen
+
+    found = read_rubric(name)
+    if as_yaml:
+        click.echo(found.yaml, nl=False)
+        return
+    click.echo(as_seen(found))
+    click.echo(found.guidelines, nl=False)
+
+
+@rubric.command()
+@click.argument("name")
+@click.option("--from", "start_from", metavar="RUBRIC", help="Begin with a copy of this one.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
+              help="File to write; NAME.yaml here if left out.")  # fmt: skip
+def new(name: str, start_from: str | None, out: Path | None) -> None:
+    """Begin a rubric of your own: a YAML file and guidelines beside it, to be edited."""
+    from ...annotation.rubric_new import new_rubric
+
+    written, guidelines = new_rubric(name, out or Path(f"{name}.yaml"), start_from)
+    click.echo(f"written: {written} and {guidelines}\nedit both, then: preceptor rubric check {written}")
+
+
+@rubric.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def check(file: Path) -> None:
+    """Say what is wrong with rubric FILE, or show what annotators will see of it.
+
+    Every fault is named with its file and line.
+    """
+    from ...annotation.rubric_new import as_seen, check_rubric
+
+    found = check_rubric(file)
+    click.echo(as_seen(found))
+    click.echo(f"guidelines: {len(found.guidelines.split()):,} words\ndigest: {found.digest}")
+
+
+rubric.add_command(refine)
