@@ -291,9 +291,9 @@ def _notes(
     if total < n:
         more = "; --select coverage also takes what the fit does not know" if chosen_by in BY_FIT else ""
         notes.append(f"{total:,} questions, not {n:,}: there is nothing else to ask{more}")
-    if wanted["known"] > added.get("known", 0):
+    if wanted["known"] > (there := added.get("known", 0)):
         notes.append(
-            f"{added.get('known', 0)} questions with a known answer, not {wanted['known']}: pairs that a "
-            "converged fit of many votes is sure of, or that their source marks right and wrong, are few"
+            f"{there or 'no'} questions with a known answer, not {wanted['known']}: they are pairs that a "
+            "converged fit of many votes is sure of, or that their source marks right and wrong"
         )
     return tuple(notes)

@@ -2,6 +2,8 @@
 
 import click
 
+from .pull import pull
+from .push import push
 from .serve import serve
 
 
@@ -11,3 +13,5 @@ def annotate() -> None:
 
 
 annotate.add_command(serve)
+annotate.add_command(push)
+annotate.add_command(pull)
