@@ -1,11 +1,18 @@
 """Push and pull: a campaign to a real Argilla server and back, through everything that goes wrong on the way."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from faulty import faulty
@@ -20,7 +27,6 @@ from preceptor.toolkit.files import user_cache
 from preceptor.toolkit.store import open_store, query
 
 PEOPLE = ("anna", "ben", "cleo")
-PAGE = argilla.PAGE
 
 
 @pytest.fixture(scope="module")
@@ -468,3 +474,73 @@ def test_the_licence_of_the_answers(team):
 
 def test_nothing_was_pushed_yet(team):
     assert "no campaign was pushed yet" in team.well("annotate", "pull", "--home", team.server.home)
+
+
+# ---- the whole way
+
+
+@pytest.mark.slow
+def test_from_a_push_of_200_pairs_to_a_dataset(team):
+    """Push, three annotators over HTTP, pull, fuse, build; then what the fit would ask next."""
+    with open_store(team.store) as con:
+        fill(con, team.folder, source="words", prompts=30, completions=5)
+    team.well(*team.push("--source", "words", "--license", "CC-BY-4.0", "--select", "coverage", n=200))
+    # An answer is the better the higher its number is; each annotator errs now and then, ben always says tie.
+    quality = dict(team.rows("SELECT key, ref[-1]::INT FROM completions").rows())
+    rng = np.random.default_rng(7)
+    for who in PEOPLE:
+        given = {}
+        for row in team.questions().iter_rows(named=True):
+            a, b = quality[row["completion_a"]], quality[row["completion_b"]]
+            first = (a > b) == (row["shown_first"] == "a")
+            first = first if rng.random() < 0.9 else not first
+            given[row["key"]] = {
+                "preference": "tie" if who == "ben" and rng.random() < 0.3 else ("second", "first")[first]
+            }
+        team.answer(who, given)
+    assert "600 answers new" in team.well(*team.pull())
+    said = team.well("fuse", "--target", "expressed", "--seed", 1)
+    assert "600 votes" in said
+    recipe = {"name": "words", "task": "mnemonic", "sources": ["words"], "target": 0.0, "publish_under": "CC-BY-4.0",
+              "pairs": {"policy": "best-worst"}, "splits": {"train": 1, "validation": 0, "test": 0}}  # fmt: skip
+    (team.folder / "r.yaml").write_text(json.dumps(recipe))
+    team.well("build", team.folder / "r.yaml", "--out", team.folder / "dist")
+    rows = pl.read_parquet(team.folder / "dist" / "preference_meta" / "*.parquet")
+    right = [
+        quality[c] > quality[r] for c, r in rows.select("chosen_completion", "rejected_completion").rows()
+    ]
+    assert rows.height == 30
+    assert sum(right) >= 28
+    # Now that a fit is there it chooses; what is known is known from it; nothing is asked twice.
+    said = team.well(*team.push("--source", "words", n=260))
+    assert "chosen by information (fit " in said
+    assert "60 added, 200 were there" in said
+    new = team.questions().filter(pl.col("position") > 200)
+    known = new.filter(pl.col("purpose") == "known")
+    assert known.height > 5
+    for row in known.iter_rows(named=True):
+        better = "a" if quality[row["completion_a"]] > quality[row["completion_b"]] else "b"
+        assert row["expected"] == better
+    pairs = team.questions().filter(pl.col("purpose") != "repeat").select("completion_a", "completion_b")
+    assert pairs.select(pl.concat_list(pl.all()).list.sort()).n_unique() == pairs.height
+    assert "campaigns" in team.well("status")
+
+
+@pytest.mark.slow
+def test_a_push_that_is_killed_is_completed_by_the_next(team, proxy):
+    proxy.fails("PUT", "records/bulk", "hang", times=99, after=1)
+    arguments = ["--store", team.store, *team.push(*team.by(proxy.url), n=170)]
+    process = subprocess.Popen([sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)])
+    try:
+        for _ in range(1200):
+            if sum("records/bulk" in path for path in proxy.asked) == 2:
+                break
+            time.sleep(0.1)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    proxy.faults.clear()
+    assert len(team.records()) == 100
+    assert team.questions()["asked_at"].null_count() == 170
+    assert "70 added, 100 were there" in team.well(*team.push(*team.by(proxy.url), n=170))
+    assert team.questions()["asked_at"].null_count() == 0

@@ -17,7 +17,8 @@ class Proxy:
     asked: list = field(default_factory=list)
 
     def fails(self, method, path, how, times=1, after=0):
-        """`how` is a status, drop (before the server hears of it) or drop-answer (after it has done it)."""
+        """`how` is a status, drop (before the server hears of it), drop-answer (after it has done it) or
+        hang."""
         self.faults.append({"method": method, "path": path, "how": how, "times": times, "after": after})
 
     def fault(self, method, path):
@@ -43,6 +44,9 @@ def _handler(target, proxy):
             proxy.asked.append(f"{self.command} {self.path}")
             how = proxy.fault(self.command, self.path)
             if how == "drop":
+                return self.hang_up()
+            if how == "hang":
+                threading.Event().wait(60)
                 return self.hang_up()
             if isinstance(how, int):
                 return self.send(how, b'{"detail": "as told"}', "application/json")
