@@ -84,7 +84,7 @@ def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Ser
         base_url=f"{base}/api/v1/", headers=headers, timeout=TIMEOUT, trust_env=not is_local(host)
     ) as client:
         try:
-            _send(client, "GET", "version", True, say)
+            _send(client, "GET", "version", True, say, wait_for_it=False)
         except RefusedError as error:
             raise RefusedError(f"{base}: is no Argilla server: {error}", error.status) from error
         me = Server(base, "", "", client, say).get("me")
@@ -112,8 +112,19 @@ def _base(url: str) -> str:
     return given
 
 
-def _send(client: httpx.Client, method: str, path: str, again: bool, say: Say, **what: Any) -> httpx.Response:
-    """A good answer, asked for again after passing failures, `len(WAITS)` times at most."""
+def _send(
+    client: httpx.Client,
+    method: str,
+    path: str,
+    again: bool,
+    say: Say,
+    wait_for_it: bool = True,
+    **what: Any,
+) -> httpx.Response:
+    """A good answer, asked for again after passing failures, `len(WAITS)` times at most.
+
+    Unless we are to `wait_for_it`, a server that is not there at all is not asked again.
+    """
     for wait in (*WAITS, None):
         failure, retriable, pause = "", again, wait
         try:
@@ -127,7 +138,8 @@ def _send(client: httpx.Client, method: str, path: str, again: bool, say: Say, *
                 raise RefusedError(failure, status)
             pause = max(wait, _asked_wait(answer))
         except httpx.TransportError as error:
-            retriable = again or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            retriable = wait_for_it if absent else again
             failure = _unreachable(client, error)
             if not retriable or wait is None:
                 raise AnnotationError(failure) from error

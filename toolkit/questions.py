@@ -21,7 +21,7 @@ import polars as pl
 from ..schemas.errors import AnnotationError
 from ..schemas.tables import QUESTIONS
 from .campaigns import Rubric, begin, nearest
-from .questions_sql import ASKED_ABOUT, GOLDEN, UNHEARD, candidates_sql
+from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 from .store import Store, insert, query, run, transaction
 
 BY_FIT = ("information", "uncertain")
@@ -179,7 +179,7 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
 
 
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
-    """Temporary tables: `asked_about` and `unheard`, as questions_sql has them."""
+    """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
     for name, given, column in (
         *(("--source", source, "source") for source in where.sources),
         ("--task", where.task, "task"), ("--language", where.language, "language"),
@@ -191,6 +191,7 @@ def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
                     f"{name} {given}: no prompts of it; {nearest(given, have, 'there are')}"
                 )
     run(con, ASKED_ABOUT, {"sources": list(where.sources), "task": where.task, "language": where.language})
+    run(con, TEXTS)
     run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})
 
 

@@ -59,7 +59,7 @@ def find_place(api_url: str | None, api_key: str | None, home: Path) -> Place:
         )
     found = read_accounts(home)
     annotators = tuple(name for name, account in found.accounts.items() if account.role == "annotator")
-    return Place(found.url, api_key or found.accounts[OWNER].api_key, found.workspace, annotators)
+    return Place(found.url, found.accounts[OWNER].api_key, found.workspace, annotators)
 
 
 @contextlib.contextmanager
