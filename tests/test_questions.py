@@ -180,7 +180,7 @@ def test_known_needs_a_converged_fit_with_many_votes(con):
         with_fit(con, lambda n: np.full(n, 0.99), np.ones, votes=votes, converged=converged)
         done = choose_questions(con, f"c{votes}", Rubric(), 40, "coverage", 1, Golden(0.1, 0))
         assert done.added == {"ask": 40}
-        assert "0 questions with a known answer, not 4" in done.notes[0]
+        assert "no questions with a known answer, not 4" in done.notes[0]
 
 
 def test_right_and_wrong_by_the_source_are_known(store, tmp_path):

@@ -21,7 +21,7 @@ import polars as pl
 from ..schemas.errors import AnnotationError
 from ..schemas.tables import QUESTIONS
 from .campaigns import Rubric, begin, nearest
-from .questions_sql import ASKED_ABOUT, GOLDEN, UNHEARD, candidates_sql
+from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 from .store import Store, insert, query, run, transaction
 
 BY_FIT = ("information", "uncertain")
@@ -179,7 +179,7 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
 
 
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
-    """Temporary tables: `asked_about` and `unheard`, as questions_sql has them."""
+    """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
     for name, given, column in (
         *(("--source", source, "source") for source in where.sources),
         ("--task", where.task, "task"), ("--language", where.language, "language"),
@@ -191,6 +191,7 @@ def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
                     f"{name} {given}: no prompts of it; {nearest(given, have, 'there are')}"
                 )
     run(con, ASKED_ABOUT, {"sources": list(where.sources), "task": where.task, "language": where.language})
+    run(con, TEXTS)
     run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})
 
 
@@ -291,9 +292,9 @@ def _notes(
     if total < n:
         more = "; --select coverage also takes what the fit does not know" if chosen_by in BY_FIT else ""
         notes.append(f"{total:,} questions, not {n:,}: there is nothing else to ask{more}")
-    if wanted["known"] > added.get("known", 0):
+    if wanted["known"] > (there := added.get("known", 0)):
         notes.append(
-            f"{added.get('known', 0)} questions with a known answer, not {wanted['known']}: pairs that a "
-            "converged fit of many votes is sure of, or that their source marks right and wrong, are few"
+            f"{there or 'no'} questions with a known answer, not {wanted['known']}: they are pairs that a "
+            "converged fit of many votes is sure of, or that their source marks right and wrong"
         )
     return tuple(notes)

@@ -33,7 +33,7 @@ heard AS (
 _ALL_PAIRS = """
 placed AS (
     SELECT key, prompt, row_number() OVER w AS place, count(*) OVER (PARTITION BY prompt) AS places
-    FROM completions WHERE prompt IN (FROM asked_about)
+    FROM texts
     WINDOW w AS (PARTITION BY prompt ORDER BY md5($seed || key))
 ), every AS (
     SELECT a.prompt, least(a.key, b.key) AS completion_a, greatest(a.key, b.key) AS completion_b,
@@ -76,6 +76,10 @@ ASKED_ABOUT = """CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM pro
     WHERE (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source))
     AND ($task IS NULL OR task = $task) AND ($language IS NULL OR language = $language)
     AND trim(messages[-1].content) <> ''"""
+# Their completions whose texts are published; equal texts have the same mark.
+TEXTS = f"""CREATE OR REPLACE TEMP TABLE texts AS
+    SELECT key, prompt, md5({NORMAL("content")}) AS text FROM completions
+    WHERE prompt IN (FROM asked_about) AND trim(content) <> ''"""
 UNHEARD = """CREATE OR REPLACE TEMP TABLE unheard AS SELECT * FROM questions
     WHERE purpose = 'ask' AND key NOT IN (SELECT question FROM answers WHERE superseded_at IS NULL
         AND ($since::TIMESTAMPTZ IS NULL OR "at" <= $since))"""
@@ -88,22 +92,17 @@ def candidates_sql(select: str, pairs: bool) -> str:
     elsewhere = (
         "" if select in ("coverage", "random") else "UNION ALL SELECT completion_a, completion_b FROM unheard"
     )
-    texts = (
-        f"md5({NORMAL('a.content')}) AS one, md5({NORMAL('b.content')}) AS two, trim(b.content) = ''"
-        if pairs
-        else f"md5({NORMAL('a.content')}) AS one, '' AS two, false"
-    )
+    texts = "a.text AS one, b.text AS two" if pairs else "a.text AS one, '' AS two"
+    other = "JOIN texts b ON b.key = w.completion_b" if pairs else ""
     return f"""
 WITH {common} best AS ({best}), taken AS (
     SELECT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b FROM (
         SELECT completion_a, completion_b FROM questions WHERE source = $campaign {elsewhere}
         UNION ALL SELECT completion_a, completion_b FROM golden)
 ), shown AS (
-    SELECT w.*, {texts} OR trim(a.content) = '' AS untold, {_DRAW} AS draw
-    FROM best w JOIN completions a ON a.key = w.completion_a LEFT JOIN completions b ON b.key = w.completion_b
-    WHERE w.prompt IN (FROM asked_about)
+    SELECT w.*, {texts}, {_DRAW} AS draw FROM best w JOIN texts a ON a.key = w.completion_a {other}
 ), fresh AS (
-    SELECT s.* FROM shown s WHERE NOT untold AND one <> two AND NOT EXISTS (FROM taken t
+    SELECT s.* FROM shown s WHERE one <> two AND NOT EXISTS (FROM taken t
         WHERE t.a = least(s.completion_a, s.completion_b) AND t.b = greatest(s.completion_a, s.completion_b))
     QUALIFY row_number() OVER (PARTITION BY prompt, least(one, two), greatest(one, two)
         ORDER BY worth DESC, draw) = 1
@@ -135,10 +134,8 @@ WITH sure AS (
     FROM (SELECT prompt, completion_a, completion_b, arg_min(expected, rank) AS expected
         FROM (SELECT *, 2 AS rank FROM sure UNION ALL SELECT *, 1 AS rank FROM marked)
         GROUP BY prompt, completion_a, completion_b) k
-    JOIN completions a ON a.key = k.completion_a JOIN completions b ON b.key = k.completion_b
-    WHERE k.prompt IN (FROM asked_about) AND trim(a.content) <> '' AND trim(b.content) <> ''
-        AND {NORMAL("a.content")} <> {NORMAL("b.content")}
-        AND NOT EXISTS (FROM questions q WHERE q.source = $campaign
+    JOIN texts a ON a.key = k.completion_a JOIN texts b ON b.key = k.completion_b
+    WHERE a.text <> b.text AND NOT EXISTS (FROM questions q WHERE q.source = $campaign
             AND least(q.completion_a, q.completion_b) = k.completion_a
             AND greatest(q.completion_a, q.completion_b) = k.completion_b)
 )

@@ -4,6 +4,8 @@ import click
 
 from .agreement import agreement
 from .forms import export, import_
+from .pull import pull
+from .push import push
 from .serve import serve
 
 
@@ -12,5 +14,5 @@ def annotate() -> None:
     """Ask annotators, take their answers in, see whether they agree."""
 
 
-for command in (serve, agreement, export, import_):
+for command in (serve, push, pull, export, import_, agreement):
     annotate.add_command(command)
