@@ -120,6 +120,28 @@ def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, t
     assert build["counts"]["kept"]["preference"]["train"] > 4000  # as many groups go to examples
 
 
+@pytest.mark.parametrize("name", ["ask", "rubrics"])
+def test_commands_that_ask_people_are_understood(name, preceptor, tmp_path):
+    for command in blocks(name):
+        arguments = command[1:] if name == "rubrics" else [*command[1:], "--help"]  # servers: test_push_pull.py
+        done = preceptor(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_forms_go_out_and_come_in_as_the_readme_says(preceptor, sample, tmp_path):
+    ingested = preceptor("ingest", "prompts", sample / "prompts.jsonl", "--source", "mine", cwd=tmp_path)
+    assert ingested.returncode == 0, ingested.stderr
+    for command in blocks("forms"):
+        for form in tmp_path.glob("forms-*.csv"):
+            filled = pl.read_csv(form, infer_schema=False).with_columns(preference=pl.lit("A"))
+            filled.write_csv(form)
+        done = preceptor(*command[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "alpha" in done.stdout
+    tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
+    assert (tables["questions"], tables["votes"], tables["annotators"]) == (30, 60, 2)
+
+
 def test_help_fits_the_docs_words():
     shown = CliRunner().invoke(cli, ["--help"]).output.lower()
     for banned in ("worker", "label ", "sample", "instruction"):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat.")
 @click.option("--task", help="Prompts of this task only.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
+@click.option("--license", "license_id", help="Of the answers: SPDX id; without one they are not published.")
 @click.option("--annotator", "annotators", multiple=True, metavar="NAME",
               help="One form for each, forms-NAME.csv, with the name filled in; repeat.")  # fmt: skip
 @click.option("--overlap", type=click.IntRange(1),
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 @common
 def export(
     settings: Common, /, campaign: str, out: Path, rubric_name: str | None, n: int | None, select: str | None,
-    sources: tuple[str, ...], task: str | None, seed: int, annotators: tuple[str, ...], overlap: int | None,
+    sources: tuple[str, ...], task: str | None, seed: int, license_id: str | None,
+    annotators: tuple[str, ...], overlap: int | None,
 ) -> None:  # fmt: skip
     """Write a campaign's questions to a file that annotators fill in, with a guide beside it.
 
@@ -48,10 +50,13 @@ def export(
     labelling configuration is written beside it, in .xml. Nothing is overwritten.
     """
     from ....annotation.form_files import suffix_of
+    from ....schemas.licenses import read_license
+    from ...campaigns import set_license
     from ...questions import Where, choose_questions, default_select, mark_asked, read_questions
     from ...store import open_store
 
     suffix_of(out)
+    license = read_license(license_id)
     if overlap and overlap > len(annotators):
         raise click.BadParameter(f"--overlap {overlap} needs as many --annotator (now {len(annotators)})")
     if len(set(annotators)) < len(annotators):
@@ -63,6 +68,8 @@ def export(
             chosen = choose_questions(con, campaign, rubric, n or 200, by, seed, where=Where(sources, task))
             for note in chosen.notes:
                 stderr().print(f"note: {note}", markup=False)
+        if license_id:
+            set_license(con, campaign, license)
         questions = read_questions(con, campaign)
         written = _write(out, questions, rubric, annotators, overlap)
         mark_asked(con, campaign, questions["key"])
