@@ -123,7 +123,9 @@ def test_corpora_come_in_and_go_out_as_the_readme_says(preceptor, shared_data, t
 @pytest.mark.parametrize("name", ["ask", "rubrics"])
 def test_commands_that_ask_people_are_understood(name, preceptor, tmp_path):
     for command in blocks(name):
-        arguments = command[1:] if name == "rubrics" else [*command[1:], "--help"]  # servers: test_push_pull.py
+        arguments = (
+            command[1:] if name == "rubrics" else [*command[1:], "--help"]
+        )  # servers: test_push_pull.py
         done = preceptor(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
