@@ -163,27 +163,30 @@ def _add_near(con: Store, threshold: float, leaky: Sequence[tuple[int, int]]) ->
         WHERE "text" <> '' GROUP BY hash""",
     )
     find_near(con, "overlap_texts", threshold, leaky)
-    run(
-        con,
-        f"""INSERT INTO leaks
-        WITH pair AS (
-            SELECT a.hash AS a, b.hash AS b, n.similarity FROM near AS n
-            JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS a ON a.id = n.l
-            JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS b ON b.id = n.r
-        ), had AS (
-            SELECT id, bit, md5_number("text") AS value FROM stands
-        ), r AS (
-            SELECT had.value, p.side, had.bit, min(p.key) AS key
-            FROM had SEMI JOIN pair ON had.value = pair.b JOIN placed AS p USING (id) GROUP BY ALL
-        )
-        SELECT 'near', p.id, p.side, p.config, p.key, r.side,
-            min(r.key ORDER BY pair.similarity DESC, r.key), max(pair.similarity)
-        FROM had AS l JOIN pair ON pair.a = l.value JOIN r ON r.value = pair.b
-        JOIN placed AS p ON p.id = l.id WHERE {_is_leaky(leaky)}
-        GROUP BY p.id, p.side, p.config, p.key, r.side""",
-    )
-    run(con, "DROP TABLE overlap_texts")
-    run(con, "DROP TABLE near")
+    for statement in _NEAR_LEAKS:
+        run(con, statement.format(leaky=_is_leaky(leaky)))
+    for table in ("overlap_texts", "near", "near_texts", "near_rows"):
+        run(con, f"DROP TABLE {table}")
+
+
+# Few texts are near to others: first these, then the rows that hold them, so that no join is large.
+_NEAR_LEAKS = (
+    """CREATE OR REPLACE TEMP TABLE near_texts AS
+    SELECT a.hash AS a, b.hash AS b, n.similarity FROM near AS n
+    JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS a ON a.id = n.l
+    JOIN (SELECT rowid AS id, hash FROM overlap_texts) AS b ON b.id = n.r""",
+    """CREATE OR REPLACE TEMP TABLE near_rows AS
+    SELECT s.id, s.bit, s.value, p.side, p.config, p.key
+    FROM (SELECT id, bit, md5_number("text") AS value FROM stands) AS s
+    SEMI JOIN (SELECT a AS value FROM near_texts UNION SELECT b FROM near_texts) USING (value)
+    JOIN placed AS p USING (id)""",
+    """INSERT INTO leaks
+    WITH r AS (SELECT value, side, bit, min(key) AS key FROM near_rows GROUP BY ALL)
+    SELECT 'near', l.id, l.side, l.config, l.key, r.side,
+        min(r.key ORDER BY pair.similarity DESC, r.key), max(pair.similarity)
+    FROM near_rows AS l JOIN near_texts AS pair ON pair.a = l.value JOIN r ON r.value = pair.b
+    WHERE {leaky} GROUP BY l.id, l.side, l.config, l.key, r.side""",
+)
 
 
 def _verdict(con: Store) -> Gate:
