@@ -476,6 +476,21 @@ def test_nothing_was_pushed_yet(team):
     assert "no campaign was pushed yet" in team.well("annotate", "pull", "--home", team.server.home)
 
 
+def test_campaigns_of_forms_only_are_passed_over(team):
+    form = ("annotate", "export", "--rubric", "pairwise-preference", "--n", 4, "--campaign")
+    team.well(*form, "by-mail", "--out", team.folder / "m.csv")
+    team.well(*team.push())
+    team.well("annotate", "export", "--campaign", team.campaign, "--rubric", "pairwise-preference",
+              "--out", team.folder / "both.csv")  # fmt: skip
+    team.answer("anna", choices(team))
+    said = team.well("annotate", "pull", "--home", team.server.home)
+    assert "20 answers new" in said
+    assert "not pulled: by-mail, exported as forms only" in said
+    assert "import FILE --campaign by-mail" in team.refused(
+        *team.pull()[:2], "--campaign", "by-mail", "--home", team.server.home
+    )
+
+
 # ---- the whole way
 
 

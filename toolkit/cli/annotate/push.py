@@ -129,8 +129,8 @@ def push(
             pushed = push_records(server, dataset, questions, suggest, update)
         url = f"{server.url}/dataset/{dataset.id}/annotation-mode"
         with open_store(settings.store) as con:
+            set_url(con, campaign, url)  # first: whatever has it is pulled
             mark_asked(con, campaign, questions["key"])
-            set_url(con, campaign, url)
     _say(chosen, dataset, pushed, members, url)
     if dataset.overlap != overlap:
         stderr().print(f"note: each question still asks for {dataset.overlap} answers, as it was begun; "
