@@ -20,7 +20,7 @@ from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
 from .kappa import LEAST_SHARED, annotator_pairs
 from .people import Person, describe
 
-MODEL = "model"
+MODEL, CROWD = "model", "crowd"
 _CHOICES = {"a": 0, "b": 1, "tie": 2}
 
 
@@ -84,12 +84,7 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     them. Without people, the models are measured.
     """
     notes: list[str] = []
-    annotators = heard.annotators.rename({"key": "annotator"}).with_columns(peer=pl.col("kind") != MODEL)
-    every = pl.concat([rows["annotator"] for rows in (annotators, heard.votes, heard.ratings)])
-    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
-    annotators, votes, ratings = (
-        rows.with_columns(pl.col("annotator").cast(who)) for rows in (annotators, heard.votes, heard.ratings)
-    )
+    annotators, votes, ratings = _persons(heard)
     about_pairs, units = from_votes(votes)
     signals = [about_pairs] if votes.height else []
     signals += from_ratings(ratings)
@@ -112,6 +107,26 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
         about_votes,
     )
     return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
+
+
+def _persons(heard: Heard) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Annotators (annotator, kind, pseudonym, peer), votes and ratings, with one key for each pseudonym.
+
+    Whoever judged completions of two sources has a row and a key for each. Where their kinds differ,
+    crowd gives way: it also stands where the kind was never said.
+    """
+    rows = heard.annotators.rename({"key": "annotator"})
+    key = pl.col("annotator").min().over("pseudonym")
+    keys = rows.select("annotator", key=key)
+    annotators = (
+        rows.with_columns(annotator=key, peer=pl.col("kind") != MODEL)
+        .sort("pseudonym", pl.col("kind") == CROWD, "kind")
+        .unique("pseudonym", keep="first", maintain_order=True)
+    )
+    every = pl.concat([frame["annotator"] for frame in (annotators, heard.votes, heard.ratings)])
+    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
+    one = pl.col("annotator").replace(keys["annotator"], keys["key"]).cast(who)
+    return annotators.with_columns(one), heard.votes.with_columns(one), heard.ratings.with_columns(one)
 
 
 def _unnamed(signals: Sequence[Signal]) -> int:

@@ -108,11 +108,10 @@ def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[s
         return None, 1.0, {}
     found = json.loads(rows[0][1])
     slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
-    return (
-        rows[0][0],
-        slope,
-        {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in found["annotators"]},
-    )
+    # A person who judged completions of several sources is there for each: the one with most votes is taken.
+    people = sorted(found["annotators"], key=lambda a: a["votes"])
+    reliability = {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in people}
+    return rows[0][0], slope, reliability
 
 
 _VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n
