@@ -280,6 +280,26 @@ def test_pushing_again_adds_only_what_is_new_and_keeps_answers(team):
     assert list(after)[:20] == list(before)
 
 
+def test_another_overlap_while_there_are_answers_keeps_them(team):
+    def asks():
+        every = team.ask("owner", "GET", "me/datasets")["items"]
+        return [d["distribution"]["min_submitted"] for d in every if d["name"] == team.campaign]
+
+    assert "2 answers to each question" in team.well(*team.push("--overlap", 2))
+    assert "2 answers to each question" in team.well(*team.push())  # stays as it was begun
+    assert asks() == [2]
+    assert "1 answer to each question (2 before)" in team.well(*team.push("--overlap", 1))
+    team.answer("anna", choices(team))
+    before = team.records(include="responses")
+    said = team.well(*team.push("--overlap", 3, n=25))
+    assert "5 added, 20 were there" in said
+    assert "3 answers to each question (1 before)" in said
+    assert asks() == [3]
+    after = team.records(include="responses")
+    assert [after[key]["responses"] for key in before] == [r["responses"] for r in before.values()]
+    assert "20 answers new" in team.well(*team.pull())
+
+
 def test_a_rating_rubric_there_and_back(team):
     team.well(*team.push(rubric="socratic", n=12))
     place = f"datasets/{team.dataset}"
