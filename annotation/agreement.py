@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .alpha import METRICS, kinds_of_units, measures
+from .alpha import METRICS, alpha, kinds_of_units, measures
 from .intervals import RESAMPLES, Estimate, estimate, ratio, resampled
 from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
 from .kappa import LEAST_SHARED, annotator_pairs
 from .people import Person, describe
 
-MODEL = "model"
+MODEL, CROWD = "model", "crowd"
 _CHOICES = {"a": 0, "b": 1, "tie": 2}
 
 
@@ -36,8 +36,8 @@ class Heard:
     votes: pl.DataFrame
     ratings: pl.DataFrame
     annotators: pl.DataFrame
-    known: pl.DataFrame
-    consensus: pl.DataFrame
+    known: pl.DataFrame = field(default_factory=pl.DataFrame)
+    consensus: pl.DataFrame = field(default_factory=pl.DataFrame)
     reliability: Mapping[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -84,12 +84,7 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     them. Without people, the models are measured.
     """
     notes: list[str] = []
-    annotators = heard.annotators.rename({"key": "annotator"}).with_columns(peer=pl.col("kind") != MODEL)
-    every = pl.concat([rows["annotator"] for rows in (annotators, heard.votes, heard.ratings)])
-    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
-    annotators, votes, ratings = (
-        rows.with_columns(pl.col("annotator").cast(who)) for rows in (annotators, heard.votes, heard.ratings)
-    )
+    annotators, votes, ratings = _persons(heard)
     about_pairs, units = from_votes(votes)
     signals = [about_pairs] if votes.height else []
     signals += from_ratings(ratings)
@@ -114,6 +109,71 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """How far people agree about one signal, in short. Alpha is null where `why` says why there is none."""
+
+    signal: str
+    annotators: int  # named
+    unnamed: int  # judgements that name nobody, each taken as another person's
+    judgements: int  # without repetitions
+    shared_judgements: int  # of these, about a unit that another person judged as well
+    shared_units: int  # pairs or completions
+    metric: str  # of alpha
+    alpha: Estimate | None
+    why: str | None
+
+
+def shared(heard: Heard, seed: int = 0, resamples: int = RESAMPLES) -> list[Shared]:
+    """Alpha of every signal of people; none where only models judged. The same numbers as `agreement`'s."""
+    annotators, votes, ratings = _persons(heard)
+    models = annotators.filter(~pl.col("peer"))["annotator"]
+    signals = ([from_votes(votes)[0]] if votes.height else []) + from_ratings(ratings)
+    people = [_without(signal, models) for signal in signals]
+    return [_shared(signal, seed, resamples) for signal in people if signal.rows.height]
+
+
+def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
+    once = signal.once
+    kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), signal.answers)
+    metric, found = metric_of(signal), None
+    if len(kinds):
+        values = np.arange(signal.answers, dtype=np.float64)
+        point = float(alpha(kinds, many[None, :].astype(np.float64), values, metric)[0])
+        drawn = [alpha(kinds, weights, values, metric) for weights in resampled(many, seed, resamples)]
+        found = estimate(point, np.concatenate(drawn))
+    unnamed = once["annotator"].null_count()
+    by = "twice" if unnamed else "by two annotators"
+    why = f"no {'pair' if signal.name == VOTES else 'completion'} was judged {by}"
+    if len(kinds):
+        why = "all answers are the same"
+    return Shared(
+        signal.name, once["annotator"].drop_nulls().n_unique(), unnamed, once.height,
+        int(many @ kinds.sum(axis=1)) if len(kinds) else 0, int(many.sum()), metric, found,
+        None if found else why,
+    )  # fmt: skip
+
+
+def _persons(heard: Heard) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Annotators (annotator, kind, pseudonym, peer), votes and ratings, with one key for each pseudonym.
+
+    Whoever judged completions of two sources has a row and a key for each. Where their kinds differ,
+    crowd gives way: it also stands where the kind was never said.
+    """
+    rows = heard.annotators.rename({"key": "annotator"})
+    key = pl.col("annotator").min().over("pseudonym")
+    keys = rows.select("annotator", key=key)
+    annotators = (
+        rows.with_columns(annotator=key, peer=pl.col("kind") != MODEL)
+        .sort("pseudonym", pl.col("kind") == CROWD, "kind")
+        .unique("pseudonym", keep="first", maintain_order=True)
+    )
+    every = pl.concat([frame["annotator"] for frame in (annotators, heard.votes, heard.ratings)])
+    who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
+    one = pl.col("annotator").replace(keys["annotator"], keys["key"]).cast(who)
+    return annotators.with_columns(one), heard.votes.with_columns(one), heard.ratings.with_columns(one)
+
+
 def _unnamed(signals: Sequence[Signal]) -> int:
     return sum(signal.rows["annotator"].null_count() for signal in signals)
 
@@ -124,12 +184,17 @@ def _without(signal: Signal, models: pl.Series) -> Signal:
     return Signal(signal.name, signal.answers, signal.rows.filter(~by_model))
 
 
+def metric_of(signal: Signal) -> str:
+    """The metric of alpha that fits the answers."""
+    return "ordinal" if signal.ordered and signal.answers > 2 else "nominal"
+
+
 def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -> Measures:
     once = signal.once
     size = signal.answers
     kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), size)
     found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
-    metric = "ordinal" if signal.ordered and size > 2 else "nominal"
+    metric = metric_of(signal)
     weightings = ("unweighted", "linear", "quadratic") if metric == "ordinal" else ("unweighted",)
     named = once.filter(pl.col("annotator").is_not_null()).select("unit", "annotator", "value")
     pairs = annotator_pairs(named, size, weightings, seed, resamples)

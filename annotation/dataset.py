@@ -22,6 +22,7 @@ SIDES = ("first", "second")
 TIE = "tie"
 _TITLE = 500  # characters the server takes
 _GUIDELINES = 10_000
+OVERLAP = 3  # annotators who answer each record of a new dataset, if nobody says
 _OURS = "preceptor"  # key of the dataset's own metadata
 
 
@@ -36,6 +37,7 @@ class Dataset:
     questions: dict[str, str]
     created: bool
     overlap: int
+    before: int | None = None  # overlap, where it is another one now
 
 
 def fields(rubric: Rubric) -> list[Json]:
@@ -83,9 +85,11 @@ def metadata_properties() -> list[Json]:
     ]  # fmt: skip
 
 
-def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, overlap: int) -> Dataset:
+def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, overlap: int | None) -> Dataset:
     """The campaign's dataset, made if it is not there, finished if it was half made.
 
+    Each record asks for `overlap` answers (OVERLAP of a new dataset if it is not said; what
+    it asks for already of another one). Older servers change that no more once there are answers.
     Raises AnnotationError where a dataset of that name asks something else.
     """
     workspace_id = _settle_workspace(server, workspace)
@@ -94,14 +98,18 @@ def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, ov
         dataset = found[0]
         _check_origin(dataset, name, rubric)
     else:
-        dataset = server.post("datasets", _settings(name, rubric, overlap) | {"workspace_id": workspace_id})
+        dataset = server.post(
+            "datasets", _settings(name, rubric, overlap or OVERLAP) | {"workspace_id": workspace_id}
+        )
     names = _settle_parts(server, dataset, rubric)
     if dataset["status"] == "draft":
         dataset = server.put(f"datasets/{dataset['id']}/publish", {})
-    if dataset["distribution"]["min_submitted"] != overlap:
+    before = dataset["distribution"]["min_submitted"]
+    if overlap and dataset["distribution"]["min_submitted"] != overlap:
         dataset = _with_overlap(server, dataset, overlap)
     shared = dataset["distribution"]["min_submitted"]
-    return Dataset(dataset["id"], name, workspace, workspace_id, names, not found, shared)
+    return Dataset(dataset["id"], name, workspace, workspace_id, names, not found, shared,
+                   None if before == shared else before)  # fmt: skip
 
 
 def find_dataset(server: Server, name: str, workspace: str | None) -> Dataset:

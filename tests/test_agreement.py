@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from invented import Rubric, fill, with_fit
 
 from preceptor.annotation.agreement import Heard, agreement
 from preceptor.annotation.alpha import kinds_of_units, measures
@@ -17,12 +18,15 @@ from preceptor.annotation.kappa import annotator_pairs, cohen
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
+from preceptor.toolkit.answers import take_answers
+from preceptor.toolkit.cli.annotate.agreement import measured
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.report.people import pictures_of
-from preceptor.toolkit.store import insert, open_store, query
+from preceptor.toolkit.store import insert, open_store, query, run
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
 WITH_GAPS = [
@@ -631,3 +635,72 @@ def test_what_is_misspelt_or_missing_is_said(campaign, tmp_path):
         pass
     assert "holds no votes and no ratings" in told(tmp_path / "e.duckdb")
     assert "there is no store here" in told(tmp_path / "none.duckdb")
+
+
+# ---- from questions that watch annotators to who is named
+
+
+def asked_of_two_sources(con, folder, n=120):
+    """A campaign about two sources, with 18 known and 18 repeated questions."""
+    for source in ("prompts", "riddles"):
+        fill(con, folder, source, prompts=20)
+    # Of every third pair, votes have settled which completion is better.
+    with_fit(con, lambda k: np.resize([0.99, 0.6, 0.01, 0.4], k), np.ones, votes=9)
+    choose_questions(con, "week-1", Rubric(), n, "random", 1, Golden(0.15, 0.15))
+    return query(con, "SELECT * FROM questions WHERE source = 'week-1' ORDER BY position")
+
+
+def answers_of(questions, people, seed=0):
+    """Answers of `people` (name, habit): the better side with a slip now and then, or what the habit says."""
+    rng = np.random.default_rng(seed)
+    completions = sorted({*questions["completion_a"], *questions["completion_b"]})
+    quality = dict(zip(completions, rng.permutation(len(completions)), strict=True))
+    rows = []
+    for who, habit in people.items():
+        for i, q in enumerate(questions.iter_rows(named=True)):
+            first = q["shown_first"]
+            better = q["expected"] or (
+                "a" if quality[q["completion_a"]] > quality[q["completion_b"]] else "b"
+            )
+            right = rng.random() < 0.93
+            honest = better if right else "ab".replace(better, "")
+            choice = {"honest": honest, "first": first, "coin": str(rng.choice(["a", "b"])),
+                      "worse": "ab".replace(honest, "")}[habit]  # fmt: skip
+            at = START + timedelta(seconds=30 * i + float(rng.uniform(0, 12)))
+            rows.append((q["key"], who, json.dumps({"preference": choice}), at))
+    return pl.DataFrame(rows, schema=["question", "annotator", "given", "at"], orient="row")
+
+
+CARELESS = [("first", {"side", "repeat"}), ("coin", {"chance", "repeat"}), ("worse", {"chance", "known"})]
+
+
+@pytest.mark.parametrize(("habit", "reasons"), CARELESS)
+def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
+    store, tmp_path, named, habit, reasons
+):
+    questions = asked_of_two_sources(store, tmp_path)
+    purposes = dict(questions.group_by("purpose").len().rows())
+    assert purposes == {"ask": 84, "known": 18, "repeat": 18}
+    people = {"anna": "honest", "ben": "honest", "cleo": "honest", "dora": habit}
+    taken = take_answers(store, "week-1", answers_of(questions, people), kind="student")
+    assert taken.new == 480
+    ((rows,),) = run(store, "SELECT count(*) FROM annotators")
+    assert rows == 8  # of each of the two sources whose completions they judged
+
+    found = measured(store, "week-1")
+    assert sorted(p.annotator for p in found.annotators) == sorted(named(*people))
+    assert {(p.kind, p.votes, p.known.n, p.repeats.n) for p in found.annotators} == {("student", 120, 18, 18)}
+    (votes,) = found.signals
+    assert (votes.annotators, votes.judgements, votes.repeated, votes.shared_units) == (4, 480, 72, 102)
+    # Six pairs of four people, each sharing all pairs that were asked about.
+    assert [pair["n"] for pair in votes.pairs] == [102] * 6
+    assert looks(found).keys() == {named("dora")}
+    assert reasons <= looks(found)[named("dora")]
+
+
+def test_kinds_that_differ_between_a_person_s_rows(store, tmp_path, named):
+    questions = asked_of_two_sources(store, tmp_path)
+    take_answers(store, "week-1", answers_of(questions, {"anna": "honest", "ben": "honest"}))
+    run(store, "UPDATE annotators SET kind = 'expert' WHERE source = 'riddles' AND pseudonym = ?", [named("anna")])  # fmt: skip
+    kinds = sorted((p.annotator, p.kind) for p in measured(store, "week-1").annotators)
+    assert kinds == sorted([(named("anna"), "expert"), (named("ben"), "crowd")])  # crowd: never said

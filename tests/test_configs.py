@@ -334,3 +334,87 @@ def test_a_red_gate_shows_all_gates(store, tmp_path, preceptor):
     assert "NOT FOR PUBLICATION" in (tmp_path / "out" / "README.md").read_text()
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["recipe"]["publish_under"] is None
+
+
+# ---- what the card says of annotators
+
+
+def say_more(con, tmp_path, format, source, lines):
+    path = tmp_path / f"{source}.csv"
+    path.write_text("\n".join(lines) + "\n")
+    inputs = find_inputs(FORMATS[format], [path])
+    ingest(con, FORMATS[format], inputs, Context(source, about="gsm"), Origin(read_license("MIT")))
+
+
+@pytest.fixture
+def judged(store, tmp_path):
+    """A closed store whose completions three named people rate, nobody named votes on, and a model rates."""
+    fill(store, tmp_path)
+    pairs = run(
+        store,
+        """SELECT a.ref, b.ref FROM completions a JOIN completions b ON b.prompt = a.prompt
+        WHERE a.origin = b.origin AND (a.context->>'right')::BOOLEAN AND NOT (b.context->>'right')::BOOLEAN ORDER BY 1""",
+    )
+    header = "completion,criterion,value,levels,annotator"
+    panel = [f"{ref},a|b,{1 + (i + (i + who) % 7 // 6) % 5},5,p{who}"
+             for i, (ref, _) in enumerate(pairs) for who in range(3)]  # fmt: skip
+    same = [f"{ref},same,2,2,p{who}" for ref, _ in pairs for who in range(2)]
+    say_more(store, tmp_path, "ratings", "panel", [header, *panel, *same])
+    say_more(store, tmp_path, "ratings", "judge",
+             [header, *(f"{ref},clear,{1 + i % 5},5,m@{k}" for i, (ref, _) in enumerate(pairs) for k in "xy")])  # fmt: skip
+    run(store, "UPDATE annotators SET kind = 'model' WHERE key IN (SELECT annotator FROM ratings WHERE source = 'judge')")  # fmt: skip
+    say_more(store, tmp_path, "votes", "street", ["completion_a,completion_b,choice",
+             *(f"{a},{b},{'ab'[(i + k) % 5 == 0]}" for i, (a, b) in enumerate(pairs) for k in range(3))])  # fmt: skip
+    store.close()
+    (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: right-over-wrong}\n")
+    return tmp_path
+
+
+def test_the_card_says_whether_annotators_agree(judged, preceptor):
+    def built(out):
+        done = preceptor("--store", "s.duckdb", "build", "r.yaml", "--out", out, cwd=judged)
+        assert done.returncode == 0, done.stderr
+        return (judged / out / "README.md").read_text(), (judged / out / "manifest.json").read_text()
+
+    card, manifest = built("one")
+    assert built("two") == (card, manifest)
+    said = json.loads(manifest)["agreement"]
+    # Models are no annotators: what they alone rated has no row.
+    assert [(f["source"], f["signal"], f["annotators"]) for f in said] == [
+        ("panel", "a|b", 3), ("panel", "same", 2), ("said", "clear", 3), ("street", "votes", 0)
+    ]  # fmt: skip
+    asked = ("--store", "s.duckdb", "annotate", "agreement", "--json", "--source")
+    for row in (said[0], said[3]):
+        (found,) = json.loads(preceptor(*asked, row["source"], cwd=judged).stdout)
+        signal = found["signals"][0]
+        assert row["metric"] == signal["metric"]
+        assert [row["alpha"], row["low"], row["high"]] == [
+            round(signal["alpha"][row["metric"]][name], 4) for name in ("value", "low", "high")
+        ]
+        assert row["shared_units"] == signal["shared_units"] == 60
+    assert [(f["shared_judgements"], f["unnamed"]) for f in said] == [(180, 0), (120, 0), (0, 0), (180, 180)]
+    section = card.partition("## Do the annotators agree?")[2].partition("\n## ")[0]
+    panel, same, clear, street = (line for line in section.splitlines() if line.startswith("| ")
+                                  if not line.startswith(("| source", "| ---")))  # fmt: skip
+    shown = "{alpha:.2f} ({low:.2f} to {high:.2f}), {metric}".format
+    assert panel == f"| panel | ratings: a\\|b | 3 | 180 of 60 answers | {shown(**said[0])} |"
+    assert same == "| panel | ratings: same | 2 | 120 of 60 answers | none: all answers are the same |"
+    assert clear == "| said | ratings: clear | 3 | 0 | none: no completion was judged by two annotators |"
+    assert street == f"| street | votes | not named | 180 of 60 pairs | {shown(**said[3])} |"
+
+
+def test_the_card_of_the_functions_alone_says_nothing_of_agreement(judged):
+    with open_store(judged / "s.duckdb") as con:
+        build(con, recipe(pairs=MARKED), judged / "out")
+    assert "annotators agree" not in (judged / "out" / "README.md").read_text()
+    assert "agreement" not in json.loads((judged / "out" / "manifest.json").read_text())
+
+
+def test_the_card_has_no_agreement_of_models(judged, preceptor):
+    with open_store(judged / "s.duckdb") as con:
+        run(con, "DELETE FROM votes")
+        run(con, "DELETE FROM ratings WHERE source <> 'judge'")
+    done = preceptor("--store", "s.duckdb", "build", "r.yaml", "--out", "out", cwd=judged)
+    assert done.returncode == 0, done.stderr
+    assert "annotators agree" not in (judged / "out" / "README.md").read_text()
+    assert json.loads((judged / "out" / "manifest.json").read_text())["agreement"] == []

@@ -296,3 +296,17 @@ def test_nothing_of_a_forgotten_annotator_comes_back(run, place, named):
     with open_store(place / "preceptor.duckdb") as con:
         assert [count(con, t) for t in (VOTES, ANSWERS)] == [0, 0]
         assert not query(con, "SELECT 1 FROM rejects WHERE raw LIKE '%preference%'").height
+
+
+def test_a_campaign_of_forms_is_not_pulled(run):
+    begin(run)
+    told = run("pull", "--home", "nowhere")  # no server is needed to find out
+    assert "no campaign was pushed yet" in told
+    assert "not pulled: c, exported as forms only (preceptor annotate import takes its answers)" in told
+    begin_d = ("export", "--campaign", "d", "--rubric", "pairwise-preference", "--n", 3, "--out", "d.csv")
+    run(*begin_d)
+    assert "not pulled: c, d, exported as forms only" in run("pull", "--home", "nowhere")
+    told = run("pull", "--campaign", "c", "--home", "nowhere", fails="was never pushed to Argilla")
+    assert "preceptor annotate import FILE --campaign c" in told
+    assert "preceptor annotate push --campaign c" in told
+    assert "no server is named" not in told

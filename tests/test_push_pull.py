@@ -280,6 +280,26 @@ def test_pushing_again_adds_only_what_is_new_and_keeps_answers(team):
     assert list(after)[:20] == list(before)
 
 
+def test_another_overlap_while_there_are_answers_keeps_them(team):
+    def asks():
+        every = team.ask("owner", "GET", "me/datasets")["items"]
+        return [d["distribution"]["min_submitted"] for d in every if d["name"] == team.campaign]
+
+    assert "2 answers to each question" in team.well(*team.push("--overlap", 2))
+    assert "2 answers to each question" in team.well(*team.push())  # stays as it was begun
+    assert asks() == [2]
+    assert "1 answer to each question (2 before)" in team.well(*team.push("--overlap", 1))
+    team.answer("anna", choices(team))
+    before = team.records(include="responses")
+    said = team.well(*team.push("--overlap", 3, n=25))
+    assert "5 added, 20 were there" in said
+    assert "3 answers to each question (1 before)" in said
+    assert asks() == [3]
+    after = team.records(include="responses")
+    assert [after[key]["responses"] for key in before] == [r["responses"] for r in before.values()]
+    assert "20 answers new" in team.well(*team.pull())
+
+
 def test_a_rating_rubric_there_and_back(team):
     team.well(*team.push(rubric="socratic", n=12))
     place = f"datasets/{team.dataset}"
@@ -474,6 +494,21 @@ def test_the_licence_of_the_answers(team):
 
 def test_nothing_was_pushed_yet(team):
     assert "no campaign was pushed yet" in team.well("annotate", "pull", "--home", team.server.home)
+
+
+def test_campaigns_of_forms_only_are_passed_over(team):
+    form = ("annotate", "export", "--rubric", "pairwise-preference", "--n", 4, "--campaign")
+    team.well(*form, "by-mail", "--out", team.folder / "m.csv")
+    team.well(*team.push())
+    team.well("annotate", "export", "--campaign", team.campaign, "--rubric", "pairwise-preference",
+              "--out", team.folder / "both.csv")  # fmt: skip
+    team.answer("anna", choices(team))
+    said = team.well("annotate", "pull", "--home", team.server.home)
+    assert "20 answers new" in said
+    assert "not pulled: by-mail, exported as forms only" in said
+    assert "import FILE --campaign by-mail" in team.refused(
+        *team.pull()[:2], "--campaign", "by-mail", "--home", team.server.home
+    )
 
 
 # ---- the whole way

@@ -10,7 +10,7 @@ The same store, recipe and version give the same bytes. Rows stay in DuckDB unti
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,12 +50,19 @@ class Build:
     digests: dict[str, str]
 
 
-def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Build:
+# What annotators of a source agree in: a dict for each of its signals, as _agreement says.
+Agreed = Callable[[str], list[dict[str, Any]]]
+
+
+def build(
+    con: Store, recipe: Recipe, out: Path, fit: str | None = None, agreed: Agreed | None = None
+) -> Build:
     """Build the recipe's dataset from `fit` (its key's first digits do; the newest one if None).
 
     A recipe with `corrections` is built from edits and needs no fit; its prompts and completions
-    are stored. Nor does one whose policy goes by what the source says need a fit. Raises GateError
-    if a gate is red, and then writes nothing.
+    are stored. Nor does one whose policy goes by what the source says need a fit. `agreed` is asked
+    about each source of the dataset's rows, and must answer from the store alone, for the same bytes;
+    card and manifest say what it answers. Raises GateError if a gate is red, and then writes nothing.
     """
     with _within(con, MEMORY), transaction(con):
         judged, dropped = gather(con, recipe, fit)
@@ -69,6 +76,8 @@ def build(con: Store, recipe: Recipe, out: Path, fit: str | None = None) -> Buil
                 dropped |= label_completions(con)
             counts = write_tables(con, recipe, folder)
             facts = _facts(con, judged, counts, dropped, gates)
+            if agreed:
+                facts |= _agreement(con, [source["name"] for source in facts["sources"]], agreed)
             (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
             digests = {
                 path.relative_to(folder).as_posix(): file_sha256(path)
@@ -179,6 +188,15 @@ def _facts(
         "gates": [gate.as_dict() for gate in gates],
         "leaks": count_leaks(con).to_dicts(),
     }
+
+
+def _agreement(con: Store, sources: list[str], agreed: Agreed) -> dict[str, Any]:
+    """For each signal of a source with votes or ratings: source, signal, annotators, unnamed, judgements,
+    shared_judgements, shared_units, metric, alpha, low, high, why.
+    """
+    have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]
+    judged = [name for name in have if name in sources]
+    return {"agreement": [{"source": name} | row for name in judged for row in agreed(name)]}
 
 
 def _build_row(recipe: Recipe, done: Build) -> pl.DataFrame:

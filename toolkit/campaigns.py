@@ -57,6 +57,16 @@ def campaign_names(con: Store) -> list[str]:
     return list(query(con, "SELECT name FROM sources WHERE reader = ? ORDER BY 1", [READER])["name"])
 
 
+def pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
+    """Campaigns that lie in Argilla, and those that were put to annotators by forms alone."""
+    rows = run(
+        con, """SELECT name, url IS NOT NULL FROM sources WHERE reader = ?
+        AND (url IS NOT NULL OR name IN (SELECT source FROM questions WHERE asked_at IS NOT NULL))
+        ORDER BY 1""", [READER],
+    )  # fmt: skip
+    return [name for name, pushed in rows if pushed], [name for name, pushed in rows if not pushed]
+
+
 def check_campaign(con: Store, name: str) -> None:
     """AnnotationError where there is no campaign of that name, with the nearest one there is."""
     names = campaign_names(con)

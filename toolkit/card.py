@@ -60,11 +60,29 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True).strip(),
         recipe=recipe,
         facts=facts,
+        agreement=[_agreement(one) for one in facts.get("agreement", [])],
         rows=rows,
         tables=tables,
         meaning=MEANINGS.get(recipe.pairs.policy, ""),
         local=recipe.publish_under is None,
     )
+
+
+def _agreement(one: dict[str, Any]) -> list[str]:
+    """Cells of a row about one signal's annotators."""
+    votes = one["signal"] == "votes"
+    who = [f"{one['annotators']:,}"] if one["annotators"] else []
+    if one["unnamed"]:
+        who.append("not named" if not who else f"{one['unnamed']:,} judgements name nobody")
+    units = f" of {one['shared_units']:,} {'pairs' if votes else 'answers'}" if one["shared_units"] else ""
+    between = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
+    return [
+        one["source"],
+        "votes" if votes else "ratings: " + one["signal"].replace("|", "\\|"),
+        ", ".join(who),
+        f"{one['shared_judgements']:,}{units}",
+        f"none: {one['why']}" if one["alpha"] is None else f"{one['alpha']:.2f}{between}, {one['metric']}",
+    ]
 
 
 def _splits(table: str, facts: dict[str, Any]) -> dict[str, int]:

@@ -68,7 +68,7 @@ def with_fit(con, p, gain, votes=3, converged=True, sd=np.ones):
         for (a, _), (b, _) in itertools.combinations(list(keys), 2)
     ]
     fit = pl.DataFrame({"config": ["{}"], "inputs": ["i"], "method": ["hmc"], "seed": [0], "converged": [converged],
-                        "diagnostics": ["{}"], "findings": ["{}"], "versions": [json.dumps(count(con, FITS))],
+                        "diagnostics": ["{}"], "findings": ['{"parameters": {}, "annotators": []}'], "versions": [json.dumps(count(con, FITS))],
                         "fitted_at": [datetime.now(UTC)]})  # fmt: skip
     fit = add_key(fit, FITS)
     name = pl.lit(fit["key"][0]).alias("fit")

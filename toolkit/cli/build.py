@@ -1,6 +1,7 @@
 """`preceptor build RECIPE --out DIR`."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,14 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
     from ...schemas.recipe import read_recipe
     from ..build import build as run_build
     from ..store import open_store
+    from .annotate.agreement import shared_figures
 
     read = read_recipe(recipe)
     if local:
         read = read.model_copy(update={"publish_under": None})
     with open_store(settings.store) as con:
         try:
-            done = run_build(con, read, out, fit)
+            done = run_build(con, read, out, fit, partial(shared_figures, con))
         except GateError as error:
             if error.gates:
                 _say(f"{read.name}: not built", error.gates)

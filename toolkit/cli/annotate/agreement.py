@@ -12,6 +12,7 @@ from ....schemas.errors import AnnotationError
 from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console
 
     from ....annotation.agreement import Agreement, Heard, Measures
@@ -61,6 +62,18 @@ def measured(con: "Store", source: str, seed: int = 0) -> "Agreement":
     return measure(source, _heard(con, source), seed)
 
 
+def shared_figures(con: "Store", source: str) -> list[dict[str, Any]]:
+    """What a dataset's card says of a source: a dict for each signal of people, alpha rounded."""
+    from ....annotation.agreement import Heard, shared
+
+    rows = []
+    for one in shared(Heard(*_judged(con, source))):
+        alpha = asdict(one.alpha) if one.alpha else {"value": None, "low": None, "high": None}
+        value, low, high = (None if x is None else round(x, 4) for x in alpha.values())
+        rows.append(asdict(one) | {"alpha": value, "low": low, "high": high})
+    return rows
+
+
 def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
     """The sources to look at, in order."""
     from ...store import query
@@ -85,14 +98,22 @@ def _heard(con: "Store", source: str) -> "Heard":
     from ....annotation.agreement import Heard
     from ...store import query
 
-    votes, ratings, known = (query(con, sql, [source]) for sql in (_VOTES, _RATINGS, _KNOWN))
+    votes, ratings, annotators = _judged(con, source)
+    known = query(con, _KNOWN, [source])
+    fit, slope, reliability = _fit(con, source)
+    return Heard(votes, ratings, annotators, known, query(con, _CONSENSUS, [source, fit, slope]), reliability)
+
+
+def _judged(con: "Store", source: str) -> "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]":
+    """Votes, ratings and who gave them."""
+    from ...store import query
+
     annotators = query(
         con, """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
         SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
         ORDER BY pseudonym, key""", [source],
     )  # fmt: skip
-    fit, slope, reliability = _fit(con, source)
-    return Heard(votes, ratings, annotators, known, query(con, _CONSENSUS, [source, fit, slope]), reliability)
+    return query(con, _VOTES, [source]), query(con, _RATINGS, [source]), annotators
 
 
 def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
@@ -108,11 +129,10 @@ def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[s
         return None, 1.0, {}
     found = json.loads(rows[0][1])
     slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
-    return (
-        rows[0][0],
-        slope,
-        {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in found["annotators"]},
-    )
+    # A person who judged completions of several sources is there for each: the one with most votes is taken.
+    people = sorted(found["annotators"], key=lambda a: a["votes"])
+    reliability = {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in people}
+    return rows[0][0], slope, reliability
 
 
 _VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n

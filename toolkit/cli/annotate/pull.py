@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....schemas.errors import AnnotationError
 from ..options import Common, common, stderr, stdout, table
 from .server import find_place, server_options, talking
 
@@ -39,14 +40,19 @@ def pull(
     Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
     in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
     """
-    from ...campaigns import check_campaign
-    from ...store import open_store, query
+    from ...campaigns import check_campaign, pushed_and_exported
+    from ...store import open_store
 
     with open_store(settings.store) as con:
+        pushed, exported = pushed_and_exported(con)
         for campaign in campaigns:
             check_campaign(con, campaign)
-        pushed = query(con, "SELECT DISTINCT source FROM questions WHERE asked_at IS NOT NULL ORDER BY 1")
-        names = list(dict.fromkeys(campaigns)) or pushed["source"].to_list()
+            _check_pushed(campaign, exported)
+        if exported and not campaigns:
+            stdout().print(f"not pulled: {', '.join(exported)}, exported as forms only "
+                           "(preceptor annotate import takes its answers)",
+                           markup=False, soft_wrap=True)  # fmt: skip
+        names = list(dict.fromkeys(campaigns)) or pushed
         if not names:
             stdout().print("no campaign was pushed yet: preceptor annotate push --help")
             return
@@ -54,6 +60,15 @@ def pull(
             changed = [_pull(con, server, name, workspace, kind) for name in names]
     if any(changed):
         stdout().print("next: preceptor fuse")
+
+
+def _check_pushed(campaign: str, exported: list[str]) -> None:
+    if campaign in exported:
+        raise AnnotationError(
+            f"campaign '{campaign}' was never pushed to Argilla, only exported as forms: take filled-in ones "
+            f"with 'preceptor annotate import FILE --campaign {campaign}', or put its questions to Argilla "
+            f"with 'preceptor annotate push --campaign {campaign}'"
+        )
 
 
 def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, kind: str | None) -> bool:

@@ -46,9 +46,7 @@ WORKSPACE = "preceptor"
 @click.option(
     "--overlap",
     type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Annotators who answer each question.",
+    help="Annotators who answer each question; 3 for a new campaign, as it was begun if left out.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
 @click.option(
@@ -93,7 +91,7 @@ WORKSPACE = "preceptor"
 @common
 def push(
     settings: Common, /, campaign: str, rubric_name: str, license_id: str | None, workspace: str | None,
-    annotators: tuple[str, ...], newcomers: tuple[str, ...], suggest: bool, overlap: int,
+    annotators: tuple[str, ...], newcomers: tuple[str, ...], suggest: bool, overlap: int | None,
     api_url: str | None, api_key: str | None, home: Path, **how: Any,
 ) -> None:  # fmt: skip
     """Choose what is worth asking, and put it to annotators in Argilla.
@@ -129,12 +127,12 @@ def push(
             pushed = push_records(server, dataset, questions, suggest, update)
         url = f"{server.url}/dataset/{dataset.id}/annotation-mode"
         with open_store(settings.store) as con:
+            set_url(con, campaign, url)  # first: whatever has it is pulled
             mark_asked(con, campaign, questions["key"])
-            set_url(con, campaign, url)
     _say(chosen, dataset, pushed, members, url)
-    if dataset.overlap != overlap:
-        stderr().print(f"note: each question still asks for {dataset.overlap} answers, as it was begun; "
-                       "Argilla changes that no more once there are any", markup=False)  # fmt: skip
+    if overlap and dataset.overlap != overlap:
+        stderr().print(f"note: --overlap {overlap} was not taken: this Argilla changes it no more once there "
+                       "are answers", markup=False)  # fmt: skip
 
 
 def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) -> "Chosen":
@@ -164,9 +162,11 @@ def _say(chosen: "Chosen", dataset: "Dataset", pushed: "Pushed", members: list[s
     out = stdout()
     added = ", ".join(f"{n:,} {_PURPOSES[purpose]}" for purpose, n in sorted(chosen.added.items()))
     by = f" by {chosen.by}{f' (fit {chosen.fit[:8]})' if chosen.fit and chosen.by in _BY_FIT else ''}"
+    asked = f"{dataset.overlap} answer{'s' if dataset.overlap > 1 else ''} to each question"
     rows = [
         ("questions", f"{chosen.total:,}" + (f"; new: {added}, chosen{by}" if added else "; none new")),
         ("records", f"{pushed.added:,} added, {pushed.there:,} were there"),
+        ("overlap", asked + (f" ({dataset.before} before)" if dataset.before else "")),
         ("workspace", f"{dataset.workspace}{' (dataset made)' if dataset.created else ''}"),
         ("annotators", ", ".join(members) or "none yet: --annotator NAME, or --new-annotator NAME"),
     ]
