@@ -6,7 +6,8 @@
     comment            text, optional
 
 A rating rubric shows one `completion` and asks a rating (a label, where levels are worded) per
-criterion. No text is rendered as Markdown or HTML, so that what learners wrote stays what they wrote.
+criterion. No text is rendered as Markdown, nor, since `push` escapes it, as HTML, so that what learners
+wrote stays what they wrote.
 """
 
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ Records that are there stay as they are, with their answers; only missing ones a
 that was interrupted is completed by the next.
 """
 
+import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,8 +116,8 @@ def _bodies(questions: pl.DataFrame, dataset: Dataset, suggest: bool) -> Iterato
 def _texts(row: dict[str, Any]) -> dict[str, str]:
     """The completions, in the order they are shown."""
     if row["completion_b"] is None:
-        return {"completion": _plain(row["content_a"])}
-    texts = [_plain(row["content_a"]), _plain(row["content_b"])]
+        return {"completion": _literal(row["content_a"])}
+    texts = [_literal(row["content_a"]), _literal(row["content_b"])]
     return dict(zip(SIDES, texts if row["shown_first"] == "a" else texts[::-1], strict=True))
 
 
@@ -136,22 +137,29 @@ def _suggestion(row: dict[str, Any], dataset: Dataset) -> Json:
 def _turns(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The dialogue as the server takes it: what is too long is cut, and says so."""
     kept = list(messages[-_MESSAGES + 1 :]) if len(messages) > _MESSAGES else list(messages)
-    turns = [
-        {"role": turn["role"][:20] or "user", "content": _short(_plain(turn["content"]))} for turn in kept
-    ]
+    turns = [{"role": turn["role"][:20] or "user", "content": _short(turn["content"])} for turn in kept]
     if left := len(messages) - len(kept):
         turns.insert(0, {"role": "system", "content": f"[{left:,} earlier turns are not shown]"})
     return turns
 
 
 def _short(content: str) -> str:
-    text = _plain(content)
-    if len(text) <= _MESSAGE:
-        return text or "[nothing]"
-    note = f"[{len(text):,} characters, shown from its end] … "
-    return note + text[len(text) - _MESSAGE + len(note) :]
+    """A turn as it is shown, from its end where the server does not take all of it."""
+    shown = _literal(content)
+    if len(shown) <= _MESSAGE:
+        return shown or "[nothing]"
+    note = f"[{len(content):,} characters, shown from its end] … "
+    cut = len(shown) - _MESSAGE + len(note)
+    sign = shown.rfind("&", cut - 4, cut)  # of "&amp;", the longest there is
+    if sign >= 0 and ";" not in shown[sign:cut]:
+        cut = shown.index(";", cut) + 1
+    return note + shown[cut:]
 
 
-def _plain(text: str) -> str:
-    """A text that any database takes."""
-    return text.replace("\0", "\ufffd")
+def _literal(text: str) -> str:
+    """A text that any database takes, and that a page shows as it is.
+
+    Argilla's page takes every text field for HTML, also where Markdown is off, and runs what scripts it
+    holds (2.8): without this a learner could act as the annotator who reads them.
+    """
+    return html.escape(text.replace("\0", "\ufffd"), quote=False)

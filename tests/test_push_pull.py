@@ -1,5 +1,6 @@
 """Push and pull: a campaign to a real Argilla server and back, through everything that goes wrong on the way."""
 
+import html
 import json
 import os
 import re
@@ -177,16 +178,22 @@ def test_markup_stays_text_and_settings_are_the_rubric_s(team):
 def test_long_odd_and_empty_texts_go_through(team):
     row = {"id": "x", "task": "tutor", "group": "x", "messages": [
         {"role": "system", "content": "Be kind."}, {"role": "user", "content": "<script>alert(1)</script> **bold** " * 900},
-        {"role": "assistant", "content": "# Hm"}, {"role": "user", "content": "ўі \u202e \U0001f600 | \\n"}],
+        {"role": "assistant", "content": "a<b&c " * 3333}, {"role": "user", "content": "ўі \u202e \U0001f600 | \\n"}],
         "completions": [{"id": "x1", "content": "<b>no</b>" * 4000}, {"id": "x2", "content": "`x`  \n\n* a"}]}  # fmt: skip
     (team.folder / "odd.jsonl").write_text(json.dumps(row))
     team.well("ingest", "prompts", team.folder / "odd.jsonl", "--source", "odd")
     team.well(*team.push("--source", "odd", "--repeat", 0, n=1))
     (record,) = team.records("anna").values()
-    assert {record["fields"]["first"], record["fields"]["second"]} == {"<b>no</b>" * 4000, "`x`  \n\n* a"}
+    shown = {record["fields"]["first"], record["fields"]["second"]}
+    assert shown == {"&lt;b&gt;no&lt;/b&gt;" * 4000, "`x`  \n\n* a"}
     turns = record["fields"]["prompt"]
     assert [t["role"] for t in turns] == ["system", "user", "assistant", "user"]
     assert turns[1]["content"].startswith("[31,500 characters, shown from its end] … ")
+    assert len(turns[2]["content"]) <= 20_000
+    note, _, end = turns[2]["content"].partition(" … ")
+    assert note == "[19,998 characters, shown from its end]"
+    assert set(html.unescape(end).split()[1:]) == {"a<b&c"}
+    assert "a<b&c".endswith(html.unescape(end).split()[0])
     assert turns[3]["content"] == "ўі \u202e \U0001f600 | \\n"
 
 
