@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ ROOT = Path(__file__).parents[1]
 # No deadlines: compiling takes its time. In CI the same examples every run.
 settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("preceptor")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first, so that no process is left alone with them in the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
