@@ -38,7 +38,7 @@ LESSON = [
         "could be 0, and here it can, so the solutions are x = 0 and x = 5.",
         "Put your 5 back into the equation: it works. Now, dividing by x is only allowed for some values of x. "
         "Which value did you rule out when you divided, and what happens if you try it in the equation?"],
-     "prompt": "I have to solve x² = 5x. I divided both sides by x and got x = 5. The book has two solutions, why?"},
+     "prompt": "I have to solve x² = 5x. I divided both sides by x:\nx = 5\nBut the book has two solutions. Why?"},
 ]  # fmt: skip
 
 
@@ -160,8 +160,11 @@ def test_a_picture_from_elsewhere_is_not_asked_for(campaign):
 
 def test_the_picture_of_the_page(campaign, tmp_path):
     page, _ = campaign("tutoring", LESSON, height=760)
-    assert set(shown(page)[1:]) == set(LESSON[0]["completions"])
-    page.keyboard.press("2")
+    prompt, *completions = shown(page)
+    assert (prompt, set(completions)) == (LESSON[0]["prompt"], set(LESSON[0]["completions"]))
+    for place in (".chat__bubble > span", ".content-area > div"):  # lines stay lines
+        assert page.locator(place).first.evaluate("e => getComputedStyle(e).whiteSpace").startswith("pre")
+    page.keyboard.press("12"[completions.index(LESSON[0]["completions"][1])])  # the one that asks
     page.wait_for_timeout(1000)  # until what moves stands still
     path = Path(os.environ.get("PRECEPTOR_PICTURE") or tmp_path / "annotate.png")
     size = save_small(page.screenshot(), path)
@@ -170,9 +173,9 @@ def test_the_picture_of_the_page(campaign, tmp_path):
 
 
 def save_small(png, path):
-    """Write the picture with 64 colours; its width and height in pixels."""
+    """Write the picture with 256 colours; its width and height in pixels."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     return picture.size
