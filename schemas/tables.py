@@ -12,7 +12,7 @@ from .keys import key_sql
 
 Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -305,6 +305,29 @@ ANSWERS = _stored(
     ),
     Column("came_by", "text", "argilla or file: it is withdrawn when it is gone from there", nullable=True),
 )
+REPLIES = _stored(
+    "replies",
+    "what a model sent back to one request, failures too; a reply that is there is never asked for again",
+    ("model", "request", "nth"),
+    Column("source", "text", "name of the source or campaign it was first asked for"),
+    Column("purpose", "text", "generate or judge"),
+    Column("model", "text", "back-end, name and revision"),
+    Column("request", "text", "hash of all that was sent: messages, sampling, schema, number of the draw"),
+    Column("nth", "int", "number among replies to this request, from 1: what is malformed is asked again"),
+    Column("prompt", "text", "key of the prompt"),
+    Column("completion_a", "text", "key of what was judged, or was shown first", nullable=True),
+    Column("completion_b", "text", "key of what was shown second", nullable=True),
+    Column("template", "text", "hash of the template and the rubric that the messages were written by"),
+    Column("sampling", "json", "temperature, top_p, max_tokens, seed, draw, …"),
+    Column("raw", "text", "what came back, as it stands", free_text=True),
+    Column("answer", "json", "what was read from it and fits the rubric; null where nothing does",
+           nullable=True, free_text=True),
+    Column("error", "text", "why it could not be used", nullable=True, free_text=True),
+    Column("prompt_tokens", "int", "as the back-end counts", nullable=True, unit="tokens"),
+    Column("completion_tokens", "int", "as the back-end counts", nullable=True, unit="tokens"),
+    Column("cost", "float", "by the price table; null where it has no price", nullable=True, unit="USD"),
+    Column("at", "time", "when, UTC"),
+)  # fmt: skip
 FITS = _stored(
     "fits",
     "a run of the fusion model",
@@ -387,7 +410,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         SOURCES, REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS,
-        RUBRICS, VOTES, RATINGS, OUTCOMES, QUESTIONS, ANSWERS, FITS, EFFECTIVENESS, PREFERENCES,
+        RUBRICS, VOTES, RATINGS, OUTCOMES, QUESTIONS, ANSWERS, REPLIES, FITS, EFFECTIVENESS, PREFERENCES,
         CHAIN_ENDS, BUILDS, FORGOTTEN,
     )
 }  # fmt: skip
@@ -395,5 +418,5 @@ TABLES: dict[str, Table] = {
 # Tables whose rows belong to a source and leave with it.
 OF_A_SOURCE = (
     REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS,
-    OUTCOMES, QUESTIONS, ANSWERS,
+    OUTCOMES, QUESTIONS, ANSWERS, REPLIES,
 )  # fmt: skip
