@@ -152,3 +152,12 @@ def test_the_made_up_m2_is_the_same_every_time(tmp_path):
         sizes.add(prepare_m2(tmp_path / name, 2000))
     assert sizes == {"0 MB, 70 sentences"}
     assert (tmp_path / "one" / "big.m2").read_bytes() == (tmp_path / "two" / "big.m2").read_bytes()
+
+
+@pytest.mark.slow
+def test_answers_are_pulled_from_a_server_of_each_side_s_own():
+    done = bench("pull", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "25 records, 75 answers of 3 annotators" in done.stdout
+    assert re.search(r"annotate pull .*75 votes", done.stdout)
+    assert re.search(r"plain requests .*75 answers", done.stdout)

@@ -16,6 +16,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+LAST_WORDS = (  # a program tells its own peak when it ends; modules that Python loads anyway
+    "import atexit, os, sys; status = '/proc/self/status'; "
+    "os.path.exists(status) and atexit.register(lambda: sys.stderr.write(open(status).read())); "
+)
 SHRINK = 20  # how many times smaller the inputs of --quick are
 
 

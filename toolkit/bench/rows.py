@@ -14,6 +14,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from .annotating import prepare_campaign, pull_ours, pull_plain, push_ours, push_plain
 from .inputs import (
     STORE,
     ingesting,
@@ -26,7 +27,7 @@ from .inputs import (
     prepare_reviews,
     prepare_votes,
 )
-from .measure import Done, Job, Row, Side, Work, peak_mb
+from .measure import LAST_WORDS, Done, Job, Row, Side, Work, peak_mb
 
 
 def m2_ours(job: Job) -> Work:
@@ -302,15 +303,9 @@ def fit_choix(job: Job) -> Work:
     return work
 
 
-_LAST_WORDS = (  # a program tells its own peak when it ends; modules that Python loads anyway
-    "import atexit, os, sys; status = '/proc/self/status'; "
-    "os.path.exists(status) and atexit.register(lambda: sys.stderr.write(open(status).read())); "
-)
-
-
 def program(code: str, *arguments: str, less: str = "") -> Side:
     """A side that starts Python anew for a line of code, as a console script does."""
-    command = [sys.executable, "-c", _LAST_WORDS + code, *arguments]
+    command = [sys.executable, "-c", LAST_WORDS + code, *arguments]
 
     def work() -> Done:
         ended = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -367,6 +362,17 @@ ROWS: dict[str, Row] = {
        "stores what they say. Cold: a fresh process and an empty compilation cache; compiled: another "
        "fresh process, the cache as the cold one left it. choix's `opt_pairwise` fits Bradley-Terry to the "
        "decisive votes alone: a quick point estimate that does far less. Imports count on every side."),
+    "push": Row("put a campaign to annotators", prepare_campaign, {
+        "annotate push": Side(push_ours),
+        "plain requests": Side(push_plain, less="no choice of questions, checks, store; Python's start"),
+    }, "Each side has a fresh Argilla server of its own, not counted. Ours is the whole command: Python's "
+       "start, questions chosen and stored, the dataset made, the records sent. The peer sends the same "
+       "records, a hundred a request, to a dataset that is there."),
+    "pull": Row("take answers in", prepare_campaign, {
+        "annotate pull": Side(pull_ours),
+        "plain requests": Side(pull_plain, less="no checks, pseudonyms, history, votes; Python's start"),
+    }, "As for push; every annotator has answered every record. Ours reads the answers and stores them with "
+       "their history, the votes, the annotators and what does not fit. The peer reads them into a list."),
     "help": Row("start the command", prepare_nothing, {
         "preceptor --help": program("from preceptor.toolkit.cli.main import main; main()", "--help"),
         "import click": program("import click", less="no commands"),
