@@ -88,7 +88,7 @@ class Campaign:
         """Every record, page by page."""
         found: list[Json] = []
         while len(found) < self.records:
-            query = {"offset": len(found), "limit": _PAGE, **more}
+            query: dict[str, str | int] = {"offset": len(found), "limit": _PAGE, **more}
             items = _json(self.owner.get(f"datasets/{dataset}/records", params=query))["items"]
             if not items:
                 raise RuntimeError(f"{len(found)} of {self.records} records are there")
@@ -160,7 +160,7 @@ def _campaign(job: Job, side: str) -> Campaign:
         command += ["--annotator", who]
     with (job.folder / f"serve-{side}-{job.repetition}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(home))
-    atexit.register(lambda: (process.terminate(), process.wait(60)))
+    atexit.register(_stop, process)
     accounts = _accounts(home, process, Path(log.name))
     owner = _client(accounts, "owner")
     for _ in range(100):  # it listens a moment after its accounts are written
@@ -171,6 +171,11 @@ def _campaign(job: Job, side: str) -> Campaign:
             time.sleep(0.2)
     records = int((job.folder / "records").read_text(encoding="utf-8"))
     return Campaign(home, store, owner, accounts, records)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(60)
 
 
 def _environment(home: Path) -> dict[str, str]:
