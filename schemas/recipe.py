@@ -33,6 +33,7 @@ class Pairs(_Section):
     policy: Literal[
         "best-worst", "all", "adjacent", "uncertain-band", "expert-over-novice", "right-over-wrong",
         "probing-over-telling", "matching-over-mismatching", "rubric-dominance",
+        "best-over-worst-score",
     ] = "best-worst"  # fmt: skip
     """By a fit: best-worst: the two ends of a prompt's posterior means. adjacent: neighbours in their order.
     uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of

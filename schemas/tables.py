@@ -231,6 +231,12 @@ RUBRICS = _stored(
     Column("levels", "int", "number of levels"),
     Column("higher_is_better", "bool", "direction"),
     Column("weight", "float", "share in a summary score"),
+    Column(
+        "scores",
+        "json",
+        "what each level earns of the weight, 0 to 1, from level 1; null: evenly spaced",
+        nullable=True,
+    ),
 )
 VOTES = _stored(
     "votes",

@@ -13,7 +13,8 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, query, remove_source
+from preceptor.toolkit.pairs import SCORES
+from preceptor.toolkit.store import count, query, remove_source, run
 
 
 def load(store, format, *paths, source="s"):
@@ -58,7 +59,10 @@ def test_mrbench(store, shared_data):
     for name, labels in facts["labels"].items():
         published = f"SELECT context->'labels'->>'{name}', count(*) FROM completions GROUP BY 1"
         assert counts(store, published) == labels
-        levels = counts(store, f"SELECT value, count(*) FROM ratings WHERE criterion = '{name}' GROUP BY 1")
+        levels = counts(
+            store,
+            f"SELECT value, count(*) FROM ratings WHERE criterion = '{name}' GROUP BY 1",
+        )
         assert sum(levels.values()) == facts["responses"]
         if name == "Revealing_of_the_Answer":
             assert levels == {1: labels["No"], 2: sum(labels.values()) - labels["No"]}
@@ -251,7 +255,8 @@ def test_files_that_are_not_the_format(store, tmp_path, format):
         load(store, format, tmp_path)
 
 
-CRITERIA = ("questions", "on_topic", "helpful", "reveal_answer")
+CRITERIA = ("questions", "on_topic", "helpful", "reveal_answer")  # as the file says
+OURS = {"reveal_answer": "reveals_answer"}
 
 
 def test_socratic_llm(store, shared_data):
@@ -266,7 +271,10 @@ def test_socratic_llm(store, shared_data):
     # outputs_with_leading_space is of the file: spaces around an output are taken off.
     assert query(store, "SELECT count(*) FROM completions WHERE content <> trim(content)").item() == 0
     for name in CRITERIA:
-        rated = counts(store, f"SELECT value, count(*) FROM ratings WHERE criterion = '{name}' GROUP BY 1")
+        rated = counts(
+            store,
+            f"SELECT value, count(*) FROM ratings WHERE criterion = '{OURS.get(name, name)}' GROUP BY 1",
+        )
         levels = ["no", "yes"] if "no" in human[name] else [f"{n}.0" for n in range(1, 6)]
         assert rated == {n: human[name][level] for n, level in enumerate(levels, 1) if level in human[name]}
     stated, mean, rows, errors = query(store, """SELECT sum(s), avg(s), count(s), count(context->>'evaluation_error')
@@ -274,12 +282,13 @@ def test_socratic_llm(store, shared_data):
     assert stated == pytest.approx(human["sum_score"])
     assert mean == pytest.approx(human["mean_score"], abs=1e-6)
     assert (rows, errors) == (human["rows"], human["rows"] - human["evaluation_error_null"])
-    # The published score from the rubric: a criterion's weight is its share.
-    made = query(store, """SELECT count(*) FROM (SELECT c.key, any_value((c.context->>'score')::DOUBLE) AS score,
-            sum(u.weight * CASE WHEN NOT u.higher_is_better THEN 2 - r.value
-                WHEN u.levels = 2 THEN r.value - 1 ELSE r.value / u.levels END) AS made
-        FROM completions c JOIN ratings r ON r.completion = c.key JOIN rubrics u USING (criterion)
-        GROUP BY c.key) WHERE abs(score - made) < 1e-9""").item()  # fmt: skip
+    # The published score, as recipes' rules have it.
+    run(store, SCORES)
+    made = query(
+        store,
+        """SELECT count(*) FROM scores s JOIN completions c ON c.key = s.completion
+        WHERE abs((c.context->>'score')::DOUBLE - s.score) < 1e-9""",
+    ).item()
     assert made == human["score_equals_formula"]
     assert query(store, "SELECT sum(weight) FROM rubrics").item() == 1
 

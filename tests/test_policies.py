@@ -141,3 +141,30 @@ def test_nothing_to_compare_is_said(store, shared_data, tmp_path):
     load(store, "mathdial", shared_data / "mathdial" / "test.jsonl", "m")
     with pytest.raises(GateError, match="no pair is left \\(nothing to compare\\)"):
         build(store, recipe("expert-over-novice"), tmp_path / "out")
+
+
+def outputs(problem, *values):
+    """Outputs for one problem as socratic-llm's file has them, by (questions, on_topic, helpful, reveals)."""
+    names = ("questions", "on_topic", "helpful", "reveal_answer")
+    for n, rated in enumerate(values):
+        yield {"prompt": problem, "output": f"{problem} {n}", "raw_evaluation": "", "evaluation_error": None,
+               "evaluation": dict(zip(names, rated, strict=True)), "score": None}  # fmt: skip
+
+
+def test_best_over_worst_score_with_the_rule_of_socratic_llm(store, tmp_path):
+    good, fair, poor = ("yes", 5, 4, "no"), ("yes", 4, 2, "no"), ("no", 3, 1, "yes")  # 0.95, 0.8, 0.2
+    rows = [
+        *outputs("A", fair, good, poor), *outputs("B", fair, poor), *outputs("C", good, good), *outputs("D", good),
+    ]  # fmt: skip
+    (tmp_path / "rated.json").write_text(json.dumps(rows))
+    load(store, "socratic-llm", tmp_path / "rated.json", "s")
+    pairs, dropped = gathered(store, recipe("best-over-worst-score"))
+    assert sorted(pairs.select("chosen_content", "rejected_content").rows()) == [
+        ("A 1", "A 2"),
+        ("B 0", "B 1"),
+    ]
+    assert dropped == {"rated equally": 1}
+    rule = "chosen_score > 0.8 and chosen_score > rejected_score"
+    pairs, dropped = gathered(store, recipe("best-over-worst-score", eligible=rule))
+    assert pairs["chosen_content"].to_list() == ["A 1"]
+    assert dropped == {"not eligible by the recipe": 1, "rated equally": 1}

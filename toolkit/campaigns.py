@@ -5,6 +5,7 @@ rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the crit
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -33,6 +34,8 @@ class Criterion(Protocol):
     def higher_is_better(self) -> bool: ...  # noqa: D102
     @property
     def weight(self) -> float: ...  # noqa: D102
+    @property
+    def scores(self) -> tuple[float, ...]: ...  # noqa: D102
 
 
 class Rubric(Protocol):
@@ -155,8 +158,11 @@ def _source_row(name: str, rubric: Rubric, language: str) -> pl.DataFrame:
 def _criteria(name: str, rubric: Rubric) -> pl.DataFrame:
     """Rows of `rubrics`; a pairwise rubric's only criterion has a level for each answer it takes."""
     if rubric.kind == "pairwise":
-        rows = [(PREFERENCE, rubric.title, 3 if rubric.tie else 2, True, 1.0)]
+        rows = [(PREFERENCE, rubric.title, 3 if rubric.tie else 2, True, 1.0, None)]
     else:
-        rows = [(c.name, c.wording, len(c.levels), c.higher_is_better, c.weight) for c in rubric.criteria]
-    columns = ["criterion", "wording", "levels", "higher_is_better", "weight"]
+        rows = [
+            (c.name, c.wording, len(c.levels), c.higher_is_better, c.weight, json.dumps(c.scores))
+            for c in rubric.criteria
+        ]
+    columns = ["criterion", "wording", "levels", "higher_is_better", "weight", "scores"]
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(pl.lit(name).alias("source"))

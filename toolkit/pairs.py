@@ -83,11 +83,15 @@ SELECT *, {key} AS key, {split} AS split, {part} AS part,
     END AS dropped
 FROM known"""
 
-_SCORES = """
+# One score of each rated completion, and the criteria it is made of.
+SCORES = """
 CREATE OR REPLACE TEMP TABLE scores AS
-SELECT completion, sum(weight * share) / sum(weight) AS score FROM (
+SELECT completion, sum(weight * share) / sum(weight) AS score,
+    list(criterion ORDER BY criterion) AS criteria FROM (
     SELECT r.completion, r.criterion, coalesce(any_value(u.weight), 1) AS weight,
-        avg(if(coalesce(u.higher_is_better, true), r.value - 1, r.levels - r.value) / (r.levels - 1)) AS share
+        avg(coalesce(from_json(u.scores, '["DOUBLE"]')[r.value],
+            if(coalesce(u.higher_is_better, true), r.value - 1, r.levels - r.value) / (r.levels - 1)
+        )) AS share
     FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
     WHERE r.levels > 1 GROUP BY r.completion, r.criterion
 ) GROUP BY completion HAVING sum(weight) > 0"""
@@ -112,7 +116,7 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
     given = {"task": recipe.task, "sources": recipe.sources, "confidence": recipe.pairs.min_confidence}
     eligible = f"coalesce(({checked(con, rule)})::BOOLEAN, false)" if rule else ""
     if rule:
-        run(con, _SCORES)
+        run(con, SCORES)
     run(con, _SETTLED.format(
         text_a=NORMAL("a.content"), text_b=NORMAL("b.content"),
         scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",

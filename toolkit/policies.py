@@ -8,13 +8,15 @@ probing-over-telling       a teacher's question over telling what to do: the nex
 matching-over-mismatching  the reference's turn over a model's whose evaluation, action or state
                            differ, or that is no complete JSON (SPOCK)
 rubric-dominance           a reply rated at least as well on every criterion and better on one (MRBench)
+best-over-worst-score      of a prompt's rated completions the one with the highest summary score over
+                           the one with the lowest
 
 Each is a SELECT of prompt, chosen, rejected (keys), made (why, for the counts) and dropped (why
 not, or null).
 """
 
 from ..schemas.recipe import Recipe
-from .pairs import NO_FIT
+from .pairs import NO_FIT, SCORES
 from .store import Store, run
 from .tutor_states import state_sql
 
@@ -83,6 +85,20 @@ SELECT prompt, if(down, b, a) AS chosen, if(down, a, b) AS rejected, $policy AS 
         WHEN NOT up AND NOT down THEN 'rated equally' END AS dropped
 FROM judged"""
 
+# Ends of a prompt's order by score; equal scores in the order of keys, so that it is the same every time.
+_SCORED = """
+WITH rated AS (
+    SELECT c.prompt, s.completion, s.score, s.criteria,
+        row_number() OVER (PARTITION BY c.prompt ORDER BY s.score DESC, s.completion) AS best,
+        row_number() OVER (PARTITION BY c.prompt ORDER BY s.score, s.completion DESC) AS worst
+    FROM scores s JOIN completions c ON c.key = s.completion
+)
+SELECT a.prompt, a.completion AS chosen, b.completion AS rejected, $policy AS made,
+    CASE WHEN a.criteria <> b.criteria THEN 'rated on other criteria'
+        WHEN a.score = b.score THEN 'rated equally' END AS dropped
+FROM rated a JOIN rated b ON b.prompt = a.prompt AND b.completion <> a.completion
+WHERE a.best = 1 AND b.worst = 1"""
+
 MARKED = {
     "expert-over-novice": _SAME_ROW("a.author = 'expert' AND b.author = 'novice'"),
     "right-over-wrong": _SAME_ROW("""a.origin = b.origin AND (a.context->>'right')::BOOLEAN
@@ -90,6 +106,7 @@ MARKED = {
     "probing-over-telling": _MOVES,
     "matching-over-mismatching": _STATES,
     "rubric-dominance": _RATED,
+    "best-over-worst-score": _SCORED,
 }
 
 
@@ -103,12 +120,16 @@ MEANINGS = {
     "matching-over-mismatching": "Chosen: the reference's turn. Rejected: a model's whose evaluation, action "
     "or state differ, or that is no complete JSON.",
     "rubric-dominance": "Chosen: a reply rated at least as well on every criterion and better on one.",
+    "best-over-worst-score": "Chosen: of the prompt's rated completions the one whose summary score is "
+    "highest. Rejected: the one whose score is lowest.",
 }
 
 
 def choose_marked(con: Store, recipe: Recipe) -> None:
     """`candidates`, as `pairs` says, by the recipe's policy."""
     select = MARKED[recipe.pairs.policy]
+    if recipe.pairs.policy == "best-over-worst-score":
+        run(con, SCORES)
     given = {"policy": recipe.pairs.policy, "criteria": recipe.pairs.criteria, "task": recipe.task,
              "sources": recipe.sources}  # fmt: skip
     run(con, f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT *, {NO_FIT} FROM ({select})",

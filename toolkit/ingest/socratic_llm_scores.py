@@ -15,16 +15,19 @@ import polars as pl
 
 from ..store import query, run, scratch
 
+_FIFTHS = "[0.2, 0.4, 0.6, 0.8, 1]"
 RUBRIC = pl.DataFrame(
     [
-        ("questions", "Does the tutor ask a question?", 2, True),
-        ("on_topic", "Does the answer stay on what the conversation is about?", 5, True),
-        ("helpful", "Does the answer help the student to find the solution alone?", 5, True),
-        ("reveal_answer", "Does the answer give the solution away?", 2, False),
+        ("questions", "Does the tutor ask a question?", 2, True, "[0, 1]"),
+        ("on_topic", "Does the answer stay on what the conversation is about?", 5, True, _FIFTHS),
+        ("helpful", "Does the answer help the student to find the solution alone?", 5, True, _FIFTHS),
+        ("reveals_answer", "Does the answer give the solution away?", 2, False, "[1, 0]"),
     ],
-    schema={"criterion": pl.String, "wording": pl.String, "levels": pl.Int64, "higher_is_better": pl.Boolean},
+    schema={"criterion": pl.String, "wording": pl.String, "levels": pl.Int64, "higher_is_better": pl.Boolean,
+            "scores": pl.String},
     orient="row",
-).with_columns(pl.lit(0.25).alias("weight"))
+).with_columns(pl.lit(0.25).alias("weight"))  # fmt: skip
+_FIELDS = {"reveals_answer": "reveal_answer"}  # as the file says; ours is the word of the rubric `socratic`
 
 _OUTPUTS = r"""
 CREATE TEMP TABLE outputs AS
@@ -51,7 +54,7 @@ _RATINGS = """
 CREATE TEMP TABLE ratings AS
 WITH each AS (
     SELECT o.line, o.place, o.by_model, o.as_stated, r.criterion, r.levels,
-        lower(trim(o.evaluation->>r.criterion)) AS said
+        r.field, lower(trim(o.evaluation->>r.field)) AS said
     FROM outputs o, rubric r WHERE json_type(o.evaluation) = 'OBJECT'
 ), valued AS (
     SELECT *, TRY_CAST(said AS DOUBLE) AS number, CASE WHEN levels = 2
@@ -68,7 +71,7 @@ WITH faults AS (
         WHERE json_type(output) IS DISTINCT FROM 'VARCHAR'
     UNION ALL SELECT line, place, '''evaluation'' is not an object' FROM outputs
         WHERE as_stated AND json_type(stated) <> 'OBJECT'
-    UNION ALL SELECT line, place, format('''{}'' is ''{}'', expected {}', criterion, said,
+    UNION ALL SELECT line, place, format('''{}'' is ''{}'', expected {}', field, said,
         if(levels = 2, 'yes or no', 'a whole number from 1 to ' || levels)) FROM ratings
         WHERE as_stated AND value IS NULL
 ), first_faults AS (SELECT line, arg_min(fault, place) AS fault FROM faults GROUP BY line)
@@ -80,7 +83,7 @@ FROM rows LEFT JOIN first_faults USING (line) ORDER BY line"""
 _TAKEN = """
 WITH scores AS (
     SELECT line, place, CASE WHEN count(*) = 4 THEN sum(0.25 * CASE criterion WHEN 'questions' THEN value - 1
-        WHEN 'reveal_answer' THEN 2 - value ELSE value / 5 END) END AS makes
+        WHEN 'reveals_answer' THEN 2 - value ELSE value / 5 END) END AS makes
     FROM ratings WHERE readable GROUP BY line, place
 )
 SELECT line, place, by_model, trim(output->>'$', $blank) AS content, score, s.line IS NOT NULL AS rated,
@@ -127,7 +130,8 @@ def judge(rows: pl.DataFrame) -> Judged:
     """Outputs and ratings of the objects: line, raw, all_evaluations."""
     with scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
-        con.register("rubric", RUBRIC.to_arrow())
+        fields = pl.col("criterion").replace(_FIELDS).alias("field")
+        con.register("rubric", RUBRIC.with_columns(fields).to_arrow())
         run(con, """CREATE TEMP TABLE rows AS SELECT *, coalesce(json_type("raw", '$.all_evaluations'),
             json_type("raw", '$.chosen_eval')) IS NOT NULL AS for_dpo FROM objects""")  # fmt: skip
         run(con, _OUTPUTS)
