@@ -59,12 +59,21 @@ class Backend:
 
 
 def _open_ai(name: str, base_url: str | None, prices: Path | None) -> Backend:
-    from .openai import open_ai  # noqa: PLC0415  # httpx takes a while to load
+    from .openai import open_ai  # httpx takes a while to load
 
     return open_ai(name, base_url, prices)
 
 
-KINDS: dict[str, Callable[[str, str | None, Path | None], Backend]] = {"openai": _open_ai}
+def _transformers(name: str, _base_url: str | None, _prices: Path | None) -> Backend:
+    from .hf import transformers_backend
+
+    return transformers_backend(name)
+
+
+KINDS: dict[str, Callable[[str, str | None, Path | None], Backend]] = {
+    "openai": _open_ai,
+    "hf": _transformers,
+}
 
 
 def backend(model: str, base_url: str | None = None, prices: Path | None = None) -> Backend:
