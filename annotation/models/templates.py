@@ -5,8 +5,9 @@
     --- user ---
     A mnemonic for this word, in {{ language }}: {{ prompt }}
 
-Lines such as these make a conversation; a template without any is one message of the user's. What learners
-wrote comes in by the variables and is never read as a template, nor for such lines.
+Lines such as these make a conversation; `--- messages ---` stands for the prompt's own turns. A template
+without any such line is one message of the user's. What learners wrote comes in by the variables and is
+never read as a template, nor for such lines.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from .requests import Message
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".jinja"
 ROLES = ("system", "user", "assistant")
+DIALOGUE = "messages"  # the variable, and the line that its turns take the place of
 _LINE = re.compile(r"^---[ \t]*(\w+)[ \t]*---[ \t]*\r?$", re.M)
 _UNKNOWN = re.compile(r"'([^']+)' is undefined$")
 
@@ -68,10 +70,10 @@ def read_template(name_or_path: str | Path) -> Template:
 def template_of(text: str, name: str = "template") -> Template:
     """A template of a text, checked as far as that goes without values."""
     for line in _LINE.finditer(text):
-        if line[1] not in ROLES:
+        if line[1] not in (*ROLES, DIALOGUE):
             at = text.count("\n", 0, line.start()) + 1
             raise AnnotationError(
-                f"{name}:{at}: '--- {line[1]} ---': {nearest(line[1], ROLES, 'a message is of')}"
+                f"{name}:{at}: '--- {line[1]} ---': {nearest(line[1], (*ROLES, DIALOGUE), 'a message is of')}"
             )
     made = Template(name, text, hashlib.sha256(text.encode()).hexdigest()[:20], bool(_LINE.search(text)))
     try:
@@ -100,16 +102,23 @@ def render(template: Template, **variables: Any) -> tuple[Message, ...]:
         parts = [f"user {text}"]
     elif first.strip():
         raise AnnotationError(f"{template.name}: text before the first '--- … ---' line belongs to nobody")
-    messages = tuple(_message(part) for part in parts if part.partition(" ")[2].strip())
+    messages = tuple(message for part in parts for message in _messages(template, part, variables))
     if not messages or messages[-1]["role"] != "user":
         last = f"the {messages[-1]['role']}'s" if messages else "none"
         raise AnnotationError(f"{template.name}: the last message must be the user's, and it is {last}")
     return messages
 
 
-def _message(part: str) -> Message:
+def _messages(template: Template, part: str, variables: dict[str, Any]) -> list[Message]:
+    """The message that a part makes, the prompt's turns, or none where it is blank."""
     role, _, content = part.partition(" ")
-    return {"role": role, "content": content.strip("\r\n")}
+    if role != DIALOGUE:
+        return [{"role": role, "content": content.strip("\r\n")}] if content.strip() else []
+    if content.strip():
+        raise AnnotationError(f"{template.name}: text below '--- {DIALOGUE} ---' belongs to nobody")
+    if DIALOGUE not in variables:
+        raise AnnotationError(f"{template.name}: there are no {DIALOGUE} here; known: {', '.join(variables)}")
+    return list(variables[DIALOGUE])
 
 
 def _undefined(error: UndefinedError, known: list[str]) -> str:
@@ -121,6 +130,6 @@ def _undefined(error: UndefinedError, known: list[str]) -> str:
 
 def _sandbox() -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
-        autoescape=select_autoescape(),  # of HTML templates, which these are not
+        autoescape=select_autoescape(default_for_string=False),  # these are no HTML
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
