@@ -19,6 +19,7 @@ from .diff import diff
 from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
+from .generate import generate
 from .ingest import ingest
 from .outcomes import outcomes
 from .publish import publish
@@ -56,7 +57,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate,
+    demo, rubric, annotate, generate,
 ):  # fmt: skip
     cli.add_command(command)
 
