@@ -119,6 +119,16 @@ def known(con: Store, model: str, digests: Sequence[str]) -> Known:
     return Known(answers, at, {name: row for name, row in faulty.items() if name not in answers})
 
 
+def was_message(row: Mapping[str, Any]) -> bool:
+    """Whether a reply was a message of the model's; else the server refused the request, or sent none."""
+    return "said" in json.loads(row["sampling"])
+
+
+def unfinished(row: Mapping[str, Any], tries: int) -> bool:
+    """Whether a request whose last reply is of no use has a try left: a run was stopped in between."""
+    return row["nth"] < tries and was_message(row)
+
+
 def take_verdicts(con: Store, campaign: str, model: str, given: Iterable[Mapping[str, Any]]) -> Taken:
     """Take a model's answers: question (key), given (JSON), comment, at (when it replied).
 
