@@ -139,7 +139,9 @@ def _worded(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
 
 
 def check_source(con: Store, plan: Plan) -> None:
-    """AnnotationError where the source's name is none or belongs to what was not generated."""
+    """AnnotationError where the source's name is none, belongs to what was not generated, or to what is
+    under another licence.
+    """
     name = plan.source
     if not name.strip() or name != name.strip() or "/" in name:
         raise AnnotationError(f"--source '{name}': expected a name without a slash or spaces around it")
@@ -149,7 +151,7 @@ def check_source(con: Store, plan: Plan) -> None:
                 f"'{name}' is a source read as {reader}, not one of completions that a model was asked for; "
                 "choose another --source"
             )
-        if plan.license.id not in (NONE_STATED, license):
+        if NONE_STATED not in (license, plan.license.id) and license != plan.license.id:
             raise AnnotationError(
                 f"source '{name}' is under {license}, not {plan.license.id}: choose another --source for "
                 "completions under another licence"
@@ -159,7 +161,7 @@ def check_source(con: Store, plan: Plan) -> None:
 def license_of(con: Store, plan: Plan) -> str:
     """The licence that the source's completions are or will be under."""
     found = run(con, "SELECT license FROM sources WHERE name = ?", [plan.source])
-    return str(found[0][0]) if found else plan.license.id
+    return str(found[0][0]) if found and plan.license.id == NONE_STATED else plan.license.id
 
 
 def missing(con: Store, plan: Plan, asked: Sequence[Asked]) -> tuple[list[Asked], pl.DataFrame]:

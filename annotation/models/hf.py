@@ -6,6 +6,7 @@ does not depend on which requests are in a batch with it, and a run that was sto
 it would have drawn; but for rounding, as a padded batch does not add up in the same order.
 """
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -82,8 +83,10 @@ def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
     except ImportError as error:
         raise AnnotationError(_extra(error)) from error
+    logging.disable_progress_bar()  # reading the weights is the smaller part of the work
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.where, revision=place.revision, padding_side="left")
         dtype = torch.float32 if exact and not torch.cuda.is_available() else "auto"
@@ -106,6 +109,10 @@ def _commit(hub: str, revision: str | None) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
+        with contextlib.suppress(LocalEntryNotFoundError):  # what was got before is there without the network
+            return Path(
+                hf_hub_download(hub, "config.json", revision=revision, local_files_only=True)
+            ).parent.name
         return Path(hf_hub_download(hub, "config.json", revision=revision)).parent.name
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         said = " ".join(str(error).split())[:200]

@@ -53,7 +53,13 @@ _PURPOSES = ("candidates", "rejected-candidates")
     help="Of a completion; what is longer is cut off and marked.",
 )
 @click.option("--stop", multiple=True, help="Text that ends a completion; repeat.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the first draw; the next one has the next seed.",
+)
 @click.option(
     "--prompt-template",
     "template_name",
@@ -146,6 +152,8 @@ def _run(con: "Store", plan: "Plan", backend: "Backend", requests: "list[Request
          retry_failed: bool, how: dict[str, Any]) -> None:  # fmt: skip
     """Ask for what is missing, or say what it would take."""
     from ...annotation.models.requests import digest
+    from ...schemas.licenses import NONE_STATED
+    from ..campaigns import set_license
     from ..generated import Asked, license_of, missing, store_generated
 
     by_digest = {digest(request): request for request in requests}
@@ -165,12 +173,14 @@ def _run(con: "Store", plan: "Plan", backend: "Backend", requests: "list[Request
     )
     if failed and not retry_failed:
         click.echo(f"{len(failed):,} came to nothing before and are left (--retry-failed asks again)")
-    if license_of(con, plan) == "NOASSERTION":
+    if license_of(con, plan) == NONE_STATED:
         say_line(f"note: source '{plan.source}' has no licence, so none of it is ever published; "
                  "--license SPDX-ID says under which its model's output is")  # fmt: skip
     if how["dry_run"]:
         say_estimate(backend, todo)
         return
+    if plan.license.id != NONE_STATED:
+        set_license(con, plan.source, plan.license)  # of an earlier run that did not say
     languages = rows["language"].unique().to_list()
     language = languages[0] if len(languages) == 1 else "und"
     added = store_generated(con, plan, answered, prompts, language, new=False) if answered else 0
