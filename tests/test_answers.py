@@ -298,3 +298,13 @@ def test_a_fit_and_a_way_back_know_of_campaigns(con, named):
 def test_no_such_campaign(con):
     with pytest.raises(AnnotationError, match="no campaign 'week-2': did you mean 'week-1'"):
         take_answers(con, "week-2", all_votes(con))
+
+
+def test_a_model_keeps_its_name_and_needs_no_key(con, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRECEPTOR_KEY", str(tmp_path / "none.key"))
+    votes = all_votes(con, who=("openai:m", "hf:n@3f2c"))
+    assert counts(take_answers(con, "week-1", votes, kind="model", came_by="judge")) == (24, 0, 0, 0, 0)
+    assert query(con, "SELECT kind, pseudonym FROM annotators ORDER BY 2").rows() == [
+        ("model", "hf:n@3f2c"), ("model", "openai:m")]  # fmt: skip
+    assert query(con, "SELECT DISTINCT shown_first FROM votes").rows() == [(None,)]  # both orders, or none
+    assert not (tmp_path / "none.key").exists()

@@ -2,6 +2,7 @@
 
 openai:gpt-4o-mini          an OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, llama.cpp), --base-url
 hf:FOLDER or hf:NAME@COMMIT  transformers, in this process
+hf-likelihood:FOLDER         the same, by the log-probability of texts that are there; writes nothing
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -70,9 +71,16 @@ def _transformers(name: str, _base_url: str | None, _prices: Path | None) -> Bac
     return transformers_backend(name)
 
 
+def _likelihood(name: str, _base_url: str | None, _prices: Path | None) -> Backend:
+    from .likelihood import likelihood_backend
+
+    return likelihood_backend(name)
+
+
 KINDS: dict[str, Callable[[str, str | None, Path | None], Backend]] = {
     "openai": _open_ai,
     "hf": _transformers,
+    "hf-likelihood": _likelihood,
 }
 
 

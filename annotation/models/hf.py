@@ -75,8 +75,11 @@ def find_model(name: str) -> Place:
 
 
 @cache
-def load_model(place: Place) -> tuple[Any, Any]:
-    """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read."""
+def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
+    """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read.
+
+    `exact`: on a CPU in single precision, whatever its weights are kept in.
+    """
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -86,7 +89,8 @@ def load_model(place: Place) -> tuple[Any, Any]:
     logging.disable_progress_bar()  # reading the weights is the smaller part of the work
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.where, revision=place.revision, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(place.where, revision=place.revision, dtype="auto")
+        dtype = torch.float32 if exact and not torch.cuda.is_available() else "auto"
+        model = AutoModelForCausalLM.from_pretrained(place.where, revision=place.revision, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:300]
         raise AnnotationError(f"hf:{place.where}: cannot be read as a causal model: {said}") from error

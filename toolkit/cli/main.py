@@ -21,6 +21,7 @@ from .forget import forget, pseudonym
 from .fuse import fuse
 from .generate import generate
 from .ingest import ingest
+from .judge import judge
 from .outcomes import outcomes
 from .publish import publish
 from .pull import pull
@@ -57,7 +58,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, generate,
+    demo, rubric, annotate, generate, judge,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -21,7 +21,7 @@ _PATIENCE = 2.0  # seconds before progress is shown
 _LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 _OPTIONS = (
-    click.option("--model", required=True, metavar="KIND:NAME",
+    click.option("--model", metavar="KIND:NAME",
                  help="openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."),
     click.option("--base-url", envvar="PRECEPTOR_BASE_URL", show_envvar=True,
                  help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
@@ -44,7 +44,12 @@ def model_options(command: Command) -> Command:
 
 
 def asked_backend(how: dict[str, Any]) -> "Backend":
-    """The back-end that the options name; AnnotationError where a cost cap has no price to go by."""
+    """The back-end that the options name; AnnotationError where a cost cap has no price to go by.
+
+    Of a group of commands no option can be required, so a model that is missing is missed here.
+    """
+    if not how["model"]:
+        raise click.UsageError("Missing option '--model'.")
     from ...annotation.models.asking import check_limits
     from ...annotation.models.backends import backend
 
