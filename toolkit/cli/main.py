@@ -20,6 +20,7 @@ from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
 from .ingest import ingest
+from .judge import judge
 from .outcomes import outcomes
 from .publish import publish
 from .pull import pull
@@ -56,7 +57,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate,
+    demo, rubric, annotate, judge,
 ):  # fmt: skip
     cli.add_command(command)
 
