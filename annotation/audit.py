@@ -14,7 +14,7 @@ import polars as pl
 from ..schemas.derive import polars_schema
 from ..schemas.tables import RATINGS, RUBRICS
 from ..schemas.tables import VOTES as VOTES_TABLE
-from .audit_criteria import Matched, criterion_levels, match_criteria, rating_sets
+from .audit_criteria import Matched, criterion_levels, folded, match_criteria, rating_sets
 from .audit_orders import JUDGEMENTS, Length, Position, first_rate, length, position, verdicts
 from .audit_people import Against, against
 from .intervals import RESAMPLES, Estimate
@@ -151,6 +151,10 @@ def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]
                                         ).sum_horizontal().sum()  # fmt: skip
     if again:
         notes.append(f"{again:,} answers about an order that was answered before: the first one counts")
+    pairs = found.select("low", "high").n_unique()
+    if pairs < found.height:
+        notes.append(f"{found.height:,} questions about {pairs:,} pairs (draws, settings or templates): "
+                     "intervals take them as if each were another pair")  # fmt: skip
     halves = found.filter(~pl.col("both")).height
     if known and 0 < halves < found.height:
         notes.append(f"position: {halves:,} pairs that were shown in one order only are left out")
@@ -241,7 +245,7 @@ def _of_ratings(
     notes += matched.notes
     rows = _together(matched.judge, matched.people)
     made, apart = [], []
-    for signal in from_ratings(rows) if matched.people.height else []:
+    for signal in _as_asked(from_ratings(rows) if matched.people.height else [], evidence.rubric):
         mine, theirs = _sides(signal)
         metric = "ordinal" if signal.answers > 2 else "nominal"
         levels = criterion_levels(signal.name, signal.answers, evidence.rubric)
@@ -256,13 +260,21 @@ def _of_ratings(
     return made + ([score] if score else []), points
 
 
+def _as_asked(signals: list[Signal], rubric: Rubric | None) -> list[Signal]:
+    """In the order of the rubric's criteria, others last."""
+    order = [folded(criterion.name) for criterion in rubric.criteria] if rubric else []
+    return sorted(
+        signals, key=lambda s: order.index(folded(s.name)) if folded(s.name) in order else len(order)
+    )
+
+
 def _of_scores(
     rubric: Rubric | None, matched: Matched, seed: int, resamples: int, notes: list[str]
 ) -> tuple[Against | None, list[list[float]]]:
     """Summary scores of the judge and of people, where both have a value of every criterion with weight."""
     if rubric is None or rubric.kind == "pairwise":
         if rubric is None:
-            notes.append(f"{SCORE}: which rubric was rated by is not known; name it with --rubric")
+            notes.append(f"{SCORE}: by which rubric it rated is not known; name it with --rubric")
         return None, []
     judge, people = (rating_sets(rows, rubric) for rows in (matched.judge, matched.people))
     if judge is None or people is None:

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -26,8 +27,10 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.report.svg import CSS, LIGHT
 from preceptor.toolkit.store import add_key, insert, open_store, query
 
+ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -257,7 +260,7 @@ def test_replies_beside_votes_of_people(lengthy):
     assert np.sum(about_votes["table"][1]) == 18  # the slot's six pairs are ties of the judge
     said = ask("--store", lengthy, "judge", "audit").stdout
     assert "it likes length more than people do" in said
-    assert "less than people agree among themselves" in said
+    assert "people agree more among themselves" in said
 
 
 def test_measures_as_other_libraries_have_them():
@@ -445,6 +448,13 @@ def test_what_cannot_be_told_is_said(store, tmp_path):
 def test_the_same_seed_gives_the_same_record():
     (evidence,) = of_judgements(drawn_judgements(4, 50).with_columns(judge=pl.lit("m")), "m")
     assert asdict(audit(evidence, seed=3)) == asdict(audit(evidence, seed=3))
+
+
+def test_figures_have_the_colours_of_the_report():
+    css = (ROOT / "toolkit" / "templates" / "report.html.jinja").read_text().partition("@media")[0]
+    for stand_in, colour in LIGHT.items():
+        variable = CSS[stand_in].removeprefix("var(").removesuffix(")").replace("currentColor", "--ink")
+        assert f"{variable}: {colour};" in css
 
 
 def test_pages_of_two_judges_name_each_others_figures_apart(tmp_path):

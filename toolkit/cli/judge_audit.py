@@ -14,9 +14,10 @@ from .options import Common, common, stderr, stdout, table
 if TYPE_CHECKING:
     from ...annotation.audit import Evidence
     from ...annotation.rubric import Rubric
-    from ..judged import Judged
+    from ..models_and_people import Judged
 
 SAID = 5  # rejected lines that are shown
+WIDTH = 84  # of a table whose numbers are all negative
 
 
 @click.command()
@@ -88,7 +89,7 @@ def _of_store(
     rubric: str | None,
 ) -> "list[Evidence]":  # fmt: skip
     from ...annotation.rubric import read_rubric
-    from ..judged import check_sources, read_judged
+    from ..models_and_people import check_sources, read_judged
     from ..store import open_store
 
     named = read_rubric(rubric) if rubric else None
@@ -162,17 +163,15 @@ def _say(found: dict[str, Any]) -> None:
     from ..report.audit_words import about, all_notes, measure_rows, position_rows, sentences
 
     out = stdout()
-    out.print(f"{found['judge']}: {about(found)}", markup=False, style="bold")
+    out.print(f"{found['judge']}: {about(found)}", markup=False, emoji=False, style="bold")
     if found["position"]:
         _tabulate("Position", ("a pair in both orders", "pairs ", "share "), position_rows(found["position"]))
-    if found["signals"]:
-        columns = ("", "units ", "measure", "judge ", "people ", "difference ")
-        _tabulate("Agreement with people, and of people among themselves", columns,
-                  measure_rows(found["signals"]))  # fmt: skip
-    for line in sentences(found):
-        out.print(f"- {line}", markup=False)
-    for note in all_notes(found):
-        out.print(f"note: {note}", markup=False)
+    for signal in found["signals"]:
+        rows = [row[2:] for row in measure_rows([signal], short=True)]
+        title = f"Beside people: {signal['signal']} ({signal['units']:,} judged by both)"
+        _tabulate(title, ("", "judge ", "people ", "difference "), rows)
+    for line in (*(f"- {line}" for line in sentences(found)), *(f"note: {n}" for n in all_notes(found))):
+        out.print(line, markup=False, emoji=False)
     out.print()
 
 
@@ -181,4 +180,7 @@ def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
     cells = [[escape(cell) for cell in row] for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
-    stdout().print(table(title, [columns[i] for i in filled], ([row[i] for i in filled] for row in cells)))
+    shown = ([row[i] for i in filled] for row in cells)
+    out = stdout()
+    out.width = max(out.width, WIDTH)
+    out.print(table(escape(title), [columns[i] for i in filled], shown))

@@ -40,6 +40,8 @@ tell what other pairs and completions would have given, not other judges or othe
 """
 _READING = """Every measure is of two single answers about the same pair or completion: *judge* and a person,
 or two *people*; *difference* is the judge less people where several people answered, both drawn together.
+*exact* is the share of answers that are the same, *kappa* Cohen's with quadratic weights, *alpha*
+Krippendorff's.
 """
 
 
@@ -121,6 +123,8 @@ def jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -> None
         axes.set(xlim=(lowest - 0.04, 1.04), ylim=(lowest - 0.04, 1.04))
         across, up = points[:, 0], points[:, 1]
         ends = (lowest, 1.0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
     else:
         across, up = _spread(np.array(signal["table"]))
         ticks = range(levels)
@@ -161,10 +165,11 @@ def confusion(axes: Axes, signal: Found) -> None:
             if count is None:
                 continue
             depth = count / most
-            axes.fill([x - 0.5, x + 0.5, x + 0.5, x - 0.5], [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
+            end = x + (1.5 if x + 1 < len(row) and row[x + 1] is None else 0.5)
+            axes.fill([x - 0.5, end, end, x - 0.5], [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
                       color=LIGHT[SERIES[0]], alpha=0.06 + 0.8 * depth, linewidth=0)  # fmt: skip
-            axes.text(x, y, f"{count:,}", ha="center", va="center", fontsize=10,
-                      color="white" if depth > 0.55 else LIGHT[INK])  # fmt: skip
+            axes.text((x - 0.5 + end) / 2, y, f"{count:,}", ha="center", va="center", fontsize=10,
+                      color="white" if depth > 0.7 else LIGHT[INK if count else MUTED])  # fmt: skip
             if _same(signal, x, y):
                 axes.plot([x - 0.48, x + 0.48, x + 0.48, x - 0.48, x - 0.48],
                           [y - 0.48, y - 0.48, y + 0.48, y + 0.48, y - 0.48],
@@ -179,22 +184,22 @@ def confusion(axes: Axes, signal: Found) -> None:
 
 
 def _same(signal: Found, x: int, y: int) -> bool:
-    return (x, y) in {(0, 0), (1, 1)} if signal["signal"] == "votes" else x == y
+    return (x, y) in {(0, 0), (2, 1)} if signal["signal"] == "votes" else x == y
 
 
 def confusion_table(signal: Found) -> tuple[list[str], list[str], list[list[int | None]]]:
     """Names of rows (judge's answers) and columns (people's), and counts.
 
     Which of two completions is the one is arbitrary, so that votes are told by whether people took the
-    judge's side.
+    judge's side; of a tie of the judge either side is one cell, and the next one is null.
     """
     table = signal["table"]
     if signal["signal"] != "votes":
         return list(signal["answers"]), list(signal["answers"]), table
     (low, low_tie, low_high), (tie_low, tie, tie_high), (high_low, high_tie, high) = table
-    return ["a side", "a tie"], ["same side", "tie", "other side"], [
-        [low + high, low_tie + high_tie, low_high + high_low],
-        [None, tie, tie_low + tie_high],
+    return ["a side", "a tie"], ["same side", "other side", "tie"], [
+        [low + high, low_high + high_low, low_tie + high_tie],
+        [tie_low + tie_high, None, tie],
     ]  # fmt: skip
 
 
@@ -227,7 +232,7 @@ def _section(found: Found, drawn: dict[str, str]) -> str:
 def _confusion(signal: Found) -> str:
     rows, columns, table = confusion_table(signal)
     cells = [
-        (name, *("" if count is None else f"{count:,}" for count in counts))
+        (name, *("(either)" if count is None else f"{count:,}" for count in counts))
         for name, counts in zip(rows, table, strict=True)
     ]
     return _table((signal["signal"], *(f"{name} " for name in columns)), cells)
@@ -250,4 +255,4 @@ def _table(columns: Row, rows: Sequence[Row]) -> str:
 
 def _text(text: str) -> str:
     """Text that Markdown shows as it stands."""
-    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", clean(text, 2000))
+    return re.sub(r"([\\`*{}\[\]<>|#]|(?<!\w)_|_(?!\w))", r"\\\1", clean(text, 2000))

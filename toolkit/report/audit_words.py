@@ -17,8 +17,8 @@ POSITION = {
     "one_tie": "a tie in one order only",
 }
 MEASURES = {
-    "exact": "exact agreement",
-    "kappa": "kappa (quadratic)",
+    "exact": "exact",
+    "kappa": "kappa",
     "alpha": "alpha",
     "pearson": "Pearson",
     "spearman": "Spearman",
@@ -54,7 +54,7 @@ def position_rows(position: Found) -> list[Row]:
     ]
 
 
-def measure_rows(signals: list[Found]) -> list[Row]:
+def measure_rows(signals: list[Found], *, short: bool = False) -> list[Row]:
     """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
     rows: list[Row] = []
     for signal in signals:
@@ -62,19 +62,22 @@ def measure_rows(signals: list[Found]) -> list[Row]:
         for kind, measure in signal["measures"].items():
             if measure["judge"] is None and measure["people"] is None:
                 continue
-            write = share if kind == "exact" else number
-            label = MEASURES[kind] + (f" ({signal['metric']})" if kind == "alpha" else "")
-            rows.append((name, units, label, write(measure["judge"]), write(measure["people"]),
-                         write(measure["difference"], sign=True)))  # fmt: skip
+            label = MEASURES[kind] + (f" ({signal['metric']})" if kind == "alpha" and not short else "")
+            rows.append((name, units, label, number(measure["judge"]), number(measure["people"]),
+                         number(measure["difference"], sign=True)))  # fmt: skip
             name = units = ""
     return rows
 
 
 def about(found: Found) -> str:
     """How much there is."""
-    counts = (("judgements of pairs", found["judgements"]), ("ratings", found["ratings"]),
-              ("requests without a usable reply", found["failed"]))  # fmt: skip
-    return ", ".join(f"{count:,} {what}" for what, count in counts if count) or "nothing was judged"
+    counts = (
+        ("judgement of a pair", "judgements of pairs", found["judgements"]),
+        ("rating", "ratings", found["ratings"]),
+        ("request without a usable reply", "requests without a usable reply", found["failed"]),
+    )
+    said = [f"{count:,} {one if count == 1 else more}" for one, more, count in counts if count]
+    return ", ".join(said) or "nothing was judged"
 
 
 def all_notes(found: Found) -> list[str]:
@@ -90,8 +93,7 @@ def sentences(found: Found) -> Iterator[str]:
     """What to make of an audit; nothing is claimed that an interval does not bear out."""
     yield from _of_position(found)
     yield from _of_length(found["length"])
-    for signal in found["signals"]:
-        yield from _of_signal(signal)
+    yield from _of_signals(found["signals"])
 
 
 def _of_position(found: Found) -> Iterator[str]:
@@ -134,22 +136,34 @@ def _of_length(length: Found | None) -> Iterator[str]:
                f"(slope {number(slope)} on the log length ratio, the slot held fixed).")  # fmt: skip
 
 
-def _of_signal(signal: Found) -> Iterator[str]:
-    name = next(n for n in ("alpha", "pearson", "exact") if n in signal["measures"])
-    measure = signal["measures"][name]
+def _of_signals(signals: list[Found]) -> Iterator[str]:
+    """Agreement with people, signals of which the same can be said together."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for signal in signals:
+        for words, detail in _of_signal(signal):
+            said.setdefault(words, []).append(detail)
+    for (before, after), details in said.items():
+        yield f"{before}{', '.join(details)}{after}."
+
+
+def _of_signal(signal: Found) -> Iterator[tuple[tuple[str, str], str]]:
+    """What to say before and after the signals of which it holds, and this one's name and numbers."""
+    name, measure = signal["signal"], signal["measures"]["alpha"]
     judge, people, apart = measure["judge"], measure["people"], measure["difference"]
     if judge is None:
-        yield f"{signal['signal']}: all answers are the same, so agreement is not defined."
+        yield ("All answers are the same, so that agreement is not defined: ", ""), name
         return
-    beyond = {1: "better than chance", -1: "worse than chance", 0: "not to be told from chance"}
-    told = f"{signal['signal']}: its agreement with people is {beyond[_beside(judge, 0)]} " \
-           f"({MEASURES[name]} {number(judge)})"  # fmt: skip
+    beyond = {1: "better than chance", -1: "worse than chance", 0: "no better than chance, as far as seen,"}
+    before = f"It agrees with people {beyond[_beside(judge, 0)]} on "
+    detail = f"{name} (alpha {number(judge)}"
     if people is None or apart is None:
-        yield told + "; how far people agree among themselves is not known."
+        yield (before, "; how far people agree among themselves is not known"), f"{detail})"
         return
-    among = {1: "more than people agree among themselves", -1: "less than people agree among themselves",
+    among = {1: "people agree less among themselves",
+             -1: "people agree more among themselves",
              0: "no difference from how people agree among themselves can be seen"}  # fmt: skip
-    yield told + f"; {among[_beside(apart, 0)]} ({number(people)}, difference {number(apart, sign=True)})."
+    detail += f", people {number(people)}, difference {number(apart, sign=True)})"
+    yield (before, f"; {among[_beside(apart, 0)]}"), detail
 
 
 def _beside(found: Found, middle: float) -> int:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ..schemas.errors import AnnotationError, StoreError
+from ..schemas.errors import AnnotationError
 from .campaigns import nearest
-from .pseudonyms import default_key_file, key_of, pseudonyms
 from .store import Store, query
 
 _ALIKE = """WITH about AS (
@@ -32,8 +31,10 @@ _VOTES = f"""SELECT s.source, completion_a, completion_b, choice, shown_first,
 FROM votes s LEFT JOIN annotators a ON a.key = s.annotator"""
 _RATINGS = f"""SELECT s.source, completion, criterion, value, levels, s."at", s.path, s.line, s.n {_WHO}
 FROM ratings s LEFT JOIN annotators a ON a.key = s.annotator"""
-# Of a request the last reply that could be used counts; each draw of a pair is an item of its own.
-_SHOWN = """SELECT model, prompt || ' ' || template || ' ' || coalesce(sampling::VARCHAR, '') AS item,
+# Of a request the last reply that could be used counts; each draw of a pair is an item of its own (what the
+# back-end said of itself is of the reply, not of the draw).
+_SHOWN = """SELECT model, prompt || ' ' || template || ' ' || coalesce(
+        json_merge_patch(sampling, '{"said": null}')::VARCHAR, '') AS item,
     completion_a AS first, completion_b AS second, answer->>'preference' AS choice
 FROM replies r WHERE purpose = 'judge' AND completion_b IS NOT NULL
     AND answer->>'preference' IN ('first', 'second', 'tie')
@@ -52,7 +53,7 @@ GROUP BY 1"""
 
 @dataclass(frozen=True)
 class Judged:
-    """Votes and ratings with annotator (pseudonym; a model's name where it is known) and by_model."""
+    """Votes and ratings with annotator (pseudonym; of a model its name) and by_model."""
 
     votes: pl.DataFrame
     ratings: pl.DataFrame
@@ -84,8 +85,6 @@ def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str]
     votes, ratings = (query(con, sql, given).filter(of_models) for sql in (_VOTES, _RATINGS))
     shown = query(con, _SHOWN, {"sources": list(sources)})
     failed = dict(query(con, _FAILED, {"sources": list(sources)}).rows())
-    called = _model_names(con, [*shown["model"].unique(), *failed])
-    votes, ratings = (rows.with_columns(pl.col("annotator").replace(called)) for rows in (votes, ratings))
     votes = votes.with_columns(pl.col("completion_a", "completion_b").replace(one))
     shown = shown.with_columns(pl.col("first", "second").replace(one))
     kept = votes.filter(pl.col("completion_a") != pl.col("completion_b"))
@@ -112,14 +111,3 @@ def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
             raise AnnotationError(
                 f"{option} {name}: nothing was judged there; {nearest(name, have, 'there are')}"
             )
-
-
-def _model_names(con: Store, models: Sequence[str]) -> dict[str, str]:
-    """Models' names by pseudonym, where the key of the pseudonyms is at hand."""
-    if not models:
-        return {}
-    try:
-        made = pseudonyms(pl.Series(models, dtype=pl.String), key_of(con, default_key_file()))
-    except StoreError:
-        return {}
-    return dict(zip(made, models, strict=True))
