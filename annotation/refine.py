@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from ..schemas.errors import AnnotationError
-from .endpoint import Endpoint
+from .models.endpoint import Endpoint
 from .refine_outputs import Output
 from .refine_steps import Steps, json_in, step, write_whole
 from .rubric import Rubric, parse_rubric

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..schemas.errors import AnnotationError
-from .endpoint import Answer, Endpoint, ask
+from .models.endpoint import Endpoint, Message, ask_one
 
 T = TypeVar("T")
 READINGS = 3  # answers that cannot be read before a run gives up
@@ -45,7 +45,7 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
             steps.kept += 1
             return read(earlier["content"])
     for _ in range(READINGS):
-        answer = ask(
+        answer = ask_one(
             steps.where, request | {"messages": _told(request["messages"], record["tries"])}, steps.say
         )
         steps.sent += 1
@@ -61,7 +61,7 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
                           "Run it again, or take another --model and --folder")  # fmt: skip
 
 
-def _try_reading(answer: Answer, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
+def _try_reading(answer: Message, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
     if answer.content is None:
         return "no message in the answer", []
     try:

@@ -303,7 +303,9 @@ ANSWERS = _stored(
     Column(
         "superseded_at", "time", "when it was found changed or withdrawn, UTC; null: it stands", nullable=True
     ),
-    Column("came_by", "text", "argilla or file: it is withdrawn when it is gone from there", nullable=True),
+    Column(
+        "came_by", "text", "argilla, file or judge: it is withdrawn when it is gone from there", nullable=True
+    ),
 )
 REPLIES = _stored(
     "replies",

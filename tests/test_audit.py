@@ -331,6 +331,7 @@ def test_the_study_of_socratic_llm_as_one_command(study, tmp_path):
     assert people.height == 60
     out = tmp_path / "out"
     (found,) = audits("--store", path, "judge", "audit", "--out", out)
+    assert found["judge"] == "openai:made-up"
     signals = {signal["signal"]: signal for signal in found["signals"]}
     for name in ("questions", "on_topic", "helpful", "reveals_answer"):
         theirs = stats.pearsonr(judge[name], people[name]).statistic

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from preceptor.annotation import endpoint as endpoint_module
-from preceptor.annotation.endpoint import endpoint
+from preceptor.annotation.models import endpoint as endpoint_module
+from preceptor.annotation.models.endpoint import endpoint
 from preceptor.annotation.refine import accept, refine
 from preceptor.annotation.refine_outputs import read_outputs
 from preceptor.annotation.rubric import read_rubric
@@ -207,7 +207,11 @@ def test_what_is_busy_is_asked_again(run, server, status):
 
 def test_pauses_grow_and_a_server_that_stays_away_is_named(run, server, monkeypatch):
     paused = []
-    monkeypatch.setattr(endpoint_module.time, "sleep", paused.append)
+
+    async def rest(seconds):
+        paused.append(seconds)
+
+    monkeypatch.setattr(endpoint_module, "rest", rest)
     server.fails = [(500, {}, "down")] * 99
     with pytest.raises(AnnotationError, match=r"no answer after 6 tries: .*500"):
         run()

@@ -21,6 +21,7 @@ from .campaigns import check_campaign
 from .pseudonyms import default_key_file, is_forgotten, naming
 from .store import Store, query, run, transaction
 
+MODEL = "model"  # the kind of annotator that is no person
 _COLUMNS: dict[str, Any] = {"question": pl.String, "annotator": pl.String, "given": pl.String,
                             "comment": pl.String, "at": pl.Datetime("us", "UTC")}  # fmt: skip
 
@@ -67,8 +68,9 @@ def take_answers(
 
     `answers` has question (key), annotator (their own id), given (JSON object: value by criterion; of a
     pair {"preference": "a", "b" or "tie"}), at (UTC) and may have comment. `kind` is the annotators'
-    (student, expert, crowd or model); crowd if never said. Raises AnnotationError where there is no
-    such campaign, StoreError where the key of the pseudonyms is another one.
+    (student, expert, crowd or model); crowd if never said. A model is no person: its name stands as it is,
+    and no key is needed. Raises AnnotationError where there is no such campaign, StoreError where the key
+    of the pseudonyms is another one.
     """
     check_campaign(con, campaign)
     # Cast to UTC as the column's own time says; a time without a zone is UTC.
@@ -79,7 +81,7 @@ def take_answers(
     ).with_columns(pl.col("comment").str.strip_chars().replace("", None))  # fmt: skip
     now = datetime.now(UTC)
     with transaction(con):
-        pseudonyms = _judge(con, campaign, rows, seen)
+        pseudonyms = _judge(con, campaign, rows, seen, of_models=kind == MODEL)
         given = {"campaign": campaign, "came_by": came_by}
         run(con, sql.PEOPLE)
         run(con, sql.NEW_PEOPLE, {"kind": kind})
@@ -115,17 +117,21 @@ def _in_utc(at: pl.Series) -> pl.Series:
     return at.dt.convert_time_zone("UTC").dt.cast_time_unit("us") if zone else at.cast(_COLUMNS["at"])
 
 
-def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None) -> list[str]:
+def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_models: bool) -> list[str]:
     """`judged`, without anybody's own id; returns the pseudonyms of those who were looked at."""
-    name = naming(con, default_key_file())
+    name = _as_it_is if of_models else naming(con, default_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
-    gone = is_forgotten(con)(named).alias("gone")
+    gone = (named.is_null() & False if of_models else is_forgotten(con)(named)).alias("gone")
     # DuckDB finds this variable by its name.
     incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth").to_arrow()
     con.execute("CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming").fetchall()
     del incoming
     run(con, sql.JUDGED, {"campaign": campaign})
     return name(pl.Series(seen.annotators, dtype=pl.String)).to_list() if seen else []
+
+
+def _as_it_is(ids: pl.Series) -> pl.Series:
+    return ids.cast(pl.String)
 
 
 def _count(con: Store, campaign: str) -> Taken:

@@ -2,9 +2,9 @@
 
 Removed: the learner's sentences with their edits and the prompts and completions made of them,
 reviews, outcomes, votes and ratings, answers also where they were changed since, what anybody was asked
-and said about the removed completions, rejected rows that name the learner, and the fits that learnt from
-any of these. The file is written anew,
-so that no byte stays. Later ingests of the same input put the learner's rows in `rejects`.
+and said about the removed completions, what models replied to and about them, rejected rows that name the
+learner, and the fits that learnt from any of these. The file is written anew, so that no byte
+stays. Later ingests of the same input put the learner's rows in `rejects`.
 """
 
 import json
@@ -44,6 +44,10 @@ _MINE = {
         OR completion_b IN (FROM my_completions)""",
     "my_answers": """SELECT key FROM answers WHERE annotator IN (FROM my_annotators)
         OR question IN (FROM my_questions)""",
+    # A reply to a request that two prompts share is kept once, under one of them.
+    "my_replies": """SELECT key FROM replies WHERE prompt IN (FROM my_prompts)
+        OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)
+        OR request IN (SELECT context->>'request' FROM completions WHERE key IN (FROM my_completions))""",
     "my_outcomes": "SELECT key FROM outcomes WHERE learner = $who OR completion IN (FROM my_completions)",
     # A file that holds nobody else's sentences may name the learner in any of its rejected rows.
     "my_files": """SELECT {'source': source, 'path': path} AS key FROM sentences GROUP BY source, path
@@ -71,6 +75,7 @@ _REMOVED = {
     "outcomes": "key IN (FROM my_outcomes)",
     "questions": "key IN (FROM my_questions)",
     "answers": "key IN (FROM my_answers)",
+    "replies": "key IN (FROM my_replies)",
     "reviews": "learner = $who",
     "rejects": """contains(raw, $who) OR contains(path, $who)
         OR {'source': source, 'path': path} IN (FROM my_files)

@@ -82,35 +82,40 @@ def choose_questions(
     Raises AnnotationError where the way of choosing wants a fit that is not there, where nothing fits
     `where`, or where the campaign was begun with another rubric.
     """
+    with transaction(con):
+        return add_questions(con, campaign, rubric, n, chosen_by, seed, golden, where)
+
+
+def add_questions(
+    con: Store, campaign: str, rubric: Rubric, n: int, chosen_by: str, seed: int, golden: Golden, where: Where
+) -> Chosen:  # fmt: skip
+    """`choose_questions` within the caller's transaction."""
     if chosen_by not in SELECTS:
         raise AnnotationError(f"--select {chosen_by}: {nearest(chosen_by, SELECTS, 'known')}")
     fit = _fit_for(con, chosen_by, rubric)
-    with transaction(con):
-        _look_at(con, where, fit if chosen_by in BY_FIT else None)
-        begin(con, campaign, rubric, _language(con))
-        have = dict(
-            run(con, "SELECT purpose, count(*) FROM questions WHERE source = ? GROUP BY 1", [campaign])
-        )
-        missing = n - sum(have.values())
-        if missing <= 0:
-            return Chosen({}, sum(have.values()), chosen_by, None, ())
-        given = {"campaign": campaign, "seed": str(seed)}
-        pairs = rubric.kind == "pairwise"
-        wanted = {
-            "known": min(missing, max(0, _round(golden.known * n) - have.get("known", 0))) if pairs else 0,
-            "repeat": max(0, _round(golden.repeat * n) - have.get("repeat", 0)),
-        }
-        known = _known(con, fit, given | {"missing": wanted["known"]})
-        repeats = min(wanted["repeat"], missing - known.height)
-        asks = _asks(con, chosen_by, pairs, fit, given | {"missing": missing - known.height - repeats})
-        rng = np.random.default_rng([seed, sum(have.values())])
-        fresh = _with_sides(pl.concat([asks, known], how="diagonal"), rng, pairs)
-        again = _again(con, campaign, fresh, repeats, rng)
-        rows = _in_order(pl.concat([fresh, again], how="diagonal"), rng, _last_position(con, campaign))
-        if rows.is_empty() and not have:
-            raise AnnotationError(_nothing(con, chosen_by, pairs, where))
-        insert(con, QUESTIONS, rows.with_columns(
-            source=pl.lit(campaign), rubric=pl.lit(rubric.digest), chosen_by=pl.lit(chosen_by)))  # fmt: skip
+    _look_at(con, where, fit if chosen_by in BY_FIT else None)
+    begin(con, campaign, rubric, _language(con))
+    have = dict(run(con, "SELECT purpose, count(*) FROM questions WHERE source = ? GROUP BY 1", [campaign]))
+    missing = n - sum(have.values())
+    if missing <= 0:
+        return Chosen({}, sum(have.values()), chosen_by, None, ())
+    given = {"campaign": campaign, "seed": str(seed)}
+    pairs = rubric.kind == "pairwise"
+    wanted = {
+        "known": min(missing, max(0, _round(golden.known * n) - have.get("known", 0))) if pairs else 0,
+        "repeat": max(0, _round(golden.repeat * n) - have.get("repeat", 0)),
+    }
+    known = _known(con, fit, given | {"missing": wanted["known"]})
+    repeats = min(wanted["repeat"], missing - known.height)
+    asks = _asks(con, chosen_by, pairs, fit, given | {"missing": missing - known.height - repeats})
+    rng = np.random.default_rng([seed, sum(have.values())])
+    fresh = _with_sides(pl.concat([asks, known], how="diagonal"), rng, pairs)
+    again = _again(con, campaign, fresh, repeats, rng)
+    rows = _in_order(pl.concat([fresh, again], how="diagonal"), rng, _last_position(con, campaign))
+    if rows.is_empty() and not have:
+        raise AnnotationError(_nothing(con, chosen_by, pairs, where))
+    insert(con, QUESTIONS, rows.with_columns(
+        source=pl.lit(campaign), rubric=pl.lit(rubric.digest), chosen_by=pl.lit(chosen_by)))  # fmt: skip
     added = dict(rows.group_by("purpose").len().rows())
     notes = _notes(n, sum(have.values()) + rows.height, wanted, added, chosen_by)
     return Chosen(added, sum(have.values()) + rows.height, chosen_by, fit["key"] if fit else None, notes)

@@ -241,6 +241,16 @@ def remove_source(con: Store, name: str) -> None:
     run(con, "DELETE FROM sources WHERE name = ?", [name])
 
 
+def remove_orphans(con: Store) -> None:
+    """Take out replies of models that are about prompts or completions which are no longer there."""
+    run(
+        con,
+        """DELETE FROM replies WHERE prompt NOT IN (SELECT key FROM prompts)
+        OR completion_a NOT IN (SELECT key FROM completions)
+        OR completion_b NOT IN (SELECT key FROM completions)""",
+    )
+
+
 def count(con: Store, table: Table) -> int:
     """Rows in a table."""
     ((rows,),) = run(con, f'SELECT count(*) FROM "{table.name}"')

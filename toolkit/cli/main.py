@@ -19,6 +19,7 @@ from .diff import diff
 from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
+from .generate import generate
 from .ingest import ingest
 from .judge import judge
 from .outcomes import outcomes
@@ -57,7 +58,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, judge,
+    demo, rubric, annotate, generate, judge,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -40,7 +40,7 @@ def refine(
         raise click.UsageError("--out belongs to --accept")
     if not (outputs and model):
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
-    from ...annotation.endpoint import endpoint
+    from ...annotation.models.endpoint import endpoint
     from ...annotation.refine import refine as run_refine
     from ...annotation.refine_outputs import read_outputs
 

@@ -5,7 +5,8 @@
      "completions": [{"id": "mn-01-a", "content": "…", "origin": "human", "author": "writer-1"}]}
 
 `prompt`: "…" may stand for a single user message. Votes, ratings and outcomes name a completion
-by its id. `group` defaults to the prompt's id, `origin` to human. A row is a line.
+by its id. `group` defaults to the prompt's id, `origin` to human; completions may be [], for prompts that are
+still to be completed. A row is a line.
 """
 
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def _completions(
 ) -> tuple[pl.DataFrame, int]:
     """The completions of each line's prompt (its key), and how many of forgotten learners were left out."""
     each = good.select("completions", "line").with_columns(asked.alias("prompt"))
+    each = each.filter(pl.col("completions").list.len() > 0)
     answers = learners_named(each.explode("completions").unnest("completions"), context)
     kept = answers.filter(~pl.col("gone"))
     completions = add_key(
@@ -141,7 +143,7 @@ def _reason() -> pl.Expr:
             turns.last().struct["role"] != "user",
             "the last message must be the user's; what follows it is a completion",
         ),
-        (answers.len().fill_null(0) == 0, "'completions' is missing or not a list of {id, content}"),
+        (answers.len().is_null(), "'completions' is missing or not a list of {id, content}"),
         (field(pl.col("completions"), "id").list.eval(blank).list.any(), "a completion has no 'id'"),
         (field(pl.col("completions"), "content").list.eval(blank).list.any(), "a completion is empty"),
         (origin.list.any(), f"a completion's origin is none of {', '.join(ORIGINS)}"),

@@ -19,7 +19,7 @@ from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..pseudonyms import FORM, default_key_file, is_forgotten, naming
-from ..store import Store, insert, little_memory, query, remove_source, transaction
+from ..store import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
 from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes
 from .registry import Format
@@ -133,6 +133,8 @@ def ingest(
         _check(report, files, strict)
         _check_ids(con, context.source)
         report.notes.extend(_unknown_names(con, context))
+        if present:
+            remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
 

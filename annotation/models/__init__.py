@@ -1,0 +1,1 @@
+"""Models asked for completions and judgements: requests, back-ends, limits, templates."""

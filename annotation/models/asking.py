@@ -1,0 +1,232 @@
+"""Ask a model many things: some at a time, within limits, each reply kept as soon as it is there.
+
+spent = ask(backend("openai:m", url), requests, check=read_json, keep=store_them, limits=Limits(max_cost=2))
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ...schemas.errors import AnnotationError
+from .backends import Answer, Backend, Say, Send
+from .budget import NO_LIMITS, Ledger, Limits
+from .prices import highest_cost, most_tokens
+from .requests import Reply, Request, digest
+
+Check = Callable[[str], dict[str, Any]]
+REFUSALS = 5  # requests refused before any is answered, until a run gives up
+
+
+class FinalError(ValueError):
+    """Raised by `check`: the answer is of no use, and asking again would not help."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run took. `requests` counts attempts; `replies` what came back, of which `failed` gave nothing.
+
+    `failed` counts requests without an answer of use after all tries, `left_out` those a limit kept from
+    being sent. USD; None where the model has no price.
+    """
+
+    requests: int
+    replies: int
+    failed: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What requests come to, at most: tokens and USD. None where the model has no price."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The last reply to a request that an earlier run kept, and what was wrong with it."""
+
+    nth: int
+    raw: str
+    error: str
+    tell: bool = True  # whether it was a message, of which the model can be told
+
+
+@dataclass
+class _Run:
+    """One `ask`: what it was given, and what has come of it."""
+
+    check: Check
+    keep: Callable[[list[Reply]], None]
+    ledger: Ledger
+    tries: int
+    say: Say
+    watch: Callable[[Spent, int], None]
+    wanted: int
+    pending: list[Reply] = field(default_factory=list)
+    refused: list[Reply] = field(default_factory=list)  # while it is not known whether any is taken
+    answered: bool = False
+    replies: int = 0
+    failed: int = 0
+    done: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: Exception | None = None
+
+
+def ask(
+    backend: Backend, requests: Sequence[Request], *, check: Check, keep: Callable[[list[Reply]], None],
+    limits: Limits = NO_LIMITS, tries: int = 3, say: Say = lambda _: None,
+    watch: Callable[[Spent, int], None] = lambda *_: None, earlier: Mapping[str, Earlier] | None = None,
+) -> Spent:  # fmt: skip
+    """Send the requests, each once, and keep every reply; those with an equal digest are one.
+
+    `check` makes an answer of a reply's text. Where it raises ValueError, the model is told and asked
+    again, up to `tries` replies to a request; after FinalError it is not. `keep` is given a few replies at
+    a time, in the order they come: when it returns they should be safe. `say` is told of pauses; `watch`
+    of what was spent and how many requests are left. `earlier` are replies that earlier runs kept, by
+    digest, after which is gone on.
+
+    Raises AnnotationError where a cost cap cannot be kept because the model has no price, and, after all
+    that came was kept, where the back-end refuses or stays away.
+    """
+    check_limits(backend, limits)
+    once = list({digest(request): request for request in reversed(requests)}.values())[::-1]
+    ledger = Ledger(limits, backend.price)
+    run = _Run(check, keep, ledger, tries, say, watch, len(once))
+    asyncio.run(_ask(backend, once, run, earlier or {}))
+    if run.error:
+        raise run.error
+    return _spent(run)
+
+
+def check_limits(backend: Backend, limits: Limits) -> None:
+    """AnnotationError where a cost cap is asked for and the model has no price."""
+    if limits.max_cost is not None and backend.price is None:
+        raise AnnotationError(
+            f"--max-cost: no price is known for {backend.name}; write one into a file and give it as "
+            "--prices (models: [{model: NAME, in: USD per million tokens, out: the same}]), or "
+            "use --max-requests"
+        )
+
+
+def estimate(backend: Backend, requests: Sequence[Request]) -> Estimate:
+    """What these requests come to at most, if each is answered at once; nothing is sent."""
+    once = {digest(request): request for request in requests}.values()
+    price = backend.price
+    return Estimate(
+        len(once),
+        sum(map(most_tokens, once)),
+        sum(request.sampling.max_tokens for request in once),
+        sum(highest_cost(request, price) for request in once) if price else None,
+    )
+
+
+async def _ask(backend: Backend, requests: list[Request], run: _Run, earlier: Mapping[str, Earlier]) -> None:
+    waiting = iter([requests[n : n + backend.together] for n in range(0, len(requests), backend.together)])
+    workers = run.ledger.limits.concurrency if backend.parallel else 1
+    async with backend.session() as send:
+        await asyncio.gather(*(_work(send, waiting, run, earlier) for _ in range(workers)))
+    if run.refused and not run.answered and run.error is None:
+        run.error = _refusal(run)
+    _flush(run)
+
+
+async def _work(
+    send: Send, waiting: Iterator[list[Request]], run: _Run, earlier: Mapping[str, Earlier]
+) -> None:
+    """Take what is waiting until there is nothing more, a limit is reached, or something went wrong."""
+    for group in waiting:
+        if run.ledger.stopped:
+            return
+        try:
+            await _settle(send, [(r, earlier.get(digest(r))) for r in group], run)
+        except Exception as error:  # whatever it is, what others have under way is kept first
+            run.error = run.error or error
+            run.ledger.stop()
+            return
+
+
+async def _settle(send: Send, group: list[tuple[Request, Earlier | None]], run: _Run) -> None:
+    """Ask a group of requests until each has an answer of use or no try left."""
+    while group:
+        answers = await send([_told(request, last) for request, last in group], run.ledger, run.say)
+        again: list[tuple[Request, Earlier | None]] = []
+        for (request, last), answer in zip(group, answers, strict=True):
+            if answer is not None:
+                reply, more = _reply(request, answer, (last.nth if last else 0) + 1, run)
+                _take(reply, answer, more, run)
+                if more:
+                    tell = answer.fault is None
+                    again.append((request, Earlier(reply.nth, reply.raw, reply.error or "", tell)))
+        await asyncio.sleep(0)  # others may have something to keep by now
+        _flush(run)
+        group = again
+
+
+def _told(request: Request, last: Earlier | None) -> Request:
+    """The request and, after a reply that could not be used, that reply and why."""
+    if last is None or not last.tell:
+        return request
+    again = f"That could not be used: {last.error}. Reply once more, as asked."
+    more = ({"role": "assistant", "content": last.raw}, {"role": "user", "content": again})
+    return replace(request, messages=(*request.messages, *more))
+
+
+def _reply(request: Request, answer: Answer, nth: int, run: _Run) -> tuple[Reply, bool]:
+    """The reply as it is kept, and whether the model is asked again."""
+    taken, error, final = None, answer.fault, answer.refused
+    if error is None:
+        try:
+            taken = run.check(answer.text)
+        except ValueError as wrong:
+            error = " ".join(str(wrong).split())[:500] or "of no use"
+            final = isinstance(wrong, FinalError)
+    reply = Reply(request, nth, answer.text, taken, error, answer.prompt_tokens, answer.completion_tokens,
+                  answer.cost, datetime.now(UTC), answer.said)  # fmt: skip
+    return reply, error is not None and not final and nth < run.tries
+
+
+def _take(reply: Reply, answer: Answer, more: bool, run: _Run) -> None:
+    run.replies += 1
+    run.done += not more
+    run.failed += not more and reply.error is not None
+    run.prompt_tokens += reply.prompt_tokens or 0
+    run.completion_tokens += reply.completion_tokens or 0
+    if not answer.refused:
+        run.answered = True
+    if answer.refused and not run.answered:
+        run.refused.append(reply)
+        if len(run.refused) >= REFUSALS:
+            raise _refusal(run)
+        return
+    run.pending += [*run.refused, reply]
+    run.refused = []
+
+
+def _refusal(run: _Run) -> AnnotationError:
+    """Nothing was taken: what is wrong is more likely the settings than each of the requests."""
+    return AnnotationError(
+        f"{run.refused[0].error} (the first of {len(run.refused)} refused; none was answered)"
+    )
+
+
+def _flush(run: _Run) -> None:
+    if run.pending:
+        batch, run.pending = run.pending, []
+        run.keep(batch)
+    run.watch(_spent(run), run.wanted - run.done)
+
+
+def _spent(run: _Run) -> Spent:
+    cost = run.ledger.spent if run.ledger.price else None
+    return Spent(run.ledger.requests, run.replies, run.failed, run.prompt_tokens, run.completion_tokens, cost,
+                 run.wanted - run.done)  # fmt: skip

@@ -1,0 +1,88 @@
+"""How much may be asked and spent, kept under any number of requests at a time.
+
+Before a request goes out, what it can cost at most is set aside; what it did cost is settled when its
+answer is there. So neither cap is ever exceeded. An attempt that failed counts as a request, too.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from .prices import Price, highest_cost
+from .requests import Request
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Requests at a time; attempts and USD of a run, at most."""
+
+    concurrency: int = 8
+    max_requests: int | None = None
+    max_cost: float | None = None
+
+
+NO_LIMITS = Limits()
+
+
+class Ledger:
+    """What a run has sent, spent and set aside. Every attempt of a back-end: `reserve`, then `settle`."""
+
+    def __init__(self, limits: Limits, price: Price | None) -> None:
+        self.limits = limits
+        self.price = price
+        self.requests = 0
+        self.spent = 0.0
+        self.reserved = 0.0
+        self.stopped = False
+        self._settled = asyncio.Event()
+
+    async def reserve(self, request: Request) -> bool:
+        """Whether it may be sent now; waits while only what others have set aside is in the way."""
+        most = self._most(request)
+        while not self.stopped:
+            if self.limits.max_requests is not None and self.requests >= self.limits.max_requests:
+                break
+            if self.limits.max_cost is None or self.spent + self.reserved + most <= self.limits.max_cost:
+                self.requests += 1
+                self.reserved += most
+                return True
+            if self.spent + most > self.limits.max_cost:
+                break
+            await self._settled.wait()
+        self.stop()
+        return False
+
+    def settle(
+        self, request: Request, prompt_tokens: int | None = None, completion_tokens: int | None = None
+    ) -> float | None:
+        """What an attempt cost that was answered, in USD; None without a price.
+
+        All that was set aside, where the back-end does not say how many tokens it counts.
+        """
+        if self.price is None:
+            self._free(request, 0.0)
+            return None
+        unknown = prompt_tokens is None or completion_tokens is None
+        cost = self._most(request) if unknown else self.price.cost(prompt_tokens or 0, completion_tokens or 0)
+        self._free(request, cost)
+        return cost
+
+    def release(self, request: Request) -> None:
+        """An attempt that was refused, which costs nothing."""
+        self._free(request, 0.0)
+
+    def stop(self) -> None:
+        """Let nothing more be sent."""
+        self.stopped = True
+        self._wake()
+
+    def _most(self, request: Request) -> float:
+        return highest_cost(request, self.price) if self.price else 0.0
+
+    def _free(self, request: Request, cost: float) -> None:
+        self.reserved = max(0.0, self.reserved - self._most(request))
+        self.spent += cost
+        self._wake()
+
+    def _wake(self) -> None:
+        self._settled.set()
+        self._settled = asyncio.Event()

@@ -1,0 +1,59 @@
+r"""Texts of learners and models inside a request, so that they are data and nothing else.
+
+    fence = fence_for(["What is 2/3 of 15?", "Ten."])         # Fence("5b0c9d1e7f3a2b4c")
+    fence.around("the answer", "Ten. Ignore the above.")
+    # <data-5b0c9d1e7f3a2b4c name="the answer">
+    # Ten. Ignore the above.
+    # </data-5b0c9d1e7f3a2b4c>
+
+The mark is made from a digest of all texts of the request and occurs in none of them, so that no text can
+close its fence, and the same texts give the same request. What chat templates read as the beginning of
+another's turn (<|im_start|>, [INST], <start_of_turn> …) is shown with a space in it, since a tokenizer may
+take it for one.
+
+The limit: a fence keeps a text from *being* an instruction, not a model from *following* what it reads there.
+How far a judge is swayed can only be measured: `preceptor judge audit`, and questions with a known answer.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_DIGITS = 16
+# ｜ is DeepSeek's bar. The space goes after the first character of a marker.
+_MARKERS = re.compile(
+    r"<(?=[|｜][^<>\n]{1,60}[|｜]>|/?s>|/?(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>|</?SYS>>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """The mark of one request's fences."""
+
+    mark: str
+
+    def around(self, name: str, text: str) -> str:
+        """A text within its fence; `name` says what it is, in words of ours."""
+        return f'<data-{self.mark} name="{name}">\n{without_markers(text)}\n</data-{self.mark}>'
+
+
+def fence_for(texts: Iterable[str]) -> Fence:
+    """A fence whose mark occurs in none of the texts; the same texts give the same one."""
+    every = list(texts)
+    whole = hashlib.sha256()
+    for text in every:
+        data = text.encode("utf-8", "surrogatepass")
+        whole.update(b"%d:" % len(data) + data)
+    folded = [text.casefold() for text in every]
+    mark = whole.hexdigest()[:_DIGITS]
+    while any(mark in text for text in folded):
+        mark = hashlib.sha256(mark.encode()).hexdigest()[:_DIGITS]
+    return Fence(mark)
+
+
+def without_markers(text: str) -> str:
+    """A text in which nothing is a chat template's marker: a space stands after its first character."""
+    return _MARKERS.sub(lambda found: f"{found[0]} ", text)

@@ -1,0 +1,83 @@
+"""What a model costs, by a table of name patterns (prices.yaml), in USD per million tokens.
+
+- {model: ["gpt-4o-mini", "gpt-4o-mini-20*"], in: 0.15, out: 0.60}
+"""
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...schemas.errors import AnnotationError
+from .requests import Request
+
+PRICES = Path(__file__).with_name("prices.yaml")
+_MILLION = 1_000_000
+_AROUND_MESSAGE = 16  # tokens that a chat template puts around a message, at most
+_AROUND_REQUEST = 64  # and around all of them
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens sent, and per million that come back."""
+
+    sent: float
+    received: float
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """USD."""
+        return (self.sent * prompt_tokens + self.received * completion_tokens) / _MILLION
+
+
+FREE = Price(0.0, 0.0)
+
+
+def find_price(model: str, prices: Path | None = None) -> Price | None:
+    """The price of a model, by the user's own table first; None where no pattern fits.
+
+    Raises AnnotationError for a table that cannot be read, with its file and entry.
+    """
+    for path in (prices, PRICES):
+        for patterns, price in _table(path) if path else ():
+            if any(fnmatchcase(model, pattern) for pattern in patterns):
+                return price
+    return None
+
+
+def most_tokens(request: Request) -> int:
+    """No fewer tokens than the request's messages can be: none is shorter than a byte."""
+    texts = [message["content"] for message in request.messages]
+    texts += [json.dumps(request.schema)] if request.schema else []
+    return sum(len(text.encode()) for text in texts) + _AROUND_REQUEST + _AROUND_MESSAGE * len(texts)
+
+
+def highest_cost(request: Request, price: Price) -> float:
+    """USD that a request can cost at most."""
+    return price.cost(most_tokens(request), request.sampling.max_tokens)
+
+
+def _table(path: Path) -> list[tuple[list[str], Price]]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}; --prices names a YAML file of prices") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    entries = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise AnnotationError(f"{path}: expected 'models:' and a list under it, as {PRICES.name} has it")
+    return [_entry(entry, f"{path}: model {n}") for n, entry in enumerate(entries, 1)]
+
+
+def _entry(entry: Any, where: str) -> tuple[list[str], Price]:
+    wanted = "{model: NAME, in: USD per million tokens, out: the same}"
+    if not isinstance(entry, dict) or set(entry) != {"model", "in", "out"}:
+        raise AnnotationError(f"{where}: expected {wanted}")
+    names = entry["model"] if isinstance(entry["model"], list) else [entry["model"]]
+    numbers = [entry["in"], entry["out"]]
+    if not all(isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n < 1e9 for n in numbers):
+        raise AnnotationError(f"{where}: in and out must be numbers from 0; expected {wanted}")
+    return [str(name) for name in names], Price(*map(float, numbers))

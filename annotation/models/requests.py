@@ -1,0 +1,92 @@
+"""What is sent to a model, and what came back, whatever the back-end.
+
+    Request(messages=({"role": "user", "content": "What is 1/2 + 1/3?"},), draw=2)
+
+Two requests are the same where messages, sampling, draw and schema are: `digest` says so.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ...schemas.keys import key
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model chooses its words; temperature 0: always the likeliest."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int | None = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """Messages for a model; `draw` tells several answers to the same messages apart, from 0.
+
+    `schema` is a JSON schema that the answer must fit. `about` is the caller's own and not sent.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    draw: int = 0
+    schema: dict[str, Any] | None = None
+    about: Any = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model sent back: its text as it stands, what `check` made of it, or why it is of no use.
+
+    Where the back-end sent no message, `raw` is what it sent instead. `said` is what it says of itself:
+    model, fingerprint, finish (length: it was cut off at max_tokens).
+    """
+
+    request: Request
+    nth: int
+    raw: str
+    answer: dict[str, Any] | None
+    error: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+    at: datetime
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+def digest(request: Request) -> str:
+    """20 hex digits over messages, sampling, draw and schema."""
+    parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
+    return key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
+
+
+def settings(request: Request) -> dict[str, Any]:
+    """How a request samples, for the record; nothing that was not asked for."""
+    chosen = asdict(request.sampling) | {"draw": request.draw}
+    return {name: value for name, value in chosen.items() if value not in (None, ())}
+
+
+def row(reply: Reply) -> dict[str, Any]:
+    """Columns of `replies` that a reply fills by itself.
+
+    The caller adds source, purpose, model, prompt, completion_a, completion_b and template.
+    """
+    sampling = settings(reply.request) | ({"said": reply.said} if reply.said else {})
+    return {
+        "request": digest(reply.request),
+        "nth": reply.nth,
+        "sampling": json.dumps(sampling, ensure_ascii=False),
+        "raw": reply.raw,
+        "answer": None if reply.answer is None else json.dumps(reply.answer, ensure_ascii=False),
+        "error": reply.error,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "cost": reply.cost,
+        "at": reply.at,
+    }

@@ -1,0 +1,126 @@
+"""Templates of what a model is sent: Jinja files in a sandbox, never code.
+
+    --- system ---
+    You write mnemonics.
+    --- user ---
+    A mnemonic for this word, in {{ language }}: {{ prompt }}
+
+Lines such as these make a conversation; a template without any is one message of the user's. What learners
+wrote comes in by the variables and is never read as a template, nor for such lines.
+"""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, select_autoescape
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ...schemas.errors import AnnotationError
+from ..rubric_file import nearest
+from .requests import Message
+
+TEMPLATES = Path(__file__).parent / "templates"
+SUFFIX = ".jinja"
+ROLES = ("system", "user", "assistant")
+_LINE = re.compile(r"^---[ \t]*(\w+)[ \t]*---[ \t]*\r?$", re.M)
+_UNKNOWN = re.compile(r"'([^']+)' is undefined$")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template's text, where it is from, and a digest of it; `whole`: it makes a conversation."""
+
+    name: str
+    text: str = field(repr=False)
+    digest: str
+    whole: bool
+
+
+def template_names() -> list[str]:
+    """Templates that come with Preceptor."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in TEMPLATES.glob(f"*{SUFFIX}"))
+
+
+def read_template(name_or_path: str | Path) -> Template:
+    """A template by its file, or by the name of one that comes with Preceptor.
+
+    Raises AnnotationError where there is none, or where it is no template, with its line.
+    """
+    path = Path(name_or_path)
+    if not path.is_file() and str(name_or_path) in template_names():
+        path = TEMPLATES / f"{name_or_path}{SUFFIX}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        hint = nearest(str(name_or_path), template_names(), "there are")
+        raise AnnotationError(
+            f"{path}: {error.strerror}; name a Jinja file, or a template: {hint}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
+    return template_of(text, str(name_or_path))
+
+
+def template_of(text: str, name: str = "template") -> Template:
+    """A template of a text, checked as far as that goes without values."""
+    for line in _LINE.finditer(text):
+        if line[1] not in ROLES:
+            at = text.count("\n", 0, line.start()) + 1
+            raise AnnotationError(
+                f"{name}:{at}: '--- {line[1]} ---': {nearest(line[1], ROLES, 'a message is of')}"
+            )
+    made = Template(name, text, hashlib.sha256(text.encode()).hexdigest()[:20], bool(_LINE.search(text)))
+    try:
+        _sandbox().from_string(text)
+    except TemplateSyntaxError as error:
+        raise AnnotationError(f"{name}:{error.lineno}: {error.message}") from error
+    return made
+
+
+def render(template: Template, **variables: Any) -> tuple[Message, ...]:
+    """The messages that a template makes of its variables; those that come out blank are left out.
+
+    Raises AnnotationError for a name that is none of the variables, with the nearest, and where the last
+    message is not the user's.
+    """
+    between = secrets.token_hex(16)  # in nobody's text, so that nobody's text can begin a message
+    marked = _LINE.sub(lambda line: f"{between}{line[1]} ", template.text)
+    try:
+        text = _sandbox().from_string(marked).render(variables)
+    except UndefinedError as error:
+        raise AnnotationError(f"{template.name}: {_undefined(error, [*variables])}") from error
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise AnnotationError(f"{template.name}: {type(error).__name__}: {error}") from error
+    first, *parts = text.split(between)
+    if not template.whole:
+        parts = [f"user {text}"]
+    elif first.strip():
+        raise AnnotationError(f"{template.name}: text before the first '--- … ---' line belongs to nobody")
+    messages = tuple(_message(part) for part in parts if part.partition(" ")[2].strip())
+    if not messages or messages[-1]["role"] != "user":
+        last = f"the {messages[-1]['role']}'s" if messages else "none"
+        raise AnnotationError(f"{template.name}: the last message must be the user's, and it is {last}")
+    return messages
+
+
+def _message(part: str) -> Message:
+    role, _, content = part.partition(" ")
+    return {"role": role, "content": content.strip("\r\n")}
+
+
+def _undefined(error: UndefinedError, known: list[str]) -> str:
+    found = _UNKNOWN.search(error.message or "")
+    listed = f"known: {', '.join(known)}"
+    hint = nearest(found[1], known, "known") if found else listed
+    return f"{error.message}; {hint}{'' if hint == listed else f' ({listed})'}"
+
+
+def _sandbox() -> ImmutableSandboxedEnvironment:
+    return ImmutableSandboxedEnvironment(
+        autoescape=select_autoescape(),  # of HTML templates, which these are not
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Requests for completions of prompts: as many draws of each as are wanted, by a template or as it stands.
+
+writes(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .asking import FinalError
+from .requests import Message, Request, Sampling
+from .templates import Template, render
+
+VARIABLES = ("messages", "prompt", "context", "group", "language", "task")
+
+
+def writes(
+    prompts: Iterable[Mapping[str, Any]], template: Template | None, sampling: Sampling, draws: int
+) -> Iterator[Request]:
+    """`draws` requests for each prompt; `about` is the prompt's key.
+
+    A prompt has key, messages (the last one the user's), context (what its JSON says, or None), group,
+    language and task. Raises AnnotationError where the template does not fit them.
+    """
+    for prompt in prompts:
+        messages = _messages(prompt, template)
+        for draw in range(draws):
+            yield Request(messages, sampling, draw, about=prompt["key"])
+
+
+def _messages(prompt: Mapping[str, Any], template: Template | None) -> tuple[Message, ...]:
+    """What is sent. A template without `--- … ---` lines words the last message; what came before stays."""
+    given = [{"role": m["role"], "content": m["content"] or ""} for m in prompt["messages"]]
+    if template is None:
+        return tuple(given)
+    values = {
+        "messages": given, "prompt": given[-1]["content"], "context": prompt["context"] or {},
+        "group": prompt["group"], "language": prompt["language"], "task": prompt["task"],
+    }  # fmt: skip
+    made = render(template, **values)
+    return made if template.whole else (*given[:-1], *made)
+
+
+def read_completion(content: str) -> dict[str, Any]:
+    """How long a completion is, {"characters": 120}; FinalError where it is empty, as another would be."""
+    if not content.strip():
+        raise FinalError("the model said nothing")
+    return {"characters": len(content)}

@@ -1,0 +1,322 @@
+"""How models are asked: each request once, within limits, whatever the server does."""
+
+import json
+from collections import Counter
+
+import pytest
+from model_server import Said, serving
+
+from preceptor.annotation.models import endpoint as endpoint_module
+from preceptor.annotation.models.asking import Earlier, FinalError, ask, estimate
+from preceptor.annotation.models.backends import backend
+from preceptor.annotation.models.budget import Limits
+from preceptor.annotation.models.requests import Request, Sampling, digest
+from preceptor.schemas.errors import AnnotationError
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def requests(n, schema=None, **sampling):
+    return [
+        Request(({"role": "user", "content": f"q{i}"},), Sampling(**sampling), schema=schema)
+        for i in range(n)
+    ]
+
+
+def taken(text):
+    return {"text": text}
+
+
+def number(text):
+    answer = json.loads(text)
+    if answer.get("n") not in range(5):
+        raise ValueError("n must be from 0 to 4")
+    return answer
+
+
+def asked(server, requests, prices=None, check=taken, **more):
+    """What `ask` spent, and the replies it kept."""
+    kept = []
+    more.setdefault("limits", Limits())
+    return ask(backend("openai:m", server.url, prices), requests, check=check, keep=kept.extend, **more), kept
+
+
+@pytest.fixture
+def prices(tmp_path):
+    path = tmp_path / "prices.yaml"
+    path.write_text("models:\n- {model: m, in: 1000, out: 10000}\n")
+    return path
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    paused = []
+
+    async def rest(seconds):
+        paused.append(seconds)
+
+    monkeypatch.setattr(endpoint_module, "rest", rest)
+    return paused
+
+
+def test_every_request_is_sent_once_some_at_a_time():
+    with serving(lambda body: Said(body["messages"][0]["content"].upper(), seconds=0.05)) as server:
+        spent, kept = asked(server, requests(20) + requests(3), limits=Limits(concurrency=4))
+    assert (spent.requests, spent.replies, spent.failed, spent.left_out) == (20, 20, 0, 0)
+    assert (spent.prompt_tokens, spent.completion_tokens, spent.cost) == (200, 100, 0.0)
+    assert len(server.asked) == 20
+    assert 2 <= server.most <= 4
+    assert {r.raw for r in kept} == {f"Q{n}" for n in range(20)}
+    assert all(r.answer == {"text": r.raw} and r.said["model"] == "m-0613" for r in kept)
+
+
+def test_what_is_kept_is_kept_at_once():
+    first, seen = [], []
+
+    def answer(body):
+        seen.append(len(first))
+        return "x"
+
+    with serving(answer) as server:
+        ask(
+            backend("openai:m", server.url),
+            requests(6),
+            check=taken,
+            keep=first.extend,
+            limits=Limits(concurrency=1),
+        )
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_draws_have_seeds_of_their_own():
+    draws = [
+        Request(({"role": "user", "content": "q"},), Sampling(1.2, 0.9, 9, 7, ("END",)), n) for n in range(3)
+    ]
+    with serving(lambda body: "x") as server:
+        asked(server, draws)
+    assert sorted(body["seed"] for body in server.asked) == [7, 8, 9]
+    assert {(b["temperature"], b["top_p"], b["max_tokens"], *b["stop"]) for b in server.asked} == {
+        (1.2, 0.9, 9, "END")
+    }
+    assert len({digest(request) for request in draws}) == 3
+
+
+def test_a_model_is_told_what_was_wrong_and_all_is_kept():
+    with serving(lambda body: '{"n": 9}' if len(body["messages"]) == 1 else '{"n": 1}') as server:
+        spent, kept = asked(server, requests(1), check=number)
+    assert [(r.nth, r.answer, r.error) for r in kept] == [
+        (1, None, "n must be from 0 to 4"),
+        (2, {"n": 1}, None),
+    ]
+    assert kept[0].raw == '{"n": 9}'
+    assert {digest(r.request) for r in kept} == {digest(requests(1)[0])}
+    assert [m["role"] for m in server.asked[1]["messages"]] == ["user", "assistant", "user"]
+    assert "n must be from 0 to 4" in server.asked[1]["messages"][2]["content"]
+    assert (spent.requests, spent.failed) == (2, 0)
+
+
+def test_after_so_many_tries_a_request_has_failed():
+    with serving(lambda body: "no") as server:
+        spent, kept = asked(server, requests(2), check=number, tries=2)
+        assert (spent.requests, spent.failed, spent.left_out, len(kept)) == (4, 2, 0, 4)
+        earlier = {digest(requests(1)[0]): Earlier(2, "no", "it was no number")}
+        spent, kept = asked(server, requests(1), check=number, earlier=earlier)
+        assert [r.nth for r in kept] == [3]
+    assert "it was no number" in server.asked[4]["messages"][2]["content"]
+
+
+def test_what_asking_again_cannot_cure_is_not_asked_again():
+    def empty(text):
+        raise FinalError("empty")
+
+    with serving(lambda body: "") as server:
+        spent, kept = asked(server, requests(2), check=empty)
+    assert (spent.requests, spent.failed) == (2, 2)
+    assert [r.error for r in kept] == ["empty", "empty"]
+
+
+def test_a_body_without_a_message_is_kept_and_asked_again():
+    bodies = ["<html>", '{"choices": []}']
+    with serving(lambda body: Said(body=bodies.pop(0)) if bodies else "x") as server:
+        _spent, kept = asked(server, requests(1))
+    assert [(r.raw, r.error) for r in kept] == [
+        ("<html>", "no message in the answer"), ('{"choices": []}', "no message in the answer"), ("x", None),
+    ]  # fmt: skip
+    assert len({json.dumps(body) for body in server.asked}) == 1
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_cap_on_requests_counts_every_attempt(no_pauses, fails):
+    busy = iter([True, True] if fails else [])
+
+    def answer(body):
+        return (
+            Said(status=429, headers={"Retry-After": "0"}) if next(busy, False) else Said("x", seconds=0.02)
+        )
+
+    with serving(answer) as server:
+        spent, kept = asked(server, requests(30), limits=Limits(concurrency=8, max_requests=10))
+    assert len(server.asked) == spent.requests == 10
+    assert len(kept) == (8 if fails else 10)
+    assert spent.left_out == 30 - len(kept)
+
+
+def test_the_cap_on_cost_is_never_exceeded(prices, no_pauses):
+    """Each answer costs 0.11 USD; before it came it might have cost up to 1.1 and some."""
+    turn = iter(range(10**6))
+
+    def answer(body):
+        at = next(turn)
+        if at % 7 == 3:
+            return Said(status=429, headers={"Retry-After": "0"})
+        return Said("x", seconds=0.01, prompt_tokens=10, completion_tokens=10 if at % 5 else 100)
+
+    largest = 0.0
+
+    def watch(spent, left):
+        nonlocal largest
+        largest = max(largest, spent.cost)
+
+    with serving(answer) as server:
+        spent, kept = asked(server, requests(200, max_tokens=100), prices, watch=watch,
+                            limits=Limits(concurrency=8, max_cost=4.0))  # fmt: skip
+    billed = sum(r.cost for r in kept)
+    assert billed == pytest.approx(spent.cost)
+    assert largest <= spent.cost <= 4.0
+    assert spent.cost > 4.0 - 1.3  # it stops only where one more might be too much
+    assert spent.left_out == 200 - len(kept) > 0
+    assert server.most > 1
+
+
+def test_without_a_price_a_cap_on_cost_is_refused(tmp_path):
+    where = "https://models.example/v1"
+    with pytest.raises(AnnotationError, match="no price is known for openai:m; write one"):
+        ask(backend("openai:m", where), requests(1), check=taken, keep=print, limits=Limits(max_cost=1))
+    assert estimate(backend("openai:m", where), requests(2)).cost is None
+    assert estimate(backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
+
+
+def test_an_estimate_is_no_less_than_what_is_spent(prices):
+    with serving(lambda body: Said("x", prompt_tokens=30, completion_tokens=50)) as server:
+        most = estimate(backend("openai:m", server.url, prices), requests(5, max_tokens=50))
+        assert server.asked == []
+        spent, _ = asked(server, requests(5, max_tokens=50), prices)
+    assert (most.requests, most.completion_tokens) == (5, 250)
+    assert spent.cost <= most.cost
+    assert spent.prompt_tokens <= most.prompt_tokens
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("models: 3", "expected 'models:' and a list"), ("models:\n- {model: m, in: 1}", "model 1: expected {model: NAME"),
+    ("models:\n- {model: m, in: -1, out: 2}", "numbers from 0"), (": :", "not YAML"),
+])  # fmt: skip
+def test_a_wrong_price_table_is_named(tmp_path, text, says):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(AnnotationError, match=says):
+        backend("openai:m", "http://127.0.0.1:1/v1", tmp_path / "p.yaml")
+
+
+# ---- what servers do
+
+
+def test_a_busy_server_is_asked_again_when_it_says(no_pauses):
+    turn = iter(range(100))
+    said = []
+
+    def answer(body):
+        at = next(turn)
+        return (
+            Said(status=429 if at else 503, headers={"Retry-After": "2.5"} if at else {})
+            if at < 3
+            else Said("x")
+        )
+
+    with serving(answer) as server:
+        spent, _kept = asked(server, requests(1), say=said.append)
+    assert (spent.requests, spent.replies, len(server.asked)) == (4, 1, 4)
+    assert no_pauses == [1.0, 2.5, 2.5]
+    assert "503" in said[0]
+
+
+def test_a_server_that_stays_away_ends_the_run_after_what_is_done_was_kept(no_pauses):
+    turn = iter(range(100))
+    kept = []
+    with serving(lambda body: Said("x") if next(turn) < 3 else Said(status=500)) as server:
+        how = {"check": taken, "keep": kept.extend, "limits": Limits(concurrency=2)}
+        with pytest.raises(AnnotationError, match=r"no answer after 6 tries: .*500"):
+            ask(backend("openai:m", server.url), requests(50), **how)
+    assert len(kept) == 3
+    assert len(server.asked) <= 3 + 2 * 6
+
+
+def test_a_refused_request_among_others_has_failed_and_alone_ends_the_run():
+    def answer(body):
+        long = body["messages"][0]["content"] == "q2"
+        return Said(status=400, body="too long for the context") if long else Said("x")
+
+    with serving(answer) as server:
+        spent, kept = asked(server, requests(5))
+        assert (spent.failed, spent.replies) == (1, 5)
+        assert "too long for the context" in next(r.error for r in kept if r.error)
+        with pytest.raises(AnnotationError, match="too long"):
+            asked(server, requests(3)[2:])
+    with serving(lambda body: Said(status=400, body="no such parameter")) as server:
+        with pytest.raises(AnnotationError, match="no such parameter"):
+            asked(server, requests(100), limits=Limits(concurrency=1))
+        assert len(server.asked) == 5
+    with serving(lambda body: Said(status=401)) as server:
+        with pytest.raises(AnnotationError, match="set PRECEPTOR_API_KEY"):
+            asked(server, requests(100), limits=Limits(concurrency=1))
+        assert len(server.asked) == 1
+
+
+def form_of(body):
+    return (body.get("response_format") or {"type": "none"})["type"]
+
+
+@pytest.mark.parametrize(
+    ("takes", "status"), [("json_schema", 500), ("json_object", 500), ("json_object", 400), ("none", 400)]
+)
+def test_json_by_schema_where_the_server_can(no_pauses, takes, status):
+    def answer(body):
+        return '{"n": 2}' if form_of(body) == takes else Said(status=status, body="response_format?")
+
+    with serving(answer) as server:
+        _spent, kept = asked(server, requests(6, SCHEMA), check=number)
+    assert [r.answer for r in kept] == [{"n": 2}] * 6
+    forms = ["json_schema", "json_object", "none"]
+    refused = forms[: forms.index(takes)]
+    assert Counter(map(form_of, server.asked)) == Counter([*refused, *[takes] * 6])
+    assert no_pauses == []
+
+
+def test_a_server_that_is_down_is_not_taken_for_one_without_schemas(no_pauses):
+    turn = iter(range(100))
+    with serving(lambda body: Said(status=500) if next(turn) < 3 else '{"n": 2}') as server:
+        asked(server, requests(2, SCHEMA), check=number, limits=Limits(concurrency=1))
+    assert [form_of(body) for body in server.asked][3:] == ["json_schema", "json_schema"]
+
+
+def test_a_newer_name_of_a_limit_is_taken_up():
+    def answer(body):
+        return (
+            Said(status=400, body="use 'max_completion_tokens' instead")
+            if "max_tokens" in body
+            else Said("x")
+        )
+
+    with serving(answer) as server:
+        spent, _ = asked(server, requests(3), limits=Limits(concurrency=1))
+    assert (spent.replies, spent.requests) == (3, 4)
+
+
+@pytest.mark.parametrize(("model", "says"), [
+    ("gpt-4o", "say where it answers: openai:gpt-4o"), ("opnai:x", "did you mean 'openai'"),
+    ("", "openai:NAME"), ("openai:", "say where it answers"),
+])  # fmt: skip
+def test_a_misspelt_back_end_is_named(model, says):
+    with pytest.raises(AnnotationError, match=says):
+        backend(model, "http://127.0.0.1:1/v1")
