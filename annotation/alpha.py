@@ -127,7 +127,7 @@ def others_correlation(kinds: Ints, weights: Floats, values: Floats) -> Floats:
     others = ((kinds @ values)[row] - values[answer]) / (m[row] - 1)
     _, place = np.unique(others.round(9), return_inverse=True)
     mass = weights[:, row] * kinds[row, answer]
-    own, their = _mid_ranks(mass, answer), _mid_ranks(mass, place)
+    own, their = mid_ranks(mass, answer), mid_ranks(mass, place)
     total = mass.sum(axis=1, keepdims=True)
     own -= ratio((mass * own).sum(axis=1, keepdims=True), total)
     their -= ratio((mass * their).sum(axis=1, keepdims=True), total)
@@ -135,7 +135,7 @@ def others_correlation(kinds: Ints, weights: Floats, values: Floats) -> Floats:
     return ratio((mass * own * their).sum(axis=1), spread)
 
 
-def _mid_ranks(mass: Floats, group: Ints) -> Floats:
+def mid_ranks(mass: Floats, group: Ints) -> Floats:
     """Mid-rank (rows, members) of each member of a group, groups in order, members weighing `mass`."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))

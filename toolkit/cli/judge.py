@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .judge_audit import audit
 from .models import asked_backend, limits_of, model_options, say_estimate, say_line, usd, watching
 from .options import Common, stdout, table
 
@@ -67,6 +68,9 @@ def judge(context: click.Context, /, **how: Any) -> None:
     if not (how["rubric_name"] and how["model"]):
         raise click.UsageError("--rubric and --model are needed (or a subcommand: preceptor judge --help)")
     _judge(context.ensure_object(Common), how)
+
+
+judge.add_command(audit)
 
 
 @dataclass(frozen=True)

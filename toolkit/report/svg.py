@@ -9,12 +9,15 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib.style
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ..files import whole_file
 
 WIDTH = 420.0  # of every drawing, in points; the page scales it
 
@@ -28,6 +31,15 @@ CSS = {
     ZONE: "var(--zone)",
     FLAG: "var(--flag)",
     **{colour: f"var(--c{i})" for i, colour in enumerate(SERIES)},
+}
+# What stand-ins are where a drawing is a file of its own: the page's colours on light screens.
+LIGHT = {
+    INK: "#1d2329",
+    MUTED: "#5c6670",
+    GRID: "#e2e5e8",
+    ZONE: "#ece8df",
+    FLAG: "#c03a12",
+    **dict(zip(SERIES, ("#1f6fa8", "#c56a00", "#00825f", "#8f4a8b", "#737a81"), strict=True)),
 }
 _FONT = "DejaVu Sans"  # matplotlib measures with it; on the page the text has the page's font
 
@@ -92,6 +104,27 @@ def draw_panels(
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     return _inline(out.getvalue(), name, title, description)
+
+
+def save(
+    path: Path, title: str, height: float, paints: Sequence[Paint], columns: int, width: float = WIDTH
+) -> None:
+    """Write PATH.svg and PATH.png, on white, with what is painted side by side; sizes in points.
+
+    Whatever paints takes its colours from LIGHT.
+    """
+    real = {name: LIGHT.get(value, value) if isinstance(value, str) else value
+            for name, value in _STYLE.items()}  # fmt: skip
+    with matplotlib.style.context(["default", real | {"svg.hashsalt": path.name}]):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained", facecolor="white")
+        axes = figure.subplots(-(-len(paints) // columns), columns, squeeze=False).flat
+        for one, paint in zip(axes, paints, strict=False):
+            paint(one)
+        for unused in axes[len(paints) :]:
+            unused.remove()
+        for suffix, told in (("svg", {"Title": title, "Date": None}), ("png", {"Title": title})):
+            with whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
+                figure.savefig(stream, format=suffix, dpi=200, metadata=told)
 
 
 def _inline(document: str, name: str, title: str, description: str) -> Markup:

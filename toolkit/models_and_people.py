@@ -1,0 +1,113 @@
+"""What models and people judged, side by side: votes, ratings and replies of the store.
+
+    completion    criterion  value  levels  annotator  by_model
+    9f…           helpful    4      5       4be1…      true        in campaign week-1
+    9f…           helpful    5      5       null       false       in source socratic-llm
+
+Completions of the same text under the same prompt are one, in whatever sources they lie.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ..schemas.errors import AnnotationError
+from .campaigns import nearest
+from .store import Store, query
+
+_ALIKE = """WITH about AS (
+    SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
+    UNION SELECT completion FROM ratings UNION SELECT completion_a FROM replies WHERE purpose = 'judge'
+    UNION SELECT completion_b FROM replies WHERE purpose = 'judge'
+)
+SELECT c.key, min(c.key) OVER (PARTITION BY p.messages, c.content) AS alike, length(c.content) AS length
+FROM about JOIN completions c USING (key) JOIN prompts p ON p.key = c.prompt"""
+_WHO = """,
+    coalesce(a.pseudonym, if(list_contains($by_model::VARCHAR[], s.source), s.source, NULL)) AS annotator,
+    coalesce(a.kind = 'model', list_contains($by_model::VARCHAR[], s.source)) AS by_model"""
+_VOTES = f"""SELECT s.source, completion_a, completion_b, choice, shown_first,
+    s."at", s.path, s.line, s.n {_WHO}
+FROM votes s LEFT JOIN annotators a ON a.key = s.annotator"""
+_RATINGS = f"""SELECT s.source, completion, criterion, value, levels, s."at", s.path, s.line, s.n {_WHO}
+FROM ratings s LEFT JOIN annotators a ON a.key = s.annotator"""
+# Of a request the last reply that could be used counts; each draw of a pair is an item of its own (what the
+# back-end said of itself is of the reply, not of the draw).
+_SHOWN = """SELECT model, prompt || ' ' || template || ' ' || coalesce(
+        json_merge_patch(sampling, '{"said": null}')::VARCHAR, '') AS item,
+    completion_a AS first, completion_b AS second, answer->>'preference' AS choice
+FROM replies r WHERE purpose = 'judge' AND completion_b IS NOT NULL
+    AND answer->>'preference' IN ('first', 'second', 'tie')
+    AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source) OR EXISTS (
+        FROM questions q WHERE list_contains($sources::VARCHAR[], q.source)
+        AND q.completion_b IS NOT NULL
+        AND least(q.completion_a, q.completion_b) = least(r.completion_a, r.completion_b)
+        AND greatest(q.completion_a, q.completion_b) = greatest(r.completion_a, r.completion_b)))
+QUALIFY row_number() OVER (PARTITION BY model, request ORDER BY nth DESC) = 1 ORDER BY "at", key"""
+_FAILED = """SELECT model, count(*) AS failed FROM (
+    SELECT model, request FROM replies WHERE purpose = 'judge'
+        AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source))
+    GROUP BY ALL HAVING bool_and(answer IS NULL))
+GROUP BY 1"""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Votes and ratings with annotator (pseudonym; of a model its name) and by_model."""
+
+    votes: pl.DataFrame
+    ratings: pl.DataFrame
+    shown: pl.DataFrame  # model, item, first, second, choice: single answers of models about an order
+    failed: dict[str, int]  # by model: requests without any reply that could be used
+    lengths: pl.DataFrame  # completion, length in characters
+    rubrics: pl.DataFrame  # source, criterion, levels, higher_is_better
+    campaigns: pl.DataFrame  # source, rubric: digests of the rubrics that were asked by
+    same_text: int  # votes about two completions of one text, left out
+
+    @property
+    def models(self) -> list[str]:
+        """Every model that judged."""
+        judges = [rows.filter("by_model")["annotator"] for rows in (self.votes, self.ratings)]
+        return sorted({name for names in (*judges, self.shown["model"]) for name in names} | {*self.failed})
+
+
+def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str] = ()) -> Judged:
+    """All judgements of the store, those of models only of `sources` where any are named.
+
+    `by_model` are sources whose judgements that name nobody are a model's; it is called as the source.
+    """
+    given = {"by_model": list(by_model)}
+    alike = query(con, _ALIKE)
+    one = dict(alike.filter(pl.col("key") != pl.col("alike")).select("key", "alike").rows())
+    of_models = ~pl.col("by_model") | (
+        pl.col("source").is_in(list(sources)) if sources else pl.lit(value=True)
+    )
+    votes, ratings = (query(con, sql, given).filter(of_models) for sql in (_VOTES, _RATINGS))
+    shown = query(con, _SHOWN, {"sources": list(sources)})
+    failed = dict(query(con, _FAILED, {"sources": list(sources)}).rows())
+    votes = votes.with_columns(pl.col("completion_a", "completion_b").replace(one))
+    shown = shown.with_columns(pl.col("first", "second").replace(one))
+    kept = votes.filter(pl.col("completion_a") != pl.col("completion_b"))
+    return Judged(
+        kept,
+        ratings.with_columns(pl.col("completion").replace(one)),
+        shown.filter(pl.col("first") != pl.col("second")),
+        failed,
+        alike.select(completion="alike", length="length").unique("completion"),
+        query(con, "SELECT source, criterion, levels, higher_is_better FROM rubrics"),
+        query(con, "SELECT DISTINCT source, rubric FROM questions ORDER BY ALL"),
+        votes.height - kept.height,
+    )  # fmt: skip
+
+
+def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
+    """AnnotationError where one of `names` is no source that anything was judged in."""
+    have = query(
+        con, """SELECT source FROM votes UNION SELECT source FROM ratings
+        UNION SELECT source FROM replies WHERE purpose = 'judge' ORDER BY 1""",
+    )["source"].to_list()  # fmt: skip
+    for name in names:
+        if name not in have:
+            raise AnnotationError(
+                f"{option} {name}: nothing was judged there; {nearest(name, have, 'there are')}"
+            )
