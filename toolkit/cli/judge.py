@@ -45,6 +45,8 @@ LIKELIHOOD = "hf-likelihood:"
 @click.option("--no-reason", is_flag=True, help="Ask for no reason before the verdict.")
 @click.option("--tries", type=click.IntRange(1, 10), default=3, show_default=True,
               help="Replies to a request until it has failed; the model is told what was wrong.")  # fmt: skip
+@click.option("--license", "license_id",
+              help="Of its votes and ratings: SPDX id; without one they are not published.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Ask again what failed before.")
 @click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Of a reply.")
 @click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True)
@@ -94,9 +96,11 @@ class _Ended:
 
 def _judge(settings: Common, how: dict[str, Any]) -> None:
     from ...annotation.rubric import read_rubric
+    from ...schemas.licenses import read_license
+    from ..campaigns import set_license
     from ..store import open_store
 
-    rubric = read_rubric(how["rubric_name"])
+    rubric, license = read_rubric(how["rubric_name"]), read_license(how["license_id"])
     way = _way(rubric, how)
     backend = asked_backend(how)
     with open_store(settings.store) as con:
@@ -106,6 +110,8 @@ def _judge(settings: Common, how: dict[str, Any]) -> None:
         if how["dry_run"]:
             say_estimate(backend, todo)
             return
+        if how["license_id"]:
+            set_license(con, plan.asked.campaign, license)
         spent = None
         try:
             spent = _ask(con, backend, way, plan, todo, how) if todo else None
