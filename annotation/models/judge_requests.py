@@ -16,7 +16,7 @@ from ...schemas.keys import key
 from ..rubric import Rubric
 from ..rubric_file import nearest
 from .fence import Fence, fence_for
-from .judging import REASON, Way, answer_schema, asks_reason, checker, choices, expected
+from .judging import REASON, Way, answer_schema, asks_reason, checker, choices
 from .requests import Message, Request, Sampling
 from .templates import Template, render
 
@@ -69,7 +69,7 @@ def judge_request(
     shown = [text for e in judge.examples for text in (e.prompt, *e.texts)]
     fence = fence_for([*shown, *(m["content"] for m in messages), *texts])
     known = choices(rubric)
-    form = {name: expected(answers) for name, answers in known.items()}
+    form = {name: " or ".join(map(json.dumps, answers)) for name, answers in known.items()}
     if asks_reason(rubric, judge.reason):
         form = {REASON: '"…"'} | form
     values: dict[str, Any] = {

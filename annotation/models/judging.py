@@ -149,11 +149,11 @@ def _value(rubric: Rubric, name: str, known: dict[str | int, str], given: object
     if key is None:
         many = isinstance(given, list | dict)
         shown = f"a {type(given).__name__}" if many else json.dumps(given, ensure_ascii=False)[:60]
-        raise ValueError(f"{name} is {shown}, expected {expected(known)}")
+        raise ValueError(f"{name} is {shown}, expected {_expected(known)}")
     return key if rubric.kind == "pairwise" else list(known).index(key) + 1
 
 
-def expected(known: dict[str | int, str]) -> str:
+def _expected(known: dict[str | int, str]) -> str:
     """The answers that are taken, in words: 'first, second or tie'."""
     *most, last = (json.dumps(key) for key in known)
     return f"{', '.join(most)} or {last}"

@@ -49,7 +49,8 @@ LIKELIHOOD = "hf-likelihood:"
               help="Of its votes and ratings: SPDX id; without one they are not published.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Ask again what failed before.")
 @click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Of a reply.")
-@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True,
+              help="0: always the likeliest words.")  # fmt: skip
 @click.option("--normalise", type=click.Choice(NORMALISE),
               help="Of hf-likelihood: log-probability by what; characters if left out.")  # fmt: skip
 @click.option("--tie-margin", type=click.FloatRange(0),
@@ -64,6 +65,10 @@ def judge(context: click.Context, /, **how: Any) -> None:
     against people and preceptor fuse learns how far to trust it. Replies are kept: a run that was stopped
     goes on where it was, and nothing is asked twice. The texts that a judge reads may try to sway it: they
     are fenced and named as data, which lowers that risk and does not end it (preceptor judge audit).
+
+    --model hf-likelihood:FOLDER writes nothing: it holds that completion of a pair better which is likelier
+    after the prompt. A template of your own knows title, guidelines, examples, dialogue (texts within their
+    fences), first and second or completion (likewise), choices, wordings, reason, form and mark.
     """
     if context.invoked_subcommand:
         return
