@@ -157,6 +157,7 @@ def _source_row(name: str, rubric: Rubric, language: str) -> pl.DataFrame:
 
 def _criteria(name: str, rubric: Rubric) -> pl.DataFrame:
     """Rows of `rubrics`; a pairwise rubric's only criterion has a level for each answer it takes."""
+    rows: list[tuple[str, str, int, bool, float, str | None]]
     if rubric.kind == "pairwise":
         rows = [(PREFERENCE, rubric.title, 3 if rubric.tie else 2, True, 1.0, None)]
     else:
