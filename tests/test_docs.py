@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from smollm2 import smollm2
 
 from preceptor.schemas.derive import dictionary
 from preceptor.schemas.licenses import read_license
@@ -22,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(name):
-    """Commands of the README's block marked with a name."""
-    text = re.search(rf"<!-- test: {name} -->\n```console\n(.*?)```", README, re.S)
+def blocks(name, page=README):
+    """Commands of the block marked with a name, in the README or another page."""
+    text = re.search(rf"<!-- test: {name} -->\n```console\n(.*?)```", page, re.S)
     return [shlex.split(line.removeprefix("$ ")) for line in text[1].splitlines()]
 
 
@@ -142,6 +143,28 @@ def test_forms_go_out_and_come_in_as_the_readme_says(preceptor, sample, tmp_path
     assert "alpha" in done.stdout
     tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
     assert (tables["questions"], tables["votes"], tables["annotators"]) == (30, 60, 2)
+
+
+@pytest.mark.slow
+def test_problems_become_judged_pairs_as_the_guide_says(preceptor, tmp_path):
+    """With the real small model, on a few of the problems and with short answers."""
+    model = str(smollm2())
+    problems = (ROOT / "recipes" / "socratic" / "problems.jsonl").read_text(encoding="utf-8").splitlines(True)
+    assert len(problems) == 10
+    (tmp_path / "few.jsonl").write_text("".join(problems[:4]), encoding="utf-8")
+    less = {"recipes/socratic/problems.jsonl": "few.jsonl", "60": "6", "3": "2"}
+    for command in blocks("judging", (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")):
+        arguments = [
+            less.get(a, a).replace("HuggingFaceTB/SmolLM2-135M-Instruct", model) for a in command[1:]
+        ]
+        arguments = [str(ROOT / a) if a.startswith("recipes/") else a for a in arguments]
+        done = preceptor(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    found = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)
+    tables = found["tables"]
+    assert (tables["prompts"], tables["completions"], tables["votes"], tables["replies"]) == (4, 8, 4, 12)
+    (build,) = found["builds"]
+    assert 0 < sum(build["counts"]["kept"]["preference"].values()) <= 4
 
 
 def test_help_fits_the_docs_words():

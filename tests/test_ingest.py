@@ -207,7 +207,7 @@ def test_strict_and_hopeless_files_store_nothing(store, tmp_path):
         (prompt("r", messages=[{"role": "user", "content": " "}]), "a message is empty"),
         (prompt("r", messages=[{"role": "assistant", "content": "x"}]),
          "the last message must be the user's; what follows it is a completion"),
-        (prompt("r", completions=None), "'completions' is missing or not a list of {id, content}"),
+        (prompt("r", completions=None), "'completions' is missing or not a list of {id, content}; [] where there are none yet"),
         (prompt("r", completions=[{"content": "x"}]), "a completion has no 'id'"),
         (prompt("r", completions=[{"id": "r1", "content": ""}]), "a completion is empty"),
         (prompt("r", completions=[{"id": "r1", "content": "x", "origin": "alien"}]),

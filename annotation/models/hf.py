@@ -78,7 +78,8 @@ def find_model(name: str) -> Place:
 def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
     """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read.
 
-    `exact`: on a CPU in single precision, whatever its weights are kept in.
+    On a CPU that has no instructions for half precision (they would be played through, seven times slower),
+    or where it is to be `exact`, in single precision, whatever its weights are kept in.
     """
     try:
         import torch
@@ -89,7 +90,8 @@ def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
     logging.disable_progress_bar()  # reading the weights is the smaller part of the work
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.where, revision=place.revision, padding_side="left")
-        dtype = torch.float32 if exact and not torch.cuda.is_available() else "auto"
+        half = torch.cuda.is_available() or (not exact and torch.cpu._is_avx512_bf16_supported())
+        dtype = "auto" if half else torch.float32
         model = AutoModelForCausalLM.from_pretrained(place.where, revision=place.revision, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())[:300]

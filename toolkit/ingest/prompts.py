@@ -143,7 +143,10 @@ def _reason() -> pl.Expr:
             turns.last().struct["role"] != "user",
             "the last message must be the user's; what follows it is a completion",
         ),
-        (answers.len().is_null(), "'completions' is missing or not a list of {id, content}"),
+        (
+            answers.len().is_null(),
+            "'completions' is missing or not a list of {id, content}; [] where there are none yet",
+        ),
         (field(pl.col("completions"), "id").list.eval(blank).list.any(), "a completion has no 'id'"),
         (field(pl.col("completions"), "content").list.eval(blank).list.any(), "a completion is empty"),
         (origin.list.any(), f"a completion's origin is none of {', '.join(ORIGINS)}"),
