@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import TIMES, few
 from filelock import FileLock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import run
 
@@ -37,8 +38,8 @@ ROOT = Path(__file__).parents[1]
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
 
-# No deadlines: compiling takes its time. In CI the same examples every run.
-settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ)
+# No deadlines: compiling takes its time. In CI the same examples every run. See examples.py.
+settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ, max_examples=40 * TIMES)
 settings.load_profile("preceptor")
 
 
@@ -109,7 +110,7 @@ def damaged_files_balance(opened, tmp_path):
     def check(format, whole, pieces, holds):
         place = st.integers(0, len(whole))
 
-        @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @few()
         @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
                st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
         def run(changes, block):
