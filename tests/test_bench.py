@@ -60,8 +60,8 @@ def test_every_side_has_finite_positive_figures(quick):
             figures = [float(found[side][c]) for c in COLUMNS if c.endswith(" ")]
             assert all(math.isfinite(f) and f > 0 for f in figures), side
     assert found["ingest"]["remark"] == "5,000 rows, 0 rejected"
-    assert found["read_m2"]["remark"] == "3,360 rows"
-    assert found["read_m2 + store"]["remark"] == "3,360 rows, 0 rejected"
+    assert found["read_m2"]["remark"] == "3,364 rows"
+    assert found["read_m2 + store"]["remark"] == "3,364 rows, 0 rejected"
 
 
 def test_memory_is_each_process_own(quick):
