@@ -1,6 +1,6 @@
 # make demo   the main job on the packaged sample, into demo/
 # make test   format, lint, types, import directions, every test
-# make coverage  the tests once more, with the lines that none of them reaches (takes a fifth longer)
+# make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/fusion.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
@@ -23,7 +23,7 @@ test: check
 	$(PYTEST) --durations=8
 
 coverage: $(VENV)/dev
-	$(PYTEST) --cov --cov-report=term
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) --cov --cov-report=term
 
 check: $(VENV)/dev .typing/preceptor
 	$(BIN)/ruff format --check .

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import TIMES, few
 from filelock import FileLock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_process import run
 
 from preceptor.annotation.environment import server_environment as make_environment
 from preceptor.schemas.errors import SourceError
@@ -34,8 +36,10 @@ from preceptor.toolkit.store import count, open_store, remove_source
 
 ROOT = Path(__file__).parents[1]
 
-# No deadlines: compiling takes its time. In CI the same examples every run.
-settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ)
+os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
+
+# No deadlines: compiling takes its time. In CI the same examples every run. See examples.py.
+settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ, max_examples=40 * TIMES)
 settings.load_profile("preceptor")
 
 
@@ -106,7 +110,7 @@ def damaged_files_balance(opened, tmp_path):
     def check(format, whole, pieces, holds):
         place = st.integers(0, len(whole))
 
-        @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @few()
         @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
                st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
         def run(changes, block):
@@ -160,25 +164,32 @@ def demo(sample, of_all_workers):
     with FileLock(of_all_workers / "demo.lock"):
         if not said.exists():
             out.parent.mkdir(exist_ok=True)
-            ended = preceptor("demo", "--out", out)
+            ended = process("demo", "--out", out)
             assert ended.returncode == 0, ended.stderr
             said.write_text(ended.stdout)
-    status = preceptor("--store", out / "preceptor.duckdb", "status", "--json")
+    status = run("--store", out / "preceptor.duckdb", "status", "--json")
     (fit,) = json.loads(status.stdout)["fits"]
     return DemoRun(out, sample, said.read_text(), fit)
 
 
-def preceptor(*arguments, cwd=None, env=None):
-    """Run the command line in a process of its own."""
+def process(*arguments, cwd=None, env=None):
+    """Run the command line in a process of its own, which starts for a second or more."""
     return subprocess.run(
         [sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)],
         capture_output=True, text=True, check=False, timeout=300, cwd=cwd, env=env,
     )  # fmt: skip
 
 
-@pytest.fixture(scope="session", name="preceptor")
-def _preceptor():
-    return preceptor
+@pytest.fixture(scope="session")
+def preceptor_process():
+    """A function that runs the command line in a process of its own."""
+    return process
+
+
+@pytest.fixture(scope="session")
+def preceptor():
+    """A function that runs the command line in this process: arguments, `cwd`, `env`; see in_process.py."""
+    return run
 
 
 # ---- what goes to the Hub: its stand-in (tests/hub), builds to publish, a client

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from preceptor.toolkit.bench.__main__ import COLUMNS, figure, side_lines
+from preceptor.toolkit.bench import measure
+from preceptor.toolkit.bench.__main__ import COLUMNS, figure, main, side_lines
 from preceptor.toolkit.bench.inputs import SAMPLE, STORE, ingesting, prepare_m2
 from preceptor.toolkit.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
 from preceptor.toolkit.bench.rows import ROWS
@@ -35,9 +37,13 @@ def written(path):
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
+    """Rows of ten times smaller inputs than those of --quick; every side is a process of its own."""
     path = tmp_path_factory.mktemp("bench") / "bench.md"
-    done = bench("help", "votes", "m2", "m2-large", "c4", "--quick", "--write", str(path))
-    assert done.returncode == 0, done.stderr
+    rows = ("help", "votes", "m2", "m2-large", "c4")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(measure, "SHRINK", 10 * measure.SHRINK)
+        done = CliRunner().invoke(main, [*rows, "--quick", "--write", str(path)])
+    assert done.exit_code == 0, done.stderr
     return done, path
 
 
@@ -53,9 +59,9 @@ def test_every_side_has_finite_positive_figures(quick):
                 continue
             figures = [float(found[side][c]) for c in COLUMNS if c.endswith(" ")]
             assert all(math.isfinite(f) and f > 0 for f in figures), side
-    assert found["ingest"]["remark"] == "50,000 rows, 0 rejected"
-    assert found["read_m2"]["remark"] == "33,600 rows"
-    assert found["read_m2 + store"]["remark"] == "33,600 rows, 0 rejected"
+    assert found["ingest"]["remark"] == "5,000 rows, 0 rejected"
+    assert found["read_m2"]["remark"] == "3,364 rows"
+    assert found["read_m2 + store"]["remark"] == "3,364 rows, 0 rejected"
 
 
 def test_memory_is_each_process_own(quick):

@@ -3,14 +3,15 @@
 import re
 
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.tables import EDITS, SENTENCES, SOURCES
 from preceptor.toolkit.corrections import corrections_sql
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.char_edits import batch_of, turned
-from preceptor.toolkit.store import insert, open_store, query, run
+from preceptor.toolkit.store import insert, query, remove_source, run
 
 NOTHING = pl.DataFrame(schema={"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String})
 EDIT = {"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64, "correction": pl.String, "annotator": pl.String,
@@ -91,25 +92,25 @@ def apply(text, spans):
     return text
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(30)
 @given(text_and_edits())
-def test_corrections_equal_the_edited_text_but_for_white_space(tmp_path_factory, case):
+def test_corrections_equal_the_edited_text_but_for_white_space(opened, case):
     text, spans = case
     made = batch(text, spans)
     assert made.read == made.taken + made.rejects.height
-    with open_store(tmp_path_factory.mktemp("s") / "s.duckdb", create=True) as con:
-        for table in (SENTENCES, EDITS):
-            insert(con, table, made.tables[table.name])
-        run(con, f"INSERT INTO {SOURCES.name} BY NAME SELECT 's' AS \"key\", 's' AS name, 'gec' AS kind, 'en' AS "
-                 "language, 'MIT' AS license, true AS redistribution, true AS commercial_use, false AS share_alike, "
-                 "'0' AS sha256, 'bea-json' AS reader, 1 AS rows, 0 AS rejects, now() AS ingested_at")  # fmt: skip
-        found = query(con, f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
-                           "ON s.key = c.sentence ORDER BY s.position")  # fmt: skip
+    remove_source(opened, "s")
+    for table in (SENTENCES, EDITS):
+        insert(opened, table, made.tables[table.name])
+    run(opened, f"INSERT INTO {SOURCES.name} BY NAME SELECT 's' AS \"key\", 's' AS name, 'gec' AS kind, 'en' AS "
+                "language, 'MIT' AS license, true AS redistribution, true AS commercial_use, false AS share_alike, "
+                "'0' AS sha256, 'bea-json' AS reader, 1 AS rows, 0 AS rejects, now() AS ingested_at")  # fmt: skip
+    found = query(opened, f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
+                          "ON s.key = c.sentence ORDER BY s.position")  # fmt: skip
     applied = apply(text, spans)
     assert re.split(r"\s+", "\n".join(found["text"]).strip()) == re.split(r"\s+", applied.strip())
 
 
-@settings(max_examples=150)
+@few(150)
 @given(text_and_edits())
 def test_turned_edits_lead_back(case):
     text, spans = case

@@ -4,7 +4,8 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -260,7 +261,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 12), st.sampled_from(PIECES)), max_size=6),
        st.sampled_from([30, 400, 1 << 20]))  # fmt: skip
 def test_damaged_chats_balance(opened, tmp_path, changes, block):

@@ -134,6 +134,23 @@ def test_debug_shows_the_traceback(tmp_path, preceptor):
     assert "Traceback" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["status"], 0), (["fuse", "--source", "z"], 1), (["build", "none.yaml", "--out", "o"], 2)],
+)
+def test_a_process_of_its_own_ends_as_one_here(project, preceptor, preceptor_process, arguments, code):
+    """Most tests run commands in their own process, which must say the same as what a user starts."""
+    started, here = preceptor_process(*arguments, cwd=project), preceptor(*arguments, cwd=project)
+    assert started.returncode == here.returncode == code
+    assert (started.stdout, started.stderr) == (here.stdout, here.stderr)
+
+
+def test_a_process_of_its_own_ends_with_the_traceback_if_asked(preceptor_process, tmp_path):
+    ended = preceptor_process("--debug", "--store", tmp_path / "none", "status")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Traceback")
+
+
 @pytest.mark.slow
 def test_a_fit_that_does_not_converge_ends_with_1_and_is_marked(project, preceptor):
     ended = preceptor("fuse", "--warmup", "100", "--max-draws", "50", cwd=project)  # 200 draws, ESS < 400

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -166,7 +167,7 @@ def test_damaged_answers_balance(opened, tmp_path):
     rows = [ANSWER | {"prompt": f"p{n % 3}", "id": f"é{n}"} for n in range(6)]
     whole = lines(path, *rows, ANSWER | {"id": None}).read_bytes()
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(st.data(), st.sampled_from([16, 300, 1 << 20]))
     def run(data, block):
         content = whole

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -106,9 +107,6 @@ def check(con, format, files):
     assert texts["text"].null_count() == 0
 
 
-few = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
@@ -116,7 +114,7 @@ def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
     paths = [p if (shared_data / p).exists() else f"relco/{p}" for p in paths]
     whole = [(shared_data / path).read_bytes() for path in paths]
 
-    @few
+    @few()
     @given(st.data(), st.sampled_from([64, 1000, 1 << 20]))
     def run(data, block):
         parts = data.draw(damaged(whole, paired=name in ("relco", "parallel")))
@@ -140,7 +138,7 @@ def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
 def test_damaged_samples_balance(opened, tmp_path, name):
     path = tmp_path / "f.txt"
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(damaged([OURS[name].encode()]), st.sampled_from([16, 300, 1 << 20]))
     def run(parts, block):
         path.write_bytes(parts[0])

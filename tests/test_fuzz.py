@@ -5,7 +5,8 @@ import io
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -32,7 +33,7 @@ SEEDS = {
 }
 SUFFIX = {"m2": "m2", "prompts": "jsonl", "smart": "jsonl"}
 
-quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = few()
 
 
 @st.composite

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -483,7 +484,7 @@ def test_damaged_lists_balance(opened, tmp_path, format):
     whole = json.dumps(SAMPLES[format], ensure_ascii=False, indent=0).encode()
     path = tmp_path / "f.json"
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(st.lists(st.tuples(st.integers(0, len(whole)), st.integers(0, 12), st.sampled_from([b"", *PIECES])),
                     max_size=3))  # fmt: skip
     def run(changes):
@@ -509,7 +510,7 @@ ANYTHING = st.recursive(
 def test_any_json_in_any_place_balances(opened, tmp_path, format):
     path = tmp_path / "f.json"
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(st.data())
     def run(data):
         rows = json.loads(json.dumps(SAMPLES[format]))

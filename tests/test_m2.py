@@ -5,7 +5,8 @@ import gzip
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from examples import few
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError, StoreError
@@ -57,7 +58,7 @@ def read(path, source="s"):
     return sentences, edits, pl.concat([b.rejects for b in batches])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.lists(block(), min_size=1, max_size=5), st.booleans())
 @example([(["#", "0"], [])], False)  # a sentence, for no annotator said noop
 def test_what_is_written_is_read(tmp_path, blocks, crlf):
@@ -152,7 +153,7 @@ def test_utf16_is_named_with_the_remedy(tmp_path):
         read(path)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.lists(block(), min_size=1, max_size=5))
 def test_m2_comes_back_byte_for_byte(opened, tmp_path, blocks):
     path = tmp_path / "f.m2"

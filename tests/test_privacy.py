@@ -3,7 +3,9 @@
 import hmac
 import json
 import os
+import shutil
 import stat
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -36,8 +38,7 @@ def essay(id, learner, text, edit):
                        "edits": [[0, [[start, end, correction, "R:OTHER"]]]]})  # fmt: skip
 
 
-@pytest.fixture
-def folder(tmp_path):
+def write_inputs(folder):
     """Inputs of every kind that names people, SECRET among them."""
     lines = {
         "prompts.jsonl": [json.dumps(p) for p in PROMPTS],
@@ -53,14 +54,19 @@ def folder(tmp_path):
                          f"p0-b,{SECRET},turns,-2"],
     }  # fmt: skip
     for name, rows in lines.items():
-        (tmp_path / name).write_text("\n".join(rows) + "\n")
-    (tmp_path / "gec.yaml").write_text(json.dumps(RECIPE))
-    return tmp_path
+        (folder / name).write_text("\n".join(rows) + "\n")
+    (folder / "gec.yaml").write_text(json.dumps(RECIPE))
+    return folder
 
 
 @pytest.fixture
-def filled(folder, preceptor):
-    """A store of these inputs, and a dataset built from the essays."""
+def folder(tmp_path):
+    return write_inputs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory, preceptor):
+    folder = write_inputs(tmp_path_factory.mktemp("inputs"))
     for format, name in (("prompts", "prompts.jsonl"), ("bea-json", "essays.jsonl"), ("votes", "votes.csv"),
                          ("outcomes", "outcomes.csv")):  # fmt: skip
         about = ["--about", "prompts"] if format in ("votes", "outcomes") else []
@@ -69,6 +75,12 @@ def filled(folder, preceptor):
     done = preceptor("build", "gec.yaml", "--out", "dist", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def filled(ingested, tmp_path):
+    """A store of these inputs, and a dataset built from the essays."""
+    return Path(shutil.copytree(ingested, tmp_path / "filled"))
 
 
 def rows_of(folder, sql):

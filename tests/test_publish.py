@@ -156,11 +156,11 @@ def test_public_is_asked_for_and_an_old_repository_stays_as_it_is(hub, publish, 
 
 
 @pytest.mark.slow
-def test_by_xet_too(xet_hub, preceptor, builds, tmp_path):
+def test_by_xet_too(xet_hub, preceptor_process, builds, tmp_path):
     env = xet_hub.environment(tmp_path, HF_TOKEN="hf_alice", HF_HUB_DISABLE_XET="0")
     env["HF_ENDPOINT"] += "/"  # which `datasets` alone would not take
     for name in ("edits", "replies"):
-        done = preceptor("publish", builds[name], REPO, "--tag", name, env=env)
+        done = preceptor_process("publish", builds[name], REPO, "--tag", name, env=env)
         assert done.returncode == 0, done.stderr
         assert only(xet_hub.repo()) == digests(builds[name])
     assert not any("PUT" in line for line in xet_hub.ask("state")["log"])
@@ -169,9 +169,9 @@ def test_by_xet_too(xet_hub, preceptor, builds, tmp_path):
 # ---- dry run, and what is refused before anything is sent
 
 
-def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor, tmp_path):
+def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor_process, tmp_path):
     env = hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
-    done = preceptor("publish", builds["edits"], REPO, "--dry-run", env=env)
+    done = preceptor_process("publish", builds["edits"], REPO, "--dry-run", env=env)
     assert done.returncode == 0, done.stderr
     for name in digests(builds["edits"]):
         assert f"{(builds['edits'] / name).stat().st_size:,}" in done.stdout
@@ -179,7 +179,7 @@ def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor, tmp_path)
     assert file_sha256(builds["edits"] / "manifest.json") in done.stdout
     assert (builds["edits"] / "README.md").read_text() in done.stdout
     assert done.stderr == ""
-    without = preceptor("publish", builds["edits"], REPO, env=env)
+    without = preceptor_process("publish", builds["edits"], REPO, env=env)
     assert without.returncode == 1
     assert "no token for http://127.0.0.1:9: set HF_TOKEN" in without.stderr
 
@@ -271,9 +271,9 @@ def test_who_may_not_is_told_why(hub, publish, builds, token, name, expected):
     assert hub.ask("state")["repos"] == before
 
 
-def test_a_traceback_holds_no_token_either(hub, preceptor, builds, tmp_path):
+def test_a_traceback_holds_no_token_either(hub, preceptor_process, builds, tmp_path):
     env = hub.environment(tmp_path, HF_TOKEN="hf_bob", HF_DEBUG="1")
-    done = preceptor("--debug", "publish", builds["replies"], REPO, env=env)
+    done = preceptor_process("--debug", "publish", builds["replies"], REPO, env=env)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "hf_bob" not in done.stdout + done.stderr

@@ -5,7 +5,8 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -237,7 +238,7 @@ SEED = "\r\n".join(
 ).encode()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 9), st.sampled_from(PIECES)), max_size=5),
        st.sampled_from([16, 150, 1 << 20]))  # fmt: skip
 def test_damaged_rankings_balance(opened, tmp_path, changes, block):

@@ -486,7 +486,7 @@ def answered(who, ids):
 
 
 @pytest.mark.slow
-def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp_path, preceptor):
+def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp_path, preceptor_process):
     """Killed while it takes answers; then the command goes on with the same home, and one more annotator."""
     home = tmp_path / "home"
     with running(home, server_environment, annotators=["ada"]) as first:
@@ -528,11 +528,11 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
             == made
         )
 
-        second = preceptor("annotate", "serve", "--home", home, "--port", 0)
+        second = preceptor_process("annotate", "serve", "--home", home, "--port", 0)
         assert second.returncode == 2
         assert f"{home}: a server runs on it already ({again.url}, process" in second.stderr
         port = again.url.rsplit(":", 1)[1]
-        taken_port = preceptor("annotate", "serve", "--home", tmp_path / "other", "--port", port)
+        taken_port = preceptor_process("annotate", "serve", "--home", tmp_path / "other", "--port", port)
         assert taken_port.returncode == 2
         assert f"127.0.0.1:{port}: another program listens there" in taken_port.stderr
         process.send_signal(signal.SIGTERM)

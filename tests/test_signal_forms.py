@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -210,7 +211,7 @@ PIECES = [
 def test_damaged_json_lines_balance(opened, tmp_path, name):
     text = written(tmp_path, "jsonl", ROWS[name]).read_bytes()
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(
         st.lists(
             st.tuples(st.integers(0, len(text) - 1), st.integers(0, 9), st.sampled_from(PIECES)), max_size=5

@@ -4,7 +4,8 @@ import gzip
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -284,7 +285,7 @@ SAMPLES = {
 def test_damaged_dialogues_balance(opened, tmp_path, name):
     path = tmp_path / "conversation.json"
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(st.data())
     def run(data):
         path.write_bytes(mutated(data, SAMPLES[name].encode()))

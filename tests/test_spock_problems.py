@@ -5,7 +5,8 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -180,7 +181,7 @@ def test_damaged_problems_balance(opened, tmp_path):
     path = tmp_path / "problems.csv"
     whole = written(row(PROBLEM), row(PROBLEM, "5"), row({"Problem": "é", "Subproblems": [PART]})).encode()
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @few()
     @given(st.data())
     def run(data):
         content = whole

@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
@@ -201,7 +202,7 @@ def test_what_is_not_parquet_says_so(tmp_path, content):
             read()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.data())
 def test_damaged_parquet_is_refused_or_read(tmp_path, data):
     path = tmp_path / "a.parquet"
@@ -222,7 +223,7 @@ def test_damaged_parquet_is_refused_or_read(tmp_path, data):
     assert all(str(path) in said for said in refused)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few()
 @given(st.data(), st.sampled_from([7, 40, 1 << 20]))
 def test_damaged_json_lines_lose_no_row(tmp_path, data, block):
     path = tmp_path / "a.jsonl"

@@ -100,7 +100,7 @@ def fit(
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
         task = Task(obs, data, shapes, replace(settings, target_accept=accept), ends)
-        posterior = _draw(sampler, task, on_progress)
+        posterior = _draw(sampler, task, on_progress, retry < RETRIES)
         if not posterior.diagnostics.divergences or retry == RETRIES:
             break
         accept = (1 + accept) / 2  # 0.8, 0.9, 0.95
@@ -169,8 +169,8 @@ def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
     return start(draws[:: len(draws) // chains][:chains]), learned_metric(draws, sampler.globals)
 
 
-def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
-    """Warm up and draw once."""
+def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) -> Posterior:
+    """Warm up and draw once; if `hasty`, no further than the first draws that diverge."""
     data, shapes, settings = task.data, task.shapes, task.settings
     warmup = WARM if task.ends else _up(settings.warmup)
     wanted = _up(min(settings.draws, settings.max_draws))
@@ -197,6 +197,8 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress) -> Posterior:
             # Scanned draws come first, chains second; we keep (chains, draws, …).
             blocks.append(Block(*(np.swapaxes(np.asarray(x), 0, 1) for x in made)))
             on_progress(warmup + len(blocks) * BLOCK, warmup + wanted)
+            if hasty and blocks[-1].divergent.any():
+                break
         kept = Block(*(np.concatenate(x, axis=1) for x in zip(*blocks, strict=True)))
         verdict = _judge(kept, real, sampler.globals, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
