@@ -61,6 +61,8 @@ class Settings:
 def settings_from(values: Mapping[str, Any]) -> Settings:
     """The settings among the keys of a trainer's config; its other keys are passed by."""
     known = {field.name for field in fields(Settings)}
+    if values.get("activation_checkpointing") is not None:  # the new name, which transformers goes by
+        values = {**values, "gradient_checkpointing": values["activation_checkpointing"]}
     given: dict[str, Any] = {
         n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n in known
     }

@@ -71,24 +71,23 @@ def _encode_dialogues(
     if len(rows) == 1:  # several have nothing of their own
         given |= _brought(rows[0])
 
-    def tokens(dialogues: list[list[Row]], **more: Any) -> Any:
-        return tokenizer.apply_chat_template(
-            dialogues, tokenize=True, return_dict=True, padding=False, **given, **more
-        )
+    def written(dialogues: list[list[Row]], **more: Any) -> Any:
+        return tokenizer.apply_chat_template(dialogues, **{"tokenize": False, **given, **more})
 
     empty = [[not _said(row[name]) for name in form.answers] for row in rows]
     asked = [row[form.prompt] if form.prompt else [] for row in rows]
-    opened = tokens(asked, add_generation_prompt=True)["input_ids"] if form.prompt else [[]] * len(rows)
-    ends = [
-        tokens(
-            [[*prompt, *row[name]] for prompt, row in zip(asked, rows, strict=True)],
-            return_assistant_tokens_mask=assistant_only,
-        )
-        for name in form.answers
-    ]
-    marks = ends[0]["assistant_masks"] if assistant_only else [None] * len(rows)
-    full = [list(each) for each in zip(*(end["input_ids"] for end in ends), strict=True)]
-    return [Encoded(*row) for row in zip(opened, full, empty, marks, strict=True)]
+    whole = [[*prompt, *row[name]] for name in form.answers for prompt, row in zip(asked, rows, strict=True)]
+    prompts = written(asked, add_generation_prompt=True) if form.prompt else []
+    marks = [None] * len(rows)
+    if assistant_only:
+        ends = written(whole, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        full, marks = ends["input_ids"], ends["assistant_masks"]
+        opened = _tokens(prompts, tokenizer, add_special_tokens=False)
+    else:
+        ids = _tokens([*prompts, *written(whole)], tokenizer, add_special_tokens=False)
+        opened, full = ids[: len(prompts)], ids[len(prompts) :]
+    n = len(rows)
+    return [Encoded(opened[i] if opened else [], full[i::n], empty[i], marks[i]) for i in range(n)]
 
 
 def _encode_plain(rows: list[Row], form: Form, tokenizer: Tokenizer) -> list[Encoded | str]:
@@ -99,11 +98,21 @@ def _encode_plain(rows: list[Row], form: Form, tokenizer: Tokenizer) -> list[Enc
         said = [row[name] for row in rows]
         ended = [text if text.endswith(eos) else text + eos for text in said]
         texts += [prompt + text for prompt, text in zip(asked, ended, strict=True)]
-    ids = tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+    ids = _tokens(texts, tokenizer)
     prompts, ids = (ids[:n], ids[n:]) if form.prompt else ([[]] * n, ids)
     return [
         Encoded(prompts[i], ids[i::n], [not _said(rows[i][name]) for name in form.answers]) for i in range(n)
     ]
+
+
+def _tokens(texts: list[str], tokenizer: Tokenizer, **more: Any) -> list[list[int]]:
+    """Tokens of each text; of equal texts once, as the answers of one prompt stand in several pairs."""
+    if not texts:
+        return []
+    once = list(dict.fromkeys(texts))
+    ids = tokenizer(once, return_attention_mask=False, verbose=False, **more)["input_ids"]
+    of = dict(zip(once, ids, strict=True))
+    return [of[text] for text in texts]
 
 
 def _brought(row: Row) -> Row:
