@@ -168,8 +168,9 @@ def test_a_template_without_end_or_that_fails(tokenizer):
     )
     rows = spoken(pairs())
     rows[4]["prompt"][0]["content"] = "x"
+    rows[5]["prompt"] = []
     failed = found(preflight({"train": rows}, strict, "dpo", ON_CPU))["template_fails"]
-    assert (failed.rows, failed.refused) == (("4",), True)
+    assert (failed.rows, failed.refused) == (("4", "5"), True)
     assert "no x" in failed.text
 
 
@@ -218,6 +219,8 @@ def test_kto(tokenizer):
     )
     assert kinds["both_labels"].rows == ("6",)
     assert "2 or more" in kinds["settings"].text
+    texts = [row | {"label": str(row["label"])} for row in rows]
+    assert "true or false" in found(preflight({"train": texts}, tokenizer, "kto", ON_CPU))["columns"].text
     same = [row | {"label": True} for row in rows]
     assert found(preflight({"train": same}, tokenizer, "kto", ON_CPU))["one_label"].refused
     paired = preflight({"train": pairs()}, tokenizer, "kto", ON_CPU)  # TRL makes two rows of each
@@ -267,7 +270,7 @@ def test_the_report_for_the_screen_and_for_the_file(model):
     report = preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
     table = report_table(report)
     assert "REFUSED dead_pairs (train): 1 of 3 pairs" in table
-    assert "[rows 0]" in table
+    assert "[row 0]" in table
     assert "GiB of GPU memory" in table
     data = json.loads(json.dumps(report_json(report)))
     assert [d["kind"] for d in data["refusals"]] == ["dead_pairs"]
@@ -294,6 +297,36 @@ def test_parameters_and_memory(model):
     assert four.weights < size.weights
     wrong = preflight({"train": pairs()}, model, "dpo", replace(settings, lora_target_modules=("q_prj",)))
     assert "did you mean q_proj?" in found(wrong)["lora_target_modules"].text
+
+
+@pytest.mark.parametrize(("mixed", "dtype"), [(False, "float32"), (True, "float32"), (True, "bfloat16")])
+def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from preceptor.training.size import estimate_size
+
+    config = LlamaConfig(vocab_size=300, hidden_size=256, intermediate_size=700, num_hidden_layers=4,
+                         num_attention_heads=8, num_key_value_heads=4)  # fmt: skip
+    config.save_pretrained(tmp_path)
+    model, kept = LlamaForCausalLM(config).to(getattr(torch, dtype)), {}
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t),
+        torch.autocast("cpu", torch.bfloat16, enabled=mixed),
+    ):
+        model.model(input_ids=torch.zeros(1, 256, dtype=torch.long), use_cache=False)
+    measured = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
+    settings = Settings(per_device_train_batch_size=1, bf16=mixed, gradient_checkpointing=False, dtype=dtype)
+    estimated = estimate_size(tmp_path, "sft", settings, longest=200).activations  # padded to 256
+    assert estimated == pytest.approx(measured, rel=0.2)
+    fewer = estimate_size(tmp_path, "sft", replace(settings, gradient_checkpointing=True), longest=200)
+    assert fewer.activations < estimated / 2
 
 
 def test_smollm2():

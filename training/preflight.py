@@ -167,8 +167,9 @@ def _steps(sequences: int, settings: Settings) -> tuple[int, int]:
     """Steps of the optimizer in an epoch and in all, as transformers' Trainer counts them."""
     if not sequences:
         return 0, 0
-    batches = -(-sequences // (settings.per_device_train_batch_size * settings.num_processes))
-    an_epoch = -(-batches // settings.gradient_accumulation_steps)
+    together = settings.per_device_train_batch_size * settings.num_processes
+    batches = sequences // together if settings.dataloader_drop_last else -(-sequences // together)
+    an_epoch = max(1, -(-batches // settings.gradient_accumulation_steps))
     if settings.max_steps > 0:
         return an_epoch, settings.max_steps
     return an_epoch, int(np.ceil(settings.num_train_epochs * an_epoch))
@@ -183,7 +184,8 @@ def _size(
 
     longest = settings.max_length if settings.packing and settings.max_length else split.longest
     try:
-        return estimate_size(where, stage, settings, longest), None
+        size = estimate_size(where, stage, settings, longest)
+        return (size, None) if split.kept else (None, f"no row of {split.name} is kept")
     except RecipeError as error:
         found.append(refusal("lora_target_modules", str(error).partition(": ")[2]))
         return None, "LoRA has nothing to be put on"

@@ -53,6 +53,10 @@ def form_of(
     wanted = (*([prompt] if prompt else []), *answers, *extra)
     if missing := [name for name in wanted if name not in have]:
         return None, [_missing(stage, missing, have - set(wanted), split)]
+    if "label" in wanted and not _is_truth(schema.field("label").type):
+        return None, [
+            refusal("columns", "label must be true or false, and is neither: mend the column", split)
+        ]
     dialogues = {name: not _is_text(schema.field(name).type) for name in _TEXTS if name in have}
     form = Form(prompt, answers, dialogues.get(answers[0], False))
     found = list(_clashes(stage, form, dialogues, have - set(wanted), split, settings))
@@ -60,11 +64,11 @@ def form_of(
     read = {"tools", "chat_template_kwargs"} & left if form.conversational else set()
     if read:
         text = f"{_names(read)}: TRL hands this to the chat template of each row, and so does preflight"
-        found.append(Defect("columns_read", split, 0, (), text, refused=False))
+        found.append(Defect("columns_read", "", 0, (), text, refused=False))
     if left - read:
         soft = " (stage: soft-dpo trains on p)" if "p" in left and stage in ("dpo", "ipo") else ""
         text = f"{_names(left - read)}: TRL does not look at this{soft}; nothing to do if that is meant"
-        found.append(Defect("columns_ignored", split, 0, (), text, refused=False))
+        found.append(Defect("columns_ignored", "", 0, (), text, refused=False))
     unusable = any(d.refused and d.kind == "mixed_columns" for d in found)
     return (None if unusable else form), [_without_rows(d) for d in found]
 
@@ -198,6 +202,10 @@ def _is_text(kind: Any) -> bool:
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or view(kind) or pa.types.is_null(kind)
     )
+
+
+def _is_truth(kind: Any) -> bool:
+    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def _names(names: set[str]) -> str:

@@ -38,6 +38,7 @@ class Settings:
     gradient_accumulation_steps: int = 1
     num_train_epochs: float = 3.0
     max_steps: int = -1
+    dataloader_drop_last: bool = False
     num_processes: int = 1
     loss_type: str | tuple[str, ...] | None = None
     precompute_ref_log_probs: bool = False
@@ -66,6 +67,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     given: dict[str, Any] = {
         n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n in known
     }
+    if isinstance(given.get("allow"), str):
+        given["allow"] = (given["allow"],)
     return Settings(**given)
 
 
@@ -191,15 +194,18 @@ def report_table(report: Report) -> str:
         for row in [head, *body]
     ]
     lines += [_line(d, "REFUSED") for d in report.refusals] + [_line(d, "warning") for d in report.warnings]
-    lines.append(
-        f"{report.steps:,} steps ({report.steps_per_epoch:,} an epoch), {report.tokens:,} tokens in all"
-        f"; looked at in {report.seconds:.0f} s"
-    )
+    if report.steps:
+        an_epoch = f"{report.steps_per_epoch:,} an epoch"
+        lines.append(
+            f"{report.steps:,} steps ({an_epoch}), {report.tokens:,} tokens in all; "
+            f"looked at in {report.seconds:.0f} s"
+        )
     return "\n".join([*lines, _memory(report)])
 
 
 def _line(defect: Defect, word: str) -> str:
-    rows = f" [rows {', '.join(defect.rows)}{' ...' if defect.count > len(defect.rows) else ''}]"
+    more = " ..." if defect.count > len(defect.rows) else ""
+    rows = f" [row{'s' if defect.count > 1 else ''} {', '.join(defect.rows)}{more}]"
     split = f" ({defect.split})" if defect.split else ""
     return f"{word} {defect.kind}{split}: {defect.text}{rows if defect.rows else ''}"
 

@@ -77,6 +77,8 @@ def _encode_dialogues(
     empty = [[not _said(row[name]) for name in form.answers] for row in rows]
     asked = [row[form.prompt] if form.prompt else [] for row in rows]
     whole = [[*prompt, *row[name]] for name in form.answers for prompt, row in zip(asked, rows, strict=True)]
+    if not all(asked if form.prompt else whole):
+        raise ValueError("a dialogue without messages")
     prompts = written(asked, add_generation_prompt=True) if form.prompt else []
     marks = [None] * len(rows)
     if assistant_only:

@@ -18,8 +18,7 @@ WORDS: dict[str, tuple[bool, str]] = {
     "p_range": (True, f"{_OF} have a p outside 0..1"),
     "dead_pairs": (
         True,
-        "{n:,} of {of:,} pairs have the same tokens twice ({cut:,} of them only where max_length cuts them): "
-        "no gradient comes of them; drop them, or raise max_length (longest row: {whole:,} tokens)",
+        "{n:,} of {of:,} pairs have the same tokens twice{cut}: no gradient comes of them; drop them{raised}",
     ),
     "empty_completions": (True, f"{_OF} teach an empty answer; drop them"),
     "one_label": (True, "all rows have the same label: KTO learns from the difference; look at the column"),
@@ -63,7 +62,9 @@ def defect(
     keep_end = settings.truncation_mode == "keep_end"
     masked = "after truncation no token bears the loss" if keep_end else "the prompt alone reaches max_length"
     text = words.format(
-        n=count, of=split.rows, lost=split.tokens_lost, whole=split.whole, max=settings.max_length, cut=cut,
+        n=count, of=split.rows, lost=split.tokens_lost, whole=split.whole, max=settings.max_length,
+        cut=f" ({cut:,} of them only where max_length cuts them)" if cut else "",
+        raised=f", or raise max_length (longest row: {split.whole:,} tokens)" if cut else "",
         side="from the prompt's beginning" if keep_end else "the end-of-text token among them",
         why=masked, said=said,
     )  # fmt: skip
