@@ -65,6 +65,8 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
         (GOOD + "env: {preceptor: {stage: sft}}", "'stage' stands at the top and under env.preceptor"),
         (GOOD + "chosen_fall: 0", "'chosen_fall': should be above 0"),
         (GOOD + "label_smoothing: 0.1", "TRL ignores it for the loss sigmoid; .* stage: soft-dpo"),
+        (GOOD + "hub_token: t", "'hub_token': the recipe is copied into every output"),
+        (GOOD + "env: {WANDB_API_KEY: k}", "'env.WANDB_API_KEY': .* set it in your shell"),
         (GOOD + "push_to_hub: true", "'push_to_hub': a folder is published when it is whole"),
         (GOOD.replace("dpo", "ipo") + "loss_type: sigmoid", "stage ipo has the loss ipo"),
         (GOOD.replace("dpo", "soft-dpo") + "loss_type: [ipo]", "soft labels go with sigmoid"),

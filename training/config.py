@@ -63,8 +63,10 @@ _FORMER = {
 }
 _REFUSED = {
     "push_to_hub": "a folder is published when it is whole: leave it out",
+    "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
     "dataset_streaming": "the rows are checked before the run: leave it out",
 }
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[st
             raise RecipeError(f"{path}: {_unknown(f'env.preceptor.{name}', name, _OURS)}")
         if name in content:
             raise RecipeError(f"{path}: '{name}' stands at the top and under env.preceptor; leave one out")
+    for name in environment:
+        if str(name).upper().endswith(_SECRET):
+            raise RecipeError(
+                f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
+            )
     return {str(name): str(value) for name, value in environment.items()}, content | ours
 
 
