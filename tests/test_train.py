@@ -4,6 +4,7 @@ TRL takes ten seconds to import, so that all of it is called in this process.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -30,10 +31,14 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with `data` and `base`, the model to start from."""
+    import datasets
+
     top = tmp_path_factory.mktemp("train")
     templated_dataset(top / "data")
     templated_model(top / "base")
-    return top
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(top / "cache"))
+        yield top
 
 
 def recipe(place, stage, sets=(), **values):
@@ -88,8 +93,6 @@ def test_sft_then_dpo_learns_and_the_merged_model_writes_what_was_chosen(place, 
 
 
 def test_the_output_says_what_it_is_made_of(place, tutor):
-    import hashlib
-
     from huggingface_hub import ModelCard
 
     about = json.loads((place / "dpo" / "preceptor.json").read_text())
@@ -216,6 +219,46 @@ def test_only_a_whole_checkpoint_counts(tmp_path):
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-20").mkdir()
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+READ = """
+import json, sys
+from pathlib import Path
+from preceptor.training.config import read_config
+from preceptor.training.data import load
+for sets in json.loads(sys.argv[2]):
+    try:
+        print("found", json.dumps(load(read_config(Path(sys.argv[1]), sets)).about()))
+    except Exception as error:
+        print("found", json.dumps(str(error)))
+"""
+
+
+def test_a_dataset_of_the_hub_is_pinned_to_a_commit(hub, client, builds, tmp_path):
+    """What was published comes with its commit and the digest of its build; others with that of their rows."""
+    assert client("publish", builds["edits"], hub.repo_name).code == 0
+    hub.made("acme/pairs", {
+        "README.md": b"---\nlicense: mit\n---\n",
+        "train.jsonl": json.dumps({"prompt": "a", "completion": "b"}).encode(),
+    })  # fmt: skip
+    path = tmp_path / "r.yaml"
+    path.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: lab/tiny\ndataset_revision: main\n")
+    sets = [[], ["dataset_name=acme/pairs", "dataset_config=default"], ["dataset_revision=nosuch"]]
+    done = subprocess.run(
+        [sys.executable, "-c", READ, path, json.dumps(sets)],
+        env=hub.environment(tmp_path / "home", HF_TOKEN="hf_alice"),
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    lines = [line.removeprefix("found ") for line in done.stdout.splitlines() if line.startswith("found ")]
+    published, other, missing = map(json.loads, lines)
+    digest = hashlib.sha256((builds["edits"] / "manifest.json").read_bytes()).hexdigest()
+    assert (published["repo"], published["digest"]) == ("lab/tiny", digest)
+    assert published["licenses"] == ["CC-BY-4.0"]
+    assert published["publishable"]
+    assert re.fullmatch("[0-9a-f]{40}", published["revision"])
+    assert published["rows"]["train"] > 0
+    assert (other["rows"]["train"], other["licenses"], len(other["digest"])) == (1, ["mit"], 64)
+    assert "lab/tiny: cannot be had from the Hub at nosuch" in missing
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def write_about(
     metrics = {
         "steps": trainer.state.global_step,
         "train": _plain({k: v for k, v in result.items() if k != "total_flos"}),
+        "last": next((row for row in reversed(history) if "loss" in row), {}),
         "evaluation": _evaluation(trainer.state, history),
         "warnings": list(warnings),
     }
@@ -59,9 +60,9 @@ def write_about(
             "file": config.path.name,
             "text": config.text,
             "variant": config.variant,
-            "set": config.sets,
+            "set": [_placeless(s) for s in config.sets],
         },
-        "settings": {k: v for k, v in config.values.items() if k != "output_dir"},
+        "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
         "seed": trainer.args.seed,
         "versions": _versions(),
         "commit": _commit(config.path),
@@ -73,6 +74,14 @@ def write_about(
     (folder / "README.md").write_text(card(about, bool(config.values.get("use_peft"))), encoding="utf-8")
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, with paths of this machine
     return metrics
+
+
+def _placeless(value: Any) -> Any:
+    """Names of folders of this machine without where they are: "/home/me/gec" -> "gec", also after key=."""
+    if not isinstance(value, str):
+        return value
+    key, equals, told = value.rpartition("=")
+    return key + equals + (Path(told).name if Path(told).is_absolute() else told)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
@@ -168,7 +177,8 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     }
     at = f" at `{dataset['revision']}`" if dataset["revision"] else ""
     licences = ", ".join(dataset["licenses"]) or "not stated"
-    kept = {k: v for k, v in metrics["evaluation"].items() if isinstance(v, float) and _telling(k)}
+    kept = {k: v for k, v in (metrics["evaluation"] or metrics["last"]).items()
+            if isinstance(v, float) and _telling(k)}  # fmt: skip
     figures = {
         f"train {k.removeprefix('train_')}": v for k, v in metrics["train"].items() if k == "train_loss"
     } | kept

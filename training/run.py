@@ -29,6 +29,7 @@ class Trained:
 
     out: Path
     metrics: dict[str, Any]
+    """Those of metrics.json but the history; empty in all but the first of several processes."""
     warnings: list[str]
     resumed_from: int | None
     """The step of the checkpoint that the run went on from; None where it was unbroken."""
@@ -54,16 +55,18 @@ def train(config: Config, out: Path | None = None, restart: bool = False) -> Tra
         "ignore", ".*gradient_checkpointing. is deprecated", FutureWarning
     )  # TRL's own name
     arguments, model_arguments = _arguments(config, work / "checkpoints")
-    if arguments.process_index == 0:
-        _enter(work, config, loaded, restart)
+    with arguments.main_process_first(local=False):
+        if arguments.process_index == 0:
+            _enter(work, config, loaded, restart)
+        last = None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
     watch = Watch(config.chosen_fall)
     trainer = _trainer(config, loaded, arguments, model_arguments, [watch_callback(watch)])
-    last = None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     made = work / "model"
     if arguments.process_index == 0:
         shutil.rmtree(made, ignore_errors=True)
     trainer.save_model(str(made))
+    trainer.accelerator.wait_for_everyone()
     metrics: dict[str, Any] = {}
     if trainer.is_world_process_zero():
         metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings)

@@ -60,6 +60,11 @@ def watch_callback(watch: Watch) -> Any:
     from transformers import TrainerCallback
 
     class Callback(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:  # noqa: ARG002
+            """Takes what an earlier part of the run logged."""
+            for row in state.log_history:
+                watch.see(row, getattr(args, "beta", 0.0), row.get("step", 0))
+
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:  # noqa: ARG002
             """Called with each log, of training and of evaluation."""
             beta = getattr(args, "beta", 0.0)

@@ -8,7 +8,13 @@ import click
 from .options import stderr, stdout
 
 
-@click.command()
+@click.command(
+    help="Train a model on a built dataset: sft, dpo, ipo, kto or soft-dpo, by TRL.\n\n"
+    "RECIPE is YAML in the field names of TRL and PEFT; its stage says which trainer. A run that was "
+    "broken off goes on when the same command is given again.\n\n\b\n"
+    "  preceptor train recipes/gec/sft.yaml --variant tiny --out models/try\n"
+    "  preceptor train recipes/gec/dpo.yaml --set learning_rate=1e-5 --out models/gec",
+)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
               help="Another value for one of the recipe's keys; any number of times.")  # fmt: skip
@@ -17,15 +23,7 @@ from .options import stderr, stdout
               help="Folder to write the model to; output_dir of the recipe if left out.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
 def train(recipe: Path, sets: Sequence[str], variant: str | None, out: Path | None, restart: bool) -> None:
-    r"""Train a model on a built dataset: sft, dpo, ipo, kto or soft-dpo, by TRL.
-
-    RECIPE is YAML in the field names of TRL and PEFT; `stage` says which trainer. A run that was broken
-    off goes on when the same command is given again.
-
-    \b
-      preceptor train recipes/gec/sft.yaml --variant tiny --out models/try
-      preceptor train recipes/gec/dpo.yaml --set learning_rate=1e-5 --out models/gec
-    """
+    """Train a model on a built dataset, by TRL."""
     from ...training.config import read_config
     from ...training.run import train as run
 
@@ -35,6 +33,8 @@ def train(recipe: Path, sets: Sequence[str], variant: str | None, out: Path | No
         stderr().print(f"went on from step {done.resumed_from}")
     for said in done.warnings:
         stderr().print(f"warning: {said}", markup=False)
+    if not done.metrics:  # of several processes the first one speaks
+        return
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
     figures |= {"held-out loss": held_out.get("eval_loss"),
