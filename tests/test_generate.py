@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +300,67 @@ def test_a_model_in_this_process_draws_the_same_however_it_is_batched(path, tmp_
     with open_store(path) as con:
         assert query(con, drawn(name)).rows() == one
     assert len({text for *_, text in one}) > 15
+
+
+def adapter_of(base, out, seed=0):
+    """A LoRA adapter whose weights say something."""
+    peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    settings = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings)
+    torch.manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    model.save_pretrained(out)
+    return model
+
+
+@pytest.mark.slow
+def test_an_adapter_is_the_model_it_was_trained_on_with_it_put_on(path, tmp_path):
+    base = tiny_model(tmp_path / "base")
+    merged = adapter_of(base, tmp_path / "tutor").merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(base / name, tmp_path / "merged" / name)
+    said = {}
+    for name in ("base", "tutor", "merged"):
+        more = ("--source", name, "--max-tokens", 12, "--temperature", 0, "--stop", "zzz")
+        generate(path, None, *more, model=f"hf:{tmp_path / name}")
+        said[name] = rows(
+            path, f"SELECT prompt, content FROM completions WHERE source = '{name}' ORDER BY prompt"
+        )
+    assert said["tutor"] == said["merged"] != said["base"]
+    (author,) = rows(path, "SELECT DISTINCT author FROM completions WHERE source = 'tutor'")
+    assert author["author"].startswith("hf:tutor@")
+
+
+def test_an_adapter_is_named_after_itself_and_its_model(tmp_path):
+    from preceptor.annotation.models.hf import find_model
+
+    for name in ("tutor", "base"):
+        (tmp_path / name).mkdir()
+    settings, weights = tmp_path / "tutor" / "adapter_config.json", tmp_path / "base" / "config.json"
+
+    def named(**said):
+        settings.write_text(json.dumps(said))
+        return find_model(str(tmp_path / "tutor")).name
+
+    weights.write_text("{}")
+    one = named(base_model_name_or_path=str(tmp_path / "base"))
+    assert named(base_model_name_or_path=str(tmp_path / "base"), r=8) != one
+    weights.write_text("{ }")
+    assert named(base_model_name_or_path=str(tmp_path / "base")) != one
+    assert named(base_model_name_or_path="../base").startswith("tutor@")  # seen from the adapter
+    with pytest.raises(AnnotationError, match=r"base_model_name_or_path is not there.*/none: no such folder"):
+        named(base_model_name_or_path=str(tmp_path / "none"))
+    with pytest.raises(AnnotationError, match="names no base_model_name_or_path"):
+        named(r=8)
+    (tmp_path / "base" / "adapter_config.json").write_text('{"base_model_name_or_path": "../base2"}')
+    shutil.copytree(tmp_path / "base", tmp_path / "base2", ignore=lambda *_: ["adapter_config.json"])
+    with pytest.raises(AnnotationError, match="merge that"):
+        named(base_model_name_or_path=str(tmp_path / "base"))
 
 
 def test_replies_leave_with_what_they_are_about(path, tmp_path):

@@ -1,5 +1,7 @@
 """`hf:FOLDER` or `hf:NAME[@REVISION]`: a causal model in this process, with transformers, in batches.
 
+A folder of an adapter (adapter_config.json, as PEFT writes it) is the model that it names with it put on.
+
 Each request has random numbers of its own, from its digest (messages, sampling, seed, draw): it chooses the
 largest of log-probability plus Gumbel noise, which is a draw from the model's distribution. So what it gets
 does not depend on which requests are in a batch with it, and a run that was stopped and goes on draws what
@@ -8,6 +10,7 @@ it would have drawn; but for rounding, as a padded batch does not add up in the 
 
 import contextlib
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,16 +27,18 @@ from .requests import Message, Request, Sampling, digest
 TOGETHER = 16
 _PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
 _READ_WHOLE = (".json", ".jinja", ".txt", ".model")
+_ADAPTER = "adapter_config.json"
 _COMMIT = 12  # hex digits of a revision in a name
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model lies: a folder or a name on the Hub, its revision, and what the record calls it."""
+    """Where a model or an adapter lies: a folder or a name on the Hub, its revision; its name."""
 
     where: str
     revision: str | None
     name: str
+    base: "Place | None" = None  # of an adapter: the model that it is put on
 
 
 def transformers_backend(name: str) -> Backend:
@@ -60,12 +65,18 @@ def find_model(name: str) -> Place:
     """The model that a name means; raises AnnotationError where there is none, with what to do.
 
     A folder is named after itself and a digest of what is in it (of large files, of pieces all over them),
-    one on the Hub by its commit.
+    that of an adapter by a digest of itself and its model; one on the Hub by its commit.
     """
     folder = Path(name)
+    if (folder / _ADAPTER).is_file():
+        base = _base_of(folder)
+        both = hashlib.sha256(f"{_folder_digest(folder)}\0{base.name}".encode()).hexdigest()[:_COMMIT]
+        return Place(str(folder), None, f"{folder.resolve().name}@{both}", base)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise AnnotationError(f"{folder}: holds no config.json; name a folder that transformers wrote")
+            raise AnnotationError(
+                f"{folder}: holds no config.json; name a folder that transformers or PEFT wrote"
+            )
         return Place(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
     if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
         raise AnnotationError(f"{name}: no such folder; name one that holds config.json and weights")
@@ -87,20 +98,58 @@ def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
     except ImportError as error:
         raise AnnotationError(_extra(error)) from error
     logging.disable_progress_bar()  # reading the weights is the smaller part of the work
+    whole = place.base or place
+    words = place if not place.base or (Path(place.where) / "tokenizer_config.json").is_file() else place.base
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place.where, revision=place.revision, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(words.where, revision=words.revision, padding_side="left")
         dtype = torch.float32 if exact and not torch.cuda.is_available() else "auto"
-        model = AutoModelForCausalLM.from_pretrained(place.where, revision=place.revision, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+        model = AutoModelForCausalLM.from_pretrained(whole.where, revision=whole.revision, dtype=dtype)
+        model = _put_on(model, place) if place.base else model
+    except ImportError as error:
+        raise AnnotationError(_extra(error)) from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         said = " ".join(str(error).split())[:300]
-        raise AnnotationError(f"hf:{place.where}: cannot be read as a causal model: {said}") from error
+        what = f"an adapter of {whole.where}" if place.base else "a causal model"
+        raise AnnotationError(f"hf:{place.where}: cannot be read as {what}: {said}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
+def _base_of(folder: Path) -> Place:
+    """The model that an adapter is put on: a folder, seen from here or the adapter, or one of the Hub."""
+    try:
+        said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        base, revision = said.get("base_model_name_or_path"), said.get("revision")
+    except (ValueError, AttributeError) as error:
+        raise AnnotationError(f"{folder / _ADAPTER}: cannot be read: {error}") from error
+    if not base:
+        raise AnnotationError(f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
+                              "that the adapter was trained on")  # fmt: skip
+    beside = folder / base
+    where = str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+    pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
+    try:
+        found = find_model(pinned)
+    except AnnotationError as error:
+        raise AnnotationError(
+            f"{folder}: an adapter whose base_model_name_or_path is not there: {error}"
+        ) from error
+    if found.base:
+        raise AnnotationError(f"{folder}: an adapter of the adapter {where}; merge that into its model first")
+    return found
+
+
+def _put_on(model: Any, place: Place) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, place.where)
+
+
 def _extra(error: ImportError) -> str:
-    return f"hf: needs torch and transformers: pip install 'preceptor[train]' ({error})"
+    return (
+        f"hf: needs torch and transformers, and peft for an adapter: pip install 'preceptor[train]' ({error})"
+    )
 
 
 def _commit(hub: str, revision: str | None) -> str:

@@ -1,0 +1,384 @@
+"""Preflight: each defect is found where it is, and the counts are those of TRL's own trainers."""
+
+import json
+import math
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from smollm2 import smollm2
+from tiny_model import tiny_model
+
+from preceptor.schemas.errors import RecipeError
+from preceptor.training.preflight import preflight
+from preceptor.training.preflight_records import Settings, report_json, report_table, settings_from
+
+pytest.importorskip("transformers")
+
+ON_CPU = Settings(bf16=False, gradient_checkpointing=False, per_device_train_batch_size=2, num_train_epochs=2)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(tiny_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model)
+
+
+def pairs(n=6):
+    return [
+        {
+            "prompt": f"How do I remember word {i}? ",
+            "chosen": f"Think of picture {i}.",
+            "rejected": f"Guess {i * i}!",
+        }
+        for i in range(n)
+    ]
+
+
+def spoken(rows):
+    """Plain rows as dialogues."""
+    roles = {"prompt": "user"}
+    return [
+        {
+            k: [{"role": roles.get(k, "assistant"), "content": v}] if isinstance(v, str) else v
+            for k, v in row.items()
+        }
+        for row in rows
+    ]
+
+
+def answers(rows):
+    return [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
+
+
+def found(report):
+    return {d.kind: d for d in report.defects}
+
+
+def length(tokenizer, text):
+    return len(tokenizer(text)["input_ids"])
+
+
+@pytest.mark.parametrize("way", [list, spoken])
+def test_sound_pairs_pass(way, model):
+    report = preflight({"train": way(pairs())}, model, "dpo", ON_CPU)
+    assert report.defects == ()
+    (split,) = report.splits
+    assert (split.rows, split.kept, split.dropped, split.tokens_lost) == (6, 6, 0, 0)
+    assert 0 < split.loss_tokens < split.tokens
+    assert (report.steps_per_epoch, report.steps) == (3, 6)
+    assert report.tokens == 2 * split.tokens
+
+
+def test_what_is_cut_and_what_is_dropped(tokenizer):
+    rows = pairs(3)
+    rows[1]["prompt"] = "How do I remember word 3? " * 12
+    rows[2]["chosen"] = "Think of picture 1 beside word 2." * 3
+    limit = length(tokenizer, rows[2]["prompt"] + rows[2]["chosen"]) - 4  # and EOS: five too many
+    report = preflight({"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=limit))
+    kinds = found(report)
+    assert kinds["dropped"].rows == ("1",)
+    assert kinds["truncated"].rows == ("2",)
+    assert not report.refusals
+    (split,) = report.splits
+    assert (split.kept, split.dropped, split.truncated, split.tokens_lost) == (2, 1, 1, 5)
+    assert f"longest row: {split.whole}" in kinds["dropped"].text
+    assert not preflight({"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=split.whole)).defects
+
+
+def test_pairs_that_say_the_same_are_refused_unless_allowed(tokenizer):
+    rows = pairs(3)
+    rows[0]["rejected"] = rows[0]["chosen"]
+    same = "Think of picture 1 beside word 2. " * 4
+    rows[2] |= {"chosen": same + "Ten.", "rejected": same + "Two."}
+    settings = replace(ON_CPU, max_length=length(tokenizer, rows[2]["prompt"] + same))
+    report = preflight({"train": rows}, tokenizer, "dpo", settings)
+    (dead,) = report.refusals
+    assert (dead.kind, dead.count, dead.rows) == ("dead_pairs", 2, ("0", "2"))
+    assert "1 of them only where max_length cuts" in dead.text
+    assert found(preflight({"train": rows}, tokenizer, "ipo", replace(settings, truncation_mode="keep_end")))[
+        "dead_pairs"
+    ].rows == ("0",)
+    allowed = preflight({"train": rows}, tokenizer, "dpo", replace(settings, allow=("dead_pairs",)))
+    assert not allowed.refusals
+    assert "dead_pairs" in found(allowed)
+
+
+def test_empty_answers(tokenizer):
+    rows = pairs(4)
+    rows[1]["chosen"] = "  "
+    rows[2]["rejected"] = ""
+    for way in (list, spoken):
+        kinds = found(preflight({"train": way(rows)}, tokenizer, "dpo", ON_CPU))
+        assert (kinds["empty_completions"].rows, kinds["empty_completions"].refused) == (("1",), True)
+        assert (kinds["empty_rejected"].rows, kinds["empty_rejected"].refused) == (("2",), False)
+
+
+def test_tokens_across_the_boundary(tokenizer):
+    rows = [
+        {"prompt": "Ten, since 15 / 3", "completion": " is 5."},
+        {"prompt": "Think of pic", "completion": "ture 1."},
+    ]
+    report = preflight({"train": rows}, tokenizer, "sft", ON_CPU)
+    assert found(report)["boundary"].rows == ("1",)
+    # The completion begins where TRL says: before the token that goes across.
+    whole = length(tokenizer, "Think of picture 1.") + 1 + length(tokenizer, "Ten, since 15 / 3 is 5.") + 1
+    assert report.splits[0].tokens == whole
+    bearing = length(tokenizer, " is 5.") + 1 + length(tokenizer, " picture 1.") + 1
+    assert report.splits[0].loss_tokens == bearing
+
+
+def test_tokens_that_the_tokenizer_lacks(tokenizer, model):
+    from copy import deepcopy
+
+    bare = deepcopy(tokenizer)
+    bare.pad_token, bare.chat_template = None, None
+    report = preflight({"train": spoken(pairs())}, bare, "sft", ON_CPU)
+    assert "columns" in found(report)  # prompt, chosen, rejected are not sft's
+    report = preflight({"train": spoken(answers(pairs()))}, bare, "sft", ON_CPU)
+    kinds = found(report)
+    assert "chat_template_path" in kinds["no_chat_template"].text
+    assert "'<|pad|>' is in its vocabulary" in kinds["no_pad_token"].text
+    assert not kinds["no_pad_token"].refused
+    mended = replace(ON_CPU, pad_token="<|pad|>", chat_template_path=model)
+    assert not preflight({"train": spoken(answers(pairs()))}, bare, "sft", mended).defects
+    near = preflight({"train": pairs()}, tokenizer, "dpo", replace(ON_CPU, pad_token="<|padd|>"))
+    assert "did you mean '<|pad|>'" in found(near)["token_unknown"].text
+    bare.eos_token = None
+    assert {"no_eos_token", "no_pad_token"} <= {
+        d.kind for d in preflight({"train": pairs()}, bare, "dpo").refusals
+    }
+
+
+def test_a_template_without_end_or_that_fails(tokenizer):
+    from copy import deepcopy
+
+    endless, strict = deepcopy(tokenizer), deepcopy(tokenizer)
+    endless.chat_template = tokenizer.chat_template.replace("<|end|>", "")
+    assert found(preflight({"train": spoken(pairs())}, endless, "dpo", ON_CPU))["no_end"].count == 6
+    strict.chat_template = (
+        "{% if messages[0]['content'] == 'x' %}{{ raise_exception('no x') }}{% endif %}"
+        + tokenizer.chat_template
+    )
+    rows = spoken(pairs())
+    rows[4]["prompt"][0]["content"] = "x"
+    failed = found(preflight({"train": rows}, strict, "dpo", ON_CPU))["template_fails"]
+    assert (failed.rows, failed.refused) == (("4",), True)
+    assert "no x" in failed.text
+
+
+def test_columns(tokenizer):
+    (missing,) = preflight(
+        {"train": [{"prompt": "a", "chosen": "b", "rejectd": "c"}]}, tokenizer, "dpo"
+    ).refusals
+    assert "'rejected' (did you mean 'rejectd'?)" in missing.text
+    rows = [row | {"p": 0.9, "images": "x", "ref_chosen_logps": 1.0} for row in pairs()]
+    kinds = found(preflight({"train": rows}, tokenizer, "dpo", ON_CPU))
+    assert "soft-dpo trains on p" in kinds["columns_ignored"].text
+    assert kinds["reserved_columns"].refused
+    texts = [row | {"text": "more"} for row in answers(pairs())]
+    assert (
+        "end-of-text" in found(preflight({"train": texts}, tokenizer, "sft", ON_CPU))["reserved_columns"].text
+    )
+    mixed = [{**a, "prompt": b["prompt"]} for a, b in zip(spoken(pairs()), pairs(), strict=True)]
+    assert found(preflight({"train": mixed}, tokenizer, "dpo", ON_CPU))["mixed_columns"].refused
+    assert (
+        found(preflight({"train": pairs(), "test": []}, tokenizer, "dpo", ON_CPU))["no_rows"].split == "test"
+    )
+
+
+def test_nulls_probabilities_and_keys(tokenizer):
+    rows = [row | {"p": 0.9, "key": f"k{i}"} for i, row in enumerate(pairs())]
+    rows[1]["p"], rows[2]["p"], rows[3]["p"], rows[4]["chosen"] = None, 1.5, 0.2, None
+    kinds = found(preflight({"train": rows}, tokenizer, "soft-dpo", ON_CPU))
+    assert kinds["null_cells"].rows == ("1 (k1)", "4 (k4)")
+    assert kinds["p_range"].rows == ("2 (k2)",)
+    assert kinds["p_below_half"].rows == ("3 (k3)",)
+
+
+def test_rows_that_were_there_before(tokenizer):
+    rows = pairs(4)
+    report = preflight({"train": [*rows, rows[2]], "test": [rows[0]]}, tokenizer, "dpo", ON_CPU)
+    kinds = found(report)
+    assert (kinds["duplicates"].split, kinds["duplicates"].rows) == ("train", ("4",))
+    assert (kinds["in_two_splits"].split, kinds["in_two_splits"].rows) == ("test", ("0",))
+
+
+def test_kto(tokenizer):
+    rows = [row | {"label": i % 2 == 0} for i, row in enumerate(answers(pairs()))]
+    rows.append(rows[0] | {"label": False})
+    kinds = found(
+        preflight({"train": rows}, tokenizer, "kto", replace(ON_CPU, per_device_train_batch_size=1))
+    )
+    assert kinds["both_labels"].rows == ("6",)
+    assert "2 or more" in kinds["settings"].text
+    same = [row | {"label": True} for row in rows]
+    assert found(preflight({"train": same}, tokenizer, "kto", ON_CPU))["one_label"].refused
+    paired = preflight({"train": pairs()}, tokenizer, "kto", ON_CPU)  # TRL makes two rows of each
+    assert (paired.splits[0].rows, paired.defects) == (12, ())
+    assert paired.splits[0].tokens == preflight({"train": pairs()}, tokenizer, "dpo", ON_CPU).splits[0].tokens
+
+
+def test_a_loss_on_the_assistant_alone(tokenizer):
+    from copy import deepcopy
+
+    only = replace(ON_CPU, assistant_only_loss=True)
+    rows = spoken(answers(pairs()))
+    assert (
+        "generation" in found(preflight({"train": rows}, tokenizer, "sft", only))["no_generation_marks"].text
+    )
+    assert (
+        "dialogues" in found(preflight({"train": answers(pairs())}, tokenizer, "sft", only))["settings"].text
+    )
+    marked = deepcopy(tokenizer)
+    marked.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}<|assistant|>\n{% generation %}{{ m['content'] }}<|end|>"
+        "{% endgeneration %}{% else %}<|user|>\n{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    report = preflight(
+        {"train": [{"messages": r["prompt"] + r["completion"]} for r in rows]}, marked, "sft", only
+    )
+    assert not report.defects
+    assert report.splits[0].loss_tokens == sum(length(marked, r["chosen"]) + 1 for r in pairs())
+
+
+def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
+    for said, kwargs in (("dpo", {"stage": "dpoo"}), ("dead_pairs", {"settings": Settings(allow=("ded_pairs",))}),
+                         ("keep_end", {"settings": Settings(truncation_mode="keepend")})):  # fmt: skip
+        with pytest.raises(RecipeError, match=f"did you mean {said}"):
+            preflight({"train": pairs()}, tokenizer, **{"stage": "dpo", **kwargs})
+    with pytest.raises(RecipeError, match="no tokenizer"):
+        preflight({"train": pairs()}, "/nowhere", "dpo")
+
+
+def test_the_report_for_the_screen_and_for_the_file(model):
+    rows = pairs(3)
+    rows[0]["rejected"] = rows[0]["chosen"]
+    settings = settings_from(
+        {"use_peft": True, "lora_target_modules": ["q_proj", "v_proj"], "learning_rate": 1e-4}
+    )
+    report = preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
+    table = report_table(report)
+    assert "REFUSED dead_pairs (train): 1 of 3 pairs" in table
+    assert "[rows 0]" in table
+    assert "GiB of GPU memory" in table
+    data = json.loads(json.dumps(report_json(report)))
+    assert [d["kind"] for d in data["refusals"]] == ["dead_pairs"]
+    assert data["size"]["total"] == report.size.total > 2**30
+
+
+def test_parameters_and_memory(model):
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    whole = AutoModelForCausalLM.from_pretrained(model)
+    n = sum(p.numel() for p in whole.parameters())
+    full = preflight({"train": pairs()}, model, "dpo", ON_CPU).size
+    assert (full.parameters, full.trainable) == (n, n)
+    assert (full.weights, full.reference, full.gradients, full.optimizer) == (4 * n, 4 * n, 4 * n, 8 * n)
+    for targets in (None, ["q_proj", "down_proj"], "all-linear"):
+        with_lora = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(model),
+                                        peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"))  # fmt: skip
+        settings = settings_from({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
+        size = preflight({"train": pairs()}, model, "dpo", settings).size
+        assert (size.trainable, size.parameters) == with_lora.get_nb_trainable_parameters()
+        assert size.reference == 0
+    four = preflight({"train": pairs()}, model, "dpo", replace(settings, load_in_4bit=True)).size
+    assert four.weights < size.weights
+    wrong = preflight({"train": pairs()}, model, "dpo", replace(settings, lora_target_modules=("q_prj",)))
+    assert "did you mean q_proj?" in found(wrong)["lora_target_modules"].text
+
+
+def test_smollm2():
+    folder = smollm2()
+    rows = spoken(pairs())
+    report = preflight({"train": rows}, folder, "dpo", replace(ON_CPU, use_peft=True))
+    assert not report.refusals
+    assert not {"boundary", "no_end", "truncated"} & set(found(report))
+    assert report.size.parameters > 134_515_008  # and the adapter's
+
+
+def _held(rows, kind):
+    from datasets import Dataset
+
+    return Dataset.from_list(rows if kind == "plain" else spoken(rows))
+
+
+def _rows_for_trl():
+    rows = pairs(30)
+    for i in (3, 11):
+        rows[i]["prompt"] = "How do I remember word 3? " * 6
+    for i in (4, 12, 20):
+        rows[i]["chosen"] = "Think of picture 1 beside word 2. " * 5
+    rows[21] |= {"prompt": "Think of pic", "chosen": "ture 1.", "rejected": "tures."}
+    return rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "spoken"])
+def test_the_counts_are_those_of_trl(kind, model, tmp_path):
+    pytest.importorskip("trl")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+
+    tokenizer, weights = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
+    common = {"max_length": 48, "use_cpu": True, "bf16": False, "report_to": "none", "gradient_checkpointing": False,
+              "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "output_dir": str(tmp_path)}  # fmt: skip
+    rows = _rows_for_trl()
+
+    def counted(trainer, stage, data, args):
+        mine = preflight({"train": data}, model, stage, settings_from(args | {"num_train_epochs": 3})).splits[
+            0
+        ]
+        kept = len(trainer.train_dataset)
+        return mine, kept
+
+    for more in ({}, {"truncation_mode": "keep_end"}, {"completion_only_loss": False}, {"max_length": None},
+                 {"packing": True}, {"packing": True, "packing_strategy": "wrapped"}):  # fmt: skip
+        args = common | more
+        data = _held(answers(rows), kind)
+        trainer = SFTTrainer(weights, SFTConfig(**args), train_dataset=data, processing_class=tokenizer)
+        mine, kept = counted(trainer, "sft", data, args)
+        ids, marks = trainer.train_dataset["input_ids"], trainer.train_dataset["labels"]
+        assert mine.sequences == kept, more
+        assert mine.tokens == sum(len(i) for i in ids), more
+        assert mine.loss_tokens == sum(label != -100 for row in marks for label in row), more
+    for more in ({}, {"truncation_mode": "keep_end"}, {"max_length": None}):
+        args = common | more
+        data = _held(rows, kind)
+        trainer = DPOTrainer(weights, None, DPOConfig(**args), train_dataset=data, processing_class=tokenizer)
+        mine, kept = counted(trainer, "dpo", data, args)
+        batch = trainer.data_collator(list(trainer.train_dataset))
+        assert mine.kept == kept, more
+        assert (mine.tokens, mine.loss_tokens) == (
+            batch["attention_mask"].sum(),
+            batch["completion_mask"].sum(),
+        ), more
+    data = _held([row | {"label": i % 2 == 0} for i, row in enumerate(answers(rows))], "plain")
+    trainer = KTOTrainer(weights, None, KTOConfig(**common), train_dataset=data, processing_class=tokenizer)
+    mine, kept = counted(trainer, "kto", data, common)
+    batch = trainer.data_collator(list(trainer.train_dataset))
+    assert mine.kept == kept < 30
+    assert (mine.tokens, mine.loss_tokens) == (batch["attention_mask"].sum(), batch["completion_mask"].sum())
+
+
+@pytest.mark.slow
+def test_the_steps_are_those_of_trl(model, tmp_path):
+    pytest.importorskip("trl")
+    from trl import SFTConfig, SFTTrainer
+
+    args = {"max_length": 64, "use_cpu": True, "bf16": False, "report_to": "none", "gradient_checkpointing": False,
+            "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "num_train_epochs": 1.5,
+            "save_strategy": "no", "output_dir": str(tmp_path)}  # fmt: skip
+    data = _held(answers(pairs(16)), "plain")
+    trainer = SFTTrainer(model, SFTConfig(**args), train_dataset=data)
+    trainer.train()
+    report = preflight({"train": data}, model, "sft", settings_from(args))
+    assert report.steps == trainer.state.global_step == math.ceil(1.5 * 3)

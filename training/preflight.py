@@ -1,0 +1,191 @@
+"""Checks before the first minute of a GPU: every row through the real tokenizer and chat template.
+
+    preflight({"train": rows}, "models/base", "dpo", Settings(max_length=512)).refusals
+    -> Defect("dead_pairs", "train", 2, ("17", "401"), "2 pairs whose two completions are the same …")
+
+What TRL 1.16 does with each row is done here without weights and counted (`preflight_rows.py`): what it cuts,
+what it drops without a word, what it would train on. `size.py` estimates the memory.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..schemas.errors import RecipeError
+from .preflight_checks import (
+    check_settings,
+    check_stage,
+    check_tokenizer,
+    form_of,
+    refusal,
+    training_template,
+)
+from .preflight_count import Tally, Way, count_rows, finish
+from .preflight_records import Defect, Report, Settings, Size, Split
+from .preflight_rows import Form, Tokenizer
+from .preflight_words import WORDS, defect
+
+_TOGETHER = 1000  # rows in a batch; TRL packs as many together
+
+
+def preflight(
+    data: Mapping[str, Any], tokenizer: str | Path | Tokenizer, stage: str, settings: Settings | None = None
+) -> Report:
+    """Look at every row of every split as the trainer of `stage` will; nothing is raised for what rows have.
+
+    `data`: split to a pyarrow table, a datasets.Dataset or a list of dictionaries with prompt and completion
+    (sft; or messages, or text), prompt, chosen and rejected (dpo, ipo; soft-dpo with p too), or prompt,
+    completion and label (kto); all but p and label are texts or lists of messages. The split called train
+    gives the steps. `tokenizer`: a folder or a name for AutoTokenizer, or a tokenizer (which is not changed).
+    Raises RecipeError for a stage, setting or tokenizer that does not exist. Training must not begin where
+    the report has `refusals`.
+    """
+    settings = settings or Settings()
+    began = time.monotonic()
+    check_stage(stage, settings)
+    tokenizer, where = _tokenizer(tokenizer, settings)
+    splits, found, seen = [], list(check_settings(stage, settings)), dict[bytes, tuple[str, bool | None]]()
+    for name, rows in data.items():
+        split, defects = _split(name, rows, tokenizer, stage, settings, seen)
+        splits.append(split)
+        found += [d for d in defects if d not in found]  # what is about the tokenizer is said once
+    first = next((s for s in splits if s.name == "train"), splits[0] if splits else Split("train", 0))
+    an_epoch, steps = _steps(first.sequences, settings)
+    size, no_size = _size(where, stage, settings, first, found)
+    tokens = round(first.tokens * steps / an_epoch) if an_epoch else 0
+    ordered = tuple(sorted(found, key=lambda d: not d.refused))
+    seconds = time.monotonic() - began
+    return Report(stage, tuple(splits), ordered, an_epoch, steps, tokens, size, no_size, seconds)
+
+
+def _tokenizer(tokenizer: Any, settings: Settings) -> tuple[Tokenizer, str | None]:
+    """A tokenizer of one's own with the config's template, and where the model's config.json is."""
+    from copy import deepcopy
+
+    where = settings.model_name_or_path
+    if isinstance(tokenizer, str | Path):
+        where = where or str(tokenizer)
+        tokenizer = _read_tokenizer(str(tokenizer), settings)
+    else:
+        tokenizer = deepcopy(tokenizer)
+    path = settings.chat_template_path
+    if path and path.endswith((".jinja", ".j2")) and Path(path).is_file():
+        tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
+    elif path:  # as trl.clone_chat_template does
+        other = _read_tokenizer(path, settings)
+        tokenizer.chat_template = other.get_chat_template()
+        have = tokenizer.get_vocab()
+        tokenizer.add_tokens([t for t in other.added_tokens_decoder.values() if t.content not in have])
+        tokenizer.eos_token = other.eos_token
+    return tokenizer, where
+
+
+def _read_tokenizer(where: str, settings: Settings) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{where}: no tokenizer can be read there: {said}") from error
+
+
+def _split(
+    name: str, rows: Any, tokenizer: Tokenizer, stage: str, settings: Settings, seen: dict[bytes, Any]
+) -> tuple[Split, list[Defect]]:
+    rows = pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
+    rows = rows.with_format("arrow") if hasattr(rows, "with_format") else rows
+    n = len(rows)
+    if n == 0:
+        return Split(name, 0), [refusal("no_rows", "no rows: leave the split out, or build it anew", name)]
+    form, found = form_of(stage, _cut(rows, 0, 1).schema, name, settings)
+    if form is None:
+        return Split(name, n), found
+    found += check_tokenizer(tokenizer, form, stage, settings)
+    assistant, template = stage == "sft" and settings.assistant_only_loss, None
+    if assistant and tokenizer.chat_template and form.conversational:
+        template, lacking = training_template(tokenizer)
+        found += [lacking] if lacking else []
+    if any(d.refused for d in found if not d.split):
+        return Split(name, n), found
+    way = _way(stage, name, form, settings, assistant)
+    tally = Tally()
+    for start in range(0, n, _TOGETHER):
+        count_rows(
+            tally,
+            _cut(rows, start, min(start + _TOGETHER, n)),
+            start,
+            form,
+            way,
+            tokenizer,
+            template,
+            seen,
+            name,
+        )
+    split = finish(name, tally, way)
+    return split, found + list(_defects(split, tally, settings, way))
+
+
+def _cut(rows: Any, start: int, end: int) -> pa.Table:
+    return rows.slice(start, end - start) if isinstance(rows, pa.Table) else rows[start:end]
+
+
+def _way(stage: str, name: str, form: Form, settings: Settings, assistant: bool) -> Way:
+    packing = settings.packing
+    if name != "train" and settings.eval_packing is not None:
+        packing = settings.eval_packing
+    only = settings.completion_only_loss
+    packing = packing and stage == "sft"
+    return Way(
+        stage,
+        settings.max_length,
+        settings.truncation_mode == "keep_end" and stage != "kto" and not packing,
+        form.prompt is not None and (only is not False or stage != "sft"),
+        assistant,
+        packing,
+        settings.packing_strategy,
+    )
+
+
+def _defects(split: Split, tally: Tally, settings: Settings, way: Way) -> Iterator[Defect]:
+    """What was counted, in words."""
+    cut = tally.found.pop("cut_dead", [0])[0]
+    if not tally.kept and not any(kind in tally.found for kind in ("null_cells", "template_fails")):
+        yield refusal("nothing_kept", f"TRL keeps none of {split.rows:,} rows: raise max_length", split.name)
+    if way.stage == "kto" and len(tally.labels) == 1:
+        tally.found["one_label"] = [split.rows, [], ""]
+    for kind in (kind for kind in WORDS if kind in tally.found):
+        count, rows, said = tally.found[kind]
+        yield defect(kind, split, count, tuple(rows), settings, cut, said)
+
+
+def _steps(sequences: int, settings: Settings) -> tuple[int, int]:
+    """Steps of the optimizer in an epoch and in all, as transformers' Trainer counts them."""
+    if not sequences:
+        return 0, 0
+    batches = -(-sequences // (settings.per_device_train_batch_size * settings.num_processes))
+    an_epoch = -(-batches // settings.gradient_accumulation_steps)
+    if settings.max_steps > 0:
+        return an_epoch, settings.max_steps
+    return an_epoch, int(np.ceil(settings.num_train_epochs * an_epoch))
+
+
+def _size(
+    where: str | None, stage: str, settings: Settings, split: Split, found: list[Defect]
+) -> tuple[Size | None, str | None]:
+    if where is None:
+        return None, "no model named"
+    from .size import estimate_size
+
+    longest = settings.max_length if settings.packing and settings.max_length else split.longest
+    try:
+        return estimate_size(where, stage, settings, longest), None
+    except RecipeError as error:
+        found.append(refusal("lora_target_modules", str(error).partition(": ")[2]))
+        return None, "LoRA has nothing to be put on"
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        return None, f"{where}: {' '.join(str(error).split())[:160]}"
