@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from templated import WORDS, sentences, templated_dataset, templated_model
 
 from preceptor.schemas.errors import TrainingError
+from preceptor.toolkit.cli.main import cli
 from preceptor.training.config import read_config
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
@@ -158,6 +160,26 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     with pytest.raises(TrainingError, match="is a whole model already"):
         merge(tutor["merged"], tmp_path / "again")
     assert {p.name for p in tmp_path.iterdir()} == {"changed"}
+
+
+def test_preflight_looks_at_the_rows_before_the_model_is_loaded(place, tmp_path):
+    dead = templated_dataset(tmp_path / "dead", ["preference"], lambda row: row | {"rejected": row["chosen"]})
+    said = []
+    config = recipe(place, "dpo", dataset_name=str(dead), **LORA)
+    with pytest.raises(TrainingError, match="not trained, for dead_pairs: 27 of 27 pairs"):
+        train(config, tmp_path / "m", say=said.append)
+    assert "REFUSED dead_pairs (train)" in said[0]
+    shown = CliRunner().invoke(cli, ["train", str(config.path), "--preflight-only"])
+    assert shown.exit_code == 1
+    assert "REFUSED dead_pairs (train)" in shown.output
+    done = train(read_config(config.path, ["allow=[dead_pairs]", "max_steps=1"]), tmp_path / "m")
+    seen = json.loads((done.out / "preceptor.json").read_text())["preflight"]
+    assert (seen["splits"][0]["rows"], [d["kind"] for d in seen["warnings"]]) == (27, ["dead_pairs"])
+    shown = CliRunner().invoke(
+        cli, ["train", str(config.path), "--preflight-only", "--set", f"dataset_name={place}/data"]
+    )
+    assert shown.exit_code == 0
+    assert "4 steps (7 an epoch)" in shown.output
 
 
 def test_a_run_that_unlearns_to_write_is_told():

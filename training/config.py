@@ -19,6 +19,7 @@ variants          named sets of other values, chosen by --variant
 chosen_fall       how far the log-probability of chosen completions may fall, as a share of the reference's,
                   before a warning (0.25)
 keep_checkpoints  keep the run's checkpoints in the output (false)
+allow             defects of rows that are to be warnings: dead_pairs, empty_completions, one_label
 """
 
 import difflib
@@ -50,6 +51,7 @@ _OURS = {
     "variants": Key("dict[str, Any]", "preceptor"),
     "chosen_fall": Key("float", "preceptor"),
     "keep_checkpoints": Key("bool", "preceptor"),
+    "allow": Key("list[str]", "preceptor"),
 }
 # Keys that older versions of TRL and transformers knew, which recipes found elsewhere still have.
 _FORMER = {
@@ -85,6 +87,7 @@ class Config:
     dataset_revision: str | None = None
     chosen_fall: float = CHOSEN_FALL
     keep_checkpoints: bool = False
+    allow: tuple[str, ...] = ()
 
     def of(self, owner: str) -> dict[str, Any]:
         """The values that are fields of a dataclass, such as ModelConfig."""
@@ -118,6 +121,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     checked = _check(str(path), merged, stage)
     ours = {name: checked.pop(name) for name in _OURS if name in checked}
     ours.pop("stage")
+    ours["allow"] = tuple(ours.get("allow", ()))
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
         raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
     _check_losses(path, stage, checked)

@@ -38,7 +38,7 @@ CURVES = (
 
 def write_about(
     folder: Path, config: Config, loaded: Loaded, trainer: Any, result: Mapping[str, float],
-    warnings: Sequence[str],
+    warnings: Sequence[str], preflight: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Write everything but weights and tokenizer into the folder; the figures of metrics.json but history."""
     history = [_plain(row) for row in trainer.state.log_history]
@@ -63,6 +63,7 @@ def write_about(
             "set": [_placeless(s) for s in config.sets],
         },
         "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
+        "preflight": preflight,
         "seed": trainer.args.seed,
         "versions": _versions(),
         "commit": _commit(config.path),

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ..schemas.errors import TrainingError
 from .config import Config
 from .data import Loaded, load
 from .output import write_about
+from .preflight import preflight
+from .preflight_records import Report, report_json, report_table, settings_from
 from .watch import Watch, watch_callback
 
 
@@ -35,12 +38,15 @@ class Trained:
     """The step of the checkpoint that the run went on from; None where it was unbroken."""
 
 
-def train(config: Config, out: Path | None = None, restart: bool = False) -> Trained:
+def train(
+    config: Config, out: Path | None = None, restart: bool = False, say: Callable[[str], object] | None = None
+) -> Trained:
     """Train as the recipe says and write the model's folder, whole or not at all.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
-    throws it away. TrainingError where the folder is taken, the dataset or model cannot be used, or an
-    unfinished run of another recipe stands there.
+    throws it away. `say` is given what preflight found, as a table. TrainingError where the folder is
+    taken, the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe
+    stands there.
     """
     target = out or Path(config.values.get("output_dir") or "")
     if target == Path():
@@ -51,9 +57,8 @@ def train(config: Config, out: Path | None = None, restart: bool = False) -> Tra
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
-    warnings.filterwarnings(
-        "ignore", ".*gradient_checkpointing. is deprecated", FutureWarning
-    )  # TRL's own name
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
+    report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
     with arguments.main_process_first(local=False):
         if arguments.process_index == 0:
@@ -69,10 +74,32 @@ def train(config: Config, out: Path | None = None, restart: bool = False) -> Tra
     trainer.accelerator.wait_for_everyone()
     metrics: dict[str, Any] = {}
     if trainer.is_world_process_zero():
-        metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings)
+        metrics = write_about(
+            made, config, loaded, trainer, result.metrics, watch.warnings, report_json(report)
+        )
         _finish(work, target, config.keep_checkpoints)
     trainer.end()
     return Trained(target, metrics, watch.warnings, _step(last) if last else None)
+
+
+def look(config: Config, loaded: Loaded) -> Report:
+    """What preflight says of the rows, by the model's tokenizer and without its weights."""
+    parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate say it
+    values = config.values | {"allow": list(config.allow), "num_processes": processes}
+    return preflight(parts, str(values["model_name_or_path"]), config.stage, settings_from(values))
+
+
+def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report:
+    """Preflight's report, told by the first process; TrainingError where it refuses rows."""
+    report = look(config, loaded)
+    if say and os.environ.get("RANK", "0") == "0":
+        say(report_table(report))
+    if report.refusals:
+        kinds = ", ".join(sorted({defect.kind for defect in report.refusals}))
+        told = "; ".join(defect.text for defect in report.refusals)
+        raise TrainingError(f"{config.path}: not trained, for {kinds}: {told}")
+    return report
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -34,8 +34,8 @@ def sentences(config, words):
     return rows
 
 
-def templated_dataset(folder, configs=("preference", "sft", "soft", "unpaired")):
-    """Write the folder: twelve words to train on but for three, which are held out."""
+def templated_dataset(folder, configs=("preference", "sft", "soft", "unpaired"), change=lambda row: row):
+    """Write the folder: twelve words to train on but for three, which are held out. `change` is done to rows."""
     files, counts = {}, {}
     card = []
     for config in configs:
@@ -44,7 +44,7 @@ def templated_dataset(folder, configs=("preference", "sft", "soft", "unpaired"))
         counts[config] = {}
         for split, words in parts.items():
             path = folder / config / f"{split}.parquet"
-            rows = sentences(config, words)
+            rows = [change(row) for row in sentences(config, words)]
             Dataset.from_list(rows).to_parquet(path)
             files[f"{config}/{split}.parquet"] = hashlib.sha256(path.read_bytes()).hexdigest()
             counts[config][split] = len(rows)

@@ -1,10 +1,12 @@
 """`preceptor train RECIPE` and `preceptor merge MODEL --out DIR`."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from ...schemas.errors import CHECK_FAILED
 from .options import stderr, stdout
 
 
@@ -22,13 +24,34 @@ from .options import stderr, stdout
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder to write the model to; output_dir of the recipe if left out.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
-def train(recipe: Path, sets: Sequence[str], variant: str | None, out: Path | None, restart: bool) -> None:
+@click.option(
+    "--preflight-only",
+    is_flag=True,
+    help="Only look at every row through the model's tokenizer, and estimate steps and memory.",
+)
+def train(
+    recipe: Path,
+    sets: Sequence[str],
+    variant: str | None,
+    out: Path | None,
+    restart: bool,
+    preflight_only: bool,
+) -> None:
     """Train a model on a built dataset, by TRL."""
     from ...training.config import read_config
+    from ...training.data import load
+    from ...training.preflight_records import report_table
+    from ...training.run import look
     from ...training.run import train as run
 
     config = read_config(recipe, sets, variant)
-    done = run(config, out, restart)
+    if preflight_only:
+        report = look(config, load(config))
+        click.echo(report_table(report))
+        if report.refusals:
+            sys.exit(CHECK_FAILED)
+        return
+    done = run(config, out, restart, lambda table: click.echo(table, err=True))
     if done.resumed_from is not None:
         stderr().print(f"went on from step {done.resumed_from}")
     for said in done.warnings:
