@@ -122,12 +122,15 @@ def test_the_output_says_what_it_is_made_of(place, tutor):
     assert ModelCard(merged).data.library_name == "transformers"
 
 
-@pytest.mark.parametrize("stage", ["ipo", "kto", "soft-dpo"])
+@pytest.mark.parametrize("stage", ["ipo", "kto", "soft-dpo", "conservative"])
 def test_every_stage_trains(place, stage):
-    done = train(recipe(place, stage, **LORA, lora_dropout=0.0), place / f"a-{stage}")
+    out, more = place / f"a-{stage}", {}
+    if stage == "conservative":
+        stage, more = "soft-dpo", {"dataset_config": "preference", "label_smoothing": 0.1}
+    done = train(recipe(place, stage, **LORA, **more), out)
     about = json.loads((done.out / "preceptor.json").read_text())
     table = {"ipo": "preference", "kto": "unpaired", "soft-dpo": "soft"}[stage]
-    assert (about["metrics"]["steps"], about["dataset"]["config"]) == (4, table)
+    assert (about["metrics"]["steps"], about["dataset"]["config"]) == (4, more.get("dataset_config", table))
     history = json.loads((done.out / "metrics.json").read_text())["history"]
     chosen = [row["logps/chosen"] for row in history if "logps/chosen" in row]
     assert len(chosen) == 4
@@ -157,9 +160,11 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     rows = changed / "sft" / "train.parquet"
     rows.write_bytes(rows.read_bytes() + b"x")
     refused("train.parquet: changed since the build", recipe(place, "sft", dataset_name=str(changed)))
+    odd = templated_dataset(tmp_path / "odd", ["soft"], lambda row: row | {"p": 1.5})
+    refused("27 rows have no p from 0 to 1", recipe(place, "soft-dpo", dataset_name=str(odd)))
     with pytest.raises(TrainingError, match="is a whole model already"):
         merge(tutor["merged"], tmp_path / "again")
-    assert {p.name for p in tmp_path.iterdir()} == {"changed"}
+    assert {p.name for p in tmp_path.iterdir()} == {"changed", "odd"}
 
 
 def test_preflight_looks_at_the_rows_before_the_model_is_loaded(place, tmp_path):

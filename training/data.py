@@ -100,10 +100,15 @@ def _folder(folder: Path, table: str) -> dict[str, Any]:
         )
     for name, digest in files.items():
         file = folder / name
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        if not file.is_file() or _sha256(file) != digest:
             state = "changed since the build" if file.is_file() else "missing"
             raise TrainingError(f"{file}: {state}; build it again (preceptor build RECIPE --out DIR)")
     return {"repo": None, "revision": None, **_origin(content, manifest)}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _hub(repo: str, revision: str) -> dict[str, Any]:

@@ -56,11 +56,11 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
 
 
 def _card(part: Path) -> None:
-    """The adapter's card, which now stands with whole weights."""
-    from .output import card
+    """Card and provenance of the adapter, which now say that its weights are in the model's."""
+    from .output import ABOUT, card
 
-    about = part / "preceptor.json"
-    if about.is_file():
-        text = card(json.loads(about.read_text(encoding="utf-8")), adapter=False)
-        text = text.replace("All weights, trained", "A LoRA adapter merged into its model, trained")
-        (part / "README.md").write_text(text, encoding="utf-8")
+    path = part / ABOUT
+    if path.is_file():
+        about = json.loads(path.read_text(encoding="utf-8")) | {"merged": True}
+        path.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (part / "README.md").write_text(card(about, adapter=False), encoding="utf-8")

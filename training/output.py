@@ -183,10 +183,12 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     figures = {
         f"train {k.removeprefix('train_')}": v for k, v in metrics["train"].items() if k == "train_loss"
     } | kept
+    what = "A LoRA adapter" + " merged into its model" * bool(about.get("merged"))
+    what = what if adapter or about.get("merged") else "All weights"
     lines = [
         "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
         f"# {about['base_model'] or 'A model'} after {about['stage']} on {dataset['name']}", "",
-        f"{'A LoRA adapter' if adapter else 'All weights'}, trained with `preceptor train` "
+        f"{what}, trained with `preceptor train` "
         f"(stage `{about['stage']}`, {metrics['steps']} steps, seed {about['seed']}).", "",
         f"- Dataset: {dataset['name']}{at}, config `{dataset['config']}`, "
         f"{dataset['rows']['train']} rows; sha256 `{dataset['digest']}`",

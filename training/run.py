@@ -87,7 +87,9 @@ def look(config: Config, loaded: Loaded) -> Report:
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate say it
     values = config.values | {"allow": list(config.allow), "num_processes": processes}
-    return preflight(parts, str(values["model_name_or_path"]), config.stage, settings_from(values))
+    hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
+    stage = "dpo" if hard else config.stage
+    return preflight(parts, str(values["model_name_or_path"]), stage, settings_from(values))
 
 
 def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report:
