@@ -3,10 +3,7 @@
 import math
 
 import pytest
-import torch
-from datasets import Dataset
 from templated import sentences, templated_model
-from torch.utils.data import DataLoader
 
 P = [1.0, 0.9, 0.6, 0.5]
 
@@ -18,6 +15,8 @@ def base(tmp_path_factory):
 
 def trainer(base, folder, p=None, **settings):
     """A trainer of an adapter on four pairs, away from where it starts; with p a soft one."""
+    import torch
+    from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
@@ -44,10 +43,14 @@ def trainer(base, folder, p=None, **settings):
 
 
 def batch(of):
+    from torch.utils.data import DataLoader
+
     return next(iter(DataLoader(of.train_dataset, batch_size=4, collate_fn=of.data_collator)))
 
 
 def loss_and_gradient(of, inputs):
+    import torch
+
     of.model.train()
     of.model.zero_grad()
     loss = of.compute_loss(of.model, inputs)
@@ -57,6 +60,8 @@ def loss_and_gradient(of, inputs):
 
 def turned(inputs):
     """The batch with chosen and rejected changed round."""
+    import torch
+
     found = dict(inputs)
     for name in ("input_ids", "attention_mask", "completion_mask"):
         found[name] = torch.cat(inputs[name].chunk(2)[::-1])
@@ -75,6 +80,8 @@ def only(inputs, row):
 
 @pytest.mark.parametrize("precomputed", [False, True])
 def test_the_loss_and_its_gradient_are_the_mixture_of_both_orders(base, tmp_path, precomputed):
+    import torch
+
     soft = trainer(base, tmp_path, P, precompute_ref_log_probs=precomputed)
     stock = trainer(base, tmp_path, precompute_ref_log_probs=precomputed)
     ours, theirs = batch(soft), batch(stock)

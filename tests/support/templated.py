@@ -4,7 +4,6 @@ import hashlib
 import json
 
 import yaml
-from datasets import Dataset
 from tiny_model import tiny_model
 
 WORDS = ["home", "out", "there", "away", "back", "now", "again", "early", "late", "up", "down", "here"]
@@ -36,6 +35,8 @@ def sentences(config, words):
 
 def templated_dataset(folder, configs=("preference", "sft", "soft", "unpaired"), change=lambda row: row):
     """Write the folder: twelve words to train on but for three, which are held out. `change` is done to rows."""
+    from datasets import Dataset
+
     files, counts = {}, {}
     card = []
     for config in configs:
