@@ -57,3 +57,7 @@ class PrivacyError(PreceptorError, RuntimeError):
 
 class AnnotationError(PreceptorError, ValueError):
     """A rubric, form or campaign that cannot be used as it stands."""
+
+
+class TrainingError(PreceptorError, RuntimeError):
+    """A model that cannot be trained, merged or written as asked."""

@@ -29,6 +29,7 @@ from .report import report
 from .rubric import rubric
 from .scan import scan
 from .status import status
+from .train import merge, train
 from .why import why
 
 
@@ -58,7 +59,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, generate, judge,
+    demo, rubric, annotate, generate, judge, train, merge,
 ):  # fmt: skip
     cli.add_command(command)
 

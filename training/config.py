@@ -1,0 +1,257 @@
+"""Training recipes: YAML in the field names of TRL and PEFT, and a few keys of ours.
+
+model_name_or_path: meta-llama/Llama-3.1-8B-Instruct
+dataset_name: dist/spock
+dataset_config: preference
+learning_rate: 1.0e-6
+use_peft: true
+env:
+  preceptor:                # ours; `trl dpo --config` reads the same file and takes this for an environment
+    stage: dpo              # variable that nobody asks for
+    variants:
+      tiny: {model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct, max_steps: 10}
+
+Ours may stand at the top as well, where plain TRL need not read the file. They are:
+
+stage             sft, dpo, ipo, kto or soft-dpo
+dataset_revision  the commit of a dataset on the Hub
+variants          named sets of other values, chosen by --variant
+chosen_fall       how far the log-probability of chosen completions may fall, as a share of the reference's,
+                  before a warning (0.25)
+keep_checkpoints  keep the run's checkpoints in the output (false)
+allow             defects of rows that are to be warnings: dead_pairs, empty_completions, one_label
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..schemas.errors import RecipeError
+from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
+
+# A run whose GLEU fell from 33 to 4 at a reward accuracy of 1 had lost 78 % of the chosen log-probability
+# (from -23 to -41); one that added an SFT loss and reached 41 had lost none.
+CHOSEN_FALL = 0.25
+
+DATASET_CONFIG = {
+    "sft": "sft",
+    "dpo": "preference",
+    "ipo": "preference",
+    "kto": "unpaired",
+    "soft-dpo": "soft",
+}
+
+_OURS = {
+    "stage": Key("str", "preceptor"),
+    "dataset_revision": Key("str | None", "preceptor"),
+    "variants": Key("dict[str, Any]", "preceptor"),
+    "chosen_fall": Key("float", "preceptor"),
+    "keep_checkpoints": Key("bool", "preceptor"),
+    "allow": Key("list[str]", "preceptor"),
+}
+# Keys that older versions of TRL and transformers knew, which recipes found elsewhere still have.
+_FORMER = {
+    "torch_dtype": "dtype",
+    "evaluation_strategy": "eval_strategy",
+    "max_seq_length": "max_length",
+    "model_max_length": "max_length",
+    "warmup_ratio": "warmup_steps, where a number below 1 is a share of all steps",
+    "max_prompt_length": "max_length, which counts prompt and completion together",
+    "loss": "loss_type, or stage",
+}
+_REFUSED = {
+    "push_to_hub": "a folder is published when it is whole: leave it out",
+    "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
+    "dataset_streaming": "the rows are checked before the run: leave it out",
+}
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe, read and checked."""
+
+    path: Path
+    text: str
+    """The file as it stands."""
+    stage: Stage
+    values: dict[str, Any]
+    """TRL's keys that the recipe, its variant and --set give; not the defaults."""
+    environment: dict[str, str]
+    variant: str | None = None
+    sets: tuple[str, ...] = ()
+    dataset_revision: str | None = None
+    chosen_fall: float = CHOSEN_FALL
+    keep_checkpoints: bool = False
+    allow: tuple[str, ...] = ()
+
+    def of(self, owner: str) -> dict[str, Any]:
+        """The values that are fields of a dataclass, such as ModelConfig."""
+        known = keys_of(self.stage)
+        return {name: value for name, value in self.values.items() if known[name].owner == owner}
+
+    @property
+    def trainer_values(self) -> dict[str, Any]:
+        """The values that are fields of the trainer's config."""
+        return self.of(TRAINER_CONFIG[self.stage])
+
+
+def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None) -> Config:
+    """Read and check a training recipe; RecipeError names the file, the key and the nearest known one.
+
+    `variant` names one of the recipe's variants, whose values stand over the recipe's; `sets` are texts
+    key=value, which stand over both.
+    """
+    text, content = _read(path)
+    environment, content = _split(path, content)
+    variants = content.pop("variants", None) or {}
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
+    told = dict(_assignment(one) for one in sets)
+    chosen = _variant(path, variants, variant)
+    for name, values in variants.items():  # those that are not asked for too
+        merged = content | values | (told if name == variant else {})
+        _check(f"{path}: variant {name}", merged, _stage(path, merged))
+    merged = content | chosen | told
+    stage = _stage(path, merged)
+    checked = _check(str(path), merged, stage)
+    ours = {name: checked.pop(name) for name in _OURS if name in checked}
+    ours.pop("stage")
+    ours["allow"] = tuple(ours.get("allow", ()))
+    if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
+        raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
+    _check_losses(path, stage, checked)
+    if not checked.get("model_name_or_path"):
+        raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
+    if not checked.get("dataset_name"):
+        raise RecipeError(f"{path}: 'dataset_name' is missing; name a folder that preceptor build wrote, or "
+                          "a dataset on the Hub")  # fmt: skip
+    return Config(path, text, stage, checked, environment, variant, tuple(sets), **ours)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}; name a training recipe, such as "
+                          "recipes/gec/sft.yaml") from error  # fmt: skip
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise RecipeError(f"{path}: expected keys and values, such as 'learning_rate: 1.0e-6'")
+    return text, content
+
+
+def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Environment variables, and all other keys with ours out of env."""
+    environment = content.pop("env", None) or {}
+    if not isinstance(environment, dict):
+        raise RecipeError(f"{path}: 'env': expected names and values")
+    ours = environment.pop("preceptor", None) or {}
+    if not isinstance(ours, dict):
+        raise RecipeError(f"{path}: 'env.preceptor': expected keys and values, such as 'stage: dpo'")
+    for name in ours:
+        if name not in _OURS:
+            raise RecipeError(f"{path}: {_unknown(f'env.preceptor.{name}', name, _OURS)}")
+        if name in content:
+            raise RecipeError(f"{path}: '{name}' stands at the top and under env.preceptor; leave one out")
+    for name in environment:
+        if str(name).upper().endswith(_SECRET):
+            raise RecipeError(
+                f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
+            )
+    return {str(name): str(value) for name, value in environment.items()}, content | ours
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """A key and its value, read as YAML: 'lora_r=8'."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise RecipeError(f"--set {text}: expected key=value, such as --set learning_rate=1e-5")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text}: the value is not YAML") from error
+
+
+def _variant(path: Path, variants: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in variants:
+        known = ", ".join(variants) or "none"
+        raise RecipeError(f"{path}: has no variant '{name}'; its variants: {known}")
+    found: dict[str, Any] = variants[name]
+    return found
+
+
+def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
+    named = values.get("stage")
+    for stage in STAGES:
+        if named == stage:
+            return stage
+    if named is None and "stage" not in values:
+        near = difflib.get_close_matches("stage", list(values), n=1)
+        hint = f"did you mean '{near[0]}' to be it?" if near else "add it"
+        raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
+    nearest = difflib.get_close_matches(str(named), STAGES, n=1)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"known stages: {', '.join(STAGES)}"
+    raise RecipeError(f"{path}: 'stage': no stage '{named}': {hint}")
+
+
+def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
+    """The values in the types of their keys; RecipeError with all that is wrong."""
+    known = keys_of(stage) | _OURS
+    checked: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, value in values.items():
+        if name in _REFUSED and name in known and value:
+            wrong.append(f"'{name}': {_REFUSED[name]}")
+        elif name not in known or (name == "variants"):
+            wrong.append(_unknown(name, name, known, stage))
+        else:
+            try:
+                checked[name] = as_type(known[name], value)
+            except ValueError as error:
+                wrong.append(f"'{name}': {error}")
+    if wrong:
+        raise RecipeError(f"{where}: {'; '.join(wrong)}")
+    return checked
+
+
+def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | None = None) -> str:
+    """What to say of a key that nobody knows: the nearest one, its name of today, or the stage it is of."""
+    if stage and (of := [s for s in STAGES if name in keys_of(s)]):
+        return f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out"
+    if name in _FORMER and stage:
+        return f"unknown key '{shown}': it is now {_FORMER[name]}"
+    near = difflib.get_close_matches(name, list(known), n=1)
+    few = len(known) <= len(_OURS)
+    other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
+    return f"unknown key '{shown}': " + (f"did you mean '{near[0]}'?" if near else other)
+
+
+def _check_losses(path: Path, stage: Stage, values: dict[str, Any]) -> None:
+    """Settle loss_type by the stage; RecipeError where it contradicts it or smoothing would do nothing."""
+    losses = values.get("loss_type")
+    if isinstance(losses, str) and TRAINER_CONFIG[stage] == "DPOConfig":
+        losses = [losses]
+    if stage == "ipo":
+        if losses not in (None, ["ipo"]):
+            raise RecipeError(f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out")
+        values["loss_type"] = ["ipo"]
+    if stage == "soft-dpo" and not set(losses or ["sigmoid"]) <= {"sigmoid", "sft"}:
+        raise RecipeError(
+            f"{path}: 'loss_type': soft labels go with sigmoid, and sft beside it, not {losses}"
+        )
+    smoothed = {"robust", "exo_pair", "aot", "aot_unpaired"}
+    if stage == "dpo" and values.get("label_smoothing") and not smoothed & set(losses or ["sigmoid"]):
+        raise RecipeError(
+            f"{path}: 'label_smoothing': TRL ignores it for the loss {', '.join(losses or ['sigmoid'])}; for "
+            "conservative DPO take stage: soft-dpo with dataset_config: preference, for robust DPO "
+            "loss_type: robust"
+        )

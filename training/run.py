@@ -1,0 +1,212 @@
+"""`preceptor train`: a recipe -> a model folder, by TRL's trainers.
+
+    OUT/adapter_model.safetensors, or model.safetensors    and the tokenizer
+    OUT/preceptor.json   dataset with revision and digest, recipe, versions, metrics
+    OUT/metrics.json     figures of the run, and of every step that was logged
+    OUT/curves.png, OUT/README.md
+
+Until it is whole it stands in .OUT.unfinished, with its checkpoints; the same command goes on from there.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..schemas.errors import TrainingError
+from .config import Config
+from .data import Loaded, load
+from .output import write_about
+from .preflight import preflight
+from .preflight_records import Report, report_json, report_table, settings_from
+from .watch import Watch, watch_callback
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    out: Path
+    metrics: dict[str, Any]
+    """Those of metrics.json but the history; empty in all but the first of several processes."""
+    warnings: list[str]
+    resumed_from: int | None
+    """The step of the checkpoint that the run went on from; None where it was unbroken."""
+
+
+def train(
+    config: Config, out: Path | None = None, restart: bool = False, say: Callable[[str], object] | None = None
+) -> Trained:
+    """Train as the recipe says and write the model's folder, whole or not at all.
+
+    A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
+    throws it away. `say` is given what preflight found, as a table. TrainingError where the folder is
+    taken, the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe
+    stands there.
+    """
+    target = out or Path(config.values.get("output_dir") or "")
+    if target == Path():
+        raise TrainingError(f"{config.path}: say where the model goes: --out DIR")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TrainingError(f"{target}: exists; choose another --out, or move it away")
+    _check_base(config)
+    loaded = load(config)
+    work = target.with_name(f".{target.name}.unfinished")
+    os.environ.update(config.environment)
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
+    report = _allowed(config, loaded, say)
+    arguments, model_arguments = _arguments(config, work / "checkpoints")
+    with arguments.main_process_first(local=False):
+        if arguments.process_index == 0:
+            _enter(work, config, loaded, restart)
+        last = None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
+    watch = Watch(config.chosen_fall)
+    trainer = _trainer(config, loaded, arguments, model_arguments, [watch_callback(watch)])
+    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
+    made = work / "model"
+    if arguments.process_index == 0:
+        shutil.rmtree(made, ignore_errors=True)
+    trainer.save_model(str(made))
+    trainer.accelerator.wait_for_everyone()
+    metrics: dict[str, Any] = {}
+    if trainer.is_world_process_zero():
+        metrics = write_about(
+            made, config, loaded, trainer, result.metrics, watch.warnings, report_json(report)
+        )
+        _finish(work, target, config.keep_checkpoints)
+    trainer.end()
+    return Trained(target, metrics, watch.warnings, _step(last) if last else None)
+
+
+def look(config: Config, loaded: Loaded) -> Report:
+    """What preflight says of the rows, by the model's tokenizer and without its weights."""
+    parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate say it
+    values = config.values | {"allow": list(config.allow), "num_processes": processes}
+    hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
+    stage = "dpo" if hard else config.stage
+    return preflight(parts, str(values["model_name_or_path"]), stage, settings_from(values))
+
+
+def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report:
+    """Preflight's report, told by the first process; TrainingError where it refuses rows."""
+    report = look(config, loaded)
+    if say and os.environ.get("RANK", "0") == "0":
+        say(report_table(report))
+    if report.refusals:
+        kinds = ", ".join(sorted({defect.kind for defect in report.refusals}))
+        told = "; ".join(defect.text for defect in report.refusals)
+        raise TrainingError(f"{config.path}: not trained, for {kinds}: {told}")
+    return report
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end (its trainer_state.json comes last)."""
+    for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        try:
+            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return found
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdigit() else -1
+
+
+def _check_base(config: Config) -> None:
+    """TrainingError for what only a GPU can do, and for an adapter that should be merged first."""
+    base = Path(str(config.values["model_name_or_path"]))
+    if (base / "adapter_config.json").is_file():
+        raise TrainingError(f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
+                            f"--out {base}-merged")  # fmt: skip
+    if not base.exists() and base.parent != Path() and base.parent.is_dir():
+        raise TrainingError(f"{base}: no such folder, though {base.parent} is one; train it first, or name a "
+                            "model on the Hub")  # fmt: skip
+    if config.values.get("load_in_4bit") or config.values.get("load_in_8bit"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise TrainingError(
+                f"{config.path}: load_in_4bit and load_in_8bit need a GPU; --set load_in_4bit=false"
+            )
+
+
+def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
+    """The trainer's config and TRL's ModelConfig; on a machine without a GPU with defaults that suit it."""
+    import torch
+    import trl
+
+    made: dict[str, Any] = {**config.trainer_values, "output_dir": str(checkpoints)}
+    if made.get("use_cpu") or not torch.accelerator.is_available():
+        made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
+    kind = {"sft": trl.SFTConfig, "kto": trl.KTOConfig}.get(config.stage, trl.DPOConfig)
+    try:
+        arguments = kind(**made)
+        model = trl.ModelConfig(**config.of("ModelConfig"))
+    except (ValueError, TypeError, ImportError) as error:
+        raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
+    arguments.model_init_kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+        **(arguments.model_init_kwargs or {}),
+    }
+    return arguments, model
+
+
+def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbacks: list[Any]) -> Any:
+    """The stage's trainer, with model, adapter and data prepared."""
+    import trl
+
+    kind: Any = {"sft": trl.SFTTrainer, "kto": trl.KTOTrainer}.get(config.stage, trl.DPOTrainer)
+    if config.stage == "soft-dpo":
+        from .soft import SoftDPOTrainer
+
+        kind = SoftDPOTrainer
+    try:
+        return kind(
+            model=model.model_name_or_path,
+            args=arguments,
+            train_dataset=loaded.train,
+            eval_dataset=loaded.evaluation,
+            quantization_config=trl.get_quantization_config(model),
+            peft_config=trl.get_peft_config(model),
+            callbacks=callbacks,
+        )
+    except (ValueError, OSError) as error:
+        raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
+
+
+def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> None:
+    """Make the folder of the unfinished run, or go back into it if it is of this very run."""
+    values = {name: value for name, value in config.values.items() if name != "output_dir"}
+    run = json.dumps(
+        {"stage": config.stage, "values": values, "dataset": loaded.about()}, sort_keys=True, indent=1
+    )
+    note = work / "run.json"
+    if restart:
+        shutil.rmtree(work, ignore_errors=True)
+    if note.is_file() and note.read_text(encoding="utf-8") != run:
+        raise TrainingError(
+            f"{work}: holds an unfinished run of other settings or data; --restart throws it away, or choose "
+            "another --out"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    note.write_text(run, encoding="utf-8")
+
+
+def _finish(work: Path, target: Path, keep_checkpoints: bool) -> None:
+    """The finished folder to its place; then the rest goes."""
+    if keep_checkpoints and (work / "checkpoints").is_dir():
+        (work / "checkpoints").rename(work / "model" / "checkpoints")
+    if target.is_dir():
+        target.rmdir()  # an empty one, as was checked
+    (work / "model").rename(target)
+    shutil.rmtree(work)

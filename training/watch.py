@@ -1,0 +1,74 @@
+"""Whether a preference run unlearns to write: the log-probability of chosen completions, as it goes.
+
+{"logps/chosen": -41.0, "rewards/chosen": -1.8, "rewards/accuracies": 1.0} with beta 0.1
+-> reference -41 + 18 = -23, a fall of 18 / 23 = 0.78
+
+A reward is beta times the log-probability over the reference's, so that the reference's own is known at
+every step and the fall does not go by how long the completions of a batch happen to be.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+SHORT = 3  # logs that the fall and the accuracy are means of
+
+
+@dataclass
+class Watch:
+    """What was seen; `bound` is the share of the reference's log-probability that may be lost."""
+
+    bound: float
+    falls: deque[float] = field(default_factory=lambda: deque(maxlen=SHORT))
+    accuracies: deque[float] = field(default_factory=lambda: deque(maxlen=SHORT))
+    first: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    worst: float = 0.0
+
+    def see(self, logs: dict[str, Any], beta: float, step: int) -> str | None:
+        """Take a log of the trainer; a warning the first time that the bound is passed, else None."""
+        at = "eval_" if "eval_logps/chosen" in logs else ""
+        names = [f"{at}logps/chosen", f"{at}rewards/chosen"]
+        if not all(name in logs for name in names) or beta <= 0:
+            return None
+        now, reward = (float(logs[name]) for name in names)
+        above = reward / beta
+        reference = now - above
+        self.falls.append(-above / abs(reference) if reference else 0.0)
+        accuracy = float(logs.get(f"{at}rewards/accuracies", logs.get(f"{at}rewards/margins", 0.0)))
+        self.accuracies.append(accuracy)
+        self.first = accuracy if self.first is None else self.first
+        fall = sum(self.falls) / len(self.falls)
+        self.worst = max(self.worst, fall)
+        rises = sum(self.accuracies) / len(self.accuracies) >= self.first
+        if fall <= self.bound or not rises or self.warnings:
+            return None
+        said = (
+            f"step {step}: chosen completions have lost {fall:.0%} of their log-probability (now {now:.1f}, "
+            f"reference {reference:.1f}; bound {self.bound:.0%}) while rewards get better: the model may be "
+            "unlearning to write. Add the loss sft (loss_type: [sigmoid, sft]), lower learning_rate or "
+            "raise beta, and look at a task metric"
+        )
+        self.warnings.append(said)
+        return said
+
+
+def watch_callback(watch: Watch) -> Any:
+    """A callback of transformers that shows a watch every log, and says its warning."""
+    import logging
+
+    from transformers import TrainerCallback
+
+    class Callback(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:  # noqa: ARG002
+            """Takes what an earlier part of the run logged."""
+            for row in state.log_history:
+                watch.see(row, getattr(args, "beta", 0.0), row.get("step", 0))
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:  # noqa: ARG002
+            """Called with each log, of training and of evaluation."""
+            beta = getattr(args, "beta", 0.0)
+            if (said := watch.see(logs or {}, beta, state.global_step)) and state.is_world_process_zero:
+                logging.getLogger("preceptor").warning(said)
+
+    return Callback()
