@@ -28,7 +28,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.report.svg import CSS, LIGHT
-from preceptor.toolkit.store import add_key, insert, open_store, query
+from preceptor.toolkit.store import add_key, insert, open_store, query, run
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -309,6 +309,8 @@ def study(shared_data, tmp_path):
         data = shared_data / "socratic-llm" / "mathdial_human_eval.json"
         files = find_inputs(FORMATS["socratic-llm"], [data])
         ingest(con, FORMATS["socratic-llm"], files, Context("socratic-llm"), Origin(read_license("MIT")))
+        for table in ("ratings", "rubrics"):  # nearly the judge's name for it
+            run(con, f"UPDATE {table} SET criterion = 'reveal_answer' WHERE criterion = 'reveals_answer'")
         said = query(con, """SELECT completion, c.prompt, max(value) FILTER (criterion = 'questions') AS questions,
             max(value) FILTER (criterion = 'on_topic') AS on_topic, max(value) FILTER (criterion = 'helpful') AS helpful,
             max(value) FILTER (criterion = 'reveal_answer') AS reveals_answer
@@ -379,7 +381,7 @@ def test_judgements_of_a_source_that_names_nobody_meet_by_text(study, tmp_path, 
     values = {
         signal["signal"]: signal["measures"]["pearson"]["judge"]["value"] for signal in found["signals"]
     }
-    assert set(values) == {"questions", "on_topic", "helpful", "reveal_answer", "summary score"}
+    assert set(values) == {"questions", "on_topic", "helpful", "reveals_answer", "summary score"}
     assert list(values.values()) == pytest.approx([1.0] * 5)
 
 

@@ -400,5 +400,5 @@ def test_a_real_small_model_answers_in_this_process(path):
     generate(path, None, *more, "--k", 1, "--temperature", 0, model=f"hf:{folder}")
     (answer,) = rows(path, "SELECT content, context->>'finish' AS f, author FROM completions")
     assert re.search("fraction|denominator|1/2", answer["content"])
-    assert answer["f"] == "length"
+    assert answer["f"] in ("stop", "length")  # as the precision has it
     assert answer["author"].startswith("hf:smollm2-135m-instruct@")

@@ -23,6 +23,7 @@ class Criterion:
     wording: str = "Is it so?"
     higher_is_better: bool = True
     weight: float = 1.0
+    scores: tuple = (0, 0.5, 1)
 
 
 @dataclass(frozen=True)
