@@ -8,7 +8,6 @@ The API key goes into a header and nowhere else.
 """
 
 import contextlib
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from ..schemas.errors import AnnotationError
+from .hosts import is_local
 
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each new attempt
 LONGEST_WAIT = 60.0  # of what the server itself asks for
@@ -89,13 +89,6 @@ def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Ser
             raise RefusedError(f"{base}: is no Argilla server: {error}", error.status) from error
         me = Server(base, "", "", client, say).get("me")
         yield Server(base, me["username"], me["role"], client, say)
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can be meant, which no proxy leads to."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"
 
 
 def _base(url: str) -> str:

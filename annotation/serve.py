@@ -8,7 +8,6 @@ HOME/server.log     what the server said since it was last started
 import contextlib
 import errno
 import fcntl
-import ipaddress
 import os
 import secrets
 import shutil
@@ -85,13 +84,6 @@ def wait(server: Server) -> None:
         raise AnnotationError(
             _last_words(f"the server at {server.url} was killed (signal {-status})", status, server.home)
         )
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach a server on `host`."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 @contextlib.contextmanager

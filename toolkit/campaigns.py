@@ -91,8 +91,7 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
     Within the caller's transaction. AnnotationError where the name belongs to another source, or the
     campaign was begun with another rubric.
     """
-    if not name.strip() or name != name.strip() or "/" in name:
-        raise AnnotationError(f"--campaign '{name}': expected a name without a slash or spaces around it")
+    check_name("--campaign", name)
     taken = query(con, "SELECT reader FROM sources WHERE name = ?", [name])["reader"]
     if len(taken) and taken[0] != READER:
         raise AnnotationError(
@@ -102,6 +101,12 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
     if not len(taken):
         insert(con, SOURCES, _source_row(name, rubric, language))
         insert(con, RUBRICS, _criteria(name, rubric))
+
+
+def check_name(option: str, name: str) -> None:
+    """AnnotationError where a name cannot be a source's."""
+    if not name.strip() or name != name.strip() or "/" in name:
+        raise AnnotationError(f"{option} '{name}': expected a name without a slash or spaces around it")
 
 
 def check_rubric(con: Store, name: str, rubric: Rubric) -> None:

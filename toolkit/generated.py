@@ -22,8 +22,9 @@ from ..schemas.errors import AnnotationError
 from ..schemas.licenses import NONE_STATED, License
 from ..schemas.recipe import Recipe, read_recipe
 from ..schemas.tables import COMPLETIONS, SOURCES
-from .campaigns import nearest
+from .campaigns import check_name, nearest
 from .pairs import part_sql
+from .questions import Where, check_where
 from .replies import keep_replies, known_replies
 from .store import Store, insert, query, run, transaction
 
@@ -84,11 +85,7 @@ def filter_prompts(
 
     Raises AnnotationError for one that no prompt is of, with the nearest.
     """
-    for name, value, column in (*(("--source-of", source, "source") for source in sources),
-                                ("--task", task, "task"), ("--language", language, "language")):  # fmt: skip
-        have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"].to_list()
-        if value is not None and value not in have:
-            raise AnnotationError(f"{name} {value}: no prompts of it; {nearest(value, have, 'there are')}")
+    check_where(con, Where(tuple(sources), task, language), "--source-of")
     return _some(_filtered(con, sources, task, language), "no prompt is of all that was asked for")
 
 
@@ -143,8 +140,7 @@ def check_source(con: Store, plan: Plan) -> None:
     under another licence.
     """
     name = plan.source
-    if not name.strip() or name != name.strip() or "/" in name:
-        raise AnnotationError(f"--source '{name}': expected a name without a slash or spaces around it")
+    check_name("--source", name)
     for reader, license in run(con, "SELECT reader, license FROM sources WHERE name = ?", [name]):
         if reader != READER:
             raise AnnotationError(

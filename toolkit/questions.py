@@ -183,10 +183,10 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
     return fit
 
 
-def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
-    """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
+def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
+    """AnnotationError where no prompt is of a source, the task or the language, with the nearest that is."""
     for name, given, column in (
-        *(("--source", source, "source") for source in where.sources),
+        *((source_option, source, "source") for source in where.sources),
         ("--task", where.task, "task"), ("--language", where.language, "language"),
     ):  # fmt: skip
         if given is not None:
@@ -195,6 +195,11 @@ def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
                 raise AnnotationError(
                     f"{name} {given}: no prompts of it; {nearest(given, have, 'there are')}"
                 )
+
+
+def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
+    """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
+    check_where(con, where)
     run(con, ASKED_ABOUT, {"sources": list(where.sources), "task": where.task, "language": where.language})
     run(con, TEXTS)
     run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})

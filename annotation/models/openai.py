@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from ...schemas.errors import AnnotationError
+from ..hosts import is_local
 from .backends import Answer, Backend, Say, Send
 from .budget import Ledger
 from .endpoint import Attempt, Endpoint, connect, endpoint, patiently, post, read_message
@@ -58,12 +58,7 @@ def _price(where: Endpoint, prices: Path | None) -> Price | None:
     found = find_price(where.model, prices)
     if found:
         return found
-    host = httpx.URL(where.base_url).host
-    try:
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    return FREE if local else None
+    return FREE if is_local(httpx.URL(where.base_url).host) else None
 
 
 async def _send(

@@ -156,8 +156,8 @@ def _run(con: "Store", plan: "Plan", backend: "Backend", requests: "list[Request
     from ..campaigns import set_license
     from ..generated import Asked, license_of, missing, store_generated
 
-    by_digest = {digest(request): request for request in requests}
     asked = [Asked(digest(request), request.about) for request in requests]
+    by_digest = {one.request: request for one, request in zip(asked, requests, strict=True)}
     open_, known = missing(con, plan, asked)
     prompts: dict[str, list[str]] = {}
     for one in open_:

@@ -43,7 +43,8 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
         raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
     from ....annotation.accounts import check_names
     from ....annotation.environment import server_environment
-    from ....annotation.serve import is_local, running, wait
+    from ....annotation.hosts import is_local
+    from ....annotation.serve import running, wait
     from ...files import user_cache
 
     notices = stderr()
