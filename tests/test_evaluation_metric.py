@@ -1,0 +1,43 @@
+"""Figures of an evaluation and their intervals."""
+
+import math
+
+import numpy as np
+import pytest
+
+from preceptor.toolkit.evaluation.metric import Statistics, difference, estimate, ratio, share
+
+
+def test_interval_of_a_share_is_that_of_the_binomial():
+    rng = np.random.default_rng(0)
+    n, p, held = 200, 0.7, 0
+    for seed in range(200):
+        found = estimate(share(rng.random(n) < p), [str(k) for k in range(n)], seed)
+        held += found.low <= p <= found.high
+    assert 0.84 <= held / 200 <= 0.95  # 0.9 of them, within three standard errors of 200
+
+
+def test_items_of_a_group_are_drawn_together():
+    rng = np.random.default_rng(1)
+    hits = np.repeat(rng.random(50) < 0.5, 8)
+    alone = estimate(share(hits), [str(k) for k in range(400)], 0)
+    grouped = estimate(share(hits), [str(k // 8) for k in range(400)], 0)
+    assert grouped.value == alone.value
+    assert grouped.high - grouped.low == pytest.approx(math.sqrt(8) * (alone.high - alone.low), rel=0.15)
+
+
+def test_difference_of_paired_answers_is_surer_than_either():
+    rng = np.random.default_rng(2)
+    one = rng.random(300) < 0.5
+    other = one ^ (rng.random(300) < 0.02)
+    groups = [str(k) for k in range(300)]
+    found = difference(share(one), share(other), groups, 0)
+    alone = estimate(share(one), groups, 0)
+    assert found.value == pytest.approx(one.mean() - other.mean())
+    assert found.high - found.low < 0.5 * (alone.high - alone.low)
+
+
+def test_nothing_to_divide_by_is_no_number():
+    found = estimate(Statistics(np.zeros((3, 2)), ratio), ["a", "b", "c"], 0)
+    assert math.isnan(found.value)
+    assert math.isnan(found.low)

@@ -1,0 +1,109 @@
+"""What an evaluation measures: a metric makes counts of every prompt, and figures are made of their sums.
+
+    share = Statistics(rows=np.array([[1, 1], [0, 1]]), figure=lambda sums: sums[:, 0] / sums[:, 1])
+    estimate(share, groups=["a", "b"], seed=0)      # Estimate(value=0.5, low=0.0, high=1.0, n=2)
+
+Counts of a prompt are summed before a figure is made of them, so that figures of a whole (GLEU, F0.5) get
+intervals as shares do: groups of prompts are drawn with replacement. Two models are compared on the same
+draws, prompt by prompt.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 1000
+LEVEL = 0.9
+
+Counts = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A held-out prompt and what is held right (or not) after it."""
+
+    key: str
+    """Of the prompt, the same in every build."""
+    group: str
+    """Prompts of one group (a dialogue, a sentence) are not independent, and are drawn together."""
+    messages: tuple[Mapping[str, str], ...]
+    source: str
+    """What a copy would give back: the last message, without the dataset's instruction."""
+    references: tuple[str, ...]
+    rejected: tuple[str, ...] = ()
+    """As many as references, each beside the one at its place; none where the dataset has no pairs."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts of every item, shape (items, k), and the figure that sums of them, shape (draws, k), give.
+
+    A figure is nan where the sums cannot tell (nothing to divide by).
+    """
+
+    rows: Counts
+    figure: Callable[[Counts], Counts]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and the interval that holds LEVEL of the draws; n items went into it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+# Figures by name of one model's answers, an answer for each item: {"gleu": Statistics(…)}. What a model
+# writes may be anything: a metric counts it as wrong, and never raises for it.
+Metric = Callable[[Sequence[Item], Sequence[str]], Mapping[str, Statistics]]
+
+
+def share(hits: Sequence[float]) -> Statistics:
+    """The mean of one number for each item, such as 1 where an answer is right."""
+    rows = np.stack([np.asarray(hits, dtype=float), np.ones(len(hits))], axis=1)
+    return Statistics(rows, ratio)
+
+
+def ratio(sums: Counts) -> Counts:
+    """The first sum over the second; nan where that is 0."""
+    over = np.where(sums[:, 1] > 0, sums[:, 1], np.nan)
+    made: Counts = sums[:, 0] / over
+    return made
+
+
+def estimate(statistics: Statistics, groups: Sequence[str], seed: int) -> Estimate:
+    """The figure of all items, with its interval."""
+    drawn = statistics.figure(_sums(statistics.rows, groups, seed))
+    return _estimate(_value(statistics), drawn, len(groups))
+
+
+def difference(one: Statistics, other: Statistics, groups: Sequence[str], seed: int) -> Estimate:
+    """The figure of one model's answers less that of another's to the same items, with its interval."""
+    drawn = one.figure(_sums(one.rows, groups, seed)) - other.figure(_sums(other.rows, groups, seed))
+    return _estimate(_value(one) - _value(other), drawn, len(groups))
+
+
+def _value(statistics: Statistics) -> float:
+    return float(statistics.figure(statistics.rows.sum(axis=0, keepdims=True))[0])
+
+
+def _estimate(value: float, drawn: Counts, n: int) -> Estimate:
+    held = drawn[np.isfinite(drawn)]
+    if not held.size:
+        return Estimate(value, float("nan"), float("nan"), n)
+    low, high = np.quantile(held, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high), n)
+
+
+def _sums(rows: Counts, groups: Sequence[str], seed: int) -> Counts:
+    """Sums of counts, shape (DRAWS, k), over groups drawn with replacement; the same groups for a seed."""
+    _, number = np.unique(np.asarray(groups), return_inverse=True)
+    of_group = np.zeros((number.max() + 1, rows.shape[1]))
+    np.add.at(of_group, number, rows)
+    n = len(of_group)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS)
+    return times.astype(float) @ of_group
