@@ -155,6 +155,10 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     refused("no such folder here.*dataset_revision=COMMIT", recipe(place, "sft", dataset_name="dist/nowhere"))
     refused("no such folder, though", recipe(place, "sft", model_name_or_path=f"{place}/sff"))
     refused("holds no manifest.json", recipe(place, "sft", dataset_name=str(place / "base")))
+    refused(
+        "'report_to': trackio is not installed: pip install trackio",
+        recipe(place, "sft", report_to="trackio"),
+    )
     refused("need a GPU", recipe(place, "sft", load_in_4bit=True, **LORA))
     changed = templated_dataset(tmp_path / "changed", ["sft"])
     rows = changed / "sft" / "train.parquet"

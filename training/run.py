@@ -14,6 +14,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from .output import write_about
 from .preflight import preflight
 from .preflight_records import Report, report_json, report_table, settings_from
 from .watch import Watch, watch_callback
+
+# Packages, any of which is enough, of what report_to may name; transformers says the rest.
+REPORTS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def train(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TrainingError(f"{target}: exists; choose another --out, or move it away")
     _check_base(config)
+    _check_reports(config)
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
@@ -135,6 +140,18 @@ def _check_base(config: Config) -> None:
         if not torch.cuda.is_available():
             raise TrainingError(
                 f"{config.path}: load_in_4bit and load_in_8bit need a GPU; --set load_in_4bit=false"
+            )
+
+
+def _check_reports(config: Config) -> None:
+    """TrainingError where a run is to be reported to what is not installed: TRL says so after the weights."""
+    wanted = config.values.get("report_to") or []
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        packages = REPORTS.get(name)
+        if packages and not any(find_spec(package) for package in packages):
+            raise TrainingError(
+                f"{config.path}: 'report_to': {name} is not installed: pip install {packages[0]}; or "
+                "--set report_to=none"
             )
 
 
