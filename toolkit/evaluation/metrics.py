@@ -1,0 +1,34 @@
+"""The metrics that an evaluation may name.
+
+METRICS["exact"] -> Kind(exact, "answers", "answers that are one of the references, spacing aside")
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .gec import changed, exact
+from .metric import Item, Metric
+
+Needs = Literal["answers", "likelihood", "judge"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A metric, and what it is made of."""
+
+    metric: Metric | None
+    """Of answers; None where it needs something else."""
+    needs: Needs
+    about: str
+    """One plain line."""
+    better: Literal["higher", "lower", "neither"] = "higher"
+    """Which way its first figure is better; neither: it tells nothing by itself and cannot decide."""
+    check: Callable[[Sequence[Item]], None] | None = None
+    """Called before any model is asked; EvaluationError where the metric cannot be had of these items."""
+
+
+METRICS: dict[str, Kind] = {
+    "exact": Kind(exact, "answers", "answers that are one of the references, spacing aside"),
+    "changed": Kind(changed, "answers", "answers that are not the sentence as it was", "neither"),
+}
