@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .gec import changed, exact
+from .gec import changed, check_edits, check_gleu, edits, exact, gleu
 from .metric import Item, Metric
+from .numbers import check_numbers, right
 
 Needs = Literal["answers", "likelihood", "judge"]
 
@@ -29,6 +30,11 @@ class Kind:
 
 
 METRICS: dict[str, Kind] = {
+    "gleu": Kind(gleu, "answers", "GLEU of corrections against the references, 0 to 100", check=check_gleu),
+    "edits": Kind(
+        edits, "answers", "F0.5, precision and recall of edits by ERRANT; English", check=check_edits
+    ),
     "exact": Kind(exact, "answers", "answers that are one of the references, spacing aside"),
     "changed": Kind(changed, "answers", "answers that are not the sentence as it was", "neither"),
+    "right": Kind(right, "answers", "answers whose final number is the reference's", check=check_numbers),
 }
