@@ -30,13 +30,13 @@ Turns = Mapping[str, Sequence[str | None]]
 def states(items: Sequence[Item], answers: Sequence[str]) -> dict[str, Statistics]:
     """How far answers are structured turns, and agree with the references' codes.
 
-    states_valid: strict JSON objects; states_complete: with all that a turn holds; then accuracy and F1 of
-    each field. What cannot be read is wrong in every field. Where an item has several references, a code
-    that one of them has is right. Items of whose references none has a code in a field do not count in it.
+    states_f1: the mean of the three fields' F1; states_valid: strict JSON objects; states_complete: with all
+    that a turn holds; then accuracy and F1 of each field. What cannot be read is wrong in every field.
+    Where an item has several references, a code that one of them has is right. Items of whose references
+    none has a code in a field do not count in it.
     """
     made = read_turns(answers)
-    figures = {f"states_{name}": share([float(one or 0) for one in made[name]])
-               for name in ("valid", "complete")}  # fmt: skip
+    figures: dict[str, Statistics] = {}
     of_references = read_turns([text for item in items for text in item.references])
     begins = np.cumsum([0, *(len(item.references) for item in items)])
     for field in FIELDS:
@@ -44,7 +44,21 @@ def states(items: Sequence[Item], answers: Sequence[str]) -> dict[str, Statistic
         known = [[code for code in codes[a:b] if code is not None]
                  for a, b in pairwise(begins)]  # fmt: skip
         figures |= _agreement(field, known, made[field])
-    return figures
+    shares = {name: share([float(one or 0) for one in made[name]]) for name in ("valid", "complete")}
+    whole = {"states_f1": _mean([figures[f"{field}_f1"] for field in FIELDS])}
+    return whole | {f"states_{name}": one for name, one in shares.items()} | figures
+
+
+def _mean(several: Sequence[Statistics]) -> Statistics:
+    """The mean of figures, of the same draws."""
+    ends = np.cumsum([one.rows.shape[1] for one in several])[:-1]
+
+    def figure(sums: Counts) -> Counts:
+        parts = zip(several, np.split(sums, ends, axis=1), strict=True)
+        made: Counts = np.mean([one.figure(part) for one, part in parts], axis=0)
+        return made
+
+    return Statistics(np.concatenate([one.rows for one in several], axis=1), figure)
 
 
 def read_turns(texts: Sequence[str]) -> dict[str, list[str | None]]:

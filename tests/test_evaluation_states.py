@@ -1,6 +1,7 @@
 """Metrics of tutors' turns: codes against references, over all classes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.licenses import read_license
+from preceptor.schemas.recipe import Privacy, read_recipe
+from preceptor.toolkit.build import build
+from preceptor.toolkit.evaluation.config import read_config
+from preceptor.toolkit.evaluation.items import held_out
+from preceptor.toolkit.evaluation.likelihood import needs_pairs, needs_turns
 from preceptor.toolkit.evaluation.metric import Item, estimate
 from preceptor.toolkit.evaluation.states import FIELDS, states
 from preceptor.toolkit.ingest.batch import Context
@@ -16,12 +22,13 @@ from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store import query
 
+ROOT = Path(__file__).parents[1]
 KEYS = ("Evaluation of Student Response", "Action Based on Evaluation", "Step State")
 
 
-def turn(evaluation="b", action="3", state="r", **more):
+def turn(evaluation="b", action="3", state="r", said="Right."):
     return json.dumps(dict(zip(KEYS, (evaluation, action, state), strict=True))
-                      | {"Step Number": "1", "Tutorbot Response": "Right."} | more)  # fmt: skip
+                      | {"Step Number": "1", "Tutorbot Response": said})  # fmt: skip
 
 
 def items_of(*references):
@@ -60,7 +67,8 @@ def spock_items(store, shared_data):
 def test_real_references_given_back_are_all_right_a_constant_one_is_not_and_rubbish_is_invalid(spock_items):
     assert sum(len(item.references) for item in spock_items) == 666
     perfect = values(spock_items, [item.references[-1] for item in spock_items])
-    assert set(perfect) == {"states_valid", "states_complete"} | {
+    assert next(iter(perfect)) == "states_f1"
+    assert set(perfect) == {"states_f1", "states_valid", "states_complete"} | {
         f"{field}_{figure}" for field in FIELDS for figure in ("accuracy", "f1")
     }
     assert set(perfect.values()) == {1.0}
@@ -72,6 +80,8 @@ def test_real_references_given_back_are_all_right_a_constant_one_is_not_and_rubb
     assert constant["evaluation_accuracy"] == pytest.approx(held)
     # One of seven evaluations, ten actions, four states is ever found.
     assert constant["evaluation_f1"] == pytest.approx(2 * held / (1 + held) / 7)
+    f1s = [constant[f"{field}_f1"] for field in FIELDS]
+    assert constant["states_f1"] == pytest.approx(np.mean(f1s))
     assert 0.02 < constant["action_f1"] < 0.1 < constant["state_f1"] < 0.25
 
 
@@ -121,3 +131,33 @@ def test_nothing_that_a_model_writes_raises(pairs):
     found = values(items, [answer for answer, _ in pairs])
     assert all(np.isnan(value) or 0 <= value <= 1 for value in found.values())
     assert 0 <= found["states_complete"] <= found["states_valid"] <= 1
+
+
+def test_a_built_dataset_is_evaluated(store, shared_data, tmp_path):
+    def take(format, paths, context):
+        ingest(
+            store, FORMATS[format], find_inputs(FORMATS[format], paths), context, Origin(read_license(None))
+        )
+
+    dialogues = sorted((shared_data / "spock-phys" / "conversation_jsons").iterdir())
+    take("spock", dialogues[:20], Context("spock"))
+    refs = query(store, "SELECT ref FROM prompts ORDER BY key").to_series()
+    answers = [{"prompt": ref, "author": "m", "origin": "model", "content": turn("d", "2", "p", said=f"{n} {ref}")}
+               for n, ref in enumerate(refs)]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    take("completions", [tmp_path / "a.jsonl"], Context("answers", about="spock"))
+    recipe = read_recipe(ROOT / "recipes" / "spock" / "dataset.yaml")
+    build(
+        store, recipe.model_copy(update={"privacy": Privacy(look=False)}), tmp_path / "dist"
+    )  # it takes a while
+    wanted = read_config(ROOT / "recipes" / "spock" / "evaluate.yaml", [f"dataset_name={tmp_path / 'dist'}"])
+    held = held_out(wanted.values)
+    assert held.of == len(held.items) > 5
+    needs_pairs(held.items)
+    needs_turns(held.items)
+    perfect, same = ([item.references[0] for item in held.items], [item.rejected[0] for item in held.items])
+    assert set(values(held.items, perfect).values()) == {1.0}
+    constant = values(held.items, same)
+    assert (constant["states_valid"], constant["action_accuracy"]) == (1, pytest.approx(0.02, abs=0.03))
+    assert constant["states_f1"] < 0.1
+    assert set(values(held.items, ["?"] * len(held.items)).values()) == {0.0}
