@@ -100,15 +100,15 @@ def test_edits_are_counted_against_the_best_reference():
         item("It is fine .", "It is fine ."),
     ]
     perfect = values("edits", items, ["He has a cat.", "It is fine."])
-    assert perfect == {"edits F0.5": 1, "edits precision": 1, "edits recall": 1}
+    assert perfect == {"edits_f0.5": 1, "edits_precision": 1, "edits_recall": 1}
     half = values("edits", items, ["He has a cats.", "It is fine."])
-    assert half == {"edits F0.5": pytest.approx(1.25 / 1.5), "edits precision": 1, "edits recall": 0.5}
+    assert half == {"edits_f0.5": pytest.approx(1.25 / 1.5), "edits_precision": 1, "edits_recall": 0.5}
     wrong = values("edits", items, ["He has a cat.", "It was fine."])
-    assert wrong["edits precision"] == pytest.approx(2 / 3)
+    assert wrong["edits_precision"] == pytest.approx(2 / 3)
     copied = values("edits", items, [i.source for i in items])
-    assert copied["edits F0.5"] == 0
-    assert np.isnan(copied["edits precision"])
-    assert values("edits", items, ["", "☃"])["edits F0.5"] == 0
+    assert copied["edits_f0.5"] == 0
+    assert np.isnan(copied["edits_precision"])
+    assert values("edits", items, ["", "☃"])["edits_f0.5"] == 0
 
 
 def test_what_a_metric_lacks_is_said_before_anything_is_asked(monkeypatch):

@@ -5,44 +5,16 @@ import shutil
 
 import pytest
 import yaml
+from corrections import INSTRUCTION, build_corrections
 
 from preceptor.schemas.errors import EvaluationError, RecipeError
-from preceptor.schemas.licenses import read_license
-from preceptor.schemas.recipe import Recipe
-from preceptor.toolkit.build import build
 from preceptor.toolkit.evaluation.config import Evaluation, read_config
 from preceptor.toolkit.evaluation.items import held_out
-from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import open_store
-
-INSTRUCTION = "Correct: {prompt} (nothing else)"
-
-
-def m2(n, who=2):
-    """A sentence that `who` annotators correct in their own ways."""
-    edits = [f"A 2 3|||R:VERB|||{('has', 'had', 'got')[k]}|||REQUIRED|||-NONE-|||{k}" for k in range(who)]
-    return "\n".join([f"S Sentence {n} have a mistake .", *edits]) + "\n"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """Folders `conversational` and `plain`: 20 sentences of two corrections each, all in the split test."""
-    top = tmp_path_factory.mktemp("built")
-    (top / "s.m2").write_text("\n".join(map(m2, range(20))))
-    with open_store(top / "s.duckdb", create=True) as con:
-        files = find_inputs(FORMATS["m2"], [top / "s.m2"])
-        context = Context("s", "en")
-        ingest(con, FORMATS["m2"], files, context, Origin(read_license("CC-BY-4.0")))
-        for format in ("conversational", "plain"):
-            recipe = {
-                "name": f"gec-{format}", "configs": ["preference", "sft"], "format": format,
-                "corrections": {"rejected": ["learner"]}, "instruction": INSTRUCTION,
-                "splits": {"train": 0, "validation": 0, "test": 1, "shared": True},
-            }  # fmt: skip
-            build(con, Recipe.model_validate(recipe), top / format)
-    return top
+    return build_corrections(tmp_path_factory.mktemp("built"))
 
 
 def wanted(folder, **keys):
@@ -55,7 +27,7 @@ def test_rows_of_a_prompt_are_its_references_and_the_instruction_is_taken_off(bu
     assert (len(found.items), found.of, found.name) == (20, 20, f"gec-{format}")
     for item in found.items:
         assert item.source.startswith("Sentence")
-        assert item.source.endswith("mistake .")
+        assert item.source.endswith("in this room sees .")
         assert item.messages == ({"role": "user", "content": INSTRUCTION.format(prompt=item.source)},)
         assert sorted(item.references) == [item.source.replace("have", verb) for verb in ("had", "has")]
         assert item.rejected == ()

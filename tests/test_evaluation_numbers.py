@@ -62,7 +62,7 @@ def test_answers_are_right_by_their_numbers_alone():
     ]
     made = METRICS["right"].metric(items, ["It is 4.00 dollars", "I do not know", "2"])
     found = {name: estimate(s, ["a", "b", "c"], 0).value for name, s in made.items()}
-    assert found == {"right": 0.5, "no number": pytest.approx(1 / 3)}
+    assert found == {"right": 0.5, "no_number": pytest.approx(1 / 3)}
     METRICS["right"].check(items)
     with pytest.raises(EvaluationError, match="none of the references gives a number"):
         METRICS["right"].check(items[2:])

@@ -85,6 +85,10 @@ class Evaluation(BaseModel):
                 raise ValueError(f"no metric '{name}': {hint}")
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"'{repeated[0]}' stands there twice")
+        if METRICS[names[0]].better == "neither":
+            raise ValueError(
+                f"the first one decides, and {names[0]} does not say what is better: put another first"
+            )
         return names
 
 

@@ -138,8 +138,8 @@ def edits(items: Sequence[Item], answers: Sequence[str]) -> Mapping[str, Statist
         counts = [np.array([len(mine & own), len(mine - own), len(own - mine)]) for own in told]
         row[:] = max(counts, key=lambda c: (_best(before + c), c[0], -c[1], -c[2]))
         before += row
-    return {"edits F0.5": Statistics(rows, _f), "edits precision": Statistics(rows[:, [0, 1]], _of_both),
-            "edits recall": Statistics(rows[:, [0, 2]], _of_both)}  # fmt: skip
+    return {"edits_f0.5": Statistics(rows, _f), "edits_precision": Statistics(rows[:, [0, 1]], _of_both),
+            "edits_recall": Statistics(rows[:, [0, 2]], _of_both)}  # fmt: skip
 
 
 def _best(counts: Counts) -> float:
