@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ..evaluation.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
 from ..evaluation.lines import add_lines, read_lines
 from ..judged import unfinished, was_message
 from .judge import LIKELIHOOD, NORMALISE
-from .models import say_line, watching
+from .models import limits_of, say_line, watching
 
 if TYPE_CHECKING:
     from ...annotation.models.asking import Spent
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...annotation.models.requests import Reply, Request
     from ...annotation.models.verdicts import Shown
     from ...annotation.rubric import Rubric
+    from ..evaluation.config import Config
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
 
@@ -40,6 +41,16 @@ class Judge:
     tries: int = 3
     spent: "list[Spent]" = field(default_factory=list)
     """What was asked, in order."""
+
+    @property
+    def kind(self) -> str:
+        """Of the rubric: pairwise or rating."""
+        return self.rubric.kind
+
+    @property
+    def about(self) -> dict[str, str]:
+        """The judge's name, its rubric's and that one's digest."""
+        return {"model": self.backend.name, "rubric": self.rubric.name, "rubric_digest": self.rubric.digest}
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
@@ -135,13 +146,49 @@ class Judge:
         )
 
 
+def with_judge(config: "Config", model: str | None) -> "Config":
+    """The evaluation with the judge of the command line; EvaluationError where there is nothing to ask it."""
+    from ..evaluation.metrics import METRICS
+
+    if model is None:
+        return config
+    if not any(METRICS[name].needs == "judge" for name in config.values.metrics):
+        known = ", ".join(name for name, kind in METRICS.items() if kind.needs == "judge")
+        raise EvaluationError(f"--judge: no metric of {config.path} asks a judge; those that do: {known}")
+    if config.values.judge is None:
+        raise EvaluationError(
+            f"--judge: {config.path} does not say by what it judges: add judge: {{rubric: NAME}} (preceptor "
+            "rubric list), or --set 'judge={rubric: NAME}'"
+        )
+    judge = config.values.judge.model_copy(update={"model": model})
+    return replace(config, values=config.values.model_copy(update={"judge": judge}))
+
+
+def judge_of(
+    config: "Config", how: Mapping[str, Any], spent: "list[Spent]"
+) -> "tuple[Callable[[Path], Judge] | None, str | None]":
+    """What makes the judge, of a file for its replies, and the kind of its rubric; (None, None) without one.
+
+    `spent` holds what the models took, which the limits are for as well.
+    """
+    wanted = config.values.judge
+    if wanted is None or wanted.model is None:
+        return None, None
+    made = make_judge(
+        wanted.model, wanted.rubric, limits_of(dict(how)), Path(), wanted.base_url or how["base_url"],
+        how["prices"], wanted.tries, wanted.max_tokens, spent,
+    )  # fmt: skip
+    return lambda path: replace(made, path=path), made.kind
+
+
 def make_judge(
     model: str, rubric_name: str, limits: "Limits", path: Path, base_url: str | None = None,
-    prices: Path | None = None, tries: int = 3, max_tokens: int = 512,
+    prices: Path | None = None, tries: int = 3, max_tokens: int = 512, spent: "list[Spent] | None" = None,
 ) -> Judge:  # fmt: skip
     """A judge by its name (openai:…, hf:…, hf-likelihood:…) and rubric.
 
-    AnnotationError where a name is wrong, or a cost cap has no price to go by.
+    `spent` holds what else the limits are for. AnnotationError where a name is wrong, or a cost cap has no
+    price to go by.
     """
     from ...annotation.models.asking import check_limits
     from ...annotation.models.backends import backend
@@ -160,7 +207,7 @@ def make_judge(
         way = by_letters(asked)
     asker = backend(model, base_url, prices)
     check_limits(asker, limits)
-    return Judge(rubric, way, asker, limits, path, tries)
+    return Judge(rubric, way, asker, limits, path, tries, [] if spent is None else spent)
 
 
 def _check_kind(rubric: "Rubric", kind: str) -> None:

@@ -11,13 +11,15 @@ not count, and a figure …_too_long says what share of the texts that is.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from ...schemas.errors import EvaluationError
+from ...schemas.keys import key
 from .metric import Counts, Item, Statistics, ratio
-from .states import read_turns
+from .states import read_turns, storable
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
 TOGETHER = 16  # texts that are scored between two writes
@@ -32,6 +34,15 @@ class Scored(Protocol):
     def tokens(self) -> int: ...  # noqa: D102
     @property
     def characters(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Known:
+    """A score that is kept."""
+
+    log_probability: float
+    tokens: int
+    characters: int
 
 
 Text = tuple[Sequence[Mapping[str, str]], str]
@@ -118,26 +129,35 @@ def needs_turns(items: Sequence[Item]) -> None:
 def text_key(text: Text) -> str:
     """Tells a text with its prompt from others."""
     messages, completion = text
-    return json.dumps([[m["role"], m["content"]] for m in messages] + [completion])
+    return key([prompt_key(messages), storable(completion)])
+
+
+def prompt_key(messages: Sequence[Mapping[str, str]]) -> str:
+    """Tells a prompt from others."""
+    return key([json.dumps([[m["role"], m["content"]] for m in messages])])
 
 
 def remembering(
-    score: Score, known: dict[str, Scored | None], keep: Callable[[Sequence[tuple[str, Scored | None]]], None]
+    score: Score, known: dict[str, Known | None], keep: Callable[[Sequence[tuple[str, Known | None]]], None]
 ) -> Score:
     """`score`, which asks for no text that is in `known`, and gives what comes to `keep`, some at a time."""
 
-    def ask(texts: Sequence[Text]) -> list[Scored | None]:
-        keys = [text_key(text) for text in texts]
-        todo = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    def ask(texts: Sequence[Text]) -> list[Known | None]:
+        names = [text_key(text) for text in texts]
+        todo = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
         left = list(todo)
         for at in range(0, len(left), TOGETHER):
             group = left[at : at + TOGETHER]
-            made = list(zip(group, score([todo[key] for key in group]), strict=True))
+            made = list(zip(group, map(_known, score([todo[name] for name in group])), strict=True))
             keep(made)
             known.update(made)
-        return [known[key] for key in keys]
+        return [known[name] for name in names]
 
     return ask
+
+
+def _known(one: Scored | None) -> Known | None:
+    return None if one is None else Known(one.log_probability, one.tokens, one.characters)
 
 
 def _scores(
