@@ -261,5 +261,5 @@ def test_every_packaged_evaluation_can_be_read_and_its_template_ends_where_the_m
         assert config.values.prompts <= 8
         if config.values.template and config.values.metrics[0] == "right":
             shown = read_template(file.parent / config.values.template).text
-            answers = re.findall(r"--- assistant ---\n(.*?)--- user ---", shown, re.DOTALL)
+            answers = re.findall(r"--- assistant ---\n(.*?)--- ", shown, re.DOTALL)
             assert [int(final_number(text)) for text in answers] == [14, 25]

@@ -21,7 +21,7 @@ from ..ingest.align import Aligner, aligner
 from .metric import Counts, Item, Statistics, ratio, share
 
 N = 4  # words in the longest n-gram of GLEU
-ROUNDS = 100  # draws of a reference; the mean is then within some hundredths of that of the script's 500
+ROUNDS = 200  # draws of a reference; on 754 sentences the mean is within 0.1 of that of the script's 500
 _SIGNS = str.maketrans({"’": "'", "‘": "'", "`": "'", "“": '"', "”": '"'})
 _APART = re.compile(r"\s+(n't)\b", re.I)  # of corpora that split "don't" into "do n't"
 _WORD = re.compile(r"\w+|[^\w\s]")
