@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...schemas.errors import EvaluationError
+from .evaluate_judge import judge_of, with_judge
+from .evaluate_likelihood import scores
 from .models import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
 from .options import stdout, table
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from ...annotation.models.templates import Template
     from ..evaluation.config import Config
     from ..evaluation.items import HeldOut
+    from ..evaluation.likelihood import Score
     from ..evaluation.metric import Item
     from ..evaluation.run import Keep, Model
 
@@ -33,24 +37,30 @@ if TYPE_CHECKING:
               help="Another value for one of the file's keys; any number of times.")  # fmt: skip
 @click.option("--variant", help="One of the file's variants, such as tiny.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--judge", "judge_model", metavar="KIND:NAME",
+              help="Who judges answers; without one, what needs a judge is left out.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
 @several_models_options
 def evaluate(
-    path: Path, sets: Sequence[str], variant: str | None, out: Path, restart: bool, models: Sequence[str],
-    dry_run: bool, **how: Any,
+    path: Path, sets: Sequence[str], variant: str | None, out: Path, judge_model: str | None, restart: bool,
+    models: Sequence[str], dry_run: bool, **how: Any,
 ) -> None:  # fmt: skip
     """Ask models held-out prompts, and say how good their answers are."""
     from ...annotation.models.asking import check_limits
     from ...annotation.models.backends import backend
     from ..evaluation.config import read_config
     from ..evaluation.items import held_out
+    from ..evaluation.measure import wants_answers
     from ..evaluation.report import notes, tables
     from ..evaluation.run import check_metrics, check_out
     from ..evaluation.run import evaluate as run
 
     if not models:
         raise click.UsageError("Missing option '--model'.")
-    config = read_config(path, sets, variant)
+    config = with_judge(read_config(path, sets, variant), judge_model)
+    spent: list[Spent] = []
+    judge, kind = judge_of(config, how, spent)
+    config, without = _fitting(config, models, kind)
     check_out(out)
     template = _template(config)
     held = held_out(config.values, say_line)
@@ -59,14 +69,17 @@ def evaluate(
     backends = [backend(name, how["base_url"], how["prices"]) for name in models]
     for one in backends:
         check_limits(one, limits_of(how))
+    answered = wants_answers(config.values.metrics)
     if dry_run:
         for one in backends:
-            say_estimate(one, _requests(config, held.items, template))
+            say_estimate(one, _requests(config, held.items, template) if answered else [])
+        if judge:
+            click.echo("the judge's requests come on top, once the answers are there")
         return
-    spent: list[Spent] = []
     asked = [_model(given, one, config, held, template, how, spent)
              for given, one in zip(models, backends, strict=True)]  # fmt: skip
-    about = run(config, held, asked, out, template.digest if template else None, restart)
+    about = run(config, held, asked, out, template.digest if template else None, restart, judge,
+                without)  # fmt: skip
     for note in notes(about):
         say_line(f"warning: {note}")
     for title, columns, rows in tables(about):
@@ -74,6 +87,20 @@ def evaluate(
     for verdict in about["verdicts"]:
         stdout().print(verdict, markup=False)
     stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)
+
+
+def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tuple[Config, dict[str, str]]":
+    """The evaluation without the metrics that cannot be had here, and why these are left out."""
+    from ..evaluation.measure import left_out
+
+    names = config.values.metrics
+    without = left_out(names, all(name.startswith("hf:") for name in models), judge, len(models) > 1)
+    for name, why in without.items():
+        say_line(f"{name} is left out: it {why}")
+    kept = [name for name in names if name not in without]
+    if not kept:
+        raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
+    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
 
 
 def _template(config: "Config") -> "Template | None":
@@ -113,7 +140,16 @@ def _model(given: str, one: "Backend", config: "Config", held: "HeldOut", templa
 
     kind, _, name = given.partition(":")
     about = trained_on(Path(name), held) if kind == "hf" else None
-    return Model(one.name, ask_it, free_models, about)
+    return Model(one.name, ask_it, free_models, about, _score(name, held.items, template, config)
+                 if kind == "hf" else None)  # fmt: skip
+
+
+def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
+    """How likely a local model holds texts, after prompts that are worded as those it answers."""
+    from ..evaluation.likelihood import prompt_key
+
+    worded = zip(items, _requests(config, items, template), strict=True) if template else ()
+    return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})
 
 
 def _ask(

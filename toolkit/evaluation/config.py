@@ -22,6 +22,23 @@ from ...schemas.recipe import faults
 from .metrics import METRICS
 
 
+class Judge(BaseModel):
+    """Who judges answers, and by what; metrics that need it are left out where no model is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = None
+    """openai:NAME, hf:FOLDER or hf-likelihood:FOLDER; --judge on the command line stands over it."""
+    rubric: str
+    """A pairwise one for judged and judged_references, one that rates for rated: a name or a YAML file."""
+    base_url: str | None = None
+    """Of openai:; that of the command line where it is left out."""
+    tries: Annotated[int, Field(ge=1, le=10)] = 3
+    """Replies to a request until it has failed."""
+    max_tokens: Annotated[int, Field(gt=0)] = 512
+    """Of a reply."""
+
+
 class Evaluation(BaseModel):
     """The keys of the file."""
 
@@ -53,6 +70,8 @@ class Evaluation(BaseModel):
     """Texts that end an answer."""
     template: str | None = None
     """Jinja file that words what is sent, beside this file or from where one stands."""
+    judge: Judge | None = None
+    """Of the metrics that need one."""
     variants: dict[str, dict[str, Any]] = {}
     """Named sets of other values, chosen by --variant."""
 

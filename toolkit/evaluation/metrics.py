@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .gec import changed, check_edits, check_gleu, edits, exact, gleu
+from .likelihood import needs_pairs, needs_turns
 from .metric import Item, Metric
 from .numbers import check_numbers, right
+from .states import states
 
 Needs = Literal["answers", "likelihood", "judge"]
 
@@ -37,4 +39,23 @@ METRICS: dict[str, Kind] = {
     "exact": Kind(exact, "answers", "answers that are one of the references, spacing aside"),
     "changed": Kind(changed, "answers", "answers that are not the sentence as it was", "neither"),
     "right": Kind(right, "answers", "answers whose final number is the reference's", check=check_numbers),
+    "states": Kind(
+        states,
+        "answers",
+        "tutors' turns that decide as the reference does, F1 over all codes",
+        check=needs_turns,
+    ),
+    "preferred": Kind(
+        None, "likelihood", "pairs whose chosen text the model holds likelier", check=needs_pairs
+    ),
+    "perplexity": Kind(None, "likelihood", "how unlikely the model holds the references", "lower"),
+    "scaffolding": Kind(
+        None,
+        "likelihood",
+        "how much likelier than telling the model holds scaffolding",
+        check=needs_turns,
+    ),
+    "judged": Kind(None, "judge", "wins less losses against the first model's answers"),
+    "judged_references": Kind(None, "judge", "wins less losses against the references"),
+    "rated": Kind(None, "judge", "the mean score that a judge gives by a rubric, 0 to 1"),
 }

@@ -124,11 +124,14 @@ def readme(about: Mapping[str, Any]) -> str:
         f"{LEVEL:.0%} intervals, of {about['draws']:,} draws with replacement of the {about['n']:,} prompts "
         f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.", "",
         *(f"- `{name}`: {METRICS[name].about}" for name in settings["metrics"]),
+        *(f"- `{name}` was left out: it {why}" for name, why in about["left_out"].items()),
         *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []), "",
         "![Figures](figures.png)", "", "## What was asked", "",
         f"- Dataset: {data['name']}{_at(data)}, config `{data['config']}`, split `{data['split']}`: "
         f"{data['drawn']:,} of {data['prompts']:,} prompts; sha256 `{data['digest']}`",
         *(f"- Model: `{model['name']}`" for model in about["models"]),
+        *([f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; `judged.jsonl` "
+           "holds what it said"] if about["judge"] else []),
         "- " + ", ".join(f"{name} {settings[name]}" for name in ("temperature", "top_p", "max_tokens"))
         + (f", stop {settings['stop']}" if settings["stop"] else "")
         + (f", template `{settings['template']}`" if settings["template"] else ""),

@@ -1,6 +1,7 @@
 """Evaluate models on held-out prompts: answers of each, figures of all, a folder that is whole or not there.
 
     OUT/metrics.json   figures with intervals, differences, verdicts; dataset, models, settings, versions
+    OUT/judged.jsonl   what a judge said, where there was one
     OUT/answers.jsonl  {"key": "1f…", "source": "…", "references": ["…"], "answers": {"hf:gec@3c…": "…"}}
     OUT/README.md      the table, and what it says in plain words
     OUT/figures.png
@@ -22,14 +23,18 @@ from typing import Any
 from ...schemas.errors import EvaluationError
 from .config import Config
 from .items import HeldOut
+from .likelihood import Score
 from .lines import add_lines, read_lines
+from .measure import Judging, Measured, kept_scores, measured, wants_answers
 from .metric import DRAWS, LEVEL, Item, Statistics
 from .metrics import METRICS
 from .report import compare, readme
 
 COPY = "copy"
+JUDGED = "judged.jsonl"
 _LIBRARIES = ("preceptor", "transformers", "torch", "peft", "numpy", "gleu", "errant", "spacy")
-_NOT_OF_ANSWERS = {"name", "dataset_name", "dataset_revision", "metrics", "baseline", "template", "variants"}
+_NOT_OF_ANSWERS = {"name", "dataset_name", "dataset_revision", "metrics", "baseline", "template", "variants",
+                   "judge"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Model:
     """Called when all its answers are there."""
     about: Mapping[str, Any] | None = None
     """What is known of its training: see trained.py."""
+    score: Score | None = None
+    """How likely it holds texts; None where it does not tell."""
 
 
 def check_out(out: Path) -> None:
@@ -78,12 +85,15 @@ def check_metrics(names: Sequence[str], items: Sequence[Item]) -> None:
 
 def evaluate(
     config: Config, held: HeldOut, models: Sequence[Model], out: Path, template: str | None = None,
-    restart: bool = False,
+    restart: bool = False, judge: Callable[[Path], Judging] | None = None,
+    without: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Ask every model, measure, and write the folder; what metrics.json holds is returned.
 
-    `template` is the digest of what words the prompts. EvaluationError where the folder is taken, an
-    unfinished run of other settings stands there, or answers are missing since a limit was reached.
+    `template` is the digest of what words the prompts. `judge` makes the judge, whose replies are kept in
+    the file that it is given. `without` says which metrics were left out, and why. EvaluationError where the
+    folder is taken, an unfinished run of other settings stands there, or answers are missing since a limit
+    was reached.
     """
     check_out(out)
     names = [model.name for model in models]
@@ -92,23 +102,26 @@ def evaluate(
     work = out.with_name(f".{out.name}.unfinished")
     settings = config.values.model_dump(exclude=_NOT_OF_ANSWERS) | {"template": template}
     _enter(work, {"settings": settings, "dataset": held.about()}, restart)
-    given = {model.name: _answers(work / "answers.jsonl", model, held.items) for model in models}
-    rows = {name: _measured(config, held.items, [one.text for one in of]) for name, of in given.items()}
-    if config.values.baseline == COPY:
-        rows[COPY] = _measured(config, held.items, [item.source for item in held.items])
+    asked = judge(work / JUDGED) if judge else None
+    given, rows = _rows(config, held.items, models, work, asked)
     about = {
         "name": config.values.name,
         "dataset": held.about(),
-        "settings": config.values.model_dump(exclude={"variants", "dataset_name"}) | {"template": template},
+        "settings": config.values.model_dump(exclude={"variants", "dataset_name", "judge"})
+        | {"template": template},
         "variant": config.variant,
         "n": len(held.items),
         "level": LEVEL,
         "draws": DRAWS,
+        "left_out": dict(without or {}),
+        "judge": dict(asked.about) if asked else None,
         "models": [_about(model, given[model.name]) for model in models],
         **compare(config.values, [item.group for item in held.items], rows, names),
         "versions": _versions(),
     }
     _write(work / "whole", about, held.items, given)
+    if (work / JUDGED).is_file():
+        shutil.copyfile(work / JUDGED, work / "whole" / JUDGED)
     if out.is_dir():
         out.rmdir()  # an empty one, as was checked
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -169,13 +182,25 @@ def _known(file: Path, name: str) -> dict[str, Given]:
     return {row["key"]: Given(row["key"], row["text"], row["error"], row["cut"]) for row in rows}
 
 
-def _measured(config: Config, items: Sequence[Item], answers: Sequence[str]) -> dict[str, Statistics]:
-    """All figures of one row, by name, in the order of the metrics."""
-    found: dict[str, Statistics] = {}
-    for name in config.values.metrics:
-        metric = METRICS[name].metric
-        found |= metric(items, answers) if metric else {}
-    return found
+def _rows(
+    config: Config, items: Sequence[Item], models: Sequence[Model], work: Path, judge: Judging | None
+) -> tuple[dict[str, list[Given]], dict[str, dict[str, Statistics]]]:
+    """Answers of every model, and the figures of each and of the baseline, by name."""
+    names = config.values.metrics
+    answered = wants_answers(names)
+    file = work / "answers.jsonl"
+    given = {model.name: _answers(file, model, items) if answered else [] for model in models}
+    first = [one.text for one in given[models[0].name]]
+    rows = {}
+    for model in models:
+        score = kept_scores(work / "likelihoods.jsonl", model.name, model.score) if model.score else None
+        answers = [one.text for one in given[model.name]]
+        rows[model.name] = measured(names, items, Measured(answers, score, first, judge))
+        if score:
+            model.free()
+    if config.values.baseline == COPY and answered:
+        rows[COPY] = measured(names, items, Measured([item.source for item in items]))
+    return given, rows
 
 
 def _about(model: Model, given: Sequence[Given]) -> dict[str, Any]:
@@ -205,7 +230,7 @@ def _write(folder: Path, about: Mapping[str, Any], items: Sequence[Item],
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     rows = ({"key": item.key, "group": item.group, "source": item.source, "references": item.references,
-             "rejected": item.rejected, "answers": {name: of[n].text for name, of in given.items()}}
+             "rejected": item.rejected, "answers": {name: of[n].text for name, of in given.items() if of}}
             for n, item in enumerate(items))  # fmt: skip
     add_lines(folder / "answers.jsonl", rows)
     text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
