@@ -61,3 +61,7 @@ class AnnotationError(PreceptorError, ValueError):
 
 class TrainingError(PreceptorError, RuntimeError):
     """A model that cannot be trained, merged or written as asked."""
+
+
+class EvaluationError(PreceptorError, RuntimeError):
+    """An evaluation that cannot be made as asked."""

@@ -228,15 +228,19 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        details = "; ".join(_explain(dict(e)) for e in error.errors())
-        raise RecipeError(f"{path}: {details}") from error
+        raise RecipeError(f"{path}: {faults(error, Recipe)}") from error
 
 
-def _explain(error: dict[str, Any]) -> str:
+def faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """All that is wrong with a file of the model's keys, in a user's words."""
+    return "; ".join(_explain(dict(one), model) for one in error.errors())
+
+
+def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
     """One validation error in a user's words."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = list(_section_at(error["loc"][:-1]).model_fields)
+        known = list(_section_at(error["loc"][:-1], model).model_fields)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key '{where}': {hint}"
@@ -246,9 +250,8 @@ def _explain(error: dict[str, Any]) -> str:
     return f"'{where}': {message}" if where else message
 
 
-def _section_at(path: tuple[str | int, ...]) -> type[BaseModel]:
-    """The section of a recipe that a place is in, inside lists and optional sections too."""
-    section: type[BaseModel] = Recipe
+def _section_at(path: tuple[str | int, ...], section: type[BaseModel]) -> type[BaseModel]:
+    """The section of a file that a place is in, inside lists and optional sections too."""
     for part in path:
         if isinstance(part, str):
             kind = section.model_fields[part].annotation

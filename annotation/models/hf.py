@@ -9,8 +9,10 @@ it would have drawn; but for rounding, as a padded batch does not add up in the 
 """
 
 import contextlib
+import gc
 import hashlib
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -116,6 +118,14 @@ def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def free_models() -> None:
+    """Let go of the weights of models that were loaded, before the next one's are read."""
+    load_model.cache_clear()
+    gc.collect()
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _base_of(folder: Path) -> Place:

@@ -16,6 +16,7 @@ from .annotate import annotate
 from .build import build
 from .demo import demo
 from .diff import diff
+from .evaluate import evaluate
 from .export import export
 from .forget import forget, pseudonym
 from .fuse import fuse
@@ -60,6 +61,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
     demo, rubric, annotate, generate, judge, train, merge,
+    evaluate,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -20,9 +20,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
 _LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
+_MODEL_HELP = "openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
+_MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
+_MODELS = click.option("--model", "models", metavar="KIND:NAME", multiple=True,
+                       help=f"{_MODEL_HELP} Repeat; the others are compared with the first.")  # fmt: skip
 _OPTIONS = (
-    click.option("--model", metavar="KIND:NAME",
-                 help="openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."),
     click.option("--base-url", envvar="PRECEPTOR_BASE_URL", show_envvar=True,
                  help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
                  "PRECEPTOR_API_KEY or OPENAI_API_KEY."),
@@ -38,7 +40,14 @@ _OPTIONS = (
 
 def model_options(command: Command) -> Command:
     """Options of a command that asks a model; they are in its **how."""
-    for option in reversed(_OPTIONS):
+    for option in reversed((_MODEL, *_OPTIONS)):
+        command = option(command)
+    return command
+
+
+def several_models_options(command: Command) -> Command:
+    """The same for a command that asks several models, its `models`."""
+    for option in reversed((_MODELS, *_OPTIONS)):
         command = option(command)
     return command
 

@@ -34,6 +34,8 @@ class Item:
     references: tuple[str, ...]
     rejected: tuple[str, ...] = ()
     """As many as references, each beside the one at its place; none where the dataset has no pairs."""
+    language: str = "und"
+    """BCP 47, as far as the dataset's manifest tells."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""How likely a model of this process holds texts, for `preceptor evaluate`.
+
+score = scores("models/spock", {})
+score([(messages, "Right!")])                # one Score, or None where it is longer than the model takes
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .models import say_line
+
+if TYPE_CHECKING:
+    from ...annotation.models.likelihood import Score as Found
+    from ...annotation.models.requests import Message
+    from ..evaluation.likelihood import Score, Text
+
+
+def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
+    """A function from texts to their scores; the weights are read when it is first called.
+
+    `worded` are the messages that are sent in place of a prompt's, by `prompt_key`, where a template words
+    them. Weights are in single precision on a CPU, whatever they are kept in.
+    """
+    from ...annotation.models.hf import find_model, load_model
+    from ..evaluation.likelihood import prompt_key
+
+    @cache
+    def place() -> Any:
+        say_line(f"hf:{name}: how likely are the dataset's texts?")
+        return find_model(name)
+
+    def ask(texts: "Sequence[Text]") -> "list[Found | None]":
+        given = [(worded.get(prompt_key(messages), messages), text) for messages, text in texts]
+        return _fitting(*load_model(place(), exact=True), given)
+
+    return ask
+
+
+def _fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> "list[Found | None]":
+    """None of those that are too long, which are found one by one."""
+    from ...annotation.models.likelihood import scored
+
+    try:
+        return list(scored(model, tokenizer, texts))
+    except ValueError:
+        if len(texts) == 1:
+            return [None]
+    return [found for text in texts for found in _fitting(model, tokenizer, [text])]

@@ -1,0 +1,50 @@
+"""JSON Lines that are added to as things come, and read again after a kill.
+
+add_lines(path, [{"request": "1f…", "answer": …}])      # on the disk when it returns
+read_lines(path)                                        # a last line that was cut off is left out
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...schemas.errors import EvaluationError
+
+
+def add_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows at the end of a file, which is made where there is none; dates as ISO text."""
+    text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
+    with path.open("ab+") as stream:
+        if stream.tell() and not _ends_a_line(stream.fileno()):
+            text = "\n" + text
+        stream.write(text.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _ends_a_line(file: int) -> bool:
+    return os.pread(file, 1, os.fstat(file).st_size - 1) == b"\n"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, none where there is no file.
+
+    Half a row, as a kill leaves it, is left out where it is followed by a whole one or by nothing.
+    EvaluationError for a file of something else.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            if line and not line.startswith(b"{"):
+                raise EvaluationError(f"{path}: not the JSON Lines of an evaluation; move it away") from None
+            continue
+        if not isinstance(row, dict):
+            raise EvaluationError(f"{path}: not the JSON Lines of an evaluation; move it away")
+        rows.append(row)
+    return rows

@@ -1,0 +1,170 @@
+"""Figures of an evaluation side by side: differences, verdicts, and the page that a person reads.
+
+| | base | gec | copy |
+| --- | ---: | ---: | ---: |
+| gleu | 31.2 (28.0 to 34.1) | 41.3 (38.9 to 43.7) | 36.8 (34.0 to 39.5) |
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .config import Evaluation
+from .metric import LEVEL, Estimate, Statistics, difference, estimate
+from .metrics import METRICS
+
+COPY = "copy"
+_BACK = "giving the sentence back"
+Rows = Mapping[str, Mapping[str, Statistics]]
+
+
+def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Sequence[str]) -> dict[str, Any]:
+    """What metrics.json says of figures: `decides`, `figures`, `differences` and `verdicts`.
+
+    `rows` are the figures of every model and of the baseline, by name. Differences are of each further model
+    to the first one, and of every model to the baseline, on the same prompts.
+    """
+    first, names = models[0], list(dict.fromkeys(name for of in rows.values() for name in of))
+    figures = {row: {name: _plain(estimate(of[name], groups, values.seed)) for name in names if name in of}
+               for row, of in rows.items()}  # fmt: skip
+    pairs = [(name, first) for name in models[1:]] + [(name, COPY) for name in models if COPY in rows]
+    differences = [
+        {"of": of, "to": to, "figure": name}
+        | _plain(difference(rows[of][name], rows[to][name], groups, values.seed))
+        for of, to in pairs
+        for name in names
+        if name in rows[of] and name in rows[to]
+    ]
+    decides = next(iter(rows[first]))
+    better = METRICS[values.metrics[0]].better
+    told = [one for one in differences if one["figure"] == decides and better != "neither"]
+    verdicts = [
+        _verdict(one, better == "lower", len(groups), {row: label(row, rows) for row in rows}) for one in told
+    ]
+    return {"decides": decides, "better": better, "figures": figures, "differences": differences,
+            "verdicts": verdicts}  # fmt: skip
+
+
+def label(name: str, names: Sequence[str] | Rows) -> str:
+    """A model's name without its kind and digest, where that tells it from the others."""
+
+    def short(one: str) -> str:
+        return one.partition(":")[2].partition("@")[0].rpartition("/")[2] or one
+
+    return short(name) if [short(one) for one in names].count(short(name)) == 1 else name
+
+
+def cell(found: Mapping[str, Any] | None, signed: bool = False) -> str:
+    """A figure with its interval: "41.3 (38.9 to 43.7)"; – where there is none."""
+    if found is None or found["value"] is None:
+        return "–"
+    value = number(found["value"], signed)
+    if found["low"] is None:
+        return value
+    return f"{value} ({number(found['low'], signed)} to {number(found['high'], signed)})"
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three digits of a number, none after the point that say nothing: 41.3, 0.52, +1.25, 1,204."""
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.01 or size == 0 else 4
+    if 0 < size < 0.00005:
+        return f"{value:{'+' if signed else ''}.1e}"
+    return f"{value:{'+' if signed else ''},.{digits}f}"
+
+
+def tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, columns and rows of what is shown: the figures, and differences where there are any."""
+    figures = about["figures"]
+    names = list(dict.fromkeys(name for of in figures.values() for name in of))
+    rows = [[name, *(cell(of.get(name)) for of in figures.values())] for name in names]
+    made = [("Figures", ["", *(label(row, figures) for row in figures)], rows)]
+    pairs = list(dict.fromkeys((one["of"], one["to"]) for one in about["differences"]))
+    if pairs:
+        by = {(one["of"], one["to"], one["figure"]): one for one in about["differences"]}
+        columns = ["", *(f"{label(of, figures)} less {label(to, figures)}" for of, to in pairs)]
+        less = [[name, *(cell(by.get((of, to, name)), signed=True) for of, to in pairs)] for name in names]
+        made.append(("Differences, prompt by prompt", columns, less))
+    return made
+
+
+def notes(about: Mapping[str, Any]) -> list[str]:
+    """What should be known before a figure is believed."""
+    found = []
+    for model in about["models"]:
+        name, n = label(model["name"], about["figures"]), about["n"]
+        if model["cut_off"]:
+            found.append(f"{name}: {model['cut_off']} of {n} answers were cut off at max_tokens")
+        if model["no_answer"]:
+            why = "; ".join(model["errors"])
+            found.append(
+                f"{name}: {model['no_answer']} of {n} prompts got no answer and count as empty ({why})"
+            )
+        if model["trained_on"] and model["trained_on"].get("warning"):
+            found.append(f"{name}: {model['trained_on']['warning']}")
+    return found
+
+
+def readme(about: Mapping[str, Any]) -> str:
+    """The page that a person reads."""
+    data, settings = about["dataset"], about["settings"]
+    shown = [f"**Note.** {note}.\n" for note in notes(about)]
+    parts = [
+        f"# Evaluation {about['name']}",
+        "",
+        *(f"- {verdict}" for verdict in about["verdicts"]),
+        *[""] * bool(about["verdicts"]),
+        *shown,
+    ]
+    for title, columns, rows in tables(about):
+        parts += [f"## {title}", "", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)]),
+                  *map(_line, rows), ""]  # fmt: skip
+    parts += [
+        f"{LEVEL:.0%} intervals, of {about['draws']:,} draws with replacement of the {about['n']:,} prompts "
+        f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.", "",
+        *(f"- `{name}`: {METRICS[name].about}" for name in settings["metrics"]),
+        *(f"- `{name}` was left out: it {why}" for name, why in about["left_out"].items()),
+        *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []), "",
+        "![Figures](figures.png)", "", "## What was asked", "",
+        f"- Dataset: {data['name']}{_at(data)}, config `{data['config']}`, split `{data['split']}`: "
+        f"{data['drawn']:,} of {data['prompts']:,} prompts; sha256 `{data['digest']}`",
+        *(f"- Model: `{model['name']}`" for model in about["models"]),
+        *([f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; `judged.jsonl` "
+           "holds what it said"] if about["judge"] else []),
+        "- " + ", ".join(f"{name} {settings[name]}" for name in ("temperature", "top_p", "max_tokens"))
+        + (f", stop {settings['stop']}" if settings["stop"] else "")
+        + (f", template `{settings['template']}`" if settings["template"] else ""),
+        "", "`answers.jsonl` holds every answer, `metrics.json` every figure and version.", "",
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _at(data: Mapping[str, Any]) -> str:
+    return f" at `{data['revision']}`" if data["revision"] else ""
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _plain(found: Estimate) -> dict[str, Any]:
+    """As JSON has it: not-a-number becomes null."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(found).items()}
+
+
+def _verdict(found: Mapping[str, Any], lower: bool, n: int, labels: Mapping[str, str]) -> str:
+    """One sentence: what a difference says, and by how much."""
+    name, to = labels[found["of"]], found["to"]
+    other = _BACK if to == COPY else labels[to]
+    if found["low"] is None:
+        return f"{name} and {other}: {found['figure']} cannot be compared on these {n} prompts"
+    low, high = (-found["high"], -found["low"]) if lower else (found["low"], found["high"])
+    told = f"{found['figure']} {cell(found, signed=True)}, {n} prompts"
+    if low > 0:
+        return f"{name} is better than {other}: {told}"
+    if high < 0:
+        return f"{name} is no better than {other}, but worse: {told}"
+    if to == COPY:
+        return f"{name} is no better than {other}, as far as these prompts tell: {told}"
+    return f"{name} is neither better nor worse than {other}, as far as these prompts tell: {told}"

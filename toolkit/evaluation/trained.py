@@ -1,0 +1,41 @@
+"""What a model's folder says of the data that it was trained on (preceptor.json, of preceptor train).
+
+{"stage": "dpo", "dataset": {"name": "gec-corrections", "digest": "9f…"}, "base": {"dataset": {…}}, …}
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .items import HeldOut
+
+_ABOUT = "preceptor.json"
+
+
+def trained_on(folder: Path, held: HeldOut) -> dict[str, Any] | None:
+    """Names and digests of the stages' datasets, and a warning where the prompts may be among their rows.
+
+    None where the folder does not tell.
+    """
+    try:
+        said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    datasets = []
+    while isinstance(said, dict):
+        if isinstance(data := said.get("dataset"), dict):
+            datasets.append({key: data.get(key) for key in ("name", "config", "digest", "revision")})
+        said = said.get("base")
+    warning = _warning(datasets, held)
+    return {"datasets": datasets} | ({"warning": warning} if warning else {})
+
+
+def _warning(datasets: list[dict[str, Any]], held: HeldOut) -> str | None:
+    others = [data["name"] for data in datasets if data["digest"] != held.digest]
+    if others:
+        named = ", ".join(dict.fromkeys(map(str, others)))
+        return (f"was trained on another build than the one that is evaluated ({named}), so these prompts "
+                "may be among what it learned")  # fmt: skip
+    if datasets and held.split == "train":
+        return "was trained on this very split, so its answers tell nothing of other prompts"
+    return None
