@@ -24,6 +24,7 @@ from .ingest import ingest
 from .judge import judge
 from .outcomes import outcomes
 from .publish import publish
+from .publish_model import publish_model
 from .pull import pull
 from .report import report
 from .rubric import rubric
@@ -59,7 +60,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, generate, judge, train, merge,
+    demo, rubric, annotate, generate, judge, train, merge, publish_model,
 ):  # fmt: skip
     cli.add_command(command)
 
