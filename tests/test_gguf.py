@@ -123,11 +123,6 @@ def test_smaller_kinds_by_llama_quantize(model, tmp_path):
     assert done.returncode == 0, done.stderr
     wanted = logits(AutoModelForCausalLM.from_pretrained(model), model)
     assert 0 < apart(logits(of_gguf(out), model), wanted) < 0.5
-    assert out.stat().st_size < file_sizes(model) / 2
-
-
-def file_sizes(folder):
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def program(folder, *lines):

@@ -22,6 +22,7 @@ def model_folder(folder, adapter=None, base="lab/base", of_base=None, **dataset)
     weights = "adapter_model" if adapter else "model"
     (folder / f"{weights}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     about = {"stage": "dpo", "base_model": base, "base": of_base, "dataset": DATASET | dataset,
+             "recipe": {"text": "dataset_name: /home/me/dist/gec\nstage: dpo\n"},
              "metrics": {"evaluation": {"eval_loss": 0.5, "eval_rewards/accuracies": 0.75, "epoch": 1.0}}}  # fmt: skip
     (folder / "preceptor.json").write_text(json.dumps(about))
     (folder / "README.md").write_text(CARD)
@@ -90,6 +91,7 @@ def test_one_private_commit_holds_the_model_with_card_and_digests(hub, publish, 
     files = json.loads(read_back(hub, REPO, "preceptor.json", tmp_path))["files"]
     of_it = {name: sha256 for name, sha256 in repo["files"].items() if name in files}
     assert files == of_it
+    assert "dataset_name: gec\\nstage" in read_back(hub, REPO, "preceptor.json", tmp_path)
     assert len(files) == 6
     _, head, body = read_back(hub, REPO, "README.md", tmp_path).split("---\n")
     card = yaml.safe_load(head)
@@ -156,11 +158,12 @@ def test_an_adapter_of_a_model_of_the_hub_goes_as_it_is(hub, publish, tmp_path):
     ],
 )  # fmt: skip
 def test_what_may_not_be_published_goes_nowhere_public(hub, publish, tmp_path, dataset, license, said):
-    folder = model_folder(tmp_path / "gec", **dataset)
+    folder = model_folder(tmp_path / "gec", of_base={"dataset": DATASET | dataset}, **dataset)
     refused(publish(folder, "--public", license=license), "not made public", said)
     assert hub.ask("state")["arrived"] == []
     ended = publish(folder, license=license)
     well(ended)
+    assert ended.stderr.count(said) == 1
     assert "warning: keep it private" in ended.stderr
     assert repo_of(hub)["private"]
     hub.made("models/lab/open", {"README.md": b"# Mine"})

@@ -51,6 +51,17 @@ def find_private(path: Path) -> Iterator[str]:
         yield f"a path of this machine: {one[:80]}"
 
 
+def placeless(value: Any) -> Any:
+    """A JSON value whose paths of this machine are cut to their last part: "/home/me/dist/gec" -> "gec"."""
+    if isinstance(value, str):
+        return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], value)
+    if isinstance(value, list):
+        return [placeless(one) for one in value]
+    if isinstance(value, dict):
+        return {name: placeless(one) for name, one in value.items()}
+    return value
+
+
 def _strings(text: str) -> str:
     """Names and strings of a JSON text as they are meant, without its escapes; the text if it is no JSON."""
     found: list[str] = []

@@ -2,7 +2,8 @@
 
 models/gec (adapter_model.safetensors, adapter_config.json, README.md, preceptor.json, checkpoints/, …)
 -> the same without checkpoints and pickles; a card with licence, base model and datasets; an adapter
-   that names a model on the Hub; preceptor.json with the sha256 of each file
+   that names a model on the Hub; preceptor.json with the sha256 of each file, and of paths in
+       the recipe only their last part
 """
 
 import fnmatch
@@ -20,7 +21,7 @@ from .built import CARD
 from .campaigns import nearest
 from .files import file_sha256
 from .hub import Kind, check_repo_id
-from .leaving import find_private
+from .leaving import find_private, placeless
 from .push import Parcel
 
 MODEL: Kind = "model"
@@ -71,7 +72,7 @@ def read_model_folder(path: Path, license: str | None, base: str | None) -> Mode
         raise HubError(f"{path}: no licence is stated: --license ID, that of {stands_on} (its page on the "
                        "Hub says it) or one as strict, such as --license apache-2.0")  # fmt: skip
     head = head | {"license": licence, "base_model": stands_on}
-    reasons = "; ".join(_reasons(about, str(licence)))
+    reasons = "; ".join(dict.fromkeys(_reasons(about, str(licence))))
     return ModelFolder(path, names, left_out, about, adapter, head, body, stands_on, local, reasons)
 
 
@@ -231,13 +232,15 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
         if folder.local_base is not None:
             config |= {"base_model_name_or_path": folder.base, "revision": revision}
             _rewrite(work / ADAPTER, _json(config))
+    about = placeless(folder.about)  # of all files the one that holds what the user wrote: the recipe
+    _rewrite(work / ABOUT, _json(about))
     amiss = [f"{name}: {found}" for name in folder.names for found in find_private(work / name)]
     if amiss:
         more = f"; and {len(amiss) - 3} more" if len(amiss) > 3 else ""
         raise HubError(f"{folder.path}: not sent, for what is of this machine or secret: "
                        f"{'; '.join(amiss[:3])}{more}; take it out of the files")  # fmt: skip
     files = {name: file_sha256(work / name) for name in folder.names if name != ABOUT}
-    _rewrite(work / ABOUT, _json({**folder.about, "files": files}))
+    _rewrite(work / ABOUT, _json(about | {"files": files}))
     files[ABOUT] = file_sha256(work / ABOUT)
     stage, data = folder.about.get("stage", "model"), folder.about["dataset"].get("name", "dataset")
     return Parcel(

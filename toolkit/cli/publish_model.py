@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     "publish-model",
     help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID (OWNER/NAME) on the Hub.\n\n"
     "One commit holds weights, tokenizer, card and provenance, and takes the place of the model before; then "
-    "it is compared as it is there. The same again sends nothing. Checkpoints and pickles stay here; a path "
-    "of this machine or a token in a file is refused, and so is --public for a model of data that may not be "
-    "published.\n\n\b\n"
+    "it is compared as it is there. The same again sends nothing.\n\n"
+    "Checkpoints and pickles stay here; of paths in the recipe goes the last part. A path of this machine or "
+    "a token elsewhere is refused, and so is --public for a model of data that may not be published.\n\n\b\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --dry-run\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --tag v1.0.0\n"
     "  preceptor publish-model models/gec lab/gec-lora --license apache-2.0 --base lab/gec-sft\n\n"
