@@ -171,7 +171,11 @@ def _run(command: Sequence[str], doing: str) -> None:
             hint = "; it does not know this tokenizer, and llama.cpp runs only those that it knows"
         elif "No module named" in said:
             hint = f"; {_GET_CONVERTER}"
-        raise TrainingError(f"{doing} by {Path(command[0]).name} failed: {said}{hint}")
+        own = command[0] == sys.executable
+        by = (
+            Path(command[0]).name if not own else Path(command[1]).name if command[1] != "-c" else "llama_cpp"
+        )
+        raise TrainingError(f"{doing} by {by} failed: {said}{hint}")
 
 
 def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, say: Say) -> Exported:

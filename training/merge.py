@@ -21,7 +21,8 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     TrainingError where the folder holds no adapter, its model is not there or is another, or `out` is taken.
     """
     if not (adapter / CONFIG).is_file():
-        what = "is a whole model already" if (adapter / "config.json").is_file() else "holds no adapter"
+        what = "holds no adapter" if adapter.is_dir() else "no such folder"
+        what = "is a whole model already" if (adapter / "config.json").is_file() else what
         raise TrainingError(f"{adapter}: {what}; name the folder of a LoRA run (preceptor train)")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
