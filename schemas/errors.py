@@ -46,7 +46,7 @@ class GateError(PreceptorError, RuntimeError):
 
 
 class HubError(PreceptorError, RuntimeError):
-    """A dataset that cannot go to the Hub or come from it."""
+    """A dataset or model that cannot go to the Hub or come from it."""
 
     exit_code = CHECK_FAILED
 

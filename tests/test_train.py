@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from templated import WORDS, sentences, templated_dataset, templated_model
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.model_folder import pack, read_model_folder
 from preceptor.training.config import read_config
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
@@ -120,6 +122,39 @@ def test_the_output_says_what_it_is_made_of(place, tutor):
     merged = (tutor["merged"] / "README.md").read_text()
     assert "A LoRA adapter merged into its model" in merged
     assert ModelCard(merged).data.library_name == "transformers"
+
+
+def test_an_adapter_moved_with_its_model_is_of_use_and_without_it_says_what_is_missing(
+    place, tutor, tmp_path
+):
+    moved = tmp_path / "moved"
+    for name in ("sft", "dpo"):
+        shutil.copytree(place / name, moved / name)
+    config = moved / "dpo" / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(place), "/nowhere"))
+    merged = merge(moved / "dpo", tmp_path / "merged")
+    assert (merged / "model.safetensors").read_bytes() == (tutor["merged"] / "model.safetensors").read_bytes()
+    (moved / "sft" / "preceptor.json").write_text("{}")
+    with pytest.raises(TrainingError, match="moved/sft: is another model than"):
+        merge(moved / "dpo", tmp_path / "again")
+    shutil.rmtree(moved / "sft")
+    with pytest.raises(TrainingError, match="in the folder sft, which is neither at /nowhere/sft nor beside"):
+        merge(moved / "dpo", tmp_path / "again")
+
+
+def test_what_training_writes_may_leave_this_machine(place, tutor, tmp_path):
+    for model, base in (
+        (tutor["merged"], "lab/base"),
+        (place / "dpo", "lab/sft"),
+        (place / "sft", "lab/base"),
+    ):
+        copy = tmp_path / model.name
+        copy.mkdir()
+        parcel = pack(read_model_folder(model, "apache-2.0", base), copy)
+        assert {p.name for p in model.iterdir()} == set(parcel.files)
+        assert f"base_model: {base}" in (copy / "README.md").read_text()
+        assert not any(str(place).encode() in path.read_bytes() for path in copy.iterdir())
+        assert "NOT FOR PUBLICATION" in parcel.keep_private
 
 
 @pytest.mark.parametrize("stage", ["ipo", "kto", "soft-dpo", "conservative"])

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import datasets
 import httpx2
@@ -35,6 +35,8 @@ _LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per fiv
 _PASSING = {408, 429, 500, 502, 503, 504}
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 Say = Callable[[str], None]
+Kind = Literal["dataset", "model"]
+_EXAMPLES = {"dataset": "lab/tutor-preferences", "model": "lab/tutor"}
 T = TypeVar("T")
 
 
@@ -53,6 +55,11 @@ def endpoint() -> str:
     return constants.ENDPOINT
 
 
+def page(repo: str, kind: Kind) -> str:
+    """A repository's page."""
+    return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+
+
 def check_token() -> None:
     """HubError where there is no token, or one that cannot stand in a request."""
     token = get_token()
@@ -66,7 +73,7 @@ def check_token() -> None:
                        "token has; copy it again")  # fmt: skip
 
 
-def check_repo_id(repo: str) -> None:
+def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
     """HubError unless `repo` is OWNER/NAME in the signs that the Hub takes."""
     try:
         validate_repo_id(repo)
@@ -75,7 +82,7 @@ def check_repo_id(repo: str) -> None:
         well = False
     if not well:
         raise HubError(
-            f"{repo}: is no name of a dataset; expected OWNER/NAME, such as lab/tutor-preferences, in "
+            f"{repo}: is no name of a {kind}; expected OWNER/NAME, such as {_EXAMPLES[kind]}, in "
             "letters, digits and - _ . (single ones inside)"
         )
 
@@ -134,25 +141,25 @@ def _asked_for(error: BaseException) -> float:
     return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
 
 
-def explained(error: Exception, repo: str, doing: str, remedy: str) -> HubError:
+def explained(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
     """The error in plain words; `remedy` is what to do after a failure that is nobody's mistake here."""
-    mistake = _mistake(error, repo, doing)
+    mistake = _mistake(error, repo, doing, kind)
     return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
 
 
-def _mistake(error: BaseException, repo: str, doing: str) -> str | None:
+def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | None:
     """What the user can mend, and how; None where it is something else."""
     error = _root(error)
-    page = f"{endpoint()}/datasets/{repo.partition('@')[0]}"
+    at = page(repo.partition("@")[0], kind)
     status, token = status_of(error), get_token()
     log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"
     cases = (
         (isinstance(error, OfflineModeIsEnabled), "HF_HUB_OFFLINE forbids to use the network; unset it"),
-        (isinstance(error, GatedRepoError), f"its owner wants to be asked first; do so at {page}"),
+        (isinstance(error, GatedRepoError), f"its owner wants to be asked first; do so at {at}"),
         (isinstance(error, RevisionNotFoundError),
-         f"no such revision; branches and tags are listed at {page}/tree/main"),
+         f"no such revision; branches and tags are listed at {at}/tree/main"),
         (isinstance(error, RepositoryNotFoundError),
-         f"no dataset of that name that you may see; check the name{log_in}"),
+         f"no {kind} of that name that you may see; check the name{log_in}"),
         (status == 401,
          f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid one: "
          f"{_TOKENS_PAGE}"),

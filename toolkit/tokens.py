@@ -60,15 +60,32 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
     tokens = {token: _token(config.get(token)) for token in _SPECIAL}
     if not conversational:
         return Encoder(tokenizer, None, tokens["eos_token"], faithful)
-    template = files.get("chat_template.jinja") or config.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        template = next((one["template"] for one in template if one["name"] == "default"), None)
+    template = _chat_template(files, config)
     if not template:
         raise GateError(
             f"tokenizer: {name} has no chat template, which format: conversational needs; "
             "name the tokenizer of a chat model, or use format: plain"
         )
     return Encoder(tokenizer, _template(template, tokens), tokens["eos_token"], faithful)
+
+
+def read_chat_template(folder: Path) -> tuple[str, Render] | None:
+    """A model folder's chat template, as text and as what renders a conversation; None where it has none."""
+    files = _files(str(folder))
+    try:
+        config = json.loads(files.get("tokenizer_config.json", "{}"))
+    except ValueError as error:
+        raise GateError(f"tokenizer: {folder}: tokenizer_config.json is not JSON: {error}") from error
+    template = _chat_template(files, config)
+    tokens = {token: _token(config.get(token)) for token in _SPECIAL}
+    return (template, _template(template, tokens)) if template else None
+
+
+def _chat_template(files: dict[str, str], config: dict[str, Any]) -> str | None:
+    template = files.get("chat_template.jinja") or config.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        template = next((one["template"] for one in template if one["name"] == "default"), None)
+    return str(template) if template else None
 
 
 def encode(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..schemas.adapters import CONFIG, find_base, fingerprint, known_base, was_folder
 from ..schemas.errors import TrainingError
 
 KEPT = ("preceptor.json", "metrics.json", "curves.png")
@@ -17,25 +18,30 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     """Write the merged model with its tokenizer to `out`, whole or not at all.
 
     `dtype` is that of the weights written: auto (as the base model has them), float32, bfloat16, float16.
-    TrainingError where the folder holds no adapter, its model is not there, or `out` is taken.
+    TrainingError where the folder holds no adapter, its model is not there or is another, or `out` is taken.
     """
-    if not (adapter / "adapter_config.json").is_file():
-        what = "is a whole model already" if (adapter / "config.json").is_file() else "holds no adapter"
+    if not (adapter / CONFIG).is_file():
+        what = "holds no adapter" if adapter.is_dir() else "no such folder"
+        what = "is a whole model already" if (adapter / "config.json").is_file() else what
         raise TrainingError(f"{adapter}: {what}; name the folder of a LoRA run (preceptor train)")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
+    base, revision = _base(adapter)
     import torch
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoTokenizer
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoPeftModelForCausalLM.from_pretrained(
-            adapter, dtype=dtype if dtype == "auto" else getattr(torch, dtype)
-        )
         tokenizer = AutoTokenizer.from_pretrained(adapter)
-    except (OSError, ValueError) as error:
+        whole = AutoModelForCausalLM.from_pretrained(
+            base, revision=revision, dtype=dtype if dtype == "auto" else getattr(torch, dtype)
+        )
+        if len(tokenizer) > whole.get_input_embeddings().weight.shape[0]:
+            whole.resize_token_embeddings(len(tokenizer))
+        model = PeftModel.from_pretrained(whole, adapter)
+    except (OSError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"{adapter}: its model cannot be loaded: {' '.join(str(error).split())}"
+            f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
         ) from error
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
@@ -53,6 +59,35 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return out
+
+
+def _base(adapter: Path) -> tuple[str, str | None]:
+    """Where the adapter's model is, and its revision on the Hub.
+
+    TrainingError for a folder that is not there, or holds another model than the adapter was trained on.
+    """
+    try:
+        config = json.loads((adapter / CONFIG).read_text(encoding="utf-8"))
+        named, revision = str(config["base_model_name_or_path"]), config.get("revision")
+    except (ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{adapter / CONFIG}: names no base_model_name_or_path; train it again"
+        ) from error
+    known, found = known_base(adapter), find_base(adapter, named)
+    if found is None:
+        if not was_folder(adapter, named):
+            return named, revision
+        folder = known.get("folder") or Path(named).name
+        raise TrainingError(
+            f"{adapter}: an adapter of the model in the folder {folder}, which is neither at {named} nor "
+            f"beside {adapter}; bring it there: without it the adapter is of no use"
+        )
+    if known.get("sha256") not in (None, fingerprint(found)):
+        raise TrainingError(
+            f"{found}: is another model than {adapter} was trained on (was it trained again since?); bring "
+            "the old one back, or train the adapter again"
+        )
+    return str(found), None
 
 
 def _card(part: Path) -> None:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..schemas.adapters import fingerprint
 from .config import Config
 from .data import Loaded
 
@@ -111,9 +112,9 @@ def _base(config: Config) -> tuple[str | None, dict[str, Any] | None]:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None, {"folder": folder.name}
+        return None, {"folder": folder.name, "sha256": fingerprint(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
-    return about.get("base_model"), {"folder": folder.name, **kept}
+    return about.get("base_model"), {"folder": folder.name, "sha256": fingerprint(folder), **kept}
 
 
 def _versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...schemas.adapters import find_base
 from ...schemas.errors import AnnotationError
 from .backends import Answer, Backend, Say, Send
 from .budget import Ledger
@@ -138,8 +139,7 @@ def _base_of(folder: Path) -> Place:
     if not base:
         raise AnnotationError(f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
                               "that the adapter was trained on")  # fmt: skip
-    beside = folder / base
-    where = str(beside) if not Path(base).is_dir() and beside.is_dir() else base
+    where = str(find_base(folder, base) or base)
     pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
     try:
         found = find_model(pinned)

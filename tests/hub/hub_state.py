@@ -8,7 +8,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
-LFS = (".parquet", ".bin")
+LFS = (".parquet", ".bin", ".safetensors")
 ATTRIBUTES = "".join(f"*{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in LFS).encode()
 
 

@@ -2,7 +2,7 @@
 
     python tests/hub/stand_in.py ROOT [--xet]        prints its address; stop it by its process id
 
-Datasets only. A repository is a chain of commits, each with its whole tree; contents are files under
+Datasets, and models, which are called models/OWNER/NAME in its state. A repository is a chain of commits, each with its whole tree; contents are files under
 ROOT, named by their sha256. Uploads come by git-LFS, or with --xet by Xet: `local://DIR` is a store
 that the client's hf_xet writes by itself, and from which this program reads the files back.
 
@@ -26,7 +26,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import yaml
 from hub_state import ATTRIBUTES, LFS, Fault, Hub, Repo, from_xet, git_id
 
-LICENSES = {"apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "mit", "odc-by", "other"}
+LICENSES = {
+    "apache-2.0",
+    "cc-by-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-sa-4.0",
+    "cc0-1.0",
+    "llama3.2",
+    "mit",
+    "odc-by",
+    "other",
+}
 OWNERS = {"alice": {"alice", "lab"}, "bob": {"bob"}}
 
 
@@ -40,6 +50,19 @@ class Refused(Exception):
             **({"X-Error-Code": code} if code else {}),
             **(headers or {}),
         }
+
+
+def keyed(dataset, name):
+    """What a repository is called here."""
+    return name if dataset else f"models/{name}"
+
+
+def owner_of(key):
+    return key.removeprefix("models/").partition("/")[0]
+
+
+def paged(key):
+    return key.removeprefix("models/") if key.startswith("models/") else f"datasets/{key}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -135,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def repo(self, name):
         who, repo = self.user(), self.hub.repos.get(name)
-        mine = who is not None and name.partition("/")[0] in OWNERS[who[0]]
+        mine = who is not None and owner_of(name) in OWNERS[who[0]]
         if repo is None or (repo.private and not mine):
             raise Refused(404 if who else 401, "Repository not found", "RepoNotFound")
         return repo
@@ -155,31 +178,33 @@ class Handler(BaseHTTPRequestHandler):
         if self.route == "/api/validate-yaml":
             errors = card_errors(json.loads(body)["content"])
             return 400 if errors else 200, {"errors": [{"message": e} for e in errors], "warnings": []}, {}
-        if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", self.route):
-            return self.lfs_batch(match[1], json.loads(body))
+        if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", self.route):
+            return self.lfs_batch(keyed(*match.groups()), json.loads(body))
         if match := re.fullmatch(r"/lfs/(\w{64})(/verify)?", self.route):
             return self.lfs_object(match[1], body)
-        if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.route):
-            return self.resolve(*match.groups(), fault.corrupt)
+        if match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.route):
+            return self.resolve(keyed(match[1], match[2]), match[3], match[4], fault.corrupt)
         if match := re.fullmatch(
-            r"/api/datasets/([^/]+/[^/]+)(?:/([\w-]+)(?:/([^/]+))?)?(?:/(.+))?", self.route
+            r"/api/(datasets/|models/)([^/]+/[^/]+)(?:/([\w-]+)(?:/([^/]+))?)?(?:/(.+))?", self.route
         ):
-            name, verb, revision, folder = match.groups()
+            kind, name, verb, revision, folder = match.groups()
+            name = keyed(kind if kind == "datasets/" else None, name)
             repo = self.repo(name)
             if verb in ("preupload", "commit", "tag", "xet-write-token"):
-                self.writer(name.partition("/")[0])
+                self.writer(owner_of(name))
                 return self.write(name, repo, verb, revision, body, fault)
             return self.read(name, repo, verb, revision or "main", folder, body)
         raise Refused(404, f"the stand-in has no {self.command} {self.route}")
 
     def create(self, asked):
-        name = f"{asked['organization']}/{asked['name']}"
+        dataset = "datasets/" if asked.get("type") == "dataset" else None
+        name = keyed(dataset, f"{asked['organization']}/{asked['name']}")
         self.writer(asked["organization"])
         if name in self.hub.repos:
-            raise Refused(409, "You already created this dataset repo", url=f"{self.base}/datasets/{name}")
+            raise Refused(409, "You already created this repo", url=f"{self.base}/{paged(name)}")
         repo = self.hub.repos[name] = Repo(asked.get("visibility") == "private" or bool(asked.get("private")))
         repo.add("initial commit", {".gitattributes": self.hub.keep(ATTRIBUTES)})
-        return 200, {"url": f"{self.base}/datasets/{name}", "name": name, "id": "0" * 24}, {}
+        return 200, {"url": f"{self.base}/{paged(name)}", "name": name, "id": "0" * 24}, {}
 
     @property
     def base(self):
@@ -193,7 +218,7 @@ class Handler(BaseHTTPRequestHandler):
         id, tree = self.commit_of(repo, revision)
         if verb in (None, "revision"):
             siblings = [{"rfilename": path} for path in tree]
-            about = {"_id": "0" * 24, "id": name, "sha": id, "private": repo.private, "tags": [], "downloads": 0,
+            about = {"_id": "0" * 24, "id": name.removeprefix("models/"), "sha": id, "private": repo.private, "tags": [], "downloads": 0,
                      "likes": 0, "siblings": siblings, "gated": False, "disabled": False}  # fmt: skip
             if "README.md" in tree:
                 card = self.hub.place(tree["README.md"].sha256).read_text()
@@ -266,12 +291,12 @@ class Handler(BaseHTTPRequestHandler):
                     raise Refused(400, f"LFS pointer pointed to a file that does not exist: {about['path']}")
                 tree[about["path"]] = self.hub.known(about["oid"], place.stat().st_size)
         repo.add(header["summary"], tree)
-        page = f"{self.base}/datasets/{name}/commit/{repo.head}"
+        page = f"{self.base}/{paged(name)}/commit/{repo.head}"
         return 200, {"success": True, "commitOid": repo.head, "commitUrl": page}, {}
 
     def lfs_batch(self, name, asked):
         self.repo(name)
-        self.writer(name.partition("/")[0])
+        self.writer(owner_of(name))
         objects = []
         for one in asked["objects"]:
             place = f"{self.base}/lfs/{one['oid']}"

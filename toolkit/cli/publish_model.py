@@ -1,0 +1,88 @@
+"""`preceptor publish-model DIR REPO_ID`: a trained model to the Hub."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import stderr, stdout, table
+
+if TYPE_CHECKING:
+    from ..model_folder import ModelFolder
+
+
+@click.command(
+    "publish-model",
+    help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID (OWNER/NAME) on the Hub.\n\n"
+    "One commit holds weights, tokenizer, card and provenance, and takes the place of the model before; then "
+    "it is compared as it is there. The same again sends nothing.\n\n"
+    "Checkpoints and pickles stay here; of paths in the recipe goes the last part. A path of this machine or "
+    "a token elsewhere is refused, and so is --public for a model of data that may not be published.\n\n\b\n"
+    "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --dry-run\n"
+    "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --tag v1.0.0\n"
+    "  preceptor publish-model models/gec lab/gec-lora --license apache-2.0 --base lab/gec-sft\n\n"
+    "The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.",
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="REPO_ID")
+@click.option("--license", metavar="ID",
+              help="Of the model: that of its base, such as apache-2.0 or llama3.2, or one as strict. Needed "
+              "unless README.md states one.")  # fmt: skip
+@click.option("--base", metavar="REPO_ID",
+              help="The model on the Hub that an adapter is put on, if it was trained on a local folder.",
+)  # fmt: skip
+@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
+@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
+@click.option("--message", default="", help="Of the commit; stage, dataset and digest if left out.")
+def publish_model(
+    folder: Path, repo: str, license: str | None, base: str | None, tag: str | None, public: bool,
+    dry_run: bool, message: str,
+) -> None:  # fmt: skip
+    """Publish a model folder on the Hub."""
+    from ..model_folder import MODEL, read_model_folder
+    from ..publish_model import check_public
+    from ..publish_model import publish_model as run
+    from ..push import check_target
+
+    check_target(repo, tag, MODEL)
+    read = read_model_folder(folder, license, base)
+    notices = stderr()
+    if read.left_out:
+        notices.print(f"stays here: {', '.join(read.left_out)}", markup=False)
+    if read.keep_private:
+        check_public(read, public)
+        notices.print(f"warning: keep it private: {read.keep_private}", markup=False)
+    if dry_run:
+        _say_dry(read, repo, tag, public)
+        return
+    done, files = run(
+        read, repo, tag=tag, public=public, message=message,
+        say=lambda text: notices.print(text, markup=False),
+    )  # fmt: skip
+    out = stdout()
+    what = "published" if done.added else "holds this model already, nothing was sent"
+    out.print(f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}",
+              markup=False)  # fmt: skip
+    out.print(f"read back: {files} files with their digests")
+    if tag:
+        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)
+    out.print(done.url, markup=False)
+
+
+def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
+    from ..model_folder import pack
+
+    out = stdout()
+    with tempfile.TemporaryDirectory(prefix="preceptor-") as work:
+        parcel = pack(folder, Path(work))
+        sizes = parcel.sizes
+        card = (parcel.path / "README.md").read_text(encoding="utf-8")
+    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
+    out.print(f"{len(sizes)} files, {sum(size for _, size in sizes):,} bytes")
+    out.print(f"licence: {folder.head['license']}; base model: {folder.base}", markup=False)
+    kind = "public" if public else "private"
+    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent", markup=False)
+    out.print("\nREADME.md:\n")
+    click.echo(card)

@@ -1,0 +1,359 @@
+"""A folder -> the newest revision of a repository on the Hub, as one commit.
+
+    dist/gec (README.md, train.parquet, manifest.json)      -> the dataset lab/gec, at a commit
+    models/gec (README.md, model.safetensors, preceptor.json) -> the model lab/gec-tutor, at a commit
+
+One commit holds all files, one of which lists the others by their sha256, and takes away what the folder
+before had and this one has not; so at every moment, whoever reads and wherever it is killed, the repository
+holds a whole folder. Files that Preceptor did not put there stay, as does `.gitattributes`.
+
+The commit names the revision that was read before as its parent. If somebody else commits in between,
+the Hub refuses it; then the repository is read anew and the commit is made on top. That is always
+right, and no need to ask: a folder never depends on what it follows, other people's files are not
+touched, and of two pushes the later one stands, as it would had they come a minute apart; the
+earlier one stays in the history.
+
+A repository that holds the same files already is left as it is.
+"""
+
+import hashlib
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from ..schemas.errors import HubError
+from .built import CARD
+from .files import file_sha256
+from .hub import Kind, Say, check_repo_id, explained, page, patiently
+
+_KEPT = ".gitattributes"
+_NO_DATA = re.compile(r"(\.gitattributes|\.gitignore|README\.md|LICENSE(\.\w+)?)")  # of a fresh repository
+_TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_ROUNDS = 5
+T = TypeVar("T")
+AGAIN = "run the same command again: only what is missing is sent"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Files that go to the Hub together."""
+
+    kind: Kind
+    path: Path
+    files: dict[str, str]  # path -> sha256
+    record: str  # the file that lists the others
+    listed: Callable[[bytes], dict[str, str]]  # of such a record: path -> sha256; nothing of another's
+    what: str  # it is called in messages: "build"
+    title: str  # of the commit, if the user gives none
+    mend_card: str  # what to do about a card that the Hub refuses
+    keep_private: str = ""  # why it must not go where everybody reads it, and what to do; empty: it may
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the record, which holds those of all other files."""
+        return self.files[self.record]
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Each file and its size, in the order of their names."""
+        return [(name, (self.path / name).stat().st_size) for name in sorted(self.files)]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to, and who is told what the user should know meanwhile."""
+
+    api: HfApi
+    repo: str
+    kind: Kind
+    public: bool  # a new repository; an old one stays as it is
+    say: Say
+
+    @property
+    def url(self) -> str:
+        """The repository's page."""
+        return page(self.repo, self.kind)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a parcel is, and what was done for it."""
+
+    url: str
+    revision: str
+    added: bool  # False where the repository held it already
+    private: bool
+    tagged: bool  # True where the tag is new
+
+
+@dataclass(frozen=True)
+class Head:
+    """A repository as it was when read; `lost` says what of it others changed and a push replaces."""
+
+    revision: str
+    private: bool
+    tags: dict[str, str]
+    branches: set[str]
+    files: dict[str, RepoFile]
+    earlier: dict[str, str]  # of the build it holds, path -> sha256
+    touched: tuple[str, ...]  # of these, files that somebody changed there since
+
+
+def check_target(repo: str, tag: str | None, kind: Kind) -> None:
+    """HubError unless repository and tag have the form of such."""
+    check_repo_id(repo, kind)
+    if tag is not None and (not _TAG.fullmatch(tag) or tag.endswith((".", ".lock")) or ".." in tag):
+        raise HubError(f"--tag {tag}: expected letters, digits and . _ + -, such as v1.2.0")
+
+
+def push(
+    to: Target, parcel: Parcel, tag: str | None, message: str, check: Callable[[str], T]
+) -> tuple[Pushed, T]:
+    """Make the newest revision of a repository this parcel, `check` it as it is there, and tag it.
+
+    Raises HubError; until the commit is made, which is one step, the repository is as it was.
+    """
+    head, added = _settle(to, parcel, tag, message)
+    checked = check(head.revision)
+    fresh = tag is not None and tag not in head.tags
+    if tag is not None and fresh:
+        _set_tag(to, tag, head.revision)
+    if to.public and head.private:
+        to.say(f"note: {to.repo} was private before and stays so; {to.url}/settings changes it")
+    return Pushed(to.url, head.revision, added, head.private, fresh), checked
+
+
+def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[Head, bool]:
+    """The repository once it holds the parcel, and whether it took a commit.
+
+    What came of a commit that failed is read from the repository: its answer may be lost on the way.
+    """
+    head = _read(to, parcel, f"nothing was published; {AGAIN}")
+    for attempt in range(_ROUNDS):
+        same = _holds(head, parcel)
+        _check_tag(to.repo, head, tag, same)
+        if same:
+            return head, attempt > 0
+        if attempt:
+            to.say(f"somebody else committed to {to.repo} meanwhile; going on from there")
+        else:
+            _check_ours(to.repo, head)
+            _say_touched(head, parcel.what, to.say)
+        sent = _commit(to, parcel, head, message)
+        if isinstance(sent, str):
+            return replace(head, revision=sent), True
+        now = _read(to, parcel, f"whether the commit arrived is not known; {AGAIN}")
+        if now.revision == head.revision:
+            raise _explain_commit(sent, to, parcel) from sent
+        head = now
+    raise HubError(f"{to.repo}: others committed {_ROUNDS} times while this {parcel.what} was sent; {AGAIN}")
+
+
+def _say_touched(head: Head, what: str, say: Say) -> None:
+    if head.touched:
+        names = ", ".join(head.touched)
+        say(f"note: on the Hub somebody changed {names} since the {what} there was published; this {what} "
+            f"replaces that, {head.revision[:8]} keeps it")  # fmt: skip
+
+
+def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
+    """The repository as it is, made where there is none."""
+
+    def read() -> Head:
+        info = to.api.repo_info(to.repo, repo_type=to.kind)
+        return _head(to, parcel, str(info.sha), bool(info.private))
+
+    try:
+        try:
+            head = patiently(read, to.say)
+        except RepositoryNotFoundError:
+            _create(to)
+            head = patiently(read, to.say)
+    except HubError:
+        raise
+    except Exception as error:
+        raise explained(error, to.repo, "reading the repository", remedy, to.kind) from error
+    if parcel.keep_private and not head.private:
+        raise HubError(f"{to.repo}: is public, and this {parcel.what} must not be: {parcel.keep_private}")
+    return head
+
+
+def _create(to: Target) -> None:
+    def create() -> None:
+        to.api.create_repo(to.repo, repo_type=to.kind, private=not to.public, exist_ok=True)
+
+    try:
+        patiently(create, to.say)
+    except RepositoryNotFoundError as error:
+        owner = to.repo.partition("/")[0]
+        raise HubError(f"{to.repo}: exists, but your token may not see it; ask {owner} for access, or choose "
+                       "another OWNER/NAME") from error  # fmt: skip
+    except Exception as error:
+        remedy = f"nothing was published; {AGAIN}"
+        raise explained(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
+    to.say(f"created {to.repo} ({'public' if to.public else 'private'})")
+
+
+def _head(to: Target, parcel: Parcel, revision: str, private: bool) -> Head:
+    refs = to.api.list_repo_refs(to.repo, repo_type=to.kind)
+    tree = to.api.list_repo_tree(to.repo, repo_type=to.kind, revision=revision, recursive=True)
+    files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+    earlier = parcel.listed(_fetch(to, revision, parcel.record)) if parcel.record in files else {}
+    touched = [
+        n for n, sha256 in earlier.items() if n in files and (of := files[n].lfs) and of.sha256 != sha256
+    ]
+    if CARD in files and CARD in earlier:
+        card = hashlib.sha256(_fetch(to, revision, CARD)).hexdigest()
+        touched += [CARD] if card != earlier[CARD] else []
+    return Head(
+        revision,
+        private,
+        {ref.name: ref.target_commit for ref in refs.tags},
+        {ref.name for ref in refs.branches},
+        files,
+        earlier,
+        tuple(touched),
+    )
+
+
+def _fetch(to: Target, revision: str, name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as cache:
+        return Path(to.api.hf_hub_download(
+            to.repo, name, repo_type=to.kind, revision=revision, cache_dir=cache)).read_bytes()  # fmt: skip
+
+
+def _holds(head: Head, parcel: Parcel) -> bool:
+    """Whether the repository's newest revision has this parcel, and nothing of another."""
+    return not _left_over(head, parcel) and all(
+        name in head.files and _equal(head.files[name], parcel.path / name, sha256)
+        for name, sha256 in parcel.files.items()
+    )
+
+
+def _equal(remote: RepoFile, path: Path, sha256: str) -> bool:
+    if remote.lfs:
+        return remote.lfs.sha256 == sha256
+    if remote.size != path.stat().st_size:
+        return False
+    content = path.read_bytes()  # what is not stored by LFS is small
+    return (
+        remote.blob_id
+        == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    )
+
+
+def _left_over(head: Head, parcel: Parcel) -> list[str]:
+    """Files of the earlier parcel that this one has not."""
+    return sorted((head.earlier.keys() & head.files.keys()) - parcel.files.keys() - {_KEPT})
+
+
+def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
+    """HubError if the tag stands somewhere else than where it would have to."""
+    if tag is None:
+        return
+    if tag in head.branches:
+        raise HubError(f"--tag {tag}: {repo} has a branch of that name; choose another tag")
+    there = head.tags.get(tag)
+    if there is not None and not (same and there == head.revision):
+        raise HubError(
+            f"--tag {tag}: {repo} has it already, at {there[:8]}, and a tag must not come to mean other "
+            "data; nothing was published: choose the next version"
+        )
+
+
+def _check_ours(repo: str, head: Head) -> None:
+    """HubError for a repository of other data, which a wrong name would otherwise overwrite."""
+    foreign = sorted(name for name in head.files if not _NO_DATA.fullmatch(name))
+    if foreign and not head.earlier:
+        raise HubError(
+            f"{repo}: holds files that Preceptor did not publish ({', '.join(foreign[:3])}"
+            f"{', …' if len(foreign) > 3 else ''}), so it is left alone; choose another name"
+        )
+
+
+def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Exception:
+    """Send the parcel as one commit on top of `head`; its id, or what went wrong."""
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(name, parcel.path / name) for name in parcel.files
+    ]
+    operations += [CommitOperationDelete(name) for name in _left_over(head, parcel)]
+
+    def send() -> str:
+        made = to.api.create_commit(
+            to.repo, operations, repo_type=to.kind, parent_commit=head.revision,
+            commit_message=message or parcel.title,
+            commit_description=f"sha256 of {parcel.record}: {parcel.digest}",
+        )  # fmt: skip
+        return str(made.oid)
+
+    try:
+        with _warnings_said(to.say):
+            return patiently(send, to.say)
+    except Exception as error:
+        return error
+
+
+def _explain_commit(error: Exception, to: Target, parcel: Parcel) -> HubError:
+    """Why a commit was not made."""
+    said = " ".join(str(error).split())
+    if isinstance(error, ValueError) and "Invalid metadata" in said:
+        return HubError(
+            f"{to.repo}: the Hub refuses the card: {said}; {parcel.mend_card}; nothing was published"
+        )
+    remedy = f"nothing was published, {to.repo} is as it was; {AGAIN}"
+    return explained(error, to.repo, f"sending the {parcel.what}", remedy, to.kind)
+
+
+@contextmanager
+def _warnings_said(say: Say) -> Iterator[None]:
+    """Python's warnings, such as the Hub's remarks about a card, as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for one in caught:
+        if issubclass(one.category, UserWarning):
+            say(f"note: {' '.join(str(one.message).split())}")
+
+
+def check_file(to: Target, name: str, revision: str, sha256: str) -> None:
+    """HubError where a file comes back with another sha256, through the client's cache as it is set."""
+
+    def get() -> str:
+        return str(to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision))
+
+    got = patiently(get, to.say)
+    if file_sha256(Path(got)) != sha256:
+        raise HubError(
+            f"{to.repo}@{revision[:8]}: {name} comes back from the Hub with another sha256 than "
+            f"{sha256[:12]}…; do not use this revision, and run the same command again"
+        )
+
+
+def _set_tag(to: Target, tag: str, revision: str) -> None:
+    def tags() -> dict[str, str]:
+        refs = to.api.list_repo_refs(to.repo, repo_type=to.kind)
+        return {ref.name: ref.target_commit for ref in refs.tags}
+
+    def create() -> None:
+        to.api.create_tag(to.repo, tag=tag, revision=revision, repo_type=to.kind, exist_ok=True)
+
+    try:
+        patiently(create, to.say)
+        there = patiently(tags, to.say).get(tag)  # an answer may be lost, or somebody else have been faster
+    except Exception as error:
+        remedy = f"{revision[:8]} is published, but has no tag; {AGAIN}"
+        raise explained(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error
+    if there != revision:
+        raise HubError(
+            f"{to.repo}: {revision[:8]} is published, but somebody else has just set the tag {tag} at "
+            f"{str(there)[:8]}; choose another --tag and run the same command again"
+        )
