@@ -134,7 +134,7 @@ def test_ratings_are_summary_scores(tmp_path):
 
     with serving(answer) as server:
         found = rated(
-            ITEMS, [f"Is it word {n}?" for n in range(4)], asked(server, tmp_path, "socratic").ratings
+            ITEMS, [f"Is it word {n}?\ud800" for n in range(4)], asked(server, tmp_path, "socratic").ratings
         )
         assert values(found) == pytest.approx({
             "rated": (0.9 + 0.65 + 0.9) / 3, "rated_questions": 1, "rated_on_topic": 1, "rated_helpful": 0.6,
