@@ -1,5 +1,6 @@
 """`preceptor evaluate`, as its user runs it."""
 
+import io
 import json
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from corrections import build_corrections
@@ -177,6 +179,7 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
         ),
         (["--variant", "tiny"], "has no variant 'tiny'; its variants: none"),
         (["--model", "openai:good"], "openai:good: named twice"),
+        (["--model", "hf-likelihood:x"], "writes no answers; give hf:x"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_path, more, says):
@@ -251,6 +254,37 @@ def test_a_dataset_on_the_hub_is_read_at_its_revision(client, hub, path, built, 
     assert metrics["dataset"]["repo"] == "lab/gec"
     assert re.fullmatch("[0-9a-f]{40}", metrics["dataset"]["revision"])
     assert len({json.loads(line)["source"] for line in (tmp_path / "out" / "answers.jsonl").open()}) == 20
+
+
+def test_pairs_that_others_published_are_read_as_they_are(client, hub, path, tmp_path):
+    """No manifest, no meta data, the one config is called default: the text itself is the source and the group."""
+    rows = [{"prompt": f"Sentence {n} is bad .", "chosen": "Better.", "rejected": f"Worse {k}."}
+            for n in range(3) for k in range(2)]  # fmt: skip
+    file = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(file)
+    hub.made("acme/pairs", {"data/train-00000-of-00001.parquet": file.getvalue()})
+    told = {"dataset_name": "acme/pairs", "dataset_revision": "main", "dataset_config": "preference", "split": "train",
+            "metrics": "[exact]", "max_tokens": 3}  # fmt: skip
+    sets = [part for key, value in told.items() for part in ("--set", f"{key}={value}")]
+    with serving(lambda body: "Better .") as server:
+        done = client(
+            "evaluate",
+            path,
+            *sets,
+            "--model",
+            "openai:m",
+            "--base-url",
+            server.url,
+            "--out",
+            tmp_path / "out",
+        )
+    assert done.code == 0, done.stderr
+    metrics, figures = read(tmp_path / "out")
+    assert figures["m"] == {"exact": 1}
+    assert (metrics["n"], len(metrics["dataset"]["digest"])) == (3, 64)
+    for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        assert (row["group"], row["references"], len(row["rejected"])) == (row["key"], ["Better."] * 2, 2)
 
 
 def test_every_packaged_evaluation_can_be_read_and_its_template_ends_where_the_metric_looks():

@@ -10,6 +10,7 @@ import click
 from ...schemas.errors import EvaluationError
 from .evaluate_judge import judge_of, with_judge
 from .evaluate_likelihood import scores
+from .judge import LIKELIHOOD
 from .models import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
 from .options import stdout, table
 
@@ -57,6 +58,8 @@ def evaluate(
 
     if not models:
         raise click.UsageError("Missing option '--model'.")
+    if mute := next((name for name in models if name.startswith(LIKELIHOOD)), None):
+        raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     config = with_judge(read_config(path, sets, variant), judge_model)
     spent: list[Spent] = []
     judge, kind = judge_of(config, how, spent)

@@ -38,7 +38,7 @@ def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Seque
     ]
     decides = next(iter(rows[first]))
     better = METRICS[values.metrics[0]].better
-    told = [one for one in differences if one["figure"] == decides]
+    told = [one for one in differences if one["figure"] == decides and better != "neither"]
     verdicts = [
         _verdict(one, better == "lower", len(groups), {row: label(row, rows) for row in rows}) for one in told
     ]
@@ -114,7 +114,7 @@ def readme(about: Mapping[str, Any]) -> str:
         f"# Evaluation {about['name']}",
         "",
         *(f"- {verdict}" for verdict in about["verdicts"]),
-        "",
+        *[""] * bool(about["verdicts"]),
         *shown,
     ]
     for title, columns, rows in tables(about):
