@@ -58,8 +58,10 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
         assert values(again)["judged_win"] == 0.25
         assert len(server.asked) == 6
     with serving(lambda body: '{"preference": "first"}') as server:
-        by_place = judged(ITEMS, answers, others, asked(server, tmp_path / "..", limits=Limits()).pairs)
+        by_position = asked(server, tmp_path / "..", limits=Limits())
+        by_place = judged(ITEMS, answers, others, by_position.pairs)
         assert values(by_place)["judged_tie"] == 1
+        assert (by_position.about["pairs"], by_position.about["orders_disagree"]) == (3, 3)
         (tmp_path / ".." / "judged.jsonl").unlink()
     kept = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
     assert {row["model"] for row in kept} == {"openai:m"}
