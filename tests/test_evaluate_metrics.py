@@ -83,6 +83,7 @@ def test_models_are_judged_against_the_first_and_references_and_nothing_is_asked
     assert "good is better than copying: judged_net +1" in done.stdout
     page = (out / "README.md").read_text()
     assert "Judge: `openai:judge` by the rubric pairwise-preference" in page
+    assert f"of {3 * N} pairs the two orders of showing disagree on 0, which are ties" in page
     assert "`rated` was left out: it needs a judge with a rating rubric" in page
     assert len((out / "judged.jsonl").read_text().splitlines()) == 6 * N
 

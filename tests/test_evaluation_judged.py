@@ -58,8 +58,10 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
         assert values(again)["judged_win"] == 0.25
         assert len(server.asked) == 6
     with serving(lambda body: '{"preference": "first"}') as server:
-        by_place = judged(ITEMS, answers, others, asked(server, tmp_path / "..", limits=Limits()).pairs)
+        by_position = asked(server, tmp_path / "..", limits=Limits())
+        by_place = judged(ITEMS, answers, others, by_position.pairs)
         assert values(by_place)["judged_tie"] == 1
+        assert (by_position.about["pairs"], by_position.about["orders_disagree"]) == (3, 3)
         (tmp_path / ".." / "judged.jsonl").unlink()
     kept = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
     assert {row["model"] for row in kept} == {"openai:m"}
@@ -134,7 +136,7 @@ def test_ratings_are_summary_scores(tmp_path):
 
     with serving(answer) as server:
         found = rated(
-            ITEMS, [f"Is it word {n}?" for n in range(4)], asked(server, tmp_path, "socratic").ratings
+            ITEMS, [f"Is it word {n}?\ud800" for n in range(4)], asked(server, tmp_path, "socratic").ratings
         )
         assert values(found) == pytest.approx({
             "rated": (0.9 + 0.65 + 0.9) / 3, "rated_questions": 1, "rated_on_topic": 1, "rated_helpful": 0.6,

@@ -19,6 +19,7 @@ from preceptor.toolkit.evaluation.likelihood import (
     remembering,
     scaffolding,
 )
+from preceptor.toolkit.evaluation.measure import kept_scores
 from preceptor.toolkit.evaluation.metric import Item, estimate
 
 ASK = ({"role": "user", "content": "How do I add 1/2 and 1/3?"},)
@@ -70,23 +71,24 @@ def test_perplexity_is_that_of_all_tokens_and_bits_do_not_know_them():
 def test_turns_that_scaffold_are_held_against_those_that_tell():
     turn = lambda action: json.dumps({"Action Based on Evaluation": action, "Tutorbot": "a"})  # noqa: E731
     likely = {"1": 1.0, "4": 2.0, "1,4": 3.0, "2": 6.0, "5": 4.0}
-    asked = []
 
     def score(texts):
-        asked.extend(json.loads(text)["Action Based on Evaluation"] for _, text in texts)
-        return [SimpleNamespace(log_probability=-likely[action], tokens=2, characters=9) for action in asked]
+        actions = [json.loads(text)["Action Based on Evaluation"] for _, text in texts]
+        assert set(actions) <= set(likely)  # nothing else is asked
+        return [
+            SimpleNamespace(log_probability=-likely[action], tokens=2, characters=9) for action in actions
+        ]
 
-    items = [
-        item(str(n), map(turn, actions))
-        for n, actions in enumerate((("1", "3"), ("4", "2"), ("5", "1,2"), ("1,4", "12")))
-    ]
+    once = [("1", "3"), ("4", "2"), ("5", "1,2"), ("1,4", "12"), ("2", "1")]
+    items = [item(str(n), map(turn, actions)) for n, actions in enumerate(once * 2)]
     figures = scaffolding(items, score)
-    assert asked == ["1", "4", "2", "5", "1,4"]
-    assert value(figures, "scaffolding_perplexity", 4) == pytest.approx(math.exp(6 / 6))
-    assert value(figures, "telling_perplexity", 4) == pytest.approx(math.exp(10 / 4))
-    assert value(figures, "scaffolding_preference", 4) == pytest.approx(10 / 4 - 6 / 6)
-    asked.clear()
-    assert math.isnan(value(scaffolding(items[:1], score), "scaffolding_preference", 1))
+    assert value(figures, "scaffolding_perplexity", 10) == pytest.approx(math.exp((1 + 2 + 3 + 1) / 8))
+    assert value(figures, "telling_perplexity", 10) == pytest.approx(math.exp((6 + 4 + 6) / 6))
+    assert value(figures, "scaffolding_preference", 10) == pytest.approx(16 / 6 - 7 / 8)
+    few = scaffolding(items[:6], score)  # five that scaffold, three that tell
+    assert value(few, "scaffolding_perplexity", 6) == pytest.approx(math.exp((1 + 2 + 3 + 1 + 1) / 10))
+    assert math.isnan(value(few, "telling_perplexity", 6))
+    assert math.isnan(value(few, "scaffolding_preference", 6))
     needs_turns(items)
     with pytest.raises(EvaluationError, match="no reference is a tutor's structured turn"):
         needs_turns([item("1", ["Well."])])
@@ -143,3 +145,22 @@ def _loss(torch, model, tokenizer, text):
     goals = torch.tensor([[-100] * len(before) + ids[len(before) :]])
     n = len(ids) - len(before)
     return model(torch.tensor([ids]), labels=goals).loss.item() * n, n
+
+
+def test_scores_are_kept_by_model(tmp_path):
+    file, asked = tmp_path / "likelihoods.jsonl", []
+
+    def score(texts):
+        asked.extend(texts)
+        return by_word(texts)
+
+    items = [item("1", ["bb", "x" * 50]), item("2", ["a" * n for n in range(1, 30)])]
+    first = perplexity(items, kept_scores(file, "hf:one", score))
+    assert len(asked) == 31
+    again = perplexity(items, kept_scores(file, "hf:one", score))
+    assert len(asked) == 31
+    assert {name: one.rows.tolist() for name, one in first.items()} == {
+        name: one.rows.tolist() for name, one in again.items()
+    }
+    perplexity(items[:1], kept_scores(file, "hf:two", score))
+    assert len(asked) == 33

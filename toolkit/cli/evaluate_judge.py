@@ -41,6 +41,10 @@ class Judge:
     tries: int = 3
     spent: "list[Spent]" = field(default_factory=list)
     """What was asked, in order."""
+    judged: int = 0
+    """Pairs with an answer of use in both orders."""
+    disagree: int = 0
+    """Those of them whose orders tell otherwise: ties."""
 
     @property
     def kind(self) -> str:
@@ -48,9 +52,12 @@ class Judge:
         return self.rubric.kind
 
     @property
-    def about(self) -> dict[str, str]:
-        """The judge's name, its rubric's and that one's digest."""
-        return {"model": self.backend.name, "rubric": self.rubric.name, "rubric_digest": self.rubric.digest}
+    def about(self) -> dict[str, str | int]:
+        """Its name, its rubric's and that one's digest; pairs, and those that its orders disagree on."""
+        return {
+            "model": self.backend.name, "rubric": self.rubric.name, "rubric_digest": self.rubric.digest,
+            "pairs": self.judged, "orders_disagree": self.disagree,
+        }  # fmt: skip
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
@@ -66,6 +73,8 @@ class Judge:
                 requests[shown] = self.way.make(_plain(messages), [texts[key or ""] for key in shown], None)
         said = self._answers(requests)
         found = verdicts(replace(self.rubric, tie=True), questions, said, self.way.both)
+        self.judged += len(found.given)
+        self.disagree += found.disagree
         given = {int(one["question"]): _SIDES[json.loads(one["given"])["preference"]] for one in found.given}
         return [given.get(n) for n in range(len(pairs))]
 

@@ -4,11 +4,12 @@ score = scores("models/spock", {})
 score([(messages, "Right!")])                # one Score, or None where it is longer than the model takes
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .models import say_line
+from .models import LINE_EVERY, say_line
 
 if TYPE_CHECKING:
     from ...annotation.models.likelihood import Score as Found
@@ -25,14 +26,22 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
     from ...annotation.models.hf import find_model, load_model
     from ..evaluation.likelihood import prompt_key
 
+    done, told = 0, time.monotonic()
+
     @cache
     def place() -> Any:
         say_line(f"hf:{name}: how likely are the dataset's texts?")
         return find_model(name)
 
     def ask(texts: "Sequence[Text]") -> "list[Found | None]":
+        nonlocal done, told
         given = [(worded.get(prompt_key(messages), messages), text) for messages, text in texts]
-        return _fitting(*load_model(place(), exact=True), given)
+        found = _fitting(*load_model(place(), exact=True), given)
+        done += len(found)
+        if time.monotonic() - told > LINE_EVERY:
+            told = time.monotonic()
+            say_line(f"hf:{name}: {done:,} texts so far")
+        return found
 
     return ask
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
-_LINE_EVERY = 30.0  # seconds between lines where there is no terminal
+LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 _MODEL_HELP = "openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
 _MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
@@ -128,7 +128,7 @@ def watching(backend: "Backend", n: int) -> "Iterator[Callable[[Spent, int], Non
         if console.is_terminal and now - began > _PATIENCE:
             status.update(line.replace("[", r"\["))
             status.start()
-        elif not console.is_terminal and now - last > _LINE_EVERY:
+        elif not console.is_terminal and now - last > LINE_EVERY:
             last = now
             console.print(line, markup=False)
 

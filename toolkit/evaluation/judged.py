@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from .metric import Counts, Item, Statistics, ratio
+from .states import storable
 
 FIRST, SECOND, TIE = "first", "second", "tie"
 SCORE = "score"
@@ -30,7 +31,8 @@ def judged(
     name: str = "judged",
 ) -> Figures:  # fmt: skip
     """Wins of answers over others to the same items: net (wins less losses), win, tie and loss shares."""
-    pairs = [(item.messages, one, other) for item, one, other in zip(items, answers, others, strict=True)]
+    pairs = [(item.messages, storable(one), storable(other))
+             for item, one, other in zip(items, answers, others, strict=True)]  # fmt: skip
     asked = [n for n, (_, one, other) in enumerate(pairs) if one.strip() != other.strip()]
     said: list[str | None] = [TIE] * len(pairs)
     for n, verdict in zip(asked, judge([pairs[n] for n in asked]) if asked else [], strict=True):
@@ -54,7 +56,7 @@ def judged_references(items: Sequence[Item], answers: Sequence[str], judge: Judg
 
 def rated(items: Sequence[Item], answers: Sequence[str], rate: Rate) -> Figures:
     """The mean score of answers by a rubric, and what they earn by each criterion, 0 to 1."""
-    said = rate([(item.messages, answer) for item, answer in zip(items, answers, strict=True)])
+    said = rate([(item.messages, storable(one)) for item, one in zip(items, answers, strict=True)])
     there = np.array([one is not None for one in said], dtype=float)
     names = next((list(one) for one in said if one is not None), [SCORE])
     figures = {}

@@ -22,6 +22,7 @@ from .metric import Counts, Item, Statistics, ratio
 from .states import read_turns, storable
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
+FEW = 5  # prompts of a side, below which draws of them tell nothing
 TOGETHER = 16  # texts that are scored between two writes
 
 
@@ -89,7 +90,8 @@ def scaffolding(items: Sequence[Item], score: Score) -> Figures:
 
     By the action of each reference (SPOCK): 1 and 4 give a hint, 2 and 5 the step. One of several codes
     belongs to a side where all of them do. scaffolding_preference is ln(telling / scaffolding): above 0
-    the model finds scaffolding likelier.
+    the model finds scaffolding likelier. Figures of a side that fewer than FEW prompts have are nan: draws
+    of one turn would be an interval without width.
     """
     texts = [list(dict.fromkeys(item.references)) for item in items]
     actions = iter(read_turns([text for of in texts for text in of])["action"])
@@ -100,6 +102,8 @@ def scaffolding(items: Sequence[Item], score: Score) -> Figures:
         for one, (_, side) in zip(of, sides[n], strict=True):
             if one:
                 rows[n, 2 * side : 2 * side + 2] += [-one.log_probability, one.tokens]
+    rare = np.repeat((rows[:, 1::2] > 0).sum(axis=0) < FEW, 2)
+    rows[:, rare] = 0
     return {
         "scaffolding_preference": Statistics(rows, lambda sums: ratio(sums[:, 2:]) - ratio(sums[:, :2])),
         "scaffolding_perplexity": Statistics(rows[:, :2], _perplexity),

@@ -31,8 +31,8 @@ class Judging(Protocol):
         """Of its rubric: pairwise or rating."""
 
     @property
-    def about(self) -> Mapping[str, str]:
-        """Its name and its rubric's."""
+    def about(self) -> Mapping[str, str | int]:
+        """Its name (model), its rubric's, its pairs and how many of them its orders disagree on."""
 
     @property
     def pairs(self) -> JudgePairs: ...  # noqa: D102

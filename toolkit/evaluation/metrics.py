@@ -52,7 +52,7 @@ METRICS: dict[str, Kind] = {
     "scaffolding": Kind(
         None,
         "likelihood",
-        "how much likelier than telling the model holds scaffolding",
+        "how much likelier than telling the model holds scaffolding, of 5 prompts each or more",
         check=needs_turns,
     ),
     "judged": Kind(None, "judge", "wins less losses against the first model's answers"),

@@ -131,13 +131,19 @@ def readme(about: Mapping[str, Any]) -> str:
         f"{data['drawn']:,} of {data['prompts']:,} prompts; sha256 `{data['digest']}`",
         *(f"- Model: `{model['name']}`" for model in about["models"]),
         *([f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; `judged.jsonl` "
-           "holds what it said"] if about["judge"] else []),
+           "holds what it said" + _disagree(about["judge"])] if about["judge"] else []),
         "- " + ", ".join(f"{name} {settings[name]}" for name in ("temperature", "top_p", "max_tokens"))
         + (f", stop {settings['stop']}" if settings["stop"] else "")
         + (f", template `{settings['template']}`" if settings["template"] else ""),
         "", "`answers.jsonl` holds every answer, `metrics.json` every figure and version.", "",
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _disagree(judge: Mapping[str, Any]) -> str:
+    """How often a judge chose by position."""
+    told, of = judge["orders_disagree"], judge["pairs"]
+    return f"; of {of:,} pairs the two orders of showing disagree on {told:,}, which are ties" if of else ""
 
 
 def _at(data: Mapping[str, Any]) -> str:
