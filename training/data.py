@@ -68,7 +68,7 @@ def load(config: Config) -> Loaded:
     folder = Path(name)
     if folder.is_dir():
         origin = _folder(folder, table)
-        read = [_rows(name, table, split, None) for split in splits]
+        read = [_rows(name, table, split, None, origin["digest"]) for split in splits]
     else:
         if not config.dataset_revision:
             raise TrainingError(
@@ -155,12 +155,17 @@ def _origin(content: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(name: str, table: str, split: str, revision: str | None) -> Any:
-    """One split, read as plain TRL reads it."""
-    from datasets import load_dataset
+def _rows(name: str, table: str, split: str, revision: str | None, digest: str | None = None) -> Any:
+    """One split, read as plain TRL reads it.
 
+    A folder's rows are cached under its digest: datasets (5.2) knows a folder by its last name and its card
+    alone, and would answer with the rows of an earlier build.
+    """
+    from datasets import config, load_dataset
+
+    cache = f"{config.HF_DATASETS_CACHE}/preceptor-{digest[:16]}" if digest else None
     try:
-        return load_dataset(name, name=table, split=split, revision=revision)
+        return load_dataset(name, name=table, split=split, revision=revision, cache_dir=cache)
     except (ValueError, OSError) as error:
         said = " ".join(str(error).split())
         raise TrainingError(f"{name}: config {table} has no split {split} to read: {said}") from error
