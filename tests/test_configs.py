@@ -80,6 +80,14 @@ def test_examples_pairs_and_test_share_no_group(store, tmp_path):
     )
 
 
+def test_each_build_has_its_own_wording(store, tmp_path):
+    fill(store, tmp_path, 30)
+    for wording in ("Answer: {prompt}", "{prompt}"):
+        build(store, recipe(pairs=MARKED, instruction=wording), tmp_path / wording[0])
+        asked = rows(tmp_path / wording[0], "preference")["prompt"].list[-1].struct["content"]
+        assert asked.str.starts_with(wording.partition("{")[0] + "What is").all()
+
+
 def test_a_config_more_moves_no_test_row(store, tmp_path):
     fill(store, tmp_path)
     build(store, recipe(pairs=MARKED), tmp_path / "one")
