@@ -30,8 +30,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ..schemas.errors import HubError
+from ..schemas.manifest import as_manifest
 from .built import CARD, Built
-from .datasets import as_manifest
 from .files import MANIFEST, file_sha256
 from .hub import Say, check_repo_id, check_token, connect, endpoint, explained, patiently
 
