@@ -65,8 +65,8 @@ class Splits(_Section):
     test: Share = 0.1
     seed: int = 0
     sft: Share = 0.5
-    """Share of the train and validation groups that examples (config sft) are taken from; pairs come from
-    the others, so that no model is preferred on what it has imitated."""
+    """Share of the train groups that examples (config sft) are taken from; pairs come from the others, so
+    that no model is preferred on what it has imitated. All groups that are held out are in both."""
     shared: bool = False
     """Examples and pairs from the same groups instead."""
 

@@ -107,7 +107,7 @@ def test_a_peer_that_is_not_installed_is_named_and_the_others_go_on(monkeypatch)
         )
 
     monkeypatch.setattr(subprocess, "run", measured)
-    size, found = run_row("some", spec, quick=False)
+    size, found, _ = run_row("some", spec, quick=False)
     assert (size, len(found["ours"].runs), found["peer"].failed) == ("nothing", 3, False)
     lines = side_lines(spec, found)
     assert lines[0][1:4] == ("1.00", "1.00", "1")
@@ -119,7 +119,7 @@ def test_a_side_that_fails_says_why_and_is_not_called_absent(monkeypatch):
         return subprocess.CompletedProcess(command, 1, "", "Traceback\nValueError: no votes\n")
 
     monkeypatch.setattr(subprocess, "run", broken)
-    _, found = run_row("some", row(ours=Side(lambda _: Done)), quick=True)
+    _, found, _ = run_row("some", row(ours=Side(lambda _: Done)), quick=True)
     assert found["ours"].failed
     assert side_lines(row(ours=Side(lambda _: Done)), found)[0][-1] == "failed: ValueError: no votes"
 

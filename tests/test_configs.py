@@ -58,7 +58,7 @@ def fill(con, tmp_path, n=60):
 MARKED = {"policy": "right-over-wrong"}
 
 
-def test_examples_pairs_and_test_share_no_group(store, tmp_path):
+def test_examples_and_pairs_are_trained_on_apart_and_held_out_together(store, tmp_path):
     fill(store, tmp_path)
     done = build(store, recipe(pairs=MARKED, configs=["preference", "sft"]), tmp_path / "out")
     groups = {
@@ -66,8 +66,10 @@ def test_examples_pairs_and_test_share_no_group(store, tmp_path):
         for config in ("preference", "sft")
         for (split,), part in rows(tmp_path / "out", f"{config}_meta").group_by("split")
     }
-    test = groups.pop(("preference", "test")) | groups.pop(("sft", "test"))
-    seen = [*groups.values(), test]
+    seen = [groups["preference", "train"], groups["sft", "train"]]
+    for split in ("validation", "test"):  # nothing is trained on these: each config has all of them
+        assert groups["preference", split] == groups["sft", split] != set()
+        seen.append(groups["sft", split])
     assert sum(map(len, seen)) == len(set.union(*seen)) == 60
     assert done.counts["sft"]["train"] > 10 < done.counts["preference"]["train"]
     both = recipe(pairs=MARKED, configs=["preference", "sft"], splits={"shared": True})
@@ -78,6 +80,14 @@ def test_examples_pairs_and_test_share_no_group(store, tmp_path):
     assert set(rows(tmp_path / "out", "sft_meta")["group"]) == set(
         rows(tmp_path / "out", "preference_meta")["group"]
     )
+
+
+def test_each_build_has_its_own_wording(store, tmp_path):
+    fill(store, tmp_path, 30)
+    for wording in ("Answer: {prompt}", "{prompt}"):
+        build(store, recipe(pairs=MARKED, instruction=wording), tmp_path / wording[0])
+        asked = rows(tmp_path / wording[0], "preference")["prompt"].list[-1].struct["content"]
+        assert asked.str.starts_with(wording.partition("{")[0] + "What is").all()
 
 
 def test_a_config_more_moves_no_test_row(store, tmp_path):

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pyarrow as pa
@@ -374,7 +378,8 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
         return mine, kept
 
     for more in ({}, {"truncation_mode": "keep_end"}, {"completion_only_loss": False}, {"max_length": None},
-                 {"packing": True}, {"packing": True, "packing_strategy": "wrapped"}):  # fmt: skip
+                 {"packing": True}, {"packing": True, "packing_strategy": "wrapped"},
+                 {"packing": True, "packing_strategy": "bfd_split"}):  # fmt: skip
         args = common | more
         data = _held(answers(rows), kind)
         trainer = SFTTrainer(weights, SFTConfig(**args), train_dataset=data, processing_class=tokenizer)
@@ -394,12 +399,47 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
             batch["attention_mask"].sum(),
             batch["completion_mask"].sum(),
         ), more
-    data = _held([row | {"label": i % 2 == 0} for i, row in enumerate(answers(rows))], "plain")
-    trainer = KTOTrainer(weights, None, KTOConfig(**common), train_dataset=data, processing_class=tokenizer)
-    mine, kept = counted(trainer, "kto", data, common)
-    batch = trainer.data_collator(list(trainer.train_dataset))
-    assert mine.kept == kept < 30
-    assert (mine.tokens, mine.loss_tokens) == (batch["attention_mask"].sum(), batch["completion_mask"].sum())
+    labelled = [row | {"label": i % 2 == 0} for i, row in enumerate(answers(rows))]
+    for more in ({}, {"max_length": None}):
+        args = common | more
+        data = _held(labelled, kind)
+        trainer = KTOTrainer(weights, None, KTOConfig(**args), train_dataset=data, processing_class=tokenizer)
+        mine, kept = counted(trainer, "kto", data, args)
+        batch = trainer.data_collator(list(trainer.train_dataset))
+        assert mine.kept == kept, more
+        assert (mine.tokens, mine.loss_tokens) == (
+            batch["attention_mask"].sum(),
+            batch["completion_mask"].sum(),
+        ), more
+
+
+REVISED = """
+import json, sys
+from preceptor.training.preflight import preflight
+from preceptor.training.preflight_records import Settings
+for revision in (None, sys.argv[1]):
+    report = preflight({"train": json.loads(sys.argv[2])}, "acme/tiny", "dpo", Settings(model_revision=revision))
+    print(report.splits[0].tokens, report.size.parameters)
+"""
+
+
+def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
+    """Two commits of a model on the Hub, as a cache of it holds them."""
+    commits = {"a" * 40: tiny_model(tmp_path / "old", vocabulary=300), "b" * 40: model}
+    held = tmp_path / "home" / "hub" / "models--acme--tiny"
+    for commit, folder in commits.items():
+        shutil.copytree(folder, held / "snapshots" / commit)
+    (held / "refs").mkdir()
+    (held / "refs" / "main").write_text("b" * 40)
+    done = subprocess.run(
+        [sys.executable, "-c", REVISED, "a" * 40, json.dumps(pairs())],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1",
+             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    expected = [preflight({"train": pairs()}, commits[name * 40], "dpo") for name in "ba"]
+    assert done.stdout.split() == [str(n) for r in expected for n in (r.splits[0].tokens, r.size.parameters)]
+    assert expected[0].splits[0].tokens < expected[1].splits[0].tokens
 
 
 @pytest.mark.slow

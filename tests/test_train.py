@@ -24,6 +24,7 @@ from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.model_folder import pack, read_model_folder
 from preceptor.training.config import read_config
+from preceptor.training.data import load
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
 from preceptor.training.run import last_checkpoint, train
@@ -204,6 +205,14 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     with pytest.raises(TrainingError, match="is a whole model already"):
         merge(tutor["merged"], tmp_path / "again")
     assert {p.name for p in tmp_path.iterdir()} == {"changed", "odd"}
+
+
+def test_rows_are_those_of_the_folder_and_not_of_an_earlier_build_of_its_name(place, tmp_path):
+    for word in ("Mend", "Correct this"):
+        again = lambda row, word=word: row | {"prompt": [row["prompt"][0] | {"content": word}]}  # noqa: E731
+        built = templated_dataset(tmp_path / word / "data", ["sft"], again)
+        rows = load(recipe(place, "sft", dataset_name=str(built))).train
+        assert {row["prompt"][0]["content"] for row in rows} == {word}
 
 
 def test_preflight_looks_at_the_rows_before_the_model_is_loaded(place, tmp_path):

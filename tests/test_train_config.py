@@ -98,6 +98,7 @@ def test_values_come_from_recipe_variant_and_set_in_this_order(tmp_path):
         "lora_target_modules": ["all-linear"], "loss_type": ["ipo"],
     }  # fmt: skip
     assert read_config(path).values["lora_r"] == 1
+    assert read_config(path, ["save_strategy=no"]).values["save_strategy"] == "no"  # to YAML it is false
     with pytest.raises(RecipeError, match="unknown key 'lorar': did you mean 'lora_r'"):
         read_config(path, ["lorar=3"])
     with pytest.raises(RecipeError, match="expected key=value"):

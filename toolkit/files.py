@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ..schemas import manifest
 from ..schemas.errors import StoreError
 
-MANIFEST = "manifest.json"
+MANIFEST = manifest.MANIFEST
 
 
 def file_sha256(path: Path) -> str:

@@ -119,9 +119,10 @@ def keep(con: Store, recipe: Recipe) -> None:
     run(con, _ORDERED)
     languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
     halves = [(language, *recipe.wording(language).split("{prompt}", 1)) for language in languages]
-    wordings = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
-    con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM wordings").fetchall()
-    del wordings
+    worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
+    # Named apart from the table: a table of that name, of an earlier build, would be read in its place.
+    con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM worded").fetchall()
+    del worded
     join_in_chunks(con, "kept", "ordered_rows", _WITH_TEXTS)
     for table in ("picked_rows", "heard", "ordered_rows"):
         run(con, f"DROP TABLE {table}")

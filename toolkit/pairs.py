@@ -141,13 +141,13 @@ def split_sql(recipe: Recipe) -> str:
 
 
 def part_sql(recipe: Recipe) -> str:
-    """What a group is for: sft, preference, or both; test groups are trained on by neither."""
+    """What a group is for: sft, preference, or both, as of those that no stage trains on."""
     if recipe.splits.shared or "sft" not in recipe.configs:
         return "'both'"
     if set(recipe.configs) <= {"sft", "signals"}:
         return "'sft'"
     sft = f"{_hash_sql(f'{recipe.splits.seed}:sft:')} < {recipe.splits.sft}"
-    return f"CASE WHEN {split_sql(recipe)} = 'test' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
+    return f"CASE WHEN {split_sql(recipe)} <> 'train' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
 
 
 def _hash_sql(salt: str) -> str:

@@ -13,8 +13,8 @@ import datasets
 from huggingface_hub import constants
 
 from ..schemas.errors import HubError
+from ..schemas.manifest import as_manifest
 from .built import Built
-from .datasets import as_manifest
 from .files import MANIFEST
 from .hub import Say, check_token, connect, explained, patiently
 from .push import AGAIN, Parcel, Pushed, Target, check_file, check_target, push

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
+from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
 from .config import DATASET_CONFIG, Config
 from .keys import Stage
 
-MANIFEST = "manifest.json"
 COLUMNS = {
     "sft": ("prompt", "completion"),
     "dpo": ("prompt", "chosen", "rejected"),
@@ -68,7 +68,7 @@ def load(config: Config) -> Loaded:
     folder = Path(name)
     if folder.is_dir():
         origin = _folder(folder, table)
-        read = [_rows(name, table, split, None) for split in splits]
+        read = [_rows(name, table, split, None, origin["digest"]) for split in splits]
     else:
         if not config.dataset_revision:
             raise TrainingError(
@@ -86,12 +86,8 @@ def load(config: Config) -> Loaded:
 
 def _folder(folder: Path, table: str) -> dict[str, Any]:
     """Where a built folder is from, its files checked against the manifest."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise TrainingError(f"{folder}: holds no {MANIFEST}, so it is no dataset that preceptor build wrote; "
-                            "name the folder that was its --out")  # fmt: skip
-    content = path.read_bytes()
-    manifest = _manifest(content, str(path))
+    content = manifest_bytes(folder, TrainingError)
+    manifest = manifest_or(content, str(folder / MANIFEST), TrainingError)
     files = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{table}/")}
     if not files:
         raise TrainingError(
@@ -129,20 +125,8 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
         raise TrainingError(f"{repo}: cannot be had from the Hub at {revision}: "
                             f"{' '.join(str(error).split())}") from error  # fmt: skip
     content = Path(file).read_bytes()
-    about = _origin(content, _manifest(content, f"{repo}/{MANIFEST}"))
+    about = _origin(content, manifest_or(content, f"{repo}/{MANIFEST}", TrainingError))
     return {"repo": repo, "revision": info.sha, **about, "name": repo}
-
-
-def _manifest(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        read = json.loads(content)
-    except ValueError as error:
-        raise TrainingError(f"{where}: is not JSON; build it again") from error
-    if not isinstance(read, dict) or not all(
-        isinstance(read.get(k), dict) for k in ("files", "counts", "recipe")
-    ):
-        raise TrainingError(f"{where}: is not the manifest of a build; build it again")
-    return read
 
 
 def _origin(content: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,12 +139,17 @@ def _origin(content: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(name: str, table: str, split: str, revision: str | None) -> Any:
-    """One split, read as plain TRL reads it."""
-    from datasets import load_dataset
+def _rows(name: str, table: str, split: str, revision: str | None, digest: str | None = None) -> Any:
+    """One split, read as plain TRL reads it.
 
+    A folder's rows are cached under its digest: datasets (5.2) knows a folder by its last name and its card
+    alone, and would answer with the rows of an earlier build.
+    """
+    from datasets import config, load_dataset
+
+    cache = f"{config.HF_DATASETS_CACHE}/preceptor-{digest[:16]}" if digest else None
     try:
-        return load_dataset(name, name=table, split=split, revision=revision)
+        return load_dataset(name, name=table, split=split, revision=revision, cache_dir=cache)
     except (ValueError, OSError) as error:
         said = " ".join(str(error).split())
         raise TrainingError(f"{name}: config {table} has no split {split} to read: {said}") from error

@@ -68,6 +68,8 @@ def as_type(key: Key, value: Any) -> Any:
     Types of TRL's own (enums and the like) are left for TRL to check.
     """
     parts = [part.strip() for part in key.type.split(" | ")]
+    if value is False and "Strategy" in key.type:  # what YAML makes of a bare no
+        return "no"
     if any(part not in _SCALARS for part in parts):
         return value
     if isinstance(value, str) and "str" not in parts and any(p.startswith("list") for p in parts):

@@ -69,7 +69,7 @@ def _tokenizer(tokenizer: Any, settings: Settings) -> tuple[Tokenizer, str | Non
     where = settings.model_name_or_path
     if isinstance(tokenizer, str | Path):
         where = where or str(tokenizer)
-        tokenizer = _read_tokenizer(str(tokenizer), settings)
+        tokenizer = _read_tokenizer(str(tokenizer), settings, settings.model_revision)
     else:
         tokenizer = deepcopy(tokenizer)
     path = settings.chat_template_path
@@ -84,14 +84,17 @@ def _tokenizer(tokenizer: Any, settings: Settings) -> tuple[Tokenizer, str | Non
     return tokenizer, where
 
 
-def _read_tokenizer(where: str, settings: Settings) -> Tokenizer:
+def _read_tokenizer(where: str, settings: Settings, revision: str | None = None) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
+        return AutoTokenizer.from_pretrained(
+            where, revision=revision or "main", trust_remote_code=settings.trust_remote_code
+        )
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
-        raise RecipeError(f"{where}: no tokenizer can be read there: {said}") from error
+        at = f" at {revision}" if revision else ""
+        raise RecipeError(f"{where}{at}: no tokenizer can be read there: {said}") from error
 
 
 def _split(

@@ -47,6 +47,7 @@ class Settings:
     fp16: bool = False
     optim: str = "adamw_torch_fused"
     model_name_or_path: str | None = None
+    model_revision: str | None = None
     trust_remote_code: bool = False
     dtype: str = "float32"
     use_peft: bool = False

@@ -21,6 +21,7 @@ from typing import Any
 from ..schemas.errors import TrainingError
 from .config import Config
 from .data import Loaded, load
+from .launch import rank, told_by_first, world
 from .output import write_about
 from .preflight import preflight
 from .preflight_records import Report, report_json, report_table, settings_from
@@ -65,42 +66,46 @@ def train(
     warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
-    with arguments.main_process_first(local=False):
-        if arguments.process_index == 0:
-            _enter(work, config, loaded, restart)
-        last = None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
+    last = told_by_first(lambda: _enter(work, config, loaded, restart))
+    if not work.is_dir():
+        raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
+                            "all machines of the run share")  # fmt: skip
     watch = Watch(config.chosen_fall)
     trainer = _trainer(config, loaded, arguments, model_arguments, [watch_callback(watch)])
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     made = work / "model"
-    if arguments.process_index == 0:
-        shutil.rmtree(made, ignore_errors=True)
-    trainer.save_model(str(made))
-    trainer.accelerator.wait_for_everyone()
+    _save(trainer, made)
     metrics: dict[str, Any] = {}
-    if trainer.is_world_process_zero():
-        metrics = write_about(
-            made, config, loaded, trainer, result.metrics, watch.warnings, report_json(report)
-        )
+    if rank() == 0:
+        told = report_json(report) if report else {}
+        metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings, told)
         _finish(work, target, config.keep_checkpoints)
+    trainer.accelerator.wait_for_everyone()
     trainer.end()
     return Trained(target, metrics, watch.warnings, _step(last) if last else None)
 
 
-def look(config: Config, loaded: Loaded) -> Report:
-    """What preflight says of the rows, by the model's tokenizer and without its weights."""
+def look(config: Config, loaded: Loaded, processes: int | None = None) -> Report:
+    """What preflight says of the rows, by the model's tokenizer and without its weights.
+
+    `processes` share the batches of a step; None: those of this run.
+    """
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun and accelerate say it
-    values = config.values | {"allow": list(config.allow), "num_processes": processes}
+    values = config.values | {"allow": list(config.allow), "num_processes": processes or world()}
     hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
     stage = "dpo" if hard else config.stage
     return preflight(parts, str(values["model_name_or_path"]), stage, settings_from(values))
 
 
-def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report:
-    """Preflight's report, told by the first process; TrainingError where it refuses rows."""
+def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report | None:
+    """Preflight's report, told by the first process; TrainingError where it refuses rows.
+
+    The first process of every machine looks; None for the others, which would find the same.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return None
     report = look(config, loaded)
-    if say and os.environ.get("RANK", "0") == "0":
+    if say and rank() == 0:
         say(report_table(report))
     if report.refusals:
         kinds = ", ".join(sorted({defect.kind for defect in report.refusals}))
@@ -173,6 +178,7 @@ def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
+        **({"device_map": None} if world() > 1 else {}),  # TRL's "auto" under FSDP is for one process
         **(arguments.model_init_kwargs or {}),
     }
     return arguments, model
@@ -201,8 +207,8 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
 
 
-def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> None:
-    """Make the folder of the unfinished run, or go back into it if it is of this very run."""
+def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> Path | None:
+    """Make the folder of the unfinished run, or go back into it if it is of this very run: its checkpoint."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
     run = json.dumps(
         {"stage": config.stage, "values": values, "dataset": loaded.about()}, sort_keys=True, indent=1
@@ -217,6 +223,22 @@ def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> None:
         )
     work.mkdir(parents=True, exist_ok=True)
     note.write_text(run, encoding="utf-8")
+    shutil.rmtree(work / "model", ignore_errors=True)
+    return None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
+
+
+def _save(trainer: Any, made: Path) -> None:
+    """Write weights and tokenizer, gathered whole where processes share them; TrainingError if none are."""
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is not None:  # of shards save_model would write nothing, without a word
+        plugin.set_state_dict_type("FULL_STATE_DICT")
+    trainer.save_model(str(made))
+    trainer.accelerator.wait_for_everyone()
+    if rank() == 0 and not any(made.glob("*.safetensors")):
+        raise TrainingError(
+            f"{made}: no weights were written; with DeepSpeed ZeRO-3 its config needs "
+            "zero3_save_16bit_model: true. The same command goes on from the last checkpoint"
+        )
 
 
 def _finish(work: Path, target: Path, keep_checkpoints: bool) -> None:

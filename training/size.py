@@ -48,7 +48,9 @@ def estimate_size(where: str | Path, stage: str, settings: Settings, longest: in
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(where, trust_remote_code=settings.trust_remote_code)
+    config = AutoConfig.from_pretrained(
+        where, revision=settings.model_revision or "main", trust_remote_code=settings.trust_remote_code
+    )
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=settings.trust_remote_code)
     text = config.get_text_config()

@@ -77,9 +77,12 @@ def main(
     for name in dict.fromkeys(rows or ROWS):
         stderr().print(f"{name} …")
         row = ROWS[name]
-        size, found = run_row(name, row, quick)
-        sections.append(Section(f"{name}: {row.what}, {size}", side_lines(row, found), row.note))
+        size, found, told = run_row(name, row, quick)
+        note = " ".join(part for part in (row.note, told) if part)
+        sections.append(Section(f"{name}: {row.what}, {size}", side_lines(row, found), note))
         stdout().print(table(sections[-1].title, COLUMNS, sections[-1].lines))
+        if told:
+            stdout().print(told)
         failed |= any(side.failed for side in found.values())
     if write:
         write_text(write, markdown(sections, quick, load))

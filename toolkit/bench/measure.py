@@ -60,6 +60,8 @@ class Row:
     sides: dict[str, Side]  # the first is ours, the measure of the others
     note: str  # what the sides do and do not do
     repetitions: int = 3  # odd: one of them is the median
+    there_and_back: bool = False  # every second time the sides work in the opposite order
+    told: Callable[[Path], str] = field(default=lambda _: "")  # what all repetitions say together
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,18 @@ class Found:
         return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def run_row(name: str, row: Row, quick: bool) -> tuple[str, dict[str, Found]]:
-    """The input's size in words, and what each side took; the sides work in turn."""
+def run_row(name: str, row: Row, quick: bool) -> tuple[str, dict[str, Found], str]:
+    """The input's size in words, what each side took, and what the row tells; the sides work in turn."""
     found = {side: Found(trouble=_missing(spec)) for side, spec in row.sides.items()}
     with tempfile.TemporaryDirectory() as folder:
         size = row.prepare(Path(folder), SHRINK if quick else 1)
         for repetition in range(1 if quick else row.repetitions):
-            for side, held in found.items():
+            back = row.there_and_back and repetition % 2
+            for side, held in list(found.items())[:: -1 if back else 1]:
                 if not held.trouble:
                     _measure_apart(name, side, Job(Path(folder), repetition), held)
-    return size, found
+        told = row.told(Path(folder))
+    return size, found, told
 
 
 def _missing(side: Side) -> str:

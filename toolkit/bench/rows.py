@@ -28,6 +28,7 @@ from .inputs import (
     prepare_votes,
 )
 from .measure import LAST_WORDS, Done, Job, Row, Side, Work, peak_mb
+from .training import prepare_training, train_ours, train_plain, train_told
 
 
 def m2_ours(job: Job) -> Work:
@@ -373,6 +374,12 @@ ROWS: dict[str, Row] = {
         "plain requests": Side(pull_plain, less="no checks, pseudonyms, history, votes; Python's start"),
     }, "As for push; every annotator has answered every record. Ours reads the answers and stores them with "
        "their history, the votes, the annotators and what does not fit. The peer reads them into a list."),
+    "train": Row("train an adapter (DPO)", prepare_training, {
+        "preceptor train": Side(train_ours, "trl"),
+        "trl dpo": Side(train_plain, "trl", "no preflight, digests, provenance, card or curves"),
+    }, "Whole programs that read the same recipe: a Llama of 3 million random weights, one thread. The peer "
+       "is the script that `trl dpo` launches, without its launcher. A step is the lower quartile of a run.",
+        repetitions=5, there_and_back=True, told=train_told),
     "help": Row("start the command", prepare_nothing, {
         "preceptor --help": program("from preceptor.toolkit.cli.main import main; main()", "--help"),
         "import click": program("import click", less="no commands"),

@@ -3,11 +3,16 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ...schemas.errors import CHECK_FAILED
 from .options import stderr, stdout
+
+if TYPE_CHECKING:
+    from ...training.config import Config
+    from ...training.run import Trained
 
 
 @click.command(
@@ -15,7 +20,8 @@ from .options import stderr, stdout
     "RECIPE is YAML in the field names of TRL and PEFT; its stage says which trainer. A run that was "
     "broken off goes on when the same command is given again.\n\n\b\n"
     "  preceptor train recipes/gec/sft.yaml --variant tiny --out models/try\n"
-    "  preceptor train recipes/gec/dpo.yaml --set learning_rate=1e-5 --out models/gec",
+    "  preceptor train recipes/gec/dpo.yaml --set learning_rate=1e-5 --out models/gec\n"
+    "  preceptor train recipes/spock/sft.yaml --launch fsdp --processes 4 --out models/spock",
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
@@ -29,6 +35,12 @@ from .options import stderr, stdout
     is_flag=True,
     help="Only look at every row through the model's tokenizer, and estimate steps and memory.",
 )
+@click.option("--launch", metavar="NAME",
+              help="Several processes: ddp, fsdp, zero3, nodes, gpu, or a file of accelerate.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1),
+              help="How many, of all machines together; as many as there are GPUs if left out.")  # fmt: skip
+@click.option("--launch-set", "launch_sets", multiple=True, metavar="OPTION=VALUE",
+              help="Option of accelerate launch, such as machine_rank=1; any number of times.")  # fmt: skip
 def train(
     recipe: Path,
     sets: Sequence[str],
@@ -36,34 +48,68 @@ def train(
     out: Path | None,
     restart: bool,
     preflight_only: bool,
+    launch: str | None,
+    processes: int | None,
+    launch_sets: Sequence[str],
 ) -> None:
     """Train a model on a built dataset, by TRL."""
     from ...training.config import read_config
+    from ...training.launch import first_speaks
+
+    if not launch and (launch_sets or (processes and not preflight_only)):
+        raise click.UsageError("--processes and --launch-set go with --launch, such as --launch fsdp")
+    with first_speaks():
+        config = read_config(recipe, sets, variant)
+        if preflight_only:
+            _look(config, processes)
+        elif launch:
+            _launch(recipe, sets, variant, out, restart, launch, processes, launch_sets)
+        else:
+            from ...training.run import train as run
+
+            _tell(config.stage, run(config, out, restart, lambda table: click.echo(table, err=True)))
+
+
+def _look(config: "Config", processes: int | None) -> None:
     from ...training.data import load
     from ...training.preflight_records import report_table
     from ...training.run import look
-    from ...training.run import train as run
 
-    config = read_config(recipe, sets, variant)
-    if preflight_only:
-        report = look(config, load(config))
-        click.echo(report_table(report))
-        if report.refusals:
-            sys.exit(CHECK_FAILED)
+    report = look(config, load(config), processes)
+    click.echo(report_table(report))
+    if report.refusals:
+        sys.exit(CHECK_FAILED)
+
+
+def _launch(
+    recipe: Path, sets: Sequence[str], variant: str | None, out: Path | None, restart: bool, launch: str,
+    processes: int | None, launch_sets: Sequence[str],
+) -> None:  # fmt: skip
+    """The same command in several processes, without what launched it."""
+    from ...training.launch import launch_command, run_launched
+
+    again = ["train", str(recipe), *(part for one in sets for part in ("--set", one))]
+    again += ["--variant", variant] if variant else []
+    again += ["--out", str(out)] * bool(out) + ["--restart"] * restart
+    code = run_launched(launch_command(launch, processes, launch_sets, again))
+    if code:
+        sys.exit(code)
+
+
+def _tell(stage: str, done: "Trained") -> None:
+    """What came of a run; of several processes the first one speaks."""
+    if not done.metrics:
         return
-    done = run(config, out, restart, lambda table: click.echo(table, err=True))
     if done.resumed_from is not None:
         stderr().print(f"went on from step {done.resumed_from}")
     for said in done.warnings:
         stderr().print(f"warning: {said}", markup=False)
-    if not done.metrics:  # of several processes the first one speaks
-        return
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
     figures |= {"held-out loss": held_out.get("eval_loss"),
                 "held-out reward accuracy": held_out.get("eval_rewards/accuracies")}  # fmt: skip
     told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-    stdout().print(f"{config.stage}: {done.metrics.get('steps')} steps, {told}")
+    stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {told}")
     stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 

@@ -17,7 +17,8 @@ import polars as pl
 
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key_sql
-from ..datasets import as_manifest, read_manifest
+from ...schemas.manifest import as_manifest
+from ..datasets import read_manifest
 from ..files import MANIFEST, file_sha256
 from ..store import query, scratch
 from .config import Evaluation
