@@ -1,6 +1,7 @@
 """`make bench` in small: every side is measured by itself, a misspelt row is named."""
 
 import importlib.util
+import json
 import math
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from preceptor.toolkit.bench import measure
+from preceptor.toolkit.bench import measure, training
 from preceptor.toolkit.bench.__main__ import COLUMNS, figure, main, side_lines
 from preceptor.toolkit.bench.inputs import SAMPLE, STORE, ingesting, prepare_m2
 from preceptor.toolkit.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
@@ -167,3 +168,33 @@ def test_answers_are_pulled_from_a_server_of_each_side_s_own():
     assert "25 records, 75 answers of 3 annotators" in done.stdout
     assert re.search(r"annotate pull .*75 votes", done.stdout)
     assert re.search(r"plain requests .*75 answers", done.stdout)
+
+
+def test_training_tells_what_is_ours_by_repetition_and_step(tmp_path, monkeypatch):
+    """Ours begins a second later each time; its steps take a tenth more seconds, and as much of the CPU."""
+    monkeypatch.setattr(training, "_in_turns", lambda _: True)
+    for name in ("0", "1", "2", "turn"):
+        for who, late, step in (("ours", 1, 1.1), ("plain", 0, 1.0)):
+            begun = [(9 + late + 3 * n, 8 + late + 3 * n) for n in range(24)]
+            ended = [(wall + step, cpu + 1) for wall, cpu in begun]
+            (tmp_path / f"{who}-{name}.json").write_text(json.dumps([begun, ended]))
+    told = training.train_told(tmp_path)
+    assert "over 3 repetitions the first step begins +1.00 (+1.00 to +1.00) seconds later" in told
+    assert "Over 21 steps in turn, a step of ours takes +10.0 (+10.0 to +10.0) % more seconds" in told
+    assert "+0.0 (+0.0 to +0.0) % more CPU seconds" in told
+
+
+def test_sides_that_go_there_and_back_take_turns_at_being_first(monkeypatch):
+    done = []
+
+    def measured(command, **_):
+        done.append(command[command.index("--one") + 2])
+        return subprocess.CompletedProcess(
+            command, 0, '{"seconds": 1, "cpu": 1, "peak_mb": 1, "remark": ""}', ""
+        )
+
+    monkeypatch.setattr(subprocess, "run", measured)
+    sides = {"a": Side(lambda _: Done), "b": Side(lambda _: Done)}
+    spec = Row("x", lambda *_: "", sides, "", repetitions=3, there_and_back=True, told=lambda _: "all told")
+    assert run_row("some", spec, quick=False)[2] == "all told"
+    assert done == ["a", "b", "b", "a", "a", "b"]

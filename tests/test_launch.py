@@ -1,6 +1,7 @@
 """Several processes: the packaged accelerate configs, how they are launched, and two processes on a CPU."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from templated import templated_dataset, templated_model
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.training.config import read_config
-from preceptor.training.launch import CONFIGS, launch_command
+from preceptor.training.launch import CONFIGS, launch_command, run_launched
 from preceptor.training.run import last_checkpoint, train
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +77,9 @@ def test_what_cannot_be_launched_is_said_before_processes_start(tmp_path):
         launch_command("nodes", 2, ["machin_rank=1"], [])
     with pytest.raises(TrainingError, match="expected option=value"):
         launch_command("nodes", 2, ["machine_rank"], [])
+    if importlib.util.find_spec("deepspeed") is None:
+        with pytest.raises(TrainingError, match="needs DeepSpeed: pip install deepspeed"):
+            run_launched(launch_command("zero3", 2, [], []))
     own = tmp_path / "own.yaml"
     own.write_text("distributed_type: MULTI_GPU\nnum_processes: 2\n")
     assert launch_command(str(own), 3, [], ["x"])[:4] == ["--config_file", str(own), "--num_processes", "3"]

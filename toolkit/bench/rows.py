@@ -378,7 +378,7 @@ ROWS: dict[str, Row] = {
         "preceptor train": Side(train_ours, "trl"),
         "trl dpo": Side(train_plain, "trl", "no preflight, digests, provenance, card or curves"),
     }, "Whole programs that read the same recipe: a Llama of 3 million random weights, one thread. The peer "
-       "is the script that `trl dpo` launches, without its launcher. A step is the lower quartile of a run.",
+       "is the script that `trl dpo` launches, without its launcher.",
         repetitions=5, there_and_back=True, told=train_told),
     "help": Row("start the command", prepare_nothing, {
         "preceptor --help": program("from preceptor.toolkit.cli.main import main; main()", "--help"),

@@ -1,9 +1,9 @@
 """Bench of training: `preceptor train` beside the same run by TRL's own script, from the same recipe.
 
-    first step after 9.1 s (8.9 CPU s), a step 0.31 s (0.30 CPU s)
+    first step after 9.1 s (8.9 CPU s), a step 0.30 CPU s
 
 Both are whole programs in a process of their own, with one thread of torch. The same hook notes the clocks
-at every step; what lies between two steps (logging, callbacks, batches) counts as the step's.
+at every step; what lies between two steps (logging, callbacks, batches) counts as the earlier one's.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .measure import LAST_WORDS, Done, Job, Work, peak_mb
 
 PAIRS = 2000
 STEPS = 24
+_IN_TURN = 100
 _WARM = 3  # steps that are not counted
 _HIDDEN, _LAYERS = 256, 4
 _WORDS = [
@@ -34,15 +34,28 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 _HOOK = """
-import json, os, sys, time
+import json, os, time
 import transformers
 from transformers import TrainerCallback
-seen = []
+begun, ended = [], []
+turns = os.environ.get("BENCH_TURNS", "").split()
+waits, passes = [os.open(path, os.O_RDWR) for path in turns] or (None, None)
+def clocks():
+    return time.time() - float(os.environ["BENCH_BEGAN"]), time.process_time()
 class Clocks(TrainerCallback):
     def on_step_begin(self, *_, **__):
-        seen.append((time.time() - float(os.environ["BENCH_BEGAN"]), time.process_time()))
+        if begun:
+            ended.append(clocks())
+            if passes is not None:
+                os.write(passes, b"x")
+        if waits is not None:
+            os.read(waits, 1)
+        begun.append(clocks())
     def on_train_end(self, *_, **__):
-        open(os.environ["BENCH_CLOCKS"], "w").write(json.dumps(seen))
+        ended.append(clocks())
+        if passes is not None:
+            os.write(passes, b"x")
+        open(os.environ["BENCH_CLOCKS"], "w").write(json.dumps([begun, ended]))
 made = transformers.Trainer.__init__
 def init(self, *arguments, **named):
     made(self, *arguments, **named)
@@ -125,65 +138,99 @@ def _dataset(folder: Path, pairs: int) -> None:
 
 def train_ours(job: Job) -> Work:
     """`preceptor train`: the rows checked, trained on, and the model's folder written with its card."""
-    out = job.folder / f"ours-{job.repetition}"
-    return _program(job, "ours", _OURS, "train", str(job.folder / "recipe.yaml"), "--out", str(out))
+    return _program(job, "ours")
 
 
 def train_plain(job: Job) -> Work:
     """TRL's own script (what `trl dpo` launches, without the launcher) and the weights saved."""
-    out = job.folder / f"plain-{job.repetition}"
-    return _program(
-        job, "plain", _PLAIN, "--config", str(job.folder / "recipe.yaml"), "--output_dir", str(out)
-    )
+    return _program(job, "plain")
 
 
-def _program(job: Job, who: str, code: str, *arguments: str) -> Work:
-    clocks = job.folder / f"{who}-{job.repetition}.json"
-    command = [sys.executable, "-c", LAST_WORDS + code, *arguments]
+def _started(folder: Path, who: str, name: str, more: dict[str, str], steps: int) -> "subprocess.Popen[str]":
+    """A side's program in a process of its own, which notes its clocks in the file of that name."""
+    recipe, out = str(folder / "recipe.yaml"), str(folder / f"{name}-model")
+    if who == "ours":
+        arguments = [_OURS, "train", recipe, "--out", out, "--set", f"max_steps={steps}"]
+    else:
+        arguments = [_PLAIN, "--config", recipe, "--output_dir", out, "--max_steps", str(steps)]
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / who),
+        "BENCH_CLOCKS": str(folder / f"{name}.json"), "BENCH_BEGAN": str(time.time()), **more,
+    }  # fmt: skip
+    return subprocess.Popen([sys.executable, "-c", LAST_WORDS + arguments[0], *arguments[1:]], text=True,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)  # fmt: skip
+
+
+def _program(job: Job, who: str) -> Work:
+    name = f"{who}-{job.repetition}"
 
     def work() -> Done:
-        environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(job.folder / who),
-            "BENCH_CLOCKS": str(clocks), "BENCH_BEGAN": str(time.time()),
-        }  # fmt: skip
-        ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if ended.returncode:
-            raise RuntimeError(" ".join(ended.stderr.split())[-300:])
-        first, step = _figures(clocks)
-        return Done(
-            f"first step after {first[0]:.1f} s ({first[1]:.1f} CPU s), "
-            f"a step {step[0]:.3f} s ({step[1]:.3f} CPU s)",
-            peak_mb(ended.stderr, resource.RUSAGE_CHILDREN),
-        )
+        process = _started(job.folder, who, name, {}, STEPS)
+        said = process.communicate()[1]
+        if process.returncode:
+            raise RuntimeError(" ".join(said.split())[-300:])
+        first, step = _first(job.folder, name), statistics.median(_steps(job.folder, name)[1])
+        return Done(f"first step after {first[0]:.1f} s ({first[1]:.1f} CPU s), a step {step:.3f} CPU s",
+                    peak_mb(said, resource.RUSAGE_CHILDREN))  # fmt: skip
 
     return work
 
 
-def _figures(clocks: Path) -> tuple[list[float], list[float]]:
-    """Seconds and CPU seconds to the first step, and those of a step: the lower quartile.
+def _first(folder: Path, name: str) -> list[float]:
+    """Seconds and CPU seconds until the first step began."""
+    begun = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))[0]
+    return list(begun[0])
 
-    What else runs on the machine only adds to a step, and to some more than to others.
-    """
-    seen = json.loads(clocks.read_text(encoding="utf-8"))
-    steps = [[b - a for a, b in zip(one, other, strict=True)]
-             for one, other in zip(seen[_WARM:], seen[_WARM + 1 :], strict=False)]  # fmt: skip
-    return seen[0], [statistics.quantiles(values, n=4)[0] for values in zip(*steps, strict=True)]
+
+def _steps(folder: Path, name: str) -> tuple[list[float], list[float]]:
+    """Seconds, and CPU seconds, of every step that counts."""
+    begun, ended = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    both = [[e - b for b, e in zip(*one, strict=True)] for one in zip(begun, ended, strict=True)][_WARM:]
+    return [took[0] for took in both], [took[1] for took in both]
 
 
 def train_told(folder: Path) -> str:
-    """What ours takes more than TRL, by repetition: medians with a 90 % interval."""
-    runs: list[Any] = []
-    while all((folder / f"{who}-{len(runs)}.json").is_file() for who in ("ours", "plain")):
-        runs.append([_figures(folder / f"{who}-{len(runs)}.json") for who in ("ours", "plain")])
-    if len(runs) < 3:
+    """What ours takes more than TRL: medians with a 90 % interval.
+
+    The first step's delay is that of the repetitions. For the steps both programs run once more at the same
+    time and take turns, a step each: what else the machine does meets both alike.
+    """
+    runs = sum((folder / f"plain-{n}.json").is_file() and (folder / f"ours-{n}.json").is_file()
+               for n in range(100))  # fmt: skip
+    if runs < 3:
         return ""
-    parts = []
-    for clock, name in enumerate(("seconds", "CPU seconds")):
-        step = [100 * (ours[1][clock] / plain[1][clock] - 1) for ours, plain in runs]
-        first = [ours[0][clock] - plain[0][clock] for ours, plain in runs]
-        parts.append(f"by {name} a step takes {_between(step, '+.1f')} % more, and the first begins "
-                     f"{_between(first, '+.2f')} later")  # fmt: skip
-    return f"Over {len(runs)} repetitions, ours beside TRL (median, 90 % interval of it): {'; '.join(parts)}."
+    first = [[a - b for a, b in zip(_first(folder, f"ours-{n}"), _first(folder, f"plain-{n}"), strict=True)]
+             for n in range(runs)]  # fmt: skip
+    late = [_between(values, "+.2f") for values in zip(*first, strict=True)]
+    told = (f"Ours beside TRL (median, 90 % interval of it): over {runs} repetitions the first step begins "
+            f"{late[0]} seconds later, {late[1]} CPU seconds.")  # fmt: skip
+    if not _in_turns(folder):
+        return told
+    in_turn = zip(_steps(folder, "ours-turn"), _steps(folder, "plain-turn"), strict=True)
+    ratios = [[100 * (a / b - 1) for a, b in zip(ours, plain, strict=True)] for ours, plain in in_turn]
+    more = [_between(values, "+.1f") for values in ratios]
+    return (f"{told} Over {len(ratios[0])} steps in turn, a step of ours takes {more[0]} % more seconds, "
+            f"{more[1]} % more CPU seconds.")  # fmt: skip
+
+
+def _in_turns(folder: Path) -> bool:
+    """Both programs at once, a step each in turn; whether they came to their end."""
+    turns = [folder / "turn-ours", folder / "turn-plain"]
+    for turn in turns:
+        os.mkfifo(turn)
+    held = [os.open(turn, os.O_RDWR) for turn in turns]
+    os.write(held[0], b"x")
+    both = [_started(folder, who, f"{who}-turn", {"BENCH_TURNS": " ".join(map(str, order))}, _IN_TURN)
+            for who, order in (("ours", turns), ("plain", turns[::-1]))]  # fmt: skip
+    try:
+        for process in both:
+            process.communicate(timeout=600)
+    except subprocess.TimeoutExpired:  # one has failed, and the other waits for it
+        for process in both:
+            process.kill()
+    for end in held:
+        os.close(end)
+    return all(process.wait() == 0 for process in both)
 
 
 def _between(values: Sequence[float], shown: str, draws: int = 4000) -> str:
