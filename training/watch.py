@@ -44,10 +44,10 @@ class Watch:
         if fall <= self.bound or not rises or self.warnings:
             return None
         said = (
-            f"step {step}: chosen completions have lost {fall:.0%} of their log-probability (now {now:.1f}, "
-            f"reference {reference:.1f}; bound {self.bound:.0%}) while rewards get better: the model may be "
-            "unlearning to write. Add the loss sft (loss_type: [sigmoid, sft]), lower learning_rate or "
-            "raise beta, and look at a task metric"
+            f"step {step}: chosen completions have lost {fall:.0%} of their log-probability, as the mean of "
+            f"{len(self.falls)} logs (now {now:.1f}, reference {reference:.1f}; bound {self.bound:.0%}), "
+            "while rewards get better: the model may be unlearning to write. Add the loss sft (loss_type: "
+            "[sigmoid, sft]), lower learning_rate or raise beta, and look at a task metric"
         )
         self.warnings.append(said)
         return said
