@@ -18,11 +18,10 @@ import numpy as np
 
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key
-from .metric import Counts, Item, Statistics, ratio
+from .metric import FEW, Counts, Item, Statistics, ratio
 from .states import read_turns, storable
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
-FEW = 5  # prompts of a side, below which draws of them tell nothing
 TOGETHER = 16  # texts that are scored between two writes
 
 
