@@ -180,6 +180,7 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
         (["--variant", "tiny"], "has no variant 'tiny'; its variants: none"),
         (["--model", "openai:good"], "openai:good: named twice"),
         (["--model", "hf-likelihood:x"], "writes no answers; give hf:x"),
+        (["--out", "."], "--out .: expected a folder of its own"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_path, more, says):
