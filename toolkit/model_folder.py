@@ -200,7 +200,7 @@ def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
             continue
         for one in of:
             try:
-                terms = read_license(one)
+                terms = read_license(HUB_NAMES.get(str(one).lower(), one))  # of a card on the Hub: odc-by
             except SourceError:
                 terms = read_license(None)
             if not terms.redistribution:
