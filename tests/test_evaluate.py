@@ -246,7 +246,7 @@ def test_a_dataset_on_the_hub_is_read_at_its_revision(client, hub, path, built, 
         command = ("evaluate", path, "--model", "openai:good", "--base-url", server.url)
         missing = client(*command, *more, "--set", "split=validation")
         assert missing.code == 2
-        assert "config sft has no split 'validation': it has test" in missing.stderr
+        assert "config sft has no split 'validation': it has: test" in missing.stderr
         assert client(*command, *more, "--set", "dataset_revision=v9").code == 1
         done = client(*command, *more)
         assert done.code == 0, done.stderr

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import GateError, TrainingError
-from .campaigns import nearest
+from ..schemas.nearest import nearest
 from .files import file_sha256, write_text
 from .modelfile import Pieces, find_pieces, modelfile
 from .tokens import read_chat_template

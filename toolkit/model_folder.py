@@ -17,8 +17,8 @@ import yaml
 
 from ..schemas.errors import HubError, SourceError
 from ..schemas.licenses import HUB_NAMES, hub_name, read_license
+from ..schemas.nearest import nearest
 from .built import CARD
-from .campaigns import nearest
 from .files import file_sha256
 from .hub import Kind, check_repo_id
 from .leaving import find_private, placeless
