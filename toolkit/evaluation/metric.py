@@ -21,6 +21,7 @@ FEW = 5  # groups, of which all fall on one side by chance in 2 of 2^5 cases: no
 _TOGETHER = 50  # draws that are summed at once
 
 Counts = NDArray[np.float64]
+Rows = Counts | NDArray[np.float32]  # the latter where there are many, of whole numbers below 2^24
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Statistics:
     A figure is nan where the sums cannot tell (nothing to divide by).
     """
 
-    rows: Counts
+    rows: Rows
     figure: Callable[[Counts], Counts]
 
 
@@ -93,7 +94,7 @@ def difference(one: Statistics, other: Statistics, groups: Sequence[str], seed: 
 
 
 def _value(statistics: Statistics) -> float:
-    return float(statistics.figure(statistics.rows.sum(axis=0, keepdims=True))[0])
+    return float(statistics.figure(statistics.rows.sum(axis=0, dtype=float, keepdims=True))[0])
 
 
 def _estimate(value: float, drawn: Counts, groups: Sequence[str]) -> Estimate:
@@ -104,7 +105,7 @@ def _estimate(value: float, drawn: Counts, groups: Sequence[str]) -> Estimate:
     return Estimate(value, float(low), float(high), len(groups))
 
 
-def _sums(rows: Counts, groups: Sequence[str], seed: int) -> Counts:
+def _sums(rows: Rows, groups: Sequence[str], seed: int) -> Counts:
     """Sums of counts, shape (DRAWS, k), over groups drawn with replacement; the same groups for a seed."""
     number, times = _draws(tuple(groups), seed)
     of_group = np.zeros((times.shape[1], rows.shape[1]))
