@@ -387,3 +387,14 @@ def test_checkpoints_to_keep_outlive_a_kill_while_the_folder_is_finished(place, 
     assert done.resumed_from == 2  # from 4, the last, transformers would make a fifth
     assert done.metrics["steps"] == 4
     assert (done.out / "checkpoints" / "checkpoint-4" / "trainer_state.json").is_file()
+
+
+def test_of_two_merges_the_slower_one_leaves_what_the_other_wrote(place, tutor, tmp_path, monkeypatch):
+    def faster(_):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "model.safetensors").write_text("theirs")
+
+    monkeypatch.setattr("preceptor.training.merge._card", faster)
+    with pytest.raises(TrainingError, match="out: exists by now; choose another --out"):
+        merge(tutor["dpo"].out, tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "model.safetensors"]
