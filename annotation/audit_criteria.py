@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .rubric import Rubric
-from .rubric_file import nearest
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .audit_orders import CHOICES, JUDGEMENTS
-from .rubric_file import nearest
 
 NEEDED = ("item", "first", "second", "choice")
 OPTIONAL = ("judge", "first_length", "second_length", "first_text", "second_text")

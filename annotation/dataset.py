@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .argilla import Json, RefusedError, Server
 from .rubric import PREFERENCE, Criterion, Rubric
-from .rubric_file import nearest
 
 COMMENT = "comment"
 SIDES = ("first", "second")

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,
@@ -30,7 +31,6 @@ from .forms import (
 )
 from .label_studio import labelling_config, read_label_studio, to_label_studio
 from .rubric import Rubric
-from .rubric_file import nearest
 from .rubric_new import as_seen
 
 _FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")

@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .argilla import Json, Server
 from .dataset import SIDES, Dataset
 from .records import list_records
 from .rubric import PREFERENCE
-from .rubric_file import nearest
 
 BATCH = 100  # records a request: some seconds of the server's time
 _MESSAGE = 20_000  # characters of a turn that the server takes

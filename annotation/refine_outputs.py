@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from .forms import prompt_text
-from .rubric_file import nearest
 
 
 @dataclass(frozen=True)

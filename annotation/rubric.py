@@ -17,7 +17,8 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.keys import LENGTH
-from .rubric_file import CriterionEntry, RubricEntry, nearest, parse_entry
+from ..schemas.nearest import nearest
+from .rubric_file import CriterionEntry, RubricEntry, parse_entry
 
 FOLDER = Path(__file__).parent / "rubrics"
 PREFERENCE = "preference"

@@ -12,7 +12,7 @@ criteria:
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 # Columns of answer forms.
@@ -210,9 +211,3 @@ def _pattern(error: dict[str, Any]) -> str:
 
 def _plain(message: str) -> str:
     return message.removeprefix("Value error, ").removeprefix("Input ")
-
-
-def nearest(name: str, known: Sequence[str], what: str) -> str:
-    """The hint for a misspelt name: the nearest right one, or all of them."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(known)}"

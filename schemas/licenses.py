@@ -56,6 +56,6 @@ def read_license(text: str | None) -> License:
     return License(
         spdx,
         redistribution="ND" not in parts,
-        commercial_use="NC" not in parts,
+        commercial_use="NC" not in parts and "Noncommercial" not in spdx,
         share_alike="SA" in parts or any(part in spdx for part in ("GPL", "ODbL")),
     )

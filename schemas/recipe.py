@@ -7,7 +7,6 @@ pairs: {policy: best-worst, min_confidence: 0.6}
 splits: {train: 0.8, validation: 0.1, test: 0.1}
 """
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .nearest import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -240,10 +240,8 @@ def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
     """One validation error in a user's words."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = list(_section_at(error["loc"][:-1], model).model_fields)
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown key '{where}': {hint}"
+        known = _section_at(error["loc"][:-1], model).model_fields
+        return f"unknown key '{where}': {nearest(str(error['loc'][-1]), known, 'known keys')}"
     if error["type"] == "missing":
         return f"'{where}' is missing; add it"
     message = error["msg"].removeprefix("Value error, ")

@@ -180,6 +180,7 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
         (["--variant", "tiny"], "has no variant 'tiny'; its variants: none"),
         (["--model", "openai:good"], "openai:good: named twice"),
         (["--model", "hf-likelihood:x"], "writes no answers; give hf:x"),
+        (["--out", "."], "--out .: expected a folder of its own"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_path, more, says):
@@ -245,7 +246,7 @@ def test_a_dataset_on_the_hub_is_read_at_its_revision(client, hub, path, built, 
         command = ("evaluate", path, "--model", "openai:good", "--base-url", server.url)
         missing = client(*command, *more, "--set", "split=validation")
         assert missing.code == 2
-        assert "config sft has no split 'validation': it has test" in missing.stderr
+        assert "config sft has no split 'validation': it has: test" in missing.stderr
         assert client(*command, *more, "--set", "dataset_revision=v9").code == 1
         done = client(*command, *more)
         assert done.code == 0, done.stderr

@@ -54,7 +54,7 @@ def test_more_prompts_keep_those_drawn_before_and_a_seed_draws_others(built):
     ("keys", "says"),
     [
         ({"split": "tests"}, "config sft has no split 'tests': did you mean 'test'?"),
-        ({"split": "train"}, "has no split 'train': it has test"),
+        ({"split": "train"}, "has no split 'train': it has: test"),
         ({"dataset_name": "lab/gec"}, "--set dataset_revision=COMMIT"),
     ],
 )

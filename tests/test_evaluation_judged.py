@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from model_server import Said, serving
@@ -10,9 +11,11 @@ from tiny_model import tiny_model
 from preceptor.annotation.models.budget import Limits
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.cli.evaluate_judge import make_judge
+from preceptor.toolkit.evaluation.config import Evaluation
 from preceptor.toolkit.evaluation.judged import judged, judged_references, rated
 from preceptor.toolkit.evaluation.lines import add_lines, read_lines
 from preceptor.toolkit.evaluation.metric import Item, estimate
+from preceptor.toolkit.evaluation.report import compare, notes
 
 ITEMS = [Item(str(n), str(n), ({"role": "user", "content": f"Which word is {n}?"},), "?", (f"It is the word {n} .",))
          for n in range(4)]  # fmt: skip
@@ -165,3 +168,15 @@ def test_lines_that_are_none_of_ours_are_refused(tmp_path):
     path.write_text("key,answer\n")
     with pytest.raises(EvaluationError, match="not the JSON Lines of an evaluation"):
         read_lines(path)
+
+
+def test_what_does_not_count_is_noted():
+    """Answers that a judge cannot read would otherwise leave their model's figure as it was."""
+    items = [replace(ITEMS[0], key=str(n), group=str(n)) for n in range(8)]
+    figures = judged_references(items, ["x"] * 8, lambda pairs: [None, None, *["first"] * (len(pairs) - 2)])
+    wanted = Evaluation(name="a", dataset_name="d", metrics=["judged_references"])
+    made = compare(wanted, [one.key for one in items], {"openai:m": figures}, ["openai:m"])
+    model = {"name": "openai:m", "cut_off": 0, "no_answer": 0, "errors": [], "trained_on": None}
+    assert notes({"n": 8, "models": [model], **made}) == [
+        "m: 25.0% of what judged_references is made of does not count: the judge gave no answer of use"
+    ]

@@ -1,6 +1,7 @@
 """Figures of an evaluation and their intervals."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -41,3 +42,25 @@ def test_nothing_to_divide_by_is_no_number():
     found = estimate(Statistics(np.zeros((3, 2)), ratio), ["a", "b", "c"], 0)
     assert math.isnan(found.value)
     assert math.isnan(found.low)
+
+
+def test_fewer_than_five_groups_get_no_interval_however_they_agree():
+    four, five = list("aabbccdd"), list("aabbccde")
+    found = difference(share([1.0] * 8), share([0.0] * 8), four, 0)
+    assert found.value == 1
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert difference(share([1.0] * 8), share([0.0] * 8), five, 0).low == 1
+
+
+def test_draws_of_many_prompts_fit_into_memory():
+    n = 20_000
+    hits, groups = np.random.default_rng(3).random(n), [str(k) for k in range(n)]
+    tracemalloc.start()
+    try:
+        first = estimate(share(hits), groups, 0)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 60e6  # DRAWS x n bytes and some; 8 times as much as whole numbers of 64 bits
+    assert first.high - first.low == pytest.approx(2 * 1.645 * hits.std() / math.sqrt(n), rel=0.1)

@@ -174,6 +174,15 @@ def test_what_is_missing_is_said_before_anything_is_done(model, tmp_path, monkey
     assert "need llama-quantize" in refused(model, "--out", out, "--quantize", "q4_k_m")
     assert "convert-hf-to-gguf failed" in refused(model, "--out", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]
+    for name, theirs, ours in (("tiny.json", '{"a": 1}', '{"gguf": {"file": "tiny.gguf"}}'),
+                               ("tiny.Modelfile", "FROM llama3", "FROM ./tiny.gguf\n")):  # fmt: skip
+        (tmp_path / name).write_text(theirs)
+        assert f"{name}: exists, and is not of an export to tiny.gguf" in " ".join(
+            refused(model, "--out", out).split()
+        )
+        assert (tmp_path / name).read_text() == theirs
+        (tmp_path / name).write_text(ours)  # as a kill leaves it
+        assert "convert-hf-to-gguf failed" in refused(model, "--out", out)
 
 
 CHATML = (

@@ -154,6 +154,7 @@ def test_an_adapter_of_a_model_of_the_hub_goes_as_it_is(hub, publish, tmp_path):
         ({"publishable": False}, "apache-2.0", "gec, which it was trained on, was a local build, NOT FOR PUBLICATION"),
         ({"licenses": ["CC-BY-ND-4.0"]}, "apache-2.0", "under CC-BY-ND-4.0, which allows no adaptations"),
         ({"licenses": []}, "apache-2.0", "under no stated licence"),
+        ({"licenses": ["odc-by", "PolyForm-Noncommercial-1.0.0"]}, "mit", "non-commercial (PolyForm-Noncommercial-1.0.0)"),
         ({"licenses": ["CC-BY-NC-4.0"]}, "llama3.2", "non-commercial (CC-BY-NC-4.0), and llama3.2 is not"),
     ],
 )  # fmt: skip

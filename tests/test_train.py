@@ -369,3 +369,32 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(place, tmp_path):
     one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole.out, done.out))
     assert all((one[name] == other[name]).all() for name in one)
     assert one.keys() == other.keys()
+
+
+def test_checkpoints_to_keep_outlive_a_kill_while_the_folder_is_finished(place, tmp_path, monkeypatch):
+    kept = {"env": {"preceptor": {"stage": "sft", "keep_checkpoints": True}}}
+    config = recipe(place, "sft", **LORA, **kept, save_strategy="steps", save_steps=2)
+
+    def killed(work, *_):
+        (work / "checkpoints").rename(work / "model" / "checkpoints")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("preceptor.training.run._finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "out")
+    done = train(config, tmp_path / "out")
+    assert done.resumed_from == 2  # from 4, the last, transformers would make a fifth
+    assert done.metrics["steps"] == 4
+    assert (done.out / "checkpoints" / "checkpoint-4" / "trainer_state.json").is_file()
+
+
+def test_of_two_merges_the_slower_one_leaves_what_the_other_wrote(place, tutor, tmp_path, monkeypatch):
+    def faster(_):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "model.safetensors").write_text("theirs")
+
+    monkeypatch.setattr("preceptor.training.merge._card", faster)
+    with pytest.raises(TrainingError, match="out: exists by now; choose another --out"):
+        merge(tutor["dpo"].out, tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "model.safetensors"]

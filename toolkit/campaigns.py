@@ -4,9 +4,8 @@ sources   name: week-1, kind: preference, reader: annotate, rows: answers that s
 rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the criteria of a rating rubric
 """
 
-import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -14,6 +13,7 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.licenses import License, read_license
+from ..schemas.nearest import nearest
 from ..schemas.tables import RUBRICS, SOURCES
 from .store import Store, insert, query, run, transaction
 
@@ -76,13 +76,6 @@ def check_campaign(con: Store, name: str) -> None:
     if name not in names:
         begin = "" if names else "; preceptor annotate push begins one"
         raise AnnotationError(f"no campaign '{name}': {nearest(name, names, 'campaigns')}{begin}")
-
-
-def nearest(name: str, names: Iterable[str], what: str) -> str:
-    """The right name nearest to a wrong one, or all of them."""
-    have = list(names)
-    near = difflib.get_close_matches(name, have, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(have) or 'none yet'}"
 
 
 def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:

@@ -6,11 +6,11 @@ A recipe may come from a stranger, so the expression is parsed by DuckDB and onl
 and/or/not, arithmetic, constants, the columns below and a few functions are let through.
 """
 
-import difflib
 import json
 from typing import Any
 
 from ..schemas.errors import RecipeError
+from ..schemas.nearest import nearest
 from .store import Store, run
 
 COLUMNS = {
@@ -68,8 +68,7 @@ def _check(node: Any, rule: str) -> None:
     if kind == "COLUMN_REF":
         name = ".".join(node["column_names"])
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(COLUMNS)}"
+            hint = nearest(name, COLUMNS, "known")
             raise RecipeError(f"pairs.eligible: unknown column '{name}': {hint}")
     if kind == "FUNCTION" and node["function_name"] not in _FUNCTIONS:
         raise RecipeError(

@@ -20,9 +20,10 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.licenses import NONE_STATED, License
+from ..schemas.nearest import nearest
 from ..schemas.recipe import Recipe, read_recipe
 from ..schemas.tables import COMPLETIONS, SOURCES
-from .campaigns import check_name, nearest
+from .campaigns import check_name
 from .pairs import part_sql
 from .questions import Where, check_where
 from .replies import keep_replies, known_replies

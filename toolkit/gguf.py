@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import GateError, TrainingError
-from .campaigns import nearest
+from ..schemas.nearest import nearest
 from .files import file_sha256, write_text
 from .modelfile import Pieces, find_pieces, modelfile
 from .tokens import read_chat_template
@@ -108,6 +108,10 @@ def _check(model: Path, out: Path, kind: str) -> None:
         raise TrainingError(f"--out {out}: is a file; end its name in .gguf")
     if out.exists():
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
+    for path in _beside(out):
+        if path.exists() and not _ours(path, out):
+            raise TrainingError(f"{path}: exists, and is not of an export to {out.name}, which would write "
+                                "over it; choose another --out, or move it away")  # fmt: skip
     try:
         import gguf  # noqa: F401
     except ImportError as error:
@@ -115,6 +119,22 @@ def _check(model: Path, out: Path, kind: str) -> None:
             f"reading a GGUF back needs a package ({error}): pip install 'preceptor[gguf]'"
         ) from error
     out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _beside(out: Path) -> tuple[Path, Path]:
+    """The Modelfile and the provenance that stand beside a GGUF."""
+    return out.with_suffix(".Modelfile"), out.with_suffix(".json")
+
+
+def _ours(path: Path, out: Path) -> bool:
+    """Whether a file is of an earlier export to `out`, whole or broken off before the GGUF was there."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return bool(json.loads(text)["gguf"]["file"] == out.name)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return text.startswith(f"FROM ./{out.name}\n")
 
 
 def find_converter(named: str | None = None) -> list[str]:
@@ -199,7 +219,7 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
         "gguf": {"file": out.name, "sha256": sha256, "kind": kind, "architecture": found.architecture,
                  "tensors": found.tensors, "tokens": found.tokens},
     }  # fmt: skip
-    beside = out.with_suffix(".Modelfile"), out.with_suffix(".json")
+    beside = _beside(out)
     write_text(beside[0], text)
     write_text(beside[1], json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     made.rename(out)

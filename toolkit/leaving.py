@@ -18,25 +18,37 @@ _VOCABULARIES = {
     "added_tokens.json",
 }  # hold all kinds of pieces
 _SECRETS = {
-    "a token of Hugging Face": r"\bhf_[A-Za-z0-9]{30,}",
-    "a key of an API": r"\bsk-[A-Za-z0-9_-]{20,}",
-    "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})",
-    "a key of AWS": r"\bAKIA[0-9A-Z]{16}\b",
+    "a token of Hugging Face": r"hf_[A-Za-z0-9]{30,}",
+    "a key of an API": r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}|AIza[0-9A-Za-z_-]{35}",
+    "a token of GitHub": r"gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}",
+    "a token of GitLab": r"glpat-[\w-]{20,}",
+    "a token of Slack": r"xox[abeprs]-[\w-]{10,}",
+    "a key of AWS": r"(?<![A-Z0-9])AKIA[0-9A-Z]{16}(?![A-Z0-9])",
+    "a signed token": r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-}
-# From the root, the home folder or a drive, two parts at least; not the end of an address or relative path.
+    "a password in an address": r"://[^\s/:@{}<>$]+:[^\s/@{}<>$]+@",
+    # Of services whose keys look like anything: WANDB_API_KEY: 0f3a…
+    "a key or password": r"(?i)(?:api_?key|access_?key|secret|passw(?:or)?d|(?:auth|hub|access)_?token)\w*"
+                         r"[\"']?[ \t]*[:=][ \t]*[\"']?(?=[^\s\"']*\d)[\w+/=.-]{16,}",
+}  # fmt: skip
+_PART = r"[\w.+@-]+"
+_ROOTS = ("home|Users|root|mnt|media|Volumes|private|srv|scratch|gpfs|lustre|nfs|data|work|workspace|opt|tmp"
+          "|var|usr|etc")  # fmt: skip
+# From the root, a home folder or a drive, two parts at least; not the end of an address or relative path. In
+# the middle of a text, as after a bracket or 在, only below what roots hold.
 _PATH = re.compile(
-    r"(?<![\w./~>)\]}-])"
-    r"(?:(?:file://)?~?/[\w.+@-]+(?:/[\w.+@-]+)+|[A-Za-z]:[\\/][\w.+@-]+(?:[\\/][\w.+@ -]+)+)"
+    rf"(?<![\w./~)\]}}-])(?:(?:file://)?(?:~[\w.-]*)?/{_PART}(?:/{_PART})+"
+    rf"|[A-Za-z]:[\\/]+{_PART}(?:[\\/]+[\w.+@ -]+)+)"
+    rf"|(?<![A-Za-z0-9_./~])/(?:{_ROOTS})/{_PART}(?:/{_PART})*"
 )
-_HARMLESS = re.compile(r"/(?:dev/null|usr/bin/env)\b")
+_HARMLESS = re.compile(r"/(?:dev/null|usr/bin/env|mnt/data)")  # the last is in the template of gpt-oss
 
 
 def find_private(path: Path) -> Iterator[str]:
     """What a file holds of this machine, one line each; nothing for files that are no text."""
     if path.suffix not in TEXT and not path.name.startswith(("LICENSE", "NOTICE")):
         return
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")  # which UTF-16 is full of
     if path.suffix == ".json":
         text = _strings(text)
     for what, pattern in _SECRETS.items():
@@ -45,7 +57,7 @@ def find_private(path: Path) -> Iterator[str]:
     if path.name in _VOCABULARIES:
         return
     home = str(Path.home())
-    found = [match[0] for match in _PATH.finditer(text) if not _HARMLESS.match(match[0])]
+    found = [match[0] for match in _PATH.finditer(text) if not _HARMLESS.fullmatch(match[0])]
     found += [home] if len(home) > 1 and re.search(re.escape(home) + r"(?!\w)", text) else []
     for one in sorted(set(found))[:3]:
         yield f"a path of this machine: {one[:80]}"
@@ -69,14 +81,16 @@ def _strings(text: str) -> str:
     def walk(value: Any) -> None:
         if isinstance(value, str):
             found.append(value)
-        elif isinstance(value, list | dict):
+        elif isinstance(value, list):
             for one in value:
                 walk(one)
-            if isinstance(value, dict):
-                walk(list(value.values()))
+        elif isinstance(value, tuple):  # a name and what it stands for
+            name, of = value
+            found.append(f"{name}: {of}" if isinstance(of, str) else name)
+            walk([] if isinstance(of, str) else of)
 
     try:
-        walk(json.loads(text))
+        walk(json.loads(text, object_pairs_hook=list))  # of names that stand there twice both
     except ValueError:
         return text
     return "\n".join(found)

@@ -17,8 +17,8 @@ import yaml
 
 from ..schemas.errors import HubError, SourceError
 from ..schemas.licenses import HUB_NAMES, hub_name, read_license
+from ..schemas.nearest import nearest
 from .built import CARD
-from .campaigns import nearest
 from .files import file_sha256
 from .hub import Kind, check_repo_id
 from .leaving import find_private, placeless
@@ -200,7 +200,7 @@ def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
             continue
         for one in of:
             try:
-                terms = read_license(one)
+                terms = read_license(HUB_NAMES.get(str(one).lower(), one))  # of a card on the Hub: odc-by
             except SourceError:
                 terms = read_license(None)
             if not terms.redistribution:

@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 
 from ..schemas.errors import AnnotationError
+from ..schemas.nearest import nearest
 from ..schemas.tables import QUESTIONS
-from .campaigns import Rubric, begin, nearest
+from .campaigns import Rubric, begin
 from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 from .store import Store, insert, query, run, transaction
 

@@ -31,6 +31,7 @@ from typing import Any
 import yaml
 
 from ..schemas.errors import RecipeError
+from ..schemas.nearest import nearest
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
 
 # Of a small model on JFLEG (docs/training.md): a run that had lost 21 % of the chosen log-probability wrote
@@ -198,9 +199,7 @@ def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
         near = difflib.get_close_matches("stage", list(values), n=1)
         hint = f"did you mean '{near[0]}' to be it?" if near else "add it"
         raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
-    nearest = difflib.get_close_matches(str(named), STAGES, n=1)
-    hint = f"did you mean '{nearest[0]}'?" if nearest else f"known stages: {', '.join(STAGES)}"
-    raise RecipeError(f"{path}: 'stage': no stage '{named}': {hint}")
+    raise RecipeError(f"{path}: 'stage': no stage '{named}': {nearest(str(named), STAGES, 'known stages')}")
 
 
 def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any]:

@@ -53,9 +53,12 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
             if (adapter / name).is_file():
                 shutil.copy(adapter / name, part / name)
         _card(part)
-        if out.is_dir():
-            out.rmdir()
-        part.rename(out)
+        try:
+            if out.is_dir():
+                out.rmdir()
+            part.rename(out)
+        except OSError as error:  # the same command was faster
+            raise TrainingError(f"{out}: exists by now; choose another --out, or move it away") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return out

@@ -9,16 +9,19 @@ Until it is whole it stands in .OUT.unfinished, with its checkpoints; the same c
 """
 
 import json
+import math
 import os
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
+from ..schemas.unfinished import finish, unfinished
 from .config import Config
 from .data import Loaded, load
 from .launch import rank, told_by_first, world
@@ -56,17 +59,30 @@ def train(
     target = out or Path(config.values.get("output_dir") or "")
     if target == Path():
         raise TrainingError(f"{config.path}: say where the model goes: --out DIR")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise TrainingError(f"{target}: exists; choose another --out, or move it away")
+    _check_target(target)
     _check_base(config)
     _check_reports(config)
+    with ExitStack() as held:
+        return _train(config, target, restart, say, held)
+
+
+def _check_target(target: Path) -> None:
+    """TrainingError where the model's place is taken."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise TrainingError(f"{target}: exists; choose another --out, or move it away")
+
+
+def _train(
+    config: Config, target: Path, restart: bool, say: Callable[[str], object] | None, held: ExitStack
+) -> Trained:
+    """The run; `held` keeps its folder from others until it ends."""
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
     warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
-    last = told_by_first(lambda: _enter(work, config, loaded, restart))
+    last = told_by_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
         raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
                             "all machines of the run share")  # fmt: skip
@@ -115,14 +131,21 @@ def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end (its trainer_state.json comes last)."""
+    """The newest checkpoint that was written to its end (its trainer_state.json comes last).
+
+    One of the last step within an epoch only where there is no other: transformers would go on from it with a
+    step too many.
+    """
+    ended = None
     for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         try:
-            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
+            state = json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        return found
-    return None
+        if state.get("global_step", 0) < state.get("max_steps", math.inf) or not state.get("epoch", 0) % 1:
+            return found
+        ended = ended or found
+    return ended
 
 
 def _step(checkpoint: Path) -> int:
@@ -207,24 +230,19 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
 
 
-def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> Path | None:
+def _enter(
+    work: Path, target: Path, config: Config, loaded: Loaded, restart: bool, held: ExitStack
+) -> Path | None:
     """Make the folder of the unfinished run, or go back into it if it is of this very run: its checkpoint."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
-    run = json.dumps(
-        {"stage": config.stage, "values": values, "dataset": loaded.about()}, sort_keys=True, indent=1
-    )
-    note = work / "run.json"
-    if restart:
-        shutil.rmtree(work, ignore_errors=True)
-    if note.is_file() and note.read_text(encoding="utf-8") != run:
-        raise TrainingError(
-            f"{work}: holds an unfinished run of other settings or data; --restart throws it away, or choose "
-            "another --out"
-        )
-    work.mkdir(parents=True, exist_ok=True)
-    note.write_text(run, encoding="utf-8")
+    run = {"stage": config.stage, "values": values, "dataset": loaded.about()}
+    held.enter_context(unfinished(work, run, restart, TrainingError))
+    _check_target(target)  # the same command may have finished meanwhile
+    checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
+    if kept.is_dir() and not checkpoints.exists():  # killed while it was finished
+        kept.rename(checkpoints)
     shutil.rmtree(work / "model", ignore_errors=True)
-    return None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
+    return None if config.values.get("save_only_model") else last_checkpoint(checkpoints)
 
 
 def _save(trainer: Any, made: Path) -> None:
@@ -248,4 +266,4 @@ def _finish(work: Path, target: Path, keep_checkpoints: bool) -> None:
     if target.is_dir():
         target.rmdir()  # an empty one, as was checked
     (work / "model").rename(target)
-    shutil.rmtree(work)
+    finish(work)

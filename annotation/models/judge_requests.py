@@ -13,8 +13,8 @@ from typing import Any
 
 from ...schemas.errors import AnnotationError
 from ...schemas.keys import key
+from ...schemas.nearest import nearest
 from ..rubric import Rubric
-from ..rubric_file import nearest
 from .fence import Fence, fence_for
 from .judging import REASON, Way, answer_schema, asks_reason, checker, choices
 from .requests import Message, Request, Sampling

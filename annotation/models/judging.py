@@ -10,12 +10,12 @@ Of a rating rubric the answer is a value from 1 for each criterion, as `ratings`
 wording is a number other than its value (0, 1, 2), wordings are asked for, and a number is a wording.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...schemas.nearest import nearest
 from .. import rubric as rubrics
 from .requests import Message, Request
 
@@ -80,7 +80,7 @@ def checker(rubric: Rubric) -> Callable[[str], Answer]:
         found = json_in(content)
         for name in found:
             if name not in known and name != REASON:
-                raise ValueError(f"'{name}' was not asked for: {_nearest(name, list(known))}")
+                raise ValueError(f"'{name}' was not asked for: {nearest(name, known, 'expected')}")
         missing = [name for name in known if name not in found]
         if missing:
             raise ValueError(f"no value for {', '.join(missing)}")
@@ -162,8 +162,3 @@ def _expected(known: dict[str | int, str]) -> str:
 def _by_wording(criterion: rubrics.Criterion) -> bool:
     """Whether a level is worded by a number that is another level's value, or none's."""
     return any(w.strip().isdecimal() and int(w) != value for value, w in enumerate(criterion.levels, 1))
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"expected {', '.join(known)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...schemas.errors import AnnotationError
+from ...schemas.nearest import nearest
 from .options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -133,7 +134,6 @@ def _rubric_of(judged: "Judged", sources: Sequence[str]) -> "Rubric | None":
 
 
 def _chosen(evidence: "list[Evidence]", judges: Sequence[str]) -> "list[Evidence]":
-    from ...annotation.rubric_file import nearest
 
     have = [one.judge for one in evidence]
     for name in judges:

@@ -8,7 +8,6 @@ prompts: 500
 variants: {tiny: {prompts: 8, max_tokens: 32}}
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
+from ...schemas.nearest import nearest
 from ...schemas.recipe import faults
 from .metrics import METRICS
 
@@ -80,9 +80,7 @@ class Evaluation(BaseModel):
     def _metrics_are_known(cls, names: list[str]) -> list[str]:
         for name in names:
             if name not in METRICS:
-                near = difflib.get_close_matches(name, METRICS, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known metrics: {', '.join(METRICS)}"
-                raise ValueError(f"no metric '{name}': {hint}")
+                raise ValueError(f"no metric '{name}': {nearest(name, METRICS, 'known metrics')}")
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"'{repeated[0]}' stands there twice")
         if METRICS[names[0]].better == "neither":

@@ -22,8 +22,9 @@ def draw(about: Mapping[str, Any], path: Path) -> None:
     panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
         for place, found in enumerate(of.get(name) for of in figures.values()):
-            if found and found["value"] is not None and found["low"] is not None:
+            if found and found["low"] is not None:
                 axes.plot([found["low"], found["high"]], [place, place], color="tab:blue")
+            if found and found["value"] is not None:
                 axes.plot(found["value"], place, "o", color="tab:blue", markersize=4)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=8)

@@ -5,7 +5,6 @@ dist/gec/sft_meta/test.parquet  same rows, same order: group
 dist/gec/manifest.json          digests, and the instruction that the recipe put around the source
 """
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import polars as pl
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key_sql
 from ...schemas.manifest import as_manifest
+from ...schemas.nearest import nearest
 from ..datasets import read_manifest
 from ..files import MANIFEST, file_sha256
 from ..store import query, scratch
@@ -167,8 +167,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
 
 def _check_split(where: str, config: str, split: str, known: list[str]) -> None:
     if split not in known:
-        near = difflib.get_close_matches(split, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+        hint = nearest(split, known, "it has")
         raise EvaluationError(f"{where}: config {config} has no split '{split}': {hint} (--set split=NAME)")
 
 

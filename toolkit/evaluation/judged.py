@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .metric import Counts, Item, Statistics, ratio
+from .metric import Counts, Item, Rows, Statistics, ratio
 from .states import storable
 
 FIRST, SECOND, TIE = "first", "second", "tie"
@@ -75,7 +75,7 @@ def _missing(there: Counts) -> Figures:
     return {"missing": Statistics(rows, ratio)} if rows[:, 0].any() else {}
 
 
-def _spread(rows: Counts, places: Sequence[int], n: int) -> Counts:
+def _spread(rows: Rows, places: Sequence[int], n: int) -> Counts:
     """Rows at their places among n, zeros elsewhere."""
     made = np.zeros((n, rows.shape[1]))
     made[places] = rows

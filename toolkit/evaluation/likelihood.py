@@ -18,11 +18,10 @@ import numpy as np
 
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key
-from .metric import Counts, Item, Statistics, ratio
+from .metric import FEW, Counts, Item, Statistics, ratio
 from .states import read_turns, storable
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
-FEW = 5  # prompts of a side, below which draws of them tell nothing
 TOGETHER = 16  # texts that are scored between two writes
 
 
@@ -72,7 +71,10 @@ def preferred(items: Sequence[Item], score: Score) -> Figures:
 
 
 def perplexity(items: Sequence[Item], score: Score) -> Figures:
-    """Perplexity of the references, exp of mean nats a token, and bits a character."""
+    """Bits a character of the references, and their perplexity, exp of mean nats a token.
+
+    Bits come first, and so decide: a model that cuts words into more tokens has the lower perplexity for it.
+    """
     found = _scores(items, [list(dict.fromkeys(item.references)) for item in items], score)
     rows = np.zeros((len(items), 3))
     for n, of in enumerate(found):
@@ -80,8 +82,8 @@ def perplexity(items: Sequence[Item], score: Score) -> Figures:
             rows[n] += [-one.log_probability, one.tokens, one.characters]
     bits = rows[:, [0, 2]] / [math.log(2), 1]
     return {
-        "perplexity": Statistics(rows[:, :2], _perplexity),
         "bits_per_character": Statistics(bits, ratio),
+        "perplexity": Statistics(rows[:, :2], _perplexity),
     } | _too_long("perplexity", found)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ...schemas.errors import EvaluationError
 from .metric import Item, Statistics, ratio, share
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?!,\d)(?:\.\d+)?|\d+(?:\.\d+)?)"
+_DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,9}(?!\d)(?!,\d)(?:\.\d+)?|\d+(?:\.\d+)?)"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![^\W_])(?<![)\]}])[-−](?=[$€£]?[.\d]))?[$€£]?"
     rf"(?P<top>(?<![^\W_]){_DIGITS}|(?<![\w.])\.\d+)(?:/(?P<bottom>{_DIGITS}))?"

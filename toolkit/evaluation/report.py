@@ -15,6 +15,8 @@ from .metric import LEVEL, Estimate, Statistics, difference, estimate
 from .metrics import METRICS
 
 COPY = "copy"
+_UNCOUNTED = {"_missing": "the judge gave no answer of use",
+              "_too_long": "longer than the model takes"}  # fmt: skip
 _BACK = "giving the sentence back"
 Rows = Mapping[str, Mapping[str, Statistics]]
 
@@ -101,6 +103,11 @@ def notes(about: Mapping[str, Any]) -> list[str]:
             found.append(
                 f"{name}: {model['no_answer']} of {n} prompts got no answer and count as empty ({why})"
             )
+        for figure, one in about["figures"][model["name"]].items():
+            for end, why in _UNCOUNTED.items():
+                if figure.endswith(end) and one["value"]:
+                    of = figure.removesuffix(end)
+                    found.append(f"{name}: {one['value']:.1%} of what {of} is made of does not count: {why}")
         if model["trained_on"] and model["trained_on"].get("warning"):
             found.append(f"{name}: {model['trained_on']['warning']}")
     return found

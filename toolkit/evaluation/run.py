@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import EvaluationError
+from ...schemas.unfinished import finish, unfinished
 from .config import Config
 from .items import HeldOut
 from .likelihood import Score
@@ -32,6 +33,7 @@ from .report import compare, readme
 
 COPY = "copy"
 JUDGED = "judged.jsonl"
+_WHOLE = "whole"
 _LIBRARIES = ("preceptor", "transformers", "torch", "peft", "numpy", "gleu", "errant", "spacy")
 _NOT_OF_ANSWERS = {"name", "dataset_name", "dataset_revision", "metrics", "baseline", "template", "variants",
                    "judge"}  # fmt: skip
@@ -72,6 +74,8 @@ class Model:
 
 def check_out(out: Path) -> None:
     """EvaluationError where the output's place is taken."""
+    if not out.name:
+        raise EvaluationError(f"--out {out}: expected a folder of its own, such as evaluations/gec")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EvaluationError(f"{out}: exists; choose another --out, or move it away")
 
@@ -101,7 +105,25 @@ def evaluate(
         raise EvaluationError(f"{twice[0]}: named twice; give each model once")
     work = out.with_name(f".{out.name}.unfinished")
     settings = config.values.model_dump(exclude=_NOT_OF_ANSWERS) | {"template": template}
-    _enter(work, {"settings": settings, "dataset": held.about()}, restart)
+    run = {"settings": settings, "dataset": held.about()}
+    with unfinished(work, run, restart, EvaluationError, lambda old: _differing(old, run)):
+        check_out(out)  # the same command may have finished meanwhile
+        about = _evaluated(config, held, models, work, template, judge, without or {})
+        check_out(out)
+        if out.is_dir():
+            out.rmdir()  # an empty one
+        out.parent.mkdir(parents=True, exist_ok=True)
+        (work / _WHOLE).rename(out)
+        finish(work)
+    return about
+
+
+def _evaluated(
+    config: Config, held: HeldOut, models: Sequence[Model], work: Path, template: str | None,
+    judge: Callable[[Path], Judging] | None, without: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything but the place: the finished folder stands in `work`."""
+    names = [model.name for model in models]
     asked = judge(work / JUDGED) if judge else None
     given, rows = _rows(config, held.items, models, work, asked)
     about = {
@@ -113,35 +135,16 @@ def evaluate(
         "n": len(held.items),
         "level": LEVEL,
         "draws": DRAWS,
-        "left_out": dict(without or {}),
+        "left_out": dict(without),
         "judge": dict(asked.about) if asked else None,
         "models": [_about(model, given[model.name]) for model in models],
         **compare(config.values, [item.group for item in held.items], rows, names),
         "versions": _versions(),
     }
-    _write(work / "whole", about, held.items, given)
+    _write(work / _WHOLE, about, held.items, given)
     if (work / JUDGED).is_file():
-        shutil.copyfile(work / JUDGED, work / "whole" / JUDGED)
-    if out.is_dir():
-        out.rmdir()  # an empty one, as was checked
-    out.parent.mkdir(parents=True, exist_ok=True)
-    (work / "whole").rename(out)
-    shutil.rmtree(work)
+        shutil.copyfile(work / JUDGED, work / _WHOLE / JUDGED)
     return about
-
-
-def _enter(work: Path, run: Mapping[str, Any], restart: bool) -> None:
-    """Make the folder of the unfinished run, or go back into it if its answers are of these settings."""
-    if restart:
-        shutil.rmtree(work, ignore_errors=True)
-    note, text = work / "run.json", json.dumps(run, sort_keys=True, indent=1)
-    if note.is_file() and (old := note.read_text(encoding="utf-8")) != text:
-        raise EvaluationError(
-            f"{work}: holds an unfinished run of other settings or data ({_differing(old, run)}); --restart "
-            "throws it away, or choose another --out"
-        )
-    work.mkdir(parents=True, exist_ok=True)
-    note.write_text(text, encoding="utf-8")
 
 
 def _differing(old: str, run: Mapping[str, Any]) -> str:

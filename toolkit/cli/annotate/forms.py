@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.errors import AnnotationError
+from ....schemas.nearest import nearest
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _is_there(con: "Store", campaign: str) -> bool:
 def _rubric_of(con: "Store", campaign: str, given: str | None) -> "Rubric":
     """The rubric that is given, or the one of ours that the campaign was begun with."""
     from ....annotation.rubric import read_rubric, rubric_names
-    from ...campaigns import campaign_names, check_rubric, nearest
+    from ...campaigns import campaign_names, check_rubric
     from ...store import run
 
     if given is not None:

@@ -1,0 +1,93 @@
+"""The folder of a run that is not finished, .OUT.unfinished: of one setting, and one process at a time.
+
+with unfinished(work, {"seed": 0}, restart=False, error=TrainingError, differing=differing):
+    …       # work/run.json tells the settings; work/lock is held until the block ends, or by a kill
+    finish(work)
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import PreceptorError
+
+NOTE, LOCK = "run.json", "lock"
+
+
+@contextmanager
+def unfinished(
+    work: Path, run: Mapping[str, Any], restart: bool, error: type[PreceptorError],
+    differing: Callable[[str], str] | None = None,
+) -> Iterator[None]:  # fmt: skip
+    """Make the folder of a run, or go back into it if it is of the settings `run`, and hold it for the block.
+
+    It is emptied first with `restart`, or where no note is in it. `differing` tells what is not the same as
+    in the text of the note. The error where another process holds the folder, or it is of another run.
+    """
+    with _held(work, error):
+        note, text = work / NOTE, json.dumps(run, sort_keys=True, indent=1)
+        if restart or not note.is_file():  # what stands there is of settings that nobody knows
+            _empty(work)
+        if not note.is_file():  # moved there whole: half a note would make what stands beside it useless
+            part = work / f"{NOTE}.partial"
+            part.write_text(text, encoding="utf-8")
+            part.replace(note)
+        elif (old := note.read_text(encoding="utf-8")) != text:
+            what = f" ({differing(old)})" if differing else ""
+            raise error(f"{work}: holds an unfinished run of other settings or data{what}; --restart throws "
+                        "it away, or choose another --out")  # fmt: skip
+        yield
+
+
+def finish(work: Path) -> None:
+    """Take the folder away, within the block that holds it; the lock last, so that nobody is in it before."""
+    _empty(work)
+    (work / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):  # somebody has begun anew in it
+        work.rmdir()
+
+
+@contextmanager
+def _held(work: Path, error: type[PreceptorError]) -> Iterator[None]:
+    """The folder, there and this process's alone; its end or death lets it go."""
+    while True:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = (work / LOCK).open("ab")
+        except (FileNotFoundError, FileExistsError):  # who held it takes it away just now
+            if work.exists() and not work.is_dir():
+                raise
+            continue
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise error(f"{work}: another process is at this run; let it finish, or choose another "
+                            "--out") from None  # fmt: skip
+            except OSError:  # a file system without locks
+                pass
+            if not _stands(work / LOCK, lock):
+                continue
+            yield
+            return
+
+
+def _stands(path: Path, lock: BinaryIO) -> bool:
+    """Whether the file of that name is the open one, not one that was made since that was taken away."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _empty(work: Path) -> None:
+    for entry in work.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
