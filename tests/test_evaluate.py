@@ -81,6 +81,9 @@ def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(pr
     ):  # fmt: skip
         assert said in page
         assert said in done.stdout
+    shown = done.stdout.partition("Figures\n")[2].partition("written to")[0]
+    assert len(re.findall(r"^ *exact ", shown, re.M)) > 2  # so many differences take more than one table
+    assert shown.count(" to ") == shown.count(")")  # no interval is cut short
     assert str(tmp_path) not in page + (out / "metrics.json").read_text()
     rows = [json.loads(line) for line in (out / "answers.jsonl").read_text().splitlines()]
     assert len({row["key"] for row in rows}) == 20
@@ -179,10 +182,12 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
         ),
         (["--variant", "tiny"], "has no variant 'tiny'; its variants: none"),
         (["--model", "openai:good"], "openai:good: named twice"),
+        (["--model", "hf:{built}"], "conversational: is a dataset; name the folder of a model"),
+        (["--model", "hf:{built}/../none"], "none: no such folder; name one that holds"),
         (["--model", "hf-likelihood:x"], "writes no answers; give hf:x"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_path, more, says):
+def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, built, tmp_path, more, says):
     with serving(answer) as server:
         done = preceptor(
             "evaluate",
@@ -193,7 +198,7 @@ def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_pat
             server.url,
             "--out",
             tmp_path / "o",
-            *more,
+            *(one.replace("{built}", str(built)) for one in more),
         )
     assert done.returncode == 2
     assert says in done.stderr

@@ -12,7 +12,7 @@ from .evaluate_judge import judge_of, with_judge
 from .evaluate_likelihood import scores
 from .judge import LIKELIHOOD
 from .models import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
-from .options import stdout, table
+from .options import stdout, tables
 
 if TYPE_CHECKING:
     from ...annotation.models.asking import Spent
@@ -52,7 +52,8 @@ def evaluate(
     from ..evaluation.config import read_config
     from ..evaluation.items import held_out
     from ..evaluation.measure import wants_answers
-    from ..evaluation.report import notes, tables
+    from ..evaluation.report import notes
+    from ..evaluation.report import tables as shown
     from ..evaluation.run import check_metrics, check_out
     from ..evaluation.run import evaluate as run
 
@@ -85,8 +86,11 @@ def evaluate(
                 without)  # fmt: skip
     for note in notes(about):
         say_line(f"warning: {note}")
-    for title, columns, rows in tables(about):
-        stdout().print(table(title, [columns[0], *(f"{column} " for column in columns[1:])], rows))
+    console = stdout()
+    for title, columns, rows in shown(about):
+        right = [columns[0], *(f"{column} " for column in columns[1:])]
+        for one in tables(title, right, rows, console.width):
+            console.print(one)
     for verdict in about["verdicts"]:
         stdout().print(verdict, markup=False)
     stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)
