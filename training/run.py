@@ -11,7 +11,6 @@ Until it is whole it stands in .OUT.unfinished, with its checkpoints; the same c
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
+from ..schemas.manifest import MANIFEST
 from .config import Config
 from .data import Loaded, load
 from .launch import rank, told_by_first, world
 from .output import write_about
 from .preflight import preflight
 from .preflight_records import Report, report_json, report_table, settings_from
+from .quiet import lines_callback, watched
 from .watch import Watch, watch_callback
 
 # Packages, any of which is enough, of what report_to may name; transformers says the rest.
@@ -49,7 +50,8 @@ def train(
     """Train as the recipe says and write the model's folder, whole or not at all.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
-    throws it away. `say` is given what preflight found, as a table. TrainingError where the folder is
+    throws it away. `say` is given what preflight found, as a table, and where no terminal shows the trainer's
+    bar a line for every log. TrainingError where the folder is
     taken, the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe
     stands there.
     """
@@ -59,11 +61,11 @@ def train(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TrainingError(f"{target}: exists; choose another --out, or move it away")
     _check_base(config)
+    _check_device(config)
     _check_reports(config)
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
-    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
     last = told_by_first(lambda: _enter(work, config, loaded, restart))
@@ -71,7 +73,8 @@ def train(
         raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
                             "all machines of the run share")  # fmt: skip
     watch = Watch(config.chosen_fall)
-    trainer = _trainer(config, loaded, arguments, model_arguments, [watch_callback(watch)])
+    callbacks = [watch_callback(watch), *([lines_callback(say)] if say and not watched() else [])]
+    trainer = _trainer(config, loaded, arguments, model_arguments, callbacks)
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     made = work / "model"
     _save(trainer, made)
@@ -88,8 +91,10 @@ def train(
 def look(config: Config, loaded: Loaded, processes: int | None = None) -> Report:
     """What preflight says of the rows, by the model's tokenizer and without its weights.
 
-    `processes` share the batches of a step; None: those of this run.
+    `processes` share the batches of a step; None: those of this run. TrainingError where no whole model is
+    named.
     """
+    _check_base(config)
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
     values = config.values | {"allow": list(config.allow), "num_processes": processes or world()}
     hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
@@ -131,14 +136,21 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_base(config: Config) -> None:
-    """TrainingError for what only a GPU can do, and for an adapter that should be merged first."""
+    """TrainingError where no whole model is named: an adapter that should be merged first, a dataset."""
     base = Path(str(config.values["model_name_or_path"]))
+    if (base / MANIFEST).is_file():
+        raise TrainingError(f"{config.path}: 'model_name_or_path': {base} is a dataset; name the folder of a "
+                            "model, or one on the Hub")  # fmt: skip
     if (base / "adapter_config.json").is_file():
         raise TrainingError(f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
                             f"--out {base}-merged")  # fmt: skip
     if not base.exists() and base.parent != Path() and base.parent.is_dir():
         raise TrainingError(f"{base}: no such folder, though {base.parent} is one; train it first, or name a "
                             "model on the Hub")  # fmt: skip
+
+
+def _check_device(config: Config) -> None:
+    """TrainingError for what only a GPU can do."""
     if config.values.get("load_in_4bit") or config.values.get("load_in_8bit"):
         import torch
 
@@ -168,6 +180,8 @@ def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
     made: dict[str, Any] = {**config.trainer_values, "output_dir": str(checkpoints)}
     if made.get("use_cpu") or not torch.accelerator.is_available():
         made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
+    if not watched():
+        made = {"disable_tqdm": True, **made}
     kind = {"sft": trl.SFTConfig, "kto": trl.KTOConfig}.get(config.stage, trl.DPOConfig)
     try:
         arguments = kind(**made)
@@ -187,6 +201,7 @@ def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
 def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbacks: list[Any]) -> Any:
     """The stage's trainer, with model, adapter and data prepared."""
     import trl
+    from transformers import PrinterCallback
 
     kind: Any = {"sft": trl.SFTTrainer, "kto": trl.KTOTrainer}.get(config.stage, trl.DPOTrainer)
     if config.stage == "soft-dpo":
@@ -194,7 +209,7 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
 
         kind = SoftDPOTrainer
     try:
-        return kind(
+        trainer = kind(
             model=model.model_name_or_path,
             args=arguments,
             train_dataset=loaded.train,
@@ -205,6 +220,8 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
         )
     except (ValueError, OSError) as error:
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
+    trainer.remove_callback(PrinterCallback)  # it prints what has no bar as Python's dictionaries
+    return trainer
 
 
 def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> Path | None:

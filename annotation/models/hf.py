@@ -147,8 +147,8 @@ def _base_of(folder: Path) -> Place:
     there = find_base(folder, base)
     if there is None and was_folder(folder, base):
         raise AnnotationError(
-            f"{folder}: an adapter of the model in the folder {Path(base).name}, which is neither at {base} nor "
-            f"beside {folder}; bring it there, or name the merged model"
+            f"{folder}: an adapter of the model in the folder {Path(base).name}, which is neither at {base} "
+            f"nor beside {folder}; bring it there, or name the merged model"
         )
     where = str(there or base)
     pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
