@@ -18,6 +18,7 @@ from tiny_model import tiny_model
 
 from preceptor.annotation.models import hf
 from preceptor.annotation.models.templates import read_template
+from preceptor.schemas.errors import RecipeError
 from preceptor.toolkit.evaluation.config import read_config
 from preceptor.toolkit.evaluation.numbers import final_number
 
@@ -172,6 +173,9 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
     ("more", "says"),
     [
         (["--set", "metrics=[glue]"], "no metric 'glue': did you mean 'gleu'?"),
+        (["--set", "metrics=exactly"], "no metric 'exactly': did you mean 'exact'?"),
+        (["--set", "metrics="], "'metrics' is missing"),
+        (["--set", "model_name_or_path=x"], "unknown key 'model_name_or_path'"),
         (["--set", "metrics=[changed]"], "the first one decides"),
         (["--set", "split=tset"], "has no split 'tset': did you mean 'test'?"),
         (["--set", "promts=3"], "unknown key 'promts': did you mean 'prompts'?"),
@@ -204,6 +208,11 @@ def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, built, 
     assert says in done.stderr
     assert server.asked == []
     assert not (tmp_path / "o").exists()
+
+
+def test_a_recipe_of_training_is_no_evaluation():
+    with pytest.raises(RecipeError, match=r"sft.yaml: is a recipe of training; name an evaluation's file"):
+        read_config(ROOT / "recipes" / "gec" / "sft.yaml")
 
 
 def test_local_models_follow_each_other_and_tell_what_they_were_trained_on(preceptor, path, tmp_path):

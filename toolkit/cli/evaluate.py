@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 )
 @click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-              help="Another value for one of the file's keys; any number of times.")  # fmt: skip
+              help="Another value for one of the file's keys, none after KEY= to leave it "
+              "out; any number of times.")  # fmt: skip
 @click.option("--variant", help="One of the file's variants, such as tiny.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--judge", "judge_model", metavar="KIND:NAME",
@@ -89,8 +90,8 @@ def evaluate(
     console = stdout()
     for title, columns, rows in shown(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
-        for one in tables(title, right, rows, console.width):
-            console.print(one)
+        for part in tables(title, right, rows, console.width):
+            console.print(part)
     for verdict in about["verdicts"]:
         stdout().print(verdict, markup=False)
     stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)
