@@ -23,7 +23,7 @@ from templated import WORDS, sentences, templated_dataset, templated_model
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.model_folder import pack, read_model_folder
-from preceptor.training.config import read_config
+from preceptor.training.config import FIGURES, read_config
 from preceptor.training.data import load
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
@@ -85,6 +85,9 @@ def test_sft_then_dpo_learns_and_the_merged_model_writes_what_was_chosen(place, 
     assert losses[-1] < losses[0] / 5
     assert tutor["sft"].metrics["evaluation"]["eval_loss"] < losses[0] / 3
     assert tutor["dpo"].metrics["evaluation"]["eval_rewards/accuracies"] == 1.0
+    for stage in ("sft", "dpo"):
+        seen = {k.removeprefix("eval_") for k in tutor[stage].metrics["evaluation"] if k.startswith("eval_")}
+        assert seen == set(FIGURES[stage]) - {"aux_loss"}
     model = AutoModelForCausalLM.from_pretrained(tutor["merged"])
     tokenizer = AutoTokenizer.from_pretrained(tutor["merged"])
     for row in sentences("preference", WORDS[:2]):
@@ -321,7 +324,7 @@ def test_only_a_whole_checkpoint_counts(tmp_path):
 READ = """
 import json, sys
 from pathlib import Path
-from preceptor.training.config import read_config
+from preceptor.training.config import FIGURES, read_config
 from preceptor.training.data import load
 for sets in json.loads(sys.argv[2]):
     try:

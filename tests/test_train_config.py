@@ -74,6 +74,14 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
         (GOOD.replace("stage", "stag"), "'stage' is missing; did you mean 'stag'"),
         ("stage: sft\ndataset_name: d", "'model_name_or_path' is missing"),
         ("stage: sft\nmodel_name_or_path: m", "'dataset_name' is missing"),
+        (
+            GOOD + "metric_for_best_model: eval_rewards/acuracies",
+            "stage dpo has no figure 'eval_rewards/acuracies': did you mean 'eval_rewards/accuracies'",
+        ),
+        (
+            GOOD.replace("dpo", "kto") + "metric_for_best_model: rewards/accuracies",
+            "stage kto has no figure",
+        ),
         ("stage: [", "not YAML"),
         ("metrics: [gleu]\ndataset_name: d", "is an evaluation's file; name a training recipe"),
         ("name: gec\nconfigs: [sft]", "is a dataset's recipe; name a training recipe"),

@@ -47,6 +47,15 @@ DATASET_CONFIG = {
     "soft-dpo": "soft",
 }
 
+# Figures that trainers (TRL 1.16) have of held-out rows; aux_loss is of mixtures of experts.
+_ALWAYS = ("loss", "entropy", "num_tokens", "aux_loss", "runtime", "samples_per_second", "steps_per_second")
+_SIDES = tuple(f"{what}/{side}" for what in ("rewards", "logps", "logits") for side in ("chosen", "rejected"))
+_PAIRS = (*_ALWAYS, *_SIDES, "rewards/margins", "rewards/accuracies", "mean_token_accuracy")
+FIGURES: dict[Stage, tuple[str, ...]] = {
+    "sft": (*_ALWAYS, "mean_token_accuracy"), "kto": (*_ALWAYS, *_SIDES, "rewards/margins", "kl"),
+    "dpo": _PAIRS, "ipo": _PAIRS, "soft-dpo": _PAIRS,
+}  # fmt: skip
+
 _OURS = {
     "stage": Key("str", "preceptor"),
     "dataset_revision": Key("str | None", "preceptor"),
@@ -127,6 +136,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
         raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
     _check_losses(path, stage, checked)
+    _check_best(path, stage, checked.get("metric_for_best_model"))
     if not checked.get("model_name_or_path"):
         raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
     if not checked.get("dataset_name"):
@@ -227,6 +237,16 @@ def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | Non
     few = len(known) <= len(_OURS)
     other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
     return f"unknown key '{shown}': " + (f"did you mean '{near[0]}'?" if near else other)
+
+
+def _check_best(path: Path, stage: Stage, named: Any) -> None:
+    """RecipeError for a figure that the stage's trainer lacks, which it says after the first epoch."""
+    name = str(named or "loss").removeprefix("eval_")
+    known = FIGURES[stage]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean 'eval_{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise RecipeError(f"{path}: 'metric_for_best_model': stage {stage} has no figure '{named}': {hint}")
 
 
 def _how(name: str) -> str:
