@@ -387,9 +387,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(place, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "broken").exists()
-    with pytest.raises(TrainingError, match="unfinished run of other settings"):
+    with pytest.raises(TrainingError, match=r"unfinished run of other settings or data \(seed 0, now 1\)"):
         train(read_config(path, ["seed=1"]), tmp_path / "broken")
-    done = train(read_config(path), tmp_path / "broken")
+    said = []
+    done = train(read_config(path), tmp_path / "broken", say=said.append)
+    assert said[1] == f"going on from step {done.resumed_from}"
     assert 3 <= done.resumed_from < 60
     one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole.out, done.out))
     assert all((one[name] == other[name]).all() for name in one)

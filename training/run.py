@@ -50,10 +50,10 @@ def train(
     """Train as the recipe says and write the model's folder, whole or not at all.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
-    throws it away. `say` is given what preflight found, as a table, and where no terminal shows the trainer's
-    bar a line for every log. TrainingError where the folder is
-    taken, the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe
-    stands there.
+    throws it away. `say` is given what preflight found, as a table, the step that a run goes on from, and a
+    line for every log where no terminal shows the trainer's bar. TrainingError where the folder is taken,
+    the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe stands
+    there.
     """
     target = out or Path(config.values.get("output_dir") or "")
     if target == Path():
@@ -72,6 +72,8 @@ def train(
     if not work.is_dir():
         raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
                             "all machines of the run share")  # fmt: skip
+    if say and last and rank() == 0:
+        say(f"going on from step {_step(last):,}")
     watch = Watch(config.chosen_fall)
     callbacks = [watch_callback(watch), *([lines_callback(say)] if say and not watched() else [])]
     trainer = _trainer(config, loaded, arguments, model_arguments, callbacks)
@@ -233,15 +235,26 @@ def _enter(work: Path, config: Config, loaded: Loaded, restart: bool) -> Path | 
     note = work / "run.json"
     if restart:
         shutil.rmtree(work, ignore_errors=True)
-    if note.is_file() and note.read_text(encoding="utf-8") != run:
+    if note.is_file() and (before := note.read_text(encoding="utf-8")) != run:
         raise TrainingError(
-            f"{work}: holds an unfinished run of other settings or data; --restart throws it away, or choose "
-            "another --out"
+            f"{work}: holds an unfinished run of other settings or data ({_other(before, run)}); --restart "
+            "throws it away, or choose another --out"
         )
     work.mkdir(parents=True, exist_ok=True)
     note.write_text(run, encoding="utf-8")
     shutil.rmtree(work / "model", ignore_errors=True)
     return None if config.values.get("save_only_model") else last_checkpoint(work / "checkpoints")
+
+
+def _other(before: str, now: str) -> str:
+    """In what two notes of runs differ: "seed 0, now 1"."""
+    try:
+        notes = [{"stage": note["stage"], **note["values"], "dataset": note["dataset"]["digest"][:12]}
+                 for note in map(json.loads, (before, now))]  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return "its run.json cannot be read"
+    names = sorted({name for name in {**notes[0], **notes[1]} if notes[0].get(name) != notes[1].get(name)})
+    return "; ".join(f"{name} {notes[0].get(name)}, now {notes[1].get(name)}" for name in names)
 
 
 def _save(trainer: Any, made: Path) -> None:
