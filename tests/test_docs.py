@@ -9,7 +9,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from smollm2 import smollm2
+from tiny_model import tiny_model
 
+from preceptor.annotation.models.requests import Sampling
+from preceptor.annotation.models.templates import read_template
+from preceptor.annotation.models.writing import writes
 from preceptor.schemas.derive import dictionary
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import CONFIGS, read_recipe
@@ -165,6 +169,45 @@ def test_problems_become_judged_pairs_as_the_guide_says(preceptor, tmp_path):
     assert (tables["prompts"], tables["completions"], tables["votes"], tables["replies"]) == (4, 8, 4, 12)
     (build,) = found["builds"]
     assert 0 < sum(build["counts"]["kept"]["preference"].values()) <= 4
+
+
+@pytest.mark.slow
+def test_corrections_become_a_tutor_as_the_guide_says(preceptor, tmp_path):
+    """With a tiny model of random weights for the small one; it learns nothing worth having in so few steps."""
+    whose = ["My brother", "The teacher", "A friend", "Our dog", "His mother", "The new student"]
+    does = [("go", "to school"), ("like", "apples"), ("play", "outside"), ("read", "at home"), ("work", "late"),
+            ("run", "every day"), ("eat", "two eggs"), ("sing", "in the car"), ("sleep", "here"), ("call", "me")]  # fmt: skip
+    sentences = [(f"{who} {verb}", rest) for who in whose for verb, rest in does]
+    (tmp_path / "corrections").mkdir()
+    for file, end in (("src", ""), ("ref0", "s"), ("ref1", "s now")):
+        text = "".join(f"{start}{end} {rest} .\n" for start, rest in sentences)
+        (tmp_path / "corrections" / f"mine.{file}").write_text(text)
+    small, model = "HuggingFaceTB/SmolLM2-135M-Instruct", tiny_model(tmp_path / "tiny")
+    for command in blocks("train", (ROOT / "docs" / "training.md").read_text(encoding="utf-8")):
+        arguments = [a.replace(small, str(model)) for a in command[1:]]
+        arguments = [str(ROOT / a) if a.startswith("recipes/") else a for a in arguments]
+        done = preceptor(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    found = json.loads((tmp_path / "evaluations" / "gec" / "metrics.json").read_text())
+    assert found["n"] > 0
+    assert [one["of"].partition("@")[0] for one in found["differences"] if one["figure"] == "gleu"] == [
+        "hf:gec-sft-merged", "hf:gec", "hf:tiny", "hf:gec-sft-merged", "hf:gec",
+    ]  # fmt: skip
+    told = json.loads((tmp_path / "models" / "gec" / "preceptor.json").read_text())
+    assert (told["stage"], told["base"]["stage"]) == ("dpo", "sft")
+    tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
+    assert tables["replies"] == tables["prompts"] == len(sentences)
+
+
+def test_corrections_are_asked_for_in_the_words_of_their_dataset():
+    recipe = read_recipe(ROOT / "recipes" / "gec" / "dataset.yaml")
+    template = read_template(ROOT / "recipes" / "gec" / "correct.jinja")
+    for language in (*recipe.instructions, "de", None):
+        prompt = {"key": "k", "messages": [{"role": "user", "content": "He go ."}], "context": None, "group": "g",
+                  "language": language, "task": "gec"}  # fmt: skip
+        (request,) = writes([prompt], template, Sampling(0, 1, 8, 0), 1)
+        expected = recipe.instructions.get(language, recipe.instruction).replace("{prompt}", "He go .")
+        assert list(request.messages) == [{"role": "user", "content": expected}]
 
 
 def test_help_fits_the_docs_words():

@@ -18,6 +18,7 @@ from tiny_model import tiny_model
 
 from preceptor.annotation.models import hf
 from preceptor.annotation.models.templates import read_template
+from preceptor.schemas.errors import RecipeError
 from preceptor.toolkit.evaluation.config import read_config
 from preceptor.toolkit.evaluation.numbers import final_number
 
@@ -81,6 +82,9 @@ def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(pr
     ):  # fmt: skip
         assert said in page
         assert said in done.stdout
+    shown = done.stdout.partition("Figures\n")[2].partition("written to")[0]
+    assert len(re.findall(r"^ *exact ", shown, re.M)) > 2  # so many differences take more than one table
+    assert shown.count(" to ") == shown.count(")")  # no interval is cut short
     assert str(tmp_path) not in page + (out / "metrics.json").read_text()
     rows = [json.loads(line) for line in (out / "answers.jsonl").read_text().splitlines()]
     assert len({row["key"] for row in rows}) == 20
@@ -169,6 +173,9 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
     ("more", "says"),
     [
         (["--set", "metrics=[glue]"], "no metric 'glue': did you mean 'gleu'?"),
+        (["--set", "metrics=exactly"], "no metric 'exactly': did you mean 'exact'?"),
+        (["--set", "metrics="], "'metrics' is missing"),
+        (["--set", "model_name_or_path=x"], "unknown key 'model_name_or_path'"),
         (["--set", "metrics=[changed]"], "the first one decides"),
         (["--set", "split=tset"], "has no split 'tset': did you mean 'test'?"),
         (["--set", "promts=3"], "unknown key 'promts': did you mean 'prompts'?"),
@@ -179,11 +186,13 @@ def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, pa
         ),
         (["--variant", "tiny"], "has no variant 'tiny'; its variants: none"),
         (["--model", "openai:good"], "openai:good: named twice"),
+        (["--model", "hf:{built}"], "conversational: is a dataset; name the folder of a model"),
+        (["--model", "hf:{built}/../none"], "none: no such folder; name one that holds"),
         (["--model", "hf-likelihood:x"], "writes no answers; give hf:x"),
         (["--out", "."], "--out .: expected a folder of its own"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_path, more, says):
+def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, built, tmp_path, more, says):
     with serving(answer) as server:
         done = preceptor(
             "evaluate",
@@ -194,12 +203,17 @@ def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, path, tmp_pat
             server.url,
             "--out",
             tmp_path / "o",
-            *more,
+            *(one.replace("{built}", str(built)) for one in more),
         )
     assert done.returncode == 2
     assert says in done.stderr
     assert server.asked == []
     assert not (tmp_path / "o").exists()
+
+
+def test_a_recipe_of_training_is_no_evaluation():
+    with pytest.raises(RecipeError, match=r"sft.yaml: is a recipe of training; name an evaluation's file"):
+        read_config(ROOT / "recipes" / "gec" / "sft.yaml")
 
 
 def test_local_models_follow_each_other_and_tell_what_they_were_trained_on(preceptor, path, tmp_path):

@@ -353,7 +353,10 @@ def test_an_adapter_is_named_after_itself_and_its_model(tmp_path):
     weights.write_text("{ }")
     assert named(base_model_name_or_path=str(tmp_path / "base")) != one
     assert named(base_model_name_or_path="../base").startswith("tutor@")  # seen from the adapter
-    with pytest.raises(AnnotationError, match=r"base_model_name_or_path is not there.*/none: no such folder"):
+    with pytest.raises(
+        AnnotationError,
+        match=r"an adapter of the model in the folder none, which is neither at .* nor beside",
+    ):
         named(base_model_name_or_path=str(tmp_path / "none"))
     with pytest.raises(AnnotationError, match="names no base_model_name_or_path"):
         named(r=8)

@@ -23,11 +23,11 @@ from templated import WORDS, sentences, templated_dataset, templated_model
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.model_folder import pack, read_model_folder
-from preceptor.training.config import read_config
+from preceptor.training.config import FIGURES, read_config
 from preceptor.training.data import load
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
-from preceptor.training.run import last_checkpoint, train
+from preceptor.training.run import last_checkpoint, look, train
 from preceptor.training.watch import Watch
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +85,9 @@ def test_sft_then_dpo_learns_and_the_merged_model_writes_what_was_chosen(place, 
     assert losses[-1] < losses[0] / 5
     assert tutor["sft"].metrics["evaluation"]["eval_loss"] < losses[0] / 3
     assert tutor["dpo"].metrics["evaluation"]["eval_rewards/accuracies"] == 1.0
+    for stage in ("sft", "dpo"):
+        seen = {k.removeprefix("eval_") for k in tutor[stage].metrics["evaluation"] if k.startswith("eval_")}
+        assert seen == set(FIGURES[stage]) - {"aux_loss"}
     model = AutoModelForCausalLM.from_pretrained(tutor["merged"])
     tokenizer = AutoTokenizer.from_pretrained(tutor["merged"])
     for row in sentences("preference", WORDS[:2]):
@@ -110,6 +113,7 @@ def test_the_output_says_what_it_is_made_of(place, tutor):
     assert (about["stage"], about["seed"], about["base"]["stage"]) == ("dpo", 0, "sft")
     assert {"trl", "torch", "peft", "transformers"} <= set(about["versions"])
     text = (place / "dpo" / "README.md").read_text()
+    assert "# base after dpo on templated" in text
     card = ModelCard(text)
     assert card.data.library_name == "peft"
     assert digest in text
@@ -182,6 +186,10 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     refused(
         f"is an adapter.*preceptor merge {place}/dpo", recipe(place, "dpo", model_name_or_path=f"{place}/dpo")
     )
+    data = recipe(place, "dpo", model_name_or_path=f"{place}/data")
+    refused("dpo.yaml: 'model_name_or_path': .*data is a dataset", data)
+    with pytest.raises(TrainingError, match="is a dataset"):  # --preflight-only
+        look(data, load(data))
     refused("has no config signals, but preference, sft", recipe(place, "dpo", dataset_config="signals"))
     refused("stage dpo needs chosen, rejected, but the columns are prompt, completion",
             recipe(place, "dpo", dataset_config="sft"))  # fmt: skip
@@ -233,6 +241,23 @@ def test_preflight_looks_at_the_rows_before_the_model_is_loaded(place, tmp_path)
     )
     assert shown.exit_code == 0
     assert "4 steps (7 an epoch)" in shown.output
+
+
+def test_without_a_terminal_a_run_says_lines_and_shows_no_bars(place, tmp_path, capfd):
+    config = recipe(place, "sft", max_steps=2, eval_strategy="epoch", num_train_epochs=1, **LORA)
+    said = []
+    train(config, tmp_path / "m", say=said.append)
+    merge(tmp_path / "m", tmp_path / "whole")
+    assert [re.sub(r"[0-9.e-]+(?=,|$)", "#", line) for line in said[1:]] == [
+        "step 1 of 2: loss #, learning rate #",
+        "step 2 of 2: loss #, learning rate #",
+        "step 2 of 2: held-out loss #",
+    ]
+    shown = "".join(capfd.readouterr())
+    assert "%|" not in shown
+    assert "Generating" not in shown
+    assert "{'" not in shown
+    assert "deprecated" not in shown
 
 
 def test_a_run_that_unlearns_to_write_is_told():
@@ -299,7 +324,7 @@ def test_only_a_whole_checkpoint_counts(tmp_path):
 READ = """
 import json, sys
 from pathlib import Path
-from preceptor.training.config import read_config
+from preceptor.training.config import FIGURES, read_config
 from preceptor.training.data import load
 for sets in json.loads(sys.argv[2]):
     try:
@@ -362,9 +387,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(place, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "broken").exists()
-    with pytest.raises(TrainingError, match="unfinished run of other settings"):
+    with pytest.raises(TrainingError, match=r"unfinished run of other settings or data \(seed 0, now 1\)"):
         train(read_config(path, ["seed=1"]), tmp_path / "broken")
-    done = train(read_config(path), tmp_path / "broken")
+    said = []
+    done = train(read_config(path), tmp_path / "broken", say=said.append)
+    assert said[1] == f"going on from step {done.resumed_from}"
     assert 3 <= done.resumed_from < 60
     one, other = (load_file(folder / "adapter_model.safetensors") for folder in (whole.out, done.out))
     assert all((one[name] == other[name]).all() for name in one)

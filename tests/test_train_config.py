@@ -74,7 +74,17 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
         (GOOD.replace("stage", "stag"), "'stage' is missing; did you mean 'stag'"),
         ("stage: sft\ndataset_name: d", "'model_name_or_path' is missing"),
         ("stage: sft\nmodel_name_or_path: m", "'dataset_name' is missing"),
+        (
+            GOOD + "metric_for_best_model: eval_rewards/acuracies",
+            "stage dpo has no figure 'eval_rewards/acuracies': did you mean 'eval_rewards/accuracies'",
+        ),
+        (
+            GOOD.replace("dpo", "kto") + "metric_for_best_model: rewards/accuracies",
+            "stage kto has no figure",
+        ),
         ("stage: [", "not YAML"),
+        ("metrics: [gleu]\ndataset_name: d", "is an evaluation's file; name a training recipe"),
+        ("name: gec\nconfigs: [sft]", "is a dataset's recipe; name a training recipe"),
         ("- a", "expected keys and values"),
     ],
 )
@@ -105,6 +115,13 @@ def test_values_come_from_recipe_variant_and_set_in_this_order(tmp_path):
         read_config(path, ["lora_r"])
     with pytest.raises(RecipeError, match="has no variant 'tny'; its variants: tiny"):
         read_config(path, variant="tny")
+    path.write_text(GOOD + "loss_type: [sigmoid, sft]\nmax_length: 64")
+    with pytest.raises(RecipeError, match=r"not \['sigmoid', 'sft'\]; leave it out \(--set loss_type=\)"):
+        read_config(path, ["stage=ipo"])
+    without = read_config(path, ["stage=ipo", "loss_type=", "max_length=null"])
+    assert (without.values["loss_type"], without.values["max_length"]) == (["ipo"], None)
+    with pytest.raises(RecipeError, match="leaves out a key that is not there: did you mean 'loss_type'"):
+        read_config(path, ["loss_typ="])
 
 
 def test_ours_stand_where_plain_trl_takes_them_for_the_environment(tmp_path):

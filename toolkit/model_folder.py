@@ -173,8 +173,8 @@ def _license(text: str) -> str:
     try:
         found = read_license(text)
     except SourceError as error:
-        near = nearest(low, MODEL_LICENSES, "models' own")
-        raise HubError(f"{str(error).partition('; For other')[0]}; of models' own: {near}") from error
+        near = nearest(low, MODEL_LICENSES, "of models' own there are")
+        raise HubError(f"{str(error).partition('; For other')[0]}; {near}") from error
     if not found.redistribution and "ND" not in found.id.split("-"):
         raise HubError(f"--license {text}: says nothing of what others may do; name the licence, such as "
                        "apache-2.0")  # fmt: skip

@@ -32,6 +32,8 @@ import yaml
 
 from ..schemas.errors import RecipeError
 from ..schemas.nearest import nearest
+from ..schemas.sets import assignment
+from ..schemas.sets import merged as with_told
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
 
 # Of a small model on JFLEG (docs/training.md): a run that had lost 21 % of the chosen log-probability wrote
@@ -45,6 +47,15 @@ DATASET_CONFIG = {
     "kto": "unpaired",
     "soft-dpo": "soft",
 }
+
+# Figures that trainers (TRL 1.16) have of held-out rows; aux_loss is of mixtures of experts.
+_ALWAYS = ("loss", "entropy", "num_tokens", "aux_loss", "runtime", "samples_per_second", "steps_per_second")
+_SIDES = tuple(f"{what}/{side}" for what in ("rewards", "logps", "logits") for side in ("chosen", "rejected"))
+_PAIRS = (*_ALWAYS, *_SIDES, "rewards/margins", "rewards/accuracies", "mean_token_accuracy")
+FIGURES: dict[Stage, tuple[str, ...]] = {
+    "sft": (*_ALWAYS, "mean_token_accuracy"), "kto": (*_ALWAYS, *_SIDES, "rewards/margins", "kl"),
+    "dpo": _PAIRS, "ipo": _PAIRS, "soft-dpo": _PAIRS,
+}  # fmt: skip
 
 _OURS = {
     "stage": Key("str", "preceptor"),
@@ -105,19 +116,19 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     """Read and check a training recipe; RecipeError names the file, the key and the nearest known one.
 
     `variant` names one of the recipe's variants, whose values stand over the recipe's; `sets` are texts
-    key=value, which stand over both.
+    key=value, which stand over both; key= leaves the key out.
     """
     text, content = _read(path)
     environment, content = _split(path, content)
     variants = content.pop("variants", None) or {}
     if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
         raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
-    told = dict(_assignment(one) for one in sets)
+    told = dict(assignment(one, "learning_rate=1e-5") for one in sets)
     chosen = _variant(path, variants, variant)
     for name, values in variants.items():  # those that are not asked for too
-        merged = content | values | (told if name == variant else {})
+        merged = with_told(path, content | values, told if name == variant else {})
         _check(f"{path}: variant {name}", merged, _stage(path, merged))
-    merged = content | chosen | told
+    merged = with_told(path, content | chosen, told)
     stage = _stage(path, merged)
     checked = _check(str(path), merged, stage)
     ours = {name: checked.pop(name) for name in _OURS if name in checked}
@@ -126,6 +137,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
         raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
     _check_losses(path, stage, checked)
+    _check_best(path, stage, checked.get("metric_for_best_model"))
     if not checked.get("model_name_or_path"):
         raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
     if not checked.get("dataset_name"):
@@ -145,6 +157,9 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise RecipeError(f"{path}: expected keys and values, such as 'learning_rate: 1.0e-6'")
+    for key, what in (("metrics", "an evaluation's file"), ("configs", "a dataset's recipe")):
+        if key in content and "model_name_or_path" not in content:
+            raise RecipeError(f"{path}: is {what}; name a training recipe, such as recipes/gec/sft.yaml")
     return text, content
 
 
@@ -167,17 +182,6 @@ def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[st
                 f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
             )
     return {str(name): str(value) for name, value in environment.items()}, content | ours
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """A key and its value, read as YAML: 'lora_r=8'."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise RecipeError(f"--set {text}: expected key=value, such as --set learning_rate=1e-5")
-    try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {text}: the value is not YAML") from error
 
 
 def _variant(path: Path, variants: Mapping[str, Any], name: str | None) -> dict[str, Any]:
@@ -225,13 +229,27 @@ def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any
 def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | None = None) -> str:
     """What to say of a key that nobody knows: the nearest one, its name of today, or the stage it is of."""
     if stage and (of := [s for s in STAGES if name in keys_of(s)]):
-        return f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out"
+        return f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out{_how(name)}"
     if name in _FORMER and stage:
         return f"unknown key '{shown}': it is now {_FORMER[name]}"
     near = difflib.get_close_matches(name, list(known), n=1)
     few = len(known) <= len(_OURS)
     other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
     return f"unknown key '{shown}': " + (f"did you mean '{near[0]}'?" if near else other)
+
+
+def _check_best(path: Path, stage: Stage, named: Any) -> None:
+    """RecipeError for a figure that the stage's trainer lacks, which it says after the first epoch."""
+    name = str(named or "loss").removeprefix("eval_")
+    known = FIGURES[stage]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean 'eval_{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise RecipeError(f"{path}: 'metric_for_best_model': stage {stage} has no figure '{named}': {hint}")
+
+
+def _how(name: str) -> str:
+    return f" (--set {name}=)"
 
 
 def _check_losses(path: Path, stage: Stage, values: dict[str, Any]) -> None:
@@ -241,7 +259,8 @@ def _check_losses(path: Path, stage: Stage, values: dict[str, Any]) -> None:
         losses = [losses]
     if stage == "ipo":
         if losses not in (None, ["ipo"]):
-            raise RecipeError(f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out")
+            raise RecipeError(f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out"
+                              + _how("loss_type"))  # fmt: skip
         values["loss_type"] = ["ipo"]
     if stage == "soft-dpo" and not set(losses or ["sigmoid"]) <= {"sigmoid", "sft"}:
         raise RecipeError(

@@ -15,6 +15,7 @@ from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
 from .config import DATASET_CONFIG, Config
 from .keys import Stage
+from .quiet import quiet
 
 COLUMNS = {
     "sft": ("prompt", "completion"),
@@ -59,6 +60,7 @@ def load(config: Config) -> Loaded:
     Evaluation rows are those of dataset_test_split (validation if the recipe says nothing), where the
     recipe evaluates at all.
     """
+    quiet()
     values = config.values
     name = str(values["dataset_name"])
     table = values.get("dataset_config") or DATASET_CONFIG[config.stage]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..schemas.adapters import CONFIG, find_base, fingerprint, known_base, was_folder
 from ..schemas.errors import TrainingError
+from .quiet import quiet
 
 KEPT = ("preceptor.json", "metrics.json", "curves.png")
 
@@ -27,6 +28,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
     base, revision = _base(adapter)
+    quiet()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -155,7 +155,7 @@ def draw(history: Sequence[Mapping[str, Any]], path: Path) -> None:
             if points:
                 kind = "held out" if name.startswith("eval_") else "training"
                 side = name.rpartition("/")[2] + ", " if "logps" in name else ""
-                style = "o--" if name.startswith("eval_") else "-"
+                style = "o--" if name.startswith("eval_") else "-" if len(points) > 1 else "s"
                 axes.plot(*zip(*points, strict=True), style, label=side + kind, markersize=3)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("step")
@@ -188,7 +188,8 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     what = what if adapter or about.get("merged") else "All weights"
     lines = [
         "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
-        f"# {about['base_model'] or 'A model'} after {about['stage']} on {dataset['name']}", "",
+        f"# {about['base_model'] or _first_folder(about) or 'A model'} after {about['stage']} on "
+        f"{dataset['name']}", "",
         f"{what}, trained with `preceptor train` "
         f"(stage `{about['stage']}`, {metrics['steps']} steps, seed {about['seed']}).", "",
         f"- Dataset: {dataset['name']}{at}, config `{dataset['config']}`, "
@@ -205,6 +206,14 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     lines += ["", *(f"**Warning.** {said}.\n" for said in metrics["warnings"]), "![Curves](curves.png)", ""]
     lines += ["`preceptor.json` holds the recipe, versions and settings; `metrics.json` every log.", ""]
     return "\n".join(lines)
+
+
+def _first_folder(about: Mapping[str, Any]) -> str | None:
+    """The name of the local folder that the first stage began with."""
+    name, base = None, about.get("base")
+    while base:
+        name, base = base.get("folder"), base.get("base")
+    return name
 
 
 def _telling(name: str) -> bool:

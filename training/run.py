@@ -12,8 +12,7 @@ import json
 import math
 import os
 import shutil
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
+from ..schemas.manifest import MANIFEST
 from ..schemas.unfinished import finish, unfinished
 from .config import Config
 from .data import Loaded, load
@@ -28,6 +28,7 @@ from .launch import rank, told_by_first, world
 from .output import write_about
 from .preflight import preflight
 from .preflight_records import Report, report_json, report_table, settings_from
+from .quiet import lines_callback, watched
 from .watch import Watch, watch_callback
 
 # Packages, any of which is enough, of what report_to may name; transformers says the rest.
@@ -52,15 +53,17 @@ def train(
     """Train as the recipe says and write the model's folder, whole or not at all.
 
     A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
-    throws it away. `say` is given what preflight found, as a table. TrainingError where the folder is
-    taken, the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe
-    stands there.
+    throws it away. `say` is given what preflight found, as a table, the step that a run goes on from, and a
+    line for every log where no terminal shows the trainer's bar. TrainingError where the folder is taken,
+    the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe stands
+    there.
     """
     target = out or Path(config.values.get("output_dir") or "")
     if target == Path():
         raise TrainingError(f"{config.path}: say where the model goes: --out DIR")
     _check_target(target)
     _check_base(config)
+    _check_device(config)
     _check_reports(config)
     with ExitStack() as held:
         return _train(config, target, restart, say, held)
@@ -79,15 +82,17 @@ def _train(
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
-    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # TRL's name
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
     last = told_by_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
         raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
                             "all machines of the run share")  # fmt: skip
+    if say and last and rank() == 0:
+        say(f"going on from step {_step(last):,}")
     watch = Watch(config.chosen_fall)
-    trainer = _trainer(config, loaded, arguments, model_arguments, [watch_callback(watch)])
+    callbacks = [watch_callback(watch), *([lines_callback(say)] if say and not watched() else [])]
+    trainer = _trainer(config, loaded, arguments, model_arguments, callbacks)
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     made = work / "model"
     _save(trainer, made)
@@ -104,8 +109,10 @@ def _train(
 def look(config: Config, loaded: Loaded, processes: int | None = None) -> Report:
     """What preflight says of the rows, by the model's tokenizer and without its weights.
 
-    `processes` share the batches of a step; None: those of this run.
+    `processes` share the batches of a step; None: those of this run. TrainingError where no whole model is
+    named.
     """
+    _check_base(config)
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
     values = config.values | {"allow": list(config.allow), "num_processes": processes or world()}
     hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
@@ -154,14 +161,21 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_base(config: Config) -> None:
-    """TrainingError for what only a GPU can do, and for an adapter that should be merged first."""
+    """TrainingError where no whole model is named: an adapter that should be merged first, a dataset."""
     base = Path(str(config.values["model_name_or_path"]))
+    if (base / MANIFEST).is_file():
+        raise TrainingError(f"{config.path}: 'model_name_or_path': {base} is a dataset; name the folder of a "
+                            "model, or one on the Hub")  # fmt: skip
     if (base / "adapter_config.json").is_file():
         raise TrainingError(f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
                             f"--out {base}-merged")  # fmt: skip
     if not base.exists() and base.parent != Path() and base.parent.is_dir():
         raise TrainingError(f"{base}: no such folder, though {base.parent} is one; train it first, or name a "
                             "model on the Hub")  # fmt: skip
+
+
+def _check_device(config: Config) -> None:
+    """TrainingError for what only a GPU can do."""
     if config.values.get("load_in_4bit") or config.values.get("load_in_8bit"):
         import torch
 
@@ -191,6 +205,8 @@ def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
     made: dict[str, Any] = {**config.trainer_values, "output_dir": str(checkpoints)}
     if made.get("use_cpu") or not torch.accelerator.is_available():
         made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
+    if not watched():
+        made = {"disable_tqdm": True, **made}
     kind = {"sft": trl.SFTConfig, "kto": trl.KTOConfig}.get(config.stage, trl.DPOConfig)
     try:
         arguments = kind(**made)
@@ -210,6 +226,7 @@ def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
 def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbacks: list[Any]) -> Any:
     """The stage's trainer, with model, adapter and data prepared."""
     import trl
+    from transformers import PrinterCallback
 
     kind: Any = {"sft": trl.SFTTrainer, "kto": trl.KTOTrainer}.get(config.stage, trl.DPOTrainer)
     if config.stage == "soft-dpo":
@@ -217,7 +234,7 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
 
         kind = SoftDPOTrainer
     try:
-        return kind(
+        trainer = kind(
             model=model.model_name_or_path,
             args=arguments,
             train_dataset=loaded.train,
@@ -228,6 +245,8 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
         )
     except (ValueError, OSError) as error:
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
+    trainer.remove_callback(PrinterCallback)  # it prints what has no bar as Python's dictionaries
+    return trainer
 
 
 def _enter(
@@ -236,13 +255,24 @@ def _enter(
     """Make the folder of the unfinished run, or go back into it if it is of this very run: its checkpoint."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
     run = {"stage": config.stage, "values": values, "dataset": loaded.about()}
-    held.enter_context(unfinished(work, run, restart, TrainingError))
+    held.enter_context(unfinished(work, run, restart, TrainingError, lambda old: _other(old, run)))
     _check_target(target)  # the same command may have finished meanwhile
     checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
     if kept.is_dir() and not checkpoints.exists():  # killed while it was finished
         kept.rename(checkpoints)
     shutil.rmtree(work / "model", ignore_errors=True)
     return None if config.values.get("save_only_model") else last_checkpoint(checkpoints)
+
+
+def _other(before: str, run: Mapping[str, Any]) -> str:
+    """In what an earlier note and this run differ: "seed 0, now 1"."""
+    try:
+        notes = [{"stage": note["stage"], **note["values"], "dataset": note["dataset"]["digest"][:12]}
+                 for note in (json.loads(before), run)]  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return "its run.json cannot be read"
+    names = sorted({name for name in {**notes[0], **notes[1]} if notes[0].get(name) != notes[1].get(name)})
+    return "; ".join(f"{name} {notes[0].get(name)}, now {notes[1].get(name)}" for name in names)
 
 
 def _save(trainer: Any, made: Path) -> None:

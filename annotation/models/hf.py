@@ -13,6 +13,7 @@ import gc
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,8 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...schemas.adapters import find_base
+from ...schemas.adapters import find_base, was_folder
 from ...schemas.errors import AnnotationError
+from ...schemas.manifest import MANIFEST
 from .backends import Answer, Backend, Say, Send
 from .budget import Ledger
 from .prices import FREE
@@ -77,11 +79,14 @@ def find_model(name: str) -> Place:
         return Place(str(folder), None, f"{folder.resolve().name}@{both}", base)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
+            if (folder / MANIFEST).is_file():
+                raise AnnotationError(f"{folder}: is a dataset; name the folder of a model")
             raise AnnotationError(
                 f"{folder}: holds no config.json; name a folder that transformers or PEFT wrote"
             )
         return Place(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
-    if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
+    beside = folder.parent != Path() and folder.parent.is_dir()
+    if folder.is_absolute() or name.startswith(".") or name.count("/") > 1 or beside:
         raise AnnotationError(f"{name}: no such folder; name one that holds config.json and weights")
     hub, _, revision = name.partition("@")
     commit = _commit(hub, revision or None)
@@ -139,7 +144,13 @@ def _base_of(folder: Path) -> Place:
     if not base:
         raise AnnotationError(f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
                               "that the adapter was trained on")  # fmt: skip
-    where = str(find_base(folder, base) or base)
+    there = find_base(folder, base)
+    if there is None and was_folder(folder, base):
+        raise AnnotationError(
+            f"{folder}: an adapter of the model in the folder {Path(base).name}, which is neither at {base} "
+            f"nor beside {folder}; bring it there, or name the merged model"
+        )
+    where = str(there or base)
     pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
     try:
         found = find_model(pinned)
@@ -155,6 +166,7 @@ def _base_of(folder: Path) -> Place:
 def _put_on(model: Any, place: Place) -> Any:
     from peft import PeftModel
 
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # PEFT asks
     return PeftModel.from_pretrained(model, place.where)
 
 

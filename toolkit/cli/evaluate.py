@@ -12,7 +12,7 @@ from .evaluate_judge import judge_of, with_judge
 from .evaluate_likelihood import scores
 from .judge import LIKELIHOOD
 from .models import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
-from .options import stdout, table
+from .options import stdout, tables
 
 if TYPE_CHECKING:
     from ...annotation.models.asking import Spent
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 )
 @click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-              help="Another value for one of the file's keys; any number of times.")  # fmt: skip
+              help="Another value for one of the file's keys, none after KEY= to leave it "
+              "out; any number of times.")  # fmt: skip
 @click.option("--variant", help="One of the file's variants, such as tiny.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--judge", "judge_model", metavar="KIND:NAME",
@@ -52,7 +53,8 @@ def evaluate(
     from ..evaluation.config import read_config
     from ..evaluation.items import held_out
     from ..evaluation.measure import wants_answers
-    from ..evaluation.report import notes, tables
+    from ..evaluation.report import notes
+    from ..evaluation.report import tables as shown
     from ..evaluation.run import check_metrics, check_out
     from ..evaluation.run import evaluate as run
 
@@ -85,8 +87,11 @@ def evaluate(
                 without)  # fmt: skip
     for note in notes(about):
         say_line(f"warning: {note}")
-    for title, columns, rows in tables(about):
-        stdout().print(table(title, [columns[0], *(f"{column} " for column in columns[1:])], rows))
+    console = stdout()
+    for title, columns, rows in shown(about):
+        right = [columns[0], *(f"{column} " for column in columns[1:])]
+        for part in tables(title, right, rows, console.width):
+            console.print(part)
     for verdict in about["verdicts"]:
         stdout().print(verdict, markup=False)
     stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)

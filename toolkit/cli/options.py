@@ -1,6 +1,6 @@
 """What several commands share: the store's place, consoles, tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,3 +50,20 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in rows:
         made.add_row(*(str(cell) for cell in row))
     return made
+
+
+def tables(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> "Iterator[Table]":
+    """The table as one, or as several below each other where `width` characters do not hold all columns.
+
+    The first column, which says what a row is, stands in each.
+    """
+    wide = [max(map(len, cells)) + 3 for cells in zip(columns, *rows, strict=True)]
+    part = [0]
+    for n in range(1, len(columns)):
+        if len(part) > 1 and sum(wide[k] for k in [*part, n]) > width:
+            yield table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
+            part, title = [0], ""
+        part.append(n)
+    yield table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])

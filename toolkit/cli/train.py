@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-              help="Another value for one of the recipe's keys; any number of times.")  # fmt: skip
+              help="Another value for one of the recipe's keys, none after KEY= to leave it "
+              "out; any number of times.")  # fmt: skip
 @click.option("--variant", help="One of the recipe's variants, such as tiny: a minute on a CPU.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder to write the model to; output_dir of the recipe if left out.")  # fmt: skip

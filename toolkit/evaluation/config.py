@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ...schemas.errors import RecipeError
 from ...schemas.nearest import nearest
 from ...schemas.recipe import faults
+from ...schemas.sets import assignment, merged
 from .metrics import METRICS
 
 
@@ -75,6 +76,11 @@ class Evaluation(BaseModel):
     variants: dict[str, dict[str, Any]] = {}
     """Named sets of other values, chosen by --variant."""
 
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
     @field_validator("metrics")
     @classmethod
     def _metrics_are_known(cls, names: list[str]) -> list[str]:
@@ -106,7 +112,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     """Read and check a file; RecipeError names the file, the key and the nearest known one.
 
     `variant` names one of its variants, whose values stand over the others; `sets` are texts key=value,
-    which stand over both.
+    which stand over both; key= leaves the key out.
     """
     text, content = _read(path)
     variants = content.get("variants") or {}
@@ -116,13 +122,13 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
         raise RecipeError(
             f"{path}: has no variant '{variant}'; its variants: {', '.join(variants) or 'none'}"
         )
-    told = dict(_assignment(one) for one in sets)
+    told = dict(assignment(one, "prompts=100") for one in sets)
     for name, values in variants.items():  # those that are not asked for too
         if "variants" in values:
             raise RecipeError(f"{path}: variant {name}: a variant has no variants")
         if name != variant:
             _check(f"{path}: variant {name}", content | values)
-    checked = _check(str(path), content | variants.get(variant, {}) | told)
+    checked = _check(str(path), merged(path, content | variants.get(variant, {}), told))
     return Config(path, text, checked, variant, tuple(sets))
 
 
@@ -137,18 +143,10 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise RecipeError(f"{path}: expected keys and values, such as 'metrics: [gleu]'")
+    if "model_name_or_path" in content:
+        raise RecipeError(f"{path}: is a recipe of training; name an evaluation's file, such as "
+                          "recipes/gec/evaluate.yaml")  # fmt: skip
     return text, content
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """A key and its value, read as YAML: 'prompts=100'."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise RecipeError(f"--set {text}: expected key=value, such as --set prompts=100")
-    try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {text}: the value is not YAML") from error
 
 
 def _check(where: str, content: dict[str, Any]) -> Evaluation:
