@@ -1,5 +1,5 @@
 # make demo   the main job on the packaged sample, into demo/
-# make test   format, lint, types, import directions, every test
+# make test   format, lint, types, import directions, every test but one of minutes; with ALL=1, as CI, that too
 # make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/fusion.md)
@@ -10,6 +10,7 @@ VENV := .venv
 PYMC := $(VENV)-pymc
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ALL ?=
 BENCH ?=
 PARTS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -20,7 +21,7 @@ demo: $(VENV)/core
 	$(BIN)/preceptor demo
 
 test: check
-	$(PYTEST) --durations=8
+	$(PYTEST) --durations=8 $(if $(ALL),,-m "not minutes")
 
 coverage: $(VENV)/dev
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) --cov --cov-report=term

@@ -216,7 +216,10 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
     made = render(template_of("--- system ---\nBe brief.\n--- messages ---\n"), messages=dialogue, prompt="q")
     assert list(made) == [{"role": "system", "content": "Be brief."}, *dialogue]
     given = dict.fromkeys(VARIABLES, "x") | {"messages": dialogue, "context": {}}
-    templates = sorted((Path(__file__).parents[1] / "recipes").glob("*/*.jinja"))
+    found = sorted((Path(__file__).parents[1] / "recipes").glob("*/*.jinja"))
+    templates = [
+        path for path in found if "--- messages ---" in path.read_text()
+    ]  # the others have one question
     assert len(templates) >= 5
     for path in templates:
         system, *rest = render(read_template(path), **given)

@@ -40,6 +40,7 @@ def short_dataset(preceptor, shared_data, top):
 
 
 @pytest.mark.slow
+@pytest.mark.minutes
 def test_a_small_tutor_wins_pairs_and_corrects_better_than_it_did(preceptor, shared_data, tmp_path):
     base = smollm2()
     short_dataset(preceptor, shared_data, tmp_path)
