@@ -1,10 +1,12 @@
-"""Values that the command line sets over those of a file: --set key=value.
+"""Files of keys and values with named variants, and what the command line sets over them: --set key=value.
 
+variants: {tiny: {lora_r: 4}}       --variant tiny -> {"lora_r": 4}
 lora_r=8 -> ("lora_r", 8)        max_length=null -> ("max_length", None)        loss_type= -> left out
 """
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +15,38 @@ from .errors import RecipeError
 
 LEFT_OUT = object()
 """The value of a key that is to be left out, as if the file did not name it."""
+
+
+def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
+    """A YAML file of keys and values: its text and content; RecipeError where it is none.
+
+    `name` says what file was to be named ("a training recipe, such as …"), `keys` shows a key with its value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}; name {name}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise RecipeError(f"{path}: expected keys and values, such as '{keys}'")
+    return text, content
+
+
+def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The variants of a file by name; RecipeError where they are something else."""
+    variants = content.get("variants") or {}
+    if not isinstance(variants, dict) or not all(isinstance(values, dict) for values in variants.values()):
+        raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
+    return variants
+
+
+def chosen_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """The values of a variant, none for None; RecipeError for a name that is not among them."""
+    if name is not None and name not in variants:
+        raise RecipeError(f"{path}: has no variant '{name}'; its variants: {', '.join(variants) or 'none'}")
+    return {} if name is None else variants[name]
 
 
 def assignment(text: str, example: str) -> tuple[str, Any]:

@@ -28,11 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..schemas.errors import RecipeError
 from ..schemas.nearest import nearest
-from ..schemas.sets import assignment
+from ..schemas.sets import assignment, chosen_variant, read_file, read_variants
 from ..schemas.sets import merged as with_told
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
 
@@ -80,6 +78,7 @@ _REFUSED = {
     "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
     "dataset_streaming": "the rows are checked before the run: leave it out",
 }
+_NAME = "a training recipe, such as recipes/gec/sft.yaml"
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
@@ -120,11 +119,10 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     """
     text, content = _read(path)
     environment, content = _split(path, content)
-    variants = content.pop("variants", None) or {}
-    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
-        raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
+    variants = read_variants(path, content)
+    content.pop("variants", None)
     told = dict(assignment(one, "learning_rate=1e-5") for one in sets)
-    chosen = _variant(path, variants, variant)
+    chosen = chosen_variant(path, variants, variant)
     for name, values in variants.items():  # those that are not asked for too
         merged = with_told(path, content | values, told if name == variant else {})
         _check(f"{path}: variant {name}", merged, _stage(path, merged))
@@ -147,19 +145,10 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}; name a training recipe, such as "
-                          "recipes/gec/sft.yaml") from error  # fmt: skip
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise RecipeError(f"{path}: expected keys and values, such as 'learning_rate: 1.0e-6'")
+    text, content = read_file(path, _NAME, "learning_rate: 1.0e-6")
     for key, what in (("metrics", "an evaluation's file"), ("configs", "a dataset's recipe")):
         if key in content and "model_name_or_path" not in content:
-            raise RecipeError(f"{path}: is {what}; name a training recipe, such as recipes/gec/sft.yaml")
+            raise RecipeError(f"{path}: is {what}; name {_NAME}")
     return text, content
 
 
@@ -182,16 +171,6 @@ def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[st
                 f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
             )
     return {str(name): str(value) for name, value in environment.items()}, content | ours
-
-
-def _variant(path: Path, variants: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    if name not in variants:
-        known = ", ".join(variants) or "none"
-        raise RecipeError(f"{path}: has no variant '{name}'; its variants: {known}")
-    found: dict[str, Any] = variants[name]
-    return found
 
 
 def _stage(path: Path, values: Mapping[str, Any]) -> Stage:

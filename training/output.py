@@ -6,14 +6,13 @@ metrics.json    {"steps": 30, "train": {…}, "evaluation": {…}, "warnings": [
 
 import json
 import math
-import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..schemas.adapters import fingerprint
+from ..schemas.versions import versions
 from .config import Config
 from .data import Loaded
 
@@ -66,7 +65,7 @@ def write_about(
         "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
         "preflight": preflight,
         "seed": trainer.args.seed,
-        "versions": _versions(),
+        "versions": versions(LIBRARIES),
         "commit": _commit(config.path),
         "metrics": metrics,
     }
@@ -115,16 +114,6 @@ def _base(config: Config) -> tuple[str | None, dict[str, Any] | None]:
         return None, {"folder": folder.name, "sha256": fingerprint(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
     return about.get("base_model"), {"folder": folder.name, "sha256": fingerprint(folder), **kept}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _commit(recipe: Path) -> str | None:

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
 from ...schemas.nearest import nearest
 from ...schemas.recipe import faults
-from ...schemas.sets import assignment, merged
+from ...schemas.sets import assignment, chosen_variant, merged, read_file, read_variants
 from .metrics import METRICS
+
+_NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
 
 
 class Judge(BaseModel):
@@ -115,37 +116,22 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     which stand over both; key= leaves the key out.
     """
     text, content = _read(path)
-    variants = content.get("variants") or {}
-    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
-        raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
-    if variant is not None and variant not in variants:
-        raise RecipeError(
-            f"{path}: has no variant '{variant}'; its variants: {', '.join(variants) or 'none'}"
-        )
+    variants = read_variants(path, content)
+    chosen = chosen_variant(path, variants, variant)
     told = dict(assignment(one, "prompts=100") for one in sets)
     for name, values in variants.items():  # those that are not asked for too
         if "variants" in values:
             raise RecipeError(f"{path}: variant {name}: a variant has no variants")
         if name != variant:
             _check(f"{path}: variant {name}", content | values)
-    checked = _check(str(path), merged(path, content | variants.get(variant, {}), told))
+    checked = _check(str(path), merged(path, content | chosen, told))
     return Config(path, text, checked, variant, tuple(sets))
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}; name an evaluation's file, such as "
-                          "recipes/gec/evaluate.yaml") from error  # fmt: skip
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise RecipeError(f"{path}: expected keys and values, such as 'metrics: [gleu]'")
+    text, content = read_file(path, _NAME, "metrics: [gleu]")
     if "model_name_or_path" in content:
-        raise RecipeError(f"{path}: is a recipe of training; name an evaluation's file, such as "
-                          "recipes/gec/evaluate.yaml")  # fmt: skip
+        raise RecipeError(f"{path}: is a recipe of training; name {_NAME}")
     return text, content
 
 

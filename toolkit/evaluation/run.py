@@ -12,16 +12,15 @@ change.
 """
 
 import json
-import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import EvaluationError
 from ...schemas.unfinished import finish, unfinished
+from ...schemas.versions import versions
 from .config import Config
 from .items import HeldOut
 from .likelihood import Score
@@ -139,7 +138,7 @@ def _evaluated(
         "judge": dict(asked.about) if asked else None,
         "models": [_about(model, given[model.name]) for model in models],
         **compare(config.values, [item.group for item in held.items], rows, names),
-        "versions": _versions(),
+        "versions": versions(_LIBRARIES),
     }
     _write(work / _WHOLE, about, held.items, given)
     if (work / JUDGED).is_file():
@@ -214,16 +213,6 @@ def _about(model: Model, given: Sequence[Given]) -> dict[str, Any]:
         "no_answer": sum(one.error is not None for one in given),
         "errors": sorted({one.error for one in given if one.error})[:3],
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _write(folder: Path, about: Mapping[str, Any], items: Sequence[Item],

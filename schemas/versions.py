@@ -1,0 +1,16 @@
+"""Versions that an output names: of Python and of the libraries it was made with."""
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Python's version and those of the libraries that are installed, by name; others are left out."""
+    found = {"python": platform.python_version()}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
