@@ -388,29 +388,23 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
         assert mine.sequences == kept, more
         assert mine.tokens == sum(len(i) for i in ids), more
         assert mine.loss_tokens == sum(label != -100 for row in marks for label in row), more
-    for more in ({}, {"truncation_mode": "keep_end"}, {"max_length": None}):
-        args = common | more
-        data = _held(rows, kind)
-        trainer = DPOTrainer(weights, None, DPOConfig(**args), train_dataset=data, processing_class=tokenizer)
-        mine, kept = counted(trainer, "dpo", data, args)
-        batch = trainer.data_collator(list(trainer.train_dataset))
-        assert mine.kept == kept, more
-        assert (mine.tokens, mine.loss_tokens) == (
-            batch["attention_mask"].sum(),
-            batch["completion_mask"].sum(),
-        ), more
     labelled = [row | {"label": i % 2 == 0} for i, row in enumerate(answers(rows))]
-    for more in ({}, {"max_length": None}):
-        args = common | more
-        data = _held(labelled, kind)
-        trainer = KTOTrainer(weights, None, KTOConfig(**args), train_dataset=data, processing_class=tokenizer)
-        mine, kept = counted(trainer, "kto", data, args)
-        batch = trainer.data_collator(list(trainer.train_dataset))
-        assert mine.kept == kept, more
-        assert (mine.tokens, mine.loss_tokens) == (
-            batch["attention_mask"].sum(),
-            batch["completion_mask"].sum(),
-        ), more
+    whole = {"max_length": None}
+    for stage, made, config, given, settings in (
+        ("dpo", DPOTrainer, DPOConfig, rows, ({}, {"truncation_mode": "keep_end"}, whole)),
+        ("kto", KTOTrainer, KTOConfig, labelled, ({}, whole)),
+    ):
+        for more in settings:
+            args = common | more
+            data = _held(given, kind)
+            trainer = made(weights, None, config(**args), train_dataset=data, processing_class=tokenizer)
+            mine, kept = counted(trainer, stage, data, args)
+            batch = trainer.data_collator(list(trainer.train_dataset))
+            assert mine.kept == kept, (stage, more)
+            assert (mine.tokens, mine.loss_tokens) == (
+                batch["attention_mask"].sum(),
+                batch["completion_mask"].sum(),
+            ), (stage, more)
 
 
 REVISED = """

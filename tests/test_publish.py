@@ -10,6 +10,7 @@ import time
 
 import polars as pl
 import pytest
+from ended import refused, well
 
 from preceptor.toolkit.files import file_sha256
 
@@ -36,19 +37,6 @@ def digests(folder):
 
 def size_by_lfs(folder):
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
-
-
-def well(ended):
-    assert ended.code == 0, ended.stderr
-    return ended.stdout
-
-
-def refused(ended, *parts):
-    assert ended.code == 1, ended.stdout
-    said = " ".join(ended.stderr.split())
-    for part in parts:
-        assert part in said
-    return said
 
 
 def only(repo):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ended import refused, well
 
 from preceptor.toolkit.files import file_sha256
 
@@ -52,19 +53,6 @@ def publish(client):
 
 def repo_of(hub, name=REPO):
     return hub.repo(f"models/{name}")
-
-
-def well(ended):
-    assert ended.code == 0, ended.stderr
-    return ended.stdout
-
-
-def refused(ended, *parts):
-    assert ended.code == 1, ended.stdout
-    said = " ".join(ended.stderr.split())
-    for part in parts:
-        assert part in said
-    return said
 
 
 def read_back(hub, name, file, tmp_path):
