@@ -148,10 +148,16 @@ def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
     if len(kinds):
         why = "all answers are the same"
     return Shared(
-        signal.name, once["annotator"].drop_nulls().n_unique(), unnamed, once.height,
-        int(many @ kinds.sum(axis=1)) if len(kinds) else 0, int(many.sum()), metric, found,
+        signal.name,
+        once["annotator"].drop_nulls().n_unique(),
+        unnamed,
+        once.height,
+        int(many @ kinds.sum(axis=1)) if len(kinds) else 0,
+        int(many.sum()),
+        metric,
+        found,
         None if found else why,
-    )  # fmt: skip
+    )
 
 
 def _persons(heard: Heard) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -200,16 +206,30 @@ def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -
     pairs = annotator_pairs(named, size, weightings, seed, resamples)
     shown = pairs.people.with_columns(pl.col("first", "second").replace(names)).rows(named=True)
     made = Measures(
-        signal=signal.name, answers=size, judgements=signal.rows.height,
-        repeated=signal.rows.height - once.height, annotators=named["annotator"].n_unique(),
-        unnamed=once["annotator"].null_count(), units=once["unit"].n_unique(), shared_units=int(many.sum()),
-        metric=metric, alpha={name: found.get(name) for name in METRICS}, agreement=found.get("agreement"),
-        chance=found.get("chance"), fleiss=found.get("fleiss"),
-        correlation=found.get("correlation") if signal.ordered else None, kappa=pairs.mean,
-        ceiling={"another": found.get("agreement"), "majority": found.get("majority"),
-                 "perfect": found.get("perfect")},
-        pairs=shown, resamples={"alpha": resamples, "kappa": pairs.resamples}, notes=[],
-    )  # fmt: skip
+        signal=signal.name,
+        answers=size,
+        judgements=signal.rows.height,
+        repeated=signal.rows.height - once.height,
+        annotators=named["annotator"].n_unique(),
+        unnamed=once["annotator"].null_count(),
+        units=once["unit"].n_unique(),
+        shared_units=int(many.sum()),
+        metric=metric,
+        alpha={name: found.get(name) for name in METRICS},
+        agreement=found.get("agreement"),
+        chance=found.get("chance"),
+        fleiss=found.get("fleiss"),
+        correlation=found.get("correlation") if signal.ordered else None,
+        kappa=pairs.mean,
+        ceiling={
+            "another": found.get("agreement"),
+            "majority": found.get("majority"),
+            "perfect": found.get("perfect"),
+        },
+        pairs=shown,
+        resamples={"alpha": resamples, "kappa": pairs.resamples},
+        notes=[],
+    )
     made.notes.extend(_notes(made, pairs.shared, pairs.looked_at))
     return made
 
@@ -236,8 +256,11 @@ def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Estima
     """Share of decided votes for the side shown first, over pairs: all who saw a pair may have seen it so."""
     for signal in signals:
         if signal.name == VOTES:
-            of_unit = signal.rows.filter(pl.col("shown").is_in(SIDES)).group_by("unit").agg(
-                (pl.col("shown") == SIDES[0]).sum().alias("k"), pl.len().alias("n"))  # fmt: skip
+            of_unit = (
+                signal.rows.filter(pl.col("shown").is_in(SIDES))
+                .group_by("unit")
+                .agg((pl.col("shown") == SIDES[0]).sum().alias("k"), pl.len().alias("n"))
+            )
             kinds = of_unit.group_by("k", "n").len("many").sort("k", "n")
             k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
             if len(k):

@@ -82,8 +82,10 @@ def audit(
     first = None
     if in_orders and about is None and found.height:
         first = first_rate(found, seed, resamples)
-        notes.append("position: every pair was shown in one order only, so the first slot may have held the "
-                     "better one; only both orders can tell")  # fmt: skip
+        notes.append(
+            "position: every pair was shown in one order only, so the first slot may have held the "
+            "better one; only both orders can tell"
+        )
     people = _decided(evidence.people_votes)
     by_length = length(found, people, seed, resamples)
     if found.height:
@@ -91,9 +93,17 @@ def audit(
     signals = _of_votes(evidence, found, seed, resamples, notes)
     rated, scores = _of_ratings(evidence, same or {}, seed, resamples, notes)
     return Audit(
-        evidence.judge, evidence.shown.height or evidence.votes.height, evidence.ratings.height,
-        evidence.failed, about, first, by_length, signals + rated, scores, notes,
-    )  # fmt: skip
+        evidence.judge,
+        evidence.shown.height or evidence.votes.height,
+        evidence.ratings.height,
+        evidence.failed,
+        about,
+        first,
+        by_length,
+        signals + rated,
+        scores,
+        notes,
+    )
 
 
 def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
@@ -104,10 +114,11 @@ def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
         for columns in (*map(polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
     )
     return [
-        Evidence(name, rows.filter(judge=name).select(*JUDGEMENTS), votes, ratings, votes, ratings, scales,
-                 lengths)
+        Evidence(
+            name, rows.filter(judge=name).select(*JUDGEMENTS), votes, ratings, votes, ratings, scales, lengths
+        )
         for name in rows["judge"].unique().sort()
-    ]  # fmt: skip
+    ]
 
 
 def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
@@ -118,9 +129,12 @@ def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
         item=pl.lit(""),
         first=pl.when(swapped).then("completion_b").otherwise("completion_a"),
         second=pl.when(swapped).then("completion_a").otherwise("completion_b"),
-        choice=pl.when(pl.col("choice") == "tie").then(pl.lit("tie"))
-        .when((pl.col("choice") == "b") == swapped).then(pl.lit("first")).otherwise(pl.lit("second")),
-    )  # fmt: skip
+        choice=pl.when(pl.col("choice") == "tie")
+        .then(pl.lit("tie"))
+        .when((pl.col("choice") == "b") == swapped)
+        .then(pl.lit("first"))
+        .otherwise(pl.lit("second")),
+    )
     return with_lengths(rows, lengths)
 
 
@@ -142,19 +156,27 @@ def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]
         if not known and evidence.votes.height:
             notes.append("position: in which order the judge saw its pairs is not known")
         elif dated.height < evidence.votes.height:
-            notes.append(f"position and length: {evidence.votes.height - dated.height:,} votes whose order "
-                         "is not known are left out")  # fmt: skip
+            notes.append(
+                f"position and length: {evidence.votes.height - dated.height:,} votes whose order "
+                "is not known are left out"
+            )
         if evidence.votes.is_empty() and evidence.ratings.height:
             notes.append("position and length: the judge chose between no two completions")
     found = verdicts(shown)
-    again = shown.height - found.select((pl.col(f"in_{s}").is_not_null()).sum() for s in ("low", "high")
-                                        ).sum_horizontal().sum()  # fmt: skip
+    again = (
+        shown.height
+        - found.select((pl.col(f"in_{s}").is_not_null()).sum() for s in ("low", "high"))
+        .sum_horizontal()
+        .sum()
+    )
     if again:
         notes.append(f"{again:,} answers about an order that was answered before: the first one counts")
     pairs = found.select("low", "high").n_unique()
     if pairs < found.height:
-        notes.append(f"{found.height:,} questions about {pairs:,} pairs (draws, settings or templates): "
-                     "intervals take them as if each were another pair")  # fmt: skip
+        notes.append(
+            f"{found.height:,} questions about {pairs:,} pairs (draws, settings or templates): "
+            "intervals take them as if each were another pair"
+        )
     halves = found.filter(~pl.col("both")).height
     if known and 0 < halves < found.height:
         notes.append(f"position: {halves:,} pairs that were shown in one order only are left out")
@@ -166,10 +188,12 @@ def _decided(votes: pl.DataFrame) -> pl.DataFrame:
     for_low = (pl.col("choice") == "a") == (pl.col("completion_a") < pl.col("completion_b"))
     return (
         votes.filter(pl.col("choice") != "tie")
-        .group_by(low=pl.min_horizontal("completion_a", "completion_b"),
-                  high=pl.max_horizontal("completion_a", "completion_b"))
+        .group_by(
+            low=pl.min_horizontal("completion_a", "completion_b"),
+            high=pl.max_horizontal("completion_a", "completion_b"),
+        )
         .agg(for_low=for_low.cast(pl.Int64).sum(), for_high=(~for_low).cast(pl.Int64).sum())
-    )  # fmt: skip
+    )
 
 
 def _length_notes(found: pl.DataFrame, by_length: Length | None, people: pl.DataFrame) -> list[str]:
@@ -212,16 +236,24 @@ def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
     """Verdicts of both orders as rows of votes, where people voted."""
     choice = pl.col("verdict").replace_strict({"low": "a", "high": "b", "tie": "tie"}, return_dtype=pl.String)
     rows = both.select(
-        completion_a="low", completion_b="high", choice=choice, annotator=pl.lit(evidence.judge),
-        shown_first=pl.lit(None, pl.String), path=pl.lit(""), line=pl.lit(0, pl.Int64), n=pl.lit(0, pl.Int64),
-    )  # fmt: skip
+        completion_a="low",
+        completion_b="high",
+        choice=choice,
+        annotator=pl.lit(evidence.judge),
+        shown_first=pl.lit(None, pl.String),
+        path=pl.lit(""),
+        line=pl.lit(0, pl.Int64),
+        n=pl.lit(0, pl.Int64),
+    )
     return rows.with_columns(pl.lit(None, evidence.people_votes.schema["at"]).alias("at"))
 
 
 def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     """Rows of both; `by_judge` tells them apart. Annotators of both may be called alike."""
-    named = [rows.with_columns(annotator=pl.format(mark, "annotator"))
-             for mark, rows in (("j{}", judge), ("p{}", people))]  # fmt: skip
+    named = [
+        rows.with_columns(annotator=pl.format(mark, "annotator"))
+        for mark, rows in (("j{}", judge), ("p{}", people))
+    ]
     return pl.concat([named[0], named[1].select(judge.columns)], how="vertical_relaxed")
 
 
@@ -280,8 +312,9 @@ def _of_scores(
     if judge is None or people is None:
         notes.append(f"{SCORE}: the rubric '{rubric.name}' has criteria that were not rated by both")
         return None, []
-    judge, people = (rows.with_columns(summary(rubric, rows).round(9)).drop_nulls("score")
-                     for rows in (judge, people))  # fmt: skip
+    judge, people = (
+        rows.with_columns(summary(rubric, rows).round(9)).drop_nulls("score") for rows in (judge, people)
+    )
     judge = judge.unique("completion", keep="first", maintain_order=True)
     people = people.join(judge.select("completion"), on="completion", how="semi")
     if people.is_empty():
@@ -290,13 +323,22 @@ def _of_scores(
     judge = judge.join(people.select("completion"), on="completion", how="semi")
     stand = sorted({*judge["score"], *people["score"]})
     numbers = {score: float(nth) for nth, score in enumerate(stand)}
-    told = [rows.with_columns(
-        unit=pl.col("completion"), value=pl.col("score").replace_strict(numbers).cast(pl.Int64))
-        for rows in (judge, people)]  # fmt: skip
+    told = [
+        rows.with_columns(
+            unit=pl.col("completion"), value=pl.col("score").replace_strict(numbers).cast(pl.Int64)
+        )
+        for rows in (judge, people)
+    ]
     made = against(
-        SCORE, [f"{score:g}" for score in stand], told[0].select("unit", "value"),
-        told[1].select("unit", "annotator", "value"), "interval", seed, resamples, stand,
-    )  # fmt: skip
+        SCORE,
+        [f"{score:g}" for score in stand],
+        told[0].select("unit", "value"),
+        told[1].select("unit", "annotator", "value"),
+        "interval",
+        seed,
+        resamples,
+        stand,
+    )
     means = people.group_by("completion", maintain_order=True).agg(pl.col("score").mean())
     points = means.join(judge, on="completion", suffix="_judge", maintain_order="left").head(POINTS)
     return made, [list(row) for row in points.select("score", "score_judge").rows()]

@@ -62,8 +62,11 @@ def match_criteria(
         of, own, _ = next((scale for scale in alike if scale[1] == name), alike[0])
         turned = directions.get((source, criterion), True) != directions.get((of, own), True)
         value = levels + 1 - pl.col("value") if turned else pl.col("value")
-        rows.append(people.filter(source=source, criterion=criterion, levels=levels).with_columns(
-            value.alias("value"), criterion=pl.lit(own)))  # fmt: skip
+        rows.append(
+            people.filter(source=source, criterion=criterion, levels=levels).with_columns(
+                value.alias("value"), criterion=pl.lit(own)
+            )
+        )
         met.add(own)
         if own != criterion:
             notes.append(f"{own}: people's {criterion} of {source} is taken as the same")
@@ -127,9 +130,13 @@ def rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
         .sort("at", "path", "line", "n", nulls_last=True)
         .with_columns(who=who)
         .group_by("completion", "who", maintain_order=True)
-        .agg(pl.col("annotator").first(), *(
-            pl.col("value").filter(pl.col("criterion") == theirs).first().alias(name)
-            for name, theirs in wanted.items()))
-    )  # fmt: skip
+        .agg(
+            pl.col("annotator").first(),
+            *(
+                pl.col("value").filter(pl.col("criterion") == theirs).first().alias(name)
+                for name, theirs in wanted.items()
+            ),
+        )
+    )
     # `summary` looks at every criterion that has weight; the others are not asked for.
     return sets.drop("who")

@@ -63,8 +63,14 @@ def _csv(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         for before, row in _with_ends(lines):
             if row:
                 whole = len(row) == len(columns)
-                yield before + 1, (dict(zip(columns, row, strict=True)) if whole
-                                   else f"{len(row)} cells, expected {len(columns)}")  # fmt: skip
+                yield (
+                    before + 1,
+                    (
+                        dict(zip(columns, row, strict=True))
+                        if whole
+                        else f"{len(row)} cells, expected {len(columns)}"
+                    ),
+                )
     except csv.Error as error:
         raise AnnotationError(f"{path}:{lines.line_num}: {error}; mend the quotes of that line") from error
 

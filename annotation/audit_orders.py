@@ -16,9 +16,13 @@ from scipy.stats import norm
 from .intervals import LEVEL, Estimate, Floats, Ints, Share, estimate, ratio, resampled, share
 
 JUDGEMENTS: dict[str, type[pl.DataType]] = {
-    "item": pl.String, "first": pl.String, "second": pl.String, "choice": pl.String,
-    "first_length": pl.Int64, "second_length": pl.Int64,
-}  # fmt: skip
+    "item": pl.String,
+    "first": pl.String,
+    "second": pl.String,
+    "choice": pl.String,
+    "first_length": pl.Int64,
+    "second_length": pl.Int64,
+}
 CHOICES = ("first", "second", "tie")
 _STEPS = 50  # of Newton's method
 _SURE = 20.0  # log-odds beyond which a slope is taken to run off to infinity
@@ -69,18 +73,23 @@ def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
     """
     low_first = pl.col("first") < pl.col("second")
     places = judgements.with_columns(
-        low=pl.min_horizontal("first", "second"), high=pl.max_horizontal("first", "second"),
+        low=pl.min_horizontal("first", "second"),
+        high=pl.max_horizontal("first", "second"),
         low_first=low_first,
         low_length=pl.when(low_first).then("first_length").otherwise("second_length"),
         high_length=pl.when(low_first).then("second_length").otherwise("first_length"),
-        won=pl.when(pl.col("choice") == "tie").then(pl.lit("tie"))
-        .when((pl.col("choice") == "first") == low_first).then(pl.lit("low")).otherwise(pl.lit("high")),
-    )  # fmt: skip
+        won=pl.when(pl.col("choice") == "tie")
+        .then(pl.lit("tie"))
+        .when((pl.col("choice") == "first") == low_first)
+        .then(pl.lit("low"))
+        .otherwise(pl.lit("high")),
+    )
     found = places.group_by("item", "low", "high", maintain_order=True).agg(
         pl.col("won").filter("low_first").first().alias("in_low"),
         pl.col("won").filter(~pl.col("low_first")).first().alias("in_high"),
-        pl.col("low_length").drop_nulls().first(), pl.col("high_length").drop_nulls().first(),
-    )  # fmt: skip
+        pl.col("low_length").drop_nulls().first(),
+        pl.col("high_length").drop_nulls().first(),
+    )
     one = pl.coalesce("in_low", "in_high")
     both = pl.col("in_low").is_not_null() & pl.col("in_high").is_not_null()
     differ = both & (pl.col("in_low") != pl.col("in_high"))
@@ -97,10 +106,12 @@ def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
     firsts = (low == "low").cast(pl.Int64) + (high == "high").cast(pl.Int64)
     kinds = rows.select(k=firsts, n=2 - ties, same=(low == high) & (low != "tie"))
     counts = kinds.select(
-        consistent=pl.col("same").sum(), first_twice=(pl.col("k") == 2).sum(),
-        second_twice=((pl.col("n") == 2) & (pl.col("k") == 0)).sum(), both_tie=(pl.col("n") == 0).sum(),
+        consistent=pl.col("same").sum(),
+        first_twice=(pl.col("k") == 2).sum(),
+        second_twice=((pl.col("n") == 2) & (pl.col("k") == 0)).sum(),
+        both_tie=(pl.col("n") == 0).sum(),
         one_tie=(pl.col("n") == 1).sum(),
-    ).to_dicts()[0]  # fmt: skip
+    ).to_dicts()[0]
     shares = {name: share(k, rows.height) for name, k in counts.items()}
     return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
 
@@ -127,8 +138,11 @@ def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int)
     `people` has low, high, for_low, for_high: their decided votes about each pair.
     """
     rows = found.filter((pl.col("low_length") > 0) & (pl.col("high_length") > 0)).with_columns(
-        longer=pl.when(pl.col("low_length") > pl.col("high_length")).then(pl.lit("low"))
-        .when(pl.col("low_length") < pl.col("high_length")).then(pl.lit("high")))  # fmt: skip
+        longer=pl.when(pl.col("low_length") > pl.col("high_length"))
+        .then(pl.lit("low"))
+        .when(pl.col("low_length") < pl.col("high_length"))
+        .then(pl.lit("high"))
+    )
     decided = rows.filter((pl.col("verdict") != "tie") & pl.col("longer").is_not_null())
     if decided.is_empty():
         return None
@@ -136,9 +150,13 @@ def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int)
     design, cluster = _design(rows)
     slope, first_slot = logistic(design[:, :2], design[:, 2], cluster) if len(design) else (None, None)
     return Length(
-        decided.height, share(int(won["won"].sum()), won.height), len(design), slope, first_slot,
+        decided.height,
+        share(int(won["won"].sum()), won.height),
+        len(design),
+        slope,
+        first_slot,
         _length_of_people(won, people, seed, resamples),
-    )  # fmt: skip
+    )
 
 
 def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
@@ -147,10 +165,10 @@ def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
     rows = rows.with_columns(pair=pl.concat_str("low", "high", separator="\n").rank("dense").cast(pl.Int64))
     parts = [
         rows.filter(pl.col(f"in_{side}") != "tie").select(
-            x=apart * sign, one=pl.lit(1.0), y=(pl.col(f"in_{side}") == side).cast(pl.Float64),
-            pair="pair")
+            x=apart * sign, one=pl.lit(1.0), y=(pl.col(f"in_{side}") == side).cast(pl.Float64), pair="pair"
+        )
         for side, sign in (("low", 1.0), ("high", -1.0))
-    ]  # fmt: skip
+    ]
     every = pl.concat(parts)
     return every.select("x", "one", "y").to_numpy(), every["pair"].to_numpy()
 
@@ -191,10 +209,14 @@ def logistic(x: Floats, y: Floats, cluster: Ints) -> list[Estimate | None]:
 def _length_of_people(
     won: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int
 ) -> LengthOfPeople | None:
-    both = won.join(people, on=["low", "high"]).with_columns(
-        k=pl.when(pl.col("longer") == "low").then("for_low").otherwise("for_high"),
-        n=pl.col("for_low") + pl.col("for_high"),
-    ).filter(pl.col("n") > 0)  # fmt: skip
+    both = (
+        won.join(people, on=["low", "high"])
+        .with_columns(
+            k=pl.when(pl.col("longer") == "low").then("for_low").otherwise("for_high"),
+            n=pl.col("for_low") + pl.col("for_high"),
+        )
+        .filter(pl.col("n") > 0)
+    )
     if both.is_empty():
         return None
     kinds = both.group_by("won", "k", "n").len("many").sort("won", "k", "n")

@@ -51,9 +51,15 @@ class Against:
 
 
 def against(
-    signal: str, answers: Sequence[str], judge: pl.DataFrame, people: pl.DataFrame, metric: str,
-    seed: int, resamples: int, values: Sequence[float] | None = None,
-) -> Against | None:  # fmt: skip
+    signal: str,
+    answers: Sequence[str],
+    judge: pl.DataFrame,
+    people: pl.DataFrame,
+    metric: str,
+    seed: int,
+    resamples: int,
+    values: Sequence[float] | None = None,
+) -> Against | None:
     """Hold a judge's answers against those of people; null where they have no unit in common.
 
     `judge` has unit and value, one row a unit; `people` unit, annotator (null: nobody is named) and value.
@@ -76,13 +82,19 @@ def against(
     here = cells < size**2
     table[cells[here]] = (many @ weights)[here]
     return Against(
-        signal, list(answers), told["unit"].n_unique(), told["annotator"].drop_nulls().n_unique(),
-        told["annotator"].null_count(), told.height, shared.height, metric,
+        signal,
+        list(answers),
+        told["unit"].n_unique(),
+        told["annotator"].drop_nulls().n_unique(),
+        told["annotator"].null_count(),
+        told.height,
+        shared.height,
+        metric,
         {name: _measure(name, found, drawn) for name in NAMES if values is None or name in NAMES[2:]},
         _best(told, size, seed, resamples) if values is None else {},
         table.reshape(size, size).round().astype(int).tolist(),
         _notes(told, shared.height),
-    )  # fmt: skip
+    )
 
 
 def _kinds(judge: pl.DataFrame, people: pl.DataFrame, size: int) -> tuple[Ints, Floats, Ints]:
@@ -90,8 +102,11 @@ def _kinds(judge: pl.DataFrame, people: pl.DataFrame, size: int) -> tuple[Ints, 
 
     A cell is (block * size + the one's answer) * size + the other's.
     """
-    counts = people.group_by("unit", "value").len("c").with_columns(
-        c=pl.col("c").cast(pl.Float64), m=pl.col("c").sum().over("unit").cast(pl.Float64))  # fmt: skip
+    counts = (
+        people.group_by("unit", "value")
+        .len("c")
+        .with_columns(c=pl.col("c").cast(pl.Float64), m=pl.col("c").sum().over("unit").cast(pl.Float64))
+    )
     met = counts.join(judge.select("unit", one="value"), on="unit")
     # Half of Krippendorff's coincidences, so that two answers about a unit are one comparison.
     others = (
@@ -109,10 +124,12 @@ def _kinds(judge: pl.DataFrame, people: pl.DataFrame, size: int) -> tuple[Ints, 
     rows = pl.concat([part.cast({"block": pl.Int64, "one": pl.Int64, "other": pl.Int64}) for part in parts])
     rows = rows.with_columns(cell=(pl.col("block") * size + pl.col("one")) * size + pl.col("other"))
     kinds = (
-        rows.sort("unit", "cell").group_by("unit", maintain_order=True)
+        rows.sort("unit", "cell")
+        .group_by("unit", maintain_order=True)
         .agg("cell", "w", alike=pl.format("{}:{}", "cell", "w").str.join(" "))
-        .group_by("alike", maintain_order=True).agg(pl.col("cell", "w").first(), pl.len().alias("many"))
-    )  # fmt: skip
+        .group_by("alike", maintain_order=True)
+        .agg(pl.col("cell", "w").first(), pl.len().alias("many"))
+    )
     flat = kinds.with_row_index("kind").explode("cell", "w")
     cells, place = np.unique(flat["cell"].to_numpy(), return_inverse=True)
     weights = np.zeros((kinds.height, len(cells)))

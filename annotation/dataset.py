@@ -43,8 +43,12 @@ class Dataset:
 
 def fields(rubric: Rubric) -> list[Json]:
     """What annotators see."""
-    chat = {"name": "prompt", "title": "Prompt", "required": True,
-            "settings": {"type": "chat", "use_markdown": False}}  # fmt: skip
+    chat = {
+        "name": "prompt",
+        "title": "Prompt",
+        "required": True,
+        "settings": {"type": "chat", "use_markdown": False},
+    }
     shown = [("first", "A"), ("second", "B")] if rubric.kind == "pairwise" else [("completion", "Answer")]
     plain = {"type": "text", "use_markdown": False}
     return [chat, *({"name": n, "title": t, "required": True, "settings": plain} for n, t in shown)]
@@ -61,8 +65,12 @@ def questions(rubric: Rubric) -> list[Json]:
         asked = [_label(PREFERENCE, rubric.title, "", options)]
     else:
         asked = [_criterion(criterion) for criterion in rubric.criteria]
-    comment = {"name": COMMENT, "title": "Comment (optional)", "required": False,
-               "settings": {"type": "text", "use_markdown": False}}  # fmt: skip
+    comment = {
+        "name": COMMENT,
+        "title": "Comment (optional)",
+        "required": False,
+        "settings": {"type": "text", "use_markdown": False},
+    }
     return [*asked, comment]
 
 
@@ -81,9 +89,13 @@ def metadata_properties() -> list[Json]:
     """What owners can filter by; hidden from annotators."""
     return [
         {"name": name, "title": title, "settings": {"type": "terms"}, "visible_for_annotators": False}
-        for name, title in (("task", "Task"), ("source", "Source"), ("language", "Language"),
-                            ("first_shown", "Completion shown first"))
-    ]  # fmt: skip
+        for name, title in (
+            ("task", "Task"),
+            ("source", "Source"),
+            ("language", "Language"),
+            ("first_shown", "Completion shown first"),
+        )
+    ]
 
 
 def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, overlap: int | None) -> Dataset:
@@ -109,8 +121,16 @@ def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, ov
     if overlap and dataset["distribution"]["min_submitted"] != overlap:
         dataset = _with_overlap(server, dataset, overlap)
     shared = dataset["distribution"]["min_submitted"]
-    return Dataset(dataset["id"], name, workspace, workspace_id, names, not found, shared,
-                   None if before == shared else before)  # fmt: skip
+    return Dataset(
+        dataset["id"],
+        name,
+        workspace,
+        workspace_id,
+        names,
+        not found,
+        shared,
+        None if before == shared else before,
+    )
 
 
 def find_dataset(server: Server, name: str, workspace: str | None) -> Dataset:
@@ -121,8 +141,11 @@ def find_dataset(server: Server, name: str, workspace: str | None) -> Dataset:
             f"--workspace {workspace}: {server.url} has none of that name, or {server.user} is no member of "
             f"it: {nearest(workspace, sorted(places.values()), 'workspaces')}"
         )
-    every = [d for d in server.get("me/datasets")["items"]
-             if workspace is None or places.get(d["workspace_id"]) == workspace]  # fmt: skip
+    every = [
+        d
+        for d in server.get("me/datasets")["items"]
+        if workspace is None or places.get(d["workspace_id"]) == workspace
+    ]
     found = [d for d in every if d["name"] == name]
     if not found:
         have = sorted({d["name"] for d in every})

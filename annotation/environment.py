@@ -106,14 +106,29 @@ def _make(folder: Path, say: Say) -> None:
         python = str(python_of(folder))
         for step, command in (
             ("make a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
-            ("install what the server needs", [python, "-m", "pip", "install", "--no-input",
-             "--disable-pip-version-check", "--requirement", str(VERSIONS)]),
+            (
+                "install what the server needs",
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--no-input",
+                    "--disable-pip-version-check",
+                    "--requirement",
+                    str(VERSIONS),
+                ],
+            ),
             ("make an empty database", [python, "-P", str(PROGRAM), "--home", str(folder), "--empty"]),
-        ):  # fmt: skip
+        ):
             done = subprocess.run(  # noqa: S603
-                command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+                command,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                check=False,
                 env=clean_variables(),
-            )  # fmt: skip
+            )
             if done.returncode:
                 raise AnnotationError(
                     f"cannot {step} in {folder}:\n{last_lines(log)}\n(all of it: {log}) Mend what it says "

@@ -135,7 +135,7 @@ def _guide(path: Path, rubric: Rubric) -> str:
         f"{columns}. Leave null if you cannot judge it.",
         ".json": f"Label Studio: use {path.stem}.xml as the labelling configuration, then import "
         f"{path.name}. Skip what you cannot judge.",
-    }[path.suffix.lower()]  # fmt: skip
+    }[path.suffix.lower()]
     return _GUIDE.format(title=path.stem, how=how, seen=as_seen(rubric), guidelines=rubric.guidelines)
 
 

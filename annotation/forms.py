@@ -22,9 +22,12 @@ from .rubric import PREFERENCE, Rubric
 
 SUFFIXES = {".csv": "a table for a spreadsheet", ".jsonl": "one object a line", ".json": "Label Studio"}
 ANSWERS = {
-    "question": pl.String, "annotator": pl.String, "given": pl.String, "comment": pl.String,
+    "question": pl.String,
+    "annotator": pl.String,
+    "given": pl.String,
+    "comment": pl.String,
     "at": pl.Datetime("us", "UTC"),
-}  # fmt: skip
+}
 REJECTS = {"annotator": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
 CELL_LIMIT = 32_767  # characters that a spreadsheet keeps of a cell
 _ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
@@ -71,10 +74,17 @@ def form_rows(questions: pl.DataFrame, rubric: Rubric, annotator: str | None = N
     """
     blank = dict.fromkeys(answer_columns(rubric))
     return [
-        {"n": q["position"], "prompt": q["messages"], **_texts(q, rubric), **blank,
-         "comment": None, "annotator": annotator, "question": "q" + q["key"]}
+        {
+            "n": q["position"],
+            "prompt": q["messages"],
+            **_texts(q, rubric),
+            **blank,
+            "comment": None,
+            "annotator": annotator,
+            "question": "q" + q["key"],
+        }
         for q in questions.sort("position").to_dicts()
-    ]  # fmt: skip
+    ]
 
 
 def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
@@ -89,8 +99,12 @@ def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int)
 
     A question that is asked again goes to those who are asked it first.
     """
-    pairs = {pair: n for n, pair in enumerate(questions.select("completion_a", "completion_b").unique(
-        maintain_order=True).rows())}  # fmt: skip
+    pairs = {
+        pair: n
+        for n, pair in enumerate(
+            questions.select("completion_a", "completion_b").unique(maintain_order=True).rows()
+        )
+    }
     turn = [pairs[pair] for pair in questions.select("completion_a", "completion_b").rows()]
     return {
         who: questions.filter(
@@ -228,8 +242,15 @@ def _once(
                 for r, _, _ in found
             ]
             continue
-        answers.append({"question": question, "annotator": annotator, "given": given, "comment": comment,
-                        "at": row.at or now})  # fmt: skip
+        answers.append(
+            {
+                "question": question,
+                "annotator": annotator,
+                "given": given,
+                "comment": comment,
+                "at": row.at or now,
+            }
+        )
     return answers, faults
 
 
@@ -237,8 +258,14 @@ def _rejects(faults: list[tuple[Row, str]], annotator: str | None) -> pl.DataFra
     rows = []
     for row, reason in sorted(faults, key=lambda fault: fault[0].line):
         filled = {name: text for name, text in row.cells.items() if name != "annotator"}
-        rows.append({"annotator": _cell(row, "annotator") or annotator, "line": row.line, "reason": reason,
-                     "raw": json.dumps(filled, ensure_ascii=False)})  # fmt: skip
+        rows.append(
+            {
+                "annotator": _cell(row, "annotator") or annotator,
+                "line": row.line,
+                "reason": reason,
+                "raw": json.dumps(filled, ensure_ascii=False),
+            }
+        )
     return _frame(rows, REJECTS)
 
 

@@ -59,10 +59,15 @@ def one_side(first: pl.DataFrame) -> list[Test]:
     most = np.maximum(k, n - k)
     p = np.minimum(at_least(most, n, ONE_SIDE) + binom.cdf(n - most, n, ONE_SIDE), 1)
     return [
-        Test(name, "side", float(value), f"took the side shown {'first' if 2 * a > b else 'second'} in "
-             f"{max(a, b - a)} of {b} decided votes")
+        Test(
+            name,
+            "side",
+            float(value),
+            f"took the side shown {'first' if 2 * a > b else 'second'} in "
+            f"{max(a, b - a)} of {b} decided votes",
+        )
         for name, a, b, value in zip(first["annotator"], k.tolist(), n.tolist(), p, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def same_answer(shares: pl.DataFrame) -> list[Test]:
@@ -118,10 +123,15 @@ def at_chance(sides: pl.DataFrame) -> list[Test]:
     typical = _typical(sides, 0.5)
     p = binom.cdf(sides["k"].to_numpy(), sides["n"].to_numpy(), (0.5 + typical) / 2)
     return [
-        Test(name, "chance", float(value), f"took the others' side in {k} of {n} decided votes; a coin gets "
-             f"50 %, others {100 * typical:.0f} %")
+        Test(
+            name,
+            "chance",
+            float(value),
+            f"took the others' side in {k} of {n} decided votes; a coin gets "
+            f"50 %, others {100 * typical:.0f} %",
+        )
         for name, k, n, value in zip(sides["annotator"], sides["k"], sides["n"], p, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _typical(sides: pl.DataFrame, least: float) -> float:
@@ -146,10 +156,15 @@ def uncorrelated(ratings: pl.DataFrame) -> list[Test]:
     typical = _typical(pl.DataFrame({"k": r * n, "n": n}), 0.0)
     p = norm.cdf((np.arctanh(r) - np.arctanh(min(typical, 0.999) / 2)) * np.sqrt(n - 3))
     return [
-        Test(name, "chance", float(value), f"ratings of {many} completions go with the others' by {own:.2f} "
-             f"(correlation), where others reach {typical:.2f}")
+        Test(
+            name,
+            "chance",
+            float(value),
+            f"ratings of {many} completions go with the others' by {own:.2f} "
+            f"(correlation), where others reach {typical:.2f}",
+        )
         for name, own, many, value in zip(ratings["annotator"], r, n, p, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def too_fast(gaps: pl.DataFrame) -> list[Test]:

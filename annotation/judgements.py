@@ -19,8 +19,10 @@ VOTE_ANSWERS = 3
 SIDES = ("first", "second")
 VOTES = "votes"  # the signal; other signals are ratings' criteria
 
-LOW_HIGH = (pl.min_horizontal("completion_a", "completion_b").alias("low"),
-            pl.max_horizontal("completion_a", "completion_b").alias("high"))  # fmt: skip
+LOW_HIGH = (
+    pl.min_horizontal("completion_a", "completion_b").alias("low"),
+    pl.max_horizontal("completion_a", "completion_b").alias("high"),
+)
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,23 @@ def from_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
     """`votes` with the columns of the table of that name, and its units: unit, low, high (completions)."""
     for_a = pl.col("choice") == "a"
     rows = _in_order(votes).select(
-        *LOW_HIGH, "annotator", "at",
-        pl.when(pl.col("choice") == "tie").then(TIE)
+        *LOW_HIGH,
+        "annotator",
+        "at",
+        pl.when(pl.col("choice") == "tie")
+        .then(TIE)
         .otherwise((for_a == (pl.col("completion_a") > pl.col("completion_b"))).cast(pl.Int64))
-        .cast(pl.Int64).alias("value"),
-        pl.when(pl.col("shown_first").is_null()).then(None)
-        .when(pl.col("choice") == "tie").then(pl.lit("tie"))
-        .when(pl.col("shown_first") == pl.col("choice")).then(pl.lit(SIDES[0])).otherwise(pl.lit(SIDES[1]))
+        .cast(pl.Int64)
+        .alias("value"),
+        pl.when(pl.col("shown_first").is_null())
+        .then(None)
+        .when(pl.col("choice") == "tie")
+        .then(pl.lit("tie"))
+        .when(pl.col("shown_first") == pl.col("choice"))
+        .then(pl.lit(SIDES[0]))
+        .otherwise(pl.lit(SIDES[1]))
         .alias("shown"),
-    )  # fmt: skip
+    )
     units = _numbered(rows, "low", "high")
     rows = rows.join(units, on=["low", "high"], maintain_order="left").drop("low", "high")
     return Signal(VOTES, VOTE_ANSWERS, _with_again(rows)), units
@@ -78,9 +88,12 @@ def from_ratings(ratings: pl.DataFrame) -> list[Signal]:
     for criterion, levels in scales.rows():
         several = scales.filter(criterion=criterion).height > 1
         mine = rows.filter(criterion=criterion, levels=levels).select(
-            "unit", "annotator", "at", (pl.col("value") - 1).alias("value"),
+            "unit",
+            "annotator",
+            "at",
+            (pl.col("value") - 1).alias("value"),
             pl.lit(None, pl.String).alias("shown"),
-        )  # fmt: skip
+        )
         name = f"{criterion} (of {levels})" if several or criterion == VOTES else criterion
         signals.append(Signal(name, levels, _with_again(mine)))
     return signals

@@ -71,10 +71,12 @@ def annotator_pairs(
     each = {name: cohen(tables, name) for name in weightings}
     names = [who.categories.gather(side) for side in np.divmod(both, len(who.categories))]
     people = pl.DataFrame({"first": names[0], "second": names[1]}).with_columns(
-        pl.Series("n", n), pl.Series("agreement", agree / n), pl.Series("low", low),
+        pl.Series("n", n),
+        pl.Series("agreement", agree / n),
+        pl.Series("low", low),
         pl.Series("high", high),
         *(pl.Series(name, kappa, nan_to_null=True) for name, kappa in each.items()),
-    )  # fmt: skip
+    )
     rounds = int(np.clip(_WORK / max(len(unit), 1), min(_FEWEST, resamples), resamples))
     draws: dict[str, list[Floats]] = {name: [] for name in weightings}
     for drawn in _resampled_tables(cells, unit, shape, seed, rounds):

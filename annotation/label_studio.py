@@ -24,10 +24,14 @@ _KINDS = {"choices", "rating", "textarea", "number"}
 def to_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What is imported there, of the rows of a form."""
     return [
-        {"data": {"prompt": [dict(turn) for turn in row["prompt"]],
-                  **{name: row[name] for name in _SHOWN if name in row}}}
+        {
+            "data": {
+                "prompt": [dict(turn) for turn in row["prompt"]],
+                **{name: row[name] for name in _SHOWN if name in row},
+            }
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def labelling_config(rubric: Rubric) -> str:
@@ -35,8 +39,15 @@ def labelling_config(rubric: Rubric) -> str:
     view = Element("View")
     SubElement(view, "Style").text = ".htx-text{white-space:pre-wrap}"
     SubElement(view, "Header", value=_fixed(rubric.title))
-    SubElement(view, "Paragraphs", name="prompt", value="$prompt", layout="dialogue", nameKey="role",
-               textKey="content")  # fmt: skip
+    SubElement(
+        view,
+        "Paragraphs",
+        name="prompt",
+        value="$prompt",
+        layout="dialogue",
+        nameKey="role",
+        textKey="content",
+    )
     if rubric.kind == "pairwise":
         sides = SubElement(view, "View", style="display:flex;gap:1em")
         for side in "AB":
@@ -51,16 +62,24 @@ def labelling_config(rubric: Rubric) -> str:
             SubElement(view, "Header", value=_fixed(c.wording), size="5")
             _choices(view, c.name, "text", [(f"{n}: {w}", str(n)) for n, w in enumerate(c.levels, 1)])
     of = "text_A" if rubric.kind == "pairwise" else "text"
-    SubElement(view, "TextArea", name="comment", toName=of, placeholder="Comment (may be left empty)",
-               maxSubmissions="1", editable="true")  # fmt: skip
+    SubElement(
+        view,
+        "TextArea",
+        name="comment",
+        toName=of,
+        placeholder="Comment (may be left empty)",
+        maxSubmissions="1",
+        editable="true",
+    )
     indent(view)
     return tostring(view, encoding="unicode") + "\n"
 
 
 def _choices(view: Element, name: str, of: str, answers: list[tuple[str, str]]) -> None:
     """Radio buttons; exported is the alias, the level's number."""
-    made = SubElement(view, "Choices", name=name, toName=of, choice="single-radio", required="true",
-                      showInline="false")  # fmt: skip
+    made = SubElement(
+        view, "Choices", name=name, toName=of, choice="single-radio", required="true", showInline="false"
+    )
     for n, (wording, alias) in enumerate(answers, 1):
         choice = SubElement(made, "Choice", value=_fixed(wording), alias=alias)
         if name == PREFERENCE:

@@ -58,10 +58,12 @@ def describe(
     rated = tallies.told([signal for signal in signals if signal.ordered], annotators)
     both = pl.concat([votes, rated])
     counted = {
-        "majority": tallies.as_most(both), "fit": tallies.as_fit(votes, consensus),
-        "first_shown": tallies.first_shown(votes), "known": tallies.known_right(votes, known),
+        "majority": tallies.as_most(both),
+        "fit": tallies.as_fit(votes, consensus),
+        "first_shown": tallies.first_shown(votes),
+        "known": tallies.known_right(votes, known),
         "repeats": tallies.as_before(both),
-    }  # fmt: skip
+    }
     gaps, notes = tallies.gaps(votes, rated)
     tests = [
         *habits.one_side(counted["first_shown"]),
@@ -81,14 +83,19 @@ def describe(
     n_votes, n_ratings = (dict(rows.group_by("annotator").len().rows()) for rows in (votes, rated))
     people = [
         Person(
-            row["pseudonym"], row["kind"], n_votes.get(key, 0), n_ratings.get(key, 0),
-            reliability=reliability.get(row["pseudonym"]), speed=speed.get(key),
+            row["pseudonym"],
+            row["kind"],
+            n_votes.get(key, 0),
+            n_ratings.get(key, 0),
+            reliability=reliability.get(row["pseudonym"]),
+            speed=speed.get(key),
             look=looks.get(key, []) + _doubts(reliability.get(row["pseudonym"])),
             **{name: by.get(key) for name, by in shares.items()},
         )
-        for row in annotators.iter_rows(named=True) for key in (row["annotator"],)
+        for row in annotators.iter_rows(named=True)
+        for key in (row["annotator"],)
         if key in n_votes or key in n_ratings
-    ]  # fmt: skip
+    ]
     return sorted(people, key=lambda p: (-p.votes - p.ratings, p.annotator)), notes
 
 

@@ -19,9 +19,12 @@ from .records import list_records
 from .rubric import PREFERENCE
 
 _SCHEMA: dict[str, Any] = {
-    "question": pl.String, "annotator": pl.String, "given": pl.String, "comment": pl.String,
+    "question": pl.String,
+    "annotator": pl.String,
+    "given": pl.String,
+    "comment": pl.String,
     "at": pl.Datetime("us", "UTC"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -104,10 +104,17 @@ def make_annotator(server: Server, name: str, password: str) -> bool:
 def _bodies(questions: pl.DataFrame, dataset: Dataset, suggest: bool) -> Iterator[Json]:
     rows = questions.with_columns(first_shown())
     for row in rows.iter_rows(named=True):
-        metadata = {"task": row["task"], "source": row["source_of"], "language": row["language"],
-                    "first_shown": row["first_shown"]}  # fmt: skip
-        body: Json = {"external_id": row["key"], "metadata": metadata,
-                      "fields": {"prompt": _turns(row["messages"])} | _texts(row)}  # fmt: skip
+        metadata = {
+            "task": row["task"],
+            "source": row["source_of"],
+            "language": row["language"],
+            "first_shown": row["first_shown"],
+        }
+        body: Json = {
+            "external_id": row["key"],
+            "metadata": metadata,
+            "fields": {"prompt": _turns(row["messages"])} | _texts(row),
+        }
         if suggest and row["p"] is not None:
             body["suggestions"] = [_suggestion(row, dataset)]
         yield body

@@ -74,9 +74,15 @@ class Refined:
 
 
 def refine(
-    rubric: Rubric, outputs: Sequence[Output], where: Endpoint, folder: Path, *, given: str,
-    say: Callable[[str], None], seed: int = 0,
-) -> Refined:  # fmt: skip
+    rubric: Rubric,
+    outputs: Sequence[Output],
+    where: Endpoint,
+    folder: Path,
+    *,
+    given: str,
+    say: Callable[[str], None],
+    seed: int = 0,
+) -> Refined:
     """Draft, try and advise on dimensions; stops before the merge, which is a person's.
 
     `given` is how the caller names the rubric. What the folder has of an earlier run is not asked again;
@@ -90,9 +96,17 @@ def refine(
     advised = [(d, _advise(steps, d, dimensions, compared)) for d in dimensions]
     missing = _missing(steps, dimensions, compared)
     wins = {side: sum(c.better == side for c in compared) for side in ("with", "without", "tie")}
-    known = {"rubric": rubric, "model": where.model, "given": given, "folder": folder, "advised": advised,
-             "missing": missing, "comparisons": compared, "wins": wins,
-             "counts": {d.name: _counts(d.name, compared) for d in dimensions}}  # fmt: skip
+    known = {
+        "rubric": rubric,
+        "model": where.model,
+        "given": given,
+        "folder": folder,
+        "advised": advised,
+        "missing": missing,
+        "comparisons": compared,
+        "wins": wins,
+        "counts": {d.name: _counts(d.name, compared) for d in dimensions},
+    }
     draft = template("refine-draft.yaml", **known)
     parse_rubric(f"{draft}\n---\n{rubric.guidelines}", str(folder / "draft.yaml"))
     write_whole(folder / "advice.md", template("refine-advice.md", **known))
@@ -174,9 +188,13 @@ def _compare(steps: Steps, n: int, output: Output, dimensions: list[CriterionEnt
     said = step(steps, f"compare-{n}", prompt, lambda content: _comparison(content, names))
     side = {"1": order[0], "2": order[1], "tie": "tie"}
     return Compared(
-        output.prompt, written, side[said.better], {name: side[said.dimensions[name]] for name in names},
-        _line(said.why), tuple(said.missing),
-    )  # fmt: skip
+        output.prompt,
+        written,
+        side[said.better],
+        {name: side[said.dimensions[name]] for name in names},
+        _line(said.why),
+        tuple(said.missing),
+    )
 
 
 def _text(content: str) -> str:

@@ -51,14 +51,22 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
         steps.sent += 1
         steps.tokens += answer.tokens
         fault, taken = _try_reading(answer, read)
-        record["tries"].append({"at": datetime.now(UTC).isoformat(), "fault": fault,
-                                "content": answer.content, "answer": answer.text})  # fmt: skip
+        record["tries"].append(
+            {
+                "at": datetime.now(UTC).isoformat(),
+                "fault": fault,
+                "content": answer.content,
+                "answer": answer.text,
+            }
+        )
         write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
         if taken:
             return taken[0]
         steps.say(f"{name}: {fault}; asked again")
-    raise AnnotationError(f"{path}: no answer of {READINGS} could be read ({fault}); they are kept there. "
-                          "Run it again, or take another --model and --folder")  # fmt: skip
+    raise AnnotationError(
+        f"{path}: no answer of {READINGS} could be read ({fault}); they are kept there. "
+        "Run it again, or take another --model and --folder"
+    )
 
 
 def _try_reading(answer: Message, read: Callable[[str], T]) -> tuple[str | None, list[T]]:

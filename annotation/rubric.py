@@ -138,9 +138,13 @@ def _criterion(entry: CriterionEntry, total: float) -> Criterion:
     even = [level / steps for level in range(steps + 1)]
     scores = entry.scores or (even if entry.higher_is_better else even[::-1])
     return Criterion(
-        entry.name, entry.wording, tuple(entry.levels), entry.higher_is_better,
-        entry.weight / total, tuple(scores),
-    )  # fmt: skip
+        entry.name,
+        entry.wording,
+        tuple(entry.levels),
+        entry.higher_is_better,
+        entry.weight / total,
+        tuple(scores),
+    )
 
 
 def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:

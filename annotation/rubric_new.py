@@ -80,8 +80,11 @@ def as_seen(rubric: Rubric) -> str:
     for n, criterion in enumerate(rubric.criteria, 1):
         lines += ["", f"{n}. {criterion.name}: {criterion.wording}"]
         lines += [f"   {value:>2}  {wording}" for value, wording in enumerate(criterion.levels, 1)]
-    earned = (f"{c.weight:.3g} {c.name}" + ("" if c.higher_is_better else " (less is better)")
-              for c in rubric.criteria if c.weight)  # fmt: skip
+    earned = (
+        f"{c.weight:.3g} {c.name}" + ("" if c.higher_is_better else " (less is better)")
+        for c in rubric.criteria
+        if c.weight
+    )
     return "\n".join([*lines, "", f"summary score, 0 to 1: {' + '.join(earned)}", ""])
 
 

@@ -182,10 +182,15 @@ def _start(home: Path, environment: Path, listener: socket.socket, lock: int) ->
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             [*command, "--socket", str(listener.fileno())],
-            cwd=home, env=clean_variables(), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
-            pass_fds=(listener.fileno(), lock), umask=0o077,
+            cwd=home,
+            env=clean_variables(),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(listener.fileno(), lock),
+            umask=0o077,
             start_new_session=True,  # Ctrl-C is for us; we tell the server
-        )  # fmt: skip
+        )
     listener.close()
     return process
 

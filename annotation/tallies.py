@@ -39,9 +39,11 @@ def told(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
         rows = signal.rows
         if rows.height > once.height:
             rows = rows.join(
-                others.with_columns(again=pl.lit(value=False)), on=["unit", "annotator", "again"],
-                how="left", maintain_order="left",
-            )  # fmt: skip
+                others.with_columns(again=pl.lit(value=False)),
+                on=["unit", "annotator", "again"],
+                how="left",
+                maintain_order="left",
+            )
         else:
             rows = rows.with_columns(others.select("mode", "lead", "mean"))
         named = rows.filter(pl.col("annotator").is_not_null())
@@ -50,16 +52,27 @@ def told(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
 
 
 def _told(who: pl.DataType) -> dict[str, pl.DataType]:
-    return {"signal": pl.String(), "annotator": who, "unit": pl.Int64(), "value": pl.Int64(),
-            "at": pl.Datetime("us", "UTC"), "shown": pl.String(), "again": pl.Boolean(),
-            "mode": pl.Int64(), "lead": pl.Int64(), "mean": pl.Float64()}  # fmt: skip
+    return {
+        "signal": pl.String(),
+        "annotator": who,
+        "unit": pl.Int64(),
+        "value": pl.Int64(),
+        "at": pl.Datetime("us", "UTC"),
+        "shown": pl.String(),
+        "again": pl.Boolean(),
+        "mode": pl.Int64(),
+        "lead": pl.Int64(),
+        "mean": pl.Float64(),
+    }
 
 
 def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
     """In how many rows something holds."""
-    return rows.group_by("annotator").agg(
-        hit.sum().cast(pl.Int64).alias("k"), pl.len().cast(pl.Int64).alias("n")
-    ).sort("annotator")  # fmt: skip
+    return (
+        rows.group_by("annotator")
+        .agg(hit.sum().cast(pl.Int64).alias("k"), pl.len().cast(pl.Int64).alias("n"))
+        .sort("annotator")
+    )
 
 
 def as_most(rows: pl.DataFrame) -> pl.DataFrame:
@@ -116,27 +129,41 @@ def favourites(rated: pl.DataFrame) -> pl.DataFrame:
 
     Ratings of one completion hang together, so that completions are counted, not ratings.
     """
-    said = rated.group_by("signal", "value", "annotator").len("k").with_columns(
-        pl.col("k").sum().over("signal", "annotator").alias("n"),
-        pl.col("k").sum().over("signal", "value").alias("all_k"),
-        pl.col("k").sum().over("signal").alias("all_n"),
-    ).sort("k", "value").unique(["signal", "annotator"], keep="last", maintain_order=True)  # fmt: skip
+    said = (
+        rated.group_by("signal", "value", "annotator")
+        .len("k")
+        .with_columns(
+            pl.col("k").sum().over("signal", "annotator").alias("n"),
+            pl.col("k").sum().over("signal", "value").alias("all_k"),
+            pl.col("k").sum().over("signal").alias("all_n"),
+        )
+        .sort("k", "value")
+        .unique(["signal", "annotator"], keep="last", maintain_order=True)
+    )
     rest = ((pl.col("all_k") - pl.col("k")) / (pl.col("all_n") - pl.col("n"))).fill_nan(0)
     many = rated.group_by("annotator").agg(pl.struct("unit", "again").n_unique().cast(pl.Int64).alias("many"))
     levels = pl.col("value").unique().sort()
     return (
         said.with_columns(rest=rest)
         .group_by("annotator")
-        .agg(pl.col("k").sum() / pl.col("n").sum(),
-             (pl.col("rest") * pl.col("n")).sum() / pl.col("n").sum(), levels.alias("levels"))
+        .agg(
+            pl.col("k").sum() / pl.col("n").sum(),
+            (pl.col("rest") * pl.col("n")).sum() / pl.col("n").sum(),
+            levels.alias("levels"),
+        )
         .join(many, on="annotator")
-        .select("annotator", (pl.col("k") * pl.col("many")).floor().cast(pl.Int64).alias("k"),
-                pl.col("many").alias("n"), pl.col("rest").cast(pl.Float64).alias("others"),
-                pl.when(pl.col("levels").list.len() == 1)
-                .then(pl.format("level {}", pl.col("levels").list.first() + 1))
-                .otherwise(pl.lit("the same levels")).alias("answer"))
+        .select(
+            "annotator",
+            (pl.col("k") * pl.col("many")).floor().cast(pl.Int64).alias("k"),
+            pl.col("many").alias("n"),
+            pl.col("rest").cast(pl.Float64).alias("others"),
+            pl.when(pl.col("levels").list.len() == 1)
+            .then(pl.format("level {}", pl.col("levels").list.first() + 1))
+            .otherwise(pl.lit("the same levels"))
+            .alias("answer"),
+        )
         .sort("annotator")
-    )  # fmt: skip
+    )
 
 
 def gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -150,11 +177,15 @@ def gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[s
     times = times.filter(pl.col("at").is_not_null()).sort("at", maintain_order=True)
     apart = pl.col("at").diff().over("annotator").dt.total_microseconds() / 1e6
     between = times.select("annotator", seconds=apart).filter(pl.col("seconds") <= BREAK_SECONDS)
-    found = between.group_by("annotator").agg(
-        pl.col("seconds").median().alias("median"),
-        (pl.col("seconds") < FAST_SECONDS).sum().cast(pl.Int64).alias("k"),
-        pl.len().cast(pl.Int64).alias("n"),
-    ).sort("annotator")  # fmt: skip
+    found = (
+        between.group_by("annotator")
+        .agg(
+            pl.col("seconds").median().alias("median"),
+            (pl.col("seconds") < FAST_SECONDS).sum().cast(pl.Int64).alias("k"),
+            pl.len().cast(pl.Int64).alias("n"),
+        )
+        .sort("annotator")
+    )
     if between.filter(pl.col("seconds") == 0).height > between.height / 2:
         return found.clear(), ["most answers share their time with another, so speed is not known"]
     return found, []
@@ -164,23 +195,32 @@ def sequences(votes: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame:
     """Answers (annotator, answer) in order of time: of votes the side, of a completion all its ratings."""
     dated = pl.col("at").is_not_null()
     taken = votes.filter(dated & pl.col("shown").is_not_null()).select("annotator", answer="shown")
-    levels = rated.filter(dated).group_by("annotator", "unit", "at", maintain_order=True).agg(
-        pl.concat_str(["signal", "value"], separator=" ").str.join(", ").alias("answer")
-    )  # fmt: skip
+    levels = (
+        rated.filter(dated)
+        .group_by("annotator", "unit", "at", maintain_order=True)
+        .agg(pl.concat_str(["signal", "value"], separator=" ").str.join(", ").alias("answer"))
+    )
     return pl.concat([taken, levels.sort("at", maintain_order=True).select("annotator", "answer")])
 
 
 def correlations(rated: pl.DataFrame) -> pl.DataFrame:
     """Correlation r of ratings and the others' mean, within criteria, and the number n of completions."""
     both = rated.filter(pl.col("mean").is_not_null()).select(
-        "annotator", "unit",
+        "annotator",
+        "unit",
         (pl.col("value") - pl.col("value").mean().over("annotator", "signal")).alias("x"),
         (pl.col("mean") - pl.col("mean").mean().over("annotator", "signal")).alias("y"),
-    )  # fmt: skip
-    sums = both.group_by("annotator").agg(
-        (pl.col("x") * pl.col("y")).sum().alias("xy"), (pl.col("x") ** 2).sum().alias("xx"),
-        (pl.col("y") ** 2).sum().alias("yy"), pl.col("unit").n_unique().cast(pl.Int64).alias("n"),
-    ).sort("annotator")  # fmt: skip
+    )
+    sums = (
+        both.group_by("annotator")
+        .agg(
+            (pl.col("x") * pl.col("y")).sum().alias("xy"),
+            (pl.col("x") ** 2).sum().alias("xx"),
+            (pl.col("y") ** 2).sum().alias("yy"),
+            pl.col("unit").n_unique().cast(pl.Int64).alias("n"),
+        )
+        .sort("annotator")
+    )
     xy, xx, yy = (sums[name].to_numpy() for name in ("xy", "xx", "yy"))
     spread = np.where((xx > 1e-9) & (yy > 1e-9), np.sqrt(xx * yy), 0)  # a rounding error is no spread
     return sums.select("annotator", pl.Series("r", ratio(xy, spread)), "n")

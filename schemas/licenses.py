@@ -13,13 +13,32 @@ from .errors import SourceError
 NONE_STATED = "NOASSERTION"  # SPDX's word for "we do not know"
 
 COMMON = (
-    "Apache-2.0", "BSD-3-Clause", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-NC-4.0",
-    "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-SA-4.0", "CC0-1.0", "GPL-3.0-only", "MIT",
-    "ODC-By-1.0", "ODbL-1.0", "PDDL-1.0",
-)  # fmt: skip
+    "Apache-2.0",
+    "BSD-3-Clause",
+    "CC-BY-2.5",
+    "CC-BY-3.0",
+    "CC-BY-4.0",
+    "CC-BY-NC-4.0",
+    "CC-BY-NC-SA-4.0",
+    "CC-BY-ND-4.0",
+    "CC-BY-SA-4.0",
+    "CC0-1.0",
+    "GPL-3.0-only",
+    "MIT",
+    "ODC-By-1.0",
+    "ODbL-1.0",
+    "PDDL-1.0",
+)
 # What the Hub calls a licence, where that is not its SPDX id in lower case.
-HUB_NAMES = {"odc-by": "ODC-By-1.0", "odbl": "ODbL-1.0", "pddl": "PDDL-1.0", "gpl-3.0": "GPL-3.0-only",
-             "gpl-2.0": "GPL-2.0-only", "agpl-3.0": "AGPL-3.0-only", "lgpl-3.0": "LGPL-3.0-only"}  # fmt: skip
+HUB_NAMES = {
+    "odc-by": "ODC-By-1.0",
+    "odbl": "ODbL-1.0",
+    "pddl": "PDDL-1.0",
+    "gpl-3.0": "GPL-3.0-only",
+    "gpl-2.0": "GPL-2.0-only",
+    "agpl-3.0": "AGPL-3.0-only",
+    "lgpl-3.0": "LGPL-3.0-only",
+}
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,16 @@ _SIGNALS = (
     Column("measure", "text", "of an outcome: turns (failures before success) or success", nullable=True),
     Column("value", "float", "of a rating: 1..levels; of an outcome: failures, or 0 and 1", nullable=True),
     Column("censored", "bool", "of an outcome: still failing when the log ended", nullable=True),
-    Column("person", "text", "who judged or learnt: not the store's pseudonym: one of this dataset alone",
-           nullable=True, person=True),
+    Column(
+        "person",
+        "text",
+        "who judged or learnt: not the store's pseudonym: one of this dataset alone",
+        nullable=True,
+        person=True,
+    ),
     Column("source", "text", "source it came with"),
     Column("license", "text", "licence of that source"),
-)  # fmt: skip
+)
 
 
 def published(config: str, conversational: bool) -> Table:

@@ -31,10 +31,17 @@ class Pairs(_Section):
     """Which pairs of a prompt's completions become rows."""
 
     policy: Literal[
-        "best-worst", "all", "adjacent", "uncertain-band", "expert-over-novice", "right-over-wrong",
-        "probing-over-telling", "matching-over-mismatching", "rubric-dominance",
+        "best-worst",
+        "all",
+        "adjacent",
+        "uncertain-band",
+        "expert-over-novice",
+        "right-over-wrong",
+        "probing-over-telling",
+        "matching-over-mismatching",
+        "rubric-dominance",
         "best-over-worst-score",
-    ] = "best-worst"  # fmt: skip
+    ] = "best-worst"
     """By a fit: best-worst: the two ends of a prompt's posterior means. adjacent: neighbours in their order.
     uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of
     the completions and need no fit."""
@@ -82,8 +89,10 @@ class Corrections(_Section):
     """Pairs from annotators' edits, without a fit: chosen is a full correction."""
 
     rejected: Annotated[list[Literal["learner", "partial", "over"]], Field(min_length=1)] = [
-        "learner", "partial", "over",
-    ]  # fmt: skip
+        "learner",
+        "partial",
+        "over",
+    ]
     """The learner's own text, a partial correction, an over-correction."""
     left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of an annotator's edits that a partial correction leaves out, at least one."""
@@ -219,8 +228,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}; name a recipe file, such as "
-                          "recipes/mnemonic/dataset.yaml") from error  # fmt: skip
+        raise RecipeError(
+            f"{path}: {error.strerror}; name a recipe file, such as recipes/mnemonic/dataset.yaml"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

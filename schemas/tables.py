@@ -128,8 +128,7 @@ EDITS = Table(
     "edits",
     "one annotator's edit of a sentence; noop (-1, -1): the annotator changed nothing",
     (
-        Column("key", "text", "key of the sentence, a dash, position",
-               derived="sentence || '-' || position"),
+        Column("key", "text", "key of the sentence, a dash, position", derived="sentence || '-' || position"),
         SOURCE,
         Column("sentence", "text", "key of the sentence"),
         Column("position", "int", "order of the annotation within the sentence's block, from 0"),
@@ -137,20 +136,36 @@ EDITS = Table(
         Column("start", "int", "first token", unit="tokens"),
         Column("end", "int", "one past the last token", unit="tokens"),
         Column("error_type", "text", "the corpus's own tag"),
-        Column("errant_type", "text", "M (missing), R (replace) or U (unnecessary), from span and "
-               "correction, and ERRANT's category where the tag is known", nullable=True),
-        Column("correction", "text", "new tokens; empty: deletion; null: detected only", nullable=True,
-               free_text=True),
+        Column(
+            "errant_type",
+            "text",
+            "M (missing), R (replace) or U (unnecessary), from span and "
+            "correction, and ERRANT's category where the tag is known",
+            nullable=True,
+        ),
+        Column(
+            "correction",
+            "text",
+            "new tokens; empty: deletion; null: detected only",
+            nullable=True,
+            free_text=True,
+        ),
         Column("required", "bool", "the annotator holds it necessary"),
         Column("comment", "text", "annotator's remark", nullable=True, free_text=True),
-        Column("as_written", "text", "correction as the file spells it, where M2 of ours would not",
-               nullable=True, free_text=True),
-        Column("aligned_by", "text", "program that found span and type; null: the corpus has them",
-               nullable=True),
+        Column(
+            "as_written",
+            "text",
+            "correction as the file spells it, where M2 of ours would not",
+            nullable=True,
+            free_text=True,
+        ),
+        Column(
+            "aligned_by", "text", "program that found span and type; null: the corpus has them", nullable=True
+        ),
         *ORIGIN,
     ),
     ("sentence", "position"),
-)  # fmt: skip
+)
 TURNS = _stored(
     "turns",
     "one turn of a dialogue",
@@ -176,17 +191,26 @@ REVIEWS = Table(
         Column("at", "time", "when, UTC; null in logs that only keep the order", nullable=True),
         Column("kind", "text", "learn, review, relearn, filtered or manual in Anki's logs", nullable=True),
         Column("correct", "bool", "whether the learner knew it; null where nothing was asked", nullable=True),
-        Column("grade", "int", "the learner's own grade, as the log has it (Anki: 1 again … 4 easy)",
-               nullable=True),
+        Column(
+            "grade",
+            "int",
+            "the learner's own grade, as the log has it (Anki: 1 again … 4 easy)",
+            nullable=True,
+        ),
         Column("attempts", "int", "tries it took within the event", nullable=True, unit="tries"),
-        Column("duration_ms", "int", "time taken, as logged; Anki stops counting at its cap", nullable=True,
-               unit="ms"),
+        Column(
+            "duration_ms",
+            "int",
+            "time taken, as logged; Anki stops counting at its cap",
+            nullable=True,
+            unit="ms",
+        ),
         Column("interval_days", "float", "until it is due again", nullable=True, unit="days"),
         Column("n", "int", "number among the events of one input line, from 0"),
         *ORIGIN,
     ),
     _REVIEW,
-)  # fmt: skip
+)
 PROMPTS = _stored(
     "prompts",
     "something a tutor must answer",
@@ -328,14 +352,19 @@ REPLIES = _stored(
     Column("template", "text", "hash of the template and the rubric that the messages were written by"),
     Column("sampling", "json", "temperature, top_p, max_tokens, seed, draw, …"),
     Column("raw", "text", "what came back, as it stands", free_text=True),
-    Column("answer", "json", "what was read from it and fits the rubric; null where nothing does",
-           nullable=True, free_text=True),
+    Column(
+        "answer",
+        "json",
+        "what was read from it and fits the rubric; null where nothing does",
+        nullable=True,
+        free_text=True,
+    ),
     Column("error", "text", "why it could not be used", nullable=True, free_text=True),
     Column("prompt_tokens", "int", "as the back-end counts", nullable=True, unit="tokens"),
     Column("completion_tokens", "int", "as the back-end counts", nullable=True, unit="tokens"),
     Column("cost", "float", "by the price table; null where it has no price", nullable=True, unit="USD"),
     Column("at", "time", "when, UTC"),
-)  # fmt: skip
+)
 FITS = _stored(
     "fits",
     "a run of the fusion model",
@@ -417,14 +446,46 @@ FORGOTTEN = _stored(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        SOURCES, REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS,
-        RUBRICS, VOTES, RATINGS, OUTCOMES, QUESTIONS, ANSWERS, REPLIES, FITS, EFFECTIVENESS, PREFERENCES,
-        CHAIN_ENDS, BUILDS, FORGOTTEN,
+        SOURCES,
+        REJECTS,
+        SENTENCES,
+        EDITS,
+        TURNS,
+        REVIEWS,
+        PROMPTS,
+        COMPLETIONS,
+        ANNOTATORS,
+        RUBRICS,
+        VOTES,
+        RATINGS,
+        OUTCOMES,
+        QUESTIONS,
+        ANSWERS,
+        REPLIES,
+        FITS,
+        EFFECTIVENESS,
+        PREFERENCES,
+        CHAIN_ENDS,
+        BUILDS,
+        FORGOTTEN,
     )
-}  # fmt: skip
+}
 
 # Tables whose rows belong to a source and leave with it.
 OF_A_SOURCE = (
-    REJECTS, SENTENCES, EDITS, TURNS, REVIEWS, PROMPTS, COMPLETIONS, ANNOTATORS, RUBRICS, VOTES, RATINGS,
-    OUTCOMES, QUESTIONS, ANSWERS, REPLIES,
-)  # fmt: skip
+    REJECTS,
+    SENTENCES,
+    EDITS,
+    TURNS,
+    REVIEWS,
+    PROMPTS,
+    COMPLETIONS,
+    ANNOTATORS,
+    RUBRICS,
+    VOTES,
+    RATINGS,
+    OUTCOMES,
+    QUESTIONS,
+    ANSWERS,
+    REPLIES,
+)

@@ -21,9 +21,12 @@ NOTE, LOCK = "run.json", "lock"
 
 @contextmanager
 def unfinished(
-    work: Path, run: Mapping[str, Any], restart: bool, error: type[PreceptorError],
+    work: Path,
+    run: Mapping[str, Any],
+    restart: bool,
+    error: type[PreceptorError],
     differing: Callable[[str], str] | None = None,
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[None]:
     """Make the folder of a run, or go back into it if it is of the settings `run`, and hold it for the block.
 
     It is emptied first with `restart`, or where no note is in it. `differing` tells what is not the same as
@@ -39,8 +42,10 @@ def unfinished(
             part.replace(note)
         elif (old := note.read_text(encoding="utf-8")) != text:
             what = f" ({differing(old)})" if differing else ""
-            raise error(f"{work}: holds an unfinished run of other settings or data{what}; --restart throws "
-                        "it away, or choose another --out")  # fmt: skip
+            raise error(
+                f"{work}: holds an unfinished run of other settings or data{what}; --restart throws "
+                "it away, or choose another --out"
+            )
         yield
 
 
@@ -67,8 +72,9 @@ def _held(work: Path, error: type[PreceptorError]) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise error(f"{work}: another process is at this run; let it finish, or choose another "
-                            "--out") from None  # fmt: skip
+                raise error(
+                    f"{work}: another process is at this run; let it finish, or choose another --out"
+                ) from None
             except OSError:  # a file system without locks
                 pass
             if not _stands(work / LOCK, lock):

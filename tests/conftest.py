@@ -111,8 +111,10 @@ def damaged_files_balance(opened, tmp_path):
         place = st.integers(0, len(whole))
 
         @few()
-        @given(st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
-               st.sampled_from([16, 300, 1 << 20]))  # fmt: skip
+        @given(
+            st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
+            st.sampled_from([16, 300, 1 << 20]),
+        )
         def run(changes, block):
             data = whole
             for start, dropped, put in changes:
@@ -176,8 +178,13 @@ def process(*arguments, cwd=None, env=None):
     """Run the command line in a process of its own, which starts for a second or more."""
     return subprocess.run(
         [sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300, cwd=cwd, env=env,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=cwd,
+        env=env,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -195,9 +202,11 @@ def preceptor():
 # ---- what goes to the Hub: its stand-in (tests/hub), builds to publish, a client
 
 WHOLE_SPLIT = {"train": 1, "validation": 0, "test": 0}
-BRIDGE = '{{"c_id": "{0}_1", "c_h": [{{"user": "student", "text": "{0} and 2 is 7?"}}], ' \
-         '"c_r": [{{"user": "tutor", "text": "No."}}], ' \
-         '"c_r_": [{{"user": "tutor", "text": "What is {0} and 1?"}}], "e": "guess"}}'  # fmt: skip
+BRIDGE = (
+    '{{"c_id": "{0}_1", "c_h": [{{"user": "student", "text": "{0} and 2 is 7?"}}], '
+    '"c_r": [{{"user": "tutor", "text": "No."}}], '
+    '"c_r_": [{{"user": "tutor", "text": "What is {0} and 1?"}}], "e": "guess"}}'
+)
 
 
 @pytest.fixture(scope="session")
@@ -263,9 +272,12 @@ class Server:
 @contextlib.contextmanager
 def running(program, *arguments, **how):
     process = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "hub" / program, *map(str, arguments)], text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, **how,
-    )  # fmt: skip
+        [sys.executable, ROOT / "tests" / "hub" / program, *map(str, arguments)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        **how,
+    )
     try:
         yield process
     finally:
@@ -296,8 +308,17 @@ def xet_hub(tmp_path_factory):
 def environment(url, home, **more):
     """Of a client of that Hub; nothing of the user's own."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-    return clean | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
-                    "HF_UPDATE_DOWNLOAD_COUNTS": "0", "HF_HUB_DISABLE_TELEMETRY": "1"} | more  # fmt: skip
+    return (
+        clean
+        | {
+            "HF_ENDPOINT": url,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        | more
+    )
 
 
 @dataclass

@@ -249,9 +249,18 @@ def simulate(seed, annotators=12, pairs=120, overlap=3, careless=()):
 
 
 NO_RATINGS = pl.DataFrame(
-    schema={"completion": pl.String, "criterion": pl.String, "value": pl.Int64, "levels": pl.Int64,
-            "annotator": pl.String, "at": pl.Datetime("us", "UTC"), "path": pl.String, "line": pl.Int64, "n": pl.Int64}
-)  # fmt: skip
+    schema={
+        "completion": pl.String,
+        "criterion": pl.String,
+        "value": pl.Int64,
+        "levels": pl.Int64,
+        "annotator": pl.String,
+        "at": pl.Datetime("us", "UTC"),
+        "path": pl.String,
+        "line": pl.Int64,
+        "n": pl.Int64,
+    }
+)
 NO_CONSENSUS = pl.DataFrame(
     schema={"completion_a": pl.String, "completion_b": pl.String, "lead": pl.Float64, "sd": pl.Float64}
 )
@@ -322,8 +331,11 @@ def test_the_order_of_a_pair_and_names_of_people_change_nothing():
     other = votes.with_columns(
         pl.when(odd).then("completion_b").otherwise("completion_a").alias("completion_a"),
         pl.when(odd).then("completion_a").otherwise("completion_b").alias("completion_b"),
-        *(pl.when(odd).then(pl.col(c).replace(turned)).otherwise(c).alias(c) for c in ("choice", "shown_first")),
-    ).sample(fraction=1, shuffle=True, seed=1)  # fmt: skip
+        *(
+            pl.when(odd).then(pl.col(c).replace(turned)).otherwise(c).alias(c)
+            for c in ("choice", "shown_first")
+        ),
+    ).sample(fraction=1, shuffle=True, seed=1)
     one = asdict(agreement("s", heard(votes, known=known), resamples=50))
     assert asdict(agreement("s", heard(other, known=known), resamples=50)) == one
     renamed = votes.with_columns(pl.col("annotator").str.replace("p", "q"))
@@ -342,15 +354,29 @@ def test_repeated_answers_count_once():
 def test_a_fit_takes_a_side_without_the_vote_it_is_held_against():
     votes, _ = simulate(6, annotators=2, pairs=2, overlap=1)
     at = votes["at"][0]
-    rows = [("a", "b", "a", "p", "a", at, "f", 1, 0), ("c", "d", "b", "p", "a", at, "f", 2, 0),
-            ("e", "f", "a", "p", "a", at, "f", 3, 0), ("h", "g", "b", "p", "a", at, "f", 4, 0)]  # fmt: skip
+    rows = [
+        ("a", "b", "a", "p", "a", at, "f", 1, 0),
+        ("c", "d", "b", "p", "a", at, "f", 2, 0),
+        ("e", "f", "a", "p", "a", at, "f", 3, 0),
+        ("h", "g", "b", "p", "a", at, "f", 4, 0),
+    ]
     consensus = pl.DataFrame(
-        {"completion_a": ["a", "c", "e", "g"], "completion_b": ["b", "d", "f", "h"],
-         "lead": [2.0, 2.0, 0.5, 3.0], "sd": [0.5, 0.5, 1.0, 0.1]}
-    )  # fmt: skip
+        {
+            "completion_a": ["a", "c", "e", "g"],
+            "completion_b": ["b", "d", "f", "h"],
+            "lead": [2.0, 2.0, 0.5, 3.0],
+            "sd": [0.5, 0.5, 1.0, 0.1],
+        }
+    )
     # With the vote, with it against it, undecided once the vote is taken away, and with it.
-    found = agreement("s", heard(pl.DataFrame(rows, schema=VOTE, orient="row"), consensus=consensus,
-                                 reliability={"p": {"mean": 0.1, "low": -0.1, "high": 0.3, "p_below_half": 0.98}}))  # fmt: skip
+    found = agreement(
+        "s",
+        heard(
+            pl.DataFrame(rows, schema=VOTE, orient="row"),
+            consensus=consensus,
+            reliability={"p": {"mean": 0.1, "low": -0.1, "high": 0.3, "p_below_half": 0.98}},
+        ),
+    )
     (person,) = found.annotators
     assert (person.fit.k, person.fit.n) == (2, 3)
     assert person.reliability["mean"] == 0.1
@@ -414,8 +440,11 @@ def test_levels_that_differ_are_told_apart():
     two = rated(3, levels=3).with_columns(completion=pl.col("completion") + "x")
     found = agreement("s", heard(ratings=pl.concat([rated(3), two])), resamples=10)
     assert [m.signal for m in found.signals] == [
-        "faithful (of 3)", "faithful (of 5)", "fluent (of 3)", "fluent (of 5)"
-    ]  # fmt: skip
+        "faithful (of 3)",
+        "faithful (of 5)",
+        "fluent (of 3)",
+        "fluent (of 5)",
+    ]
 
 
 def test_times_of_a_batch_say_nothing_of_speed():
@@ -496,8 +525,14 @@ def alpha_by_pairs(units):
 
 def test_real_sources(tmp_path, shared_data, preceptor):
     path = tmp_path / "s.duckdb"
-    load(path, shared_data, smart=("smart", "smart"), mrbench=("mrbench", "mrbench"), uptake=("uptake", "uptake"),
-         jfleg=("votes", "jfleg/EACL_exp/mturk/pairwise.csv"))  # fmt: skip
+    load(
+        path,
+        shared_data,
+        smart=("smart", "smart"),
+        mrbench=("mrbench", "mrbench"),
+        uptake=("uptake", "uptake"),
+        jfleg=("votes", "jfleg/EACL_exp/mturk/pairwise.csv"),
+    )
     ended = preceptor("--store", path, "annotate", "agreement", "--json")
     assert ended.returncode == 0, ended.stderr
     assert "NaN" not in ended.stdout
@@ -505,12 +540,15 @@ def test_real_sources(tmp_path, shared_data, preceptor):
     votes, ratings = found["smart"]["signals"]
     with open_store(path, read_only=True) as con:
         # A row of SMART is a pair with the counts of its votes for a, for b and of ties.
-        counts = query(con, "SELECT count(*) FILTER (choice = 'a') AS a, count(*) FILTER (choice = 'b') AS b, "
-                            "count(*) FILTER (choice = 'tie') AS tie FROM votes WHERE source = 'smart' "
-                            "AND completion_a < completion_b GROUP BY completion_a, completion_b "
-                            "UNION ALL SELECT count(*) FILTER (choice = 'b'), count(*) FILTER (choice = 'a'), "
-                            "count(*) FILTER (choice = 'tie') FROM votes WHERE source = 'smart' "
-                            "AND completion_a > completion_b GROUP BY completion_a, completion_b").to_numpy()  # fmt: skip
+        counts = query(
+            con,
+            "SELECT count(*) FILTER (choice = 'a') AS a, count(*) FILTER (choice = 'b') AS b, "
+            "count(*) FILTER (choice = 'tie') AS tie FROM votes WHERE source = 'smart' "
+            "AND completion_a < completion_b GROUP BY completion_a, completion_b "
+            "UNION ALL SELECT count(*) FILTER (choice = 'b'), count(*) FILTER (choice = 'a'), "
+            "count(*) FILTER (choice = 'tie') FROM votes WHERE source = 'smart' "
+            "AND completion_a > completion_b GROUP BY completion_a, completion_b",
+        ).to_numpy()
     other = alpha_by_pairs([[v for v, k in enumerate(row) for _ in range(k)] for row in counts.tolist()])
     assert votes["alpha"]["nominal"]["value"] == pytest.approx(other, abs=1e-6)
     assert (votes["judgements"], votes["unnamed"]) == (counts.sum(), counts.sum())
@@ -520,9 +558,12 @@ def test_real_sources(tmp_path, shared_data, preceptor):
     on_task = found["uptake"]["signals"][0]
     rows = json.loads((shared_data / "uptake" / "facts.json").read_text())["rows"]
     with open_store(path, read_only=True) as con:
-        modes = query(con, "SELECT max(k) AS k FROM (SELECT completion, value, count(*) AS k FROM ratings "
-                           "WHERE source = 'uptake' AND criterion = 'teacher_on_task' GROUP BY ALL) "
-                           "GROUP BY completion")["k"]  # fmt: skip
+        modes = query(
+            con,
+            "SELECT max(k) AS k FROM (SELECT completion, value, count(*) AS k FROM ratings "
+            "WHERE source = 'uptake' AND criterion = 'teacher_on_task' GROUP BY ALL) "
+            "GROUP BY completion",
+        )["k"]
     assert on_task["shared_units"] == rows
     agree = ((modes == 3).sum() + (modes == 2).sum() / 3) / rows
     assert on_task["agreement"]["value"] == pytest.approx(agree)
@@ -555,9 +596,7 @@ def test_the_demo_with_its_fit(demo, preceptor):
 
 
 def test_the_report_shows_annotators(demo, preceptor, tmp_path):
-    ended = preceptor(
-        "--store", demo.out / "preceptor.duckdb", "report", "--out", tmp_path / "r.html"
-    )  # fmt: skip
+    ended = preceptor("--store", demo.out / "preceptor.duckdb", "report", "--out", tmp_path / "r.html")
     assert ended.returncode == 0, ended.stderr
     page = (tmp_path / "r.html").read_text()
     assert "Who agrees with whom: sample-votes" in page
@@ -599,9 +638,19 @@ def campaign(tmp_path):
         insert(con, ANNOTATORS, made)
         keys = dict(query(con, "SELECT pseudonym, key FROM annotators").rows())
         insert(con, VOTES, votes.with_columns(pl.col("annotator").replace(keys), source=pl.lit("spring")))
-        insert(con, QUESTIONS, known.with_columns(
-            source=pl.lit("spring"), position=pl.int_range(pl.len()), rubric=pl.lit("r"), prompt=pl.lit("p"),
-            shown_first=pl.lit("a"), purpose=pl.lit("known"), chosen_by=pl.lit("random")))  # fmt: skip
+        insert(
+            con,
+            QUESTIONS,
+            known.with_columns(
+                source=pl.lit("spring"),
+                position=pl.int_range(pl.len()),
+                rubric=pl.lit("r"),
+                prompt=pl.lit("p"),
+                shown_first=pl.lit("a"),
+                purpose=pl.lit("known"),
+                chosen_by=pl.lit("random"),
+            ),
+        )
     return path
 
 
@@ -664,8 +713,12 @@ def answers_of(questions, people, seed=0):
             )
             right = rng.random() < 0.93
             honest = better if right else "ab".replace(better, "")
-            choice = {"honest": honest, "first": first, "coin": str(rng.choice(["a", "b"])),
-                      "worse": "ab".replace(honest, "")}[habit]  # fmt: skip
+            choice = {
+                "honest": honest,
+                "first": first,
+                "coin": str(rng.choice(["a", "b"])),
+                "worse": "ab".replace(honest, ""),
+            }[habit]
             at = START + timedelta(seconds=30 * i + float(rng.uniform(0, 12)))
             rows.append((q["key"], who, json.dumps({"preference": choice}), at))
     return pl.DataFrame(rows, schema=["question", "annotator", "given", "at"], orient="row")
@@ -701,6 +754,10 @@ def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
 def test_kinds_that_differ_between_a_person_s_rows(store, tmp_path, named):
     questions = asked_of_two_sources(store, tmp_path)
     take_answers(store, "week-1", answers_of(questions, {"anna": "honest", "ben": "honest"}))
-    run(store, "UPDATE annotators SET kind = 'expert' WHERE source = 'riddles' AND pseudonym = ?", [named("anna")])  # fmt: skip
+    run(
+        store,
+        "UPDATE annotators SET kind = 'expert' WHERE source = 'riddles' AND pseudonym = ?",
+        [named("anna")],
+    )
     kinds = sorted((p.annotator, p.kind) for p in measured(store, "week-1").annotators)
     assert kinds == sorted([(named("anna"), "expert"), (named("ben"), "crowd")])  # crowd: never said

@@ -35,16 +35,27 @@ def asked(con, campaign="week-1"):
 
 def given(*rows):
     """question, annotator, given (a dict or text), minutes after START[, comment]"""
-    full = [(q, who, g if isinstance(g, str) else json.dumps(g), START + timedelta(minutes=m), *(more or [None]))
-            for q, who, g, m, *more in rows]  # fmt: skip
-    return pl.DataFrame(full, schema=["question", "annotator", "given", "at", "comment"], orient="row",
-                        schema_overrides={"comment": pl.String})  # fmt: skip
+    full = [
+        (q, who, g if isinstance(g, str) else json.dumps(g), START + timedelta(minutes=m), *(more or [None]))
+        for q, who, g, m, *more in rows
+    ]
+    return pl.DataFrame(
+        full,
+        schema=["question", "annotator", "given", "at", "comment"],
+        orient="row",
+        schema_overrides={"comment": pl.String},
+    )
 
 
 def all_votes(con, choices=("a", "b", "tie"), who=("anna", "ben", "cleo")):
     keys = asked(con)["key"]
-    return given(*((q, person, {"preference": choices[(i + j) % len(choices)]}, i)
-                   for i, q in enumerate(keys) for j, person in enumerate(who)))  # fmt: skip
+    return given(
+        *(
+            (q, person, {"preference": choices[(i + j) % len(choices)]}, i)
+            for i, q in enumerate(keys)
+            for j, person in enumerate(who)
+        )
+    )
 
 
 def everything(con):
@@ -60,8 +71,11 @@ def test_answers_become_votes_of_pseudonyms_with_place_and_order(con, named):
     assert counts(taken) == (36, 0, 0, 0, 0)
     anna = named("anna")
     questions = asked(con)
-    votes = query(con, "SELECT v.* FROM votes v JOIN annotators p ON p.key = v.annotator WHERE pseudonym = ? "
-                       "ORDER BY line", [anna])  # fmt: skip
+    votes = query(
+        con,
+        "SELECT v.* FROM votes v JOIN annotators p ON p.key = v.annotator WHERE pseudonym = ? ORDER BY line",
+        [anna],
+    )
     assert votes["line"].to_list() == list(range(1, 13))
     assert set(votes["path"]) == {f"week-1/{anna}"}
     for column in ("completion_a", "completion_b", "shown_first"):
@@ -166,8 +180,14 @@ def test_an_answer_taken_back_leaves_the_votes_and_comes_back(con):
 
 def test_what_does_not_fit_its_question_is_rejected_once_with_a_reason(con, named):
     key = asked(con)["key"][0]
-    bad = [("0" * 20, {"preference": "a"}), (key, {"preference": "c"}), (key, {"better": "a"}), (key, "{"), (key, "[1]"),
-           (key, {})]  # fmt: skip
+    bad = [
+        ("0" * 20, {"preference": "a"}),
+        (key, {"preference": "c"}),
+        (key, {"better": "a"}),
+        (key, "{"),
+        (key, "[1]"),
+        (key, {}),
+    ]
     rows = given(
         *((q, f"person-{i}", g, i, "my remark") for i, (q, g) in enumerate(bad)),
         (key, "anna", {"preference": "b"}, 9),
@@ -207,9 +227,16 @@ def test_ratings_of_each_criterion(store, tmp_path):
     choose_questions(store, "clarity", RATING, 4, "coverage", 1, Golden(0, 0))
     questions = asked(store, "clarity")
     q = questions["key"]
-    taken = take_answers(store, "clarity", given(
-        (q[0], "anna", {"clear": 3, "brief": 1}, 0), (q[1], "anna", {"brief": 2}, 1),
-        (q[2], "anna", {"brief": 4, "clear": 1}, 2), (q[3], "anna", {"brief": 1.5, "clear": 1}, 3)))  # fmt: skip
+    taken = take_answers(
+        store,
+        "clarity",
+        given(
+            (q[0], "anna", {"clear": 3, "brief": 1}, 0),
+            (q[1], "anna", {"brief": 2}, 1),
+            (q[2], "anna", {"brief": 4, "clear": 1}, 2),
+            (q[3], "anna", {"brief": 1.5, "clear": 1}, 3),
+        ),
+    )
     assert counts(taken) == (2, 0, 0, 0, 2)
     assert "brief is 4, expected a whole number from 1 to 3" in taken.first_rejects[0]
     rows = query(
@@ -305,6 +332,8 @@ def test_a_model_keeps_its_name_and_needs_no_key(con, tmp_path, monkeypatch):
     votes = all_votes(con, who=("openai:m", "hf:n@3f2c"))
     assert counts(take_answers(con, "week-1", votes, kind="model", came_by="judge")) == (24, 0, 0, 0, 0)
     assert query(con, "SELECT kind, pseudonym FROM annotators ORDER BY 2").rows() == [
-        ("model", "hf:n@3f2c"), ("model", "openai:m")]  # fmt: skip
+        ("model", "hf:n@3f2c"),
+        ("model", "openai:m"),
+    ]
     assert query(con, "SELECT DISTINCT shown_first FROM votes").rows() == [(None,)]  # both orders, or none
     assert not (tmp_path / "none.key").exists()

@@ -91,8 +91,10 @@ def test_ties_are_counted_apart_and_shares_add_up(tmp_path):
     counts = {("first", "second"): 4, ("tie", "tie"): 3, ("tie", "first"): 2, ("second", "tie"): 1}
     (found,) = audits("judge", "audit", "--judgements", cache(tmp_path / "j.csv", counts))
     position = found["position"]
-    assert {name: position[name]["k"] for name in ("consistent", "first_twice", "second_twice", "both_tie", "one_tie")} == {
-        "consistent": 4, "first_twice": 0, "second_twice": 0, "both_tie": 3, "one_tie": 3}  # fmt: skip
+    assert {
+        name: position[name]["k"]
+        for name in ("consistent", "first_twice", "second_twice", "both_tie", "one_tie")
+    } == {"consistent": 4, "first_twice": 0, "second_twice": 0, "both_tie": 3, "one_tie": 3}
 
 
 def test_one_order_tells_no_position_bias(tmp_path):
@@ -186,27 +188,48 @@ def test_intervals_of_the_slope_cover_the_truth():
 
 def pairs_of(con):
     """Two completions of each prompt, the longer one first: prompt, longer, shorter."""
-    return query(con, """SELECT prompt, arg_max(key, (length(content), key)) AS longer, arg_min(key, (length(content), key)) AS shorter
-        FROM completions GROUP BY 1 ORDER BY 1""").rows()  # fmt: skip
+    return query(
+        con,
+        """SELECT prompt, arg_max(key, (length(content), key)) AS longer, arg_min(key, (length(content), key)) AS shorter
+        FROM completions GROUP BY 1 ORDER BY 1""",
+    ).rows()
 
 
 def replies(con, pairs, answer, model="openai:m", source="week", **more):
     """Replies of a judge to both orders; `answer(n, order)` is what it says, null for a failure."""
     rows = [
-        {"source": source, "purpose": "judge", "model": model, "request": f"{n}-{order}", "nth": 1, "prompt": prompt,
-         "completion_a": one, "completion_b": other, "template": "t", "sampling": "{}", "raw": "…", "at": NOW,
-         "answer": json.dumps({"preference": answer(n, order)}) if answer(n, order) else None,
-         "error": None if answer(n, order) else "no JSON", **more}
+        {
+            "source": source,
+            "purpose": "judge",
+            "model": model,
+            "request": f"{n}-{order}",
+            "nth": 1,
+            "prompt": prompt,
+            "completion_a": one,
+            "completion_b": other,
+            "template": "t",
+            "sampling": "{}",
+            "raw": "…",
+            "at": NOW,
+            "answer": json.dumps({"preference": answer(n, order)}) if answer(n, order) else None,
+            "error": None if answer(n, order) else "no JSON",
+            **more,
+        }
         for n, (prompt, a, b) in enumerate(pairs)
         for order, (one, other) in enumerate(((a, b), (b, a)))
-    ]  # fmt: skip
+    ]
     insert(con, REPLIES, pl.DataFrame(rows, schema_overrides={"answer": pl.String, "error": pl.String}))
 
 
 def votes(con, rows, source="people"):
     """Rows of (completion_a, completion_b, choice, annotator's key)."""
-    insert(con, VOTES, pl.DataFrame(rows, schema=["completion_a", "completion_b", "choice", "annotator"], orient="row")
-           .with_columns(source=pl.lit(source), path=pl.lit("f"), line=pl.int_range(pl.len()), n=pl.lit(0)))  # fmt: skip
+    insert(
+        con,
+        VOTES,
+        pl.DataFrame(
+            rows, schema=["completion_a", "completion_b", "choice", "annotator"], orient="row"
+        ).with_columns(source=pl.lit(source), path=pl.lit("f"), line=pl.int_range(pl.len()), n=pl.lit(0)),
+    )
 
 
 def annotators(con, names, kind="crowd", source="prompts"):
@@ -220,10 +243,23 @@ def annotators(con, names, kind="crowd", source="prompts"):
 def lengthy(tmp_path):
     """A store where a judge prefers the longer of two in 30 of 40 pairs, and three people do in half of them."""
     path = tmp_path / "p.jsonl"
-    path.write_text("\n".join(json.dumps(
-        {"id": f"p{i}", "task": "t", "prompt": f"Question {i}?", "group": f"g{i}",
-         "completions": [{"id": f"{i}-0", "content": "word " * (8 + i % 5)}, {"id": f"{i}-1", "content": "word " * 4}]})
-        for i in range(40)))  # fmt: skip
+    path.write_text(
+        "\n".join(
+            json.dumps(
+                {
+                    "id": f"p{i}",
+                    "task": "t",
+                    "prompt": f"Question {i}?",
+                    "group": f"g{i}",
+                    "completions": [
+                        {"id": f"{i}-0", "content": "word " * (8 + i % 5)},
+                        {"id": f"{i}-1", "content": "word " * 4},
+                    ],
+                }
+            )
+            for i in range(40)
+        )
+    )
     with open_store(tmp_path / "s.duckdb", create=True) as con:
         files = find_inputs(FORMATS["prompts"], [path])
         ingest(con, FORMATS["prompts"], files, Context("prompts"), Origin(read_license("CC-BY-4.0")))
@@ -236,8 +272,14 @@ def lengthy(tmp_path):
         replies(con, pairs, says)
         replies(con, pairs[:2], lambda n, order: None, template="other", request="x")
         who = annotators(con, ["ann", "ben", "cal"])
-        votes(con, [(a, b, "ab"[(n + k % 2 * (n % 4 == 0)) % 2], key)
-                    for n, (_, a, b) in enumerate(pairs) for k, key in enumerate(who.values())])  # fmt: skip
+        votes(
+            con,
+            [
+                (a, b, "ab"[(n + k % 2 * (n % 4 == 0)) % 2], key)
+                for n, (_, a, b) in enumerate(pairs)
+                for k, key in enumerate(who.values())
+            ],
+        )
     return tmp_path / "s.duckdb"
 
 
@@ -311,20 +353,50 @@ def study(shared_data, tmp_path):
         ingest(con, FORMATS["socratic-llm"], files, Context("socratic-llm"), Origin(read_license("MIT")))
         for table in ("ratings", "rubrics"):  # nearly the judge's name for it
             run(con, f"UPDATE {table} SET criterion = 'reveal_answer' WHERE criterion = 'reveals_answer'")
-        said = query(con, """SELECT completion, c.prompt, max(value) FILTER (criterion = 'questions') AS questions,
+        said = query(
+            con,
+            """SELECT completion, c.prompt, max(value) FILTER (criterion = 'questions') AS questions,
             max(value) FILTER (criterion = 'on_topic') AS on_topic, max(value) FILTER (criterion = 'helpful') AS helpful,
             max(value) FILTER (criterion = 'reveal_answer') AS reveals_answer
-            FROM ratings r JOIN completions c ON c.key = r.completion GROUP BY ALL ORDER BY completion""")  # fmt: skip
+            FROM ratings r JOIN completions c ON c.key = r.completion GROUP BY ALL ORDER BY completion""",
+        )
         begin(con, "judged", rubric, "en")
-        insert(con, QUESTIONS, said.select(
-            source=pl.lit("judged"), position=pl.int_range(1, pl.len() + 1), rubric=pl.lit(rubric.digest), prompt="prompt",
-            completion_a="completion", completion_b=pl.lit(None, pl.String), purpose=pl.lit("ask"), chosen_by=pl.lit("random")))  # fmt: skip
-        noisy = said.with_columns(*(
-            (pl.col(c.name) + pl.Series(rng.choice([-1, 0, 0, 0, 1], said.height))).clip(1, len(c.levels)) for c in rubric.criteria))  # fmt: skip
+        insert(
+            con,
+            QUESTIONS,
+            said.select(
+                source=pl.lit("judged"),
+                position=pl.int_range(1, pl.len() + 1),
+                rubric=pl.lit(rubric.digest),
+                prompt="prompt",
+                completion_a="completion",
+                completion_b=pl.lit(None, pl.String),
+                purpose=pl.lit("ask"),
+                chosen_by=pl.lit("random"),
+            ),
+        )
+        noisy = said.with_columns(
+            *(
+                (pl.col(c.name) + pl.Series(rng.choice([-1, 0, 0, 0, 1], said.height))).clip(1, len(c.levels))
+                for c in rubric.criteria
+            )
+        )
         keys = query(con, "SELECT key FROM questions ORDER BY position")["key"]
-        take_answers(con, "judged", pl.DataFrame({
-            "question": keys, "annotator": "openai:made-up", "at": [NOW] * 60,
-            "given": [json.dumps({c.name: row[c.name] for c in rubric.criteria}) for row in noisy.to_dicts()]}), kind="model")  # fmt: skip
+        take_answers(
+            con,
+            "judged",
+            pl.DataFrame(
+                {
+                    "question": keys,
+                    "annotator": "openai:made-up",
+                    "at": [NOW] * 60,
+                    "given": [
+                        json.dumps({c.name: row[c.name] for c in rubric.criteria}) for row in noisy.to_dicts()
+                    ],
+                }
+            ),
+            kind="model",
+        )
     return path, rubric, said, noisy
 
 
@@ -388,11 +460,32 @@ def test_judgements_of_a_source_that_names_nobody_meet_by_text(study, tmp_path, 
 def ratings(con, source, criterion, values, levels, annotator=None, higher=True):
     """Ratings of the first completions, in order of key."""
     keys = query(con, "SELECT key FROM completions ORDER BY key LIMIT ?", [len(values)])["key"]
-    insert(con, RATINGS, pl.DataFrame({"completion": keys, "value": values}).with_columns(
-        source=pl.lit(source), path=pl.lit(source), line=pl.int_range(pl.len()), n=pl.lit(0), levels=pl.lit(levels),
-        criterion=pl.lit(criterion), annotator=pl.lit(annotator, pl.String)))  # fmt: skip
-    insert(con, RUBRICS, pl.DataFrame({"source": [source], "criterion": [criterion], "levels": [levels],
-                                       "higher_is_better": [higher], "weight": [1.0]}))  # fmt: skip
+    insert(
+        con,
+        RATINGS,
+        pl.DataFrame({"completion": keys, "value": values}).with_columns(
+            source=pl.lit(source),
+            path=pl.lit(source),
+            line=pl.int_range(pl.len()),
+            n=pl.lit(0),
+            levels=pl.lit(levels),
+            criterion=pl.lit(criterion),
+            annotator=pl.lit(annotator, pl.String),
+        ),
+    )
+    insert(
+        con,
+        RUBRICS,
+        pl.DataFrame(
+            {
+                "source": [source],
+                "criterion": [criterion],
+                "levels": [levels],
+                "higher_is_better": [higher],
+                "weight": [1.0],
+            }
+        ),
+    )
 
 
 def test_scales_and_directions_of_two_sources(store, tmp_path):

@@ -23,16 +23,20 @@ from preceptor.toolkit.bench.rows import ROWS
 def bench(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "preceptor.toolkit.bench", *arguments],
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
 
 
 def written(path):
     """Cells by side from the Markdown's tables."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
-    ]  # fmt: skip
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
     return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
 
 
@@ -135,8 +139,10 @@ def test_the_bench_has_a_key_of_its_own_and_leaves_the_user_s_in_force(tmp_path,
 def test_ratios_pair_the_repetitions_and_the_median_run_is_shown():
     ours = Found([Run(s, s, 10 * s, f"took {s}") for s in (4.0, 1.0, 2.0)])
     peer = Found([Run(s, s, 1.0, "") for s in (8.0, 3.0, 2.0)])
-    lines = side_lines(row(ours=Side(lambda _: Done), peer=Side(lambda _: Done, less="no checks")),
-                       {"ours": ours, "peer": peer})  # fmt: skip
+    lines = side_lines(
+        row(ours=Side(lambda _: Done), peer=Side(lambda _: Done, less="no checks")),
+        {"ours": ours, "peer": peer},
+    )
     assert lines == [
         ("ours", "2.00", "2.00", "1", "40.0", "took 2.0"),
         ("peer", "3.00", "3.00", "2.00 (1.00–3.00)", "1.00", "no checks"),

@@ -251,10 +251,14 @@ def test_a_signal_that_is_not_there_is_not_left_out(small):
 def test_the_published_density_is_the_product_of_its_parts(small):
     x = np.array([0.3, 0.8, 0.1, 0.6])
     at = {
-        "vote_slope": 1.2, "vote_intercept": -0.4, "tie": 0.35,
-        "ratings:good_slope": np.array([0.5, -1.0]), "ratings:good_intercept": np.array([0.1, 0.2]),
-        "outcomes:turns_slope": -0.7, "outcomes:turns_intercept": 0.3,
-    }  # fmt: skip
+        "vote_slope": 1.2,
+        "vote_intercept": -0.4,
+        "tie": 0.35,
+        "ratings:good_slope": np.array([0.5, -1.0]),
+        "ratings:good_intercept": np.array([0.1, 0.2]),
+        "outcomes:turns_slope": -0.7,
+        "outcomes:turns_intercept": 0.3,
+    }
     density, _ = log_density(published_model, (published_arrays(small),), {}, at | {"x": x})
     expected = sum(norm.logpdf(value).sum() for name, value in at.items() if name != "tie")
     weight = expit(1.2 * x - 0.4)

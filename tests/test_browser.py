@@ -25,21 +25,34 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")]
 
 MARKUP = [
-    {"id": "sky", "prompt": "<img src=x onerror=alert(1)> Why is the sky **blue**, & is 1<2?", "completions": [
-        "<script>alert(2)</script> Blue light is <b>scattered</b> *most*.\n# A second line &amp; an entity",
-        "<iframe src=http://elsewhere.invalid/f></iframe><img src=http://elsewhere.invalid/i> What of sunset?"]},
+    {
+        "id": "sky",
+        "prompt": "<img src=x onerror=alert(1)> Why is the sky **blue**, & is 1<2?",
+        "completions": [
+            "<script>alert(2)</script> Blue light is <b>scattered</b> *most*.\n# A second line &amp; an entity",
+            "<iframe src=http://elsewhere.invalid/f></iframe><img src=http://elsewhere.invalid/i> What of sunset?",
+        ],
+    },
     {"id": "sum", "prompt": "Is 2 + 2 = 5?", "completions": ["Count your fingers.", "No, 4."]},
-    {"id": "plural", "prompt": "Can I say 'informations'?", "completions": ["No.", "Say 'some information'."]},
-]  # fmt: skip
+    {
+        "id": "plural",
+        "prompt": "Can I say 'informations'?",
+        "completions": ["No.", "Say 'some information'."],
+    },
+]
 
 LESSON = [
-    {"id": "quadratic", "completions": [
-        "Nearly! You lost a solution: x can be 0 as well. Whenever you divide by x you must first ask whether x "
-        "could be 0, and here it can, so the solutions are x = 0 and x = 5.",
-        "Put your 5 back into the equation: it works. Now, dividing by x is only allowed for some values of x. "
-        "Which value did you rule out when you divided, and what happens if you try it in the equation?"],
-     "prompt": "I have to solve x² = 5x. I divided both sides by x:\nx = 5\nBut the book has two solutions. Why?"},
-]  # fmt: skip
+    {
+        "id": "quadratic",
+        "completions": [
+            "Nearly! You lost a solution: x can be 0 as well. Whenever you divide by x you must first ask whether x "
+            "could be 0, and here it can, so the solutions are x = 0 and x = 5.",
+            "Put your 5 back into the equation: it works. Now, dividing by x is only allowed for some values of x. "
+            "Which value did you rule out when you divided, and what happens if you try it in the equation?",
+        ],
+        "prompt": "I have to solve x² = 5x. I divided both sides by x:\nx = 5\nBut the book has two solutions. Why?",
+    },
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +81,37 @@ def campaign(server, chromium, tmp_path):
 
     def open_campaign(name, prompts, height=800):
         rows = [
-            {"task": "tutor", "group": row["id"], **row,
-             "completions": [{"id": f"{row['id']}{i}", "content": text} for i, text in enumerate(row["completions"])]}
+            {
+                "task": "tutor",
+                "group": row["id"],
+                **row,
+                "completions": [
+                    {"id": f"{row['id']}{i}", "content": text} for i, text in enumerate(row["completions"])
+                ],
+            }
             for row in prompts
-        ]  # fmt: skip
+        ]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         run(tmp_path, "ingest", "prompts", tmp_path / f"{name}.jsonl", "--source", "lesson")
-        said = run(tmp_path, "annotate", "push", "--campaign", name, "--rubric", "pairwise-preference", "--n",
-                   len(prompts), "--repeat", 0, "--overlap", 1, "--seed", 1, "--home", server.home)  # fmt: skip
+        said = run(
+            tmp_path,
+            "annotate",
+            "push",
+            "--campaign",
+            name,
+            "--rubric",
+            "pairwise-preference",
+            "--n",
+            len(prompts),
+            "--repeat",
+            0,
+            "--overlap",
+            1,
+            "--seed",
+            1,
+            "--home",
+            server.home,
+        )
         contexts.append(chromium.new_context(viewport={"width": 1280, "height": height}))
         contexts[-1].set_default_timeout(60_000)
         page = contexts[-1].new_page()
@@ -137,9 +173,12 @@ def test_a_page_shows_texts_as_they_are_and_what_is_pressed_is_the_vote(server, 
     said = " ".join(run(tmp_path, "annotate", "pull", "--home", server.home).split())
     assert "3 of 3 questions answered; 3 answers new" in said
     with open_store(tmp_path / "s.duckdb", read_only=True) as con:
-        votes = query(con, """SELECT p.messages[1].content AS prompt, choice, a.content AS a, b.content AS b
+        votes = query(
+            con,
+            """SELECT p.messages[1].content AS prompt, choice, a.content AS a, b.content AS b
             FROM votes v JOIN completions a ON a.key = v.completion_a JOIN completions b ON b.key = v.completion_b
-            JOIN prompts p ON p.key = a.prompt""")  # fmt: skip
+            JOIN prompts p ON p.key = a.prompt""",
+        )
     found = {row["prompt"]: row.get(row["choice"]) for row in votes.iter_rows(named=True)}
     assert found == {prompt: chosen for prompt, (chosen, _) in given.items()}
 

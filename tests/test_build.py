@@ -38,8 +38,11 @@ def test_two_builds_have_the_same_bytes(fused, tmp_path):
 
 
 def test_an_unconverged_fit_is_refused_and_nothing_is_written(fused, tmp_path):
-    run(fused, """UPDATE fits SET diagnostics = json_merge_patch(diagnostics,
-        '{"converged": false, "advice": "try more"}')""")  # fmt: skip
+    run(
+        fused,
+        """UPDATE fits SET diagnostics = json_merge_patch(diagnostics,
+        '{"converged": false, "advice": "try more"}')""",
+    )
     with pytest.raises(GateError, match=r"convergence: fit .* did not converge: try more"):
         build(fused, recipe(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -63,8 +66,11 @@ def test_terms_that_a_source_forbids_stop_the_build(fused, tmp_path):
 
 
 def test_one_prompt_in_two_groups_is_a_leak(fused, tmp_path):
-    run(fused, """UPDATE prompts SET messages = (SELECT any_value(messages) FROM prompts WHERE task = 'gec')
-        WHERE task = 'gec'""")  # fmt: skip
+    run(
+        fused,
+        """UPDATE prompts SET messages = (SELECT any_value(messages) FROM prompts WHERE task = 'gec')
+        WHERE task = 'gec'""",
+    )
     with pytest.raises(
         GateError, match=r"leaks: \d+ rows leak into what they are measured by, the first: preference/train"
     ):
@@ -99,8 +105,11 @@ def test_policies_and_confidence(fused, tmp_path):
             meta = pl.read_parquet(tmp_path / "out/preference_meta/*.parquet")
             assert meta["p"].min() >= confidence
             if policy == "best-worst":
-                means = query(fused, "SELECT c.prompt, e.completion, e.mean FROM effectiveness e "
-                                     "JOIN completions c ON c.key = e.completion")  # fmt: skip
+                means = query(
+                    fused,
+                    "SELECT c.prompt, e.completion, e.mean FROM effectiveness e "
+                    "JOIN completions c ON c.key = e.completion",
+                )
                 best = means.sort("mean").group_by("prompt").agg(pl.col("completion").last())
                 assert set(meta["chosen_completion"]) <= set(best["completion"])
     assert counts["all", 0.6] > counts["best-worst", 0.6] > counts["best-worst", 0.9] > 0
@@ -194,4 +203,10 @@ def test_status_lists_the_build(fused, tmp_path):
     row = query(fused, "SELECT counts, gates FROM builds WHERE name = 'x'").row(0)
     assert json.loads(row[0])["kept"]["preference"]["train"] > 0
     assert {g["name"] for g in json.loads(row[1])} == {
-        "convergence", "contents", "leaks", "licence", "privacy", "length bias"}  # fmt: skip
+        "convergence",
+        "contents",
+        "leaks",
+        "licence",
+        "privacy",
+        "length bias",
+    }

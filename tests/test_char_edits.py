@@ -14,8 +14,17 @@ from preceptor.toolkit.ingest.char_edits import batch_of, turned
 from preceptor.toolkit.store import insert, query, remove_source, run
 
 NOTHING = pl.DataFrame(schema={"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String})
-EDIT = {"doc": pl.Int64, "start": pl.Int64, "end": pl.Int64, "correction": pl.String, "annotator": pl.String,
-        "error_type": pl.String, "path": pl.String, "line": pl.Int64, "raw": pl.String}  # fmt: skip
+EDIT = {
+    "doc": pl.Int64,
+    "start": pl.Int64,
+    "end": pl.Int64,
+    "correction": pl.String,
+    "annotator": pl.String,
+    "error_type": pl.String,
+    "path": pl.String,
+    "line": pl.Int64,
+    "raw": pl.String,
+}
 
 
 def document(text, annotators=("0",), doc=0):
@@ -101,11 +110,17 @@ def test_corrections_equal_the_edited_text_but_for_white_space(opened, case):
     remove_source(opened, "s")
     for table in (SENTENCES, EDITS):
         insert(opened, table, made.tables[table.name])
-    run(opened, f"INSERT INTO {SOURCES.name} BY NAME SELECT 's' AS \"key\", 's' AS name, 'gec' AS kind, 'en' AS "
-                "language, 'MIT' AS license, true AS redistribution, true AS commercial_use, false AS share_alike, "
-                "'0' AS sha256, 'bea-json' AS reader, 1 AS rows, 0 AS rejects, now() AS ingested_at")  # fmt: skip
-    found = query(opened, f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
-                          "ON s.key = c.sentence ORDER BY s.position")  # fmt: skip
+    run(
+        opened,
+        f"INSERT INTO {SOURCES.name} BY NAME SELECT 's' AS \"key\", 's' AS name, 'gec' AS kind, 'en' AS "
+        "language, 'MIT' AS license, true AS redistribution, true AS commercial_use, false AS share_alike, "
+        "'0' AS sha256, 'bea-json' AS reader, 1 AS rows, 0 AS rejects, now() AS ingested_at",
+    )
+    found = query(
+        opened,
+        f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
+        "ON s.key = c.sentence ORDER BY s.position",
+    )
     applied = apply(text, spans)
     assert re.split(r"\s+", "\n".join(found["text"]).strip()) == re.split(r"\s+", applied.strip())
 

@@ -48,8 +48,15 @@ OPENAI = {
         TELL,
     ]
 }
-SHAREGPT = {"conversations": [said("system", "Be kind."), said("human", "7 x 8?"), said("gpt", "Try 7 x 4."),
-                              said("user", "28\n?"), said("chatgpt", "56.")]}  # fmt: skip
+SHAREGPT = {
+    "conversations": [
+        said("system", "Be kind."),
+        said("human", "7 x 8?"),
+        said("gpt", "Try 7 x 4."),
+        said("user", "28\n?"),
+        said("chatgpt", "56."),
+    ]
+}
 PAIRS = [
     {"prompt": "7 x 8?", "chosen": "Try 7 x 4.", "rejected": "56."},
     {"prompt": [ASK], "chosen": [TRY], "rejected": [TELL]},
@@ -67,26 +74,48 @@ def test_dialogues(store, tmp_path, row):
     report = load(store, path)
     assert (report.rows, report.rejects) == (1, 0)
     assert query(store, "SELECT dialogue, role, content FROM turns ORDER BY position").rows() == [
-        ("d1", "system", "Be kind."), ("d1", "user", "7 x 8?"), ("d1", "assistant", "Try 7 x 4."),
-        ("d1", "user", "28\n?"), ("d1", "assistant", "56.")]  # fmt: skip
+        ("d1", "system", "Be kind."),
+        ("d1", "user", "7 x 8?"),
+        ("d1", "assistant", "Try 7 x 4."),
+        ("d1", "user", "28\n?"),
+        ("d1", "assistant", "56."),
+    ]
     rule = by("system", "Be kind.")
-    assert query(store, """SELECT c.ref, messages, content, origin, task, language, "group", p.context
-        FROM completions c JOIN prompts p ON p.key = c.prompt ORDER BY c.ref""").rows() == [
+    assert query(
+        store,
+        """SELECT c.ref, messages, content, origin, task, language, "group", p.context
+        FROM completions c JOIN prompts p ON p.key = c.prompt ORDER BY c.ref""",
+    ).rows() == [
         ("d1-2", [rule, ASK], "Try 7 x 4.", "model", "qa", "de", "g", '{"score":0.5}'),
-        ("d1-4", [rule, ASK, TRY, by("user", "28\n?")], "56.", "model", "qa", "de", "g", '{"score":0.5}')]  # fmt: skip
+        ("d1-4", [rule, ASK, TRY, by("user", "28\n?")], "56.", "model", "qa", "de", "g", '{"score":0.5}'),
+    ]
     assert load(store, path).already_there
 
 
 def test_what_the_system_says_later_stands_in_front_from_then_on(store, tmp_path):
-    talk = [by("assistant", "Hello"), ASK, by("system", "One."), by("user", "Please"), TRY, by("system", "Two."),
-            by("user", ""), by("user", "So?"), TELL, by("assistant", "!")]  # fmt: skip
+    talk = [
+        by("assistant", "Hello"),
+        ASK,
+        by("system", "One."),
+        by("user", "Please"),
+        TRY,
+        by("system", "Two."),
+        by("user", ""),
+        by("user", "So?"),
+        TELL,
+        by("assistant", "!"),
+    ]
     load(store, write(tmp_path / "a.jsonl", {"messages": talk}))
     assert count(store, TURNS) == len(talk)
     hello, both = by("assistant", "Hello"), by("user", "7 x 8?\nPlease")
-    assert query(store, """SELECT messages, content FROM completions c JOIN prompts p ON p.key = c.prompt
-        ORDER BY len(messages)""").rows() == [
+    assert query(
+        store,
+        """SELECT messages, content FROM completions c JOIN prompts p ON p.key = c.prompt
+        ORDER BY len(messages)""",
+    ).rows() == [
         ([by("system", "One."), hello, both], "Try 7 x 4."),
-        ([by("system", "One.\nTwo."), hello, both, TRY, by("user", "So?")], "56.\n!")]  # fmt: skip
+        ([by("system", "One.\nTwo."), hello, both, TRY, by("user", "So?")], "56.\n!"),
+    ]
 
 
 @pytest.mark.parametrize("row", PAIRS)
@@ -97,11 +126,25 @@ def test_pairs(store, tmp_path, row):
     assert query(store, "SELECT ref, task, language, messages FROM prompts").rows() == [
         ("p1", "tutor", "en", [ASK])
     ]
-    assert query(store, """SELECT a.ref, a.content, a.context, b.ref, b.content, b.context, choice, annotator,
+    assert query(
+        store,
+        """SELECT a.ref, a.content, a.context, b.ref, b.content, b.context, choice, annotator,
         shown_first, n FROM votes JOIN completions a ON a.key = completion_a
-        JOIN completions b ON b.key = completion_b""").rows() == [
-        ("p1-chosen", "Try 7 x 4.", '{"score_chosen":8.0,"margin":5.5}', "p1-rejected", "56.",
-         '{"score_rejected":2.5}', "a", None, None, 0)]  # fmt: skip
+        JOIN completions b ON b.key = completion_b""",
+    ).rows() == [
+        (
+            "p1-chosen",
+            "Try 7 x 4.",
+            '{"score_chosen":8.0,"margin":5.5}',
+            "p1-rejected",
+            "56.",
+            '{"score_rejected":2.5}',
+            "a",
+            None,
+            None,
+            0,
+        )
+    ]
 
 
 def test_rows_of_one_prompt_share_it_and_what_is_equal(store, tmp_path):
@@ -112,21 +155,34 @@ def test_rows_of_one_prompt_share_it_and_what_is_equal(store, tmp_path):
 
 def test_labels(store, tmp_path):
     row = {"prompt": "7 x 8?", "completion": "56."}
-    path = write(tmp_path / "a.jsonl", row | {"label": True}, row | {"completion": [TRY], "label": False},
-                 row | {"prompt": [ASK], "completion": "No.", "label": None}, row | {"completion": "Yes."})  # fmt: skip
+    path = write(
+        tmp_path / "a.jsonl",
+        row | {"label": True},
+        row | {"completion": [TRY], "label": False},
+        row | {"prompt": [ASK], "completion": "No.", "label": None},
+        row | {"completion": "Yes."},
+    )
     assert load(store, path).rows == 4
     assert (count(store, PROMPTS), count(store, COMPLETIONS), count(store, VOTES)) == (1, 4, 0)
-    assert query(store, """SELECT content, criterion, value, levels, annotator FROM ratings
-        JOIN completions c ON c.key = completion ORDER BY value""").rows() == [
-        ("Try 7 x 4.", "desirable", 1, 2, None), ("56.", "desirable", 2, 2, None)]  # fmt: skip
+    assert query(
+        store,
+        """SELECT content, criterion, value, levels, annotator FROM ratings
+        JOIN completions c ON c.key = completion ORDER BY value""",
+    ).rows() == [("Try 7 x 4.", "desirable", 1, 2, None), ("56.", "desirable", 2, 2, None)]
     assert query(store, "SELECT criterion, levels, higher_is_better, wording FROM rubrics").rows() == [
-        ("desirable", 2, True, "Is this a desirable answer? (1: no, 2: yes)")]  # fmt: skip
+        ("desirable", 2, True, "Is this a desirable answer? (1: no, 2: yes)")
+    ]
 
 
 def test_chats_that_begin_alike_are_one_group(store, tmp_path):
     other = {"messages": [by("user", " 7 X  8?"), TELL]}
-    rows = [{"messages": [ASK, TRY]}, PAIRS[0], other, {"messages": [by("user", "9?"), TELL]},
-            {"messages": [by("system", "?"), ASK, TRY]}]  # fmt: skip
+    rows = [
+        {"messages": [ASK, TRY]},
+        PAIRS[0],
+        other,
+        {"messages": [by("user", "9?"), TELL]},
+        {"messages": [by("system", "?"), ASK, TRY]},
+    ]
     load(store, write(tmp_path / "a.jsonl", *rows))
     groups = query(
         store, 'SELECT "group", list(DISTINCT line ORDER BY line) FROM prompts GROUP BY 1 ORDER BY 2'
@@ -147,23 +203,28 @@ BAD = {
     json.dumps({"messages": [by("system", "x"), by("user", " \n")]}): "nobody says anything",
     '{"messages": ["x"]}': "message 1 of 'messages' is no object with role and content",
     '{"messages": [{"content": "x"}]}': "message 1 of 'messages' does not say whose it is",
-    json.dumps({"messages": [ASK, by("tool", "x")]}):
-        "message 2 of 'messages' is of role 'tool', expected system, developer, user or assistant",
-    json.dumps({"conversations": [said("observation", "x")]}):
-        "message 1 of 'conversations' is of role 'observation', expected system, developer, user or assistant",
-    json.dumps({"messages": [ASK, by("assistant", None, tool_calls=[{"id": "1"}])]}):
-        "message 2 of 'messages' holds a tool call",
+    json.dumps(
+        {"messages": [ASK, by("tool", "x")]}
+    ): "message 2 of 'messages' is of role 'tool', expected system, developer, user or assistant",
+    json.dumps(
+        {"conversations": [said("observation", "x")]}
+    ): "message 1 of 'conversations' is of role 'observation', expected system, developer, user or assistant",
+    json.dumps(
+        {"messages": [ASK, by("assistant", None, tool_calls=[{"id": "1"}])]}
+    ): "message 2 of 'messages' holds a tool call",
     json.dumps({"messages": [ASK, by("assistant", None)]}): "message 2 of 'messages' has no content",
-    json.dumps({"messages": [ASK, by("assistant", 5)]}): "message 2 of 'messages' has a content that is no text",
-    json.dumps({"messages": [by("user", [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {}}])]}):
-        "message 1 of 'messages' holds a part that is no text, such as an image",
+    json.dumps(
+        {"messages": [ASK, by("assistant", 5)]}
+    ): "message 2 of 'messages' has a content that is no text",
+    json.dumps(
+        {"messages": [by("user", [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {}}])]}
+    ): "message 1 of 'messages' holds a part that is no text, such as an image",
     json.dumps(PAIRS[0] | {"rejected": None}): "'rejected' is missing",
     '{"prompt": "x", "rejected": "y"}': "'chosen' is missing",
     '{"completion": "y"}': "'prompt' is missing",
     json.dumps(PAIRS[0] | {"chosen": 3}): "'chosen' is neither text nor a list of messages",
     json.dumps(PAIRS[0] | {"prompt": {"a": 1}}): "'prompt' is neither text nor a list of messages",
-    '{"chosen": "x", "rejected": "y"}':
-        "'prompt' is missing; only lists of messages in 'chosen' and 'rejected' can hold it",
+    '{"chosen": "x", "rejected": "y"}': "'prompt' is missing; only lists of messages in 'chosen' and 'rejected' can hold it",
     json.dumps(PAIRS[0] | {"chosen": "56. "}): "'chosen' equals 'rejected'",
     json.dumps(PAIRS[0] | {"chosen": " "}): "a message is empty",
     json.dumps(PAIRS[0] | {"prompt": ""}): "a message is empty",
@@ -171,13 +232,15 @@ BAD = {
     json.dumps(PAIRS[1] | {"rejected": [by("user", "x")]}): "'rejected' does not end with the assistant",
     json.dumps(PAIRS[1] | {"prompt": [ASK, TELL]}): "what is answered does not end with the user",
     json.dumps(PAIRS[1] | {"chosen": [by("user", "9?"), TRY]}): "'chosen' does not go on from 'prompt'",
-    json.dumps(PAIRS[2] | {"chosen": [by("user", "9?"), TRY]}):
-        "'chosen' and 'rejected' differ before their last message",
-    json.dumps(PAIRS[2] | {"chosen": [ASK, TRY, ASK, TELL]}):
-        "'chosen' and 'rejected' differ before their last message",
+    json.dumps(
+        PAIRS[2] | {"chosen": [by("user", "9?"), TRY]}
+    ): "'chosen' and 'rejected' differ before their last message",
+    json.dumps(
+        PAIRS[2] | {"chosen": [ASK, TRY, ASK, TELL]}
+    ): "'chosen' and 'rejected' differ before their last message",
     json.dumps({"chosen": [TRY], "rejected": [TELL]}): "what is answered does not end with the user",
     '{"prompt": "x", "completion": "y", "label": "good"}': "'label' is not true or false",
-}  # fmt: skip
+}
 
 
 def test_what_chats_reject(store, tmp_path):
@@ -189,8 +252,18 @@ def test_what_chats_reject(store, tmp_path):
 
 
 def test_what_is_odd_is_taken(store, tmp_path):
-    odd = {"messages": [ASK | {"name": None, "tool_calls": None}, by("Assistant", "x", tool_calls=[], refusal=None)],
-           "conversations": None, "chosen": None, "label": None, "language": "English", "group": None, "id": 5}  # fmt: skip
+    odd = {
+        "messages": [
+            ASK | {"name": None, "tool_calls": None},
+            by("Assistant", "x", tool_calls=[], refusal=None),
+        ],
+        "conversations": None,
+        "chosen": None,
+        "label": None,
+        "language": "English",
+        "group": None,
+        "id": 5,
+    }
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(odd).encode() + b"\r\n\r\n")
     assert load(store, path, language="sv").rows == 1
@@ -226,23 +299,41 @@ def test_parquet_of_every_shape(store, tmp_path):
 
 @pytest.mark.parametrize("format", ["conversational", "plain"])
 def test_a_dataset_of_ours_is_read_back(store, tmp_path, format):
-    problems = [{"question": f"{n} + 1?", "ground_truth": f"#### {n + 1}", "6b": {"is_correct": True, "solution": f"{n + 1}"},
-                 "175b": {"is_correct": False, "solution": "0"}} for n in range(30)]  # fmt: skip
+    problems = [
+        {
+            "question": f"{n} + 1?",
+            "ground_truth": f"#### {n + 1}",
+            "6b": {"is_correct": True, "solution": f"{n + 1}"},
+            "175b": {"is_correct": False, "solution": "0"},
+        }
+        for n in range(30)
+    ]
     load(store, write(tmp_path / "p.jsonl", *problems), "gsm", "gsm8k")
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"name: r\nformat: {format}\npairs: {{policy: right-over-wrong}}\n")
     done = build(store, read_recipe(recipe), tmp_path / "out")
     report = load(store, tmp_path / "out" / "preference", "again")
     assert (report.rows, report.rejects) == (sum(done.counts["preference"].values()), 0)
-    differing = query(store, """SELECT count(*) FROM completions c JOIN prompts p ON p.key = c.prompt
+    differing = query(
+        store,
+        """SELECT count(*) FROM completions c JOIN prompts p ON p.key = c.prompt
         WHERE c.source = 'again' AND (content, messages[-1].content) NOT IN (
             SELECT (content, messages[-1].content) FROM completions c JOIN prompts p ON p.key = c.prompt
-            WHERE c.source = 'gsm')""")  # fmt: skip
+            WHERE c.source = 'gsm')""",
+    )
     assert differing.item() == 0
 
 
-SEED = "\n".join(json.dumps(row) for row in (
-    OPENAI, SHAREGPT, *PAIRS, {"prompt": "é", "completion": "y", "label": True}, OPENAI | {"id": "a"})).encode()  # fmt: skip
+SEED = "\n".join(
+    json.dumps(row)
+    for row in (
+        OPENAI,
+        SHAREGPT,
+        *PAIRS,
+        {"prompt": "é", "completion": "y", "label": True},
+        OPENAI | {"id": "a"},
+    )
+).encode()
 PIECES = [
     b"\xff",
     b"\0",
@@ -262,8 +353,12 @@ PIECES = [
 
 
 @few()
-@given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 12), st.sampled_from(PIECES)), max_size=6),
-       st.sampled_from([30, 400, 1 << 20]))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 12), st.sampled_from(PIECES)), max_size=6
+    ),
+    st.sampled_from([30, 400, 1 << 20]),
+)
 def test_damaged_chats_balance(opened, tmp_path, changes, block):
     content = SEED
     for at, taken, put in changes:

@@ -70,8 +70,11 @@ def test_what_cima_says_of_its_exercises(store, shared_data):
         == facts["student_action_type"]["str"]
     )
     assert sum(one["image"].startswith("pictures/") for one in about) == facts["img_is_json_inside_json"]
-    broken = [ref.partition(":")[2] for ref, one in zip(rows["ref"], about, strict=True)
-              if not parses(one["grammar_rules"])]  # fmt: skip
+    broken = [
+        ref.partition(":")[2]
+        for ref, one in zip(rows["ref"], about, strict=True)
+        if not parses(one["grammar_rules"])
+    ]
     assert broken == facts["keys_whose_grammarRules_is_broken_json"]
     assert len(about) - len(broken) == facts["grammarRules_that_parse_as_json"]
     published = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["prepDataset"]
@@ -91,12 +94,19 @@ def parses(text):
 
 
 EXERCISE = {
-    "past_convo": ["Fill in the blank. ", "e sotto il?", " ", "tavolo"], "img": '"pictures/a.png"',
-    "prep": "e sotto il", "engPrep": "is under the", "engObj": "table", "engColor": "pink",
-    "grammarRules": '[["il", ""}', "studentActions": ["True", "False", "False", "False"],
-    "tutorResponses": ["And pink?", "And pink?", "È rosa."], "tutorKeys": [], "unknown": {"a": 1},
+    "past_convo": ["Fill in the blank. ", "e sotto il?", " ", "tavolo"],
+    "img": '"pictures/a.png"',
+    "prep": "e sotto il",
+    "engPrep": "is under the",
+    "engObj": "table",
+    "engColor": "pink",
+    "grammarRules": '[["il", ""}',
+    "studentActions": ["True", "False", "False", "False"],
+    "tutorResponses": ["And pink?", "And pink?", "È rosa."],
+    "tutorKeys": [],
+    "unknown": {"a": 1},
     "tutorActions": [[True, False, True, False, False], [False] * 5, ["False", "True", *["False"] * 3]],
-}  # fmt: skip
+}
 
 
 def cima(path, *exercises, shapes=()):
@@ -120,8 +130,11 @@ def test_one_exercise_of_cima(store, tmp_path):
     )
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert load(store, "cima", path).rows == 3
-    found = query(store, """SELECT p.ref, p."group", c.ref AS reply, c.content, c.context->>'actions' AS acts
-        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE p.line = 1 ORDER BY c.ref""").rows()  # fmt: skip
+    found = query(
+        store,
+        """SELECT p.ref, p."group", c.ref AS reply, c.content, c.context->>'actions' AS acts
+        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE p.line = 1 ORDER BY c.ref""",
+    ).rows()
     where = ("prepDataset:1", "is under the table pink")
     assert found == [
         (*where, "prepDataset:1-0", "And pink?", '["Question","Correction"]'),
@@ -129,13 +142,19 @@ def test_one_exercise_of_cima(store, tmp_path):
         (*where, "prepDataset:1-2", "È rosa.", '["Hint/Information Reveal"]'),
     ]
     messages, about = query(store, "SELECT messages, context FROM prompts WHERE line = 1").row(0)
-    assert messages == [{"role": "assistant", "content": "Fill in the blank."},
-                        {"role": "user", "content": "e sotto il?\ntavolo"}]  # fmt: skip
+    assert messages == [
+        {"role": "assistant", "content": "Fill in the blank."},
+        {"role": "user", "content": "e sotto il?\ntavolo"},
+    ]
     assert json.loads(about) == {
-        "preposition": "e sotto il", "english_preposition": "is under the", "english_object": "table",
-        "english_color": "pink", "grammar_rules": '[["il", ""}', "image": "pictures/a.png",
+        "preposition": "e sotto il",
+        "english_preposition": "is under the",
+        "english_object": "table",
+        "english_color": "pink",
+        "grammar_rules": '[["il", ""}',
+        "image": "pictures/a.png",
         "student_actions": {"Guess": True, "Question": False, "Affirmation": False, "Other": False},
-    }  # fmt: skip
+    }
     (little,) = query(store, "SELECT context FROM prompts WHERE line = 2")["context"]
     assert set(json.loads(little)) == {"english_preposition", "english_object", "english_color"}
     said = query(store, "SELECT role, content FROM turns WHERE line = 3 ORDER BY position").rows()
@@ -150,11 +169,22 @@ def test_one_exercise_of_cima(store, tmp_path):
 
 def test_what_cima_rejects(store, tmp_path):
     path = tmp_path / "dataset.json"
-    wrong = [{"engColor": ""}, {"past_convo": None}, {"past_convo": ["a", "b", "c"]}, {"past_convo": ["a", " "]},
-             {"tutorResponses": []}, {"tutorResponses": ["a", "", "c"]}, {"tutorResponses": ["a"]},
-             {"tutorActions": [[True] * 5, [True] * 4, [True] * 5]}, {"tutorActions": [[True] * 5, ["yes"] * 5, [True] * 5]},
-             {"tutorActions": 3}, {"studentActions": ["True"]}, {"studentActions": ["yes"] * 4},
-             {"studentActions": "True"}, {"past_convo": "text"}]  # fmt: skip
+    wrong = [
+        {"engColor": ""},
+        {"past_convo": None},
+        {"past_convo": ["a", "b", "c"]},
+        {"past_convo": ["a", " "]},
+        {"tutorResponses": []},
+        {"tutorResponses": ["a", "", "c"]},
+        {"tutorResponses": ["a"]},
+        {"tutorActions": [[True] * 5, [True] * 4, [True] * 5]},
+        {"tutorActions": [[True] * 5, ["yes"] * 5, [True] * 5]},
+        {"tutorActions": 3},
+        {"studentActions": ["True"]},
+        {"studentActions": ["yes"] * 4},
+        {"studentActions": "True"},
+        {"past_convo": "text"},
+    ]
     cima(path, EXERCISE, *(EXERCISE | change for change in wrong), 5)
     text = path.read_text("utf-8")
     path.write_text(text.replace('"16": 5', '"1": ' + json.dumps(EXERCISE) + ', "16": 5'), "utf-8")
@@ -162,21 +192,29 @@ def test_what_cima_rejects(store, tmp_path):
     assert (report.rows, report.rejects) == (1, len(wrong) + 2)
     marks = "'tutorActions' is not 5 times true or false for each reply"
     students = "'studentActions' is not 4 times True or False"
-    assert reasons(store) == list(enumerate((
-        "'engColor' is missing or empty",
-        "'past_convo' is missing or holds no turn",
-        "'past_convo' holds 3 turns: it does not end with the student",
-        "the student's last turn is empty",
-        "'tutorResponses' is missing or empty",
-        "'tutorResponses' holds an empty reply",
-        "'tutorActions' holds 3 lists for 1 replies",
-        marks, marks,
-        "'tutorActions' holds 0 lists for 3 replies",
-        students, students, students,
-        "'past_convo' is not a list",
-        "its key is already used by exercise 1",
-        "expected a JSON object",
-    ), 2))  # fmt: skip
+    assert reasons(store) == list(
+        enumerate(
+            (
+                "'engColor' is missing or empty",
+                "'past_convo' is missing or holds no turn",
+                "'past_convo' holds 3 turns: it does not end with the student",
+                "the student's last turn is empty",
+                "'tutorResponses' is missing or empty",
+                "'tutorResponses' holds an empty reply",
+                "'tutorActions' holds 3 lists for 1 replies",
+                marks,
+                marks,
+                "'tutorActions' holds 0 lists for 3 replies",
+                students,
+                students,
+                students,
+                "'past_convo' is not a list",
+                "its key is already used by exercise 1",
+                "expected a JSON object",
+            ),
+            2,
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,19 @@ from click.testing import CliRunner
 
 from preceptor.toolkit.cli.main import cli
 
-HEAVY = ("jax", "jaxlib", "numpyro", "torch", "transformers", "datasets", "argilla", "matplotlib", "scipy",
-         "presidio_analyzer", "spacy")  # fmt: skip
+HEAVY = (
+    "jax",
+    "jaxlib",
+    "numpyro",
+    "torch",
+    "transformers",
+    "datasets",
+    "argilla",
+    "matplotlib",
+    "scipy",
+    "presidio_analyzer",
+    "spacy",
+)
 
 
 def imported(*arguments):
@@ -57,18 +68,35 @@ def test_help_and_status_import_nothing_heavy(preceptor, tmp_path):
 def project(tmp_path, preceptor):
     """A folder with prompts and votes ingested."""
     lines = [
-        {"id": f"p{n}", "task": "qa", "prompt": f"Question {n}?",
-         "completions": [{"id": f"p{n}-{s}", "content": f"Answer {s} to {n}"} for s in "ab"]}
+        {
+            "id": f"p{n}",
+            "task": "qa",
+            "prompt": f"Question {n}?",
+            "completions": [{"id": f"p{n}-{s}", "content": f"Answer {s} to {n}"} for s in "ab"],
+        }
         for n in range(6)
-    ]  # fmt: skip
+    ]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
     votes = ["first,second,winner"] + [f"p{n}-a,p{n}-b,{w}" for n in range(6) for w in ("a", "a", "tie")]
     (tmp_path / "votes.csv").write_text("\n".join(votes) + "\np0-a,p0-b,maybe\n")
     for command in (
         ["ingest", "prompts", "prompts.jsonl", "--source", "q", "--license", "CC-BY-4.0"],
-        ["ingest", "votes", "votes.csv", "--source", "v", "--license", "CC-BY-4.0",
-         "--map", "completion_a=first", "--map", "completion_b=second", "--map", "choice=winner"],
-    ):  # fmt: skip
+        [
+            "ingest",
+            "votes",
+            "votes.csv",
+            "--source",
+            "v",
+            "--license",
+            "CC-BY-4.0",
+            "--map",
+            "completion_a=first",
+            "--map",
+            "completion_b=second",
+            "--map",
+            "choice=winner",
+        ],
+    ):
         done = preceptor(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     return tmp_path
@@ -102,7 +130,11 @@ def test_status_for_people_and_for_scripts(project, preceptor):
         (["ingest", "votes", "votes.csv", "--source", "x"], 2, "use --map completion_a=COLUMN"),
         (["ingest", "votes", "votes.csv", "--source", "x", "--map", "oops"], 2, "OURS=THEIRS"),
         (["ingest", "votes", "votes.csv", "--source", "x", "--about", "z"], 2, "sources with completions: q"),
-        (["ingest", "prompts", "prompts.jsonl", "--source", "x", "--license", "CC-BY-4"], 2, "did you mean CC-BY-4.0"),
+        (
+            ["ingest", "prompts", "prompts.jsonl", "--source", "x", "--license", "CC-BY-4"],
+            2,
+            "did you mean CC-BY-4.0",
+        ),
         (["ingest", "prompts", "votes.csv", "--source", "q"], 2, "--replace"),
         (["fuse", "--source", "z"], 1, "no completions of that name; there are q"),
         (["fuse", "--target", "2"], 2, "a weight from 0 to 1"),
@@ -110,7 +142,7 @@ def test_status_for_people_and_for_scripts(project, preceptor):
         (["build", "prompts.jsonl", "--out", "o"], 2, "prompts.jsonl"),
         (["report"], 2, "run preceptor fuse first"),
     ],
-)  # fmt: skip
+)
 def test_errors_name_what_and_the_remedy(project, preceptor, arguments, code, expected):
     ended = preceptor(*arguments, cwd=project)
     assert ended.returncode == code, ended.stderr
@@ -119,8 +151,20 @@ def test_errors_name_what_and_the_remedy(project, preceptor, arguments, code, ex
 
 
 def test_strict_stores_nothing(project, preceptor):
-    arguments = ["ingest", "votes", "votes.csv", "--source", "w", "--strict", "--map", "completion_a=first",
-                 "--map", "completion_b=second", "--map", "choice=winner"]  # fmt: skip
+    arguments = [
+        "ingest",
+        "votes",
+        "votes.csv",
+        "--source",
+        "w",
+        "--strict",
+        "--map",
+        "completion_a=first",
+        "--map",
+        "completion_b=second",
+        "--map",
+        "choice=winner",
+    ]
     ended = preceptor(*arguments, cwd=project)
     assert ended.returncode == 2
     assert "votes.csv:20" in ended.stderr

@@ -16,8 +16,14 @@ from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store import count, open_store, query, remove_source
 
-ANSWER = {"prompt": "p1", "id": "m1", "content": "It is so.", "author": "model-7b@3f2c", "origin": "model",
-          "context": {"seed": 7}}  # fmt: skip
+ANSWER = {
+    "prompt": "p1",
+    "id": "m1",
+    "content": "It is so.",
+    "author": "model-7b@3f2c",
+    "origin": "model",
+    "context": {"seed": 7},
+}
 
 
 def load(store, path, source, format="completions", about="", **options):
@@ -32,8 +38,10 @@ def lines(path, *rows):
 
 
 def asked(folder, *ids):
-    rows = [{"id": id, "task": "qa", "prompt": f"{id}?", "completions": [{"id": f"{id}-a", "content": "x"}]}
-            for id in ids]  # fmt: skip
+    rows = [
+        {"id": id, "task": "qa", "prompt": f"{id}?", "completions": [{"id": f"{id}-a", "content": "x"}]}
+        for id in ids
+    ]
     return lines(folder / "asked.jsonl", *rows)
 
 
@@ -48,8 +56,11 @@ def test_answers_are_a_source_of_their_own(known, tmp_path):
     person = {"prompt": "p2", "content": "Yes.", "origin": "human", "mood": "good", "id": None}
     report = load(known, lines(tmp_path / "out.jsonl", ANSWER, "", plain, person), "run")
     assert (report.rows, report.rejects, report.notes) == (3, 0, [])
-    found = query(known, """SELECT c.ref, p.ref AS prompt, c.content, c.origin, c.author, c.context, c.line
-        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE c.source = 'run' ORDER BY c.line""").rows()  # fmt: skip
+    found = query(
+        known,
+        """SELECT c.ref, p.ref AS prompt, c.content, c.origin, c.author, c.context, c.line
+        FROM completions c JOIN prompts p ON p.key = c.prompt WHERE c.source = 'run' ORDER BY c.line""",
+    ).rows()
     assert found == [
         ("m1", "p1", "It is so.", "model", "model-7b@3f2c", '{"seed":7}', 1),
         ("out.jsonl:3", "p2", "Perhaps.", "model", "model-7b", None, 3),
@@ -74,18 +85,20 @@ BAD = [
     ({"prompt": "p1", "author": "m"}, "'content' is missing or empty"),
     (ANSWER | {"origin": "robot"}, "origin is none of human, learner, reference, model"),
     (ANSWER | {"author": None}, "'author' is missing: a model's answer needs the model's name and revision"),
-    ({"prompt": "p1", "content": "x"}, "'author' is missing: a model's answer needs the model's name and revision"),
+    (
+        {"prompt": "p1", "content": "x"},
+        "'author' is missing: a model's answer needs the model's name and revision",
+    ),
     (ANSWER | {"content": ["x"]}, "'content' is not text"),
     ([ANSWER], "expected a JSON object"),
     ("{", "not valid JSON"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("block", [64, 1 << 20])
 def test_what_completions_rejects(known, tmp_path, monkeypatch, block):
     monkeypatch.setattr(lines_module, "BLOCK_BYTES", block)
-    rows = [row if isinstance(row, str | list) else row | {"id": f"b{n}"}
-            for n, (row, _) in enumerate(BAD)]  # fmt: skip
+    rows = [row if isinstance(row, str | list) else row | {"id": f"b{n}"} for n, (row, _) in enumerate(BAD)]
     path = lines(tmp_path / "out.jsonl", ANSWER, *rows, ANSWER | {"content": "again"})
     path.write_bytes(path.read_bytes() + b'\n{"prompt": "\xff"}\n')
     report = load(known, path, "run")
@@ -115,8 +128,10 @@ def test_a_prompt_without_an_id_goes_by_its_key(store, tmp_path):
 
 def test_an_id_of_two_prompts_names_neither(store, tmp_path):
     for name, text in (("a", "one?"), ("b", "two?")):
-        lines(tmp_path / f"{name}.jsonl", {"id": "p1", "task": "qa", "prompt": text,
-                                           "completions": [{"id": name, "content": "x"}]})  # fmt: skip
+        lines(
+            tmp_path / f"{name}.jsonl",
+            {"id": "p1", "task": "qa", "prompt": text, "completions": [{"id": name, "content": "x"}]},
+        )
     files = find_inputs(FORMATS["prompts"], [tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
     ingest(store, FORMATS["prompts"], files, Context("asked"), Origin(read_license(None)))
     asked(tmp_path, "p2")

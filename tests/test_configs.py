@@ -40,9 +40,15 @@ def rows(folder, name):
 
 def fill(con, tmp_path, n=60):
     """`n` problems with a right and a wrong answer each, and ratings of both."""
-    problems = [{"question": f"What is {k} + {k}?", "ground_truth": f"#### {2 * k}",
-                 "6b": {"is_correct": True, "solution": f"It is {2 * k}."},
-                 "175b": {"is_correct": False, "solution": f"I say {k}."}} for k in range(n)]  # fmt: skip
+    problems = [
+        {
+            "question": f"What is {k} + {k}?",
+            "ground_truth": f"#### {2 * k}",
+            "6b": {"is_correct": True, "solution": f"It is {2 * k}."},
+            "175b": {"is_correct": False, "solution": f"I say {k}."},
+        }
+        for k in range(n)
+    ]
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, problems)) + "\n")
     terms = Origin(read_license("MIT"))
@@ -123,16 +129,19 @@ def test_a_rule_takes_scores_of_ratings(store, tmp_path):
     assert done.dropped == {"not eligible by the recipe": 60 - sum(done.counts["preference"].values())}
 
 
-@pytest.mark.parametrize(("rule", "said"), [
-    ("chosen_scoer > 1", "unknown column 'chosen_scoer': did you mean 'chosen_score'"),
-    ("p >", "is no expression"),
-    ("p > 0.5; DROP TABLE votes", "is no expression"),
-    ("(SELECT count(*) FROM votes) > 0", "subquery is not taken"),
-    ("getenv('HOME') = 'x'", "function getenv is not taken"),
-    ("p > 0.5 GROUP BY p", "expected one expression"),
-    ("p > 0.5 ORDER BY p", "expected one expression"),
-    ("row_number() OVER () > 1", "not taken"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("chosen_scoer > 1", "unknown column 'chosen_scoer': did you mean 'chosen_score'"),
+        ("p >", "is no expression"),
+        ("p > 0.5; DROP TABLE votes", "is no expression"),
+        ("(SELECT count(*) FROM votes) > 0", "subquery is not taken"),
+        ("getenv('HOME') = 'x'", "function getenv is not taken"),
+        ("p > 0.5 GROUP BY p", "expected one expression"),
+        ("p > 0.5 ORDER BY p", "expected one expression"),
+        ("row_number() OVER () > 1", "not taken"),
+    ],
+)
 def test_a_rule_that_is_no_rule_is_refused(store, rule, said):
     with pytest.raises(RecipeError, match=r"pairs\.eligible") as error:
         checked(store, rule)
@@ -245,8 +254,11 @@ def test_policies_by_a_fit(fused, tmp_path):
         means = dict(query(con, "SELECT completion, mean FROM effectiveness").rows())
         of = dict(query(con, "SELECT key, prompt FROM completions").rows())
         build(con, recipe(pairs={"policy": "adjacent", "min_confidence": 0.5}), tmp_path / "out")
-        for chosen, rejected in rows(tmp_path / "out", "preference_meta").select(
-            "chosen_completion", "rejected_completion").rows():  # fmt: skip
+        for chosen, rejected in (
+            rows(tmp_path / "out", "preference_meta")
+            .select("chosen_completion", "rejected_completion")
+            .rows()
+        ):
             low, high = sorted((means[chosen], means[rejected]))
             between = [m for c, m in means.items() if of[c] == of[chosen] and low < m < high]
             assert between == []
@@ -258,8 +270,14 @@ def test_policies_by_a_fit(fused, tmp_path):
 def test_why_of_a_row_of_each_config(fused, preceptor, tmp_path):
     with open_store(fused) as con:
         build(con, recipe(configs=ALL, pairs={"policy": "all"}, publish_under="Apache-2.0"), tmp_path / "out")
-        files = {(s, p, n) for s, p, n in query(con, "SELECT source, path, line FROM votes UNION SELECT source, path, "
-                 "line FROM ratings UNION SELECT source, path, line FROM outcomes").rows()}  # fmt: skip
+        files = {
+            (s, p, n)
+            for s, p, n in query(
+                con,
+                "SELECT source, path, line FROM votes UNION SELECT source, path, "
+                "line FROM ratings UNION SELECT source, path, line FROM outcomes",
+            ).rows()
+        }
     for config in ALL:
         table = rows(tmp_path / "out", config if config == "signals" else f"{config}_meta")
         row = table.row(0, named=True)
@@ -277,8 +295,12 @@ def test_why_of_a_row_of_each_config(fused, preceptor, tmp_path):
                 row["rejected_completion"],
             ]
             expected = row["n_votes"]
-            between = [s for s in found["signals"] if s["kind"] == "vote"
-                       and {s["completion"], s["other"]} == {row["chosen_completion"], row["rejected_completion"]}]  # fmt: skip
+            between = [
+                s
+                for s in found["signals"]
+                if s["kind"] == "vote"
+                and {s["completion"], s["other"]} == {row["chosen_completion"], row["rejected_completion"]}
+            ]
             assert len(between) == expected
         said = preceptor("--store", fused, "why", row["key"], cwd=tmp_path)  # finds the folder by itself
         assert said.returncode == 0, said.stderr
@@ -302,16 +324,24 @@ def test_diff_says_what_became_of_rows(store, tmp_path, preceptor):
     # One answer turns out wrong, one right, so a pair is flipped; one text is masked; splits are drawn anew.
     pair = rows(tmp_path / "a", "preference_meta").row(0, named=True)
     for name, right in (("chosen_completion", False), ("rejected_completion", True)):
-        run(store, "UPDATE completions SET context = json_merge_patch(context, ?) WHERE key = ?",
-            [json.dumps({"right": right}), pair[name]])  # fmt: skip
+        run(
+            store,
+            "UPDATE completions SET context = json_merge_patch(context, ?) WHERE key = ?",
+            [json.dumps({"right": right}), pair[name]],
+        )
     other = rows(tmp_path / "a", "preference_meta").row(5, named=True)
     run(store, "UPDATE completions SET content = 'It is [NAME].' WHERE key = ?", [other["chosen_completion"]])
     build(store, made, tmp_path / "b")
     found = json.loads(preceptor("diff", tmp_path / "a", tmp_path / "b", "--json").stdout)
     by_config = {c["config"]: c for c in found["configs"]}
     assert by_config["preference"]["counts"] == {
-        "same": 38, "added": 0, "removed": 0, "flipped": 1, "moved": 0, "reworded": 1
-    }  # fmt: skip
+        "same": 38,
+        "added": 0,
+        "removed": 0,
+        "flipped": 1,
+        "moved": 0,
+        "reworded": 1,
+    }
     assert by_config["preference"]["keys"]["reworded"] == [other["key"]]
     assert by_config["unpaired"]["counts"]["flipped"] == 2
     assert found["otherwise"] == {}
@@ -366,15 +396,34 @@ def judged(store, tmp_path):
         WHERE a.origin = b.origin AND (a.context->>'right')::BOOLEAN AND NOT (b.context->>'right')::BOOLEAN ORDER BY 1""",
     )
     header = "completion,criterion,value,levels,annotator"
-    panel = [f"{ref},a|b,{1 + (i + (i + who) % 7 // 6) % 5},5,p{who}"
-             for i, (ref, _) in enumerate(pairs) for who in range(3)]  # fmt: skip
+    panel = [
+        f"{ref},a|b,{1 + (i + (i + who) % 7 // 6) % 5},5,p{who}"
+        for i, (ref, _) in enumerate(pairs)
+        for who in range(3)
+    ]
     same = [f"{ref},same,2,2,p{who}" for ref, _ in pairs for who in range(2)]
     say_more(store, tmp_path, "ratings", "panel", [header, *panel, *same])
-    say_more(store, tmp_path, "ratings", "judge",
-             [header, *(f"{ref},clear,{1 + i % 5},5,m@{k}" for i, (ref, _) in enumerate(pairs) for k in "xy")])  # fmt: skip
-    run(store, "UPDATE annotators SET kind = 'model' WHERE key IN (SELECT annotator FROM ratings WHERE source = 'judge')")  # fmt: skip
-    say_more(store, tmp_path, "votes", "street", ["completion_a,completion_b,choice",
-             *(f"{a},{b},{'ab'[(i + k) % 5 == 0]}" for i, (a, b) in enumerate(pairs) for k in range(3))])  # fmt: skip
+    say_more(
+        store,
+        tmp_path,
+        "ratings",
+        "judge",
+        [header, *(f"{ref},clear,{1 + i % 5},5,m@{k}" for i, (ref, _) in enumerate(pairs) for k in "xy")],
+    )
+    run(
+        store,
+        "UPDATE annotators SET kind = 'model' WHERE key IN (SELECT annotator FROM ratings WHERE source = 'judge')",
+    )
+    say_more(
+        store,
+        tmp_path,
+        "votes",
+        "street",
+        [
+            "completion_a,completion_b,choice",
+            *(f"{a},{b},{'ab'[(i + k) % 5 == 0]}" for i, (a, b) in enumerate(pairs) for k in range(3)),
+        ],
+    )
     store.close()
     (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: right-over-wrong}\n")
     return tmp_path
@@ -391,8 +440,11 @@ def test_the_card_says_whether_annotators_agree(judged, preceptor):
     said = json.loads(manifest)["agreement"]
     # Models are no annotators: what they alone rated has no row.
     assert [(f["source"], f["signal"], f["annotators"]) for f in said] == [
-        ("panel", "a|b", 3), ("panel", "same", 2), ("said", "clear", 3), ("street", "votes", 0)
-    ]  # fmt: skip
+        ("panel", "a|b", 3),
+        ("panel", "same", 2),
+        ("said", "clear", 3),
+        ("street", "votes", 0),
+    ]
     asked = ("--store", "s.duckdb", "annotate", "agreement", "--json", "--source")
     for row in (said[0], said[3]):
         (found,) = json.loads(preceptor(*asked, row["source"], cwd=judged).stdout)
@@ -404,8 +456,12 @@ def test_the_card_says_whether_annotators_agree(judged, preceptor):
         assert row["shared_units"] == signal["shared_units"] == 60
     assert [(f["shared_judgements"], f["unnamed"]) for f in said] == [(180, 0), (120, 0), (0, 0), (180, 180)]
     section = card.partition("## Do the annotators agree?")[2].partition("\n## ")[0]
-    panel, same, clear, street = (line for line in section.splitlines() if line.startswith("| ")
-                                  if not line.startswith(("| source", "| ---")))  # fmt: skip
+    panel, same, clear, street = (
+        line
+        for line in section.splitlines()
+        if line.startswith("| ")
+        if not line.startswith(("| source", "| ---"))
+    )
     shown = "{alpha:.2f} ({low:.2f} to {high:.2f}), {metric}".format
     assert panel == f"| panel | ratings: a\\|b | 3 | 180 of 60 answers | {shown(**said[0])} |"
     assert same == "| panel | ratings: same | 2 | 120 of 60 answers | none: all answers are the same |"

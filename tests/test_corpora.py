@@ -29,8 +29,11 @@ def facts_of(folder):
 
 def corrections(store):
     """(document, line, annotator) -> text, in the order of the sentences."""
-    made = query(store, f"SELECT s.document, s.line, c.annotator, c.text FROM ({corrections_sql('true')}) c "
-                        "JOIN sentences s ON s.key = c.sentence ORDER BY s.path, s.position")  # fmt: skip
+    made = query(
+        store,
+        f"SELECT s.document, s.line, c.annotator, c.text FROM ({corrections_sql('true')}) c "
+        "JOIN sentences s ON s.key = c.sentence ORDER BY s.path, s.position",
+    )
     return made.rows()
 
 
@@ -70,7 +73,10 @@ def test_parallel_rejects_what_is_empty_and_keeps_the_rest(store, tmp_path):
     rejects = query(store, "SELECT path, line, reason FROM rejects ORDER BY path, line").rows()
     assert rejects == [("a.ref0", 3, "the correction is empty"), ("a.src", 2, "the sentence is empty")]
     assert sorted(row[1:] for row in corrections(store)) == [
-        (1, "1", "I was"), (1, "anna", "I am"), (3, "1", "you are")]  # fmt: skip
+        (1, "1", "I was"),
+        (1, "anna", "I am"),
+        (3, "1", "you are"),
+    ]
 
 
 def test_a_table_of_chinese_pairs_is_cut_into_characters(store, tmp_path):
@@ -103,7 +109,9 @@ def test_errant_aligns_and_types_english(store, tmp_path):
         store, "SELECT start, error_type, errant_type, correction, aligned_by FROM edits ORDER BY line"
     )
     assert edits.rows() == [
-        (1, "R:VERB:SVA", "R:VERB:SVA", "is", "errant 3.0.2"), (-1, "noop", None, None, None)]  # fmt: skip
+        (1, "R:VERB:SVA", "R:VERB:SVA", "is", "errant 3.0.2"),
+        (-1, "noop", None, None, None),
+    ]
 
 
 # --- UA-GEC
@@ -140,8 +148,11 @@ def test_ua_gec_types_are_those_of_its_figures(shared_data):
 
     for layer in ("gec-only", "gec-fluency"):
         facts = facts_of(shared_data / "ua-gec")["annotated"][layer]
-        found = [edit for file in (shared_data / "ua-gec" / layer / "annotated").glob("*.ann")
-                 for edit in _parse(file.read_text(encoding="utf-8"))[1]]  # fmt: skip
+        found = [
+            edit
+            for file in (shared_data / "ua-gec" / layer / "annotated").glob("*.ann")
+            for edit in _parse(file.read_text(encoding="utf-8"))[1]
+        ]
         types = Counter(edit["error_type"] for edit in found)
         assert (len(found), len(types)) == (facts["annotations"], facts["types"])
         assert [list(pair) for pair in types.most_common(5)] == facts["top5_types"]
@@ -157,17 +168,22 @@ def test_two_layers_of_ua_gec_are_two_sources(shared_data):
 def test_ua_gec_marks(store, tmp_path):
     (tmp_path / "0001.a1.ann").write_text(
         "Як {справа:::error_type=G/Case} у {тебе=>вас|Вас:::error_type=F/Style}{=>?:::error_type=Punctuation}\n"
-        "{a\\nb=>c:=>d\n", encoding="utf-8",
-    )  # fmt: skip
+        "{a\\nb=>c:=>d\n",
+        encoding="utf-8",
+    )
     load(store, "ua-gec", tmp_path)
-    edits = query(store, "SELECT start, correction, error_type, errant_type, comment FROM edits "
-                         "WHERE start >= 0 ORDER BY position").rows()  # fmt: skip
+    edits = query(
+        store,
+        "SELECT start, correction, error_type, errant_type, comment FROM edits "
+        "WHERE start >= 0 ORDER BY position",
+    ).rows()
     assert edits == [
         (1, None, "G/Case", None, None),
         (3, "вас?", "F/Style+Punctuation", "R", "or: Вас"),
     ]
     assert query(store, "SELECT line, reason FROM rejects").rows() == [
-        (2, "expected {source=>correction:::error_type=…}")]  # fmt: skip
+        (2, "expected {source=>correction:::error_type=…}")
+    ]
 
 
 # --- ReLCo
@@ -179,7 +195,9 @@ def test_relco_pairs_give_back_what_was_expected(store, shared_data):
     pairs = folder / "automatically_extracted_errors"
     report = load(store, "relco", pairs)
     assert query(store, "SELECT count(*), count(DISTINCT learner) FROM sentences").row(0) == (
-        facts["gram_err"]["rows"], facts["gram_err"]["learners"])  # fmt: skip
+        facts["gram_err"]["rows"],
+        facts["gram_err"]["learners"],
+    )
     attempts = query(
         store, "SELECT coalesce(context->>'attempt', '(empty)') AS a, count(*) FROM sentences GROUP BY 1"
     )
@@ -190,8 +208,11 @@ def test_relco_pairs_give_back_what_was_expected(store, shared_data):
     expected = (
         (pairs / "grammatical_errors" / "correct_gram_err.csv").read_text(encoding="utf-8").splitlines()
     )
-    differing = [line for _, line, _, text in corrections(store)
-                 if text.split() != expected[line - 1].split("|")[3].replace("__", "").split()]  # fmt: skip
+    differing = [
+        line
+        for _, line, _, text in corrections(store)
+        if text.split() != expected[line - 1].split("|")[3].replace("__", "").split()
+    ]
     assert differing == []
     noops = query(store, "SELECT line FROM edits WHERE start = -1 ORDER BY 1")["line"].to_list()
     assert set(facts["gram_err"]["rows_identical_in_both_files"]) == set(noops)
@@ -220,15 +241,20 @@ def test_relco_m2_is_turned_round_where_the_pairs_say_so_and_that_is_reported(st
     assert note.startswith(f"errors_tagged.m2: from line {facts['first_noop_line'] - 1 + 1} on")
     assert query(store, "SELECT notes FROM sources").item() == note
     path = "errors_tagged.m2"
-    counts = query(store, f"SELECT count(*) FILTER (start >= 0), count(*) FILTER (start < 0) FROM edits "
-                          f"WHERE path = '{path}'").row(0)  # fmt: skip
+    counts = query(
+        store,
+        f"SELECT count(*) FILTER (start >= 0), count(*) FILTER (start < 0) FROM edits WHERE path = '{path}'",
+    ).row(0)
     assert counts == (facts["edits"], facts["noop_lines"])
     written = {}
     for line in (folder / path).read_text(encoding="utf-8").splitlines():
         if line.startswith("S "):
             written.setdefault(len(written) + 1, line[2:])
-    made = query(store, f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
-                        f"ON s.key = c.sentence WHERE s.path = '{path}' ORDER BY s.position")  # fmt: skip
+    made = query(
+        store,
+        f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
+        f"ON s.key = c.sentence WHERE s.path = '{path}' ORDER BY s.position",
+    )
     after = made.filter(pl.col("position") >= facts["blocks_before_first_noop"])
     assert [t.split() for t in after["text"]] == [
         written[position + 1].split() for position in after["position"]
@@ -277,7 +303,9 @@ def test_c4_offsets_are_bytes_and_shards_may_come_in_any_order(store, tmp_path):
     (tmp_path / "target_sentences.tsv").write_text(f"{two}\tÉté ici\n{one}\tété\n", encoding="utf-8")
     report = load(store, "c4-200m", tmp_path)
     assert query(store, "SELECT document, text FROM sentences ORDER BY document").rows() == [
-        (one, "ét xé"), (two, "Eté ici")]  # fmt: skip
+        (one, "ét xé"),
+        (two, "Eté ici"),
+    ]
     assert [text for *_, text in sorted(corrections(store))] == ["été", "Été ici"]
     assert sorted(query(store, "SELECT line, reason FROM rejects").rows()) == [
         (1, "an offset inside a character"),
@@ -304,14 +332,26 @@ def test_c4_needs_both_of_its_files(store, tmp_path):
 def test_bea_json(store, tmp_path, key_file):
     path = tmp_path / "a.json"
     texts = [
-        {"text": "I has dog. \nIt bark", "id": "1-1", "userid": "u7", "cefr": "A1.i", "task": "pets",
-         "edits": [[0, [[2, 5, "have", "R:VERB:SVA"], [6, 6, "a ", "M:DET"], [15, 19, None, "UNK"]]],
-                   [1, [[2, 5, "had", "R:VERB:TENSE"]]]]},
+        {
+            "text": "I has dog. \nIt bark",
+            "id": "1-1",
+            "userid": "u7",
+            "cefr": "A1.i",
+            "task": "pets",
+            "edits": [
+                [0, [[2, 5, "have", "R:VERB:SVA"], [6, 6, "a ", "M:DET"], [15, 19, None, "UNK"]]],
+                [1, [[2, 5, "had", "R:VERB:TENSE"]]],
+            ],
+        },
         {"text": "Fine", "id": "1-2", "edits": [[0, []]]},
-        {"text": "Odd", "id": "1-3", "edits": [[0, [[0, 9, "x", "R"], [0, 1.5, "x", "R"], [1], [0, 1, 7, "R"]]]]},
+        {
+            "text": "Odd",
+            "id": "1-3",
+            "edits": [[0, [[0, 9, "x", "R"], [0, 1.5, "x", "R"], [1], [0, 1, 7, "R"]]]],
+        },
         {"id": "1-4", "edits": []},
         {"text": "No", "edits": {"a": 1}},
-    ]  # fmt: skip
+    ]
     path.write_text("\n".join(json.dumps(text) for text in texts) + "\n{broken\n")
     report = load(store, "bea-json", path, annotator_names={"0": "anna", "9": "nobody"})
     u7 = pseudonym("u7", read_key(key_file))
@@ -323,13 +363,23 @@ def test_bea_json(store, tmp_path, key_file):
         ("1-2", "Fine", None, None, None),
         ("1-3", "Odd", None, None, None),
     ]
-    edits = query(store, 'SELECT line, annotator, start, "end", correction, errant_type FROM edits '
-                         "ORDER BY line, sentence, annotator, start").rows()  # fmt: skip
-    assert sorted(edits, key=str) == sorted([
-        (1, "1", 1, 2, "had", "R:VERB:TENSE"), (1, "anna", 1, 2, "have", "R:VERB:SVA"),
-        (1, "anna", 2, 2, "a", "M:DET"), (1, "anna", 1, 2, None, None), (1, "1", -1, -1, None, None),
-        (2, "anna", -1, -1, None, None), (3, "anna", -1, -1, None, None),
-    ], key=str)  # fmt: skip
+    edits = query(
+        store,
+        'SELECT line, annotator, start, "end", correction, errant_type FROM edits '
+        "ORDER BY line, sentence, annotator, start",
+    ).rows()
+    assert sorted(edits, key=str) == sorted(
+        [
+            (1, "1", 1, 2, "had", "R:VERB:TENSE"),
+            (1, "anna", 1, 2, "have", "R:VERB:SVA"),
+            (1, "anna", 2, 2, "a", "M:DET"),
+            (1, "anna", 1, 2, None, None),
+            (1, "1", -1, -1, None, None),
+            (2, "anna", -1, -1, None, None),
+            (3, "anna", -1, -1, None, None),
+        ],
+        key=str,
+    )
     assert query(store, "SELECT line, reason FROM rejects ORDER BY line, reason").rows() == [
         (3, "edit 0-9 lies outside the text's 3 characters"),
         (3, "expected [start, end, correction or null, type]"),
@@ -341,8 +391,11 @@ def test_bea_json(store, tmp_path, key_file):
     ]
     assert report.notes == ["no annotator '9' occurs, so the name nobody was not given"]
     export_m2(store, "s", tmp_path / "out.m2")
-    assert (tmp_path / "out.m2").read_text().startswith(
-        "S I has dog.\nA 1 2|||R:VERB:TENSE|||had|||REQUIRED|||-NONE-|||0\n")  # fmt: skip
+    assert (
+        (tmp_path / "out.m2")
+        .read_text()
+        .startswith("S I has dog.\nA 1 2|||R:VERB:TENSE|||had|||REQUIRED|||-NONE-|||0\n")
+    )
 
 
 NUCLE = """<DOC nid="12">
@@ -380,9 +433,15 @@ def test_nucle_sgml(store, tmp_path):
     path.write_text(NUCLE + '<DOC nid="13"><P>no text</P></DOC>\n' + NUCLE.split("</TEXT>", maxsplit=1)[0])
     report = load(store, "nucle-sgml", path)
     assert query(store, "SELECT document, text FROM sentences ORDER BY position").rows() == [
-        ("12", "A title & more"), ("12", "I has a dog ."), ("12", "It bark .")]  # fmt: skip
-    edits = query(store, "SELECT line, annotator, start, correction, error_type, errant_type FROM edits "
-                         "WHERE start >= 0 ORDER BY line").rows()  # fmt: skip
+        ("12", "A title & more"),
+        ("12", "I has a dog ."),
+        ("12", "It bark ."),
+    ]
+    edits = query(
+        store,
+        "SELECT line, annotator, start, correction, error_type, errant_type FROM edits "
+        "WHERE start >= 0 ORDER BY line",
+    ).rows()
     assert edits == [(14, "8", 1, "have", "SVA", "R:VERB:SVA"), (18, "8", 0, None, "Um", None)]
     assert query(store, "SELECT line, reason FROM rejects ORDER BY line").rows() == [
         (22, "paragraph 2, character 99 lies outside the document's text"),
@@ -396,6 +455,7 @@ def test_rulec_sents(store, tmp_path):
     path = tmp_path / "a.sents"
     path.write_text("2_15_7[Это важно .\n2_15_8[Да ]\nno head\n3_1_1[\n", encoding="utf-8")
     report = load(store, "rulec-sents", path)
-    assert query(store, "SELECT document, text, language, context->>'annotator' FROM sentences ORDER BY line").rows() == [
-        ("15", "Это важно .", "ru", "2"), ("15", "Да", "ru", "2")]  # fmt: skip
+    assert query(
+        store, "SELECT document, text, language, context->>'annotator' FROM sentences ORDER BY line"
+    ).rows() == [("15", "Это важно .", "ru", "2"), ("15", "Да", "ru", "2")]
     assert (report.rows, report.rejects) == (2, 2)

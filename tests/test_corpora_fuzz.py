@@ -36,18 +36,46 @@ REAL = {
 }
 OURS = {
     "bea-json": "\n".join(
-        json.dumps({"text": "I has dog.\nIt bark é", "id": str(n), "userid": "u", "cefr": "A1",
-                    "edits": [[0, [[2, 5, "have", "R:VERB"], [6, 6, "a ", "M:DET"], [14, 18, None, "UNK"]]]]})
-        for n in range(4)),
+        json.dumps(
+            {
+                "text": "I has dog.\nIt bark é",
+                "id": str(n),
+                "userid": "u",
+                "cefr": "A1",
+                "edits": [[0, [[2, 5, "have", "R:VERB"], [6, 6, "a ", "M:DET"], [14, 18, None, "UNK"]]]],
+            }
+        )
+        for n in range(4)
+    ),
     "nucle-sgml": '<DOC nid="1">\n<TEXT>\n<P>\nI has a dog .\n</P>\n</TEXT>\n<ANNOTATION teacher_id="8">\n'
     '<MISTAKE start_par="0" start_off="2" end_par="0" end_off="5">\n<TYPE>SVA</TYPE>\n'
     "<CORRECTION>have</CORRECTION>\n</MISTAKE>\n</ANNOTATION>\n</DOC>\n" * 3,
-    "mathdial": "\n".join(json.dumps({"qid": n, "question": "?", "student_incorrect_solution": "é", "conversation":
-        "Teacher: (focus)Hi|EOM|Ann: No|EOM|Teacher: (telling)Yes"}) for n in range(4)),
-    "bridge": json.dumps([{"c_id": str(n), "c_h": [{"user": "student", "text": "7?"}], "e": "guess",
-        "c_r": [{"user": "tutor", "text": "No"}], "c_r_": [{"user": "tutor", "text": "é"}]} for n in range(3)], indent=0),
+    "mathdial": "\n".join(
+        json.dumps(
+            {
+                "qid": n,
+                "question": "?",
+                "student_incorrect_solution": "é",
+                "conversation": "Teacher: (focus)Hi|EOM|Ann: No|EOM|Teacher: (telling)Yes",
+            }
+        )
+        for n in range(4)
+    ),
+    "bridge": json.dumps(
+        [
+            {
+                "c_id": str(n),
+                "c_h": [{"user": "student", "text": "7?"}],
+                "e": "guess",
+                "c_r": [{"user": "tutor", "text": "No"}],
+                "c_r_": [{"user": "tutor", "text": "é"}],
+            }
+            for n in range(3)
+        ],
+        indent=0,
+    ),
     "rulec-sents": "2_15_7[Это важно .\n2_15_8[Да ]\n" * 3,
-}  # fmt: skip
+}
 ROWS = 40  # lines of a real file, from a place of its own
 
 
@@ -63,8 +91,10 @@ def damaged(draw, contents, paired=False):
     files = [content.split(b"\n") for content in contents]
     heads = [lines[:1] if lines[0].startswith(b"id|") else [] for lines in files]
     first = draw(st.integers(len(heads[0]), max(len(heads[0]), len(files[0]) - ROWS)))
-    parts = [h + lines[first : first + ROWS] if paired or n == 0 else lines
-             for n, (h, lines) in enumerate(zip(heads, files, strict=True))]  # fmt: skip
+    parts = [
+        h + lines[first : first + ROWS] if paired or n == 0 else lines
+        for n, (h, lines) in enumerate(zip(heads, files, strict=True))
+    ]
     lines, start = parts[0], len(heads[0])
     for _ in range(draw(st.integers(0, 3))):
         i, j = (draw(st.integers(start, max(start, len(lines) - 1))) for _ in range(2))
@@ -97,8 +127,11 @@ def check(con, format, files):
     assert report.rejects == count(con, REJECTS)
     assert query(con, "SELECT count(*) = count(DISTINCT key) FROM sentences").item()
     assert query(con, "SELECT count(*) = count(DISTINCT key) FROM edits").item()
-    outside = query(con, 'SELECT count(*) FROM edits e JOIN sentences s ON s.key = e.sentence '
-                         'WHERE e."end" > len(s.tokens) OR e.start > e."end"').item()  # fmt: skip
+    outside = query(
+        con,
+        "SELECT count(*) FROM edits e JOIN sentences s ON s.key = e.sentence "
+        'WHERE e."end" > len(s.tokens) OR e.start > e."end"',
+    ).item()
     assert outside == 0
     assert (
         query(con, "SELECT count(*) FROM edits WHERE sentence NOT IN (SELECT key FROM sentences)").item() == 0

@@ -51,13 +51,18 @@ def folder(request, tmp_path_factory):
 
 def keep(con, pairs):
     """kept of (prompt, chosen, rejected), keys by number."""
-    rows = [("preference", f"k{i:05}", "train", [{"role": "user", "content": p}], c, r)
-            for i, (p, c, r) in enumerate(pairs)]  # fmt: skip
+    rows = [
+        ("preference", f"k{i:05}", "train", [{"role": "user", "content": p}], c, r)
+        for i, (p, c, r) in enumerate(pairs)
+    ]
     schema = {
-        "config": pl.String, "key": pl.String, "split": pl.String,
+        "config": pl.String,
+        "key": pl.String,
+        "split": pl.String,
         "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
-        "chosen_content": pl.String, "rejected_content": pl.String,
-    }  # fmt: skip
+        "chosen_content": pl.String,
+        "rejected_content": pl.String,
+    }
     con.register("rows", pl.DataFrame(rows, schema=schema, orient="row").to_arrow())
     run(con, "CREATE OR REPLACE TEMP TABLE kept AS FROM rows")
     con.unregister("rows")

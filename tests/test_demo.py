@@ -60,8 +60,9 @@ def test_demo_finds_what_the_sample_was_drawn_from(demo, key_file):
     assert {a["annotator"] for a in found["annotators"] if a["p_below_half"] > 0.9} == careless
     assert found["rho"]["low"] < 0.5 < found["rho"]["high"]  # drawn with correlation 0.50
     with duckdb.connect(str(demo.out / "preceptor.duckdb"), read_only=True) as con:
-        inferred = con.sql("SELECT c.ref AS completion, e.* FROM effectiveness e "
-                           "JOIN completions c ON c.key = e.completion").pl()  # fmt: skip
+        inferred = con.sql(
+            "SELECT c.ref AS completion, e.* FROM effectiveness e JOIN completions c ON c.key = e.completion"
+        ).pl()
     truth = pl.read_csv(demo.sample / "effectiveness.csv")
     both = inferred.join(truth, on="completion").with_columns(
         ((pl.col("expressed") + pl.col("observed")) / 2).alias("truth")
@@ -113,7 +114,10 @@ def test_a_second_demo_in_the_same_folder_gives_the_same_bytes(demo, tmp_path):
     before = {p: p.read_bytes() for p in out.rglob("*") if p.suffix in (".parquet", ".md", ".json", ".html")}
     ended = subprocess.run(
         [sys.executable, "-m", "preceptor.toolkit.cli.main", "demo", "--out", str(out)],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     assert "preceptor demo" in ended.stdout
     assert before == {p: p.read_bytes() for p in before}

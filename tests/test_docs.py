@@ -73,8 +73,12 @@ def test_the_walk_from_raw_data_to_dataset(preceptor, shared_data, tmp_path):
 
 
 def test_own_data_comes_in_as_the_readme_says(preceptor, tmp_path):
-    prompt = {"id": "p", "task": "qa", "prompt": "Why?",
-              "completions": [{"id": "a", "content": "x"}, {"id": "b", "content": "y"}]}  # fmt: skip
+    prompt = {
+        "id": "p",
+        "task": "qa",
+        "prompt": "Why?",
+        "completions": [{"id": "a", "content": "x"}, {"id": "b", "content": "y"}],
+    }
     (tmp_path / "prompts.jsonl").write_text(json.dumps(prompt))
     (tmp_path / "votes.csv").write_text("completion_a,completion_b,choice,judge\na,b,a,j1\n")
     (tmp_path / "ratings.csv").write_text("completion,criterion,value\na,clear,4\n")
@@ -99,10 +103,13 @@ def follow(name, preceptor, shared_data, folder):
     """Run a block's commands there, the shared data and the recipes where they are."""
     for command in blocks(name):
         arguments = [
-            str(shared_data / a.removeprefix("../shared/data/")) if a.startswith("../shared") else
-            str(ROOT / a) if a.startswith("recipes/") else a
+            str(shared_data / a.removeprefix("../shared/data/"))
+            if a.startswith("../shared")
+            else str(ROOT / a)
+            if a.startswith("recipes/")
+            else a
             for a in command[1:]
-        ]  # fmt: skip
+        ]
         done = preceptor(*arguments, cwd=folder)
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
@@ -175,8 +182,18 @@ def test_problems_become_judged_pairs_as_the_guide_says(preceptor, tmp_path):
 def test_corrections_become_a_tutor_as_the_guide_says(preceptor, tmp_path):
     """With a tiny model of random weights for the small one; it learns nothing worth having in so few steps."""
     whose = ["My brother", "The teacher", "A friend", "Our dog", "His mother", "The new student"]
-    does = [("go", "to school"), ("like", "apples"), ("play", "outside"), ("read", "at home"), ("work", "late"),
-            ("run", "every day"), ("eat", "two eggs"), ("sing", "in the car"), ("sleep", "here"), ("call", "me")]  # fmt: skip
+    does = [
+        ("go", "to school"),
+        ("like", "apples"),
+        ("play", "outside"),
+        ("read", "at home"),
+        ("work", "late"),
+        ("run", "every day"),
+        ("eat", "two eggs"),
+        ("sing", "in the car"),
+        ("sleep", "here"),
+        ("call", "me"),
+    ]
     sentences = [(f"{who} {verb}", rest) for who in whose for verb, rest in does]
     (tmp_path / "corrections").mkdir()
     for file, end in (("src", ""), ("ref0", "s"), ("ref1", "s now")):
@@ -191,8 +208,12 @@ def test_corrections_become_a_tutor_as_the_guide_says(preceptor, tmp_path):
     found = json.loads((tmp_path / "evaluations" / "gec" / "metrics.json").read_text())
     assert found["n"] > 0
     assert [one["of"].partition("@")[0] for one in found["differences"] if one["figure"] == "gleu"] == [
-        "hf:gec-sft-merged", "hf:gec", "hf:tiny", "hf:gec-sft-merged", "hf:gec",
-    ]  # fmt: skip
+        "hf:gec-sft-merged",
+        "hf:gec",
+        "hf:tiny",
+        "hf:gec-sft-merged",
+        "hf:gec",
+    ]
     told = json.loads((tmp_path / "models" / "gec" / "preceptor.json").read_text())
     assert (told["stage"], told["base"]["stage"]) == ("dpo", "sft")
     tables = json.loads(preceptor("status", "--json", cwd=tmp_path).stdout)["tables"]
@@ -203,8 +224,14 @@ def test_corrections_are_asked_for_in_the_words_of_their_dataset():
     recipe = read_recipe(ROOT / "recipes" / "gec" / "dataset.yaml")
     template = read_template(ROOT / "recipes" / "gec" / "correct.jinja")
     for language in (*recipe.instructions, "de", None):
-        prompt = {"key": "k", "messages": [{"role": "user", "content": "He go ."}], "context": None, "group": "g",
-                  "language": language, "task": "gec"}  # fmt: skip
+        prompt = {
+            "key": "k",
+            "messages": [{"role": "user", "content": "He go ."}],
+            "context": None,
+            "group": "g",
+            "language": language,
+            "task": "gec",
+        }
         (request,) = writes([prompt], template, Sampling(0, 1, 8, 0), 1)
         expected = recipe.instructions.get(language, recipe.instruction).replace("{prompt}", "He go .")
         assert list(request.messages) == [{"role": "user", "content": expected}]
@@ -218,8 +245,12 @@ def test_help_fits_the_docs_words():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_example_in_a_format_s_help_can_be_ingested(store, tmp_path, name):
-    prompt = {"id": "p1", "task": "qa", "prompt": "?",
-              "completions": [{"id": "p1-a", "content": "x"}, {"id": "p1-b", "content": "y"}]}  # fmt: skip
+    prompt = {
+        "id": "p1",
+        "task": "qa",
+        "prompt": "?",
+        "completions": [{"id": "p1-a", "content": "x"}, {"id": "p1-b", "content": "y"}],
+    }
     (tmp_path / "known.jsonl").write_text(json.dumps(prompt))
     text = FORMATS[name].example
     if text.startswith("{"):  # one JSON object, wrapped and shortened for the eye
@@ -237,8 +268,10 @@ def test_the_example_in_a_format_s_help_can_be_ingested(store, tmp_path, name):
         files = find_inputs(FORMATS[format], given)
         context = Context(source, FORMATS[format].language, about="known")
         report = ingest(store, FORMATS[format], files, context, Origin(read_license("MIT")), strict=True)
-    expected = {"ua-gec": 3, **dict.fromkeys(("m2", "outcomes", "bea-json", "nucle-sgml", "parallel", "relco",
-                                              "c4-200m"), 2)}  # fmt: skip
+    expected = {
+        "ua-gec": 3,
+        **dict.fromkeys(("m2", "outcomes", "bea-json", "nucle-sgml", "parallel", "relco", "c4-200m"), 2),
+    }
     assert report.rows == expected.get(name, 1)
 
 

@@ -58,8 +58,20 @@ def read(out):
 def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(preceptor, path, tmp_path):
     out = tmp_path / "out"
     with serving(answer) as server:
-        done = preceptor("evaluate", path, "--model", "openai:copying", "--model", "openai:good", "--model", "openai:mute",
-                         "--base-url", server.url, "--out", out)  # fmt: skip
+        done = preceptor(
+            "evaluate",
+            path,
+            "--model",
+            "openai:copying",
+            "--model",
+            "openai:good",
+            "--model",
+            "openai:mute",
+            "--base-url",
+            server.url,
+            "--out",
+            out,
+        )
     assert done.returncode == 0, done.stderr
     assert len(server.asked) == 60
     assert all(body["temperature"] == 0 and body["max_tokens"] == 8 for body in server.asked)
@@ -68,18 +80,24 @@ def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(pr
     assert figures["copying"]["changed"] == figures["copying"]["exact"] == figures["mute"]["gleu"] == 0
     assert figures["copying"]["gleu"] == figures[""]["gleu"] == metrics["figures"]["copy"]["gleu"]["value"]
     less = {(d["of"], d["to"]): d for d in metrics["differences"] if d["figure"] == "gleu"}
-    assert set(less) == {("openai:good", "openai:copying"), ("openai:mute", "openai:copying"), ("openai:copying", "copy"),
-                         ("openai:good", "copy"), ("openai:mute", "copy")}  # fmt: skip
+    assert set(less) == {
+        ("openai:good", "openai:copying"),
+        ("openai:mute", "openai:copying"),
+        ("openai:copying", "copy"),
+        ("openai:good", "copy"),
+        ("openai:mute", "copy"),
+    }
     better = less["openai:good", "copy"]
     assert 0 < better["low"] <= better["value"] == figures["good"]["gleu"] - figures["copying"]["gleu"]
     assert (metrics["n"], metrics["level"], metrics["decides"]) == (20, 0.9, "gleu")
     assert metrics["dataset"]["drawn"] == 20
     page = (out / "README.md").read_text()
     for said in (
-        "good is better than copying: gleu +", "good is better than giving the sentence back: gleu +",
+        "good is better than copying: gleu +",
+        "good is better than giving the sentence back: gleu +",
         "copying is no better than giving the sentence back, as far as these prompts tell: gleu +0.00",
         "mute is no better than giving the sentence back, but worse: gleu -",
-    ):  # fmt: skip
+    ):
         assert said in page
         assert said in done.stdout
     shown = done.stdout.partition("Figures\n")[2].partition("written to")[0]
@@ -147,8 +165,18 @@ def test_a_killed_run_goes_on_with_what_it_had(preceptor, path, tmp_path):
 def test_a_limit_stops_a_run_and_other_settings_do_not_mix_with_it(preceptor, path, tmp_path):
     out = tmp_path / "out"
     with serving(answer) as server:
-        command = ("evaluate", path, "--model", "openai:good", "--model", "openai:copying", "--base-url", server.url,
-                   "--out", out)  # fmt: skip
+        command = (
+            "evaluate",
+            path,
+            "--model",
+            "openai:good",
+            "--model",
+            "openai:copying",
+            "--base-url",
+            server.url,
+            "--out",
+            out,
+        )
         done = preceptor(*command, "--max-requests", 25)
         assert done.returncode == 2
         assert "openai:copying: 15 of 20 answers are missing, as a limit was reached" in done.stderr
@@ -221,8 +249,20 @@ def test_local_models_follow_each_other_and_tell_what_they_were_trained_on(prece
     told = {"stage": "dpo", "dataset": {"name": "other", "digest": "0" * 64}, "base": {"folder": "x"}}
     (two / "preceptor.json").write_text(json.dumps(told))
     (tmp_path / "words.jinja").write_text("Mend this: {{ prompt }}")
-    done = preceptor("evaluate", path, "--model", f"hf:{one}", "--model", f"hf:{two}", "--out", tmp_path / "out",
-                     "--set", "prompts=3", "--set", "template=words.jinja")  # fmt: skip
+    done = preceptor(
+        "evaluate",
+        path,
+        "--model",
+        f"hf:{one}",
+        "--model",
+        f"hf:{two}",
+        "--out",
+        tmp_path / "out",
+        "--set",
+        "prompts=3",
+        "--set",
+        "template=words.jinja",
+    )
     assert done.returncode == 0, done.stderr
     assert hf.load_model.cache_info().currsize == 0
     assert "two: was trained on another build than the one that is evaluated (other)" in done.stderr
@@ -273,13 +313,22 @@ def test_a_dataset_on_the_hub_is_read_at_its_revision(client, hub, path, built, 
 
 def test_pairs_that_others_published_are_read_as_they_are(client, hub, path, tmp_path):
     """No manifest, no meta data, the one config is called default: the text itself is the source and the group."""
-    rows = [{"prompt": f"Sentence {n} is bad .", "chosen": "Better.", "rejected": f"Worse {k}."}
-            for n in range(3) for k in range(2)]  # fmt: skip
+    rows = [
+        {"prompt": f"Sentence {n} is bad .", "chosen": "Better.", "rejected": f"Worse {k}."}
+        for n in range(3)
+        for k in range(2)
+    ]
     file = io.BytesIO()
     pl.DataFrame(rows).write_parquet(file)
     hub.made("acme/pairs", {"data/train-00000-of-00001.parquet": file.getvalue()})
-    told = {"dataset_name": "acme/pairs", "dataset_revision": "main", "dataset_config": "preference", "split": "train",
-            "metrics": "[exact]", "max_tokens": 3}  # fmt: skip
+    told = {
+        "dataset_name": "acme/pairs",
+        "dataset_revision": "main",
+        "dataset_config": "preference",
+        "split": "train",
+        "metrics": "[exact]",
+        "max_tokens": 3,
+    }
     sets = [part for key, value in told.items() for part in ("--set", f"{key}={value}")]
     with serving(lambda body: "Better .") as server:
         done = client(

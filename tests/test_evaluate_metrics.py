@@ -42,8 +42,14 @@ def answer(body):
     if body["model"] == "judge":
         texts = re.findall(r'<data-\w+ name="the (?:first|second) answer">\n(.*?)\n</data', said, re.DOTALL)
         if not texts:
-            return json.dumps({"questions": "no", "on_topic": 5, "helpful": 5 if "goes" in said.split("Correct:")[1] else 1,
-                               "reveals_answer": "no"})  # fmt: skip
+            return json.dumps(
+                {
+                    "questions": "no",
+                    "on_topic": 5,
+                    "helpful": 5 if "goes" in said.split("Correct:")[1] else 1,
+                    "reveals_answer": "no",
+                }
+            )
         first, second = ("goes" in text for text in texts)
         return json.dumps({"preference": "tie" if first == second else "first" if first else "second"})
     sentence = said.removeprefix("Correct: ")
@@ -109,19 +115,44 @@ def test_without_a_judge_its_metrics_are_left_out_and_the_next_one_decides(prece
     ("keys", "more", "says"),
     [
         ({"metrics": ["rated"]}, (), "no metric is left to measure"),
-        ({"metrics": ["exact"]}, ("--judge", "openai:m"), "no metric of .* asks a judge; those that do: judged,"),
-        ({"metrics": ["rated"]}, ("--judge", "openai:m"), "does not say by what it judges: add judge: {rubric: NAME}"),
-        ({"metrics": ["rated"], "judge": {"rubric": "socratc"}}, ("--judge", "openai:m"), "no rubric 'socratc': did you mean 'socratic'"),
-        ({"metrics": ["rated"], "judge": {"rubrik": "socratic"}}, (), "unknown key 'judge.rubrik': did you mean 'rubric'"),
+        (
+            {"metrics": ["exact"]},
+            ("--judge", "openai:m"),
+            "no metric of .* asks a judge; those that do: judged,",
+        ),
+        (
+            {"metrics": ["rated"]},
+            ("--judge", "openai:m"),
+            "does not say by what it judges: add judge: {rubric: NAME}",
+        ),
+        (
+            {"metrics": ["rated"], "judge": {"rubric": "socratc"}},
+            ("--judge", "openai:m"),
+            "no rubric 'socratc': did you mean 'socratic'",
+        ),
+        (
+            {"metrics": ["rated"], "judge": {"rubrik": "socratic"}},
+            (),
+            "unknown key 'judge.rubrik': did you mean 'rubric'",
+        ),
         ({"metrics": ["preferred"]}, (), "preferred is left out: it needs the models' log-probabilities"),
         ({"metrics": ["preferd"]}, (), "no metric 'preferd': did you mean 'preferred'"),
         ({"metrics": ["states"]}, (), "no reference is a tutor's structured turn"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_said_before_anything_is_sent(preceptor, write, tmp_path, keys, more, says):
     with serving(lambda body: Said(status=500)) as server:
-        done = preceptor("evaluate", write(**keys), "--model", "openai:m", "--base-url", server.url, "--out",
-                         tmp_path / "out", *more)  # fmt: skip
+        done = preceptor(
+            "evaluate",
+            write(**keys),
+            "--model",
+            "openai:m",
+            "--base-url",
+            server.url,
+            "--out",
+            tmp_path / "out",
+            *more,
+        )
         assert (done.returncode, len(server.asked)) == (2, 0)
     assert re.search(says, done.stderr.replace("\n", " "))
 
@@ -148,7 +179,17 @@ def test_local_models_say_what_they_hold_likely_and_are_asked_for_no_answers(pre
     assert [row["answers"] for row in rows] == [{}] * N
     assert str(tmp_path) not in (out / "metrics.json").read_text() + (out / "README.md").read_text()
     (tmp_path / "t.jinja").write_text("--- user ---\nCorrect this, please: {{ prompt }}")
-    worded = preceptor("evaluate", path, "--model", f"hf:{folders[0]}", "--set", f"template={tmp_path / 't.jinja'}",
-                       "--set", "metrics=[perplexity]", "--out", tmp_path / "worded")  # fmt: skip
+    worded = preceptor(
+        "evaluate",
+        path,
+        "--model",
+        f"hf:{folders[0]}",
+        "--set",
+        f"template={tmp_path / 't.jinja'}",
+        "--set",
+        "metrics=[perplexity]",
+        "--out",
+        tmp_path / "worded",
+    )
     assert worded.returncode == 0, worded.stderr
     assert metrics_of(tmp_path / "worded")[1][next(iter(figures))]["perplexity"] != one["perplexity"]

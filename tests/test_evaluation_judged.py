@@ -17,8 +17,12 @@ from preceptor.toolkit.evaluation.lines import add_lines, read_lines
 from preceptor.toolkit.evaluation.metric import Item, estimate
 from preceptor.toolkit.evaluation.report import compare, notes
 
-ITEMS = [Item(str(n), str(n), ({"role": "user", "content": f"Which word is {n}?"},), "?", (f"It is the word {n} .",))
-         for n in range(4)]  # fmt: skip
+ITEMS = [
+    Item(
+        str(n), str(n), ({"role": "user", "content": f"Which word is {n}?"},), "?", (f"It is the word {n} .",)
+    )
+    for n in range(4)
+]
 
 
 def shown(body, name):
@@ -92,8 +96,11 @@ def test_references_are_judged_against_and_useless_replies_are_counted(tmp_path)
             "judged_references_missing": [[0, 1], [0, 1], [1, 1], [0, 1], [0, 0]],
         }
         assert len(server.asked) == 6 + 2 * 2
-        judged_references([*ITEMS, *short], ["I'm quite sure that it is this one."] * 3 + ["no", "x"],
-                          asked(server, tmp_path, tries=2).pairs)  # fmt: skip
+        judged_references(
+            [*ITEMS, *short],
+            ["I'm quite sure that it is this one."] * 3 + ["no", "x"],
+            asked(server, tmp_path, tries=2).pairs,
+        )
         assert len(server.asked) == 6 + 2 * 2  # what failed has no try left
 
 
@@ -141,9 +148,16 @@ def test_ratings_are_summary_scores(tmp_path):
         found = rated(
             ITEMS, [f"Is it word {n}?\ud800" for n in range(4)], asked(server, tmp_path, "socratic").ratings
         )
-        assert values(found) == pytest.approx({
-            "rated": (0.9 + 0.65 + 0.9) / 3, "rated_questions": 1, "rated_on_topic": 1, "rated_helpful": 0.6,
-            "rated_reveals_answer": 2 / 3, "rated_missing": 0.25})  # fmt: skip
+        assert values(found) == pytest.approx(
+            {
+                "rated": (0.9 + 0.65 + 0.9) / 3,
+                "rated_questions": 1,
+                "rated_on_topic": 1,
+                "rated_helpful": 0.6,
+                "rated_reveals_answer": 2 / 3,
+                "rated_missing": 0.25,
+            }
+        )
         with pytest.raises(EvaluationError, match="need a pairwise rubric, and 'socratic' is not"):
             asked(server, tmp_path, "socratic").pairs([(ITEMS[0].messages, "a", "b")])
     with serving(lambda body: "no idea") as server:

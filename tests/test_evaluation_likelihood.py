@@ -36,8 +36,14 @@ def value(figures, name, n):
 def by_word(texts):
     """A model that finds "b" likely and "a" not; it takes no more than 40 characters."""
     assert len(set(texts_of(texts))) == len(texts)  # nothing is asked twice
-    return [None if len(t) > 40 else SimpleNamespace(log_probability=-sum(2.0 if c == "a" else 0.5 for c in t),
-                                                     tokens=len(t) // 2, characters=len(t)) for _, t in texts]  # fmt: skip
+    return [
+        None
+        if len(t) > 40
+        else SimpleNamespace(
+            log_probability=-sum(2.0 if c == "a" else 0.5 for c in t), tokens=len(t) // 2, characters=len(t)
+        )
+        for _, t in texts
+    ]
 
 
 def texts_of(texts):

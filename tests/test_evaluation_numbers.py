@@ -43,8 +43,13 @@ def test_the_final_number_is_found(text, number):
     assert final_number(text) == (None if number is None else Decimal(number))
 
 
-@given(st.decimals(-(10**9), 10**9, places=2, allow_nan=False), st.sampled_from(["{:,}", "{}", "${:,}", "**{}**", "{:,}%", "({})"]),
-       st.text(st.characters(blacklist_categories=["Nd", "Nl", "No", "Cs"], blacklist_characters="/"), max_size=30))  # fmt: skip
+@given(
+    st.decimals(-(10**9), 10**9, places=2, allow_nan=False),
+    st.sampled_from(["{:,}", "{}", "${:,}", "**{}**", "{:,}%", "({})"]),
+    st.text(
+        st.characters(blacklist_categories=["Nd", "Nl", "No", "Cs"], blacklist_characters="/"), max_size=30
+    ),
+)
 def test_a_number_is_read_however_it_is_written(number, form, before):
     assert final_number(f"{before}\n#### {form.format(number)}") == number
     assert final_number(f"12 {before} = {form.format(abs(number))}.") == abs(number)

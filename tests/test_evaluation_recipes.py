@@ -25,9 +25,12 @@ def test_shipped_evaluations_are_valid_and_start_with_their_command(path):
     assert tiny.prompts <= 8
     assert tiny.max_tokens < whole.max_tokens
     assert (tiny.metrics, tiny.dataset_name) == (whole.metrics, whole.dataset_name)
-    (built,) = [p for p in RECIPES.glob("*/*.yaml")
-                if p.read_text().split("\n")[0].endswith(f"--out {whole.dataset_name}")
-                and p.read_text().startswith("# preceptor build")]  # fmt: skip
+    (built,) = [
+        p
+        for p in RECIPES.glob("*/*.yaml")
+        if p.read_text().split("\n")[0].endswith(f"--out {whole.dataset_name}")
+        and p.read_text().startswith("# preceptor build")
+    ]
     assert whole.dataset_config in read_recipe(built).configs
     if any(METRICS[name].needs == "judge" for name in whole.metrics):
         kind = read_rubric(whole.judge.rubric).kind

@@ -27,13 +27,23 @@ KEYS = ("Evaluation of Student Response", "Action Based on Evaluation", "Step St
 
 
 def turn(evaluation="b", action="3", state="r", said="Right."):
-    return json.dumps(dict(zip(KEYS, (evaluation, action, state), strict=True))
-                      | {"Step Number": "1", "Tutorbot Response": said})  # fmt: skip
+    return json.dumps(
+        dict(zip(KEYS, (evaluation, action, state), strict=True))
+        | {"Step Number": "1", "Tutorbot Response": said}
+    )
 
 
 def items_of(*references):
-    return [Item(str(n), str(n), ({"role": "user", "content": "?"},), "?", one if isinstance(one, tuple) else (one,))
-            for n, one in enumerate(references)]  # fmt: skip
+    return [
+        Item(
+            str(n),
+            str(n),
+            ({"role": "user", "content": "?"},),
+            "?",
+            one if isinstance(one, tuple) else (one,),
+        )
+        for n, one in enumerate(references)
+    ]
 
 
 def values(items, answers):
@@ -58,10 +68,15 @@ def spock_items(store, shared_data):
     format = FORMATS["spock"]
     files = find_inputs(format, [shared_data / "spock-phys"])
     ingest(store, format, files, Context("spock"), Origin(read_license(None)))
-    rows = query(store, """SELECT p.key, p."group", p.messages, list(c.content ORDER BY c.key) AS found
-        FROM prompts p JOIN completions c ON c.prompt = p.key GROUP BY ALL ORDER BY p.key""").rows()  # fmt: skip
-    return [Item(key, group, tuple(messages), messages[-1]["content"], tuple(found))
-            for key, group, messages, found in rows]  # fmt: skip
+    rows = query(
+        store,
+        """SELECT p.key, p."group", p.messages, list(c.content ORDER BY c.key) AS found
+        FROM prompts p JOIN completions c ON c.prompt = p.key GROUP BY ALL ORDER BY p.key""",
+    ).rows()
+    return [
+        Item(key, group, tuple(messages), messages[-1]["content"], tuple(found))
+        for key, group, messages, found in rows
+    ]
 
 
 def test_real_references_given_back_are_all_right_a_constant_one_is_not_and_rubbish_is_invalid(spock_items):
@@ -75,8 +90,10 @@ def test_real_references_given_back_are_all_right_a_constant_one_is_not_and_rubb
     assert set(values(spock_items, ["I'm sorry, I can't."] * len(spock_items)).values()) == {0.0}
     constant = values(spock_items, [turn()] * len(spock_items))
     assert constant["states_valid"] == constant["states_complete"] == 1
-    held = sum(any(json.loads(r)["Evaluation of Student Response"] == "b" for r in item.references)
-               for item in spock_items) / len(spock_items)  # fmt: skip
+    held = sum(
+        any(json.loads(r)["Evaluation of Student Response"] == "b" for r in item.references)
+        for item in spock_items
+    ) / len(spock_items)
     assert constant["evaluation_accuracy"] == pytest.approx(held)
     # One of seven evaluations, ten actions, four states is ever found.
     assert constant["evaluation_f1"] == pytest.approx(2 * held / (1 + held) / 7)
@@ -117,11 +134,25 @@ def test_codes_are_read_however_they_are_spelt_and_several_are_one_class():
 
 JUNK = st.one_of(
     st.text(st.characters()),
-    st.sampled_from(["{" * 5000, "[" * 5000, "\ud800", "\0", '{"Action Based on Evaluation": {"a": [null]}}', "null",
-                     turn(), turn().replace('"b"', "1e999"), turn("a\0"), turn(state=["p", {}])]),
-    st.dictionaries(st.sampled_from([*KEYS, "Step Number"]), st.one_of(st.none(), st.floats(), st.text(max_size=5),
-                                                                       st.lists(st.text(max_size=2)))).map(json.dumps),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "{" * 5000,
+            "[" * 5000,
+            "\ud800",
+            "\0",
+            '{"Action Based on Evaluation": {"a": [null]}}',
+            "null",
+            turn(),
+            turn().replace('"b"', "1e999"),
+            turn("a\0"),
+            turn(state=["p", {}]),
+        ]
+    ),
+    st.dictionaries(
+        st.sampled_from([*KEYS, "Step Number"]),
+        st.one_of(st.none(), st.floats(), st.text(max_size=5), st.lists(st.text(max_size=2))),
+    ).map(json.dumps),
+)
 
 
 @few()
@@ -142,8 +173,10 @@ def test_a_built_dataset_is_evaluated(store, shared_data, tmp_path):
     dialogues = sorted((shared_data / "spock-phys" / "conversation_jsons").iterdir())
     take("spock", dialogues[:20], Context("spock"))
     refs = query(store, "SELECT ref FROM prompts ORDER BY key").to_series()
-    answers = [{"prompt": ref, "author": "m", "origin": "model", "content": turn("d", "2", "p", said=f"{n} {ref}")}
-               for n, ref in enumerate(refs)]  # fmt: skip
+    answers = [
+        {"prompt": ref, "author": "m", "origin": "model", "content": turn("d", "2", "p", said=f"{n} {ref}")}
+        for n, ref in enumerate(refs)
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, answers)))
     take("completions", [tmp_path / "a.jsonl"], Context("answers", about="spock"))
     recipe = read_recipe(ROOT / "recipes" / "spock" / "dataset.yaml")

@@ -34,19 +34,22 @@ def test_smart(store, shared_data, name):
     assert votes == facts["votes"]
     for side in ("a", "b"):
         ratings = query(
-            store, "SELECT r.value::VARCHAR, count(*) FROM ratings r JOIN completions c "
+            store,
+            "SELECT r.value::VARCHAR, count(*) FROM ratings r JOIN completions c "
             f"ON c.key = r.completion WHERE c.ref LIKE '%-{side}' GROUP BY 1",
-        )  # fmt: skip
+        )
         assert dict(ratings.rows()) == facts["ratings"][side]["histogram"]
         outcomes = query(
-            store, "SELECT o.value::BIGINT::VARCHAR, count(*) FROM outcomes o JOIN completions c "
+            store,
+            "SELECT o.value::BIGINT::VARCHAR, count(*) FROM outcomes o JOIN completions c "
             f"ON c.key = o.completion WHERE c.ref LIKE '%-{side}' GROUP BY 1",
-        )  # fmt: skip
+        )
         assert dict(outcomes.rows()) == facts["outcomes"][side]["histogram"]
     pairs = query(
-        store, "SELECT count(*)::VARCHAR, n FROM (SELECT 0), (SELECT completion_a, count(*)::VARCHAR AS n "
+        store,
+        "SELECT count(*)::VARCHAR, n FROM (SELECT 0), (SELECT completion_a, count(*)::VARCHAR AS n "
         "FROM votes GROUP BY 1) GROUP BY n",
-    )  # fmt: skip
+    )
     assert {n: int(count) for count, n in pairs.rows()} == facts["votes_per_pair"]
 
 
@@ -80,8 +83,9 @@ def test_m2(store, shared_data, tmp_path, folder, file, path):
         lost = rejects.filter(pl.col("raw").str.ends_with(f"|||{annotator}")).height
         assert edits.filter(pl.col("annotator") == annotator).height - mine + lost == expected["edits"]
         assert mine == expected["noop_lines"] - headers
-    types = pl.concat([edits.filter(pl.col("start") >= 0)["error_type"],
-                       rejects["raw"].str.split("|||").list.get(1)])  # fmt: skip
+    types = pl.concat(
+        [edits.filter(pl.col("start") >= 0)["error_type"], rejects["raw"].str.split("|||").list.get(1)]
+    )
     for name, times in facts["top5_types"]:
         assert (types == name).sum() == times
     sizes = dict(query(store, "SELECT left(errant_type, 1), count(*) FROM edits GROUP BY 1").rows())
@@ -106,9 +110,12 @@ def test_the_malformed_lines_of_jfleg_lie_in_rejects(store, shared_data):
 
 def texts_of(store, annotator):
     """Every sentence in order, as the annotator would have it; the learner's where they are silent."""
-    made = query(store, f"""SELECT coalesce(c.text, s.text) AS text FROM sentences s LEFT JOIN (
+    made = query(
+        store,
+        f"""SELECT coalesce(c.text, s.text) AS text FROM sentences s LEFT JOIN (
         {corrections_sql("e.source = 's'")}) c ON c.sentence = s.key AND c.annotator = '{annotator}'
-        ORDER BY s.path, s.position""")  # fmt: skip
+        ORDER BY s.path, s.position""",
+    )
     return made["text"].to_list()
 
 
@@ -129,8 +136,9 @@ def test_corrections_of_jfleg_are_its_references_but_for_case(store, shared_data
         reference = (folder / "dev" / fact["ref"]).read_text().splitlines()
         made = list(zip(texts_of(store, annotator), reference, strict=True))
         assert sum(a.split() == b.split() for a, b in made) == fact["equal_tokens"]
-        folded = [n for n, (a, b) in enumerate(made, 1)
-                  if "".join(a.lower().split()) != "".join(b.lower().split())]  # fmt: skip
+        folded = [
+            n for n, (a, b) in enumerate(made, 1) if "".join(a.lower().split()) != "".join(b.lower().split())
+        ]
         assert folded == fact["lines_not_equal_even_ignoring_case_and_spaces"]
 
 

@@ -140,8 +140,20 @@ def test_bad_cells_go_to_rejects_with_file_line_and_reason(run, place):
 
 
 def test_a_form_for_each_annotator(run, place):
-    begin(run, "f.csv", "pairwise-preference", 6, "--annotator", "zofia", "--annotator", "bob", "--annotator", "cy",
-          "--overlap", "2")  # fmt: skip
+    begin(
+        run,
+        "f.csv",
+        "pairwise-preference",
+        6,
+        "--annotator",
+        "zofia",
+        "--annotator",
+        "bob",
+        "--annotator",
+        "cy",
+        "--overlap",
+        "2",
+    )
     forms = [place / f"f-{who}.csv" for who in ("zofia", "bob", "cy")]
     rows = [fill_in(path, preference=["A"] * 9) for path in forms]
     assert sum(map(len, rows)) == 12
@@ -225,12 +237,33 @@ def test_more_questions_keep_those_that_were_asked(run, place):
         (("export", "--campaign", "d", "--out", "f.csv"), "no campaign 'd'"),
         (("export", "--campaign", "d", "--rubric", "socratics", "--out", "f.csv"), "did you mean 'socratic'"),
         (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.xlsx"), "a form ends in .csv"),
-        (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.csv", "--overlap", "2"), "needs as many --annotator"),
-        (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.csv", "--source", "prompt"), "did you mean 'prompts'"),
-        (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.csv", "--annotator", "a b", "--annotator", "a_b"), "same file"),
+        (
+            ("export", "--campaign", "d", "--rubric", "gec", "--out", "f.csv", "--overlap", "2"),
+            "needs as many --annotator",
+        ),
+        (
+            ("export", "--campaign", "d", "--rubric", "gec", "--out", "f.csv", "--source", "prompt"),
+            "did you mean 'prompts'",
+        ),
+        (
+            (
+                "export",
+                "--campaign",
+                "d",
+                "--rubric",
+                "gec",
+                "--out",
+                "f.csv",
+                "--annotator",
+                "a b",
+                "--annotator",
+                "a_b",
+            ),
+            "same file",
+        ),
         (("import", "none.csv", "--campaign", "d"), "no campaign 'd'"),
     ],
-)  # fmt: skip
+)
 def test_errors_say_what_to_do_and_write_no_form(run, place, arguments, says):
     run(*arguments, fails=says)
     assert {p.name for p in place.iterdir()} == {"preceptor.duckdb", "prompts.jsonl"}
@@ -256,8 +289,13 @@ def test_a_form_that_is_no_form_changes_nothing(run, place):
 
 @pytest.mark.parametrize("overlap", [1, 2, 3])
 def test_questions_are_shared_out_evenly_and_repeats_go_to_the_same(overlap):
-    questions = pl.DataFrame({"key": [f"k{n}" for n in range(21)], "completion_a": [f"a{n % 18}" for n in range(21)],
-                              "completion_b": [f"b{n % 18}" for n in range(21)]})  # fmt: skip
+    questions = pl.DataFrame(
+        {
+            "key": [f"k{n}" for n in range(21)],
+            "completion_a": [f"a{n % 18}" for n in range(21)],
+            "completion_b": [f"b{n % 18}" for n in range(21)],
+        }
+    )
     parts = shared_out(questions, ["x", "y", "z"], overlap)
     got = {key: {who for who, part in parts.items() if key in part["key"]} for key in questions["key"]}
     assert {len(who) for who in got.values()} == {overlap}
@@ -279,8 +317,9 @@ def test_rejects_of_a_form_give_way_to_those_of_its_next_import(run, place, name
         )
         store_form_rejects(con, "c", "f.csv", rejects(("bob", 2, "w", "r")), ["bob"])
         assert query(con, "SELECT path, raw FROM rejects ORDER BY raw").rows() == [
-            (f"c/{named('bob')}/f.csv", "w"), (f"c/{named('zofia')}/f.csv", "x"),
-        ]  # fmt: skip
+            (f"c/{named('bob')}/f.csv", "w"),
+            (f"c/{named('zofia')}/f.csv", "x"),
+        ]
         store_form_rejects(con, "c", "f.csv", rejects(), ["zofia", "bob"])
         assert count(con, REJECTS) == 0
 

@@ -21,7 +21,12 @@ PAIRS = read_rubric("pairwise-preference")
 RATINGS = read_rubric("socratic")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
-NASTY = st.one_of(TEXT, st.sampled_from(["=1+1", "'=1", "''-2", "@a", "+x", "-y", "\t=z", " =a", '"', "a\r\nb", "\r", ";,\t", "＝1"]))  # fmt: skip
+NASTY = st.one_of(
+    TEXT,
+    st.sampled_from(
+        ["=1+1", "'=1", "''-2", "@a", "+x", "-y", "\t=z", " =a", '"', "a\r\nb", "\r", ";,\t", "＝1"]
+    ),
+)
 quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -30,12 +35,15 @@ def asked(rubric, *texts, shown="ab", prompt="Why?"):
     pairs = rubric.kind == "pairwise"
     rows = [
         {
-            "key": f"{n:020x}", "position": n + 1, "messages": [{"role": "user", "content": prompt}],
-            "content_a": f"{text}a" if pairs else text, "content_b": f"{text}b" if pairs else None,
+            "key": f"{n:020x}",
+            "position": n + 1,
+            "messages": [{"role": "user", "content": prompt}],
+            "content_a": f"{text}a" if pairs else text,
+            "content_b": f"{text}b" if pairs else None,
             "shown_first": shown[n % len(shown)] if pairs else None,
         }
         for n, text in enumerate(texts)
-    ]  # fmt: skip
+    ]
     schema = {"content_b": pl.String, "shown_first": pl.String}
     return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
 
@@ -115,9 +123,16 @@ def test_question_keys_are_no_numbers_to_a_spreadsheet(form):
 
 def test_a_form_shows_the_dialogue_and_its_guide_what_to_do(tmp_path):
     questions = asked(PAIRS, "x").with_columns(
-        messages=pl.Series([[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"},
-                             {"role": "user", "content": "Why?"}]])
-    )  # fmt: skip
+        messages=pl.Series(
+            [
+                [
+                    {"role": "user", "content": "Hi"},
+                    {"role": "assistant", "content": "Yes?"},
+                    {"role": "user", "content": "Why?"},
+                ]
+            ]
+        )
+    )
     written = write_form(tmp_path / "f.csv", questions, PAIRS)
     assert {p.name for p in written} == {"f.csv", "f.csv.md"} == {p.name for p in tmp_path.iterdir()}
     assert cells(tmp_path / "f.csv")[0]["prompt"] == "Learner: Hi\n\nTutor: Yes?\n\nLearner: Why?"
@@ -145,18 +160,29 @@ def test_texts_that_no_cell_holds_are_counted():
 # ---- reading what annotators type
 
 
-@pytest.mark.parametrize(("shown", "typed", "means"), [
-    ("a", "A", "a"), ("a", " b ", "b"), ("b", "A", "b"), ("b", "b", "a"), ("a", "TIE", "tie"), ("b", "\u00a0Tie", "tie"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shown", "typed", "means"),
+    [
+        ("a", "A", "a"),
+        ("a", " b ", "b"),
+        ("b", "A", "b"),
+        ("b", "b", "a"),
+        ("a", "TIE", "tie"),
+        ("b", "\u00a0Tie", "tie"),
+    ],
+)
 def test_answers_are_turned_back_to_the_question_s_sides(form, shown, typed, means):
     path, questions = form(PAIRS, "x", shown=shown)
     (row,) = cells(path)
     saved(path, [row | {"preference": typed, "comment": "because"}])
     filled = read(path, questions)
     assert filled.answers.row(0, named=True) == {
-        "question": questions["key"][0], "annotator": "ada", "given": json.dumps({"preference": means}),
-        "comment": "because", "at": NOW,
-    }  # fmt: skip
+        "question": questions["key"][0],
+        "annotator": "ada",
+        "given": json.dumps({"preference": means}),
+        "comment": "because",
+        "at": NOW,
+    }
 
 
 @pytest.mark.parametrize("typed", ["4", "4.0", "4,0", " 4 ", "it HELPS; the next step is in reach"])
@@ -184,7 +210,7 @@ def test_ratings_are_numbers_or_the_level_s_words(form, typed):
         (RATINGS, {"questions": "inf"}, "'questions' is 'inf'"),
         (RATINGS, {"questions": "²"}, "'questions' is '²'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_taken_is_rejected_with_line_and_reason(form, rubric, typed, says):
     path, questions = form(rubric, "x", "y\nz")
     first, second = cells(path)
@@ -269,8 +295,18 @@ def test_a_form_survives_spreadsheets(form, data):
         path, rows, [*columns, *[""] * data.draw(st.integers(0, 2))], delimiter=separator, lineterminator=end
     )
     text = path.read_bytes().decode() + data.draw(st.sampled_from(["", separator * 8 + end, end * 2]))
-    path.write_bytes(data.draw(st.sampled_from([text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"),
-                     (f"sep={separator}{end}" + text).encode()])))  # fmt: skip
+    path.write_bytes(
+        data.draw(
+            st.sampled_from(
+                [
+                    text.encode(),
+                    text.encode("utf-8-sig"),
+                    text.encode("utf-16"),
+                    (f"sep={separator}{end}" + text).encode(),
+                ]
+            )
+        )
+    )
     filled = read(path, questions)
     sides = {"A": "a", "b": "b", "tie": "tie"}
     turned = {"a": {"a": "a", "b": "b", "tie": "tie"}, "b": {"a": "b", "b": "a", "tie": "tie"}}
@@ -285,8 +321,17 @@ def test_a_form_survives_spreadsheets(form, data):
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 6), st.sampled_from(["", '"', ",", "\n", "\r", "q0", "A", "\t", "{", "}", "é"])), max_size=4),
-       st.sampled_from([".csv", ".jsonl", ".json"]))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 300),
+            st.integers(0, 6),
+            st.sampled_from(["", '"', ",", "\n", "\r", "q0", "A", "\t", "{", "}", "é"]),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from([".csv", ".jsonl", ".json"]),
+)
 def test_a_damaged_form_is_refused_or_balances(tmp_path, changes, suffix):
     path = tmp_path / f"d{suffix}"
     questions = asked(PAIRS, "x", "y", "z")
@@ -380,8 +425,16 @@ def exported(path, config, answers, **more):
         entry |= {"id": n + 7, "predictions": [], "drafts": [], "annotations": []}
         for user, said in answers.get(n, []):
             result = [_region(root, objects, name, shown) for name, shown in said.items()]
-            entry["annotations"].append({"id": 1, "completed_by": user, "was_cancelled": False, "result": result,
-                                         "updated_at": "2026-02-03T04:05:06.789000Z"} | more)  # fmt: skip
+            entry["annotations"].append(
+                {
+                    "id": 1,
+                    "completed_by": user,
+                    "was_cancelled": False,
+                    "result": result,
+                    "updated_at": "2026-02-03T04:05:06.789000Z",
+                }
+                | more
+            )
     path.write_text(json.dumps(entries))
 
 
@@ -398,10 +451,17 @@ def _region(root, objects, name, shown):
 
 def test_label_studio_answers_of_pairs_come_back(form):
     path, questions = form(PAIRS, "x", "y", "z", suffix=".json", shown="abb")
-    exported(path, path.with_suffix(".xml"), {
-        0: [(3, {"preference": "A", "comment": "clear"}), ({"id": 4, "email": "bob@x.org"}, {"preference": "tie"})],
-        1: [(3, {"preference": "A"})],
-    })  # fmt: skip
+    exported(
+        path,
+        path.with_suffix(".xml"),
+        {
+            0: [
+                (3, {"preference": "A", "comment": "clear"}),
+                ({"id": 4, "email": "bob@x.org"}, {"preference": "tie"}),
+            ],
+            1: [(3, {"preference": "A"})],
+        },
+    )
     filled = read(path, questions, annotator=None)
     assert filled.unanswered == 1
     at = datetime(2026, 2, 3, 4, 5, 6, 789000, UTC)
@@ -430,7 +490,11 @@ def test_stars_of_a_configuration_of_one_s_own_are_read(form):
 
 def test_drafts_and_cancelled_ones_are_counted_and_the_newest_counts(form):
     path, questions = form(PAIRS, "x", "y", suffix=".json", shown="a")
-    exported(path, path.with_suffix(".xml"), {0: [(3, {"preference": "B"}), (3, {"preference": "A"})], 1: [(3, {"preference": "A"})]})  # fmt: skip
+    exported(
+        path,
+        path.with_suffix(".xml"),
+        {0: [(3, {"preference": "B"}), (3, {"preference": "A"})], 1: [(3, {"preference": "A"})]},
+    )
     entries = json.loads(path.read_text())
     entries[0]["annotations"][0]["updated_at"] = "2026-02-03T05:00:00Z"
     entries[1]["annotations"][0]["was_cancelled"] = True
@@ -439,16 +503,22 @@ def test_drafts_and_cancelled_ones_are_counted_and_the_newest_counts(form):
     filled = read(path, questions, annotator=None)
     assert gave(filled) == {0: {"preference": "b"}}
     assert filled.unanswered == 1
-    assert set(filled.notes) == {"annotations that their annotator has replaced: 1", "drafts, not read: 1",
-                                 "cancelled annotations, not read: 1"}  # fmt: skip
+    assert set(filled.notes) == {
+        "annotations that their annotator has replaced: 1",
+        "drafts, not read: 1",
+        "cancelled annotations, not read: 1",
+    }
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"type": "choices", "value": {"choices": ["A", "B"]}}, "cannot be read"),
-    ({"type": "labels", "value": {"labels": ["A"]}}, "cannot be read"),
-    ({"value": None}, "cannot be read"),
-    ({"value": {"choices": ["D"]}}, "'preference' is 'D'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"type": "choices", "value": {"choices": ["A", "B"]}}, "cannot be read"),
+        ({"type": "labels", "value": {"labels": ["A"]}}, "cannot be read"),
+        ({"value": None}, "cannot be read"),
+        ({"value": {"choices": ["D"]}}, "'preference' is 'D'"),
+    ],
+)
 def test_annotations_that_cannot_be_read_are_rejected(form, change, says):
     path, questions = form(PAIRS, "x", suffix=".json")
     exported(path, path.with_suffix(".xml"), {0: [(3, {"preference": "A"})]})

@@ -75,12 +75,18 @@ def test_the_table_says_what_is_stored(fused, stored, named):
 
 @pytest.mark.slow
 def test_what_to_annotate_next_are_the_pairs_of_largest_gain(fused, stored):
-    best = query(stored, "SELECT completion_a AS a, completion_b AS b, information_gain AS gain FROM preferences "
-                         "ORDER BY 3 DESC LIMIT 3").rows()  # fmt: skip
+    best = query(
+        stored,
+        "SELECT completion_a AS a, completion_b AS b, information_gain AS gain FROM preferences "
+        "ORDER BY 3 DESC LIMIT 3",
+    ).rows()
     at = [fused.stdout.index(f"{gain:.4f}   {a[:8]} {b[:8]}") for a, b, gain in best]
     assert at == sorted(at)
-    worth = query(stored, "SELECT count(*) AS n FROM preferences WHERE information_gain >= "
-                          "(SELECT max(information_gain) / 2 FROM preferences)")["n"][0]  # fmt: skip
+    worth = query(
+        stored,
+        "SELECT count(*) AS n FROM preferences WHERE information_gain >= "
+        "(SELECT max(information_gain) / 2 FROM preferences)",
+    )["n"][0]
     more = re.search(r"(\d+) more pairs? (?:are|is) worth asking", fused.stdout)
     assert (int(more[1]) if more else 0) == max(0, worth - 3)
     assert len(pairs_of(stored, query(stored, "SELECT key FROM fits")["key"][0], 2).telling) == 2
@@ -178,22 +184,41 @@ def turns(rows):
     return {
         "completions": pl.DataFrame({"completion": names, "prompt": names}),
         "annotators": pl.DataFrame(schema={**none, "pseudonym": text}),
-        "votes": pl.DataFrame(schema={"completion_a": text, "completion_b": text, "choice": text, **none,
-                                      "shown_first": text}),
-        "ratings": pl.DataFrame(schema={"completion": text, "criterion": text, "value": pl.Int64,
-                                        "levels": pl.Int64, **none, "higher_is_better": pl.Boolean}),
+        "votes": pl.DataFrame(
+            schema={"completion_a": text, "completion_b": text, "choice": text, **none, "shown_first": text}
+        ),
+        "ratings": pl.DataFrame(
+            schema={
+                "completion": text,
+                "criterion": text,
+                "value": pl.Int64,
+                "levels": pl.Int64,
+                **none,
+                "higher_is_better": pl.Boolean,
+            }
+        ),
         "outcomes": outcomes,
-    }  # fmt: skip
+    }
 
 
 def test_tries_are_counted_by_turn_and_the_censored_end_where_they_stopped():
-    tables = turns([("a", "l", 0, False), ("a", "l", 2, True), ("a", None, 5, False), ("b", None, 3, True),
-                    ("b", "m", 4, True), ("b", "m", 0, True)])  # fmt: skip
+    tables = turns(
+        [
+            ("a", "l", 0, False),
+            ("a", "l", 2, True),
+            ("a", None, 5, False),
+            ("b", None, 3, True),
+            ("b", "m", 4, True),
+            ("b", "m", 0, True),
+        ]
+    )
     obs = encode(tables)
     (y,) = obs.outcomes
     tries, successes = tries_by_turn(obs, y, tables["outcomes"])
-    rows = {(int(i), int(j)): (t.tolist(), s.tolist())
-            for i, j, t, s in zip(y.item, y.learner, tries, successes, strict=True)}  # fmt: skip
+    rows = {
+        (int(i), int(j)): (t.tolist(), s.tolist())
+        for i, j, t, s in zip(y.item, y.learner, tries, successes, strict=True)
+    }
     assert rows == {
         (0, -1): ([1, 1, 1, 3], [0, 0, 0, 1]),  # five failures, then a success: six tries
         (0, 0): ([2, 1, 0, 0], [1, 0, 0, 0]),  # at once, and two failures without a third try

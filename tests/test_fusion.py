@@ -52,8 +52,13 @@ def signals(votes=(), ratings=(), outcomes=(), completions=None, annotators=()):
         ),
         "votes": pl.DataFrame(
             [(*v, None, None)[:5] for v in votes],
-            schema={"completion_a": text, "completion_b": text, "choice": text, "annotator": text,
-                    "shown_first": text},
+            schema={
+                "completion_a": text,
+                "completion_b": text,
+                "choice": text,
+                "annotator": text,
+                "shown_first": text,
+            },
             orient="row",
         ),
         "ratings": pl.DataFrame(
@@ -66,7 +71,7 @@ def signals(votes=(), ratings=(), outcomes=(), completions=None, annotators=()):
             schema={"completion": text, "value": pl.Float64, "censored": pl.Boolean, "learner": text},
             orient="row",
         ).with_columns(measure=pl.lit("turns")),
-    }  # fmt: skip
+    }
 
 
 @given(arrays(np.float32, 5, elements=floats), floats)
@@ -242,10 +247,14 @@ def test_the_posterior_is_that_of_numpyros_nuts():
     rng = np.random.default_rng(4)
     names = [f"p{p}{side}" for p in range(6) for side in "abc"]
     votes = [
-        (*(f"p{rng.integers(6)}"[:2] + side for side in pair), rng.choice(["a", "b", "tie"]), f"j{rng.integers(3)}",
-         rng.choice(["a", "b"]))
+        (
+            *(f"p{rng.integers(6)}"[:2] + side for side in pair),
+            rng.choice(["a", "b", "tie"]),
+            f"j{rng.integers(3)}",
+            rng.choice(["a", "b"]),
+        )
         for pair in rng.permuted(np.tile(list("abc"), (90, 1)), axis=1)[:, :2]
-    ]  # fmt: skip
+    ]
     votes = [(a, a[:2] + b[2], *rest) for a, b, *rest in votes]
     ratings = [(c, int(rng.integers(1, 6)), f"j{rng.integers(3)}") for c in names for _ in range(2)]
     outcomes = [(c, int(rng.integers(0, 3)), bool(rng.random() < 0.2)) for c in names[:9] for _ in range(2)]
@@ -256,8 +265,9 @@ def test_the_posterior_is_that_of_numpyros_nuts():
     start = {name: jnp.zeros(shape) for name, shape in site_shapes(data, latent=True).items()}
     # From the model itself it would begin operation by operation, each compiled for itself: half a minute.
     potential = jax.jit(lambda at: potential_energy(model, (data,), {}, at))
-    sampler = MCMC(NUTS(potential_fn=potential), num_warmup=400, num_samples=1000, num_chains=1,
-                   progress_bar=False)  # fmt: skip
+    sampler = MCMC(
+        NUTS(potential_fn=potential), num_warmup=400, num_samples=1000, num_chains=1, progress_bar=False
+    )
     sampler.run(jax.random.PRNGKey(0), init_params=start)
     constrained = jax.jit(
         jax.vmap(lambda at: constrain_fn(model, (data,), {}, at, return_deterministic=True))
@@ -391,8 +401,9 @@ def test_divergences_begin_anew_with_smaller_steps(monkeypatch, diverging, tried
 
     def draw(settings):
         accepted.append(settings.target_accept)
-        verdict = Diagnostics(1.0, "e", 900.0, "e", diverging[len(accepted) - 1], 0.9, 4, 4, 750, 500,
-                              settings.target_accept)  # fmt: skip
+        verdict = Diagnostics(
+            1.0, "e", 900.0, "e", diverging[len(accepted) - 1], 0.9, 4, 4, 750, 500, settings.target_accept
+        )
         return Posterior({}, {}, verdict)
 
     monkeypatch.setattr(fit_module, "_draw", lambda _, task, *__: draw(task.settings))

@@ -19,8 +19,10 @@ from preceptor.toolkit.pseudonyms import pseudonyms
 
 KNOWN = known_completions([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])
 CONTEXT = Context("s", about="mine", known=KNOWN, pseudonyms=lambda ids: pseudonyms(ids, b"k" * 32))
-M2 = ("S This are a test .\nA 1 2|||R:VERB|||is|||REQUIRED|||-NONE-|||0\n"
-      "A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1\n\nS Zwei  Räume .\nA 0 1|||UNK||||||REQUIRED|||-NONE-|||0\n")  # fmt: skip
+M2 = (
+    "S This are a test .\nA 1 2|||R:VERB|||is|||REQUIRED|||-NONE-|||0\n"
+    "A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1\n\nS Zwei  Räume .\nA 0 1|||UNK||||||REQUIRED|||-NONE-|||0\n"
+)
 SEEDS = {
     "m2": M2,
     "prompts": '{"id":"x","task":"qa","prompt":"?","completions":[{"id":"x1","content":"y"}]}\n'
@@ -90,8 +92,12 @@ def test_lines_are_numbered_and_complete_at_any_block_size(tmp_path, data, block
     old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
     seen = []
     try:
-        read = pl.concat([*read_lines(Input(path, "f"), on_bytes=seen.append), pl.DataFrame(
-            schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})])  # fmt: skip
+        read = pl.concat(
+            [
+                *read_lines(Input(path, "f"), on_bytes=seen.append),
+                pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean}),
+            ]
+        )
     except SourceError:
         assert data[:2] in (b"\xff\xfe", b"\xfe\xff")
         return

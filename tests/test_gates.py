@@ -17,10 +17,16 @@ from preceptor.toolkit.personal import KINDS, Wanted
 from preceptor.toolkit.store import query, run, scratch
 
 SCHEMA = {
-    "config": pl.String, "key": pl.String, "split": pl.String, "group": pl.String, "task": pl.String,
+    "config": pl.String,
+    "key": pl.String,
+    "split": pl.String,
+    "group": pl.String,
+    "task": pl.String,
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
-    "chosen_content": pl.String, "rejected_content": pl.String, "licenses": pl.List(pl.String),
-}  # fmt: skip
+    "chosen_content": pl.String,
+    "rejected_content": pl.String,
+    "licenses": pl.List(pl.String),
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +39,16 @@ def con():
 
 def keep(con, rows):
     """kept of dicts that name what matters."""
-    base = {"config": "preference", "split": "train", "group": "g", "task": "tutor", "messages": [],
-            "chosen_content": "yes", "rejected_content": "no", "licenses": ["MIT"]}  # fmt: skip
+    base = {
+        "config": "preference",
+        "split": "train",
+        "group": "g",
+        "task": "tutor",
+        "messages": [],
+        "chosen_content": "yes",
+        "rejected_content": "no",
+        "licenses": ["MIT"],
+    }
     whole = [base | {"key": f"k{i}"} | row for i, row in enumerate(rows)]
     con.register("rows", pl.DataFrame(whole, schema=SCHEMA).to_arrow())
     run(con, "CREATE OR REPLACE TEMP TABLE kept AS FROM rows")
@@ -47,12 +61,15 @@ def said(*texts):
 
 def test_personal_data_is_counted_by_rows_and_kinds_and_not_repeated(con):
     mail, phone = "anna.berg@school.org", "+49 30 901820"
-    keep(con, [
-        {"messages": said("Hello", f"write to {mail} or {mail}")},
-        {"chosen_content": f"call {phone}, or {mail}"},
-        {"rejected_content": "see https://school.org/anna", "config": "preference"},
-        {"config": "sft", "rejected_content": None},
-    ])  # fmt: skip
+    keep(
+        con,
+        [
+            {"messages": said("Hello", f"write to {mail} or {mail}")},
+            {"chosen_content": f"call {phone}, or {mail}"},
+            {"rejected_content": "see https://school.org/anna", "config": "preference"},
+            {"config": "sft", "rejected_content": None},
+        ],
+    )
     gate = check_privacy(con)
     assert (gate.name, gate.passed, gate.number) == ("privacy", False, 3)
     assert "3 rows hold personal data: 2 email, 1 phone, 1 url" in gate.verdict
@@ -91,8 +108,17 @@ def signals(con, rows):
     con.unregister("rows")
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["l1", "l2", "l3", "l4", None]),
-                          st.sampled_from(["vote", "outcome"])), max_size=20), st.integers(1, 5))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from(["l1", "l2", "l3", "l4", None]),
+            st.sampled_from(["vote", "outcome"]),
+        ),
+        max_size=20,
+    ),
+    st.integers(1, 5),
+)
 def test_outcomes_of_fewer_than_k_learners_are_counted(con, rows, k):
     signals(con, rows)
     gate = check_small_groups(con, k)
@@ -180,8 +206,11 @@ def test_a_row_of_no_licence_is_not_published(con):
 
 def test_length_bias_counts_pairs_of_unequal_length_and_stops_only_where_asked(con):
     lengths = [("longer", "short")] * 7 + [("short", "longer")] * 3 + [("equal", "texts")] * 5
-    keep(con, [{"chosen_content": c, "rejected_content": r, "group": f"g{i}"} for i, (c, r) in enumerate(lengths)]
-         + [{"config": "sft", "rejected_content": None}])  # fmt: skip
+    keep(
+        con,
+        [{"chosen_content": c, "rejected_content": r, "group": f"g{i}"} for i, (c, r) in enumerate(lengths)]
+        + [{"config": "sft", "rejected_content": None}],
+    )
     gate = check_length(con)
     assert (gate.passed, gate.number) == (True, 0.7)
     assert gate.verdict == (
@@ -199,8 +228,14 @@ def test_length_bias_counts_pairs_of_unequal_length_and_stops_only_where_asked(c
 
 
 def test_pairs_of_one_group_count_as_fewer(con):
-    alone = [{"chosen_content": "aa" if i % 3 else "a", "rejected_content": "b" if i % 3 else "bb", "group": f"{i}"}
-             for i in range(60)]  # fmt: skip
+    alone = [
+        {
+            "chosen_content": "aa" if i % 3 else "a",
+            "rejected_content": "b" if i % 3 else "bb",
+            "group": f"{i}",
+        }
+        for i in range(60)
+    ]
     keep(con, alone)
     of_pairs = check_length(con).verdict
     keep(con, [row | {"group": str(int(row["group"]) % 3)} for row in alone])
@@ -222,8 +257,15 @@ def test_the_interval_covers_the_truth_about_nine_times_in_ten():
 
 
 def test_gates_do_not_depend_on_order(con):
-    rows = [{"key": f"k{i}", "chosen_content": "x" * (i % 5 + 1), "group": f"g{i % 4}",
-             "licenses": ["MIT", "CC-BY-NC-4.0"][: i % 3]} for i in range(30)]  # fmt: skip
+    rows = [
+        {
+            "key": f"k{i}",
+            "chosen_content": "x" * (i % 5 + 1),
+            "group": f"g{i % 4}",
+            "licenses": ["MIT", "CC-BY-NC-4.0"][: i % 3],
+        }
+        for i in range(30)
+    ]
     keep(con, rows)
     first = [check_length(con), check_licence(con, "MIT")]
     random.Random(0).shuffle(rows)

@@ -47,8 +47,13 @@ def path(tmp_path):
     file = tmp_path / "prompts.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with open_store(tmp_path / "s.duckdb", create=True) as con:
-        ingest(con, FORMATS["prompts"], find_inputs(FORMATS["prompts"], [file]),
-               Context("s", language="en"), Origin(read_license("MIT")))  # fmt: skip
+        ingest(
+            con,
+            FORMATS["prompts"],
+            find_inputs(FORMATS["prompts"], [file]),
+            Context("s", language="en"),
+            Origin(read_license("MIT")),
+        )
     return tmp_path / "s.duckdb"
 
 
@@ -87,14 +92,33 @@ def test_completions_are_kept_with_how_they_were_made(path):
         assert row["content"] == f"{5 + context['draw']}: {row['messages'][-1]['content']}"
         assert (row["origin"], row["author"], row["line"]) == ("model", "openai:m", context["draw"] + 1)
         assert context | {"draw": 0, "request": ""} == {
-            "purpose": "candidates", "temperature": 1.2, "top_p": 1.0, "max_tokens": 512, "seed": 5, "draw": 0,
-            "template": "none", "request": "", "prompt_tokens": 10, "completion_tokens": 5,
-            "model": "m-0613", "finish": "stop",
-        }  # fmt: skip
+            "purpose": "candidates",
+            "temperature": 1.2,
+            "top_p": 1.0,
+            "max_tokens": 512,
+            "seed": 5,
+            "draw": 0,
+            "template": "none",
+            "request": "",
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "model": "m-0613",
+            "finish": "stop",
+        }
     (source,) = rows(path, "SELECT * FROM sources WHERE name = 'm'")
-    assert (source["kind"], source["reader"], source["rows"], source["license"], source["redistribution"]) == (
-        "generated", "generate", 15, "CC-BY-4.0", True,
-    )  # fmt: skip
+    assert (
+        source["kind"],
+        source["reader"],
+        source["rows"],
+        source["license"],
+        source["redistribution"],
+    ) == (
+        "generated",
+        "generate",
+        15,
+        "CC-BY-4.0",
+        True,
+    )
     replies = rows(path, "SELECT * FROM replies")
     assert {(r["purpose"], r["nth"], r["error"], r["model"], r["source"]) for r in replies} == {
         ("generate", 1, None, "openai:m", "m")
@@ -128,14 +152,31 @@ def test_a_killed_run_goes_on_without_repeating_a_request(path):
         return echo(body)
 
     with serving(answer) as server:
-        command = [sys.executable, "-m", "preceptor.toolkit.cli.main", "--store", str(path), "generate", "--model",
-                   "openai:m", "--base-url", server.url, "--k", "4", "--concurrency", "2"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "preceptor.toolkit.cli.main",
+            "--store",
+            str(path),
+            "generate",
+            "--model",
+            "openai:m",
+            "--base-url",
+            server.url,
+            "--k",
+            "4",
+            "--concurrency",
+            "2",
+        ]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             assert blocked.wait(60)
             process.send_signal(signal.SIGKILL)
         release.set()
-        before = rows(path, "SELECT (SELECT count(*) FROM completions) AS c, (SELECT count(*) FROM replies) AS r, rows AS s "
-                            "FROM sources WHERE name = 'm'")  # fmt: skip
+        before = rows(
+            path,
+            "SELECT (SELECT count(*) FROM completions) AS c, (SELECT count(*) FROM replies) AS r, rows AS s "
+            "FROM sources WHERE name = 'm'",
+        )
         in_flight = len(server.asked) - before[0]["c"]
         assert before[0]["c"] == before[0]["r"] == before[0]["s"] >= 5
         assert 1 <= in_flight <= 2
@@ -158,9 +199,10 @@ def test_what_comes_to_nothing_is_kept_and_not_asked_again_unless_told(path):
         server.answer = lambda body: "y"
         assert "5 completions added" in generate(path, server, "--k", 2, "--retry-failed")
     assert rows(path, "SELECT nth, error, count(*) AS n FROM replies GROUP BY ALL ORDER BY ALL") == [
-        {"nth": 1, "error": "the model said nothing", "n": 5}, {"nth": 1, "error": None, "n": 5},
+        {"nth": 1, "error": "the model said nothing", "n": 5},
+        {"nth": 1, "error": None, "n": 5},
         {"nth": 2, "error": None, "n": 5},
-    ]  # fmt: skip
+    ]
 
 
 def test_a_dry_run_sends_and_writes_nothing(path, tmp_path):
@@ -192,8 +234,10 @@ def test_a_cost_cap_holds_from_the_command_line(path, tmp_path):
 
 def test_a_template_words_what_is_sent_and_texts_of_learners_stay_data(path, tmp_path):
     whole = tmp_path / "few.jinja"
-    whole.write_text("--- system ---\nAnswer in {{ language }}.\n--- user ---\n2+2?\n--- assistant ---\n4\n--- user ---\n"
-                     "{{ prompt }} ({{ task }}, {{ context.level | default('any') }})\n")  # fmt: skip
+    whole.write_text(
+        "--- system ---\nAnswer in {{ language }}.\n--- user ---\n2+2?\n--- assistant ---\n4\n--- user ---\n"
+        "{{ prompt }} ({{ task }}, {{ context.level | default('any') }})\n"
+    )
     with serving(echo) as server:
         generate(path, server, "--prompt-template", whole, "--concurrency", 1)
     assert [[m["role"] for m in body["messages"]] for body in server.asked] == [
@@ -226,14 +270,23 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
         assert (system["role"], rest[-3:]) == ("system", dialogue), path
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("--- messages ---\nx", "text below '--- messages ---'"), ("{{ promt }}", "'promt' is undefined; did you mean 'prompt'"),
-    ("{{ x }}", "'x' is undefined; known: messages, prompt"),
-    ("{% if %}", ":1: Expected an expression"), ("a\n--- student ---\n", ":2: '--- student ---': a message is of"),
-    ("{{ prompt.__class__.__mro__ }}", "SecurityError"), ("{{ messages.append(1) }}", "SecurityError"),
-    ("hi\n--- user ---\nx", "before the first"), ("--- system ---\nx", "must be the user's, and it is the system's"),
-    ("  ", "it is none"), ("{% include 'x' %}", "no loader"), ("{{ 1 // 0 }}", "ZeroDivisionError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("--- messages ---\nx", "text below '--- messages ---'"),
+        ("{{ promt }}", "'promt' is undefined; did you mean 'prompt'"),
+        ("{{ x }}", "'x' is undefined; known: messages, prompt"),
+        ("{% if %}", ":1: Expected an expression"),
+        ("a\n--- student ---\n", ":2: '--- student ---': a message is of"),
+        ("{{ prompt.__class__.__mro__ }}", "SecurityError"),
+        ("{{ messages.append(1) }}", "SecurityError"),
+        ("hi\n--- user ---\nx", "before the first"),
+        ("--- system ---\nx", "must be the user's, and it is the system's"),
+        ("  ", "it is none"),
+        ("{% include 'x' %}", "no loader"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+    ],
+)
 def test_a_template_that_does_not_fit_is_named(text, says):
     with pytest.raises(AnnotationError) as caught:
         render(template_of(text, "t.jinja"), messages=[{"role": "user", "content": "q"}], prompt="q")
@@ -263,20 +316,25 @@ def test_prompts_are_chosen_by_a_select_or_a_recipe(path, tmp_path):
     assert 0 < for_pairs[0]["n"] < 5  # the others are for examples
 
 
-@pytest.mark.parametrize(("more", "says"), [
-    (("--prompts", "DELETE FROM prompts"), "expected a SELECT"),
-    (("--prompts", "SELECT 1 AS key; DELETE FROM prompts"), "expected one SELECT"),
-    (("--prompts", "WITH x AS (SELECT 1) DELETE FROM prompts"), "expected one SELECT"),
-    (("--prompts", "SELECT keyy FROM prompts"), "keyy"),
-    (("--prompts", "SELECT task FROM prompts"), "has no column 'key'"),
-    (("--prompts", "SELECT 'x' AS key"), "1 of 1 keys are no prompts, such as 'x'"),
-    (("--prompts", "SELECT key FROM prompts WHERE false"), "gives no rows"),
-    (("--prompts", "none.yaml"), "none.yaml: No such file"),
-    (("--source-of", "ss"), "did you mean 's'"), (("--task", "gec"), "no prompts of it"),
-    (("--prompts", "FROM prompts", "--task", "qa"), "say it in the SELECT"),
-    (("--source", "s"), "'s' is a source read as prompts"), (("--prompt-template", "no.jinja"), "no.jinja"),
-    (("--license", "MITT"), "not an SPDX licence"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--prompts", "DELETE FROM prompts"), "expected a SELECT"),
+        (("--prompts", "SELECT 1 AS key; DELETE FROM prompts"), "expected one SELECT"),
+        (("--prompts", "WITH x AS (SELECT 1) DELETE FROM prompts"), "expected one SELECT"),
+        (("--prompts", "SELECT keyy FROM prompts"), "keyy"),
+        (("--prompts", "SELECT task FROM prompts"), "has no column 'key'"),
+        (("--prompts", "SELECT 'x' AS key"), "1 of 1 keys are no prompts, such as 'x'"),
+        (("--prompts", "SELECT key FROM prompts WHERE false"), "gives no rows"),
+        (("--prompts", "none.yaml"), "none.yaml: No such file"),
+        (("--source-of", "ss"), "did you mean 's'"),
+        (("--task", "gec"), "no prompts of it"),
+        (("--prompts", "FROM prompts", "--task", "qa"), "say it in the SELECT"),
+        (("--source", "s"), "'s' is a source read as prompts"),
+        (("--prompt-template", "no.jinja"), "no.jinja"),
+        (("--license", "MITT"), "not an SPDX licence"),
+    ],
+)
 def test_errors_say_what_to_do(path, more, says):
     with serving(echo) as server:
         said = generate(path, server, *more, fails=True)

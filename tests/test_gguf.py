@@ -26,10 +26,19 @@ def model(tmp_path_factory):
     tokenizer = AutoTokenizer.from_pretrained(smollm2())
     set_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.2,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "preceptor.json").write_text(json.dumps({"stage": "dpo", "dataset": {"digest": "ab" * 32}}))
@@ -81,8 +90,7 @@ def test_the_gguf_computes_what_the_folder_does_and_says_where_it_is_from(model,
     from transformers import AutoModelForCausalLM
 
     out = tmp_path / "new" / "tiny.gguf"
-    done = export(model, "--out", out, "--converter", gguf_converter(),
-                  "--system", "You teach English.")  # fmt: skip
+    done = export(model, "--out", out, "--converter", gguf_converter(), "--system", "You teach English.")
     assert done.returncode == 0, done.stderr
     assert "llama, q8_0, 20 tensors, 49,152 tokens" in done.stdout
     wanted = logits(AutoModelForCausalLM.from_pretrained(model), model)
@@ -174,8 +182,10 @@ def test_what_is_missing_is_said_before_anything_is_done(model, tmp_path, monkey
     assert "need llama-quantize" in refused(model, "--out", out, "--quantize", "q4_k_m")
     assert "convert-hf-to-gguf failed" in refused(model, "--out", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]
-    for name, theirs, ours in (("tiny.json", '{"a": 1}', '{"gguf": {"file": "tiny.gguf"}}'),
-                               ("tiny.Modelfile", "FROM llama3", "FROM ./tiny.gguf\n")):  # fmt: skip
+    for name, theirs, ours in (
+        ("tiny.json", '{"a": 1}', '{"gguf": {"file": "tiny.gguf"}}'),
+        ("tiny.Modelfile", "FROM llama3", "FROM ./tiny.gguf\n"),
+    ):
         (tmp_path / name).write_text(theirs)
         assert f"{name}: exists, and is not of an export to tiny.gguf" in " ".join(
             refused(model, "--out", out).split()
@@ -208,8 +218,10 @@ FORGETFUL = CHATML.replace("messages %}{{", "messages[-3:] %}{{", 1)  # of long 
 
 def test_chat_templates_in_ollamas_language():
     tokens = {"bos_token": "<s>", "eos_token": "</s>"}
-    found = {name: find_pieces(_template(text, tokens)) for name, text in
-             {"chatml": CHATML, "dated": DATED, "no system": NO_SYSTEM}.items()}  # fmt: skip
+    found = {
+        name: find_pieces(_template(text, tokens))
+        for name, text in {"chatml": CHATML, "dated": DATED, "no system": NO_SYSTEM}.items()
+    }
     talk = (
         '{{ range .Messages }}{{ if eq .Role "user" }}<|im_start|>user\n{{ .Content }}<|im_end|>\n'
         '<|im_start|>assistant\n{{ else if eq .Role "assistant" }}{{ .Content }}<|im_end|>\n{{ end }}{{ end }}'
@@ -219,8 +231,11 @@ def test_chat_templates_in_ollamas_language():
     assert go_template(found["no system"]) == talk
     assert go_template(found["dated"]).startswith("<s><sys>Cutting: 2023\n\n{{ .System }}<eot>{{ range")
     assert found["dated"].default == ""
-    default = CHATML.replace("{% for", "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe kind."
-                             "<|im_end|>\n{% endif %}{% for", 1)  # fmt: skip
+    default = CHATML.replace(
+        "{% for",
+        "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}{% for",
+        1,
+    )
     assert find_pieces(_template(default, tokens)).default == "Be kind."
     for text in (FOLDED, FORGETFUL, "{{ messages[-1]['content'] }}{{ '{{' }}"):
         assert find_pieces(_template(text, tokens)) is None

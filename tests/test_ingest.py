@@ -25,8 +25,12 @@ def load(con, format, path, source="s", **options):
 
 
 def prompt(id="p", **keys):
-    return {"id": id, "task": "qa", "prompt": "Why?",
-            "completions": [{"id": f"{id}-a", "content": "x"}, {"id": f"{id}-b", "content": "y"}]} | keys  # fmt: skip
+    return {
+        "id": id,
+        "task": "qa",
+        "prompt": "Why?",
+        "completions": [{"id": f"{id}-a", "content": "x"}, {"id": f"{id}-b", "content": "y"}],
+    } | keys
 
 
 def write_lines(path, lines):
@@ -81,17 +85,29 @@ def test_one_id_for_two_texts_of_a_source_is_refused(store, tmp_path):
 
 
 ARRAYS = {
-    "term": ["candid", "arid"], "mnemonic_a": ["a1", "a2"], "mnemonic_b": ["b1", "b2"],
-    "direct_comparisons": [[1, 0, 1]], "compare_idx": [1],
-    "ratings_A_counts": [], "ratings_A_idx": [], "ratings_B_counts": [], "ratings_B_idx": [],
-    "turn_counts_A": [0, 2], "learn_A_idx": [0, 0], "turn_counts_B": [], "learn_B_idx": [],
-}  # fmt: skip
+    "term": ["candid", "arid"],
+    "mnemonic_a": ["a1", "a2"],
+    "mnemonic_b": ["b1", "b2"],
+    "direct_comparisons": [[1, 0, 1]],
+    "compare_idx": [1],
+    "ratings_A_counts": [],
+    "ratings_A_idx": [],
+    "ratings_B_counts": [],
+    "ratings_B_idx": [],
+    "turn_counts_A": [0, 2],
+    "learn_A_idx": [0, 0],
+    "turn_counts_B": [],
+    "learn_B_idx": [],
+}
 
 
 def test_smart_arrays(store, tmp_path):
     load(store, "smart", write_lines(tmp_path / "bayesian_data.json", [ARRAYS]))
-    votes = query(store, "SELECT context, choice FROM votes v JOIN prompts p ON p.key = "
-                         "(SELECT prompt FROM completions WHERE key = v.completion_a)")  # fmt: skip
+    votes = query(
+        store,
+        "SELECT context, choice FROM votes v JOIN prompts p ON p.key = "
+        "(SELECT prompt FROM completions WHERE key = v.completion_a)",
+    )
     assert votes["choice"].to_list() == ["a", "tie"]
     assert query(store, "SELECT value FROM outcomes ORDER BY 1")["value"].to_list() == [0, 2]
 
@@ -151,7 +167,9 @@ def test_a_folder_and_files_of_one_name_keep_their_paths_apart(store, tmp_path):
         write_lines(tmp_path / folder / "p.jsonl", [prompt(folder)])
     assert load(store, "prompts", tmp_path).rows == 2
     assert query(store, "SELECT DISTINCT path FROM prompts ORDER BY 1")["path"].to_list() == [
-        "one/p.jsonl", "two/p.jsonl"]  # fmt: skip
+        "one/p.jsonl",
+        "two/p.jsonl",
+    ]
     with pytest.raises(SourceError, match=r"holds no \*.m2"):
         find_inputs(FORMATS["m2"], [tmp_path])
 
@@ -203,22 +221,34 @@ def test_strict_and_hopeless_files_store_nothing(store, tmp_path):
     [
         (prompt("r", task=None), "'task' is missing, such as mnemonic, gec or tutor"),
         (prompt("r", prompt=None), "'messages' (or 'prompt') is missing or not a list of {role, content}"),
-        (prompt("r", messages=[{"role": "boss", "content": "x"}]), "a message's role is none of system, user, assistant"),
+        (
+            prompt("r", messages=[{"role": "boss", "content": "x"}]),
+            "a message's role is none of system, user, assistant",
+        ),
         (prompt("r", messages=[{"role": "user", "content": " "}]), "a message is empty"),
-        (prompt("r", messages=[{"role": "assistant", "content": "x"}]),
-         "the last message must be the user's; what follows it is a completion"),
-        (prompt("r", completions=None), "'completions' is missing or not a list of {id, content}; [] where there are none yet"),
+        (
+            prompt("r", messages=[{"role": "assistant", "content": "x"}]),
+            "the last message must be the user's; what follows it is a completion",
+        ),
+        (
+            prompt("r", completions=None),
+            "'completions' is missing or not a list of {id, content}; [] where there are none yet",
+        ),
         (prompt("r", completions=[{"content": "x"}]), "a completion has no 'id'"),
         (prompt("r", completions=[{"id": "r1", "content": ""}]), "a completion is empty"),
-        (prompt("r", completions=[{"id": "r1", "content": "x", "origin": "alien"}]),
-         "a completion's origin is none of human, learner, reference, model"),
-        (prompt("r", completions=[{"id": "r1", "content": "x"}, {"id": "r1", "content": "y"}]),
-         "an id is used twice in this line"),
+        (
+            prompt("r", completions=[{"id": "r1", "content": "x", "origin": "alien"}]),
+            "a completion's origin is none of human, learner, reference, model",
+        ),
+        (
+            prompt("r", completions=[{"id": "r1", "content": "x"}, {"id": "r1", "content": "y"}]),
+            "an id is used twice in this line",
+        ),
         (prompt("p"), "an id is already used on line 1"),
         ('{"task": "qa"}', "'id' is missing"),
         ("[1]", "expected a JSON object"),
     ],
-)  # fmt: skip
+)
 def test_what_prompts_reject(store, tmp_path, line, reason):
     report = load(store, "prompts", write_lines(tmp_path / "p.jsonl", [prompt("p"), line]))
     assert (report.rows, report.rejects) == (1, 1)
@@ -233,26 +263,52 @@ OUTCOMES = "completion,learner,measure,value,censored,at"
 @pytest.mark.parametrize(
     ("format", "header", "good", "bad", "reason"),
     [
-        ("votes", VOTES, "p-a,p-b,a,j,,", "p-a,zz,a,,,", "completion_b: 'zz' is no completion of source 'mine'"),
+        (
+            "votes",
+            VOTES,
+            "p-a,p-b,a,j,,",
+            "p-a,zz,a,,,",
+            "completion_b: 'zz' is no completion of source 'mine'",
+        ),
         ("votes", VOTES, "p-a,p-b,a,j,,", "p-a,p-a,a,,,", "a vote between a completion and itself"),
         ("votes", VOTES, "p-a,p-b,a,j,,", "p-a,q-a,a,,,", "the two completions answer different prompts"),
         ("votes", VOTES, "p-a,p-b,tie,,b,", "p-a,p-b,c,,,", "choice is 'c', expected a, b or tie"),
         ("votes", VOTES, "p-a,p-b,b,j,a,", "p-a,p-b,,,,", "choice is '', expected a, b or tie"),
         ("votes", VOTES, "p-a,p-b,b,j,a,", "p-a,p-b,a,,x,", "shown_first is 'x', expected a or b"),
-        ("votes", VOTES, "p-a,p-b,a,,,2026-01-02T03:04:05Z", "p-a,p-b,a,,,soon",
-         "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z"),
+        (
+            "votes",
+            VOTES,
+            "p-a,p-b,a,,,2026-01-02T03:04:05Z",
+            "p-a,p-b,a,,,soon",
+            "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z",
+        ),
         ("ratings", RATINGS, "p-a,help,5,5,,", "p-a,help,6,5,,", "value is '6', expected 1 to 5"),
         ("ratings", RATINGS, "p-a,help,5,5,,", "p-a,help,2.5,5,,", "value is '2.5', expected 1 to 5"),
         ("ratings", RATINGS, "p-a,help,1,5,,", "p-a,,3,5,,", "'criterion' is empty"),
-        ("ratings", RATINGS, "p-a,help,1,5,,", "p-a,help,3,,,",
-         "levels is '', expected a whole number from 2 (or use --levels)"),
-        ("outcomes", OUTCOMES, "p-a,l,turns,2,true,", "p-a,l,turns,-1,,",
-         "value is '-1', expected a whole number of failed turns from 0"),
+        (
+            "ratings",
+            RATINGS,
+            "p-a,help,1,5,,",
+            "p-a,help,3,,,",
+            "levels is '', expected a whole number from 2 (or use --levels)",
+        ),
+        (
+            "outcomes",
+            OUTCOMES,
+            "p-a,l,turns,2,true,",
+            "p-a,l,turns,-1,,",
+            "value is '-1', expected a whole number of failed turns from 0",
+        ),
         ("outcomes", OUTCOMES, "p-a,l,success,1,,", "p-a,l,success,0.5,,", "value is '0.5', expected 0 or 1"),
-        ("outcomes", OUTCOMES, "p-a,l,success,0,no?,\np-a,l,success,1,0,", "p-a,l,speed,1,,",
-         "measure is 'speed', expected turns or success"),
+        (
+            "outcomes",
+            OUTCOMES,
+            "p-a,l,success,0,no?,\np-a,l,success,1,0,",
+            "p-a,l,speed,1,,",
+            "measure is 'speed', expected turns or success",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_signals_reject(filled, tmp_path, format, header, good, bad, reason):
     path = tmp_path / "f.csv"
     path.write_text(f"{header}\n{good}\n{bad}\n")
@@ -284,8 +340,11 @@ def test_signals_keep_their_place_time_and_people(filled, tmp_path, key_file):
     }
     load(filled, "votes", path, columns=columns)
     ann = pseudonym("ann", read_key(key_file))
-    votes = query(filled, "SELECT v.line, v.choice, strftime(v.at, '%Y-%m-%dT%H:%M:%S'), a.pseudonym, a.source "
-                          "FROM votes v JOIN annotators a ON a.key = v.annotator ORDER BY line")  # fmt: skip
+    votes = query(
+        filled,
+        "SELECT v.line, v.choice, strftime(v.at, '%Y-%m-%dT%H:%M:%S'), a.pseudonym, a.source "
+        "FROM votes v JOIN annotators a ON a.key = v.annotator ORDER BY line",
+    )
     assert votes.rows() == [
         (2, "a", "2026-01-02T01:04:05", ann, "mine"),
         (3, "tie", "2026-01-03T00:00:00", ann, "mine"),

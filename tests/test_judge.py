@@ -92,9 +92,12 @@ def test_pairs_are_judged_in_both_orders_once(judge, path):
         assert "sent nothing" in again
         assert "6 as before" in again
         assert len(server.asked) == 12
-    votes = rows(path, """SELECT choice = if(a.content < b.content, 'a', 'b'), shown_first, kind, pseudonym
+    votes = rows(
+        path,
+        """SELECT choice = if(a.content < b.content, 'a', 'b'), shown_first, kind, pseudonym
         FROM votes v JOIN completions a ON a.key = completion_a JOIN completions b ON b.key = completion_b
-        JOIN annotators p ON p.key = annotator""")  # fmt: skip
+        JOIN annotators p ON p.key = annotator""",
+    )
     assert votes == [(True, None, "model", "openai:m")] * 6
     assert rows(path, "SELECT count(*), count(answer), min(source), min(purpose) FROM replies") == [
         (12, 12, OWN, "judge")
@@ -179,19 +182,27 @@ def test_ratings_of_two_models_in_one_campaign(judge, path):
         campaign = "socratic-openai-m"
         judge("--campaign", campaign, rubric="socratic", model="openai:n", server=server)
     n = len(values)
-    assert rows(path, """SELECT pseudonym, kind, count(*), min(value) FROM ratings r JOIN annotators p
-        ON p.key = annotator GROUP BY ALL ORDER BY 1""") == [
-        ("openai:m", "model", 6 * n, 1), ("openai:n", "model", 6 * n, 1)]  # fmt: skip
+    assert rows(
+        path,
+        """SELECT pseudonym, kind, count(*), min(value) FROM ratings r JOIN annotators p
+        ON p.key = annotator GROUP BY ALL ORDER BY 1""",
+    ) == [("openai:m", "model", 6 * n, 1), ("openai:n", "model", 6 * n, 1)]
     assert rows(path, "SELECT DISTINCT comment FROM answers") == [("so",)]
 
 
 def test_a_model_beside_people_is_held_against_them_and_fused(judge, path, named):
     with open_store(path) as con:
         choose_questions(con, "week-1", PAIRS, 6, "coverage", 0, Golden(0, 0))
-        keys = query(con, "SELECT q.key, a.content < b.content AS low FROM questions q JOIN completions a "
-                     "ON a.key = completion_a JOIN completions b ON b.key = completion_b ORDER BY 1")  # fmt: skip
-        given = [(key, who, json.dumps({"preference": "a" if low else "b"})) for key, low in keys.rows()
-                 for who in ("anna", "ben")]  # fmt: skip
+        keys = query(
+            con,
+            "SELECT q.key, a.content < b.content AS low FROM questions q JOIN completions a "
+            "ON a.key = completion_a JOIN completions b ON b.key = completion_b ORDER BY 1",
+        )
+        given = [
+            (key, who, json.dumps({"preference": "a" if low else "b"}))
+            for key, low in keys.rows()
+            for who in ("anna", "ben")
+        ]
         answers = pl.DataFrame(given, schema=["question", "annotator", "given"], orient="row")
         take_answers(
             con, "week-1", answers.with_columns(at=pl.lit("2026-11-01").str.to_datetime()), kind="student"
@@ -290,8 +301,10 @@ def test_examples_are_shown_and_held_against_the_scale(tmp_path):
     content = asked(["10", "15"], examples=examples).messages[0]["content"]
     assert 'Your verdict: {"reason": "Step by step", "preference": "second"}' in content
     assert "Step by step" not in asked(["10", "15"], examples=examples, reason=False).messages[0]["content"]
-    for line, fault in (('{"prompt": "P", "first": "F", "second": "S", "answer": "third"}', "line 2: preference is"),
-                        ('{"promt": "P"}', "unknown key 'promt': did you mean 'prompt'?")):  # fmt: skip
+    for line, fault in (
+        ('{"prompt": "P", "first": "F", "second": "S", "answer": "third"}', "line 2: preference is"),
+        ('{"promt": "P"}', "unknown key 'promt': did you mean 'prompt'?"),
+    ):
         path.write_text(f"\n{line}\n")
         with pytest.raises(AnnotationError, match=re.escape(fault)):
             read_examples(path, PAIRS)
@@ -331,8 +344,12 @@ def test_scores_are_the_model_s_whatever_the_batch(tiny):
 
 
 def test_the_likelier_one_wins_by_what_it_is_divided_by():
-    raw = json.dumps({"first": {"log_probability": -20.0, "tokens": 4, "characters": 40},
-                      "second": {"log_probability": -12.0, "tokens": 2, "characters": 10}})  # fmt: skip
+    raw = json.dumps(
+        {
+            "first": {"log_probability": -20.0, "tokens": 4, "characters": 40},
+            "second": {"log_probability": -12.0, "tokens": 2, "characters": 10},
+        }
+    )
     assert checker("none", 0)(raw) == {"preference": "second", "first": -20.0, "second": -12.0}
     assert checker("tokens", 0)(raw) == {"preference": "first", "first": -5.0, "second": -6.0}
     assert checker("characters", 0)(raw)["preference"] == "first"
@@ -347,10 +364,13 @@ def test_judging_by_likelihood_asks_each_pair_once(judge, path, tiny):
     assert "judged 6 of 6" in said
     assert "sent 6 requests" in said
     assert str(tiny) not in said
-    found = rows(path, """SELECT r.answer->>'preference', (r.answer->>'first')::DOUBLE, (r.answer->>'second')::DOUBLE,
+    found = rows(
+        path,
+        """SELECT r.answer->>'preference', (r.answer->>'first')::DOUBLE, (r.answer->>'second')::DOUBLE,
         choice, q.completion_a = r.completion_a FROM replies r JOIN questions q ON q.completion_a = r.completion_a
         AND q.completion_b = r.completion_b JOIN votes v ON v.completion_a = q.completion_a
-        AND v.completion_b = q.completion_b""")  # fmt: skip
+        AND v.completion_b = q.completion_b""",
+    )
     assert len(found) == 6
     for preference, first, second, choice, _ in found:
         assert preference == ("first" if first > second else "second")

@@ -68,8 +68,11 @@ def test_mrbench(store, shared_data):
         if name == "Revealing_of_the_Answer":
             assert levels == {1: labels["No"], 2: sum(labels.values()) - labels["No"]}
         else:
-            order = [label for label in ("Offensive", "No", "Neutral", "To some extent", "Encouraging", "Yes")
-                     if label in labels]  # fmt: skip
+            order = [
+                label
+                for label in ("Offensive", "No", "Neutral", "To some extent", "Encouraging", "Yes")
+                if label in labels
+            ]
             assert levels == {level: labels[label] for level, label in enumerate(order, 1)}
     guidance = """SELECT c.author, count(*) FROM ratings r JOIN completions c ON c.key = r.completion
         WHERE r.criterion = 'Providing_Guidance' AND r.value = 3 GROUP BY 1"""
@@ -95,11 +98,18 @@ def test_mrbench_histories_are_turns(store, shared_data):
         for mark in ("Tutor:", "Student:"):
             history = history.replace(mark, "")
         assert words[f"MRBench_V2.json:{n}"].replace("Tutor:", "").replace("Student:", "") == history
-    assert query(store, "SELECT count(*) FROM turns WHERE content = '' OR contains(content, chr(160) || chr(10))"
-                 ).item() == 0  # fmt: skip
+    assert (
+        query(
+            store, "SELECT count(*) FROM turns WHERE content = '' OR contains(content, chr(160) || chr(10))"
+        ).item()
+        == 0
+    )
     assert query(store, "SELECT DISTINCT messages[-1].role FROM prompts").rows() == [("user",)]
-    marked = query(store, "SELECT count(*) FROM (SELECT arg_max(role, position) AS last FROM turns "
-                          "GROUP BY dialogue) WHERE last = 'assistant'").item()  # fmt: skip
+    marked = query(
+        store,
+        "SELECT count(*) FROM (SELECT arg_max(role, position) AS last FROM turns "
+        "GROUP BY dialogue) WHERE last = 'assistant'",
+    ).item()
     flagged = query(store, "SELECT count(*) FROM prompts WHERE context->>'last_turn_marked' = 'Tutor'").item()
     note = query(store, "SELECT notes FROM sources").item()
     assert marked == flagged > 0
@@ -114,8 +124,13 @@ def test_mrbench_s_two_rules_for_groups_agree_and_a_group_is_whole(store, shared
     for row in rows:
         solutions.setdefault(row["conversation_id"], set()).add(row["Ground_Truth_Solution"])
     assert all(len(found) == 1 for found in solutions.values())
-    group_of = dict(query(store, """SELECT DISTINCT c.line, p."group" FROM completions c
-                                    JOIN prompts p ON p.key = c.prompt""").rows())  # fmt: skip
+    group_of = dict(
+        query(
+            store,
+            """SELECT DISTINCT c.line, p."group" FROM completions c
+                                    JOIN prompts p ON p.key = c.prompt""",
+        ).rows()
+    )
     for n, row in enumerate(rows, 1):
         for m, other in enumerate(rows, 1):
             known = row["Ground_Truth_Solution"] != "Not Available"
@@ -131,21 +146,34 @@ YES = {"response": "Count again.", "annotation": {"Mistake_Location": "Yes"}}
 
 def conversation(id, history=None, solution="Not Available", **replies):
     history = history or f"Tutor: How many in {id}?{NBSP}\n{NBSP}Student: Nine."
-    return {"conversation_id": id, "conversation_history": history, "Ground_Truth_Solution": solution,
-            "anno_llm_responses": replies or {"Gemini": YES}}  # fmt: skip
+    return {
+        "conversation_id": id,
+        "conversation_history": history,
+        "Ground_Truth_Solution": solution,
+        "anno_llm_responses": replies or {"Gemini": YES},
+    }
 
 
 def test_mrbench_groups_link_by_others_and_across_files(store, tmp_path):
-    first = [conversation("a", solution="8"), conversation("b"), conversation("c", "Student: x"),
-             conversation("d", "Student: x"), conversation("e", solution="not available "), conversation("f")]  # fmt: skip
+    first = [
+        conversation("a", solution="8"),
+        conversation("b"),
+        conversation("c", "Student: x"),
+        conversation("d", "Student: x"),
+        conversation("e", solution="not available "),
+        conversation("f"),
+    ]
     second = [conversation("a", "Student: z", solution="9"), conversation("b", "Student: y", solution=" 9")]
     (tmp_path / "MRBench_1.json").write_text(json.dumps(first))
     (tmp_path / "mrbench_2.json").write_text(json.dumps(second))
     (tmp_path / "other.json").write_text("[]")
     report = load(store, "mrbench", tmp_path)
     assert (report.rows, report.rejects) == (8, 0)
-    groups = query(store, """SELECT p."group" AS g FROM completions c JOIN prompts p ON p.key = c.prompt
-                             ORDER BY c.path, c.line""")["g"].to_list()  # fmt: skip
+    groups = query(
+        store,
+        """SELECT p."group" AS g FROM completions c JOIN prompts p ON p.key = c.prompt
+                             ORDER BY c.path, c.line""",
+    )["g"].to_list()
     assert groups == ["8", "8", "c", "c", "e", "f", "8", "8"]
 
 
@@ -156,34 +184,63 @@ def test_a_long_chain_of_links_is_one_group(store, tmp_path):
 
 
 def test_mrbench_turns_and_replies(store, tmp_path):
-    history = (f"Tutor: Hi!\n{NBSP}Tutor: The question is:\nHow many?{NBSP}{NBSP}\n{NBSP}Student : 3 x 3.\nSo"
-               f"{NBSP}\n{NBSP}9{NBSP}\n{NBSP}Tutor: Student: is no name here")  # fmt: skip
+    history = (
+        f"Tutor: Hi!\n{NBSP}Tutor: The question is:\nHow many?{NBSP}{NBSP}\n{NBSP}Student : 3 x 3.\nSo"
+        f"{NBSP}\n{NBSP}9{NBSP}\n{NBSP}Tutor: Student: is no name here"
+    )
     tones = ("Offensive", "Neutral", "encouraging ")
-    replies = {f"T{n}": {"response": f" {tone}.{NBSP}", "annotation": {"Tutor_Tone": tone}}
-               for n, tone in enumerate(tones)}  # fmt: skip
+    replies = {
+        f"T{n}": {"response": f" {tone}.{NBSP}", "annotation": {"Tutor_Tone": tone}}
+        for n, tone in enumerate(tones)
+    }
     replies["Expert"] = {"response": "Nine?", "annotation": None}
-    replies["Novice"] = {"response": "9", "annotation": {
-        "revealing_of_the_answer": "Yes (but the answer is incorrect)", "Humour": "To some extent", "Coherence": None}}  # fmt: skip
+    replies["Novice"] = {
+        "response": "9",
+        "annotation": {
+            "revealing_of_the_answer": "Yes (but the answer is incorrect)",
+            "Humour": "To some extent",
+            "Coherence": None,
+        },
+    }
     load_rows(store, "mrbench", tmp_path / "a.json", [conversation("1", history, **replies) | {"Topic": "t"}])
     assert query(store, "SELECT role, content FROM turns ORDER BY position").rows() == [
-        ("assistant", "Hi!"), ("assistant", "The question is:\nHow many?"), ("user", "3 x 3.\nSo\n9"),
-        ("assistant", "Student: is no name here")]  # fmt: skip
+        ("assistant", "Hi!"),
+        ("assistant", "The question is:\nHow many?"),
+        ("user", "3 x 3.\nSo\n9"),
+        ("assistant", "Student: is no name here"),
+    ]
     ((messages, context),) = query(store, "SELECT messages, context FROM prompts").rows()
     assert messages == [
         {"role": "assistant", "content": "Hi!\nThe question is:\nHow many?"},
         {"role": "user", "content": "3 x 3.\nSo\n9\nStudent: is no name here"},
     ]
     assert json.loads(context) == {
-        "conversation_id": "1", "Ground_Truth_Solution": "Not Available", "Topic": "t", "last_turn_marked": "Tutor"}  # fmt: skip
+        "conversation_id": "1",
+        "Ground_Truth_Solution": "Not Available",
+        "Topic": "t",
+        "last_turn_marked": "Tutor",
+    }
     assert query(store, "SELECT content, origin, author FROM completions ORDER BY ref").rows() == [
-        ("Nine?", "human", "Expert"), ("9", "human", "Novice"), ("Offensive.", "model", "T0"),
-        ("Neutral.", "model", "T1"), ("encouraging .", "model", "T2")]  # fmt: skip
-    assert query(store, """SELECT c.author, r.criterion, r.value, r.levels, r.n FROM ratings r
-                           JOIN completions c ON c.key = r.completion ORDER BY r.n""").rows() == [
-        ("T0", "Tutor_Tone", 1, 3, 0), ("T1", "Tutor_Tone", 2, 3, 1), ("T2", "Tutor_Tone", 3, 3, 2),
-        ("Novice", "Revealing_of_the_Answer", 2, 2, 3), ("Novice", "Humour", 2, 3, 4)]  # fmt: skip
-    assert query(store, "SELECT wording, higher_is_better FROM rubrics WHERE criterion = 'Humour'").rows() == [
-        (None, True)]  # fmt: skip
+        ("Nine?", "human", "Expert"),
+        ("9", "human", "Novice"),
+        ("Offensive.", "model", "T0"),
+        ("Neutral.", "model", "T1"),
+        ("encouraging .", "model", "T2"),
+    ]
+    assert query(
+        store,
+        """SELECT c.author, r.criterion, r.value, r.levels, r.n FROM ratings r
+                           JOIN completions c ON c.key = r.completion ORDER BY r.n""",
+    ).rows() == [
+        ("T0", "Tutor_Tone", 1, 3, 0),
+        ("T1", "Tutor_Tone", 2, 3, 1),
+        ("T2", "Tutor_Tone", 3, 3, 2),
+        ("Novice", "Revealing_of_the_Answer", 2, 2, 3),
+        ("Novice", "Humour", 2, 3, 4),
+    ]
+    assert query(
+        store, "SELECT wording, higher_is_better FROM rubrics WHERE criterion = 'Humour'"
+    ).rows() == [(None, True)]
 
 
 def test_mrbench_v3_and_files_without_labels(store, tmp_path):
@@ -203,32 +260,59 @@ def test_what_mrbench_rejects(store, tmp_path):
         return conversation("1", Gemini=YES, GPT4={"response": "x", "annotation": labels})
 
     rows = [
-        conversation("1"), 5, conversation(""), conversation("1") | {"conversation_history": None},
-        conversation("1", "Student nine"), conversation("1", "Tutor: Hi"),
-        conversation("1", f"Student: 9{NBSP}\n{NBSP}Tutor:{NBSP}"), conversation("1", "Student: 9\nStudent:"),
-        conversation("1") | {"anno_llm_responses": None}, conversation("1") | {"anno_llm_responses": [1]},
-        conversation("1") | {"anno_llm_responses": {}}, conversation("1", Gemini=YES, Phi3={"response": f" {NBSP}"}),
-        conversation("1", Gemini="Count"), conversation("1", Gemini={"response": "x", "annotation": ["Yes"]}),
-        labelled(Tutor_Tone="Rude"), labelled(Coherence="Yes", Revealing_of_the_Answer="Yesterday"),
-        labelled(Actionability={"a": 1}), labelled(New="Maybe"), labelled(Coherence="Yes", coherence="No"),
+        conversation("1"),
+        5,
+        conversation(""),
+        conversation("1") | {"conversation_history": None},
+        conversation("1", "Student nine"),
+        conversation("1", "Tutor: Hi"),
+        conversation("1", f"Student: 9{NBSP}\n{NBSP}Tutor:{NBSP}"),
+        conversation("1", "Student: 9\nStudent:"),
+        conversation("1") | {"anno_llm_responses": None},
+        conversation("1") | {"anno_llm_responses": [1]},
+        conversation("1") | {"anno_llm_responses": {}},
+        conversation("1", Gemini=YES, Phi3={"response": f" {NBSP}"}),
+        conversation("1", Gemini="Count"),
+        conversation("1", Gemini={"response": "x", "annotation": ["Yes"]}),
+        labelled(Tutor_Tone="Rude"),
+        labelled(Coherence="Yes", Revealing_of_the_Answer="Yesterday"),
+        labelled(Actionability={"a": 1}),
+        labelled(New="Maybe"),
+        labelled(Coherence="Yes", coherence="No"),
         conversation("1") | {"conversation_id": ["1"]},
-    ]  # fmt: skip
+    ]
     report = load_rows(store, "mrbench", tmp_path / "a.json", rows)
     assert (report.rows, report.rejects, count(store, COMPLETIONS)) == (1, len(rows) - 1, 1)
     silent = "the student says nothing in 'conversation_history'"
     empty = "the last turn of 'conversation_history' is empty"
     none = "no replies under 'anno_llm_responses' or 'tutor_responses'"
     three = "expected No, To some extent, Yes"
-    assert reasons(store) == list(enumerate([
-        "expected a JSON object", "'conversation_id' is missing or empty",
-        "'conversation_history' is missing or empty",
-        "'conversation_history' does not begin with who speaks, 'Tutor: ' or 'Student: '", silent, empty, empty,
-        none, none, none, "'Phi3' has no text as 'response'", "'Gemini' has no text as 'response'",
-        "'Gemini' has an 'annotation' that is not an object",
-        "'GPT4' has Tutor_Tone 'Rude', expected Offensive, Neutral, Encouraging",
-        "'GPT4' has Revealing_of_the_Answer 'Yesterday', expected No, Yes",
-        f"""'GPT4' has Actionability '{{"a":1}}', {three}""", f"'GPT4' has New 'Maybe', {three}",
-        "'GPT4' has Coherence twice", "'conversation_id' is not text"], 2))  # fmt: skip
+    assert reasons(store) == list(
+        enumerate(
+            [
+                "expected a JSON object",
+                "'conversation_id' is missing or empty",
+                "'conversation_history' is missing or empty",
+                "'conversation_history' does not begin with who speaks, 'Tutor: ' or 'Student: '",
+                silent,
+                empty,
+                empty,
+                none,
+                none,
+                none,
+                "'Phi3' has no text as 'response'",
+                "'Gemini' has no text as 'response'",
+                "'Gemini' has an 'annotation' that is not an object",
+                "'GPT4' has Tutor_Tone 'Rude', expected Offensive, Neutral, Encouraging",
+                "'GPT4' has Revealing_of_the_Answer 'Yesterday', expected No, Yes",
+                f"""'GPT4' has Actionability '{{"a":1}}', {three}""",
+                f"'GPT4' has New 'Maybe', {three}",
+                "'GPT4' has Coherence twice",
+                "'conversation_id' is not text",
+            ],
+            2,
+        )
+    )
 
 
 def test_a_tutor_named_twice_is_rejected(store, tmp_path):
@@ -278,8 +362,11 @@ def test_socratic_llm(store, shared_data):
         )
         levels = ["no", "yes"] if "no" in human[name] else [f"{n}.0" for n in range(1, 6)]
         assert rated == {n: human[name][level] for n, level in enumerate(levels, 1) if level in human[name]}
-    stated, mean, rows, errors = query(store, """SELECT sum(s), avg(s), count(s), count(context->>'evaluation_error')
-        FROM (SELECT context, (context->>'score')::DOUBLE AS s FROM completions)""").row(0)  # fmt: skip
+    stated, mean, rows, errors = query(
+        store,
+        """SELECT sum(s), avg(s), count(s), count(context->>'evaluation_error')
+        FROM (SELECT context, (context->>'score')::DOUBLE AS s FROM completions)""",
+    ).row(0)
     assert stated == pytest.approx(human["sum_score"])
     assert mean == pytest.approx(human["mean_score"], abs=1e-6)
     assert (rows, errors) == (human["rows"], human["rows"] - human["evaluation_error_null"])
@@ -309,7 +396,8 @@ def test_the_prompts_of_a_list_of_socratic_llm(store, shared_data, name):
         assert asked.str.len_chars().sum() + repeated == facts["characters"]
         assert (repeated > 0) == (facts["distinct"] < facts["prompts"])
     assert query(store, "SELECT DISTINCT len(messages), messages[1].role, task FROM prompts").rows() == [
-        (1, "user", "tutor")]  # fmt: skip
+        (1, "user", "tutor")
+    ]
 
 
 def test_what_is_the_same_problem_in_socratic_llm(store, tmp_path):
@@ -317,9 +405,13 @@ def test_what_is_the_same_problem_in_socratic_llm(store, tmp_path):
     asked = [
         "Student: \"Professor, I have a problem, here is the text: Ann's 3 nuts.\\nHow many? Here is my solution 4",
         "Student: 'Professor, I have a problem, here is the text: Ann\\'s 3 nuts. How many? Here is my solution 5",
-        "<problem>\nAdd a and b\n</problem>\n<bug_code>1", "<problem>\nAdd  a and b\n</problem>\n<bug_code>2",
-        lesson, lesson + '", "\\nassistant: Where", "\\nuser: there', "Something else", "Something other",
-    ]  # fmt: skip
+        "<problem>\nAdd a and b\n</problem>\n<bug_code>1",
+        "<problem>\nAdd  a and b\n</problem>\n<bug_code>2",
+        lesson,
+        lesson + '", "\\nassistant: Where", "\\nuser: there',
+        "Something else",
+        "Something other",
+    ]
     load_rows(store, "socratic-llm", tmp_path / "a.json", asked)
     groups = query(store, 'SELECT "group" FROM prompts ORDER BY line')["group"].to_list()
     assert groups[0] == groups[1] == "Ann's 3 nuts. How many?"
@@ -330,14 +422,23 @@ def test_what_is_the_same_problem_in_socratic_llm(store, tmp_path):
 
 def evaluated(prompt="?", output=" So?", **rest):
     values = dict(zip(CRITERIA, ("yes", 5.0, 4.0, "no"), strict=True))
-    return {"prompt": prompt, "output": output, "raw_evaluation": json.dumps(values), "evaluation_error": None,
-            "evaluation": values, "score": 0.95} | rest  # fmt: skip
+    return {
+        "prompt": prompt,
+        "output": output,
+        "raw_evaluation": json.dumps(values),
+        "evaluation_error": None,
+        "evaluation": values,
+        "score": 0.95,
+    } | rest
 
 
 def rated(store):
-    return query(store, """SELECT c.line, c.content, list(r.value ORDER BY r.criterion) AS v FROM completions c
+    return query(
+        store,
+        """SELECT c.line, c.content, list(r.value ORDER BY r.criterion) AS v FROM completions c
         LEFT JOIN ratings r ON r.completion = c.key GROUP BY c.key, c.line, c.content, c.ref
-        ORDER BY c.line, c.ref""").rows()  # fmt: skip
+        ORDER BY c.line, c.ref""",
+    ).rows()
 
 
 def test_evaluations_that_are_missing_or_odd(store, tmp_path):
@@ -355,10 +456,19 @@ def test_evaluations_that_are_missing_or_odd(store, tmp_path):
     report = load_rows(store, "socratic-llm", tmp_path / "a.json", rows)
     full, none = [4, 5, 2, 1], [None]
     assert [(line, v) for line, _, v in rated(store)] == [
-        (1, full), (2, full), (3, full), (4, none), (5, [1]), (6, none), (7, [5, 1, 1]), (8, none)]  # fmt: skip
+        (1, full),
+        (2, full),
+        (3, full),
+        (4, none),
+        (5, [1]),
+        (6, none),
+        (7, [5, 1, 1]),
+        (8, none),
+    ]
     assert report.notes == [
         "a.json: outputs without ratings, as no evaluation of them can be read: 3, the first in row 4",
-        "a.json: scores that do not follow from the ratings: 2, the first in row 2"]  # fmt: skip
+        "a.json: scores that do not follow from the ratings: 2, the first in row 2",
+    ]
     contexts = [
         json.loads(c) for c in query(store, "SELECT context FROM completions ORDER BY line")["context"]
     ]
@@ -372,23 +482,52 @@ def test_examples_for_dpo(store, tmp_path):
         return {name: row[name] for name in ("output", "raw_evaluation", "evaluation_error", "evaluation")}
 
     worse = dict(zip(CRITERIA, ("no", 1, 2, "yes"), strict=True))
-    every = [judged(" Why?"), judged("  "), judged("Hm", evaluation_error="x", evaluation=None),
-             judged("9", evaluation=worse), judged("?", evaluation=None, raw_evaluation="x", evaluation_error="x")]  # fmt: skip
-    example = {"prompt": "p", "chosen_eval": every[0], "rejected_eval": every[3], "all_evaluations": every,
-               "chosen": " Why?", "rejected": "9"}  # fmt: skip
-    report = load_rows(store, "socratic-llm", tmp_path / "a.json", [
-        example, example | {"prompt": "q", "all_evaluations": []}, example | {"all_evaluations": [3]},
-        example | {"all_evaluations": [every[1]]}, example | {"all_evaluations": [judged("x", evaluation=[1])]}])  # fmt: skip
+    every = [
+        judged(" Why?"),
+        judged("  "),
+        judged("Hm", evaluation_error="x", evaluation=None),
+        judged("9", evaluation=worse),
+        judged("?", evaluation=None, raw_evaluation="x", evaluation_error="x"),
+    ]
+    example = {
+        "prompt": "p",
+        "chosen_eval": every[0],
+        "rejected_eval": every[3],
+        "all_evaluations": every,
+        "chosen": " Why?",
+        "rejected": "9",
+    }
+    report = load_rows(
+        store,
+        "socratic-llm",
+        tmp_path / "a.json",
+        [
+            example,
+            example | {"prompt": "q", "all_evaluations": []},
+            example | {"all_evaluations": [3]},
+            example | {"all_evaluations": [every[1]]},
+            example | {"all_evaluations": [judged("x", evaluation=[1])]},
+        ],
+    )
     full = [4, 5, 2, 1]
-    assert rated(store) == [(1, "Why?", full), (1, "Hm", full), (1, "9", [2, 1, 1, 2]), (1, "?", [None]),
-                            (2, "Why?", full), (2, "9", [2, 1, 1, 2])]  # fmt: skip
+    assert rated(store) == [
+        (1, "Why?", full),
+        (1, "Hm", full),
+        (1, "9", [2, 1, 1, 2]),
+        (1, "?", [None]),
+        (2, "Why?", full),
+        (2, "9", [2, 1, 1, 2]),
+    ]
     assert report.rejects == 3
-    assert reasons(store) == [(3, "an evaluated output: 'output' is missing or not text"),
-                              (4, "no evaluated output has text"),
-                              (5, "an evaluated output: 'evaluation' is not an object")]  # fmt: skip
+    assert reasons(store) == [
+        (3, "an evaluated output: 'output' is missing or not text"),
+        (4, "no evaluated output has text"),
+        (5, "an evaluated output: 'evaluation' is not an object"),
+    ]
     assert report.notes[1] == "a.json: outputs that are empty and were left out: 1, the first in row 1"
-    assert query(store, "SELECT DISTINCT a.kind, a.pseudonym, r.annotator IS NOT NULL FROM annotators a, ratings r"
-                 ).rows() == [("model", "judge", True)]  # fmt: skip
+    assert query(
+        store, "SELECT DISTINCT a.kind, a.pseudonym, r.annotator IS NOT NULL FROM annotators a, ratings r"
+    ).rows() == [("model", "judge", True)]
     picked = query(
         store, "SELECT context->>'picked' AS p, count(*) FROM completions GROUP BY 1 ORDER BY 1"
     ).rows()
@@ -398,20 +537,45 @@ def test_examples_for_dpo(store, tmp_path):
 def test_what_socratic_llm_rejects(store, tmp_path):
     values = evaluated()["evaluation"]
     rows = [
-        "A prompt", " ", 5, None, ["x"], {"output": "x"}, {"prompt": {"a": 1}, "output": "x"}, {"prompt": "x"},
-        evaluated(output="  "), evaluated(output=3), evaluated(evaluation="yes"),
-        evaluated(evaluation=values | {"questions": "perhaps"}), evaluated(evaluation=values | {"on_topic": 2.5}),
+        "A prompt",
+        " ",
+        5,
+        None,
+        ["x"],
+        {"output": "x"},
+        {"prompt": {"a": 1}, "output": "x"},
+        {"prompt": "x"},
+        evaluated(output="  "),
+        evaluated(output=3),
+        evaluated(evaluation="yes"),
+        evaluated(evaluation=values | {"questions": "perhaps"}),
+        evaluated(evaluation=values | {"on_topic": 2.5}),
         evaluated(evaluation=values | {"helpful": 6}),
-    ]  # fmt: skip
+    ]
     report = load_rows(store, "socratic-llm", tmp_path / "a.json", rows)
     assert (report.rows, report.rejects, count(store, PROMPTS)) == (1, len(rows) - 1, 1)
     kind, missing = "expected a prompt's text, or an object with a 'prompt'", "the prompt is missing or empty"
     whole = "expected a whole number from 1 to 5"
-    assert reasons(store) == list(enumerate([
-        missing, kind, kind, kind, missing, "'prompt' is not text", "'output' is missing or not text",
-        "'output' is empty", "'output' is missing or not text", "'evaluation' is not an object",
-        "'questions' is 'perhaps', expected yes or no", f"'on_topic' is '2.5', {whole}",
-        f"'helpful' is '6', {whole}"], 2))  # fmt: skip
+    assert reasons(store) == list(
+        enumerate(
+            [
+                missing,
+                kind,
+                kind,
+                kind,
+                missing,
+                "'prompt' is not text",
+                "'output' is missing or not text",
+                "'output' is empty",
+                "'output' is missing or not text",
+                "'evaluation' is not an object",
+                "'questions' is 'perhaps', expected yes or no",
+                f"'on_topic' is '2.5', {whole}",
+                f"'helpful' is '6', {whole}",
+            ],
+            2,
+        )
+    )
 
 
 def test_both_through_the_command_line(preceptor, tmp_path):
@@ -485,8 +649,12 @@ def test_damaged_lists_balance(opened, tmp_path, format):
     path = tmp_path / "f.json"
 
     @few()
-    @given(st.lists(st.tuples(st.integers(0, len(whole)), st.integers(0, 12), st.sampled_from([b"", *PIECES])),
-                    max_size=3))  # fmt: skip
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, len(whole)), st.integers(0, 12), st.sampled_from([b"", *PIECES])),
+            max_size=3,
+        )
+    )
     def run(changes):
         data = whole
         for place, gone, piece in changes:
@@ -498,12 +666,22 @@ def test_damaged_lists_balance(opened, tmp_path, format):
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 9) | st.floats(0, 9, width=16) | st.text(max_size=3)
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 9)
+    | st.floats(0, 9, width=16)
+    | st.text(max_size=3)
     | st.sampled_from(["yes", "No", "x\u0000y", " ", "Student: 9", "\ufdd0", "{}"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-        st.sampled_from(["output", "evaluation", "response", "annotation", "helpful", 'a"b', "$.x", ""]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["output", "evaluation", "response", "annotation", "helpful", 'a"b', "$.x", ""]),
+            inner,
+            max_size=2,
+        )
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("format", SAMPLES)

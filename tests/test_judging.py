@@ -30,8 +30,10 @@ def test_schema_names_every_value_and_no_bounds():
     assert pairs["required"] == ["reason", "preference"]
     assert pairs["properties"]["preference"]["enum"] == ["first", "second", "tie"]
     rated = answer_schema(RATED, reason=False)["properties"]
-    assert rated == {"errors": {"type": "string", "enum": ["0", "1", "2"]},
-                     "kind": {"type": "integer", "enum": [1, 2]}}  # fmt: skip
+    assert rated == {
+        "errors": {"type": "string", "enum": ["0", "1", "2"]},
+        "kind": {"type": "integer", "enum": [1, 2]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,8 +71,14 @@ def test_what_does_not_fit_is_named(text, fault):
 
 
 NAMES = st.sampled_from(["errors", "kind", "reason", "preference", "x"])
-VALUES = st.one_of(st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=3),
-                   st.sampled_from(["yes", "0", "2", 1, 2, "first", "tie"]))  # fmt: skip
+VALUES = st.one_of(
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=3),
+    st.sampled_from(["yes", "0", "2", 1, 2, "first", "tie"]),
+)
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=3).map(json.dumps)
 TEXTS = st.lists(st.one_of(st.text(max_size=20), OBJECTS, st.sampled_from(["{", "}", '{"a":', "```"]))).map(
     "".join
@@ -80,8 +88,10 @@ TEXTS = st.lists(st.one_of(st.text(max_size=20), OBJECTS, st.sampled_from(["{", 
 @settings(max_examples=60)
 @given(TEXTS)
 def test_whatever_comes_is_on_the_scale_or_refused(text):
-    for rubric, allowed in ((RATED, {"errors": {1, 2, 3}, "kind": {1, 2}}),
-                            (PAIRS, {"preference": {"first", "second", "tie"}})):  # fmt: skip
+    for rubric, allowed in (
+        (RATED, {"errors": {1, 2, 3}, "kind": {1, 2}}),
+        (PAIRS, {"preference": {"first", "second", "tie"}}),
+    ):
         try:
             found = checker(rubric)(text)
         except ValueError:
@@ -131,7 +141,9 @@ def test_both_orders_make_the_vote(one, two, given, place):
 
 def test_without_a_tie_there_is_no_vote_and_half_a_pair_is_missing():
     no_tie = parse_rubric("name: n\ntitle: Which?\nkind: pairwise\ntie: false\n---\nLook.\n")
-    asked = [{"key": "q", "completion_a": "A", "completion_b": "B"},
-             {"key": "r", "completion_a": "A", "completion_b": "C"}]  # fmt: skip
+    asked = [
+        {"key": "q", "completion_a": "A", "completion_b": "B"},
+        {"key": "r", "completion_a": "A", "completion_b": "C"},
+    ]
     found = verdicts(no_tie, asked, said("first", "first") | said("first", b="C"), both=True)
     assert (found.given, found.disagree, found.no_vote, found.missing) == ([], 1, 1, 1)

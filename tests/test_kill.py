@@ -26,10 +26,21 @@ def large_m2(tmp_path):
 
 def start(store, path):
     return subprocess.Popen(
-        [sys.executable, "-m", "preceptor.toolkit.cli.main", "--store", str(store),
-         "ingest", "m2", str(path), "--source", "large"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "preceptor.toolkit.cli.main",
+            "--store",
+            str(store),
+            "ingest",
+            "m2",
+            str(path),
+            "--source",
+            "large",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def held(store):
@@ -42,8 +53,11 @@ def held(store):
     with killed_before_the_tables if bare else nullcontext(), open_store(store, read_only=True) as con:
         query(con, "SELECT count(*) FROM sources")  # as preceptor status does
     with open_store(store) as con:  # replays what the killed process left
-        return query(con, "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM sentences), "
-                          "(SELECT count(*) FROM edits)").row(0)  # fmt: skip
+        return query(
+            con,
+            "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM sentences), "
+            "(SELECT count(*) FROM edits)",
+        ).row(0)
 
 
 @pytest.mark.slow

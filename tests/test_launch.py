@@ -104,11 +104,22 @@ def recipe(place, stage, **values):
         templated_dataset(place / "data")
         templated_model(place / "base")
     content = {
-        "model_name_or_path": str(place / "base"), "dataset_name": str(place / "data"), "max_steps": 6,
-        "per_device_train_batch_size": 2, "learning_rate": 1e-2, "logging_steps": 1, "save_strategy": "no",
-        "report_to": "none", "disable_tqdm": True, "max_length": 128, "seed": 0, "use_cpu": True, "bf16": False,
-        "gradient_checkpointing": False, "env": {"preceptor": {"stage": stage}},
-    } | values  # fmt: skip
+        "model_name_or_path": str(place / "base"),
+        "dataset_name": str(place / "data"),
+        "max_steps": 6,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "max_length": 128,
+        "seed": 0,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "env": {"preceptor": {"stage": stage}},
+    } | values
     path = place / f"{stage}.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -174,14 +185,36 @@ def test_weights_that_processes_share_are_saved_whole(tmp_path):
     one = train(read_config(path, ["gradient_accumulation_steps=2"]), tmp_path / "one").out
     config = tmp_path / "sharded.yaml"
     config.write_text((CONFIGS / "fsdp.yaml").read_text().replace("FULL_STATE_DICT", "SHARDED_STATE_DICT"))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", "2",
-              ROOT / "tests" / "support" / "fsdp_on_cpu.py"]  # fmt: skip
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        config,
+        "--num_processes",
+        "2",
+        ROOT / "tests" / "support" / "fsdp_on_cpu.py",
+    ]
     done = subprocess.run(
-        [*map(str, launch), "train", str(path), "--out", str(tmp_path / "two"), "--set", "save_strategy=steps",
-         "--set", "save_steps=2", "--set", "keep_checkpoints=true"],
+        [
+            *map(str, launch),
+            "train",
+            str(path),
+            "--out",
+            str(tmp_path / "two"),
+            "--set",
+            "save_strategy=steps",
+            "--set",
+            "save_steps=2",
+            "--set",
+            "keep_checkpoints=true",
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert any((tmp_path / "two" / "checkpoints" / "checkpoint-4").glob("pytorch_model_fsdp_0"))  # of shards
     assert losses(tmp_path / "two") == pytest.approx(losses(one), rel=1e-3)

@@ -20,10 +20,16 @@ ANSWERED = (
     "She sold 48 in April and 24 in May, which are 72 clips for both months taken together, or six dozen."
 )
 SCHEMA = {
-    "config": pl.String, "key": pl.String, "split": pl.String, "group": pl.String, "task": pl.String,
+    "config": pl.String,
+    "key": pl.String,
+    "split": pl.String,
+    "group": pl.String,
+    "task": pl.String,
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),
-    "chosen_content": pl.String, "rejected_content": pl.String, "licenses": pl.List(pl.String),
-}  # fmt: skip
+    "chosen_content": pl.String,
+    "rejected_content": pl.String,
+    "licenses": pl.List(pl.String),
+}
 
 
 def bench(name, path, column=None, answer=None):
@@ -39,8 +45,17 @@ def row(key, side, *turns, group=None, chosen="yes", rejected="no"):
         else {"role": "user", "content": turn}
         for turn in turns
     ]
-    return [config, key, split, group or key, "tutor", messages, chosen,
-            None if config == "sft" else rejected, ["MIT"]]  # fmt: skip
+    return [
+        config,
+        key,
+        split,
+        group or key,
+        "tutor",
+        messages,
+        chosen,
+        None if config == "sft" else rejected,
+        ["MIT"],
+    ]
 
 
 @pytest.fixture
@@ -95,8 +110,10 @@ def test_equal_prompts_of_sft_and_preference_are_wanted_unless_disjoint(con):
 @pytest.mark.parametrize("there", ["chosen", "rejected"])
 def test_a_long_completion_tells_a_tests_answer_whichever_it_was(con, here, there):
     def rows(text):
-        return (row("a", "preference/train", "One", **{here: text}),
-                row("b", "preference/test", "Two", **{there: text.upper()}))  # fmt: skip
+        return (
+            row("a", "preference/train", "One", **{here: text}),
+            row("b", "preference/test", "Two", **{there: text.upper()}),
+        )
 
     assert leaks(con, *rows(ANSWERED)) == [("a", "answer", "b")]
     assert leaks(con, *rows(ANSWERED[: ANSWER - 1].strip())) == []
@@ -123,8 +140,12 @@ def test_near_may_be_switched_off_or_made_stricter(con):
 
 def test_a_benchmarks_question_leaks_also_as_a_message_or_a_completion(con, tmp_path):
     path = tmp_path / "test.jsonl"
-    path.write_text("".join(json.dumps({"q": q, "a": a}) + "\n"
-                            for q, a in [("Unrelated?", "No."), (PROBLEM.format(48), ANSWERED)]))  # fmt: skip
+    path.write_text(
+        "".join(
+            json.dumps({"q": q, "a": a}) + "\n"
+            for q, a in [("Unrelated?", "No."), (PROBLEM.format(48), ANSWERED)]
+        )
+    )
     read_benchmarks(con, [bench("clips", path, "q", "a")])
     found = leaks(
         con,
@@ -137,18 +158,27 @@ def test_a_benchmarks_question_leaks_also_as_a_message_or_a_completion(con, tmp_
         near=0.85,
     )
     assert found == [
-        ("a", "prompt", "2"), ("a", "prompt", "e"), ("b", "near", "2"), ("c", "prompt", "2"), ("d", "answer", "2"),
-    ]  # fmt: skip
+        ("a", "prompt", "2"),
+        ("a", "prompt", "e"),
+        ("b", "near", "2"),
+        ("c", "prompt", "2"),
+        ("d", "answer", "2"),
+    ]
     assert count_leaks(con).rows() == [
-        ("preference/train", "clips", "answer", 1), ("preference/train", "clips", "near", 1),
-        ("preference/train", "clips", "prompt", 1), ("preference/train", "preference/test", "prompt", 1),
+        ("preference/train", "clips", "answer", 1),
+        ("preference/train", "clips", "near", 1),
+        ("preference/train", "clips", "prompt", 1),
+        ("preference/train", "preference/test", "prompt", 1),
         ("preference/validation", "clips", "prompt", 1),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_verdict_names_the_first_rows(con):
-    keep(con, *(row(f"k{i}", "preference/train", PROBLEM.format(i)) for i in range(5)),
-         row("t", "preference/test", PROBLEM.format(0)))  # fmt: skip
+    keep(
+        con,
+        *(row(f"k{i}", "preference/train", PROBLEM.format(i)) for i in range(5)),
+        row("t", "preference/test", PROBLEM.format(0)),
+    )
     gate = check_leaks(con)
     assert gate.name == "leaks"
     assert gate.verdict.startswith(
@@ -163,12 +193,21 @@ texts = st.sampled_from([PROBLEM.format(n) for n in (1, 2, 30)] + ["One", "Two",
 
 
 @settings(max_examples=20)
-@given(st.lists(st.tuples(st.sampled_from([*SIDES, "sft/test"]), texts, st.integers(0, 9), texts, texts), max_size=9),
-       st.booleans())  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*SIDES, "sft/test"]), texts, st.integers(0, 9), texts, texts), max_size=9
+    ),
+    st.booleans(),
+)
 def test_dropping_what_leaks_leaves_nothing_that_does(rows, disjoint):
     with scratch() as con:
-        keep(con, *(row(f"k{i}", side, prompt, group=f"g{group}", chosen=chosen, rejected=rejected)
-                    for i, (side, prompt, group, chosen, rejected) in enumerate(rows)))  # fmt: skip
+        keep(
+            con,
+            *(
+                row(f"k{i}", side, prompt, group=f"g{group}", chosen=chosen, rejected=rejected)
+                for i, (side, prompt, group, chosen, rejected) in enumerate(rows)
+            ),
+        )
         check_leaks(con, disjoint=disjoint)
         gone = leaked(con)
         assert not any(
@@ -196,11 +235,14 @@ def test_benchmarks_are_read_from_every_kind_of_file(con, tmp_path):
     (sub / "README.md").write_text("not a text of the benchmark")
     (sub / "b.jsonl").rename(sub / "b.ndjson")
     kinds = ("tsv", "txt", "json", "parquet")
-    counts = read_benchmarks(con, [
-        bench("csv", tmp_path / "q.csv", 'the "question"'),
-        *(bench(kind, tmp_path / f"q.{kind}") for kind in kinds),
-        bench("folder", sub),
-    ])  # fmt: skip
+    counts = read_benchmarks(
+        con,
+        [
+            bench("csv", tmp_path / "q.csv", 'the "question"'),
+            *(bench(kind, tmp_path / f"q.{kind}") for kind in kinds),
+            bench("folder", sub),
+        ],
+    )
     assert counts == {"csv": 1, "tsv": 2, "txt": 2, "json": 3, "parquet": 1, "folder": 3}
     rows = query(con, """SELECT name, line, "text" FROM benchmarks""").rows()
     assert ("txt", "3", "Übrigens: wann?") in rows
@@ -235,8 +277,13 @@ def test_evaluated_prompts_of_socratic_llm_are_prompts_of_its_test_list(con, sha
     folder = shared_data / "socratic-llm"
     facts = json.loads((folder / "facts.json").read_text())
     evaluated = json.loads((folder / "mathdial_human_eval.json").read_text(encoding="utf-8"))
-    read_benchmarks(con, [bench(name, folder / f"{name}.json")
-                          for name in ("mathdial_test", "debugging_test", "tutorchat_test")])  # fmt: skip
+    read_benchmarks(
+        con,
+        [
+            bench(name, folder / f"{name}.json")
+            for name in ("mathdial_test", "debugging_test", "tutorchat_test")
+        ],
+    )
     keep(con, *(row(f"k{i}", "preference/train", one["prompt"]) for i, one in enumerate(evaluated)))
     gate = check_leaks(con)
     assert gate.number == facts["mathdial_human_eval"]["distinct_prompts"] == 60
@@ -245,10 +292,14 @@ def test_evaluated_prompts_of_socratic_llm_are_prompts_of_its_test_list(con, sha
 
 def test_gsm8k_questions_are_found_in_mathdials_own_problems(con, shared_data):
     """MathDial's problems are GSM8K's; which of those are in this part of its test split, texts show."""
-    questions = {json.loads(line)["question"]
-                 for line in (shared_data / "gsm8k/test.jsonl").read_text(encoding="utf-8").splitlines()}  # fmt: skip
-    problems = [json.loads(line)["question"]
-                for line in (shared_data / "mathdial/test.jsonl").read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    questions = {
+        json.loads(line)["question"]
+        for line in (shared_data / "gsm8k/test.jsonl").read_text(encoding="utf-8").splitlines()
+    }
+    problems = [
+        json.loads(line)["question"]
+        for line in (shared_data / "mathdial/test.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     read_benchmarks(con, [bench("gsm8k", shared_data / "gsm8k/test.jsonl", "question")])
     keep(con, *(row(f"k{i}", "preference/train", text, group=text) for i, text in enumerate(problems)))
     check_leaks(con)

@@ -175,7 +175,8 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     ingest(store, FORMATS["m2"], files, Context("s"), Origin(read_license(None)))
     assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"})
     assert (tmp_path / "out.m2").read_text() == (
-        "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n")  # fmt: skip
+        "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n"
+    )
     with pytest.raises(StoreError, match="source 't' has no sentences; sources that have: s"):
         export_m2(store, "t", tmp_path / "no.m2")
     run(store, f"UPDATE {EDITS.name} SET correction = 'a|||b' WHERE start = 0")

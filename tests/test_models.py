@@ -140,8 +140,10 @@ def test_a_body_without_a_message_is_kept_and_asked_again():
     with serving(lambda body: Said(body=bodies.pop(0)) if bodies else "x") as server:
         _spent, kept = asked(server, requests(1))
     assert [(r.raw, r.error) for r in kept] == [
-        ("<html>", "no message in the answer"), ('{"choices": []}', "no message in the answer"), ("x", None),
-    ]  # fmt: skip
+        ("<html>", "no message in the answer"),
+        ('{"choices": []}', "no message in the answer"),
+        ("x", None),
+    ]
     assert len({json.dumps(body) for body in server.asked}) == 1
 
 
@@ -181,8 +183,13 @@ def test_the_cap_on_cost_is_never_exceeded(prices, no_pauses):
         largest = max(largest, spent.cost)
 
     with serving(answer) as server:
-        spent, kept = asked(server, requests(200, max_tokens=100), prices, watch=watch,
-                            limits=Limits(concurrency=8, max_cost=4.0))  # fmt: skip
+        spent, kept = asked(
+            server,
+            requests(200, max_tokens=100),
+            prices,
+            watch=watch,
+            limits=Limits(concurrency=8, max_cost=4.0),
+        )
     billed = sum(r.cost for r in kept)
     assert billed == pytest.approx(spent.cost)
     assert largest <= spent.cost <= 4.0
@@ -209,10 +216,15 @@ def test_an_estimate_is_no_less_than_what_is_spent(prices):
     assert spent.prompt_tokens <= most.prompt_tokens
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("models: 3", "expected 'models:' and a list"), ("models:\n- {model: m, in: 1}", "model 1: expected {model: NAME"),
-    ("models:\n- {model: m, in: -1, out: 2}", "numbers from 0"), (": :", "not YAML"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models: 3", "expected 'models:' and a list"),
+        ("models:\n- {model: m, in: 1}", "model 1: expected {model: NAME"),
+        ("models:\n- {model: m, in: -1, out: 2}", "numbers from 0"),
+        (": :", "not YAML"),
+    ],
+)
 def test_a_wrong_price_table_is_named(tmp_path, text, says):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(AnnotationError, match=says):
@@ -313,10 +325,15 @@ def test_a_newer_name_of_a_limit_is_taken_up():
     assert (spent.replies, spent.requests) == (3, 4)
 
 
-@pytest.mark.parametrize(("model", "says"), [
-    ("gpt-4o", "say where it answers: openai:gpt-4o"), ("opnai:x", "did you mean 'openai'"),
-    ("", "openai:NAME"), ("openai:", "say where it answers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("gpt-4o", "say where it answers: openai:gpt-4o"),
+        ("opnai:x", "did you mean 'openai'"),
+        ("", "openai:NAME"),
+        ("openai:", "say where it answers"),
+    ],
+)
 def test_a_misspelt_back_end_is_named(model, says):
     with pytest.raises(AnnotationError, match=says):
         backend(model, "http://127.0.0.1:1/v1")

@@ -27,11 +27,17 @@ def search(rows, threshold=0.8, **keys):
     """{(text, text): similarity} among (text, sides)."""
     with scratch() as con:
         con.register("rows", pl.DataFrame(rows, schema=["text", "sides"], orient="row").to_arrow())
-        run(con, f"""CREATE TEMP TABLE texts AS
-            SELECT {NORMAL("text")} AS "text", bit_or(sides) AS sides FROM rows GROUP BY 1""")  # fmt: skip
+        run(
+            con,
+            f"""CREATE TEMP TABLE texts AS
+            SELECT {NORMAL("text")} AS "text", bit_or(sides) AS sides FROM rows GROUP BY 1""",
+        )
         find_near(con, "texts", threshold, **keys)
-        found = query(con, """SELECT a.text AS a, b.text AS b, similarity FROM near
-            JOIN texts a ON a.rowid = l JOIN texts b ON b.rowid = r""")  # fmt: skip
+        found = query(
+            con,
+            """SELECT a.text AS a, b.text AS b, similarity FROM near
+            JOIN texts a ON a.rowid = l JOIN texts b ON b.rowid = r""",
+        )
         run(con, "DROP TABLE texts")
     return {(a, b): s for a, b, s in found.rows()}
 
@@ -161,7 +167,10 @@ def test_rows_of_an_open_transaction_are_found():
     said = "a long text, said again " * 4
     with scratch() as con:
         con.begin()
-        run(con, f"""CREATE TEMP TABLE fresh AS
-            SELECT unnest(['{said}', '{said}!', 'short']) AS "text", 1 AS sides""")  # fmt: skip
+        run(
+            con,
+            f"""CREATE TEMP TABLE fresh AS
+            SELECT unnest(['{said}', '{said}!', 'short']) AS "text", 1 AS sides""",
+        )
         find_near(con, "fresh")
         assert query(con, "SELECT similarity > 0.9 AS near FROM near")["near"].to_list() == [True]

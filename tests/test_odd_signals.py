@@ -19,8 +19,15 @@ def load(con, format, path, source):
 
 def fill(con, folder, votes, ratings=()):
     """Prompts p (four completions), q (two) and r (one), and what was said of them."""
-    prompts = [{"id": p, "task": "qa", "prompt": p, "completions": [{"id": f"{p}-{x}", "content": f"{p}{x}"} for x in xs]}
-               for p, xs in (("p", "abcd"), ("q", "ab"), ("r", "a"))]  # fmt: skip
+    prompts = [
+        {
+            "id": p,
+            "task": "qa",
+            "prompt": p,
+            "completions": [{"id": f"{p}-{x}", "content": f"{p}{x}"} for x in xs],
+        }
+        for p, xs in (("p", "abcd"), ("q", "ab"), ("r", "a"))
+    ]
     (folder / "p.jsonl").write_text("\n".join(map(json.dumps, prompts)))
     (folder / "v.csv").write_text("\n".join(["completion_a,completion_b,choice,annotator", *votes]))
     load(con, "prompts", folder / "p.jsonl", "mine")
@@ -34,22 +41,41 @@ def fill(con, folder, votes, ratings=()):
     ("votes", "ratings", "said"),
     [
         (["p-a,p-b,a,x", "q-a,q-b,b,y", "p-a,p-b,tie,x"], [], []),
-        (["p-a,p-b,a,x", "q-a,q-b,b,y", "p-b,p-a,a,x", "p-a,p-b,tie,x"], [],
-         ["1 pair was judged both ways by one annotator, the first at votes v.csv:2 and votes v.csv:4: "
-          "both votes count"]),
+        (
+            ["p-a,p-b,a,x", "q-a,q-b,b,y", "p-b,p-a,a,x", "p-a,p-b,tie,x"],
+            [],
+            [
+                "1 pair was judged both ways by one annotator, the first at votes v.csv:2 and votes v.csv:4: "
+                "both votes count"
+            ],
+        ),
         (["p-a,p-b,a,x", "p-a,p-b,b,y", "p-a,p-b,b,", "p-a,p-b,a,"], [], []),  # people may differ
-        (["p-a,p-b,tie,x", "q-a,q-b,tie,y"], [],
-         ["all 2 votes are ties: they tell how often people tie, not what is better"]),
-        (["p-a,p-b,a,x", "q-a,q-b,b,x"], [],
-         ["all 2 votes are by one annotator: reliability cannot be told from taste"]),
-        (["p-a,p-b,a,x", "p-c,p-d,b,y", "q-a,q-b,b,y"], [],
-         ["in 1 prompt votes compare groups of completions that nobody compared with each other, first in "
-          "'p': between groups only ratings, outcomes and the prior speak"]),
+        (
+            ["p-a,p-b,tie,x", "q-a,q-b,tie,y"],
+            [],
+            ["all 2 votes are ties: they tell how often people tie, not what is better"],
+        ),
+        (
+            ["p-a,p-b,a,x", "q-a,q-b,b,x"],
+            [],
+            ["all 2 votes are by one annotator: reliability cannot be told from taste"],
+        ),
+        (
+            ["p-a,p-b,a,x", "p-c,p-d,b,y", "q-a,q-b,b,y"],
+            [],
+            [
+                "in 1 prompt votes compare groups of completions that nobody compared with each other, first in "
+                "'p': between groups only ratings, outcomes and the prior speak"
+            ],
+        ),
         (["p-a,p-b,a,x", "p-c,p-d,b,y", "p-b,p-d,b,y"], [], []),
-        (["q-a,q-b,b,y", "q-a,q-b,a,x"], ["r-a,good,4,5"],
-         ["1 of 2 prompts have one completion: it gets its quality, but no pair comes of it"]),
+        (
+            ["q-a,q-b,b,y", "q-a,q-b,a,x"],
+            ["r-a,good,4,5"],
+            ["1 of 2 prompts have one completion: it gets its quality, but no pair comes of it"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_oddities_are_said_with_their_rows(store, tmp_path, votes, ratings, said):
     fill(store, tmp_path, votes, ratings)
     assert odd_signals(store, []) == said

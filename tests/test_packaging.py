@@ -19,8 +19,11 @@ DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl", ".txt"}
 def tracked(folder):
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\n")  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
     return {name for name in names if name and (ROOT / name).exists()}
 
 
@@ -29,8 +32,10 @@ def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)],
-        check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     (made,) = out.glob("*.whl")
     return made
 
@@ -73,8 +78,9 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel, demo, key_f
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     subprocess.run(
         [*pip, "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel],
-        check=True, timeout=900,
-    )  # fmt: skip
+        check=True,
+        timeout=900,
+    )
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "demo").mkdir(parents=True)
     shutil.copy(demo.out / "preceptor.duckdb", elsewhere / "demo")
@@ -82,9 +88,14 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel, demo, key_f
 
     def installed(*arguments):
         return subprocess.run(
-            [home / "bin" / "preceptor", *arguments], cwd=elsewhere, env=clean | {"PRECEPTOR_KEY": str(key_file)},
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+            [home / "bin" / "preceptor", *arguments],
+            cwd=elsewhere,
+            env=clean | {"PRECEPTOR_KEY": str(key_file)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
 
     done = installed("demo")
     assert done.returncode == 0, done.stderr

@@ -81,21 +81,45 @@ def say(*turns):
 
 def test_a_question_is_chosen_over_what_gives_it_away(store, tmp_path):
     def dialogue(qid, *turns):
-        return json.dumps({"qid": qid, "question": f"Problem {qid}", "student_incorrect_solution": "7",
-                           "conversation": say(*turns)})  # fmt: skip
+        return json.dumps(
+            {
+                "qid": qid,
+                "question": f"Problem {qid}",
+                "student_incorrect_solution": "7",
+                "conversation": say(*turns),
+            }
+        )
 
-    (tmp_path / "m.jsonl").write_text("\n".join([
-        dialogue(1, "Teacher: (probing)Why?", "Student: so.", "Teacher: (telling)It is 4.", "Student: ok.",
-                 "Teacher: (focus)And then?", "Student: hm.", "Teacher: (telling)Then 9."),
-        dialogue(1, "Teacher: (focus)Look again.", "Student: yes.", "Teacher: (generic)Bye"),
-        dialogue(2, "Teacher: (probing)What next?", "Student: no."),
-        dialogue(3, "Teacher: (telling)Add them.", "Student: hm.", "Teacher: (focus)Then?", "Student: x."),
-    ]) + "\n")  # fmt: skip
+    (tmp_path / "m.jsonl").write_text(
+        "\n".join(
+            [
+                dialogue(
+                    1,
+                    "Teacher: (probing)Why?",
+                    "Student: so.",
+                    "Teacher: (telling)It is 4.",
+                    "Student: ok.",
+                    "Teacher: (focus)And then?",
+                    "Student: hm.",
+                    "Teacher: (telling)Then 9.",
+                ),
+                dialogue(1, "Teacher: (focus)Look again.", "Student: yes.", "Teacher: (generic)Bye"),
+                dialogue(2, "Teacher: (probing)What next?", "Student: no."),
+                dialogue(
+                    3, "Teacher: (telling)Add them.", "Student: hm.", "Teacher: (focus)Then?", "Student: x."
+                ),
+            ]
+        )
+        + "\n"
+    )
     load(store, "mathdial", tmp_path / "m.jsonl", "m")
     pairs, dropped = gathered(store, recipe("probing-over-telling"))
     # The next one of the same dialogue first; else the first one about the problem; never an earlier one.
     assert sorted(pairs.select("chosen_content", "rejected_content").rows()) == [
-        ("And then?", "Then 9."), ("Look again.", "It is 4."), ("Why?", "It is 4.")]  # fmt: skip
+        ("And then?", "Then 9."),
+        ("Look again.", "It is 4."),
+        ("Why?", "It is 4."),
+    ]
     assert dropped == {"no telling turn about the problem": 2}
 
 
@@ -107,13 +131,22 @@ def test_mathdial(store, shared_data):
 
 
 def turn(evaluation, action, state, said):
-    return json.dumps({"Evaluation of Student Response": evaluation, "Action Based on Evaluation": action,
-                       "Step Number": "1", "Step State": state, "Tutorbot Response": said})  # fmt: skip
+    return json.dumps(
+        {
+            "Evaluation of Student Response": evaluation,
+            "Action Based on Evaluation": action,
+            "Step Number": "1",
+            "Step State": state,
+            "Tutorbot Response": said,
+        }
+    )
 
 
 def test_a_tutor_turn_that_judges_as_the_reference_is_chosen(store, tmp_path):
-    talk = [{"from": "student", "value": "Is it 7?"},
-            {"from": "initial_state", "value": json.loads(turn("a", "1", "q", "Let us see."))}]  # fmt: skip
+    talk = [
+        {"from": "student", "value": "Is it 7?"},
+        {"from": "initial_state", "value": json.loads(turn("a", "1", "q", "Let us see."))},
+    ]
     (tmp_path / "c.json").write_text(json.dumps({"id": "c", "conversations": talk}))
     load(store, "spock", tmp_path / "c.json", "spock")
     ((ref,),) = store.sql("SELECT ref FROM prompts").fetchall()
@@ -125,8 +158,10 @@ def test_a_tutor_turn_that_judges_as_the_reference_is_chosen(store, tmp_path):
         "incomplete": '{"Tutorbot Response": "No."}',
         "invalid": "Sure! {",
     }
-    lines = [json.dumps({"prompt": ref, "author": f"tiny@{name}", "content": text, "origin": "model"})
-             for name, text in answers.items()]  # fmt: skip
+    lines = [
+        json.dumps({"prompt": ref, "author": f"tiny@{name}", "content": text, "origin": "model"})
+        for name, text in answers.items()
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     load(store, "completions", tmp_path / "a.jsonl", "answers", about="spock")
     pairs, dropped = gathered(store, recipe("matching-over-mismatching"))
@@ -147,15 +182,24 @@ def outputs(problem, *values):
     """Outputs for one problem as socratic-llm's file has them, by (questions, on_topic, helpful, reveals)."""
     names = ("questions", "on_topic", "helpful", "reveal_answer")
     for n, rated in enumerate(values):
-        yield {"prompt": problem, "output": f"{problem} {n}", "raw_evaluation": "", "evaluation_error": None,
-               "evaluation": dict(zip(names, rated, strict=True)), "score": None}  # fmt: skip
+        yield {
+            "prompt": problem,
+            "output": f"{problem} {n}",
+            "raw_evaluation": "",
+            "evaluation_error": None,
+            "evaluation": dict(zip(names, rated, strict=True)),
+            "score": None,
+        }
 
 
 def test_best_over_worst_score_with_the_rule_of_socratic_llm(store, tmp_path):
     good, fair, poor = ("yes", 5, 4, "no"), ("yes", 4, 2, "no"), ("no", 3, 1, "yes")  # 0.95, 0.8, 0.2
     rows = [
-        *outputs("A", fair, good, poor), *outputs("B", fair, poor), *outputs("C", good, good), *outputs("D", good),
-    ]  # fmt: skip
+        *outputs("A", fair, good, poor),
+        *outputs("B", fair, poor),
+        *outputs("C", good, good),
+        *outputs("D", good),
+    ]
     (tmp_path / "rated.json").write_text(json.dumps(rows))
     load(store, "socratic-llm", tmp_path / "rated.json", "s")
     pairs, dropped = gathered(store, recipe("best-over-worst-score"))

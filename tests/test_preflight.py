@@ -257,8 +257,11 @@ def test_a_loss_on_the_assistant_alone(tokenizer):
 
 
 def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
-    for said, kwargs in (("dpo", {"stage": "dpoo"}), ("dead_pairs", {"settings": Settings(allow=("ded_pairs",))}),
-                         ("keep_end", {"settings": Settings(truncation_mode="keepend")})):  # fmt: skip
+    for said, kwargs in (
+        ("dpo", {"stage": "dpoo"}),
+        ("dead_pairs", {"settings": Settings(allow=("ded_pairs",))}),
+        ("keep_end", {"settings": Settings(truncation_mode="keepend")}),
+    ):
         with pytest.raises(RecipeError, match=f"did you mean {said}"):
             preflight({"train": pairs()}, tokenizer, **{"stage": "dpo", **kwargs})
     with pytest.raises(RecipeError, match="no tokenizer"):
@@ -291,8 +294,10 @@ def test_parameters_and_memory(model):
     assert (full.parameters, full.trainable) == (n, n)
     assert (full.weights, full.reference, full.gradients, full.optimizer) == (4 * n, 4 * n, 4 * n, 8 * n)
     for targets in (None, ["q_proj", "down_proj"], "all-linear"):
-        with_lora = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(model),
-                                        peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"))  # fmt: skip
+        with_lora = peft.get_peft_model(
+            AutoModelForCausalLM.from_pretrained(model),
+            peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"),
+        )
         settings = settings_from({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
         size = preflight({"train": pairs()}, model, "dpo", settings).size
         assert (size.trainable, size.parameters) == with_lora.get_nb_trainable_parameters()
@@ -310,8 +315,14 @@ def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
 
     from preceptor.training.size import estimate_size
 
-    config = LlamaConfig(vocab_size=300, hidden_size=256, intermediate_size=700, num_hidden_layers=4,
-                         num_attention_heads=8, num_key_value_heads=4)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=256,
+        intermediate_size=700,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+    )
     config.save_pretrained(tmp_path)
     model, kept = LlamaForCausalLM(config).to(getattr(torch, dtype)), {}
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -366,8 +377,16 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
     tokenizer, weights = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
-    common = {"max_length": 48, "use_cpu": True, "bf16": False, "report_to": "none", "gradient_checkpointing": False,
-              "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "output_dir": str(tmp_path)}  # fmt: skip
+    common = {
+        "max_length": 48,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "output_dir": str(tmp_path),
+    }
     rows = _rows_for_trl()
 
     def counted(trainer, stage, data, args):
@@ -377,9 +396,15 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
         kept = len(trainer.train_dataset)
         return mine, kept
 
-    for more in ({}, {"truncation_mode": "keep_end"}, {"completion_only_loss": False}, {"max_length": None},
-                 {"packing": True}, {"packing": True, "packing_strategy": "wrapped"},
-                 {"packing": True, "packing_strategy": "bfd_split"}):  # fmt: skip
+    for more in (
+        {},
+        {"truncation_mode": "keep_end"},
+        {"completion_only_loss": False},
+        {"max_length": None},
+        {"packing": True},
+        {"packing": True, "packing_strategy": "wrapped"},
+        {"packing": True, "packing_strategy": "bfd_split"},
+    ):
         args = common | more
         data = _held(answers(rows), kind)
         trainer = SFTTrainer(weights, SFTConfig(**args), train_dataset=data, processing_class=tokenizer)
@@ -427,10 +452,17 @@ def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
     (held / "refs" / "main").write_text("b" * 40)
     done = subprocess.run(
         [sys.executable, "-c", REVISED, "a" * 40, json.dumps(pairs())],
-        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1",
-             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        env={
+            **os.environ,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     expected = [preflight({"train": pairs()}, commits[name * 40], "dpo") for name in "ba"]
     assert done.stdout.split() == [str(n) for r in expected for n in (r.splits[0].tokens, r.size.parameters)]
     assert expected[0].splits[0].tokens < expected[1].splits[0].tokens
@@ -441,9 +473,18 @@ def test_the_steps_are_those_of_trl(model, tmp_path):
     pytest.importorskip("trl")
     from trl import SFTConfig, SFTTrainer
 
-    args = {"max_length": 64, "use_cpu": True, "bf16": False, "report_to": "none", "gradient_checkpointing": False,
-            "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "num_train_epochs": 1.5,
-            "save_strategy": "no", "output_dir": str(tmp_path)}  # fmt: skip
+    args = {
+        "max_length": 64,
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": 3,
+        "gradient_accumulation_steps": 2,
+        "num_train_epochs": 1.5,
+        "save_strategy": "no",
+        "output_dir": str(tmp_path),
+    }
     data = _held(answers(pairs(16)), "plain")
     trainer = SFTTrainer(model, SFTConfig(**args), train_dataset=data)
     trainer.train()

@@ -21,21 +21,32 @@ from preceptor.toolkit.store import open_store, query
 SECRET = "Zwaluwstaart-7741"  # a learner's id that stands nowhere else
 TEXT = "My grandmother Ottoline keep nine hedgehog under the staircase ."
 PROMPTS = [
-    {"id": f"p{i}", "task": "mnemonic", "prompt": f"word {i}",
-     "completions": [{"id": f"p{i}-a", "content": f"one {i}"}, {"id": f"p{i}-b", "content": f"two {i}"}]}
+    {
+        "id": f"p{i}",
+        "task": "mnemonic",
+        "prompt": f"word {i}",
+        "completions": [{"id": f"p{i}-a", "content": f"one {i}"}, {"id": f"p{i}-b", "content": f"two {i}"}],
+    }
     for i in range(3)
-]  # fmt: skip
+]
 PROMPTS[2]["completions"].append(
     {"id": "p2-l", "content": "a Wagtailish thought", "origin": "learner", "author": SECRET}
 )
-RECIPE = {"name": "gec", "task": "gec", "corrections": {"rejected": ["learner"]}, "format": "plain",
-          "configs": ["preference", "sft"], "splits": {"shared": True}}  # fmt: skip
+RECIPE = {
+    "name": "gec",
+    "task": "gec",
+    "corrections": {"rejected": ["learner"]},
+    "format": "plain",
+    "configs": ["preference", "sft"],
+    "splits": {"shared": True},
+}
 
 
 def essay(id, learner, text, edit):
     start, end, correction = edit
-    return json.dumps({"id": id, "userid": learner, "text": text,
-                       "edits": [[0, [[start, end, correction, "R:OTHER"]]]]})  # fmt: skip
+    return json.dumps(
+        {"id": id, "userid": learner, "text": text, "edits": [[0, [[start, end, correction, "R:OTHER"]]]]}
+    )
 
 
 def write_inputs(folder):
@@ -48,11 +59,21 @@ def write_inputs(folder):
             essay("3", SECRET, "An orange sing in Quillfeather street .", (90, 95, "sings")),
             essay("4", "anna", "He have a dog .", (3, 7, "has")),
         ],
-        "votes.csv": ["completion_a,completion_b,choice,annotator", f"p0-a,p0-b,a,{SECRET}", "p0-a,p0-b,b,anna",
-                      f"p1-a,p1-b,neither,{SECRET}", f'p1-a,"p1-b,a,{SECRET}', "p2-a,p2-b,tie,"],
-        "outcomes.csv": ["completion,learner,measure,value", f"p0-a,{SECRET},turns,2", "p0-b,anna,turns,1",
-                         f"p0-b,{SECRET},turns,-2"],
-    }  # fmt: skip
+        "votes.csv": [
+            "completion_a,completion_b,choice,annotator",
+            f"p0-a,p0-b,a,{SECRET}",
+            "p0-a,p0-b,b,anna",
+            f"p1-a,p1-b,neither,{SECRET}",
+            f'p1-a,"p1-b,a,{SECRET}',
+            "p2-a,p2-b,tie,",
+        ],
+        "outcomes.csv": [
+            "completion,learner,measure,value",
+            f"p0-a,{SECRET},turns,2",
+            "p0-b,anna,turns,1",
+            f"p0-b,{SECRET},turns,-2",
+        ],
+    }
     for name, rows in lines.items():
         (folder / name).write_text("\n".join(rows) + "\n")
     (folder / "gec.yaml").write_text(json.dumps(RECIPE))
@@ -67,8 +88,12 @@ def folder(tmp_path):
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory, preceptor):
     folder = write_inputs(tmp_path_factory.mktemp("inputs"))
-    for format, name in (("prompts", "prompts.jsonl"), ("bea-json", "essays.jsonl"), ("votes", "votes.csv"),
-                         ("outcomes", "outcomes.csv")):  # fmt: skip
+    for format, name in (
+        ("prompts", "prompts.jsonl"),
+        ("bea-json", "essays.jsonl"),
+        ("votes", "votes.csv"),
+        ("outcomes", "outcomes.csv"),
+    ):
         about = ["--about", "prompts"] if format in ("votes", "outcomes") else []
         done = preceptor("ingest", format, name, "--source", format, *about, cwd=folder)
         assert done.returncode == 0, done.stderr
@@ -101,7 +126,10 @@ def everything(folder):
 
 def test_no_person_s_id_enters_the_store(filled, key_file):
     assert rows_of(filled, "SELECT source, count(*) FROM rejects GROUP BY 1 ORDER BY 1") == [
-        ("bea-json", 1), ("outcomes", 1), ("votes", 2)]  # fmt: skip
+        ("bea-json", 1),
+        ("outcomes", 1),
+        ("votes", 2),
+    ]
     assert SECRET not in everything(filled)
     assert SECRET.encode() not in file_bytes(filled)
     name = pseudonym(SECRET, read_key(key_file))
@@ -180,19 +208,25 @@ def test_fits_that_learnt_from_a_person_go(filled):
         one = query(con, "SELECT key FROM completions WHERE ref = 'p0-a'").item()
         other = query(con, "SELECT key FROM completions WHERE ref = 'p2-a'").item()
         for fit, completion in (("touched", one), ("apart", other)):
-            con.execute("INSERT INTO effectiveness SELECT ?, ?, ?, 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 1",
-                        [fit, fit, completion])  # fmt: skip
+            con.execute(
+                "INSERT INTO effectiveness SELECT ?, ?, ?, 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 1",
+                [fit, fit, completion],
+            )
             con.execute(
                 "INSERT INTO fits SELECT ?, '{}', 'i', 'hmc', 0, true, '{}', '{}', '{}', now()", [fit]
             )
-        con.execute("INSERT INTO builds SELECT 'b', 'n', '/published', '{\"sources\": []}', 'touched', '{}', "
-                    "'{}', '[]', now()")  # fmt: skip
+        con.execute(
+            "INSERT INTO builds SELECT 'b', 'n', '/published', '{\"sources\": []}', 'touched', '{}', "
+            "'{}', '[]', now()"
+        )
         who = query(con, "SELECT learner FROM outcomes WHERE completion = ?", [one]).item()
         done = forget(con, who)
         assert query(con, "SELECT key FROM fits")["key"].to_list() == ["apart"]
         assert query(con, "SELECT DISTINCT fit FROM effectiveness")["fit"].to_list() == ["apart"]
-    assert ("/published", "possibly texts (the folder is not there to look) and labels learnt from the "
-            "person's signals") in done.traces  # fmt: skip
+    assert (
+        "/published",
+        "possibly texts (the folder is not there to look) and labels learnt from the person's signals",
+    ) in done.traces
 
 
 def test_the_key_is_its_owner_s_alone(filled, key_file):
@@ -216,10 +250,17 @@ def test_a_key_that_cannot_be_trusted_stops(filled, preceptor, monkeypatch, stat
         path.chmod(0o640)
     if state == "broken":
         path.write_text("hello")
-    said = {"open": "others may read the key", "another": "another key than the one this store's",
-            "missing": "no key", "broken": "cannot be read as a key"}[state]  # fmt: skip
-    for command in (("ingest", "votes", "votes.csv", "--source", "v2", "--about", "prompts"),
-                    ("forget", SECRET), ("pseudonym", SECRET)):  # fmt: skip
+    said = {
+        "open": "others may read the key",
+        "another": "another key than the one this store's",
+        "missing": "no key",
+        "broken": "cannot be read as a key",
+    }[state]
+    for command in (
+        ("ingest", "votes", "votes.csv", "--source", "v2", "--about", "prompts"),
+        ("forget", SECRET),
+        ("pseudonym", SECRET),
+    ):
         done = preceptor(*command, cwd=filled)
         assert done.returncode == 2
         assert said in done.stderr
@@ -233,8 +274,10 @@ def test_pseudonym_on_the_command_line(filled, preceptor, key_file):
     assert done.stdout == f"{SECRET}\t{pseudonym(SECRET, key)}\nanna\t{pseudonym('anna', key)}\n"
 
 
-@given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"])), max_size=20),
-       st.binary(min_size=32, max_size=32))  # fmt: skip
+@given(
+    st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"])), max_size=20),
+    st.binary(min_size=32, max_size=32),
+)
 def test_pseudonyms_are_hmac_sha256(ids, key):
     expected = [None if i is None else hmac.digest(key, i.encode(), "sha256").hex()[:16] for i in ids]
     assert pseudonyms(pl.Series(ids, dtype=pl.String), key).to_list() == expected
@@ -247,8 +290,17 @@ def test_another_key_changes_nothing_that_a_fit_sees(folder, preceptor, tmp_path
         for format in ("prompts", "votes", "outcomes"):
             (path,) = folder.glob(f"{format}.*")
             about = ["--about", "prompts"] if format != "prompts" else []
-            done = preceptor("--store", store, "ingest", format, path, "--source", format, *about,
-                             env=os.environ | {"PRECEPTOR_KEY": str(key)})  # fmt: skip
+            done = preceptor(
+                "--store",
+                store,
+                "ingest",
+                format,
+                path,
+                "--source",
+                format,
+                *about,
+                env=os.environ | {"PRECEPTOR_KEY": str(key)},
+            )
             assert done.returncode == 0, done.stderr
         with open_store(store, read_only=True) as con:
             signals = read_signals(con, [])

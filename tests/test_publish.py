@@ -76,8 +76,13 @@ def test_the_same_build_again_changes_nothing_and_can_still_be_tagged(hub, publi
 def loaded(server, home, *lines):
     """What a user of `datasets` sees, in a process of its own."""
     code = "\n".join(["import datasets", "datasets.disable_progress_bars()", *lines])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env=server.environment(home, HF_TOKEN="hf_alice"))  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=server.environment(home, HF_TOKEN="hf_alice"),
+    )
     assert done.returncode == 0, done.stderr
     assert "Ignoring" not in done.stderr
     return json.loads(done.stdout)
@@ -92,11 +97,13 @@ def test_another_build_takes_the_place_of_the_first_and_its_configs_stay_apart(
     assert only(repo) == digests(builds["replies"])
     assert len(repo["titles"]) == 3
     found = loaded(
-        hub, tmp_path, "import json",
+        hub,
+        tmp_path,
+        "import json",
         "def rows(r): return {c: len(datasets.load_dataset('lab/tiny', c, revision=r)['train'])"
         " for c in datasets.get_dataset_config_names('lab/tiny', revision=r)}",
         "print(json.dumps([rows('v1'), rows('v2'), len(datasets.load_dataset('lab/tiny')['train'])]))",
-    )  # fmt: skip
+    )
     first = dict.fromkeys(("preference", "preference_meta", "sft", "sft_meta"), 6)
     assert found == [first, {"preference": 5, "preference_meta": 5}, 5]
 
@@ -126,8 +133,11 @@ def test_files_in_parts_are_published_as_well(hub, publish, edits, tmp_path):
     whole.unlink()
     for n, part in enumerate((rows.head(2), rows.tail(4))):
         part.write_parquet(edits / "preference" / f"train-0000{n}-of-00002.parquet")
-    (edits / "README.md").write_text((edits / "README.md").read_text().replace(
-        "path: preference/train.parquet", "path: preference/train-*"))  # fmt: skip
+    (edits / "README.md").write_text(
+        (edits / "README.md")
+        .read_text()
+        .replace("path: preference/train.parquet", "path: preference/train-*")
+    )
     in_manifest(files={n: d for n, d in digests(edits).items() if n != "manifest.json"})(edits)
     assert "7 files with their digests, 24 rows in 4 configs" in well(publish(edits, REPO))
     assert only(hub.repo()) == digests(edits)
@@ -209,17 +219,23 @@ def card(old, new):
     [
         (changed, "preference/train.parquet changed since the build; build it again"),
         (lambda f: (f / "sft" / "train.parquet").unlink(), "sft/train.parquet missing; build it again"),
-        (lambda f: (f / "notes.txt").write_text("x"), "notes.txt not of the build; move what is not of the build"),
+        (
+            lambda f: (f / "notes.txt").write_text("x"),
+            "notes.txt not of the build; move what is not of the build",
+        ),
         (lambda f: (f / "manifest.json").unlink(), "holds no manifest.json"),
         (lambda f: (f / "manifest.json").write_text("{"), "is not the manifest of a build"),
         (red, "did not pass its gates; mend this and build again: leaks:"),
         (in_manifest(gates=[]), "its licences were not checked"),
-        (in_manifest(counts={"preference": {"train": 7}}), "has the rows {'train': 6}, but manifest.json counts"),
+        (
+            in_manifest(counts={"preference": {"train": 7}}),
+            "has the rows {'train': 6}, but manifest.json counts",
+        ),
         (in_manifest(counts={"soft": {"train": 6}}), "has no config soft"),
         (card("sft/train.parquet", "sft/nothing.parquet"), "no config of the card has sft/train.parquet"),
         (card("pretty_name", ": ["), "is not a valid card"),
     ],
-)  # fmt: skip
+)
 def test_a_folder_that_is_not_as_it_was_built_is_refused(hub, publish, edits, spoil, expected):
     spoil(edits)
     refused(publish(edits, REPO), expected)
@@ -245,12 +261,20 @@ def test_a_wrong_name_is_refused(hub, publish, builds, name):
         ("hf_mallory", REPO, "does not accept the token"),
         ("hf_al ice", REPO, "holds a space or a sign that no token has"),
         ("hf_alice-reader", REPO, "is not allowed to this token (the Hub says: This token is read-only)"),
-        ("hf_alice-reader", "lab/new", "is not allowed to this token (the Hub says: This token is read-only)"),
-        ("hf_bob", REPO, "the rights to create a dataset under the namespace \"lab\"); use one that may write as lab"),
+        (
+            "hf_alice-reader",
+            "lab/new",
+            "is not allowed to this token (the Hub says: This token is read-only)",
+        ),
+        (
+            "hf_bob",
+            REPO,
+            'the rights to create a dataset under the namespace "lab"); use one that may write as lab',
+        ),
         ("hf_alice", "bob/new", "use one that may write as bob"),
         ("hf_alice", "bob/secret", "use one that may write as bob"),
     ],
-)  # fmt: skip
+)
 def test_who_may_not_is_told_why(hub, publish, builds, token, name, expected):
     hub.made("bob/secret", {}, private=True)
     hub.made(REPO, {}, private=True)
@@ -319,10 +343,15 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("stage", "kind"), [
-    (stage, kind) for stage in STAGES for kind in KINDS
-    if kind == "500" or stage not in ("refs", "tree", "download", "tag")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stage", "kind"),
+    [
+        (stage, kind)
+        for stage in STAGES
+        for kind in KINDS
+        if kind == "500" or stage not in ("refs", "tree", "download", "tag")
+    ],
+)
 def test_what_fails_once_is_tried_again(hub, publish, builds, stage, kind):
     hub.fails(*STAGES[stage], **KINDS[kind])
     well(publish(builds["replies"], REPO, "--tag", "v1"))
@@ -341,8 +370,12 @@ def test_what_fails_for_ever_leaves_the_repository_and_the_next_run_sends_the_re
     well(publish(builds["replies"], REPO, "--tag", "v1"))
     before, sent = hub.repo(), hub.ask("state")["received"]
     hub.fails(*STAGES[stage], times=-1, status=503)
-    refused(publish(builds["edits"], REPO, "--tag", "v2"), "the Hub answered 503", "nothing was published",
-            "run the same command again")  # fmt: skip
+    refused(
+        publish(builds["edits"], REPO, "--tag", "v2"),
+        "the Hub answered 503",
+        "nothing was published",
+        "run the same command again",
+    )
     assert hub.repo() == before
     hub.ask("well")
     well(publish(builds["edits"], REPO, "--tag", "v2"))
@@ -369,8 +402,10 @@ def test_what_is_done_but_whose_answer_is_lost_is_not_done_twice(hub, publish, b
 def test_two_at_once_both_end_well_and_one_of_them_stands(hub, builds, tmp_path):
     env = hub.environment(tmp_path, HF_TOKEN="hf_alice")
     command = [sys.executable, "-m", "preceptor.toolkit.cli.main", "publish"]
-    both = [subprocess.Popen([*command, str(builds[name]), REPO, "--tag", name], env=env)
-            for name in ("edits", "replies")]  # fmt: skip
+    both = [
+        subprocess.Popen([*command, str(builds[name]), REPO, "--tag", name], env=env)
+        for name in ("edits", "replies")
+    ]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
     repo = hub.repo()
     assert only(repo) in [digests(builds["edits"]), digests(builds["replies"])]

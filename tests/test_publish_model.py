@@ -11,8 +11,16 @@ from ended import refused, well
 from preceptor.toolkit.files import file_sha256
 
 REPO = "lab/tutor"
-DATASET = {"name": "gec", "config": "preference", "repo": "lab/gec", "revision": "c" * 40, "digest": "d" * 64,
-           "licenses": ["CC-BY-4.0"], "publishable": True, "rows": {"train": 6, "evaluation": 2}}  # fmt: skip
+DATASET = {
+    "name": "gec",
+    "config": "preference",
+    "repo": "lab/gec",
+    "revision": "c" * 40,
+    "digest": "d" * 64,
+    "licenses": ["CC-BY-4.0"],
+    "publishable": True,
+    "rows": {"train": 6, "evaluation": 2},
+}
 CARD = "---\nlibrary_name: transformers\ntags: [preceptor]\n---\n\n# A tutor\n\nBy `preceptor train`.\n"
 
 
@@ -22,9 +30,14 @@ def model_folder(folder, adapter=None, base="lab/base", of_base=None, **dataset)
     header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
     weights = "adapter_model" if adapter else "model"
     (folder / f"{weights}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
-    about = {"stage": "dpo", "base_model": base, "base": of_base, "dataset": DATASET | dataset,
-             "recipe": {"text": "dataset_name: /home/me/dist/gec\nstage: dpo\n"},
-             "metrics": {"evaluation": {"eval_loss": 0.5, "eval_rewards/accuracies": 0.75, "epoch": 1.0}}}  # fmt: skip
+    about = {
+        "stage": "dpo",
+        "base_model": base,
+        "base": of_base,
+        "dataset": DATASET | dataset,
+        "recipe": {"text": "dataset_name: /home/me/dist/gec\nstage: dpo\n"},
+        "metrics": {"evaluation": {"eval_loss": 0.5, "eval_rewards/accuracies": 0.75, "epoch": 1.0}},
+    }
     (folder / "preceptor.json").write_text(json.dumps(about))
     (folder / "README.md").write_text(CARD)
     for name in ("tokenizer.json", "tokenizer_config.json", "metrics.json"):
@@ -73,8 +86,16 @@ def test_one_private_commit_holds_the_model_with_card_and_digests(hub, publish, 
     assert repo["titles"][0].startswith("Publish dpo on gec, ")
     assert "(private): published, revision " + repo["head"] in said
     assert "read back: 7 files with their digests" in said
-    assert set(repo["files"]) == {".gitattributes", "README.md", "config.json", "metrics.json", "model.safetensors",
-                                  "preceptor.json", "tokenizer.json", "tokenizer_config.json"}  # fmt: skip
+    assert set(repo["files"]) == {
+        ".gitattributes",
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "preceptor.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
     assert repo["files"]["model.safetensors"] == file_sha256(model / "model.safetensors")
     files = json.loads(read_back(hub, REPO, "preceptor.json", tmp_path))["files"]
     of_it = {name: sha256 for name, sha256 in repo["files"].items() if name in files}
@@ -84,7 +105,11 @@ def test_one_private_commit_holds_the_model_with_card_and_digests(hub, publish, 
     _, head, body = read_back(hub, REPO, "README.md", tmp_path).split("---\n")
     card = yaml.safe_load(head)
     assert {name: card[name] for name in ("license", "base_model", "datasets", "tags")} == {
-        "license": "apache-2.0", "base_model": "lab/base", "datasets": ["lab/gec"], "tags": ["preceptor"]}  # fmt: skip
+        "license": "apache-2.0",
+        "base_model": "lab/base",
+        "datasets": ["lab/gec"],
+        "tags": ["preceptor"],
+    }
     metrics = card["model-index"][0]["results"][0]["metrics"]
     assert {one["type"]: one["value"] for one in metrics} == {"loss": 0.5, "rewards/accuracies": 0.75}
     assert body == CARD.split("---\n")[2]
@@ -139,13 +164,21 @@ def test_an_adapter_of_a_model_of_the_hub_goes_as_it_is(hub, publish, tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "license", "said"),
     [
-        ({"publishable": False}, "apache-2.0", "gec, which it was trained on, was a local build, NOT FOR PUBLICATION"),
+        (
+            {"publishable": False},
+            "apache-2.0",
+            "gec, which it was trained on, was a local build, NOT FOR PUBLICATION",
+        ),
         ({"licenses": ["CC-BY-ND-4.0"]}, "apache-2.0", "under CC-BY-ND-4.0, which allows no adaptations"),
         ({"licenses": []}, "apache-2.0", "under no stated licence"),
-        ({"licenses": ["odc-by", "PolyForm-Noncommercial-1.0.0"]}, "mit", "non-commercial (PolyForm-Noncommercial-1.0.0)"),
+        (
+            {"licenses": ["odc-by", "PolyForm-Noncommercial-1.0.0"]},
+            "mit",
+            "non-commercial (PolyForm-Noncommercial-1.0.0)",
+        ),
         ({"licenses": ["CC-BY-NC-4.0"]}, "llama3.2", "non-commercial (CC-BY-NC-4.0), and llama3.2 is not"),
     ],
-)  # fmt: skip
+)
 def test_what_may_not_be_published_goes_nowhere_public(hub, publish, tmp_path, dataset, license, said):
     folder = model_folder(tmp_path / "gec", of_base={"dataset": DATASET | dataset}, **dataset)
     refused(publish(folder, "--public", license=license), "not made public", said)

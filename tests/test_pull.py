@@ -17,14 +17,20 @@ PAIRS = {
         {"prompt": "9 x 9?", "chosen": "What is 9 x 10?", "rejected": "81."},
     ],
     "messages": [
-        {"prompt": CHAT, "chosen": [{"role": "assistant", "content": "Try 7 x 4."}],
-         "rejected": [{"role": "assistant", "content": "56."}]},
+        {
+            "prompt": CHAT,
+            "chosen": [{"role": "assistant", "content": "Try 7 x 4."}],
+            "rejected": [{"role": "assistant", "content": "56."}],
+        },
     ],
     "implicit prompt": [
-        {"chosen": [*CHAT, {"role": "assistant", "content": "Try 7 x 4."}],
-         "rejected": [*CHAT, {"role": "assistant", "content": "56."}], "margin": 0.5},
+        {
+            "chosen": [*CHAT, {"role": "assistant", "content": "Try 7 x 4."}],
+            "rejected": [*CHAT, {"role": "assistant", "content": "56."}],
+            "margin": 0.5,
+        },
     ],
-}  # fmt: skip
+}
 VOTES = """SELECT q.messages, a.content AS chosen, b.content AS rejected, q."group", q.task, v.path, q.language
     FROM votes v JOIN completions a ON a.key = v.completion_a JOIN completions b ON b.key = v.completion_b
     JOIN prompts q ON q.key = a.prompt ORDER BY ALL"""
@@ -190,10 +196,14 @@ def test_a_licence_that_is_said_overrides_the_card(hub, pull, rows):
         ("acme/pairs@v9", "hf_alice", "acme/pairs@v9: no such revision; branches and tags are listed at"),
         ("acme/pairs", "hf_mallory", "does not accept the token"),
         ("pairs", "hf_alice", "expected OWNER/NAME"),
-        ("acme/numbers", "hf_alice", "has the columns x, y, which are no preferences or chats; expected chosen"),
+        (
+            "acme/numbers",
+            "hf_alice",
+            "has the columns x, y, which are no preferences or chats; expected chosen",
+        ),
         ("acme/empty", "hf_alice", "acme/empty: reading its configs failed"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_pulled_is_told_and_no_store_is_made(hub, pull, tmp_path, name, token, expected):
     trl(hub, PAIRS["text"])
     trl(hub, [{"x": 1, "y": 2}], name="acme/numbers")

@@ -67,12 +67,30 @@ class Team:
         return str(done.exception)
 
     def push(self, *more, n=20, rubric="pairwise-preference"):
-        return ["annotate", "push", "--campaign", self.campaign, "--rubric", rubric, "--n", n, "--seed", 3,
-                *(() if "--api-url" in more else ("--home", self.server.home)), *more]  # fmt: skip
+        return [
+            "annotate",
+            "push",
+            "--campaign",
+            self.campaign,
+            "--rubric",
+            rubric,
+            "--n",
+            n,
+            "--seed",
+            3,
+            *(() if "--api-url" in more else ("--home", self.server.home)),
+            *more,
+        ]
 
     def pull(self, *more):
-        return ["annotate", "pull", "--campaign", self.campaign,
-                *(() if "--api-url" in more else ("--home", self.server.home)), *more]  # fmt: skip
+        return [
+            "annotate",
+            "pull",
+            "--campaign",
+            self.campaign,
+            *(() if "--api-url" in more else ("--home", self.server.home)),
+            *more,
+        ]
 
     def by(self, url, key=None):
         return ["--api-url", url, "--api-key", key or self.server.accounts["owner"].api_key]
@@ -86,8 +104,14 @@ class Team:
 
     def ask(self, who, method, path, **body):
         key = self.server.accounts[who].api_key
-        answer = httpx.request(method, f"{self.server.url}/api/v1/{path}", headers={"X-Argilla-Api-Key": key},
-                               timeout=60, trust_env=False, **body)  # fmt: skip
+        answer = httpx.request(
+            method,
+            f"{self.server.url}/api/v1/{path}",
+            headers={"X-Argilla-Api-Key": key},
+            timeout=60,
+            trust_env=False,
+            **body,
+        )
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
@@ -109,8 +133,14 @@ class Team:
     def answer(self, who, values, status="submitted"):
         """`values` by question: what is chosen, and perhaps a comment."""
         ids = {key: record["id"] for key, record in self.records().items()}
-        items = [{"record_id": ids[key], "status": status, "values": {
-            name: {"value": v} for name, v in given.items()}} for key, given in values.items()]  # fmt: skip
+        items = [
+            {
+                "record_id": ids[key],
+                "status": status,
+                "values": {name: {"value": v} for name, v in given.items()},
+            }
+            for key, given in values.items()
+        ]
         for start in range(0, len(items), 100):
             done = self.ask(who, "POST", "me/responses/bulk", json={"items": items[start : start + 100]})
             assert not [one["error"] for one in done["items"] if one["error"]]
@@ -153,8 +183,13 @@ def test_a_record_shows_prompt_and_sides_and_hides_what_watches(team):
         assert shown == ((a, b) if row["shown_first"] == "a" else (b, a))
         assert record["fields"]["prompt"][-1]["role"] == "user"
         assert not record["metadata"]
-    everything = json.dumps([*records.values(), team.ask("anna", "GET", f"datasets/{team.dataset}"),
-                             team.ask("anna", "GET", f"datasets/{team.dataset}/questions")])  # fmt: skip
+    everything = json.dumps(
+        [
+            *records.values(),
+            team.ask("anna", "GET", f"datasets/{team.dataset}"),
+            team.ask("anna", "GET", f"datasets/{team.dataset}/questions"),
+        ]
+    )
     assert not {"known", "repeat", "purpose", "expected"} & set(everything.replace('"', " ").split())
     metadata = team.records()[questions["key"][0]]["metadata"]
     assert (metadata["task"], metadata["source"]) == ("mnemonic", "prompts")
@@ -165,7 +200,10 @@ def test_markup_stays_text_and_settings_are_the_rubric_s(team):
     place = f"datasets/{team.dataset}"
     fields = team.ask("owner", "GET", f"{place}/fields")["items"]
     assert [(f["name"], f["settings"]["type"], f["settings"]["use_markdown"]) for f in fields] == [
-        ("prompt", "chat", False), ("first", "text", False), ("second", "text", False)]  # fmt: skip
+        ("prompt", "chat", False),
+        ("first", "text", False),
+        ("second", "text", False),
+    ]
     (label, comment) = team.ask("owner", "GET", f"{place}/questions")["items"]
     assert [o["text"] for o in label["settings"]["options"]] == ["A is better", "B is better", "Tie"]
     assert (label["required"], comment["required"]) == (True, False)
@@ -176,10 +214,18 @@ def test_markup_stays_text_and_settings_are_the_rubric_s(team):
 
 
 def test_long_odd_and_empty_texts_go_through(team):
-    row = {"id": "x", "task": "tutor", "group": "x", "messages": [
-        {"role": "system", "content": "Be kind."}, {"role": "user", "content": "<script>alert(1)</script> **bold** " * 900},
-        {"role": "assistant", "content": "a<b&c " * 3333}, {"role": "user", "content": "ўі \u202e \U0001f600 | \\n"}],
-        "completions": [{"id": "x1", "content": "<b>no</b>" * 4000}, {"id": "x2", "content": "`x`  \n\n* a"}]}  # fmt: skip
+    row = {
+        "id": "x",
+        "task": "tutor",
+        "group": "x",
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "<script>alert(1)</script> **bold** " * 900},
+            {"role": "assistant", "content": "a<b&c " * 3333},
+            {"role": "user", "content": "ўі \u202e \U0001f600 | \\n"},
+        ],
+        "completions": [{"id": "x1", "content": "<b>no</b>" * 4000}, {"id": "x2", "content": "`x`  \n\n* a"}],
+    }
     (team.folder / "odd.jsonl").write_text(json.dumps(row))
     team.well("ingest", "prompts", team.folder / "odd.jsonl", "--source", "odd")
     team.well(*team.push("--source", "odd", "--repeat", 0, n=1))
@@ -366,8 +412,17 @@ def test_a_passing_failure_is_passed_over(team, proxy, how):
 
 
 @pytest.mark.parametrize("how", ["drop-answer", 503])
-@pytest.mark.parametrize(("method", "path"), [("POST", "datasets$"), ("POST", "/fields"), ("POST", "/questions"),
-                                              ("PUT", "publish"), ("PUT", "bulk"), ("POST", "metadata")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "datasets$"),
+        ("POST", "/fields"),
+        ("POST", "/questions"),
+        ("PUT", "publish"),
+        ("PUT", "bulk"),
+        ("POST", "metadata"),
+    ],
+)
 def test_a_server_that_stops_half_way_loses_nothing_and_the_next_run_completes(
     team, proxy, monkeypatch, how, method, path
 ):
@@ -421,7 +476,8 @@ def test_a_wrong_key_a_wrong_address_and_no_server_are_said(team, proxy, tmp_pat
     assert "is no Argilla server" in team.refused(*team.push(*team.by(proxy.url)))
     # Where the server refuses after questions were chosen, they wait for the next run.
     assert {name: rows for name, rows in state(team).items() if name in ("answers", "votes")} == {
-        name: rows for name, rows in before.items() if name in ("answers", "votes")}  # fmt: skip
+        name: rows for name, rows in before.items() if name in ("answers", "votes")
+    }
 
 
 def test_a_dataset_or_campaign_that_asks_something_else_is_left_alone(team, tmp_path):
@@ -450,10 +506,18 @@ def test_a_dataset_or_campaign_that_asks_something_else_is_left_alone(team, tmp_
         "owner", "POST", "datasets", json={"name": f"{team.campaign}-x", "workspace_id": workspace}
     )
     for name in ("first", "second"):
-        team.ask("owner", "POST", f"datasets/{foreign['id']}/fields", json={
-            "name": name, "title": name, "required": True, "settings": {"type": "text"}})  # fmt: skip
-    team.ask("owner", "POST", f"datasets/{foreign['id']}/questions", json={
-        "name": "better", "title": "?", "required": True, "settings": {"type": "text"}})  # fmt: skip
+        team.ask(
+            "owner",
+            "POST",
+            f"datasets/{foreign['id']}/fields",
+            json={"name": name, "title": name, "required": True, "settings": {"type": "text"}},
+        )
+    team.ask(
+        "owner",
+        "POST",
+        f"datasets/{foreign['id']}/questions",
+        json={"name": "better", "title": "?", "required": True, "settings": {"type": "text"}},
+    )
     team.ask("owner", "PUT", f"datasets/{foreign['id']}/publish")
     team.campaign += "-x"
     assert "there already with other fields (prompt)" in team.refused(*team.push())
@@ -507,8 +571,16 @@ def test_campaigns_of_forms_only_are_passed_over(team):
     form = ("annotate", "export", "--rubric", "pairwise-preference", "--n", 4, "--campaign")
     team.well(*form, "by-mail", "--out", team.folder / "m.csv")
     team.well(*team.push())
-    team.well("annotate", "export", "--campaign", team.campaign, "--rubric", "pairwise-preference",
-              "--out", team.folder / "both.csv")  # fmt: skip
+    team.well(
+        "annotate",
+        "export",
+        "--campaign",
+        team.campaign,
+        "--rubric",
+        "pairwise-preference",
+        "--out",
+        team.folder / "both.csv",
+    )
     team.answer("anna", choices(team))
     said = team.well("annotate", "pull", "--home", team.server.home)
     assert "20 answers new" in said
@@ -543,8 +615,15 @@ def test_from_a_push_of_200_pairs_to_a_dataset(team):
     assert "600 answers new" in team.well(*team.pull())
     said = team.well("fuse", "--target", "expressed", "--seed", 1)
     assert "600 votes" in said
-    recipe = {"name": "words", "task": "mnemonic", "sources": ["words"], "target": 0.0, "publish_under": "CC-BY-4.0",
-              "pairs": {"policy": "best-worst"}, "splits": {"train": 1, "validation": 0, "test": 0}}  # fmt: skip
+    recipe = {
+        "name": "words",
+        "task": "mnemonic",
+        "sources": ["words"],
+        "target": 0.0,
+        "publish_under": "CC-BY-4.0",
+        "pairs": {"policy": "best-worst"},
+        "splits": {"train": 1, "validation": 0, "test": 0},
+    }
     (team.folder / "r.yaml").write_text(json.dumps(recipe))
     team.well("build", team.folder / "r.yaml", "--out", team.folder / "dist")
     rows = pl.read_parquet(team.folder / "dist" / "preference_meta" / "*.parquet")

@@ -85,10 +85,18 @@ def test_coverage_goes_over_prompts_and_completions_before_it_comes_back(con):
 
 
 def test_coverage_takes_first_what_has_the_fewest_votes(con):
-    rows = query(con, """SELECT a.key AS completion_a, b.key AS completion_b FROM completions a JOIN completions b
-        ON a.prompt = b.prompt AND a.key < b.key JOIN prompts q ON q.key = a.prompt WHERE q.ref < 'p2'""")  # fmt: skip
-    insert(con, VOTES, rows.with_row_index("line").with_columns(
-        source=pl.lit("v"), choice=pl.lit("a"), n=pl.lit(0), path=pl.lit("f")))  # fmt: skip
+    rows = query(
+        con,
+        """SELECT a.key AS completion_a, b.key AS completion_b FROM completions a JOIN completions b
+        ON a.prompt = b.prompt AND a.key < b.key JOIN prompts q ON q.key = a.prompt WHERE q.ref < 'p2'""",
+    )
+    insert(
+        con,
+        VOTES,
+        rows.with_row_index("line").with_columns(
+            source=pl.lit("v"), choice=pl.lit("a"), n=pl.lit(0), path=pl.lit("f")
+        ),
+    )
     voted = set(rows["completion_a"]) | set(rows["completion_b"])
     asked = chosen(con, 60)
     heard = [bool(pair & voted) for pair in pairs(asked)]
@@ -184,13 +192,27 @@ def test_known_needs_a_converged_fit_with_many_votes(con):
 
 
 def test_right_and_wrong_by_the_source_are_known(store, tmp_path):
-    rows = [{"id": f"p{i}", "task": "qa", "prompt": f"{i} + 1?", "completions": [
-        {"id": f"r{i}", "content": f"{i + 1}", "context": {"right": True}},
-        {"id": f"w{i}", "content": f"{i + 2}", "context": {"right": False}},
-        {"id": f"m{i}", "content": f"maybe {i + 1}"}]} for i in range(10)]  # fmt: skip
+    rows = [
+        {
+            "id": f"p{i}",
+            "task": "qa",
+            "prompt": f"{i} + 1?",
+            "completions": [
+                {"id": f"r{i}", "content": f"{i + 1}", "context": {"right": True}},
+                {"id": f"w{i}", "content": f"{i + 2}", "context": {"right": False}},
+                {"id": f"m{i}", "content": f"maybe {i + 1}"},
+            ],
+        }
+        for i in range(10)
+    ]
     (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    ingest(store, FORMATS["prompts"], find_inputs(FORMATS["prompts"], [tmp_path / "q.jsonl"]), Context("q"),
-           Origin(read_license(None)))  # fmt: skip
+    ingest(
+        store,
+        FORMATS["prompts"],
+        find_inputs(FORMATS["prompts"], [tmp_path / "q.jsonl"]),
+        Context("q"),
+        Origin(read_license(None)),
+    )
     refs = dict(query(store, "SELECT key, ref FROM completions").rows())
     known = chosen(store, 20, golden=Golden(0.2, 0)).filter(pl.col("purpose") == "known")
     assert known.height == 4

@@ -58,23 +58,36 @@ def test_jfleg(store, shared_data, monkeypatch, named, block):
     )
     assert dict(people.rows()) == {named(judge): n for judge, n in facts["judges"].items()}
     choices = dict(query(store, "SELECT choice, count(*) FROM votes GROUP BY 1").rows())
-    assert choices == {"a": facts["votes"]["system1_better"], "b": facts["votes"]["system2_better"],
-                       "tie": facts["votes"]["tie"]}  # fmt: skip
+    assert choices == {
+        "a": facts["votes"]["system1_better"],
+        "b": facts["votes"]["system2_better"],
+        "tie": facts["votes"]["tie"],
+    }
     assert per_system(store) == facts["per_system"]
-    judges = query(store, """SELECT judges::VARCHAR, count(*) FROM (
+    judges = query(
+        store,
+        """SELECT judges::VARCHAR, count(*) FROM (
         SELECT count(DISTINCT annotator) AS judges FROM votes JOIN completions c ON c.key = completion_a
-        GROUP BY c.prompt) GROUP BY 1""")  # fmt: skip
+        GROUP BY c.prompt) GROUP BY 1""",
+    )
     assert dict(judges.rows()) == facts["judges_per_document"]
-    rows = query(store, """SELECT n::VARCHAR, count(*) FROM (SELECT count(*) AS n FROM votes v
-        JOIN completions c ON c.key = completion_a GROUP BY c.prompt, v.annotator) GROUP BY 1""")  # fmt: skip
+    rows = query(
+        store,
+        """SELECT n::VARCHAR, count(*) FROM (SELECT count(*) AS n FROM votes v
+        JOIN completions c ON c.key = completion_a GROUP BY c.prompt, v.annotator) GROUP BY 1""",
+    )
     assert dict(rows.rows()) == facts["rows_per_document_and_judge"]
     pairs = """SELECT least(completion_a, completion_b) AS x, annotator, count(*) AS n,
         count(DISTINCT CASE WHEN choice = 'tie' THEN 'tie' WHEN (choice = 'a') = (completion_a < completion_b)
             THEN 'first' ELSE 'second' END) AS verdicts
         FROM votes GROUP BY least(completion_a, completion_b), greatest(completion_a, completion_b), annotator"""
-    assert query(store, f"SELECT count(*), count(*) FILTER (n > 1), count(*) FILTER (verdicts > 1) FROM ({pairs})"
-                 ).row(0) == (facts["unordered_pairs"], facts["duplicate_rows"],
-                              facts["unordered_pairs_judged_in_contradiction"])  # fmt: skip
+    assert query(
+        store, f"SELECT count(*), count(*) FILTER (n > 1), count(*) FILTER (verdicts > 1) FROM ({pairs})"
+    ).row(0) == (
+        facts["unordered_pairs"],
+        facts["duplicate_rows"],
+        facts["unordered_pairs_judged_in_contradiction"],
+    )
     assert query(store, "SELECT DISTINCT task, language FROM prompts").rows() == [("gec", "en")]
     origins = query(store, "SELECT author FROM completions WHERE origin <> 'model' GROUP BY 1 ORDER BY 1")
     assert origins["author"].to_list() == ["orig", "turk"]
@@ -83,13 +96,18 @@ def test_jfleg(store, shared_data, monkeypatch, named, block):
 
 
 def per_system(store):
-    rows = query(store, """WITH sides AS (
+    rows = query(
+        store,
+        """WITH sides AS (
             SELECT completion_a AS key, choice = 'a' AS won, choice = 'b' AS lost FROM votes
             UNION ALL SELECT completion_b, choice = 'b', choice = 'a' FROM votes)
         SELECT author, count(*), count(*) FILTER (won), count(*) FILTER (NOT won AND NOT lost),
-            count(*) FILTER (lost) FROM sides JOIN completions USING (key) GROUP BY 1""")  # fmt: skip
-    return {author: {"comparisons": n, "wins": wins, "ties": ties, "losses": losses}
-            for author, n, wins, ties, losses in rows.rows()}  # fmt: skip
+            count(*) FILTER (lost) FROM sides JOIN completions USING (key) GROUP BY 1""",
+    )
+    return {
+        author: {"comparisons": n, "wins": wins, "ties": ties, "losses": losses}
+        for author, n, wins, ties, losses in rows.rows()
+    }
 
 
 def test_the_lower_rank_wins_and_equal_ranks_tie(store, tmp_path, named):
@@ -99,10 +117,16 @@ def test_the_lower_rank_wins_and_equal_ranks_tie(store, tmp_path, named):
     report = load(store, path, language="de")
     ann = named("ann")
     assert (report.rows, report.rejects) == (3, 0)
-    assert query(store, """SELECT v.line, n, a.ref, b.ref, choice, pseudonym FROM votes v
+    assert query(
+        store,
+        """SELECT v.line, n, a.ref, b.ref, choice, pseudonym FROM votes v
         JOIN completions a ON a.key = completion_a JOIN completions b ON b.key = completion_b
-        LEFT JOIN annotators p ON p.key = v.annotator ORDER BY v.line""").rows() == [
-        (2, 0, "7:X", "7:Y", "a", ann), (3, 0, "7:X", "7:Z", "b", ann), (4, 0, "7:Z", "7:Y", "tie", None)]  # fmt: skip
+        LEFT JOIN annotators p ON p.key = v.annotator ORDER BY v.line""",
+    ).rows() == [
+        (2, 0, "7:X", "7:Y", "a", ann),
+        (3, 0, "7:X", "7:Z", "b", ann),
+        (4, 0, "7:Z", "7:Y", "tie", None),
+    ]
     assert query(store, 'SELECT ref, "group", language, task FROM prompts').rows() == [
         ("7", "7", "de", "gec")
     ]
@@ -111,23 +135,40 @@ def test_the_lower_rank_wins_and_equal_ranks_tie(store, tmp_path, named):
 
 
 def test_a_row_of_wmt_ranks_several_systems(store, tmp_path):
-    head = ("srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Number,system1Id,system2Number,system2Id,"
-            "system3Number,system3Id,system1rank,system2rank,system3rank")  # fmt: skip
-    path = write(tmp_path / "a.csv", "cs,en,12,-1,12,j,1,A,2,B,3,C,2,1,2", "cs,en,12,news,13,j,1,A,2,B,3,C,1,-1,2",
-                 "de,en,12,-1,12,j,1,A,2,B,3,C,1,-1,-1", "de,en,12,-1,12,j,1,A,2,B,3,,1,1,", head=head)  # fmt: skip
+    head = (
+        "srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Number,system1Id,system2Number,system2Id,"
+        "system3Number,system3Id,system1rank,system2rank,system3rank"
+    )
+    path = write(
+        tmp_path / "a.csv",
+        "cs,en,12,-1,12,j,1,A,2,B,3,C,2,1,2",
+        "cs,en,12,news,13,j,1,A,2,B,3,C,1,-1,2",
+        "de,en,12,-1,12,j,1,A,2,B,3,C,1,-1,-1",
+        "de,en,12,-1,12,j,1,A,2,B,3,,1,1,",
+        head=head,
+    )
     report = load(store, path)
     assert (report.rows, report.rejects, count(store, VOTES)) == (3, 1, 5)
     assert query(store, "SELECT line, reason FROM rejects").rows() == [
         (4, "fewer than two systems have a rank")
     ]
-    assert query(store, """SELECT v.line, n, a.ref, b.ref, choice FROM votes v
+    assert query(
+        store,
+        """SELECT v.line, n, a.ref, b.ref, choice FROM votes v
         JOIN completions a ON a.key = completion_a JOIN completions b ON b.key = completion_b
-        ORDER BY v.line, n""").rows() == [
-        (2, 0, "cs-en/12:A", "cs-en/12:B", "b"), (2, 1, "cs-en/12:A", "cs-en/12:C", "tie"),
-        (2, 2, "cs-en/12:B", "cs-en/12:C", "a"), (3, 0, "cs-en/news/13/12:A", "cs-en/news/13/12:C", "a"),
-        (5, 0, "de-en/12:A", "de-en/12:B", "tie")]  # fmt: skip
+        ORDER BY v.line, n""",
+    ).rows() == [
+        (2, 0, "cs-en/12:A", "cs-en/12:B", "b"),
+        (2, 1, "cs-en/12:A", "cs-en/12:C", "tie"),
+        (2, 2, "cs-en/12:B", "cs-en/12:C", "a"),
+        (3, 0, "cs-en/news/13/12:A", "cs-en/news/13/12:C", "a"),
+        (5, 0, "de-en/12:A", "de-en/12:B", "tie"),
+    ]
     assert query(store, "SELECT ref, language, task FROM prompts ORDER BY ref").rows() == [
-        ("cs-en/12", "cs", "translation"), ("cs-en/news/13/12", "cs", "translation"), ("de-en/12", "de", "translation")]  # fmt: skip
+        ("cs-en/12", "cs", "translation"),
+        ("cs-en/news/13/12", "cs", "translation"),
+        ("de-en/12", "de", "translation"),
+    ]
 
 
 BAD = {
@@ -165,8 +206,10 @@ def test_what_rankings_reject(store, tmp_path, named, form):
 
 @pytest.mark.parametrize("form", ["tsv", "jsonl", "parquet"])
 def test_other_forms_with_types(store, tmp_path, form):
-    rows = [{"segmentId": n, "judgeId": 5, "system1Id": "X", "system2Id": "Y", "system1rank": 1, "system2rank": n}
-            for n in (1, 2)]  # fmt: skip
+    rows = [
+        {"segmentId": n, "judgeId": 5, "system1Id": "X", "system2Id": "Y", "system1rank": 1, "system2rank": n}
+        for n in (1, 2)
+    ]
     path = tmp_path / f"a.{form}"
     if form == "jsonl":
         path.write_text("\n".join(map(json.dumps, rows)))
@@ -194,7 +237,9 @@ def test_rankings_about_texts_of_another_source(store, tmp_path):
     report = load(store, path, about="texts")
     assert (report.rows, report.rejects, report.notes) == (1, 2, [])
     assert query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list() == [
-        "'7:Z' is no completion of source 'texts'", "the completions answer different prompts"]  # fmt: skip
+        "'7:Z' is no completion of source 'texts'",
+        "the completions answer different prompts",
+    ]
     assert count(store, COMPLETIONS) == 3
     assert query(store, "SELECT source FROM annotators").item() == "texts"
     with pytest.raises(SourceError, match="--about: 'nothing' holds no completions"):
@@ -222,8 +267,11 @@ def test_rankings_are_fused_but_never_published(store, tmp_path):
     )
     insert(store, PREFERENCES, pairs.with_columns(**{k: pl.lit(v) for k, v in of_fit.items()}))
     numbers = ("mean", "sd", "low", "high", "expressed_mean", "expressed_sd", "observed_mean", "observed_sd")
-    judged = query(store, "SELECT key AS completion, 'f' AS fit, 1 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes "
-                          "FROM completions")  # fmt: skip
+    judged = query(
+        store,
+        "SELECT key AS completion, 'f' AS fit, 1 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes "
+        "FROM completions",
+    )
     insert(store, EFFECTIVENESS, judged.with_columns(pl.lit(0.0).alias(name) for name in numbers))
     (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: all}\n")
     recipe = read_recipe(tmp_path / "r.yaml")
@@ -239,8 +287,12 @@ SEED = "\r\n".join(
 
 
 @few()
-@given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 9), st.sampled_from(PIECES)), max_size=5),
-       st.sampled_from([16, 150, 1 << 20]))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 9), st.sampled_from(PIECES)), max_size=5
+    ),
+    st.sampled_from([16, 150, 1 << 20]),
+)
 def test_damaged_rankings_balance(opened, tmp_path, changes, block):
     content = SEED
     for at, taken, put in changes:

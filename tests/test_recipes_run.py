@@ -31,9 +31,15 @@ def dist(tmp_path_factory):
     What chooses pairs is the one thing replaced: it needs judgements or a fit, which other tests have.
     """
     top = tmp_path_factory.mktemp("recipes")
-    problems = [{"question": f"What is {k} + {k}?", "ground_truth": f"It is {2 * k}, since {k} is doubled.\n#### {2 * k}",
-                 "6b": {"is_correct": True, "solution": f"Twice {k} is {2 * k}."},
-                 "175b": {"is_correct": False, "solution": f"I say {k}."}} for k in range(60)]  # fmt: skip
+    problems = [
+        {
+            "question": f"What is {k} + {k}?",
+            "ground_truth": f"It is {2 * k}, since {k} is doubled.\n#### {2 * k}",
+            "6b": {"is_correct": True, "solution": f"Twice {k} is {2 * k}."},
+            "175b": {"is_correct": False, "solution": f"I say {k}."},
+        }
+        for k in range(60)
+    ]
     (top / "p.jsonl").write_text("\n".join(map(json.dumps, problems)) + "\n")
     with open_store(top / "s.duckdb", create=True) as con:
         inputs = find_inputs(FORMATS["gsm8k"], [top / "p.jsonl"])
@@ -102,8 +108,19 @@ def test_the_tiny_variant_runs(name, dist, base, tmp_path):
 def test_the_recipe_itself_evaluates_and_keeps_the_best(dist, base, tmp_path):
     """Not the tiny variant: what a GPU would run, in two steps of a tiny model."""
     path = ROOT / "recipes" / "mnemonic" / "dpo.yaml"
-    sets = [f"model_name_or_path={base}", f"dataset_name={dist('dist/mnemonic')}", "max_steps=2", "bf16=false",
-            "dtype=float32", "gradient_checkpointing=false", "eval_strategy=steps", "eval_steps=1",
-            "save_strategy=steps", "save_steps=1", "use_cpu=true", "disable_tqdm=true"]  # fmt: skip
+    sets = [
+        f"model_name_or_path={base}",
+        f"dataset_name={dist('dist/mnemonic')}",
+        "max_steps=2",
+        "bf16=false",
+        "dtype=float32",
+        "gradient_checkpointing=false",
+        "eval_strategy=steps",
+        "eval_steps=1",
+        "save_strategy=steps",
+        "save_steps=1",
+        "use_cpu=true",
+        "disable_tqdm=true",
+    ]
     done = train(read_config(path, sets), tmp_path / "m")
     assert 0 <= done.metrics["evaluation"]["eval_rewards/accuracies"] <= 1

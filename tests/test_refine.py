@@ -42,8 +42,14 @@ def model(prompt):
     if "Two tutors" in prompt:
         first = re.search("<answer_1>\n(.*?)\n</answer_1>", prompt, re.S)[1]
         better = "1" if first.startswith("with") else "2"
-        return json.dumps({"better": better, "why": "it is clearer", "dimensions": {"clear": better, "wordy": "tie"},
-                           "missing": [{"name": "warm", "why": "kindness"}]})  # fmt: skip
+        return json.dumps(
+            {
+                "better": better,
+                "why": "it is clearer",
+                "dimensions": {"clear": better, "wordy": "tie"},
+                "missing": [{"name": "warm", "why": "kindness"}],
+            }
+        )
     return "with: find a common denominator" if "judged by these questions" in prompt else "plain: 5/6"
 
 
@@ -108,8 +114,14 @@ def run(server, outputs, tmp_path, monkeypatch):
     said = []
 
     def go(rubric="pairwise-preference", outputs=outputs, model="m", n=10):
-        return refine(read_rubric(rubric), read_outputs(outputs, n), endpoint(server.url, model),
-                      tmp_path / "kept", given=rubric, say=said.append)  # fmt: skip
+        return refine(
+            read_rubric(rubric),
+            read_outputs(outputs, n),
+            endpoint(server.url, model),
+            tmp_path / "kept",
+            given=rubric,
+            say=said.append,
+        )
 
     go.said = said
     return go
@@ -126,8 +138,9 @@ def test_a_run_writes_a_draft_and_advice_and_stops(run, server, tmp_path):
     folder = tmp_path / "kept"
     draft = read_rubric(folder / "draft.yaml")
     assert [(c.name, c.wording, c.higher_is_better) for c in draft.criteria] == [
-        ("clear", "Is it clear?", True), ("wordy", "Is it wordy?", False),
-    ]  # fmt: skip
+        ("clear", "Is it clear?", True),
+        ("wordy", "Is it wordy?", False),
+    ]
     assert draft.guidelines == read_rubric("pairwise-preference").guidelines
     assert "# reword: Say: what is seen." in draft.yaml
     assert "# proposed wording: New: wording?" in draft.yaml
@@ -222,7 +235,10 @@ def test_pauses_grow_and_a_server_that_stays_away_is_named(run, server, monkeypa
     assert paused[-1] == endpoint_module.LONGEST_PAUSE
 
 
-@pytest.mark.parametrize(("status", "says"), [(401, "set PRECEPTOR_API_KEY"), (404, "is the model called 'm'"), (400, "too long"), (302, "302")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(401, "set PRECEPTOR_API_KEY"), (404, "is the model called 'm'"), (400, "too long"), (302, "302")],
+)
 def test_a_refusal_is_said_at_once_without_the_key(run, server, status, says):
     server.fails = [(status, {"Location": "http://127.0.0.1:1/"}, f"your prompt is too long, {KEY}")]
     with pytest.raises(AnnotationError, match=says) as caught:
@@ -297,11 +313,18 @@ def test_a_folder_of_another_run_is_not_mixed_up(run):
         run(rubric="socratic")
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("{", ":1: not JSON"), ("\n[1]", ":2: expected an object"), ('{"promt": "x"}', "did you mean 'promt'"),
-    ('{"prompt": ""}', "must be text"), ('{"prompt": [{"role": "user"}]}', "must be text or a list of messages"),
-    ('{"prompt": "x", "completion": 1}', "'completion' must be text"), ("", "no prompts"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", ":1: not JSON"),
+        ("\n[1]", ":2: expected an object"),
+        ('{"promt": "x"}', "did you mean 'promt'"),
+        ('{"prompt": ""}', "must be text"),
+        ('{"prompt": [{"role": "user"}]}', "must be text or a list of messages"),
+        ('{"prompt": "x", "completion": 1}', "'completion' must be text"),
+        ("", "no prompts"),
+    ],
+)
 def test_outputs_that_cannot_be_used_are_named(tmp_path, text, says):
     (tmp_path / "o.jsonl").write_text(text)
     with pytest.raises(AnnotationError, match=says):
@@ -369,13 +392,16 @@ def test_a_killed_run_goes_on_without_repeating_a_request(server, outputs, tmp_p
     assert yaml.safe_load((tmp_path / "ours.yaml").read_text())["name"] == "ours"
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (("gec",), "--outputs and --model are needed"),
-    (("gec", "--accept"), "--accept needs --out"),
-    (("gec", "--accept", "--out", "o.yaml"), "run preceptor rubric refine without --accept first"),
-    (("gecc", "--accept"), "did you mean 'gec'?"),
-    (("gec", "--model", "m", "--outputs", "none.jsonl"), "none.jsonl: No such file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("gec",), "--outputs and --model are needed"),
+        (("gec", "--accept"), "--accept needs --out"),
+        (("gec", "--accept", "--out", "o.yaml"), "run preceptor rubric refine without --accept first"),
+        (("gecc", "--accept"), "did you mean 'gec'?"),
+        (("gec", "--model", "m", "--outputs", "none.jsonl"), "none.jsonl: No such file"),
+    ],
+)
 def test_errors_say_what_to_do(preceptor, tmp_path, arguments, says):
     done = preceptor("rubric", "refine", *arguments, cwd=tmp_path)
     assert done.returncode == 2

@@ -81,32 +81,61 @@ def annotator(name: str, mean: float, below: float = 0.01) -> dict:
 
 
 def check(signal: str, category: str, data: float) -> dict:
-    return {"signal": signal, "category": category, "n": 40, "data": data, "low": 0.1, "high": 0.4,
-            "band": [0.15, 0.35], "holds": 0.1 <= data <= 0.4}  # fmt: skip
+    return {
+        "signal": signal,
+        "category": category,
+        "n": 40,
+        "data": data,
+        "low": 0.1,
+        "high": 0.4,
+        "band": [0.15, 0.35],
+        "holds": 0.1 <= data <= 0.4,
+    }
 
 
 FINDINGS = {
     "rho": interval(0.4),
     "parameters": {"vote_slope": interval(1.5), "outcome_slope:turns": interval(1.0)},
     "annotators": [annotator("ann", 1.2), annotator("bob", 0.1, 0.97)],
-    "n_annotators": 2, "prompts": 2, "completions": 5, "votes": 12, "ratings": 1, "outcomes": 7, "learners": 3,
-}  # fmt: skip
+    "n_annotators": 2,
+    "prompts": 2,
+    "completions": 5,
+    "votes": 12,
+    "ratings": 1,
+    "outcomes": 7,
+    "learners": 3,
+}
 DIAGNOSTICS = {
-    "r_hat_max": 1.004, "r_hat_parameter": "rho", "ess_min": 812.3, "ess_parameter": "rho",
-    "divergences": 0, "e_bfmi_min": 0.7, "leapfrogs": 18.0, "chains": 4, "draws": 750, "warmup": 500,
-    "converged": True, "advice": "", "checks": [check("votes", "tie", 0.2), check("outcomes:turns", "3+", 0.3)],
+    "r_hat_max": 1.004,
+    "r_hat_parameter": "rho",
+    "ess_min": 812.3,
+    "ess_parameter": "rho",
+    "divergences": 0,
+    "e_bfmi_min": 0.7,
+    "leapfrogs": 18.0,
+    "chains": 4,
+    "draws": 750,
+    "warmup": 500,
+    "converged": True,
+    "advice": "",
+    "checks": [check("votes", "tie", 0.2), check("outcomes:turns", "3+", 0.3)],
     "ranks": [{"parameter": "rho", "r_hat": 1.001, "ess": 900, "counts": [[37, 38] * 10, [38, 37] * 10]}],
-}  # fmt: skip
+}
 
 
 def add_fit(con: Store, findings: dict | None = None, diagnostics: dict | None = None) -> str:
     found, checked = FINDINGS | (findings or {}), DIAGNOSTICS | (diagnostics or {})
     row = {
-        "config": json.dumps({"target": 0.5, "sources": [], "seed": 0}), "inputs": "ab" * 32,
-        "method": "hmc", "seed": 0, "converged": checked["converged"],
-        "diagnostics": json.dumps(checked), "findings": json.dumps(found),
-        "versions": json.dumps({"preceptor": "0.1.0", "jax": "0.10"}), "fitted_at": WHEN,
-    }  # fmt: skip
+        "config": json.dumps({"target": 0.5, "sources": [], "seed": 0}),
+        "inputs": "ab" * 32,
+        "method": "hmc",
+        "seed": 0,
+        "converged": checked["converged"],
+        "diagnostics": json.dumps(checked),
+        "findings": json.dumps(found),
+        "versions": json.dumps({"preceptor": "0.1.0", "jax": "0.10"}),
+        "fitted_at": WHEN,
+    }
     insert(con, FITS, pl.DataFrame([row]))
     return query(con, "SELECT key FROM fits")["key"][0]
 
@@ -115,41 +144,95 @@ def add_texts(
     con: Store, texts: dict[str, list[str]], task: str = "tutor", tried: bool = True
 ) -> dict[str, str]:
     """Prompts with their completions, in the only fit; returns completion keys by text."""
-    insert(con, SOURCES, pl.DataFrame([{
-        "name": "campaign", "kind": "preference", "language": "en", "license": "CC-BY-4.0",
-        "redistribution": True, "commercial_use": True, "share_alike": False,
-        "url": "https://example.org/campaign", "sha256": "c0ffee" * 10, "reader": "prompts", "rows": 2,
-        "rejects": 0, "ingested_at": WHEN,
-    }]))  # fmt: skip
+    insert(
+        con,
+        SOURCES,
+        pl.DataFrame(
+            [
+                {
+                    "name": "campaign",
+                    "kind": "preference",
+                    "language": "en",
+                    "license": "CC-BY-4.0",
+                    "redistribution": True,
+                    "commercial_use": True,
+                    "share_alike": False,
+                    "url": "https://example.org/campaign",
+                    "sha256": "c0ffee" * 10,
+                    "reader": "prompts",
+                    "rows": 2,
+                    "rejects": 0,
+                    "ingested_at": WHEN,
+                }
+            ]
+        ),
+    )
     keys: dict[str, str] = {}
     for prompt, answers in texts.items():
         messages = [{"role": "user", "content": "earlier turn"}, {"role": "user", "content": prompt}]
-        insert(con, PROMPTS, pl.DataFrame([
-            ORIGIN | {"task": task, "language": "en", "messages": messages, "group": prompt}
-        ]))  # fmt: skip
+        insert(
+            con,
+            PROMPTS,
+            pl.DataFrame([ORIGIN | {"task": task, "language": "en", "messages": messages, "group": prompt}]),
+        )
         of = query(con, 'SELECT key FROM prompts WHERE "group" = ?', [prompt])["key"][0]
-        insert(con, COMPLETIONS, pl.DataFrame([
-            ORIGIN | {"prompt": of, "content": answer, "origin": "human"} for answer in answers
-        ]))  # fmt: skip
+        insert(
+            con,
+            COMPLETIONS,
+            pl.DataFrame(
+                [ORIGIN | {"prompt": of, "content": answer, "origin": "human"} for answer in answers]
+            ),
+        )
         found = dict(query(con, "SELECT content, key FROM completions WHERE prompt = ?", [of]).rows())
         keys |= {answer: found[answer] for answer in answers}
     fit = query(con, "SELECT key FROM fits")["key"][0]
-    insert(con, EFFECTIVENESS, pl.DataFrame([
-        {"fit": fit, "completion": key, "mean": 0.1 * i, "sd": 0.3, "low": -0.4, "high": 0.6,
-         "expressed_mean": 0.3 * i - 0.5, "expressed_sd": 0.2, "observed_mean": 0.5 - 0.2 * i,
-         "observed_sd": 0.4, "n_votes": 4, "n_ratings": 1, "n_outcomes": i if tried else 0}
-        for i, key in enumerate(keys.values())
-    ]))  # fmt: skip
+    insert(
+        con,
+        EFFECTIVENESS,
+        pl.DataFrame(
+            [
+                {
+                    "fit": fit,
+                    "completion": key,
+                    "mean": 0.1 * i,
+                    "sd": 0.3,
+                    "low": -0.4,
+                    "high": 0.6,
+                    "expressed_mean": 0.3 * i - 0.5,
+                    "expressed_sd": 0.2,
+                    "observed_mean": 0.5 - 0.2 * i,
+                    "observed_sd": 0.4,
+                    "n_votes": 4,
+                    "n_ratings": 1,
+                    "n_outcomes": i if tried else 0,
+                }
+                for i, key in enumerate(keys.values())
+            ]
+        ),
+    )
     return keys
 
 
 def add_pair(con: Store, a: str, b: str, p: float, people: float, learners: float, gain: float) -> None:
-    insert(con, PREFERENCES, pl.DataFrame([{
-        "fit": query(con, "SELECT key FROM fits")["key"][0],
-        "prompt": query(con, "SELECT prompt FROM completions WHERE key = ?", [a])["prompt"][0],
-        "completion_a": a, "completion_b": b, "p": p, "sd": 0.4, "p_expressed": people,
-        "p_observed": learners, "information_gain": gain,
-    }]))  # fmt: skip
+    insert(
+        con,
+        PREFERENCES,
+        pl.DataFrame(
+            [
+                {
+                    "fit": query(con, "SELECT key FROM fits")["key"][0],
+                    "prompt": query(con, "SELECT prompt FROM completions WHERE key = ?", [a])["prompt"][0],
+                    "completion_a": a,
+                    "completion_b": b,
+                    "p": p,
+                    "sd": 0.4,
+                    "p_expressed": people,
+                    "p_observed": learners,
+                    "information_gain": gain,
+                }
+            ]
+        ),
+    )
 
 
 def fill(con: Store, findings: dict | None = None, diagnostics: dict | None = None) -> str:
@@ -171,9 +254,15 @@ def built(passed: bool = True) -> Build:
 
 
 RECOVERED = pl.DataFrame(
-    {"completion": ["a", "b", "c", "d"], "mean": [0.0, 1.0, -1.0, 0.5], "low": [-0.5, 0.5, -1.5, 0.0],
-     "high": [0.5, 1.5, -0.5, 1.0], "truth": [0.1, 0.9, -0.6, 2.0], "task": ["tutor"] * 4}
-)  # fmt: skip
+    {
+        "completion": ["a", "b", "c", "d"],
+        "mean": [0.0, 1.0, -1.0, 0.5],
+        "low": [-0.5, 0.5, -1.5, 0.0],
+        "high": [0.5, 1.5, -0.5, 1.0],
+        "truth": [0.1, 0.9, -0.6, 2.0],
+        "task": ["tutor"] * 4,
+    }
+)
 
 
 def test_the_page_holds_every_figure_and_table(con):
@@ -187,8 +276,18 @@ def test_the_page_holds_every_figure_and_table(con):
     assert ids == {id for svg in drawings for id in svg["aria-labelledby"].split()}
     assert page.all("html") == [{"lang": "en"}]
     assert page.all("title")
-    for words in ("12 votes and 1 rating", "7 outcomes of 3 learners", "5 completions of 2 prompts", "converged",
-                  "1,029", "coin flip", "none & nowhere", "CC-BY-4.0", "vote_slope", "preceptor 0.1.0"):  # fmt: skip
+    for words in (
+        "12 votes and 1 rating",
+        "7 outcomes of 3 learners",
+        "5 completions of 2 prompts",
+        "converged",
+        "1,029",
+        "coin flip",
+        "none & nowhere",
+        "CC-BY-4.0",
+        "vote_slope",
+        "preceptor 0.1.0",
+    ):
         assert words in page.text
 
 
@@ -356,13 +455,25 @@ def test_agreement_in_words():
 def test_agreement_names_few_tasks_and_thins_dots():
     n = 2 * figures.DOTS
     frame = pl.DataFrame(
-        {"expressed": [0.001 * i for i in range(n)], "observed": [0.0] * n,
-         "n_outcomes": [i % 2 for i in range(n)], "task": [f"task-{min(i % 9, 6)}" for i in range(n)], **SDS}
-    )  # fmt: skip
+        {
+            "expressed": [0.001 * i for i in range(n)],
+            "observed": [0.0] * n,
+            "n_outcomes": [i % 2 for i in range(n)],
+            "task": [f"task-{min(i % 9, 6)}" for i in range(n)],
+            **SDS,
+        }
+    )
     picture = figures.agreement(frame, interval(0.4))
     words = [mark.words for mark in picture.marks]
-    assert words == ["task-6", "task-0", "task-1", "task-2", "other tasks", "faint: no learner tried it",
-                     "ρ = 0.40 (0.15 to 0.65)"]  # fmt: skip
+    assert words == [
+        "task-6",
+        "task-0",
+        "task-1",
+        "task-2",
+        "other tasks",
+        "faint: no learner tried it",
+        "ρ = 0.40 (0.15 to 0.65)",
+    ]
     assert len({(mark.shape, mark.colour) for mark in picture.marks}) == 7
     assert picture.svg.count("<use") == figures.DOTS + 1  # and the fan of rho
     assert f"draws {figures.DOTS:,} of {n:,}" in picture.caption
@@ -411,8 +522,11 @@ def test_a_chain_that_leans_leaves_the_band():
 
 
 def test_a_fit_of_an_earlier_version_has_a_page(con):
-    fit = fill(con, None, {"checks": [{k: v for k, v in check("votes", "tie", 0.2).items() if k != "band"}],
-                           "ranks": []})  # fmt: skip
+    fit = fill(
+        con,
+        None,
+        {"checks": [{k: v for k, v in check("votes", "tie", 0.2).items() if k != "band"}], "ranks": []},
+    )
     assert Page(render_report(con, fit)).figures == ["agreement", "confidence", "annotators"]
 
 
@@ -461,8 +575,13 @@ def test_number():
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("one two", "one two"), ("one\n two\x00three", "one two three"), ("one two three four", "one two three…"),
-     ("x" * 40, "x" * 14 + "…"), ("", "")],
-)  # fmt: skip
+    [
+        ("one two", "one two"),
+        ("one\n two\x00three", "one two three"),
+        ("one two three four", "one two three…"),
+        ("x" * 40, "x" * 14 + "…"),
+        ("", ""),
+    ],
+)
 def test_clean(text, said):
     assert clean(text, 15) == said

@@ -44,13 +44,17 @@ def test_anki_is_as_the_facts_say(store, shared_data):
     facts = facts_of(folder)
     report = load(store, "anki", folder)
     assert (report.rows, report.rejects) == (facts["reviews"], 0)
-    assert report.notes == ["revlog.csv: 291 reviews took 60,000 ms, where the clock stops; they may have "
-                            "taken longer"]  # fmt: skip
-    row = query(store, """SELECT count(DISTINCT item) AS cards, min(epoch_ms("at")) AS first,
+    assert report.notes == [
+        "revlog.csv: 291 reviews took 60,000 ms, where the clock stops; they may have taken longer"
+    ]
+    row = query(
+        store,
+        """SELECT count(DISTINCT item) AS cards, min(epoch_ms("at")) AS first,
         max(epoch_ms("at")) AS last, count(DISTINCT "at"::DATE) AS days, sum(duration_ms)::BIGINT AS time,
         count(*) FILTER (duration_ms = 60000) AS capped, count(DISTINCT learner) AS learners,
         avg(correct::INT) FILTER (kind = 'review') AS passed, count(DISTINCT "at") AS times
-        FROM reviews""").row(0, named=True)  # fmt: skip
+        FROM reviews""",
+    ).row(0, named=True)
     assert row["cards"] == facts["cards_reviewed"]
     assert (row["first"], row["last"]) == (facts["first_id_ms"], facts["last_id_ms"])
     assert row["days"] == facts["utc_days_with_a_review"]
@@ -62,10 +66,13 @@ def test_anki_is_as_the_facts_say(store, shared_data):
     assert dict(grades.rows()) == facts["ease"]
     by_kind = query(store, "SELECT kind, grade::VARCHAR, count(*) FROM reviews GROUP BY ALL").rows()
     assert {(kind, grade): n for kind, grade, n in by_kind} == {
-        (kinds[t], grade): n for t, grades in facts["type_by_ease"].items() for grade, n in grades.items()}  # fmt: skip
+        (kinds[t], grade): n for t, grades in facts["type_by_ease"].items() for grade, n in grades.items()
+    }
     per_card = query(store, "SELECT count(*) AS n FROM reviews GROUP BY item")["n"]
     assert (per_card.max(), (per_card == 1).sum()) == (
-        facts["max_reviews_of_one_card"], facts["cards_with_one_review"])  # fmt: skip
+        facts["max_reviews_of_one_card"],
+        facts["cards_with_one_review"],
+    )
     with (folder / "revlog.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     negative = sum(int(row["ivl"]) < 0 for row in rows)
@@ -78,8 +85,10 @@ def test_anki_is_as_the_facts_say(store, shared_data):
 
 def collection(path, rows):
     with sqlite3.connect(path) as con:
-        con.execute("CREATE TABLE revlog (id integer primary key, cid integer, usn integer, ease integer, "
-                    "ivl integer, lastIvl integer, factor integer, time integer, type integer)")  # fmt: skip
+        con.execute(
+            "CREATE TABLE revlog (id integer primary key, cid integer, usn integer, ease integer, "
+            "ivl integer, lastIvl integer, factor integer, time integer, type integer)"
+        )
         con.executemany("INSERT INTO revlog VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     con.close()
     return path
@@ -123,8 +132,11 @@ def packed(folder, name):
 def test_anki_in_every_form(store, tmp_path, named, name):
     report = load(store, "anki", packed(tmp_path, name), learner="me")
     assert (report.rows, report.rejects) == (4, 0)
-    rows = query(store, """SELECT learner, item, epoch_ms("at"), kind, correct, grade, duration_ms, interval_days
-        FROM reviews ORDER BY line""").rows()  # fmt: skip
+    rows = query(
+        store,
+        """SELECT learner, item, epoch_ms("at"), kind, correct, grade, duration_ms, interval_days
+        FROM reviews ORDER BY line""",
+    ).rows()
     me = named("me")
     assert [(*row[:-1], pytest.approx(row[-1])) for row in rows] == [
         (me, "11", 1737747496478, "learn", True, 3, 2411, 600 / 86400),
@@ -186,8 +198,11 @@ def test_assistments_is_as_the_facts_say(store, shared_data):
     facts = facts_of(folder)["assist2009_updated_valid1.csv"]
     report = load(store, "reviews", folder / "assist2009_updated_valid1.csv")
     assert (report.rows, report.rejects) == (facts["attempts"], 0)
-    row = query(store, """SELECT count(DISTINCT learner), sum(correct::INT)::BIGINT, count(DISTINCT item),
-        max(n) + 1, max(line) FROM reviews""").row(0)  # fmt: skip
+    row = query(
+        store,
+        """SELECT count(DISTINCT learner), sum(correct::INT)::BIGINT, count(DISTINCT item),
+        max(n) + 1, max(line) FROM reviews""",
+    ).row(0)
     assert row == (
         facts["students"],
         facts["correct"],
@@ -201,13 +216,26 @@ def test_assistments_is_as_the_facts_say(store, shared_data):
 def test_three_lines_a_student(store, tmp_path, monkeypatch, block):
     monkeypatch.setattr(lines_module, "BLOCK_BYTES", block)
     students = [
-        "3\n31,31,68\n0,1,1", "2\n5,6,\n1,0,", "1\n7\n1", "0\n\n", "2\n5,6\n1", "x\n5,6\n1,1", "2\n5,6\n1,2", "1\n7",
-    ]  # fmt: skip
+        "3\n31,31,68\n0,1,1",
+        "2\n5,6,\n1,0,",
+        "1\n7\n1",
+        "0\n\n",
+        "2\n5,6\n1",
+        "x\n5,6\n1,1",
+        "2\n5,6\n1,2",
+        "1\n7",
+    ]
     (tmp_path / "a.csv").write_bytes("\r\n".join("\n".join(students).split("\n")).encode())
     report = load(store, "reviews", tmp_path / "a.csv")
     assert query(store, "SELECT line, n, item, correct FROM reviews ORDER BY line, n").rows() == [
-        (3, 0, "31", False), (3, 1, "31", True), (3, 2, "68", True), (6, 0, "5", True), (6, 1, "6", False),
-        (9, 0, "7", True), (21, 0, "5", True)]  # fmt: skip
+        (3, 0, "31", False),
+        (3, 1, "31", True),
+        (3, 2, "68", True),
+        (6, 0, "5", True),
+        (6, 1, "6", False),
+        (9, 0, "7", True),
+        (21, 0, "5", True),
+    ]
     assert query(store, "SELECT line, reason FROM rejects ORDER BY line").rows() == [
         (13, "2 attempts, but 2 items and 1 answers"),
         (16, "expected a number of attempts, then a line of items and one of answers"),
@@ -227,7 +255,8 @@ def test_mapped_logs(store, tmp_path, named):
     report = load(store, "reviews", path, columns=columns)
     assert (report.rows, report.rejects) == (1, 2)
     assert query(store, 'SELECT learner, item, epoch_ms("at"), correct FROM reviews').rows() == [
-        (named("ann"), "c1", 1737747496478, True)]  # fmt: skip
+        (named("ann"), "c1", 1737747496478, True)
+    ]
     rejects = query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list()
     assert rejects == ["correct is 'no', expected true or false", "'learner' is empty"]
     assert "ann" not in query(store, "FROM rejects").write_csv()
@@ -260,16 +289,30 @@ def test_grades_that_pass_and_one_person_s_log(store, tmp_path, named):
 
 def test_forms_of_a_log_give_the_same_rows(store, tmp_path):
     at = [datetime(2026, 5, 4, 10, tzinfo=UTC) + timedelta(hours=i) for i in range(3)]
-    frame = pl.DataFrame({"learner": [1, 2, 1], "item": ["a", "b", "a"], "at": at, "correct": [True, False, None],
-                          "grade": [3, 1, 2], "interval_days": [0.5, None, 2.0]})  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "learner": [1, 2, 1],
+            "item": ["a", "b", "a"],
+            "at": at,
+            "correct": [True, False, None],
+            "grade": [3, 1, 2],
+            "interval_days": [0.5, None, 2.0],
+        }
+    )
     frame.write_parquet(tmp_path / "l.parquet")
     frame.write_csv(tmp_path / "l.csv")
     (tmp_path / "l.jsonl").write_text("\n".join(json.dumps(row, default=str) for row in frame.to_dicts()))
     found = []
     for form in ("parquet", "csv", "jsonl"):
         assert load(store, "reviews", tmp_path / f"l.{form}", form).rows == 3
-        found.append(query(store, 'SELECT learner, item, "at", correct, grade, interval_days FROM reviews '
-                                  "WHERE source = ? ORDER BY line", [form]).rows())  # fmt: skip
+        found.append(
+            query(
+                store,
+                'SELECT learner, item, "at", correct, grade, interval_days FROM reviews '
+                "WHERE source = ? ORDER BY line",
+                [form],
+            ).rows()
+        )
     assert found[0] == found[1] == found[2]
 
 
@@ -278,8 +321,10 @@ SEED = b"3\n31,31,68\n0,1,1\n2\n5,6\n1,0\n"
 
 
 @settings(max_examples=200)
-@given(st.lists(st.tuples(st.integers(0, len(SEED)), st.integers(0, 6), st.binary(max_size=4)), max_size=4),
-       st.sampled_from([5, 1 << 20]))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, len(SEED)), st.integers(0, 6), st.binary(max_size=4)), max_size=4),
+    st.sampled_from([5, 1 << 20]),
+)
 def test_damaged_lists_balance(tmp_path_factory, changes, block):
     data = SEED
     for at, gone, put in changes:
@@ -328,9 +373,14 @@ def rules(*given):
 def test_outcomes_follow_from_the_log(studied, named):
     made = make_outcomes(studied, rules({}, {"measure": "success", "after_days": 1}))
     assert [(m.source, m.outcomes, m.censored, m.unknown) for m in made] == [
-        ("log-turns", 3, 1, 1), ("log-success-after-1-days", 2, 0, 1)]  # fmt: skip
-    rows = query(studied, """SELECT o.learner, c.ref, measure, value, censored, o.line FROM outcomes o
-        JOIN completions c ON c.key = o.completion ORDER BY measure DESC, c.ref, o.line""").rows()  # fmt: skip
+        ("log-turns", 3, 1, 1),
+        ("log-success-after-1-days", 2, 0, 1),
+    ]
+    rows = query(
+        studied,
+        """SELECT o.learner, c.ref, measure, value, censored, o.line FROM outcomes o
+        JOIN completions c ON c.key = o.completion ORDER BY measure DESC, c.ref, o.line""",
+    ).rows()
     ann, ben = named("ann", "ben")
     assert rows == [
         (ann, "p-a", "turns", 2.0, False, 2),  # decided by the review on line 2
@@ -355,11 +405,14 @@ def test_a_long_log_agrees_with_a_plain_reading(store, tmp_path):
     )
     load(store, "prompts", tmp_path / "p.jsonl", "mnemonics")
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    log = pl.DataFrame({
-        "learner": [f"l{i}" for i in draw.integers(0, 100, n)], "item": [f"c{i}" for i in draw.integers(0, 40, n)],
-        "at": [start + timedelta(minutes=int(m)) for m in draw.integers(0, 60 * 24 * 30, n)],
-        "correct": draw.random(n) < 0.3,
-    })  # fmt: skip
+    log = pl.DataFrame(
+        {
+            "learner": [f"l{i}" for i in draw.integers(0, 100, n)],
+            "item": [f"c{i}" for i in draw.integers(0, 40, n)],
+            "at": [start + timedelta(minutes=int(m)) for m in draw.integers(0, 60 * 24 * 30, n)],
+            "correct": draw.random(n) < 0.3,
+        }
+    )
     log.write_parquet(tmp_path / "log.parquet")
     load(store, "reviews", tmp_path / "log.parquet", "log")
     make_outcomes(store, rules({}, {"measure": "success", "after_days": 2.5}))

@@ -168,14 +168,24 @@ def test_all_faults_are_said_at_once(written):
     assert len(str(caught.value).splitlines()) == 2
 
 
-@pytest.mark.parametrize("text", ["", "- a", "a", "a: &a [*a]", "&a {b: *a}", "1: 2", "? [a]\n: b", "a: !!python/name:os.system ''"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", "- a", "a", "a: &a [*a]", "&a {b: *a}", "1: 2", "? [a]\n: b", "a: !!python/name:os.system ''"],
+)
 def test_what_is_no_rubric_is_refused(written, text):
     with pytest.raises(AnnotationError, match=r"mine\.yaml"):
         read_rubric(written(text))
 
 
 @settings(max_examples=150)
-@given(st.lists(st.tuples(st.integers(0, len(RATINGS)), st.integers(0, 8), st.text("&*[]{}:-# \n\"'!|>é\t\0a1", max_size=4)), max_size=3))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(RATINGS)), st.integers(0, 8), st.text("&*[]{}:-# \n\"'!|>é\t\0a1", max_size=4)
+        ),
+        max_size=3,
+    )
+)
 def test_a_damaged_file_is_read_or_refused(changes):
     text = RATINGS
     for start, dropped, put in changes:
@@ -335,7 +345,7 @@ def test_a_copy_of_a_file_takes_its_guidelines_along(written, preceptor, tmp_pat
         (("check", "mine.yaml"), "mine.yaml:2: unknown key 'titel': did you mean 'title'?"),
         (("chek", "mine.yaml"), "'check'"),
     ],
-)  # fmt: skip
+)
 def test_errors_say_what_to_do_and_write_nothing(preceptor, tmp_path, arguments, says):
     (tmp_path / "mine.yaml").write_text(PAIRS.replace("title", "titel"))
     (tmp_path / "mine.md").write_text("Look.")

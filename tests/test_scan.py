@@ -63,24 +63,74 @@ POSITIVES = [
     ("Herr Müller kommt", "name", "Müller"),
     ("Це Олена, моя подруга", "name", "Олена"),
     ("number S123456 is me", "student-number", "S123456"),
-]  # fmt: skip
+]
 
 NEGATIVES = [
-    "180 - 63.33 - 60 = 56.67 degrees", "She has 23786 - 17509 = 6277 left", "1250 - 200 - 700 = 350$",
-    "18000/900=20 days", "251-68-44-85=54", "(0.35/1 - 0.35)", "4/12 - 4/12 - 3/12", "2000+1200=3200 dollars",
-    "The phone costs 4000-2000 dollars", "Jean paid 6000-600=$5400 for 12 phones", "6.666666666666667 fries",
-    "<<6.666666666666667+1.666666666666667=8.333333333333334>>", "it is 1256.6370614359173", "0.393701 inches",
-    "3.14", "pi is 3.14159265358979", "3,1415926535897", "from 1939 to 1945", "in 2021-03-04 and 04.03.2021",
-    "at 12:30:45 or 8:15", "MW 0800 - 1700 each week", "1 , 2 , 3 , 4 , 5 , 6 , 7 , 8 , 9 , 10",
-    "10 20 30 40 50 60 70 80", "415 200 3000", "1.5, 2.25, 3.125, 4.0625", "$1,234,567.89", "3000000",
-    "2895106109", "1555257235.0756335", "35000-45000 рублей", "f(x) = 2x + 1000000", "10 ** 1234567",
-    "version 10.0.19.1", "v2.14.0.19", "section 1.2.3.4", "127.0.0.1", "a[::2] and a[1::2]", "std::string", "::",
-    "e.g. this, i.e. that, a.m., p.m., U.S.A.", "main.py and run.sh", "pictures/cat_on_pink_bed.png", "etc.and so",
-    "There is a problem.To find it", "I went home.it was late.so I slept", "result.append(x)", "math.isclose(a, b)",
-    "obj.net(x) and self.org = 1", "4.6D.Classifying 2D Figures", "3.1G.Shapes", "and/or he/she", "km/h",
-    "@home we say user@host", "a @ b", "5 @ 3.50", "zofia went home", "ZOFIA", "Zofianka", "Muller",
-    "Олени немає", "XS123456 S1234567 s123456", "DE89 3704 0044 0532 0130 01", "4111 1111 1111 1112", "",
-]  # fmt: skip
+    "180 - 63.33 - 60 = 56.67 degrees",
+    "She has 23786 - 17509 = 6277 left",
+    "1250 - 200 - 700 = 350$",
+    "18000/900=20 days",
+    "251-68-44-85=54",
+    "(0.35/1 - 0.35)",
+    "4/12 - 4/12 - 3/12",
+    "2000+1200=3200 dollars",
+    "The phone costs 4000-2000 dollars",
+    "Jean paid 6000-600=$5400 for 12 phones",
+    "6.666666666666667 fries",
+    "<<6.666666666666667+1.666666666666667=8.333333333333334>>",
+    "it is 1256.6370614359173",
+    "0.393701 inches",
+    "3.14",
+    "pi is 3.14159265358979",
+    "3,1415926535897",
+    "from 1939 to 1945",
+    "in 2021-03-04 and 04.03.2021",
+    "at 12:30:45 or 8:15",
+    "MW 0800 - 1700 each week",
+    "1 , 2 , 3 , 4 , 5 , 6 , 7 , 8 , 9 , 10",
+    "10 20 30 40 50 60 70 80",
+    "415 200 3000",
+    "1.5, 2.25, 3.125, 4.0625",
+    "$1,234,567.89",
+    "3000000",
+    "2895106109",
+    "1555257235.0756335",
+    "35000-45000 рублей",
+    "f(x) = 2x + 1000000",
+    "10 ** 1234567",
+    "version 10.0.19.1",
+    "v2.14.0.19",
+    "section 1.2.3.4",
+    "127.0.0.1",
+    "a[::2] and a[1::2]",
+    "std::string",
+    "::",
+    "e.g. this, i.e. that, a.m., p.m., U.S.A.",
+    "main.py and run.sh",
+    "pictures/cat_on_pink_bed.png",
+    "etc.and so",
+    "There is a problem.To find it",
+    "I went home.it was late.so I slept",
+    "result.append(x)",
+    "math.isclose(a, b)",
+    "obj.net(x) and self.org = 1",
+    "4.6D.Classifying 2D Figures",
+    "3.1G.Shapes",
+    "and/or he/she",
+    "km/h",
+    "@home we say user@host",
+    "a @ b",
+    "5 @ 3.50",
+    "zofia went home",
+    "ZOFIA",
+    "Zofianka",
+    "Muller",
+    "Олени немає",
+    "XS123456 S1234567 s123456",
+    "DE89 3704 0044 0532 0130 01",
+    "4111 1111 1111 1112",
+    "",
+]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +161,7 @@ pieces = st.one_of(
     st.sampled_from([text for text, _, _ in POSITIVES] + NEGATIVES),
     st.sampled_from([*"0123456789.,-/@: ()<>+=", "  ", "\n", "www.", "://", ".com", "<EMAIL>", "call", "::"]),
     st.text(max_size=8),
-)  # fmt: skip
+)
 texts = st.lists(pieces, max_size=8).map("".join)
 
 
@@ -180,9 +230,12 @@ def test_only_what_is_wanted():
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
-    [(Wanted(regions=["XX"]), "'XX' is no region"), (Wanted(student_number="(["), "mend the pattern"),
-     (Wanted(student_number=r"\d*"), "matches no character at all")],
-)  # fmt: skip
+    [
+        (Wanted(regions=["XX"]), "'XX' is no region"),
+        (Wanted(student_number="(["), "mend the pattern"),
+        (Wanted(student_number=r"\d*"), "matches no character at all"),
+    ],
+)
 def test_what_cannot_be_searched_for(wanted, said):
     with pytest.raises(PrivacyError, match=re.escape(said)):
         finder(wanted)
@@ -206,11 +259,11 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
     [
         ("r.txt", "Zofia Nowak\n\n  Ben \nBen\n", ["Zofia Nowak", "Ben"]),
         ("r.txt", "\ufeffO'Neil, Rose\r\nLi\r\n", ["O'Neil, Rose", "Li"]),
-        ("r.csv", "group,Name\n7a,Zofia Nowak\n7b,\n7c,\"Li, Mei\"\n", ["Zofia Nowak", "Li, Mei"]),
+        ("r.csv", 'group,Name\n7a,Zofia Nowak\n7b,\n7c,"Li, Mei"\n', ["Zofia Nowak", "Li, Mei"]),
         ("r.csv", "first_name;last_name\nZofia;Nowak\nBen\n", ["Zofia", "Nowak", "Ben"]),
         ("r.tsv", "id\tname\n1\tZofia\n", ["Zofia"]),
     ],
-)  # fmt: skip
+)
 def test_rosters(tmp_path, name, content, names):
     (tmp_path / name).write_text(content, encoding="utf-8")
     assert read_roster(tmp_path / name) == names
@@ -218,10 +271,14 @@ def test_rosters(tmp_path, name, content, names):
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
-    [("r.txt", b"\n\n", "holds no names"), ("r.txt", b"Zofia\nB\n", "r.txt:2: 'B' is one letter"),
-     ("r.csv", b"who\nZofia\n", "has no column name, first_name, last_name"), ("r.txt", b"\xff\xfe", "not UTF-8"),
-     ("none.txt", None, "No such file")],
-)  # fmt: skip
+    [
+        ("r.txt", b"\n\n", "holds no names"),
+        ("r.txt", b"Zofia\nB\n", "r.txt:2: 'B' is one letter"),
+        ("r.csv", b"who\nZofia\n", "has no column name, first_name, last_name"),
+        ("r.txt", b"\xff\xfe", "not UTF-8"),
+        ("none.txt", None, "No such file"),
+    ],
+)
 def test_what_is_no_roster(tmp_path, name, content, said):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -272,17 +329,30 @@ def folder(tmp_path_factory):
     """Inputs with personal data in every free text, and signals about them."""
     tmp_path = tmp_path_factory.mktemp("inputs")
     asked = [
-        {"id": "p1", "task": "qa", "group": f"mail {MAIL}", "prompt": f"Is {MAIL} mine?",
-         "completions": [{"id": "a", "content": f"Yes, {NAME}"}, {"id": "b", "content": "No"}]},
-        {"id": "p2", "task": "qa", "prompt": "What is 2 + 2?",
-         "completions": [{"id": "c", "content": "4"}, {"id": "d", "content": "Ask at " + PHONE}]},
-    ]  # fmt: skip
+        {
+            "id": "p1",
+            "task": "qa",
+            "group": f"mail {MAIL}",
+            "prompt": f"Is {MAIL} mine?",
+            "completions": [{"id": "a", "content": f"Yes, {NAME}"}, {"id": "b", "content": "No"}],
+        },
+        {
+            "id": "p2",
+            "task": "qa",
+            "prompt": "What is 2 + 2?",
+            "completions": [{"id": "c", "content": "4"}, {"id": "d", "content": "Ask at " + PHONE}],
+        },
+    ]
     m2 = [
-        f"S My mail are {MAIL} now .", f"A 2 3|||R:VERB:SVA|||is|||REQUIRED|||ask {NAME}|||0",
-        f"A 3 4|||R:OTHER|||{PHONE}|||REQUIRED|||-NONE-|||0", "",
-        "S The cat sit here .", "A 2 3|||R:VERB:SVA|||sits|||REQUIRED|||-NONE-|||0",
-        f"A 9 9|||R:OTHER|||{MAIL}|||REQUIRED|||-NONE-|||0", "",
-    ]  # fmt: skip
+        f"S My mail are {MAIL} now .",
+        f"A 2 3|||R:VERB:SVA|||is|||REQUIRED|||ask {NAME}|||0",
+        f"A 3 4|||R:OTHER|||{PHONE}|||REQUIRED|||-NONE-|||0",
+        "",
+        "S The cat sit here .",
+        "A 2 3|||R:VERB:SVA|||sits|||REQUIRED|||-NONE-|||0",
+        f"A 9 9|||R:OTHER|||{MAIL}|||REQUIRED|||-NONE-|||0",
+        "",
+    ]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, asked)))
     (tmp_path / "e.m2").write_text("\n".join(m2))
     (tmp_path / "votes.csv").write_text("completion_a,completion_b,choice,annotator\na,b,a,j1\nc,d,b,j1\n")
@@ -292,8 +362,11 @@ def folder(tmp_path_factory):
     return tmp_path
 
 
-COMMANDS = [["ingest", "prompts", "prompts.jsonl", "--source", "mine"], ["ingest", "m2", "e.m2", "--source", "essays"],
-            ["ingest", "votes", "votes.csv", "--source", "votes"]]  # fmt: skip
+COMMANDS = [
+    ["ingest", "prompts", "prompts.jsonl", "--source", "mine"],
+    ["ingest", "m2", "e.m2", "--source", "essays"],
+    ["ingest", "votes", "votes.csv", "--source", "votes"],
+]
 FLAGS = ["--roster", "roster.txt", "--student-number", r"\bS\d{6}\b"]
 
 
@@ -376,11 +449,20 @@ def test_masks_stand_where_the_findings_stood(filled, preceptor):
     expected = was["p1"].replace(MAIL, "<EMAIL>").replace(NAME, "<NAME>").replace(NUMBER, "<STUDENT-NUMBER>")
     assert one[2] == expected
     assert set(rows_of(filled, "SELECT content FROM completions")) == {
-        ("Yes, <NAME>",), ("No",), ("4",), ("Ask at <PHONE> <PHONE> <PHONE> <PHONE>",)}  # fmt: skip
+        ("Yes, <NAME>",),
+        ("No",),
+        ("4",),
+        ("Ask at <PHONE> <PHONE> <PHONE> <PHONE>",),
+    }
     assert rows_of(filled, "SELECT text FROM sentences ORDER BY position") == [
-        ("My mail are <EMAIL> now .",), ("The cat sit here .",)]  # fmt: skip
+        ("My mail are <EMAIL> now .",),
+        ("The cat sit here .",),
+    ]
     assert rows_of(filled, "SELECT correction, comment FROM edits ORDER BY line") == [
-        ("is", "ask <NAME>"), ("<PHONE> <PHONE> <PHONE> <PHONE>", None), ("sits", None)]  # fmt: skip
+        ("is", "ask <NAME>"),
+        ("<PHONE> <PHONE> <PHONE> <PHONE>", None),
+        ("sits", None),
+    ]
     assert rows_of(filled, "SELECT raw FROM rejects") == [
         ("A 9 9|||R:OTHER|||<EMAIL>|||REQUIRED|||-NONE-|||0",)
     ]
@@ -391,7 +473,9 @@ def test_json_has_every_finding_and_no_text(filled, preceptor):
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert [(f["table"], f["column"], f["kind"], f["start"], f["end"]) for f in found] == [
-        ("edits", "correction", "phone", 0, 16), ("completions", "content", "phone", 7, 23)]  # fmt: skip
+        ("edits", "correction", "phone", 0, 16),
+        ("completions", "content", "phone", 7, 23),
+    ]
     assert set(found[0]) == {"source", "table", "key", "column", "place", "kind", "start", "end", "score"}
     ((key,),) = rows_of(filled, "SELECT key FROM completions WHERE contains(content, '7946')")
     assert found[1]["key"] == key
@@ -450,10 +534,14 @@ def test_what_a_build_made_of_masked_sentences_is_made_anew(filled, preceptor):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--source", "nope"], "the store holds no 'nope'; there are essays, mine, votes"), (["--region", "xx"], "no region"),
-     (["--student-number", "(["], "mend the pattern"), (["--roster", "none.txt"], "one name per line"),
-     (["--kind", "mail"], "'mail' is not one of")],
-)  # fmt: skip
+    [
+        (["--source", "nope"], "the store holds no 'nope'; there are essays, mine, votes"),
+        (["--region", "xx"], "no region"),
+        (["--student-number", "(["], "mend the pattern"),
+        (["--roster", "none.txt"], "one name per line"),
+        (["--kind", "mail"], "'mail' is not one of"),
+    ],
+)
 def test_mistakes_say_what_to_do(filled, preceptor, arguments, said):
     before = file_bytes(filled)
     done = preceptor("scan", "--mask", *arguments, cwd=filled)
@@ -491,7 +579,7 @@ def test_escaped_and_odd_json_is_seen_and_kept(store):
         ("m2", "cweb/m2", {"email": 16, "phone": 12, "url": 60}),
         ("ua-gec", "ua-gec/gec-only", {"url": 10}),
     ],
-)  # fmt: skip
+)
 def test_real_sources_give_few_findings_of_the_expected_kinds(store, shared_data, format, path, most):
     """Loose bounds: sums, code and prose are not taken for phones, cards or addresses."""
     files = find_inputs(FORMATS[format], [shared_data / path])

@@ -19,8 +19,10 @@ fields = st.lists(st.one_of(st.none(), st.text(), st.integers(-(2**62), 2**62)),
 def test_every_table_is_created_as_declared(table):
     with duckdb.connect() as con:
         con.execute(ddl(table)).fetchall()
-        rows = con.execute(f"SELECT column_name, is_nullable FROM information_schema.columns "
-                           f"WHERE table_name = '{table.name}' ORDER BY ordinal_position").fetchall()  # fmt: skip
+        rows = con.execute(
+            f"SELECT column_name, is_nullable FROM information_schema.columns "
+            f"WHERE table_name = '{table.name}' ORDER BY ordinal_position"
+        ).fetchall()
         assert [name for name, _ in rows] == table.names
         optional = {c.name for c in table.columns if c.nullable or c.derived}
         assert {n for n, null in rows if null == "YES"} == optional

@@ -52,12 +52,22 @@ def make_dataset(owner, workspace, name="pairs", overlap=2):
     spaces = {w["name"]: w["id"] for w in owner.do("GET", "/me/workspaces")["items"]}
     if workspace not in spaces:
         spaces[workspace] = owner.do("POST", "/workspaces", json={"name": workspace})["id"]
-    made = owner.do("POST", "/datasets", json={"name": name, "workspace_id": spaces[workspace], "distribution": {
-        "strategy": "overlap", "min_submitted": overlap}})  # fmt: skip
+    made = owner.do(
+        "POST",
+        "/datasets",
+        json={
+            "name": name,
+            "workspace_id": spaces[workspace],
+            "distribution": {"strategy": "overlap", "min_submitted": overlap},
+        },
+    )
     path = f"/datasets/{made['id']}"
     for field in ("left", "right"):
-        owner.do("POST", f"{path}/fields", json={
-            "name": field, "title": field, "required": True, "settings": {"type": "text"}})  # fmt: skip
+        owner.do(
+            "POST",
+            f"{path}/fields",
+            json={"name": field, "title": field, "required": True, "settings": {"type": "text"}},
+        )
     questions = {}
     for question, settings in (
         (
@@ -66,15 +76,32 @@ def make_dataset(owner, workspace, name="pairs", overlap=2):
         ),
         ("quality", {"type": "rating", "options": [{"value": v} for v in range(1, 6)]}),
     ):
-        questions[question] = owner.do("POST", f"{path}/questions", json={
-            "name": question, "title": question, "required": question == "preference", "settings": settings,
-        })["id"]  # fmt: skip
+        questions[question] = owner.do(
+            "POST",
+            f"{path}/questions",
+            json={
+                "name": question,
+                "title": question,
+                "required": question == "preference",
+                "settings": settings,
+            },
+        )["id"]
     for metadata, type, visible in (
-        ("book", "terms", True), ("length", "integer", True), ("gain", "float", True), ("golden", "terms", False),
-    ):  # fmt: skip
-        owner.do("POST", f"{path}/metadata-properties", json={
-            "name": metadata, "title": metadata, "settings": {"type": type}, "visible_for_annotators": visible,
-        })  # fmt: skip
+        ("book", "terms", True),
+        ("length", "integer", True),
+        ("gain", "float", True),
+        ("golden", "terms", False),
+    ):
+        owner.do(
+            "POST",
+            f"{path}/metadata-properties",
+            json={
+                "name": metadata,
+                "title": metadata,
+                "settings": {"type": type},
+                "visible_for_annotators": visible,
+            },
+        )
     owner.do("PUT", f"{path}/publish")
     return made["id"], questions
 
@@ -83,20 +110,32 @@ def some_records(count, questions, seed=0):
     rnd = random.Random(seed)
     records = []
     for n in range(count):
-        metadata = {"book": rnd.choice(["bio", "geo", "art"]), "length": n % 7, "gain": rnd.randrange(8) / 8,
-                    "golden": "yes" if n % 10 == 0 else "no"}  # fmt: skip
+        metadata = {
+            "book": rnd.choice(["bio", "geo", "art"]),
+            "length": n % 7,
+            "gain": rnd.randrange(8) / 8,
+            "golden": "yes" if n % 10 == 0 else "no",
+        }
         if n % 5 == 4:
             del metadata["length"]
-        records.append({
-            "external_id": f"r{n:03d}",
-            "fields": {side: " ".join(rnd.choices(WORDS, k=4)) for side in ("left", "right")},
-            "metadata": metadata,
-            "suggestions": [] if n % 4 == 3 else [
-                {"question_id": questions["preference"], "value": rnd.choice(["a", "b", "tie"]),
-                 "score": rnd.randrange(5) / 4, "agent": rnd.choice(["fit", "judge"])},
-                {"question_id": questions["quality"], "value": rnd.randint(1, 5), "agent": "fit"},
-            ],
-        })  # fmt: skip
+        records.append(
+            {
+                "external_id": f"r{n:03d}",
+                "fields": {side: " ".join(rnd.choices(WORDS, k=4)) for side in ("left", "right")},
+                "metadata": metadata,
+                "suggestions": []
+                if n % 4 == 3
+                else [
+                    {
+                        "question_id": questions["preference"],
+                        "value": rnd.choice(["a", "b", "tie"]),
+                        "score": rnd.randrange(5) / 4,
+                        "agent": rnd.choice(["fit", "judge"]),
+                    },
+                    {"question_id": questions["quality"], "value": rnd.randint(1, 5), "agent": "fit"},
+                ],
+            }
+        )
     return records
 
 
@@ -141,14 +180,24 @@ class Filled:
 
     def everything(self):
         """All records, as pages of the plain list that needs no search engine."""
-        pages = (self.owner.do("GET", f"/datasets/{self.id}/records", params={
-            "offset": at, "limit": 25, "include": ["responses", "suggestions"]})["items"] for at in (0, 25, 50, 75))  # fmt: skip
+        pages = (
+            self.owner.do(
+                "GET",
+                f"/datasets/{self.id}/records",
+                params={"offset": at, "limit": 25, "include": ["responses", "suggestions"]},
+            )["items"]
+            for at in (0, 25, 50, 75)
+        )
         return list(itertools.chain.from_iterable(pages))
 
     def search(self, who=None, limit=1000, offset=0, **body):
         me = "/me" if who else ""
-        found = (who or self.owner).do("POST", f"{me}/datasets/{self.id}/records/search", params={
-            "limit": limit, "offset": offset, "include": ["responses"]}, json=body)  # fmt: skip
+        found = (who or self.owner).do(
+            "POST",
+            f"{me}/datasets/{self.id}/records/search",
+            params={"limit": limit, "offset": offset, "include": ["responses"]},
+            json=body,
+        )
         return [item["record"] for item in found["items"]], found["total"]
 
     def suggested(self, record, question, property):
@@ -185,8 +234,11 @@ RECORD_STATUS = {"entity": "record", "property": "status"}
 
 
 def responded(record, question, user=None):
-    return [r["values"][question]["value"] for r in record["responses"]
-            if user in (None, r["user_id"]) and question in (r["values"] or {})]  # fmt: skip
+    return [
+        r["values"][question]["value"]
+        for r in record["responses"]
+        if user in (None, r["user_id"]) and question in (r["values"] or {})
+    ]
 
 
 def statuses(record, user=None):
@@ -200,26 +252,41 @@ def cases(filled, user=None):
         (terms(metadata("length"), "3", "5"), lambda r: r["metadata"].get("length") in (3, 5)),
         (between(metadata("length"), 2, 4), lambda r: 2 <= r["metadata"].get("length", -1) <= 4),
         (between(metadata("gain"), le=0.5), lambda r: r["metadata"]["gain"] <= 0.5),
-        (terms(suggestion("preference"), "tie"), lambda r: "tie" in filled.suggested(r, "preference", "value")),
-        (between(suggestion("preference", "score"), 0.5), lambda r: max(
-            filled.suggested(r, "preference", "score"), default=-1) >= 0.5),
-        (terms(suggestion("preference", "agent"), "judge"), lambda r: "judge" in filled.suggested(
-            r, "preference", "agent")),
-        (between(suggestion("quality"), 2, 3), lambda r: any(2 <= v <= 3 for v in filled.suggested(
-            r, "quality", "value"))),
+        (
+            terms(suggestion("preference"), "tie"),
+            lambda r: "tie" in filled.suggested(r, "preference", "value"),
+        ),
+        (
+            between(suggestion("preference", "score"), 0.5),
+            lambda r: max(filled.suggested(r, "preference", "score"), default=-1) >= 0.5,
+        ),
+        (
+            terms(suggestion("preference", "agent"), "judge"),
+            lambda r: "judge" in filled.suggested(r, "preference", "agent"),
+        ),
+        (
+            between(suggestion("quality"), 2, 3),
+            lambda r: any(2 <= v <= 3 for v in filled.suggested(r, "quality", "value")),
+        ),
         (terms(response("preference"), "a"), lambda r: "a" in responded(r, "preference", user)),
         (between(response("quality"), 3), lambda r: any(v >= 3 for v in responded(r, "quality", user))),
         (terms(STATUS, "pending"), lambda r: statuses(r, user) == {"pending"}),
         (terms(STATUS, "submitted", "draft"), lambda r: bool(statuses(r, user) & {"submitted", "draft"})),
         (terms(STATUS, "pending", "discarded"), lambda r: bool(statuses(r, user) & {"pending", "discarded"})),
         (terms(RECORD_STATUS, "completed"), lambda r: r["status"] == "completed"),
-        (terms({"entity": "record", "property": "external_id"}, "r001", "r002", "nobody"),
-         lambda r: r["external_id"] in ("r001", "r002")),
-        (terms({"entity": "record", "property": "id"}, filled.records[7]["id"], "no id"),
-         lambda r: r == filled.records[7]),
-        (between({"entity": "record", "property": "inserted_at"}, ge=filled.records[30]["inserted_at"]),
-         lambda r: r["inserted_at"] >= filled.records[30]["inserted_at"]),
-    ]  # fmt: skip
+        (
+            terms({"entity": "record", "property": "external_id"}, "r001", "r002", "nobody"),
+            lambda r: r["external_id"] in ("r001", "r002"),
+        ),
+        (
+            terms({"entity": "record", "property": "id"}, filled.records[7]["id"], "no id"),
+            lambda r: r == filled.records[7],
+        ),
+        (
+            between({"entity": "record", "property": "inserted_at"}, ge=filled.records[30]["inserted_at"]),
+            lambda r: r["inserted_at"] >= filled.records[30]["inserted_at"],
+        ),
+    ]
 
 
 def words_of(record, field=None):
@@ -309,7 +376,10 @@ def test_progress_counts_what_there_is(filled):
     completed = sum(r["status"] == "completed" for r in filled.records)
     progress = filled.owner.do("GET", f"/datasets/{filled.id}/progress")
     assert {k: progress[k] for k in ("total", "completed", "pending")} == {
-        "total": 60, "completed": completed, "pending": 60 - completed}  # fmt: skip
+        "total": 60,
+        "completed": completed,
+        "pending": 60 - completed,
+    }
     twice = [r for r in filled.records if sum(x["status"] == "submitted" for x in r["responses"]) >= 2]
     assert completed == len(twice) > 0
     mine = filled.ada.do("GET", f"/me/datasets/{filled.id}/metrics")["responses"]
@@ -342,9 +412,11 @@ def test_an_annotator_sees_the_own_answers_and_nothing_that_is_the_owners(server
         refused = filled.ada.post(f"/me/datasets/{filled.id}/records/search", json=body)
         assert (refused.status_code, "golden" in refused.text) == (422, True)
     for method, path in (
-        ("POST", f"/datasets/{filled.id}/records/search"), ("GET", f"/datasets/{filled.id}/records"),
-        ("GET", "/users"), ("DELETE", f"/datasets/{filled.id}"),
-    ):  # fmt: skip
+        ("POST", f"/datasets/{filled.id}/records/search"),
+        ("GET", f"/datasets/{filled.id}/records"),
+        ("GET", "/users"),
+        ("DELETE", f"/datasets/{filled.id}"),
+    ):
         refused = filled.ada.request(method, path, json={} if method == "POST" else None)
         assert refused.status_code == 403, path
     elsewhere, _ = make_dataset(filled.owner, "elsewhere", "secret")
@@ -358,15 +430,29 @@ def test_similar_vectors_come_first(server):
     made = owner.do("POST", "/datasets", json={"name": "vectors", "workspace_id": spaces[server.workspace]})[
         "id"
     ]
-    owner.do("POST", f"/datasets/{made}/fields", json={
-        "name": "text", "title": "t", "required": True, "settings": {"type": "text"}})  # fmt: skip
-    owner.do("POST", f"/datasets/{made}/questions", json={
-        "name": "q", "title": "q", "required": True, "settings": {"type": "text"}})  # fmt: skip
+    owner.do(
+        "POST",
+        f"/datasets/{made}/fields",
+        json={"name": "text", "title": "t", "required": True, "settings": {"type": "text"}},
+    )
+    owner.do(
+        "POST",
+        f"/datasets/{made}/questions",
+        json={"name": "q", "title": "q", "required": True, "settings": {"type": "text"}},
+    )
     owner.do("POST", f"/datasets/{made}/vectors-settings", json={"name": "v", "title": "v", "dimensions": 2})
     owner.do("PUT", f"/datasets/{made}/publish")
     vectors = {"east": [1, 0], "north": [0, 2], "west": [-3, 0], "northeast": [1, 1]}
-    owner.do("POST", f"/datasets/{made}/records/bulk", json={"items": [
-        {"external_id": name, "fields": {"text": name}, "vectors": {"v": v}} for name, v in vectors.items()]})  # fmt: skip
+    owner.do(
+        "POST",
+        f"/datasets/{made}/records/bulk",
+        json={
+            "items": [
+                {"external_id": name, "fields": {"text": name}, "vectors": {"v": v}}
+                for name, v in vectors.items()
+            ]
+        },
+    )
 
     def near(**vector):
         body = {"query": {"vector": {"name": "v", **vector}}}
@@ -378,8 +464,12 @@ def test_similar_vectors_come_first(server):
     assert found["east"] == pytest.approx(1)
     assert found["northeast"] == pytest.approx((1 + 0.5**0.5) / 2)
     assert next(iter(near(value=[2, 0], order="least_similar"))) == "west"
-    (east,) = (i["record"]["id"] for i in owner.do("POST", f"/datasets/{made}/records/search", json={
-        "query": {"text": {"q": "east"}}})["items"])  # fmt: skip
+    (east,) = (
+        i["record"]["id"]
+        for i in owner.do(
+            "POST", f"/datasets/{made}/records/search", json={"query": {"text": {"q": "east"}}}
+        )["items"]
+    )
     assert list(near(record_id=east)) == ["northeast", "north", "west"]
 
 
@@ -449,8 +539,11 @@ def test_a_job_that_argilla_queues_is_done(server):
     owner = client(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(30)
-        hook = owner.do("POST", "/webhooks", json={
-            "url": f"http://127.0.0.1:{listener.getsockname()[1]}/", "events": ["dataset.created"]})  # fmt: skip
+        hook = owner.do(
+            "POST",
+            "/webhooks",
+            json={"url": f"http://127.0.0.1:{listener.getsockname()[1]}/", "events": ["dataset.created"]},
+        )
         make_dataset(owner, server.workspace, "heard")
         connection, _ = listener.accept()
         with connection:
@@ -468,8 +561,11 @@ def command(*arguments):
     """`preceptor annotate serve …` as a process; ended if the test did not."""
     process = subprocess.Popen(
         [sys.executable, "-m", "preceptor.toolkit.cli.main", "annotate", "serve", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
     try:
         yield process
     finally:
@@ -513,8 +609,12 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         assert str(home / "accounts.json") in shown[-1]
         assert not any(a.password in "".join(shown) for a in again.accounts.values())
         owner = Client(again.url, again.accounts["owner"].api_key)
-        found = owner.do("POST", f"/datasets/{made}/records/search", params={"limit": 1000, "include": "responses"},
-                         json={"filters": {"and": [terms(STATUS, "submitted")]}})["items"]  # fmt: skip
+        found = owner.do(
+            "POST",
+            f"/datasets/{made}/records/search",
+            params={"limit": 1000, "include": "responses"},
+            json={"filters": {"and": [terms(STATUS, "submitted")]}},
+        )["items"]
         assert {item["record"]["id"] for item in found} - set(taken) <= {ids[len(taken)]}
         assert set(taken) <= {item["record"]["id"] for item in found}
         progress = owner.do("GET", f"/datasets/{made}/progress")
@@ -642,8 +742,11 @@ def test_accounts_are_added_and_never_changed(tmp_path):
     first = settle_accounts(tmp_path, "http://x:1", ["ada", "ada"])
     second = settle_accounts(tmp_path, "http://x:2", ["ben"])
     assert list(second.accounts) == ["owner", "ada", "ben"]
-    assert second.accounts["ada"] == first.accounts["ada"] == Account(
-        "annotator", first.accounts["ada"].password, first.accounts["ada"].api_key)  # fmt: skip
+    assert (
+        second.accounts["ada"]
+        == first.accounts["ada"]
+        == Account("annotator", first.accounts["ada"].password, first.accounts["ada"].api_key)
+    )
     assert second.url == "http://x:2"
     (tmp_path / "accounts.json").write_text(json.dumps({"accounts": {"ada": {}}}))
     with pytest.raises(AnnotationError, match="not accounts as"):

@@ -21,22 +21,56 @@ AT = datetime(2026, 5, 4, 10, 0, 0, 250_000)
 TABLES = {"votes": VOTES, "ratings": RATINGS, "outcomes": OUTCOMES}
 ROWS = {
     "votes": [
-        {"completion_a": "p-a", "completion_b": "p-b", "choice": "tie", "annotator": "7", "shown_first": "a", "at": AT},
-        {"completion_a": "p-b", "completion_b": "p-a", "choice": "a", "annotator": None, "shown_first": None,
-         "at": None},
-        {"completion_a": "p-b", "completion_b": "zz", "choice": "b", "annotator": "7", "shown_first": None, "at": None},
+        {
+            "completion_a": "p-a",
+            "completion_b": "p-b",
+            "choice": "tie",
+            "annotator": "7",
+            "shown_first": "a",
+            "at": AT,
+        },
+        {
+            "completion_a": "p-b",
+            "completion_b": "p-a",
+            "choice": "a",
+            "annotator": None,
+            "shown_first": None,
+            "at": None,
+        },
+        {
+            "completion_a": "p-b",
+            "completion_b": "zz",
+            "choice": "b",
+            "annotator": "7",
+            "shown_first": None,
+            "at": None,
+        },
     ],
     "ratings": [
         {"completion": "p-a", "criterion": "helpful", "value": 4, "levels": 5, "annotator": "j", "at": AT},
-        {"completion": "p-b", "criterion": "helpful", "value": 1, "levels": None, "annotator": None, "at": None},
+        {
+            "completion": "p-b",
+            "criterion": "helpful",
+            "value": 1,
+            "levels": None,
+            "annotator": None,
+            "at": None,
+        },
         {"completion": "p-b", "criterion": "kind", "value": 7, "levels": 7, "annotator": "j", "at": None},
     ],
     "outcomes": [
         {"completion": "p-a", "learner": "l", "measure": "turns", "value": 2.0, "censored": True, "at": AT},
-        {"completion": "p-b", "learner": None, "measure": "success", "value": 1.0, "censored": None, "at": None},
+        {
+            "completion": "p-b",
+            "learner": None,
+            "measure": "success",
+            "value": 1.0,
+            "censored": None,
+            "at": None,
+        },
         {"completion": "p-b", "learner": "l", "measure": "turns", "value": 2.5, "censored": None, "at": None},
     ],
-}  # fmt: skip
+}
 FORMS = ["csv", "tsv", "jsonl", "parquet"]
 
 
@@ -91,7 +125,9 @@ def test_every_form_gives_the_same_tables(filled, tmp_path, named, name):
         if form == "parquet" and rejects:
             assert json.loads(rejects[0][1]) == {
                 k: named(v) if k in ("annotator", "learner") else v and str(v)
-                for k, v in ROWS[name][2].items() if not isinstance(v, datetime)}  # fmt: skip
+                for k, v in ROWS[name][2].items()
+                if not isinstance(v, datetime)
+            }
         people = query(filled, "SELECT pseudonym FROM annotators")["pseudonym"].to_list()
         assert people == {"votes": [named("7")], "ratings": [named("j")], "outcomes": []}[name]
         assert (
@@ -109,13 +145,24 @@ def test_every_form_gives_the_same_tables(filled, tmp_path, named, name):
     [
         pl.DataFrame({"value": [3.0], "levels": [5.0], "at": [AT.replace(tzinfo=UTC)]}),
         pl.DataFrame({"value": ["3"], "levels": ["5"], "at": ["2026-05-04T12:00:00.25+02:00"]}),
-        pl.DataFrame({"value": [3], "levels": pl.Series([5], dtype=pl.UInt8),
-                      "at": [AT.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=2)))]}),
+        pl.DataFrame(
+            {
+                "value": [3],
+                "levels": pl.Series([5], dtype=pl.UInt8),
+                "at": [AT.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=2)))],
+            }
+        ),
         pl.DataFrame({"value": [3], "levels": [5], "at": pl.Series([AT], dtype=pl.Datetime("ns"))}),
-        pl.DataFrame({"value": [3], "levels": [5], "at": pl.Series([AT], dtype=pl.Datetime("ms")),
-                      "annotator": pl.Series([None], dtype=pl.Null)}),
+        pl.DataFrame(
+            {
+                "value": [3],
+                "levels": [5],
+                "at": pl.Series([AT], dtype=pl.Datetime("ms")),
+                "annotator": pl.Series([None], dtype=pl.Null),
+            }
+        ),
     ],
-)  # fmt: skip
+)
 def test_types_of_parquet(filled, tmp_path, frame):
     named = frame.with_columns(criterion=pl.lit("kind").cast(pl.Categorical), completion=pl.lit("p-a"))
     named.write_parquet(tmp_path / "f.parquet")
@@ -130,7 +177,9 @@ def test_a_success_may_be_true_or_false(filled, tmp_path):
     for form in FORMS:
         load(filled, "outcomes", written(tmp_path, form, rows), form)
         assert query(filled, "SELECT value FROM outcomes WHERE source = ? ORDER BY line", [form]).rows() == [
-            (1.0,), (0.0,)]  # fmt: skip
+            (1.0,),
+            (0.0,),
+        ]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -139,8 +188,9 @@ def test_mapping_and_what_is_missing(filled, tmp_path, named, form):
     path = written(tmp_path, form, rows)
     columns = {"completion_a": "Left one", "completion_b": "b/c", "choice": "it's", "annotator": "line"}
     load(filled, "votes", path, columns=columns)
-    assert query(filled, "SELECT choice, pseudonym FROM votes v JOIN annotators a ON a.key = v.annotator").rows() == [
-        ("b", named("7"))]  # fmt: skip
+    assert query(
+        filled, "SELECT choice, pseudonym FROM votes v JOIN annotators a ON a.key = v.annotator"
+    ).rows() == [("b", named("7"))]
     said = r"f\.\w+: no column 'at' for at; the file has .*Left one.*; use --map at=COLUMN"
     with pytest.raises(SourceError, match=said):
         load(filled, "votes", path, "t", columns=columns | {"at": "at"})

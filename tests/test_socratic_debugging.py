@@ -48,8 +48,11 @@ def test_socratic_debugging(store, shared_data):
     instructor = query(store, "SELECT count(*) FROM turns WHERE state->>'speaker' = 'Instructor'").item()
     assert instructor == 2
     assert roles == {"user": facts["user_turns"], "assistant": facts["assistant_turns"] + instructor}
-    fences, further = query(store, """SELECT sum(len(regexp_extract_all(content, '(?m)^```$'))) / 2,
-        sum(len(list_filter(string_split(content, chr(10))[2:], lambda l: trim(l, ' \t') <> ''))) FROM turns""").row(0)  # fmt: skip
+    fences, further = query(
+        store,
+        """SELECT sum(len(regexp_extract_all(content, '(?m)^```$'))) / 2,
+        sum(len(list_filter(string_split(content, chr(10))[2:], lambda l: trim(l, ' \t') <> ''))) FROM turns""",
+    ).row(0)
     assert fences == facts["code_blocks_in_dialogues"]
     assert further + instructor == facts["continuation_lines_in_dialogues"]
     found = dict(query(store, f"FROM {ALTERNATIVES}").rows())
@@ -139,8 +142,11 @@ def test_one_dialogue_about_a_bug(store, tmp_path, end):
         ("assistant", "Does it pass?", '{"speaker":"Instructor","alternatives":["Run it."]}', 35),
         ("user", "Yes", None, 37),
     ]
-    found = query(store, """SELECT c.ref, c.content, c.context, len(p.messages) AS n, p."group", c.line
-                            FROM completions c JOIN prompts p ON p.key = c.prompt ORDER BY c.line""").rows()  # fmt: skip
+    found = query(
+        store,
+        """SELECT c.ref, c.content, c.context, len(p.messages) AS n, p."group", c.line
+                            FROM completions c JOIN prompts p ON p.key = c.prompt ORDER BY c.line""",
+    ).rows()
     name = path.name
     assert found == [
         (f"{name}-1", "What is\n  line 2?", None, 1, "7", 20),
@@ -175,13 +181,19 @@ def test_dialogues_about_one_problem_stay_together(store, tmp_path):
         (b"", 1, "no line <dialogue>; expected a file of the benchmark"),
         (b"User: Hi\nAssistant: Hi\n", 1, "no line <dialogue>; expected a file of the benchmark"),
         (b"<dialogue>\n\n</dialogue>", 1, "the dialogue holds no turn 'User: \u2026' or 'Assistant: \u2026'"),
-        (b"<problem>\n</problem>\n<dialogue>\nHi\nUser: Hi\nAssistant: Hi\n</dialogue>", 3,
-         "the dialogue does not begin with 'User: ' or 'Assistant: '"),
-        (b"<dialogue>\nUser: a\n</dialogue>\n<dialogue>\nUser: b\n</dialogue>", 1,
-         "several lines <dialogue>; expected one dialogue a file"),
+        (
+            b"<problem>\n</problem>\n<dialogue>\nHi\nUser: Hi\nAssistant: Hi\n</dialogue>",
+            3,
+            "the dialogue does not begin with 'User: ' or 'Assistant: '",
+        ),
+        (
+            b"<dialogue>\nUser: a\n</dialogue>\n<dialogue>\nUser: b\n</dialogue>",
+            1,
+            "several lines <dialogue>; expected one dialogue a file",
+        ),
         (b"<dialogue>\nUser: \xff\nAssistant: a\n</dialogue>", 2, "not valid UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_what_socratic_debugging_rejects(store, tmp_path, text, line, reason):
     (tmp_path / "1_1_a.txt").write_bytes(text)
     with pytest.raises(SourceError, match="none of its 1 rows could be taken"):

@@ -26,14 +26,24 @@ def trainer(base, folder, p=None, **settings):
     if p:
         rows = [row | {"p": one} for row, one in zip(rows, p, strict=True)]
     arguments = DPOConfig(
-        output_dir=str(folder), per_device_train_batch_size=4, use_cpu=True, bf16=False, gradient_checkpointing=False,
-        report_to="none", disable_tqdm=True, save_strategy="no", beta=0.5, logging_steps=1,
+        output_dir=str(folder),
+        per_device_train_batch_size=4,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        beta=0.5,
+        logging_steps=1,
         **({"max_steps": 1, "learning_rate": 5e-3} | settings),
-    )  # fmt: skip
+    )
     made = (SoftDPOTrainer if p else DPOTrainer)(
-        model=base, args=arguments, train_dataset=Dataset.from_list(rows),
+        model=base,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
         peft_config=LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )  # fmt: skip
+    )
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weights in made.model.parameters():

@@ -26,18 +26,34 @@ def facts_of(folder):
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
-BIOLOGY = {"Evaluation of Student Response": "a", "Action Based on Evaluation": "1", "Subproblem State": "x",
-           "Subproblem": "What is a cell?", "Tutorbot": "Not yet: look again."}  # fmt: skip
-PHYSICS = {"Thoughts of Tutorbot": "hm", "Evaluation of Student Response": "b", "Action Based on Evaluation": "3",
-           "Step Number": "2", "Step State": "r", "Tutorbot Response": "Right."}  # fmt: skip
+BIOLOGY = {
+    "Evaluation of Student Response": "a",
+    "Action Based on Evaluation": "1",
+    "Subproblem State": "x",
+    "Subproblem": "What is a cell?",
+    "Tutorbot": "Not yet: look again.",
+}
+PHYSICS = {
+    "Thoughts of Tutorbot": "hm",
+    "Evaluation of Student Response": "b",
+    "Action Based on Evaluation": "3",
+    "Step Number": "2",
+    "Step State": "r",
+    "Tutorbot Response": "Right.",
+}
 
 
 def said(turns):
     return {"id": "c1", "conversations": [{"from": who, "value": value} for who, value in turns]}
 
 
-TALK = [("student", 'Please help me with this question: "Q3. Why?"'), ("initial_state", PHYSICS),
-        ("student", "So?"), ("deciding_state", {"Use Python": "n"}), ("no_python_state", PHYSICS)]  # fmt: skip
+TALK = [
+    ("student", 'Please help me with this question: "Q3. Why?"'),
+    ("initial_state", PHYSICS),
+    ("student", "So?"),
+    ("deciding_state", {"Use Python": "n"}),
+    ("no_python_state", PHYSICS),
+]
 
 
 def test_spock_physics(store, shared_data):
@@ -51,8 +67,11 @@ def test_spock_physics(store, shared_data):
     hidden = {
         who: n for who, n in spoken.items() if who in ("deciding_state", "use_python_state", "python_output")
     }
-    assert by_role == {"user": spoken["student"], "assistant": facts["tutor_states_with_a_response"],
-                       "system": sum(hidden.values())}  # fmt: skip
+    assert by_role == {
+        "user": spoken["student"],
+        "assistant": facts["tutor_states_with_a_response"],
+        "system": sum(hidden.values()),
+    }
     said_by = query(store, "SELECT state->>'from' AS f, count(*) FROM turns WHERE f IS NOT NULL GROUP BY 1")
     assert dict(said_by.rows()) == {who: n for who, n in spoken.items() if who != "student"}
     assert query(store, "SELECT count(DISTINCT context->>'id') FROM prompts").item() == facts["distinct_ids"]
@@ -61,16 +80,23 @@ def test_spock_physics(store, shared_data):
     )
     assert dict(first.rows()) == facts["evaluation_first_letter"]
     assert count(store, COMPLETIONS) == facts["tutor_states_with_a_response"]
-    misspelt = query(store, """SELECT path, position FROM turns WHERE (state->'raw') IS NOT NULL
-        AND NOT list_contains(json_keys(state->'raw'), 'Action Based on Evaluation') ORDER BY 1""").rows()  # fmt: skip
-    assert misspelt == sorted(("conversation_jsons/" + turn["file"], turn["turn"])
-                              for turn in facts["states_with_a_missing_key"])  # fmt: skip
+    misspelt = query(
+        store,
+        """SELECT path, position FROM turns WHERE (state->'raw') IS NOT NULL
+        AND NOT list_contains(json_keys(state->'raw'), 'Action Based on Evaluation') ORDER BY 1""",
+    ).rows()
+    assert misspelt == sorted(
+        ("conversation_jsons/" + turn["file"], turn["turn"]) for turn in facts["states_with_a_missing_key"]
+    )
     whole = query(store, "SELECT count(*) FROM turns WHERE role = 'assistant'").item() - len(misspelt)
     assert whole == facts["states_with_all_six_keys"]
-    odd = query(store, """SELECT path, position, key, "raw"->>key AS value FROM (
+    odd = query(
+        store,
+        """SELECT path, position, key, "raw"->>key AS value FROM (
         SELECT path, position, state->'raw' AS "raw", unnest(json_keys(state->'raw')) AS key FROM turns)
         WHERE key IN ('Evaluation of Student Response', 'Action Based on Evaluation', 'Step State')
-        AND NOT regexp_full_match("raw"->>key, '[a-g]|[0-9]+|[p-t]')""")  # fmt: skip
+        AND NOT regexp_full_match("raw"->>key, '[a-g]|[0-9]+|[p-t]')""",
+    )
     assert odd.height == facts["coded_values_not_a_bare_code"]
     assert dict(odd.group_by("key").len().rows()) == facts["coded_value_deviations_by_field"]
     found = {(path.rpartition("/")[2], turn, key): value for path, turn, key, value in odd.rows()}
@@ -81,8 +107,12 @@ def test_spock_physics(store, shared_data):
 def test_every_real_turn_of_the_tutor_is_kept_and_written_canonically(store, shared_data):
     folder = shared_data / "spock-phys"
     load(store, folder)
-    stored = {(path, position): (content, state) for path, position, content, state in query(
-        store, "SELECT path, position, content, state FROM turns").rows()}  # fmt: skip
+    stored = {
+        (path, position): (content, state)
+        for path, position, content, state in query(
+            store, "SELECT path, position, content, state FROM turns"
+        ).rows()
+    }
     answers = dict(query(store, "SELECT ref, content FROM completions").rows())
     for file in sorted((folder / "conversation_jsons").iterdir()):
         path = f"conversation_jsons/{file.name}"
@@ -105,8 +135,14 @@ def test_every_real_turn_of_the_tutor_is_kept_and_written_canonically(store, sha
     last = query(store, "SELECT DISTINCT messages[-1].role FROM prompts").item()
     assert last == "user"
     assert query(store, "SELECT bool_and(regexp_full_match(act, '[0-9]+')) FROM turns").item()
-    assert query(store, "SELECT count(*) FROM prompts WHERE len(list_filter(messages, "
-                        "lambda m: starts_with(m.content, '{')))>0").item() == 0  # fmt: skip
+    assert (
+        query(
+            store,
+            "SELECT count(*) FROM prompts WHERE len(list_filter(messages, "
+            "lambda m: starts_with(m.content, '{')))>0",
+        ).item()
+        == 0
+    )
 
 
 def test_one_dialogue_a_list_and_json_lines_hold_the_same(store, tmp_path):
@@ -123,9 +159,14 @@ def test_one_dialogue_a_list_and_json_lines_hold_the_same(store, tmp_path):
     for source in ("one", "list.json", "lines.jsonl.gz"):
         report = load(store, tmp_path / source, source=source)
         assert (report.rows, report.rejects) == (2, 0)
-        found.append(query(store, f"""SELECT p.messages, p."group", p.context, c.content, c.context AS about
+        found.append(
+            query(
+                store,
+                f"""SELECT p.messages, p."group", p.context, c.content, c.context AS about
             FROM completions c JOIN prompts p ON p.key = c.prompt WHERE c.source = '{source}'
-            ORDER BY p.line, p.path, len(p.messages)""").rows())  # fmt: skip
+            ORDER BY p.line, p.path, len(p.messages)""",
+            ).rows()
+        )
     lines = query(store, "SELECT DISTINCT source, line FROM prompts ORDER BY ALL").rows()
     assert lines == [
         ("lines.jsonl.gz", 1),
@@ -139,17 +180,34 @@ def test_one_dialogue_a_list_and_json_lines_hold_the_same(store, tmp_path):
     assert [m["content"] for m in messages] == [TALK[0][1], "Right.", "So?"]
     assert (group, json.loads(context)) == ("why?", {"id": "c1"})
     assert json.loads(content) == {k: v for k, v in PHYSICS.items() if k != "Thoughts of Tutorbot"}
-    assert json.loads(about) == {"evaluation": "b", "action": "3", "state": "r", "complete": True,
-                                 "variant": "physics"}  # fmt: skip
+    assert json.loads(about) == {
+        "evaluation": "b",
+        "action": "3",
+        "state": "r",
+        "complete": True,
+        "variant": "physics",
+    }
 
 
 def test_biology_with_its_instructions_and_turns_as_text(store, tmp_path):
     start = 'Instructions to Act as a Tutorbot:\nBe kind.\n\nStudent: "\nQ. What is a cell?"'
-    first = BIOLOGY | {"Thoughts of Tutorbot": "new", "Evaluation of Student Response": "N/A",
-                       "Action Based on Evaluation": "N/A", "Subproblem State": "N/A"}  # fmt: skip
+    first = BIOLOGY | {
+        "Thoughts of Tutorbot": "new",
+        "Evaluation of Student Response": "N/A",
+        "Action Based on Evaluation": "N/A",
+        "Subproblem State": "N/A",
+    }
     lenient = json.dumps(BIOLOGY | {"Tutorbot": 'Don\'t say "so"'})
-    talk = said([("human", start), ("gpt", json.dumps(first)), ("human", "A wall"), ("gpt", str(BIOLOGY)),
-                 ("human", "It's"), ("gpt", str(json.loads(lenient)))])  # fmt: skip
+    talk = said(
+        [
+            ("human", start),
+            ("gpt", json.dumps(first)),
+            ("human", "A wall"),
+            ("gpt", str(BIOLOGY)),
+            ("human", "It's"),
+            ("gpt", str(json.loads(lenient))),
+        ]
+    )
     other = said([("human", "Question 12: what is a  cell?"), ("gpt", BIOLOGY)])
     (tmp_path / "bio-dataset-1.json").write_text(json.dumps([talk, other]))
     report = load(store, tmp_path)
@@ -161,13 +219,24 @@ def test_biology_with_its_instructions_and_turns_as_text(store, tmp_path):
         store, "SELECT role, content, act, state FROM turns WHERE dialogue LIKE '%:1' ORDER BY position"
     )
     assert [row[:3] for row in spoken.rows()] == [
-        ("user", "Q. What is a cell?", None), ("assistant", BIOLOGY["Tutorbot"], "12"), ("user", "A wall", None),
-        ("assistant", BIOLOGY["Tutorbot"], "1"), ("user", "It's", None),
-        ("assistant", 'Don\'t say "so"', "1")]  # fmt: skip
+        ("user", "Q. What is a cell?", None),
+        ("assistant", BIOLOGY["Tutorbot"], "12"),
+        ("user", "A wall", None),
+        ("assistant", BIOLOGY["Tutorbot"], "1"),
+        ("user", "It's", None),
+        ("assistant", 'Don\'t say "so"', "1"),
+    ]
     assert json.loads(spoken["state"][0]) == {"instructions": start.partition("Student: ")[0]}
     state = json.loads(spoken["state"][1])
-    assert state == {"from": "gpt", "evaluation": "g", "action": "12", "state": "w", "thoughts": "new",
-                     "subproblem": BIOLOGY["Subproblem"], "raw": json.dumps(first)}  # fmt: skip
+    assert state == {
+        "from": "gpt",
+        "evaluation": "g",
+        "action": "12",
+        "state": "w",
+        "thoughts": "new",
+        "subproblem": BIOLOGY["Subproblem"],
+        "raw": json.dumps(first),
+    }
     answers = query(
         store, "SELECT content, origin, author FROM completions WHERE line = 1 ORDER BY ref"
     ).rows()
@@ -177,7 +246,10 @@ def test_biology_with_its_instructions_and_turns_as_text(store, tmp_path):
         "Subproblem State": "w",
     }
     assert [json.loads(row[0]) for row in answers] == [
-        BIOLOGY | codes, BIOLOGY, BIOLOGY | {"Tutorbot": 'Don\'t say "so"'}]  # fmt: skip
+        BIOLOGY | codes,
+        BIOLOGY,
+        BIOLOGY | {"Tutorbot": 'Don\'t say "so"'},
+    ]
     assert {row[1:] for row in answers} == {("model", "gpt-4")}
     assert query(store, 'SELECT DISTINCT "group" FROM prompts')["group"].to_list() == ["what is a cell?"]
 
@@ -195,10 +267,19 @@ def test_what_cannot_be_recognised_is_null_and_noted(store, tmp_path):
     ]
     # The second of two turns in a row answers nobody.
     ((content, about),) = query(store, "SELECT content, context FROM completions").rows()
-    assert json.loads(content) == {"Evaluation of Student Response": "b", "Step Number": "2",
-                                   "Step State": "finished", "Tutorbot Response": "Right."}  # fmt: skip
-    assert json.loads(about) == {"evaluation": "b", "action": None, "state": None, "complete": False,
-                                 "variant": "physics"}  # fmt: skip
+    assert json.loads(content) == {
+        "Evaluation of Student Response": "b",
+        "Step Number": "2",
+        "Step State": "finished",
+        "Tutorbot Response": "Right.",
+    }
+    assert json.loads(about) == {
+        "evaluation": "b",
+        "action": None,
+        "state": None,
+        "complete": False,
+        "variant": "physics",
+    }
 
 
 BAD = [
@@ -206,14 +287,22 @@ BAD = [
     ({"id": "x", "conversations": []}, "'conversations' is empty"),
     ({"id": "x", "conversations": "no"}, "'conversations' is missing or not a list"),
     ([1], "expected a dialogue, an object of 'id' and 'conversations'"),
-    (said([("student", "?"), ("initial_state", {"Step State": "q"})]),
-     "conversations[1]: the tutor's turn has no response ('Tutorbot' or 'Tutorbot Response')"),
-    (said([("human", "?"), ("gpt", "Let me see.")]), "conversations[1]: the tutor's value is not a JSON object"),
+    (
+        said([("student", "?"), ("initial_state", {"Step State": "q"})]),
+        "conversations[1]: the tutor's turn has no response ('Tutorbot' or 'Tutorbot Response')",
+    ),
+    (
+        said([("human", "?"), ("gpt", "Let me see.")]),
+        "conversations[1]: the tutor's value is not a JSON object",
+    ),
     (said([("student", {"a": 1})]), "conversations[0]: what the student says is not text"),
-    (said([("student", "?"), ("parrot", "!")]), "conversations[1]: 'from' is 'parrot', expected student, a state "
-     "of the tutor, python_output, human or gpt"),
+    (
+        said([("student", "?"), ("parrot", "!")]),
+        "conversations[1]: 'from' is 'parrot', expected student, a state "
+        "of the tutor, python_output, human or gpt",
+    ),
     ({"id": "x", "conversations": [3]}, "conversations[0]: expected an object of 'from' and 'value'"),
-]  # fmt: skip
+]
 
 
 def test_what_spock_rejects(store, tmp_path):
@@ -267,18 +356,38 @@ def mutated(data, content):
     for _ in range(data.draw(st.integers(0, 4))):
         start = data.draw(st.integers(0, len(content)))
         end = min(len(content), start + data.draw(st.integers(0, 30)))
-        piece = data.draw(st.sampled_from([b"", b'"', b"\xff", b",", b"{", b"}", b"\n", b"\\u0000", b"\\", b"1",
-                                           b"null", b'"from"', b"'", content[start : start + 200]]))  # fmt: skip
+        piece = data.draw(
+            st.sampled_from(
+                [
+                    b"",
+                    b'"',
+                    b"\xff",
+                    b",",
+                    b"{",
+                    b"}",
+                    b"\n",
+                    b"\\u0000",
+                    b"\\",
+                    b"1",
+                    b"null",
+                    b'"from"',
+                    b"'",
+                    content[start : start + 200],
+                ]
+            )
+        )
         content = content[:start] + piece + content[end:]
     return content
 
 
 SAMPLES = {
     "lines": "\n".join(json.dumps(said(TALK)) for _ in range(3)),
-    "list": json.dumps([said(TALK), said([("human", "?"), ("gpt", str(BIOLOGY)), ("human", "é"), ("gpt", BIOLOGY)])],
-                       indent=0),
+    "list": json.dumps(
+        [said(TALK), said([("human", "?"), ("gpt", str(BIOLOGY)), ("human", "é"), ("gpt", BIOLOGY)])],
+        indent=0,
+    ),
     "one": json.dumps(said(TALK), indent=1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAMPLES)

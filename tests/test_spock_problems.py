@@ -53,8 +53,11 @@ def test_spock_problems(store, shared_data):
     assert keys == "Question | Answer | Hint | Incorrect Response | Feedback"
     kinds = query(store, "SELECT context->>'kind' AS k, count(*) FROM completions GROUP BY 1")
     assert dict(kinds.rows()) == dict.fromkeys(("feedback", "hint", "answer"), facts["sub_problems"])
-    pairs = query(store, """SELECT count(*) FROM prompts p JOIN completions c ON c.prompt = p.key
-        WHERE c.context->>'kind' = 'answer' AND c.content <> p.messages[-1].content""").item()  # fmt: skip
+    pairs = query(
+        store,
+        """SELECT count(*) FROM prompts p JOIN completions c ON c.prompt = p.key
+        WHERE c.context->>'kind' = 'answer' AND c.content <> p.messages[-1].content""",
+    ).item()
     assert pairs == facts["candidate_pairs_answer_over_incorrect_response"]
     # Sections are counted over all rows, also those whose JSON is broken; physical lines and key
     # sets are of the file, not of what is stored.
@@ -66,11 +69,14 @@ def test_spock_problems(store, shared_data):
 def test_every_real_sub_problem_is_as_published(store, shared_data):
     folder = shared_data / "spock-bio-problems"
     load(store, folder)
-    found = query(store, """SELECT p.line, string_split(p.ref, '-')[-1]::INT AS n, p.messages,
+    found = query(
+        store,
+        """SELECT p.line, string_split(p.ref, '-')[-1]::INT AS n, p.messages,
         p.context, max(c.content) FILTER (c.context->>'kind' = 'feedback') AS feedback,
         max(c.content) FILTER (c.context->>'kind' = 'hint') AS hint,
         max(c.content) FILTER (c.context->>'kind' = 'answer') AS answer
-        FROM prompts p JOIN completions c ON c.prompt = p.key GROUP BY ALL""").rows()  # fmt: skip
+        FROM prompts p JOIN completions c ON c.prompt = p.key GROUP BY ALL""",
+    ).rows()
     by_place = {(line, n): rest for line, n, *rest in found}
     for line, record in records(folder / "bio-problems-learning_objs.csv"):
         if (line, 1) not in by_place:
@@ -79,16 +85,27 @@ def test_every_real_sub_problem_is_as_published(store, shared_data):
         for n, part in enumerate(problem.get("SubProblems") or problem["Subproblems"], 1):
             messages, context, *told = by_place[line, n]
             assert [m["content"] for m in messages] == [
-                problem["Problem"], part["Question"], part["Incorrect Response"]]  # fmt: skip
+                problem["Problem"],
+                part["Question"],
+                part["Incorrect Response"],
+            ]
             assert told == [part["Feedback"], part["Hint"], part["Answer"]]
             assert json.loads(context) == {
-                "section": record["section_id"], "name": record["section_name"],
-                "objectives": record["section_learning_objs"].strip(), "facts": problem["Facts"],
-                "solution": problem["Solution"]}  # fmt: skip
+                "section": record["section_id"],
+                "name": record["section_name"],
+                "objectives": record["section_learning_objs"].strip(),
+                "facts": problem["Facts"],
+                "solution": problem["Solution"],
+            }
 
 
-PART = {"Question": "What is it?", "Answer": "A wall.", "Hint": "Look, outside]", "Incorrect Response": "A door.",
-        "Feedback": "Doors open."}  # fmt: skip
+PART = {
+    "Question": "What is it?",
+    "Answer": "A wall.",
+    "Hint": "Look, outside]",
+    "Incorrect Response": "A door.",
+    "Feedback": "Doors open.",
+}
 PROBLEM = {
     "Problem": "Cells",
     "SubProblems": [PART, PART | {"Question": "Why?"}],
@@ -114,22 +131,44 @@ def row(problem, section="4.10"):
 
 
 def test_a_tutor_meets_problem_question_and_wrong_answer(store, tmp_path):
-    odd = {"Sub-problems": [{"incorrect response": "x", "QUESTION": "y?", "Answer": "z", "Feedback": None, "Hint": " ",
-                             "Mood": 3}], "Problem": "P"}  # fmt: skip
+    odd = {
+        "Sub-problems": [
+            {
+                "incorrect response": "x",
+                "QUESTION": "y?",
+                "Answer": "z",
+                "Feedback": None,
+                "Hint": " ",
+                "Mood": 3,
+            }
+        ],
+        "Problem": "P",
+    }
     path = tmp_path / "problems.csv"
     path.write_text(written(row(PROBLEM), row(odd)), encoding="utf-8-sig", newline="")
     report = load(store, path)
     assert (report.rows, report.rejects, count(store, PROMPTS)) == (2, 0, 3)
     assert query(store, """SELECT messages, "group" FROM prompts ORDER BY ref""").rows()[0] == (
-        [{"role": "user", "content": "Cells"}, {"role": "assistant", "content": "What is it?"},
-         {"role": "user", "content": "A door."}], "4.10")  # fmt: skip
-    first = query(store, """SELECT c.content, c.context, c.origin, c.author FROM completions c JOIN prompts p
-        ON p.key = c.prompt WHERE p.messages[2].content = 'What is it?'""").rows()  # fmt: skip
-    assert first == [("Doors open.", '{"kind":"feedback"}', "model", "gpt-4"),
-                     ("Look, outside]", '{"kind":"hint"}', "model", "gpt-4"),
-                     ("A wall.", '{"kind":"answer"}', "model", "gpt-4")]  # fmt: skip
+        [
+            {"role": "user", "content": "Cells"},
+            {"role": "assistant", "content": "What is it?"},
+            {"role": "user", "content": "A door."},
+        ],
+        "4.10",
+    )
+    first = query(
+        store,
+        """SELECT c.content, c.context, c.origin, c.author FROM completions c JOIN prompts p
+        ON p.key = c.prompt WHERE p.messages[2].content = 'What is it?'""",
+    ).rows()
+    assert first == [
+        ("Doors open.", '{"kind":"feedback"}', "model", "gpt-4"),
+        ("Look, outside]", '{"kind":"hint"}', "model", "gpt-4"),
+        ("A wall.", '{"kind":"answer"}', "model", "gpt-4"),
+    ]
     assert query(store, "SELECT content, context FROM completions WHERE content = 'z'").rows() == [
-        ("z", '{"kind":"answer"}')]  # fmt: skip
+        ("z", '{"kind":"answer"}')
+    ]
     assert count(store, COMPLETIONS) == 7
 
 
@@ -141,14 +180,18 @@ BAD = [
     (row(PROBLEM | {"Problem": ""}), "'Problem' is missing or no text"),
     (row({"Problem": "P"}), "'SubProblems' is missing or not a list"),
     (row({"Problem": "P", "SubProblems": []}), "'SubProblems' is empty"),
-    (row({"Problem": "P", "SubProblems": [PART, {"Question": "?", "Hint": "h"}]}),
-     "sub-problem 2: 'Incorrect Response' is missing or no text"),
+    (
+        row({"Problem": "P", "SubProblems": [PART, {"Question": "?", "Hint": "h"}]}),
+        "sub-problem 2: 'Incorrect Response' is missing or no text",
+    ),
     (row({"Problem": "P", "SubProblems": [3]}), "sub-problem 1: 'Question' is missing or no text"),
-    (row({"Problem": "P", "SubProblems": [{"Question": "?", "Incorrect Response": "i"}]}),
-     "sub-problem 1: has no 'Feedback', 'Hint' or 'Answer'"),
+    (
+        row({"Problem": "P", "SubProblems": [{"Question": "?", "Incorrect Response": "i"}]}),
+        "sub-problem 1: has no 'Feedback', 'Hint' or 'Answer'",
+    ),
     (row(PROBLEM, ""), None),
     (["", "", "", json.dumps(PROBLEM)], "'section_id' is empty"),
-]  # fmt: skip
+]
 
 
 def test_what_spock_problems_rejects(store, tmp_path):

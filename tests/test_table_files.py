@@ -21,7 +21,7 @@ from preceptor.toolkit.ingest.batch import divide
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.table_files import as_text, column_names, read_table
 
-ROWS = [{"id": "x", "line": "1", "n": "2"}, {"id": "é, \"q\"", "line": "7", "n": None}]  # fmt: skip
+ROWS = [{"id": "x", "line": "1", "n": "2"}, {"id": 'é, "q"', "line": "7", "n": None}]
 
 
 NESTED = "is a list or an object, expected text, a number, true or false"
@@ -54,7 +54,17 @@ def whole(path, wanted):
     return pl.concat([r for r, _ in parts]), pl.concat([b for _, b in parts]), sum(told)
 
 
-NAMES = ["a.csv", "a.TSV", "a.csv.gz", "a.tsv.bz2", "a.jsonl", "a.ndjson", "a.jsonl.gz", "a.ndjson.bz2", "a.parquet"]  # fmt: skip
+NAMES = [
+    "a.csv",
+    "a.TSV",
+    "a.csv.gz",
+    "a.tsv.bz2",
+    "a.jsonl",
+    "a.ndjson",
+    "a.jsonl.gz",
+    "a.ndjson.bz2",
+    "a.parquet",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,8 +90,18 @@ def test_another_ending_is_refused(tmp_path, name):
 
 def test_json_values_are_text_and_nested_ones_are_rejected(tmp_path):
     path = tmp_path / "a.jsonl"
-    rows = ['{"a": 1, "it\'s a/b~.c": true}', '{"a": 2.5}', '{"a": "", "later": 1}', '{"a": null}', "",
-            '{"a": [1]}', '{"it\'s a/b~.c": {}}', "[1]", "{", '{"b": "\xff"}']  # fmt: skip
+    rows = [
+        '{"a": 1, "it\'s a/b~.c": true}',
+        '{"a": 2.5}',
+        '{"a": "", "later": 1}',
+        '{"a": null}',
+        "",
+        '{"a": [1]}',
+        '{"it\'s a/b~.c": {}}',
+        "[1]",
+        "{",
+        '{"b": "\xff"}',
+    ]
     path.write_bytes("\n".join(rows).encode("latin-1"))
     records, bad, _ = whole(path, ["a", "it's a/b~.c", "none"])
     assert records.drop("raw").rows() == [
@@ -92,8 +112,12 @@ def test_json_values_are_text_and_nested_ones_are_rejected(tmp_path):
     ]
     assert records["raw"].to_list() == rows[:4]
     assert bad.select("line", "reason").rows() == [
-        (6, f"'a' {NESTED}"), (7, f"'it's a/b~.c' {NESTED}"),
-        (8, "expected a JSON object"), (9, "not valid JSON"), (10, "not valid UTF-8")]  # fmt: skip
+        (6, f"'a' {NESTED}"),
+        (7, f"'it's a/b~.c' {NESTED}"),
+        (8, "expected a JSON object"),
+        (9, "not valid JSON"),
+        (10, "not valid UTF-8"),
+    ]
 
 
 def test_a_json_column_is_there_once_a_row_has_it(tmp_path, monkeypatch):
@@ -111,14 +135,21 @@ def test_a_json_column_is_there_once_a_row_has_it(tmp_path, monkeypatch):
 
 TYPED = pa.table(
     {
-        "flag": [True, None], "n": pa.array([1, None], pa.int8()), "x": [0.5, float("nan")],
-        "day": [date(2026, 5, 4), None], "exact": [Decimal("1.50"), None], "empty": pa.nulls(2),
+        "flag": [True, None],
+        "n": pa.array([1, None], pa.int8()),
+        "x": [0.5, float("nan")],
+        "day": [date(2026, 5, 4), None],
+        "exact": [Decimal("1.50"), None],
+        "empty": pa.nulls(2),
         "fine": pa.array([1_500, None], pa.timestamp("ns")),
         "zoned": pa.array([datetime(2026, 5, 4, tzinfo=UTC), None], pa.timestamp("s", "+02:00")),
-        "kind": pa.array(["é", None]).dictionary_encode(), "bytes": pa.array([b"ok", None]),
-        "list": [[1], None], "object": [{"a": 1}, None], "id": pa.array([b"1234", None], pa.binary(4)),
+        "kind": pa.array(["é", None]).dictionary_encode(),
+        "bytes": pa.array([b"ok", None]),
+        "list": [[1], None],
+        "object": [{"a": 1}, None],
+        "id": pa.array([b"1234", None], pa.binary(4)),
     }
-)  # fmt: skip
+)
 
 
 def test_parquet_keeps_its_types(tmp_path):
@@ -126,10 +157,20 @@ def test_parquet_keeps_its_types(tmp_path):
     pq.write_table(TYPED, path)
     plain = [name for name in TYPED.column_names if name not in ("list", "object", "id")]
     records, _, _ = whole(path, plain)
-    assert records.drop("line", "raw").schema == pl.Schema({
-        "flag": pl.Boolean, "n": pl.Int8, "x": pl.Float64, "day": pl.Date, "exact": pl.Float64,
-        "empty": pl.Null, "fine": pl.Datetime("us"), "zoned": pl.Datetime("us", "UTC"), "kind": pl.String,
-        "bytes": pl.String})  # fmt: skip
+    assert records.drop("line", "raw").schema == pl.Schema(
+        {
+            "flag": pl.Boolean,
+            "n": pl.Int8,
+            "x": pl.Float64,
+            "day": pl.Date,
+            "exact": pl.Float64,
+            "empty": pl.Null,
+            "fine": pl.Datetime("us"),
+            "zoned": pl.Datetime("us", "UTC"),
+            "kind": pl.String,
+            "bytes": pl.String,
+        }
+    )
     assert records["fine"][0] == datetime(1970, 1, 1, microsecond=1)
     assert records["zoned"][0] == datetime(2026, 5, 4, tzinfo=UTC)
     for name in ("list", "object", "id"):
@@ -143,10 +184,19 @@ def test_every_type_has_the_text_that_csv_would_hold(tmp_path):
     records, _, _ = whole(path, ["flag", "n", "x", "day", "exact", "empty", "fine", "zoned", "kind"])
     texts = records.select(as_text(records, name) for name in records.columns[2:])
     assert texts.rows() == [
-        ("true", "1", "0.5", "2026-05-04", "1.5", None, "1970-01-01T00:00:00.000001", "2026-05-04T00:00:00.000000",
-         "é"),
+        (
+            "true",
+            "1",
+            "0.5",
+            "2026-05-04",
+            "1.5",
+            None,
+            "1970-01-01T00:00:00.000001",
+            "2026-05-04T00:00:00.000000",
+            "é",
+        ),
         (None,) * 9,
-    ]  # fmt: skip
+    ]
     numbers = pl.DataFrame({"x": [2.0, -0.5, 1e300, float("inf")]})
     assert numbers.select(as_text(numbers, "x"))["x"].to_list() == ["2", "-0.5", "1e+300", "inf"]
 
@@ -159,8 +209,15 @@ def test_rejected_rows_of_parquet_show_their_fields(tmp_path):
     assert good.is_empty()
     ((line, raw, reason),) = bad.rows()
     assert (line, reason) == (1, "too small")
-    assert json.loads(raw) == {"flag": True, "n": 1, "x": 0.5, "kind": "é", "day": "2026-05-04", "empty": None,
-                               "zoned": json.loads(raw)["zoned"]}  # fmt: skip
+    assert json.loads(raw) == {
+        "flag": True,
+        "n": 1,
+        "x": 0.5,
+        "kind": "é",
+        "day": "2026-05-04",
+        "empty": None,
+        "zoned": json.loads(raw)["zoned"],
+    }
     assert json.loads(raw)["zoned"].startswith("2026-05-04")
     assert divide(records, (pl.col("n") > 2, "too large"))[0].height == 1
 

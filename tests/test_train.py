@@ -49,11 +49,19 @@ def place(tmp_path_factory):
 def recipe(place, stage, sets=(), **values):
     """A recipe for a run of a few seconds, read."""
     content = {
-        "model_name_or_path": str(place / "base"), "dataset_name": str(place / "data"), "max_steps": 4,
-        "per_device_train_batch_size": 4, "learning_rate": 1e-2, "logging_steps": 1, "save_strategy": "no",
-        "report_to": "none", "disable_tqdm": True, "max_length": 128, "seed": 0,
+        "model_name_or_path": str(place / "base"),
+        "dataset_name": str(place / "data"),
+        "max_steps": 4,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "max_length": 128,
+        "seed": 0,
         "env": {"preceptor": {"stage": stage}},
-    } | values  # fmt: skip
+    } | values
     path = place / f"{stage}.yaml"
     path.write_text(yaml.safe_dump(content))
     return read_config(path, sets)
@@ -106,9 +114,15 @@ def test_the_output_says_what_it_is_made_of(place, tutor):
     about = json.loads((place / "dpo" / "preceptor.json").read_text())
     digest = hashlib.sha256((place / "data" / "manifest.json").read_bytes()).hexdigest()
     assert about["dataset"] == {
-        "name": "templated", "config": "preference", "repo": None, "revision": None, "digest": digest,
-        "licenses": ["CC-BY-4.0"], "publishable": False, "rows": {"train": 27, "evaluation": 9},
-    }  # fmt: skip
+        "name": "templated",
+        "config": "preference",
+        "repo": None,
+        "revision": None,
+        "digest": digest,
+        "licenses": ["CC-BY-4.0"],
+        "publishable": False,
+        "rows": {"train": 27, "evaluation": 9},
+    }
     assert about["recipe"]["text"] == (place / "dpo.yaml").read_text()
     assert (about["stage"], about["seed"], about["base"]["stage"]) == ("dpo", 0, "sft")
     assert {"trl", "torch", "peft", "transformers"} <= set(about["versions"])
@@ -191,10 +205,14 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     with pytest.raises(TrainingError, match="is a dataset"):  # --preflight-only
         look(data, load(data))
     refused("has no config signals, but preference, sft", recipe(place, "dpo", dataset_config="signals"))
-    refused("stage dpo needs chosen, rejected, but the columns are prompt, completion",
-            recipe(place, "dpo", dataset_config="sft"))  # fmt: skip
-    refused("needs p, but .* label_smoothing gives all rows the same",
-            recipe(place, "soft-dpo", dataset_config="preference"))  # fmt: skip
+    refused(
+        "stage dpo needs chosen, rejected, but the columns are prompt, completion",
+        recipe(place, "dpo", dataset_config="sft"),
+    )
+    refused(
+        "needs p, but .* label_smoothing gives all rows the same",
+        recipe(place, "soft-dpo", dataset_config="preference"),
+    )
     refused("has no split tset", recipe(place, "sft", eval_strategy="epoch", dataset_test_split="tset"))
     refused("no such folder here.*dataset_revision=COMMIT", recipe(place, "sft", dataset_name="dist/nowhere"))
     refused("no such folder, though", recipe(place, "sft", model_name_or_path=f"{place}/sff"))
@@ -337,18 +355,24 @@ for sets in json.loads(sys.argv[2]):
 def test_a_dataset_of_the_hub_is_pinned_to_a_commit(hub, client, builds, tmp_path):
     """What was published comes with its commit and the digest of its build; others with that of their rows."""
     assert client("publish", builds["edits"], hub.repo_name).code == 0
-    hub.made("acme/pairs", {
-        "README.md": b"---\nlicense: mit\n---\n",
-        "train.jsonl": json.dumps({"prompt": "a", "completion": "b"}).encode(),
-    })  # fmt: skip
+    hub.made(
+        "acme/pairs",
+        {
+            "README.md": b"---\nlicense: mit\n---\n",
+            "train.jsonl": json.dumps({"prompt": "a", "completion": "b"}).encode(),
+        },
+    )
     path = tmp_path / "r.yaml"
     path.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: lab/tiny\ndataset_revision: main\n")
     sets = [[], ["dataset_name=acme/pairs", "dataset_config=default"], ["dataset_revision=nosuch"]]
     done = subprocess.run(
         [sys.executable, "-c", READ, path, json.dumps(sets)],
         env=hub.environment(tmp_path / "home", HF_TOKEN="hf_alice"),
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     lines = [line.removeprefix("found ") for line in done.stdout.splitlines() if line.startswith("found ")]
     published, other, missing = map(json.loads, lines)
     digest = hashlib.sha256((builds["edits"] / "manifest.json").read_bytes()).hexdigest()

@@ -39,8 +39,12 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
     assert not tiny.values.get("load_in_4bit")
     assert tiny.values["dataset_name"] == config.values["dataset_name"]
     written = config.values["dataset_name"].removeprefix("dist/")
-    (built,) = [p for p in (ROOT / "recipes").glob("*/*.yaml") if p.read_text().startswith("# preceptor build")
-                and p.read_text().split("\n")[0].endswith(f"--out dist/{written}")]  # fmt: skip
+    (built,) = [
+        p
+        for p in (ROOT / "recipes").glob("*/*.yaml")
+        if p.read_text().startswith("# preceptor build")
+        and p.read_text().split("\n")[0].endswith(f"--out dist/{written}")
+    ]
     assert config.values["dataset_config"] in read_recipe(built).configs
 
 
@@ -104,9 +108,14 @@ def test_values_come_from_recipe_variant_and_set_in_this_order(tmp_path):
     config = read_config(path, ["max_steps=3", "stage=ipo", "lora_target_modules=all-linear"], "tiny")
     assert (config.stage, config.variant) == ("ipo", "tiny")
     assert config.values == {
-        "model_name_or_path": "m", "dataset_name": "d", "lora_r": 2, "max_steps": 3, "learning_rate": 1e-6,
-        "lora_target_modules": ["all-linear"], "loss_type": ["ipo"],
-    }  # fmt: skip
+        "model_name_or_path": "m",
+        "dataset_name": "d",
+        "lora_r": 2,
+        "max_steps": 3,
+        "learning_rate": 1e-6,
+        "lora_target_modules": ["all-linear"],
+        "loss_type": ["ipo"],
+    }
     assert read_config(path).values["lora_r"] == 1
     assert read_config(path, ["save_strategy=no"]).values["save_strategy"] == "no"  # to YAML it is false
     with pytest.raises(RecipeError, match="unknown key 'lorar': did you mean 'lora_r'"):

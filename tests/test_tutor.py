@@ -34,8 +34,10 @@ def short_dataset(preceptor, shared_data, top):
     recipe["corrections"]["rejected"] = ["learner"]
     recipe["splits"] = {"train": 0.5, "validation": 0.1, "test": 0.4, "seed": SEED, "shared": True}
     (top / "dataset.yaml").write_text(yaml.safe_dump(recipe))
-    for command in (["ingest", "parallel", *files, "--source", "jfleg"],
-                    ["build", top / "dataset.yaml", "--out", top / "dist", "--local"]):  # fmt: skip
+    for command in (
+        ["ingest", "parallel", *files, "--source", "jfleg"],
+        ["build", top / "dataset.yaml", "--out", top / "dist", "--local"],
+    ):
         done = preceptor("--store", top / "p.duckdb", *command)
         assert done.returncode == 0, done.stderr
 
@@ -47,24 +49,65 @@ def test_a_small_tutor_wins_pairs_and_corrects_better_than_it_did(preceptor, sha
     short_dataset(preceptor, shared_data, tmp_path)
 
     def trained(stage, on, steps, size, rate, *more):
-        sets = [f"model_name_or_path={on}", f"dataset_name={tmp_path}/dist", f"max_steps={steps}", f"seed={SEED}",
-                f"per_device_train_batch_size={size}", f"learning_rate={rate}", "dtype=float32",
-                "lr_scheduler_type=constant", "disable_tqdm=true", *more]  # fmt: skip
-        done = preceptor("train", ROOT / "recipes" / "gec" / f"{stage}.yaml", "--variant", "tiny",
-                         "--out", tmp_path / stage, *(part for one in sets for part in ("--set", one)))  # fmt: skip
+        sets = [
+            f"model_name_or_path={on}",
+            f"dataset_name={tmp_path}/dist",
+            f"max_steps={steps}",
+            f"seed={SEED}",
+            f"per_device_train_batch_size={size}",
+            f"learning_rate={rate}",
+            "dtype=float32",
+            "lr_scheduler_type=constant",
+            "disable_tqdm=true",
+            *more,
+        ]
+        done = preceptor(
+            "train",
+            ROOT / "recipes" / "gec" / f"{stage}.yaml",
+            "--variant",
+            "tiny",
+            "--out",
+            tmp_path / stage,
+            *(part for one in sets for part in ("--set", one)),
+        )
         assert done.returncode == 0, done.stderr
 
     trained("sft", base, 30, 4, 2e-4)
     done = preceptor("merge", tmp_path / "sft", "--out", tmp_path / "merged", "--dtype", "float32")
     assert done.returncode == 0, done.stderr
-    trained("dpo", tmp_path / "merged", 24, 2, 1e-4, "eval_strategy=steps", "eval_steps=24",
-            "per_device_eval_batch_size=8")  # fmt: skip
+    trained(
+        "dpo",
+        tmp_path / "merged",
+        24,
+        2,
+        1e-4,
+        "eval_strategy=steps",
+        "eval_steps=24",
+        "per_device_eval_batch_size=8",
+    )
     held_out = json.loads((tmp_path / "dpo" / "metrics.json").read_text())["evaluation"]
     accuracy = held_out["eval_rewards/accuracies"]
-    done = preceptor("evaluate", ROOT / "recipes" / "gec" / "evaluate.yaml", "--model", f"hf:{base}",
-                     "--model", f"hf:{tmp_path / 'dpo'}", "--out", tmp_path / "evaluation",
-                     *(part for one in (f"dataset_name={tmp_path}/dist", "prompts=100", "max_tokens=48",
-                                        "metrics=[gleu, exact, changed]", f"seed={SEED}") for part in ("--set", one)))  # fmt: skip
+    done = preceptor(
+        "evaluate",
+        ROOT / "recipes" / "gec" / "evaluate.yaml",
+        "--model",
+        f"hf:{base}",
+        "--model",
+        f"hf:{tmp_path / 'dpo'}",
+        "--out",
+        tmp_path / "evaluation",
+        *(
+            part
+            for one in (
+                f"dataset_name={tmp_path}/dist",
+                "prompts=100",
+                "max_tokens=48",
+                "metrics=[gleu, exact, changed]",
+                f"seed={SEED}",
+            )
+            for part in ("--set", one)
+        ),
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert found["n"] == 100

@@ -18,22 +18,41 @@ def states(*texts):
         return [row[0] for row in con.sql(f"SELECT {state_sql('t')} FROM given").fetchall()]
 
 
-BIOLOGY = {"Evaluation of Student Response": "a", "Action Based on Evaluation": "1", "Subproblem State": "x",
-           "Subproblem": "What is a cell?", "Tutorbot": "Not yet: look again."}  # fmt: skip
-PHYSICS = {"Thoughts of Tutorbot": "hm", "Evaluation of Student Response": "b", "Action Based on Evaluation": "3",
-           "Step Number": "2", "Step State": "r", "Tutorbot Response": "Right."}  # fmt: skip
+BIOLOGY = {
+    "Evaluation of Student Response": "a",
+    "Action Based on Evaluation": "1",
+    "Subproblem State": "x",
+    "Subproblem": "What is a cell?",
+    "Tutorbot": "Not yet: look again.",
+}
+PHYSICS = {
+    "Thoughts of Tutorbot": "hm",
+    "Evaluation of Student Response": "b",
+    "Action Based on Evaluation": "3",
+    "Step Number": "2",
+    "Step State": "r",
+    "Tutorbot Response": "Right.",
+}
 
 
 def test_a_published_turn_is_valid_complete_and_as_it_was():
     biology, physics = states(json.dumps(BIOLOGY), json.dumps(PHYSICS, indent=2))
     assert (biology["valid"], biology["complete"], biology["repaired"]) == (True, True, False)
     assert (biology["variant"], biology["evaluation"], biology["action"], biology["state"]) == (
-        "biology", "a", "1", "x")  # fmt: skip
+        "biology",
+        "a",
+        "1",
+        "x",
+    )
     assert (biology["part"], biology["response"]) == ("What is a cell?", "Not yet: look again.")
     assert biology["turn"] == json.dumps(BIOLOGY, separators=(",", ":"))
     assert (physics["valid"], physics["complete"], physics["repaired"]) == (True, True, False)
     assert (physics["variant"], physics["thoughts"], physics["state"], physics["part"]) == (
-        "physics", "hm", "r", "2")  # fmt: skip
+        "physics",
+        "hm",
+        "r",
+        "2",
+    )
     assert list(json.loads(physics["turn"])) == list(PHYSICS)[1:]
 
 
@@ -90,8 +109,11 @@ def test_a_misspelt_key_is_known_and_said(old, new):
 )
 def test_codes(part, written, code):
     (found,) = states(json.dumps(BIOLOGY | {part: written}))
-    names = {"Evaluation of Student Response": "evaluation", "Action Based on Evaluation": "action",
-             "Subproblem State": "state"}  # fmt: skip
+    names = {
+        "Evaluation of Student Response": "evaluation",
+        "Action Based on Evaluation": "action",
+        "Subproblem State": "state",
+    }
     assert found["valid"]
     assert found[names[part]] == code
     assert found["repaired"] or written == code or not written
@@ -115,11 +137,22 @@ def test_an_incomplete_turn_is_valid_but_not_complete(key):
 @pytest.mark.parametrize(
     "text",
     [
-        None, "", "I think it is a", "[1]", "3", '"a"', "null", "{", json.dumps(BIOLOGY)[:-1],
-        json.dumps(BIOLOGY)[:-1] + ",}", str(BIOLOGY), "```json\n" + json.dumps(BIOLOGY) + "\n```",
-        json.dumps(BIOLOGY | {"n": float("nan")}), json.dumps(BIOLOGY) + json.dumps(BIOLOGY),
+        None,
+        "",
+        "I think it is a",
+        "[1]",
+        "3",
+        '"a"',
+        "null",
+        "{",
+        json.dumps(BIOLOGY)[:-1],
+        json.dumps(BIOLOGY)[:-1] + ",}",
+        str(BIOLOGY),
+        "```json\n" + json.dumps(BIOLOGY) + "\n```",
+        json.dumps(BIOLOGY | {"n": float("nan")}),
+        json.dumps(BIOLOGY) + json.dumps(BIOLOGY),
     ],
-)  # fmt: skip
+)
 def test_broken_json_is_not_valid(text):
     (found,) = states(text)
     assert (found["valid"], found["complete"], found["repaired"]) == (False, False, False)
@@ -147,8 +180,11 @@ def scratch_con():
 
 
 @settings(max_examples=100)
-@given(text=st.one_of(turns, values).map(json.dumps), cut=st.integers(0, 40), piece=st.sampled_from(
-    ["", ",", "]", "}", '"', "\\", "NaN", "-Infinity", "\x00", "'", "0"]))  # fmt: skip
+@given(
+    text=st.one_of(turns, values).map(json.dumps),
+    cut=st.integers(0, 40),
+    piece=st.sampled_from(["", ",", "]", "}", '"', "\\", "NaN", "-Infinity", "\x00", "'", "0"]),
+)
 def test_strict_json_is_what_the_json_module_takes(scratch_con, text, cut, piece):
     text = text[:cut] + piece + text[cut:]
 

@@ -118,9 +118,12 @@ def test_what_the_student_said_in_uptake(store, shared_data):
     """Equal words in one transcript are one prompt: a later one's numbers stay with the reply."""
     folder = shared_data / "uptake"
     load(store, "uptake", folder)
-    found = query(store, """SELECT context->>'student_on_task_majority' AS m, context->>'student_on_task' AS mean FROM
+    found = query(
+        store,
+        """SELECT context->>'student_on_task_majority' AS m, context->>'student_on_task' AS mean FROM
         (SELECT context FROM prompts UNION ALL SELECT context FROM completions)
-        WHERE (context->>'student_on_task_majority') IS NOT NULL""")  # fmt: skip
+        WHERE (context->>'student_on_task_majority') IS NOT NULL""",
+    )
     assert {str(int(float(m))): n for m, n in Counter(found["m"]).items()} == facts_of(folder)[
         "student_on_task_majority"
     ]
@@ -144,29 +147,49 @@ def test_ways_to_rate(levels, several):
     )
 
 
-HEADER = ("obs_id,exchange_idx,student_text,teacher_text,uptake,uptake_num_agree,uptake_majority,"
-          "teacher_on_task,teacher_on_task_num_agree,teacher_on_task_majority")  # fmt: skip
+HEADER = (
+    "obs_id,exchange_idx,student_text,teacher_text,uptake,uptake_num_agree,uptake_majority,"
+    "teacher_on_task,teacher_on_task_num_agree,teacher_on_task_majority"
+)
 
 
 def test_single_ratings_of_uptake(store, tmp_path):
     path = tmp_path / "uptake.csv"
-    numbers = ["1.6666666666666667,2,2.0,1.0,3,1", "0.0,1,,0.0,3,0", "1.5,1,,0.5,1,", "1.0,1,,1.0,3.0,1.0", ",1,,,,",
-               "0.6666666666666666,2,0,0.3333333333333333,2,0", "0.67,2,0,1,3,1", "1.0,2,1,1,3,1"]  # fmt: skip
-    path.write_text("\ufeff" + HEADER + "\r\n" + "\r\n".join(
-        f'{n // 4},{n % 4},"Yes, é",Why?,{row}' for n, row in enumerate(numbers)), "utf-8")  # fmt: skip
+    numbers = [
+        "1.6666666666666667,2,2.0,1.0,3,1",
+        "0.0,1,,0.0,3,0",
+        "1.5,1,,0.5,1,",
+        "1.0,1,,1.0,3.0,1.0",
+        ",1,,,,",
+        "0.6666666666666666,2,0,0.3333333333333333,2,0",
+        "0.67,2,0,1,3,1",
+        "1.0,2,1,1,3,1",
+    ]
+    path.write_text(
+        "\ufeff"
+        + HEADER
+        + "\r\n"
+        + "\r\n".join(f'{n // 4},{n % 4},"Yes, é",Why?,{row}' for n, row in enumerate(numbers)),
+        "utf-8",
+    )
     report = load(store, "uptake", path)
     assert (report.rows, report.rejects) == (7, 1)
     found = query(
         store, "SELECT line, criterion, list(value ORDER BY n) AS v, min(n) AS n FROM ratings GROUP BY ALL"
     )
     assert sorted(found.rows()) == [
-        (2, "teacher_on_task", [2, 2, 2], 3), (2, "uptake", [2, 3, 3], 0),
-        (3, "teacher_on_task", [1, 1, 1], 1), (3, "uptake", [1], 0),
-        (4, "teacher_on_task", [1, 2], 2), (4, "uptake", [2, 3], 0),
+        (2, "teacher_on_task", [2, 2, 2], 3),
+        (2, "uptake", [2, 3, 3], 0),
+        (3, "teacher_on_task", [1, 1, 1], 1),
+        (3, "uptake", [1], 0),
+        (4, "teacher_on_task", [1, 2], 2),
+        (4, "uptake", [2, 3], 0),
         (5, "teacher_on_task", [2, 2, 2], 0),
-        (7, "teacher_on_task", [1, 1, 2], 3), (7, "uptake", [1, 1, 3], 0),
-        (9, "teacher_on_task", [2, 2, 2], 2), (9, "uptake", [2, 2], 0),
-    ]  # fmt: skip
+        (7, "teacher_on_task", [1, 1, 2], 3),
+        (7, "uptake", [1, 1, 3], 0),
+        (9, "teacher_on_task", [2, 2, 2], 2),
+        (9, "uptake", [2, 2], 0),
+    ]
     kept = query(store, "SELECT line, context FROM completions WHERE context IS NOT NULL").rows()
     assert [(line, json.loads(context)) for line, context in kept] == [
         (5, {"uptake": 1.0, "uptake_num_agree": 1.0})
@@ -196,12 +219,21 @@ def test_single_ratings_of_uptake(store, tmp_path):
         ("1,1,a,b,1.0,3,2,1,3,1", "no 3 raters or fewer give uptake 1.0 with 3.0 who agree and majority 2.0"),
         ("1,1,a,b,0.8,2,1,1,3,1", "no 3 raters or fewer give uptake 0.8 with 2.0 who agree and majority 1.0"),
         ("1,1,a,b,,3,1,1,3,1", "no 3 raters or fewer give uptake blank with 3.0 who agree and majority 1.0"),
-        ("1,1,a,b,1.0,3,,1,3,1", "no 3 raters or fewer give uptake 1.0 with 3.0 who agree and majority blank"),
-        ("1,1,a,b,1.0,1.5,,1,3,1", "no 3 raters or fewer give uptake 1.0 with 1.5 who agree and majority blank"),
-        ("1,1,a,b,1.0,3,1e300,1,3,1", "no 3 raters or fewer give uptake 1.0 with 3.0 who agree and majority 1e+300"),
+        (
+            "1,1,a,b,1.0,3,,1,3,1",
+            "no 3 raters or fewer give uptake 1.0 with 3.0 who agree and majority blank",
+        ),
+        (
+            "1,1,a,b,1.0,1.5,,1,3,1",
+            "no 3 raters or fewer give uptake 1.0 with 1.5 who agree and majority blank",
+        ),
+        (
+            "1,1,a,b,1.0,3,1e300,1,3,1",
+            "no 3 raters or fewer give uptake 1.0 with 3.0 who agree and majority 1e+300",
+        ),
         ("1,1,a,b,1.0,3,1", "expected 10 fields, found 7"),
     ],
-)  # fmt: skip
+)
 def test_what_uptake_rejects(store, tmp_path, row, reason):
     path = tmp_path / "uptake.csv"
     path.write_text(f"{HEADER}\n0,0,Yes,Why?,1.0,3,1,1.0,3,1\n{row}\n")

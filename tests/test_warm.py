@@ -114,10 +114,11 @@ def test_after_some_new_votes_a_fit_goes_on(part, preceptor, tmp_path):
     with open_store(store, read_only=True) as con:
         fits = query(con, "SELECT key, config, diagnostics FROM fits ORDER BY fitted_at").to_dicts()
         both = query(
-            con, """SELECT cold.p, warm.p AS again FROM preferences cold
+            con,
+            """SELECT cold.p, warm.p AS again FROM preferences cold
             JOIN preferences warm USING (completion_a, completion_b) WHERE cold.fit = ? AND warm.fit = ?""",
             [fit["key"] for fit in fits],
-        )  # fmt: skip
+        )
         ends = query(con, "SELECT fit, count(*) AS n FROM chain_ends GROUP BY fit")
     cold, warm = (json.loads(fit["diagnostics"]) for fit in fits)
     assert warm["warmup"] < cold["warmup"]

@@ -22,8 +22,13 @@ from .pseudonyms import default_key_file, is_forgotten, naming
 from .store import Store, query, run, transaction
 
 MODEL = "model"  # the kind of annotator that is no person
-_COLUMNS: dict[str, Any] = {"question": pl.String, "annotator": pl.String, "given": pl.String,
-                            "comment": pl.String, "at": pl.Datetime("us", "UTC")}  # fmt: skip
+_COLUMNS: dict[str, Any] = {
+    "question": pl.String,
+    "annotator": pl.String,
+    "given": pl.String,
+    "comment": pl.String,
+    "at": pl.Datetime("us", "UTC"),
+}
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,13 @@ def take_answers(
     check_campaign(con, campaign)
     # Cast to UTC as the column's own time says; a time without a zone is UTC.
     rows = answers.select(
-        *(answers[name].cast(type) if name in answers.columns else pl.lit(None, type).alias(name)
-          for name, type in _COLUMNS.items() if name != "at"),
+        *(
+            answers[name].cast(type) if name in answers.columns else pl.lit(None, type).alias(name)
+            for name, type in _COLUMNS.items()
+            if name != "at"
+        ),
         _in_utc(answers["at"]),
-    ).with_columns(pl.col("comment").str.strip_chars().replace("", None))  # fmt: skip
+    ).with_columns(pl.col("comment").str.strip_chars().replace("", None))
     now = datetime.now(UTC)
     with transaction(con):
         pseudonyms = _judge(con, campaign, rows, seen, of_models=kind == MODEL)
@@ -88,8 +96,11 @@ def take_answers(
         if kind:
             run(con, sql.OF_KIND, {"kind": kind})
         run(con, sql.LATEST)
-        run(con, sql.WITHDRAWN, given | {"questions": list(seen.questions) if seen else [],
-                                         "pseudonyms": pseudonyms})  # fmt: skip
+        run(
+            con,
+            sql.WITHDRAWN,
+            given | {"questions": list(seen.questions) if seen else [], "pseudonyms": pseudonyms},
+        )
         run(con, sql.SUPERSEDE, {"now": now})
         run(con, sql.REVIVE, {"came_by": came_by})
         run(con, sql.ADD, given | {"now": now})

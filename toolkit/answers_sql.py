@@ -110,14 +110,16 @@ def derive_sql() -> list[tuple[str, str, str]]:
     made = []
     for table, select in ((VOTES, _VOTES), (RATINGS, _RATINGS)):
         name, columns = table.name, ", ".join(f'"{c.name}"' for c in table.columns)
-        made.append((
-            f"CREATE OR REPLACE TEMP TABLE said_{name} AS "
-            f"SELECT *, {key_sql(table.identity)} AS key FROM ({select})",
-            f'DELETE FROM {name} WHERE source = $campaign '
-            f'AND (key, "at") NOT IN (SELECT (key, "at") FROM said_{name})',
-            f"INSERT INTO {name} ({columns}) SELECT {columns} FROM said_{name} "
-            f"WHERE key NOT IN (SELECT key FROM {name} WHERE source = $campaign)",
-        ))  # fmt: skip
+        made.append(
+            (
+                f"CREATE OR REPLACE TEMP TABLE said_{name} AS "
+                f"SELECT *, {key_sql(table.identity)} AS key FROM ({select})",
+                f"DELETE FROM {name} WHERE source = $campaign "
+                f'AND (key, "at") NOT IN (SELECT (key, "at") FROM said_{name})',
+                f"INSERT INTO {name} ({columns}) SELECT {columns} FROM said_{name} "
+                f"WHERE key NOT IN (SELECT key FROM {name} WHERE source = $campaign)",
+            )
+        )
     return made
 
 

@@ -165,14 +165,18 @@ def _check_plain(con: Store, recipe: Recipe) -> None:
 
 
 def _facts(
-    con: Store, fit: dict[str, Any] | None, counts: dict[str, dict[str, int]], dropped: dict[str, int],
+    con: Store,
+    fit: dict[str, Any] | None,
+    counts: dict[str, dict[str, int]],
+    dropped: dict[str, int],
     gates: list[Gate],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What card and manifest say beyond the recipe; nothing in it depends on time or place."""
     sources = query(
-        con, """SELECT name, kind, license, url, revision, sha256, notes FROM sources
+        con,
+        """SELECT name, kind, license, url, revision, sha256, notes FROM sources
         WHERE name IN (SELECT DISTINCT unnest(sources) FROM kept) ORDER BY name""",
-    )  # fmt: skip
+    )
     made = "SELECT made, count(*) FROM kept WHERE config = 'preference' GROUP BY 1 ORDER BY 1"
     return {
         "preceptor": version("preceptor"),

@@ -78,10 +78,11 @@ def _check_files(path: Path, listed: dict[str, str]) -> None:
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
     kinds = {
         "missing": sorted(listed.keys() - found),
-        "changed since the build": [n for n in sorted(listed.keys() & found)
-                                    if file_sha256(path / n) != listed[n]],
+        "changed since the build": [
+            n for n in sorted(listed.keys() & found) if file_sha256(path / n) != listed[n]
+        ],
         "not of the build": sorted(found - listed.keys()),
-    }  # fmt: skip
+    }
     amiss = [f"{_some(names)} {kind}" for kind, names in kinds.items() if names]
     if CARD not in listed:
         amiss.append(f"{CARD} not in the manifest")
@@ -159,5 +160,6 @@ def _check_rows(
     for config, splits in rows.items():
         counted = counts.get(config, counts.get(config.removesuffix("_meta"), splits))
         if splits != counted:
-            raise HubError(f"{place}: config {config} has the rows {splits}, but {MANIFEST} counts "
-                           f"{counted}; {_AGAIN}")  # fmt: skip
+            raise HubError(
+                f"{place}: config {config} has the rows {splits}, but {MANIFEST} counts {counted}; {_AGAIN}"
+            )

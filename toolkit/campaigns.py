@@ -63,10 +63,12 @@ def campaign_names(con: Store) -> list[str]:
 def pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
     """Campaigns that lie in Argilla, and those that were put to annotators by forms alone."""
     rows = run(
-        con, """SELECT name, url IS NOT NULL FROM sources WHERE reader = ?
+        con,
+        """SELECT name, url IS NOT NULL FROM sources WHERE reader = ?
         AND (url IS NOT NULL OR name IN (SELECT source FROM questions WHERE asked_at IS NOT NULL))
-        ORDER BY 1""", [READER],
-    )  # fmt: skip
+        ORDER BY 1""",
+        [READER],
+    )
     return [name for name, pushed in rows if pushed], [name for name, pushed in rows if not pushed]
 
 
@@ -120,16 +122,25 @@ def set_license(con: Store, name: str, license: License) -> None:
             con,
             """UPDATE sources SET license = ?, redistribution = ?, commercial_use = ?, share_alike = ?
             WHERE name = ? AND license <> ?""",
-            [license.id, license.redistribution, license.commercial_use, license.share_alike, name,
-             license.id],
-        )  # fmt: skip
+            [
+                license.id,
+                license.redistribution,
+                license.commercial_use,
+                license.share_alike,
+                name,
+                license.id,
+            ],
+        )
 
 
 def set_url(con: Store, name: str, url: str) -> None:
     """Remember where the campaign is answered."""
     with transaction(con):
-        run(con, "UPDATE sources SET url = $url WHERE name = $name AND url IS DISTINCT FROM $url",
-            {"url": url, "name": name})  # fmt: skip
+        run(
+            con,
+            "UPDATE sources SET url = $url WHERE name = $name AND url IS DISTINCT FROM $url",
+            {"url": url, "name": name},
+        )
 
 
 def _source_row(name: str, rubric: Rubric, language: str) -> pl.DataFrame:

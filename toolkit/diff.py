@@ -13,8 +13,10 @@ from .store import Store, run, scratch
 
 SHOWN = 5  # keys of each kind that are listed
 
-_PAIR = ("least(chosen_completion, rejected_completion) || greatest(chosen_completion, rejected_completion)",
-         "chosen_completion")  # fmt: skip
+_PAIR = (
+    "least(chosen_completion, rejected_completion) || greatest(chosen_completion, rejected_completion)",
+    "chosen_completion",
+)
 _NOT_TEXT = ("filename", "file", "file_row_number", "split", "p", "label")
 
 
@@ -48,18 +50,23 @@ def as_dict(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str
 def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
     for name, folder in (("old", a), ("new", b)):
         _load(con, name, folder, config)
-    run(con, """CREATE OR REPLACE TEMP TABLE changed AS
+    run(
+        con,
+        """CREATE OR REPLACE TEMP TABLE changed AS
         SELECT coalesce(n.key, o.key) AS key, n.p - o.p AS p, CASE WHEN o.id IS NULL THEN 'added'
             WHEN n.id IS NULL THEN 'removed' WHEN n.side IS DISTINCT FROM o.side THEN 'flipped'
             WHEN n.split <> o.split THEN 'moved' WHEN n.texts <> o.texts THEN 'reworded'
             ELSE 'same' END AS kind
-        FROM old o FULL JOIN new n ON n.id = o.id""")  # fmt: skip
+        FROM old o FULL JOIN new n ON n.id = o.id""",
+    )
     counts = dict(run(con, "SELECT kind, count(*) FROM changed GROUP BY 1"))
     keys = {
-        kind: [key for (key,) in run(con, "SELECT key FROM changed WHERE kind = ? ORDER BY 1 LIMIT ?",
-                                     [kind, SHOWN])]
+        kind: [
+            key
+            for (key,) in run(con, "SELECT key FROM changed WHERE kind = ? ORDER BY 1 LIMIT ?", [kind, SHOWN])
+        ]
         for kind in KINDS
-    }  # fmt: skip
+    }
     ((largest,),) = run(
         con, "SELECT max(abs(p)) FROM changed WHERE kind NOT IN ('flipped', 'added', 'removed')"
     )
@@ -70,8 +77,11 @@ def _load(con: Store, name: str, folder: Path, config: str) -> None:
     """Table of a config's rows: id, side, key, split, texts (a hash), p."""
     files = shards(folder, config)
     if not files:
-        run(con, f"""CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR, side VARCHAR, key VARCHAR,
-            split VARCHAR, texts VARCHAR, p DOUBLE)""")  # fmt: skip
+        run(
+            con,
+            f"""CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR, side VARCHAR, key VARCHAR,
+            split VARCHAR, texts VARCHAR, p DOUBLE)""",
+        )
         return
     meta = shards(folder, f"{config}_meta") or files
     known = {column for column, *_ in run(con, f"DESCRIBE ({rows_sql(meta)})")}
@@ -80,13 +90,16 @@ def _load(con: Store, name: str, folder: Path, config: str) -> None:
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
     if "label" in written:
         side = "label"
-    run(con, f"""CREATE OR REPLACE TEMP TABLE {name} AS
+    run(
+        con,
+        f"""CREATE OR REPLACE TEMP TABLE {name} AS
         SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
             {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
         FROM ({rows_sql(meta)}) m JOIN (
             SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts
                 {", label" if "label" in written else ""} FROM ({rows_sql(files)})
-        ) t USING (file, file_row_number)""")  # fmt: skip
+        ) t USING (file, file_row_number)""",
+    )
 
 
 def _otherwise(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:

@@ -61,8 +61,9 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
     ((total,),) = run(con, "SELECT count(*) FROM blocks")
     with whole_file(out) as stream:
         for done in range(0, total, _ROWS_A_STEP):
-            part = query(con, f"SELECT block FROM blocks WHERE n > {done} AND n <= {done + _ROWS_A_STEP} "
-                              "ORDER BY n")  # fmt: skip
+            part = query(
+                con, f"SELECT block FROM blocks WHERE n > {done} AND n <= {done + _ROWS_A_STEP} ORDER BY n"
+            )
             stream.write("".join(part["block"]).encode())
     numbers = dict(run(con, "SELECT annotator, number FROM numbers WHERE annotator <> number ORDER BY 2"))
     return int(total), numbers

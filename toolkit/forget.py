@@ -62,7 +62,7 @@ _MINE = {
             UNION FROM my_completions)
         SELECT DISTINCT fit AS key FROM effectiveness WHERE completion IN (FROM touched)
         UNION SELECT key FROM fits WHERE contains(findings, $who)""",
-}  # fmt: skip
+}
 
 _REMOVED = {
     "sentences": "key IN (FROM my_sentences)",
@@ -143,12 +143,16 @@ def _texts_in(con: Store, build: dict[str, Any]) -> str:
     if not tables:
         sources = json.loads(build["recipe"])["sources"]
         ((meant,),) = run(
-            con, "SELECT count(*) FROM prompts WHERE key IN (FROM my_prompts) "
-            "AND (len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], source))", [sources],
-        )  # fmt: skip
+            con,
+            "SELECT count(*) FROM prompts WHERE key IN (FROM my_prompts) "
+            "AND (len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], source))",
+            [sources],
+        )
         return "possibly texts (the folder is not there to look)" if meant else ""
-    keys = [pl.scan_parquet(path).select(pl.col("^(key|chosen_completion|rejected_completion)$")).collect()
-            for path in tables]  # fmt: skip
+    keys = [
+        pl.scan_parquet(path).select(pl.col("^(key|chosen_completion|rejected_completion)$")).collect()
+        for path in tables
+    ]
     gone = query(con, "SELECT key FROM my_completions")["key"].implode()
     rows = sum(part.select(pl.any_horizontal(pl.all().is_in(gone)).sum()).item() for part in keys)
     return f"texts in {rows} rows" if rows else ""

@@ -35,11 +35,13 @@ def store_form_rejects(
             .select(
                 pl.lit(campaign).alias("source"),
                 _path(campaign, file),
-                "line", "raw", "reason",
+                "line",
+                "raw",
+                "reason",
             )
             .group_by("source", "path", "line", "reason", maintain_order=True)
             .agg(pl.col("raw").str.join("\n"))
-        )  # fmt: skip
+        )
         run(
             con,
             "DELETE FROM rejects WHERE source = ? AND list_contains(?::VARCHAR[], path)",

@@ -77,9 +77,14 @@ def fuse(
         "warm_start": earlier if ends else None,
     }
     pairs = preferences(obs, posterior, e, o, target)
-    found = findings(obs, posterior) | _counts(obs) | {
-        "apart": points_apart(obs, pairs), "notes": odd_signals(con, sources),
-    }  # fmt: skip
+    found = (
+        findings(obs, posterior)
+        | _counts(obs)
+        | {
+            "apart": points_apart(obs, pairs),
+            "notes": odd_signals(con, sources),
+        }
+    )
     row = pl.DataFrame(
         {
             "config": [config],
@@ -108,10 +113,11 @@ def fuse(
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
     """The fit of this input with these settings; begun warm only where that is asked for."""
     rows = query(
-        con, """SELECT key, config, diagnostics, findings FROM fits
+        con,
+        """SELECT key, config, diagnostics, findings FROM fits
         WHERE inputs = ? AND method = ? AND seed = ? AND versions = ? ORDER BY converged DESC, fitted_at""",
         list(identity),
-    ).rows()  # fmt: skip
+    ).rows()
     for name, config, diagnostics, found in rows:
         settings = json.loads(config)
         begun = settings.pop("warm_start", None)
@@ -123,9 +129,10 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
 def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
     """Where the chains of the last converged fit of these sources ended, and its key."""
     fits = query(
-        con, """SELECT key, config, diagnostics FROM fits
+        con,
+        """SELECT key, config, diagnostics FROM fits
         WHERE converged AND key IN (SELECT fit FROM chain_ends) ORDER BY fitted_at DESC, key""",
-    ).rows()  # fmt: skip
+    ).rows()
     for name, config, diagnostics in fits:
         if json.loads(config)["sources"] == sources:
             rows = query(
@@ -173,34 +180,43 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         "SELECT key FROM completions WHERE len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
     )
     votes = query(
-        con, f"SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes "
-        f"WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)", [asked],
-    )  # fmt: skip
+        con,
+        f"SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes "
+        f"WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)",
+        [asked],
+    )
     ratings = query(
-        con, f"""SELECT r.completion, r.criterion, r.value, r.levels, r.annotator,
+        con,
+        f"""SELECT r.completion, r.criterion, r.value, r.levels, r.annotator,
         coalesce(u.higher_is_better, true) AS higher_is_better
         FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
-        WHERE r.completion IN ({mine}) ORDER BY r.key""", [asked],
-    )  # fmt: skip
+        WHERE r.completion IN ({mine}) ORDER BY r.key""",
+        [asked],
+    )
     outcomes = query(
-        con, f"""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored
+        con,
+        f"""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored
         FROM outcomes o JOIN completions c ON c.key = o.completion
-        WHERE o.completion IN ({mine}) ORDER BY o.key""", [asked],
-    )  # fmt: skip
+        WHERE o.completion IN ({mine}) ORDER BY o.key""",
+        [asked],
+    )
     completions = query(
-        con, f"""WITH signalled AS (
+        con,
+        f"""WITH signalled AS (
             SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
             UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes)
         SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""", [asked],
-    )  # fmt: skip
+            (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""",
+        [asked],
+    )
     annotators = query(
-        con, """WITH judged AS (
+        con,
+        """WITH judged AS (
             SELECT annotator, key FROM votes UNION ALL SELECT annotator, key FROM ratings)
         SELECT a.key AS annotator, pseudonym FROM annotators a JOIN judged j ON j.annotator = a.key
         GROUP BY ALL ORDER BY min(j.key)""",
-    )  # fmt: skip
+    )
     used = pl.concat([votes["annotator"], ratings["annotator"]]).drop_nulls().unique()
     return {
         "completions": completions,

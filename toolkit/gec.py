@@ -65,26 +65,38 @@ _MINE = """e.sentence IN (SELECT key FROM picked WHERE first_of_its_text)
 
 def _texts(con: Store, wanted: Corrections) -> None:
     """Table `texts`: sentence, annotator, made (full, partial, over or learner), text."""
-    run(con, """CREATE OR REPLACE TEMP TABLE unfinished AS SELECT DISTINCT sentence, annotator FROM edits
-        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM picked)""")  # fmt: skip
+    run(
+        con,
+        """CREATE OR REPLACE TEMP TABLE unfinished AS SELECT DISTINCT sentence, annotator FROM edits
+        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM picked)""",
+    )
     full = corrections_sql(_MINE)
-    run(con, "CREATE OR REPLACE TEMP TABLE texts AS "
-             f"SELECT sentence, annotator, 'full' AS made, text, changed FROM ({full})")  # fmt: skip
+    run(
+        con,
+        "CREATE OR REPLACE TEMP TABLE texts AS "
+        f"SELECT sentence, annotator, 'full' AS made, text, changed FROM ({full})",
+    )
     if "partial" in wanted.rejected:
-        run(con, f"""CREATE OR REPLACE TEMP TABLE kept_edits AS
+        run(
+            con,
+            f"""CREATE OR REPLACE TEMP TABLE kept_edits AS
             SELECT key FROM (
                 SELECT e.key, row_number() OVER (PARTITION BY e.sentence, e.annotator
                         ORDER BY md5($seed || ':' || e.key), e.key) AS nth,
                     count(*) OVER (PARTITION BY e.sentence, e.annotator) AS n
                 FROM edits e WHERE e.correction IS NOT NULL AND {_MINE}
             ) WHERE n > 1 AND nth > least(greatest(round($share * n), 1), n - 1)""",
-            {"seed": str(wanted.seed), "share": wanted.left_out})  # fmt: skip
+            {"seed": str(wanted.seed), "share": wanted.left_out},
+        )
         some = corrections_sql("e.key IN (SELECT key FROM kept_edits)")
         run(con, f"INSERT INTO texts SELECT sentence, annotator, 'partial', text, changed FROM ({some})")
     if "over" in wanted.rejected:
         run(con, _OVER, {"seed": str(wanted.seed), "choices": _CHOICES_A_WORD})
-    run(con, """INSERT INTO texts SELECT key, NULL, 'learner', text, false FROM picked
-        WHERE first_of_its_text AND key IN (SELECT sentence FROM texts)""")  # fmt: skip
+    run(
+        con,
+        """INSERT INTO texts SELECT key, NULL, 'learner', text, false FROM picked
+        WHERE first_of_its_text AND key IN (SELECT sentence FROM texts)""",
+    )
 
 
 _OVER = """
@@ -112,10 +124,13 @@ SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(
 
 def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Insert prompts and completions; both with their keys, completions with sentence and made."""
-    found = query(con, """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
+    found = query(
+        con,
+        """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
         FROM texts t JOIN picked p ON p.key = t.sentence
-        ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""")  # fmt: skip
+        ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",
+    )
     message = pl.struct(pl.lit("user").alias("role"), pl.col("shown").alias("content"))
     rows = found.with_columns(pl.lit(TASK).alias("task"), pl.concat_list(message).alias("messages"))
     keyed = add_key(rows.rename({"key": "sentence"}), PROMPTS)
@@ -126,10 +141,14 @@ def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]
     completions = keyed.rename({"key": "prompt"}).with_columns(
         pl.concat_str("sentence", pl.lit("-"), pl.col("annotator").fill_null(_LEARNER), how).alias("ref"),
         pl.col("made").replace_strict(_ORIGINS, default="model").alias("origin"),
-        pl.when(pl.col("made") == "learner").then("learner").when(pl.col("made") == "full").then("annotator")
-        .otherwise(pl.format("preceptor {}", "made")).alias("author"),
+        pl.when(pl.col("made") == "learner")
+        .then("learner")
+        .when(pl.col("made") == "full")
+        .then("annotator")
+        .otherwise(pl.format("preceptor {}", "made"))
+        .alias("author"),
         settings.struct.json_encode().alias("context"),
-    )  # fmt: skip
+    )
     completions = add_key(completions, COMPLETIONS)
     insert(con, PROMPTS, prompts.with_columns(pl.col("sentence").alias("ref")))
     insert(con, COMPLETIONS, completions)

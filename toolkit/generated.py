@@ -163,19 +163,26 @@ def license_of(con: Store, plan: Plan) -> str:
 
 def missing(con: Store, plan: Plan, asked: Sequence[Asked]) -> tuple[list[Asked], pl.DataFrame]:
     """Of what is asked for, what has no completion yet; and the last reply to each that was asked before."""
-    have = set(run(
-        con, "SELECT context->>'request', prompt FROM completions WHERE source = ? AND author = ?",
-        [plan.source, plan.author],
-    ))  # fmt: skip
+    have = set(
+        run(
+            con,
+            "SELECT context->>'request', prompt FROM completions WHERE source = ? AND author = ?",
+            [plan.source, plan.author],
+        )
+    )
     open_ = [one for one in asked if (one.request, one.prompt) not in have]
     known = known_replies(con, plan.author, list({one.request for one in open_}))
     return open_, known.group_by("request", maintain_order=True).last()
 
 
 def store_generated(
-    con: Store, plan: Plan, replies: Sequence[dict[str, Any]], prompts: dict[str, list[str]], language: str,
+    con: Store,
+    plan: Plan,
+    replies: Sequence[dict[str, Any]],
+    prompts: dict[str, list[str]],
+    language: str,
     new: bool = True,
-) -> int:  # fmt: skip
+) -> int:
     """Write replies, the completions that they are, and the source's counts, all or none; completions added.
 
     `replies` are rows of `replies` without source, purpose, model, prompt and template; `prompts` are the
@@ -203,24 +210,51 @@ def _completions(plan: Plan, reply: dict[str, Any], prompts: Sequence[str]) -> l
         return []
     sampling = json.loads(reply["sampling"])
     said = sampling.pop("said", {})
-    context = {"purpose": plan.purpose, **sampling, "template": plan.template, "request": reply["request"],
-               "prompt_tokens": reply["prompt_tokens"], "completion_tokens": reply["completion_tokens"],
-               **said}  # fmt: skip
+    context = {
+        "purpose": plan.purpose,
+        **sampling,
+        "template": plan.template,
+        "request": reply["request"],
+        "prompt_tokens": reply["prompt_tokens"],
+        "completion_tokens": reply["completion_tokens"],
+        **said,
+    }
     known = json.dumps({k: v for k, v in context.items() if v is not None}, ensure_ascii=False)
-    row = {"source": plan.source, "content": reply["raw"], "origin": "model", "author": plan.author,
-           "context": known, "path": plan.author, "line": sampling["draw"] + 1}  # fmt: skip
+    row = {
+        "source": plan.source,
+        "content": reply["raw"],
+        "origin": "model",
+        "author": plan.author,
+        "context": known,
+        "path": plan.author,
+        "line": sampling["draw"] + 1,
+    }
     return [row | {"prompt": prompt, "ref": f"{prompt}-{reply['request']}"} for prompt in prompts]
 
 
 def _count(con: Store, plan: Plan, language: str) -> None:
     """The source's row, made with its first replies, and its counts."""
-    insert(con, SOURCES, pl.DataFrame({
-        "name": [plan.source], "kind": ["generated"], "language": [language], "license": [plan.license.id],
-        "redistribution": [plan.license.redistribution], "commercial_use": [plan.license.commercial_use],
-        "share_alike": [plan.license.share_alike], "sha256": [""], "reader": [READER],
-        "notes": [f"written by {plan.author} as {plan.purpose}"], "rows": [0], "rejects": [0],
-        "ingested_at": [datetime.now(UTC)],
-    }))  # fmt: skip
+    insert(
+        con,
+        SOURCES,
+        pl.DataFrame(
+            {
+                "name": [plan.source],
+                "kind": ["generated"],
+                "language": [language],
+                "license": [plan.license.id],
+                "redistribution": [plan.license.redistribution],
+                "commercial_use": [plan.license.commercial_use],
+                "share_alike": [plan.license.share_alike],
+                "sha256": [""],
+                "reader": [READER],
+                "notes": [f"written by {plan.author} as {plan.purpose}"],
+                "rows": [0],
+                "rejects": [0],
+                "ingested_at": [datetime.now(UTC)],
+            }
+        ),
+    )
     run(
         con,
         """UPDATE sources SET rows = (SELECT count(*) FROM completions WHERE source = $name),

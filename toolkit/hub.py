@@ -69,8 +69,10 @@ def check_token() -> None:
             f"write is made at {_TOKENS_PAGE}"
         )
     if not re.fullmatch(r"[!-~]+", token):  # the client's error would show it
-        raise HubError("the token (HF_TOKEN, or that of 'hf auth login') holds a space or a sign that no "
-                       "token has; copy it again")  # fmt: skip
+        raise HubError(
+            "the token (HF_TOKEN, or that of 'hf auth login') holds a space or a sign that no "
+            "token has; copy it again"
+        )
 
 
 def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
@@ -110,9 +112,14 @@ def is_passing(error: BaseException) -> bool:
         return status in _PASSING
     # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
     passing = (
-        httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, ConnectionError,
-        TimeoutError, LocalEntryNotFoundError, json.JSONDecodeError,
-    )  # fmt: skip
+        httpx2.TimeoutException,
+        httpx2.NetworkError,
+        httpx2.RemoteProtocolError,
+        ConnectionError,
+        TimeoutError,
+        LocalEntryNotFoundError,
+        json.JSONDecodeError,
+    )
     return isinstance(root, passing)
 
 
@@ -156,17 +163,25 @@ def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | N
     cases = (
         (isinstance(error, OfflineModeIsEnabled), "HF_HUB_OFFLINE forbids to use the network; unset it"),
         (isinstance(error, GatedRepoError), f"its owner wants to be asked first; do so at {at}"),
-        (isinstance(error, RevisionNotFoundError),
-         f"no such revision; branches and tags are listed at {at}/tree/main"),
-        (isinstance(error, RepositoryNotFoundError),
-         f"no {kind} of that name that you may see; check the name{log_in}"),
-        (status == 401,
-         f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid one: "
-         f"{_TOKENS_PAGE}"),
-        (status == 403,
-         f"{doing} is not allowed to this token{_says(error)}; use one that may write as "
-         f"{repo.partition('/')[0]} ({_TOKENS_PAGE}), or another OWNER/NAME"),
-    )  # fmt: skip
+        (
+            isinstance(error, RevisionNotFoundError),
+            f"no such revision; branches and tags are listed at {at}/tree/main",
+        ),
+        (
+            isinstance(error, RepositoryNotFoundError),
+            f"no {kind} of that name that you may see; check the name{log_in}",
+        ),
+        (
+            status == 401,
+            f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid "
+            f"one: {_TOKENS_PAGE}",
+        ),
+        (
+            status == 403,
+            f"{doing} is not allowed to this token{_says(error)}; use one that may write as "
+            f"{repo.partition('/')[0]} ({_TOKENS_PAGE}), or another OWNER/NAME",
+        ),
+    )
     return next((text for holds, text in cases if holds), None)
 
 

@@ -92,8 +92,11 @@ def questions_of(con: Store, campaign: str, rubric: Rubric, n: int | None, where
 
 def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where) -> pl.DataFrame:
     """The first `n` questions about what is asked for."""
-    wanted = {"--source": ("source_of", where.sources), "--task": ("task", (where.task,)),
-              "--language": ("language", (where.language,))}  # fmt: skip
+    wanted = {
+        "--source": ("source_of", where.sources),
+        "--task": ("task", (where.task,)),
+        "--language": ("language", (where.language,)),
+    }
     for option, (column, values) in wanted.items():
         asked = [value for value in values if value is not None]
         have = questions[column].unique().sort().to_list()
@@ -139,16 +142,21 @@ def take_verdicts(con: Store, campaign: str, model: str, given: Iterable[Mapping
     rows = [{name: row[name] for name in ("question", "given", "comment", "at")} for row in given]
     stands = dict(
         query(
-            con, """SELECT question, a."at" FROM answers a JOIN annotators p ON p.key = a.annotator
+            con,
+            """SELECT question, a."at" FROM answers a JOIN annotators p ON p.key = a.annotator
             WHERE a.source = ? AND superseded_at IS NULL AND p.kind = ? AND p.pseudonym = ?""",
             [campaign, MODEL, model],
         ).rows()
-    )  # fmt: skip
+    )
     now = datetime.now(UTC)
     for row in rows:
         if row["question"] in stands and stands[row["question"]] > row["at"]:
             row["at"] = now
-    schema: dict[str, Any] = {"question": pl.String, "given": pl.String, "comment": pl.String,
-                              "at": pl.Datetime("us", "UTC")}  # fmt: skip
+    schema: dict[str, Any] = {
+        "question": pl.String,
+        "given": pl.String,
+        "comment": pl.String,
+        "at": pl.Datetime("us", "UTC"),
+    }
     answers = pl.DataFrame(rows, schema=schema).with_columns(annotator=pl.lit(model))
     return take_answers(con, campaign, answers, kind=MODEL, came_by=CAME_BY)

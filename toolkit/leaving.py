@@ -29,11 +29,13 @@ _SECRETS = {
     "a password in an address": r"://[^\s/:@{}<>$]+:[^\s/@{}<>$]+@",
     # Of services whose keys look like anything: WANDB_API_KEY: 0f3a…
     "a key or password": r"(?i)(?:api_?key|access_?key|secret|passw(?:or)?d|(?:auth|hub|access)_?token)\w*"
-                         r"[\"']?[ \t]*[:=][ \t]*[\"']?(?=[^\s\"']*\d)[\w+/=.-]{16,}",
-}  # fmt: skip
+    r"[\"']?[ \t]*[:=][ \t]*[\"']?(?=[^\s\"']*\d)[\w+/=.-]{16,}",
+}
 _PART = r"[\w.+@-]+"
-_ROOTS = ("home|Users|root|mnt|media|Volumes|private|srv|scratch|gpfs|lustre|nfs|data|work|workspace|opt|tmp"
-          "|var|usr|etc")  # fmt: skip
+_ROOTS = (
+    "home|Users|root|mnt|media|Volumes|private|srv|scratch|gpfs|lustre|nfs|data|work|workspace|opt|tmp"
+    "|var|usr|etc"
+)
 # From the root, a home folder or a drive, two parts at least; not the end of an address or relative path. In
 # the middle of a text, as after a bracket or 在, only below what roots hold.
 _PATH = re.compile(

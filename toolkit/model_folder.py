@@ -27,11 +27,35 @@ from .push import Parcel
 MODEL: Kind = "model"
 ABOUT = "preceptor.json"
 ADAPTER = "adapter_config.json"
-SENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.md", "*.png", "*.svg", "*.gguf",
-        "*.Modelfile", "LICENSE*", "NOTICE*")  # fmt: skip
+SENT = (
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.txt",
+    "*.md",
+    "*.png",
+    "*.svg",
+    "*.gguf",
+    "*.Modelfile",
+    "LICENSE*",
+    "NOTICE*",
+)
 # Of models, which are no SPDX ids; the Hub's names.
-MODEL_LICENSES = ("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "gemma", "openrail",
-                  "bigscience-openrail-m", "bigcode-openrail-m", "apple-amlr", "other")  # fmt: skip
+MODEL_LICENSES = (
+    "llama2",
+    "llama3",
+    "llama3.1",
+    "llama3.2",
+    "llama3.3",
+    "llama4",
+    "gemma",
+    "openrail",
+    "bigscience-openrail-m",
+    "bigcode-openrail-m",
+    "apple-amlr",
+    "other",
+)
 
 
 @dataclass(frozen=True)
@@ -69,8 +93,10 @@ def read_model_folder(path: Path, license: str | None, base: str | None) -> Mode
     stands_on, local = _base(path, about, adapter, base)
     licence = _license(license) if license else head.get("license")
     if not licence:
-        raise HubError(f"{path}: no licence is stated: --license ID, that of {stands_on} (its page on the "
-                       "Hub says it) or one as strict, such as --license apache-2.0")  # fmt: skip
+        raise HubError(
+            f"{path}: no licence is stated: --license ID, that of {stands_on} (its page on the "
+            "Hub says it) or one as strict, such as --license apache-2.0"
+        )
     head = head | {"license": licence, "base_model": stands_on}
     reasons = "; ".join(dict.fromkeys(_reasons(about, str(licence))))
     return ModelFolder(path, names, left_out, about, adapter, head, body, stands_on, local, reasons)
@@ -84,8 +110,10 @@ def _about(path: Path) -> dict[str, Any]:
     try:
         about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise HubError(f"{path}: holds no {ABOUT}, so it is no model that preceptor train or merge "
-                       "wrote; name the folder that was the --out") from error  # fmt: skip
+        raise HubError(
+            f"{path}: holds no {ABOUT}, so it is no model that preceptor train or merge "
+            "wrote; name the folder that was the --out"
+        ) from error
     except ValueError as error:
         raise HubError(f"{path / ABOUT}: is not JSON: {error}") from error
     if not isinstance(about, dict) or not isinstance(about.get("dataset"), dict):
@@ -108,8 +136,10 @@ def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
     if index in names:
         wanted = set(json.loads((path / index).read_text(encoding="utf-8"))["weight_map"].values())
     if missing := sorted(wanted - set(names)):
-        raise HubError(f"{path}: {', '.join(missing[:3])} missing; weights go to the Hub as safetensors, "
-                       "which preceptor train and merge write; run that again")  # fmt: skip
+        raise HubError(
+            f"{path}: {', '.join(missing[:3])} missing; weights go to the Hub as safetensors, "
+            "which preceptor train and merge write; run that again"
+        )
     if not adapter and "config.json" not in names:
         raise HubError(f"{path}: config.json missing; name a folder that preceptor train or merge wrote")
 
@@ -176,8 +206,9 @@ def _license(text: str) -> str:
         near = nearest(low, MODEL_LICENSES, "of models' own there are")
         raise HubError(f"{str(error).partition('; For other')[0]}; {near}") from error
     if not found.redistribution and "ND" not in found.id.split("-"):
-        raise HubError(f"--license {text}: says nothing of what others may do; name the licence, such as "
-                       "apache-2.0")  # fmt: skip
+        raise HubError(
+            f"--license {text}: says nothing of what others may do; name the licence, such as apache-2.0"
+        )
     return hub_name(found.id)
 
 
@@ -195,8 +226,10 @@ def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
     for dataset in _trained_on(about):
         name, of = dataset.get("name"), dataset.get("licenses") or [None]
         if not dataset.get("publishable"):
-            yield (f"{name}, which it was trained on, was a local build, NOT FOR PUBLICATION; build it with "
-                   "publish_under and train again")  # fmt: skip
+            yield (
+                f"{name}, which it was trained on, was a local build, NOT FOR PUBLICATION; build it with "
+                "publish_under and train again"
+            )
             continue
         for one in of:
             try:
@@ -204,11 +237,15 @@ def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
             except SourceError:
                 terms = read_license(None)
             if not terms.redistribution:
-                yield (f"{name}, which it was trained on, is under {one or 'no stated licence'}, which "
-                       "allows no adaptations")  # fmt: skip
+                yield (
+                    f"{name}, which it was trained on, is under {one or 'no stated licence'}, which "
+                    "allows no adaptations"
+                )
             elif not terms.commercial_use and _is_commercial(licence):
-                yield (f"{name}, which it was trained on, is non-commercial ({one}), and {licence} is not; "
-                       "choose one such as --license CC-BY-NC-4.0")  # fmt: skip
+                yield (
+                    f"{name}, which it was trained on, is non-commercial ({one}), and {licence} is not; "
+                    "choose one such as --license CC-BY-NC-4.0"
+                )
 
 
 def _is_commercial(licence: str) -> bool:
@@ -237,16 +274,25 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
     amiss = [f"{name}: {found}" for name in folder.names for found in find_private(work / name)]
     if amiss:
         more = f"; and {len(amiss) - 3} more" if len(amiss) > 3 else ""
-        raise HubError(f"{folder.path}: not sent, for what is of this machine or secret: "
-                       f"{'; '.join(amiss[:3])}{more}; take it out of the files")  # fmt: skip
+        raise HubError(
+            f"{folder.path}: not sent, for what is of this machine or secret: "
+            f"{'; '.join(amiss[:3])}{more}; take it out of the files"
+        )
     files = {name: file_sha256(work / name) for name in folder.names if name != ABOUT}
     _rewrite(work / ABOUT, _json(about | {"files": files}))
     files[ABOUT] = file_sha256(work / ABOUT)
     stage, data = folder.about.get("stage", "model"), folder.about["dataset"].get("name", "dataset")
     return Parcel(
-        MODEL, work, files, ABOUT, listed, "model", title=f"Publish {stage} on {data}, {files[ABOUT][:12]}",
-        mend_card="choose another --license, or mend README.md", keep_private=folder.keep_private,
-    )  # fmt: skip
+        MODEL,
+        work,
+        files,
+        ABOUT,
+        listed,
+        "model",
+        title=f"Publish {stage} on {data}, {files[ABOUT][:12]}",
+        mend_card="choose another --license, or mend README.md",
+        keep_private=folder.keep_private,
+    )
 
 
 def listed(about: bytes) -> dict[str, str]:
@@ -281,8 +327,12 @@ def _card_text(folder: ModelFolder) -> str:
             {"type": name, "value": value, "name": f"held-out {name}"} for name, value in figures.items()
         ]
         task = {"type": "text-generation"}
-        head["model-index"] = [{"name": f"{folder.base} after {folder.about.get('stage')} on {data['name']}",
-                                "results": [{"task": task, "dataset": of, "metrics": metrics}]}]  # fmt: skip
+        head["model-index"] = [
+            {
+                "name": f"{folder.base} after {folder.about.get('stage')} on {data['name']}",
+                "results": [{"task": task, "dataset": of, "metrics": metrics}],
+            }
+        ]
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n{folder.body}"
 
 

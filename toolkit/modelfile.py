@@ -120,8 +120,13 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 def _talks(pieces: Pieces) -> Iterator[Messages]:
     """Conversations of one to three questions, with and without a system prompt."""
-    turns = [_message("user", "What is 3 x 4?"), _message("assistant", "12.\nWhy?"),
-             _message("user", "Why?"), _message("assistant", "Yes."), _message("user", "And?")]  # fmt: skip
+    turns = [
+        _message("user", "What is 3 x 4?"),
+        _message("assistant", "12.\nWhy?"),
+        _message("user", "Why?"),
+        _message("assistant", "Yes."),
+        _message("user", "And?"),
+    ]
     for length in (1, 3, 5):
         yield turns[:length]
         if pieces.system:

@@ -97,15 +97,16 @@ def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str]
         query(con, "SELECT source, criterion, levels, higher_is_better FROM rubrics"),
         query(con, "SELECT DISTINCT source, rubric FROM questions ORDER BY ALL"),
         votes.height - kept.height,
-    )  # fmt: skip
+    )
 
 
 def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
     """AnnotationError where one of `names` is no source that anything was judged in."""
     have = query(
-        con, """SELECT source FROM votes UNION SELECT source FROM ratings
+        con,
+        """SELECT source FROM votes UNION SELECT source FROM ratings
         UNION SELECT source FROM replies WHERE purpose = 'judge' ORDER BY 1""",
-    )["source"].to_list()  # fmt: skip
+    )["source"].to_list()
     for name in names:
         if name not in have:
             raise AnnotationError(

@@ -66,11 +66,16 @@ def find_near(
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
             FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
-        _add(con, "near", [
-            part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list()))
-            .filter(pl.col("similarity") >= threshold)
-            for part in _parts(con, pairs, ("a", "b"))
-        ])  # fmt: skip
+        _add(
+            con,
+            "near",
+            [
+                part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list())).filter(
+                    pl.col("similarity") >= threshold
+                )
+                for part in _parts(con, pairs, ("a", "b"))
+            ],
+        )
     run(con, "DROP TABLE near_bands")
     run(con, "DROP TABLE candidates")
 
@@ -141,10 +146,14 @@ def _write_bands(con: Store, texts: str, sides: int) -> None:
         wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
-        _add(con, "near_bands", [
-            part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list())))
-            for part in _parts(con, wanted, ("text",))
-        ])  # fmt: skip
+        _add(
+            con,
+            "near_bands",
+            [
+                part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list())))
+                for part in _parts(con, wanted, ("text",))
+            ],
+        )
 
 
 def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]]) -> None:
@@ -152,9 +161,12 @@ def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]
     left, right = (reduce(or_, sides) for sides in zip(*between, strict=True))
     run(con, "CREATE OR REPLACE TEMP TABLE shared (l BIGINT, r BIGINT)")
     for band in range(BANDS):
-        run(con, _ONE_BAND.format(
-            band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
-        ))  # fmt: skip
+        run(
+            con,
+            _ONE_BAND.format(
+                band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
+            ),
+        )
     run(con, "CREATE OR REPLACE TEMP TABLE candidates AS SELECT DISTINCT l, r FROM shared")
     run(con, "DROP TABLE shared")
 

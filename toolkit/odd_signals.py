@@ -80,9 +80,11 @@ def _apart(votes: pl.DataFrame) -> list[str]:
     a, b = np.split(numbers, 2)
     size = (len(names), len(names))
     _, group = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=size), directed=False)
-    parts = votes.with_columns(pl.Series("group", group[a])).group_by("prompt").agg(
-        pl.col("group").n_unique(), pl.col("name").first(), pl.col("key").min()
-    )  # fmt: skip
+    parts = (
+        votes.with_columns(pl.Series("group", group[a]))
+        .group_by("prompt")
+        .agg(pl.col("group").n_unique(), pl.col("name").first(), pl.col("key").min())
+    )
     apart = parts.filter(pl.col("group") > 1).sort("key")
     if apart.is_empty():
         return []

@@ -96,11 +96,20 @@ def _make(con: Store, rule: ReviewOutcomes) -> Made:
             f"{rule.reviews}: no learner came back to a completion after {rule.after_days:g} days, "
             "as far as the times of the log say; choose a shorter after_days"
         )
-    insert(con, SOURCES, log.drop("key").with_columns(
-        name=pl.lit(name), kind=pl.lit("log"), reader=pl.lit(READER), sha256=pl.lit(sha256),
-        rows=pl.lit(added), rejects=pl.lit(0), ingested_at=pl.lit(datetime.now(UTC)),
-        notes=pl.lit(f"made from the reviews of {rule.reviews} by the rule {rule_text}"),
-    ))  # fmt: skip
+    insert(
+        con,
+        SOURCES,
+        log.drop("key").with_columns(
+            name=pl.lit(name),
+            kind=pl.lit("log"),
+            reader=pl.lit(READER),
+            sha256=pl.lit(sha256),
+            rows=pl.lit(added),
+            rejects=pl.lit(0),
+            ingested_at=pl.lit(datetime.now(UTC)),
+            notes=pl.lit(f"made from the reviews of {rule.reviews} by the rule {rule_text}"),
+        ),
+    )
     ((censored,),) = run(con, "SELECT count(*) FILTER (censored) FROM outcomes WHERE source = ?", [name])
     return Made(name, added, censored, unknown)
 

@@ -117,15 +117,24 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
     eligible = f"coalesce(({checked(con, rule)})::BOOLEAN, false)" if rule else ""
     if rule:
         run(con, SCORES)
-    run(con, _SETTLED.format(
-        text_a=NORMAL("a.content"), text_b=NORMAL("b.content"),
-        scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",
-        scored=""" LEFT JOIN scores ra ON ra.completion = c.chosen
-            LEFT JOIN scores rb ON rb.completion = c.rejected""" if rule else "",
-        key=key_sql(("prompt", "chosen_completion", "rejected_completion")),
-        split=split_sql(recipe), part=part_sql(recipe), flip=COIN_FLIP,
-        rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
-    ), given)  # fmt: skip
+    run(
+        con,
+        _SETTLED.format(
+            text_a=NORMAL("a.content"),
+            text_b=NORMAL("b.content"),
+            scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",
+            scored=""" LEFT JOIN scores ra ON ra.completion = c.chosen
+            LEFT JOIN scores rb ON rb.completion = c.rejected"""
+            if rule
+            else "",
+            key=key_sql(("prompt", "chosen_completion", "rejected_completion")),
+            split=split_sql(recipe),
+            part=part_sql(recipe),
+            flip=COIN_FLIP,
+            rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
+        ),
+        given,
+    )
     counts = run(con, "SELECT dropped, count(*) FROM pairs WHERE dropped IS NOT NULL GROUP BY 1 ORDER BY 1")
     return dict(counts)
 

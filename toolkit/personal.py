@@ -204,9 +204,10 @@ def _listed(names: Sequence[str]) -> "EntityRecognizer":
     from presidio_analyzer import PatternRecognizer
 
     return PatternRecognizer(
-        "PERSON", deny_list=sorted(set(names), key=len, reverse=True),
+        "PERSON",
+        deny_list=sorted(set(names), key=len, reverse=True),
         global_regex_flags=regex.DOTALL | regex.MULTILINE,
-    )  # fmt: skip
+    )
 
 
 def _patterned(expression: str) -> "EntityRecognizer":

@@ -130,7 +130,14 @@ def choose_marked(con: Store, recipe: Recipe) -> None:
     select = MARKED[recipe.pairs.policy]
     if recipe.pairs.policy == "best-over-worst-score":
         run(con, SCORES)
-    given = {"policy": recipe.pairs.policy, "criteria": recipe.pairs.criteria, "task": recipe.task,
-             "sources": recipe.sources}  # fmt: skip
-    run(con, f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT *, {NO_FIT} FROM ({select})",
-        {name: value for name, value in given.items() if f"${name}" in select})  # fmt: skip
+    given = {
+        "policy": recipe.pairs.policy,
+        "criteria": recipe.pairs.criteria,
+        "task": recipe.task,
+        "sources": recipe.sources,
+    }
+    run(
+        con,
+        f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT *, {NO_FIT} FROM ({select})",
+        {name: value for name, value in given.items() if f"${name}" in select},
+    )

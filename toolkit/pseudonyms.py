@@ -113,8 +113,12 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     pads = {name: bytes(b ^ pad for b in block) for name, pad in (("inner", 0x36), ("outer", 0x5C))}
     with scratch() as con:
         con.register("people", pl.DataFrame({"id": ids.cast(pl.String).unique()}).to_arrow())
-        made = query(con, f"""SELECT id, left(sha256($outer::BLOB || unhex(sha256(
-            $inner::BLOB || encode(id)))), {DIGITS}) AS pseudonym FROM people""", pads)  # fmt: skip
+        made = query(
+            con,
+            f"""SELECT id, left(sha256($outer::BLOB || unhex(sha256(
+            $inner::BLOB || encode(id)))), {DIGITS}) AS pseudonym FROM people""",
+            pads,
+        )
     return ids.cast(pl.String).replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
 
 

@@ -36,9 +36,15 @@ def publish(
     to = Target(connect(), repo, DATASET, public, say)
     name = built.manifest["recipe"].get("name", "dataset")
     parcel = Parcel(
-        DATASET, built.path, built.files, MANIFEST, _listed, "build",
-        title=f"Publish {name}, build {built.digest[:12]}", mend_card="mend the recipe and build again",
-    )  # fmt: skip
+        DATASET,
+        built.path,
+        built.files,
+        MANIFEST,
+        _listed,
+        "build",
+        title=f"Publish {name}, build {built.digest[:12]}",
+        mend_card="mend the recipe and build again",
+    )
     return push(to, parcel, tag, message, lambda revision: _load_back(to, built, revision))
 
 

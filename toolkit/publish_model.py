@@ -45,8 +45,10 @@ def publish_model(
 def check_public(folder: ModelFolder, public: bool) -> None:
     """HubError for a model that must stay private."""
     if public and folder.keep_private:
-        raise HubError(f"{folder.path}: not made public: {folder.keep_private}; without --public it may go "
-                       "to a private repository")  # fmt: skip
+        raise HubError(
+            f"{folder.path}: not made public: {folder.keep_private}; without --public it may go "
+            "to a private repository"
+        )
 
 
 def _base_revision(to: Target, folder: ModelFolder) -> str:
@@ -70,11 +72,15 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
         raise HubError(f"--base {said}; publish the base first: preceptor publish-model") from error
     known = {name: (folder.local_base or {}).get(name) for name in ("stage", "dataset")}
     if there is None or not all(known.values()):
-        to.say(f"note: {place}: whether it is the model that the adapter was trained on is not known; it is "
-               "taken to be")  # fmt: skip
+        to.say(
+            f"note: {place}: whether it is the model that the adapter was trained on is not known; it is "
+            "taken to be"
+        )
     elif any(there.get(name) != value for name, value in known.items()):
-        raise HubError(f"{place}: is another model than {(folder.local_base or {}).get('folder')}, which the "
-                       "adapter was trained on; publish that one, and name it")  # fmt: skip
+        raise HubError(
+            f"{place}: is another model than {(folder.local_base or {}).get('folder')}, which the "
+            "adapter was trained on; publish that one, and name it"
+        )
     return revision
 
 
@@ -94,8 +100,10 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
                 if stated is None:
                     check_file(to, name, revision, sha256)
                 elif stated.sha256 != sha256:
-                    raise HubError(f"{place}: {name} has another sha256 there than {sha256[:12]}…; do not "
-                                   "use this revision, and run the same command again")  # fmt: skip
+                    raise HubError(
+                        f"{place}: {name} has another sha256 there than {sha256[:12]}…; do not "
+                        "use this revision, and run the same command again"
+                    )
     except HubError:
         raise
     except Exception as error:

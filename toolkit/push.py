@@ -161,8 +161,10 @@ def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[
 def _say_touched(head: Head, what: str, say: Say) -> None:
     if head.touched:
         names = ", ".join(head.touched)
-        say(f"note: on the Hub somebody changed {names} since the {what} there was published; this {what} "
-            f"replaces that, {head.revision[:8]} keeps it")  # fmt: skip
+        say(
+            f"note: on the Hub somebody changed {names} since the {what} there was published; this {what} "
+            f"replaces that, {head.revision[:8]} keeps it"
+        )
 
 
 def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
@@ -195,8 +197,10 @@ def _create(to: Target) -> None:
         patiently(create, to.say)
     except RepositoryNotFoundError as error:
         owner = to.repo.partition("/")[0]
-        raise HubError(f"{to.repo}: exists, but your token may not see it; ask {owner} for access, or choose "
-                       "another OWNER/NAME") from error  # fmt: skip
+        raise HubError(
+            f"{to.repo}: exists, but your token may not see it; ask {owner} for access, or choose "
+            "another OWNER/NAME"
+        ) from error
     except Exception as error:
         remedy = f"nothing was published; {AGAIN}"
         raise explained(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
@@ -227,8 +231,9 @@ def _head(to: Target, parcel: Parcel, revision: str, private: bool) -> Head:
 
 def _fetch(to: Target, revision: str, name: str) -> bytes:
     with tempfile.TemporaryDirectory() as cache:
-        return Path(to.api.hf_hub_download(
-            to.repo, name, repo_type=to.kind, revision=revision, cache_dir=cache)).read_bytes()  # fmt: skip
+        return Path(
+            to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision, cache_dir=cache)
+        ).read_bytes()
 
 
 def _holds(head: Head, parcel: Parcel) -> bool:
@@ -289,10 +294,13 @@ def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Excep
 
     def send() -> str:
         made = to.api.create_commit(
-            to.repo, operations, repo_type=to.kind, parent_commit=head.revision,
+            to.repo,
+            operations,
+            repo_type=to.kind,
+            parent_commit=head.revision,
             commit_message=message or parcel.title,
             commit_description=f"sha256 of {parcel.record}: {parcel.digest}",
-        )  # fmt: skip
+        )
         return str(made.oid)
 
     try:

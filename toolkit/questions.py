@@ -89,7 +89,7 @@ def choose_questions(
 
 def add_questions(
     con: Store, campaign: str, rubric: Rubric, n: int, chosen_by: str, seed: int, golden: Golden, where: Where
-) -> Chosen:  # fmt: skip
+) -> Chosen:
     """`choose_questions` within the caller's transaction."""
     if chosen_by not in SELECTS:
         raise AnnotationError(f"--select {chosen_by}: {nearest(chosen_by, SELECTS, 'known')}")
@@ -115,8 +115,11 @@ def add_questions(
     rows = _in_order(pl.concat([fresh, again], how="diagonal"), rng, _last_position(con, campaign))
     if rows.is_empty() and not have:
         raise AnnotationError(_nothing(con, chosen_by, pairs, where))
-    insert(con, QUESTIONS, rows.with_columns(
-        source=pl.lit(campaign), rubric=pl.lit(rubric.digest), chosen_by=pl.lit(chosen_by)))  # fmt: skip
+    insert(
+        con,
+        QUESTIONS,
+        rows.with_columns(source=pl.lit(campaign), rubric=pl.lit(rubric.digest), chosen_by=pl.lit(chosen_by)),
+    )
     added = dict(rows.group_by("purpose").len().rows())
     notes = _notes(n, sum(have.values()) + rows.height, wanted, added, chosen_by)
     return Chosen(added, sum(have.values()) + rows.height, chosen_by, fit["key"] if fit else None, notes)
@@ -126,10 +129,11 @@ def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
     """Note that the questions were put to annotators, now; those marked before stay. How many were not."""
     with transaction(con):
         ((marked,),) = run(
-            con, """UPDATE questions SET asked_at = $now WHERE source = $campaign AND asked_at IS NULL
+            con,
+            """UPDATE questions SET asked_at = $now WHERE source = $campaign AND asked_at IS NULL
             AND list_contains($keys::VARCHAR[], key)""",
             {"now": datetime.now(UTC), "campaign": campaign, "keys": keys.to_list()},
-        )  # fmt: skip
+        )
     return int(marked)
 
 
@@ -141,7 +145,8 @@ def read_questions(con: Store, campaign: str) -> Frame:
     fit (its key).
     """
     return query(
-        con, """WITH fit AS (SELECT key FROM fits ORDER BY fitted_at DESC, key LIMIT 1)
+        con,
+        """WITH fit AS (SELECT key FROM fits ORDER BY fitted_at DESC, key LIMIT 1)
         SELECT q.*, m.messages, a.content AS content_a, b.content AS content_b, m.source AS source_of,
             m.task, m.language, coalesce(f.p_expressed, 1 - r.p_expressed) AS p, (FROM fit) AS fit
         FROM questions q JOIN prompts m ON m.key = q.prompt JOIN completions a ON a.key = q.completion_a
@@ -150,8 +155,9 @@ def read_questions(con: Store, campaign: str) -> Frame:
             AND f.completion_a = q.completion_a AND f.completion_b = q.completion_b
         LEFT JOIN preferences r ON r.fit = (FROM fit)
             AND r.completion_a = q.completion_b AND r.completion_b = q.completion_a
-        WHERE q.source = ? ORDER BY q.position""", [campaign],
-    )  # fmt: skip
+        WHERE q.source = ? ORDER BY q.position""",
+        [campaign],
+    )
 
 
 def _newest_fit(con: Store) -> dict[str, Any] | None:
@@ -188,8 +194,9 @@ def check_where(con: Store, where: Where, source_option: str = "--source") -> No
     """AnnotationError where no prompt is of a source, the task or the language, with the nearest that is."""
     for name, given, column in (
         *((source_option, source, "source") for source in where.sources),
-        ("--task", where.task, "task"), ("--language", where.language, "language"),
-    ):  # fmt: skip
+        ("--task", where.task, "task"),
+        ("--language", where.language, "language"),
+    ):
         if given is not None:
             have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"].to_list()
             if given not in have:
@@ -244,12 +251,13 @@ def _again(con: Store, campaign: str, fresh: Frame, n: int, rng: np.random.Gener
     """Questions to be asked again, the other side first: of those that were asked, by lot."""
     columns = ["prompt", "completion_a", "completion_b", "shown_first"]
     earlier = query(
-        con, """SELECT prompt, completion_a, completion_b, shown_first FROM questions q
+        con,
+        """SELECT prompt, completion_a, completion_b, shown_first FROM questions q
         WHERE source = $campaign AND purpose = 'ask' AND NOT EXISTS (FROM questions r
             WHERE r.source = $campaign AND r.purpose = 'repeat' AND r.completion_a = q.completion_a
             AND r.completion_b IS NOT DISTINCT FROM q.completion_b) ORDER BY position""",
         {"campaign": campaign},
-    )  # fmt: skip
+    )
     every = pl.concat([earlier, fresh.filter(pl.col("purpose") == "ask").select(columns)])
     picked = np.sort(rng.choice(every.height, size=min(n, every.height), replace=False))
     other = pl.col("shown_first").replace({"a": "b", "b": "a"})

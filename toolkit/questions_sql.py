@@ -42,8 +42,10 @@ placed AS (
     FROM placed a JOIN placed b ON b.prompt = a.prompt AND b.place > a.place
 )"""
 
-_FITTED = "SELECT prompt, completion_a, completion_b, {worth} AS worth, 0 AS round FROM preferences " \
-          "WHERE fit = $fit AND {worth} > 0"  # fmt: skip
+_FITTED = (
+    "SELECT prompt, completion_a, completion_b, {worth} AS worth, 0 AS round FROM preferences "
+    "WHERE fit = $fit AND {worth} > 0"
+)
 _COUNTED = """SELECT e.*, -(coalesce(a.n, 0) + coalesce(b.n, 0))::DOUBLE AS worth FROM every e
     LEFT JOIN heard a ON a.completion = completion_a LEFT JOIN heard b ON b.completion = completion_b"""
 _SINGLE = """SELECT c.prompt, c.key AS completion_a, NULL::VARCHAR AS completion_b, {worth} AS worth,
@@ -60,10 +62,12 @@ _BY_SD = ("", _SINGLE.format(worth="e.expressed_sd", join=_JUDGED))
 SINGLES = {
     "information": _BY_SD,
     "uncertain": _BY_SD,
-    "coverage": (f"{_RATED},", _SINGLE.format(
-        worth="-coalesce(h.n, 0)::DOUBLE", join="LEFT JOIN heard h ON h.completion = c.key")),
+    "coverage": (
+        f"{_RATED},",
+        _SINGLE.format(worth="-coalesce(h.n, 0)::DOUBLE", join="LEFT JOIN heard h ON h.completion = c.key"),
+    ),
     "random": ("", _SINGLE.format(worth="0.0", join="")),
-}  # fmt: skip
+}
 _ORDER = {
     "information": f"worth * pow({DISCOUNT}, nth) DESC, draw",
     "uncertain": f"worth * pow({DISCOUNT}, nth) DESC, draw",

@@ -106,9 +106,14 @@ def _write(con: Store, select: str, schema: pl.Schema, folder: Path, split: str)
     for number in range(files):
         name = f"{split}.parquet" if files == 1 else f"{split}-{number:05}-of-{files:05}.parquet"
         with pq.ParquetWriter(
-            folder / name, target, compression="zstd", compression_level=3, write_page_index=True,
-            use_content_defined_chunking=True, store_schema=False,
-        ) as writer:  # fmt: skip
+            folder / name,
+            target,
+            compression="zstd",
+            compression_level=3,
+            write_page_index=True,
+            use_content_defined_chunking=True,
+            store_schema=False,
+        ) as writer:
             for group in islice(groups, SHARD // GROUP):
                 writer.write_table(group, row_group_size=GROUP)
     return int(total)

@@ -41,7 +41,9 @@ def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
         ORDER BY p.information_gain DESC, p.key LIMIT {limit}""",
         {"fit": fit},
     )
-    telling = [row | {"prompt": clean(row["prompt"] or "(no longer in the store)", 200)}
-               for row in rows.iter_rows(named=True)]  # fmt: skip
+    telling = [
+        row | {"prompt": clean(row["prompt"] or "(no longer in the store)", 200)}
+        for row in rows.iter_rows(named=True)
+    ]
     n, flips, worth = map(int, counts)
     return Pairs(n, flips, telling, max(0, worth - len(telling)))

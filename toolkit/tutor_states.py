@@ -30,12 +30,28 @@ _EVALUATION, _ACTION = "Evaluation of Student Response", "Action Based on Evalua
 THOUGHTS = "Thoughts of Tutorbot"
 VARIANTS = {
     BIOLOGY: Variant(
-        {_EVALUATION: "evaluation", _ACTION: "action", "Subproblem State": "state", "Subproblem": "part",
-         "Tutorbot": "response"}, "[w-z]", "w"),
+        {
+            _EVALUATION: "evaluation",
+            _ACTION: "action",
+            "Subproblem State": "state",
+            "Subproblem": "part",
+            "Tutorbot": "response",
+        },
+        "[w-z]",
+        "w",
+    ),
     PHYSICS: Variant(
-        {_EVALUATION: "evaluation", _ACTION: "action", "Step Number": "part", "Step State": "state",
-         "Tutorbot Response": "response"}, "[p-t]", "p"),
-}  # fmt: skip
+        {
+            _EVALUATION: "evaluation",
+            _ACTION: "action",
+            "Step Number": "part",
+            "Step State": "state",
+            "Tutorbot Response": "response",
+        },
+        "[p-t]",
+        "p",
+    ),
+}
 # Plain names (see fields_sql) of what a turn holds, in either variant.
 _NAMES = {
     "evaluation": (
@@ -123,9 +139,11 @@ def _result() -> str:
 def _turn(variant: Variant) -> str:
     """The published keys in order; one that is missing stays out."""
     pairs = ", ".join(
-        f"'{key}', coalesce(c.{part}, p.{part})" if part in ("evaluation", "action", "state")
-        else f"'{key}', p.{part}" for key, part in variant.keys.items()
-    )  # fmt: skip
+        f"'{key}', coalesce(c.{part}, p.{part})"
+        if part in ("evaluation", "action", "state")
+        else f"'{key}', p.{part}"
+        for key, part in variant.keys.items()
+    )
     # A merge patch leaves out what is null.
     return f"json_merge_patch('{{}}', json_object({pairs}))::VARCHAR"
 

@@ -102,7 +102,8 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
 def _stored(con: Store, key: str) -> list[Found]:
     """What of the store has such a key."""
     rows = query(
-        con, """SELECT key, 'completion' AS config, key AS completion, NULL AS other FROM completions
+        con,
+        """SELECT key, 'completion' AS config, key AS completion, NULL AS other FROM completions
             WHERE starts_with(key, $key)
         UNION ALL SELECT key, 'vote', completion_a, completion_b FROM votes WHERE starts_with(key, $key)
         UNION ALL SELECT key, 'rating', completion, NULL FROM ratings WHERE starts_with(key, $key)
@@ -111,25 +112,30 @@ def _stored(con: Store, key: str) -> list[Found]:
             WHERE starts_with(key, $key)
         UNION ALL SELECT a.key, 'answer', completion_a, completion_b
             FROM answers a JOIN questions q ON q.key = a.question WHERE starts_with(a.key, $key)
-        ORDER BY key LIMIT 3""", {"key": key},
-    )  # fmt: skip
+        ORDER BY key LIMIT 3""",
+        {"key": key},
+    )
     return rows.to_dicts()
 
 
 def _prompt(con: Store, completions: list[str]) -> Found | None:
     rows = query(
-        con, """SELECT key, source, ref, task, "group", messages[-1].content AS content, path, line
+        con,
+        """SELECT key, source, ref, task, "group", messages[-1].content AS content, path, line
         FROM prompts
-        WHERE key IN (SELECT prompt FROM completions WHERE list_contains($c, key))""", {"c": completions},
-    ).to_dicts()  # fmt: skip
+        WHERE key IN (SELECT prompt FROM completions WHERE list_contains($c, key))""",
+        {"c": completions},
+    ).to_dicts()
     return rows[0] if rows else None
 
 
 def _completions(con: Store, keys: list[str]) -> list[Found]:
     rows = query(
-        con, """SELECT key, source, ref, origin, author, content, path, line FROM completions
-        WHERE list_contains($c, key)""", {"c": keys},
-    ).to_dicts()  # fmt: skip
+        con,
+        """SELECT key, source, ref, origin, author, content, path, line FROM completions
+        WHERE list_contains($c, key)""",
+        {"c": keys},
+    ).to_dicts()
     return sorted(rows, key=lambda row: keys.index(row["key"]))
 
 
@@ -138,9 +144,11 @@ def _fit(con: Store, key: str | None) -> Found | None:
     if key is None:
         return None
     rows = query(
-        con, "SELECT key, method, seed, converged, config, versions, fitted_at::VARCHAR AS fitted_at "
-        "FROM fits WHERE key = ?", [key],
-    ).to_dicts()  # fmt: skip
+        con,
+        "SELECT key, method, seed, converged, config, versions, fitted_at::VARCHAR AS fitted_at "
+        "FROM fits WHERE key = ?",
+        [key],
+    ).to_dicts()
     if not rows:
         return {"key": key, "missing": True}
     (row,) = rows
@@ -150,10 +158,11 @@ def _fit(con: Store, key: str | None) -> Found | None:
 def _licences(con: Store, completions: list[str], heard: set[str]) -> list[Found]:
     """The sources of texts and signals, with their terms."""
     return query(
-        con, """SELECT name, license, redistribution, commercial_use, share_alike, url, revision, sha256
+        con,
+        """SELECT name, license, redistribution, commercial_use, share_alike, url, revision, sha256
         FROM sources WHERE list_contains($heard::VARCHAR[], name)
             OR name IN (SELECT source FROM completions WHERE list_contains($c, key))
             OR name IN (SELECT q.source FROM prompts q JOIN completions c ON c.prompt = q.key
                 WHERE list_contains($c, c.key)) ORDER BY name""",
         {"c": completions, "heard": sorted(heard)},
-    ).to_dicts()  # fmt: skip
+    ).to_dicts()

@@ -51,9 +51,12 @@ _ALWAYS = ("loss", "entropy", "num_tokens", "aux_loss", "runtime", "samples_per_
 _SIDES = tuple(f"{what}/{side}" for what in ("rewards", "logps", "logits") for side in ("chosen", "rejected"))
 _PAIRS = (*_ALWAYS, *_SIDES, "rewards/margins", "rewards/accuracies", "mean_token_accuracy")
 FIGURES: dict[Stage, tuple[str, ...]] = {
-    "sft": (*_ALWAYS, "mean_token_accuracy"), "kto": (*_ALWAYS, *_SIDES, "rewards/margins", "kl"),
-    "dpo": _PAIRS, "ipo": _PAIRS, "soft-dpo": _PAIRS,
-}  # fmt: skip
+    "sft": (*_ALWAYS, "mean_token_accuracy"),
+    "kto": (*_ALWAYS, *_SIDES, "rewards/margins", "kl"),
+    "dpo": _PAIRS,
+    "ipo": _PAIRS,
+    "soft-dpo": _PAIRS,
+}
 
 _OURS = {
     "stage": Key("str", "preceptor"),
@@ -139,8 +142,10 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     if not checked.get("model_name_or_path"):
         raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
     if not checked.get("dataset_name"):
-        raise RecipeError(f"{path}: 'dataset_name' is missing; name a folder that preceptor build wrote, or "
-                          "a dataset on the Hub")  # fmt: skip
+        raise RecipeError(
+            f"{path}: 'dataset_name' is missing; name a folder that preceptor build wrote, or "
+            "a dataset on the Hub"
+        )
     return Config(path, text, stage, checked, environment, variant, tuple(sets), **ours)
 
 
@@ -238,8 +243,10 @@ def _check_losses(path: Path, stage: Stage, values: dict[str, Any]) -> None:
         losses = [losses]
     if stage == "ipo":
         if losses not in (None, ["ipo"]):
-            raise RecipeError(f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out"
-                              + _how("loss_type"))  # fmt: skip
+            raise RecipeError(
+                f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out"
+                + _how("loss_type")
+            )
         values["loss_type"] = ["ipo"]
     if stage == "soft-dpo" and not set(losses or ["sigmoid"]) <= {"sigmoid", "sft"}:
         raise RecipeError(

@@ -48,10 +48,15 @@ class Loaded:
     def about(self) -> dict[str, Any]:
         """What outputs say of the dataset."""
         return {
-            "name": self.name, "config": self.config, "repo": self.repo, "revision": self.revision,
-            "digest": self.digest, "licenses": list(self.licenses), "publishable": self.publishable,
+            "name": self.name,
+            "config": self.config,
+            "repo": self.repo,
+            "revision": self.revision,
+            "digest": self.digest,
+            "licenses": list(self.licenses),
+            "publishable": self.publishable,
             "rows": {"train": len(self.train), "evaluation": len(self.evaluation) if self.evaluation else 0},
-        }  # fmt: skip
+        }
 
 
 def load(config: Config) -> Loaded:
@@ -121,11 +126,18 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
         except EntryNotFoundError:
             told = info.card_data.get("license") if info.card_data else None
             licenses = tuple([told] if isinstance(told, str) else told or ())
-            return {"name": repo, "repo": repo, "revision": info.sha, "digest": "", "licenses": licenses,
-                    "publishable": True}  # fmt: skip
+            return {
+                "name": repo,
+                "repo": repo,
+                "revision": info.sha,
+                "digest": "",
+                "licenses": licenses,
+                "publishable": True,
+            }
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise TrainingError(f"{repo}: cannot be had from the Hub at {revision}: "
-                            f"{' '.join(str(error).split())}") from error  # fmt: skip
+        raise TrainingError(
+            f"{repo}: cannot be had from the Hub at {revision}: {' '.join(str(error).split())}"
+        ) from error
     content = Path(file).read_bytes()
     about = _origin(content, manifest_or(content, f"{repo}/{MANIFEST}", TrainingError))
     return {"repo": repo, "revision": info.sha, **about, "name": repo}

@@ -39,10 +39,17 @@ _FILES = {
     "TrainingArguments": ("transformers", "training_args.py"),
 }
 _SCALARS: dict[str, Any] = {
-    "int": int, "float": float, "bool": bool, "str": str, "None": None,
-    "dict": dict[str, Any], "dict[str, Any]": dict[str, Any], "dict[str, bool]": dict[str, bool],
-    "list[str]": list[str], "list[float]": list[float],
-}  # fmt: skip
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "None": None,
+    "dict": dict[str, Any],
+    "dict[str, Any]": dict[str, Any],
+    "dict[str, bool]": dict[str, bool],
+    "list[str]": list[str],
+    "list[float]": list[float],
+}
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,9 @@ def _gpus(config: Path, told: Mapping[str, str]) -> int:
 
     here = int(torch.accelerator.device_count())
     if not here:
-        raise TrainingError(f"--launch {config.stem}: no GPU is here to count; say how many processes: "
-                            "--processes 2")  # fmt: skip
+        raise TrainingError(
+            f"--launch {config.stem}: no GPU is here to count; say how many processes: --processes 2"
+        )
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
     return here * int(told.get("num_machines", content.get("num_machines", 1)))
 

@@ -31,15 +31,22 @@ LIBRARIES = (
 CURVES = (
     ("loss", ("loss", "eval_loss")),
     ("reward accuracy", ("rewards/accuracies", "eval_rewards/accuracies")),
-    ("log-probability of completions",
-     ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected")),
-)  # fmt: skip
+    (
+        "log-probability of completions",
+        ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected"),
+    ),
+)
 
 
 def write_about(
-    folder: Path, config: Config, loaded: Loaded, trainer: Any, result: Mapping[str, float],
-    warnings: Sequence[str], preflight: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    config: Config,
+    loaded: Loaded,
+    trainer: Any,
+    result: Mapping[str, float],
+    warnings: Sequence[str],
+    preflight: Mapping[str, Any],
+) -> dict[str, Any]:
     """Write everything but weights and tokenizer into the folder; the figures of metrics.json but history."""
     history = [_plain(row) for row in trainer.state.log_history]
     metrics = {
@@ -122,8 +129,11 @@ def _commit(recipe: Path) -> str | None:
     def git(*arguments: str) -> str:
         return subprocess.run(  # noqa: S603
             ["git", "-C", str(recipe.resolve().parent), *arguments],  # noqa: S607
-            capture_output=True, text=True, check=True, timeout=10,
-        ).stdout.strip()  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
@@ -168,28 +178,38 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     }
     at = f" at `{dataset['revision']}`" if dataset["revision"] else ""
     licences = ", ".join(dataset["licenses"]) or "not stated"
-    kept = {k: v for k, v in (metrics["evaluation"] or metrics["last"]).items()
-            if isinstance(v, float) and _telling(k)}  # fmt: skip
+    kept = {
+        k: v
+        for k, v in (metrics["evaluation"] or metrics["last"]).items()
+        if isinstance(v, float) and _telling(k)
+    }
     figures = {
         f"train {k.removeprefix('train_')}": v for k, v in metrics["train"].items() if k == "train_loss"
     } | kept
     what = "A LoRA adapter" + " merged into its model" * bool(about.get("merged"))
     what = what if adapter or about.get("merged") else "All weights"
     lines = [
-        "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
+        "---",
+        yaml.safe_dump(head, sort_keys=False).strip(),
+        "---",
+        "",
         f"# {about['base_model'] or _first_folder(about) or 'A model'} after {about['stage']} on "
-        f"{dataset['name']}", "",
+        f"{dataset['name']}",
+        "",
         f"{what}, trained with `preceptor train` "
-        f"(stage `{about['stage']}`, {metrics['steps']} steps, seed {about['seed']}).", "",
+        f"(stage `{about['stage']}`, {metrics['steps']} steps, seed {about['seed']}).",
+        "",
         f"- Dataset: {dataset['name']}{at}, config `{dataset['config']}`, "
         f"{dataset['rows']['train']} rows; sha256 `{dataset['digest']}`",
         f"- Licences of its sources: {licences}"
         + ("" if dataset["publishable"] else ". The dataset was a local build, NOT FOR PUBLICATION."),
-    ]  # fmt: skip
+    ]
     if about["base"] and about["base"].get("stage"):
         earlier = about["base"]
-        lines.append(f"- Before it: {earlier['stage']} on {earlier['dataset']['name']} "
-                     f"(sha256 `{earlier['dataset']['digest']}`)")  # fmt: skip
+        lines.append(
+            f"- Before it: {earlier['stage']} on {earlier['dataset']['name']} "
+            f"(sha256 `{earlier['dataset']['digest']}`)"
+        )
     lines += ["", "| figure | value |", "| --- | ---: |"]
     lines += [f"| {name} | {value:.4g} |" for name, value in figures.items() if value is not None]
     lines += ["", *(f"**Warning.** {said}.\n" for said in metrics["warnings"]), "![Curves](curves.png)", ""]

@@ -94,8 +94,10 @@ def _read_tokenizer(where: str, settings: Settings, revision: str | None = None)
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         at = f" at {revision}" if revision else ""
-        raise RecipeError(f"{where}{at}: no tokenizer can be read there; name a model's folder or one on the "
-                          f"Hub (--set model_name_or_path=…): {said}") from error  # fmt: skip
+        raise RecipeError(
+            f"{where}{at}: no tokenizer can be read there; name a model's folder or one on the "
+            f"Hub (--set model_name_or_path=…): {said}"
+        ) from error
 
 
 def _split(

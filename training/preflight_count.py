@@ -47,9 +47,16 @@ class Way:
 
 
 def count_rows(
-    tally: Tally, batch: pa.Table, start: int, form: Form, way: Way, tokenizer: Tokenizer,
-    template: str | None, seen: dict[bytes, Any], split: str,
-) -> None:  # fmt: skip
+    tally: Tally,
+    batch: pa.Table,
+    start: int,
+    form: Form,
+    way: Way,
+    tokenizer: Tokenizer,
+    template: str | None,
+    seen: dict[bytes, Any],
+    split: str,
+) -> None:
     """Count one batch of rows."""
     keys = _keys(batch, start)
     whole = np.ones(len(batch), bool)
@@ -199,9 +206,20 @@ def finish(name: str, tally: Tally, way: Way) -> Split:
     middle, most = (int(q) for q in np.percentile(lengths, (50, 95)))
     sequences = _packed(list(tally.lengths), way) if way.packing else tally.kept
     return Split(
-        name, tally.rows, tally.kept, tally.dropped, tally.truncated, tally.tokens_lost, int(lengths.sum()),
-        tally.loss_tokens, sequences, middle, most, int(lengths.max()), tally.whole,
-    )  # fmt: skip
+        name,
+        tally.rows,
+        tally.kept,
+        tally.dropped,
+        tally.truncated,
+        tally.tokens_lost,
+        int(lengths.sum()),
+        tally.loss_tokens,
+        sequences,
+        middle,
+        most,
+        int(lengths.max()),
+        tally.whole,
+    )
 
 
 def _packed(lengths: list[int], way: Way) -> int:

@@ -181,12 +181,13 @@ def report_table(report: Report) -> str:
     )
     body = [
         (
-            s.name, *(f"{n:,}" for n in (s.rows, s.kept, s.dropped, s.truncated, s.tokens)),
+            s.name,
+            *(f"{n:,}" for n in (s.rows, s.kept, s.dropped, s.truncated, s.tokens)),
             f"{s.loss_tokens:,} ({s.loss_tokens / max(s.tokens, 1):.0%})",
             *(f"{n:,}" for n in (s.median, s.p95, s.longest)),
         )
         for s in report.splits
-    ]  # fmt: skip
+    ]
     wide = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     lines = [
         "  ".join(

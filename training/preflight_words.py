@@ -62,12 +62,17 @@ def defect(
     keep_end = settings.truncation_mode == "keep_end"
     masked = "after truncation no token bears the loss" if keep_end else "the prompt alone reaches max_length"
     text = words.format(
-        n=count, of=split.rows, lost=split.tokens_lost, whole=split.whole, max=settings.max_length,
+        n=count,
+        of=split.rows,
+        lost=split.tokens_lost,
+        whole=split.whole,
+        max=settings.max_length,
         cut=f" ({cut:,} of them only where max_length cuts them)" if cut else "",
         raised=f", or raise max_length (longest row: {split.whole:,} tokens)" if cut else "",
         side="from the prompt's beginning" if keep_end else "the end-of-text token among them",
-        why=masked, said=said,
-    )  # fmt: skip
+        why=masked,
+        said=said,
+    )
     if refused and kind in ALLOWABLE:
         text += f" (allowed: {kind})" if kind in settings.allow else f", or allow: [{kind}]"
     return Defect(kind, split.name, count, rows, text, refused and kind not in settings.allow)

@@ -86,8 +86,10 @@ def _train(
     arguments, model_arguments = _arguments(config, work / "checkpoints")
     last = told_by_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
-        raise TrainingError(f"{work}: not to be seen from this machine; --out must be on a file system that "
-                            "all machines of the run share")  # fmt: skip
+        raise TrainingError(
+            f"{work}: not to be seen from this machine; --out must be on a file system that "
+            "all machines of the run share"
+        )
     if say and last and rank() == 0:
         say(f"going on from step {_step(last):,}")
     watch = Watch(config.chosen_fall)
@@ -164,14 +166,19 @@ def _check_base(config: Config) -> None:
     """TrainingError where no whole model is named: an adapter that should be merged first, a dataset."""
     base = Path(str(config.values["model_name_or_path"]))
     if (base / MANIFEST).is_file():
-        raise TrainingError(f"{config.path}: 'model_name_or_path': {base} is a dataset; name the folder of a "
-                            "model, or one on the Hub")  # fmt: skip
+        raise TrainingError(
+            f"{config.path}: 'model_name_or_path': {base} is a dataset; name the folder of a "
+            "model, or one on the Hub"
+        )
     if (base / "adapter_config.json").is_file():
-        raise TrainingError(f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
-                            f"--out {base}-merged")  # fmt: skip
+        raise TrainingError(
+            f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
+            f"--out {base}-merged"
+        )
     if not base.exists() and base.parent != Path() and base.parent.is_dir():
-        raise TrainingError(f"{base}: no such folder, though {base.parent} is one; train it first, or name a "
-                            "model on the Hub")  # fmt: skip
+        raise TrainingError(
+            f"{base}: no such folder, though {base.parent} is one; train it first, or name a model on the Hub"
+        )
 
 
 def _check_device(config: Config) -> None:
@@ -267,8 +274,10 @@ def _enter(
 def _other(before: str, run: Mapping[str, Any]) -> str:
     """In what an earlier note and this run differ: "seed 0, now 1"."""
     try:
-        notes = [{"stage": note["stage"], **note["values"], "dataset": note["dataset"]["digest"][:12]}
-                 for note in (json.loads(before), run)]  # fmt: skip
+        notes = [
+            {"stage": note["stage"], **note["values"], "dataset": note["dataset"]["digest"][:12]}
+            for note in (json.loads(before), run)
+        ]
     except (ValueError, KeyError, TypeError):
         return "its run.json cannot be read"
     names = sorted({name for name in {**notes[0], **notes[1]} if notes[0].get(name) != notes[1].get(name)})

@@ -98,9 +98,15 @@ class SqlEngine(SearchEngine):
         )
 
     async def search(
-        self, dataset: Any, query: Any = None, filter: Any = None, sort: Any = None, offset: int = 0,
-        limit: int = 100, user_id: Any = None,
-    ) -> SearchResponses:  # fmt: skip
+        self,
+        dataset: Any,
+        query: Any = None,
+        filter: Any = None,
+        sort: Any = None,
+        offset: int = 0,
+        limit: int = 100,
+        user_id: Any = None,
+    ) -> SearchResponses:
         """One page of the records that match, and how many match.
 
         Equal ones stand as they were added; for an annotator (`user_id`) without a sort, in an order of
@@ -142,10 +148,17 @@ class SqlEngine(SearchEngine):
         return metrics(min=min(values, default=None), max=max(values, default=None))
 
     async def similarity_search(
-        self, dataset: Any, vector_settings: Any, value: Any = None, record: Any = None, query: Any = None,
-        filter: Any = None, max_results: int = 100, order: Any = SimilarityOrder.most_similar,
+        self,
+        dataset: Any,
+        vector_settings: Any,
+        value: Any = None,
+        record: Any = None,
+        query: Any = None,
+        filter: Any = None,
+        max_results: int = 100,
+        order: Any = SimilarityOrder.most_similar,
         threshold: float | None = None,
-    ) -> SearchResponses:  # fmt: skip
+    ) -> SearchResponses:
         """The records whose vectors point most (or least) where a vector or a record's vector points.
 
         Exact, over all vectors of the dataset; the score is (1 + cosine) / 2, of the opposite vector if

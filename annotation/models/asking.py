@@ -83,10 +83,17 @@ class _Run:
 
 
 def ask(
-    backend: Backend, requests: Sequence[Request], *, check: Check, keep: Callable[[list[Reply]], None],
-    limits: Limits = NO_LIMITS, tries: int = 3, say: Say = lambda _: None,
-    watch: Callable[[Spent, int], None] = lambda *_: None, earlier: Mapping[str, Earlier] | None = None,
-) -> Spent:  # fmt: skip
+    backend: Backend,
+    requests: Sequence[Request],
+    *,
+    check: Check,
+    keep: Callable[[list[Reply]], None],
+    limits: Limits = NO_LIMITS,
+    tries: int = 3,
+    say: Say = lambda _: None,
+    watch: Callable[[Spent, int], None] = lambda *_: None,
+    earlier: Mapping[str, Earlier] | None = None,
+) -> Spent:
     """Send the requests, each once, and keep every reply; those with an equal digest are one.
 
     `check` makes an answer of a reply's text. Where it raises ValueError, the model is told and asked
@@ -190,8 +197,18 @@ def _reply(request: Request, answer: Answer, nth: int, run: _Run) -> tuple[Reply
         except ValueError as wrong:
             error = " ".join(str(wrong).split())[:500] or "of no use"
             final = isinstance(wrong, FinalError)
-    reply = Reply(request, nth, answer.text, taken, error, answer.prompt_tokens, answer.completion_tokens,
-                  answer.cost, datetime.now(UTC), answer.said)  # fmt: skip
+    reply = Reply(
+        request,
+        nth,
+        answer.text,
+        taken,
+        error,
+        answer.prompt_tokens,
+        answer.completion_tokens,
+        answer.cost,
+        datetime.now(UTC),
+        answer.said,
+    )
     return reply, error is not None and not final and nth < run.tries
 
 
@@ -228,5 +245,12 @@ def _flush(run: _Run) -> None:
 
 def _spent(run: _Run) -> Spent:
     cost = run.ledger.spent if run.ledger.price else None
-    return Spent(run.ledger.requests, run.replies, run.failed, run.prompt_tokens, run.completion_tokens, cost,
-                 run.wanted - run.done)  # fmt: skip
+    return Spent(
+        run.ledger.requests,
+        run.replies,
+        run.failed,
+        run.prompt_tokens,
+        run.completion_tokens,
+        cost,
+        run.wanted - run.done,
+    )

@@ -151,8 +151,11 @@ def read_message(text: str) -> Message:
         usage = body.get("usage") or {}
         sent, received = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
         total = _count(usage.get("total_tokens")) or (sent or 0) + (received or 0)
-        said = {"model": body.get("model"), "fingerprint": body.get("system_fingerprint"),
-                "finish": choice.get("finish_reason")}  # fmt: skip
+        said = {
+            "model": body.get("model"),
+            "fingerprint": body.get("system_fingerprint"),
+            "finish": choice.get("finish_reason"),
+        }
     except (ValueError, LookupError, TypeError, AttributeError):
         return Message(text, None)
     known = {name: value for name, value in said.items() if isinstance(value, str)}

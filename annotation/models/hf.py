@@ -142,8 +142,10 @@ def _base_of(folder: Path) -> Place:
     except (ValueError, AttributeError) as error:
         raise AnnotationError(f"{folder / _ADAPTER}: cannot be read: {error}") from error
     if not base:
-        raise AnnotationError(f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
-                              "that the adapter was trained on")  # fmt: skip
+        raise AnnotationError(
+            f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
+            "that the adapter was trained on"
+        )
     there = find_base(folder, base)
     if there is None and was_folder(folder, base):
         raise AnnotationError(
@@ -251,16 +253,26 @@ def _generate(
         mask[n, width - len(ids) :] = 1
     ends = _ends(model, tokenizer)
     config = GenerationConfig(  # everything said, so that nothing of the model's own defaults mixes in
-        max_new_tokens=max(1, min(sampling.max_tokens, longest - width)), do_sample=False, num_beams=1,
-        temperature=1.0, top_p=1.0, top_k=50, repetition_penalty=1.0, eos_token_id=ends or None,
-        pad_token_id=tokenizer.pad_token_id, stop_strings=list(sampling.stop) or None,
-    )  # fmt: skip
+        max_new_tokens=max(1, min(sampling.max_tokens, longest - width)),
+        do_sample=False,
+        num_beams=1,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=50,
+        repetition_penalty=1.0,
+        eos_token_id=ends or None,
+        pad_token_id=tokenizer.pad_token_id,
+        stop_strings=list(sampling.stop) or None,
+    )
     drawn = [_Drawn([digest(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
     with torch.inference_mode():
         out = model.generate(
-            input_ids=rows.to(model.device), attention_mask=mask.to(model.device), generation_config=config,
-            logits_processor=LogitsProcessorList(drawn), tokenizer=tokenizer if sampling.stop else None,
-        )  # fmt: skip
+            input_ids=rows.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList(drawn),
+            tokenizer=tokenizer if sampling.stop else None,
+        )
     for (request, ids), row in zip(group, out[:, width:].tolist(), strict=True):
         yield request, _answer(tokenizer, row, ends, sampling, len(ids))
 

@@ -51,17 +51,21 @@ class Score:
         return self.log_probability / max(1, over)
 
 
-def pair_request(prompt: Sequence[Message], first: str, second: str, normalise: str, margin: float,
-                 about: Any = None) -> Request:  # fmt: skip
+def pair_request(
+    prompt: Sequence[Message], first: str, second: str, normalise: str, margin: float, about: Any = None
+) -> Request:
     """The request that asks for both completions' log-probabilities."""
     both = ({"role": FIRST, "content": first}, {"role": SECOND, "content": second})
     schema = {
         "type": "object",
         "description": f"log-probability, nats; normalised by: {normalise}; a tie within {margin:g}",
-        "properties": {"preference": {"type": "string", "enum": [FIRST, SECOND, TIE]},
-                       FIRST: {"type": "number"}, SECOND: {"type": "number"}},
+        "properties": {
+            "preference": {"type": "string", "enum": [FIRST, SECOND, TIE]},
+            FIRST: {"type": "number"},
+            SECOND: {"type": "number"},
+        },
         "required": ["preference", FIRST, SECOND],
-    }  # fmt: skip
+    }
     plain = tuple({"role": message["role"], "content": message["content"]} for message in prompt)
     return Request((*plain, *both), Sampling(max_tokens=0), schema=schema, about=about)
 

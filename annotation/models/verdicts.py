@@ -68,12 +68,17 @@ def verdicts(
                 count["no vote"] += 1
                 continue
             value = {"preference": side}
-        given.append({"question": question["key"], "given": json.dumps(value), "comment": _reasons(found),
-                      "shown": shown})  # fmt: skip
+        given.append(
+            {
+                "question": question["key"],
+                "given": json.dumps(value),
+                "comment": _reasons(found),
+                "shown": shown,
+            }
+        )
     kinds = Counter(places.values())
     positions = {name: kinds[name] for name in (CONSISTENT, FIRST_TWICE, SECOND_TWICE, TIE_ONCE)}
-    return Verdicts(given, count["disagree"], count["no vote"], count["missing"],
-                    positions if places else {})  # fmt: skip
+    return Verdicts(given, count["disagree"], count["no vote"], count["missing"], positions if places else {})
 
 
 def _pair(one: str, two: str | None = None) -> tuple[str, str]:

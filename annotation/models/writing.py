@@ -33,9 +33,13 @@ def _messages(prompt: Mapping[str, Any], template: Template | None) -> tuple[Mes
     if template is None:
         return tuple(given)
     values = {
-        "messages": given, "prompt": given[-1]["content"], "context": prompt["context"] or {},
-        "group": prompt["group"], "language": prompt["language"], "task": prompt["task"],
-    }  # fmt: skip
+        "messages": given,
+        "prompt": given[-1]["content"],
+        "context": prompt["context"] or {},
+        "group": prompt["group"],
+        "language": prompt["language"],
+        "task": prompt["task"],
+    }
     made = render(template, **values)
     return made if template.whole else (*given[:-1], *made)
 

@@ -129,8 +129,13 @@ class Handler(BaseHTTPRequestHandler):
             case "repo":
                 made = json.loads(body)
                 repo = self.hub.repos[made["name"]] = Repo(made["private"])
-                repo.add("initial commit", {name: self.hub.keep(base64.b64decode(data), name.endswith(LFS))
-                                            for name, data in made["files"].items()})  # fmt: skip
+                repo.add(
+                    "initial commit",
+                    {
+                        name: self.hub.keep(base64.b64decode(data), name.endswith(LFS))
+                        for name, data in made["files"].items()
+                    },
+                )
         return self.hub.state()
 
     # ---- who may do what
@@ -218,8 +223,18 @@ class Handler(BaseHTTPRequestHandler):
         id, tree = self.commit_of(repo, revision)
         if verb in (None, "revision"):
             siblings = [{"rfilename": path} for path in tree]
-            about = {"_id": "0" * 24, "id": name.removeprefix("models/"), "sha": id, "private": repo.private, "tags": [], "downloads": 0,
-                     "likes": 0, "siblings": siblings, "gated": False, "disabled": False}  # fmt: skip
+            about = {
+                "_id": "0" * 24,
+                "id": name.removeprefix("models/"),
+                "sha": id,
+                "private": repo.private,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "siblings": siblings,
+                "gated": False,
+                "disabled": False,
+            }
             if "README.md" in tree:
                 card = self.hub.place(tree["README.md"].sha256).read_text()
                 about["cardData"] = yaml.safe_load(card.split("---")[1]) if card.startswith("---") else {}
@@ -267,8 +282,11 @@ class Handler(BaseHTTPRequestHandler):
         return self.commit(name, repo, [json.loads(line) for line in body.splitlines()])
 
     def upload_mode(self, repo, file):
-        about = {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(LFS) else "regular",
-                 "shouldIgnore": False}  # fmt: skip
+        about = {
+            "path": file["path"],
+            "uploadMode": "lfs" if file["path"].endswith(LFS) else "regular",
+            "shouldIgnore": False,
+        }
         there = repo.tree.get(file["path"])
         return about | ({"oid": there.sha256 if there.lfs else there.id} if there else {})
 
@@ -321,8 +339,11 @@ class Handler(BaseHTTPRequestHandler):
         content = tree[path]
         data = self.hub.place(content.sha256).read_bytes()
         data = data[:-1] + bytes([data[-1] ^ 1]) if corrupt else data
-        headers = {"X-Repo-Commit": id, "ETag": f'"{content.sha256 if content.lfs else content.id}"',
-                   "Accept-Ranges": "bytes"}  # fmt: skip
+        headers = {
+            "X-Repo-Commit": id,
+            "ETag": f'"{content.sha256 if content.lfs else content.id}"',
+            "Accept-Ranges": "bytes",
+        }
         if content.lfs:
             headers |= {"X-Linked-Etag": f'"{content.sha256}"', "X-Linked-Size": content.size}
         if part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):

@@ -25,9 +25,12 @@ def build_corrections(top, formats=("conversational", "plain"), n=20):
         ingest(con, FORMATS["m2"], files, Context("s", "en"), Origin(read_license("CC-BY-4.0")))
         for format in formats:
             recipe = {
-                "name": f"gec-{format}", "configs": ["preference", "sft"], "format": format,
-                "corrections": {"rejected": ["learner"]}, "instruction": INSTRUCTION,
+                "name": f"gec-{format}",
+                "configs": ["preference", "sft"],
+                "format": format,
+                "corrections": {"rejected": ["learner"]},
+                "instruction": INSTRUCTION,
                 "splits": {"train": 0, "validation": 0, "test": 1, "shared": True},
-            }  # fmt: skip
+            }
             build(con, Recipe.model_validate(recipe), top / format)
     return top

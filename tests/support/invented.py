@@ -44,11 +44,18 @@ RATING = Rubric("clarity", "How clear?", "rating", (Criterion("brief"), Criterio
 
 def prompts_file(path, prompts=30, completions=4, task="mnemonic"):
     rows = [
-        {"id": f"p{i}", "task": task, "prompt": f"How do I remember word {i}?", "group": f"g{i}",
-         "completions": [{"id": f"p{i}-{j}", "content": f"Think of picture {j} beside word {i}."}
-                         for j in range(completions)]}
+        {
+            "id": f"p{i}",
+            "task": task,
+            "prompt": f"How do I remember word {i}?",
+            "group": f"g{i}",
+            "completions": [
+                {"id": f"p{i}-{j}", "content": f"Think of picture {j} beside word {i}."}
+                for j in range(completions)
+            ],
+        }
         for i in range(prompts)
-    ]  # fmt: skip
+    ]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return path
 
@@ -68,21 +75,50 @@ def with_fit(con, p, gain, votes=3, converged=True, sd=np.ones):
         for prompt, keys in itertools.groupby(rows, key=lambda row: row[1])
         for (a, _), (b, _) in itertools.combinations(list(keys), 2)
     ]
-    fit = pl.DataFrame({"config": ["{}"], "inputs": ["i"], "method": ["hmc"], "seed": [0], "converged": [converged],
-                        "diagnostics": ["{}"], "findings": ['{"parameters": {}, "annotators": []}'], "versions": [json.dumps(count(con, FITS))],
-                        "fitted_at": [datetime.now(UTC)]})  # fmt: skip
+    fit = pl.DataFrame(
+        {
+            "config": ["{}"],
+            "inputs": ["i"],
+            "method": ["hmc"],
+            "seed": [0],
+            "converged": [converged],
+            "diagnostics": ["{}"],
+            "findings": ['{"parameters": {}, "annotators": []}'],
+            "versions": [json.dumps(count(con, FITS))],
+            "fitted_at": [datetime.now(UTC)],
+        }
+    )
     fit = add_key(fit, FITS)
     name = pl.lit(fit["key"][0]).alias("fit")
     insert(con, FITS, fit)
     n = len(pairs)
     frame = pl.DataFrame(pairs, schema=["prompt", "completion_a", "completion_b"], orient="row")
-    insert(con, PREFERENCES, frame.with_columns(
-        name, p=pl.Series(p(n)), p_expressed=pl.Series(p(n)), p_observed=pl.lit(0.5), sd=pl.lit(1.0),
-        information_gain=pl.Series(gain(n))))  # fmt: skip
+    insert(
+        con,
+        PREFERENCES,
+        frame.with_columns(
+            name,
+            p=pl.Series(p(n)),
+            p_expressed=pl.Series(p(n)),
+            p_observed=pl.lit(0.5),
+            sd=pl.lit(1.0),
+            information_gain=pl.Series(gain(n)),
+        ),
+    )
     zeros = {
         c: pl.lit(0.0) for c in ("mean", "low", "high", "expressed_mean", "observed_mean", "observed_sd")
     }
-    insert(con, EFFECTIVENESS, pl.DataFrame(rows, schema=["completion", "prompt"], orient="row").with_columns(
-        name, sd=pl.lit(1.0), expressed_sd=pl.Series(sd(len(rows))), n_votes=pl.lit(votes), n_ratings=pl.lit(0),
-        n_outcomes=pl.lit(0), **zeros))  # fmt: skip
+    insert(
+        con,
+        EFFECTIVENESS,
+        pl.DataFrame(rows, schema=["completion", "prompt"], orient="row").with_columns(
+            name,
+            sd=pl.lit(1.0),
+            expressed_sd=pl.Series(sd(len(rows))),
+            n_votes=pl.lit(votes),
+            n_ratings=pl.lit(0),
+            n_outcomes=pl.lit(0),
+            **zeros,
+        ),
+    )
     return fit["key"][0]

@@ -49,11 +49,20 @@ def templated_dataset(folder, configs=("preference", "sft", "soft", "unpaired"),
             Dataset.from_list(rows).to_parquet(path)
             files[f"{config}/{split}.parquet"] = hashlib.sha256(path.read_bytes()).hexdigest()
             counts[config][split] = len(rows)
-        card.append({"config_name": config,
-                     "data_files": [{"split": s, "path": f"{config}/{s}.parquet"} for s in parts]})  # fmt: skip
+        card.append(
+            {
+                "config_name": config,
+                "data_files": [{"split": s, "path": f"{config}/{s}.parquet"} for s in parts],
+            }
+        )
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': card})}---\n")
-    manifest = {"recipe": {"name": "templated", "publish_under": None}, "files": files, "gates": [],
-                "counts": counts, "licenses": ["CC-BY-4.0"]}  # fmt: skip
+    manifest = {
+        "recipe": {"name": "templated", "publish_under": None},
+        "files": files,
+        "gates": [],
+        "counts": counts,
+        "licenses": ["CC-BY-4.0"],
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -62,8 +62,12 @@ def _has_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pat
 @click.command()
 @click.argument("rows", nargs=-1, callback=known("row", ROWS))
 @click.option("--quick", is_flag=True, help="Inputs 20 times smaller, one repetition.")
-@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, writable=True),
-              callback=_has_folder, help="Markdown file for the table.")  # fmt: skip
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    callback=_has_folder,
+    help="Markdown file for the table.",
+)
 @click.option("--one", nargs=4, hidden=True, help="ROW SIDE FOLDER REPETITION: one measurement, as JSON.")
 def main(
     rows: tuple[str, ...], quick: bool, write: Path | None, one: tuple[str, str, str, str] | None

@@ -200,8 +200,12 @@ def _client(accounts: Json, who: str) -> "httpx.Client":
     import httpx
 
     key = accounts["accounts"][who]["api_key"]
-    return httpx.Client(base_url=f"{accounts['url']}/api/v1/", headers={"X-Argilla-Api-Key": key},
-                        timeout=120, trust_env=False)  # fmt: skip
+    return httpx.Client(
+        base_url=f"{accounts['url']}/api/v1/",
+        headers={"X-Argilla-Api-Key": key},
+        timeout=120,
+        trust_env=False,
+    )
 
 
 def _json(answer: "httpx.Response") -> Json:
@@ -235,8 +239,14 @@ def _answered(job: Job, side: str) -> Campaign:
     ids = [record["id"] for record in campaign.listed(campaign.dataset()["id"])]
     for n, who in enumerate(PEOPLE):
         with campaign.client(who) as client:
-            items = [{"record_id": id, "status": "submitted", "values": {"preference": {
-                "value": ("first", "second", "tie")[(n + k) % 3]}}} for k, id in enumerate(ids)]  # fmt: skip
+            items = [
+                {
+                    "record_id": id,
+                    "status": "submitted",
+                    "values": {"preference": {"value": ("first", "second", "tie")[(n + k) % 3]}},
+                }
+                for k, id in enumerate(ids)
+            ]
             for start in range(0, len(items), _AT_ONCE):
                 _json(client.post("me/responses/bulk", json={"items": items[start : start + _AT_ONCE]}))
     return campaign

@@ -62,8 +62,9 @@ def prepare_c4(folder: Path, shrink: int) -> str:
 
     sentences = 3_333_334 // shrink
     (folder / "c4").mkdir()
-    words = ", ".join(f"'w' || substr(md5((hash(i * 31 + {k}) % 5000)::VARCHAR), 1, {2 + k % 6})"
-                      for k in range(12))  # fmt: skip
+    words = ", ".join(
+        f"'w' || substr(md5((hash(i * 31 + {k}) % 5000)::VARCHAR), 1, {2 + k % 6})" for k in range(12)
+    )
     with duckdb.connect() as con:
         con.execute(
             f"CREATE TABLE s AS SELECT md5(i::VARCHAR) AS md5, i, concat_ws(' ', {words}) || "
@@ -148,18 +149,27 @@ def prepare_build(folder: Path, shrink: int) -> str:
     text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT)
         || to_base((hash({0}, i, k) % 40000)::BIGINT, 36) FOR k IN range(12)], ' ')"""
     with open_store(folder / STORE, create=True) as con:
-        run(con, """INSERT INTO sources BY NAME SELECT 's' AS key, 'made' AS name, 'generated' AS kind,
+        run(
+            con,
+            """INSERT INTO sources BY NAME SELECT 's' AS key, 'made' AS name, 'generated' AS kind,
             'en' AS language, 'MIT' AS license, true AS redistribution, true AS commercial_use,
             false AS share_alike, '0' AS sha256, 'prompts' AS reader, 0 AS "rows", 0 AS rejects,
-            now() AS ingested_at""")  # fmt: skip
-        run(con, f"""INSERT INTO prompts BY NAME SELECT md5(i::VARCHAR)[:20] AS key, 'made' AS source,
+            now() AS ingested_at""",
+        )
+        run(
+            con,
+            f"""INSERT INTO prompts BY NAME SELECT md5(i::VARCHAR)[:20] AS key, 'made' AS source,
             'qa' AS task, 'en' AS language, [{{'role': 'user', 'content': {text.format(1)}}}] AS messages,
-            'g' || i AS "group", 'made' AS path, i + 1 AS line FROM range({prompts}) r(i)""")  # fmt: skip
+            'g' || i AS "group", 'made' AS path, i + 1 AS line FROM range({prompts}) r(i)""",
+        )
         for right in (True, False):
-            run(con, f"""INSERT INTO completions BY NAME SELECT md5({right} || ':' || i)[:20] AS key,
+            run(
+                con,
+                f"""INSERT INTO completions BY NAME SELECT md5({right} || ':' || i)[:20] AS key,
                 'made' AS source, md5(i::VARCHAR)[:20] AS prompt, {text.format(2 + right)} AS content,
                 'model' AS origin, '{{"right": {str(right).lower()}}}' AS context, 'made' AS path,
-                i + 1 AS line FROM range({prompts}) r(i)""")  # fmt: skip
+                i + 1 AS line FROM range({prompts}) r(i)""",
+            )
     return f"{prompts:,} prompts with two answers each, {_megabytes(folder / STORE)}"
 
 

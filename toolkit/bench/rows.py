@@ -76,10 +76,14 @@ def m2_errant_stored(job: Job) -> Work:
     options = Namespace(dt=False, ds=False, cs=False, cse=False, single=False, multi=False, filt=[])
     con = duckdb.connect(str(job.folder / f"errant-{job.repetition}.duckdb"))
     con.execute("CREATE TABLE sentences (n BIGINT, text VARCHAR, tokens VARCHAR[])")
-    con.execute('CREATE TABLE edits (n BIGINT, annotator VARCHAR, start BIGINT, "end" BIGINT, '
-                "error_type VARCHAR, correction VARCHAR)")  # fmt: skip
-    names = {"sentences": ["n", "text", "tokens"],
-             "edits": ["n", "annotator", "start", "end", "error_type", "correction"]}  # fmt: skip
+    con.execute(
+        'CREATE TABLE edits (n BIGINT, annotator VARCHAR, start BIGINT, "end" BIGINT, '
+        "error_type VARCHAR, correction VARCHAR)"
+    )
+    names = {
+        "sentences": ["n", "text", "tokens"],
+        "edits": ["n", "annotator", "start", "end", "error_type", "correction"],
+    }
     columns: dict[str, list[list[object]]] = {name: [[] for _ in keys] for name, keys in names.items()}
 
     def flush() -> None:
@@ -214,10 +218,14 @@ def build_ours(job: Job) -> Work:
     from ..build import build
     from ..store import open_store
 
-    recipe = Recipe.model_validate({
-        "name": "bench", "publish_under": "MIT", "pairs": {"policy": "right-over-wrong"},
-        "configs": ["preference", "sft", "unpaired"],
-    })  # fmt: skip
+    recipe = Recipe.model_validate(
+        {
+            "name": "bench",
+            "publish_under": "MIT",
+            "pairs": {"policy": "right-over-wrong"},
+            "configs": ["preference", "sft", "unpaired"],
+        }
+    )
 
     def work() -> Done:
         with open_store(job.folder / STORE) as con:
@@ -316,73 +324,134 @@ def program(code: str, *arguments: str, less: str = "") -> Side:
 
 
 ROWS: dict[str, Row] = {
-    "m2": Row("read M2", prepare_m2, {
-        "read_m2": Side(m2_ours),
-        "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys or rejects"),
-        "read_m2 + store": Side(m2_stored),
-        "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
-    }, "A made-up file in M2 format. errant's loop is what `errant_compare` does with each of its files: "
-       "read, split at blank lines, `simplify_edits`, `process_edits`; its package imports spaCy, which "
-       "counts as memory. `read_m2` makes frames and drops them; `+ store` ingests into a fresh store. "
-       "errant + store splits tokens and puts sentences and edits into DuckDB in columns."),
-    "m2-large": Row("ingest a large M2", prepare_large, {
-        "ingest M2": Side(ingest_file("m2", "big.m2")),
-        "ingest M2, twice": Side(ingest_file("m2", "double.m2"), less="twice the file: compare the memory"),
-        "ingest M2, gzip": Side(ingest_file("m2", "big.m2.gz")),
-        "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys, rejects or store"),
-        "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
-    }, "The M2 files of ../shared/data, one after the other until 1 GB; without them, made-up sentences.",
-        repetitions=1),
-    "c4": Row("ingest C4_200M", prepare_c4, {
-        "ingest C4_200M": Side(ingest_file("c4-200m", "c4")),
-        "duckdb read_csv": Side(c4_duckdb, less="no join, offsets, tokens, edits, checks or keys"),
-    }, "Made-up sentences in C4_200M's form, four shards, one sentence in ten with a character beyond ASCII. "
-       "The peer only reads both tables.", repetitions=1),
-    "votes": Row("ingest votes", prepare_votes, {
-        "ingest": Side(votes_ours),
-        "duckdb read_csv": Side(votes_duckdb, less="no checks, keys, annotators or rejects"),
-    }, "Ours goes into a store that holds the prompts already. The peer is DuckDB's own `read_csv` and an "
-       "`INSERT` of the same columns as text into an empty table."),
-    "reviews": Row("ingest a study log", prepare_reviews, {
-        "ingest reviews": Side(reviews_ours),
-        "outcomes: turns": Side(reviews_outcomes, less="of the log that was ingested"),
-        "duckdb read_parquet": Side(reviews_duckdb, less="no checks, pseudonyms, lines or rejects"),
-    }, "Made-up events in Parquet, a hundred a learner. The peer reads the file into a table.",
-        repetitions=1),
-    "build": Row("build ten million pairs", prepare_build, {
-        "build": Side(build_ours),
-        "duckdb COPY": Side(build_duckdb, less="no gates, order, splits, meta data, labels"),
-    }, "Made-up texts, a right and a wrong answer a prompt, no fit; half of the groups trained on "
-       "go into examples. All gates, near-duplicates among them. The peer joins and copies the same rows.",
-        repetitions=1),
-    "fit": Row("fuse signals", prepare_fit, {
-        "fuse, cold": Side(fit_cold),
-        "fuse, compiled": Side(fit_warm),
-        "choix": Side(fit_choix, "choix", "point estimate: no ties, ratings, outcomes or intervals"),
-    }, "Ours reads the signals, runs four chains until R-hat ≤ 1.01 and ESS ≥ 400 for every parameter, and "
-       "stores what they say. Cold: a fresh process and an empty compilation cache; compiled: another "
-       "fresh process, the cache as the cold one left it. choix's `opt_pairwise` fits Bradley-Terry to the "
-       "decisive votes alone: a quick point estimate that does far less. Imports count on every side."),
-    "push": Row("put a campaign to annotators", prepare_campaign, {
-        "annotate push": Side(push_ours),
-        "plain requests": Side(push_plain, less="no choice of questions, checks, store; Python's start"),
-    }, "Each side has a fresh Argilla server of its own, not counted. Ours is the whole command: Python's "
-       "start, questions chosen and stored, the dataset made, the records sent. The peer sends the same "
-       "records, a hundred a request, to a dataset that is there."),
-    "pull": Row("take answers in", prepare_campaign, {
-        "annotate pull": Side(pull_ours),
-        "plain requests": Side(pull_plain, less="no checks, pseudonyms, history, votes; Python's start"),
-    }, "As for push; every annotator has answered every record. Ours reads the answers and stores them with "
-       "their history, the votes, the annotators and what does not fit. The peer reads them into a list."),
-    "train": Row("train an adapter (DPO)", prepare_training, {
-        "preceptor train": Side(train_ours, "trl"),
-        "trl dpo": Side(train_plain, "trl", "no preflight, digests, provenance, card or curves"),
-    }, "Whole programs that read the same recipe: a Llama of 3 million random weights, one thread. The peer "
-       "is the script that `trl dpo` launches, without its launcher.",
-        repetitions=5, there_and_back=True, told=train_told),
-    "help": Row("start the command", prepare_nothing, {
-        "preceptor --help": program("from preceptor.toolkit.cli.main import main; main()", "--help"),
-        "import click": program("import click", less="no commands"),
-        "import polars": program("import polars", less="for scale"),
-    }, "A fresh process each, Python's own start included.", repetitions=9),
-}  # fmt: skip
+    "m2": Row(
+        "read M2",
+        prepare_m2,
+        {
+            "read_m2": Side(m2_ours),
+            "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys or rejects"),
+            "read_m2 + store": Side(m2_stored),
+            "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
+        },
+        "A made-up file in M2 format. errant's loop is what `errant_compare` does with each of its files: "
+        "read, split at blank lines, `simplify_edits`, `process_edits`; its package imports spaCy, which "
+        "counts as memory. `read_m2` makes frames and drops them; `+ store` ingests into a fresh store. "
+        "errant + store splits tokens and puts sentences and edits into DuckDB in columns.",
+    ),
+    "m2-large": Row(
+        "ingest a large M2",
+        prepare_large,
+        {
+            "ingest M2": Side(ingest_file("m2", "big.m2")),
+            "ingest M2, twice": Side(
+                ingest_file("m2", "double.m2"), less="twice the file: compare the memory"
+            ),
+            "ingest M2, gzip": Side(ingest_file("m2", "big.m2.gz")),
+            "errant's loop": Side(m2_errant, "errant", "no tokens, checks, keys, rejects or store"),
+            "errant + store": Side(m2_errant_stored, "errant", "no checks, keys, lines or rejects"),
+        },
+        "The M2 files of ../shared/data, one after the other until 1 GB; without them, made-up sentences.",
+        repetitions=1,
+    ),
+    "c4": Row(
+        "ingest C4_200M",
+        prepare_c4,
+        {
+            "ingest C4_200M": Side(ingest_file("c4-200m", "c4")),
+            "duckdb read_csv": Side(c4_duckdb, less="no join, offsets, tokens, edits, checks or keys"),
+        },
+        "Made-up sentences in C4_200M's form, four shards, one sentence in ten with a character beyond "
+        "ASCII. The peer only reads both tables.",
+        repetitions=1,
+    ),
+    "votes": Row(
+        "ingest votes",
+        prepare_votes,
+        {
+            "ingest": Side(votes_ours),
+            "duckdb read_csv": Side(votes_duckdb, less="no checks, keys, annotators or rejects"),
+        },
+        "Ours goes into a store that holds the prompts already. The peer is DuckDB's own `read_csv` and an "
+        "`INSERT` of the same columns as text into an empty table.",
+    ),
+    "reviews": Row(
+        "ingest a study log",
+        prepare_reviews,
+        {
+            "ingest reviews": Side(reviews_ours),
+            "outcomes: turns": Side(reviews_outcomes, less="of the log that was ingested"),
+            "duckdb read_parquet": Side(reviews_duckdb, less="no checks, pseudonyms, lines or rejects"),
+        },
+        "Made-up events in Parquet, a hundred a learner. The peer reads the file into a table.",
+        repetitions=1,
+    ),
+    "build": Row(
+        "build ten million pairs",
+        prepare_build,
+        {
+            "build": Side(build_ours),
+            "duckdb COPY": Side(build_duckdb, less="no gates, order, splits, meta data, labels"),
+        },
+        "Made-up texts, a right and a wrong answer a prompt, no fit; half of the groups trained on "
+        "go into examples. All gates, near-duplicates among them. The peer joins and copies the same rows.",
+        repetitions=1,
+    ),
+    "fit": Row(
+        "fuse signals",
+        prepare_fit,
+        {
+            "fuse, cold": Side(fit_cold),
+            "fuse, compiled": Side(fit_warm),
+            "choix": Side(fit_choix, "choix", "point estimate: no ties, ratings, outcomes or intervals"),
+        },
+        "Ours reads the signals, runs four chains until R-hat ≤ 1.01 and ESS ≥ 400 for every parameter, and "
+        "stores what they say. Cold: a fresh process and an empty compilation cache; compiled: another "
+        "fresh process, the cache as the cold one left it. choix's `opt_pairwise` fits Bradley-Terry to the "
+        "decisive votes alone: a quick point estimate that does far less. Imports count on every side.",
+    ),
+    "push": Row(
+        "put a campaign to annotators",
+        prepare_campaign,
+        {
+            "annotate push": Side(push_ours),
+            "plain requests": Side(push_plain, less="no choice of questions, checks, store; Python's start"),
+        },
+        "Each side has a fresh Argilla server of its own, not counted. Ours is the whole command: Python's "
+        "start, questions chosen and stored, the dataset made, the records sent. The peer sends the same "
+        "records, a hundred a request, to a dataset that is there.",
+    ),
+    "pull": Row(
+        "take answers in",
+        prepare_campaign,
+        {
+            "annotate pull": Side(pull_ours),
+            "plain requests": Side(pull_plain, less="no checks, pseudonyms, history, votes; Python's start"),
+        },
+        "As for push; every annotator has answered every record. Ours reads the answers and stores them with "
+        "their history, the votes, the annotators and what does not fit. The peer reads them into a list.",
+    ),
+    "train": Row(
+        "train an adapter (DPO)",
+        prepare_training,
+        {
+            "preceptor train": Side(train_ours, "trl"),
+            "trl dpo": Side(train_plain, "trl", "no preflight, digests, provenance, card or curves"),
+        },
+        "Whole programs that read the same recipe: a Llama of 3 million random weights, one thread. The peer "
+        "is the script that `trl dpo` launches, without its launcher.",
+        repetitions=5,
+        there_and_back=True,
+        told=train_told,
+    ),
+    "help": Row(
+        "start the command",
+        prepare_nothing,
+        {
+            "preceptor --help": program("from preceptor.toolkit.cli.main import main; main()", "--help"),
+            "import click": program("import click", less="no commands"),
+            "import polars": program("import polars", less="for scale"),
+        },
+        "A fresh process each, Python's own start included.",
+        repetitions=9,
+    ),
+}

@@ -26,9 +26,31 @@ _IN_TURN = 100
 _WARM = 3  # steps that are not counted
 _HIDDEN, _LAYERS = 256, 4
 _WORDS = [
-    "the", "pupil", "reads", "asks", "why", "this", "sum", "goes", "wrong", "and", "tries", "again", "with",
-    "smaller", "numbers", "first", "then", "checks", "each", "part", "explains", "what", "was", "found",
-]  # fmt: skip
+    "the",
+    "pupil",
+    "reads",
+    "asks",
+    "why",
+    "this",
+    "sum",
+    "goes",
+    "wrong",
+    "and",
+    "tries",
+    "again",
+    "with",
+    "smaller",
+    "numbers",
+    "first",
+    "then",
+    "checks",
+    "each",
+    "part",
+    "explains",
+    "what",
+    "was",
+    "found",
+]
 _TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -76,13 +98,24 @@ def prepare_training(folder: Path, shrink: int) -> str:
     _model(folder / "model")
     _dataset(folder / "data", pairs)
     recipe = {
-        "model_name_or_path": str(folder / "model"), "dataset_name": str(folder / "data"),
-        "dataset_config": "preference", "max_steps": STEPS, "per_device_train_batch_size": 2,
-        "learning_rate": 1e-4, "max_length": 256, "logging_steps": 1, "save_strategy": "no",
-        "report_to": "none", "disable_tqdm": True, "use_cpu": True, "bf16": False,
-        "gradient_checkpointing": False, "use_peft": True, "lora_target_modules": ["all-linear"],
+        "model_name_or_path": str(folder / "model"),
+        "dataset_name": str(folder / "data"),
+        "dataset_config": "preference",
+        "max_steps": STEPS,
+        "per_device_train_batch_size": 2,
+        "learning_rate": 1e-4,
+        "max_length": 256,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "use_peft": True,
+        "lora_target_modules": ["all-linear"],
         "env": {"preceptor": {"stage": "dpo"}},
-    }  # fmt: skip
+    }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return f"{pairs:,} pairs, {STEPS} steps of 2"
 
@@ -95,17 +128,30 @@ def _model(folder: Path) -> None:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     special = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"]
-    raw.train_from_iterator([" ".join(_WORDS)], trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False))  # fmt: skip
+    raw.train_from_iterator(
+        [" ".join(_WORDS)],
+        trainers.BpeTrainer(
+            vocab_size=1000,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<|pad|>", eos_token="<|end|>")  # noqa: S106
     tokenizer.chat_template = _TEMPLATE
     set_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=_HIDDEN, intermediate_size=2 * _HIDDEN,
-        num_hidden_layers=_LAYERS, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=512, pad_token_id=0, eos_token_id=1, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=_HIDDEN,
+        intermediate_size=2 * _HIDDEN,
+        num_hidden_layers=_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=None,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -121,18 +167,25 @@ def _dataset(folder: Path, pairs: int) -> None:
     def said(role: str, words: int) -> list[dict[str, str]]:
         return [{"role": role, "content": " ".join(draw.choices(_WORDS, k=words))}]
 
-    rows = [{"prompt": said("user", 60), "chosen": said("assistant", 40), "rejected": said("assistant", 40)}
-            for _ in range(pairs)]  # fmt: skip
+    rows = [
+        {"prompt": said("user", 60), "chosen": said("assistant", 40), "rejected": said("assistant", 40)}
+        for _ in range(pairs)
+    ]
     file = folder / "preference" / "train.parquet"
     file.parent.mkdir(parents=True)
     Dataset.from_list(rows).to_parquet(file)
-    held = [{"config_name": "preference",
-             "data_files": [{"split": "train", "path": "preference/train.parquet"}]}]  # fmt: skip
+    held = [
+        {"config_name": "preference", "data_files": [{"split": "train", "path": "preference/train.parquet"}]}
+    ]
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': held})}---\n", encoding="utf-8")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    manifest = {"recipe": {"name": "bench", "publish_under": None},
-                "counts": {"preference": {"train": pairs}}, "files": {"preference/train.parquet": digest},
-                "gates": [], "licenses": []}  # fmt: skip
+    manifest = {
+        "recipe": {"name": "bench", "publish_under": None},
+        "counts": {"preference": {"train": pairs}},
+        "files": {"preference/train.parquet": digest},
+        "gates": [],
+        "licenses": [],
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -154,11 +207,21 @@ def _started(folder: Path, who: str, name: str, more: dict[str, str], steps: int
     else:
         arguments = [_PLAIN, "--config", recipe, "--output_dir", out, "--max_steps", str(steps)]
     environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / who),
-        "BENCH_CLOCKS": str(folder / f"{name}.json"), "BENCH_BEGAN": str(time.time()), **more,
-    }  # fmt: skip
-    return subprocess.Popen([sys.executable, "-c", LAST_WORDS + arguments[0], *arguments[1:]], text=True,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)  # fmt: skip
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(folder / who),
+        "BENCH_CLOCKS": str(folder / f"{name}.json"),
+        "BENCH_BEGAN": str(time.time()),
+        **more,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", LAST_WORDS + arguments[0], *arguments[1:]],
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
 
 
 def _program(job: Job, who: str) -> Work:
@@ -170,8 +233,10 @@ def _program(job: Job, who: str) -> Work:
         if process.returncode:
             raise RuntimeError(" ".join(said.split())[-300:])
         first, step = _first(job.folder, name), statistics.median(_steps(job.folder, name)[1])
-        return Done(f"first step after {first[0]:.1f} s ({first[1]:.1f} CPU s), a step {step:.3f} CPU s",
-                    peak_mb(said, resource.RUSAGE_CHILDREN))  # fmt: skip
+        return Done(
+            f"first step after {first[0]:.1f} s ({first[1]:.1f} CPU s), a step {step:.3f} CPU s",
+            peak_mb(said, resource.RUSAGE_CHILDREN),
+        )
 
     return work
 
@@ -195,22 +260,29 @@ def train_told(folder: Path) -> str:
     The first step's delay is that of the repetitions. For the steps both programs run once more at the same
     time and take turns, a step each: what else the machine does meets both alike.
     """
-    runs = sum((folder / f"plain-{n}.json").is_file() and (folder / f"ours-{n}.json").is_file()
-               for n in range(100))  # fmt: skip
+    runs = sum(
+        (folder / f"plain-{n}.json").is_file() and (folder / f"ours-{n}.json").is_file() for n in range(100)
+    )
     if runs < 3:
         return ""
-    first = [[a - b for a, b in zip(_first(folder, f"ours-{n}"), _first(folder, f"plain-{n}"), strict=True)]
-             for n in range(runs)]  # fmt: skip
+    first = [
+        [a - b for a, b in zip(_first(folder, f"ours-{n}"), _first(folder, f"plain-{n}"), strict=True)]
+        for n in range(runs)
+    ]
     late = [_between(values, "+.2f") for values in zip(*first, strict=True)]
-    told = (f"Ours beside TRL (median, 90 % interval of it): over {runs} repetitions the first step begins "
-            f"{late[0]} seconds later, {late[1]} CPU seconds.")  # fmt: skip
+    told = (
+        f"Ours beside TRL (median, 90 % interval of it): over {runs} repetitions the first step begins "
+        f"{late[0]} seconds later, {late[1]} CPU seconds."
+    )
     if not _in_turns(folder):
         return told
     in_turn = zip(_steps(folder, "ours-turn"), _steps(folder, "plain-turn"), strict=True)
     ratios = [[100 * (a / b - 1) for a, b in zip(ours, plain, strict=True)] for ours, plain in in_turn]
     more = [_between(values, "+.1f") for values in ratios]
-    return (f"{told} Over {len(ratios[0])} steps in turn, a step of ours takes {more[0]} % more seconds, "
-            f"{more[1]} % more CPU seconds.")  # fmt: skip
+    return (
+        f"{told} Over {len(ratios[0])} steps in turn, a step of ours takes {more[0]} % more seconds, "
+        f"{more[1]} % more CPU seconds."
+    )
 
 
 def _in_turns(folder: Path) -> bool:
@@ -220,8 +292,10 @@ def _in_turns(folder: Path) -> bool:
         os.mkfifo(turn)
     held = [os.open(turn, os.O_RDWR) for turn in turns]
     os.write(held[0], b"x")
-    both = [_started(folder, who, f"{who}-turn", {"BENCH_TURNS": " ".join(map(str, order))}, _IN_TURN)
-            for who, order in (("ours", turns), ("plain", turns[::-1]))]  # fmt: skip
+    both = [
+        _started(folder, who, f"{who}-turn", {"BENCH_TURNS": " ".join(map(str, order))}, _IN_TURN)
+        for who, order in (("ours", turns), ("plain", turns[::-1]))
+    ]
     try:
         for process in both:
             process.communicate(timeout=600)

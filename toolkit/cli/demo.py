@@ -17,7 +17,7 @@ def demo(out: Path) -> None:
 
     Needs no network, no server, no GPU. The sample's signals were drawn from known effectiveness,
     so the report can show how close the model came.
-    """  # fmt: skip
+    """
     from ..demo.run import run_demo
     from ..progress import bar
     from ..store import open_store
@@ -26,20 +26,31 @@ def demo(out: Path) -> None:
     console = stdout()
     with bar("fuse (the first time compiles the model)", stderr()) as update:
         done = run_demo(out, update)
-    rows = [("ingested", f"{sum(r.rows for r in done.reports):,} rows in {len(done.reports)} sources, "
-                         f"{sum(r.rejects for r in done.reports)} rejected")]  # fmt: skip
-    inside = done.recovered.filter(done.recovered["truth"].is_between(
-        done.recovered["low"], done.recovered["high"]))  # fmt: skip
+    rows = [
+        (
+            "ingested",
+            f"{sum(r.rows for r in done.reports):,} rows in {len(done.reports)} sources, "
+            f"{sum(r.rejects for r in done.reports)} rejected",
+        )
+    ]
+    inside = done.recovered.filter(
+        done.recovered["truth"].is_between(done.recovered["low"], done.recovered["high"])
+    )
     with open_store(out / "preceptor.duckdb", read_only=True) as con:
         pairs = pairs_of(con, done.fit.key, TELLING)
     built = done.build.counts["preference"]
     rows += said(done.fit, pairs)
     rows += [
-        ("known values", f"{inside.height} of {done.recovered.height} completions have their true "
-                         "effectiveness inside its 90 % interval"),
+        (
+            "known values",
+            f"{inside.height} of {done.recovered.height} completions have their true "
+            "effectiveness inside its 90 % interval",
+        ),
         ("built", ", ".join(f"{n} {split}" for split, n in built.items()) + " pairs"),
-    ]  # fmt: skip
+    ]
     console.print(table("preceptor demo", ("", ""), rows))
     say_next(pairs, done.fit.findings)
-    console.print(f"dataset  {done.build.out}\ncard     {done.build.out / 'README.md'}\n"
-                  f"report   {done.report}   (open it in a browser)")  # fmt: skip
+    console.print(
+        f"dataset  {done.build.out}\ncard     {done.build.out / 'README.md'}\n"
+        f"report   {done.report}   (open it in a browser)"
+    )

@@ -34,19 +34,34 @@ if TYPE_CHECKING:
     "    --model hf:models/gec --out evaluations/gec",
 )
 @click.argument("path", metavar="CONFIG", type=click.Path(path_type=Path))
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-              help="Another value for one of the file's keys, none after KEY= to leave it "
-              "out; any number of times.")  # fmt: skip
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for one of the file's keys, none after KEY= to leave it out; any number of times.",
+)
 @click.option("--variant", help="One of the file's variants, such as tiny.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--judge", "judge_model", metavar="KIND:NAME",
-              help="Who judges answers; without one, what needs a judge is left out.")  # fmt: skip
+@click.option(
+    "--judge",
+    "judge_model",
+    metavar="KIND:NAME",
+    help="Who judges answers; without one, what needs a judge is left out.",
+)
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
 @several_models_options
 def evaluate(
-    path: Path, sets: Sequence[str], variant: str | None, out: Path, judge_model: str | None, restart: bool,
-    models: Sequence[str], dry_run: bool, **how: Any,
-) -> None:  # fmt: skip
+    path: Path,
+    sets: Sequence[str],
+    variant: str | None,
+    out: Path,
+    judge_model: str | None,
+    restart: bool,
+    models: Sequence[str],
+    dry_run: bool,
+    **how: Any,
+) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
     from ...annotation.models.asking import check_limits
     from ...annotation.models.backends import backend
@@ -81,10 +96,11 @@ def evaluate(
         if judge:
             click.echo("the judge's requests come on top, once the answers are there")
         return
-    asked = [_model(given, one, config, held, template, how, spent)
-             for given, one in zip(models, backends, strict=True)]  # fmt: skip
-    about = run(config, held, asked, out, template.digest if template else None, restart, judge,
-                without)  # fmt: skip
+    asked = [
+        _model(given, one, config, held, template, how, spent)
+        for given, one in zip(models, backends, strict=True)
+    ]
+    about = run(config, held, asked, out, template.digest if template else None, restart, judge, without)
     for note in notes(about):
         say_line(f"warning: {note}")
     console = stdout()
@@ -129,13 +145,29 @@ def _requests(config: "Config", items: "Sequence[Item]", template: "Template | N
 
     values = config.values
     sampling = Sampling(values.temperature, values.top_p, values.max_tokens, values.seed, tuple(values.stop))
-    prompts = ({"key": item.key, "messages": item.messages, "context": None, "group": item.group,
-                "language": item.language, "task": None} for item in items)  # fmt: skip
+    prompts = (
+        {
+            "key": item.key,
+            "messages": item.messages,
+            "context": None,
+            "group": item.group,
+            "language": item.language,
+            "task": None,
+        }
+        for item in items
+    )
     return list(writes(prompts, template, sampling, 1))
 
 
-def _model(given: str, one: "Backend", config: "Config", held: "HeldOut", template: "Template | None",
-           how: dict[str, Any], spent: "list[Spent]") -> "Model":  # fmt: skip
+def _model(
+    given: str,
+    one: "Backend",
+    config: "Config",
+    held: "HeldOut",
+    template: "Template | None",
+    how: dict[str, Any],
+    spent: "list[Spent]",
+) -> "Model":
     """A model as an evaluation takes it; `spent` holds what those before it took."""
     from ...annotation.models.hf import free_models
     from ..evaluation.run import Model
@@ -148,8 +180,13 @@ def _model(given: str, one: "Backend", config: "Config", held: "HeldOut", templa
 
     kind, _, name = given.partition(":")
     about = trained_on(Path(name), held) if kind == "hf" else None
-    return Model(one.name, ask_it, free_models, about, _score(name, held.items, template, config)
-                 if kind == "hf" else None)  # fmt: skip
+    return Model(
+        one.name,
+        ask_it,
+        free_models,
+        about,
+        _score(name, held.items, template, config) if kind == "hf" else None,
+    )
 
 
 def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
@@ -173,8 +210,15 @@ def _ask(
         keys.setdefault(digest(request), []).append(request.about)
 
     def take(replies: "list[Reply]") -> None:
-        keep([Given(key, "" if reply.error else reply.raw, reply.error, reply.said.get("finish") == "length")
-              for reply in replies for key in keys[digest(reply.request)]])  # fmt: skip
+        keep(
+            [
+                Given(
+                    key, "" if reply.error else reply.raw, reply.error, reply.said.get("finish") == "length"
+                )
+                for reply in replies
+                for key in keys[digest(reply.request)]
+            ]
+        )
 
     limits = limits_of(how)
     left = replace(

@@ -55,17 +55,21 @@ class Judge:
     def about(self) -> dict[str, str | int]:
         """Its name, its rubric's and that one's digest; pairs, and those that its orders disagree on."""
         return {
-            "model": self.backend.name, "rubric": self.rubric.name, "rubric_digest": self.rubric.digest,
-            "pairs": self.judged, "orders_disagree": self.disagree,
-        }  # fmt: skip
+            "model": self.backend.name,
+            "rubric": self.rubric.name,
+            "rubric_digest": self.rubric.digest,
+            "pairs": self.judged,
+            "orders_disagree": self.disagree,
+        }
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
         from ...annotation.models.verdicts import orders, verdicts
 
         _check_kind(self.rubric, "pairwise")
-        questions = [{"key": str(n), "completion_a": f"{n}a", "completion_b": f"{n}b"}
-                     for n in range(len(pairs))]  # fmt: skip
+        questions = [
+            {"key": str(n), "completion_a": f"{n}a", "completion_b": f"{n}b"} for n in range(len(pairs))
+        ]
         requests: dict[Shown, Request] = {}
         for n, (messages, first, second) in enumerate(pairs):
             texts = {f"{n}a": first, f"{n}b": second}
@@ -92,8 +96,10 @@ class Judge:
         said = self._answers(requests)
         names = [criterion.name for criterion in self.rubric.criteria]
         found = [(n, said[str(n), None]) for n in range(len(texts)) if (str(n), None) in said]
-        values = pl.DataFrame([{name: answer[name] for name in names} for _, answer in found],
-                              schema=dict.fromkeys(names, pl.Int64))  # fmt: skip
+        values = pl.DataFrame(
+            [{name: answer[name] for name in names} for _, answer in found],
+            schema=dict.fromkeys(names, pl.Int64),
+        )
         scores = summary(self.rubric, values).to_list()
         made: list[dict[str, float] | None] = [None] * len(texts)
         for (n, answer), score in zip(found, scores, strict=True):
@@ -108,10 +114,11 @@ class Judge:
         digests = {shown: digest(request) for shown, request in requests.items()}
         answers, faulty = self._known()
         todo = [
-            request for shown, request in requests.items()
+            request
+            for shown, request in requests.items()
             if (name := digests[shown]) not in answers
             and (name not in faulty or unfinished(faulty[name], self.tries))
-        ]  # fmt: skip
+        ]
         if todo:
             self._ask(todo, faulty)
             answers, _ = self._known()
@@ -126,11 +133,22 @@ class Judge:
     def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
         from ...annotation.models.asking import Earlier, ask
 
-        earlier = {name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
-                   for name, row in faulty.items()}  # fmt: skip
+        earlier = {
+            name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
+            for name, row in faulty.items()
+        }
         with watching(self.backend, len(todo)) as watch:
-            spent = ask(self.backend, todo, check=self.way.check, keep=self._keep, limits=self._left(),
-                        tries=self.tries, say=say_line, watch=watch, earlier=earlier)  # fmt: skip
+            spent = ask(
+                self.backend,
+                todo,
+                check=self.way.check,
+                keep=self._keep,
+                limits=self._left(),
+                tries=self.tries,
+                say=say_line,
+                watch=watch,
+                earlier=earlier,
+            )
         self.spent.append(spent)
         if spent.left_out:
             raise EvaluationError(
@@ -184,16 +202,30 @@ def judge_of(
     if wanted is None or wanted.model is None:
         return None, None
     made = make_judge(
-        wanted.model, wanted.rubric, limits_of(dict(how)), Path(), wanted.base_url or how["base_url"],
-        how["prices"], wanted.tries, wanted.max_tokens, spent,
-    )  # fmt: skip
+        wanted.model,
+        wanted.rubric,
+        limits_of(dict(how)),
+        Path(),
+        wanted.base_url or how["base_url"],
+        how["prices"],
+        wanted.tries,
+        wanted.max_tokens,
+        spent,
+    )
     return lambda path: replace(made, path=path), made.kind
 
 
 def make_judge(
-    model: str, rubric_name: str, limits: "Limits", path: Path, base_url: str | None = None,
-    prices: Path | None = None, tries: int = 3, max_tokens: int = 512, spent: "list[Spent] | None" = None,
-) -> Judge:  # fmt: skip
+    model: str,
+    rubric_name: str,
+    limits: "Limits",
+    path: Path,
+    base_url: str | None = None,
+    prices: Path | None = None,
+    tries: int = 3,
+    max_tokens: int = 512,
+    spent: "list[Spent] | None" = None,
+) -> Judge:
     """A judge by its name (openai:…, hf:…, hf-likelihood:…) and rubric.
 
     `spent` holds what else the limits are for. AnnotationError where a name is wrong, or a cost cap has no
@@ -221,8 +253,11 @@ def make_judge(
 
 def _check_kind(rubric: "Rubric", kind: str) -> None:
     if rubric.kind != kind:
-        what, other = ("metrics judged and judged_references", "rated") if kind == "pairwise" else (
-            "metric rated", "judged")  # fmt: skip
+        what, other = (
+            ("metrics judged and judged_references", "rated")
+            if kind == "pairwise"
+            else ("metric rated", "judged")
+        )
         raise EvaluationError(
             f"{what}: need a {kind} rubric, and '{rubric.name}' is not (its metric is {other}); "
             "name another as judge: {rubric: …} (preceptor rubric list)"

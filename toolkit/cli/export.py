@@ -52,9 +52,13 @@ def m2(settings: Common, source: str, out: Path) -> None:
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="GGUF file to write."
 )
 @click.option(
-    "--quantize", "kind", default="q8_0", show_default=True, metavar="KIND",
+    "--quantize",
+    "kind",
+    default="q8_0",
+    show_default=True,
+    metavar="KIND",
     help="f32, f16, bf16, q8_0 (half of 16 bits, hardly a loss); or smaller: q6_k, q5_k_m, q4_k_m, q3_k_m …",
-)  # fmt: skip
+)
 @click.option("--system", help="System prompt for the Modelfile; the chat template's own if left out.")
 @click.option("--converter", metavar="PROGRAM", help="The converter, if it is not on the PATH.")
 def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:

@@ -91,7 +91,7 @@ def fuse(
 
     Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
     build will take it.
-    """  # fmt: skip
+    """
     from ..progress import bar
     from ..store import open_store
 
@@ -171,9 +171,13 @@ def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
             out.print(f"annotate next: {why}")
         return
     rows = [
-        (f"{pair['gain']:.4f}", f"{pair['completion_a'][:8]} {pair['completion_b'][:8]}",
-         escape(pair["prompt"])) for pair in pairs.telling
-    ]  # fmt: skip
+        (
+            f"{pair['gain']:.4f}",
+            f"{pair['completion_a'][:8]} {pair['completion_b'][:8]}",
+            escape(pair["prompt"]),
+        )
+        for pair in pairs.telling
+    ]
     made = table("annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows)
     # Left to itself rich would fold the keys rather than cut the prompt.
     pair, prompt = made.columns[1:]

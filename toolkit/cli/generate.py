@@ -82,9 +82,18 @@ _PURPOSES = ("candidates", "rejected-candidates")
 @model_options
 @common
 def generate(
-    settings: Common, /, prompts: str | None, template_name: str | None, purpose: str, source: str | None,
-    license_id: str | None, retry_failed: bool, k: int, dry_run: bool, **how: Any,
-) -> None:  # fmt: skip
+    settings: Common,
+    /,
+    prompts: str | None,
+    template_name: str | None,
+    purpose: str,
+    source: str | None,
+    license_id: str | None,
+    retry_failed: bool,
+    k: int,
+    dry_run: bool,
+    **how: Any,
+) -> None:
     """Ask a model for completions of prompts, and keep them as a source of their own.
 
     What a run has, it keeps: run again after a stop, only what is missing is asked for; with a larger --k,
@@ -137,8 +146,10 @@ def _prompts(con: "Store", prompts: str | None, purpose: str, how: dict[str, Any
     if re.match(r"(select|from|with)\b", prompts.strip(), re.IGNORECASE):
         return select_prompts(con, prompts)
     if not prompts.endswith((".yaml", ".yml")) and not Path(prompts).is_file():
-        raise click.UsageError(f"--prompts '{prompts}': expected a SELECT, such as \"SELECT key FROM prompts "
-                               "WHERE source = 'bridge'\", or a recipe's YAML")  # fmt: skip
+        raise click.UsageError(
+            f"--prompts '{prompts}': expected a SELECT, such as \"SELECT key FROM prompts "
+            "WHERE source = 'bridge'\", or a recipe's YAML"
+        )
     return recipe_prompts(con, Path(prompts), purpose)
 
 
@@ -148,8 +159,15 @@ def _with_context(rows: "pl.DataFrame") -> list[dict[str, Any]]:
     return [row | {"context": json.loads(row["context"] or "null")} for row in rows.iter_rows(named=True)]
 
 
-def _run(con: "Store", plan: "Plan", backend: "Backend", requests: "list[Request]", rows: "pl.DataFrame",
-         retry_failed: bool, how: dict[str, Any]) -> None:  # fmt: skip
+def _run(
+    con: "Store",
+    plan: "Plan",
+    backend: "Backend",
+    requests: "list[Request]",
+    rows: "pl.DataFrame",
+    retry_failed: bool,
+    how: dict[str, Any],
+) -> None:
     """Ask for what is missing, or say what it would take."""
     from ...annotation.models.requests import digest
     from ...schemas.licenses import NONE_STATED
@@ -174,8 +192,10 @@ def _run(con: "Store", plan: "Plan", backend: "Backend", requests: "list[Request
     if failed and not retry_failed:
         click.echo(f"{len(failed):,} came to nothing before and are left (--retry-failed asks again)")
     if license_of(con, plan) == NONE_STATED:
-        say_line(f"note: source '{plan.source}' has no licence, so none of it is ever published; "
-                 "--license SPDX-ID says under which its model's output is")  # fmt: skip
+        say_line(
+            f"note: source '{plan.source}' has no licence, so none of it is ever published; "
+            "--license SPDX-ID says under which its model's output is"
+        )
     if how["dry_run"]:
         say_estimate(backend, todo)
         return
@@ -204,9 +224,15 @@ def _earlier(row: dict[str, Any]) -> "Earlier":
 
 
 def _ask(
-    con: "Store", plan: "Plan", backend: "Backend", todo: "list[Request]", prompts: dict[str, list[str]],
-    failed: "dict[str, Earlier]", language: str, how: dict[str, Any],
-) -> "tuple[Spent, int]":  # fmt: skip
+    con: "Store",
+    plan: "Plan",
+    backend: "Backend",
+    todo: "list[Request]",
+    prompts: dict[str, list[str]],
+    failed: "dict[str, Earlier]",
+    language: str,
+    how: dict[str, Any],
+) -> "tuple[Spent, int]":
     from ...annotation.models.asking import ask
     from ...annotation.models.requests import row
     from ...annotation.models.writing import read_completion
@@ -219,6 +245,14 @@ def _ask(
         added += store_generated(con, plan, [row(reply) for reply in replies], prompts, language)
 
     with watching(backend, len(todo)) as watch:
-        spent = ask(backend, todo, check=read_completion, keep=keep, limits=limits_of(how), say=say_line,
-                    watch=watch, earlier=failed)  # fmt: skip
+        spent = ask(
+            backend,
+            todo,
+            check=read_completion,
+            keep=keep,
+            limits=limits_of(how),
+            say=say_line,
+            watch=watch,
+            earlier=failed,
+        )
     return spent, added

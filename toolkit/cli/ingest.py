@@ -59,19 +59,33 @@ def _options(format: Format) -> list[click.Parameter]:
         shared.append(click.Option(["--about"], help=f"Source whose {format.about} these are about."))
     if format.about == "completions" or format.mapped:
         shared.append(
-            click.Option(["--map", "columns"], multiple=True, callback=_pairs, metavar="OURS=THEIRS",
-                         help="A column of the file under our name; repeat.")
-        )  # fmt: skip
+            click.Option(
+                ["--map", "columns"],
+                multiple=True,
+                callback=_pairs,
+                metavar="OURS=THEIRS",
+                help="A column of the file under our name; repeat.",
+            )
+        )
     if format.kind in ("gec", "generated"):
         shared.append(
-            click.Option(["--annotator-names"], callback=_names, metavar="ID=NAME,…",
-                         help="Names in place of the corpus's ids, such as 0=anna,1=ben.")
-        )  # fmt: skip
+            click.Option(
+                ["--annotator-names"],
+                callback=_names,
+                metavar="ID=NAME,…",
+                help="Names in place of the corpus's ids, such as 0=anna,1=ben.",
+            )
+        )
     if format.name == "parallel":
         shared.append(
-            click.Option(["--align"], type=click.Choice(("minimal", "errant")), default="minimal",
-                         show_default=True, help="How edits are found: fewest tokens changed, or ERRANT.")
-        )  # fmt: skip
+            click.Option(
+                ["--align"],
+                type=click.Choice(("minimal", "errant")),
+                default="minimal",
+                show_default=True,
+                help="How edits are found: fewest tokens changed, or ERRANT.",
+            )
+        )
     if format.name == "ratings":
         shared.append(
             click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so.")
@@ -80,9 +94,13 @@ def _options(format: Format) -> list[click.Parameter]:
         shared.append(click.Option(["--learner"], help="Whose log it is, if no column says so."))
     if format.name == "reviews":
         shared.append(
-            click.Option(["--passing"], type=click.IntRange(0), metavar="GRADE",
-                         help="Lowest grade that counts as correct, if no column says so.")
-        )  # fmt: skip
+            click.Option(
+                ["--passing"],
+                type=click.IntRange(0),
+                metavar="GRADE",
+                help="Lowest grade that counts as correct, if no column says so.",
+            )
+        )
     return shared
 
 
@@ -121,9 +139,15 @@ def _command(format: Format) -> click.Command:
 
             with open_store(settings.store, create=True) as con:
                 report = run_ingest(
-                    con, format, files, context, Origin(terms, given["url"], given["revision"]),
-                    replacing=given["replace"], strict=given["strict"], on_bytes=on_bytes,
-                )  # fmt: skip
+                    con,
+                    format,
+                    files,
+                    context,
+                    Origin(terms, given["url"], given["revision"]),
+                    replacing=given["replace"],
+                    strict=given["strict"],
+                    on_bytes=on_bytes,
+                )
         say_report(report, terms.id)
 
     return click.Command(

@@ -27,34 +27,66 @@ LIKELIHOOD = "hf-likelihood:"
 
 
 @click.group(invoke_without_command=True)
-@click.option("--rubric", "rubric_name", metavar="NAME",
-              help="What is asked: a rubric's name (preceptor rubric list) or its YAML file.")  # fmt: skip
+@click.option(
+    "--rubric",
+    "rubric_name",
+    metavar="NAME",
+    help="What is asked: a rubric's name (preceptor rubric list) or its YAML file.",
+)
 @click.option("--campaign", help="A campaign whose questions it answers; one of its own if left out.")
 @click.option("--n", "-n", "n", type=click.IntRange(1), help="Questions; all there are if left out.")
-@click.option("--select", type=click.Choice(SELECTS), default="coverage", show_default=True,
-              help="How questions of its own are chosen where --n leaves some out.")  # fmt: skip
+@click.option(
+    "--select",
+    type=click.Choice(SELECTS),
+    default="coverage",
+    show_default=True,
+    help="How questions of its own are chosen where --n leaves some out.",
+)
 @click.option("--select-seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice.")
 @click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat.")
 @click.option("--task", help="Prompts of this task only.")
 @click.option("--language", help="Prompts in this language only.")
-@click.option("--examples", type=click.Path(path_type=Path, dir_okay=False),
-              help='JSON Lines: {"prompt": "…", "first": "…", "second": "…", "answer": "first", "reason": '
-              '"…"}; where one is rated "completion", and the answer by criterion.')  # fmt: skip
-@click.option("--prompt-template", type=click.Path(path_type=Path, dir_okay=False),
-              help="A Jinja template of your own for what is sent.")  # fmt: skip
+@click.option(
+    "--examples",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='JSON Lines: {"prompt": "…", "first": "…", "second": "…", "answer": "first", "reason": '
+    '"…"}; where one is rated "completion", and the answer by criterion.',
+)
+@click.option(
+    "--prompt-template",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A Jinja template of your own for what is sent.",
+)
 @click.option("--no-reason", is_flag=True, help="Ask for no reason before the verdict.")
-@click.option("--tries", type=click.IntRange(1, 10), default=3, show_default=True,
-              help="Replies to a request until it has failed; the model is told what was wrong.")  # fmt: skip
-@click.option("--license", "license_id",
-              help="Of its votes and ratings: SPDX id; without one they are not published.")  # fmt: skip
+@click.option(
+    "--tries",
+    type=click.IntRange(1, 10),
+    default=3,
+    show_default=True,
+    help="Replies to a request until it has failed; the model is told what was wrong.",
+)
+@click.option(
+    "--license", "license_id", help="Of its votes and ratings: SPDX id; without one they are not published."
+)
 @click.option("--retry-failed", is_flag=True, help="Ask again what failed before.")
 @click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Of a reply.")
-@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True,
-              help="0: always the likeliest words.")  # fmt: skip
-@click.option("--normalise", type=click.Choice(NORMALISE),
-              help="Of hf-likelihood: log-probability by what; characters if left out.")  # fmt: skip
-@click.option("--tie-margin", type=click.FloatRange(0),
-              help="Of hf-likelihood: nats, so divided, that are still a tie; 0 if left out.")  # fmt: skip
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="0: always the likeliest words.",
+)
+@click.option(
+    "--normalise",
+    type=click.Choice(NORMALISE),
+    help="Of hf-likelihood: log-probability by what; characters if left out.",
+)
+@click.option(
+    "--tie-margin",
+    type=click.FloatRange(0),
+    help="Of hf-likelihood: nats, so divided, that are still a tie; 0 if left out.",
+)
 @model_options
 @click.pass_context
 def judge(context: click.Context, /, **how: Any) -> None:
@@ -177,10 +209,11 @@ def _todo(plan: _Plan, tries: int, retry_failed: bool) -> "list[Request]":
 
     known = plan.known
     return [
-        request for shown, request in plan.requests.items()
+        request
+        for shown, request in plan.requests.items()
         if (name := plan.digests[shown]) not in known.answers
         and (retry_failed or name not in known.faulty or unfinished(known.faulty[name], tries))
-    ]  # fmt: skip
+    ]
 
 
 def _ask(
@@ -190,16 +223,27 @@ def _ask(
     from ..judged import was_message
 
     faulty = plan.known.faulty
-    earlier = {name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
-               for name, row in faulty.items()}  # fmt: skip
+    earlier = {
+        name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
+        for name, row in faulty.items()
+    }
     before = max((row["nth"] for row in faulty.values()), default=0) if how["retry_failed"] else 0
 
     def keep(replies: "list[Reply]") -> None:
         _keep(con, plan.asked.campaign, backend.name, way.template, replies)
 
     with watching(backend, len(todo)) as watch:
-        return ask(backend, todo, check=way.check, keep=keep, limits=limits_of(how),
-                   tries=before + how["tries"], say=say_line, watch=watch, earlier=earlier)  # fmt: skip
+        return ask(
+            backend,
+            todo,
+            check=way.check,
+            keep=keep,
+            limits=limits_of(how),
+            tries=before + how["tries"],
+            say=say_line,
+            watch=watch,
+            earlier=earlier,
+        )
 
 
 def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list[Reply]") -> None:
@@ -239,8 +283,10 @@ def _say_first(plan: _Plan, todo: "list[Request]", way: "Way") -> None:
     )
     notes = list(plan.asked.chosen.notes if plan.asked.chosen else ())
     if not way.both and (copies := copied(plan.asked.questions.iter_rows(named=True))):
-        notes.append(f"in {copies:,} of them the prompt holds one of the texts, which is then the likelier "
-                     "one whatever it is worth: use a model that writes (openai:, hf:)")  # fmt: skip
+        notes.append(
+            f"in {copies:,} of them the prompt holds one of the texts, which is then the likelier "
+            "one whatever it is worth: use a model that writes (openai:, hf:)"
+        )
     for note in notes:
         say_line(f"note: {note}")
 

@@ -22,29 +22,61 @@ WIDTH = 84  # of a table whose numbers are all negative
 
 
 @click.command()
-@click.option("--source", "sources", metavar="NAME", multiple=True,
-              help="Judgements of models in this source or campaign only; may be repeated.")  # fmt: skip
-@click.option("--people", "people", metavar="NAME", multiple=True,
-              help="Judgements of people in this source only; may be repeated.")  # fmt: skip
+@click.option(
+    "--source",
+    "sources",
+    metavar="NAME",
+    multiple=True,
+    help="Judgements of models in this source or campaign only; may be repeated.",
+)
+@click.option(
+    "--people",
+    "people",
+    metavar="NAME",
+    multiple=True,
+    help="Judgements of people in this source only; may be repeated.",
+)
 @click.option("--judge", "judges", metavar="NAME", multiple=True, help="This judge only; may be repeated.")
-@click.option("--by-model", metavar="SOURCE", multiple=True,
-              help="Judgements of this source that name nobody are a model's.")  # fmt: skip
-@click.option("--same", metavar="OURS=THEIRS", multiple=True,
-              help="The judge's criterion OURS is people's THEIRS; those called alike meet.")  # fmt: skip
+@click.option(
+    "--by-model",
+    metavar="SOURCE",
+    multiple=True,
+    help="Judgements of this source that name nobody are a model's.",
+)
+@click.option(
+    "--same",
+    metavar="OURS=THEIRS",
+    multiple=True,
+    help="The judge's criterion OURS is people's THEIRS; those called alike meet.",
+)
 @click.option("--rubric", help="Rubric of the summary score; a campaign's own is known.")
-@click.option("--judgements", type=click.Path(path_type=Path, dir_okay=False),
-              help="CSV or JSON Lines of another system's judge, in place of the store: item, first, second, "
-              "choice (first, second, tie); if known judge, first_length and second_length.")  # fmt: skip
+@click.option(
+    "--judgements",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV or JSON Lines of another system's judge, in place of the store: item, first, second, "
+    "choice (first, second, tie); if known judge, first_length and second_length.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: everything.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for audit.md and the figures (SVG and PNG).")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for audit.md and the figures (SVG and PNG).",
+)
 @common
 def audit(
-    settings: Common, sources: tuple[str, ...], people: tuple[str, ...], judges: tuple[str, ...],
-    by_model: tuple[str, ...], same: tuple[str, ...], rubric: str | None, judgements: Path | None, seed: int,
-    as_json: bool, out: Path | None,
-) -> None:  # fmt: skip
+    settings: Common,
+    sources: tuple[str, ...],
+    people: tuple[str, ...],
+    judges: tuple[str, ...],
+    by_model: tuple[str, ...],
+    same: tuple[str, ...],
+    rubric: str | None,
+    judgements: Path | None,
+    seed: int,
+    as_json: bool,
+    out: Path | None,
+) -> None:
     """Is a model judge worth its votes?
 
     Of every model that judged: how often it chooses by the place a completion is shown in, whether longer
@@ -55,8 +87,13 @@ def audit(
     from ...annotation.audit import audit as measure
 
     if judgements:
-        given = {"--source": sources, "--people": people, "--by-model": by_model, "--same": same,
-                 "--rubric": rubric}  # fmt: skip
+        given = {
+            "--source": sources,
+            "--people": people,
+            "--by-model": by_model,
+            "--same": same,
+            "--rubric": rubric,
+        }
         if wrong := [name for name, value in given.items() if value]:
             raise click.UsageError(f"{wrong[0]} is about the store; --judgements reads a file")
         evidence, rejects = _of_file(judgements)
@@ -86,9 +123,12 @@ def _of_file(path: Path) -> "tuple[list[Evidence], list[str]]":
 
 
 def _of_store(
-    settings: Common, sources: Sequence[str], people: Sequence[str], by_model: Sequence[str],
+    settings: Common,
+    sources: Sequence[str],
+    people: Sequence[str],
+    by_model: Sequence[str],
     rubric: str | None,
-) -> "list[Evidence]":  # fmt: skip
+) -> "list[Evidence]":
     from ...annotation.rubric import read_rubric
     from ..models_and_people import check_sources, read_judged
     from ..store import open_store
@@ -118,10 +158,17 @@ def _evidence(judged: "Judged", model: str, people: Sequence[str], rubric: "Rubr
     ratings = judged.ratings.filter(mine)
     shown = judged.shown.filter(model=model)
     return Evidence(
-        model, with_lengths(shown.drop("model"), judged.lengths), judged.votes.filter(mine), ratings,
-        judged.votes.filter(theirs), judged.ratings.filter(theirs), judged.rubrics, judged.lengths,
-        rubric or _rubric_of(judged, ratings["source"].unique().to_list()), judged.failed.get(model, 0),
-    )  # fmt: skip
+        model,
+        with_lengths(shown.drop("model"), judged.lengths),
+        judged.votes.filter(mine),
+        ratings,
+        judged.votes.filter(theirs),
+        judged.ratings.filter(theirs),
+        judged.rubrics,
+        judged.lengths,
+        rubric or _rubric_of(judged, ratings["source"].unique().to_list()),
+        judged.failed.get(model, 0),
+    )
 
 
 def _rubric_of(judged: "Judged", sources: Sequence[str]) -> "Rubric | None":

@@ -60,9 +60,30 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 
 for command in (
-    ingest, outcomes, fuse, build, diff, why, publish, pull, export, status, report, scan, forget, pseudonym,
-    demo, rubric, annotate, generate, judge, train, merge, publish_model, evaluate,
-):  # fmt: skip
+    ingest,
+    outcomes,
+    fuse,
+    build,
+    diff,
+    why,
+    publish,
+    pull,
+    export,
+    status,
+    report,
+    scan,
+    forget,
+    pseudonym,
+    demo,
+    rubric,
+    annotate,
+    generate,
+    judge,
+    train,
+    merge,
+    publish_model,
+    evaluate,
+):
     cli.add_command(command)
 
 

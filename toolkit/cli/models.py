@@ -22,20 +22,33 @@ LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 _MODEL_HELP = "openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
 _MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
-_MODELS = click.option("--model", "models", metavar="KIND:NAME", multiple=True,
-                       help=f"{_MODEL_HELP} Repeat; the others are compared with the first.")  # fmt: skip
+_MODELS = click.option(
+    "--model",
+    "models",
+    metavar="KIND:NAME",
+    multiple=True,
+    help=f"{_MODEL_HELP} Repeat; the others are compared with the first.",
+)
 _OPTIONS = (
-    click.option("--base-url", envvar="PRECEPTOR_BASE_URL", show_envvar=True,
-                 help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
-                 "PRECEPTOR_API_KEY or OPENAI_API_KEY."),
+    click.option(
+        "--base-url",
+        envvar="PRECEPTOR_BASE_URL",
+        show_envvar=True,
+        help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
+        "PRECEPTOR_API_KEY or OPENAI_API_KEY.",
+    ),
     click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Never spend more in this run."),
     click.option("--max-requests", type=click.IntRange(0), help="Never send more in this run, retries too."),
-    click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True,
-                 help="Requests at a time."),
+    click.option(
+        "--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at a time."
+    ),
     click.option("--dry-run", is_flag=True, help="Say what it would take, and send nothing."),
-    click.option("--prices", type=click.Path(path_type=Path, dir_okay=False),
-                 help="Price table of your own, as YAML; goes before the packaged one."),
-)  # fmt: skip
+    click.option(
+        "--prices",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Price table of your own, as YAML; goes before the packaged one.",
+    ),
+)
 
 
 def model_options(command: Command) -> Command:
@@ -84,8 +97,10 @@ def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
         return
     cost = "not known: no price (--prices FILE)" if most.cost is None else f"{usd(most.cost)} at most"
     click.echo(f"to send: {most.requests:,} requests to {backend.name}; nothing was sent")
-    click.echo(f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
-               f"no more than {most.completion_tokens:,} received; retries come on top")  # fmt: skip
+    click.echo(
+        f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
+        f"no more than {most.completion_tokens:,} received; retries come on top"
+    )
     click.echo(f"cost:    {cost}")
 
 

@@ -40,9 +40,13 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
         return
     notices = stderr()
     done, rows = run_publish(
-        built, repo, tag=tag, public=public, message=message,
+        built,
+        repo,
+        tag=tag,
+        public=public,
+        message=message,
         say=lambda text: notices.print(text, markup=False),
-    )  # fmt: skip
+    )
     _say(built, repo, tag, done, rows)
 
 

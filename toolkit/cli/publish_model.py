@@ -26,20 +26,31 @@ if TYPE_CHECKING:
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="REPO_ID")
-@click.option("--license", metavar="ID",
-              help="Of the model: that of its base, such as apache-2.0 or llama3.2, or one as strict. Needed "
-              "unless README.md states one.")  # fmt: skip
-@click.option("--base", metavar="REPO_ID",
-              help="The model on the Hub that an adapter is put on, if it was trained on a local folder.",
-)  # fmt: skip
+@click.option(
+    "--license",
+    metavar="ID",
+    help="Of the model: that of its base, such as apache-2.0 or llama3.2, or one as strict. Needed "
+    "unless README.md states one.",
+)
+@click.option(
+    "--base",
+    metavar="REPO_ID",
+    help="The model on the Hub that an adapter is put on, if it was trained on a local folder.",
+)
 @click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
 @click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
 @click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
 @click.option("--message", default="", help="Of the commit; stage, dataset and digest if left out.")
 def publish_model(
-    folder: Path, repo: str, license: str | None, base: str | None, tag: str | None, public: bool,
-    dry_run: bool, message: str,
-) -> None:  # fmt: skip
+    folder: Path,
+    repo: str,
+    license: str | None,
+    base: str | None,
+    tag: str | None,
+    public: bool,
+    dry_run: bool,
+    message: str,
+) -> None:
     """Publish a model folder on the Hub."""
     from ..model_folder import MODEL, read_model_folder
     from ..publish_model import check_public
@@ -58,13 +69,18 @@ def publish_model(
         _say_dry(read, repo, tag, public)
         return
     done, files = run(
-        read, repo, tag=tag, public=public, message=message,
+        read,
+        repo,
+        tag=tag,
+        public=public,
+        message=message,
         say=lambda text: notices.print(text, markup=False),
-    )  # fmt: skip
+    )
     out = stdout()
     what = "published" if done.added else "holds this model already, nothing was sent"
-    out.print(f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}",
-              markup=False)  # fmt: skip
+    out.print(
+        f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}", markup=False
+    )
     out.print(f"read back: {files} files with their digests")
     if tag:
         out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)

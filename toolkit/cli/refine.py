@@ -9,20 +9,36 @@ from .options import stderr
 
 @click.command()
 @click.argument("rubric")
-@click.option("--outputs", type=click.Path(path_type=Path, dir_okay=False),
-              help='JSON Lines: {"prompt": "…", "completion": "…"}; completion may be left out.')  # fmt: skip
+@click.option(
+    "--outputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='JSON Lines: {"prompt": "…", "completion": "…"}; completion may be left out.',
+)
 @click.option("--model", help="The model's name at the endpoint.")
-@click.option("--base-url", envvar="PRECEPTOR_BASE_URL", show_envvar=True,
-              help="OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1.")  # fmt: skip
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False),
-              help="Where every step is kept; NAME-refined if left out.")  # fmt: skip
+@click.option(
+    "--base-url",
+    envvar="PRECEPTOR_BASE_URL",
+    show_envvar=True,
+    help="OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where every step is kept; NAME-refined if left out.",
+)
 @click.option("--n", type=click.IntRange(1, 200), default=10, show_default=True, help="Prompts to try it on.")
 @click.option("--accept", is_flag=True, help="Take the draft as you have edited it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Of --accept: file to write.")
 def refine(
-    rubric: str, outputs: Path | None, model: str | None, base_url: str | None, folder: Path | None, n: int,
-    accept: bool, out: Path | None,
-) -> None:  # fmt: skip
+    rubric: str,
+    outputs: Path | None,
+    model: str | None,
+    base_url: str | None,
+    folder: Path | None,
+    n: int,
+    accept: bool,
+    out: Path | None,
+) -> None:
     """Fit RUBRIC to your data: a model drafts dimensions, tries them and advises; you merge.
 
     First run: draft.yaml, draft.md and advice.md appear in the folder. Read the advice, edit the draft, then
@@ -47,9 +63,13 @@ def refine(
     tried = read_outputs(outputs, n)
     notices = stderr()
     done = run_refine(
-        base, tried, endpoint(base_url, model), place, given=rubric,
+        base,
+        tried,
+        endpoint(base_url, model),
+        place,
+        given=rubric,
         say=lambda text: notices.print(text, markup=False),
-    )  # fmt: skip
+    )
     click.echo(f"{done.sent} requests, {done.tokens:,} tokens; {done.kept} answers were there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())
     click.echo(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")

@@ -24,7 +24,7 @@ UNION SELECT source FROM ratings WHERE annotator IS NOT NULL AND completion IN (
 )
 @common
 def report(settings: Common, fit: str | None, out: Path) -> None:
-    """Write a one-page HTML report with pictures about a fit."""  # fmt: skip
+    """Write a one-page HTML report with pictures about a fit."""
     from ..store import open_store
 
     with open_store(settings.store, read_only=True) as con:

@@ -52,8 +52,11 @@ def show(name: str, as_yaml: bool) -> None:
 @rubric.command()
 @click.argument("name")
 @click.option("--from", "start_from", metavar="RUBRIC", help="Begin with a copy of this one.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False),
-              help="File to write; NAME.yaml here if left out.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; NAME.yaml here if left out.",
+)
 def new(name: str, start_from: str | None, out: Path | None) -> None:
     """Begin a rubric of your own: a YAML file and guidelines beside it, to be edited."""
     from ...annotation.rubric_new import new_rubric

@@ -58,7 +58,7 @@ def scan(
 
     --mask replaces every finding, all or nothing, and writes the file anew so that no byte stays;
     then the exit code is 0. Keys stay. --replace at a later ingest brings the texts back.
-    """  # fmt: skip
+    """
     from ..personal import Wanted
     from ..progress import bar
     from ..roster import read_roster
@@ -115,10 +115,15 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
     first = found.unique(["kind", "old"], keep="first", maintain_order=True)
     examples: list[dict[str, Any]] = first.group_by("kind", maintain_order=True).head(show).to_dicts()
     return [
-        (one["kind"], f"{one['table']}:{one['key']}", escape(
-            excerpt(one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields)))))
+        (
+            one["kind"],
+            f"{one['table']}:{one['key']}",
+            escape(
+                excerpt(one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields)))
+            ),
+        )
         for one in sorted(examples, key=lambda one: one["kind"])
-    ]  # fmt: skip
+    ]
 
 
 def _say_masked(out: "Console", masked: "Masked", findings: int) -> None:

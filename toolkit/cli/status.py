@@ -23,8 +23,11 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         if rejects:
-            rows = query(con, "SELECT path, line, reason, raw FROM rejects WHERE source = ? "
-                              "ORDER BY path, line", [rejects]).to_dicts()  # fmt: skip
+            rows = query(
+                con,
+                "SELECT path, line, reason, raw FROM rejects WHERE source = ? ORDER BY path, line",
+                [rejects],
+            ).to_dicts()
             if as_json:
                 click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
             else:
@@ -53,12 +56,18 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             "sources",
             ("name", "read as", "licence", "publish", "rows ", "rejects "),
             (
-                (escape(s["name"]), s["reader"], _licence(s["license"]),
-                 "yes" if s["redistribution"] else "no", f"{s['rows']:,}", f"{s['rejects']:,}")
+                (
+                    escape(s["name"]),
+                    s["reader"],
+                    _licence(s["license"]),
+                    "yes" if s["redistribution"] else "no",
+                    f"{s['rows']:,}",
+                    f"{s['rejects']:,}",
+                )
                 for s in found["sources"]
             ),
         )
-    )  # fmt: skip
+    )
     for s in found["sources"]:
         for note in (s["notes"] or "").splitlines():
             out.print(f"note on {escape(s['name'])}: {escape(note)}")
@@ -76,26 +85,44 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     out.print(table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n)))
     if found["campaigns"]:
         columns = ("name", "questions ", "asked ", "answered ", "answers ", "annotators ")
-        rows = ((escape(c["name"]), *(f"{c[name.strip()]:,}" for name in columns[1:]))
-                for c in found["campaigns"])  # fmt: skip
+        rows = (
+            (escape(c["name"]), *(f"{c[name.strip()]:,}" for name in columns[1:])) for c in found["campaigns"]
+        )
         out.print(table("campaigns", columns, rows))
     if not found["fits"]:
         out.print("no fit yet: preceptor fuse")
     else:
         rows = (
-            (f["key"][:8], f["config"]["target"], "yes" if f["converged"] else "NO",
-             f"{f['diagnostics']['r_hat_max']:.4f}", f"{f['diagnostics']['ess_min']:.0f}",
-             f["diagnostics"]["divergences"], f"{f['findings']['rho']['mean']:.2f}", f["fitted_at"])
+            (
+                f["key"][:8],
+                f["config"]["target"],
+                "yes" if f["converged"] else "NO",
+                f"{f['diagnostics']['r_hat_max']:.4f}",
+                f"{f['diagnostics']['ess_min']:.0f}",
+                f["diagnostics"]["divergences"],
+                f"{f['findings']['rho']['mean']:.2f}",
+                f["fitted_at"],
+            )
             for f in found["fits"]
-        )  # fmt: skip
-        out.print(table("fits", ("fit", "target ", "converged", "R-hat ", "ESS ", "divergences ",
-                                 "rho ", "fitted"), rows))  # fmt: skip
+        )
+        out.print(
+            table(
+                "fits",
+                ("fit", "target ", "converged", "R-hat ", "ESS ", "divergences ", "rho ", "fitted"),
+                rows,
+            )
+        )
     if found["builds"]:
         built = (
-            (b["name"], b["fit"][:8] if b["fit"] else "none", _rows(b["counts"]["kept"]), escape(b["out"]),
-             b["built_at"])
+            (
+                b["name"],
+                b["fit"][:8] if b["fit"] else "none",
+                _rows(b["counts"]["kept"]),
+                escape(b["out"]),
+                b["built_at"],
+            )
             for b in found["builds"]
-        )  # fmt: skip
+        )
         out.print(table("builds", ("name", "fit", "rows", "folder", "built"), built))
 
 

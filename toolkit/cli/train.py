@@ -24,24 +24,42 @@ if TYPE_CHECKING:
     "  preceptor train recipes/spock/sft.yaml --launch fsdp --processes 4 --out models/spock",
 )
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-              help="Another value for one of the recipe's keys, none after KEY= to leave it "
-              "out; any number of times.")  # fmt: skip
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value for one of the recipe's keys, none after KEY= to leave it out; any number of times.",
+)
 @click.option("--variant", help="One of the recipe's variants, such as tiny: a minute on a CPU.")
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Folder to write the model to; output_dir of the recipe if left out.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write the model to; output_dir of the recipe if left out.",
+)
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
 @click.option(
     "--preflight-only",
     is_flag=True,
     help="Only look at every row through the model's tokenizer, and estimate steps and memory.",
 )
-@click.option("--launch", metavar="NAME",
-              help="Several processes: ddp, fsdp, zero3, nodes, gpu, or a file of accelerate.")  # fmt: skip
-@click.option("--processes", type=click.IntRange(min=1),
-              help="How many, of all machines together; as many as there are GPUs if left out.")  # fmt: skip
-@click.option("--launch-set", "launch_sets", multiple=True, metavar="OPTION=VALUE",
-              help="Option of accelerate launch, such as machine_rank=1; any number of times.")  # fmt: skip
+@click.option(
+    "--launch",
+    metavar="NAME",
+    help="Several processes: ddp, fsdp, zero3, nodes, gpu, or a file of accelerate.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="How many, of all machines together; as many as there are GPUs if left out.",
+)
+@click.option(
+    "--launch-set",
+    "launch_sets",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Option of accelerate launch, such as machine_rank=1; any number of times.",
+)
 def train(
     recipe: Path,
     sets: Sequence[str],
@@ -83,9 +101,15 @@ def _look(config: "Config", processes: int | None) -> None:
 
 
 def _launch(
-    recipe: Path, sets: Sequence[str], variant: str | None, out: Path | None, restart: bool, launch: str,
-    processes: int | None, launch_sets: Sequence[str],
-) -> None:  # fmt: skip
+    recipe: Path,
+    sets: Sequence[str],
+    variant: str | None,
+    out: Path | None,
+    restart: bool,
+    launch: str,
+    processes: int | None,
+    launch_sets: Sequence[str],
+) -> None:
     """The same command in several processes, without what launched it."""
     from ...training.launch import launch_command, run_launched
 
@@ -107,8 +131,10 @@ def _tell(stage: str, done: "Trained") -> None:
         stderr().print(f"warning: {said}", markup=False)
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
-    figures |= {"held-out loss": held_out.get("eval_loss"),
-                "held-out reward accuracy": held_out.get("eval_rewards/accuracies")}  # fmt: skip
+    figures |= {
+        "held-out loss": held_out.get("eval_loss"),
+        "held-out reward accuracy": held_out.get("eval_rewards/accuracies"),
+    }
     told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
     stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {told}")
     stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
@@ -118,9 +144,12 @@ def _tell(stage: str, done: "Trained") -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option(
-    "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto",
-    show_default=True, help="Of the weights written; auto: as the base model has them.",
-)  # fmt: skip
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Of the weights written; auto: as the base model has them.",
+)
 def merge(model: Path, out: Path, dtype: str) -> None:
     """Merge the LoRA adapter in the folder MODEL into its base model."""
     from ...training.merge import merge as run

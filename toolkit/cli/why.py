@@ -16,8 +16,13 @@ WIDE = 160  # characters of a text
 
 @click.command()
 @click.argument("key")
-@click.option("--dataset", "datasets", type=click.Path(path_type=Path), multiple=True,
-              help="Folder of a built dataset to look in; all of this store if left out.")  # fmt: skip
+@click.option(
+    "--dataset",
+    "datasets",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder of a built dataset to look in; all of this store if left out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @common
 def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:

@@ -21,8 +21,12 @@ from ..report.page import render_report
 from ..store import open_store, query
 
 TARGET = 0.5
-STEPS = (("prompts", "sample"), ("votes", "sample-votes"), ("ratings", "sample-ratings"),
-         ("outcomes", "sample-outcomes"))  # fmt: skip
+STEPS = (
+    ("prompts", "sample"),
+    ("votes", "sample-votes"),
+    ("ratings", "sample-ratings"),
+    ("outcomes", "sample-outcomes"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,16 @@ def run_demo(
         say("fused")
         built = build(con, read_recipe(recipe_file), out / "dataset", fit.key)
         truth = pl.read_csv(sample / "effectiveness.csv")
-        recovered = _recovered(query(
-            con, """SELECT c.ref AS completion, e.mean, e.low, e.high, q.task
+        recovered = _recovered(
+            query(
+                con,
+                """SELECT c.ref AS completion, e.mean, e.low, e.high, q.task
             FROM effectiveness e JOIN completions c ON c.key = e.completion
-            JOIN prompts q ON q.key = c.prompt WHERE e.fit = ? ORDER BY c.ref""", [fit.key],
-        ), truth)  # fmt: skip
+            JOIN prompts q ON q.key = c.prompt WHERE e.fit = ? ORDER BY c.ref""",
+                [fit.key],
+            ),
+            truth,
+        )
         report = out / "report.html"
         write_text(report, render_report(con, fit.key, built, recovered))
     return Demo(reports, fit, built, report, recovered)

@@ -41,14 +41,20 @@ def references(item: Item) -> list[list[str]]:
 
 def exact(items: Sequence[Item], answers: Sequence[str]) -> Mapping[str, Statistics]:
     """Share of answers that are one of the references."""
-    return {"exact": share([float(words(answer) in references(item))
-                            for item, answer in zip(items, answers, strict=True)])}  # fmt: skip
+    return {
+        "exact": share(
+            [float(words(answer) in references(item)) for item, answer in zip(items, answers, strict=True)]
+        )
+    }
 
 
 def changed(items: Sequence[Item], answers: Sequence[str]) -> Mapping[str, Statistics]:
     """Share of answers that differ from the source."""
-    return {"changed": share([float(words(answer) != words(item.source))
-                              for item, answer in zip(items, answers, strict=True)])}  # fmt: skip
+    return {
+        "changed": share(
+            [float(words(answer) != words(item.source)) for item, answer in zip(items, answers, strict=True)]
+        )
+    }
 
 
 def check_gleu(_: Sequence[Item]) -> None:
@@ -104,8 +110,9 @@ def check_edits(items: Sequence[Item]) -> None:
     """EvaluationError where ERRANT is not there, or texts are not English."""
     others = sorted({item.language for item in items if item.language.partition("-")[0] not in ("en", "und")})
     if others:
-        raise EvaluationError(f"metric edits: ERRANT knows English, not {', '.join(others)}; leave edits out "
-                              "of metrics")  # fmt: skip
+        raise EvaluationError(
+            f"metric edits: ERRANT knows English, not {', '.join(others)}; leave edits out of metrics"
+        )
     _english()
 
 
@@ -114,8 +121,10 @@ def _english() -> Aligner:
     try:
         return aligner("errant", "en")[0]
     except SourceError as error:
-        raise EvaluationError("metric edits needs ERRANT and its English model: pip install "
-                              "'preceptor[errant]', or leave edits out of metrics") from error  # fmt: skip
+        raise EvaluationError(
+            "metric edits needs ERRANT and its English model: pip install "
+            "'preceptor[errant]', or leave edits out of metrics"
+        ) from error
 
 
 @lru_cache(maxsize=1 << 16)
@@ -140,8 +149,11 @@ def edits(items: Sequence[Item], answers: Sequence[str]) -> Mapping[str, Statist
         counts = [np.array([len(mine & own), len(mine - own), len(own - mine)]) for own in told]
         row[:] = max(counts, key=lambda c: (_best(before + c), c[0], -c[1], -c[2]))
         before += row
-    return {"edits_f0.5": Statistics(rows, _f), "edits_precision": Statistics(rows[:, [0, 1]], _of_both),
-            "edits_recall": Statistics(rows[:, [0, 2]], _of_both)}  # fmt: skip
+    return {
+        "edits_f0.5": Statistics(rows, _f),
+        "edits_precision": Statistics(rows[:, [0, 1]], _of_both),
+        "edits_recall": Statistics(rows[:, [0, 2]], _of_both),
+    }
 
 
 def _best(counts: Counts) -> float:

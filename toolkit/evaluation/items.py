@@ -50,9 +50,15 @@ class HeldOut:
     def about(self) -> dict[str, Any]:
         """What outputs say of the dataset."""
         return {
-            "name": self.name, "config": self.config, "split": self.split, "repo": self.repo,
-            "revision": self.revision, "digest": self.digest, "prompts": self.of, "drawn": len(self.items),
-        }  # fmt: skip
+            "name": self.name,
+            "config": self.config,
+            "split": self.split,
+            "repo": self.repo,
+            "revision": self.revision,
+            "digest": self.digest,
+            "prompts": self.of,
+            "drawn": len(self.items),
+        }
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,9 @@ def held_out(wanted: Evaluation, say: Say = lambda _: None) -> HeldOut:
     digest = found.digest or hashlib.sha256(found.rows.write_ndjson().encode()).hexdigest()
     told = _instructions(found.recipe)
     items = tuple(_item(row, told) for row in prompts.iter_rows(named=True))
-    return HeldOut(items, of, found.name, wanted.dataset_config, wanted.split, found.repo, found.revision,
-                   digest)  # fmt: skip
+    return HeldOut(
+        items, of, found.name, wanted.dataset_config, wanted.split, found.repo, found.revision, digest
+    )
 
 
 def _folder(folder: Path, config: str, split: str) -> _Read:
@@ -145,8 +152,9 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
     configs = asked(lambda: datasets.get_dataset_config_names(repo, revision=commit), "reading its configs")
     table = "default" if configs == ["default"] else config
     if table not in configs:
-        raise EvaluationError(f"{repo}: has no config {config}, but {', '.join(configs)}; choose with --set "
-                              "dataset_config")  # fmt: skip
+        raise EvaluationError(
+            f"{repo}: has no config {config}, but {', '.join(configs)}; choose with --set dataset_config"
+        )
 
     def part(name: str) -> pl.DataFrame:
         if name not in configs:
@@ -192,8 +200,11 @@ def _prompts(rows: pl.DataFrame, wanted: Evaluation) -> tuple[pl.DataFrame, int]
     The order is that of the draw, so that fewer prompts are the first of more.
     """
     plain = rows.schema["prompt"] == pl.String
-    given = "[{'role': 'user', 'content': prompt}]" if plain else \
-        "[{'role': m.role, 'content': coalesce(m.content, '')} FOR m IN prompt]"  # fmt: skip
+    given = (
+        "[{'role': 'user', 'content': prompt}]"
+        if plain
+        else "[{'role': m.role, 'content': coalesce(m.content, '')} FOR m IN prompt]"
+    )
 
     def text(name: str) -> str:
         told = name if rows.schema[name] == pl.String else f"{name}[-1].content"
@@ -231,5 +242,12 @@ def _item(row: Mapping[str, Any], told: list[tuple[re.Pattern[str], str]]) -> It
     last = row["messages"][-1]["content"] if row["messages"] else ""
     found = ((pattern.fullmatch(last), language) for pattern, language in told)
     source, language = next(((m["source"], tag) for m, tag in found if m), (last, "und"))
-    return Item(row["key"], row["group"], tuple(row["messages"]), source, tuple(row["references"]),
-                tuple(row["rejected"]), language)  # fmt: skip
+    return Item(
+        row["key"],
+        row["group"],
+        tuple(row["messages"]),
+        source,
+        tuple(row["references"]),
+        tuple(row["rejected"]),
+        language,
+    )

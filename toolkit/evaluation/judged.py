@@ -27,12 +27,17 @@ Figures = dict[str, Statistics]
 
 
 def judged(
-    items: Sequence[Item], answers: Sequence[str], others: Sequence[str], judge: JudgePairs,
+    items: Sequence[Item],
+    answers: Sequence[str],
+    others: Sequence[str],
+    judge: JudgePairs,
     name: str = "judged",
-) -> Figures:  # fmt: skip
+) -> Figures:
     """Wins of answers over others to the same items: net (wins less losses), win, tie and loss shares."""
-    pairs = [(item.messages, storable(one), storable(other))
-             for item, one, other in zip(items, answers, others, strict=True)]  # fmt: skip
+    pairs = [
+        (item.messages, storable(one), storable(other))
+        for item, one, other in zip(items, answers, others, strict=True)
+    ]
     asked = [n for n, (_, one, other) in enumerate(pairs) if one.strip() != other.strip()]
     said: list[str | None] = [TIE] * len(pairs)
     for n, verdict in zip(asked, judge([pairs[n] for n in asked]) if asked else [], strict=True):
@@ -49,8 +54,13 @@ def judged(
 def judged_references(items: Sequence[Item], answers: Sequence[str], judge: JudgePairs) -> Figures:
     """Wins of answers over the first reference of each item; items without one do not count."""
     held = [n for n, item in enumerate(items) if item.references]
-    some = judged([items[n] for n in held], [answers[n] for n in held],
-                  [items[n].references[0] for n in held], judge, "judged_references")  # fmt: skip
+    some = judged(
+        [items[n] for n in held],
+        [answers[n] for n in held],
+        [items[n].references[0] for n in held],
+        judge,
+        "judged_references",
+    )
     return {kind: Statistics(_spread(one.rows, held, len(items)), one.figure) for kind, one in some.items()}
 
 

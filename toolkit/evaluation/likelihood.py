@@ -58,8 +58,10 @@ def preferred(items: Sequence[Item], score: Score) -> Figures:
     By character, since a longer text is less likely whatever it says. A pair that stands there twice is
     one.
     """
-    pairs = [list(dict.fromkeys(zip(item.references, item.rejected, strict=True))) if item.rejected else []
-             for item in items]  # fmt: skip
+    pairs = [
+        list(dict.fromkeys(zip(item.references, item.rejected, strict=True))) if item.rejected else []
+        for item in items
+    ]
     found = _scores(items, [[text for pair in of for text in pair] for of in pairs], score)
     rows = np.zeros((len(items), 2))
     for n, of in enumerate(found):

@@ -101,7 +101,8 @@ def kept_scores(file: Path, model: str, score: Score) -> Score:
     known = {row["text"]: None if row["score"] is None else Known(**row["score"]) for row in rows}
 
     def keep(made: Sequence[tuple[str, Known | None]]) -> None:
-        add_lines(file, ({"model": model, "text": key, "score": asdict(one) if one else None}
-                         for key, one in made))  # fmt: skip
+        add_lines(
+            file, ({"model": model, "text": key, "score": asdict(one) if one else None} for key, one in made)
+        )
 
     return remembering(score, known, keep)

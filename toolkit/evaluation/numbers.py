@@ -69,8 +69,10 @@ def right(items: Sequence[Item], answers: Sequence[str]) -> Mapping[str, Statist
     wanted = [_wanted(item) for item in items]
     given = [final_number(answer) for answer in answers]
     hits = [[float(mine in own), float(bool(own))] for mine, own in zip(given, wanted, strict=True)]
-    return {"right": Statistics(np.array(hits).reshape(-1, 2), ratio),
-            "no_number": share([float(mine is None) for mine in given])}  # fmt: skip
+    return {
+        "right": Statistics(np.array(hits).reshape(-1, 2), ratio),
+        "no_number": share([float(mine is None) for mine in given]),
+    }
 
 
 def _wanted(item: Item) -> set[Decimal]:

@@ -15,8 +15,7 @@ from .metric import LEVEL, Estimate, Statistics, difference, estimate
 from .metrics import METRICS
 
 COPY = "copy"
-_UNCOUNTED = {"_missing": "the judge gave no answer of use",
-              "_too_long": "longer than the model takes"}  # fmt: skip
+_UNCOUNTED = {"_missing": "the judge gave no answer of use", "_too_long": "longer than the model takes"}
 _BACK = "giving the sentence back"
 Rows = Mapping[str, Mapping[str, Statistics]]
 
@@ -28,8 +27,10 @@ def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Seque
     to the first one, and of every model to the baseline, on the same prompts.
     """
     first, names = models[0], list(dict.fromkeys(name for of in rows.values() for name in of))
-    figures = {row: {name: _plain(estimate(of[name], groups, values.seed)) for name in names if name in of}
-               for row, of in rows.items()}  # fmt: skip
+    figures = {
+        row: {name: _plain(estimate(of[name], groups, values.seed)) for name in names if name in of}
+        for row, of in rows.items()
+    }
     pairs = [(name, first) for name in models[1:]] + [(name, COPY) for name in models if COPY in rows]
     differences = [
         {"of": of, "to": to, "figure": name}
@@ -44,8 +45,13 @@ def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Seque
     verdicts = [
         _verdict(one, better == "lower", len(groups), {row: label(row, rows) for row in rows}) for one in told
     ]
-    return {"decides": decides, "better": better, "figures": figures, "differences": differences,
-            "verdicts": verdicts}  # fmt: skip
+    return {
+        "decides": decides,
+        "better": better,
+        "figures": figures,
+        "differences": differences,
+        "verdicts": verdicts,
+    }
 
 
 def label(name: str, names: Sequence[str] | Rows) -> str:
@@ -125,25 +131,45 @@ def readme(about: Mapping[str, Any]) -> str:
         *shown,
     ]
     for title, columns, rows in tables(about):
-        parts += [f"## {title}", "", _line(columns), _line(["---", *["---:"] * (len(columns) - 1)]),
-                  *map(_line, rows), ""]  # fmt: skip
+        parts += [
+            f"## {title}",
+            "",
+            _line(columns),
+            _line(["---", *["---:"] * (len(columns) - 1)]),
+            *map(_line, rows),
+            "",
+        ]
     parts += [
         f"{LEVEL:.0%} intervals, of {about['draws']:,} draws with replacement of the {about['n']:,} prompts "
-        f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.", "",
+        f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.",
+        "",
         *(f"- `{name}`: {METRICS[name].about}" for name in settings["metrics"]),
         *(f"- `{name}` was left out: it {why}" for name, why in about["left_out"].items()),
-        *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []), "",
-        "![Figures](figures.png)", "", "## What was asked", "",
+        *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []),
+        "",
+        "![Figures](figures.png)",
+        "",
+        "## What was asked",
+        "",
         f"- Dataset: {data['name']}{_at(data)}, config `{data['config']}`, split `{data['split']}`: "
         f"{data['drawn']:,} of {data['prompts']:,} prompts; sha256 `{data['digest']}`",
         *(f"- Model: `{model['name']}`" for model in about["models"]),
-        *([f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; `judged.jsonl` "
-           "holds what it said" + _disagree(about["judge"])] if about["judge"] else []),
-        "- " + ", ".join(f"{name} {settings[name]}" for name in ("temperature", "top_p", "max_tokens"))
+        *(
+            [
+                f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; "
+                "`judged.jsonl` holds what it said" + _disagree(about["judge"])
+            ]
+            if about["judge"]
+            else []
+        ),
+        "- "
+        + ", ".join(f"{name} {settings[name]}" for name in ("temperature", "top_p", "max_tokens"))
         + (f", stop {settings['stop']}" if settings["stop"] else "")
         + (f", template `{settings['template']}`" if settings["template"] else ""),
-        "", "`answers.jsonl` holds every answer, `metrics.json` every figure and version.", "",
-    ]  # fmt: skip
+        "",
+        "`answers.jsonl` holds every answer, `metrics.json` every figure and version.",
+        "",
+    ]
     return "\n".join(parts)
 
 

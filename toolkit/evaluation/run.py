@@ -34,8 +34,16 @@ COPY = "copy"
 JUDGED = "judged.jsonl"
 _WHOLE = "whole"
 _LIBRARIES = ("preceptor", "transformers", "torch", "peft", "numpy", "gleu", "errant", "spacy")
-_NOT_OF_ANSWERS = {"name", "dataset_name", "dataset_revision", "metrics", "baseline", "template", "variants",
-                   "judge"}  # fmt: skip
+_NOT_OF_ANSWERS = {
+    "name",
+    "dataset_name",
+    "dataset_revision",
+    "metrics",
+    "baseline",
+    "template",
+    "variants",
+    "judge",
+}
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,15 @@ def check_metrics(names: Sequence[str], items: Sequence[Item]) -> None:
 
 
 def evaluate(
-    config: Config, held: HeldOut, models: Sequence[Model], out: Path, template: str | None = None,
-    restart: bool = False, judge: Callable[[Path], Judging] | None = None,
+    config: Config,
+    held: HeldOut,
+    models: Sequence[Model],
+    out: Path,
+    template: str | None = None,
+    restart: bool = False,
+    judge: Callable[[Path], Judging] | None = None,
     without: Mapping[str, str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Ask every model, measure, and write the folder; what metrics.json holds is returned.
 
     `template` is the digest of what words the prompts. `judge` makes the judge, whose replies are kept in
@@ -118,9 +131,14 @@ def evaluate(
 
 
 def _evaluated(
-    config: Config, held: HeldOut, models: Sequence[Model], work: Path, template: str | None,
-    judge: Callable[[Path], Judging] | None, without: Mapping[str, str],
-) -> dict[str, Any]:  # fmt: skip
+    config: Config,
+    held: HeldOut,
+    models: Sequence[Model],
+    work: Path,
+    template: str | None,
+    judge: Callable[[Path], Judging] | None,
+    without: Mapping[str, str],
+) -> dict[str, Any]:
     """Everything but the place: the finished folder stands in `work`."""
     names = [model.name for model in models]
     asked = judge(work / JUDGED) if judge else None
@@ -152,8 +170,12 @@ def _differing(old: str, run: Mapping[str, Any]) -> str:
         before = json.loads(old)
     except ValueError:
         return "not readable"
-    found = [name for part, now in run.items() for name, value in now.items()
-             if before.get(part, {}).get(name) != value]  # fmt: skip
+    found = [
+        name
+        for part, now in run.items()
+        for name, value in now.items()
+        if before.get(part, {}).get(name) != value
+    ]
     return ", ".join(found) or "others"
 
 
@@ -215,15 +237,24 @@ def _about(model: Model, given: Sequence[Given]) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, about: Mapping[str, Any], items: Sequence[Item],
-           given: Mapping[str, Sequence[Given]]) -> None:  # fmt: skip
+def _write(
+    folder: Path, about: Mapping[str, Any], items: Sequence[Item], given: Mapping[str, Sequence[Given]]
+) -> None:
     from .figures import draw
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    rows = ({"key": item.key, "group": item.group, "source": item.source, "references": item.references,
-             "rejected": item.rejected, "answers": {name: of[n].text for name, of in given.items() if of}}
-            for n, item in enumerate(items))  # fmt: skip
+    rows = (
+        {
+            "key": item.key,
+            "group": item.group,
+            "source": item.source,
+            "references": item.references,
+            "rejected": item.rejected,
+            "answers": {name: of[n].text for name, of in given.items() if of},
+        }
+        for n, item in enumerate(items)
+    )
     add_lines(folder / "answers.jsonl", rows)
     text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / "metrics.json").write_text(text, encoding="utf-8")

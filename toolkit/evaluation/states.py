@@ -41,8 +41,7 @@ def states(items: Sequence[Item], answers: Sequence[str]) -> dict[str, Statistic
     begins = np.cumsum([0, *(len(item.references) for item in items)])
     for field in FIELDS:
         codes = of_references[field]
-        known = [[code for code in codes[a:b] if code is not None]
-                 for a, b in pairwise(begins)]  # fmt: skip
+        known = [[code for code in codes[a:b] if code is not None] for a, b in pairwise(begins)]
         figures |= _agreement(field, known, made[field])
     shares = {name: share([float(one or 0) for one in made[name]]) for name in ("valid", "complete")}
     whole = {"states_f1": _mean([figures[f"{field}_f1"] for field in FIELDS])}
@@ -63,8 +62,10 @@ def _mean(several: Sequence[Statistics]) -> Statistics:
 
 def read_turns(texts: Sequence[str]) -> dict[str, list[str | None]]:
     """valid, complete (booleans) and the codes of each field, by text; None where there is none."""
-    frame = pl.DataFrame({"n": range(len(texts)), "text": [storable(text) for text in texts]},
-                         schema={"n": pl.Int64, "text": pl.String})  # fmt: skip
+    frame = pl.DataFrame(
+        {"n": range(len(texts)), "text": [storable(text) for text in texts]},
+        schema={"n": pl.Int64, "text": pl.String},
+    )
     names = ("valid", "complete", *FIELDS)
     with scratch() as con:
         con.register("texts", frame.to_arrow())
@@ -82,8 +83,10 @@ def _agreement(
     field: str, known: Sequence[Sequence[str]], made: Sequence[str | None]
 ) -> dict[str, Statistics]:
     """Accuracy and macro F1; `known` are the codes that are right of each item, maybe none."""
-    right = [answer if answer in codes else codes[0] if codes else None
-             for codes, answer in zip(known, made, strict=True)]  # fmt: skip
+    right = [
+        answer if answer in codes else codes[0] if codes else None
+        for codes, answer in zip(known, made, strict=True)
+    ]
     classes = {code: at for at, code in enumerate(sorted({code for codes in known for code in codes}))}
     counts = np.zeros((len(right), len(classes), 3))
     hits = np.zeros((len(right), 2))

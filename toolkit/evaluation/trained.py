@@ -34,8 +34,10 @@ def _warning(datasets: list[dict[str, Any]], held: HeldOut) -> str | None:
     others = [data["name"] for data in datasets if data["digest"] != held.digest]
     if others:
         named = ", ".join(dict.fromkeys(map(str, others)))
-        return (f"was trained on another build than the one that is evaluated ({named}), so these prompts "
-                "may be among what it learned")  # fmt: skip
+        return (
+            f"was trained on another build than the one that is evaluated ({named}), so these prompts "
+            "may be among what it learned"
+        )
     if datasets and held.split == "train":
         return "was trained on this very split, so its answers tell nothing of other prompts"
     return None

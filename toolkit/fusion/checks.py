@@ -108,10 +108,14 @@ def _compared(
     band = np.quantile(shares, [0.05, 0.95], axis=0)
     return [
         {
-            "signal": name, "category": category, "n": n,
-            "data": round(float(data[k]), 4), "low": round(float(low[k]), 4),
-            "high": round(float(high[k]), 4), "holds": bool(low[k] <= data[k] <= high[k]),
+            "signal": name,
+            "category": category,
+            "n": n,
+            "data": round(float(data[k]), 4),
+            "low": round(float(low[k]), 4),
+            "high": round(float(high[k]), 4),
+            "holds": bool(low[k] <= data[k] <= high[k]),
             "band": [round(float(edge), 4) for edge in band[:, k]],
         }
         for k, category in enumerate(categories)
-    ]  # fmt: skip
+    ]

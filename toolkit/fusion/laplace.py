@@ -112,9 +112,14 @@ def approximate(
 
 
 def _settle(
-    programs: Programs, data: Arrays, key: Array, probes: int, most: int, known: Globals | None,
+    programs: Programs,
+    data: Arrays,
+    key: Array,
+    probes: int,
+    most: int,
+    known: Globals | None,
     on_progress: Callable[[int, int], None],
-) -> tuple[Array, Array, Globals, Floats]:  # fmt: skip
+) -> tuple[Array, Array, Globals, Floats]:
     """Rounds of Newton steps with mean gradients; the diagonal of members' precision, the globals, and
     how members lean against them.
     """
@@ -168,8 +173,9 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         made = joint(unpack(at, packing), data)[1]
         return {k.removeprefix(LOG_PROBS): v for k, v in made.items() if k.startswith(LOG_PROBS)}
 
-    def solve(at: Array, data: Arrays, asked: Array, push: Array, key: Array, noisy: Array,
-              precision: Array) -> Answer:  # fmt: skip
+    def solve(
+        at: Array, data: Arrays, asked: Array, push: Array, key: Array, noisy: Array, precision: Array
+    ) -> Answer:
         """Solve (1 + information) x = asked + information of `push` + noise, for members alone.
 
         `push` is a direction of the whole vector; noise of the posterior's precision where `noisy`.

@@ -45,9 +45,19 @@ def _fit_normal(obs: Observations, settings: Settings, quick: bool, on_progress:
     beside = whole if part is obs else _normal(part, settings.seed, quick, known=found if quick else None)
     if quick:
         verdict = Diagnostics(
-            0.0, "", 0.0, "", 0, 0.0, 0.0, 0, 0, 0, 0.0,
+            0.0,
+            "",
+            0.0,
+            "",
+            0,
+            0.0,
+            0.0,
+            0,
+            0,
+            0,
+            0.0,
             Approximation(0, 0.0, 0.0, found.settled, found.rounds),
-        )  # fmt: skip
+        )
         return Posterior(_sites(whole), _predicted(beside), verdict, part)
     chains = fit(part, replace(settings, method="hmc"))
     agreed = compared(part, chains.flat("e"), _sites(beside)["e"][0], found)

@@ -224,9 +224,7 @@ def model_arrays(obs: Observations) -> Arrays:
         data["learners"] = np.zeros(len(obs.learners))
     if obs.votes is not None:
         v = obs.votes
-        data["votes"] = {
-            "first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.counts
-        }  # fmt: skip
+        data["votes"] = {"first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.counts}
         if np.any(v.shown_first != 0):
             data["votes"]["shown_first"] = v.shown_first
     for r in obs.ratings:

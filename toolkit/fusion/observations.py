@@ -111,9 +111,12 @@ def thinned(obs: Observations, rows: int, seed: int) -> Observations:
     def outcomes(y: Outcomes) -> Outcomes:
         rows = kept[y.item]
         return replace(
-            y, item=place[y.item[rows]], learner=y.learner[rows], successes=y.successes[rows],
+            y,
+            item=place[y.item[rows]],
+            learner=y.learner[rows],
+            successes=y.successes[rows],
             failures=y.failures[rows],
-        )  # fmt: skip
+        )
 
     return replace(
         obs,

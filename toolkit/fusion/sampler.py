@@ -97,8 +97,9 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     packing, n_globals = pack(site_shapes(data, latent=True))
     gradient = jax.vmap(jax.value_and_grad(potential_of(packing)), in_axes=(0, None))
 
-    def draw(state: State, metric: Metric, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
-             ) -> tuple[State, Block]:  # fmt: skip
+    def draw(
+        state: State, metric: Metric, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
+    ) -> tuple[State, Block]:
         """One draw of every chain; `turn` in (0, 1) places its length within the jitter."""
         size_used = jnp.exp(jnp.where(adapt, state.steps.log_size, state.steps.log_mean))
         # The first trajectory is taken wherever it ends: it had better stay near.
@@ -136,8 +137,9 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
             state.position, error > DIVERGENT, energy, jnp.broadcast_to(leapfrogs, energy.shape)
         )
 
-    def advance(state: State, metric: Metric, seed: Array, turn: Array, accept: Array, adapt: Array,
-                data: Arrays) -> tuple[State, Block]:  # fmt: skip
+    def advance(
+        state: State, metric: Metric, seed: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
+    ) -> tuple[State, Block]:
         key = random.fold_in(random.PRNGKey(seed), turn)
 
         def one(state: State, at: tuple[Array, Array]) -> tuple[State, Block]:

@@ -66,12 +66,15 @@ def _drop(con: Store, rows: str, dropped: dict[str, int], reason: str) -> None:
 
 def _forget_unkept(con: Store) -> None:
     """Signals about completions that were dropped since."""
-    run(con, """DELETE FROM signals_kept WHERE completion NOT IN (
+    run(
+        con,
+        """DELETE FROM signals_kept WHERE completion NOT IN (
             SELECT chosen_completion FROM kept UNION SELECT rejected_completion FROM kept
             WHERE rejected_completion IS NOT NULL)
         OR other IS NOT NULL AND other NOT IN (
             SELECT chosen_completion FROM kept UNION SELECT rejected_completion FROM kept
-            WHERE rejected_completion IS NOT NULL)""")  # fmt: skip
+            WHERE rejected_completion IS NOT NULL)""",
+    )
 
 
 def _privacy(con: Store, recipe: Recipe) -> Gate:
@@ -96,8 +99,11 @@ def _small_groups(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
     if gate.passed:
         return gate
     if recipe.privacy.drop:
-        ((n,),) = run(con, """DELETE FROM signals_kept WHERE kind = 'outcome'
-            AND completion IN (SELECT completion FROM small_groups)""")  # fmt: skip
+        ((n,),) = run(
+            con,
+            """DELETE FROM signals_kept WHERE kind = 'outcome'
+            AND completion IN (SELECT completion FROM small_groups)""",
+        )
         dropped["signals: outcomes of few learners"] = int(n)
         return Gate(gate.name, True, gate.number, f"left out: {gate.verdict}")
     if recipe.publish_under is None:

@@ -13,6 +13,8 @@ def check_contents(con: Store, dropped: dict[str, int]) -> Gate:
         return Gate("contents", True, sum(counts.values()), n)
     why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "nothing to compare"
     return Gate(
-        "contents", False, 0,
+        "contents",
+        False,
+        0,
         f"no pair is left ({why}); check the recipe's task and sources, or bring in more of what it compares",
-    )  # fmt: skip
+    )

@@ -49,10 +49,12 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
     if not number:
         return Gate("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
     return Gate(
-        "dead pairs", False, number,
+        "dead pairs",
+        False,
+        number,
         f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}; "
         "raise max_length, or drop these pairs by tokenizer: {drop: true}",
-    )  # fmt: skip
+    )
 
 
 def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:

@@ -95,8 +95,11 @@ def _write_placed(con: Store, wordings: Sequence[str]) -> None:
     """placed: the rows and benchmarks with their sides and hashes; stands: which texts they hold."""
     has_benchmarks = bool(run(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'benchmarks'"))
     if not has_benchmarks:
-        run(con, """CREATE TEMP TABLE benchmarks AS
-            SELECT '' AS name, '' AS line, '' AS "text", '' AS answer LIMIT 0""")  # fmt: skip
+        run(
+            con,
+            """CREATE TEMP TABLE benchmarks AS
+            SELECT '' AS name, '' AS line, '' AS "text", '' AS answer LIMIT 0""",
+        )
     long = f"if(length({{0}}) >= {ANSWER}, md5_number({{0}}), NULL)".format
     said = """[m."content" FOR m IN messages IF m."role" <> 'system']"""
     run(
@@ -205,10 +208,12 @@ def _verdict(con: Store) -> Gate:
         for one in first.to_dicts()
     )
     return Gate(
-        "leaks", False, rows,
+        "leaks",
+        False,
+        rows,
         f"{rows} rows leak into what they are measured by, the first: {shown}; "
         "give such prompts one group, or drop these rows by leaks: {drop: true}",
-    )  # fmt: skip
+    )
 
 
 def _shares(leak: dict[str, object]) -> str:

@@ -32,10 +32,12 @@ def check_licence(con: Store, publish_under: str | None) -> Gate:
     told = [f"{n} rows: {reasons[name]}" for name, n in counted.rows() if reasons[name]]
     told += [f"{unlicensed} rows: of no source"] if unlicensed else []
     return Gate(
-        "licence", False, rows,
+        "licence",
+        False,
+        rows,
         f"cannot publish under {under.id}: {'; '.join(told)}; leave those sources out, "
         "change publish_under, or drop it for a local build",
-    )  # fmt: skip
+    )
 
 
 def _forbidden(name: str, under: License) -> str:

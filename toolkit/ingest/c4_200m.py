@@ -54,8 +54,10 @@ def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda
         raise SourceError(
             f"{files[0].path}: expected edits of C4_200M and files named target_sentences* beside them"
         )
-    names = pl.DataFrame({"file": range(len(files)), "path": [file.name for file in files]},
-                         schema={"file": pl.Int64, "path": pl.String})  # fmt: skip
+    names = pl.DataFrame(
+        {"file": range(len(files)), "path": [file.name for file in files]},
+        schema={"file": pl.Int64, "path": pl.String},
+    )
     with spool() as con:
         for number, file in enumerate(files):
             table, parse = ("sentences", _sentences) if _is_sentences(file.path) else ("edits", _edits)
@@ -85,9 +87,7 @@ def _edits(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-def _with_md5(
-    rows: pl.DataFrame, check: tuple[pl.Expr, str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:  # fmt: skip
+def _with_md5(rows: pl.DataFrame, check: tuple[pl.Expr, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     good, bad = divide(
         rows,
         (pl.col("damaged"), "not valid UTF-8"),

@@ -85,8 +85,9 @@ def token_batch(
         pl.lit(context.source).alias("source"),
         pl.lit(True).alias("required"),
     )
-    return Batch(read, read - rejects.height, {"sentences": sentences, "edits": made},
-                 rejects.sort("path", "line"))  # fmt: skip
+    return Batch(
+        read, read - rejects.height, {"sentences": sentences, "edits": made}, rejects.sort("path", "line")
+    )
 
 
 def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -149,8 +150,10 @@ def _in_range(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFram
     start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
     sized = edits.join(
         documents.select("doc", "text", pl.col("text").str.len_chars().cast(pl.Int64).alias("size")),
-        on="doc", how="left", maintain_order="left",
-    ).with_columns(pl.col("text").str.slice(start, end - start).alias("before"))  # fmt: skip
+        on="doc",
+        how="left",
+        maintain_order="left",
+    ).with_columns(pl.col("text").str.slice(start, end - start).alias("before"))
     good, bad = divide_named(
         sized,
         (size.is_null(), "an edit without a text that could be read"),
@@ -189,9 +192,19 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
         pl.col("text").str.len_chars() - pl.col("text").str.strip_chars_start(" \r\t").str.len_chars()
     ).cast(pl.Int64)
     kept = lines.select(
-        "doc", "document", "annotators", "original", "learner", "level", "first_language", "context", "path",
-        "line", (pl.col("from") + lead).alias("from"), text.alias("text"),
-    ).filter(pl.col("text") != "")  # fmt: skip
+        "doc",
+        "document",
+        "annotators",
+        "original",
+        "learner",
+        "level",
+        "first_language",
+        "context",
+        "path",
+        "line",
+        (pl.col("from") + lead).alias("from"),
+        text.alias("text"),
+    ).filter(pl.col("text") != "")
     kept = kept.with_columns(
         pl.lit(context.source).alias("source"),
         pl.lit(context.language).alias("language"),

@@ -83,13 +83,16 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
         (pl.col("first").is_not_null(), pl.format("the id is already used on line {}", "first")),
         (kind.is_null(), "holds none of messages, conversations, chosen and rejected, prompt and completion"),
         *(((kind == name) & (type_of(name) != "ARRAY"), found) for name in ("messages", "conversations")),
-        missing("chosen", PAIR), missing("rejected", PAIR), missing("prompt", ANSWER),
+        missing("chosen", PAIR),
+        missing("rejected", PAIR),
+        missing("prompt", ANSWER),
         *(neither(field) for field in ("prompt", "chosen", "rejected", "completion")),
         (pl.col("problem").is_not_null(), pl.col("problem")),
         (~judged & ~pl.col("talks").fill_null(False), "nobody says anything"),
         (
-            pair & (type_of("prompt") == "NULL") & pl.any_horizontal(
-                type_of(field) == "VARCHAR" for field in ("chosen", "rejected")),
+            pair
+            & (type_of("prompt") == "NULL")
+            & pl.any_horizontal(type_of(field) == "VARCHAR" for field in ("chosen", "rejected")),
             "'prompt' is missing; only lists of messages in 'chosen' and 'rejected' can hold it",
         ),
         *_of_answers(judged, pair),
@@ -97,7 +100,7 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
             (kind == ANSWER) & ~type_of("label").is_in(["BOOLEAN", "NULL"]),
             "'label' is not true or false",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _of_answers(judged: pl.Expr, pair: pl.Expr) -> list[tuple[pl.Expr, pl.Expr | str]]:
@@ -164,35 +167,51 @@ def _talk(rows: pl.DataFrame, context: Context) -> Tables:
         .unnest("messages")
         .with_columns(
             pl.int_range(pl.len(), dtype=pl.Int64).over("dialogue").alias("position"),
-            nothing.alias("act"), nothing.alias("state"),
+            nothing.alias("act"),
+            nothing.alias("state"),
         )
-    )  # fmt: skip
+    )
     dialogues = rows.select(
-        pl.col("name").alias("dialogue"), nothing.alias("opening"), "group", _scores("completion"),
-        "task", "language", "path", "line",
-    )  # fmt: skip
+        pl.col("name").alias("dialogue"),
+        nothing.alias("opening"),
+        "group",
+        _scores("completion"),
+        "task",
+        "language",
+        "path",
+        "line",
+    )
     return dialogue_tables(dialogues, turns, context, origin="model")
 
 
 def _answered(rows: pl.DataFrame) -> Tables:
     """Prompts and their judged completions, with the vote or the rating."""
     prompts = add_key(
-        rows.select("source", pl.col("id").alias("ref"), "task", "language", "messages", "group", "path",
-                    "line"), PROMPTS)  # fmt: skip
+        rows.select(
+            "source", pl.col("id").alias("ref"), "task", "language", "messages", "group", "path", "line"
+        ),
+        PROMPTS,
+    )
     rows = rows.with_columns(prompts["key"].alias("prompt"))
     pairs, single = rows.filter(pl.col("kind") == PAIR), rows.filter(pl.col("kind") == ANSWER)
     chosen, rejects = _completions(pairs, "answer", "chosen"), _completions(pairs, "worse", "rejected")
     answers = _completions(single, "answer", "completion")
     place = ("source", "path", "line")
     votes = chosen.select(
-        *place, pl.col("key").alias("completion_a"), rejects["key"].alias("completion_b"),
-        pl.lit("a").alias("choice"), pl.lit(0).alias("n"),
-    )  # fmt: skip
-    ratings = answers.select(
-        *place, pl.col("key").alias("completion"), pl.lit(DESIRABLE).alias("criterion"),
-        pl.when(single["desirable"]).then(2).otherwise(1).alias("value"), pl.lit(2).alias("levels"),
+        *place,
+        pl.col("key").alias("completion_a"),
+        rejects["key"].alias("completion_b"),
+        pl.lit("a").alias("choice"),
         pl.lit(0).alias("n"),
-    ).filter(single["label_type"] == "BOOLEAN")  # fmt: skip
+    )
+    ratings = answers.select(
+        *place,
+        pl.col("key").alias("completion"),
+        pl.lit(DESIRABLE).alias("criterion"),
+        pl.when(single["desirable"]).then(2).otherwise(1).alias("value"),
+        pl.lit(2).alias("levels"),
+        pl.lit(0).alias("n"),
+    ).filter(single["label_type"] == "BOOLEAN")
     return {
         PROMPTS.name: prompts.unique("key", keep="first", maintain_order=True),
         COMPLETIONS.name: pl.concat([chosen, rejects, answers]).unique(
@@ -208,10 +227,18 @@ def _completions(rows: pl.DataFrame, text: str, field: str) -> pl.DataFrame:
     """Equal texts of one prompt are one completion, unless their rows have ids."""
     return add_key(
         rows.select(
-            "source", pl.format("{}-{}", "id", pl.lit(field)).alias("ref"), "prompt",
-            pl.col(text).alias("content"), pl.lit("model").alias("origin"),
-            pl.lit(None, pl.String).alias("author"), _scores(field), "path", "line"),
-        COMPLETIONS)  # fmt: skip
+            "source",
+            pl.format("{}-{}", "id", pl.lit(field)).alias("ref"),
+            "prompt",
+            pl.col(text).alias("content"),
+            pl.lit("model").alias("origin"),
+            pl.lit(None, pl.String).alias("author"),
+            _scores(field),
+            "path",
+            "line",
+        ),
+        COMPLETIONS,
+    )
 
 
 def _scores(field: str) -> pl.Expr:
@@ -226,7 +253,8 @@ def _rubric(ratings: pl.DataFrame) -> pl.DataFrame:
         ratings.select("source", "criterion", "levels")
         .unique()
         .with_columns(
-            pl.lit(_WORDING).alias("wording"), pl.lit(True).alias("higher_is_better"),
+            pl.lit(_WORDING).alias("wording"),
+            pl.lit(True).alias("higher_is_better"),
             pl.lit(1.0).alias("weight"),
         )
-    )  # fmt: skip
+    )

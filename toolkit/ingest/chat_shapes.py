@@ -36,13 +36,23 @@ _WHO = {"prompt": "user", "chosen": "assistant", "rejected": "assistant", "compl
 _LISTS = " UNION ALL ".join(
     f"""SELECT line, kind, '{field}' AS field, {order} AS field_n,
     CASE json_type("raw", '$.{field}') WHEN 'ARRAY' THEN json_extract("raw", '$.{field}[*]')
-        WHEN 'VARCHAR' THEN {f'''[json_object('role', '{_WHO[field]}', 'content', "raw"->'$.{field}')]'''
-                             if field in _WHO else "NULL"} END AS items
+        WHEN 'VARCHAR' THEN {
+        f'''[json_object('role', '{_WHO[field]}', 'content', "raw"->'$.{field}')]'''
+        if field in _WHO
+        else "NULL"
+    } END AS items
     FROM kinds WHERE {_given(field)} AND list_contains({list(kinds)}, kind)"""
     for order, (field, kinds) in enumerate(
-        {"messages": ("messages",), "conversations": ("conversations",), "prompt": (PAIR, ANSWER),
-         "chosen": (PAIR,), "rejected": (PAIR,), "completion": (ANSWER,)}.items())
-)  # fmt: skip
+        {
+            "messages": ("messages",),
+            "conversations": ("conversations",),
+            "prompt": (PAIR, ANSWER),
+            "chosen": (PAIR,),
+            "rejected": (PAIR,),
+            "completion": (ANSWER,),
+        }.items()
+    )
+)
 
 _SAID = f"""
 kinds AS (

@@ -23,12 +23,24 @@ from .lines import Input, OnBytes, read_whole
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
-_PHRASES = {"prep": "preposition", "obj": "object", "color": "color", "engPrep": "english_preposition",
-            "engObj": "english_object", "engColor": "english_color"}  # fmt: skip
+_PHRASES = {
+    "prep": "preposition",
+    "obj": "object",
+    "color": "color",
+    "engPrep": "english_preposition",
+    "engObj": "english_object",
+    "engColor": "english_color",
+}
 _ASKED = ("engPrep", "engObj", "engColor")
-_SHAPE = {"past_convo": "VARCHAR[]", "tutorResponses": "VARCHAR[]", "tutorActions": "JSON",
-          "studentActions": "JSON", "img": "VARCHAR", "grammarRules": "VARCHAR",
-          **dict.fromkeys(_PHRASES, "VARCHAR")}  # fmt: skip
+_SHAPE = {
+    "past_convo": "VARCHAR[]",
+    "tutorResponses": "VARCHAR[]",
+    "tutorActions": "JSON",
+    "studentActions": "JSON",
+    "img": "VARCHAR",
+    "grammarRules": "VARCHAR",
+    **dict.fromkeys(_PHRASES, "VARCHAR"),
+}
 
 # The parts of an object side by side: json_each would carry the whole text along with each of them.
 _EXERCISES = """
@@ -75,8 +87,11 @@ def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     text = read_whole(file, on_bytes)
     with scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
-        kind = query(con, """SELECT CASE WHEN json_valid(text) THEN json_type(text, '$.prepDataset') END AS k
-                             FROM whole""").item()  # fmt: skip
+        kind = query(
+            con,
+            """SELECT CASE WHEN json_valid(text) THEN json_type(text, '$.prepDataset') END AS k
+                             FROM whole""",
+        ).item()
         if kind != "OBJECT":
             raise SourceError(
                 f"{file.path}: expected one JSON object with CIMA's exercises under prepDataset"
@@ -102,11 +117,15 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
         (replies.eval(blank).list.any(), "'tutorResponses' holds an empty reply"),
         (
             pl.col("replied").list.len().fill_null(0) != replies.len(),
-            pl.format("'tutorActions' holds {} lists for {} replies",
-                      pl.col("replied").list.len().fill_null(0), replies.len()),
+            pl.format(
+                "'tutorActions' holds {} lists for {} replies",
+                pl.col("replied").list.len().fill_null(0),
+                replies.len(),
+            ),
         ),
         (
-            pl.col("replied").list.eval(marks | pl.element().list.eval(pl.element().is_null()).list.any())
+            pl.col("replied")
+            .list.eval(marks | pl.element().list.eval(pl.element().is_null()).list.any())
             .list.any(),
             f"'tutorActions' is not {len(_TUTOR_ACTIONS)} times true or false for each reply",
         ),
@@ -114,7 +133,7 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
             pl.col("student_unread") | pl.col("acted").list.eval(pl.element().is_null()).list.any(),
             f"'studentActions' is not {len(_STUDENT_ACTIONS)} times True or False",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:
@@ -132,11 +151,17 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
     dialogues = good.select(dialogue, pl.lit(None, pl.String).alias("opening"), "line")
     prompts = add_key(
         good.select(
-            *here, "ref", pl.lit(TASK).alias("task"), pl.lit(context.language).alias("language"),
+            *here,
+            "ref",
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
             histories(dialogues, turns).alias("messages"),
             pl.concat_str([pl.col(name).str.strip_chars() for name in _ASKED], separator=" ").alias("group"),
-            without_nulls(_about(good)), "line"),
-        PROMPTS)  # fmt: skip
+            without_nulls(_about(good)),
+            "line",
+        ),
+        PROMPTS,
+    )
     replies = (
         good.select("line", "ref", prompts["key"].alias("prompt"), "tutorResponses", "replied")
         .explode("tutorResponses", "replied")
@@ -144,25 +169,35 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
     )
     completions = add_key(
         replies.select(
-            *here, pl.format("{}-{}", "ref", "position").alias("ref"), "prompt",
-            pl.col("tutorResponses").str.strip_chars().alias("content"), pl.lit("human").alias("origin"),
-            pl.lit(None, pl.String).alias("author"), _actions().alias("context"), "line"),
-        COMPLETIONS)  # fmt: skip
+            *here,
+            pl.format("{}-{}", "ref", "position").alias("ref"),
+            "prompt",
+            pl.col("tutorResponses").str.strip_chars().alias("content"),
+            pl.lit("human").alias("origin"),
+            pl.lit(None, pl.String).alias("author"),
+            _actions().alias("context"),
+            "line",
+        ),
+        COMPLETIONS,
+    )
     return {TURNS.name: turns, PROMPTS.name: prompts, COMPLETIONS.name: completions}
 
 
 def _about(good: pl.DataFrame) -> pl.Series:
     """The exercise's facts as JSON; what the file leaves out is null."""
-    acted = pl.struct(pl.col("acted").list.get(n, null_on_oob=True).alias(name)
-                      for n, name in enumerate(_STUDENT_ACTIONS))  # fmt: skip
+    acted = pl.struct(
+        pl.col("acted").list.get(n, null_on_oob=True).alias(name) for n, name in enumerate(_STUDENT_ACTIONS)
+    )
     return good.select(
         pl.struct(
             *(pl.col(theirs).alias(ours) for theirs, ours in _PHRASES.items()),
             pl.when(pl.col("acted").list.len() > 0).then(acted).alias("student_actions"),
             pl.col("grammarRules").alias("grammar_rules"),
             pl.col("picture").alias("image"),
-        ).struct.json_encode().alias("context")
-    ).to_series()  # fmt: skip
+        )
+        .struct.json_encode()
+        .alias("context")
+    ).to_series()
 
 
 def _actions() -> pl.Expr:

@@ -24,8 +24,14 @@ from .lines import Input, OnBytes, read_lines
 from .people import learners_named, without_learners
 from .prompts import ORIGINS
 
-_SHAPE = {"prompt": "VARCHAR", "id": "VARCHAR", "content": "VARCHAR", "origin": "VARCHAR",
-          "author": "VARCHAR", "context": "JSON"}  # fmt: skip
+_SHAPE = {
+    "prompt": "VARCHAR",
+    "id": "VARCHAR",
+    "content": "VARCHAR",
+    "origin": "VARCHAR",
+    "author": "VARCHAR",
+    "context": "JSON",
+}
 
 
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -86,8 +92,14 @@ def _checks(about: str) -> list[tuple[pl.Expr, pl.Expr | str]]:
 def _table(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
     place = pl.format("{}:{}", pl.lit(path), "line")
     rows = good.select(
-        pl.lit(context.source).alias("source"), pl.coalesce("id", place).alias("ref"),
-        pl.col("key_p").alias("prompt"), "content", "origin", "author", "context",
-        pl.lit(path).alias("path"), "line",
-    )  # fmt: skip
+        pl.lit(context.source).alias("source"),
+        pl.coalesce("id", place).alias("ref"),
+        pl.col("key_p").alias("prompt"),
+        "content",
+        "origin",
+        "author",
+        "context",
+        pl.lit(path).alias("path"),
+        "line",
+    )
     return add_key(rows, COMPLETIONS)

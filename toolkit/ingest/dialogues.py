@@ -90,13 +90,22 @@ def dialogue_tables(
     ref = pl.format("{}-{}", "dialogue", "first").alias("ref")
     prompts = add_key(
         answers.select(source, ref, "task", "language", "messages", "group", "context", "path", "line"),
-        PROMPTS)  # fmt: skip
+        PROMPTS,
+    )
     completions = add_key(
-        answers.select(source, ref, prompts["key"].alias("prompt"), "content",
-                       pl.lit(origin).alias("origin"),
-                       pl.lit(author, pl.String).alias("author"),
-                       pl.col("about").alias("context"), "path", "line"),
-        COMPLETIONS)  # fmt: skip
+        answers.select(
+            source,
+            ref,
+            prompts["key"].alias("prompt"),
+            "content",
+            pl.lit(origin).alias("origin"),
+            pl.lit(author, pl.String).alias("author"),
+            pl.col("about").alias("context"),
+            "path",
+            "line",
+        ),
+        COMPLETIONS,
+    )
     return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
 
 

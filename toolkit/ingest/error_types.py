@@ -14,11 +14,34 @@ import polars as pl
 DETECTION_ONLY = ("UNK", "Um")  # "something is wrong here, unclear what"; ERRANT's and NUCLE's tag
 NOOP = "noop"
 
-_ERRANT = frozenset({
-    "ADJ", "ADJ:FORM", "ADV", "CONJ", "CONTR", "DET", "MORPH", "NOUN", "NOUN:INFL", "NOUN:NUM", "NOUN:POSS",
-    "ORTH", "OTHER", "PART", "PREP", "PRON", "PUNCT", "SPELL", "VERB", "VERB:FORM", "VERB:INFL", "VERB:SVA",
-    "VERB:TENSE", "WO",
-})  # fmt: skip
+_ERRANT = frozenset(
+    {
+        "ADJ",
+        "ADJ:FORM",
+        "ADV",
+        "CONJ",
+        "CONTR",
+        "DET",
+        "MORPH",
+        "NOUN",
+        "NOUN:INFL",
+        "NOUN:NUM",
+        "NOUN:POSS",
+        "ORTH",
+        "OTHER",
+        "PART",
+        "PREP",
+        "PRON",
+        "PUNCT",
+        "SPELL",
+        "VERB",
+        "VERB:FORM",
+        "VERB:INFL",
+        "VERB:SVA",
+        "VERB:TENSE",
+        "WO",
+    }
+)
 
 
 @cache
@@ -48,10 +71,12 @@ def errant_type(edits: pl.DataFrame) -> pl.Series:
     known = {tag: name for tag, name in names.items() if name}
     of_tag = pl.col("error_type").replace_strict(known, default=None, return_dtype=pl.String)
     letter = (
-        pl.when(pl.col("start") == pl.col("end")).then(pl.lit("M"))
-        .when(pl.col("correction") == "").then(pl.lit("U"))
+        pl.when(pl.col("start") == pl.col("end"))
+        .then(pl.lit("M"))
+        .when(pl.col("correction") == "")
+        .then(pl.lit("U"))
         .otherwise(pl.lit("R"))
-    )  # fmt: skip
+    )
     full = pl.when(of_tag.is_null()).then(letter).otherwise(pl.concat_str(letter, pl.lit(":"), of_tag))
     corrected = pl.col("correction").is_not_null()
     return edits.select(pl.when(corrected).then(full).alias("errant_type")).to_series()

@@ -69,19 +69,29 @@ def _tables(solutions: pl.DataFrame, path: str, context: Context) -> dict[str, p
     message = pl.struct(pl.lit("user").alias("role"), pl.col("question").alias("content"))
     asked = add_key(
         solutions.select(
-            pl.lit(context.source).alias("source"), pl.lit(TASK).alias("task"),
-            pl.lit(context.language).alias("language"), pl.concat_list(message).alias("messages"),
-            pl.col("question").alias("group"), pl.lit(path).alias("path"), "line",
+            pl.lit(context.source).alias("source"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            pl.concat_list(message).alias("messages"),
+            pl.col("question").alias("group"),
+            pl.lit(path).alias("path"),
+            "line",
         ),
         PROMPTS,
-    )  # fmt: skip
+    )
     who = pl.col("author").fill_null("reference")
     completions = add_key(
         solutions.select(
-            pl.lit(context.source).alias("source"), asked["key"].alias("prompt"), "content", "origin",
-            "author", pl.format("{}:{}-{}", pl.lit(path), "line", who).alias("ref"), "context",
-            pl.lit(path).alias("path"), "line",
+            pl.lit(context.source).alias("source"),
+            asked["key"].alias("prompt"),
+            "content",
+            "origin",
+            "author",
+            pl.format("{}:{}-{}", pl.lit(path), "line", who).alias("ref"),
+            "context",
+            pl.lit(path).alias("path"),
+            "line",
         ),
         COMPLETIONS,
-    )  # fmt: skip
+    )
     return {PROMPTS.name: asked, COMPLETIONS.name: completions}

@@ -112,9 +112,10 @@ def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:
     if b"\r" in data and not keep_cr:
         lines = lines.str.strip_suffix("\r")
     return pl.DataFrame({"raw": lines}).select(
-        pl.int_range(number, number + len(lines), dtype=pl.Int64).alias("line"), "raw",
+        pl.int_range(number, number + len(lines), dtype=pl.Int64).alias("line"),
+        "raw",
         damaged.alias("damaged"),
-    )  # fmt: skip
+    )
 
 
 def _split(data: bytes) -> pl.Series:

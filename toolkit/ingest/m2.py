@@ -168,10 +168,14 @@ def _edits(
         pl.when(~noop & ~detected).then("correction").alias("correction"),
         (pl.col("required") == "REQUIRED").alias("required"),
         pl.when(pl.col("comment") != NONE).then("comment").alias("comment"),
-        pl.when(pl.col("written") != pl.when(noop).then(pl.lit(NONE)).when(detected).then(pl.lit(""))
-                .otherwise("correction")).then("written").alias("as_written"),
+        pl.when(
+            pl.col("written")
+            != pl.when(noop).then(pl.lit(NONE)).when(detected).then(pl.lit("")).otherwise("correction")
+        )
+        .then("written")
+        .alias("as_written"),
         "line",
-    )  # fmt: skip
+    )
     return edits.with_columns(errant_type(edits)), bad
 
 

@@ -51,8 +51,15 @@ def _jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.Da
             yield query(con, f"SELECT *, json_merge_patch(raw, '{_REST}')::VARCHAR AS about FROM rows"), bad
 
 
-_ABOUT = ("scenario", "ground_truth", "student_profile", "teacher_described_confusion", "self-correctness",
-          "self-typical-confusion", "self-typical-interactions")  # fmt: skip
+_ABOUT = (
+    "scenario",
+    "ground_truth",
+    "student_profile",
+    "teacher_described_confusion",
+    "self-correctness",
+    "self-typical-confusion",
+    "self-typical-interactions",
+)
 
 
 def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -61,8 +68,16 @@ def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.Data
         if missing:
             raise SourceError(f"{file.path}: no column {', '.join(missing)}; expected MathDial's columns")
         about = pl.struct(name for name in _ABOUT if name in records.columns)
-        yield records.select("line", "raw", *_TEXTS, pl.lit(None, pl.String).alias("mistyped"),
-                             about.struct.json_encode().alias("about")), bad  # fmt: skip
+        yield (
+            records.select(
+                "line",
+                "raw",
+                *_TEXTS,
+                pl.lit(None, pl.String).alias("mistyped"),
+                about.struct.json_encode().alias("about"),
+            ),
+            bad,
+        )
 
 
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
@@ -81,8 +96,11 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
     dialogues = good.select(
         pl.format("{}:{}", pl.lit(path), "line").alias("dialogue"),
         opening.str.replace_all("\\n", "\n", literal=True).alias("opening"),
-        pl.col("qid").alias("group"), pl.col("about").alias("context"), pl.lit(path).alias("path"), "line",
-    )  # fmt: skip
+        pl.col("qid").alias("group"),
+        pl.col("about").alias("context"),
+        pl.lit(path).alias("path"),
+        "line",
+    )
     said = (
         good.select(dialogues["dialogue"], turns.alias("turn"))
         .explode("turn")
@@ -93,11 +111,12 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
     teaches = speaker == "Teacher"
     move = r"^\((focus|probing|telling|generic)\)"
     stored = said.select(
-        "dialogue", "position",
+        "dialogue",
+        "position",
         pl.when(teaches).then(pl.lit(ASSISTANT)).otherwise(pl.lit(USER)).alias("role"),
         pl.when(teaches).then(text.str.replace(move, "")).otherwise(text).str.strip_chars().alias("content"),
         pl.when(teaches).then(text.str.extract(move)).alias("act"),
         pl.lit(None, pl.String).alias("state"),
-    )  # fmt: skip
+    )
     rejects = rejected([bad, wrong], path)
     return Batch(rows.height + bad.height, good.height, dialogue_tables(dialogues, stored, context), rejects)

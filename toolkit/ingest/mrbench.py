@@ -28,9 +28,13 @@ from .lines import Input, OnBytes
 from .mrbench_labels import RUBRIC, replies_and_ratings, wrong_replies
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
-_SHAPE = {"conversation_id": "VARCHAR", "conversation_history": "VARCHAR",
-          "Ground_Truth_Solution": "VARCHAR",
-          "anno_llm_responses": "JSON", "tutor_responses": "JSON"}  # fmt: skip
+_SHAPE = {
+    "conversation_id": "VARCHAR",
+    "conversation_history": "VARCHAR",
+    "Ground_Truth_Solution": "VARCHAR",
+    "anno_llm_responses": "JSON",
+    "tutor_responses": "JSON",
+}
 _LINE_END = "\u00a0*\n\u00a0*"
 _SPEAKER = r"(?:^|\n)\s*(Tutor|Student)\s*:"
 # Unicode keeps these two code points for a program's own use: no text has them.
@@ -71,10 +75,12 @@ def _checked(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     text = pl.col("conversation_history").str.replace_all(_LINE_END, "\n")
     turns = text.str.replace_all(_SPEAKER, f"{_TURN}$1{_SAID}").str.split(_TURN)
     rows = rows.with_columns(
-        pl.when(turns.list.first().str.strip_chars() == "").then(turns.list.slice(1)).otherwise(turns)
+        pl.when(turns.list.first().str.strip_chars() == "")
+        .then(turns.list.slice(1))
+        .otherwise(turns)
         .alias("turns"),
         pl.coalesce(pl.col("anno_llm_responses", "tutor_responses").cast(pl.String)).alias("replies"),
-    )  # fmt: skip
+    )
     rows = rows.with_columns(wrong_replies(rows))
 
     def says(turn: pl.Expr, who: str = "Tutor|Student") -> pl.Expr:
@@ -108,10 +114,11 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
     solution = pl.col("Ground_Truth_Solution").str.strip_chars()
     known = (solution != "") & (solution.str.to_lowercase() != "not available")
     rows = rows.select(
-        pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), pl.col("conversation_id").alias("id"),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
+        pl.col("conversation_id").alias("id"),
         pl.when(known).then(solution).alias("solution"),
         pl.col("conversation_history").str.strip_chars().alias("history"),
-    ).with_columns(pl.col("row").alias("whole"))  # fmt: skip
+    ).with_columns(pl.col("row").alias("whole"))
     links = ("id", "solution", "history")
     while True:
         nearest = (
@@ -136,20 +143,33 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
     opened = good.select("dialogue", pl.lit(None, pl.String).alias("opening"), "line")
     prompts = add_key(
         good.select(
-            *here, pl.col("dialogue").alias("ref"), pl.lit(TASK).alias("task"),
-            pl.lit(context.language).alias("language"), histories(opened, said).alias("messages"),
-            "group", _about(good), "line"),
-        PROMPTS)  # fmt: skip
+            *here,
+            pl.col("dialogue").alias("ref"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            histories(opened, said).alias("messages"),
+            "group",
+            _about(good),
+            "line",
+        ),
+        PROMPTS,
+    )
     replies, labels = replies_and_ratings(good)
     asked = good.select("line", prompts["key"].alias("prompt"))
     human = pl.col("tutor").str.to_lowercase().is_in(["expert", "novice"])
     completions = add_key(
         replies.join(asked, on="line", how="left", maintain_order="left").select(
-            *here, pl.format("{}:{}-{}", pl.lit(path), "line", "tutor").alias("ref"), "prompt",
+            *here,
+            pl.format("{}:{}-{}", pl.lit(path), "line", "tutor").alias("ref"),
+            "prompt",
             pl.col("response").str.strip_chars().alias("content"),
             pl.when(human).then(pl.lit("human")).otherwise(pl.lit("model")).alias("origin"),
-            pl.col("tutor").alias("author"), "context", "line"),
-        COMPLETIONS)  # fmt: skip
+            pl.col("tutor").alias("author"),
+            "context",
+            "line",
+        ),
+        COMPLETIONS,
+    )
     keys = replies.select("line", "tutor", completions["key"].alias("completion"))
     ratings = labels.join(keys, on=["line", "tutor"], how="left", maintain_order="left").with_columns(
         *here, (pl.int_range(pl.len(), dtype=pl.Int64).over("line")).alias("n")
@@ -179,12 +199,13 @@ def _turns(good: pl.DataFrame) -> pl.DataFrame:
         good.select("dialogue", "line", pl.col("turns").alias("turn"))
         .explode("turn")
         .select(
-            "dialogue", "line",
+            "dialogue",
+            "line",
             pl.int_range(pl.len(), dtype=pl.Int64).over("dialogue").alias("position"),
             pl.when(speaks).then(pl.lit(ASSISTANT)).otherwise(pl.lit(USER)).alias("role"),
             said.str.strip_chars().alias("content"),
         )
-    )  # fmt: skip
+    )
 
 
 def _about(good: pl.DataFrame) -> pl.Series:

@@ -32,13 +32,21 @@ RUBRIC = pl.DataFrame(
 )
 # The empty criterion stands for those that later versions may add.
 _LEVELS = pl.DataFrame(
-    [(name, label.lower(), level, len(labels), ", ".join(labels))
-     for name in (*_WORDINGS, "") for labels in (_OWN.get(name, _PLAIN),)
-     for level, label in enumerate(labels, 1)],
-    schema={"criterion": pl.String, "label": pl.String, "value": pl.Int64, "levels": pl.Int64,
-            "expected": pl.String},
+    [
+        (name, label.lower(), level, len(labels), ", ".join(labels))
+        for name in (*_WORDINGS, "")
+        for labels in (_OWN.get(name, _PLAIN),)
+        for level, label in enumerate(labels, 1)
+    ],
+    schema={
+        "criterion": pl.String,
+        "label": pl.String,
+        "value": pl.Int64,
+        "levels": pl.Int64,
+        "expected": pl.String,
+    },
     orient="row",
-)  # fmt: skip
+)
 
 _REPLIES = """
 WITH replies AS (

@@ -48,10 +48,19 @@ def read_nucle(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
         rest = text[cut:]
         yield batch
     if rest.strip():
-        reject = _reject(file.name, first + _blank_lines(rest), rest.strip()[:200],
-                         "expected <DOC …> … </DOC>, found no end of the document")  # fmt: skip
-        yield batch_of(pl.DataFrame(schema={"doc": pl.Int64}), pl.DataFrame(schema={"doc": pl.Int64}),
-                       pl.DataFrame([reject]), context, position)  # fmt: skip
+        reject = _reject(
+            file.name,
+            first + _blank_lines(rest),
+            rest.strip()[:200],
+            "expected <DOC …> … </DOC>, found no end of the document",
+        )
+        yield batch_of(
+            pl.DataFrame(schema={"doc": pl.Int64}),
+            pl.DataFrame(schema={"doc": pl.Int64}),
+            pl.DataFrame([reject]),
+            context,
+            position,
+        )
 
 
 def _batch(text: str, first: int, path: str, context: Context, position: int) -> Batch:
@@ -71,9 +80,14 @@ def _batch(text: str, first: int, path: str, context: Context, position: int) ->
 
 
 def _document(
-    doc: str, n: int, line: int, path: str,
-    documents: list[dict[str, Any]], edits: list[dict[str, Any]], rejects: list[dict[str, Any]],
-) -> None:  # fmt: skip
+    doc: str,
+    n: int,
+    line: int,
+    path: str,
+    documents: list[dict[str, Any]],
+    edits: list[dict[str, Any]],
+    rejects: list[dict[str, Any]],
+) -> None:
     """One DOC's text and mistakes, or rejects."""
     head, body = re.search(r"<DOC([^>]*)>", doc, re.I), _TEXT.search(doc)
     if head is None or body is None:
@@ -97,14 +111,31 @@ def _document(
                 rejects.append(_reject(path, where, mistake.group(0).strip(), str(error)))
                 continue
             kind, correction = _field(mistake.group(2), "TYPE"), _field(mistake.group(2), "CORRECTION")
-            edits.append({
-                "doc": n, "annotator": annotator, "start": start, "end": end, "error_type": kind or "",
-                "correction": None if kind in DETECTION_ONLY else correction, "path": path, "line": where,
-                "comment": _field(mistake.group(2), "COMMENT"), "raw": mistake.group(0).strip(),
-            })  # fmt: skip
+            edits.append(
+                {
+                    "doc": n,
+                    "annotator": annotator,
+                    "start": start,
+                    "end": end,
+                    "error_type": kind or "",
+                    "correction": None if kind in DETECTION_ONLY else correction,
+                    "path": path,
+                    "line": where,
+                    "comment": _field(mistake.group(2), "COMMENT"),
+                    "raw": mistake.group(0).strip(),
+                }
+            )
     number = dict(_ATTRIBUTE.findall(head.group(1))).get("nid", f"{path}:{line}")
-    documents.append({"doc": n, "document": number, "text": "\n".join(paragraphs), "path": path, "line": line,
-                      "annotators": list(dict.fromkeys(annotators))})  # fmt: skip
+    documents.append(
+        {
+            "doc": n,
+            "document": number,
+            "text": "\n".join(paragraphs),
+            "path": path,
+            "line": line,
+            "annotators": list(dict.fromkeys(annotators)),
+        }
+    )
 
 
 def _span(attributes: str, paragraphs: list[str], starts: list[int]) -> tuple[int, int]:

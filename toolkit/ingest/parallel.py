@@ -124,11 +124,12 @@ def _table(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
         has_id = fields.list.get(0, null_on_oob=True).str.contains(_ID)
         rest = pl.select(pl.when(has_id).then(fields.list.slice(1)).otherwise(fields)).to_series()
         yield lines.select(
-            "line", "damaged",
+            "line",
+            "damaged",
             pl.when(has_id).then(fields.list.get(0, null_on_oob=True).str.extract(_ID)).alias("id"),
             rest.list.get(0, null_on_oob=True).alias("source"),
             *(rest.list.get(n + 1, null_on_oob=True).alias(f"r{n}") for n in range(max(1, width - 1))),
-        )  # fmt: skip
+        )
 
 
 def _batch(
@@ -158,13 +159,26 @@ def _batch(
             target = _tokens(text, context.language)
             if target != tokens:
                 edits += [(row, who, *edit, at, line) for edit in align(tokens, target)]
-    made = pl.DataFrame(edits, orient="row", schema={
-        "sentence_at": pl.Int64, "annotator": pl.String, "start": pl.Int64, "end": pl.Int64,
-        "correction": pl.String, "error_type": pl.String, "path": pl.String, "line": pl.Int64,
-    })  # fmt: skip
+    made = pl.DataFrame(
+        edits,
+        orient="row",
+        schema={
+            "sentence_at": pl.Int64,
+            "annotator": pl.String,
+            "start": pl.Int64,
+            "end": pl.Int64,
+            "correction": pl.String,
+            "error_type": pl.String,
+            "path": pl.String,
+            "line": pl.Int64,
+        },
+    )
     made = made.with_columns(pl.lit(by).alias("aligned_by"), errant_type(made)).with_row_index("order")
-    missing = pl.DataFrame(bad_references, orient="row", schema={
-        "path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String})  # fmt: skip
+    missing = pl.DataFrame(
+        bad_references,
+        orient="row",
+        schema={"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String},
+    )
     rejects = pl.concat([bad.select(pl.lit(path).alias("path"), "line", "raw", "reason"), missing])
     references = sum(good.height - good[name].null_count() for name in names)
     return token_batch(sentences, made, rejects, good.height + bad.height + references, context)

@@ -56,9 +56,13 @@ def nameless(
     fields = [name for name in named.columns if name not in ("line", "raw", "gone")]
     anybody = pl.any_horizontal(pl.col(name).is_not_null() for name in columns)
     shown = named.join(wrong.select("line"), on="line", how="semi").select(
-        "line", pl.when("gone").then(pl.lit("")).when(anybody)
-        .then(pl.struct(fields).struct.json_encode()).alias("shown"),
-    )  # fmt: skip
+        "line",
+        pl.when("gone")
+        .then(pl.lit(""))
+        .when(anybody)
+        .then(pl.struct(fields).struct.json_encode())
+        .alias("shown"),
+    )
     hidden = wrong.join(shown, on="line", how="left", maintain_order="left")
     return [
         unread.with_columns(pl.lit(_WITHHELD).alias("raw")),

@@ -90,10 +90,12 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
     languages = [as_text(records, name) for name in ("srclang", "trglang")]
     return texts.with_columns(
         place.list.drop_nulls().list.unique(maintain_order=True).list.join("/").alias("place"),
-        languages[0].alias("from_"), languages[1].alias("to_"), pl.col("judgeId").alias("annotator"),
+        languages[0].alias("from_"),
+        languages[1].alias("to_"),
+        pl.col("judgeId").alias("annotator"),
         *(pl.col(f"system{i}Id").alias(f"id_{i}") for i in systems),
         *(_unless_minus_one(f"system{i}rank").alias(f"said_{i}") for i in systems),
-    ).with_columns(_whole(f"said_{i}").alias(f"rank_{i}") for i in systems)  # fmt: skip
+    ).with_columns(_whole(f"said_{i}").alias(f"rank_{i}") for i in systems)
 
 
 def _unless_minus_one(name: str) -> pl.Expr:
@@ -147,14 +149,21 @@ def _long(rows: pl.DataFrame, systems: list[int], context: Context) -> pl.DataFr
     )
     return (
         pl.concat(
-            named.select("line", "segment", "language", "task", pl.lit(i).alias("i"),
-                         pl.col(f"id_{i}").alias("system"), pl.col(f"rank_{i}").alias("rank"))
+            named.select(
+                "line",
+                "segment",
+                "language",
+                "task",
+                pl.lit(i).alias("i"),
+                pl.col(f"id_{i}").alias("system"),
+                pl.col(f"rank_{i}").alias("rank"),
+            )
             for i in systems
         )
         .drop_nulls("rank")
         .with_columns(pl.format("{}:{}", "segment", "system").alias("ref"))
         .sort("line", "i")
-    )  # fmt: skip
+    )
 
 
 def _texts(ranked: pl.DataFrame, context: Context, path: str) -> dict[str, pl.DataFrame]:
@@ -163,15 +172,28 @@ def _texts(ranked: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
     message = pl.struct(pl.lit("user").alias("role"), pl.lit("").alias("content"))
     asked = add_key(
         ranked.select(
-            *here, pl.col("segment").alias("ref"), "task", "language", pl.col("segment").alias("group"),
-            pl.concat_list(message).alias("messages"), "line"),
-        PROMPTS)  # fmt: skip
+            *here,
+            pl.col("segment").alias("ref"),
+            "task",
+            "language",
+            pl.col("segment").alias("group"),
+            pl.concat_list(message).alias("messages"),
+            "line",
+        ),
+        PROMPTS,
+    )
     answers = add_key(
         ranked.select(
-            *here, "ref", asked["key"].alias("prompt"), pl.lit("").alias("content"),
+            *here,
+            "ref",
+            asked["key"].alias("prompt"),
+            pl.lit("").alias("content"),
             pl.col("system").str.to_lowercase().replace_strict(_ORIGINS, default="model").alias("origin"),
-            pl.col("system").alias("author"), "line"),
-        COMPLETIONS)  # fmt: skip
+            pl.col("system").alias("author"),
+            "line",
+        ),
+        COMPLETIONS,
+    )
     return {
         PROMPTS.name: asked.unique("key", keep="first", maintain_order=True),
         COMPLETIONS.name: answers.unique("key", keep="first", maintain_order=True),
@@ -196,14 +218,23 @@ def _pairs(rows: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
     """Each two systems of a row as a vote."""
     sides = ranked.select("line", "i", "rank", "completion")
     choice = (
-        pl.when(pl.col("rank") < pl.col("rank_b")).then(pl.lit("a"))
-        .when(pl.col("rank") > pl.col("rank_b")).then(pl.lit("b")).otherwise(pl.lit("tie"))
-    )  # fmt: skip
+        pl.when(pl.col("rank") < pl.col("rank_b"))
+        .then(pl.lit("a"))
+        .when(pl.col("rank") > pl.col("rank_b"))
+        .then(pl.lit("b"))
+        .otherwise(pl.lit("tie"))
+    )
     return (
         rows.join(sides, on="line")
         .join(sides, on="line", suffix="_b")
         .filter(pl.col("i") < pl.col("i_b"))
         .sort("line", "i", "i_b")
-        .select("line", pl.int_range(pl.len()).over("line").alias("n"), "annotator",
-                pl.col("completion").alias("completion_a"), "completion_b", choice.alias("choice"))
-    )  # fmt: skip
+        .select(
+            "line",
+            pl.int_range(pl.len()).over("line").alias("n"),
+            "annotator",
+            pl.col("completion").alias("completion_a"),
+            "completion_b",
+            choice.alias("choice"),
+        )
+    )

@@ -89,8 +89,10 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
     """Answers with what was expected; and the pairs of words, in lower case."""
     mine, theirs = _rows(file, 4, on_bytes), _rows(correct, 4, on_bytes)
     if mine.height != theirs.height:
-        raise SourceError(f"{file.path}: {mine.height:,} rows, {correct.path}: {theirs.height:,}; "
-                          "line n of both must be about one answer")  # fmt: skip
+        raise SourceError(
+            f"{file.path}: {mine.height:,} rows, {correct.path}: {theirs.height:,}; "
+            "line n of both must be about one answer"
+        )
     rows = mine.with_columns(
         pl.Series(f"{n}_", theirs[n]) for n in ("width", "damaged", "f0", "f1", "f2", "f3")
     )
@@ -110,17 +112,24 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
     around = [pl.col(n).list.gather_every(2) for n in ("mine", "theirs")]
     parts = parts.with_columns((around[0] == around[1]).alias("aligned"))
     marked = (
-        parts.filter("aligned").drop("aligned").explode("mine", "theirs")
+        parts.filter("aligned")
+        .drop("aligned")
+        .explode("mine", "theirs")
         .with_columns(pl.col("mine").str.len_chars().cast(pl.Int64).alias("size"))
         .with_columns(
             (pl.col("size").cum_sum().over("line") - pl.col("size")).alias("start"),
             (pl.int_range(pl.len()).over("line") % 2 == 1).alias("mark"),
-        ).filter("mark")
-    )  # fmt: skip
+        )
+        .filter("mark")
+    )
     edits = marked.filter(pl.col("mine") != pl.col("theirs")).select(
-        pl.col("line").alias("doc"), "line", "start", (pl.col("start") + pl.col("size")).alias("end"),
-        pl.col("theirs").alias("correction"), pl.lit(None, pl.String).alias("aligned_by"),
-    )  # fmt: skip
+        pl.col("line").alias("doc"),
+        "line",
+        "start",
+        (pl.col("start") + pl.col("size")).alias("end"),
+        pl.col("theirs").alias("correction"),
+        pl.lit(None, pl.String).alias("aligned_by"),
+    )
     edits = pl.concat([edits, _aligned(parts.filter(~pl.col("aligned")))])
     words = marked.select(
         pl.col("mine").str.to_lowercase().alias("learner"),
@@ -147,19 +156,30 @@ def _aligned(parts: pl.DataFrame) -> pl.DataFrame:
                 found.append((line, line, places[start], places[start], f"{correction} ", by))
             else:
                 found.append((line, line, places[-1] - 1, places[-1] - 1, f" {correction}", by))
-    schema = {"doc": pl.Int64, "line": pl.Int64, "start": pl.Int64, "end": pl.Int64, "correction": pl.String,
-              "aligned_by": pl.String}  # fmt: skip
+    schema = {
+        "doc": pl.Int64,
+        "line": pl.Int64,
+        "start": pl.Int64,
+        "end": pl.Int64,
+        "correction": pl.String,
+        "aligned_by": pl.String,
+    }
     return pl.DataFrame(found, schema=schema, orient="row")
 
 
 def _documents(rows: pl.DataFrame, text: pl.Expr, file: Input, annotator: str) -> pl.DataFrame:
     return rows.select(
-        pl.col("line").alias("doc"), pl.lit(file.name).alias("document"), text.alias("text"),
-        pl.lit([annotator]).alias("annotators"), pl.col("f0").alias("learner"),
+        pl.col("line").alias("doc"),
+        pl.lit(file.name).alias("document"),
+        text.alias("text"),
+        pl.lit([annotator]).alias("annotators"),
+        pl.col("f0").alias("learner"),
         pl.struct(pl.col("f1").alias("time"), pl.col("f2").replace("", None).alias("attempt"))
-        .struct.json_encode().alias("context"),
-        pl.lit(file.name).alias("path"), "line",
-    )  # fmt: skip
+        .struct.json_encode()
+        .alias("context"),
+        pl.lit(file.name).alias("path"),
+        "line",
+    )
 
 
 def _rejects(file: Input, bad: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -171,9 +191,11 @@ def _rejects(file: Input, bad: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame
 def _edits(edits: pl.DataFrame, file: Input, annotator: str) -> pl.DataFrame:
     shown = pl.format("{}-{} {}", "start", "end", pl.col("correction").fill_null(""))
     return edits.with_columns(
-        pl.lit(annotator).alias("annotator"), pl.lit(file.name).alias("path"), shown.alias("raw"),
+        pl.lit(annotator).alias("annotator"),
+        pl.lit(file.name).alias("path"),
+        shown.alias("raw"),
         (pl.col("error_type") if "error_type" in edits.columns else pl.lit("")).alias("error_type"),
-    )  # fmt: skip
+    )
 
 
 def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
@@ -198,10 +220,14 @@ def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
         .filter("mark")
     )
     edits = marked.select(
-        pl.col("line").alias("doc"), "line", "start", (pl.col("start") + pl.col("size")).alias("end"),
-        pl.lit(None, pl.String).alias("correction"), pl.col("f4").alias("error_type"),
+        pl.col("line").alias("doc"),
+        "line",
+        "start",
+        (pl.col("start") + pl.col("size")).alias("end"),
+        pl.lit(None, pl.String).alias("correction"),
+        pl.col("f4").alias("error_type"),
         pl.format("label {}", "f3").alias("comment"),
-    )  # fmt: skip
+    )
     documents = _documents(good, sentence.str.replace_all("__|\\+\\+", ""), file, BY_HAND)
     rejects = _rejects(file, bad, rows)
     return batch_of(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
@@ -212,18 +238,27 @@ def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_byte
     parts = list(read_m2(file, context, on_bytes))
     sentences, edits, rejects = (
         pl.concat(frames)
-        for frames in ([p.tables["sentences"] for p in parts], [p.tables["edits"] for p in parts],
-                       [p.rejects for p in parts])
-    )  # fmt: skip
-    whole = Batch(sum(p.read for p in parts), sum(p.taken for p in parts),
-                  {"sentences": sentences, "edits": edits}, rejects)  # fmt: skip
+        for frames in (
+            [p.tables["sentences"] for p in parts],
+            [p.tables["edits"] for p in parts],
+            [p.rejects for p in parts],
+        )
+    )
+    whole = Batch(
+        sum(p.read for p in parts),
+        sum(p.taken for p in parts),
+        {"sentences": sentences, "edits": edits},
+        rejects,
+    )
     noops = edits.filter(pl.col("start") == -1)
     if known is None or noops.is_empty():
         note = f"{file.name}: which way its edits go was not checked: the csv files say it"
         return Batch(whole.read, whole.taken, whole.tables, rejects, (note,) if known is None else ())
     first = int(noops["line"].min()) - 1  # type: ignore[arg-type]
-    before, after = (_votes(sentences, edits.filter(side), known)
-                     for side in (pl.col("line") < first, pl.col("line") > first))  # fmt: skip
+    before, after = (
+        _votes(sentences, edits.filter(side), known)
+        for side in (pl.col("line") < first, pl.col("line") > first)
+    )
     if after[1] <= after[0]:
         return whole
     counts = f"{after[1]:,} of its edits turn an expected word into a learner's, {after[0]:,} the other way"
@@ -272,9 +307,10 @@ def _votes(sentences: pl.DataFrame, edits: pl.DataFrame, known: pl.DataFrame) ->
 def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context) -> Batch:
     """The learner's sentences, and the edits that lead to the expected ones."""
     docs = sentences.with_row_index("doc").with_columns(
-        pl.col("doc").cast(pl.Int64), pl.lit(["0"]).alias("annotators"),
+        pl.col("doc").cast(pl.Int64),
+        pl.lit(["0"]).alias("annotators"),
         split_tokens(sentences["text"]).alias("tokens"),
-    )  # fmt: skip
+    )
     changes = edits.filter(pl.col("start") >= 0).join(
         docs.select(pl.col("key").alias("sentence"), "doc", "tokens"), on="sentence", maintain_order="left"
     )
@@ -282,11 +318,17 @@ def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context
     inserted = pl.col("start") == pl.col("end")
     gap = pl.when(inserted).then(pl.lit(" ")).otherwise(pl.lit(""))
     changes = changes.select(
-        "doc", "annotator", "error_type", "comment", "path", "line", begin.alias("start"),
+        "doc",
+        "annotator",
+        "error_type",
+        "comment",
+        "path",
+        "line",
+        begin.alias("start"),
         pl.when(inserted).then(begin).otherwise(end - 1).alias("end"),
         pl.concat_str("correction", gap).alias("correction"),
         pl.concat_str("start", "end", "correction", separator=" ").alias("raw"),
-    )  # fmt: skip
+    )
     texts, back, bad = turned(docs, changes)
     position = int(sentences["position"].min()) if sentences.height else 0  # type: ignore[arg-type]
     return batch_of(texts, back, bad, context, position)

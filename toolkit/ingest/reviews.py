@@ -54,9 +54,10 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     """Rows with each field as what it stands for, and why a row cannot be taken."""
     days = pl.col("interval_days").cast(pl.Float64, strict=False)
     parsed = with_time(rows).with_columns(
-        truth(pl.col("correct")).alias("known"), days.alias("days"),
+        truth(pl.col("correct")).alias("known"),
+        days.alias("days"),
         *(whole(name).alias(f"{name}_") for name in _COUNTS),
-    )  # fmt: skip
+    )
     if context.passing is not None:
         parsed = parsed.with_columns(pl.coalesce("known", pl.col("grade_") >= context.passing))
     return parsed.with_columns(
@@ -64,22 +65,38 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
             (pl.col("gone"), FORGOTTEN_REASON),
             (pl.col("learner").is_null(), "'learner' is empty"),
             (pl.col("item").is_null(), "'item' is empty"),
-            (pl.col("correct").is_not_null() & truth(pl.col("correct")).is_null(),
-             got("correct", "true or false")),
-            *((pl.col(name).is_not_null() & ~(pl.col(f"{name}_") >= 0).fill_null(False),
-               got(name, "a whole number from 0")) for name in _COUNTS),
-            (pl.col("interval_days").is_not_null() & ~(pl.col("days") >= 0).fill_null(False),
-             got("interval_days", "a number from 0")),
+            (
+                pl.col("correct").is_not_null() & truth(pl.col("correct")).is_null(),
+                got("correct", "true or false"),
+            ),
+            *(
+                (
+                    pl.col(name).is_not_null() & ~(pl.col(f"{name}_") >= 0).fill_null(False),
+                    got(name, "a whole number from 0"),
+                )
+                for name in _COUNTS
+            ),
+            (
+                pl.col("interval_days").is_not_null() & ~(pl.col("days") >= 0).fill_null(False),
+                got("interval_days", "a number from 0"),
+            ),
             (pl.col("known").is_null() & pl.col("grade_").is_null(), "neither correct nor grade is given"),
             bad_time(),
         )
-    )  # fmt: skip
+    )
 
 
 def _reviews(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
     return good.select(
-        pl.lit(context.source).alias("source"), "learner", "item", pl.col("time").alias("at"), "kind",
-        pl.col("known").alias("correct"), pl.col("days").alias("interval_days"),
+        pl.lit(context.source).alias("source"),
+        "learner",
+        "item",
+        pl.col("time").alias("at"),
+        "kind",
+        pl.col("known").alias("correct"),
+        pl.col("days").alias("interval_days"),
         *(pl.col(f"{name}_").alias(name) for name in _COUNTS),
-        pl.lit(0, pl.Int64).alias("n"), pl.lit(path).alias("path"), "line",
-    )  # fmt: skip
+        pl.lit(0, pl.Int64).alias("n"),
+        pl.lit(path).alias("path"),
+        "line",
+    )

@@ -53,8 +53,9 @@ def read_sents(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
             "line",
         )
         position += sentences.height
-        yield Batch(rows.height, good.height, {"sentences": add_key(sentences, SENTENCES)},
-                    rejected([bad], file.name))  # fmt: skip
+        yield Batch(
+            rows.height, good.height, {"sentences": add_key(sentences, SENTENCES)}, rejected([bad], file.name)
+        )
 
 
 def _named(column: str, context: Context) -> pl.Expr:

@@ -58,11 +58,13 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
         votes, tables, wrong = ranked_votes(named, context, file.name)
         judged, annotators = _annotators(
             votes.with_columns(
-                pl.lit(context.source).alias("source"), pl.lit(file.name).alias("path"),
-                pl.lit(None, pl.String).alias("at"), pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
+                pl.lit(context.source).alias("source"),
+                pl.lit(file.name).alias("path"),
+                pl.lit(None, pl.String).alias("at"),
+                pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
             ),
             replace(context, about=context.about or context.source),
-        )  # fmt: skip
+        )
         yield Batch(
             read=records.height + bad.height,
             taken=records.height - wrong.height,
@@ -190,10 +192,12 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
     def tables(good: pl.DataFrame) -> Frames:
         return {
             "outcomes": good.with_columns(
-                pl.col("key_c").alias("completion"), pl.col("v").alias("value"),
-                pl.col("c").alias("censored"), pl.col("time").alias("at"),
+                pl.col("key_c").alias("completion"),
+                pl.col("v").alias("value"),
+                pl.col("c").alias("censored"),
+                pl.col("time").alias("at"),
             )
-        }  # fmt: skip
+        }
 
     return judged, tables
 
@@ -209,8 +213,10 @@ def _resolve(rows: pl.DataFrame, context: Context, column: str, key: str, prompt
 def _unknown(column: str, key: str, context: Context) -> tuple[pl.Expr, pl.Expr]:
     reason = pl.format(
         "{}: '{}' is no completion of source '{}'",
-        pl.lit(column), pl.col(column).fill_null(""), pl.lit(context.about),
-    )  # fmt: skip
+        pl.lit(column),
+        pl.col(column).fill_null(""),
+        pl.lit(context.about),
+    )
     return pl.col(key).is_null(), reason
 
 
@@ -221,8 +227,14 @@ def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.
         people.select(pl.lit(context.about).alias("source"), pl.lit("crowd").alias("kind"), "pseudonym"),
         ANNOTATORS,
     )
-    keyed = good.drop("at").rename({"annotator": "pseudonym", "time": "at"}).join(
-        annotators.select("pseudonym", pl.col("key").alias("annotator")),
-        on="pseudonym", how="left", maintain_order="left",
-    )  # fmt: skip
+    keyed = (
+        good.drop("at")
+        .rename({"annotator": "pseudonym", "time": "at"})
+        .join(
+            annotators.select("pseudonym", pl.col("key").alias("annotator")),
+            on="pseudonym",
+            how="left",
+            maintain_order="left",
+        )
+    )
     return keyed, annotators

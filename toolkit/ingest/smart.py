@@ -92,8 +92,19 @@ def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl
     """pairs.csv: one column per count; turns separated by spaces."""
     for records, bad in read_records(file, on_bytes=on_bytes):
         cumulative = {side: [f"rating_{side}_leq_{k}" for k in range(1, LEVELS + 1)] for side in "ab"}
-        wanted = ["pair_id", "term", "mnemonic_a", "mnemonic_b", "votes_a", "votes_b", "votes_tie",
-                  *cumulative["a"], *cumulative["b"], "turns_a", "turns_b"]  # fmt: skip
+        wanted = [
+            "pair_id",
+            "term",
+            "mnemonic_a",
+            "mnemonic_b",
+            "votes_a",
+            "votes_b",
+            "votes_tie",
+            *cumulative["a"],
+            *cumulative["b"],
+            "turns_a",
+            "turns_b",
+        ]
         missing = [name for name in wanted if name not in records.columns]
         if missing:
             raise SourceError(f"{file.path}:1: no column '{missing[0]}'; expected SMART's pairs.csv")
@@ -109,7 +120,11 @@ def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl
 
         yield (
             records.select(
-                "line", "raw", "pair_id", *_TEXTS, pl.lit(None, pl.String).alias("mistyped"),
+                "line",
+                "raw",
+                "pair_id",
+                *_TEXTS,
+                pl.lit(None, pl.String).alias("mistyped"),
                 counts(["votes_a", "votes_b", "votes_tie"]).alias("direct_comparisons"),
                 counts(cumulative["a"]).alias("ratings_A_cumulative"),
                 counts(cumulative["b"]).alias("ratings_B_cumulative"),
@@ -117,7 +132,7 @@ def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl
                 turns("turns_b").alias("turns_B"),
             ),
             bad,
-        )  # fmt: skip
+        )
 
 
 def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -140,11 +155,13 @@ def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame,
     shown = pl.struct("pair_id", *_TEXTS, *_LISTS).struct.json_encode()
     yield (
         pairs.select(
-            (pl.col("at").cast(pl.Int64) + 1).alias("line"), shown.alias("raw"),
-            pl.lit(None, pl.String).alias("mistyped"), *_SHAPE,
+            (pl.col("at").cast(pl.Int64) + 1).alias("line"),
+            shown.alias("raw"),
+            pl.lit(None, pl.String).alias("mistyped"),
+            *_SHAPE,
         ),
         no_rejects(),
-    )  # fmt: skip
+    )
 
 
 def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
@@ -245,7 +262,11 @@ def _sides(good: pl.DataFrame) -> pl.DataFrame:
     """Two rows per pair, all a before all b, with each side's text and signals."""
     return pl.concat(
         good.select(
-            "source", "path", "line", "prompt", pl.lit(side).alias("side"),
+            "source",
+            "path",
+            "line",
+            "prompt",
+            pl.lit(side).alias("side"),
             pl.concat_str("pair_id", pl.lit(f"-{side}")).alias("ref"),
             pl.col(f"mnemonic_{side}").alias("content"),
             pl.col("direct_comparisons").alias("votes"),
@@ -253,14 +274,20 @@ def _sides(good: pl.DataFrame) -> pl.DataFrame:
             pl.col(f"turns_{side.upper()}").alias("turns"),
         )
         for side in "ab"
-    )  # fmt: skip
+    )
 
 
 def _completions(sides: pl.DataFrame) -> pl.DataFrame:
     return sides.select(
-        "source", "ref", "prompt", "content", pl.lit("model").alias("origin"),
-        pl.lit(None, pl.String).alias("author"), "path", "line",
-    )  # fmt: skip
+        "source",
+        "ref",
+        "prompt",
+        "content",
+        pl.lit("model").alias("origin"),
+        pl.lit(None, pl.String).alias("author"),
+        "path",
+        "line",
+    )
 
 
 def _rubric(source: str) -> pl.DataFrame:
@@ -280,9 +307,13 @@ def _votes(sides: pl.DataFrame) -> pl.DataFrame:
     """One row per vote; the source names no annotators and no order."""
     a, b = sides.filter(pl.col("side") == "a"), sides.filter(pl.col("side") == "b")
     counted = a.select(
-        "source", "path", "line", pl.col("completion").alias("completion_a"), "votes",
+        "source",
+        "path",
+        "line",
+        pl.col("completion").alias("completion_a"),
+        "votes",
         b["completion"].alias("completion_b"),
-    ).with_columns(pl.lit(["a", "b", "tie"], pl.List(pl.String)).alias("choice"))  # fmt: skip
+    ).with_columns(pl.lit(["a", "b", "tie"], pl.List(pl.String)).alias("choice"))
     each = (
         counted.drop_nulls("votes")
         .explode("votes", "choice")
@@ -302,10 +333,15 @@ def _ratings(sides: pl.DataFrame) -> pl.DataFrame:
     rows = each.filter(pl.col("count") > 0).with_columns(pl.col("value").repeat_by("count")).explode("value")
     return _numbered(
         rows.select(
-            "source", "path", "line", "completion", pl.lit(CRITERION).alias("criterion"), "value",
+            "source",
+            "path",
+            "line",
+            "completion",
+            pl.lit(CRITERION).alias("criterion"),
+            "value",
             pl.lit(LEVELS, pl.Int64).alias("levels"),
         )
-    )  # fmt: skip
+    )
 
 
 def _outcomes(sides: pl.DataFrame) -> pl.DataFrame:
@@ -313,10 +349,15 @@ def _outcomes(sides: pl.DataFrame) -> pl.DataFrame:
     rows = sides.filter(pl.col("turns").list.len() > 0).explode("turns")
     return _numbered(
         rows.select(
-            "source", "path", "line", "completion", pl.lit("turns").alias("measure"),
-            pl.col("turns").cast(pl.Float64).alias("value"), pl.lit(False).alias("censored"),
+            "source",
+            "path",
+            "line",
+            "completion",
+            pl.lit("turns").alias("measure"),
+            pl.col("turns").cast(pl.Float64).alias("value"),
+            pl.lit(False).alias("censored"),
         )
-    )  # fmt: skip
+    )
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -136,13 +136,20 @@ def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> 
         name: pl.col("raw").filter(pl.col("section") == name).str.join("\n").str.strip_chars("\n\r \t")
         for name in _SECTIONS[:-1]
     }
-    whole = lines.group_by("path").agg(
-        pl.col("raw").str.join("\n"), pl.col("damaged").any(),
-        (pl.col("opens") == "dialogue").sum().alias("opened"),
-        pl.coalesce(pl.col("line").filter(pl.col("damaged")).first(),
-                    pl.col("line").filter(pl.col("opens") == "dialogue").first()).alias("line"),
-        **text,
-    ).with_columns(pl.col(name).replace("", None) for name in text)  # fmt: skip
+    whole = (
+        lines.group_by("path")
+        .agg(
+            pl.col("raw").str.join("\n"),
+            pl.col("damaged").any(),
+            (pl.col("opens") == "dialogue").sum().alias("opened"),
+            pl.coalesce(
+                pl.col("line").filter(pl.col("damaged")).first(),
+                pl.col("line").filter(pl.col("opens") == "dialogue").first(),
+            ).alias("line"),
+            **text,
+        )
+        .with_columns(pl.col(name).replace("", None) for name in text)
+    )
     talk = spoken.group_by("path").agg(
         pl.col("turn").max().alias("turns"), (pl.col("turn") == 0).sum().alias("before")
     )
@@ -151,28 +158,45 @@ def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> 
         .join(whole, on="path", how="left", maintain_order="left")
         .join(talk, on="path", how="left", maintain_order="left")
         .with_columns(
-            pl.coalesce("line", pl.lit(1)), pl.col("raw").fill_null(""), pl.col("damaged").fill_null(False),
+            pl.coalesce("line", pl.lit(1)),
+            pl.col("raw").fill_null(""),
+            pl.col("damaged").fill_null(False),
             pl.col("opened", "turns", "before").fill_null(0),
         )
-    )  # fmt: skip
+    )
 
 
 def _turns(spoken: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Turns as they were said, and their alternatives: dialogue, position, n, content, line."""
     raw = pl.col("raw").str.strip_chars_end()
     text = (
-        pl.when(pl.col("speaker").is_not_null()).then(raw.str.replace(r"^\w+:\s*", ""))
-        .when("alternative").then(raw.str.replace(_ALTERNATIVE, "").str.strip_chars())
-        .when("starts").then(pl.lit(_FENCE)).when("ends", "code").then(pl.lit(_FENCE))
-        .when("code").then("raw").otherwise(raw)
-    )  # fmt: skip
+        pl.when(pl.col("speaker").is_not_null())
+        .then(raw.str.replace(r"^\w+:\s*", ""))
+        .when("alternative")
+        .then(raw.str.replace(_ALTERNATIVE, "").str.strip_chars())
+        .when("starts")
+        .then(pl.lit(_FENCE))
+        .when("ends", "code")
+        .then(pl.lit(_FENCE))
+        .when("code")
+        .then("raw")
+        .otherwise(raw)
+    )
     parts = (
         spoken.with_columns(text.alias("text"))
-        .group_by(pl.col("path").alias("dialogue"), (pl.col("turn") - 1).alias("position"),
-                  pl.col("part").alias("n"), maintain_order=True)
-        .agg(pl.col("text").str.join("\n").str.strip_chars("\n").alias("content"), pl.col("speaker").first(),
-             pl.col("line").first(), pl.col("code").any())
-    )  # fmt: skip
+        .group_by(
+            pl.col("path").alias("dialogue"),
+            (pl.col("turn") - 1).alias("position"),
+            pl.col("part").alias("n"),
+            maintain_order=True,
+        )
+        .agg(
+            pl.col("text").str.join("\n").str.strip_chars("\n").alias("content"),
+            pl.col("speaker").first(),
+            pl.col("line").first(),
+            pl.col("code").any(),
+        )
+    )
     main, others = parts.filter(pl.col("n") == 0), parts.filter(pl.col("n") > 0)
     role = pl.col("speaker").replace_strict(_SPEAKERS, return_dtype=pl.String)
     main = main.with_columns(role.alias("role"), pl.lit(None, pl.String).alias("act"))
@@ -187,10 +211,13 @@ def _tables(
     about = good.select(pl.struct(_ABOUT).struct.json_encode().alias("context")).to_series()
     opening = pl.concat_str(["problem", code], separator="\n\n", ignore_nulls=True).replace("", None)
     dialogues = good.select(
-        pl.col("path").alias("dialogue"), opening.alias("opening"),
-        pl.coalesce(number, "problem", "path").alias("group"), without_nulls(about), "path",
+        pl.col("path").alias("dialogue"),
+        opening.alias("opening"),
+        pl.coalesce(number, "problem", "path").alias("group"),
+        without_nulls(about),
+        "path",
         pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),  # the files' order; rows get their own below
-    )  # fmt: skip
+    )
     said = turns.select(
         "dialogue", "position", "role", "content", "act", pl.lit(None, pl.String).alias("state")
     )
@@ -218,11 +245,13 @@ def _alternatives(others: pl.DataFrame, answers: pl.DataFrame, context: Context)
     """What else tutors would have said where a turn of theirs answers the user."""
     answered = answers.select("prompt", "origin", "author", "path", "dialogue", "position")
     where = pl.format("{}-{}-{}", "dialogue", "position", "n")
-    return (
-        others.join(answered, on=["dialogue", "position"], how="inner", maintain_order="left")
-        .with_columns(pl.lit(context.source).alias("source"), where.alias("ref"),
-                      pl.struct(pl.col("n").alias("alternative")).struct.json_encode().alias("context"))
-    )  # fmt: skip
+    return others.join(
+        answered, on=["dialogue", "position"], how="inner", maintain_order="left"
+    ).with_columns(
+        pl.lit(context.source).alias("source"),
+        where.alias("ref"),
+        pl.struct(pl.col("n").alias("alternative")).struct.json_encode().alias("context"),
+    )
 
 
 def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
@@ -231,8 +260,10 @@ def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -
     unusual = pl.when(~pl.col("speaker").is_in(_USUAL)).then("speaker").alias("speaker")
     extra = turns.select(*at, "line", unusual).join(
         left.sort(*at, "n").group_by(at, maintain_order=True).agg(pl.col("content").alias("alternatives")),
-        on=at, how="left", maintain_order="left",
-    )  # fmt: skip
+        on=at,
+        how="left",
+        maintain_order="left",
+    )
     state = extra.select(pl.struct("speaker", "alternatives").struct.json_encode().alias("state")).to_series()
     own = extra.select(*at, "line").with_columns(without_nulls(state))
     return stored.drop("line", "state").join(own, on=at, how="left", maintain_order="left")
@@ -246,16 +277,21 @@ def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
         pairs = list(zip(opened, closed, strict=True))
         found += [
             (sum(o == 0 for o, _ in pairs), f"files without <{name}>"),
-            (sum(0 < o != c for o, c in pairs),
-             f"files that do not open and close <{name}> as often: it was taken up to its last end"),
-        ]  # fmt: skip
+            (
+                sum(0 < o != c for o, c in pairs),
+                f"files that do not open and close <{name}> as often: it was taken up to its last end",
+            ),
+        ]
     under = turns.filter((pl.col("role") == ASSISTANT) & pl.col("code")).height
     unusual = turns.filter(~pl.col("speaker").is_in(_USUAL)).height
     found += [
-        (under, "tutors' turns with code, most likely the student's next one: "
-         'those completions have {"code": true} as context'),
+        (
+            under,
+            "tutors' turns with code, most likely the student's next one: "
+            'those completions have {"code": true} as context',
+        ),
         (unusual, "turns of another speaker than User or Assistant, named in the turn's state"),
-    ]  # fmt: skip
+    ]
     return tuple(f"{n} {what}" for n, what in found if n)
 
 

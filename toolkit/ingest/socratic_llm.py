@@ -77,9 +77,12 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
     tables = _tables(good, judged, file.name, context)
     notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.notes()]
     yield Batch(
-        elements.height, good.height, tables, rejected([bad, wrong], file.name),
+        elements.height,
+        good.height,
+        tables,
+        rejected([bad, wrong], file.name),
         tuple(f"{file.name}: {note}" for note in notes),
-    )  # fmt: skip
+    )
 
 
 def _prompts(texts: pl.DataFrame) -> pl.DataFrame:
@@ -102,20 +105,37 @@ def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> 
     message = pl.struct(pl.lit("user").alias("role"), pl.col("prompt").alias("content"))
     prompts = add_key(
         good.select(
-            *here, pl.format("{}:{}", pl.lit(path), "line").alias("ref"), pl.lit(TASK).alias("task"),
-            pl.lit(context.language).alias("language"), pl.concat_list(message).alias("messages"),
-            groups, "line"),
-        PROMPTS)  # fmt: skip
+            *here,
+            pl.format("{}:{}", pl.lit(path), "line").alias("ref"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            pl.concat_list(message).alias("messages"),
+            groups,
+            "line",
+        ),
+        PROMPTS,
+    )
     asked = prompts.select("line", pl.col("key").alias("prompt"))
     completions = add_key(
         judged.outputs.join(asked, on="line", how="left", maintain_order="left").select(
-            *here, pl.format("{}:{}-{}", pl.lit(path), "line", "place").alias("ref"), "prompt", "content",
-            pl.lit("model").alias("origin"), pl.lit(None, pl.String).alias("author"), "context", "line"),
-        COMPLETIONS)  # fmt: skip
+            *here,
+            pl.format("{}:{}-{}", pl.lit(path), "line", "place").alias("ref"),
+            "prompt",
+            "content",
+            pl.lit("model").alias("origin"),
+            pl.lit(None, pl.String).alias("author"),
+            "context",
+            "line",
+        ),
+        COMPLETIONS,
+    )
     judges = add_key(
-        judged.ratings.filter("by_model").head(1).select("line").with_columns(
-            here[0], pl.lit("model").alias("kind"), pl.lit(_JUDGE).alias("pseudonym")),
-        ANNOTATORS)  # fmt: skip
+        judged.ratings.filter("by_model")
+        .head(1)
+        .select("line")
+        .with_columns(here[0], pl.lit("model").alias("kind"), pl.lit(_JUDGE).alias("pseudonym")),
+        ANNOTATORS,
+    )
     keys = judged.outputs.select("line", "place", completions["key"].alias("completion"))
     ratings = judged.ratings.join(keys, on=["line", "place"], how="left", maintain_order="left")
     who = pl.lit(judges["key"].first(), pl.String)
@@ -124,7 +144,9 @@ def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> 
         COMPLETIONS.name: completions,
         ANNOTATORS.name: judges,
         RATINGS.name: ratings.with_columns(
-            *here, pl.when("by_model").then(who).alias("annotator"),
-            pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n")),
+            *here,
+            pl.when("by_model").then(who).alias("annotator"),
+            pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n"),
+        ),
         RUBRICS.name: rubrics(judged.ratings["criterion"]).with_columns(here[0]),
-    }  # fmt: skip
+    }

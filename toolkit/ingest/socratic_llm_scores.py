@@ -23,10 +23,15 @@ RUBRIC = pl.DataFrame(
         ("helpful", "Does the answer help the student to find the solution alone?", 5, True, _FIFTHS),
         ("reveals_answer", "Does the answer give the solution away?", 2, False, "[1, 0]"),
     ],
-    schema={"criterion": pl.String, "wording": pl.String, "levels": pl.Int64, "higher_is_better": pl.Boolean,
-            "scores": pl.String},
+    schema={
+        "criterion": pl.String,
+        "wording": pl.String,
+        "levels": pl.Int64,
+        "higher_is_better": pl.Boolean,
+        "scores": pl.String,
+    },
     orient="row",
-).with_columns(pl.lit(0.25).alias("weight"))  # fmt: skip
+).with_columns(pl.lit(0.25).alias("weight"))
 _FIELDS = {"reveals_answer": "reveal_answer"}  # as the file says; ours is the word of the rubric `socratic`
 
 _OUTPUTS = r"""
@@ -107,10 +112,12 @@ class Judged:
 
     def of(self, rows: pl.DataFrame) -> "Judged":
         """Only what belongs to these rows."""
-        return Judged(*(
-            part.join(rows.select("line"), on="line", how="semi", maintain_order="left")
-            for part in (self.faults, self.outputs, self.ratings, self.blank)
-        ))  # fmt: skip
+        return Judged(
+            *(
+                part.join(rows.select("line"), on="line", how="semi", maintain_order="left")
+                for part in (self.faults, self.outputs, self.ratings, self.blank)
+            )
+        )
 
     def notes(self) -> Iterator[str]:
         """What users should know of the evaluations."""
@@ -132,8 +139,11 @@ def judge(rows: pl.DataFrame) -> Judged:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
         fields = pl.col("criterion").replace(_FIELDS).alias("field")
         con.register("rubric", RUBRIC.with_columns(fields).to_arrow())
-        run(con, """CREATE TEMP TABLE rows AS SELECT *, coalesce(json_type("raw", '$.all_evaluations'),
-            json_type("raw", '$.chosen_eval')) IS NOT NULL AS for_dpo FROM objects""")  # fmt: skip
+        run(
+            con,
+            """CREATE TEMP TABLE rows AS SELECT *, coalesce(json_type("raw", '$.all_evaluations'),
+            json_type("raw", '$.chosen_eval')) IS NOT NULL AS for_dpo FROM objects""",
+        )
         run(con, _OUTPUTS)
         run(con, _RATINGS)
         faults = query(con, _FAULTS, {"blank": _BLANK})

@@ -42,10 +42,17 @@ _NEITHER = "not valid JSON, and no JSON Lines of dialogues"
 # Who speaks -> role; what has no response is never seen by the student.
 _ROLES = {
     "user": ("student", "human", "user"),
-    "assistant": ("initial_state", "no_python_state", "received_python_state", "gpt", "assistant",
-                  "tutor", "tutorbot"),
+    "assistant": (
+        "initial_state",
+        "no_python_state",
+        "received_python_state",
+        "gpt",
+        "assistant",
+        "tutor",
+        "tutorbot",
+    ),
     "system": ("deciding_state", "use_python_state", "python_output", "system"),
-}  # fmt: skip
+}
 _ROLE = " ".join(f"WHEN lower(speaker) IN {names} THEN '{role}'" for role, names in _ROLES.items())
 
 # What a file is: one JSON value, or JSON Lines if a line of it is a dialogue by itself.
@@ -188,14 +195,19 @@ def _tables(rows: pl.DataFrame, turns: pl.DataFrame, context: Context) -> dict[s
     asked = turns.filter(pl.col("role") == "user").group_by("dialogue", maintain_order=True).first()
     groups = asked.select("dialogue", _question().alias("group"))
     dialogues = rows.join(groups, on="dialogue", how="left", maintain_order="left").select(
-        "dialogue", pl.lit(None, pl.String).alias("opening"),
-        pl.col("group").replace("", None).fill_null(pl.col("dialogue")), pl.col("rest").alias("context"),
-        "path", "line",
-    )  # fmt: skip
+        "dialogue",
+        pl.lit(None, pl.String).alias("opening"),
+        pl.col("group").replace("", None).fill_null(pl.col("dialogue")),
+        pl.col("rest").alias("context"),
+        "path",
+        "line",
+    )
     written = turns.filter(pl.col("role") == "assistant").select(
-        "dialogue", pl.col("position").alias("first"), pl.col("turn").alias("content"),
+        "dialogue",
+        pl.col("position").alias("first"),
+        pl.col("turn").alias("content"),
         pl.col("codes").alias("context"),
-    )  # fmt: skip
+    )
     said = turns.select("dialogue", "position", "role", "content", "act", "state")
     return dialogue_tables(dialogues, said, context, origin="model", author=AUTHOR, written=written)
 
@@ -212,5 +224,5 @@ def _notes(turns: pl.DataFrame) -> tuple[str, ...]:
     found = (
         (int(turns["repaired"].sum()), "have a key or code of another form; 'raw' in their state has it"),
         (int(turns["uncoded"].sum()), "lack a code that can be recognised; it is null in their state"),
-    )  # fmt: skip
+    )
     return tuple(f"{count:,} of the tutor's turns {what}" for count, what in found if count)

@@ -142,15 +142,30 @@ def _tables(parts: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Da
     ref = pl.format("{}:{}-{}", pl.lit(path), "line", "n")
     prompts = add_key(
         parts.select(
-            *here, ref.alias("ref"), pl.lit(TASK).alias("task"), pl.lit(context.language).alias("language"),
-            pl.concat_list(talk).alias("messages"), "group", pl.col("about").alias("context"), "line"),
-        PROMPTS)  # fmt: skip
+            *here,
+            ref.alias("ref"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            pl.concat_list(talk).alias("messages"),
+            "group",
+            pl.col("about").alias("context"),
+            "line",
+        ),
+        PROMPTS,
+    )
     answers = [
         parts.select(
-            *here, pl.format("{}-{}", ref, pl.lit(kind)).alias("ref"), prompts["key"].alias("prompt"),
-            pl.col(kind).alias("content"), pl.lit("model").alias("origin"), pl.lit(AUTHOR).alias("author"),
-            pl.lit(f'{{"kind":"{kind}"}}').alias("context"), "line", "n")
+            *here,
+            pl.format("{}-{}", ref, pl.lit(kind)).alias("ref"),
+            prompts["key"].alias("prompt"),
+            pl.col(kind).alias("content"),
+            pl.lit("model").alias("origin"),
+            pl.lit(AUTHOR).alias("author"),
+            pl.lit(f'{{"kind":"{kind}"}}').alias("context"),
+            "line",
+            "n",
+        )
         for kind in _KINDS
-    ]  # fmt: skip
+    ]
     told = pl.concat(answers).filter(pl.col("content").is_not_null()).sort("line", "n", maintain_order=True)
     return {PROMPTS.name: prompts, COMPLETIONS.name: add_key(told.drop("n"), COMPLETIONS)}

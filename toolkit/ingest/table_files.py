@@ -253,9 +253,12 @@ def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
 
 def _is_text(kind: pa.DataType) -> bool:
     tests: Iterable[bool] = (
-        pa.types.is_string(kind), pa.types.is_large_string(kind), pa.types.is_string_view(kind),
-        pa.types.is_binary(kind), pa.types.is_large_binary(kind),
-    )  # fmt: skip
+        pa.types.is_string(kind),
+        pa.types.is_large_string(kind),
+        pa.types.is_string_view(kind),
+        pa.types.is_binary(kind),
+        pa.types.is_large_binary(kind),
+    )
     return any(tests)
 
 

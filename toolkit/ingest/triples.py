@@ -83,13 +83,20 @@ def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
     taken, wrong = divide(
         attempts,
         (pl.col("items").fill_null("") == "", "an item is empty"),
-        (~pl.col("answers").is_in(["0", "1"]).fill_null(False),
-         pl.format("the answer is '{}', expected 0 or 1", pl.col("answers").fill_null(""))),
-    )  # fmt: skip
+        (
+            ~pl.col("answers").is_in(["0", "1"]).fill_null(False),
+            pl.format("the answer is '{}', expected 0 or 1", pl.col("answers").fill_null("")),
+        ),
+    )
     reviews = taken.select(
-        pl.lit(context.source).alias("source"), "learner", pl.col("items").alias("item"),
-        (pl.col("answers") == "1").alias("correct"), "n", pl.lit(path).alias("path"), "line",
-    )  # fmt: skip
+        pl.lit(context.source).alias("source"),
+        "learner",
+        pl.col("items").alias("item"),
+        (pl.col("answers") == "1").alias("correct"),
+        "n",
+        pl.lit(path).alias("path"),
+        "line",
+    )
     read = attempts.height + broken.height
     return Batch(read, taken.height, {REVIEWS.name: reviews}, rejected([broken, wrong], path))
 

@@ -91,9 +91,13 @@ def _by_document(files: Sequence[Input]) -> dict[str, list[tuple[str, Input]]]:
 
 
 def _batch(
-    name: str, group: list[tuple[str, Input]], author: dict[str, str], context: Context, position: int,
+    name: str,
+    group: list[tuple[str, Input]],
+    author: dict[str, str],
+    context: Context,
+    position: int,
     on_bytes: OnBytes,
-) -> Batch:  # fmt: skip
+) -> Batch:
     """A document's sentences and every annotator's edits. Texts that differ are documents of their own."""
     documents: dict[str, dict[str, object]] = {}
     edits: list[dict[str, object]] = []
@@ -109,12 +113,19 @@ def _batch(
             rejects.append(damage)
             continue
         source, found, bad = _parse(text)
-        document = documents.setdefault(source, {
-            "doc": len(documents), "document": name if not documents else f"{name}.a{annotator}",
-            "text": source, "annotators": [], "path": file.name, "line": 1,
-            "learner": author.get("learner") or None,
-            "context": json.dumps(extra, ensure_ascii=False) if extra else None,
-        })  # fmt: skip
+        document = documents.setdefault(
+            source,
+            {
+                "doc": len(documents),
+                "document": name if not documents else f"{name}.a{annotator}",
+                "text": source,
+                "annotators": [],
+                "path": file.name,
+                "line": 1,
+                "learner": author.get("learner") or None,
+                "context": json.dumps(extra, ensure_ascii=False) if extra else None,
+            },
+        )
         document["annotators"].append(annotator)  # type: ignore[attr-defined]
         taken += 1
         edits += [
@@ -123,9 +134,12 @@ def _batch(
         rejects += [reject | {"path": file.name} for reject in bad]
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
     batch = batch_of(
-        frame_of(list(documents.values())), frame_of(edits),
-        pl.DataFrame(rejects, schema=schema), context, position,
-    )  # fmt: skip
+        frame_of(list(documents.values())),
+        frame_of(edits),
+        pl.DataFrame(rejects, schema=schema),
+        context,
+        position,
+    )
     again = taken - len(documents)  # texts that another annotator had already
     return Batch(batch.read + again, batch.taken + again, batch.tables, batch.rejects)
 
@@ -144,12 +158,17 @@ def _parse(text: str) -> tuple[str, list[dict[str, object]], list[dict[str, obje
         correction, _, others = (mark.group(2) or "").replace("\\n", "\n").partition("|")
         start = size + len(before)
         tags = dict(field.partition("=")[::2] for field in mark.group(3).split(":::"))
-        edits.append({
-            "start": start, "end": start + len(source), "line": line, "raw": mark.group(0),
-            "correction": None if mark.group(2) is None else correction,
-            "error_type": tags.get("error_type", ""),
-            "comment": f"or: {others}" if others else None,
-        })  # fmt: skip
+        edits.append(
+            {
+                "start": start,
+                "end": start + len(source),
+                "line": line,
+                "raw": mark.group(0),
+                "correction": None if mark.group(2) is None else correction,
+                "error_type": tags.get("error_type", ""),
+                "comment": f"or: {others}" if others else None,
+            }
+        )
         pieces += [before, source]
         size = start + len(source)
     pieces.append(text[done:])

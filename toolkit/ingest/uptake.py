@@ -72,10 +72,15 @@ def ways(levels: int) -> pl.DataFrame:
     them, and `ratings` is the set where it is the only one.
     """
     sets = pl.DataFrame(
-        {"ratings": [list(s) for n in range(1, _RATERS + 1)
-                     for s in combinations_with_replacement(range(levels), n)]},
+        {
+            "ratings": [
+                list(s)
+                for n in range(1, _RATERS + 1)
+                for s in combinations_with_replacement(range(levels), n)
+            ]
+        },
         schema={"ratings": pl.List(pl.Int64)},
-    ).with_row_index("set")  # fmt: skip
+    ).with_row_index("set")
     counts = sets.explode("ratings").group_by("set", "ratings").len().sort("set", "len")
     most = counts.group_by("set").agg(
         pl.col("len").last().cast(pl.Int64).alias("agree"),
@@ -98,12 +103,19 @@ def _named(file: Input, records: pl.DataFrame) -> pl.DataFrame:
         raise SourceError(f"{file.path}: no column {', '.join(missing)}; expected uptake_data.csv's columns")
     wanted = [name for field in _LEVELS for name in (field, *(f"{field}_{end}" for end in _PUBLISHED))]
     return records.select(
-        "line", "raw",
-        *((pl.col(n) if n in records.columns else pl.lit(None, pl.String)).str.strip_chars().replace("", None)
-          .alias(n) for n in (*_TEXTS, *wanted)),
-        pl.format("{}-{}", pl.col("obs_id").str.strip_chars(), pl.col("exchange_idx").str.strip_chars())
-        .alias("ref"),
-    )  # fmt: skip
+        "line",
+        "raw",
+        *(
+            (pl.col(n) if n in records.columns else pl.lit(None, pl.String))
+            .str.strip_chars()
+            .replace("", None)
+            .alias(n)
+            for n in (*_TEXTS, *wanted)
+        ),
+        pl.format(
+            "{}-{}", pl.col("obs_id").str.strip_chars(), pl.col("exchange_idx").str.strip_chars()
+        ).alias("ref"),
+    )
 
 
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
@@ -167,12 +179,14 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
             pl.col(f"{field}_ways").is_null(),
             pl.format(
                 f"no {_RATERS} raters or fewer give {field} {{}} with {{}} who agree and majority {{}}",
-                *(pl.col(n).cast(pl.String).fill_null("blank")
-                  for n in (field, f"{field}_num_agree", f"{field}_majority")),
+                *(
+                    pl.col(n).cast(pl.String).fill_null("blank")
+                    for n in (field, f"{field}_num_agree", f"{field}_majority")
+                ),
             ),
         )
         for field in _LEVELS
-    ]  # fmt: skip
+    ]
     return [
         *empty,
         (pl.col("first").is_not_null(), pl.format("this exchange is already on line {}", "first")),
@@ -188,11 +202,18 @@ def _prompts(good: pl.DataFrame, context: Context, path: str) -> pl.DataFrame:
     about = good.select(pl.struct(_students()).struct.json_encode().alias("context")).to_series()
     return add_key(
         good.select(
-            pl.lit(context.source).alias("source"), "ref", pl.lit(TASK).alias("task"),
-            pl.lit(context.language).alias("language"), pl.concat_list(message).alias("messages"),
-            pl.col("obs_id").alias("group"), without_nulls(about),
-            pl.lit(path).alias("path"), "line"),
-        PROMPTS)  # fmt: skip
+            pl.lit(context.source).alias("source"),
+            "ref",
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            pl.concat_list(message).alias("messages"),
+            pl.col("obs_id").alias("group"),
+            without_nulls(about),
+            pl.lit(path).alias("path"),
+            "line",
+        ),
+        PROMPTS,
+    )
 
 
 def _students() -> list[str]:
@@ -203,23 +224,38 @@ def _answers(good: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
     """What the teacher replied, and its ratings."""
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     completions = add_key(
-        good.select(*here, "ref", "prompt", pl.col("teacher_text").alias("content"),
-                    pl.lit("human").alias("origin"), pl.lit(None, pl.String).alias("author"),
-                    without_nulls(good.select(_context().alias("context")).to_series()), "line"),
-        COMPLETIONS)  # fmt: skip
+        good.select(
+            *here,
+            "ref",
+            "prompt",
+            pl.col("teacher_text").alias("content"),
+            pl.lit("human").alias("origin"),
+            pl.lit(None, pl.String).alias("author"),
+            without_nulls(good.select(_context().alias("context")).to_series()),
+            "line",
+        ),
+        COMPLETIONS,
+    )
     keyed = good.with_columns(completions["key"].alias("completion"))
     ratings = pl.concat(
-        keyed.select(*here, "line", "completion", pl.lit(field).alias("criterion"),
-                     pl.lit(_LEVELS[field], pl.Int64).alias("levels"),
-                     (pl.col(f"{field}_ratings").list.eval(pl.element() + 1)).alias("value"))
-        .drop_nulls("value").explode("value")
+        keyed.select(
+            *here,
+            "line",
+            "completion",
+            pl.lit(field).alias("criterion"),
+            pl.lit(_LEVELS[field], pl.Int64).alias("levels"),
+            (pl.col(f"{field}_ratings").list.eval(pl.element() + 1)).alias("value"),
+        )
+        .drop_nulls("value")
+        .explode("value")
         for field in _RATED
-    )  # fmt: skip
+    )
     number = pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n")
     rubrics = pl.DataFrame(
         [(context.source, field, _WORDING[field], _LEVELS[field], True, 1.0) for field in _RATED],
-        schema=["source", "criterion", "wording", "levels", "higher_is_better", "weight"], orient="row",
-    )  # fmt: skip
+        schema=["source", "criterion", "wording", "levels", "higher_is_better", "weight"],
+        orient="row",
+    )
     return {
         COMPLETIONS.name: completions,
         RATINGS.name: ratings.with_columns(number),

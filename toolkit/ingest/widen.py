@@ -64,7 +64,7 @@ def _widened(edits: pl.DataFrame) -> pl.DataFrame:
         (start - pl.col("left").str.len_chars()).cast(pl.Int64).alias("from"),
         (end + pl.col("right").str.len_chars()).cast(pl.Int64).alias("to"),
         pl.concat_str("left", "new", "right").alias("after"),
-    )  # fmt: skip
+    )
 
 
 def _has(*parts: str, pattern: str) -> pl.Expr:
@@ -111,16 +111,29 @@ def _merged(wide: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
     piece = pl.concat_str(text.str.slice(begin, pl.col("start") - begin), "new").alias("piece")
     tail = text.last().str.slice(pl.col("end").last(), pl.col("to").max() - pl.col("end").last())
     kinds = pl.col("errant_type")
-    joined = several.with_columns(piece).group_by("cluster", maintain_order=True).agg(
-        pl.col(name).first() for name in columns
-        if name not in ("start", "end", "new", "error_type", "comment", "errant_type")
-    )  # fmt: skip
-    made = several.with_columns(piece).group_by("cluster", maintain_order=True).agg(
-        pl.col("from").min().alias("start"),
-        pl.col("to").max().alias("end"),
-        pl.concat_str(pl.col("piece").str.join(""), tail).alias("new"),
-        pl.col("error_type").unique(maintain_order=True).str.join("+"),
-        pl.col("comment").drop_nulls().unique(maintain_order=True).str.join("; ").replace("", None),
-        pl.when(kinds.n_unique() > 1).then(pl.lit("R")).otherwise(kinds.first()).first().alias("errant_type"),
-    )  # fmt: skip
+    joined = (
+        several.with_columns(piece)
+        .group_by("cluster", maintain_order=True)
+        .agg(
+            pl.col(name).first()
+            for name in columns
+            if name not in ("start", "end", "new", "error_type", "comment", "errant_type")
+        )
+    )
+    made = (
+        several.with_columns(piece)
+        .group_by("cluster", maintain_order=True)
+        .agg(
+            pl.col("from").min().alias("start"),
+            pl.col("to").max().alias("end"),
+            pl.concat_str(pl.col("piece").str.join(""), tail).alias("new"),
+            pl.col("error_type").unique(maintain_order=True).str.join("+"),
+            pl.col("comment").drop_nulls().unique(maintain_order=True).str.join("; ").replace("", None),
+            pl.when(kinds.n_unique() > 1)
+            .then(pl.lit("R"))
+            .otherwise(kinds.first())
+            .first()
+            .alias("errant_type"),
+        )
+    )
     return pl.concat([alone, joined.join(made, on="cluster").select(columns)]), True

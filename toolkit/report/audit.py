@@ -23,7 +23,7 @@ from .audit_words import (
     position_rows,
     sentences,
     share,
-)  # fmt: skip
+)
 from .svg import FLAG, INK, LIGHT, MUTED, SERIES, save
 
 DOTS = 1500  # of a panel: comparisons drawn at most, spread over the table
@@ -79,8 +79,14 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
     if found["position"]:
         rows = len(position_rows(found["position"]))
         drawn["position"] = f"{before}position"
-        save(folder / drawn["position"], f"Position: {judge}", 62 + 34 * rows,
-             [partial(bars, position=found["position"])], 1, 480)  # fmt: skip
+        save(
+            folder / drawn["position"],
+            f"Position: {judge}",
+            62 + 34 * rows,
+            [partial(bars, position=found["position"])],
+            1,
+            480,
+        )
     rated = [signal for signal in found["signals"] if signal["signal"] != "votes"]
     counted = [signal for signal in found["signals"] if signal["metric"] != "interval"]
     panels: dict[str, list[Paint]] = {
@@ -91,8 +97,14 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
         if paints:
             columns = min(_COLUMNS, len(paints))
             drawn[figure] = f"{before}{figure}"
-            save(folder / drawn[figure], f"Judge beside people: {judge}", 240 * -(-len(paints) // columns),
-                 paints, columns, 240 * max(columns, 2))  # fmt: skip
+            save(
+                folder / drawn[figure],
+                f"Judge beside people: {judge}",
+                240 * -(-len(paints) // columns),
+                paints,
+                columns,
+                240 * max(columns, 2),
+            )
     return drawn
 
 
@@ -106,9 +118,11 @@ def bars(axes: Axes, position: Found) -> None:
         axes.hlines(y, found["low"], found["high"], colors=LIGHT[INK], linewidth=1.4)
         axes.text(found["high"] + 0.015, y, share(found), va="center", color=LIGHT[INK], fontsize=10)
     axes.set_yticks(range(len(names)), [POSITION[name] for name in names])
-    axes.set(xlim=(0, min(1.0, max(position[name]["high"] for name in names) + 0.05) * 1.3),
-             ylim=(len(names) - 0.5, -0.6),
-             xlabel=f"share of {position['pairs']:,} pairs that were shown in both orders  →")  # fmt: skip
+    axes.set(
+        xlim=(0, min(1.0, max(position[name]["high"] for name in names) + 0.05) * 1.3),
+        ylim=(len(names) - 0.5, -0.6),
+        xlabel=f"share of {position['pairs']:,} pairs that were shown in both orders  →",
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=False, axis="y")
@@ -166,14 +180,29 @@ def confusion(axes: Axes, signal: Found) -> None:
                 continue
             depth = count / most
             end = x + (1.5 if x + 1 < len(row) and row[x + 1] is None else 0.5)
-            axes.fill([x - 0.5, end, end, x - 0.5], [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
-                      color=LIGHT[SERIES[0]], alpha=0.06 + 0.8 * depth, linewidth=0)  # fmt: skip
-            axes.text((x - 0.5 + end) / 2, y, f"{count:,}", ha="center", va="center", fontsize=10,
-                      color="white" if depth > 0.7 else LIGHT[INK if count else MUTED])  # fmt: skip
+            axes.fill(
+                [x - 0.5, end, end, x - 0.5],
+                [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
+                color=LIGHT[SERIES[0]],
+                alpha=0.06 + 0.8 * depth,
+                linewidth=0,
+            )
+            axes.text(
+                (x - 0.5 + end) / 2,
+                y,
+                f"{count:,}",
+                ha="center",
+                va="center",
+                fontsize=10,
+                color="white" if depth > 0.7 else LIGHT[INK if count else MUTED],
+            )
             if _same(signal, x, y):
-                axes.plot([x - 0.48, x + 0.48, x + 0.48, x - 0.48, x - 0.48],
-                          [y - 0.48, y - 0.48, y + 0.48, y + 0.48, y - 0.48],
-                          color=LIGHT[FLAG], linewidth=1.2)  # fmt: skip
+                axes.plot(
+                    [x - 0.48, x + 0.48, x + 0.48, x - 0.48, x - 0.48],
+                    [y - 0.48, y - 0.48, y + 0.48, y + 0.48, y - 0.48],
+                    color=LIGHT[FLAG],
+                    linewidth=1.2,
+                )
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlim=(-0.5, len(columns) - 0.5), xlabel="people  →")
@@ -197,10 +226,14 @@ def confusion_table(signal: Found) -> tuple[list[str], list[str], list[list[int 
     if signal["signal"] != "votes":
         return list(signal["answers"]), list(signal["answers"]), table
     (low, low_tie, low_high), (tie_low, tie, tie_high), (high_low, high_tie, high) = table
-    return ["a side", "a tie"], ["same side", "other side", "tie"], [
-        [low + high, low_high + high_low, low_tie + high_tie],
-        [tie_low + tie_high, None, tie],
-    ]  # fmt: skip
+    return (
+        ["a side", "a tie"],
+        ["same side", "other side", "tie"],
+        [
+            [low + high, low_high + high_low, low_tie + high_tie],
+            [tie_low + tie_high, None, tie],
+        ],
+    )
 
 
 def _section(found: Found, drawn: dict[str, str]) -> str:
@@ -218,8 +251,11 @@ def _section(found: Found, drawn: dict[str, str]) -> str:
     if found["signals"]:
         parts += ["### Beside people\n", _READING]
         parts += [_image(drawn, "people")] if "people" in drawn else []
-        parts += [_table(("", "units ", "measure", "judge ", "people ", "difference "),
-                         measure_rows(found["signals"]))]  # fmt: skip
+        parts += [
+            _table(
+                ("", "units ", "measure", "judge ", "people ", "difference "), measure_rows(found["signals"])
+            )
+        ]
         parts += ["### Confusion\n", "Rows are the judge's answers, columns those of people.\n"]
         parts += [_image(drawn, "confusion")] if "confusion" in drawn else []
         parts += [_confusion(signal) for signal in found["signals"] if signal["metric"] != "interval"]

@@ -63,8 +63,16 @@ def measure_rows(signals: list[Found], *, short: bool = False) -> list[Row]:
             if measure["judge"] is None and measure["people"] is None:
                 continue
             label = MEASURES[kind] + (f" ({signal['metric']})" if kind == "alpha" and not short else "")
-            rows.append((name, units, label, number(measure["judge"]), number(measure["people"]),
-                         number(measure["difference"], sign=True)))  # fmt: skip
+            rows.append(
+                (
+                    name,
+                    units,
+                    label,
+                    number(measure["judge"]),
+                    number(measure["people"]),
+                    number(measure["difference"], sign=True),
+                )
+            )
             name = units = ""
     return rows
 
@@ -101,8 +109,10 @@ def _of_position(found: Found) -> Iterator[str]:
     first = position["first"] if position else found["first"]
     if position:
         steady = position["consistent"]
-        yield (f"Shown a pair in both orders, it made the same choice in {share(steady)} of "
-               f"{position['pairs']:,}; the others count as ties.")  # fmt: skip
+        yield (
+            f"Shown a pair in both orders, it made the same choice in {share(steady)} of "
+            f"{position['pairs']:,}; the others count as ties."
+        )
     if first:
         lean = _beside(first, 0.5)
         told = {
@@ -117,13 +127,18 @@ def _of_length(length: Found | None) -> Iterator[str]:
     if length is None:
         return
     lean = {1: "it favours the longer one", -1: "it favours the shorter one", 0: "no lean can be seen"}
-    yield (f"The longer completion won {share(length['longer'])} of {length['pairs']:,} decided pairs: "
-           f"{lean[_beside(length['longer'], 0.5)]}.")  # fmt: skip
+    yield (
+        f"The longer completion won {share(length['longer'])} of {length['pairs']:,} decided pairs: "
+        f"{lean[_beside(length['longer'], 0.5)]}."
+    )
     people = length["people"]
     if people:
         apart = people["difference"]
-        told = {1: "it likes length more than people do", -1: "it likes length less than people do",
-                0: "no difference from people can be seen"}  # fmt: skip
+        told = {
+            1: "it likes length more than people do",
+            -1: "it likes length less than people do",
+            0: "no difference from people can be seen",
+        }
         yield (
             f"On the {people['pairs']:,} of them that people decided as well the longer one won "
             f"{share(people['judge'])} with the judge and {share(people['people'])} with people, "
@@ -132,8 +147,10 @@ def _of_length(length: Found | None) -> Iterator[str]:
     slope = length["slope"]
     if slope and slope["low"] is not None:
         odds = {name: 2.0 ** slope[name] for name in ("value", "low", "high")}
-        yield (f"Twice the length multiplies the odds of being chosen by {number(odds)} "
-               f"(slope {number(slope)} on the log length ratio, the slot held fixed).")  # fmt: skip
+        yield (
+            f"Twice the length multiplies the odds of being chosen by {number(odds)} "
+            f"(slope {number(slope)} on the log length ratio, the slot held fixed)."
+        )
 
 
 def _of_signals(signals: list[Found]) -> Iterator[str]:
@@ -159,9 +176,11 @@ def _of_signal(signal: Found) -> Iterator[tuple[tuple[str, str], str]]:
     if people is None or apart is None:
         yield (before, "; how far people agree among themselves is not known"), f"{detail})"
         return
-    among = {1: "people agree less among themselves",
-             -1: "people agree more among themselves",
-             0: "no difference from how people agree among themselves can be seen"}  # fmt: skip
+    among = {
+        1: "people agree less among themselves",
+        -1: "people agree more among themselves",
+        0: "no difference from how people agree among themselves can be seen",
+    }
     detail += f", people {number(people)}, difference {number(apart, sign=True)})"
     yield (before, f"; {among[_beside(apart, 0)]}"), detail
 

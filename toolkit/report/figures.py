@@ -55,12 +55,28 @@ def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
             ("helps more than it is liked", 0.02, 0.98, "left", "top"),
             ("liked more than it helps", 0.98, 0.02, "right", "bottom"),
         ):
-            axes.text(x, y, words, color=MUTED, fontsize=10, style="italic", ha=across, va=up,
-                      transform=axes.transAxes)  # fmt: skip
+            axes.text(
+                x,
+                y,
+                words,
+                color=MUTED,
+                fontsize=10,
+                style="italic",
+                ha=across,
+                va=up,
+                transform=axes.transAxes,
+            )
         for (task, tried), part in _parts(shown, list(styles)):
             colour, shape = styles[task]
-            axes.plot(part["expressed"], part["observed"], shape, color=colour, markersize=5.5,
-                      markeredgewidth=0, alpha=0.8 if tried else 0.28)  # fmt: skip
+            axes.plot(
+                part["expressed"],
+                part["observed"],
+                shape,
+                color=colour,
+                markersize=5.5,
+                markeredgewidth=0,
+                alpha=0.8 if tried else 0.28,
+            )
 
     between = f"{number(rho['low'])} to {number(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
@@ -169,16 +185,29 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
     rows = [
-        Row(clean(a["annotator"], 22), a["reliability"]["low"], a["reliability"]["mean"],
-            a["reliability"]["high"], a["p_below_half"] > SURE)
+        Row(
+            clean(a["annotator"], 22),
+            a["reliability"]["low"],
+            a["reliability"]["mean"],
+            a["reliability"]["high"],
+            a["p_below_half"] > SURE,
+        )
         for a in order
-    ]  # fmt: skip
+    ]
 
     def paint(axes: Axes) -> None:
         for x, words in ((0, "guessing"), (1, "average")):
             axes.axvline(x, color=MUTED, linewidth=1, dashes=(4, 3), zorder=1)
-            axes.text(x, 1.012, words, color=MUTED, fontsize=10, ha="center", va="bottom",
-                      transform=axes.get_xaxis_transform())  # fmt: skip
+            axes.text(
+                x,
+                1.012,
+                words,
+                color=MUTED,
+                fontsize=10,
+                ha="center",
+                va="bottom",
+                transform=axes.get_xaxis_transform(),
+            )
         if len(rows) <= NAMED:
             intervals(axes, rows)
         else:
@@ -221,8 +250,9 @@ def caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
             [getattr(rows[rank - 1], side) for rank in part] for side in ("low", "value", "high")
         )
         axes.hlines(part, low, high, colors=colour, alpha=0.35, linewidth=1.4)
-        axes.plot(value, part, shape, color=colour, markersize=5 if flagged else 2.6, markeredgewidth=0,
-                  zorder=3)  # fmt: skip
+        axes.plot(
+            value, part, shape, color=colour, markersize=5 if flagged else 2.6, markeredgewidth=0, zorder=3
+        )
     axes.set_ylim(len(rows) * 1.01 + 1, -len(rows) * 0.01)
     axes.grid(visible=False, axis="y")
     axes.set_ylabel("rank")
@@ -248,8 +278,14 @@ def recovery(recovered: pl.DataFrame) -> Picture:
         for hit, colour, shape in ((True, SERIES[0], "o"), (False, FLAG, "X")):
             part = shown.filter(inside=hit)
             axes.vlines(part["truth"], part["low"], part["high"], colors=colour, alpha=0.3, linewidth=1.2)
-            axes.plot(part["truth"], part["mean"], shape, color=colour, markeredgewidth=0,
-                      markersize=4.5 if hit else 6.5)  # fmt: skip
+            axes.plot(
+                part["truth"],
+                part["mean"],
+                shape,
+                color=colour,
+                markeredgewidth=0,
+                markersize=4.5 if hit else 6.5,
+            )
         axes.set(xlabel="known effectiveness  →")
         axes.set_title("↑  inferred effectiveness")
 
@@ -284,8 +320,15 @@ def intervals(axes: Axes, rows: Sequence[Row]) -> None:
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")
         axes.hlines(y, row.low, row.high, colors=colour, alpha=0.35, linewidth=5, capstyle="round")
-        axes.plot([row.value], [y], shape, color=colour, markersize=7 if row.flagged else 5.5,
-                  markeredgewidth=0, zorder=3)  # fmt: skip
+        axes.plot(
+            [row.value],
+            [y],
+            shape,
+            color=colour,
+            markersize=7 if row.flagged else 5.5,
+            markeredgewidth=0,
+            zorder=3,
+        )
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_ylim(len(rows) - 0.2, -0.8)
     axes.grid(visible=False, axis="y")

@@ -241,10 +241,12 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
     """The two tables of pairs: title, what to see, rows."""
     telling = _pairs(con, fit, "p.information_gain > 0", "p.information_gain DESC", MOST_TELLING)
     disputed = _pairs(
-        con, fit,
+        con,
+        fit,
         "(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND ea.n_outcomes > 0 AND eb.n_outcomes > 0",
-        "least(abs(p.p_expressed - 0.5), abs(p.p_observed - 0.5)) DESC", DISPUTED,
-    )  # fmt: skip
+        "least(abs(p.p_expressed - 0.5), abs(p.p_observed - 0.5)) DESC",
+        DISPUTED,
+    )
     return [
         {
             "title": "Where one more vote tells most",
@@ -252,7 +254,8 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
             "answer is better, is preferred by people and helps learners more, and the information that "
             "one more vote of an average annotator should bring.",
             "none": "None of the pairs would gain from one more vote."
-            if found["votes"] else "Without votes in the fit, the worth of one more vote is not known.",
+            if found["votes"]
+            else "Without votes in the fit, the worth of one more vote is not known.",
             "rows": telling,
         },
         {
@@ -262,7 +265,7 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
             "none": "There is no pair that learners tried on both sides where the two point apart.",
             "rows": disputed,
         },
-    ]  # fmt: skip
+    ]
 
 
 def _apart(apart: dict[str, int] | None) -> str:

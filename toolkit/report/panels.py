@@ -44,8 +44,7 @@ def checks(found: Sequence[Check], height: float = 0) -> Picture:
         if any(c["signal"] == "outcomes:turns" for c in found)
         else ""
     )
-    marks = [Mark("s", CSS[SERIES[0]], "the data"),
-             Mark("-", CSS[INK], f"90{PERCENT} of replicated data")]  # fmt: skip
+    marks = [Mark("s", CSS[SERIES[0]], "the data"), Mark("-", CSS[INK], f"90{PERCENT} of replicated data")]
     if failed:
         marks.append(Mark("X", CSS[FLAG], "the data, outside"))
     title = "Would the model produce these data?"
@@ -136,8 +135,7 @@ def ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
     bands = [expected_band(one["counts"], one["ess"]) for one in found]
     counts = [np.array(one["counts"]) for one in found]
-    inside = sum(int(((c >= low) & (c <= high)).sum())
-                 for c, (low, high) in zip(counts, bands, strict=True))  # fmt: skip
+    inside = sum(int(((c >= low) & (c <= high)).sum()) for c, (low, high) in zip(counts, bands, strict=True))
     total = sum(c.size for c in counts)
     title = "Did the chains see the same values?"
     return Picture(

@@ -38,8 +38,11 @@ def pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
     def paint(axes: Axes) -> None:
         for (i, j), share in shares.items():
             depth = min(max((share - by_chance) / (1 - by_chance), 0.0), 1.0) if by_chance < 1 else 1.0
-            axes.add_patch(Rectangle((j, i), 0.96, 0.96, facecolor=SERIES[0], linewidth=0,
-                                     alpha=round(0.06 + 0.74 * depth, 3)))  # fmt: skip
+            axes.add_patch(
+                Rectangle(
+                    (j, i), 0.96, 0.96, facecolor=SERIES[0], linewidth=0, alpha=round(0.06 + 0.74 * depth, 3)
+                )
+            )
             if len(names) <= WRITTEN:
                 axes.text(j + 0.48, i + 0.48, f"{100 * share:.0f}", ha="center", va="center", fontsize=9)
         middle = [i + 0.48 for i in range(len(names))]

@@ -113,8 +113,9 @@ def save(
 
     Whatever paints takes its colours from LIGHT.
     """
-    real = {name: LIGHT.get(value, value) if isinstance(value, str) else value
-            for name, value in _STYLE.items()}  # fmt: skip
+    real = {
+        name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in _STYLE.items()
+    }
     with matplotlib.style.context(["default", real | {"svg.hashsalt": path.name}]):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained", facecolor="white")
         axes = figure.subplots(-(-len(paints) // columns), columns, squeeze=False).flat

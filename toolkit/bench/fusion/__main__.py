@@ -28,8 +28,11 @@ PARTS: dict[str, Measure] = {
 @click.command()
 @click.argument("parts", nargs=-1, callback=known("part", PARTS))
 @click.option("--quick", is_flag=True, help="As small as will run; nothing can be concluded from it.")
-@click.option("--write", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-              help="Markdown file with each part's marks, between which its table goes.")  # fmt: skip
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Markdown file with each part's marks, between which its table goes.",
+)
 def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
     """Measure whether what fits say is right, and whether they say it again."""
     wanted = list(dict.fromkeys(parts or PARTS))

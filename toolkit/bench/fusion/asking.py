@@ -37,10 +37,16 @@ COVERAGE = Order("coverage", coverage)
 GAIN = Order("information gain", gain)
 NATS = Order("nats about which is better", shannon)
 FEW = (RANDOM, COVERAGE, GAIN, NATS)
-OFTEN = (*FEW, Order("uncertainty: p near 0.5", uncertainty),
-         Order("information gain, every prompt's best first", gain, spread=True))  # fmt: skip
-ORDERS = (*OFTEN, Order("nats about the difference", difference),
-          Order("information gain, summed over the prompt's pairs", whole_prompt))  # fmt: skip
+OFTEN = (
+    *FEW,
+    Order("uncertainty: p near 0.5", uncertainty),
+    Order("information gain, every prompt's best first", gain, spread=True),
+)
+ORDERS = (
+    *OFTEN,
+    Order("nats about the difference", difference),
+    Order("information gain, summed over the prompt's pairs", whole_prompt),
+)
 
 WORLDS = (
     (World("5 completions a prompt", 60, 5, Plan(3000, 4, 98)), ORDERS),
@@ -59,9 +65,16 @@ def lines(data: str, curves: dict[str, Curve], exhausted: bool = False) -> list[
         if own is random:
             cells = [f"{share * own.votes[-1]:.0f}" for share in shares]
         accuracy = own.accuracy()
-        rows.append((data, name, *cells, *[""] * (2 - len(cells)),
-                     f"{accuracy[middle]:.1%}, {own.log_loss[middle]:.3f}",
-                     f"{accuracy[-1]:.1%}, {own.log_loss[-1]:.3f}"))  # fmt: skip
+        rows.append(
+            (
+                data,
+                name,
+                *cells,
+                *[""] * (2 - len(cells)),
+                f"{accuracy[middle]:.1%}, {own.log_loss[middle]:.3f}",
+                f"{accuracy[-1]:.1%}, {own.log_loss[-1]:.3f}",
+            )
+        )
     return rows
 
 
@@ -100,18 +113,24 @@ def beside_nuts(seed: int) -> Line:
     names = [f"{i:03}" for i in range(80)]
     obs = Observations(
         pl.DataFrame({"completion": names, "prompt": [f"{i // 4:03}" for i in range(80)]}),
-        np.arange(80) // 4, pl.DataFrame({"annotator": names[:10], "pseudonym": names[:10]}), [],
+        np.arange(80) // 4,
+        pl.DataFrame({"annotator": names[:10], "pseudonym": names[:10]}),
+        [],
         Votes(first, second, annotator, np.zeros(len(first)), counts),
-    )  # fmt: skip
+    )
     posterior = fit(obs, Settings(seed=seed))
     e, o = quality_draws(obs, posterior, seed)
     rows = preferences(obs, posterior, e, o, 0.0)  # in the order of the pairs of `q`
     away = np.abs(rows["p"].to_numpy() - p)
     ranks = spearmanr(rows["information_gain"].to_numpy(), quick_gain).statistic
     return (
-        f"stand-in beside NUTS, {len(first)} votes", "", f"p: median distance {np.median(away):.3f}, "
-        f"largest {away.max():.3f}", f"gain: rank correlation {ranks:.3f}", "", "",
-    )  # fmt: skip
+        f"stand-in beside NUTS, {len(first)} votes",
+        "",
+        f"p: median distance {np.median(away):.3f}, largest {away.max():.3f}",
+        f"gain: rank correlation {ranks:.3f}",
+        "",
+        "",
+    )
 
 
 def asking(quick: bool) -> Found:

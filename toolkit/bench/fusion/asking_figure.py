@@ -21,8 +21,15 @@ def drawing(shown: Mapping[str, Mapping[str, Curve]], names: Sequence[str]) -> s
     The same numbers give the same bytes.
     """
     out = io.StringIO()
-    style = {"svg.hashsalt": "asking", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 9,
-             "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}  # fmt: skip
+    style = {
+        "svg.hashsalt": "asking",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,
+    }
     with matplotlib.style.context(["default", style]):
         figure = Figure(figsize=(9.5, 5.6), layout="constrained")
         panels = figure.subplots(-(-len(shown) // 3), 3, squeeze=False).reshape(-1)

@@ -90,12 +90,16 @@ def ranks(posterior: Posterior, truth: dict[str, Any], e: Floats, o: Floats) -> 
     """Share of draws below the truth, of globals and of the first completion and annotator."""
     found = {"e[0]": (e[:, 0] < truth["e"][0]), "o[0]": (o[:, 0] < truth["o"][0])}
     names = {
-        "rho": "rho", "vote_slope": "vote_slope", "vote_tie": "vote_tie",
-        "rating_slope:quality": "rating_slope", "outcome_slope:turns": "outcome_slope",
+        "rho": "rho",
+        "vote_slope": "vote_slope",
+        "vote_tie": "vote_tie",
+        "rating_slope:quality": "rating_slope",
+        "outcome_slope:turns": "outcome_slope",
         "outcome_level:turns": "outcome_level",
-        "tau_reliability": "tau_reliability", "tau_rating_prompt:quality": "tau_rating_prompt",
+        "tau_reliability": "tau_reliability",
+        "tau_rating_prompt:quality": "tau_rating_prompt",
         "tau_ability:turns": "tau_ability",
-    }  # fmt: skip
+    }
     found |= {
         site: posterior.flat(site) < truth[name] for site, name in names.items() if site in posterior.sites
     }
@@ -130,11 +134,14 @@ def rank_lines(found: list[Seen]) -> list[Line]:
     tests = uniform(found)
     name, least = min(tests, key=lambda row: row[1])
     return [
-        ("ranks: least p-value of a chi-square test", f"{least:.4f} ({name}; of {len(tests)} parameters)",
-         f"{0.05 / len(tests):.4f}"),
+        (
+            "ranks: least p-value of a chi-square test",
+            f"{least:.4f} ({name}; of {len(tests)} parameters)",
+            f"{0.05 / len(tests):.4f}",
+        ),
         ("ranks: parameters with p < 0.05", f"{sum(p < 0.05 for _, p in tests)} of {len(tests)}", ""),
         ("ranks: converged", f"{sum(seen.converged for seen in found)} of {len(found)}", "all"),
-    ]  # fmt: skip
+    ]
 
 
 def coverage_lines(what: str, found: list[Seen]) -> list[Line]:

@@ -133,16 +133,21 @@ def derived_votes(signals: Signals, seed: int) -> Signals:
     ]
     a, b = pl.col("value"), pl.col("value_b")
     votes = (
-        sides[0].join(sides[1], on=["prompt", "criterion", "pair"], suffix="_b", maintain_order="left")
+        sides[0]
+        .join(sides[1], on=["prompt", "criterion", "pair"], suffix="_b", maintain_order="left")
         .select(
             pl.col("completion").alias("completion_a"),
             pl.col("completion_b"),
-            pl.when(a > b).then(pl.lit("a")).when(a < b).then(pl.lit("b")).otherwise(pl.lit("tie"))
+            pl.when(a > b)
+            .then(pl.lit("a"))
+            .when(a < b)
+            .then(pl.lit("b"))
+            .otherwise(pl.lit("tie"))
             .alias("choice"),
             pl.lit(None, pl.String).alias("annotator"),
             pl.lit(None, pl.String).alias("shown_first"),
         )
-    )  # fmt: skip
+    )
     return signals | {"votes": votes, "ratings": signals["ratings"].filter(~voted)}
 
 

@@ -166,12 +166,16 @@ def lines(case: Case, entries: list[Entry]) -> Iterator[Line]:
             difference = _signed(resampled(s.loss - first.loss, s.votes))
             decisive = _signed(resampled(s.decisive_loss - first.decisive_loss, s.decisive))
         yield (
-            case.name, entry.model,
-            f"{s.loss.sum() / s.votes.sum():.4f}", difference,
-            f"{s.decisive_loss.sum() / s.decisive.sum():.4f}", decisive,
+            case.name,
+            entry.model,
+            f"{s.loss.sum() / s.votes.sum():.4f}",
+            difference,
+            f"{s.decisive_loss.sum() / s.decisive.sum():.4f}",
+            decisive,
             f"{s.right.sum() / s.decisive.sum():.3f}",
-            entry.converged, figure(entry.cpu_s / len(case.held)),
-        )  # fmt: skip
+            entry.converged,
+            figure(entry.cpu_s / len(case.held)),
+        )
 
 
 def _signed(found: tuple[float, float, float]) -> str:
@@ -198,7 +202,16 @@ def heldout(quick: bool) -> Found:
             "intervals, prompts resampled. Decisive: the votes that are no ties, predictions renormalised. "
             "Converged: folds with R-hat ≤ 1.01 and ESS ≥ 400 for every parameter and no divergences."
         ),
-        columns=("votes", "model", "log-loss", "minus ours", "decisive", "minus ours, decisive",
-                 "accuracy, decisive", "converged", "CPU s a fold"),
+        columns=(
+            "votes",
+            "model",
+            "log-loss",
+            "minus ours",
+            "decisive",
+            "minus ours, decisive",
+            "accuracy, decisive",
+            "converged",
+            "CPU s a fold",
+        ),
         lines=table,
-    )  # fmt: skip
+    )

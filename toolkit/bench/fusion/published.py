@@ -127,9 +127,13 @@ def replicate_lines(found: list[Published]) -> list[Row]:
     p = np.stack([r.p for r in found])
     chains = len(found[0].by_chain)
     return [
-        ("chains with a negative slope of votes", f"{sum(r.negative for r in found)} of "
-         f"{len(found) * chains}; mixed within {sum(0 < r.negative < chains for r in found)} of "
-         f"{len(found)} seeds", ""),
+        (
+            "chains with a negative slope of votes",
+            f"{sum(r.negative for r in found)} of "
+            f"{len(found) * chains}; mixed within {sum(0 < r.negative < chains for r in found)} of "
+            f"{len(found)} seeds",
+            "",
+        ),
         ("same label in two chains of a seed", _spread(within, ".1%"), ""),
         ("same label in two seeds", _spread(two, ".1%"), "99 %"),
         ("same label in every seed", f"{same:.1%} of {labels.shape[1]} pairs", ""),
@@ -138,7 +142,7 @@ def replicate_lines(found: list[Published]) -> list[Row]:
         ("divergences", str(sum(r.divergences for r in found)), "0"),
         ("labels from 0.4 < p < 0.6", f"{((p > 0.4) & (p < 0.6)).mean():.1%}", ""),
         ("CPU seconds a seed, drawn by us", _spread([r.cpu_s for r in found[1:] or found], ".3g"), ""),
-    ]  # fmt: skip
+    ]
 
 
 def _spread(values: list[float], form: str) -> str:
@@ -174,16 +178,21 @@ def cost_of_pymc(python: str, data: dict[str, Floats], seed: int, chains: int, d
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
         arrays: dict[str, Any] = data | {
-            "seed": np.array([seed]), "chains": np.array([chains]), "draws": np.array([draws])
-        }  # fmt: skip
+            "seed": np.array([seed]),
+            "chains": np.array([chains]),
+            "draws": np.array([draws]),
+        }
         np.savez(source, **arrays)
         # An empty cache of compiled code: what is compiled is counted, and counted apart.
         flags = f"{os.environ.get('PYTENSOR_FLAGS', '')},base_compiledir={folder}".lstrip(",")
         script = Path(__file__).with_name("pymc_side.py")
         ended = subprocess.run(
-            [python, str(script), str(source), str(target)], env=os.environ | {"PYTENSOR_FLAGS": flags},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [python, str(script), str(source), str(target)],
+            env=os.environ | {"PYTENSOR_FLAGS": flags},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if ended.returncode:
             raise click.ClickException(f"PyMC's side failed: {ended.stderr.strip().splitlines()[-1]}")
         found = dict(np.load(target))
@@ -237,8 +246,10 @@ def replicated(obs: Observations, seeds: int, draws: int) -> list[Published]:
         taken = time.process_time() - began
         found.append(summarise(sites, divergences, taken, pairs_of(obs)))
         r = found[-1]
-        stderr().print(f"seed {seed}: {r.negative} of {CHAINS} chains negative, R-hat {r.r_hat:.2f}, "
-                       f"ESS {r.ess:.1f}, {figure(taken)} CPU s")  # fmt: skip
+        stderr().print(
+            f"seed {seed}: {r.negative} of {CHAINS} chains negative, R-hat {r.r_hat:.2f}, "
+            f"ESS {r.ess:.1f}, {figure(taken)} CPU s"
+        )
     return found
 
 
@@ -247,9 +258,10 @@ def cost_lines(ours: list[Cost], theirs: list[Cost]) -> Iterator[Row]:
     yield "CPU seconds a fit, and of compiling: ours", _costs(ours), ""
     yield "CPU seconds a fit, and of compiling: PyMC", _costs(theirs), ""
     for name, rate in (
-        ("compiled", "per_second"), ("with compiling", "per_second_cold"),
+        ("compiled", "per_second"),
+        ("with compiling", "per_second_cold"),
         ("compiled, each chain by itself", "alone_per_second"),
-    ):  # fmt: skip
+    ):
         a, b = ([float(getattr(cost, rate)) for cost in side] for side in (ours, theirs))
         times = [mine / peer for mine, peer in zip(a, b, strict=True)]
         yield (

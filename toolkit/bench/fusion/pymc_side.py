@@ -34,9 +34,17 @@ def main(source: str, target: str) -> None:
         points, step = pm.init_nuts(init="auto", chains=chains, random_seed=seeds, progressbar=False)
         compiled = cpu_seconds()
         trace = pm.sample(
-            draws, tune=draws, chains=chains, cores=1, step=step, initvals=points, random_seed=seeds,
-            progressbar=False, compute_convergence_checks=False, discard_tuned_samples=True,
-        )  # fmt: skip
+            draws,
+            tune=draws,
+            chains=chains,
+            cores=1,
+            step=step,
+            initvals=points,
+            random_seed=seeds,
+            progressbar=False,
+            compute_convergence_checks=False,
+            discard_tuned_samples=True,
+        )
     done = cpu_seconds()
     sites = [trace.posterior[name].to_numpy() for name in sorted(trace.posterior.data_vars)]
     np.savez(

@@ -121,9 +121,11 @@ def _shared(quick: Quick, votes: Ballot, rng: np.random.Generator) -> Quick:
     unsure = quick.unsure[votes.annotator]
     slope = quick.slope + _step(
         (gradient * own * d - quick.slope * information * unsure * d**2).mean(0).sum() - quick.slope / 4,
-        (information * (own**2 + unsure) * d**2).mean(0).sum() + 1 / 4)  # fmt: skip
-    tie = quick.tie + _step(ties.mean(0).sum() - (quick.tie + 1) / 1.5**2,
-                            tie_information.mean(0).sum() + 1 / 1.5**2)  # fmt: skip
+        (information * (own**2 + unsure) * d**2).mean(0).sum() + 1 / 4,
+    )
+    tie = quick.tie + _step(
+        ties.mean(0).sum() - (quick.tie + 1) / 1.5**2, tie_information.mean(0).sum() + 1 / 1.5**2
+    )
     pull = np.bincount(votes.annotator, (gradient * quick.slope * d).mean(0), people)
     known = np.bincount(votes.annotator, (information * (quick.slope * d) ** 2).mean(0), people)
     weight = known + 1 / quick.spread**2

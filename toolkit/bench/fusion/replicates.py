@@ -101,16 +101,23 @@ def lines(found: list[Replicate]) -> list[tuple[str, str, str]]:
         ("R-hat, worst seed", f"{max(r.r_hat for r in found):.4f}", "1.01"),
         ("ESS, worst seed and parameter", f"{min(r.ess for r in found):.0f}", "400"),
         ("divergences", f"{sum(r.divergences for r in found)}", "0"),
-        ("same label in every seed", f"{a.same_label:.1%} of {a.decided} pairs outside 0.4–0.6 "
-         f"(90 % interval {interval.low:.1%}–{interval.high:.1%})", "99 %"),
+        (
+            "same label in every seed",
+            f"{a.same_label:.1%} of {a.decided} pairs outside 0.4–0.6 "
+            f"(90 % interval {interval.low:.1%}–{interval.high:.1%})",
+            "99 %",
+        ),
         ("same label in two seeds", f"{a.labels_alike:.1%}", ""),
         ("p within ±0.03 of its mean in every seed", f"{a.close:.1%} of {a.pairs} pairs", "100 %"),
         ("largest distance of a p from its mean", f"{a.spread:.3f}", "0.03"),
         ("sd of p between seeds, median pair", f"{a.sd:.4f}", ""),
-        ("CPU seconds a fit: first, median of the rest",
-         f"{figure(found[0].cpu_s)}, {figure(cpu[len(cpu) // 2])}", ""),
+        (
+            "CPU seconds a fit: first, median of the rest",
+            f"{figure(found[0].cpu_s)}, {figure(cpu[len(cpu) // 2])}",
+            "",
+        ),
         ("draws a chain", f"{min(r.draws for r in found)} to {max(r.draws for r in found)}", ""),
-    ]  # fmt: skip
+    ]
 
 
 def replicates(quick: bool) -> Found:

@@ -50,11 +50,20 @@ class Simulated:
 def ordinary() -> dict[str, Any]:
     """Globals of an ordinary crowd."""
     return {
-        "rho": 0.4, "vote_slope": 1.5, "vote_tie": -1.0, "tau_reliability": 0.3, "tau_tie_habit": 0.5,
-        "rating_slope": 1.5, "rating_cuts": np.array([-2.5, -1.0, 0.5, 2.0]), "tau_rating_prompt": 0.7,
-        "tau_severity": 0.5, "outcome_slope": 1.0, "outcome_level": 0.5, "tau_outcome_prompt": 0.7,
+        "rho": 0.4,
+        "vote_slope": 1.5,
+        "vote_tie": -1.0,
+        "tau_reliability": 0.3,
+        "tau_tie_habit": 0.5,
+        "rating_slope": 1.5,
+        "rating_cuts": np.array([-2.5, -1.0, 0.5, 2.0]),
+        "tau_rating_prompt": 0.7,
+        "tau_severity": 0.5,
+        "outcome_slope": 1.0,
+        "outcome_level": 0.5,
+        "tau_outcome_prompt": 0.7,
         "tau_ability": 0.7,
-    }  # fmt: skip
+    }
 
 
 def from_priors(rng: np.random.Generator) -> dict[str, Any]:
@@ -62,9 +71,16 @@ def from_priors(rng: np.random.Generator) -> dict[str, Any]:
     lowest = rng.normal(-2, 1.5)
     gaps = rng.lognormal(0, 0.7, LEVELS - 2)
     halves = {
-        "vote_slope": 2, "rating_slope": 2, "outcome_slope": 2, "tau_reliability": 0.7, "tau_tie_habit": 1,
-        "tau_rating_prompt": 1, "tau_severity": 1, "tau_outcome_prompt": 1, "tau_ability": 1,
-    }  # fmt: skip
+        "vote_slope": 2,
+        "rating_slope": 2,
+        "outcome_slope": 2,
+        "tau_reliability": 0.7,
+        "tau_tie_habit": 1,
+        "tau_rating_prompt": 1,
+        "tau_severity": 1,
+        "tau_outcome_prompt": 1,
+        "tau_ability": 1,
+    }
     return {
         "rho": 2 * rng.beta(2, 2) - 1,
         "vote_tie": rng.normal(-1, 1.5),
@@ -98,9 +114,12 @@ def simulate(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulat
         scores = np.stack([eta / 2, -eta / 2, g["vote_tie"] + tie_habit[who]], axis=1)
         chosen = choose(rng, softmax(scores, axis=1))
         votes = Votes(
-            first, second, who if named else np.full(size.votes, NOBODY), np.zeros(size.votes),
+            first,
+            second,
+            who if named else np.full(size.votes, NOBODY),
+            np.zeros(size.votes),
             np.eye(3)[chosen],
-        )  # fmt: skip
+        )
     if size.ratings:
         item, who = rng.integers(n, size=size.ratings), rng.integers(people, size=size.ratings)
         effect = g["tau_rating_prompt"] * rng.normal(size=size.prompts)
@@ -120,9 +139,12 @@ def simulate(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulat
         )
         failures = np.minimum(rng.geometric(np.maximum(expit(logit), 1e-6)) - 1, 10)
         outcomes = Outcomes(
-            "turns", item, learner if size.learners > 1 else np.full(size.outcomes, NOBODY),
-            (failures < 10).astype(float), failures.astype(float),
-        )  # fmt: skip
+            "turns",
+            item,
+            learner if size.learners > 1 else np.full(size.outcomes, NOBODY),
+            (failures < 10).astype(float),
+            failures.astype(float),
+        )
     names = [f"{i:08d}" for i in range(n)]
     counts = {
         "n_votes": np.bincount(np.concatenate([votes.first, votes.second]), minlength=n) if votes else 0,

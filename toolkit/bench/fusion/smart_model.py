@@ -48,9 +48,7 @@ def published_arrays(obs: Observations) -> Arrays:
     for r in obs.ratings:
         data[f"ratings:{r.name}"] = {"item": r.item, "counts": np.cumsum(r.counts, axis=1)}
     for y in obs.outcomes:
-        data[f"outcomes:{y.measure}"] = {
-            "item": y.item, "successes": y.successes, "failures": y.failures
-        }  # fmt: skip
+        data[f"outcomes:{y.measure}"] = {"item": y.item, "successes": y.successes, "failures": y.failures}
     return data
 
 

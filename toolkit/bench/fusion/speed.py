@@ -95,10 +95,15 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
         taken.append(times)
     cold, warm = np.median(taken, axis=0)
     return {
-        "fit_cpu": warm, "cpu": time.process_time(), "rows": obs.rows, "ess": min(worst), "seeds": seeds,
-        "cold": cold, "times": float(np.median([c / w for c, w in taken])),
+        "fit_cpu": warm,
+        "cpu": time.process_time(),
+        "rows": obs.rows,
+        "ess": min(worst),
+        "seeds": seeds,
+        "cold": cold,
+        "times": float(np.median([c / w for c, w in taken])),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+    }
 
 
 def _ilsr(obs: Any) -> NDArray[np.float64]:
@@ -130,9 +135,14 @@ def measured(case: str, folder: Path, cache: Path) -> dict[str, Any]:
     began = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "preceptor.toolkit.bench.fusion.speed", case], cwd=folder, check=True,
-            capture_output=True, text=True, timeout=LIMIT_S, env=os.environ | {"XDG_CACHE_HOME": str(cache)},
-        )  # fmt: skip
+            [sys.executable, "-m", "preceptor.toolkit.bench.fusion.speed", case],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+        )
     except subprocess.TimeoutExpired:
         return {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) | {"wall": time.monotonic() - began}
@@ -163,8 +173,11 @@ def speed(quick: bool) -> Found:
             measured("votes5:map", folder, caches[1])  # compiles
             add("10⁵ votes, mode", measured("votes5:map", folder, caches[1]), "ilsr")
             add("10⁵ votes, choix ilsr", measured("votes5:ilsr", folder, caches[1]), "")
-            add("10⁷ votes, 10⁵ completions, normal approximation",
-                measured("votes7:laplace", folder, caches[1]), "10 min, 4 GB")  # fmt: skip
+            add(
+                "10⁷ votes, 10⁵ completions, normal approximation",
+                measured("votes7:laplace", folder, caches[1]),
+                "10 min, 4 GB",
+            )
             add(
                 "10⁵ votes of 200 named annotators, chains",
                 measured("named5:hmc", folder, caches[1]),

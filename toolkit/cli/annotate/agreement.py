@@ -109,10 +109,12 @@ def _judged(con: "Store", source: str) -> "tuple[pl.DataFrame, pl.DataFrame, pl.
     from ...store import query
 
     annotators = query(
-        con, """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
+        con,
+        """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
         SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
-        ORDER BY pseudonym, key""", [source],
-    )  # fmt: skip
+        ORDER BY pseudonym, key""",
+        [source],
+    )
     return query(con, _VOTES, [source]), query(con, _RATINGS, [source]), annotators
 
 
@@ -121,10 +123,12 @@ def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[s
     from ...store import run
 
     rows = run(
-        con, """SELECT key, findings FROM fits WHERE converged AND key IN (
+        con,
+        """SELECT key, findings FROM fits WHERE converged AND key IN (
         SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
-        ORDER BY fitted_at DESC, key LIMIT 1""", [source],
-    )  # fmt: skip
+        ORDER BY fitted_at DESC, key LIMIT 1""",
+        [source],
+    )
     if not rows:
         return None, 1.0, {}
     found = json.loads(rows[0][1])

@@ -21,30 +21,57 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.option("--campaign", required=True, help="Its name; one that is not there is begun.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="forms.csv (spreadsheet), forms.jsonl, or forms.json (Label Studio).")  # fmt: skip
-@click.option("--rubric", "rubric_name", metavar="RUBRIC",
-              help="What is asked (a name or a .yaml file); may be left out for a campaign that is there "
-                   "and asked by a rubric of Preceptor's.")  # fmt: skip
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="forms.csv (spreadsheet), forms.jsonl, or forms.json (Label Studio).",
+)
+@click.option(
+    "--rubric",
+    "rubric_name",
+    metavar="RUBRIC",
+    help="What is asked (a name or a .yaml file); may be left out for a campaign that is there "
+    "and asked by a rubric of Preceptor's.",
+)
 @click.option(
     "--n", type=click.IntRange(1), help="Questions that the campaign shall have; 200 for a new one."
 )
-@click.option("--select", type=click.Choice(["information", "uncertain", "coverage", "random"]),
-              help="How new questions are chosen: by information if a fit knows any.")  # fmt: skip
+@click.option(
+    "--select",
+    type=click.Choice(["information", "uncertain", "coverage", "random"]),
+    help="How new questions are chosen: by information if a fit knows any.",
+)
 @click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat.")
 @click.option("--task", help="Prompts of this task only.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
 @click.option("--license", "license_id", help="Of the answers: SPDX id; without one they are not published.")
-@click.option("--annotator", "annotators", multiple=True, metavar="NAME",
-              help="One form for each, forms-NAME.csv, with the name filled in; repeat.")  # fmt: skip
-@click.option("--overlap", type=click.IntRange(1),
-              help="Annotators who get each question; all of them if left out.")  # fmt: skip
+@click.option(
+    "--annotator",
+    "annotators",
+    multiple=True,
+    metavar="NAME",
+    help="One form for each, forms-NAME.csv, with the name filled in; repeat.",
+)
+@click.option(
+    "--overlap", type=click.IntRange(1), help="Annotators who get each question; all of them if left out."
+)
 @common
 def export(
-    settings: Common, /, campaign: str, out: Path, rubric_name: str | None, n: int | None, select: str | None,
-    sources: tuple[str, ...], task: str | None, seed: int, license_id: str | None,
-    annotators: tuple[str, ...], overlap: int | None,
-) -> None:  # fmt: skip
+    settings: Common,
+    /,
+    campaign: str,
+    out: Path,
+    rubric_name: str | None,
+    n: int | None,
+    select: str | None,
+    sources: tuple[str, ...],
+    task: str | None,
+    seed: int,
+    license_id: str | None,
+    annotators: tuple[str, ...],
+    overlap: int | None,
+) -> None:
     """Write a campaign's questions to a file that annotators fill in, with a guide beside it.
 
     In a .csv they type A, B or tie (or numbers) into a spreadsheet. A .json is for Label Studio: its
@@ -103,8 +130,10 @@ def _rubric_of(con: "Store", campaign: str, given: str | None) -> "Rubric":
     found = next((rubric for rubric in ours if rubric.digest in digests), None)
     if found is None:
         ((notes,),) = run(con, "SELECT notes FROM sources WHERE name = ?", [campaign])
-        raise AnnotationError(f"campaign '{campaign}': {notes}, which does not come with Preceptor; "
-                              "give its file with --rubric FILE.yaml")  # fmt: skip
+        raise AnnotationError(
+            f"campaign '{campaign}': {notes}, which does not come with Preceptor; "
+            "give its file with --rubric FILE.yaml"
+        )
     return found
 
 
@@ -139,8 +168,11 @@ def _say_written(out: Path, questions: "pl.DataFrame", written: list[Path], camp
     for path in written:
         shown.print(f"  {path}", markup=False)
     if out.suffix.lower() == ".csv" and (long := long_texts(questions)):
-        stderr().print(f"note: {long} questions have texts that are longer than a spreadsheet's cell "
-                       "(32,767 characters); give those annotators .jsonl", markup=False)  # fmt: skip
+        stderr().print(
+            f"note: {long} questions have texts that are longer than a spreadsheet's cell "
+            "(32,767 characters); give those annotators .jsonl",
+            markup=False,
+        )
     shown.print(
         f"when they are filled in: preceptor annotate import FILE --campaign {campaign}", markup=False
     )
@@ -155,13 +187,21 @@ def _say_written(out: Path, questions: "pl.DataFrame", written: list[Path], camp
     "--rubric", "rubric_name", metavar="RUBRIC", help="The campaign's, if it is a file of your own."
 )
 @click.option("--annotator", metavar="NAME", help="Who answered, where the form does not say.")
-@click.option("--kind", type=click.Choice(["student", "expert", "crowd"]),
-              help="Who the annotators are; crowd if never said.")  # fmt: skip
+@click.option(
+    "--kind",
+    type=click.Choice(["student", "expert", "crowd"]),
+    help="Who the annotators are; crowd if never said.",
+)
 @common
 def import_(
-    settings: Common, /, files: tuple[Path, ...], campaign: str, rubric_name: str | None,
-    annotator: str | None, kind: str | None,
-) -> None:  # fmt: skip
+    settings: Common,
+    /,
+    files: tuple[Path, ...],
+    campaign: str,
+    rubric_name: str | None,
+    annotator: str | None,
+    kind: str | None,
+) -> None:
     """Take the answers of filled-in forms, as votes and ratings of annotators under pseudonyms.
 
     FILE is a form that export wrote (.csv as any spreadsheet saves it, .jsonl), or Label Studio's JSON

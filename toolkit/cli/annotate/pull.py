@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 @server_options
 @common
 def pull(
-    settings: Common, /, campaigns: tuple[str, ...], workspace: str | None, kind: str | None,
-    api_url: str | None, api_key: str | None, home: Path,
-) -> None:  # fmt: skip
+    settings: Common,
+    /,
+    campaigns: tuple[str, ...],
+    workspace: str | None,
+    kind: str | None,
+    api_url: str | None,
+    api_key: str | None,
+    home: Path,
+) -> None:
     """Take submitted answers into the store, as votes and ratings of annotators under pseudonyms.
 
     Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
@@ -49,9 +55,12 @@ def pull(
             check_campaign(con, campaign)
             _check_pushed(campaign, exported)
         if exported and not campaigns:
-            stdout().print(f"not pulled: {', '.join(exported)}, exported as forms only "
-                           "(preceptor annotate import takes its answers)",
-                           markup=False, soft_wrap=True)  # fmt: skip
+            stdout().print(
+                f"not pulled: {', '.join(exported)}, exported as forms only "
+                "(preceptor annotate import takes its answers)",
+                markup=False,
+                soft_wrap=True,
+            )
         names = list(dict.fromkeys(campaigns)) or pushed
         if not names:
             stdout().print("no campaign was pushed yet: preceptor annotate push --help")
@@ -92,9 +101,15 @@ def _say(campaign: str, questions: int, pulled: "Pulled", taken: "Taken") -> Non
 
     out, err = stdout(), stderr()
     shown = [
-        (row["annotator"], f"{row['new']:,}", f"{row['superseded']:,}", f"{row['withdrawn']:,}",
-         f"{row['total']:,}") for row in taken.by_annotator.iter_rows(named=True)
-    ]  # fmt: skip
+        (
+            row["annotator"],
+            f"{row['new']:,}",
+            f"{row['superseded']:,}",
+            f"{row['withdrawn']:,}",
+            f"{row['total']:,}",
+        )
+        for row in taken.by_annotator.iter_rows(named=True)
+    ]
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
         out.print(table(escape(campaign), columns, shown))

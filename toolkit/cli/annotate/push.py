@@ -90,10 +90,21 @@ WORKSPACE = "preceptor"
 @server_options
 @common
 def push(
-    settings: Common, /, campaign: str, rubric_name: str, license_id: str | None, workspace: str | None,
-    annotators: tuple[str, ...], newcomers: tuple[str, ...], suggest: bool, overlap: int | None,
-    api_url: str | None, api_key: str | None, home: Path, **how: Any,
-) -> None:  # fmt: skip
+    settings: Common,
+    /,
+    campaign: str,
+    rubric_name: str,
+    license_id: str | None,
+    workspace: str | None,
+    annotators: tuple[str, ...],
+    newcomers: tuple[str, ...],
+    suggest: bool,
+    overlap: int | None,
+    api_url: str | None,
+    api_key: str | None,
+    home: Path,
+    **how: Any,
+) -> None:
     """Choose what is worth asking, and put it to annotators in Argilla.
 
     Pushing again adds only what is new: more questions where --n is larger, records that an interrupted
@@ -131,8 +142,11 @@ def push(
             mark_asked(con, campaign, questions["key"])
     _say(chosen, dataset, pushed, members, url)
     if overlap and dataset.overlap != overlap:
-        stderr().print(f"note: --overlap {overlap} was not taken: this Argilla changes it no more once there "
-                       "are answers", markup=False)  # fmt: skip
+        stderr().print(
+            f"note: --overlap {overlap} was not taken: this Argilla changes it no more once there "
+            "are answers",
+            markup=False,
+        )
 
 
 def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) -> "Chosen":

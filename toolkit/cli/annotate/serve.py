@@ -18,20 +18,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--home", type=click.Path(path_type=Path), default=Path("annotation-home"), show_default=True,
+    "--home",
+    type=click.Path(path_type=Path),
+    default=Path("annotation-home"),
+    show_default=True,
     help="Folder of the server's state: database, accounts, log.",
-)  # fmt: skip
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=6900, show_default=True, help="0: any free one."
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True,
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
     help="Address to listen at; 0.0.0.0 lets other machines in, over plain http.",
-)  # fmt: skip
+)
 @click.option(
-    "--annotator", "annotators", multiple=True, metavar="NAME",
+    "--annotator",
+    "annotators",
+    multiple=True,
+    metavar="NAME",
     help="Somebody who shall have an account; give it once for each. Those of earlier starts stay.",
-)  # fmt: skip
+)
 def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None:
     """Run Argilla, with its web pages, as one process of this machine, until Ctrl-C.
 
