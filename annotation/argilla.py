@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from ..schemas.errors import AnnotationError
-from .hosts import is_local
+from ..schemas.support.hosts import is_local
 
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each new attempt
 LONGEST_WAIT = 60.0  # of what the server itself asks for

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .rubric import Rubric
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .audit_orders import CHOICES, JUDGEMENTS
 
 NEEDED = ("item", "first", "second", "choice")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .argilla import Json, RefusedError, Server
 from .rubric import PREFERENCE, Criterion, Rubric
 

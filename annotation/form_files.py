@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,

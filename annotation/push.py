@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .argilla import Json, Server
 from .dataset import SIDES, Dataset
 from .records import list_records

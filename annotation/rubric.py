@@ -17,7 +17,7 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.keys import LENGTH
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .rubric_file import CriterionEntry, RubricEntry, parse_entry
 
 FOLDER = Path(__file__).parent / "rubrics"

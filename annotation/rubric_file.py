@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 # Columns of answer forms.

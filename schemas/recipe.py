@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .nearest import nearest
+from .support.nearest import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -24,9 +24,9 @@ from preceptor.annotation.environment import server_environment as make_environm
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
+from preceptor.schemas.support.files import user_cache
 from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.build import build
-from preceptor.toolkit.files import user_cache
 from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS

@@ -9,8 +9,8 @@ import pytest
 
 from preceptor.schemas.errors import GateError, StoreError
 from preceptor.schemas.recipe import Recipe
+from preceptor.schemas.support.files import whole_folder, write_text
 from preceptor.toolkit.build import build
-from preceptor.toolkit.files import whole_folder, write_text
 from preceptor.toolkit.store import open_store, query, run
 
 pytestmark = pytest.mark.slow

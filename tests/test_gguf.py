@@ -10,7 +10,7 @@ from gguf_converter import gguf_converter
 from in_process import run
 from smollm2 import smollm2
 
-from preceptor.toolkit.files import file_sha256
+from preceptor.schemas.support.files import file_sha256
 from preceptor.toolkit.modelfile import find_pieces, go_template
 from preceptor.toolkit.tokens import _template
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from ended import refused, well
 
-from preceptor.toolkit.files import file_sha256
+from preceptor.schemas.support.files import file_sha256
 
 REPO = "lab/tiny"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ended import refused, well
 
-from preceptor.toolkit.files import file_sha256
+from preceptor.schemas.support.files import file_sha256
 
 REPO = "lab/tutor"
 DATASET = {

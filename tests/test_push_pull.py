@@ -23,8 +23,8 @@ from preceptor.annotation import argilla
 from preceptor.annotation.environment import server_environment
 from preceptor.annotation.serve import running
 from preceptor.schemas.errors import PreceptorError
+from preceptor.schemas.support.files import user_cache
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.files import user_cache
 from preceptor.toolkit.store import open_store, query
 
 PEOPLE = ("anna", "ben", "cleo")

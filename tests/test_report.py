@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from preceptor.schemas.errors import StoreError
+from preceptor.schemas.support.text import clean
 from preceptor.schemas.tables import (
     COMPLETIONS,
     EFFECTIVENESS,
@@ -23,7 +24,6 @@ from preceptor.toolkit.gates.gate import Gate
 from preceptor.toolkit.report import figures, panels, picture
 from preceptor.toolkit.report.page import render_report
 from preceptor.toolkit.store import Store, insert, open_store, query
-from preceptor.toolkit.words import clean
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 WHEN = datetime(2031, 5, 17, 4, 5, 6, tzinfo=UTC)

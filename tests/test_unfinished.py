@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from preceptor.schemas.errors import TrainingError
-from preceptor.schemas.unfinished import finish, unfinished
+from preceptor.schemas.support.unfinished_run import finish, unfinished
 
 
 def enter(work, run=None, restart=False):

@@ -22,9 +22,9 @@ import polars as pl
 
 from ..schemas.errors import GateError, RecipeError, StoreError
 from ..schemas.recipe import Recipe
+from ..schemas.support.files import MANIFEST, file_sha256, whole_folder
 from ..schemas.tables import BUILDS
 from .card import render_card
-from .files import MANIFEST, file_sha256, whole_folder
 from .gates.all import check_all
 from .gates.gate import Gate
 from .gates.leaks import count_leaks

@@ -19,8 +19,8 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from ..schemas.errors import HubError, StoreError
+from ..schemas.support.files import MANIFEST, file_sha256
 from .datasets import read_manifest
-from .files import MANIFEST, file_sha256
 
 CARD = "README.md"
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"

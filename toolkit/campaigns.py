@@ -13,7 +13,7 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.licenses import License, read_license
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from ..schemas.tables import RUBRICS, SOURCES
 from .store import Store, insert, query, run, transaction
 

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .store import Store, run
 
 COLUMNS = {

@@ -7,7 +7,7 @@ What was read from a file in that form comes back byte for byte.
 from pathlib import Path
 
 from ..schemas.errors import StoreError
-from .files import whole_file
+from ..schemas.support.files import whole_file
 from .store import Store, query, run
 
 _ROWS_A_STEP = 100_000

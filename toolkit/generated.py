@@ -20,8 +20,8 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.licenses import NONE_STATED, License
-from ..schemas.nearest import nearest
 from ..schemas.recipe import Recipe, read_recipe
+from ..schemas.support.nearest import nearest
 from ..schemas.tables import COMPLETIONS, SOURCES
 from .campaigns import check_name
 from .pairs import part_sql

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import GateError, TrainingError
-from ..schemas.nearest import nearest
-from .files import file_sha256, write_text
+from ..schemas.support.files import file_sha256, write_text
+from ..schemas.support.nearest import nearest
 from .modelfile import Pieces, find_pieces, modelfile
 from .tokens import read_chat_template
 

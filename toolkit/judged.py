@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .answers import MODEL, Taken, take_answers
 from .campaigns import Rubric, check_campaign, check_rubric
 from .questions import Chosen, Golden, Where, add_questions, read_questions

@@ -17,9 +17,9 @@ import yaml
 
 from ..schemas.errors import HubError, SourceError
 from ..schemas.licenses import HUB_NAMES, hub_name, read_license
-from ..schemas.nearest import nearest
+from ..schemas.support.files import file_sha256
+from ..schemas.support.nearest import nearest
 from .built import CARD
-from .files import file_sha256
 from .hub import Kind, check_repo_id
 from .leaving import find_private, placeless
 from .push import Parcel

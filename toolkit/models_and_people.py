@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from .store import Store, query
 
 _ALIKE = """WITH about AS (

@@ -14,8 +14,8 @@ from huggingface_hub import constants
 
 from ..schemas.errors import HubError
 from ..schemas.manifest import as_manifest
+from ..schemas.support.files import MANIFEST
 from .built import Built
-from .files import MANIFEST
 from .hub import Say, check_token, connect, explained, patiently
 from .push import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
 

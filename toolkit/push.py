@@ -31,8 +31,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ..schemas.errors import HubError
+from ..schemas.support.files import file_sha256
 from .built import CARD
-from .files import file_sha256
 from .hub import Kind, Say, check_repo_id, explained, page, patiently
 
 _KEPT = ".gitattributes"

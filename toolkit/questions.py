@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from ..schemas.errors import AnnotationError
-from ..schemas.nearest import nearest
+from ..schemas.support.nearest import nearest
 from ..schemas.tables import QUESTIONS
 from .campaigns import Rubric, begin
 from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql

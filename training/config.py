@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.nearest import nearest
-from ..schemas.sets import assignment, chosen_variant, read_file, read_variants
-from ..schemas.sets import merged as with_told
+from ..schemas.support.nearest import nearest
+from ..schemas.support.settings_files import assignment, chosen_variant, read_file, read_variants
+from ..schemas.support.settings_files import merged as with_told
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
 
 # Of a small model on JFLEG (docs/training.md): a run that had lost 21 % of the chosen log-probability wrote

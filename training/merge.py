@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..schemas.adapters import CONFIG, find_base, fingerprint, known_base, was_folder
 from ..schemas.errors import TrainingError
+from ..schemas.support.adapter_folders import CONFIG, find_base, fingerprint, known_base, was_folder
 from .quiet import quiet
 
 KEPT = ("preceptor.json", "metrics.json", "curves.png")

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..schemas.adapters import fingerprint
-from ..schemas.versions import versions
+from ..schemas.support.adapter_folders import fingerprint
+from ..schemas.support.versions import versions
 from .config import Config
 from .data import Loaded
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
-from ..schemas.unfinished import finish, unfinished
+from ..schemas.support.unfinished_run import finish, unfinished
 from .config import Config
 from .data import Loaded, load
 from .launch import rank, told_by_first, world

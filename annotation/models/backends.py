@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import AnnotationError
-from ...schemas.nearest import nearest
+from ...schemas.support.nearest import nearest
 from .budget import Ledger
 from .prices import Price
 from .requests import Request

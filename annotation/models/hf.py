@@ -21,9 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...schemas.adapters import find_base, was_folder
 from ...schemas.errors import AnnotationError
 from ...schemas.manifest import MANIFEST
+from ...schemas.support.adapter_folders import find_base, was_folder
 from .backends import Answer, Backend, Say, Send
 from .budget import Ledger
 from .prices import FREE

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...schemas.errors import AnnotationError
 from ...schemas.keys import key
-from ...schemas.nearest import nearest
+from ...schemas.support.nearest import nearest
 from ..rubric import Rubric
 from .fence import Fence, fence_for
 from .judging import REASON, Way, answer_schema, asks_reason, checker, choices

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...schemas.nearest import nearest
+from ...schemas.support.nearest import nearest
 from .. import rubric as rubrics
 from .requests import Message, Request
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from ...schemas.errors import AnnotationError
-from ..hosts import is_local
+from ...schemas.support.hosts import is_local
 from .backends import Answer, Backend, Say, Send
 from .budget import Ledger
 from .endpoint import Attempt, Endpoint, connect, endpoint, patiently, post, read_message

@@ -21,7 +21,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...schemas.errors import AnnotationError
-from ...schemas.nearest import nearest
+from ...schemas.support.nearest import nearest
 from .requests import Message
 
 TEMPLATES = Path(__file__).parent / "templates"

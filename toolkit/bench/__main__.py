@@ -18,8 +18,8 @@ from pathlib import Path
 
 import click
 
+from ...schemas.support.files import write_text
 from ..cli.options import stderr, stdout, table
-from ..files import write_text
 from .measure import Found, Job, Row, measure, run_row
 from .rows import ROWS
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..words import SURE, clean, percent
+from ...schemas.support.text import SURE, clean, percent
 from .options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:

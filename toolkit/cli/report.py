@@ -28,8 +28,8 @@ def report(settings: Common, fit: str | None, out: Path) -> None:
     from ..store import open_store
 
     with open_store(settings.store, read_only=True) as con:
+        from ...schemas.support.files import write_text
         from ..build import find_fit
-        from ..files import write_text
         from ..report.page import render_report
         from ..store import query
         from .annotate.agreement import measured

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..words import clean
+from ...schemas.support.text import clean
 from .options import Common, common
 
 SHOWN = 12  # signals that are listed; --json has all

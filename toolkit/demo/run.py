@@ -10,8 +10,8 @@ import polars as pl
 from ...schemas.errors import StoreError
 from ...schemas.licenses import read_license
 from ...schemas.recipe import read_recipe
+from ...schemas.support.files import write_text
 from ..build import Build, build
-from ..files import write_text
 from ..fuse import Fit, fuse
 from ..fusion.fit import OnProgress, Settings
 from ..ingest.batch import Context

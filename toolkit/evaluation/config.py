@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
-from ...schemas.nearest import nearest
 from ...schemas.recipe import faults
-from ...schemas.sets import assignment, chosen_variant, merged, read_file, read_variants
+from ...schemas.support.nearest import nearest
+from ...schemas.support.settings_files import assignment, chosen_variant, merged, read_file, read_variants
 from .metrics import METRICS
 
 _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"

@@ -17,9 +17,9 @@ import polars as pl
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key_sql
 from ...schemas.manifest import as_manifest
-from ...schemas.nearest import nearest
+from ...schemas.support.files import MANIFEST, file_sha256
+from ...schemas.support.nearest import nearest
 from ..datasets import read_manifest
-from ..files import MANIFEST, file_sha256
 from ..store import query, scratch
 from .config import Evaluation
 from .metric import Item

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...schemas.support.json_lines import add_lines, read_lines
 from .judged import JudgePairs, Rate, judged, judged_references, rated
 from .likelihood import Figures, Known, Score, perplexity, preferred, remembering, scaffolding
-from .lines import add_lines, read_lines
 from .metric import Item
 from .metrics import METRICS
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import EvaluationError
-from ...schemas.unfinished import finish, unfinished
-from ...schemas.versions import versions
+from ...schemas.support.json_lines import add_lines, read_lines
+from ...schemas.support.unfinished_run import finish, unfinished
+from ...schemas.support.versions import versions
 from .config import Config
 from .items import HeldOut
 from .likelihood import Score
-from .lines import add_lines, read_lines
 from .measure import Judging, Measured, kept_scores, measured, wants_answers
 from .metric import DRAWS, LEVEL, Item, Statistics
 from .metrics import METRICS

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ..words import SURE
+from ...schemas.support.text import SURE
 from .asking import expected_gain, vote_shares
 from .fit import Posterior
 from .model import AUTHOR_SCALE

@@ -23,7 +23,7 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from ..files import user_cache
+from ...schemas.support.files import user_cache
 from .model import LOG_PROBS, SCORE, Arrays, joint, model
 
 Shapes = dict[str, tuple[int, ...]]

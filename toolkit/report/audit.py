@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ..files import write_text
-from ..words import clean
+from ...schemas.support.files import write_text
+from ...schemas.support.text import clean
 from .audit_words import (
     POSITION,
     Found,

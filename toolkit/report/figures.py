@@ -9,8 +9,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from ...schemas.support.text import SURE, clean
 from ..telling import COIN_FLIP
-from ..words import SURE, clean
 from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, draw
 

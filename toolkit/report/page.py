@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ...schemas.support.text import SURE, clean, shown
 from ..build import Build, find_fit
 from ..fusion.diagnostics import ESS_MIN, R_HAT_MAX
 from ..store import Store, query
 from ..telling import COIN_FLIP
-from ..words import SURE, clean, shown
 from .figures import agreement, annotators, annotators_height, confidence, recovery
 from .panels import checks, checks_height, ranks, ranks_height
 from .people import pictures_of

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from ...schemas.support.text import clean
 from ..fusion.ranks import BINS, expected_band
-from ..words import clean
 from .picture import PERCENT, Mark, Picture, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, Paint, draw_panels
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ..words import clean
+from ...schemas.support.text import clean
 from .figures import LINES, NAMED, Row, annotators_height, caterpillar, intervals
 from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, SERIES, draw

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ..words import percent as plain_percent
+from ...schemas.support.text import percent as plain_percent
 
 PERCENT = "\u202f%"  # a narrow space that does not break
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..files import whole_file
+from ...schemas.support.files import whole_file
 
 WIDTH = 420.0  # of every drawing, in points; the page scales it
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from ....schemas.support.files import write_text
 from ...cli.options import stderr, stdout, table
-from ...files import write_text
 from ..__main__ import known
 from .asking import asking
 from .calibration import calibration

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from ....schemas.support.files import user_cache, whole_file
 from ... import fusion
 from ...cli.options import stderr
-from ...files import user_cache, whole_file
 from .. import fusion as own
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.errors import AnnotationError
-from ....schemas.nearest import nearest
+from ....schemas.support.nearest import nearest
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:

@@ -51,9 +51,9 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
         raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
     from ....annotation.accounts import check_names
     from ....annotation.environment import server_environment
-    from ....annotation.hosts import is_local
     from ....annotation.serve import running, wait
-    from ...files import user_cache
+    from ....schemas.support.files import user_cache
+    from ....schemas.support.hosts import is_local
 
     notices = stderr()
 

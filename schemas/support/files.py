@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..schemas import manifest
-from ..schemas.errors import StoreError
+from .. import manifest
+from ..errors import StoreError
 
 MANIFEST = manifest.MANIFEST
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .errors import RecipeError
+from ..errors import RecipeError
 
 LEFT_OUT = object()
 """The value of a key that is to be left out, as if the file did not name it."""

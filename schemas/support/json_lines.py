@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...schemas.errors import EvaluationError
+from ..errors import EvaluationError
 
 
 def add_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import PreceptorError
+from ..errors import PreceptorError
 
 NOTE, LOCK = "run.json", "lock"
 
