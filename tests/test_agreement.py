@@ -26,7 +26,7 @@ from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.report.people import pictures_of
-from preceptor.toolkit.store import insert, open_store, query, run
+from preceptor.toolkit.store.connection import insert, open_store, query, run
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
 WITH_GAPS = [

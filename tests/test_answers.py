@@ -13,8 +13,8 @@ from preceptor.toolkit.forget import forget
 from preceptor.toolkit.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.questions import Golden, choose_questions
-from preceptor.toolkit.status import status
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
+from preceptor.toolkit.store.status import status
 from preceptor.toolkit.why import why
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.report.svg import CSS, LIGHT
-from preceptor.toolkit.store import add_key, insert, open_store, query, run
+from preceptor.toolkit.store.connection import add_key, insert, open_store, query, run
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from preceptor.annotation.serve import running
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from preceptor.toolkit import chunks
-from preceptor.toolkit.store import run, transaction
+from preceptor.toolkit.store import chunks
+from preceptor.toolkit.store.connection import run, transaction
 
 ROWS = 450_000  # more than DuckDB holds back before it writes to a table
 

@@ -11,7 +11,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, query
+from preceptor.toolkit.store.connection import count, query
 
 
 def load(store, format, path, source="s"):

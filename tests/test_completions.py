@@ -14,7 +14,7 @@ from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store.connection import count, open_store, query, remove_source
 
 ANSWER = {
     "prompt": "p1",

@@ -19,7 +19,7 @@ from preceptor.toolkit.eligible import checked
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import open_store, query, run
+from preceptor.toolkit.store.connection import open_store, query, run
 
 ALL = ["preference", "sft", "unpaired", "soft", "signals"]
 
@@ -150,7 +150,7 @@ def test_a_rule_that_is_no_rule_is_refused(store, rule, said):
 
 @given(st.text(max_size=30))
 def test_no_text_passes_as_a_rule_that_is_none(text):
-    from preceptor.toolkit.store import scratch
+    from preceptor.toolkit.store.connection import scratch
 
     with scratch() as con:
         try:

@@ -14,7 +14,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pseudonyms import pseudonym, read_key
-from preceptor.toolkit.store import query
+from preceptor.toolkit.store.connection import query
 
 
 def load(store, format, *paths, **options):

@@ -16,7 +16,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, ingest
-from preceptor.toolkit.store import count, query, remove_source
+from preceptor.toolkit.store.connection import count, query, remove_source
 
 RELCO = "automatically_extracted_errors/grammatical_errors/"
 # Format -> real files, as lines of them that are mutated; the first of them is.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import GateError
 from preceptor.toolkit.gates import dead as dead_module
 from preceptor.toolkit.gates.dead import check_dead
-from preceptor.toolkit.store import query, run, scratch
+from preceptor.toolkit.store.connection import query, run, scratch
 from preceptor.toolkit.tokens import encode, read_encoder, rendered
 
 tokenizers = pytest.importorskip("tokenizers")

@@ -20,7 +20,7 @@ from preceptor.toolkit.evaluation.states import FIELDS, states
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import query
+from preceptor.toolkit.store.connection import query
 
 ROOT = Path(__file__).parents[1]
 KEYS = ("Evaluation of Student Response", "Action Based on Evaluation", "Step State")

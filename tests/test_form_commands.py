@@ -16,7 +16,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.forget import forget
 from preceptor.toolkit.form_rejects import store_form_rejects
 from preceptor.toolkit.questions import read_questions
-from preceptor.toolkit.store import count, open_store, query
+from preceptor.toolkit.store.connection import count, open_store, query
 
 
 @pytest.fixture

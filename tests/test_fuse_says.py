@@ -16,7 +16,7 @@ from preceptor.toolkit.fusion.fit import Posterior
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import points_apart, preferences
 from preceptor.toolkit.fusion.ranks import BINS, expected_band, rank_counts
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 from preceptor.toolkit.telling import Pairs, pairs_of
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12

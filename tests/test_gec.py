@@ -14,7 +14,7 @@ from preceptor.toolkit.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import query
+from preceptor.toolkit.store.connection import query
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "gec" / "dataset.yaml"
 

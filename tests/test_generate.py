@@ -26,7 +26,7 @@ from preceptor.toolkit.forget import forget
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source, run
+from preceptor.toolkit.store.connection import count, open_store, query, remove_source, run
 
 ATTACKS = [
     "{{ 7*7 }}",

@@ -14,7 +14,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS, Format
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pseudonyms import pseudonym, read_key
-from preceptor.toolkit.store import count, open_store, query
+from preceptor.toolkit.store.connection import count, open_store, query
 
 ORIGIN = Origin(read_license("CC-BY-4.0"))
 

@@ -23,7 +23,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.questions import Golden, choose_questions
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 PAIRS, SOCRATIC = read_rubric("pairwise-preference"), read_rubric("socratic")
 OWN = "pairwise-preference-openai-m"

@@ -15,7 +15,7 @@ from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pairs import SCORES
-from preceptor.toolkit.store import count, query, remove_source, run
+from preceptor.toolkit.store.connection import count, query, remove_source, run
 
 
 def load(store, format, *paths, source="s"):

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 SENTENCES = 60_000
 

@@ -11,7 +11,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.recipe import Benchmark
 from preceptor.toolkit.benchmarks import read_benchmarks
 from preceptor.toolkit.gates.leaks import ANSWER, check_leaks, count_leaks, leaked
-from preceptor.toolkit.store import query, run, scratch
+from preceptor.toolkit.store.connection import query, run, scratch
 
 PROBLEM = (
     "Natalia sold clips to {} of her friends in April, and then she sold half as many clips in May. How many?"

@@ -18,7 +18,7 @@ from preceptor.toolkit.ingest.lines import Input
 from preceptor.toolkit.ingest.m2 import read_m2, split_tokens
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import remove_source, run
+from preceptor.toolkit.store.connection import remove_source, run
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
     lambda t: "|" not in t

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from preceptor.toolkit import near as near_module
 from preceptor.toolkit.near import SHINGLE, SHORTEST, find_near, similarity
 from preceptor.toolkit.pairs import NORMAL
-from preceptor.toolkit.store import query, run, scratch
+from preceptor.toolkit.store.connection import query, run, scratch
 
 
 def shingle_set(text):

@@ -12,7 +12,7 @@ from preceptor.toolkit.build import build, gather
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import query
+from preceptor.toolkit.store.connection import query
 
 ORDER = {"No": 0, "To some extent": 1, "Yes": 2, "Offensive": 0, "Neutral": 1, "Encouraging": 2}
 

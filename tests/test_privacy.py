@@ -16,7 +16,7 @@ from preceptor.schemas.errors import StoreError
 from preceptor.toolkit.forget import forget
 from preceptor.toolkit.fuse import inputs_digest, read_signals
 from preceptor.toolkit.pseudonyms import default_key_file, make_key, pseudonym, pseudonyms, read_key
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 SECRET = "Zwaluwstaart-7741"  # a learner's id that stands nowhere else
 TEXT = "My grandmother Ottoline keep nine hedgehog under the staircase ."
@@ -311,7 +311,7 @@ def test_another_key_changes_nothing_that_a_fit_sees(folder, preceptor, tmp_path
 
 
 def test_the_store_is_untouched_where_there_is_no_room(filled, monkeypatch):
-    from preceptor.toolkit import store as module
+    from preceptor.toolkit.store import connection as module
 
     path = filled / "preceptor.duckdb"
     before = path.read_bytes()

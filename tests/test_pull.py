@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from preceptor.schemas.licenses import read_license
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 CARD = "---\nlicense: {}\nlanguage: [en]\n---\n# Pairs\n"
 CHAT = [{"role": "user", "content": "7 x 8?"}]

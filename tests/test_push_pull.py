@@ -25,7 +25,7 @@ from preceptor.annotation.serve import running
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.support.files import user_cache
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 PEOPLE = ("anna", "ben", "cleo")
 

@@ -21,7 +21,7 @@ from preceptor.toolkit.questions import (
     mark_asked,
     read_questions,
 )
-from preceptor.toolkit.store import insert, query, remove_source
+from preceptor.toolkit.store.connection import insert, query, remove_source
 
 PREFERENCE = Rubric()
 PLAIN = Golden(0, 0)

@@ -28,7 +28,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pairs import choose_judged, settle
-from preceptor.toolkit.store import count, insert, query, remove_source
+from preceptor.toolkit.store.connection import count, insert, query, remove_source
 
 HEAD = "srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Id,system2Id,system1rank,system2rank"
 

@@ -13,7 +13,7 @@ from preceptor.toolkit.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import open_store
+from preceptor.toolkit.store.connection import open_store
 from preceptor.training.config import read_config
 from preceptor.training.data import load
 from preceptor.training.keys import STAGES

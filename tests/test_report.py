@@ -23,7 +23,7 @@ from preceptor.toolkit.build import Build
 from preceptor.toolkit.gates.gate import Gate
 from preceptor.toolkit.report import figures, panels, picture
 from preceptor.toolkit.report.page import render_report
-from preceptor.toolkit.store import Store, insert, open_store, query
+from preceptor.toolkit.store.connection import Store, insert, open_store, query
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 WHEN = datetime(2031, 5, 17, 4, 5, 6, tzinfo=UTC)

@@ -25,7 +25,7 @@ from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.reviews import read_reviews
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.outcomes import make_outcomes
-from preceptor.toolkit.store import count, open_store, query
+from preceptor.toolkit.store.connection import count, open_store, query
 
 ANKI = ("id", "cid", "usn", "ease", "ivl", "lastIvl", "factor", "time", "type")
 

@@ -23,7 +23,7 @@ from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.personal import KINDS, LIKELY, Finding, Wanted, finder, mask
 from preceptor.toolkit.roster import read_roster
 from preceptor.toolkit.scan import excerpt, mask_found, scan
-from preceptor.toolkit.store import open_store, query, run
+from preceptor.toolkit.store.connection import open_store, query, run
 
 WANTED = Wanted(names=("Zofia", "Zofia Nowak", "Müller", "Олена"), student_number=r"\bS\d{6}\b")
 

@@ -15,7 +15,7 @@ from preceptor.schemas.tables import OUTCOMES, RATINGS, REJECTS, VOTES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, open_store, query, remove_source
+from preceptor.toolkit.store.connection import count, open_store, query, remove_source
 
 AT = datetime(2026, 5, 4, 10, 0, 0, 250_000)
 TABLES = {"votes": VOTES, "ratings": RATINGS, "outcomes": OUTCOMES}

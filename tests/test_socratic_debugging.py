@@ -11,7 +11,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.ingest.socratic_debugging import in_sections, read_files, tag_counts
-from preceptor.toolkit.store import query
+from preceptor.toolkit.store.connection import query
 
 
 def load(store, format, path, source="s"):

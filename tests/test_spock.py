@@ -14,7 +14,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS, REJECTS, TURNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, query, remove_source
+from preceptor.toolkit.store.connection import count, query, remove_source
 
 
 def load(store, path, format="spock", source="s", **options):

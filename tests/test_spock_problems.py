@@ -15,7 +15,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS, REJECTS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import count, query, remove_source
+from preceptor.toolkit.store.connection import count, query, remove_source
 
 FORMAT = FORMATS["spock-problems"]
 

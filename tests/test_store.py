@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
 from preceptor.schemas.tables import RUBRICS, TABLES
-from preceptor.toolkit.store import (
+from preceptor.toolkit.store.connection import (
     count,
     insert,
     json_rows,
@@ -100,7 +100,7 @@ def test_a_store_held_by_another_process_names_it(tmp_path):
     path = tmp_path / "s.duckdb"
     with open_store(path, create=True):
         code = (
-            "from pathlib import Path; from preceptor.toolkit.store import open_store\n"
+            "from pathlib import Path; from preceptor.toolkit.store.connection import open_store\n"
             f"with open_store(Path({str(path)!r})): pass"
         )
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ from preceptor.toolkit.fusion.fit import BLOCK, prepared
 from preceptor.toolkit.fusion.observations import thinned
 from preceptor.toolkit.fusion.sampler import Metric, entries, make_sampler
 from preceptor.toolkit.fusion.warm import Ends, ends_of, start_from
-from preceptor.toolkit.store import open_store, query
+from preceptor.toolkit.store.connection import open_store, query
 
 
 @pytest.fixture(scope="module")

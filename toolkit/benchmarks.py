@@ -15,7 +15,7 @@ import duckdb
 
 from ..schemas.errors import SourceError
 from ..schemas.recipe import Benchmark
-from .store import Store, query, run
+from .store.connection import Store, query, run
 
 _READ = {
     ".jsonl": "read_json({0}, union_by_name = true)",

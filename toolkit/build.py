@@ -33,7 +33,7 @@ from .kept import keep
 from .pairs import choose_judged, settle
 from .policies import MARKED, choose_marked
 from .shards import label_completions, write_tables
-from .store import Store, insert, query, run, transaction
+from .store.connection import Store, insert, query, run, transaction
 
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 

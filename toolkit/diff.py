@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .datasets import read_manifest, rows_sql, shards
-from .store import Store, run, scratch
+from .store.connection import Store, run, scratch
 
 SHOWN = 5  # keys of each kind that are listed
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..schemas.errors import RecipeError
 from ..schemas.support.nearest import nearest
-from .store import Store, run
+from .store.connection import Store, run
 
 COLUMNS = {
     "chosen_score": "summary of the chosen one's ratings, 0 to 1: each criterion's mean by direction and "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..schemas.errors import StoreError
 from ..schemas.support.files import whole_file
-from .store import Store, query, run
+from .store.connection import Store, query, run
 
 _ROWS_A_STEP = 100_000
 

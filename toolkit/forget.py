@@ -18,7 +18,7 @@ import polars as pl
 from ..schemas.errors import StoreError
 from ..schemas.tables import FORGOTTEN
 from .pseudonyms import mark_sql
-from .store import Store, insert, query, run, transaction
+from .store.connection import Store, insert, query, run, transaction
 
 
 @dataclass(frozen=True)

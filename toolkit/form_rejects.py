@@ -9,7 +9,7 @@ import polars as pl
 
 from ..schemas.tables import REJECTS
 from .pseudonyms import default_key_file, is_forgotten, naming
-from .store import Store, insert, run, transaction
+from .store.connection import Store, insert, run, transaction
 
 
 def store_form_rejects(

@@ -21,7 +21,7 @@ from .fusion.posterior import effectiveness, findings, points_apart, preferences
 from .fusion.ranks import rank_histograms
 from .fusion.warm import Ends, in_order
 from .odd_signals import odd_signals
-from .store import Store, insert, query, transaction
+from .store.connection import Store, insert, query, transaction
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..schemas.recipe import Corrections, Recipe
 from ..schemas.tables import COMPLETIONS, PROMPTS
 from .corrections import corrections_sql
 from .pairs import NO_FIT, NORMAL
-from .store import Store, add_key, insert, query, run
+from .store.connection import Store, add_key, insert, query, run
 
 TASK = "gec"
 _LEARNER = "learner"

@@ -27,7 +27,7 @@ from .campaigns import check_name
 from .pairs import part_sql
 from .questions import Where, check_where
 from .replies import keep_replies, known_replies
-from .store import Store, insert, query, run, transaction
+from .store.connection import Store, insert, query, run, transaction
 
 READER = "generate"
 CANDIDATES, REJECTED = "candidates", "rejected-candidates"

@@ -21,7 +21,7 @@ from .answers import MODEL, Taken, take_answers
 from .campaigns import Rubric, check_campaign, check_rubric
 from .questions import Chosen, Golden, Where, add_questions, read_questions
 from .replies import known_replies
-from .store import Store, query
+from .store.connection import Store, query
 
 SELECTS = ("coverage", "random")
 CAME_BY = "judge"

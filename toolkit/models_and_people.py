@@ -14,7 +14,7 @@ import polars as pl
 
 from ..schemas.errors import AnnotationError
 from ..schemas.support.nearest import nearest
-from .store import Store, query
+from .store.connection import Store, query
 
 _ALIKE = """WITH about AS (
     SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes

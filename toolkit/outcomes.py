@@ -19,7 +19,16 @@ import polars as pl
 from ..schemas.errors import SourceError
 from ..schemas.recipe import Recipe, ReviewOutcomes
 from ..schemas.tables import OUTCOMES, SOURCES
-from .store import Store, insert, insert_select, little_memory, query, remove_source, run, transaction
+from .store.connection import (
+    Store,
+    insert,
+    insert_select,
+    little_memory,
+    query,
+    remove_source,
+    run,
+    transaction,
+)
 
 READER = "outcomes"
 

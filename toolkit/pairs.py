@@ -13,7 +13,7 @@ the others do not. No row passes through Python: there may be ten million.
 from ..schemas.keys import key_sql
 from ..schemas.recipe import Recipe
 from .eligible import checked
-from .store import Store, run
+from .store.connection import Store, run
 
 _POLICIES = {
     "best-worst": "a.best = 1 AND b.worst = 1 OR a.worst = 1 AND b.best = 1",

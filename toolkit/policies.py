@@ -17,7 +17,7 @@ not, or null).
 
 from ..schemas.recipe import Recipe
 from .pairs import NO_FIT, SCORES
-from .store import Store, run
+from .store.connection import Store, run
 from .tutor_states import state_sql
 
 _SAME_ROW = """

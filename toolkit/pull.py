@@ -26,7 +26,7 @@ from .ingest.chat_shapes import FIELDS, SCORES
 from .ingest.lines import Input
 from .ingest.registry import FORMATS
 from .ingest.run import Origin, Report, find_inputs, ingest
-from .store import Store, query
+from .store.connection import Store, query
 
 FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))

@@ -23,7 +23,7 @@ from ..schemas.support.nearest import nearest
 from ..schemas.tables import QUESTIONS
 from .campaigns import Rubric, begin
 from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
-from .store import Store, insert, query, run, transaction
+from .store.connection import Store, insert, query, run, transaction
 
 BY_FIT = ("information", "uncertain")
 SELECTS = (*BY_FIT, "coverage", "random")

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from ..schemas.derive import polars_schema
 from ..schemas.published import published, with_meta
 from ..schemas.recipe import Recipe
-from .chunks import join_in_chunks
 from .pairs import SPLITS
-from .store import Store, run
+from .store.chunks import join_in_chunks
+from .store.connection import Store, run
 
 GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..schemas.errors import StoreError
 from .datasets import read_manifest, rows_sql, shards
-from .store import Store, query, scratch
+from .store.connection import Store, query, scratch
 
 Found = dict[str, Any]
 

@@ -13,7 +13,7 @@ from preceptor.schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store import add_key, count, insert, query
+from preceptor.toolkit.store.connection import add_key, count, insert, query
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def prepare_reviews(folder: Path, shrink: int) -> str:
 
 def prepare_build(folder: Path, shrink: int) -> str:
     """A store of ten million prompts, each with a right and a wrong answer of a dozen invented words."""
-    from ..store import open_store, run
+    from ..store.connection import open_store, run
 
     prompts = 10_000_000 // shrink
     text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT)
@@ -189,7 +189,7 @@ def prepare_fit(folder: Path, shrink: int) -> str:
 
 def _signals(store: Path) -> str:
     from ...schemas.tables import TABLES
-    from ..store import count, open_store
+    from ..store.connection import count, open_store
 
     with open_store(store, read_only=True) as con:
         return ", ".join(f"{count(con, TABLES[name]):,} {name}" for name in SIGNALS)
@@ -209,7 +209,7 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     from ..ingest.registry import FORMATS
     from ..ingest.run import Origin, find_inputs, ingest
     from ..pseudonyms import VARIABLE
-    from ..store import open_store
+    from ..store.connection import open_store
 
     # Not the user's own key, and only here: what is measured leaves nothing behind.
     key = {VARIABLE: str(store.parent / "pseudonyms.key")}

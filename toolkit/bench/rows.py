@@ -187,7 +187,7 @@ def reviews_outcomes(job: Job) -> Work:
     """Turns until the first success, of the log that was ingested before."""
     from ...schemas.recipe import Recipe
     from ..outcomes import make_outcomes
-    from ..store import open_store
+    from ..store.connection import open_store
 
     recipe = Recipe.model_validate({"name": "r", "outcomes": [{"reviews": "reviews", "about": "prompts"}]})
 
@@ -216,7 +216,7 @@ def build_ours(job: Job) -> Work:
     """Pairs, examples and labels with their meta data, all gates, card and digests."""
     from ...schemas.recipe import Recipe
     from ..build import build
-    from ..store import open_store
+    from ..store.connection import open_store
 
     recipe = Recipe.model_validate(
         {
@@ -279,7 +279,7 @@ def _fit(job: Job, name: str, cache: Path) -> Work:
         began = time.process_time()
         from ..fuse import fuse
         from ..fusion.fit import Settings
-        from ..store import open_store
+        from ..store.connection import open_store
 
         with open_store(store) as con:
             found = fuse(con, 0.5, [], Settings(seed=job.repetition)).diagnostics

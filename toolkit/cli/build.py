@@ -28,7 +28,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
     from ...schemas.errors import GateError
     from ...schemas.recipe import read_recipe
     from ..build import build as run_build
-    from ..store import open_store
+    from ..store.connection import open_store
     from .annotate.agreement import shared_figures
 
     read = read_recipe(recipe)

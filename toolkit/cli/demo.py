@@ -20,7 +20,7 @@ def demo(out: Path) -> None:
     """
     from ..demo.run import run_demo
     from ..progress import bar
-    from ..store import open_store
+    from ..store.connection import open_store
     from ..telling import pairs_of
 
     console = stdout()

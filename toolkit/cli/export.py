@@ -26,7 +26,7 @@ def export() -> None:
 def m2(settings: Common, source: str, out: Path) -> None:
     """Write sentences and edits as M2."""
     from ..export import export_m2
-    from ..store import open_store
+    from ..store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         sentences, numbers = export_m2(con, source, out)

@@ -9,7 +9,7 @@ import click
 from .options import Common, common, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..store import Store
+    from ..store.connection import Store
 
 
 @click.command()
@@ -29,7 +29,7 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
 
     from ..forget import forget as run_forget
     from ..pseudonyms import FORM
-    from ..store import open_store, write_anew
+    from ..store.connection import open_store, write_anew
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
@@ -54,7 +54,7 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
 @common
 def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
     """Print the pseudonym of each ID, as the store has it."""
-    from ..store import open_store
+    from ..store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         for id, name in zip(ids, _pseudonyms(con, ids), strict=True):

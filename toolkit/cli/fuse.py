@@ -93,7 +93,7 @@ def fuse(
     build will take it.
     """
     from ..progress import bar
-    from ..store import open_store
+    from ..store.connection import open_store
 
     with open_store(settings.store) as con:
         from ..fuse import fuse as run_fuse

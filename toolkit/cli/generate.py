@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...annotation.models.backends import Backend
     from ...annotation.models.requests import Reply, Request
     from ..generated import Plan
-    from ..store import Store
+    from ..store.connection import Store
 
 _PURPOSES = ("candidates", "rejected-candidates")
 
@@ -104,7 +104,7 @@ def generate(
     from ...annotation.models.writing import writes
     from ...schemas.licenses import read_license
     from ..generated import Plan, check_source
-    from ..store import open_store
+    from ..store.connection import open_store
 
     template = read_template(template_name) if template_name else None
     license = read_license(license_id)

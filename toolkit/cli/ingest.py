@@ -112,7 +112,7 @@ def _command(format: Format) -> click.Command:
         from ..ingest.run import Origin, find_inputs
         from ..ingest.run import ingest as run_ingest
         from ..progress import bar
-        from ..store import open_store
+        from ..store.connection import open_store
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)

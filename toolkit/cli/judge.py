@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...annotation.rubric import Rubric
     from ..answers import Taken
     from ..judged import Asked, Known
-    from ..store import Store
+    from ..store.connection import Store
 
 NORMALISE = ("characters", "tokens", "none")
 SELECTS = ("coverage", "random")
@@ -135,7 +135,7 @@ def _judge(settings: Common, how: dict[str, Any]) -> None:
     from ...annotation.rubric import read_rubric
     from ...schemas.licenses import read_license
     from ..campaigns import set_license
-    from ..store import open_store
+    from ..store.connection import open_store
 
     rubric, license = read_rubric(how["rubric_name"]), read_license(how["license_id"])
     way = _way(rubric, how)
@@ -251,7 +251,7 @@ def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list
 
     from ...annotation.models.requests import row as own_columns
     from ..replies import keep_replies
-    from ..store import transaction
+    from ..store.connection import transaction
 
     names = ("prompt", "completion_a", "completion_b")
     rows = [dict(zip(names, reply.request.about, strict=True)) | own_columns(reply) for reply in replies]

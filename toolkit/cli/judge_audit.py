@@ -131,7 +131,7 @@ def _of_store(
 ) -> "list[Evidence]":
     from ...annotation.rubric import read_rubric
     from ..models_and_people import check_sources, read_judged
-    from ..store import open_store
+    from ..store.connection import open_store
 
     named = read_rubric(rubric) if rubric else None
     with open_store(settings.store, read_only=True) as con:

@@ -28,7 +28,7 @@ def outcomes(settings: Common, recipe: Path) -> None:
 
     from ...schemas.recipe import read_recipe
     from ..outcomes import make_outcomes
-    from ..store import open_store
+    from ..store.connection import open_store
 
     read = read_recipe(recipe)
     with open_store(settings.store) as con:

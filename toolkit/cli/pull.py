@@ -29,7 +29,7 @@ def pull(
 
     from ..pull import fetch, find_remote, holds
     from ..pull import pull as run_pull
-    from ..store import open_store
+    from ..store.connection import open_store
 
     notices = stderr()
 

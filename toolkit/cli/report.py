@@ -25,13 +25,13 @@ UNION SELECT source FROM ratings WHERE annotator IS NOT NULL AND completion IN (
 @common
 def report(settings: Common, fit: str | None, out: Path) -> None:
     """Write a one-page HTML report with pictures about a fit."""
-    from ..store import open_store
+    from ..store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         from ...schemas.support.files import write_text
         from ..build import find_fit
         from ..report.page import render_report
-        from ..store import query
+        from ..store.connection import query
         from .annotate.agreement import measured
 
         key = find_fit(con, fit)["key"]

@@ -64,7 +64,7 @@ def scan(
     from ..roster import read_roster
     from ..scan import mask_found
     from ..scan import scan as run_scan
-    from ..store import open_store, write_anew
+    from ..store.connection import open_store, write_anew
 
     names = read_roster(roster) if roster else ()
     wanted = Wanted(kinds or KINDS, tuple(map(str.upper, regions)), names, student_number)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @common
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
-    from ..status import status as read_status
-    from ..store import open_store, query
+    from ..store.connection import open_store, query
+    from ..store.status import status as read_status
 
     with open_store(settings.store, read_only=True) as con:
         if rejects:

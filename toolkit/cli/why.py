@@ -30,7 +30,7 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
 
     KEY stands in the dataset's _meta tables; its first digits do.
     """
-    from ..store import open_store
+    from ..store.connection import open_store
     from ..why import why as find
 
     with open_store(settings.store, read_only=True) as con:

@@ -18,7 +18,7 @@ from ..ingest.batch import Context
 from ..ingest.registry import FORMATS
 from ..ingest.run import Origin, Report, find_inputs, ingest
 from ..report.page import render_report
-from ..store import open_store, query
+from ..store.connection import open_store, query
 
 TARGET = 0.5
 STEPS = (

@@ -20,7 +20,7 @@ from ...schemas.manifest import as_manifest
 from ...schemas.support.files import MANIFEST, file_sha256
 from ...schemas.support.nearest import nearest
 from ..datasets import read_manifest
-from ..store import query, scratch
+from ..store.connection import query, scratch
 from .config import Evaluation
 from .metric import Item
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from ..store import query, scratch
+from ..store.connection import query, scratch
 from ..tutor_states import state_sql
 from .metric import Counts, Item, Statistics, ratio, share
 

@@ -5,7 +5,7 @@ from typing import Any
 from ...schemas.errors import PrivacyError
 from ...schemas.recipe import Recipe
 from ..benchmarks import read_benchmarks
-from ..store import Store, run
+from ..store.connection import Store, run
 from ..tokens import read_encoder
 from .contents import check_contents
 from .convergence import check_convergence

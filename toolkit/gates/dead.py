@@ -14,7 +14,7 @@ from unicodedata import is_normalized
 
 import polars as pl
 
-from ..store import Store, run
+from ..store.connection import Store, run
 from ..tokens import Encoder, Messages, encode, rendered
 from .gate import Gate
 

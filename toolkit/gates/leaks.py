@@ -24,7 +24,7 @@ import polars as pl
 
 from ..near import find_near
 from ..pairs import NORMAL
-from ..store import Store, query, run
+from ..store.connection import Store, query, run
 from .gate import Gate
 
 ANSWER = 70

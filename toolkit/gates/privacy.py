@@ -12,7 +12,7 @@ import polars as pl
 from ...schemas.errors import PrivacyError
 from ..personal import KINDS, Wanted, finder
 from ..scan import texts_worth_a_look
-from ..store import Store, query, run
+from ..store.connection import Store, query, run
 from .gate import Gate
 
 # Every text of a row, as readers will see it.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ..store import json_rows, query, scratch
+from ..store.connection import json_rows, query, scratch
 from .batch import FORGOTTEN_REASON, Batch, Context, divide
 from .char_edits import batch_of
 from .lines import Input, OnBytes, read_lines

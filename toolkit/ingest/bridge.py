@@ -15,7 +15,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ..store import add_key, json_rows
+from ..store.connection import add_key, json_rows
 from .batch import Batch, Context, divide, rejected
 from .dialogues import ASSISTANT, TASK, USER, histories
 from .json_list import read_elements

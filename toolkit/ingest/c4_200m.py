@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from ...schemas.errors import SourceError
-from ..store import Store, append, query, run, spool
+from ..store.connection import Store, append, query, run, spool
 from .batch import Batch, Context, divide, rejected
 from .char_edits import batch_of, turned
 from .lines import Input, OnBytes, read_lines

@@ -9,7 +9,7 @@ become one. A line end inside an edit joins its two lines to one sentence.
 import polars as pl
 
 from ...schemas.tables import SENTENCES
-from ..store import add_key
+from ..store.connection import add_key
 from .batch import Batch, Context, divide_named
 from .error_types import NOOP, errant_type
 from .runs import before, count_in, first_of, highest_before, sum_before

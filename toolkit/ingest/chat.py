@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, VOTES
-from ..store import add_key, json_rows
+from ..store.connection import add_key, json_rows
 from .batch import Batch, Context, divide, no_ids, rejected, repeats
 from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, shaped
 from .dialogues import TASK, dialogue_tables

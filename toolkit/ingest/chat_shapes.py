@@ -11,7 +11,7 @@ being what they share.
 
 import polars as pl
 
-from ..store import query, scratch
+from ..store.connection import query, scratch
 
 PAIR, ANSWER = "pair", "answer"
 FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label")

@@ -16,7 +16,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ..store import add_key, json_rows, query, scratch, without_nulls
+from ..store.connection import add_key, json_rows, query, scratch, without_nulls
 from .batch import Batch, Context, divide, no_ids, rejected, repeats
 from .dialogues import ASSISTANT, TASK, USER, histories
 from .lines import Input, OnBytes, read_whole

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS
-from ..store import add_key, json_rows
+from ..store.connection import add_key, json_rows
 from .batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
 from .lines import Input, OnBytes, read_lines
 from .people import learners_named, without_learners

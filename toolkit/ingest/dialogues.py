@@ -10,7 +10,7 @@ until then stands in front, as one message.
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ..store import add_key, query, scratch
+from ..store.connection import add_key, query, scratch
 from .batch import Context
 
 TASK = "tutor"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS
-from ..store import add_key, json_rows, query, scratch
+from ..store.connection import add_key, json_rows, query, scratch
 from .batch import Batch, Context, divide, rejected
 from .lines import Input, OnBytes, read_lines
 

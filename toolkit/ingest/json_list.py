@@ -6,7 +6,7 @@
 import polars as pl
 
 from ...schemas.errors import SourceError
-from ..store import query, scratch
+from ..store.connection import query, scratch
 from .lines import Input, OnBytes, read_whole
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.tables import SENTENCES
-from ..store import add_key
+from ..store.connection import add_key
 from .batch import Batch, Context, divide, rejected
 from .error_types import DETECTION_ONLY, NOOP, errant_type
 from .lines import Input, OnBytes, read_lines

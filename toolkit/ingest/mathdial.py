@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from ...schemas.errors import SourceError
-from ..store import json_rows, query, scratch
+from ..store.connection import json_rows, query, scratch
 from .batch import Batch, Context, divide, rejected
 from .delimited import read_records
 from .dialogues import ASSISTANT, USER, dialogue_tables

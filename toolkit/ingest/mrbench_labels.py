@@ -7,7 +7,7 @@ Whether what a reply reveals is correct stays in the completion's context with a
 
 import polars as pl
 
-from ..store import query, scratch
+from ..store.connection import query, scratch
 
 _REVEALING = "Revealing_of_the_Answer"
 _PLAIN = ("No", "To some extent", "Yes")

@@ -19,7 +19,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import SENTENCES
-from ..store import add_key
+from ..store.connection import add_key
 from .align import Aligner, aligner
 from .batch import Batch, Context, divide
 from .char_edits import token_batch

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS
-from ..store import add_key, json_rows
+from ..store.connection import add_key, json_rows
 from .batch import Batch, Context, first_reason, no_ids, rejected, repeats
 from .lines import Input, OnBytes, read_lines
 from .people import learners_named, without_learners

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from ...schemas.tables import COMPLETIONS, PROMPTS
-from ..store import add_key
+from ..store.connection import add_key
 from .batch import FORGOTTEN_REASON, Context, divide, known_completions
 from .lines import Input
 from .table_files import as_text, column_names

@@ -19,7 +19,7 @@ from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..pseudonyms import FORM, default_key_file, is_forgotten, naming
-from ..store import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
+from ..store.connection import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
 from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes
 from .registry import Format

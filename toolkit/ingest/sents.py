@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ...schemas.tables import SENTENCES
-from ..store import add_key
+from ..store.connection import add_key
 from .batch import Batch, Context, divide, rejected
 from .lines import Input, OnBytes, read_lines
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import polars as pl
 
 from ...schemas.tables import ANNOTATORS
-from ..store import add_key
+from ..store.connection import add_key
 from .batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
 from .delimited import column
 from .fields import Columns, as_read, bad_time, got, their_names, truth, under_our_name, whole, with_time

@@ -17,7 +17,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS
-from ..store import add_key, json_rows
+from ..store.connection import add_key, json_rows
 from .batch import Batch, Context, first_reason, no_ids, no_rejects, rejected, repeats
 from .delimited import read_records
 from .lines import Input, OnBytes, read_lines, read_whole

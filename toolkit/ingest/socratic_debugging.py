@@ -24,7 +24,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ..store import add_key, without_nulls
+from ..store.connection import add_key, without_nulls
 from .batch import Batch, Context, divide_named
 from .dialogues import ASSISTANT, USER, dialogue_tables
 from .lines import Input, OnBytes, read_lines

@@ -19,7 +19,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import ANNOTATORS, COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ..store import add_key, json_rows, query, scratch
+from ..store.connection import add_key, json_rows, query, scratch
 from .batch import Batch, Context, divide, rejected
 from .dialogues import TASK
 from .json_list import read_elements

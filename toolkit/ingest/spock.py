@@ -25,7 +25,7 @@ from pathlib import Path
 import polars as pl
 
 from ...schemas.errors import SourceError
-from ..store import query, run, scratch
+from ..store.connection import query, run, scratch
 from ..strict_json import strict_json_sql
 from ..tutor_states import literal_sql, state_sql
 from .batch import Batch, Context, divide_named

@@ -23,7 +23,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS
-from ..store import add_key, query, run, scratch
+from ..store.connection import add_key, query, run, scratch
 from ..strict_json import bind_sql, field_sql, fields_sql, strict_json_sql
 from .batch import Batch, Context, divide, first_reason, rejected
 from .delimited import read_records

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...schemas.errors import SourceError
-from ..store import json_rows, query, scratch
+from ..store.connection import json_rows, query, scratch
 from .batch import divide, no_rejects
 from .delimited import column, read_header, read_records
 from .lines import Input, OnBytes, read_lines

@@ -16,7 +16,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ..store import add_key, without_nulls
+from ..store.connection import add_key, without_nulls
 from .batch import Batch, Context, divide, no_ids, rejected, repeats
 from .delimited import read_records
 from .dialogues import TASK, USER

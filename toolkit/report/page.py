@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ...schemas.support.text import SURE, clean, shown
 from ..build import Build, find_fit
 from ..fusion.diagnostics import ESS_MIN, R_HAT_MAX
-from ..store import Store, query
+from ..store.connection import Store, query
 from ..telling import COIN_FLIP
 from .figures import agreement, annotators, annotators_height, confidence, recovery
 from .panels import checks, checks_height, ranks, ranks_height

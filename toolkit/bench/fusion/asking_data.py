@@ -52,7 +52,7 @@ def judged(store: Path, held_out: float, seed: int) -> Questions:
     """
     from ...fuse import read_signals
     from ...fusion.observations import encode
-    from ...store import open_store
+    from ...store.connection import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))

@@ -12,7 +12,7 @@ from scipy.special import xlogy
 
 from ...fuse import read_signals
 from ...fusion.observations import Observations, Votes, encode
-from ...store import open_store
+from ...store.connection import open_store
 from ..inputs import SHARED, STORE, ingesting
 from .votes_only import split_votes
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ...cli.options import stderr
 from ...fuse import read_signals
 from ...fusion.observations import Observations, encode
-from ...store import open_store
+from ...store.connection import open_store
 from ..__main__ import figure
 from ..inputs import SMART, STORE, ingesting
 from ..measure import cpu_seconds

@@ -59,7 +59,7 @@ def replicate(store: Path, seed: int) -> Replicate:
     from ...fusion.fit import Settings, fit
     from ...fusion.observations import encode
     from ...fusion.posterior import preferences, quality_draws
-    from ...store import open_store
+    from ...store.connection import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))

@@ -37,7 +37,7 @@ def run_case(case: str) -> dict[str, Any]:
     from ...fusion.fit import Settings
     from ...fusion.large import fit_by
     from ...fusion.observations import encode
-    from ...store import open_store
+    from ...store.connection import open_store
     from .simulate import crowd, ordinary, simulate
 
     name, _, method = case.partition(":")

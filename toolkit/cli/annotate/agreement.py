@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ....annotation.agreement import Agreement, Heard, Measures
     from ....annotation.intervals import Estimate, Share
     from ....annotation.people import Person
-    from ...store import Store
+    from ...store.connection import Store
 
 LISTED = 20  # annotators shown, besides those to look at; --json has all
 FEW = 3  # criteria named in a note
@@ -44,7 +44,7 @@ def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bo
     others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
     hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
     """
-    from ...store import open_store
+    from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         found = [measured(con, name, seed) for name in _sources(con, sources)]
@@ -76,7 +76,7 @@ def shared_figures(con: "Store", source: str) -> list[dict[str, Any]]:
 
 def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
     """The sources to look at, in order."""
-    from ...store import query
+    from ...store.connection import query
 
     have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")[
         "source"
@@ -96,7 +96,7 @@ def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
 def _heard(con: "Store", source: str) -> "Heard":
     """Rows of one source, and what the newest converged fit of its pairs says about them."""
     from ....annotation.agreement import Heard
-    from ...store import query
+    from ...store.connection import query
 
     votes, ratings, annotators = _judged(con, source)
     known = query(con, _KNOWN, [source])
@@ -106,7 +106,7 @@ def _heard(con: "Store", source: str) -> "Heard":
 
 def _judged(con: "Store", source: str) -> "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]":
     """Votes, ratings and who gave them."""
-    from ...store import query
+    from ...store.connection import query
 
     annotators = query(
         con,
@@ -120,7 +120,7 @@ def _judged(con: "Store", source: str) -> "tuple[pl.DataFrame, pl.DataFrame, pl.
 
 def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
     """The newest converged fit that has pairs of the source: its key, slope of votes, reliabilities."""
-    from ...store import run
+    from ...store.connection import run
 
     rows = run(
         con,

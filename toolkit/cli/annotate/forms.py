@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ....annotation.forms import Filled
     from ....annotation.rubric import Rubric
     from ...answers import Taken
-    from ...store import Store
+    from ...store.connection import Store
 
 
 @click.command("export")
@@ -81,7 +81,7 @@ def export(
     from ....schemas.licenses import read_license
     from ...campaigns import set_license
     from ...questions import Where, choose_questions, default_select, mark_asked, read_questions
-    from ...store import open_store
+    from ...store.connection import open_store
 
     suffix_of(out)
     license = read_license(license_id)
@@ -114,7 +114,7 @@ def _rubric_of(con: "Store", campaign: str, given: str | None) -> "Rubric":
     """The rubric that is given, or the one of ours that the campaign was begun with."""
     from ....annotation.rubric import read_rubric, rubric_names
     from ...campaigns import campaign_names, check_rubric
-    from ...store import run
+    from ...store.connection import run
 
     if given is not None:
         rubric = read_rubric(given)
@@ -211,7 +211,7 @@ def import_(
     from ....annotation.form_files import read_form
     from ...answers import take_answers
     from ...form_rejects import store_form_rejects
-    from ...store import open_store, query
+    from ...store.connection import open_store, query
 
     with open_store(settings.store) as con:
         rubric = _rubric_of(con, campaign, rubric_name)

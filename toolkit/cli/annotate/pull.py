@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ....annotation.argilla import Server
     from ....annotation.pull import Pulled
     from ...answers import Taken
-    from ...store import Store
+    from ...store.connection import Store
 
 
 @click.command()
@@ -47,7 +47,7 @@ def pull(
     in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
     """
     from ...campaigns import check_campaign, pushed_and_exported
-    from ...store import open_store
+    from ...store.connection import open_store
 
     with open_store(settings.store) as con:
         pushed, exported = pushed_and_exported(con)
@@ -85,7 +85,7 @@ def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, 
     from ....annotation.dataset import find_dataset
     from ....annotation.pull import pull as read
     from ...answers import Seen, take_answers
-    from ...store import query
+    from ...store.connection import query
 
     dataset = find_dataset(server, campaign, workspace)
     questions = query(con, "SELECT * FROM questions WHERE source = ?", [campaign])

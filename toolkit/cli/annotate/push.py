@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ....annotation.push import Pushed
     from ....annotation.rubric import Rubric
     from ...questions import Chosen
-    from ...store import Store
+    from ...store.connection import Store
 
 WORKSPACE = "preceptor"
 
@@ -119,7 +119,7 @@ def push(
     from ...campaigns import set_license, set_url
     from ...progress import bar
     from ...questions import mark_asked, read_questions
-    from ...store import open_store
+    from ...store.connection import open_store
 
     rubric = read_rubric(rubric_name)
     license = read_license(license_id)

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from ..schemas.tables import OF_A_SOURCE, REJECTS
-from .store import Store, count, query
+from ...schemas.tables import OF_A_SOURCE, REJECTS
+from .connection import Store, count, query
 
 
 def status(con: Store) -> dict[str, Any]:

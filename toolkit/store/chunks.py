@@ -1,6 +1,6 @@
 """Tables too wide to join and sort at once: narrow rows in order first, then texts, a chunk at a time."""
 
-from .store import Store, run
+from .connection import Store, run
 
 ROWS = 1_000_000  # joined at once
 

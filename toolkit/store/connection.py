@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ..schemas.derive import ddl, polars_schema
-from ..schemas.errors import StoreError
-from ..schemas.keys import key_sql
-from ..schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
+from ...schemas.derive import ddl, polars_schema
+from ...schemas.errors import StoreError
+from ...schemas.keys import key_sql
+from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 
 Store = duckdb.DuckDBPyConnection
 _LITTLE = "SET memory_limit = '512MB'"

@@ -1,0 +1,1 @@
+"""The project file: one DuckDB connection, its schema, what it holds."""
