@@ -31,7 +31,7 @@ from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.pseudonyms import make_key, pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_key, pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, remove_source
 
 ROOT = Path(__file__).parents[1]

@@ -9,9 +9,9 @@ from invented import RATING, Rubric, fill
 
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.answers import Seen, take_answers
-from preceptor.toolkit.forget import forget
 from preceptor.toolkit.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
+from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.store.connection import open_store, query
 from preceptor.toolkit.store.status import status

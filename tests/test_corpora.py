@@ -13,7 +13,7 @@ from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
 from preceptor.toolkit.store.connection import query
 
 

@@ -16,7 +16,7 @@ from preceptor.schemas.published import published
 from preceptor.schemas.support.files import file_sha256
 from preceptor.toolkit.demo import draw
 from preceptor.toolkit.demo.draw import CARELESS
-from preceptor.toolkit.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
 
 pytestmark = pytest.mark.slow
 

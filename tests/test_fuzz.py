@@ -15,7 +15,7 @@ from preceptor.toolkit.ingest.batch import Context, known_completions
 from preceptor.toolkit.ingest.delimited import read_records
 from preceptor.toolkit.ingest.lines import Input, read_lines
 from preceptor.toolkit.ingest.registry import FORMATS
-from preceptor.toolkit.pseudonyms import pseudonyms
+from preceptor.toolkit.privacy.pseudonyms import pseudonyms
 
 KNOWN = known_completions([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])
 CONTEXT = Context("s", about="mine", known=KNOWN, pseudonyms=lambda ids: pseudonyms(ids, b"k" * 32))

@@ -13,7 +13,7 @@ from preceptor.schemas.errors import PrivacyError
 from preceptor.toolkit.gates.length import check_length, interval
 from preceptor.toolkit.gates.licence import check_licence
 from preceptor.toolkit.gates.privacy import check_privacy, check_small_groups
-from preceptor.toolkit.personal import KINDS, Wanted
+from preceptor.toolkit.privacy.recognisers import KINDS, Wanted
 from preceptor.toolkit.store.connection import query, run, scratch
 
 SCHEMA = {

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.forget import forget
 from preceptor.toolkit.fuse import inputs_digest, read_signals
-from preceptor.toolkit.pseudonyms import default_key_file, make_key, pseudonym, pseudonyms, read_key
+from preceptor.toolkit.privacy.forget import forget
+from preceptor.toolkit.privacy.pseudonyms import default_key_file, make_key, pseudonym, pseudonyms, read_key
 from preceptor.toolkit.store.connection import open_store, query
 
 SECRET = "Zwaluwstaart-7741"  # a learner's id that stands nowhere else
@@ -327,7 +327,7 @@ def test_the_store_is_untouched_where_there_is_no_room(filled, monkeypatch):
 
 
 def test_a_store_without_people_has_no_key(store):
-    from preceptor.toolkit.pseudonyms import key_of
+    from preceptor.toolkit.privacy.pseudonyms import key_of
 
     with pytest.raises(StoreError, match="holds no pseudonyms"):
         key_of(store, default_key_file())

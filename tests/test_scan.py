@@ -20,9 +20,9 @@ from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.registry import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.personal import KINDS, LIKELY, Finding, Wanted, finder, mask
-from preceptor.toolkit.roster import read_roster
-from preceptor.toolkit.scan import excerpt, mask_found, scan
+from preceptor.toolkit.privacy.recognisers import KINDS, LIKELY, Finding, Wanted, finder, mask
+from preceptor.toolkit.privacy.roster import read_roster
+from preceptor.toolkit.privacy.scan import excerpt, mask_found, scan
 from preceptor.toolkit.store.connection import open_store, query, run
 
 WANTED = Wanted(names=("Zofia", "Zofia Nowak", "Müller", "Олена"), student_number=r"\bS\d{6}\b")
@@ -505,7 +505,7 @@ def test_a_group_of_two_sources_stays_one(filled, preceptor):
 
 
 def test_all_or_nothing(filled, monkeypatch):
-    from preceptor.toolkit import scan as module
+    from preceptor.toolkit.privacy import scan as module
 
     before = everything(filled)
     monkeypatch.setattr(module, "_unmake", lambda *_: 1 / 0)

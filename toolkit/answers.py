@@ -18,7 +18,7 @@ import polars as pl
 
 from . import answers_sql as sql
 from .campaigns import check_campaign
-from .pseudonyms import default_key_file, is_forgotten, naming
+from .privacy.pseudonyms import default_key_file, is_forgotten, naming
 from .store.connection import Store, query, run, transaction
 
 MODEL = "model"  # the kind of annotator that is no person

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from ..schemas.tables import REJECTS
-from .pseudonyms import default_key_file, is_forgotten, naming
+from .privacy.pseudonyms import default_key_file, is_forgotten, naming
 from .store.connection import Store, insert, run, transaction
 
 

@@ -208,7 +208,7 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     from ..ingest.batch import Context
     from ..ingest.registry import FORMATS
     from ..ingest.run import Origin, find_inputs, ingest
-    from ..pseudonyms import VARIABLE
+    from ..privacy.pseudonyms import VARIABLE
     from ..store.connection import open_store
 
     # Not the user's own key, and only here: what is measured leaves nothing behind.

@@ -27,8 +27,8 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     """
     from rich.markup import escape
 
-    from ..forget import forget as run_forget
-    from ..pseudonyms import FORM
+    from ..privacy.forget import forget as run_forget
+    from ..privacy.pseudonyms import FORM
     from ..store.connection import open_store, write_anew
 
     if is_pseudonym and not re.search(FORM, learner):
@@ -62,7 +62,7 @@ def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
 
 
 def _pseudonyms(con: "Store", ids: Sequence[str]) -> list[str]:
-    from ..pseudonyms import default_key_file, key_of, pseudonym
+    from ..privacy.pseudonyms import default_key_file, key_of, pseudonym
 
     key = key_of(con, default_key_file())
     return [pseudonym(id, key) for id in ids]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..personal import KINDS, REGIONS
+from ..privacy.recognisers import KINDS, REGIONS
 from .options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from ..scan import Masked
+    from ..privacy.scan import Masked
 
 
 @click.command()
@@ -59,11 +59,11 @@ def scan(
     --mask replaces every finding, all or nothing, and writes the file anew so that no byte stays;
     then the exit code is 0. Keys stay. --replace at a later ingest brings the texts back.
     """
-    from ..personal import Wanted
+    from ..privacy.recognisers import Wanted
+    from ..privacy.roster import read_roster
+    from ..privacy.scan import mask_found
+    from ..privacy.scan import scan as run_scan
     from ..progress import bar
-    from ..roster import read_roster
-    from ..scan import mask_found
-    from ..scan import scan as run_scan
     from ..store.connection import open_store, write_anew
 
     names = read_roster(roster) if roster else ()
@@ -105,8 +105,8 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
     """Of each kind the first findings whose texts differ."""
     from rich.markup import escape
 
-    from ..personal import Finding
-    from ..scan import excerpt
+    from ..privacy.recognisers import Finding
+    from ..privacy.scan import excerpt
 
     by_text: dict[str, list[Finding]] = {}
     spans = found.select("old", "kind", "start", "end", "score").unique().sort("old", "start")

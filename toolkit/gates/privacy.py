@@ -10,8 +10,8 @@ from dataclasses import replace
 import polars as pl
 
 from ...schemas.errors import PrivacyError
-from ..personal import KINDS, Wanted, finder
-from ..scan import texts_worth_a_look
+from ..privacy.recognisers import KINDS, Wanted, finder
+from ..privacy.scan import texts_worth_a_look
 from ..store.connection import Store, query, run
 from .gate import Gate
 

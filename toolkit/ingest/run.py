@@ -18,7 +18,7 @@ import polars as pl
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
-from ..pseudonyms import FORM, default_key_file, is_forgotten, naming
+from ..privacy.pseudonyms import FORM, default_key_file, is_forgotten, naming
 from ..store.connection import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
 from .batch import Batch, Context, known_completions
 from .lines import Input, OnBytes

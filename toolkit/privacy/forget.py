@@ -15,10 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from ..schemas.errors import StoreError
-from ..schemas.tables import FORGOTTEN
+from ...schemas.errors import StoreError
+from ...schemas.tables import FORGOTTEN
+from ..store.connection import Store, insert, query, run, transaction
 from .pseudonyms import mark_sql
-from .store.connection import Store, insert, query, run, transaction
 
 
 @dataclass(frozen=True)

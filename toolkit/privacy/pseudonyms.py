@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import polars as pl
 
-from ..schemas.errors import StoreError
-from .store.connection import Store, query, run, scratch
+from ...schemas.errors import StoreError
+from ..store.connection import Store, query, run, scratch
 
 DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
 VARIABLE = "PRECEPTOR_KEY"

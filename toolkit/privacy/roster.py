@@ -9,7 +9,7 @@ One name per line, or a table with a column name, first_name or last_name, whose
 import csv
 from pathlib import Path
 
-from ..schemas.errors import PrivacyError
+from ...schemas.errors import PrivacyError
 
 _COLUMNS = ("name", "first_name", "last_name")
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ..schemas.errors import PrivacyError
-from ..schemas.tables import OF_A_SOURCE, Column, Table
-from .personal import LIKELY, Finding, Wanted, finder, mask
-from .store.connection import Store, frames, query, remove_orphans, run, transaction
+from ...schemas.errors import PrivacyError
+from ...schemas.tables import OF_A_SOURCE, Column, Table
+from ..store.connection import Store, frames, query, remove_orphans, run, transaction
+from .recognisers import LIKELY, Finding, Wanted, finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
 _MASKS = {"old": pl.String, "new": pl.String}

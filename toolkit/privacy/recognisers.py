@@ -13,7 +13,7 @@ from functools import cache
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..schemas.errors import PrivacyError
+from ...schemas.errors import PrivacyError
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer

@@ -1,0 +1,1 @@
+"""People: pseudonyms, forgetting, and the search for personal data."""
