@@ -27,9 +27,9 @@ from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.support.files import user_cache
 from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.build import build
-from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import make_key, pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, remove_source

@@ -22,7 +22,7 @@ from preceptor.toolkit.answers import take_answers
 from preceptor.toolkit.cli.annotate.agreement import measured
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.report.people import pictures_of

@@ -25,7 +25,7 @@ from preceptor.toolkit.answers import take_answers
 from preceptor.toolkit.campaigns import begin
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.report.svg import CSS, LIGHT
 from preceptor.toolkit.store.connection import add_key, insert, open_store, query, run

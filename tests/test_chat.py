@@ -13,9 +13,9 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import read_recipe
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, RATINGS, REJECTS, TURNS, VOTES
 from preceptor.toolkit.build import build
-from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import count, query, remove_source
 

@@ -17,7 +17,7 @@ from preceptor.toolkit import shards
 from preceptor.toolkit.build import build
 from preceptor.toolkit.eligible import checked
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import open_store, query, run
 

@@ -9,9 +9,9 @@ import pytest
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.corrections import corrections_sql
-from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
 from preceptor.toolkit.store.connection import query
@@ -144,7 +144,7 @@ def test_ua_gec_documents_give_back_source_and_target(store, shared_data, layer)
 
 
 def test_ua_gec_types_are_those_of_its_figures(shared_data):
-    from preceptor.toolkit.ingest.ua_gec import _parse
+    from preceptor.toolkit.ingest.gec.ua_gec import _parse
 
     for layer in ("gec-only", "gec-fluency"):
         facts = facts_of(shared_data / "ua-gec")["annotated"][layer]

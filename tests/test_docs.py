@@ -20,7 +20,7 @@ from preceptor.schemas.recipe import CONFIGS, read_recipe
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.eligible import COLUMNS
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 
 ROOT = Path(__file__).parents[1]

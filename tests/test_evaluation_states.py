@@ -18,7 +18,7 @@ from preceptor.toolkit.evaluation.likelihood import needs_pairs, needs_turns
 from preceptor.toolkit.evaluation.metric import Item, estimate
 from preceptor.toolkit.evaluation.states import FIELDS, states
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import query
 

@@ -8,9 +8,9 @@ import pytest
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.corrections import corrected, corrections_sql
-from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import count, query
 

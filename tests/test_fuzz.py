@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
-from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context, known_completions
-from preceptor.toolkit.ingest.delimited import read_records
-from preceptor.toolkit.ingest.lines import Input, read_lines
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.files.delimited import read_records
+from preceptor.toolkit.ingest.files.numbered_lines import Input, read_lines
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.privacy.pseudonyms import pseudonyms
 
 KNOWN = known_completions([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])

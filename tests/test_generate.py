@@ -23,7 +23,7 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import COMPLETIONS, REPLIES
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.store.connection import count, open_store, query, remove_source, run

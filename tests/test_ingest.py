@@ -11,7 +11,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS, Format
+from preceptor.toolkit.ingest.formats import FORMATS, Format
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, query

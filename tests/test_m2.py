@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError, StoreError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import EDITS
-from preceptor.toolkit.export import export_m2
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.lines import Input
-from preceptor.toolkit.ingest.m2 import read_m2, split_tokens
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.files.numbered_lines import Input
+from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.gec.m2 import read_m2, split_tokens
+from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import remove_source, run
 

@@ -6,7 +6,7 @@ import pytest
 
 from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.odd_signals import odd_signals
 from preceptor.toolkit.store.connection import open_store, query

@@ -10,7 +10,7 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
 from preceptor.toolkit.build import build, gather
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import query
 

@@ -11,7 +11,7 @@ from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import VOTES
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.questions import (
     Golden,

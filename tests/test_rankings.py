@@ -23,9 +23,9 @@ from preceptor.schemas.tables import (
 )
 from preceptor.toolkit.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.pairs import choose_judged, settle
 from preceptor.toolkit.store.connection import count, insert, query, remove_source

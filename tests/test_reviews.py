@@ -18,11 +18,11 @@ from preceptor.schemas.errors import RecipeError, SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe, read_recipe
 from preceptor.schemas.tables import OUTCOMES, REVIEWS
-from preceptor.toolkit.ingest import lines as lines_module
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.lines import Input
-from preceptor.toolkit.ingest.registry import FORMATS
-from preceptor.toolkit.ingest.reviews import read_reviews
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.files.numbered_lines import Input
+from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.logs.reviews import read_reviews
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.outcomes import make_outcomes
 from preceptor.toolkit.store.connection import count, open_store, query

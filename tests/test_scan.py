@@ -18,7 +18,7 @@ from preceptor.schemas.errors import PrivacyError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.recognisers import KINDS, LIKELY, Finding, Wanted, finder, mask
 from preceptor.toolkit.privacy.roster import read_roster

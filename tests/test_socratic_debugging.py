@@ -8,9 +8,9 @@ import pytest
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.ingest.socratic_debugging import in_sections, read_files, tag_counts
+from preceptor.toolkit.ingest.tutoring.socratic_debugging import in_sections, read_files, tag_counts
 from preceptor.toolkit.store.connection import query
 
 

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
-from preceptor.toolkit.ingest import lines as lines_module
-from preceptor.toolkit.ingest import table_files
 from preceptor.toolkit.ingest.batch import divide
-from preceptor.toolkit.ingest.lines import Input
-from preceptor.toolkit.ingest.table_files import as_text, column_names, read_table
+from preceptor.toolkit.ingest.files import numbered_lines as lines_module
+from preceptor.toolkit.ingest.files import table_files
+from preceptor.toolkit.ingest.files.numbered_lines import Input
+from preceptor.toolkit.ingest.files.table_files import as_text, column_names, read_table
 
 ROWS = [{"id": "x", "line": "1", "n": "2"}, {"id": 'é, "q"', "line": "7", "n": None}]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.toolkit.strict_json import strict_json_sql
-from preceptor.toolkit.tutor_states import literal_sql, state_sql
+from preceptor.toolkit.ingest.files.strict_json import strict_json_sql
+from preceptor.toolkit.ingest.files.tutor_turn import literal_sql, state_sql
 
 
 def states(*texts):

@@ -11,9 +11,9 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.ingest.uptake import ways
+from preceptor.toolkit.ingest.tutoring.uptake import ways
 from preceptor.toolkit.store.connection import count, query, without_nulls
 
 

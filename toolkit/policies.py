@@ -16,9 +16,9 @@ not, or null).
 """
 
 from ..schemas.recipe import Recipe
+from .ingest.files.tutor_turn import state_sql
 from .pairs import NO_FIT, SCORES
 from .store.connection import Store, run
-from .tutor_states import state_sql
 
 _SAME_ROW = """
 SELECT a.prompt, a.key AS chosen, b.key AS rejected, $policy AS made, NULL::VARCHAR AS dropped

@@ -22,9 +22,9 @@ from ..schemas.errors import HubError, SourceError
 from ..schemas.licenses import HUB_NAMES, License, read_license
 from .hub import Say, check_repo_id, connect, endpoint, explained, patiently
 from .ingest.batch import Context
-from .ingest.chat_shapes import FIELDS, SCORES
-from .ingest.lines import Input
-from .ingest.registry import FORMATS
+from .ingest.files.numbered_lines import Input
+from .ingest.formats import FORMATS
+from .ingest.preferences.chat_shapes import FIELDS, SCORES
 from .ingest.run import Origin, Report, find_inputs, ingest
 from .store.connection import Store, query
 

@@ -11,7 +11,7 @@ import polars as pl
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import EFFECTIVENESS, FITS, PREFERENCES
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.registry import FORMATS
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import add_key, count, insert, query
 

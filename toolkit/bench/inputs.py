@@ -206,7 +206,7 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
 
     from ...schemas.licenses import read_license
     from ..ingest.batch import Context
-    from ..ingest.registry import FORMATS
+    from ..ingest.formats import FORMATS
     from ..ingest.run import Origin, find_inputs, ingest
     from ..privacy.pseudonyms import VARIABLE
     from ..store.connection import open_store

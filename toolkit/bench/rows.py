@@ -34,8 +34,8 @@ from .training import prepare_training, train_ours, train_plain, train_told
 def m2_ours(job: Job) -> Work:
     """Our reader: tokens, checks, keys, rejects, as frames; streamed."""
     from ..ingest.batch import Context
-    from ..ingest.lines import Input
-    from ..ingest.m2 import read_m2
+    from ..ingest.files.numbered_lines import Input
+    from ..ingest.gec.m2 import read_m2
 
     def work() -> Done:
         batches = read_m2(Input(job.folder / "big.m2", "big.m2"), Context("big"))

@@ -25,7 +25,7 @@ def export() -> None:
 @common
 def m2(settings: Common, source: str, out: Path) -> None:
     """Write sentences and edits as M2."""
-    from ..export import export_m2
+    from ..ingest.gec.m2_writer import export_m2
     from ..store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ingest.registry import FORMATS, Format
+from ..ingest.formats import FORMATS, Format
 from .options import Common, common, stderr, stdout
 
 if TYPE_CHECKING:

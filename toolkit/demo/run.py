@@ -15,7 +15,7 @@ from ..build import Build, build
 from ..fuse import Fit, fuse
 from ..fusion.fit import OnProgress, Settings
 from ..ingest.batch import Context
-from ..ingest.registry import FORMATS
+from ..ingest.formats import FORMATS
 from ..ingest.run import Origin, Report, find_inputs, ingest
 from ..report.page import render_report
 from ..store.connection import open_store, query

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ...schemas.errors import EvaluationError, SourceError
-from ..ingest.align import Aligner, aligner
+from ..ingest.gec.edits.align import Aligner, aligner
 from .metric import Counts, Item, Statistics, ratio, share
 
 N = 4  # words in the longest n-gram of GLEU

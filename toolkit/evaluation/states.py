@@ -19,8 +19,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
+from ..ingest.files.tutor_turn import state_sql
 from ..store.connection import query, scratch
-from ..tutor_states import state_sql
 from .metric import Counts, Item, Statistics, ratio, share
 
 FIELDS = ("evaluation", "action", "state")

@@ -21,8 +21,8 @@ from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, default_key_file, is_forgotten, naming
 from ..store.connection import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
 from .batch import Batch, Context, known_completions
-from .lines import Input, OnBytes
-from .registry import Format
+from .files.numbered_lines import Input, OnBytes
+from .formats import Format
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000

@@ -1,0 +1,189 @@
+"""CSV and TSV as records with line numbers: set-based, and bad records are kept.
+
+    completion_a,completion_b,choice
+    mn-01-a,mn-01-b,"a"
+
+RFC 4180 quoting, line ends inside quotes included. A record's line is the line it starts on.
+Only a quote at the start of a field opens one, so that a stray quote inside a field (5" screen)
+swallows nothing.
+"""
+
+import io
+from collections.abc import Iterator
+
+import polars as pl
+
+from ....schemas.errors import SourceError
+from ..batch import first_reason
+from .numbered_lines import Input, OnBytes, read_lines
+
+_QUOTED = r'"(?:[^"]|"")*"'
+_MARK = "\x01"  # stands for a quoted field while the rest of the record is judged
+_HEADER_LINES = 100  # looked at together for the header alone
+_LONGEST = 10_000  # lines; a quote open for longer is a stray one
+
+
+def read_records(
+    file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Blocks of (records, rejects).
+
+    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are
+    null. rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs
+    its own line only: what it would swallow is read line by line. Raises SourceError without a
+    usable header.
+    """
+    header: list[str] | None = None
+    for joined in _joined(read_lines(file, on_bytes=on_bytes, keep_cr=True), delimiter):
+        records = joined
+        if header is None:
+            header, records = _take_header(file, joined, delimiter)
+        if header is not None:
+            yield _parse(records, header, delimiter)
+    if header is None:
+        raise _no_header(file)
+
+
+def read_header(file: Input, delimiter: str = ",") -> list[str]:
+    """The columns that `read_records` gives, without reading more records than it must."""
+    few = (part for block in read_lines(file, keep_cr=True) for part in block.iter_slices(_HEADER_LINES))
+    for joined in _joined(few, delimiter):
+        header, _ = _take_header(file, joined, delimiter)
+        if header is not None:
+            return header
+    raise _no_header(file)
+
+
+def _no_header(file: Input) -> SourceError:
+    return SourceError(f"{file.path}: is empty; expected a header line with the column names")
+
+
+def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataFrame]:
+    """The lines of blocks as records of one or more lines."""
+    rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
+    for block in blocks:
+        joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
+        if rest.height > _LONGEST:
+            joined, rest = pl.concat([joined, rest]), rest.clear()
+        yield joined
+    if rest.height:
+        yield rest
+
+
+def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records of one or more lines, and the lines after the last closed record."""
+    if not lines["raw"].str.contains('"', literal=True).any():
+        return lines, lines.clear()
+    marked = lines.with_columns(_open_after(delimiter).alias("open"))
+    closed = marked.with_row_index("i").filter(~pl.col("open"))["i"]
+    last = int(closed[-1]) + 1 if len(closed) else 0
+    whole, rest = marked[:last], lines[last:]
+    if not whole["open"].any():
+        return whole.drop("open"), rest
+    starts = ~pl.col("open").shift(1, fill_value=False)
+    whole = whole.with_columns(starts.cum_sum().alias("record"))
+    records = (
+        whole.group_by("record", maintain_order=True)
+        .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any(), pl.len())
+        .with_columns(pl.col("raw").str.strip_suffix("\r"))
+    )
+    stray = (pl.col("len") > 1) & _misquoted(delimiter)
+    by_line = whole.join(records.filter(stray), on="record", how="semi")
+    kept = ("line", "raw", "damaged")
+    return pl.concat([records.filter(~stray).select(kept), by_line.select(kept)]).sort("line"), rest
+
+
+def _open_after(delimiter: str) -> pl.Expr:
+    """Whether a quoted field is still open after each line; none is before the first.
+
+    A line either settles that by itself, or keeps or flips what was before it.
+    """
+    if_closed = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter), "raw"))
+    if_open = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter + '"'), "raw"))
+    settles = if_closed == if_open
+    flips = (if_closed & ~if_open).cum_sum() % 2 == 1
+    settled = pl.when(settles).then(if_closed).forward_fill().fill_null(False)
+    flips_then = pl.when(settles).then(flips).forward_fill().fill_null(False)
+    return settled != (flips != flips_then)
+
+
+def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
+    """Whether a quote that opens a field of `text` is not closed; a delimiter starts every field."""
+    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(delimiter + _QUOTED, _MARK)
+    # "a"" is open: its second and third quote are an escaped one.
+    return bare.str.contains(f'[{delimiter}{_MARK}]"')
+
+
+def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
+    """Column names, and the records after them; None where there is no record yet."""
+    filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
+    if filled.is_empty():
+        return None, records.clear()
+    first = filled.head(1)
+    line, raw = first["line"][0], first["raw"][0]
+    sound = first.select(~pl.col("damaged") & ~_misquoted(delimiter)).item()
+    width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
+    names = _fields(first["raw"], width, delimiter).row(0) if sound else ()
+    header = [str(name or "").strip() for name in names]
+    if not header or "" in header or len(set(header)) != len(header):
+        raise SourceError(
+            f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
+        )
+    return [column(name) for name in header], records.filter(pl.col("line") > line)
+
+
+def column(field: str) -> str:
+    """The column that holds a field of the header: its name, unless that is one of ours."""
+    return f"{field} " if field in ("line", "raw") else field
+
+
+def _filled(delimiter: str) -> pl.Expr:
+    """Not a blank line; delimiters alone are a record of empty fields, tabs included."""
+    text = pl.col("raw")
+    return (text.str.strip_chars() != "") | text.str.contains(delimiter, literal=True)
+
+
+def _bare() -> pl.Expr:
+    """The record with every quoted field replaced by a mark."""
+    return pl.col("raw").str.replace_all(_MARK, " ", literal=True).str.replace_all(_QUOTED, _MARK)
+
+
+def _misquoted(delimiter: str) -> pl.Expr:
+    """A quote that is not closed, or that stands elsewhere than around a whole field."""
+    return _bare().str.contains(rf'"|[^{delimiter}]{_MARK}|{_MARK}[^{delimiter}]')
+
+
+def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split well-formed records into fields; say of the others what is wrong."""
+    rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
+    found = _bare().str.count_matches(delimiter, literal=True) + 1
+    checked = rows.with_columns(
+        first_reason(
+            (pl.col("damaged"), "not valid UTF-8"),
+            (_misquoted(delimiter), "a quote is not closed, or does not stand around a whole field"),
+            (
+                found != len(header),
+                pl.format("expected {} fields, found {}", pl.lit(len(header)), found),
+            ),
+        )
+    )
+    good = checked.filter(pl.col("reason").is_null())
+    fields = _fields(good["raw"], len(header), delimiter)
+    fields.columns = header
+    fields = fields.with_columns(good["line"], good["raw"])
+    return fields, checked.filter(pl.col("reason").is_not_null()).select("line", "raw", "reason")
+
+
+def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:
+    """Fields of records known to be well-formed; empty ones null, quoted or not."""
+    names = [f"field_{i}" for i in range(width)]
+    if records.is_empty():
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    # With a header of its own, so that a U+FEFF at the start of a record is not taken for a mark.
+    text = "\n".join((delimiter.join(names), records.str.join("\n").item(), ""))
+    fields = pl.read_csv(
+        io.BytesIO(text.encode()),
+        separator=delimiter,
+        schema=dict.fromkeys(names, pl.String),
+    )
+    return fields.with_columns(pl.all().replace("", None))

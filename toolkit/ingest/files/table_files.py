@@ -1,0 +1,268 @@
+"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records, told apart by the file's name.
+
+    votes.csv      completion_a,completion_b,choice
+    votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
+    votes.parquet  the same columns, each of a type of its own
+
+A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet is streamed, and only
+the columns that are wanted are read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ....schemas.errors import SourceError
+from ...store.connection import json_rows, query, scratch
+from ..batch import divide, no_rejects
+from .delimited import column, read_header, read_records
+from .numbered_lines import Input, OnBytes, read_lines
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = ".parquet"
+PACKED = (".gz", ".bz2")
+_BATCH_ROWS = 200_000
+_JSON_ROWS = 20_000  # of texts, which are longer
+_BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over a damaged file
+Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
+
+
+def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
+    """Blocks of (records, rejects).
+
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
+    and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
+    Lines, those that a row of this block or an earlier one has. CSV, TSV and JSON Lines give text,
+    Parquet keeps its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
+    another kind of file, and for what cannot be read as what its name says.
+    """
+    names = list(dict.fromkeys(wanted))
+    match ending(file):
+        case ".parquet":
+            yield from _read_parquet(file, names, on_bytes)
+        case ".jsonl" | ".ndjson":
+            yield from _read_json_lines(file, names, on_bytes)
+        case delimited:
+            for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
+                here = [column(name) for name in names if column(name) in records.columns]
+                yield records.select("line", "raw", *here), bad
+
+
+def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
+    """Rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+
+    Only the columns `wanted` are read. Raises SourceError where the file has none of them.
+    """
+    parquet, schema = _open(file)
+    here = _present(file, wanted, schema)
+    if not here:
+        raise SourceError(
+            f"{file.path}: has none of the columns {', '.join(wanted)}; it has {', '.join(schema.names)}"
+        )
+    fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
+    done = 0
+    for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
+        with scratch() as con:
+            con.register(
+                "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
+            )
+            yield query(
+                con,
+                f"""SELECT line_ AS "line", json_object({fields})::VARCHAR AS "raw", false AS damaged
+                FROM rows ORDER BY 1""",
+            )
+        done += len(table)
+
+
+def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
+    """A column of any type as the text that CSV would hold: trimmed, null where empty, 2.0 as 2.
+
+    Null where there is no such column.
+    """
+    if name not in records.columns:
+        return pl.lit(None, pl.String).alias(name)
+    kind, field = records.schema[name], pl.col(name)
+    if kind == pl.String:
+        return field.str.strip_chars().replace("", None)
+    if kind.is_float():
+        number = field.fill_nan(None)
+        whole = (number % 1 == 0) & (number.abs() < 2**53)
+        text = pl.when(whole).then(number.cast(pl.Int64, strict=False).cast(pl.String))
+        return text.otherwise(number.cast(pl.String)).alias(name)
+    if isinstance(kind, pl.Datetime):
+        return field.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f")
+    return field.cast(pl.String)
+
+
+def column_names(file: Input) -> list[str]:
+    """The file's columns, for choosing among them; of JSON Lines, those of its first block."""
+    match ending(file):
+        case ".parquet":
+            return list(_open(file)[1].names)
+        case ".jsonl" | ".ndjson":
+            lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
+            with scratch() as con:
+                con.register("lines", lines.select("raw").to_arrow())
+                keys = query(
+                    con,
+                    """SELECT DISTINCT unnest(json_keys(CASE WHEN json_valid("raw") THEN "raw" END)) AS k
+                    FROM lines ORDER BY 1""",
+                )
+            return keys["k"].to_list()
+        case delimited:
+            return [name.strip() for name in read_header(file, DELIMITERS[delimited])]
+
+
+def ending(file: Input) -> str:
+    """What the file is by its name, such as .csv for votes.csv.gz. SourceError for anything else."""
+    name = PurePath(file.path.name.lower())
+    packed = name.suffix in PACKED
+    kind = PurePath(name.stem).suffix if packed else name.suffix
+    if kind in (*DELIMITERS, *JSON_LINES) or (kind == PARQUET and not packed):
+        return kind
+    text = ", ".join((*DELIMITERS, *JSON_LINES))
+    raise SourceError(
+        f"{file.path}: expected a file named {text} (or packed: {', '.join(PACKED)}) or {PARQUET}; "
+        "rename it to what it is"
+    )
+
+
+def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
+    present: set[str] = set()
+    any_row = False
+    for block in read_lines(file, on_bytes=on_bytes):
+        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
+        fields = _fields(rows, names)
+        any_row = any_row or rows.height > 0
+        present |= {n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height}
+        here = [(i, name) for i, name in enumerate(names) if name in present or not any_row]
+        good, wrong = divide(
+            fields,
+            *((pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), _nested(name)) for i, name in here),
+        )
+        yield (
+            good.select("line", "raw", *(pl.col(f"field_{i}").alias(column(name)) for i, name in here)),
+            pl.concat([bad, wrong]).sort("line"),
+        )
+
+
+def _nested(name: str) -> str:
+    return f"'{name}' is a list or an object, expected text, a number, true or false"
+
+
+def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
+    # By pointer, since a name may hold what has a meaning in a path.
+    pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
+    picked = "".join(
+        f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
+        for i, pointer in enumerate(pointers)
+    )
+    with scratch() as con:
+        con.register("rows", rows.to_arrow())
+        return query(con, f'SELECT "line", "raw"{picked} FROM rows ORDER BY "line"')
+
+
+def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
+    parquet, schema = _open(file)
+    here = _present(file, names, schema)
+    types = {name: _plain_type(file, name, schema) for name in here}
+    done = 0
+    for table in _tables(file, parquet, here, _BATCH_ROWS, on_bytes):
+        try:
+            arrays = [_cast(table[name], types[name]) for name in here]
+        except _DAMAGE as error:
+            raise _damaged(file, error) from error
+        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[column(name) for name in here])))
+        yield (
+            pl.select(
+                pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),
+                pl.lit(None).alias("raw"),
+            ).hstack(values),
+            no_rejects(),
+        )
+        done += len(table)
+
+
+def _present(file: Input, names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The names that the file has; SourceError for one that it has twice."""
+    for name in names:
+        if schema.names.count(name) > 1:
+            raise SourceError(f"{file.path}: has {schema.names.count(name)} columns '{name}'; rename them")
+    return [name for name in names if name in schema.names]
+
+
+def _tables(
+    file: Input, parquet: pq.ParquetFile, names: list[str], size: int, on_bytes: OnBytes
+) -> Iterator[pa.Table]:
+    """The named columns (one of any, for its rows, where none is), `size` rows at a time."""
+    names = names or parquet.schema_arrow.names[:1]
+    rows, bytes_ = parquet.metadata.num_rows, file.path.stat().st_size
+    done = told = 0
+    try:
+        for batch in parquet.iter_batches(size, columns=names):
+            table = pa.table([batch.column(name) for name in names], names=names)
+            table.validate(full=True)
+            yield table
+            done += len(table)
+            on_bytes(bytes_ * done // max(rows, done) - told)
+            told = bytes_ * done // max(rows, done)
+    except _DAMAGE as error:
+        raise _damaged(file, error) from error
+    if done != rows:
+        raise _damaged(file, f"{done} of its {rows} rows could be read")
+    on_bytes(bytes_ - told)
+
+
+def _open(file: Input) -> tuple[pq.ParquetFile, pa.Schema]:
+    """The file and its schema, which is read now rather than later: it may be damaged."""
+    try:
+        # Buffered beforehand, what was read of the file would stay in memory.
+        parquet = pq.ParquetFile(
+            file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
+        return parquet, parquet.schema_arrow
+    except _DAMAGE as error:
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Input, why: object) -> SourceError:
+    return SourceError(f"{file.path}: not Parquet, or damaged ({str(why).strip()}); fetch it again")
+
+
+def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
+    """The type that a column is read as; SourceError for one that holds no plain values."""
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if _is_text(kind):
+        return pa.large_string()
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        return pa.float64()
+    if pa.types.is_primitive(kind) or pa.types.is_null(kind):
+        return kind
+    raise SourceError(f"{file.path}: column '{name}' is {kind}; expected text, numbers, true/false or times")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests: Iterable[bool] = (
+        pa.types.is_string(kind),
+        pa.types.is_large_string(kind),
+        pa.types.is_string_view(kind),
+        pa.types.is_binary(kind),
+        pa.types.is_large_binary(kind),
+    )
+    return any(tests)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As that type; of times, what is finer than a microsecond is cut off."""
+    finer = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
+    return array.cast(kind, safe=not finer)

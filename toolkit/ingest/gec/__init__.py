@@ -1,0 +1,1 @@
+"""Readers of grammatical error corpora, and the writer of M2."""

@@ -1,0 +1,1 @@
+"""Edits: alignment, offsets, error types."""

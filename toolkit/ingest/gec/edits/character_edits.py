@@ -1,0 +1,264 @@
+"""Edits with character offsets in running text -> sentences and edits in tokens.
+
+A sentence is a line of the text, its tokens what stands between spaces. An edit is widened to whole
+tokens ("alot" with a space put in at 1 becomes alot -> a lot), so that applying it gives the
+annotator's text with its own spacing and punctuation. Edits of one annotator inside one token
+become one. A line end inside an edit joins its two lines to one sentence.
+"""
+
+import polars as pl
+
+from .....schemas.tables import SENTENCES
+from ....store.connection import add_key
+from ...batch import Batch, Context, divide_named
+from .error_types import NOOP, errant_type
+from .repeats import before, count_in, first_of, highest_before, sum_before
+from .widen import in_tokens
+
+DOCUMENTS = pl.Schema(
+    {
+        "doc": pl.Int64(),  # any number that tells the documents of a batch apart
+        "document": pl.String(),
+        "text": pl.String(),
+        "annotators": pl.List(pl.String()),  # who annotated it, whether they changed anything or not
+        "original": pl.String(),  # as published, where `text` was tokenised since; or null
+        "learner": pl.String(),
+        "level": pl.String(),
+        "first_language": pl.String(),
+        "context": pl.String(),
+        "path": pl.String(),
+        "line": pl.Int64(),
+    }
+)
+EDITS = pl.Schema(
+    {
+        "doc": pl.Int64(),
+        "annotator": pl.String(),
+        "start": pl.Int64(),  # characters of the text
+        "end": pl.Int64(),
+        "correction": pl.String(),  # null: detected only
+        "error_type": pl.String(),
+        "comment": pl.String(),
+        "aligned_by": pl.String(),
+        "path": pl.String(),
+        "line": pl.Int64(),
+        "raw": pl.String(),  # for rejects
+    }
+)
+
+
+def batch_of(
+    documents: pl.DataFrame, edits: pl.DataFrame, bad: pl.DataFrame, context: Context, position: int
+) -> Batch:
+    """A batch from DOCUMENTS, EDITS and what was rejected so far (path, line, raw, reason).
+
+    A row is a document or an edit. `position` is that of the first sentence.
+    """
+    documents = _with(documents, DOCUMENTS)
+    edits = _with(edits, EDITS).with_row_index("order")
+    if context.annotator_names:
+        names = context.annotator_names
+        edits = edits.with_columns(pl.col("annotator").replace(names))
+        documents = documents.with_columns(pl.col("annotators").list.eval(pl.element().replace(names)))
+    inside, out_of_range = _in_range(documents, edits)
+    sentences = _sentences(documents, inside, context, position)
+    placed, nowhere = _placed(sentences, inside)
+    whole, only_spaces = in_tokens(placed)
+    rejects = pl.concat([bad.select("path", "line", "raw", "reason"), out_of_range, nowhere, only_spaces])
+    read = documents.height + edits.height + bad.height
+    return token_batch(sentences, whole, rejects, read, context)
+
+
+def token_batch(
+    sentences: pl.DataFrame, edits: pl.DataFrame, rejects: pl.DataFrame, read: int, context: Context
+) -> Batch:
+    """A batch from sentences (with `key` and `annotators`) and edits in tokens.
+
+    Edits have `sentence_at`, the row of their sentence, and `order`. Who left a sentence as it was
+    gets a noop.
+    """
+    made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
+    made = made.sort("sentence_at", "annotator", "start", "end", "order")
+    made = made.with_columns(
+        count_in(first_of("sentence_at")).alias("position"),
+        sentences["key"].gather(made["sentence_at"]).alias("sentence"),
+        pl.lit(context.source).alias("source"),
+        pl.lit(True).alias("required"),
+    )
+    return Batch(
+        read, read - rejects.height, {"sentences": sentences, "edits": made}, rejects.sort("path", "line")
+    )
+
+
+def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Texts with their edits applied, and the edits that lead back; for edits that corrupt a clean text.
+
+    Edits that overlap an earlier one of their document are returned as rejects.
+    """
+    edits = edits.sort("doc", "start", "end", maintain_order=True)
+    texts = documents.select("doc", "text", pl.col("text").str.len_chars().cast(pl.Int64).alias("size"))
+    inside, outside = divide_named(
+        edits.join(texts, on="doc", how="left", maintain_order="left"),
+        (pl.col("text").is_null(), "an edit without a text that could be read"),
+        (pl.col("start").is_null() | pl.col("end").is_null(), "an offset inside a character"),
+        (
+            (pl.col("end") > pl.col("size")) | (pl.col("start") < 0) | (pl.col("end") < pl.col("start")),
+            pl.format("edit {}-{} lies outside the text's {} characters", "start", "end", "size"),
+        ),
+    )
+    done = highest_before(pl.col("end"), first_of("doc")).fill_null(0)
+    good, clashing = divide_named(
+        inside.with_columns(done.alias("done")),
+        (pl.col("start") < pl.col("done"), "overlaps the edit before it"),
+    )
+    text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
+    done = before(end, first_of("doc")).fill_null(0)  # once more: what was rejected does not count
+    pieces = good.with_columns(
+        pl.concat_str(text.str.slice(done, start - done), "correction").alias("piece"),
+        text.str.slice(start, end - start).alias("before"),
+    ).with_columns(pl.col("piece").str.len_chars().cast(pl.Int64).alias("length"))
+    pieces = pieces.with_columns(
+        (sum_before(pl.col("length"), first_of("doc")) + pl.col("length")).alias("to")
+    )
+    made = pieces.group_by("doc", maintain_order=True).agg(
+        pl.concat_str(pl.col("piece").str.join(""), text.last().str.slice(end.last())).alias("made")
+    )
+    back = pieces.with_columns(
+        (pl.col("to") - pl.col("correction").str.len_chars()).cast(pl.Int64).alias("start"),
+        pl.col("to").alias("end"),
+        pl.col("before").alias("correction"),
+    ).drop("piece", "length", "before", "to", "text", "size", "done")
+    documents = documents.join(made, on="doc", how="left", maintain_order="left")
+    documents = documents.with_columns(pl.coalesce("made", "text").alias("text")).drop("made")
+    return documents, back, pl.concat([outside, clashing])
+
+
+def frame_of(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Documents or edits from a parser that goes one by one."""
+    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"doc": pl.Int64})
+
+
+def _with(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The schema's columns; those that are absent are null."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in schema.items()
+    )
+
+
+def _in_range(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
+    sized = edits.join(
+        documents.select("doc", "text", pl.col("text").str.len_chars().cast(pl.Int64).alias("size")),
+        on="doc",
+        how="left",
+        maintain_order="left",
+    ).with_columns(pl.col("text").str.slice(start, end - start).alias("before"))
+    good, bad = divide_named(
+        sized,
+        (size.is_null(), "an edit without a text that could be read"),
+        (start.is_null() | end.is_null(), "expected two character offsets"),
+        (
+            (start < 0) | (end < start) | (end > size),
+            pl.format("edit {}-{} lies outside the text's {} characters", start, end, size),
+        ),
+        (pl.col("correction") == pl.col("before"), "the edit changes nothing"),
+    )
+    return good.drop("text", "size"), bad
+
+
+def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, position: int) -> pl.DataFrame:
+    """The lines of the documents, with `doc` and the place of their first character in it."""
+    lines = (
+        documents.with_columns(pl.col("text").str.split("\n"))
+        .explode("text")
+        .with_columns((pl.col("text").str.len_chars().cast(pl.Int64) + 1).alias("size"))
+        .with_columns(sum_before(pl.col("size"), first_of("doc")).alias("from"))
+        .with_row_index("row")
+    )
+    broken = edits.filter(pl.col("before").str.contains("\n", literal=True))
+    if broken.height:
+        first, last = (_line_of(lines, broken, name) for name in ("start", "end"))
+        inner = pl.select(pl.int_ranges(pl.lit(first) + 1, pl.lit(last) + 1).alias("row")).explode("row")
+        glued = lines["row"].cast(pl.Int64).is_in(inner["row"].implode())
+        groups = (~glued).cum_sum()
+        lines = (
+            lines.with_columns(groups.alias("group"))
+            .group_by("group", maintain_order=True)
+            .agg(pl.exclude("text", "size").first(), pl.col("text").str.join("\n"))
+        )
+    text = pl.col("text").str.strip_chars(" \r\t")
+    lead = (
+        pl.col("text").str.len_chars() - pl.col("text").str.strip_chars_start(" \r\t").str.len_chars()
+    ).cast(pl.Int64)
+    kept = lines.select(
+        "doc",
+        "document",
+        "annotators",
+        "original",
+        "learner",
+        "level",
+        "first_language",
+        "context",
+        "path",
+        "line",
+        (pl.col("from") + lead).alias("from"),
+        text.alias("text"),
+    ).filter(pl.col("text") != "")
+    kept = kept.with_columns(
+        pl.lit(context.source).alias("source"),
+        pl.lit(context.language).alias("language"),
+        pl.int_range(position, position + pl.len(), dtype=pl.Int64).alias("position"),
+    )
+    return add_key(kept, SENTENCES)
+
+
+def _line_of(lines: pl.DataFrame, edits: pl.DataFrame, place: str) -> pl.Series:
+    """Row of the line in which each edit's start or end lies."""
+    found = edits.select("doc", pl.col(place).alias("from")).with_row_index("n").sort("from")
+    places = lines.select("doc", "from", pl.col("row").cast(pl.Int64)).sort("from")
+    return found.join_asof(places, on="from", by="doc", check_sortedness=False).sort("n")["row"]
+
+
+def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Edits with their sentence, offsets in it, and its text; `errant_type` from the annotator's span."""
+    edits = edits.with_columns(errant_type(edits))
+    rows = sentences.select("doc", "from", "text").with_row_index("sentence_at").sort("from")
+    found = (
+        edits.sort("start")
+        .join_asof(rows, left_on="start", right_on="from", by="doc", check_sortedness=False)
+        .sort("order")
+    )
+    # White space before a line's first word belongs to no sentence: what is put in there is put first.
+    size = pl.col("text").str.len_chars().cast(pl.Int64)
+    first = rows.group_by("doc").agg(pl.all().sort_by("from").first())
+    missing = (
+        found.filter(pl.col("text").is_null())
+        .drop("sentence_at", "from", "text")
+        .join(first, on="doc", how="left")
+    )
+    found = pl.concat([found.filter(pl.col("text").is_not_null()), missing.select(found.columns)]).sort(
+        "order"
+    )
+    found = found.with_columns(pl.col("sentence_at").cast(pl.Int64))
+    good, bad = divide_named(
+        found.with_columns(
+            pl.min_horizontal((pl.col(name) - pl.col("from")).clip(0), size).alias(name)
+            for name in ("start", "end")
+        ),
+        (pl.col("text").is_null(), "an edit in an empty text"),
+    )
+    return good.drop("from", "before"), bad
+
+
+def _noops(sentences: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
+    """A noop for every sentence that an annotator of its document left as it is."""
+    everyone = (
+        sentences.with_row_index("sentence_at")
+        .select(pl.col("sentence_at").cast(pl.Int64), pl.col("annotators").alias("annotator"), "path", "line")
+        .explode("annotator")
+        .drop_nulls("annotator")
+    )
+    silent = everyone.join(edits, on=["sentence_at", "annotator"], how="anti", maintain_order="left")
+    minus = pl.lit(-1, pl.Int64)
+    return silent.with_columns(minus.alias("start"), minus.alias("end"), pl.lit(NOOP).alias("error_type"))

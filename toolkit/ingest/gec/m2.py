@@ -1,0 +1,238 @@
+"""M2: a tokenised sentence and its annotators' edits.
+
+    S This are a sentence .
+    A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0
+    A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1
+
+Dahlmeier and Ng (NAACL 2012) and ERRANT (Bryant et al., ACL 2017). A sentence starts at "S ",
+not at a blank line: some corpora leave blank lines out. A row is an S line or an A line. Where a
+file's first sentence is "# 0002" and its annotators say noop, such sentences name documents (UA-GEC).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from ....schemas.tables import SENTENCES
+from ...store.connection import add_key
+from ..batch import Batch, Context, divide, rejected
+from ..files.numbered_lines import Input, OnBytes, read_lines
+from .edits.error_types import DETECTION_ONLY, NOOP, errant_type
+from .edits.repeats import count_in, first_of
+
+NONE = "-NONE-"
+_FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
+_HEADER = r"^# \S+$"
+
+
+@dataclass
+class _Place:
+    """Where in the file the next block goes on."""
+
+    position: int = 0
+    document: str | None = None  # of the last header
+    has_headers: bool | None = None  # not known before the first sentence
+
+
+def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Sentences and edits of one M2 file, a block at a time.
+
+    Edits outside their sentence, edits that change nothing, lines of no known kind and edits
+    without a sentence are rejected with their line; the rest of the block is kept. A line of no
+    known kind after a blank line may be a damaged S line: the edits below it are rejected too,
+    and not given to the sentence before it.
+    """
+    place = _Place()
+    for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
+        yield _parse(block, file.name, context, place)
+
+
+def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> Batch:
+    raw, blank = pl.col("raw"), pl.col("raw").str.strip_chars() == ""
+    rows = (
+        block.with_columns(blank.shift(1, fill_value=True).alias("after_blank"))
+        .filter(~blank)
+        .with_columns(
+            (raw.str.starts_with("S ") | (raw == "S")).alias("is_sentence"),
+            raw.str.starts_with("A ").alias("is_edit"),
+        )
+        .with_columns((pl.col("is_sentence") | (~pl.col("is_edit") & pl.col("after_blank"))).alias("opens"))
+        .with_columns((pl.col("opens").cum_sum().cast(pl.Int64) - 1).alias("block"))  # -1: before any
+    )
+    blocks, tokens, bad_sentences = _sentences(rows.filter("opens"))
+    edits, bad_edits = _edits(rows.filter("is_edit"), blocks, tokens, context)
+    blocks, headers = _documents(blocks, edits, path, context, place)
+    sentences = blocks.filter("sound", ~pl.col("header"))
+    strays = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit")).select(
+        "line", "raw", pl.lit("expected a line that starts with 'S ' or 'A '").alias("reason")
+    )
+    kept = edits if not headers else edits.filter(~blocks["header"].gather(edits["block"]))
+    kept = kept.with_columns(
+        blocks["key"].gather(kept["block"]).alias("sentence"),
+        pl.lit(context.source).alias("source"),
+        pl.lit(path).alias("path"),
+    )
+    return Batch(
+        read=rows.height,
+        taken=sentences.height + headers + edits.height,
+        tables={"sentences": sentences, "edits": kept},
+        rejects=rejected([bad_sentences, bad_edits, strays], path),
+    )
+
+
+def split_tokens(texts: pl.Series) -> pl.Series:
+    """Tokens of texts, as `sentences.tokens` splits them: a run of spaces is a token of its own."""
+    runs = texts.str.contains("  ", literal=True)
+    if not runs.any():
+        return texts.str.split(" ")
+    # The slow way for those that need it; then all back in their order.
+    parts = [texts.filter(~runs).str.split(" "), texts.filter(runs).str.extract_all("[^ ]+| {2,}")]
+    return pl.concat(parts).gather(pl.concat([(~runs).arg_true(), runs.arg_true()]).arg_sort())
+
+
+def _sentences(opening: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.DataFrame]:
+    """One row per block, its tokens in one long series, and the S lines that cannot be taken.
+
+    A block's tokens start at `first` of that series and are `size` many.
+    """
+    text = pl.col("raw").str.slice(2).str.strip_chars_end(" ")
+    blocks = opening.select("line", "raw", "damaged", "is_sentence", text.alias("text"))
+    sound = pl.col("is_sentence") & ~pl.col("damaged") & (pl.col("text") != "")
+    blocks = blocks.with_columns(sound.alias("sound"))
+    _, bad = divide(
+        blocks.filter("is_sentence"),
+        (pl.col("damaged"), "not valid UTF-8"),
+        (pl.col("text") == "", "the sentence is empty"),
+    )
+    lists = split_tokens(blocks["text"])
+    sizes = lists.list.len().cast(pl.Int64)
+    blocks = blocks.with_columns(sizes.alias("size"), (sizes.cum_sum() - sizes).alias("first"))
+    return blocks.drop("raw", "damaged"), lists.explode(), bad
+
+
+def _fields(lines: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
+    """A lines split into their fields, with size, first and sound of their block."""
+    at = lines.select(pl.when(pl.col("block") >= 0).then("block"))["block"]
+    fields = pl.col("raw").str.split("|||")
+    span = pl.col("span").str.strip_chars_end(" ").str.splitn(" ", 3).struct
+    return (
+        lines.select("line", "raw", "damaged", "block", fields.alias("fields"))
+        .with_columns(
+            pl.col("fields").list.len().alias("n_fields"),
+            *(pl.col("fields").list.get(i, null_on_oob=True).alias(n) for i, n in enumerate(_FIELDS)),
+            *(blocks[name].gather(at) for name in ("size", "first", "sound")),
+        )
+        .with_columns(
+            span[1].cast(pl.Int64, strict=False).alias("start"),
+            span[2].cast(pl.Int64, strict=False).alias("end"),
+            pl.col("annotator").str.strip_chars(),
+            pl.when(pl.col("written") == NONE).then(pl.lit("")).otherwise("written").alias("correction"),
+        )
+    )
+
+
+def _edits(
+    lines: pl.DataFrame, blocks: pl.DataFrame, tokens: pl.Series, context: Context
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Edits that can be taken, and the A lines that cannot."""
+    start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
+    noop = (start == -1) & (end == -1)
+    detected = pl.col("error_type").is_in(DETECTION_ONLY)
+    fields = _fields(lines, blocks)
+    fields = fields.with_columns(_same(fields, tokens).alias("same"))
+    good, bad = divide(
+        fields,
+        (pl.col("damaged"), "not valid UTF-8"),
+        (~pl.col("sound").fill_null(False), "an edit without a sentence that could be read"),
+        (
+            pl.col("n_fields") != len(_FIELDS),
+            pl.format("expected 6 fields between '|||', found {}", "n_fields"),
+        ),
+        (start.is_null() | end.is_null(), "expected two token offsets after 'A '"),
+        (pl.col("annotator") == "", "the annotator's id is empty"),
+        (
+            ~noop & ((start < 0) | (end < start) | (end > size)),
+            pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
+        ),
+        (~noop & ~detected & pl.col("same"), "the edit changes nothing"),
+    )
+    names = context.annotator_names
+    edits = good.select(
+        "block",
+        count_in(first_of("block")).alias("position"),
+        pl.col("annotator").replace(names) if names else "annotator",
+        "start",
+        "end",
+        pl.when(noop).then(pl.lit(NOOP)).otherwise("error_type").alias("error_type"),
+        pl.when(~noop & ~detected).then("correction").alias("correction"),
+        (pl.col("required") == "REQUIRED").alias("required"),
+        pl.when(pl.col("comment") != NONE).then("comment").alias("comment"),
+        pl.when(
+            pl.col("written")
+            != pl.when(noop).then(pl.lit(NONE)).when(detected).then(pl.lit("")).otherwise("correction")
+        )
+        .then("written")
+        .alias("as_written"),
+        "line",
+    )
+    return edits.with_columns(errant_type(edits)), bad
+
+
+def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:
+    """Whether a correction equals the tokens it replaces."""
+    width = pl.col("end") - pl.col("start")
+    inside = (pl.col("start") >= 0) & (pl.col("end") <= pl.col("size")) & (width >= 0)
+    at = fields.select(pl.when(inside & (width == 1)).then(pl.col("first") + pl.col("start")))
+    wanted = pl.col("correction").str.strip_chars()
+    one = fields.select(tokens.gather(at.to_series()).alias("token"), wanted)
+    same = one.select((pl.col("token") == pl.col("correction")).fill_null(False)).to_series()
+    same |= fields.select((inside & (width == 0) & (wanted == "")).fill_null(False)).to_series()
+    row = pl.int_range(pl.len(), dtype=pl.Int64).alias("row")
+    long = inside & (width > 1) & wanted.str.contains(" ", literal=True)
+    spans = fields.select("first", "start", "end", wanted.alias("wanted"), row, long.alias("long"))
+    spans = spans.filter("long")
+    if spans.is_empty():
+        return same
+    reach = pl.int_ranges(pl.col("first") + pl.col("start"), pl.col("first") + pl.col("end"))
+    places = spans.select("row", reach.alias("at")).explode("at")
+    before = (
+        places.with_columns(tokens.gather(places["at"]).alias("token"))
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("token").str.join(" "))
+    )
+    equal = before["token"] == spans["wanted"]
+    return same.scatter(spans["row"].filter(equal), True)
+
+
+def _documents(
+    blocks: pl.DataFrame, edits: pl.DataFrame, path: str, context: Context, place: _Place
+) -> tuple[pl.DataFrame, int]:
+    """Blocks with key, document and position; how many of them only name a document."""
+    blocks = blocks.with_columns(pl.lit(False).alias("header"))
+    if place.has_headers is not False:
+        # A sentence without any A line is a sentence: it may well be "# 1".
+        said = edits.group_by("block").agg((pl.col("error_type") == NOOP).all().alias("unchanged"))
+        unchanged = said.filter("unchanged")["block"].implode()
+        is_header = pl.int_range(pl.len(), dtype=pl.Int64).is_in(unchanged)
+        blocks = blocks.with_columns(
+            (pl.col("sound") & is_header & pl.col("text").str.contains(_HEADER)).alias("header")
+        )
+    if place.has_headers is None and blocks["sound"].any():
+        place.has_headers = bool(blocks.filter("sound")["header"][0])
+    if not place.has_headers:
+        blocks = blocks.with_columns(pl.lit(False).alias("header"))
+    name = pl.when("header").then(pl.col("text").str.slice(2)).forward_fill()
+    is_sentence = pl.col("sound") & ~pl.col("header")
+    blocks = blocks.with_columns(
+        pl.lit(context.source).alias("source"),
+        pl.lit(path).alias("path"),
+        pl.lit(context.language).alias("language"),
+        name.fill_null(place.document or path).alias("document"),
+        (is_sentence.cum_sum().cast(pl.Int64) - 1 + place.position).alias("position"),
+    )
+    if blocks.height:
+        last = blocks.row(-1, named=True)
+        place.position = last["position"] + 1
+        place.document = last["document"] if place.has_headers else None
+    return add_key(blocks, SENTENCES), int(blocks["header"].sum())

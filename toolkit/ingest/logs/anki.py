@@ -1,0 +1,175 @@
+"""Anki: the review log of a collection (.anki2, .apkg, .colpkg) or of its export as CSV.
+
+    id,cid,usn,ease,ivl,lastIvl,factor,time,type
+    1737747496478,1724592148120,1170,3,-600,-60,0,2411,0
+
+id: when, in milliseconds; cid: the card, which is the item; ease: 0 none, 1 again, 2 hard, 3 good,
+4 easy, and again is a failure; ivl: until it is due, in days, or in seconds where negative; time: taken,
+in ms, never more than the collection's cap; type: what kind of review. A row is a row of the log. A
+collection is one person's: --learner names whose. (Anki manual; rslib/src/revlog of ankitects/anki.)
+"""
+
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from ....schemas.errors import SourceError
+from ....schemas.tables import REVIEWS
+from ..batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
+from ..files.delimited import read_records
+from ..files.numbered_lines import Input, OnBytes
+from ..people import with_pseudonyms
+
+_COLUMNS = ("id", "cid", "ease", "ivl", "time", "type")
+_KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: "rescheduled"}
+_GRADES = 4
+_PACKAGES = (".apkg", ".colpkg")
+_COLLECTIONS = (".anki2", ".anki21")
+# Newest first: a package of a new Anki holds an old collection too, which only asks to update.
+_INSIDE = ("collection.anki21b", "collection.anki21", "collection.anki2")
+_BATCH_ROWS = 200_000
+_DAY_S = 86_400
+
+
+def find_anki(path: Path) -> list[Path] | None:
+    """The collections of a folder, else its revlog*.csv."""
+    if not path.is_dir():
+        return None
+    kinds = ("*.colpkg", "*.apkg", "*.anki2", "*.anki21", "revlog*.csv")
+    for found in (sorted(path.rglob(kind)) for kind in kinds):
+        if found:
+            return found
+    raise SourceError(f"{path}: holds no {', '.join(kinds)}; name the file itself")
+
+
+def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Reviews of one collection or export."""
+    suffix = file.path.suffix.lower()
+    if suffix in _PACKAGES:
+        with _unpacked(file) as collection:
+            yield from _batches(file, _rows(collection, file.path), context)
+        on_bytes(file.path.stat().st_size)
+    elif suffix in _COLLECTIONS:
+        yield from _batches(file, _rows(file.path, file.path), context)
+        on_bytes(file.path.stat().st_size)
+    else:
+        yield from _batches(file, _csv(file, on_bytes), context)
+
+
+def _batches(
+    file: Input, blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]], context: Context
+) -> Iterator[Batch]:
+    seen = no_ids()
+    longest = many = 0  # the longest time, and how many reviews took it
+    for rows, bad in blocks:
+        again, seen = repeats(rows.select("line", "id"), seen)
+        marked = rows.join(again.drop("twice"), on="line", how="left", maintain_order="left")
+        batch = _batch(marked, bad, file.name, context)
+        yield batch
+        took = batch.tables[REVIEWS.name]["duration_ms"].drop_nulls()
+        top = int(max(took, default=0))
+        n = int((took == top).sum())
+        longest, many = (longest, many + n) if top == longest else max((longest, many), (top, n))
+    if many > 1 and longest and longest % 1000 == 0:
+        note = (
+            f"{file.name}: {many:,} reviews took {longest:,} ms, where the clock stops; "
+            "they may have taken longer"
+        )
+        yield Batch(0, 0, {}, rejected([], file.name), (note,))
+
+
+def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    for records, bad in read_records(file, on_bytes=on_bytes):
+        missing = [name for name in _COLUMNS if name not in records.columns]
+        if missing:
+            raise SourceError(
+                f"{file.path}: no column {', '.join(missing)}; expected Anki's revlog, "
+                f"with {', '.join(_COLUMNS)}; other logs: preceptor ingest reviews"
+            )
+        yield records.select("line", "raw", *_COLUMNS), bad
+
+
+@contextmanager
+def _unpacked(file: Input) -> Iterator[Path]:
+    """The collection inside a package, in a temporary folder."""
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="preceptor-") as folder,
+            zipfile.ZipFile(file.path) as package,
+        ):
+            inside = [name for name in _INSIDE if name in package.namelist()]
+            if not inside:
+                raise SourceError(f"{file.path}: holds no collection ({', '.join(_INSIDE)}); export it again")
+            path = Path(folder) / "collection.anki2"
+            with package.open(inside[0]) as packed, path.open("wb") as unpacked:
+                stream = pa.input_stream(packed, compression="zstd" if inside[0].endswith("b") else None)
+                while block := stream.read(1 << 20):
+                    unpacked.write(block)
+            yield path
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise SourceError(f"{file.path}: a damaged package ({error}); export it again") from error
+
+
+def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The log's rows as text, in its order; the line is the row's number."""
+    nothing = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
+    names = ", ".join(_COLUMNS)
+    first = 1
+    try:
+        # Opened as it lies there, read only: a collection that Anki has open is not waited for.
+        with closing(sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)) as con:
+            found = con.execute(
+                f"SELECT {', '.join(f'CAST({n} AS TEXT)' for n in _COLUMNS)} FROM revlog ORDER BY id"
+            )
+            while rows := found.fetchmany(_BATCH_ROWS):
+                frame = pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String), orient="row")
+                lines = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("line")
+                raw = pl.concat_str(pl.col(n).fill_null("") for n in _COLUMNS)
+                yield frame.select(lines, raw.alias("raw"), *_COLUMNS), nothing
+                first += frame.height
+    except sqlite3.Error as error:
+        raise SourceError(
+            f"{shown}: not an Anki collection with a review log of {names} ({error}); close Anki and "
+            "export the collection with its scheduling"
+        ) from error
+
+
+def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
+    number = {name: pl.col(name).cast(pl.Int64, strict=False) for name in _COLUMNS}
+    owner = pl.lit(context.learner or context.source)
+    named = with_pseudonyms(rows.with_columns(owner.alias("learner")), context, ["learner"])
+    good, wrong = divide(
+        named,
+        (pl.col("gone"), FORGOTTEN_REASON),
+        *((number[name].is_null(), f"'{name}' is not a whole number") for name in _COLUMNS),
+        (~number["id"].is_between(10**11, 10**14), "'id' is no time in milliseconds"),
+        (pl.col("first").is_not_null(), pl.format("id is already used on line {}", "first")),
+        (~number["ease"].is_between(0, _GRADES), pl.format("ease is {}, expected 0 to 4", "ease")),
+        (~number["type"].is_in(list(_KINDS)), pl.format("type is {}, expected 0 to 5", "type")),
+        (number["time"] < 0, "'time' is negative"),
+    )
+    graded = number["ease"] > 0
+    reviews = good.select(
+        pl.lit(context.source).alias("source"),
+        "learner",
+        pl.col("cid").alias("item"),
+        pl.from_epoch(number["id"], time_unit="ms").dt.replace_time_zone("UTC").alias("at"),
+        number["type"].replace_strict(_KINDS, default=None, return_dtype=pl.String).alias("kind"),
+        pl.when(graded).then(number["ease"] > 1).alias("correct"),
+        pl.when(graded).then(number["ease"]).alias("grade"),
+        number["time"].alias("duration_ms"),
+        pl.when(number["ivl"] < 0)
+        .then(-number["ivl"] / _DAY_S)
+        .otherwise(number["ivl"].cast(pl.Float64))
+        .alias("interval_days"),
+        pl.lit(0, pl.Int64).alias("n"),
+        pl.lit(path).alias("path"),
+        "line",
+    )
+    return Batch(rows.height + bad.height, good.height, {REVIEWS.name: reviews}, rejected([bad, wrong], path))

@@ -1,0 +1,1 @@
+"""Readers of prompts, completions, votes, ratings, rankings and chats."""

@@ -1,0 +1,142 @@
+"""The shapes in which chats are written, recognised row by row and brought into one, in SQL.
+
+    {"messages": [{"role": "user", "content": "…"}, …]}                   OpenAI, TRL
+    {"conversations": [{"from": "human", "value": "…"}, …]}               ShareGPT
+    {"prompt": "…", "chosen": "…", "rejected": "…"}                       TRL, UltraFeedback
+    {"prompt": "…", "completion": "…", "label": true}                     TRL, KTO
+
+Where TRL's hold lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
+being what they share.
+"""
+
+import polars as pl
+
+from ...store.connection import query, scratch
+
+PAIR, ANSWER = "pair", "answer"
+FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label")
+SCORES = ("score", "score_chosen", "score_rejected", "margin")
+_SPEAKERS = {
+    "system": ("system", "developer"),
+    "user": ("user", "human"),
+    "assistant": ("assistant", "gpt", "chatgpt", "bing", "bard", "claude", "model", "bot", "chatbot"),
+}
+_ROLE = "CASE {} END".format(
+    " ".join(f"WHEN said IN {names} THEN '{role}'" for role, names in _SPEAKERS.items())
+)
+
+
+def _given(field: str) -> str:
+    """SQL: the row has the field, and not null."""
+    return f"coalesce(json_type(\"raw\", '$.{field}'), 'NULL') <> 'NULL'"
+
+
+# What a text stands for, by the field it is in; lists are taken as they are.
+_WHO = {"prompt": "user", "chosen": "assistant", "rejected": "assistant", "completion": "assistant"}
+_LISTS = " UNION ALL ".join(
+    f"""SELECT line, kind, '{field}' AS field, {order} AS field_n,
+    CASE json_type("raw", '$.{field}') WHEN 'ARRAY' THEN json_extract("raw", '$.{field}[*]')
+        WHEN 'VARCHAR' THEN {
+        f'''[json_object('role', '{_WHO[field]}', 'content', "raw"->'$.{field}')]'''
+        if field in _WHO
+        else "NULL"
+    } END AS items
+    FROM kinds WHERE {_given(field)} AND list_contains({list(kinds)}, kind)"""
+    for order, (field, kinds) in enumerate(
+        {
+            "messages": ("messages",),
+            "conversations": ("conversations",),
+            "prompt": (PAIR, ANSWER),
+            "chosen": (PAIR,),
+            "rejected": (PAIR,),
+            "completion": (ANSWER,),
+        }.items()
+    )
+)
+
+_SAID = f"""
+kinds AS (
+    SELECT *, CASE WHEN {_given("chosen")} OR {_given("rejected")} THEN '{PAIR}'
+        WHEN {_given("completion")} THEN '{ANSWER}' WHEN {_given("messages")} THEN 'messages'
+        WHEN {_given("conversations")} THEN 'conversations' END AS kind FROM rows
+), lists AS ({_LISTS}), items AS (
+    SELECT line, field, field_n, unnest(items) AS item, generate_subscripts(items, 1) AS n FROM lists
+), parts AS (
+    SELECT *, lower(trim(coalesce(item->>'$.role', item->>'$.from'))) AS said,
+        CASE WHEN coalesce(json_type(item, '$.content'), 'NULL') <> 'NULL' THEN item->'$.content'
+            ELSE item->'$.value' END AS body FROM items
+), read AS (
+    SELECT *, coalesce(json_type(body), 'NULL') AS form, {_ROLE} AS role,
+        CASE json_type(body) WHEN 'ARRAY' THEN json_extract(body, '$[*]') END AS pieces FROM parts
+), said AS (
+    SELECT line, field, field_n, n, role,
+        CASE form WHEN 'VARCHAR' THEN body->>'$' WHEN 'ARRAY' THEN array_to_string(list_transform(pieces,
+            lambda p: CASE json_type(p) WHEN 'VARCHAR' THEN p->>'$' ELSE p->>'$.text' END), chr(10))
+            END AS content,
+        'message ' || n || ' of ''' || field || ''' ' || CASE
+            WHEN json_type(item) <> 'OBJECT' THEN 'is no object with role and content'
+            WHEN said IS NULL THEN 'does not say whose it is'
+            WHEN role IS NULL
+                THEN 'is of role ''' || said || ''', expected system, developer, user or assistant'
+            WHEN json_array_length(item, '$.tool_calls') > 0 OR json_type(item, '$.function_call') = 'OBJECT'
+                THEN 'holds a tool call'
+            WHEN form = 'NULL' THEN 'has no content'
+            WHEN form NOT IN ('VARCHAR', 'ARRAY') THEN 'has a content that is no text'
+            WHEN len(list_filter(pieces, lambda p: json_type(p) <> 'VARCHAR'
+                AND coalesce(json_type(p, '$.text'), '') <> 'VARCHAR')) > 0
+                THEN 'holds a part that is no text, such as an image' END AS problem
+    FROM read
+)"""
+
+_SHAPED = f"""
+WITH {_SAID}, whole AS (
+    SELECT line, arg_min(problem, field_n * 1000000 + n) AS problem,
+        {
+    ", ".join(
+        f"list({{'role': role, 'content': content}} ORDER BY n) FILTER (field = '{field}') AS {field}"
+        for field in _WHO
+    )
+},
+        list({{'role': role, 'content': content}} ORDER BY n)
+            FILTER (field IN ('messages', 'conversations')) AS talk
+    FROM said GROUP BY line
+), told AS (
+    SELECT *, {
+    ", ".join(
+        f"CASE WHEN {field}[1].role <> 'assistant' THEN {field} WHEN {field} IS NOT NULL "
+        f"THEN list_concat(prompt, {field}) END AS {field}_whole"
+        for field in ("chosen", "rejected", "completion")
+    )
+}
+    FROM whole
+), asked AS (
+    SELECT *, coalesce(chosen_whole, completion_whole) AS best,
+        coalesce(talk, coalesce(chosen_whole, completion_whole)[:-2]) AS messages FROM told
+)
+SELECT k.line, k."raw", k.mistyped, k.id, k."group", k.task, k.language, k.kind, problem,
+    messages, best, rejected_whole AS worst, prompt[-1] AS last_asked,
+    best[-1].content AS answer, rejected_whole[-1].content AS worse,
+    best[:-2] = rejected_whole[:-2] AS shared,
+    list_bool_or([NOT regexp_matches(m.content, '\\S') FOR m IN list_concat(best, rejected_whole)]) AS blank,
+    list_bool_or([regexp_matches(m.content, '\\S') AND m.role <> 'system' FOR m IN talk]) AS talks,
+    {", ".join(f"json_type(k.raw, '$.{field}') AS {field}_type" for field in FIELDS)},
+    {", ".join(f"TRY_CAST(k.raw->>'$.{name}' AS DOUBLE) AS {name}" for name in SCORES)},
+    (k."raw"->>'$.label') = 'true' AS desirable,
+    md5(lower(trim(regexp_replace(nfc_normalize(array_to_string([m.content FOR m IN
+        messages[:coalesce(nullif(list_position([m.role FOR m IN messages], 'user'), 0), len(messages))]],
+        ' ')), '\\s+', ' ', 'g')))) AS opening
+FROM kinds k LEFT JOIN asked USING (line) ORDER BY k.line"""
+
+
+def shaped(rows: pl.DataFrame) -> pl.DataFrame:
+    """What each row holds, and its scores.
+
+    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations,
+    pair, answer or null), `problem` (of one of its messages), `messages` (the dialogue, or what is
+    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their
+    last texts), and what the checks of `chat` need. `opening` is a hash of the text up to the first
+    message of the user, for rows that begin alike.
+    """
+    with scratch() as con:
+        con.register("rows", rows.to_arrow())
+        return query(con, _SHAPED)

@@ -1,0 +1,240 @@
+"""Rankings of systems as WMT publishes them, and JFLEG's: votes about texts that are not in the file.
+
+    srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Id,system2Id,system1rank,system2rank
+    gug,gug,272,272,272,annotA,CAMB,NMT,4,2
+
+Bojar et al. (WMT 2013 to 2016); Napoles, Sakaguchi and Tetreault (EACL 2017). The lower rank is the
+better one, equal ranks tie; a system of rank -1 was not ranked. A row may rank more than two systems:
+each two of them are a vote. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that
+the votes are about; without one, prompts and completions without text are made.
+"""
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+from ....schemas.tables import COMPLETIONS, PROMPTS
+from ...store.connection import add_key
+from ..batch import FORGOTTEN_REASON, Context, divide, known_completions
+from ..files.numbered_lines import Input
+from ..files.table_files import as_text, column_names
+
+_PLACE = ("documentId", "segmentId", "srcIndex")
+NOT_PUBLISHED = (
+    "the texts that were ranked are not in the file: the votes can be fused, but no dataset comes of them"
+)
+_OTHERS = ("srclang", "trglang", "judgeId")
+# What the papers list among the systems: the text itself, and what people made of it.
+_ORIGINS = {
+    "orig": "learner",
+    "source": "learner",
+    "turk": "reference",
+    "ref": "reference",
+    "reference": "reference",
+}
+
+
+def stand_alone(files: Sequence[Input], context: Context) -> bool:
+    """Whether all the files are rankings, which need no texts."""
+    return all(is_ranking(file, context) for file in files)
+
+
+def is_ranking(file: Input, context: Context) -> bool:
+    """Whether the file has the columns of rankings, and the user named none for votes."""
+    return not context.columns and bool(ranking_columns(column_names(file)))
+
+
+def ranking_columns(names: Sequence[str]) -> list[str]:
+    """Those of the columns that say who ranked what; none where the others are no ranking."""
+    systems = _systems(names)
+    if len(systems) < 2 or "judgeId" not in names or not set(_PLACE) & set(names):
+        return []
+    ranked = [f"system{i}{what}" for i in systems for what in ("Id", "rank")]
+    return [name for name in (*_OTHERS, *_PLACE, *ranked) if name in names]
+
+
+def _systems(names: Sequence[str]) -> list[int]:
+    numbers = sorted(int(name[6:-2]) for name in names if re.fullmatch(r"system\d{1,3}Id", name))
+    return [i for i in numbers if f"system{i}rank" in names]
+
+
+def ranked_votes(
+    records: pl.DataFrame, context: Context, path: str
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
+    """Votes, the prompts and completions made for them, and the rows that are none.
+
+    Votes: line, n, completion_a and completion_b (keys), choice, annotator. The others: line, raw, reason.
+    """
+    systems = _systems(records.columns)
+    rows, wrong = divide(_wide(records, systems), *_checks(systems))
+    ranked = _long(rows, systems, context)
+    tables = {} if context.about else _texts(ranked, context, path)
+    known = context.known if context.about else _known(tables[COMPLETIONS.name])
+    ranked = ranked.join(known, on="ref", how="left", maintain_order="left")
+    rows, strange = divide(
+        rows.join(_of_each_row(ranked), on="line", how="left", maintain_order="left"),
+        (
+            pl.col("unknown").is_not_null(),
+            pl.format("'{}' is no completion of source '{}'", "unknown", pl.lit(context.about)),
+        ),
+        (pl.col("prompts") > 1, "the completions answer different prompts"),
+    )
+    return _pairs(rows.select("line", "annotator"), ranked), tables, pl.concat([wrong, strange])
+
+
+def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
+    """One row a record: segment, annotator, languages; per system its id, the rank said, the rank meant."""
+    texts = records.with_columns(as_text(records, name) for name in ranking_columns(records.columns))
+    place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
+    languages = [as_text(records, name) for name in ("srclang", "trglang")]
+    return texts.with_columns(
+        place.list.drop_nulls().list.unique(maintain_order=True).list.join("/").alias("place"),
+        languages[0].alias("from_"),
+        languages[1].alias("to_"),
+        pl.col("judgeId").alias("annotator"),
+        *(pl.col(f"system{i}Id").alias(f"id_{i}") for i in systems),
+        *(_unless_minus_one(f"system{i}rank").alias(f"said_{i}") for i in systems),
+    ).with_columns(_whole(f"said_{i}").alias(f"rank_{i}") for i in systems)
+
+
+def _unless_minus_one(name: str) -> pl.Expr:
+    """-1 stands for none."""
+    return pl.when(pl.col(name) != "-1").then(name)
+
+
+def _whole(name: str) -> pl.Expr:
+    number = pl.col(name).cast(pl.Int64, strict=False)
+    return pl.when(number >= 1).then(number)
+
+
+def _checks(systems: list[int]) -> list[tuple[pl.Expr, pl.Expr | str]]:
+    ids = pl.concat_list(pl.when(pl.col(f"rank_{i}").is_not_null()).then(f"id_{i}") for i in systems)
+    ids = ids.list.drop_nulls()
+    return [
+        (pl.col("gone"), FORGOTTEN_REASON),
+        (pl.col("place") == "", "'segmentId' (or 'srcIndex') is empty"),
+        *(
+            (
+                pl.col(f"said_{i}").is_not_null() & pl.col(f"rank_{i}").is_null(),
+                pl.format(f"system{i}rank is '{{}}', expected a whole number from 1", f"said_{i}"),
+            )
+            for i in systems
+        ),
+        *(
+            (pl.col(f"rank_{i}").is_not_null() & pl.col(f"id_{i}").is_null(), f"'system{i}Id' is empty")
+            for i in systems
+        ),
+        (ids.list.len() < 2, "fewer than two systems have a rank"),
+        (ids.list.n_unique() < ids.list.len(), "a system is ranked against itself"),
+    ]
+
+
+def _long(rows: pl.DataFrame, systems: list[int], context: Context) -> pl.DataFrame:
+    """One row a ranked system: line, i, system, rank, segment, ref, language, task."""
+    same = pl.col("from_").fill_null("") == pl.col("to_").fill_null("")
+    pair = (
+        pl.when(same)
+        .then(pl.lit(""))
+        .otherwise(pl.format("{}-{}/", *(pl.col(n).fill_null("") for n in ("from_", "to_"))))
+    )
+    language = (
+        pl.when(pl.col("from_").str.contains("^[a-z]{2}$")).then("from_").otherwise(pl.lit(context.language))
+    )
+    named = rows.with_columns(
+        pl.concat_str(pair, "place").alias("segment"),
+        language.alias("language"),
+        # Of one language into itself: corrections.
+        pl.when(same).then(pl.lit("gec")).otherwise(pl.lit("translation")).alias("task"),
+    )
+    return (
+        pl.concat(
+            named.select(
+                "line",
+                "segment",
+                "language",
+                "task",
+                pl.lit(i).alias("i"),
+                pl.col(f"id_{i}").alias("system"),
+                pl.col(f"rank_{i}").alias("rank"),
+            )
+            for i in systems
+        )
+        .drop_nulls("rank")
+        .with_columns(pl.format("{}:{}", "segment", "system").alias("ref"))
+        .sort("line", "i")
+    )
+
+
+def _texts(ranked: pl.DataFrame, context: Context, path: str) -> dict[str, pl.DataFrame]:
+    """A prompt for each segment and a completion for each system of it; their texts are not published."""
+    here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
+    message = pl.struct(pl.lit("user").alias("role"), pl.lit("").alias("content"))
+    asked = add_key(
+        ranked.select(
+            *here,
+            pl.col("segment").alias("ref"),
+            "task",
+            "language",
+            pl.col("segment").alias("group"),
+            pl.concat_list(message).alias("messages"),
+            "line",
+        ),
+        PROMPTS,
+    )
+    answers = add_key(
+        ranked.select(
+            *here,
+            "ref",
+            asked["key"].alias("prompt"),
+            pl.lit("").alias("content"),
+            pl.col("system").str.to_lowercase().replace_strict(_ORIGINS, default="model").alias("origin"),
+            pl.col("system").alias("author"),
+            "line",
+        ),
+        COMPLETIONS,
+    )
+    return {
+        PROMPTS.name: asked.unique("key", keep="first", maintain_order=True),
+        COMPLETIONS.name: answers.unique("key", keep="first", maintain_order=True),
+    }
+
+
+def _known(completions: pl.DataFrame) -> pl.DataFrame:
+    return completions.select("ref", pl.col("key").alias("completion"), "prompt").cast(
+        dict.fromkeys(known_completions([]).columns, pl.String)
+    )
+
+
+def _of_each_row(ranked: pl.DataFrame) -> pl.DataFrame:
+    """Line; a completion that is not known, if any; how many prompts the others answer."""
+    return ranked.group_by("line").agg(
+        pl.col("ref").filter(pl.col("completion").is_null()).first().alias("unknown"),
+        pl.col("prompt").drop_nulls().n_unique().alias("prompts"),
+    )
+
+
+def _pairs(rows: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
+    """Each two systems of a row as a vote."""
+    sides = ranked.select("line", "i", "rank", "completion")
+    choice = (
+        pl.when(pl.col("rank") < pl.col("rank_b"))
+        .then(pl.lit("a"))
+        .when(pl.col("rank") > pl.col("rank_b"))
+        .then(pl.lit("b"))
+        .otherwise(pl.lit("tie"))
+    )
+    return (
+        rows.join(sides, on="line")
+        .join(sides, on="line", suffix="_b")
+        .filter(pl.col("i") < pl.col("i_b"))
+        .sort("line", "i", "i_b")
+        .select(
+            "line",
+            pl.int_range(pl.len()).over("line").alias("n"),
+            "annotator",
+            pl.col("completion").alias("completion_a"),
+            "completion_b",
+            choice.alias("choice"),
+        )
+    )

@@ -1,0 +1,250 @@
+"""Votes, ratings and outcomes as tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
+
+    completion_a,completion_b,choice,annotator,shown_first,at
+    completion,criterion,value,levels,annotator,at
+    completion,learner,measure,value,censored,at
+
+Completions are named by their id in the source that the signals are about. `choice` is a, b or
+tie; `measure` is turns or success. A row is a record.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from ....schemas.tables import ANNOTATORS
+from ...store.connection import add_key
+from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
+from ..files.delimited import column
+from ..files.fields import (
+    Columns,
+    as_read,
+    bad_time,
+    got,
+    their_names,
+    truth,
+    under_our_name,
+    whole,
+    with_time,
+)
+from ..files.numbered_lines import Input, OnBytes
+from ..files.table_files import column_names, read_table
+from ..people import nameless, with_pseudonyms
+from .rankings import NOT_PUBLISHED, is_ranking, ranked_votes, ranking_columns
+
+PEOPLE = ("annotator", "learner")
+Frames = dict[str, pl.DataFrame]
+
+
+VOTE_COLUMNS = Columns(("completion_a", "completion_b", "choice"), ("annotator", "shown_first", "at"))
+RATING_COLUMNS = Columns(("completion", "criterion", "value"), ("levels", "annotator", "at"))
+OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censored", "at"))
+
+
+def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Votes and their annotators; of rankings, each two systems of a row."""
+    if is_ranking(file, context):
+        yield from _read_rankings(file, context, on_bytes)
+    else:
+        yield from _read(file, context, on_bytes, VOTE_COLUMNS, _votes)
+
+
+def read_ratings(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Ratings, their annotators and the rubric's criteria."""
+    yield from _read(file, context, on_bytes, RATING_COLUMNS, _ratings)
+
+
+def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Outcomes of learners."""
+    yield from _read(file, context, on_bytes, OUTCOME_COLUMNS, _outcomes)
+
+
+def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator[Batch]:
+    """Votes of each row, and their texts' places where these are about no other source."""
+    notes = () if context.about else (NOT_PUBLISHED,)
+    for records, bad in read_table(file, ranking_columns(column_names(file)), on_bytes):
+        named = with_pseudonyms(records, context, ["judgeId"])
+        votes, tables, wrong = ranked_votes(named, context, file.name)
+        judged, annotators = _annotators(
+            votes.with_columns(
+                pl.lit(context.source).alias("source"),
+                pl.lit(file.name).alias("path"),
+                pl.lit(None, pl.String).alias("at"),
+                pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
+            ),
+            replace(context, about=context.about or context.source),
+        )
+        yield Batch(
+            read=records.height + bad.height,
+            taken=records.height - wrong.height,
+            tables=tables | {"annotators": annotators, "votes": judged},
+            rejects=rejected(nameless(bad, as_read(named, wrong), named, ["judgeId"]), file.name),
+            notes=notes,
+        )
+        notes = ()
+
+
+def _read(
+    file: Input,
+    context: Context,
+    on_bytes: OnBytes,
+    columns: Columns,
+    judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
+) -> Iterator[Batch]:
+    """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
+    names = their_names(file, context, columns)
+    for records, bad in read_table(file, list(names.values()), on_bytes):
+        mapped = records.select("line", *(under_our_name(records, *pair) for pair in names.items()))
+        named = with_pseudonyms(mapped, context, [name for name in PEOPLE if name in names])
+        people = [name for name in PEOPLE if column(names.get(name, "")) in records.columns]
+        judged, tables = judge(named, context)
+        wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        good = judged.filter(pl.col("reason").is_null()).with_columns(
+            pl.lit(context.source).alias("source"),
+            pl.lit(file.name).alias("path"),
+            pl.lit(0, pl.Int64).alias("n"),
+        )
+        yield Batch(
+            read=records.height + bad.height,
+            taken=good.height,
+            tables=tables(good),
+            rejects=rejected(nameless(bad, as_read(records, wrong), named, people), file.name),
+        )
+
+
+def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
+    for side in ("a", "b"):
+        rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
+    judged = with_time(rows).with_columns(
+        first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
+            *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
+            (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
+            (
+                pl.col("prompt_a") != pl.col("prompt_b"),
+                "the two completions answer different prompts",
+            ),
+            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), got("choice", "a, b or tie")),
+            (~pl.col("shown_first").is_in(["a", "b"]), got("shown_first", "a or b")),
+            bad_time(),
+        )
+    )
+
+    def tables(good: pl.DataFrame) -> Frames:
+        good, annotators = _annotators(good, context)
+        votes = good.with_columns(
+            pl.col("key_a").alias("completion_a"), pl.col("key_b").alias("completion_b")
+        )
+        return {"annotators": annotators, "votes": votes}
+
+    return judged, tables
+
+
+def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
+    rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
+    if context.levels is not None:
+        rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
+    rows = rows.with_columns(whole("levels").alias("k"), whole("value").alias("v"))
+    judged = with_time(rows).with_columns(
+        first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
+            _unknown("completion", "key_c", context),
+            (pl.col("criterion").is_null(), "'criterion' is empty"),
+            (pl.col("k").fill_null(0) < 2, got("levels", "a whole number from 2 (or use --levels)")),
+            (
+                ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
+                pl.format("value is '{}', expected 1 to {}", pl.col("value").fill_null(""), "k"),
+            ),
+            bad_time(),
+        )
+    )
+
+    def tables(good: pl.DataFrame) -> Frames:
+        good, annotators = _annotators(good, context)
+        ratings = good.with_columns(
+            pl.col("key_c").alias("completion"), pl.col("k").alias("levels"), pl.col("v").alias("value")
+        )
+        rubrics = (
+            ratings.group_by("source", "criterion")
+            .agg(pl.col("levels").max())
+            .with_columns(pl.lit(True).alias("higher_is_better"), pl.lit(1.0).alias("weight"))
+        )
+        return {"annotators": annotators, "ratings": ratings, "rubrics": rubrics}
+
+    return judged, tables
+
+
+def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
+    rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
+    censored = truth(pl.col("censored").fill_null("false"))
+    success = pl.col("measure") == "success"
+    number = pl.col("value").cast(pl.Float64, strict=False)
+    value = pl.when(success).then(number.fill_null(truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
+    judged = with_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
+        first_reason(
+            (pl.col("gone"), FORGOTTEN_REASON),
+            _unknown("completion", "key_c", context),
+            (
+                ~pl.col("measure").is_in(["turns", "success"]).fill_null(False),
+                got("measure", "turns or success"),
+            ),
+            (
+                ~success & ~((pl.col("v") >= 0) & (pl.col("v") % 1 == 0)).fill_null(False),
+                got("value", "a whole number of failed turns from 0"),
+            ),
+            (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), got("value", "0 or 1")),
+            (pl.col("c").is_null(), got("censored", "true or false")),
+            bad_time(),
+        )
+    )
+
+    def tables(good: pl.DataFrame) -> Frames:
+        return {
+            "outcomes": good.with_columns(
+                pl.col("key_c").alias("completion"),
+                pl.col("v").alias("value"),
+                pl.col("c").alias("censored"),
+                pl.col("time").alias("at"),
+            )
+        }
+
+    return judged, tables
+
+
+def _resolve(rows: pl.DataFrame, context: Context, column: str, key: str, prompt: str) -> pl.DataFrame:
+    """Add the key of the named completion and of its prompt."""
+    known = context.known.select(
+        pl.col("ref").alias(column), pl.col("completion").alias(key), pl.col("prompt").alias(prompt)
+    )
+    return rows.join(known, on=column, how="left", maintain_order="left")
+
+
+def _unknown(column: str, key: str, context: Context) -> tuple[pl.Expr, pl.Expr]:
+    reason = pl.format(
+        "{}: '{}' is no completion of source '{}'",
+        pl.lit(column),
+        pl.col(column).fill_null(""),
+        pl.lit(context.about),
+    )
+    return pl.col(key).is_null(), reason
+
+
+def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows with `annotator` as a key of its pseudonym, and the annotators; the time under its own name."""
+    people = good.select(pl.col("annotator").alias("pseudonym")).drop_nulls().unique().sort("pseudonym")
+    annotators = add_key(
+        people.select(pl.lit(context.about).alias("source"), pl.lit("crowd").alias("kind"), "pseudonym"),
+        ANNOTATORS,
+    )
+    keyed = (
+        good.drop("at")
+        .rename({"annotator": "pseudonym", "time": "at"})
+        .join(
+            annotators.select("pseudonym", pl.col("key").alias("annotator")),
+            on="pseudonym",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    return keyed, annotators

@@ -1,0 +1,1 @@
+"""Readers of dialogues and of judged replies of tutors."""

@@ -1,0 +1,127 @@
+"""Bridge: what a novice tutor answered to a mistake, and what an expert would answer.
+
+    [{"c_id": "4110653_19", "c_h": [{"user": "student", "text": "7?"}], "c_r": [{"user": "tutor", …}],
+      "c_r_": [{"user": "tutor", "text": "Hm, not quite"}], "e": "guess", "z_what": "ask_question", …}]
+
+Wang et al. (NAACL 2024). c_h is the end of the chat, c_r the novice's reply, c_r_ the expert's; several
+experts may have revised one conversation, so c_id is the group. A row is an element of the list;
+`line` is its number, since the file is one JSON value.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from ....schemas.errors import SourceError
+from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
+from ...store.connection import add_key, json_rows
+from ..batch import Batch, Context, divide, rejected
+from ..files.json_lists import read_elements
+from ..files.numbered_lines import Input, OnBytes
+from .turns import ASSISTANT, TASK, USER, histories
+
+_TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
+_SHAPE = {
+    "c_id": "VARCHAR",
+    "lesson_topic": "VARCHAR",
+    "c_h": _TALK,
+    "c_r": _TALK,
+    "c_r_": _TALK,
+    "e": "VARCHAR",
+    "z_what": "VARCHAR",
+    "z_why": "VARCHAR",
+}
+_SPLITS = ("train", "validation", "test")
+_NOVICE, _EXPERT = "novice", "expert"
+
+
+def find_bridge(path: Path) -> list[Path] | None:
+    """The published splits of a folder."""
+    if not path.is_dir():
+        return None
+    found = [path / f"{split}.json" for split in _SPLITS if (path / f"{split}.json").is_file()]
+    if not found:
+        raise SourceError(f"{path}: holds none of {', '.join(f'{split}.json' for split in _SPLITS)}")
+    return found
+
+
+def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Turns, prompts and two completions of each element."""
+    rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
+
+    def empty(name: str) -> pl.Expr:
+        said = pl.col(name).list.eval(pl.element().struct["text"].fill_null("").str.strip_chars() != "")
+        return ~said.list.any().fill_null(False)
+
+    good, wrong = divide(
+        rows,
+        (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
+        (pl.col("c_id").fill_null("") == "", "'c_id' is missing"),
+        (empty("c_h"), "'c_h' holds no message"),
+        (pl.col("c_h").list.last().struct["user"] == "tutor", "'c_h' does not end with the student"),
+        (
+            pl.col("c_h").list.last().struct["text"].fill_null("").str.strip_chars() == "",
+            "the student's last message in 'c_h' is empty",
+        ),
+        (empty("c_r"), "'c_r' holds no reply of the novice"),
+        (empty("c_r_"), "'c_r_' holds no reply of the expert"),
+    )
+    tables = _tables(good, file.name, context)
+    yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+
+
+def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:
+    here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
+    dialogue = pl.format("{}:{}", pl.lit(path), "line")
+    role = pl.when(pl.col("user") == "tutor").then(pl.lit(ASSISTANT)).otherwise(pl.lit(USER))
+    thought = pl.struct(
+        pl.col("e").alias("error"), pl.col("z_what").alias("strategy"), pl.col("z_why").alias("intention")
+    )
+    turns = (
+        good.select(dialogue.alias("dialogue"), "line", "c_h")
+        .explode("c_h")
+        .unnest("c_h")
+        .with_columns(
+            *here,
+            role.alias("role"),
+            pl.col("text").fill_null("").alias("content"),
+            pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("position"),
+        )
+    )
+    dialogues = good.select(dialogue.alias("dialogue"), pl.lit(None, pl.String).alias("opening"), "line")
+    prompts = add_key(
+        good.select(
+            *here,
+            dialogue.alias("ref"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            histories(dialogues, turns).alias("messages"),
+            pl.col("c_id").alias("group"),
+            pl.struct("lesson_topic").struct.json_encode().alias("context"),
+            "line",
+        ),
+        PROMPTS,
+    )
+    replies = [
+        good.select(
+            *here,
+            pl.format("{}-{}", dialogue, pl.lit(who)).alias("ref"),
+            prompts["key"].alias("prompt"),
+            _joined(column).alias("content"),
+            pl.lit("human").alias("origin"),
+            pl.lit(who).alias("author"),
+            (thought.struct.json_encode() if who == _EXPERT else pl.lit(None, pl.String)).alias("context"),
+            "line",
+        )
+        for who, column in ((_NOVICE, "c_r"), (_EXPERT, "c_r_"))
+    ]
+    return {
+        TURNS.name: turns,
+        PROMPTS.name: prompts,
+        COMPLETIONS.name: add_key(pl.concat(replies), COMPLETIONS),
+    }
+
+
+def _joined(talk: str) -> pl.Expr:
+    return pl.col(talk).list.eval(pl.element().struct["text"]).list.join("\n", ignore_nulls=True)

@@ -1,0 +1,152 @@
+r"""socratic-llm: outputs of tutor models rated for the Socratic method, and the prompts they were given.
+
+    [{"prompt": "Student: \"Professor, I have a problem, …", "output": " What is 3 x 4?", "score": 0.9,
+      "raw_evaluation": "{…}", "evaluation_error": null,
+      "evaluation": {"questions": "yes", "on_topic": 5.0, "helpful": 3.0, "reveal_answer": "no"}}, …]
+    [{"prompt": "…", "chosen_eval": {"output": "…", …}, "rejected_eval": …, "all_evaluations": [{…}, …]}, …]
+    ["<problem>\nDefine a function …", …]
+
+Bonino et al. (2024). Each element of a list says by itself what it is: an output that was evaluated, by
+people or by a model (the file does not say by whom: no annotator); an example for DPO, whose outputs a
+model judged; or a prompt. A prompt is one user message, its text as the models were given it; an
+output loses the spaces around it. A row is an element; `line` is its number.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from ....schemas.errors import SourceError
+from ....schemas.tables import ANNOTATORS, COMPLETIONS, PROMPTS, RATINGS, RUBRICS
+from ...store.connection import add_key, json_rows, query, scratch
+from ..batch import Batch, Context, divide, rejected
+from ..files.json_lists import read_elements
+from ..files.numbered_lines import Input, OnBytes, read_lines
+from .socratic_llm_scores import Judged, judge, rubrics
+from .turns import TASK
+
+_NAMES = ("*.json", "*.json.gz", "*.json.bz2")
+_JUDGE = "judge"
+
+# What keeps a problem together: MathDial's problem, the one to debug, or how a lesson of TutorChat
+# opens. Prompts are remains of Python lists, in which quotes may be escaped and line ends spelt out.
+_GROUP = r"""SELECT trim(regexp_replace(regexp_replace(coalesce(
+    nullif(regexp_extract(prompt, '(?s)here is the text: (.*?)Here is my solution', 1), ''),
+    nullif(regexp_extract(prompt, '(?s)<problem>(.*?)</problem>', 1), ''),
+    nullif(regexp_extract(prompt, '(?s)^(.*?\\nassistant: .*?)\\nuser: ', 1), ''),
+    prompt), '\\([''"])', '\1', 'g'), '(\\n|\s)+', ' ', 'g')) AS "group" FROM rows ORDER BY line"""
+
+
+def find_socratic_llm(path: Path) -> list[Path] | None:
+    """The JSON lists of a folder."""
+    if not path.is_dir():
+        return None
+    found = sorted({file for name in _NAMES for file in path.rglob(name) if file.is_file()})
+    lists = [file for file in found if _opens_list(file)]
+    if not lists:
+        raise SourceError(f"{path}: holds no *.json with a list of prompts or of evaluated outputs")
+    return lists
+
+
+def _opens_list(path: Path) -> bool:
+    for block in read_lines(Input(path, path.name)):
+        text = block["raw"].str.strip_chars()
+        if (text != "").any():
+            return str(text.filter(text != "")[0]).startswith("[")
+    return False
+
+
+def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
+    """Prompts, and where outputs were evaluated completions and ratings, of one list."""
+    elements = read_elements(file, "prompts or evaluated outputs", on_bytes)
+    texts = elements.filter(pl.col("raw").str.starts_with('"'))
+    objects, bad = json_rows(
+        elements.filter(~pl.col("raw").str.starts_with('"')), {"prompt": "VARCHAR", "all_evaluations": "JSON"}
+    )
+    bad = bad.with_columns(pl.lit("expected a prompt's text, or an object with a 'prompt'").alias("reason"))
+    judged = judge(objects)
+    rows = pl.concat([_prompts(texts), objects.join(judged.faults, on="line", how="left")], how="diagonal")
+    good, wrong = divide(
+        rows.sort("line"),
+        (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
+        (pl.col("prompt").fill_null("").str.strip_chars() == "", "the prompt is missing or empty"),
+        (pl.col("fault").is_not_null(), pl.col("fault")),
+    )
+    judged = judged.of(good)
+    tables = _tables(good, judged, file.name, context)
+    notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.notes()]
+    yield Batch(
+        elements.height,
+        good.height,
+        tables,
+        rejected([bad, wrong], file.name),
+        tuple(f"{file.name}: {note}" for note in notes),
+    )
+
+
+def _prompts(texts: pl.DataFrame) -> pl.DataFrame:
+    with scratch() as con:
+        con.register("texts", texts.to_arrow())
+        return query(con, """SELECT line, "raw", "raw"::JSON->>'$' AS prompt FROM texts""")
+
+
+def _repeated(prompts: pl.DataFrame) -> Iterator[str]:
+    again = prompts.height - prompts["prompt"].n_unique()
+    if again:
+        yield f"prompts that repeat an earlier one, stored once: {again} of {prompts.height}"
+
+
+def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> dict[str, pl.DataFrame]:
+    here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
+    with scratch() as con:
+        con.register("rows", good.select("line", "prompt").to_arrow())
+        groups = query(con, _GROUP)["group"]
+    message = pl.struct(pl.lit("user").alias("role"), pl.col("prompt").alias("content"))
+    prompts = add_key(
+        good.select(
+            *here,
+            pl.format("{}:{}", pl.lit(path), "line").alias("ref"),
+            pl.lit(TASK).alias("task"),
+            pl.lit(context.language).alias("language"),
+            pl.concat_list(message).alias("messages"),
+            groups,
+            "line",
+        ),
+        PROMPTS,
+    )
+    asked = prompts.select("line", pl.col("key").alias("prompt"))
+    completions = add_key(
+        judged.outputs.join(asked, on="line", how="left", maintain_order="left").select(
+            *here,
+            pl.format("{}:{}-{}", pl.lit(path), "line", "place").alias("ref"),
+            "prompt",
+            "content",
+            pl.lit("model").alias("origin"),
+            pl.lit(None, pl.String).alias("author"),
+            "context",
+            "line",
+        ),
+        COMPLETIONS,
+    )
+    judges = add_key(
+        judged.ratings.filter("by_model")
+        .head(1)
+        .select("line")
+        .with_columns(here[0], pl.lit("model").alias("kind"), pl.lit(_JUDGE).alias("pseudonym")),
+        ANNOTATORS,
+    )
+    keys = judged.outputs.select("line", "place", completions["key"].alias("completion"))
+    ratings = judged.ratings.join(keys, on=["line", "place"], how="left", maintain_order="left")
+    who = pl.lit(judges["key"].first(), pl.String)
+    return {
+        PROMPTS.name: prompts,
+        COMPLETIONS.name: completions,
+        ANNOTATORS.name: judges,
+        RATINGS.name: ratings.with_columns(
+            *here,
+            pl.when("by_model").then(who).alias("annotator"),
+            pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n"),
+        ),
+        RUBRICS.name: rubrics(judged.ratings["criterion"]).with_columns(here[0]),
+    }
