@@ -9,7 +9,7 @@ from invented import RATING, Rubric, fill
 
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.answers import Seen, take_answers
-from preceptor.toolkit.fuse import read_signals
+from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.questions import Golden, choose_questions

@@ -20,7 +20,7 @@ from preceptor.toolkit.bench.fusion.replay import (
     shannon,
 )
 from preceptor.toolkit.bench.inputs import STORE, ingesting
-from preceptor.toolkit.fusion.asking import expected_gain, vote_shares
+from preceptor.toolkit.fusion.information import expected_gain, vote_shares
 
 RANDOM = Order("random", at_random)
 COVERAGE = Order("coverage", coverage)

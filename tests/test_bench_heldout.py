@@ -38,8 +38,8 @@ from preceptor.toolkit.bench.fusion.votes_only import (
     majority,
     split_votes,
 )
-from preceptor.toolkit.fusion.fit import Posterior
 from preceptor.toolkit.fusion.observations import NOBODY, Observations, Outcomes, Ratings, Votes
+from preceptor.toolkit.fusion.sampling.fit import Posterior
 
 
 def votes_on(first, second, counts, annotator=None, shown_first=None):

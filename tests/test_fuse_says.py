@@ -12,12 +12,12 @@ import pytest
 from preceptor.toolkit.cli.fuse import annotators, correlation, say_next
 from preceptor.toolkit.demo.draw import CARELESS
 from preceptor.toolkit.fusion.checks import predictive_checks, tries_by_turn
-from preceptor.toolkit.fusion.fit import Posterior
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import points_apart, preferences
-from preceptor.toolkit.fusion.ranks import BINS, expected_band, rank_counts
+from preceptor.toolkit.fusion.sampling.fit import Posterior
+from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, expected_band, rank_counts
+from preceptor.toolkit.fusion.summary import Pairs, pairs_of
 from preceptor.toolkit.store.connection import open_store, query
-from preceptor.toolkit.telling import Pairs, pairs_of
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12
 NARROW = os.environ | {"COLUMNS": "80"}

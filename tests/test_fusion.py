@@ -16,11 +16,8 @@ from scipy.stats import halfnorm, norm, spearmanr
 
 from preceptor.schemas.errors import FusionError
 from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
-from preceptor.toolkit.fusion import diagnostics, large
-from preceptor.toolkit.fusion import fit as fit_module
-from preceptor.toolkit.fusion.diagnostics import Diagnostics
-from preceptor.toolkit.fusion.fit import Posterior, Settings, fit, rounded_up
-from preceptor.toolkit.fusion.large import fit_by
+from preceptor.toolkit.fusion import methods as large
+from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.model import (
     davidson_log_probs,
     half_normal,
@@ -30,7 +27,11 @@ from preceptor.toolkit.fusion.model import (
 )
 from preceptor.toolkit.fusion.observations import encode, thinned
 from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
-from preceptor.toolkit.fusion.sampler import site_shapes
+from preceptor.toolkit.fusion.sampling import diagnostics
+from preceptor.toolkit.fusion.sampling import fit as fit_module
+from preceptor.toolkit.fusion.sampling.diagnostics import Diagnostics
+from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings, fit, rounded_up
+from preceptor.toolkit.fusion.sampling.hmc import site_shapes
 
 floats = st.floats(-8, 8, width=32, allow_subnormal=False)
 

@@ -20,7 +20,7 @@ from preceptor.annotation.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.answers import take_answers
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.fuse import read_signals
+from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.store.connection import open_store, query

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from preceptor.schemas.licenses import read_license
+from preceptor.toolkit.fusion.oddities import odd_signals
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.odd_signals import odd_signals
 from preceptor.toolkit.store.connection import open_store, query
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.fuse import inputs_digest, read_signals
+from preceptor.toolkit.fusion.fuse import inputs_digest, read_signals
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.privacy.pseudonyms import default_key_file, make_key, pseudonym, pseudonyms, read_key
 from preceptor.toolkit.store.connection import open_store, query

@@ -21,7 +21,7 @@ from preceptor.schemas.tables import (
     REJECTS,
     VOTES,
 )
-from preceptor.toolkit.fuse import read_signals
+from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module

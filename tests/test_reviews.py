@@ -18,13 +18,13 @@ from preceptor.schemas.errors import RecipeError, SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe, read_recipe
 from preceptor.schemas.tables import OUTCOMES, REVIEWS
+from preceptor.toolkit.fusion.outcomes import make_outcomes
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files.numbered_lines import Input
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.logs.reviews import read_reviews
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.outcomes import make_outcomes
 from preceptor.toolkit.store.connection import count, open_store, query
 
 ANKI = ("id", "cid", "usn", "ease", "ivl", "lastIvl", "factor", "time", "type")

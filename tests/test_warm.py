@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
-from preceptor.toolkit.fusion.fit import BLOCK, prepared
 from preceptor.toolkit.fusion.observations import thinned
-from preceptor.toolkit.fusion.sampler import Metric, entries, make_sampler
-from preceptor.toolkit.fusion.warm import Ends, ends_of, start_from
+from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepared
+from preceptor.toolkit.fusion.sampling.hmc import Metric, entries, make_sampler
+from preceptor.toolkit.fusion.sampling.warm_start import Ends, ends_of, start_from
 from preceptor.toolkit.store.connection import open_store, query
 
 

@@ -186,7 +186,7 @@ def reviews_ours(job: Job) -> Work:
 def reviews_outcomes(job: Job) -> Work:
     """Turns until the first success, of the log that was ingested before."""
     from ...schemas.recipe import Recipe
-    from ..outcomes import make_outcomes
+    from ..fusion.outcomes import make_outcomes
     from ..store.connection import open_store
 
     recipe = Recipe.model_validate({"name": "r", "outcomes": [{"reviews": "reviews", "about": "prompts"}]})
@@ -277,8 +277,8 @@ def _fit(job: Job, name: str, cache: Path) -> Work:
 
     def work() -> Done:
         began = time.process_time()
-        from ..fuse import fuse
-        from ..fusion.fit import Settings
+        from ..fusion.fuse import fuse
+        from ..fusion.sampling.fit import Settings
         from ..store.connection import open_store
 
         with open_store(store) as con:

@@ -19,9 +19,9 @@ def demo(out: Path) -> None:
     so the report can show how close the model came.
     """
     from ..demo.run import run_demo
+    from ..fusion.summary import pairs_of
     from ..progress import bar
     from ..store.connection import open_store
-    from ..telling import pairs_of
 
     console = stdout()
     with bar("fuse (the first time compiles the model)", stderr()) as update:

@@ -8,8 +8,8 @@ from ...schemas.support.text import SURE, clean, percent
 from .options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ..fuse import Fit
-    from ..telling import Pairs
+    from ..fusion.fuse import Fit
+    from ..fusion.summary import Pairs
 
 TELLING = 3  # pairs shown that are to be annotated next
 BESIDE = 30  # columns of the terminal that a pair's gain and keys take
@@ -96,9 +96,9 @@ def fuse(
     from ..store.connection import open_store
 
     with open_store(settings.store) as con:
-        from ..fuse import fuse as run_fuse
-        from ..fusion.fit import Settings
-        from ..telling import pairs_of
+        from ..fusion.fuse import fuse as run_fuse
+        from ..fusion.sampling.fit import Settings
+        from ..fusion.summary import pairs_of
 
         with bar("fuse", stderr()) as update:
             fit = run_fuse(

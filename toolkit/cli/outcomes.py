@@ -27,7 +27,7 @@ def outcomes(settings: Common, recipe: Path) -> None:
     from rich.markup import escape
 
     from ...schemas.recipe import read_recipe
-    from ..outcomes import make_outcomes
+    from ..fusion.outcomes import make_outcomes
     from ..store.connection import open_store
 
     read = read_recipe(recipe)

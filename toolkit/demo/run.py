@@ -12,8 +12,8 @@ from ...schemas.licenses import read_license
 from ...schemas.recipe import read_recipe
 from ...schemas.support.files import write_text
 from ..build import Build, build
-from ..fuse import Fit, fuse
-from ..fusion.fit import OnProgress, Settings
+from ..fusion.fuse import Fit, fuse
+from ..fusion.sampling.fit import OnProgress, Settings
 from ..ingest.batch import Context
 from ..ingest.formats import FORMATS
 from ..ingest.run import Origin, Report, find_inputs, ingest

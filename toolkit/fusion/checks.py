@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .fit import Posterior
 from .observations import Observations, Outcomes
+from .sampling.fit import Posterior
 
 Draws = NDArray[np.float64]
 

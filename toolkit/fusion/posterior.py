@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ...schemas.support.text import SURE
-from .asking import expected_gain, vote_shares
-from .fit import Posterior
+from .information import expected_gain, vote_shares
 from .model import AUTHOR_SCALE
 from .observations import NOBODY, Observations
+from .sampling.fit import Posterior
 
 Draws = NDArray[np.float64]
 

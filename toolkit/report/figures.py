@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from ...schemas.support.text import SURE, clean
-from ..telling import COIN_FLIP
+from ..fusion.summary import COIN_FLIP
 from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, draw
 

@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...schemas.support.text import SURE, clean, shown
 from ..build import Build, find_fit
-from ..fusion.diagnostics import ESS_MIN, R_HAT_MAX
+from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
+from ..fusion.summary import COIN_FLIP
 from ..store.connection import Store, query
-from ..telling import COIN_FLIP
 from .figures import agreement, annotators, annotators_height, confidence, recovery
 from .panels import checks, checks_height, ranks, ranks_height
 from .people import pictures_of

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...schemas.support.text import clean
-from ..fusion.ranks import BINS, expected_band
+from ..fusion.sampling.rank_histograms import BINS, expected_band
 from .picture import PERCENT, Mark, Picture, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, Paint, draw_panels
 

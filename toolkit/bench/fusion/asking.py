@@ -96,9 +96,9 @@ def beside_nuts(seed: int) -> Line:
     """The replay's stand-in and NUTS on the same votes: p, and the order of gains."""
     import polars as pl
 
-    from ...fusion.fit import Settings, fit
     from ...fusion.observations import Observations, Votes
     from ...fusion.posterior import preferences, quality_draws
+    from ...fusion.sampling.fit import Settings, fit
     from .quick_posterior import Ballot, beginning, update
     from .replay import Known, p_first
 

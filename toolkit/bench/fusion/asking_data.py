@@ -50,7 +50,7 @@ def judged(store: Path, held_out: float, seed: int) -> Questions:
     Right is what the judge said: of the pairs held out, or of all where none are. Ties are asked
     about, but not scored. Documents with fewer than three texts are left out.
     """
-    from ...fuse import read_signals
+    from ...fusion.fuse import read_signals
     from ...fusion.observations import encode
     from ...store.connection import open_store
 

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from ...fuse import read_signals
+from ...fusion.fuse import read_signals
 from ...fusion.observations import Observations, Votes, encode
 from ...store.connection import open_store
 from ..inputs import SHARED, STORE, ingesting

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ...cli.options import stderr
-from ...fusion import diagnostics
-from ...fusion.fit import Posterior, Settings, fit
 from ...fusion.observations import NOBODY, Observations, Votes
+from ...fusion.sampling import diagnostics
+from ...fusion.sampling.fit import Posterior, Settings, fit
 from ..__main__ import figure
 from ..inputs import SHARED
 from .folds import FOLDS, QUICK_FOLDS, VOTED, Case, Score, cases, resampled, score

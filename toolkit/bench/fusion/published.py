@@ -22,7 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ...cli.options import stderr
-from ...fuse import read_signals
+from ...fusion.fuse import read_signals
 from ...fusion.observations import Observations, encode
 from ...store.connection import open_store
 from ..__main__ import figure
@@ -156,7 +156,7 @@ def cost_of_ours(store: str, seeds: int) -> list[Cost]:
 
     Meant for a fresh process with an empty compilation cache; the first seed is fitted twice.
     """
-    from ...fusion.fit import Settings, fit
+    from ...fusion.sampling.fit import Settings, fit
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache

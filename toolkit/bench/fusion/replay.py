@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ...fusion.asking import expected_gain, vote_shares
+from ...fusion.information import expected_gain, vote_shares
 from .quick_posterior import Ballot, Quick, beginning, update
 
 Floats = NDArray[np.float64]

@@ -55,10 +55,10 @@ class Agreement:
 
 def replicate(store: Path, seed: int) -> Replicate:
     """Fit the store's signals with a seed, and take p of its pairs."""
-    from ...fuse import read_signals
-    from ...fusion.fit import Settings, fit
+    from ...fusion.fuse import read_signals
     from ...fusion.observations import encode
     from ...fusion.posterior import preferences, quality_draws
+    from ...fusion.sampling.fit import Settings, fit
     from ...store.connection import open_store
 
     with open_store(store, read_only=True) as con:

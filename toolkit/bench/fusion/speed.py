@@ -33,10 +33,10 @@ SMART_SEEDS = 5
 
 def run_case(case: str) -> dict[str, Any]:
     """One fit: its verdict and the means of expressed quality, saved beside the store."""
-    from ...fuse import read_signals
-    from ...fusion.fit import Settings
-    from ...fusion.large import fit_by
+    from ...fusion.fuse import read_signals
+    from ...fusion.methods import fit_by
     from ...fusion.observations import encode
+    from ...fusion.sampling.fit import Settings
     from ...store.connection import open_store
     from .simulate import crowd, ordinary, simulate
 
@@ -69,9 +69,9 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
 
     All is compiled and traced before. Medians over seeds, which draw the new votes, too.
     """
-    from ...fusion.fit import Settings, fit
     from ...fusion.observations import Votes
-    from ...fusion.warm import Ends
+    from ...fusion.sampling.fit import Settings, fit
+    from ...fusion.sampling.warm_start import Ends
 
     v = obs.votes
     taken: list[list[float]] = []

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..schemas.support.text import clean, shown
-from .store.connection import Store, query, run
+from ...schemas.support.text import clean, shown
+from ..store.connection import Store, query, run
 
 COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
 WORTH = 0.5  # a pair that brings at least this share of what the best one brings is worth asking too

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from ..schemas.errors import SourceError
-from ..schemas.recipe import Recipe, ReviewOutcomes
-from ..schemas.tables import OUTCOMES, SOURCES
-from .store.connection import (
+from ...schemas.errors import SourceError
+from ...schemas.recipe import Recipe, ReviewOutcomes
+from ...schemas.tables import OUTCOMES, SOURCES
+from ..store.connection import (
     Store,
     insert,
     insert_select,

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import spearmanr
 
-from .diagnostics import Approximation, Diagnostics
-from .fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, predictions, prepared
-from .laplace import Globals, Normal, approximate
 from .model import Arrays
 from .observations import Observations, thinned
 from .posterior import normal_chance, share_above
-from .sampler import Shapes, make_sampler
-from .warm import Ends
+from .sampling.diagnostics import Approximation, Diagnostics
+from .sampling.fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, predictions, prepared
+from .sampling.hmc import Shapes, make_sampler
+from .sampling.laplace import Globals, Normal, approximate
+from .sampling.warm_start import Ends
 
 AUTO = 150_000  # rows beyond which `auto` approximates
 COMPARED = 4_000  # rows of the part that chains take too

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .store.connection import Store, query
+from ..store.connection import Store, query
 
 _OURS = "len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
 _VOTES = f"""

@@ -10,18 +10,18 @@ from typing import Any
 
 import polars as pl
 
-from ..schemas.errors import FusionError
-from ..schemas.keys import key
-from ..schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES
-from .fusion.checks import predictive_checks
-from .fusion.fit import OnProgress, Settings
-from .fusion.large import chosen, fit_by
-from .fusion.observations import Observations, encode
-from .fusion.posterior import effectiveness, findings, points_apart, preferences, quality_draws
-from .fusion.ranks import rank_histograms
-from .fusion.warm import Ends, in_order
-from .odd_signals import odd_signals
-from .store.connection import Store, insert, query, transaction
+from ...schemas.errors import FusionError
+from ...schemas.keys import key
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES
+from ..store.connection import Store, insert, query, transaction
+from .checks import predictive_checks
+from .methods import chosen, fit_by
+from .observations import Observations, encode
+from .oddities import odd_signals
+from .posterior import effectiveness, findings, points_apart, preferences, quality_draws
+from .sampling.fit import OnProgress, Settings
+from .sampling.rank_histograms import rank_histograms
+from .sampling.warm_start import Ends, in_order
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from ...schemas.support.files import user_cache
-from .model import LOG_PROBS, SCORE, Arrays, joint, model
+from ....schemas.support.files import user_cache
+from ..model import LOG_PROBS, SCORE, Arrays, joint, model
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -14,12 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..model import LOG_PROBS, SCORE, Arrays, model_arrays
+from ..observations import Observations
 from . import diagnostics
 from .diagnostics import Diagnostics
-from .laplace import approximate
-from .model import LOG_PROBS, SCORE, Arrays, model_arrays
-from .observations import Observations
-from .sampler import (
+from .hmc import (
     INITIAL_RADIUS,
     Block,
     Metric,
@@ -35,7 +34,8 @@ from .sampler import (
     start,
     unit_metric,
 )
-from .warm import Ends, ends_of, start_from
+from .laplace import approximate
+from .warm_start import Ends, ends_of, start_from
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics

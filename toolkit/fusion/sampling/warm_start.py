@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .observations import Ints, Observations
-from .sampler import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
+from ..observations import Ints, Observations
+from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
 
 Floats = NDArray[np.float64]
 

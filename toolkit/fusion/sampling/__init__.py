@@ -1,0 +1,1 @@
+"""Draw from the posterior: HMC, warm starts, normal approximation, diagnostics."""
