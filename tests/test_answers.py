@@ -9,13 +9,13 @@ from invented import RATING, Rubric, fill
 
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.answers import Seen, take_answers
+from preceptor.toolkit.dataset.why import why
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.store.connection import open_store, query
 from preceptor.toolkit.store.status import status
-from preceptor.toolkit.why import why
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TABLES = ("answers", "votes", "ratings", "annotators", "rejects", "sources")

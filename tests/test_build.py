@@ -10,7 +10,7 @@ import pytest
 from preceptor.schemas.errors import GateError, StoreError
 from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.support.files import whole_folder, write_text
-from preceptor.toolkit.build import build
+from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.store.connection import open_store, query, run
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.tables import EDITS, SENTENCES, SOURCES
-from preceptor.toolkit.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import corrections_sql
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.gec.edits.character_edits import batch_of, turned
 from preceptor.toolkit.store.connection import insert, query, remove_source, run

@@ -12,7 +12,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import read_recipe
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, RATINGS, REJECTS, TURNS, VOTES
-from preceptor.toolkit.build import build
+from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS

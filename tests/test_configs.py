@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import RecipeError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.toolkit import shards
-from preceptor.toolkit.build import build
-from preceptor.toolkit.eligible import checked
+from preceptor.toolkit.dataset import parquet as shards
+from preceptor.toolkit.dataset.build import build
+from preceptor.toolkit.dataset.choose.eligible import checked
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -179,7 +179,7 @@ def test_files_of_many_rows_are_cut_and_load_as_one(store, tmp_path, monkeypatch
     fill(store, tmp_path)
     monkeypatch.setattr(shards, "GROUP", 8)
     monkeypatch.setattr(shards, "SHARD", 16)
-    monkeypatch.setattr("preceptor.toolkit.card.SHARD", 16)
+    monkeypatch.setattr("preceptor.toolkit.dataset.card.SHARD", 16)
     done = build(store, recipe(pairs=MARKED), tmp_path / "out")
     names = sorted(f.name for f in (tmp_path / "out" / "preference").glob("train*"))
     train = done.counts["preference"]["train"]

@@ -8,7 +8,7 @@ import pytest
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
-from preceptor.toolkit.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import corrections_sql
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2

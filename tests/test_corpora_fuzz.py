@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import REJECTS
-from preceptor.toolkit.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import corrections_sql
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files.numbered_lines import Input

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import GateError
-from preceptor.toolkit.gates import dead as dead_module
-from preceptor.toolkit.gates.dead import check_dead
+from preceptor.toolkit.dataset.gates import same_tokens as dead_module
+from preceptor.toolkit.dataset.gates.same_tokens import check_dead
+from preceptor.toolkit.dataset.gates.tokens import encode, read_encoder, rendered
 from preceptor.toolkit.store.connection import query, run, scratch
-from preceptor.toolkit.tokens import encode, read_encoder, rendered
 
 tokenizers = pytest.importorskip("tokenizers")
 

@@ -10,7 +10,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import read_recipe
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from preceptor.toolkit.build import build
+from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

@@ -18,7 +18,7 @@ from preceptor.schemas.derive import dictionary
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import CONFIGS, read_recipe
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.eligible import COLUMNS
+from preceptor.toolkit.dataset.choose.eligible import COLUMNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Privacy, read_recipe
-from preceptor.toolkit.build import build
+from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.evaluation.config import read_config
 from preceptor.toolkit.evaluation.items import held_out
 from preceptor.toolkit.evaluation.likelihood import needs_pairs, needs_turns

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import PrivacyError
-from preceptor.toolkit.gates.length import check_length, interval
-from preceptor.toolkit.gates.licence import check_licence
-from preceptor.toolkit.gates.privacy import check_privacy, check_small_groups
+from preceptor.toolkit.dataset.gates.length import check_length, interval
+from preceptor.toolkit.dataset.gates.licence import check_licence
+from preceptor.toolkit.dataset.gates.privacy import check_privacy, check_small_groups
 from preceptor.toolkit.privacy.recognisers import KINDS, Wanted
 from preceptor.toolkit.store.connection import query, run, scratch
 

@@ -11,8 +11,8 @@ from in_process import run
 from smollm2 import smollm2
 
 from preceptor.schemas.support.files import file_sha256
+from preceptor.toolkit.dataset.gates.tokens import _template
 from preceptor.toolkit.modelfile import find_pieces, go_template
-from preceptor.toolkit.tokens import _template
 
 TEXT = "He have two cat and she go home yesterday ."
 

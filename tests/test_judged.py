@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, RATINGS, REJECTS, TURNS
+from preceptor.toolkit.dataset.choose.pairs import SCORES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files.numbered_lines import Input
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.pairs import SCORES
 from preceptor.toolkit.store.connection import count, query, remove_source, run
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.recipe import Benchmark
-from preceptor.toolkit.benchmarks import read_benchmarks
-from preceptor.toolkit.gates.leaks import ANSWER, check_leaks, count_leaks, leaked
+from preceptor.toolkit.dataset.gates.leaks.benchmarks import read_benchmarks
+from preceptor.toolkit.dataset.gates.leaks.leaks import ANSWER, check_leaks, count_leaks, leaked
 from preceptor.toolkit.store.connection import query, run, scratch
 
 PROBLEM = (

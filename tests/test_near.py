@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.toolkit import near as near_module
-from preceptor.toolkit.near import SHINGLE, SHORTEST, find_near, similarity
-from preceptor.toolkit.pairs import NORMAL
+from preceptor.toolkit.dataset.choose.pairs import NORMAL
+from preceptor.toolkit.dataset.gates.leaks import near_duplicates as near_module
+from preceptor.toolkit.dataset.gates.leaks.near_duplicates import SHINGLE, SHORTEST, find_near, similarity
 from preceptor.toolkit.store.connection import query, run, scratch
 
 

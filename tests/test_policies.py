@@ -8,7 +8,7 @@ import pytest
 from preceptor.schemas.errors import GateError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.toolkit.build import build, gather
+from preceptor.toolkit.dataset.build import build, gather
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

@@ -21,13 +21,13 @@ from preceptor.schemas.tables import (
     REJECTS,
     VOTES,
 )
+from preceptor.toolkit.dataset.choose.pairs import choose_judged, settle
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.pairs import choose_judged, settle
 from preceptor.toolkit.store.connection import count, insert, query, remove_source
 
 HEAD = "srclang,trglang,srcIndex,documentId,segmentId,judgeId,system1Id,system2Id,system1rank,system2rank"

@@ -9,7 +9,7 @@ from tiny_model import tiny_model
 
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe, read_recipe
-from preceptor.toolkit.build import build
+from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

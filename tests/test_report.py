@@ -19,8 +19,8 @@ from preceptor.schemas.tables import (
     PROMPTS,
     SOURCES,
 )
-from preceptor.toolkit.build import Build
-from preceptor.toolkit.gates.gate import Gate
+from preceptor.toolkit.dataset.build import Build
+from preceptor.toolkit.dataset.gates.gate import Gate
 from preceptor.toolkit.report import figures, panels, picture
 from preceptor.toolkit.report.page import render_report
 from preceptor.toolkit.store.connection import Store, insert, open_store, query

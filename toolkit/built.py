@@ -20,7 +20,7 @@ from huggingface_hub import DatasetCard
 
 from ..schemas.errors import HubError, StoreError
 from ..schemas.support.files import MANIFEST, file_sha256
-from .datasets import read_manifest
+from .dataset.folder import read_manifest
 
 CARD = "README.md"
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"

@@ -24,7 +24,7 @@ from ..schemas.recipe import Recipe, read_recipe
 from ..schemas.support.nearest import nearest
 from ..schemas.tables import COMPLETIONS, SOURCES
 from .campaigns import check_name
-from .pairs import part_sql
+from .dataset.choose.pairs import part_sql
 from .questions import Where, check_where
 from .replies import keep_replies, known_replies
 from .store.connection import Store, insert, query, run, transaction

@@ -23,8 +23,8 @@ from typing import Any
 from ..schemas.errors import GateError, TrainingError
 from ..schemas.support.files import file_sha256, write_text
 from ..schemas.support.nearest import nearest
+from .dataset.gates.tokens import read_chat_template
 from .modelfile import Pieces, find_pieces, modelfile
-from .tokens import read_chat_template
 
 ABOUT = "preceptor.json"
 CONVERTED = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}

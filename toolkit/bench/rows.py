@@ -215,7 +215,7 @@ def reviews_duckdb(job: Job) -> Work:
 def build_ours(job: Job) -> Work:
     """Pairs, examples and labels with their meta data, all gates, card and digests."""
     from ...schemas.recipe import Recipe
-    from ..build import build
+    from ..dataset.build import build
     from ..store.connection import open_store
 
     recipe = Recipe.model_validate(

@@ -10,7 +10,7 @@ import click
 from .options import Common, common, stdout, table
 
 if TYPE_CHECKING:
-    from ..gates.gate import Gate
+    from ..dataset.gates.gate import Gate
 
 
 @click.command()
@@ -27,7 +27,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
 
     from ...schemas.errors import GateError
     from ...schemas.recipe import read_recipe
-    from ..build import build as run_build
+    from ..dataset.build import build as run_build
     from ..store.connection import open_store
     from .annotate.agreement import shared_figures
 

@@ -29,7 +29,7 @@ def report(settings: Common, fit: str | None, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         from ...schemas.support.files import write_text
-        from ..build import find_fit
+        from ..dataset.build import find_fit
         from ..report.page import render_report
         from ..store.connection import query
         from .annotate.agreement import measured

@@ -30,8 +30,8 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
 
     KEY stands in the dataset's _meta tables; its first digits do.
     """
+    from ..dataset.why import why as find
     from ..store.connection import open_store
-    from ..why import why as find
 
     with open_store(settings.store, read_only=True) as con:
         found = find(con, key, datasets)

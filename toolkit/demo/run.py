@@ -11,7 +11,7 @@ from ...schemas.errors import StoreError
 from ...schemas.licenses import read_license
 from ...schemas.recipe import read_recipe
 from ...schemas.support.files import write_text
-from ..build import Build, build
+from ..dataset.build import Build, build
 from ..fusion.fuse import Fit, fuse
 from ..fusion.sampling.fit import OnProgress, Settings
 from ..ingest.batch import Context

@@ -19,7 +19,7 @@ from ...schemas.keys import key_sql
 from ...schemas.manifest import as_manifest
 from ...schemas.support.files import MANIFEST, file_sha256
 from ...schemas.support.nearest import nearest
-from ..datasets import read_manifest
+from ..dataset.folder import read_manifest
 from ..store.connection import query, scratch
 from .config import Evaluation
 from .metric import Item

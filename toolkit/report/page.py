@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...schemas.support.text import SURE, clean, shown
-from ..build import Build, find_fit
+from ..dataset.build import Build, find_fit
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
 from ..fusion.summary import COIN_FLIP
 from ..store.connection import Store, query

@@ -5,7 +5,7 @@ order edits) and left out; so is an insertion at the edge of a word order edit t
 Of several corrections between "||" the first counts. Detected errors are left as they are.
 """
 
-from .store.connection import Store, query
+from ...store.connection import Store, query
 
 # Edits of these sentences, without those that belong to a word order edit at whose edge they stand.
 _SPANS = """

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import StoreError
-from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
+from ...schemas.errors import StoreError
+from ...schemas.manifest import MANIFEST, manifest_bytes, manifest_or
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

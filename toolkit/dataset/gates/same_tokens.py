@@ -14,9 +14,9 @@ from unicodedata import is_normalized
 
 import polars as pl
 
-from ..store.connection import Store, run
-from ..tokens import Encoder, Messages, encode, rendered
+from ...store.connection import Store, run
 from .gate import Gate
+from .tokens import Encoder, Messages, encode, rendered
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import polars as pl
 
-from ...schemas.errors import PrivacyError
-from ..privacy.recognisers import KINDS, Wanted, finder
-from ..privacy.scan import texts_worth_a_look
-from ..store.connection import Store, query, run
+from ....schemas.errors import PrivacyError
+from ...privacy.recognisers import KINDS, Wanted, finder
+from ...privacy.scan import texts_worth_a_look
+from ...store.connection import Store, query, run
 from .gate import Gate
 
 # Every text of a row, as readers will see it.

@@ -22,10 +22,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ..near import find_near
-from ..pairs import NORMAL
-from ..store.connection import Store, query, run
-from .gate import Gate
+from ....store.connection import Store, query, run
+from ...choose.pairs import NORMAL
+from ..gate import Gate
+from .near_duplicates import find_near
 
 ANSWER = 70
 """Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 stand in dialogues on two or

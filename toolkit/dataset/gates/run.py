@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from ...schemas.errors import PrivacyError
-from ...schemas.recipe import Recipe
-from ..benchmarks import read_benchmarks
-from ..store.connection import Store, run
-from ..tokens import read_encoder
+from ....schemas.errors import PrivacyError
+from ....schemas.recipe import Recipe
+from ...store.connection import Store, run
 from .contents import check_contents
 from .convergence import check_convergence
-from .dead import check_dead
 from .gate import Gate
-from .leaks import check_leaks
+from .leaks.benchmarks import read_benchmarks
+from .leaks.leaks import check_leaks
 from .length import check_length
 from .licence import check_licence
 from .privacy import check_privacy, check_small_groups
+from .same_tokens import check_dead
+from .tokens import read_encoder
 
 
 def check_all(con: Store, recipe: Recipe, fit: dict[str, Any] | None, dropped: dict[str, int]) -> list[Gate]:

@@ -28,8 +28,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from .store.chunks import chunks
-from .store.connection import Store, run
+from ....store.chunks import chunks
+from ....store.connection import Store, run
 
 SHINGLE = 5
 SHORTEST = 50

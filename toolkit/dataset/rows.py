@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from ..schemas.recipe import Recipe
-from .pairs import COIN_FLIP, part_sql, split_sql
-from .store.chunks import join_in_chunks
-from .store.connection import Store, query, run
+from ...schemas.recipe import Recipe
+from ..store.chunks import join_in_chunks
+from ..store.connection import Store, query, run
+from .choose.pairs import COIN_FLIP, part_sql, split_sql
 
 _META = """p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes, fit"""
 _NO_META = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,

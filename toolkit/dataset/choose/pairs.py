@@ -10,10 +10,10 @@ Only completions that received a signal take part. What every chooser of pairs l
 the others do not. No row passes through Python: there may be ten million.
 """
 
-from ..schemas.keys import key_sql
-from ..schemas.recipe import Recipe
+from ....schemas.keys import key_sql
+from ....schemas.recipe import Recipe
+from ...store.connection import Store, run
 from .eligible import checked
-from .store.connection import Store, run
 
 _POLICIES = {
     "best-worst": "a.best = 1 AND b.worst = 1 OR a.worst = 1 AND b.best = 1",

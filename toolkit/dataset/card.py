@@ -5,13 +5,13 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from ..schemas.derive import features
-from ..schemas.licenses import hub_name, read_license
-from ..schemas.published import published, with_meta
-from ..schemas.recipe import CONFIGS, Recipe
-from ..schemas.tables import Table
-from .policies import MEANINGS
-from .shards import SHARD
+from ...schemas.derive import features
+from ...schemas.licenses import hub_name, read_license
+from ...schemas.published import published, with_meta
+from ...schemas.recipe import CONFIGS, Recipe
+from ...schemas.tables import Table
+from .choose.policies import MEANINGS
+from .parquet import SHARD
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -49,7 +49,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     if recipe.publish_under is None:
         header["license_name"] = "not-for-publication"
     environment = Environment(
-        loader=PackageLoader("preceptor.toolkit", "templates"),
+        loader=PackageLoader("preceptor.toolkit.dataset", ""),
         autoescape=select_autoescape(),  # of HTML templates; the card is Markdown
         undefined=StrictUndefined,
         trim_blocks=True,

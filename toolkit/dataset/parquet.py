@@ -12,12 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..schemas.derive import polars_schema
-from ..schemas.published import published, with_meta
-from ..schemas.recipe import Recipe
-from .pairs import SPLITS
-from .store.chunks import join_in_chunks
-from .store.connection import Store, run
+from ...schemas.derive import polars_schema
+from ...schemas.published import published, with_meta
+from ...schemas.recipe import Recipe
+from ..store.chunks import join_in_chunks
+from ..store.connection import Store, run
+from .choose.pairs import SPLITS
 
 GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file

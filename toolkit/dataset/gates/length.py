@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from ..store.connection import Store, run
+from ...store.connection import Store, run
 from .gate import Gate
 
 _Z = 1.6449  # 90 %, both sides

@@ -15,10 +15,10 @@ Each is a SELECT of prompt, chosen, rejected (keys), made (why, for the counts) 
 not, or null).
 """
 
-from ..schemas.recipe import Recipe
-from .ingest.files.tutor_turn import state_sql
+from ....schemas.recipe import Recipe
+from ...ingest.files.tutor_turn import state_sql
+from ...store.connection import Store, run
 from .pairs import NO_FIT, SCORES
-from .store.connection import Store, run
 
 _SAME_ROW = """
 SELECT a.prompt, a.key AS chosen, b.key AS rejected, $policy AS made, NULL::VARCHAR AS dropped

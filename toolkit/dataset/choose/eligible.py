@@ -9,9 +9,9 @@ and/or/not, arithmetic, constants, the columns below and a few functions are let
 import json
 from typing import Any
 
-from ..schemas.errors import RecipeError
-from ..schemas.support.nearest import nearest
-from .store.connection import Store, run
+from ....schemas.errors import RecipeError
+from ....schemas.support.nearest import nearest
+from ...store.connection import Store, run
 
 COLUMNS = {
     "chosen_score": "summary of the chosen one's ratings, 0 to 1: each criterion's mean by direction and "

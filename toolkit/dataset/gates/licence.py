@@ -1,7 +1,7 @@
 """Licence: rows leave only under terms that their sources allow."""
 
-from ...schemas.licenses import License, read_license
-from ..store.connection import Store, query, run
+from ....schemas.licenses import License, read_license
+from ...store.connection import Store, query, run
 from .gate import Gate
 
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .datasets import read_manifest, rows_sql, shards
-from .store.connection import Store, run, scratch
+from ..store.connection import Store, run, scratch
+from .folder import read_manifest, rows_sql, shards
 
 SHOWN = 5  # keys of each kind that are listed
 

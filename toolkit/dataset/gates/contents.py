@@ -1,6 +1,6 @@
 """Contents: a dataset has rows."""
 
-from ..store.connection import Store, run
+from ...store.connection import Store, run
 from .gate import Gate
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import StoreError
-from .datasets import read_manifest, rows_sql, shards
-from .store.connection import Store, query, scratch
+from ...schemas.errors import StoreError
+from ..store.connection import Store, query, scratch
+from .folder import read_manifest, rows_sql, shards
 
 Found = dict[str, Any]
 

@@ -12,11 +12,11 @@ left it so. These pairs need no fit. The completions are stored, so that people 
 
 import polars as pl
 
-from ..schemas.recipe import Corrections, Recipe
-from ..schemas.tables import COMPLETIONS, PROMPTS
+from ....schemas.recipe import Corrections, Recipe
+from ....schemas.tables import COMPLETIONS, PROMPTS
+from ...store.connection import Store, add_key, insert, query, run
 from .corrections import corrections_sql
 from .pairs import NO_FIT, NORMAL
-from .store.connection import Store, add_key, insert, query, run
 
 TASK = "gec"
 _LEARNER = "learner"

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..schemas.errors import GateError
+from ....schemas.errors import GateError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

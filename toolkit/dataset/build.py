@@ -20,20 +20,20 @@ from typing import Any
 
 import polars as pl
 
-from ..schemas.errors import GateError, RecipeError, StoreError
-from ..schemas.recipe import Recipe
-from ..schemas.support.files import MANIFEST, file_sha256, whole_folder
-from ..schemas.tables import BUILDS
+from ...schemas.errors import GateError, RecipeError, StoreError
+from ...schemas.recipe import Recipe
+from ...schemas.support.files import MANIFEST, file_sha256, whole_folder
+from ...schemas.tables import BUILDS
+from ..store.connection import Store, insert, query, run, transaction
 from .card import render_card
-from .gates.all import check_all
+from .choose.from_edits import choose_corrections
+from .choose.pairs import choose_judged, settle
+from .choose.policies import MARKED, choose_marked
 from .gates.gate import Gate
-from .gates.leaks import count_leaks
-from .gec import choose_corrections
-from .kept import keep
-from .pairs import choose_judged, settle
-from .policies import MARKED, choose_marked
-from .shards import label_completions, write_tables
-from .store.connection import Store, insert, query, run, transaction
+from .gates.leaks.leaks import count_leaks
+from .gates.run import check_all
+from .parquet import label_completions, write_tables
+from .rows import keep
 
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 

@@ -13,9 +13,9 @@ from pathlib import Path, PurePath
 
 import duckdb
 
-from ..schemas.errors import SourceError
-from ..schemas.recipe import Benchmark
-from .store.connection import Store, query, run
+from .....schemas.errors import SourceError
+from .....schemas.recipe import Benchmark
+from ....store.connection import Store, query, run
 
 _READ = {
     ".jsonl": "read_json({0}, union_by_name = true)",

@@ -1,0 +1,1 @@
+"""Choose pairs by a policy: votes, scores, edits, over-corrections."""

@@ -1,0 +1,1 @@
+"""Find texts of one split, or of a benchmark, in another."""
