@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.toolkit.leaving import find_private, placeless
+from preceptor.toolkit.hub.secrets import find_private, placeless
 
 TOKEN, PLACE = "hf_" + "aB3" * 11, "/mnt/lab/gec"
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

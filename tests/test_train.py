@@ -22,7 +22,7 @@ from templated import WORDS, sentences, templated_dataset, templated_model
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.model_folder import pack, read_model_folder
+from preceptor.toolkit.hub.model_folder import pack, read_model_folder
 from preceptor.training.config import FIGURES, read_config
 from preceptor.training.data import load
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of

@@ -8,8 +8,8 @@ import click
 from .options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ..built import Built
-    from ..push import Pushed
+    from ..hub.commit import Pushed
+    from ..hub.dataset_folder import Built
 
 
 @click.command()
@@ -28,10 +28,10 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
 
     The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
     """
-    from ..built import read_built
-    from ..publish import DATASET
-    from ..publish import publish as run_publish
-    from ..push import check_target
+    from ..hub.commit import check_target
+    from ..hub.dataset_folder import read_built
+    from ..hub.publish_dataset import DATASET
+    from ..hub.publish_dataset import publish as run_publish
 
     built = read_built(folder)
     if dry_run:

@@ -27,8 +27,8 @@ def pull(
     import tempfile
     from pathlib import Path
 
-    from ..pull import fetch, find_remote, holds
-    from ..pull import pull as run_pull
+    from ..hub.pull import fetch, find_remote, holds
+    from ..hub.pull import pull as run_pull
     from ..store.connection import open_store
 
     notices = stderr()

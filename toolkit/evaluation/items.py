@@ -129,7 +129,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    from ..hub import check_repo_id, connect, explained, patiently
+    from ..hub.client import check_repo_id, connect, explained, patiently
 
     check_repo_id(repo)
     api = connect()

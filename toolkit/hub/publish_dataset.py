@@ -12,12 +12,12 @@ from typing import Any, Literal
 import datasets
 from huggingface_hub import constants
 
-from ..schemas.errors import HubError
-from ..schemas.manifest import as_manifest
-from ..schemas.support.files import MANIFEST
-from .built import Built
-from .hub import Say, check_token, connect, explained, patiently
-from .push import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from ...schemas.errors import HubError
+from ...schemas.manifest import as_manifest
+from ...schemas.support.files import MANIFEST
+from .client import Say, check_token, connect, explained, patiently
+from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .dataset_folder import Built
 
 DATASET: Literal["dataset"] = "dataset"
 

@@ -30,10 +30,10 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from ..schemas.errors import HubError
-from ..schemas.support.files import file_sha256
-from .built import CARD
-from .hub import Kind, Say, check_repo_id, explained, page, patiently
+from ...schemas.errors import HubError
+from ...schemas.support.files import file_sha256
+from .client import Kind, Say, check_repo_id, explained, page, patiently
+from .dataset_folder import CARD
 
 _KEPT = ".gitattributes"
 _NO_DATA = re.compile(r"(\.gitattributes|\.gitignore|README\.md|LICENSE(\.\w+)?)")  # of a fresh repository

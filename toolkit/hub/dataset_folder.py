@@ -18,9 +18,9 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from ..schemas.errors import HubError, StoreError
-from ..schemas.support.files import MANIFEST, file_sha256
-from .dataset.folder import read_manifest
+from ...schemas.errors import HubError, StoreError
+from ...schemas.support.files import MANIFEST, file_sha256
+from ..dataset.folder import read_manifest
 
 CARD = "README.md"
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"

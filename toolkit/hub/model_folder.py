@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 
-from ..schemas.errors import HubError, SourceError
-from ..schemas.licenses import HUB_NAMES, hub_name, read_license
-from ..schemas.support.files import file_sha256
-from ..schemas.support.nearest import nearest
-from .built import CARD
-from .hub import Kind, check_repo_id
-from .leaving import find_private, placeless
-from .push import Parcel
+from ...schemas.errors import HubError, SourceError
+from ...schemas.licenses import HUB_NAMES, hub_name, read_license
+from ...schemas.support.files import file_sha256
+from ...schemas.support.nearest import nearest
+from .client import Kind, check_repo_id
+from .commit import Parcel
+from .dataset_folder import CARD
+from .secrets import find_private, placeless
 
 MODEL: Kind = "model"
 ABOUT = "preceptor.json"

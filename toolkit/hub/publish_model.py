@@ -10,11 +10,11 @@ from pathlib import Path
 
 from huggingface_hub.hf_api import RepoFile
 
-from ..schemas.errors import HubError
-from .hub import Say, check_token, connect, explained, patiently
+from ...schemas.errors import HubError
+from .client import Say, check_token, connect, explained, patiently
+from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
 from .model_folder import ABOUT, MODEL, ModelFolder, pack
-from .publish import fresh_cache
-from .push import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .publish_dataset import fresh_cache
 
 
 def publish_model(

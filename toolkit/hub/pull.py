@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 
 import datasets
 
-from ..schemas.errors import HubError, SourceError
-from ..schemas.licenses import HUB_NAMES, License, read_license
-from .hub import Say, check_repo_id, connect, endpoint, explained, patiently
-from .ingest.batch import Context
-from .ingest.files.numbered_lines import Input
-from .ingest.formats import FORMATS
-from .ingest.preferences.chat_shapes import FIELDS, SCORES
-from .ingest.run import Origin, Report, find_inputs, ingest
-from .store.connection import Store, query
+from ...schemas.errors import HubError, SourceError
+from ...schemas.licenses import HUB_NAMES, License, read_license
+from ..ingest.batch import Context
+from ..ingest.files.numbered_lines import Input
+from ..ingest.formats import FORMATS
+from ..ingest.preferences.chat_shapes import FIELDS, SCORES
+from ..ingest.run import Origin, Report, find_inputs, ingest
+from ..store.connection import Store, query
+from .client import Say, check_repo_id, connect, endpoint, explained, patiently
 
 FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))

@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from ..schemas.errors import HubError
+from ...schemas.errors import HubError
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
 _LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per five minutes
