@@ -18,13 +18,13 @@ from preceptor.annotation.kappa import annotator_pairs, cohen
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
-from preceptor.toolkit.answers import take_answers
+from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.annotate.agreement import measured
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.report.people import pictures_of
 from preceptor.toolkit.store.connection import insert, open_store, query, run
 

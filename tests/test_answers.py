@@ -8,12 +8,12 @@ import pytest
 from invented import RATING, Rubric, fill
 
 from preceptor.schemas.errors import AnnotationError
-from preceptor.toolkit.answers import Seen, take_answers
+from preceptor.toolkit.campaign.answers import Seen, take_answers
+from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.dataset.why import why
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.privacy.forget import forget
-from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.store.connection import open_store, query
 from preceptor.toolkit.store.status import status
 
@@ -251,7 +251,7 @@ def test_ratings_of_each_criterion(store, tmp_path):
 def test_all_or_nothing(con, monkeypatch):
     take_answers(con, "week-1", all_votes(con).head(3))
     before = everything(con)
-    monkeypatch.setattr("preceptor.toolkit.answers.derive", lambda *_: 1 / 0)
+    monkeypatch.setattr("preceptor.toolkit.campaign.answers.derive", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         take_answers(con, "week-1", all_votes(con))
     assert everything(con) == before

@@ -21,8 +21,8 @@ from preceptor.annotation.rubric import read_rubric, summary
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, RATINGS, REPLIES, RUBRICS, VOTES
-from preceptor.toolkit.answers import take_answers
-from preceptor.toolkit.campaigns import begin
+from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.campaigns import begin
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS

@@ -12,10 +12,10 @@ from invented import fill
 from preceptor.annotation.forms import shared_out
 from preceptor.annotation.rubric import read_rubric
 from preceptor.schemas.tables import ANSWERS, RATINGS, REJECTS, VOTES
+from preceptor.toolkit.campaign.forms import store_form_rejects
+from preceptor.toolkit.campaign.questions import read_questions
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.form_rejects import store_form_rejects
 from preceptor.toolkit.privacy.forget import forget
-from preceptor.toolkit.questions import read_questions
 from preceptor.toolkit.store.connection import count, open_store, query
 
 

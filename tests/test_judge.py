@@ -18,11 +18,11 @@ from preceptor.annotation.models.likelihood import by_likelihood, checker, score
 from preceptor.annotation.models.templates import read_template
 from preceptor.annotation.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
-from preceptor.toolkit.answers import take_answers
+from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.questions import Golden, choose_questions
 from preceptor.toolkit.store.connection import open_store, query
 
 PAIRS, SOCRATIC = read_rubric("pairwise-preference"), read_rubric("socratic")

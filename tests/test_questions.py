@@ -10,10 +10,7 @@ from invented import RATING, Rubric, fill, prompts_file, with_fit
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import VOTES
-from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.questions import (
+from preceptor.toolkit.campaign.questions import (
     Golden,
     Where,
     choose_questions,
@@ -21,6 +18,9 @@ from preceptor.toolkit.questions import (
     mark_asked,
     read_questions,
 )
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import insert, query, remove_source
 
 PREFERENCE = Rubric()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines, read_lines
+from ..campaign.judge import unfinished, was_message
 from ..evaluation.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
-from ..judged import unfinished, was_message
 from .judge import LIKELIHOOD, NORMALISE
 from .models import limits_of, say_line, watching
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...annotation.models.asking import Earlier, Spent
     from ...annotation.models.backends import Backend
     from ...annotation.models.requests import Reply, Request
-    from ..generated import Plan
+    from ..campaign.generate import Plan
     from ..store.connection import Store
 
 _PURPOSES = ("candidates", "rejected-candidates")
@@ -103,7 +103,7 @@ def generate(
     from ...annotation.models.templates import read_template
     from ...annotation.models.writing import writes
     from ...schemas.licenses import read_license
-    from ..generated import Plan, check_source
+    from ..campaign.generate import Plan, check_source
     from ..store.connection import open_store
 
     template = read_template(template_name) if template_name else None
@@ -133,7 +133,7 @@ def _sampling(how: dict[str, Any]) -> Any:
 
 def _prompts(con: "Store", prompts: str | None, purpose: str, how: dict[str, Any]) -> "pl.DataFrame":
     """Key, messages, context, group, language and task of the prompts that are meant."""
-    from ..generated import filter_prompts, recipe_prompts, select_prompts
+    from ..campaign.generate import filter_prompts, recipe_prompts, select_prompts
 
     filters = {"--source-of": how["source_of"], "--task": how["task"], "--language": how["language"]}
     if prompts is None:
@@ -171,8 +171,8 @@ def _run(
     """Ask for what is missing, or say what it would take."""
     from ...annotation.models.requests import digest
     from ...schemas.licenses import NONE_STATED
-    from ..campaigns import set_license
-    from ..generated import Asked, license_of, missing, store_generated
+    from ..campaign.campaigns import set_license
+    from ..campaign.generate import Asked, license_of, missing, store_generated
 
     asked = [Asked(digest(request), request.about) for request in requests]
     by_digest = {one.request: request for one, request in zip(asked, requests, strict=True)}
@@ -236,7 +236,7 @@ def _ask(
     from ...annotation.models.asking import ask
     from ...annotation.models.requests import row
     from ...annotation.models.writing import read_completion
-    from ..generated import store_generated
+    from ..campaign.generate import store_generated
 
     added = 0
 

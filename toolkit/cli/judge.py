@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ...annotation.models.requests import Reply, Request
     from ...annotation.models.verdicts import Shown, Verdicts
     from ...annotation.rubric import Rubric
-    from ..answers import Taken
-    from ..judged import Asked, Known
+    from ..campaign.answers import Taken
+    from ..campaign.judge import Asked, Known
     from ..store.connection import Store
 
 NORMALISE = ("characters", "tokens", "none")
@@ -134,7 +134,7 @@ class _Ended:
 def _judge(settings: Common, how: dict[str, Any]) -> None:
     from ...annotation.rubric import read_rubric
     from ...schemas.licenses import read_license
-    from ..campaigns import set_license
+    from ..campaign.campaigns import set_license
     from ..store.connection import open_store
 
     rubric, license = read_rubric(how["rubric_name"]), read_license(how["license_id"])
@@ -183,8 +183,8 @@ def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
 def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str, Any]) -> _Plan:
     from ...annotation.models.requests import digest
     from ...annotation.models.verdicts import orders
-    from ..judged import known, own_questions, questions_of
-    from ..questions import Where
+    from ..campaign.judge import known, own_questions, questions_of
+    from ..campaign.questions import Where
 
     where = Where(how["sources"], how["task"], how["language"])
     if how["campaign"]:
@@ -205,7 +205,7 @@ def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str,
 
 def _todo(plan: _Plan, tries: int, retry_failed: bool) -> "list[Request]":
     """Requests that have no reply of use, and have not failed."""
-    from ..judged import unfinished
+    from ..campaign.judge import unfinished
 
     known = plan.known
     return [
@@ -220,7 +220,7 @@ def _ask(
     con: "Store", backend: "Backend", way: "Way", plan: _Plan, todo: "list[Request]", how: dict[str, Any]
 ) -> "Spent":
     from ...annotation.models.asking import Earlier, ask
-    from ..judged import was_message
+    from ..campaign.judge import was_message
 
     faulty = plan.known.faulty
     earlier = {
@@ -250,7 +250,7 @@ def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list
     import polars as pl
 
     from ...annotation.models.requests import row as own_columns
-    from ..replies import keep_replies
+    from ..campaign.replies import keep_replies
     from ..store.connection import transaction
 
     names = ("prompt", "completion_a", "completion_b")
@@ -264,7 +264,7 @@ def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list
 def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -> _Ended:
     """The model's answers from all replies that are there."""
     from ...annotation.models.verdicts import verdicts
-    from ..judged import known, take_verdicts
+    from ..campaign.judge import known, take_verdicts
 
     now = known(con, model, list(plan.digests.values()))
     said = {shown: now.answers[name] for shown, name in plan.digests.items() if name in now.answers}

@@ -15,7 +15,7 @@ from .options import Common, common, stderr, stdout, table
 if TYPE_CHECKING:
     from ...annotation.audit import Evidence
     from ...annotation.rubric import Rubric
-    from ..models_and_people import Judged
+    from ..campaign.judge_audit import Judged
 
 SAID = 5  # rejected lines that are shown
 WIDTH = 84  # of a table whose numbers are all negative
@@ -130,7 +130,7 @@ def _of_store(
     rubric: str | None,
 ) -> "list[Evidence]":
     from ...annotation.rubric import read_rubric
-    from ..models_and_people import check_sources, read_judged
+    from ..campaign.judge_audit import check_sources, read_judged
     from ..store.connection import open_store
 
     named = read_rubric(rubric) if rubric else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ....annotation.forms import Filled
     from ....annotation.rubric import Rubric
-    from ...answers import Taken
+    from ...campaign.answers import Taken
     from ...store.connection import Store
 
 
@@ -79,8 +79,8 @@ def export(
     """
     from ....annotation.form_files import suffix_of
     from ....schemas.licenses import read_license
-    from ...campaigns import set_license
-    from ...questions import Where, choose_questions, default_select, mark_asked, read_questions
+    from ...campaign.campaigns import set_license
+    from ...campaign.questions import Where, choose_questions, default_select, mark_asked, read_questions
     from ...store.connection import open_store
 
     suffix_of(out)
@@ -105,7 +105,7 @@ def export(
 
 
 def _is_there(con: "Store", campaign: str) -> bool:
-    from ...campaigns import campaign_names
+    from ...campaign.campaigns import campaign_names
 
     return campaign in campaign_names(con)
 
@@ -113,7 +113,7 @@ def _is_there(con: "Store", campaign: str) -> bool:
 def _rubric_of(con: "Store", campaign: str, given: str | None) -> "Rubric":
     """The rubric that is given, or the one of ours that the campaign was begun with."""
     from ....annotation.rubric import read_rubric, rubric_names
-    from ...campaigns import campaign_names, check_rubric
+    from ...campaign.campaigns import campaign_names, check_rubric
     from ...store.connection import run
 
     if given is not None:
@@ -209,8 +209,8 @@ def import_(
     one, which stays in the history. A row that is left empty says nothing, also of earlier answers.
     """
     from ....annotation.form_files import read_form
-    from ...answers import take_answers
-    from ...form_rejects import store_form_rejects
+    from ...campaign.answers import take_answers
+    from ...campaign.forms import store_form_rejects
     from ...store.connection import open_store, query
 
     with open_store(settings.store) as con:

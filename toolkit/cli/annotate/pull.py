@@ -12,7 +12,7 @@ from .server import find_place, server_options, talking
 if TYPE_CHECKING:
     from ....annotation.argilla import Server
     from ....annotation.pull import Pulled
-    from ...answers import Taken
+    from ...campaign.answers import Taken
     from ...store.connection import Store
 
 
@@ -46,7 +46,7 @@ def pull(
     Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
     in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
     """
-    from ...campaigns import check_campaign, pushed_and_exported
+    from ...campaign.campaigns import check_campaign, pushed_and_exported
     from ...store.connection import open_store
 
     with open_store(settings.store) as con:
@@ -84,7 +84,7 @@ def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, 
     """One campaign; whether anything changed."""
     from ....annotation.dataset import find_dataset
     from ....annotation.pull import pull as read
-    from ...answers import Seen, take_answers
+    from ...campaign.answers import Seen, take_answers
     from ...store.connection import query
 
     dataset = find_dataset(server, campaign, workspace)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ....annotation.dataset import Dataset
     from ....annotation.push import Pushed
     from ....annotation.rubric import Rubric
-    from ...questions import Chosen
+    from ...campaign.questions import Chosen
     from ...store.connection import Store
 
 WORKSPACE = "preceptor"
@@ -116,9 +116,9 @@ def push(
     from ....annotation.push import push as push_records
     from ....annotation.rubric import read_rubric
     from ....schemas.licenses import read_license
-    from ...campaigns import set_license, set_url
+    from ...campaign.campaigns import set_license, set_url
+    from ...campaign.questions import mark_asked, read_questions
     from ...progress import bar
-    from ...questions import mark_asked, read_questions
     from ...store.connection import open_store
 
     rubric = read_rubric(rubric_name)
@@ -150,7 +150,7 @@ def push(
 
 
 def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) -> "Chosen":
-    from ...questions import Golden, Where, choose_questions, default_select
+    from ...campaign.questions import Golden, Where, choose_questions, default_select
 
     by = how["select"] or default_select(con)
     where = Where(how["sources"], how["task"], how["language"])

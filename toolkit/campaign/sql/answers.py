@@ -5,9 +5,9 @@ fit its question, null where it fits), `latest` (the last answer of each annotat
 its status: new, unchanged, superseded or older) and `withdrawn` (standing answers that are gone).
 """
 
-from ..schemas.keys import key_sql
-from ..schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES
-from .ingest.batch import FORGOTTEN_REASON
+from ....schemas.keys import key_sql
+from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES
+from ...ingest.batch import FORGOTTEN_REASON
 
 # One row for each criterion that an answer names; of an answer that is no JSON object, none.
 _ENTRIES = """

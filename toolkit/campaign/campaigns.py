@@ -11,11 +11,11 @@ from typing import Protocol
 
 import polars as pl
 
-from ..schemas.errors import AnnotationError
-from ..schemas.licenses import License, read_license
-from ..schemas.support.nearest import nearest
-from ..schemas.tables import RUBRICS, SOURCES
-from .store.connection import Store, insert, query, run, transaction
+from ...schemas.errors import AnnotationError
+from ...schemas.licenses import License, read_license
+from ...schemas.support.nearest import nearest
+from ...schemas.tables import RUBRICS, SOURCES
+from ..store.connection import Store, insert, query, run, transaction
 
 READER = "annotate"
 PREFERENCE = "preference"  # criterion of a pairwise rubric

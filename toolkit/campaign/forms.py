@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from ..schemas.tables import REJECTS
-from .privacy.pseudonyms import default_key_file, is_forgotten, naming
-from .store.connection import Store, insert, run, transaction
+from ...schemas.tables import REJECTS
+from ..privacy.pseudonyms import default_key_file, is_forgotten, naming
+from ..store.connection import Store, insert, run, transaction
 
 
 def store_form_rejects(

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..schemas.errors import AnnotationError
-from ..schemas.support.nearest import nearest
-from ..schemas.tables import QUESTIONS
+from ...schemas.errors import AnnotationError
+from ...schemas.support.nearest import nearest
+from ...schemas.tables import QUESTIONS
+from ..store.connection import Store, insert, query, run, transaction
 from .campaigns import Rubric, begin
-from .questions_sql import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
-from .store.connection import Store, insert, query, run, transaction
+from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 
 BY_FIT = ("information", "uncertain")
 SELECTS = (*BY_FIT, "coverage", "random")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ..schemas.derive import polars_schema
-from ..schemas.tables import REPLIES
-from .store.connection import Store, insert, query
+from ...schemas.derive import polars_schema
+from ...schemas.tables import REPLIES
+from ..store.connection import Store, insert, query
 
 
 def known_replies(con: Store, model: str, requests: Sequence[str]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ Never asked: texts that are not published, pairs of equal texts, a second pair w
 and what the campaign asks already.
 """
 
-from .dataset.choose.pairs import NORMAL
+from ...dataset.choose.pairs import NORMAL
 
 SURE = 0.95  # a known answer is at least this probable
 MANY_VOTES = 5  # votes that either completion of a known pair took part in

@@ -18,16 +18,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ..schemas.errors import AnnotationError
-from ..schemas.licenses import NONE_STATED, License
-from ..schemas.recipe import Recipe, read_recipe
-from ..schemas.support.nearest import nearest
-from ..schemas.tables import COMPLETIONS, SOURCES
+from ...schemas.errors import AnnotationError
+from ...schemas.licenses import NONE_STATED, License
+from ...schemas.recipe import Recipe, read_recipe
+from ...schemas.support.nearest import nearest
+from ...schemas.tables import COMPLETIONS, SOURCES
+from ..dataset.choose.pairs import part_sql
+from ..store.connection import Store, insert, query, run, transaction
 from .campaigns import check_name
-from .dataset.choose.pairs import part_sql
 from .questions import Where, check_where
 from .replies import keep_replies, known_replies
-from .store.connection import Store, insert, query, run, transaction
 
 READER = "generate"
 CANDIDATES, REJECTED = "candidates", "rejected-candidates"

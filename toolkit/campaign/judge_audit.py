@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ..schemas.errors import AnnotationError
-from ..schemas.support.nearest import nearest
-from .store.connection import Store, query
+from ...schemas.errors import AnnotationError
+from ...schemas.support.nearest import nearest
+from ..store.connection import Store, query
 
 _ALIKE = """WITH about AS (
     SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes

@@ -16,10 +16,10 @@ from typing import Any
 
 import polars as pl
 
-from . import answers_sql as sql
+from ..privacy.pseudonyms import default_key_file, is_forgotten, naming
+from ..store.connection import Store, query, run, transaction
 from .campaigns import check_campaign
-from .privacy.pseudonyms import default_key_file, is_forgotten, naming
-from .store.connection import Store, query, run, transaction
+from .sql import answers as sql
 
 MODEL = "model"  # the kind of annotator that is no person
 _COLUMNS: dict[str, Any] = {
