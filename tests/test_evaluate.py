@@ -20,7 +20,7 @@ from preceptor.annotation.models import hf
 from preceptor.annotation.models.templates import read_template
 from preceptor.schemas.errors import RecipeError
 from preceptor.toolkit.evaluation.config import read_config
-from preceptor.toolkit.evaluation.numbers import final_number
+from preceptor.toolkit.evaluation.metrics.numbers import final_number
 
 ROOT = Path(__file__).parents[1]
 CONFIG = {"name": "tiny", "metrics": ["gleu", "exact", "changed"], "baseline": "copy", "max_tokens": 8}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.gec import words
-from preceptor.toolkit.evaluation.metric import Item, estimate
-from preceptor.toolkit.evaluation.metrics import METRICS
+from preceptor.toolkit.evaluation.metrics.gec import words
+from preceptor.toolkit.evaluation.metrics.registry import METRICS
+from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
 
 def item(source, *references, rejected=()):
@@ -116,11 +116,11 @@ def test_what_a_metric_lacks_is_said_before_anything_is_asked(monkeypatch):
     with pytest.raises(EvaluationError, match="ERRANT knows English, not ru"):
         METRICS["edits"].check([russian])
     monkeypatch.setitem(sys.modules, "errant", None)
-    from preceptor.toolkit.evaluation.gec import _english
+    from preceptor.toolkit.evaluation.metrics.gec import _english
 
     _english.cache_clear()
     with pytest.raises(EvaluationError, match=r"pip install 'preceptor\[errant\]'"):
         METRICS["edits"].check([item("a", "b")])
-    monkeypatch.setattr("preceptor.toolkit.evaluation.gec.find_spec", lambda name: None)
+    monkeypatch.setattr("preceptor.toolkit.evaluation.metrics.gec.find_spec", lambda name: None)
     with pytest.raises(EvaluationError, match=r"pip install 'preceptor\[evaluate\]'"):
         METRICS["gleu"].check([item("a", "b")])

@@ -11,7 +11,7 @@ from tiny_model import tiny_model
 from preceptor.annotation.models.hf import find_model, load_model
 from preceptor.annotation.models.likelihood import scored
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.likelihood import (
+from preceptor.toolkit.evaluation.metrics.likelihood import (
     needs_pairs,
     needs_turns,
     perplexity,
@@ -19,8 +19,8 @@ from preceptor.toolkit.evaluation.likelihood import (
     remembering,
     scaffolding,
 )
-from preceptor.toolkit.evaluation.measure import kept_scores
-from preceptor.toolkit.evaluation.metric import Item, estimate
+from preceptor.toolkit.evaluation.metrics.measure import kept_scores
+from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
 ASK = ({"role": "user", "content": "How do I add 1/2 and 1/3?"},)
 

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from preceptor.toolkit.evaluation.metric import Statistics, difference, estimate, ratio, share
+from preceptor.toolkit.evaluation.metrics.statistics import Statistics, difference, estimate, ratio, share
 
 
 def test_interval_of_a_share_is_that_of_the_binomial():

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.metric import Item, estimate
-from preceptor.toolkit.evaluation.metrics import METRICS
-from preceptor.toolkit.evaluation.numbers import final_number
+from preceptor.toolkit.evaluation.metrics.numbers import final_number
+from preceptor.toolkit.evaluation.metrics.registry import METRICS
+from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from preceptor.annotation.rubric import read_rubric
 from preceptor.schemas.recipe import read_recipe
 from preceptor.toolkit.evaluation.config import read_config
-from preceptor.toolkit.evaluation.metrics import METRICS
+from preceptor.toolkit.evaluation.metrics.registry import METRICS
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FILES = sorted(RECIPES.glob("*/evaluate*.yaml"))

@@ -14,9 +14,9 @@ from preceptor.schemas.recipe import Privacy, read_recipe
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.evaluation.config import read_config
 from preceptor.toolkit.evaluation.items import held_out
-from preceptor.toolkit.evaluation.likelihood import needs_pairs, needs_turns
-from preceptor.toolkit.evaluation.metric import Item, estimate
-from preceptor.toolkit.evaluation.states import FIELDS, states
+from preceptor.toolkit.evaluation.metrics.likelihood import needs_pairs, needs_turns
+from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
+from preceptor.toolkit.evaluation.metrics.tutor_states import FIELDS, states
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ...annotation.models.templates import Template
     from ..evaluation.config import Config
     from ..evaluation.items import HeldOut
-    from ..evaluation.likelihood import Score
-    from ..evaluation.metric import Item
+    from ..evaluation.metrics.likelihood import Score
+    from ..evaluation.metrics.statistics import Item
     from ..evaluation.run import Keep, Model
 
 
@@ -67,7 +67,7 @@ def evaluate(
     from ...annotation.models.backends import backend
     from ..evaluation.config import read_config
     from ..evaluation.items import held_out
-    from ..evaluation.measure import wants_answers
+    from ..evaluation.metrics.measure import wants_answers
     from ..evaluation.report import notes
     from ..evaluation.report import tables as shown
     from ..evaluation.run import check_metrics, check_out
@@ -115,7 +115,7 @@ def evaluate(
 
 def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tuple[Config, dict[str, str]]":
     """The evaluation without the metrics that cannot be had here, and why these are left out."""
-    from ..evaluation.measure import left_out
+    from ..evaluation.metrics.measure import left_out
 
     names = config.values.metrics
     without = left_out(names, all(name.startswith("hf:") for name in models), judge, len(models) > 1)
@@ -191,7 +191,7 @@ def _model(
 
 def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
     """How likely a local model holds texts, after prompts that are worded as those it answers."""
-    from ..evaluation.likelihood import prompt_key
+    from ..evaluation.metrics.likelihood import prompt_key
 
     worded = zip(items, _requests(config, items, template), strict=True) if template else ()
     return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines, read_lines
 from ..campaign.judge import unfinished, was_message
-from ..evaluation.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
+from ..evaluation.metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
 from .judge import LIKELIHOOD, NORMALISE
 from .models import limits_of, say_line, watching
 
@@ -175,7 +175,7 @@ class Judge:
 
 def with_judge(config: "Config", model: str | None) -> "Config":
     """The evaluation with the judge of the command line; EvaluationError where there is nothing to ask it."""
-    from ..evaluation.metrics import METRICS
+    from ..evaluation.metrics.registry import METRICS
 
     if model is None:
         return config

@@ -14,7 +14,7 @@ from .models import LINE_EVERY, say_line
 if TYPE_CHECKING:
     from ...annotation.models.likelihood import Score as Found
     from ...annotation.models.requests import Message
-    from ..evaluation.likelihood import Score, Text
+    from ..evaluation.metrics.likelihood import Score, Text
 
 
 def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
@@ -24,7 +24,7 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
     them. Weights are in single precision on a CPU, whatever they are kept in.
     """
     from ...annotation.models.hf import find_model, load_model
-    from ..evaluation.likelihood import prompt_key
+    from ..evaluation.metrics.likelihood import prompt_key
 
     done, told = 0, time.monotonic()
 

@@ -19,7 +19,7 @@ from ...schemas.errors import RecipeError
 from ...schemas.recipe import faults
 from ...schemas.support.nearest import nearest
 from ...schemas.support.settings_files import assignment, chosen_variant, merged, read_file, read_variants
-from .metrics import METRICS
+from .metrics.registry import METRICS
 
 _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
 

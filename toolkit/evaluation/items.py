@@ -22,7 +22,7 @@ from ...schemas.support.nearest import nearest
 from ..dataset.folder import read_manifest
 from ..store.connection import query, scratch
 from .config import Evaluation
-from .metric import Item
+from .metrics.statistics import Item
 
 _COLUMNS = {"sft": ("prompt", "completion"), "preference": ("prompt", "chosen", "rejected")}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from .config import Evaluation
-from .metric import LEVEL, Estimate, Statistics, difference, estimate
-from .metrics import METRICS
+from .metrics.registry import METRICS
+from .metrics.statistics import LEVEL, Estimate, Statistics, difference, estimate
 
 COPY = "copy"
 _UNCOUNTED = {"_missing": "the judge gave no answer of use", "_too_long": "longer than the model takes"}

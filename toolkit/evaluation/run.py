@@ -24,10 +24,10 @@ from ...schemas.support.unfinished_run import finish, unfinished
 from ...schemas.support.versions import versions
 from .config import Config
 from .items import HeldOut
-from .likelihood import Score
-from .measure import Judging, Measured, kept_scores, measured, wants_answers
-from .metric import DRAWS, LEVEL, Item, Statistics
-from .metrics import METRICS
+from .metrics.likelihood import Score
+from .metrics.measure import Judging, Measured, kept_scores, measured, wants_answers
+from .metrics.registry import METRICS
+from .metrics.statistics import DRAWS, LEVEL, Item, Statistics
 from .report import compare, readme
 
 COPY = "copy"

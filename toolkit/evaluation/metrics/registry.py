@@ -9,9 +9,9 @@ from typing import Literal
 
 from .gec import changed, check_edits, check_gleu, edits, exact, gleu
 from .likelihood import needs_pairs, needs_turns
-from .metric import Item, Metric
 from .numbers import check_numbers, right
-from .states import states
+from .statistics import Item, Metric
+from .tutor_states import states
 
 Needs = Literal["answers", "likelihood", "judge"]
 

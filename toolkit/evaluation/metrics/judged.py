@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .metric import Counts, Item, Rows, Statistics, ratio
-from .states import storable
+from .statistics import Counts, Item, Rows, Statistics, ratio
+from .tutor_states import storable
 
 FIRST, SECOND, TIE = "first", "second", "tie"
 SCORE = "score"

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ...schemas.support.json_lines import add_lines, read_lines
+from ....schemas.support.json_lines import add_lines, read_lines
 from .judged import JudgePairs, Rate, judged, judged_references, rated
 from .likelihood import Figures, Known, Score, perplexity, preferred, remembering, scaffolding
-from .metric import Item
-from .metrics import METRICS
+from .registry import METRICS
+from .statistics import Item
 
 LIKELIHOOD: dict[str, Callable[[Sequence[Item], Score], Figures]] = {
     "preferred": preferred,

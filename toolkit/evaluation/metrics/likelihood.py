@@ -16,10 +16,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ...schemas.errors import EvaluationError
-from ...schemas.keys import key
-from .metric import FEW, Counts, Item, Statistics, ratio
-from .states import read_turns, storable
+from ....schemas.errors import EvaluationError
+from ....schemas.keys import key
+from .statistics import FEW, Counts, Item, Statistics, ratio
+from .tutor_states import read_turns, storable
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
 TOGETHER = 16  # texts that are scored between two writes

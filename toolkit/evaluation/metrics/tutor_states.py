@@ -19,9 +19,9 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from ..ingest.files.tutor_turn import state_sql
-from ..store.connection import query, scratch
-from .metric import Counts, Item, Statistics, ratio, share
+from ...ingest.files.tutor_turn import state_sql
+from ...store.connection import query, scratch
+from .statistics import Counts, Item, Statistics, ratio, share
 
 FIELDS = ("evaluation", "action", "state")
 Turns = Mapping[str, Sequence[str | None]]

@@ -15,8 +15,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from ...schemas.errors import EvaluationError
-from .metric import Item, Statistics, ratio, share
+from ....schemas.errors import EvaluationError
+from .statistics import Item, Statistics, ratio, share
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,9}(?!\d)(?!,\d)(?:\.\d+)?|\d+(?:\.\d+)?)"
 _NUMBER = re.compile(

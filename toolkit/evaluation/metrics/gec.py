@@ -16,9 +16,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ...schemas.errors import EvaluationError, SourceError
-from ..ingest.gec.edits.align import Aligner, aligner
-from .metric import Counts, Item, Statistics, ratio, share
+from ....schemas.errors import EvaluationError, SourceError
+from ...ingest.gec.edits.align import Aligner, aligner
+from .statistics import Counts, Item, Statistics, ratio, share
 
 N = 4  # words in the longest n-gram of GLEU
 ROUNDS = 120  # draws of a reference, in which 2, 3, 4, 5 or 6 of them come equally often

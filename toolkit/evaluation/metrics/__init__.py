@@ -1,0 +1,1 @@
+"""Metrics of answers, one file each, and their statistics."""
