@@ -108,7 +108,7 @@ def audit(
         for one in found:
             _say(one)
     if out:
-        from ..report.audit import write_audit
+        from ..report.judge_audit import write_audit
 
         files = write_audit(out, found, rejects, seed)
         stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
@@ -207,7 +207,7 @@ def _say_rejects(rejects: Sequence[str]) -> None:
 
 def _say(found: dict[str, Any]) -> None:
     """One judge: tables, what to make of them, what cannot be told."""
-    from ..report.audit_words import about, all_notes, measure_rows, position_rows, sentences
+    from ..report.judge_audit_text import about, all_notes, measure_rows, position_rows, sentences
 
     out = stdout()
     out.print(f"{found['judge']}: {about(found)}", markup=False, emoji=False, style="bold")

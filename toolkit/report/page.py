@@ -65,7 +65,7 @@ def render_report(
         con, "SELECT greatest(p, 1 - p) AS surer FROM preferences WHERE fit = ? ORDER BY 1", [row["key"]]
     )["surer"]
     environment = Environment(
-        loader=PackageLoader("preceptor.toolkit", "templates"),
+        loader=PackageLoader("preceptor.toolkit.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

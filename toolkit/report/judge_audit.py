@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...schemas.support.files import write_text
 from ...schemas.support.text import clean
-from .audit_words import (
+from .judge_audit_text import (
     POSITION,
     Found,
     Row,
