@@ -156,7 +156,7 @@ class DemoRun:
 @pytest.fixture(scope="session")
 def sample():
     """The packaged sample's folder."""
-    return ROOT / "toolkit" / "demo" / "sample"
+    return ROOT / "toolkit" / "cli" / "demo" / "sample"
 
 
 @pytest.fixture(scope="session")

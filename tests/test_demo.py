@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 from preceptor.schemas.derive import features
 from preceptor.schemas.published import published
 from preceptor.schemas.support.files import file_sha256
-from preceptor.toolkit.demo import draw
-from preceptor.toolkit.demo.draw import CARELESS
+from preceptor.toolkit.cli.demo import draw
+from preceptor.toolkit.cli.demo.draw import CARELESS
 from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from preceptor.toolkit.cli.fuse import annotators, correlation, say_next
-from preceptor.toolkit.demo.draw import CARELESS
+from preceptor.toolkit.cli.dataset.fuse import annotators, correlation, say_next
+from preceptor.toolkit.cli.demo.draw import CARELESS
 from preceptor.toolkit.fusion.checks import predictive_checks, tries_by_turn
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import points_apart, preferences

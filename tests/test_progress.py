@@ -5,7 +5,7 @@ import time
 
 from rich.console import Console
 
-from preceptor.toolkit import progress
+from preceptor.toolkit.cli import progress
 
 
 def shown(monkeypatch, patience, seconds):

@@ -21,7 +21,7 @@ CORPORA = (
     "ua-gec/gec-fluency.test.m2",
     "jfleg/EACL_exp/m2converter/dev.ref.m2",
 )
-SAMPLE = Path(__file__).resolve().parents[1] / "demo" / "sample"
+SAMPLE = Path(__file__).resolve().parents[1] / "cli" / "demo" / "sample"
 SIGNALS = ("votes", "ratings", "outcomes")
 
 

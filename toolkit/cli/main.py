@@ -13,26 +13,26 @@ from ... import __version__
 from ...schemas.errors import BAD_INPUT, PreceptorError
 from . import options
 from .annotate import annotate
-from .build import build
-from .demo import demo
-from .diff import diff
-from .evaluate import evaluate
-from .export import export
-from .forget import forget, pseudonym
-from .fuse import fuse
-from .generate import generate
-from .ingest import ingest
-from .judge import judge
-from .outcomes import outcomes
-from .publish import publish
-from .publish_model import publish_model
-from .pull import pull
-from .report import report
-from .rubric import rubric
-from .scan import scan
-from .status import status
-from .train import merge, train
-from .why import why
+from .annotate.rubric import rubric
+from .dataset.build import build
+from .dataset.diff import diff
+from .dataset.fuse import fuse
+from .dataset.publish import publish
+from .dataset.pull import pull
+from .dataset.report import report
+from .demo.command import demo
+from .models.evaluate import evaluate
+from .models.generate import generate
+from .models.judge import judge
+from .models.publish_model import publish_model
+from .models.train import merge, train
+from .store.export import export
+from .store.forget import forget, pseudonym
+from .store.ingest import ingest
+from .store.outcomes import outcomes
+from .store.scan import scan
+from .store.status import status
+from .store.why import why
 
 
 @click.group(

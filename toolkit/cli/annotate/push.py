@@ -118,8 +118,8 @@ def push(
     from ....schemas.licenses import read_license
     from ...campaign.campaigns import set_license, set_url
     from ...campaign.questions import mark_asked, read_questions
-    from ...progress import bar
     from ...store.connection import open_store
+    from ..progress import bar
 
     rubric = read_rubric(rubric_name)
     license = read_license(license_id)

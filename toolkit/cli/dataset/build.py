@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import Common, common, stdout, table
+from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
-    from ..dataset.gates.gate import Gate
+    from ...dataset.gates.gate import Gate
 
 
 @click.command()
@@ -25,11 +25,11 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
     """Build a dataset by a recipe, from a fit or from edits; a red gate stops it (exit code 1)."""
     from rich.markup import escape
 
-    from ...schemas.errors import GateError
-    from ...schemas.recipe import read_recipe
-    from ..dataset.build import build as run_build
-    from ..store.connection import open_store
-    from .annotate.agreement import shared_figures
+    from ....schemas.errors import GateError
+    from ....schemas.recipe import read_recipe
+    from ...dataset.build import build as run_build
+    from ...store.connection import open_store
+    from ..annotate.agreement import shared_figures
 
     read = read_recipe(recipe)
     if local:

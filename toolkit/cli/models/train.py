@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...schemas.errors import CHECK_FAILED
-from .options import stderr, stdout
+from ....schemas.errors import CHECK_FAILED
+from ..options import stderr, stdout
 
 if TYPE_CHECKING:
-    from ...training.config import Config
-    from ...training.run import Trained
+    from ....training.config import Config
+    from ....training.run import Trained
 
 
 @click.command(
@@ -72,8 +72,8 @@ def train(
     launch_sets: Sequence[str],
 ) -> None:
     """Train a model on a built dataset, by TRL."""
-    from ...training.config import read_config
-    from ...training.launch import first_speaks
+    from ....training.config import read_config
+    from ....training.launch import first_speaks
 
     if not launch and (launch_sets or (processes and not preflight_only)):
         raise click.UsageError("--processes and --launch-set go with --launch, such as --launch fsdp")
@@ -84,15 +84,15 @@ def train(
         elif launch:
             _launch(recipe, sets, variant, out, restart, launch, processes, launch_sets)
         else:
-            from ...training.run import train as run
+            from ....training.run import train as run
 
             _tell(config.stage, run(config, out, restart, lambda table: click.echo(table, err=True)))
 
 
 def _look(config: "Config", processes: int | None) -> None:
-    from ...training.data import load
-    from ...training.preflight_records import report_table
-    from ...training.run import look
+    from ....training.data import load
+    from ....training.preflight_records import report_table
+    from ....training.run import look
 
     report = look(config, load(config), processes)
     click.echo(report_table(report))
@@ -111,7 +111,7 @@ def _launch(
     launch_sets: Sequence[str],
 ) -> None:
     """The same command in several processes, without what launched it."""
-    from ...training.launch import launch_command, run_launched
+    from ....training.launch import launch_command, run_launched
 
     again = ["train", str(recipe), *(part for one in sets for part in ("--set", one))]
     again += ["--variant", variant] if variant else []
@@ -152,6 +152,6 @@ def _tell(stage: str, done: "Trained") -> None:
 )
 def merge(model: Path, out: Path, dtype: str) -> None:
     """Merge the LoRA adapter in the folder MODEL into its base model."""
-    from ...training.merge import merge as run
+    from ....training.merge import merge as run
 
     stdout().print(f"written to {run(model, out, dtype)}")

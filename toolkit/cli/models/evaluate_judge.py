@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...schemas.errors import EvaluationError
-from ...schemas.support.json_lines import add_lines, read_lines
-from ..campaign.judge import unfinished, was_message
-from ..evaluation.metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
+from ....schemas.errors import EvaluationError
+from ....schemas.support.json_lines import add_lines, read_lines
+from ...campaign.judge import unfinished, was_message
+from ...evaluation.metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
 from .judge import LIKELIHOOD, NORMALISE
-from .models import limits_of, say_line, watching
+from .options import limits_of, say_line, watching
 
 if TYPE_CHECKING:
-    from ...annotation.models.asking import Spent
-    from ...annotation.models.backends import Backend
-    from ...annotation.models.budget import Limits
-    from ...annotation.models.judging import Way
-    from ...annotation.models.requests import Reply, Request
-    from ...annotation.models.verdicts import Shown
-    from ...annotation.rubric import Rubric
-    from ..evaluation.config import Config
+    from ....annotation.models.asking import Spent
+    from ....annotation.models.backends import Backend
+    from ....annotation.models.budget import Limits
+    from ....annotation.models.judging import Way
+    from ....annotation.models.requests import Reply, Request
+    from ....annotation.models.verdicts import Shown
+    from ....annotation.rubric import Rubric
+    from ...evaluation.config import Config
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
 
@@ -64,7 +64,7 @@ class Judge:
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
-        from ...annotation.models.verdicts import orders, verdicts
+        from ....annotation.models.verdicts import orders, verdicts
 
         _check_kind(self.rubric, "pairwise")
         questions = [
@@ -86,7 +86,7 @@ class Judge:
         """The summary score and what each criterion earns, 0 to 1; None where there is no answer of use."""
         import polars as pl
 
-        from ...annotation.rubric import summary
+        from ....annotation.rubric import summary
 
         _check_kind(self.rubric, "rating")
         requests: dict[Shown, Request] = {
@@ -109,7 +109,7 @@ class Judge:
 
     def _answers(self, requests: "Mapping[Shown, Request]") -> "dict[Shown, dict[str, Any]]":
         """Answers of use, by what was shown; those that are not kept yet are asked for."""
-        from ...annotation.models.requests import digest
+        from ....annotation.models.requests import digest
 
         digests = {shown: digest(request) for shown, request in requests.items()}
         answers, faulty = self._known()
@@ -131,7 +131,7 @@ class Judge:
         return answers, {row["request"]: row for row in rows if row["request"] not in answers}
 
     def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
-        from ...annotation.models.asking import Earlier, ask
+        from ....annotation.models.asking import Earlier, ask
 
         earlier = {
             name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
@@ -157,7 +157,7 @@ class Judge:
             )
 
     def _keep(self, replies: "list[Reply]") -> None:
-        from ...annotation.models.requests import row
+        from ....annotation.models.requests import row
 
         add_lines(self.path, ({"model": self.backend.name} | row(reply) for reply in replies))
 
@@ -175,7 +175,7 @@ class Judge:
 
 def with_judge(config: "Config", model: str | None) -> "Config":
     """The evaluation with the judge of the command line; EvaluationError where there is nothing to ask it."""
-    from ..evaluation.metrics.registry import METRICS
+    from ...evaluation.metrics.registry import METRICS
 
     if model is None:
         return config
@@ -231,14 +231,14 @@ def make_judge(
     `spent` holds what else the limits are for. AnnotationError where a name is wrong, or a cost cap has no
     price to go by.
     """
-    from ...annotation.models.asking import check_limits
-    from ...annotation.models.backends import backend
-    from ...annotation.models.judge_requests import Judge as Asked
-    from ...annotation.models.judge_requests import by_letters
-    from ...annotation.models.likelihood import by_likelihood
-    from ...annotation.models.requests import Sampling
-    from ...annotation.models.templates import read_template
-    from ...annotation.rubric import read_rubric
+    from ....annotation.models.asking import check_limits
+    from ....annotation.models.backends import backend
+    from ....annotation.models.judge_requests import Judge as Asked
+    from ....annotation.models.judge_requests import by_letters
+    from ....annotation.models.likelihood import by_likelihood
+    from ....annotation.models.requests import Sampling
+    from ....annotation.models.templates import read_template
+    from ....annotation.rubric import read_rubric
 
     rubric = read_rubric(rubric_name)
     if model.startswith(LIKELIHOOD):

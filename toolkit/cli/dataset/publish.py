@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import stderr, stdout, table
+from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ..hub.commit import Pushed
-    from ..hub.dataset_folder import Built
+    from ...hub.commit import Pushed
+    from ...hub.dataset_folder import Built
 
 
 @click.command()
@@ -28,10 +28,10 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
 
     The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
     """
-    from ..hub.commit import check_target
-    from ..hub.dataset_folder import read_built
-    from ..hub.publish_dataset import DATASET
-    from ..hub.publish_dataset import publish as run_publish
+    from ...hub.commit import check_target
+    from ...hub.dataset_folder import read_built
+    from ...hub.publish_dataset import DATASET
+    from ...hub.publish_dataset import publish as run_publish
 
     built = read_built(folder)
     if dry_run:

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...schemas.support.text import SURE, clean, percent
-from .options import Common, common, stderr, stdout, table
+from ....schemas.support.text import SURE, clean, percent
+from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ..fusion.fuse import Fit
-    from ..fusion.summary import Pairs
+    from ...fusion.fuse import Fit
+    from ...fusion.summary import Pairs
 
 TELLING = 3  # pairs shown that are to be annotated next
 BESIDE = 30  # columns of the terminal that a pair's gain and keys take
@@ -92,13 +92,13 @@ def fuse(
     Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
     build will take it.
     """
+    from ...store.connection import open_store
     from ..progress import bar
-    from ..store.connection import open_store
 
     with open_store(settings.store) as con:
-        from ..fusion.fuse import fuse as run_fuse
-        from ..fusion.sampling.fit import Settings
-        from ..fusion.summary import pairs_of
+        from ...fusion.fuse import fuse as run_fuse
+        from ...fusion.sampling.fit import Settings
+        from ...fusion.summary import pairs_of
 
         with bar("fuse", stderr()) as update:
             fit = run_fuse(
@@ -121,7 +121,7 @@ def fuse(
     if warm_start and not fit.already_there and not fit.diagnostics["warm_start"]:
         stdout().print("note: no converged fit of these sources to begin at, so it began cold")
     if not fit.converged:
-        from ...schemas.errors import FusionError
+        from ....schemas.errors import FusionError
 
         raise FusionError(f"fit {fit.key[:8]} did not converge: {fit.advice}")
 

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..options import Common, stdout, table
 from .judge_audit import audit
-from .models import asked_backend, limits_of, model_options, say_estimate, say_line, usd, watching
-from .options import Common, stdout, table
+from .options import asked_backend, limits_of, model_options, say_estimate, say_line, usd, watching
 
 if TYPE_CHECKING:
-    from ...annotation.models.asking import Spent
-    from ...annotation.models.backends import Backend
-    from ...annotation.models.judging import Way
-    from ...annotation.models.requests import Reply, Request
-    from ...annotation.models.verdicts import Shown, Verdicts
-    from ...annotation.rubric import Rubric
-    from ..campaign.answers import Taken
-    from ..campaign.judge import Asked, Known
-    from ..store.connection import Store
+    from ....annotation.models.asking import Spent
+    from ....annotation.models.backends import Backend
+    from ....annotation.models.judging import Way
+    from ....annotation.models.requests import Reply, Request
+    from ....annotation.models.verdicts import Shown, Verdicts
+    from ....annotation.rubric import Rubric
+    from ...campaign.answers import Taken
+    from ...campaign.judge import Asked, Known
+    from ...store.connection import Store
 
 NORMALISE = ("characters", "tokens", "none")
 SELECTS = ("coverage", "random")
@@ -132,10 +132,10 @@ class _Ended:
 
 
 def _judge(settings: Common, how: dict[str, Any]) -> None:
-    from ...annotation.rubric import read_rubric
-    from ...schemas.licenses import read_license
-    from ..campaign.campaigns import set_license
-    from ..store.connection import open_store
+    from ....annotation.rubric import read_rubric
+    from ....schemas.licenses import read_license
+    from ...campaign.campaigns import set_license
+    from ...store.connection import open_store
 
     rubric, license = read_rubric(how["rubric_name"]), read_license(how["license_id"])
     way = _way(rubric, how)
@@ -159,10 +159,10 @@ def _judge(settings: Common, how: dict[str, Any]) -> None:
 
 def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
     """By letters or by likelihood, as the model says."""
-    from ...annotation.models.judge_requests import Judge, by_letters, read_examples
-    from ...annotation.models.likelihood import by_likelihood
-    from ...annotation.models.requests import Sampling
-    from ...annotation.models.templates import read_template
+    from ....annotation.models.judge_requests import Judge, by_letters, read_examples
+    from ....annotation.models.likelihood import by_likelihood
+    from ....annotation.models.requests import Sampling
+    from ....annotation.models.templates import read_template
 
     if how["model"].startswith(LIKELIHOOD):
         for option in ("examples", "prompt_template"):
@@ -181,10 +181,10 @@ def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
 
 
 def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str, Any]) -> _Plan:
-    from ...annotation.models.requests import digest
-    from ...annotation.models.verdicts import orders
-    from ..campaign.judge import known, own_questions, questions_of
-    from ..campaign.questions import Where
+    from ....annotation.models.requests import digest
+    from ....annotation.models.verdicts import orders
+    from ...campaign.judge import known, own_questions, questions_of
+    from ...campaign.questions import Where
 
     where = Where(how["sources"], how["task"], how["language"])
     if how["campaign"]:
@@ -205,7 +205,7 @@ def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str,
 
 def _todo(plan: _Plan, tries: int, retry_failed: bool) -> "list[Request]":
     """Requests that have no reply of use, and have not failed."""
-    from ..campaign.judge import unfinished
+    from ...campaign.judge import unfinished
 
     known = plan.known
     return [
@@ -219,8 +219,8 @@ def _todo(plan: _Plan, tries: int, retry_failed: bool) -> "list[Request]":
 def _ask(
     con: "Store", backend: "Backend", way: "Way", plan: _Plan, todo: "list[Request]", how: dict[str, Any]
 ) -> "Spent":
-    from ...annotation.models.asking import Earlier, ask
-    from ..campaign.judge import was_message
+    from ....annotation.models.asking import Earlier, ask
+    from ...campaign.judge import was_message
 
     faulty = plan.known.faulty
     earlier = {
@@ -249,9 +249,9 @@ def _ask(
 def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list[Reply]") -> None:
     import polars as pl
 
-    from ...annotation.models.requests import row as own_columns
-    from ..campaign.replies import keep_replies
-    from ..store.connection import transaction
+    from ....annotation.models.requests import row as own_columns
+    from ...campaign.replies import keep_replies
+    from ...store.connection import transaction
 
     names = ("prompt", "completion_a", "completion_b")
     rows = [dict(zip(names, reply.request.about, strict=True)) | own_columns(reply) for reply in replies]
@@ -263,8 +263,8 @@ def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list
 
 def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -> _Ended:
     """The model's answers from all replies that are there."""
-    from ...annotation.models.verdicts import verdicts
-    from ..campaign.judge import known, take_verdicts
+    from ....annotation.models.verdicts import verdicts
+    from ...campaign.judge import known, take_verdicts
 
     now = known(con, model, list(plan.digests.values()))
     said = {shown: now.answers[name] for shown, name in plan.digests.items() if name in now.answers}
@@ -275,7 +275,7 @@ def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -
 
 
 def _say_first(plan: _Plan, todo: "list[Request]", way: "Way") -> None:
-    from ...annotation.models.likelihood import copied
+    from ....annotation.models.likelihood import copied
 
     say_line(
         f"campaign {plan.asked.campaign}: {plan.asked.questions.height:,} questions, "

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ingest.formats import FORMATS, Format
-from .options import Common, common, stderr, stdout
+from ...ingest.formats import FORMATS, Format
+from ..options import Common, common, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..ingest.run import Report
+    from ...ingest.run import Report
 
 
 @click.group()
@@ -107,12 +107,12 @@ def _options(format: Format) -> list[click.Parameter]:
 def _command(format: Format) -> click.Command:
     @common
     def run(settings: Common, /, paths: tuple[Path, ...], source: str, **given: Any) -> None:
-        from ...schemas.licenses import read_license
-        from ..ingest.batch import Context
-        from ..ingest.run import Origin, find_inputs
-        from ..ingest.run import ingest as run_ingest
+        from ....schemas.licenses import read_license
+        from ...ingest.batch import Context
+        from ...ingest.run import Origin, find_inputs
+        from ...ingest.run import ingest as run_ingest
+        from ...store.connection import open_store
         from ..progress import bar
-        from ..store.connection import open_store
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
@@ -177,7 +177,7 @@ def say_report(report: "Report", license: str) -> None:
     """What was taken and what was not; `license` is the source's."""
     from rich.markup import escape
 
-    from ...schemas.licenses import NONE_STATED
+    from ....schemas.licenses import NONE_STATED
 
     out, err = stdout(), stderr()
     name = escape(report.source)

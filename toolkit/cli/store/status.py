@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...schemas.licenses import NONE_STATED
-from .options import Common, common, stdout, table
+from ....schemas.licenses import NONE_STATED
+from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @common
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
-    from ..store.connection import open_store, query
-    from ..store.status import status as read_status
+    from ...store.connection import open_store, query
+    from ...store.status import status as read_status
 
     with open_store(settings.store, read_only=True) as con:
         if rejects:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from .fuse import TELLING, said, say_next
-from .options import stderr, stdout, table
+from ..dataset.fuse import TELLING, said, say_next
+from ..options import stderr, stdout, table
 
 
 @click.command()
@@ -18,10 +18,10 @@ def demo(out: Path) -> None:
     Needs no network, no server, no GPU. The sample's signals were drawn from known effectiveness,
     so the report can show how close the model came.
     """
-    from ..demo.run import run_demo
-    from ..fusion.summary import pairs_of
+    from ...fusion.summary import pairs_of
+    from ...store.connection import open_store
     from ..progress import bar
-    from ..store.connection import open_store
+    from .run import run_demo
 
     console = stdout()
     with bar("fuse (the first time compiles the model)", stderr()) as update:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..privacy.recognisers import KINDS, REGIONS
-from .options import Common, common, stderr, stdout, table
+from ...privacy.recognisers import KINDS, REGIONS
+from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from ..privacy.scan import Masked
+    from ...privacy.scan import Masked
 
 
 @click.command()
@@ -59,12 +59,12 @@ def scan(
     --mask replaces every finding, all or nothing, and writes the file anew so that no byte stays;
     then the exit code is 0. Keys stay. --replace at a later ingest brings the texts back.
     """
-    from ..privacy.recognisers import Wanted
-    from ..privacy.roster import read_roster
-    from ..privacy.scan import mask_found
-    from ..privacy.scan import scan as run_scan
+    from ...privacy.recognisers import Wanted
+    from ...privacy.roster import read_roster
+    from ...privacy.scan import mask_found
+    from ...privacy.scan import scan as run_scan
+    from ...store.connection import open_store, write_anew
     from ..progress import bar
-    from ..store.connection import open_store, write_anew
 
     names = read_roster(roster) if roster else ()
     wanted = Wanted(kinds or KINDS, tuple(map(str.upper, regions)), names, student_number)
@@ -82,7 +82,7 @@ def scan(
     if masked:
         _say_masked(stderr() if as_json else stdout(), masked, len(found))
     elif len(found):
-        from ...schemas.errors import CHECK_FAILED
+        from ....schemas.errors import CHECK_FAILED
 
         raise click.exceptions.Exit(CHECK_FAILED)
 
@@ -105,8 +105,8 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
     """Of each kind the first findings whose texts differ."""
     from rich.markup import escape
 
-    from ..privacy.recognisers import Finding
-    from ..privacy.scan import excerpt
+    from ...privacy.recognisers import Finding
+    from ...privacy.scan import excerpt
 
     by_text: dict[str, list[Finding]] = {}
     spans = found.select("old", "kind", "start", "end", "score").unique().sort("old", "start")

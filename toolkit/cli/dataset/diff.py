@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import stdout, table
+from ..options import stdout, table
 
 
 @click.command()
@@ -19,8 +19,8 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     """
     from rich.markup import escape
 
-    from ..dataset.diff import KINDS, as_dict
-    from ..dataset.diff import diff as compare
+    from ...dataset.diff import KINDS, as_dict
+    from ...dataset.diff import diff as compare
 
     changes, otherwise = compare(a, b)
     if as_json:

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import polars as pl
 
-from ...schemas.errors import StoreError
-from ...schemas.licenses import read_license
-from ...schemas.recipe import read_recipe
-from ...schemas.support.files import write_text
-from ..dataset.build import Build, build
-from ..fusion.fuse import Fit, fuse
-from ..fusion.sampling.fit import OnProgress, Settings
-from ..ingest.batch import Context
-from ..ingest.formats import FORMATS
-from ..ingest.run import Origin, Report, find_inputs, ingest
-from ..report.page import render_report
-from ..store.connection import open_store, query
+from ....schemas.errors import StoreError
+from ....schemas.licenses import read_license
+from ....schemas.recipe import read_recipe
+from ....schemas.support.files import write_text
+from ...dataset.build import Build, build
+from ...fusion.fuse import Fit, fuse
+from ...fusion.sampling.fit import OnProgress, Settings
+from ...ingest.batch import Context
+from ...ingest.formats import FORMATS
+from ...ingest.run import Origin, Report, find_inputs, ingest
+from ...report.page import render_report
+from ...store.connection import open_store, query
 
 TARGET = 0.5
 STEPS = (
@@ -53,8 +53,8 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     license = read_license("Apache-2.0")
     with (
-        as_file(files("preceptor.toolkit.demo") / "sample") as sample,
-        as_file(files("preceptor.toolkit.demo") / "recipe.yaml") as recipe_file,
+        as_file(files("preceptor.toolkit.cli.demo") / "sample") as sample,
+        as_file(files("preceptor.toolkit.cli.demo") / "recipe.yaml") as recipe_file,
         open_store(out / "preceptor.duckdb", create=True) as con,
     ):
         reports = []

@@ -2,8 +2,8 @@
 
 import click
 
-from .ingest import say_report
-from .options import Common, common, stderr, stdout
+from ..options import Common, common, stderr, stdout
+from ..store.ingest import say_report
 
 
 @click.command()
@@ -27,9 +27,9 @@ def pull(
     import tempfile
     from pathlib import Path
 
-    from ..hub.pull import fetch, find_remote, holds
-    from ..hub.pull import pull as run_pull
-    from ..store.connection import open_store
+    from ...hub.pull import fetch, find_remote, holds
+    from ...hub.pull import pull as run_pull
+    from ...store.connection import open_store
 
     notices = stderr()
 

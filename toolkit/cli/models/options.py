@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .options import stderr
+from ..options import stderr
 
 if TYPE_CHECKING:
-    from ...annotation.models.asking import Spent
-    from ...annotation.models.backends import Backend
-    from ...annotation.models.budget import Limits
-    from ...annotation.models.requests import Request
+    from ....annotation.models.asking import Spent
+    from ....annotation.models.backends import Backend
+    from ....annotation.models.budget import Limits
+    from ....annotation.models.requests import Request
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
@@ -72,8 +72,8 @@ def asked_backend(how: dict[str, Any]) -> "Backend":
     """
     if not how["model"]:
         raise click.UsageError("Missing option '--model'.")
-    from ...annotation.models.asking import check_limits
-    from ...annotation.models.backends import backend
+    from ....annotation.models.asking import check_limits
+    from ....annotation.models.backends import backend
 
     made = backend(how["model"], how["base_url"], how["prices"])
     check_limits(made, limits_of(how))
@@ -82,14 +82,14 @@ def asked_backend(how: dict[str, Any]) -> "Backend":
 
 def limits_of(how: dict[str, Any]) -> "Limits":
     """The limits that the options set."""
-    from ...annotation.models.budget import Limits
+    from ....annotation.models.budget import Limits
 
     return Limits(how["concurrency"], how["max_requests"], how["max_cost"])
 
 
 def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
     """Say what requests would take; nothing is sent."""
-    from ...annotation.models.asking import estimate
+    from ....annotation.models.asking import estimate
 
     most = estimate(backend, todo)
     if not most.requests:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import Common, common, stderr, stdout
+from ..options import Common, common, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..store.connection import Store
+    from ...store.connection import Store
 
 
 @click.command()
@@ -27,9 +27,9 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     """
     from rich.markup import escape
 
-    from ..privacy.forget import forget as run_forget
-    from ..privacy.pseudonyms import FORM
-    from ..store.connection import open_store, write_anew
+    from ...privacy.forget import forget as run_forget
+    from ...privacy.pseudonyms import FORM
+    from ...store.connection import open_store, write_anew
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
@@ -54,7 +54,7 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
 @common
 def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
     """Print the pseudonym of each ID, as the store has it."""
-    from ..store.connection import open_store
+    from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         for id, name in zip(ids, _pseudonyms(con, ids), strict=True):
@@ -62,7 +62,7 @@ def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
 
 
 def _pseudonyms(con: "Store", ids: Sequence[str]) -> list[str]:
-    from ..privacy.pseudonyms import default_key_file, key_of, pseudonym
+    from ...privacy.pseudonyms import default_key_file, key_of, pseudonym
 
     key = key_of(con, default_key_file())
     return [pseudonym(id, key) for id in ids]

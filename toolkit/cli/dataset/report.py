@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import Common, common, stdout
+from ..options import Common, common, stdout
 
 # Sources whose named annotators judged what the fit is about.
 _JUDGED = """WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $1)
@@ -25,14 +25,14 @@ UNION SELECT source FROM ratings WHERE annotator IS NOT NULL AND completion IN (
 @common
 def report(settings: Common, fit: str | None, out: Path) -> None:
     """Write a one-page HTML report with pictures about a fit."""
-    from ..store.connection import open_store
+    from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        from ...schemas.support.files import write_text
-        from ..dataset.build import find_fit
-        from ..report.page import render_report
-        from ..store.connection import query
-        from .annotate.agreement import measured
+        from ....schemas.support.files import write_text
+        from ...dataset.build import find_fit
+        from ...report.page import render_report
+        from ...store.connection import query
+        from ..annotate.agreement import measured
 
         key = find_fit(con, fit)["key"]
         judged = query(con, _JUDGED, [key])["source"]

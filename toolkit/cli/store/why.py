@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ...schemas.support.text import clean
-from .options import Common, common
+from ....schemas.support.text import clean
+from ..options import Common, common
 
 SHOWN = 12  # signals that are listed; --json has all
 WIDE = 160  # characters of a text
@@ -30,8 +30,8 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
 
     KEY stands in the dataset's _meta tables; its first digits do.
     """
-    from ..dataset.why import why as find
-    from ..store.connection import open_store
+    from ...dataset.why import why as find
+    from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         found = find(con, key, datasets)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
-from .options import Common, common, stderr, stdout, table
+from ....schemas.errors import AnnotationError
+from ....schemas.support.nearest import nearest
+from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ...annotation.audit import Evidence
-    from ...annotation.rubric import Rubric
-    from ..campaign.judge_audit import Judged
+    from ....annotation.audit import Evidence
+    from ....annotation.rubric import Rubric
+    from ...campaign.judge_audit import Judged
 
 SAID = 5  # rejected lines that are shown
 WIDTH = 84  # of a table whose numbers are all negative
@@ -84,7 +84,7 @@ def audit(
     beside how far people agree among themselves. People and models meet where they judged the same text, in
     whatever sources. Brackets hold 95 % intervals.
     """
-    from ...annotation.audit import audit as measure
+    from ....annotation.audit import audit as measure
 
     if judgements:
         given = {
@@ -108,15 +108,15 @@ def audit(
         for one in found:
             _say(one)
     if out:
-        from ..report.judge_audit import write_audit
+        from ...report.judge_audit import write_audit
 
         files = write_audit(out, found, rejects, seed)
         stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
 
 
 def _of_file(path: Path) -> "tuple[list[Evidence], list[str]]":
-    from ...annotation.audit import of_judgements
-    from ...annotation.audit_files import read_judgements
+    from ....annotation.audit import of_judgements
+    from ....annotation.audit_files import read_judgements
 
     rows, rejects = read_judgements(path)
     return of_judgements(rows, path.stem), rejects
@@ -129,9 +129,9 @@ def _of_store(
     by_model: Sequence[str],
     rubric: str | None,
 ) -> "list[Evidence]":
-    from ...annotation.rubric import read_rubric
-    from ..campaign.judge_audit import check_sources, read_judged
-    from ..store.connection import open_store
+    from ....annotation.rubric import read_rubric
+    from ...campaign.judge_audit import check_sources, read_judged
+    from ...store.connection import open_store
 
     named = read_rubric(rubric) if rubric else None
     with open_store(settings.store, read_only=True) as con:
@@ -151,7 +151,7 @@ def _evidence(judged: "Judged", model: str, people: Sequence[str], rubric: "Rubr
     """What the store has about one judge and about people."""
     import polars as pl
 
-    from ...annotation.audit import Evidence, with_lengths
+    from ....annotation.audit import Evidence, with_lengths
 
     mine = pl.col("by_model") & (pl.col("annotator") == model)
     theirs = ~pl.col("by_model") & (pl.col("source").is_in(list(people)) if people else pl.lit(value=True))
@@ -173,7 +173,7 @@ def _evidence(judged: "Judged", model: str, people: Sequence[str], rubric: "Rubr
 
 def _rubric_of(judged: "Judged", sources: Sequence[str]) -> "Rubric | None":
     """The rubric of the judge's campaigns, where it is one of Preceptor's own."""
-    from ...annotation.rubric import read_rubric, rubric_names
+    from ....annotation.rubric import read_rubric, rubric_names
 
     asked = {digest for source, digest in judged.campaigns.rows() if source in sources}
     known = [one for one in map(read_rubric, rubric_names()) if one.digest in asked]
@@ -207,7 +207,7 @@ def _say_rejects(rejects: Sequence[str]) -> None:
 
 def _say(found: dict[str, Any]) -> None:
     """One judge: tables, what to make of them, what cannot be told."""
-    from ..report.judge_audit_text import about, all_notes, measure_rows, position_rows, sentences
+    from ...report.judge_audit_text import about, all_notes, measure_rows, position_rows, sentences
 
     out = stdout()
     out.print(f"{found['judge']}: {about(found)}", markup=False, emoji=False, style="bold")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import Common, common, stderr, stdout
+from ..options import Common, common, stderr, stdout
 
 HELP = """Turn study logs into outcomes by the recipe's rules.
 
@@ -26,9 +26,9 @@ def outcomes(settings: Common, recipe: Path) -> None:
     """Make the outcomes and say how many."""
     from rich.markup import escape
 
-    from ...schemas.recipe import read_recipe
-    from ..fusion.outcomes import make_outcomes
-    from ..store.connection import open_store
+    from ....schemas.recipe import read_recipe
+    from ...fusion.outcomes import make_outcomes
+    from ...store.connection import open_store
 
     read = read_recipe(recipe)
     with open_store(settings.store) as con:

@@ -1,6 +1,6 @@
 """How the sample's signals were drawn: from known effectiveness, with ties, gaps, careless people.
 
-    python -m preceptor.toolkit.demo.draw FOLDER
+    python -m preceptor.toolkit.cli.demo.draw FOLDER
 
 writes votes.csv, ratings.csv and outcomes.csv beside prompts.jsonl and effectiveness.csv. The
 packaged files are what this script writes; a test keeps them equal. Texts were written for the

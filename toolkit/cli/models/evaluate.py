@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...schemas.errors import EvaluationError
+from ....schemas.errors import EvaluationError
+from ..options import stdout, tables
 from .evaluate_judge import judge_of, with_judge
 from .evaluate_likelihood import scores
 from .judge import LIKELIHOOD
-from .models import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
-from .options import stdout, tables
+from .options import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
 
 if TYPE_CHECKING:
-    from ...annotation.models.asking import Spent
-    from ...annotation.models.backends import Backend
-    from ...annotation.models.requests import Reply, Request
-    from ...annotation.models.templates import Template
-    from ..evaluation.config import Config
-    from ..evaluation.items import HeldOut
-    from ..evaluation.metrics.likelihood import Score
-    from ..evaluation.metrics.statistics import Item
-    from ..evaluation.run import Keep, Model
+    from ....annotation.models.asking import Spent
+    from ....annotation.models.backends import Backend
+    from ....annotation.models.requests import Reply, Request
+    from ....annotation.models.templates import Template
+    from ...evaluation.config import Config
+    from ...evaluation.items import HeldOut
+    from ...evaluation.metrics.likelihood import Score
+    from ...evaluation.metrics.statistics import Item
+    from ...evaluation.run import Keep, Model
 
 
 @click.command(
@@ -63,15 +63,15 @@ def evaluate(
     **how: Any,
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
-    from ...annotation.models.asking import check_limits
-    from ...annotation.models.backends import backend
-    from ..evaluation.config import read_config
-    from ..evaluation.items import held_out
-    from ..evaluation.metrics.measure import wants_answers
-    from ..evaluation.report import notes
-    from ..evaluation.report import tables as shown
-    from ..evaluation.run import check_metrics, check_out
-    from ..evaluation.run import evaluate as run
+    from ....annotation.models.asking import check_limits
+    from ....annotation.models.backends import backend
+    from ...evaluation.config import read_config
+    from ...evaluation.items import held_out
+    from ...evaluation.metrics.measure import wants_answers
+    from ...evaluation.report import notes
+    from ...evaluation.report import tables as shown
+    from ...evaluation.run import check_metrics, check_out
+    from ...evaluation.run import evaluate as run
 
     if not models:
         raise click.UsageError("Missing option '--model'.")
@@ -115,7 +115,7 @@ def evaluate(
 
 def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tuple[Config, dict[str, str]]":
     """The evaluation without the metrics that cannot be had here, and why these are left out."""
-    from ..evaluation.metrics.measure import left_out
+    from ...evaluation.metrics.measure import left_out
 
     names = config.values.metrics
     without = left_out(names, all(name.startswith("hf:") for name in models), judge, len(models) > 1)
@@ -129,7 +129,7 @@ def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tup
 
 def _template(config: "Config") -> "Template | None":
     """The template, beside the file, from where one stands, or by its name."""
-    from ...annotation.models.templates import read_template
+    from ....annotation.models.templates import read_template
 
     name = config.values.template
     if name is None:
@@ -140,8 +140,8 @@ def _template(config: "Config") -> "Template | None":
 
 def _requests(config: "Config", items: "Sequence[Item]", template: "Template | None") -> "list[Request]":
     """One request an item; `about` is its key."""
-    from ...annotation.models.requests import Sampling
-    from ...annotation.models.writing import writes
+    from ....annotation.models.requests import Sampling
+    from ....annotation.models.writing import writes
 
     values = config.values
     sampling = Sampling(values.temperature, values.top_p, values.max_tokens, values.seed, tuple(values.stop))
@@ -169,9 +169,9 @@ def _model(
     spent: "list[Spent]",
 ) -> "Model":
     """A model as an evaluation takes it; `spent` holds what those before it took."""
-    from ...annotation.models.hf import free_models
-    from ..evaluation.run import Model
-    from ..evaluation.trained import trained_on
+    from ....annotation.models.hf import free_models
+    from ...evaluation.run import Model
+    from ...evaluation.trained import trained_on
 
     def ask_it(items: "Sequence[Item]", keep: "Keep") -> int:
         requests = _requests(config, items, template)
@@ -191,7 +191,7 @@ def _model(
 
 def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
     """How likely a local model holds texts, after prompts that are worded as those it answers."""
-    from ..evaluation.metrics.likelihood import prompt_key
+    from ...evaluation.metrics.likelihood import prompt_key
 
     worded = zip(items, _requests(config, items, template), strict=True) if template else ()
     return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})
@@ -201,9 +201,9 @@ def _ask(
     one: "Backend", requests: "list[Request]", keep: "Keep", how: dict[str, Any], spent: "list[Spent]"
 ) -> int:
     """Ask, and return how many requests a limit kept from being sent."""
-    from ...annotation.models.asking import ask
-    from ...annotation.models.requests import digest
-    from ..evaluation.run import Given
+    from ....annotation.models.asking import ask
+    from ....annotation.models.requests import digest
+    from ...evaluation.run import Given
 
     keys: dict[str, list[str]] = {}
     for request in requests:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import stderr, stdout, table
+from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ..hub.model_folder import ModelFolder
+    from ...hub.model_folder import ModelFolder
 
 
 @click.command(
@@ -52,10 +52,10 @@ def publish_model(
     message: str,
 ) -> None:
     """Publish a model folder on the Hub."""
-    from ..hub.commit import check_target
-    from ..hub.model_folder import MODEL, read_model_folder
-    from ..hub.publish_model import check_public
-    from ..hub.publish_model import publish_model as run
+    from ...hub.commit import check_target
+    from ...hub.model_folder import MODEL, read_model_folder
+    from ...hub.publish_model import check_public
+    from ...hub.publish_model import publish_model as run
 
     check_target(repo, tag, MODEL)
     read = read_model_folder(folder, license, base)
@@ -88,7 +88,7 @@ def publish_model(
 
 
 def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
-    from ..hub.model_folder import pack
+    from ...hub.model_folder import pack
 
     out = stdout()
     with tempfile.TemporaryDirectory(prefix="preceptor-") as work:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .models import asked_backend, limits_of, model_options, say_estimate, say_line, say_spent, watching
-from .options import Common, common
+from ..options import Common, common
+from .options import asked_backend, limits_of, model_options, say_estimate, say_line, say_spent, watching
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ...annotation.models.asking import Earlier, Spent
-    from ...annotation.models.backends import Backend
-    from ...annotation.models.requests import Reply, Request
-    from ..campaign.generate import Plan
-    from ..store.connection import Store
+    from ....annotation.models.asking import Earlier, Spent
+    from ....annotation.models.backends import Backend
+    from ....annotation.models.requests import Reply, Request
+    from ...campaign.generate import Plan
+    from ...store.connection import Store
 
 _PURPOSES = ("candidates", "rejected-candidates")
 
@@ -100,11 +100,11 @@ def generate(
     only the new draws. Every reply is kept, also one that is empty or cannot be read. A template knows
     messages, prompt (the last message), context, group, language and task.
     """
-    from ...annotation.models.templates import read_template
-    from ...annotation.models.writing import writes
-    from ...schemas.licenses import read_license
-    from ..campaign.generate import Plan, check_source
-    from ..store.connection import open_store
+    from ....annotation.models.templates import read_template
+    from ....annotation.models.writing import writes
+    from ....schemas.licenses import read_license
+    from ...campaign.generate import Plan, check_source
+    from ...store.connection import open_store
 
     template = read_template(template_name) if template_name else None
     license = read_license(license_id)
@@ -126,14 +126,14 @@ def _source_name(author: str, purpose: str) -> str:
 
 
 def _sampling(how: dict[str, Any]) -> Any:
-    from ...annotation.models.requests import Sampling
+    from ....annotation.models.requests import Sampling
 
     return Sampling(*(how[name] for name in ("temperature", "top_p", "max_tokens", "seed", "stop")))
 
 
 def _prompts(con: "Store", prompts: str | None, purpose: str, how: dict[str, Any]) -> "pl.DataFrame":
     """Key, messages, context, group, language and task of the prompts that are meant."""
-    from ..campaign.generate import filter_prompts, recipe_prompts, select_prompts
+    from ...campaign.generate import filter_prompts, recipe_prompts, select_prompts
 
     filters = {"--source-of": how["source_of"], "--task": how["task"], "--language": how["language"]}
     if prompts is None:
@@ -169,10 +169,10 @@ def _run(
     how: dict[str, Any],
 ) -> None:
     """Ask for what is missing, or say what it would take."""
-    from ...annotation.models.requests import digest
-    from ...schemas.licenses import NONE_STATED
-    from ..campaign.campaigns import set_license
-    from ..campaign.generate import Asked, license_of, missing, store_generated
+    from ....annotation.models.requests import digest
+    from ....schemas.licenses import NONE_STATED
+    from ...campaign.campaigns import set_license
+    from ...campaign.generate import Asked, license_of, missing, store_generated
 
     asked = [Asked(digest(request), request.about) for request in requests]
     by_digest = {one.request: request for one, request in zip(asked, requests, strict=True)}
@@ -218,7 +218,7 @@ def _run(
 
 
 def _earlier(row: dict[str, Any]) -> "Earlier":
-    from ...annotation.models.asking import Earlier
+    from ....annotation.models.asking import Earlier
 
     return Earlier(row["nth"], row["raw"], row["error"], tell=False)
 
@@ -233,10 +233,10 @@ def _ask(
     language: str,
     how: dict[str, Any],
 ) -> "tuple[Spent, int]":
-    from ...annotation.models.asking import ask
-    from ...annotation.models.requests import row
-    from ...annotation.models.writing import read_completion
-    from ..campaign.generate import store_generated
+    from ....annotation.models.asking import ask
+    from ....annotation.models.requests import row
+    from ....annotation.models.writing import read_completion
+    from ...campaign.generate import store_generated
 
     added = 0
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import Common, common, stderr, stdout
+from ..options import Common, common, stderr, stdout
 
 
 @click.group()
@@ -25,8 +25,8 @@ def export() -> None:
 @common
 def m2(settings: Common, source: str, out: Path) -> None:
     """Write sentences and edits as M2."""
-    from ..ingest.gec.m2_writer import export_m2
-    from ..store.connection import open_store
+    from ...ingest.gec.m2_writer import export_m2
+    from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         sentences, numbers = export_m2(con, source, out)
@@ -63,8 +63,8 @@ def m2(settings: Common, source: str, out: Path) -> None:
 @click.option("--converter", metavar="PROGRAM", help="The converter, if it is not on the PATH.")
 def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
     """Write a model as one GGUF file."""
-    from ...training.merge import merge
-    from ..gguf import export_gguf
+    from ....training.merge import merge
+    from ...gguf import export_gguf
 
     done = export_gguf(
         model, out, kind, merge, lambda text: stderr().print(text, markup=False), converter, system

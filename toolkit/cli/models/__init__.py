@@ -1,0 +1,1 @@
+"""Commands that ask, train, judge and publish models."""
