@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import run
 
-from preceptor.annotation.environment import server_environment as make_environment
+from preceptor.annotation.server.environment import server_environment as make_environment
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invented import Rubric, fill, with_fit
 
-from preceptor.annotation.agreement import Heard, agreement
-from preceptor.annotation.alpha import kinds_of_units, measures
-from preceptor.annotation.intervals import exact_interval
-from preceptor.annotation.kappa import annotator_pairs, cohen
+from preceptor.annotation.agreement.agreement import Heard, agreement
+from preceptor.annotation.agreement.alpha import kinds_of_units, measures
+from preceptor.annotation.agreement.intervals import exact_interval
+from preceptor.annotation.agreement.kappa import annotator_pairs, cohen
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
@@ -456,7 +456,7 @@ def test_times_of_a_batch_say_nothing_of_speed():
 
 def test_shared_judgements_beyond_the_limit_are_drawn(monkeypatch):
     votes, _ = simulate(10, pairs=200)
-    monkeypatch.setattr("preceptor.annotation.kappa.MOST_SHARED", 500)
+    monkeypatch.setattr("preceptor.annotation.agreement.kappa.MOST_SHARED", 500)
     (m,) = agreement("s", heard(votes), resamples=10).signals
     assert "kappa: 4" in m.notes[-1] or "kappa: 5" in m.notes[-1]
     assert m.notes[-1].endswith("were looked at, drawn at random")

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from invented import fill
 from scipy import stats
 
-from preceptor.annotation.audit import audit, of_judgements
-from preceptor.annotation.audit_files import read_judgements
-from preceptor.annotation.audit_orders import JUDGEMENTS, logistic
-from preceptor.annotation.audit_people import against
-from preceptor.annotation.rubric import read_rubric, summary
+from preceptor.annotation.audit.audit import audit, of_judgements
+from preceptor.annotation.audit.files import read_judgements
+from preceptor.annotation.audit.orders import JUDGEMENTS, logistic
+from preceptor.annotation.audit.people import against
+from preceptor.annotation.rubrics.rubric import read_rubric, summary
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, RATINGS, REPLIES, RUBRICS, VOTES

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from preceptor.annotation.serve import running
+from preceptor.annotation.server.serve import running
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.store.connection import open_store, query
 

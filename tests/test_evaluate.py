@@ -16,7 +16,7 @@ from corrections import build_corrections
 from model_server import Said, serving
 from tiny_model import tiny_model
 
-from preceptor.annotation.models import hf
+from preceptor.annotation.models.backends import hf
 from preceptor.annotation.models.templates import read_template
 from preceptor.schemas.errors import RecipeError
 from preceptor.toolkit.evaluation.config import read_config

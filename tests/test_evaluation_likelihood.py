@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny_model import tiny_model
 
-from preceptor.annotation.models.hf import find_model, load_model
-from preceptor.annotation.models.likelihood import scored
+from preceptor.annotation.models.backends.hf import find_model, load_model
+from preceptor.annotation.models.backends.hf_likelihood import scored
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.likelihood import (
     needs_pairs,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.annotation.rubric import read_rubric
+from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.recipe import read_recipe
 from preceptor.toolkit.evaluation.config import read_config
 from preceptor.toolkit.evaluation.metrics.registry import METRICS

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from invented import fill
 
-from preceptor.annotation.forms import shared_out
-from preceptor.annotation.rubric import read_rubric
+from preceptor.annotation.forms.forms import shared_out
+from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.tables import ANSWERS, RATINGS, REJECTS, VOTES
 from preceptor.toolkit.campaign.forms import store_form_rejects
 from preceptor.toolkit.campaign.questions import read_questions

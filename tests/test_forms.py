@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preceptor.annotation.form_files import as_written, defused, long_texts, read_form, write_form
-from preceptor.annotation.rubric import parse_rubric, read_rubric
+from preceptor.annotation.forms.files import as_written, defused, long_texts, read_form, write_form
+from preceptor.annotation.rubrics.rubric import parse_rubric, read_rubric
 from preceptor.schemas.errors import AnnotationError
 
 PAIRS = read_rubric("pairwise-preference")

@@ -398,7 +398,7 @@ def test_an_adapter_is_the_model_it_was_trained_on_with_it_put_on(path, tmp_path
 
 
 def test_an_adapter_is_named_after_itself_and_its_model(tmp_path):
-    from preceptor.annotation.models.hf import find_model
+    from preceptor.annotation.models.backends.hf import find_model
 
     for name in ("tutor", "base"):
         (tmp_path / name).mkdir()

@@ -12,11 +12,11 @@ from invented import fill
 from model_server import Said, serving
 from tiny_model import SPECIAL, tiny_model
 
+from preceptor.annotation.models.backends.hf_likelihood import by_likelihood, checker, scored
 from preceptor.annotation.models.fence import fence_for
-from preceptor.annotation.models.judge_requests import Judge, judge_request, read_examples
-from preceptor.annotation.models.likelihood import by_likelihood, checker, scored
+from preceptor.annotation.models.judge.requests import Judge, judge_request, read_examples
 from preceptor.annotation.models.templates import read_template
-from preceptor.annotation.rubric import read_rubric
+from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
@@ -386,7 +386,7 @@ def test_judging_by_likelihood_asks_each_pair_once(judge, path, tiny):
 def test_a_real_model_tells_corrected_sentences_by_likelihood(shared_data):
     from smollm2 import smollm2
 
-    from preceptor.annotation.models.hf import find_model, load_model
+    from preceptor.annotation.models.backends.hf import find_model, load_model
 
     texts = [
         (shared_data / "jfleg" / "dev" / f"dev.{side}").read_text().splitlines() for side in ("src", "ref0")

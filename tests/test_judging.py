@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.annotation.models.fence import fence_for
-from preceptor.annotation.models.judging import answer_schema, checker, json_in
-from preceptor.annotation.models.verdicts import verdicts
-from preceptor.annotation.rubric import parse_rubric, read_rubric
+from preceptor.annotation.models.judge.answers import answer_schema, checker, json_in
+from preceptor.annotation.models.judge.verdicts import verdicts
+from preceptor.annotation.rubrics.rubric import parse_rubric, read_rubric
 
 PAIRS = read_rubric("pairwise-preference")
 SOCRATIC = read_rubric("socratic")

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from model_server import Said, serving
 
-from preceptor.annotation.models import endpoint as endpoint_module
 from preceptor.annotation.models.asking import Earlier, FinalError, ask, estimate
-from preceptor.annotation.models.backends import backend
+from preceptor.annotation.models.backends import endpoint as endpoint_module
+from preceptor.annotation.models.backends.backend import backend
 from preceptor.annotation.models.budget import Limits
 from preceptor.annotation.models.requests import Request, Sampling, digest
 from preceptor.schemas.errors import AnnotationError

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from faulty import faulty
 from invented import fill, with_fit
 
-from preceptor.annotation import argilla
-from preceptor.annotation.environment import server_environment
-from preceptor.annotation.serve import running
+from preceptor.annotation.argilla import client as argilla
+from preceptor.annotation.server.environment import server_environment
+from preceptor.annotation.server.serve import running
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.support.files import user_cache
 from preceptor.toolkit.cli.main import cli
@@ -373,7 +373,7 @@ def test_a_rating_rubric_there_and_back(team):
 
 def test_more_records_than_a_page_are_read_once_each(team, monkeypatch):
     """Records of one request may have the same time; none is skipped, whatever page they end on."""
-    from preceptor.annotation import records
+    from preceptor.annotation.argilla import records
 
     team.well(*team.push(n=60))
     team.answer("anna", choices(team))
@@ -426,7 +426,7 @@ def test_a_passing_failure_is_passed_over(team, proxy, how):
 def test_a_server_that_stops_half_way_loses_nothing_and_the_next_run_completes(
     team, proxy, monkeypatch, how, method, path
 ):
-    monkeypatch.setattr("preceptor.annotation.push.BATCH", 8)
+    monkeypatch.setattr("preceptor.annotation.argilla.push.BATCH", 8)
     proxy.fails(method, path, how, times=99, after=0 if path in ("datasets$", "publish") else 1)
     said = team.refused(*team.push(*team.by(proxy.url)))
     assert "nothing is lost" in said
@@ -446,7 +446,7 @@ def test_a_server_that_stops_half_way_loses_nothing_and_the_next_run_completes(
 def test_a_pull_that_breaks_off_takes_nothing(team, proxy, monkeypatch):
     team.well(*team.push(n=40))
     team.answer("anna", choices(team))
-    monkeypatch.setattr("preceptor.annotation.records.list_records.__defaults__", ("", 15))
+    monkeypatch.setattr("preceptor.annotation.argilla.records.list_records.__defaults__", ("", 15))
     before = state(team)
     proxy.fails("GET", "offset=15", "drop-answer", times=99)
     assert "broke off" in team.refused(*team.pull(*team.by(proxy.url)))

@@ -14,11 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from preceptor.annotation.models import endpoint as endpoint_module
-from preceptor.annotation.models.endpoint import endpoint
-from preceptor.annotation.refine import accept, refine
-from preceptor.annotation.refine_outputs import read_outputs
-from preceptor.annotation.rubric import read_rubric
+from preceptor.annotation.models.backends import endpoint as endpoint_module
+from preceptor.annotation.models.backends.endpoint import endpoint
+from preceptor.annotation.refine.outputs import read_outputs
+from preceptor.annotation.refine.refine import accept, refine
+from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 
 KEY = "sk-secret-4711"

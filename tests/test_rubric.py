@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.annotation.rubric import Criterion, Rubric, parse_rubric, read_rubric, rubric_names, summary
+from preceptor.annotation.rubrics.rubric import (
+    Criterion,
+    Rubric,
+    parse_rubric,
+    read_rubric,
+    rubric_names,
+    summary,
+)
 from preceptor.schemas.errors import AnnotationError
 
 PAIRS = "name: mine\ntitle: Which is better?\nkind: pairwise\n"

@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from preceptor.annotation import environment as environment_module
-from preceptor.annotation import serve as serve_module
-from preceptor.annotation.accounts import Account, read_accounts, settle_accounts
-from preceptor.annotation.environment import READY, server_environment
-from preceptor.annotation.serve import running
+from preceptor.annotation.server import environment as environment_module
+from preceptor.annotation.server import serve as serve_module
+from preceptor.annotation.server.accounts import Account, read_accounts, settle_accounts
+from preceptor.annotation.server.environment import READY, server_environment
+from preceptor.annotation.server.serve import running
 from preceptor.schemas.errors import AnnotationError
 
 WORDS = ["cell", "wall", "leaf", "root", "photosynthesis", "can't", "Über"]

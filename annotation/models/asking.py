@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...schemas.errors import AnnotationError
-from .backends import Answer, Backend, Say, Send
+from .backends.backend import Answer, Backend, Say, Send
 from .budget import NO_LIMITS, Ledger, Limits
 from .prices import highest_cost, most_tokens
 from .requests import Reply, Request, digest

@@ -22,7 +22,7 @@ PREFERENCE = "preference"  # criterion of a pairwise rubric
 
 
 class Criterion(Protocol):
-    """What is rated, as annotation/rubric.py has it."""
+    """What is rated, as annotation/rubrics/rubric.py has it."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -39,7 +39,7 @@ class Criterion(Protocol):
 
 
 class Rubric(Protocol):
-    """What annotators are asked, as annotation/rubric.py has it."""
+    """What annotators are asked, as annotation/rubrics/rubric.py has it."""
 
     @property
     def name(self) -> str: ...  # noqa: D102

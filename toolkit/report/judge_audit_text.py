@@ -1,4 +1,4 @@
-"""An audit of a judge (annotation/audit.py, as a dict) in words and tables, for the terminal and audit.md.
+"""An audit of a judge (annotation/audit, as a dict) in words and tables, for the terminal and audit.md.
 
 the first slot twice    194    38.8 % (34.5 to 43.2)
 """

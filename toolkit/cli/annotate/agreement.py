@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
-    from ....annotation.agreement import Agreement, Heard, Measures
-    from ....annotation.intervals import Estimate, Share
-    from ....annotation.people import Person
+    from ....annotation.agreement.agreement import Agreement, Heard, Measures
+    from ....annotation.agreement.intervals import Estimate, Share
+    from ....annotation.agreement.people import Person
     from ...store.connection import Store
 
 LISTED = 20  # annotators shown, besides those to look at; --json has all
@@ -57,14 +57,14 @@ def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bo
 
 def measured(con: "Store", source: str, seed: int = 0) -> "Agreement":
     """The agreement of one source's annotators."""
-    from ....annotation.agreement import agreement as measure
+    from ....annotation.agreement.agreement import agreement as measure
 
     return measure(source, _heard(con, source), seed)
 
 
 def shared_figures(con: "Store", source: str) -> list[dict[str, Any]]:
     """What a dataset's card says of a source: a dict for each signal of people, alpha rounded."""
-    from ....annotation.agreement import Heard, shared
+    from ....annotation.agreement.agreement import Heard, shared
 
     rows = []
     for one in shared(Heard(*_judged(con, source))):
@@ -95,7 +95,7 @@ def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
 
 def _heard(con: "Store", source: str) -> "Heard":
     """Rows of one source, and what the newest converged fit of its pairs says about them."""
-    from ....annotation.agreement import Heard
+    from ....annotation.agreement.agreement import Heard
     from ...store.connection import query
 
     votes, ratings, annotators = _judged(con, source)

@@ -13,8 +13,8 @@ from ..options import Common, common, stderr, stdout, table
 if TYPE_CHECKING:
     import polars as pl
 
-    from ....annotation.forms import Filled
-    from ....annotation.rubric import Rubric
+    from ....annotation.forms.forms import Filled
+    from ....annotation.rubrics.rubric import Rubric
     from ...campaign.answers import Taken
     from ...store.connection import Store
 
@@ -77,7 +77,7 @@ def export(
     In a .csv they type A, B or tie (or numbers) into a spreadsheet. A .json is for Label Studio: its
     labelling configuration is written beside it, in .xml. Nothing is overwritten.
     """
-    from ....annotation.form_files import suffix_of
+    from ....annotation.forms.files import suffix_of
     from ....schemas.licenses import read_license
     from ...campaign.campaigns import set_license
     from ...campaign.questions import Where, choose_questions, default_select, mark_asked, read_questions
@@ -112,7 +112,7 @@ def _is_there(con: "Store", campaign: str) -> bool:
 
 def _rubric_of(con: "Store", campaign: str, given: str | None) -> "Rubric":
     """The rubric that is given, or the one of ours that the campaign was begun with."""
-    from ....annotation.rubric import read_rubric, rubric_names
+    from ....annotation.rubrics.rubric import read_rubric, rubric_names
     from ...campaign.campaigns import campaign_names, check_rubric
     from ...store.connection import run
 
@@ -141,8 +141,8 @@ def _write(
     out: Path, questions: "pl.DataFrame", rubric: "Rubric", annotators: tuple[str, ...], overlap: int | None
 ) -> list[Path]:
     """One form, or one for each annotator; where any is there already, none."""
-    from ....annotation.form_files import form_texts, write_texts
-    from ....annotation.forms import shared_out
+    from ....annotation.forms.files import form_texts, write_texts
+    from ....annotation.forms.forms import shared_out
 
     if not annotators:
         return write_texts(form_texts(out, questions, rubric, None))
@@ -161,7 +161,7 @@ def _plain(name: str) -> str:
 
 
 def _say_written(out: Path, questions: "pl.DataFrame", written: list[Path], campaign: str) -> None:
-    from ....annotation.form_files import long_texts
+    from ....annotation.forms.files import long_texts
 
     shown = stdout()
     shown.print(f"{campaign}: {questions.height:,} questions", markup=False)
@@ -208,7 +208,7 @@ def import_(
     export. The same form again changes nothing; an answer that was edited takes the place of the old
     one, which stays in the history. A row that is left empty says nothing, also of earlier answers.
     """
-    from ....annotation.form_files import read_form
+    from ....annotation.forms.files import read_form
     from ...campaign.answers import take_answers
     from ...campaign.forms import store_form_rejects
     from ...store.connection import open_store, query

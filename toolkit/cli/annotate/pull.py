@@ -10,8 +10,8 @@ from ..options import Common, common, stderr, stdout, table
 from .server import find_place, server_options, talking
 
 if TYPE_CHECKING:
-    from ....annotation.argilla import Server
-    from ....annotation.pull import Pulled
+    from ....annotation.argilla.client import Server
+    from ....annotation.argilla.pull import Pulled
     from ...campaign.answers import Taken
     from ...store.connection import Store
 
@@ -82,8 +82,8 @@ def _check_pushed(campaign: str, exported: list[str]) -> None:
 
 def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, kind: str | None) -> bool:
     """One campaign; whether anything changed."""
-    from ....annotation.dataset import find_dataset
-    from ....annotation.pull import pull as read
+    from ....annotation.argilla.dataset import find_dataset
+    from ....annotation.argilla.pull import pull as read
     from ...campaign.answers import Seen, take_answers
     from ...store.connection import query
 

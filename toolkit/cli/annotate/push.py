@@ -10,10 +10,10 @@ from ..options import Common, common, stderr, stdout, table
 from .server import find_place, server_options, talking
 
 if TYPE_CHECKING:
-    from ....annotation.argilla import Server
-    from ....annotation.dataset import Dataset
-    from ....annotation.push import Pushed
-    from ....annotation.rubric import Rubric
+    from ....annotation.argilla.client import Server
+    from ....annotation.argilla.dataset import Dataset
+    from ....annotation.argilla.push import Pushed
+    from ....annotation.rubrics.rubric import Rubric
     from ...campaign.questions import Chosen
     from ...store.connection import Store
 
@@ -111,10 +111,10 @@ def push(
     push left out. What annotators see there: the prompt and two completions, in an order by lot. They do
     not see which questions watch them.
     """
-    from ....annotation.dataset import settle_dataset
-    from ....annotation.push import add_annotators
-    from ....annotation.push import push as push_records
-    from ....annotation.rubric import read_rubric
+    from ....annotation.argilla.dataset import settle_dataset
+    from ....annotation.argilla.push import add_annotators
+    from ....annotation.argilla.push import push as push_records
+    from ....annotation.rubrics.rubric import read_rubric
     from ....schemas.licenses import read_license
     from ...campaign.campaigns import set_license, set_url
     from ...campaign.questions import mark_asked, read_questions
@@ -160,7 +160,7 @@ def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) 
 
 def _make(server: "Server", names: tuple[str, ...]) -> None:
     """Make users, each with a password that is said once."""
-    from ....annotation.push import make_annotator
+    from ....annotation.argilla.push import make_annotator
 
     for name in names:
         password = secrets.token_urlsafe(12)

@@ -45,7 +45,7 @@ def refine(
     run it again with --accept --out FILE. A run that was stopped goes on where it was; no request is sent
     twice. The key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY.
     """
-    from ....annotation.rubric import read_rubric
+    from ....annotation.rubrics.rubric import read_rubric
 
     base = read_rubric(rubric)
     place = folder or Path(f"{base.name}-refined")
@@ -56,9 +56,9 @@ def refine(
         raise click.UsageError("--out belongs to --accept")
     if not (outputs and model):
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
-    from ....annotation.models.endpoint import endpoint
-    from ....annotation.refine import refine as run_refine
-    from ....annotation.refine_outputs import read_outputs
+    from ....annotation.models.backends.endpoint import endpoint
+    from ....annotation.refine.outputs import read_outputs
+    from ....annotation.refine.refine import refine as run_refine
 
     tried = read_outputs(outputs, n)
     notices = stderr()
@@ -78,7 +78,7 @@ def refine(
 
 
 def _accept(folder: Path, out: Path | None) -> None:
-    from ....annotation.refine import accept
+    from ....annotation.refine.refine import accept
 
     if out is None:
         raise click.UsageError("--accept needs --out FILE.yaml")

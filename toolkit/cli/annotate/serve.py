@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....annotation.accounts import FILE as ACCOUNTS
+from ....annotation.server.accounts import FILE as ACCOUNTS
 from ....schemas.errors import AnnotationError
 from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ....annotation.serve import Server
+    from ....annotation.server.serve import Server
 
 
 @click.command()
@@ -49,9 +49,9 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     """
     if os.name == "nt":
         raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
-    from ....annotation.accounts import check_names
-    from ....annotation.environment import server_environment
-    from ....annotation.serve import running, wait
+    from ....annotation.server.accounts import check_names
+    from ....annotation.server.environment import server_environment
+    from ....annotation.server.serve import running, wait
     from ....schemas.support.files import user_cache
     from ....schemas.support.hosts import is_local
 

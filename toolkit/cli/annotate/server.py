@@ -12,7 +12,7 @@ from ....schemas.errors import AnnotationError
 from ..options import stderr
 
 if TYPE_CHECKING:
-    from ....annotation.argilla import Server
+    from ....annotation.argilla.client import Server
 
 HOME = Path("annotation-home")
 
@@ -64,7 +64,7 @@ def find_place(api_url: str | None, api_key: str | None, home: Path) -> Place:
                 "Argilla it stands under 'My settings'"
             )
         return Place(api_url, api_key)
-    from ....annotation.accounts import FILE, OWNER, read_accounts
+    from ....annotation.server.accounts import FILE, OWNER, read_accounts
 
     if not (home / FILE).exists():
         raise AnnotationError(
@@ -79,7 +79,7 @@ def find_place(api_url: str | None, api_key: str | None, home: Path) -> Place:
 @contextlib.contextmanager
 def talking(place: Place) -> Iterator["Server"]:
     """The server; what it is asked again is said."""
-    from ....annotation.argilla import connected
+    from ....annotation.argilla.client import connected
 
     notices = stderr()
     with connected(place.url, place.api_key, lambda text: notices.print(text, markup=False)) as server:

@@ -16,7 +16,7 @@ from .options import limits_of, say_estimate, say_line, say_spent, several_model
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
-    from ....annotation.models.backends import Backend
+    from ....annotation.models.backends.backend import Backend
     from ....annotation.models.requests import Reply, Request
     from ....annotation.models.templates import Template
     from ...evaluation.config import Config
@@ -64,7 +64,7 @@ def evaluate(
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends import backend
+    from ....annotation.models.backends.backend import backend
     from ...evaluation.config import read_config
     from ...evaluation.items import held_out
     from ...evaluation.metrics.measure import wants_answers
@@ -169,7 +169,7 @@ def _model(
     spent: "list[Spent]",
 ) -> "Model":
     """A model as an evaluation takes it; `spent` holds what those before it took."""
-    from ....annotation.models.hf import free_models
+    from ....annotation.models.backends.hf import free_models
     from ...evaluation.run import Model
     from ...evaluation.trained import trained_on
 

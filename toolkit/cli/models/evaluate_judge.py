@@ -18,12 +18,12 @@ from .options import limits_of, say_line, watching
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
-    from ....annotation.models.backends import Backend
+    from ....annotation.models.backends.backend import Backend
     from ....annotation.models.budget import Limits
-    from ....annotation.models.judging import Way
+    from ....annotation.models.judge.answers import Way
+    from ....annotation.models.judge.verdicts import Shown
     from ....annotation.models.requests import Reply, Request
-    from ....annotation.models.verdicts import Shown
-    from ....annotation.rubric import Rubric
+    from ....annotation.rubrics.rubric import Rubric
     from ...evaluation.config import Config
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
@@ -64,7 +64,7 @@ class Judge:
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
-        from ....annotation.models.verdicts import orders, verdicts
+        from ....annotation.models.judge.verdicts import orders, verdicts
 
         _check_kind(self.rubric, "pairwise")
         questions = [
@@ -86,7 +86,7 @@ class Judge:
         """The summary score and what each criterion earns, 0 to 1; None where there is no answer of use."""
         import polars as pl
 
-        from ....annotation.rubric import summary
+        from ....annotation.rubrics.rubric import summary
 
         _check_kind(self.rubric, "rating")
         requests: dict[Shown, Request] = {
@@ -232,13 +232,13 @@ def make_judge(
     price to go by.
     """
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends import backend
-    from ....annotation.models.judge_requests import Judge as Asked
-    from ....annotation.models.judge_requests import by_letters
-    from ....annotation.models.likelihood import by_likelihood
+    from ....annotation.models.backends.backend import backend
+    from ....annotation.models.backends.hf_likelihood import by_likelihood
+    from ....annotation.models.judge.requests import Judge as Asked
+    from ....annotation.models.judge.requests import by_letters
     from ....annotation.models.requests import Sampling
     from ....annotation.models.templates import read_template
-    from ....annotation.rubric import read_rubric
+    from ....annotation.rubrics.rubric import read_rubric
 
     rubric = read_rubric(rubric_name)
     if model.startswith(LIKELIHOOD):

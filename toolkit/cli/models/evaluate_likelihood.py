@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .options import LINE_EVERY, say_line
 
 if TYPE_CHECKING:
-    from ....annotation.models.likelihood import Score as Found
+    from ....annotation.models.backends.hf_likelihood import Score as Found
     from ....annotation.models.requests import Message
     from ...evaluation.metrics.likelihood import Score, Text
 
@@ -23,7 +23,7 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
     `worded` are the messages that are sent in place of a prompt's, by `prompt_key`, where a template words
     them. Weights are in single precision on a CPU, whatever they are kept in.
     """
-    from ....annotation.models.hf import find_model, load_model
+    from ....annotation.models.backends.hf import find_model, load_model
     from ...evaluation.metrics.likelihood import prompt_key
 
     done, told = 0, time.monotonic()
@@ -48,7 +48,7 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
 
 def _fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> "list[Found | None]":
     """None of those that are too long, which are found one by one."""
-    from ....annotation.models.likelihood import scored
+    from ....annotation.models.backends.hf_likelihood import scored
 
     try:
         return list(scored(model, tokenizer, texts))

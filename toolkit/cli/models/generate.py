@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ....annotation.models.asking import Earlier, Spent
-    from ....annotation.models.backends import Backend
+    from ....annotation.models.backends.backend import Backend
     from ....annotation.models.requests import Reply, Request
     from ...campaign.generate import Plan
     from ...store.connection import Store

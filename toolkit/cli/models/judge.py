@@ -12,11 +12,11 @@ from .options import asked_backend, limits_of, model_options, say_estimate, say_
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
-    from ....annotation.models.backends import Backend
-    from ....annotation.models.judging import Way
+    from ....annotation.models.backends.backend import Backend
+    from ....annotation.models.judge.answers import Way
+    from ....annotation.models.judge.verdicts import Shown, Verdicts
     from ....annotation.models.requests import Reply, Request
-    from ....annotation.models.verdicts import Shown, Verdicts
-    from ....annotation.rubric import Rubric
+    from ....annotation.rubrics.rubric import Rubric
     from ...campaign.answers import Taken
     from ...campaign.judge import Asked, Known
     from ...store.connection import Store
@@ -132,7 +132,7 @@ class _Ended:
 
 
 def _judge(settings: Common, how: dict[str, Any]) -> None:
-    from ....annotation.rubric import read_rubric
+    from ....annotation.rubrics.rubric import read_rubric
     from ....schemas.licenses import read_license
     from ...campaign.campaigns import set_license
     from ...store.connection import open_store
@@ -159,8 +159,8 @@ def _judge(settings: Common, how: dict[str, Any]) -> None:
 
 def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
     """By letters or by likelihood, as the model says."""
-    from ....annotation.models.judge_requests import Judge, by_letters, read_examples
-    from ....annotation.models.likelihood import by_likelihood
+    from ....annotation.models.backends.hf_likelihood import by_likelihood
+    from ....annotation.models.judge.requests import Judge, by_letters, read_examples
     from ....annotation.models.requests import Sampling
     from ....annotation.models.templates import read_template
 
@@ -181,8 +181,8 @@ def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
 
 
 def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str, Any]) -> _Plan:
+    from ....annotation.models.judge.verdicts import orders
     from ....annotation.models.requests import digest
-    from ....annotation.models.verdicts import orders
     from ...campaign.judge import known, own_questions, questions_of
     from ...campaign.questions import Where
 
@@ -263,7 +263,7 @@ def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list
 
 def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -> _Ended:
     """The model's answers from all replies that are there."""
-    from ....annotation.models.verdicts import verdicts
+    from ....annotation.models.judge.verdicts import verdicts
     from ...campaign.judge import known, take_verdicts
 
     now = known(con, model, list(plan.digests.values()))
@@ -275,7 +275,7 @@ def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -
 
 
 def _say_first(plan: _Plan, todo: "list[Request]", way: "Way") -> None:
-    from ....annotation.models.likelihood import copied
+    from ....annotation.models.backends.hf_likelihood import copied
 
     say_line(
         f"campaign {plan.asked.campaign}: {plan.asked.questions.height:,} questions, "

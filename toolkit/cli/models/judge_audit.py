@@ -13,8 +13,8 @@ from ....schemas.support.nearest import nearest
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ....annotation.audit import Evidence
-    from ....annotation.rubric import Rubric
+    from ....annotation.audit.audit import Evidence
+    from ....annotation.rubrics.rubric import Rubric
     from ...campaign.judge_audit import Judged
 
 SAID = 5  # rejected lines that are shown
@@ -84,7 +84,7 @@ def audit(
     beside how far people agree among themselves. People and models meet where they judged the same text, in
     whatever sources. Brackets hold 95 % intervals.
     """
-    from ....annotation.audit import audit as measure
+    from ....annotation.audit.audit import audit as measure
 
     if judgements:
         given = {
@@ -115,8 +115,8 @@ def audit(
 
 
 def _of_file(path: Path) -> "tuple[list[Evidence], list[str]]":
-    from ....annotation.audit import of_judgements
-    from ....annotation.audit_files import read_judgements
+    from ....annotation.audit.audit import of_judgements
+    from ....annotation.audit.files import read_judgements
 
     rows, rejects = read_judgements(path)
     return of_judgements(rows, path.stem), rejects
@@ -129,7 +129,7 @@ def _of_store(
     by_model: Sequence[str],
     rubric: str | None,
 ) -> "list[Evidence]":
-    from ....annotation.rubric import read_rubric
+    from ....annotation.rubrics.rubric import read_rubric
     from ...campaign.judge_audit import check_sources, read_judged
     from ...store.connection import open_store
 
@@ -151,7 +151,7 @@ def _evidence(judged: "Judged", model: str, people: Sequence[str], rubric: "Rubr
     """What the store has about one judge and about people."""
     import polars as pl
 
-    from ....annotation.audit import Evidence, with_lengths
+    from ....annotation.audit.audit import Evidence, with_lengths
 
     mine = pl.col("by_model") & (pl.col("annotator") == model)
     theirs = ~pl.col("by_model") & (pl.col("source").is_in(list(people)) if people else pl.lit(value=True))
@@ -173,7 +173,7 @@ def _evidence(judged: "Judged", model: str, people: Sequence[str], rubric: "Rubr
 
 def _rubric_of(judged: "Judged", sources: Sequence[str]) -> "Rubric | None":
     """The rubric of the judge's campaigns, where it is one of Preceptor's own."""
-    from ....annotation.rubric import read_rubric, rubric_names
+    from ....annotation.rubrics.rubric import read_rubric, rubric_names
 
     asked = {digest for source, digest in judged.campaigns.rows() if source in sources}
     known = [one for one in map(read_rubric, rubric_names()) if one.digest in asked]

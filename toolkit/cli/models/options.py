@@ -12,7 +12,7 @@ from ..options import stderr
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
-    from ....annotation.models.backends import Backend
+    from ....annotation.models.backends.backend import Backend
     from ....annotation.models.budget import Limits
     from ....annotation.models.requests import Request
 
@@ -73,7 +73,7 @@ def asked_backend(how: dict[str, Any]) -> "Backend":
     if not how["model"]:
         raise click.UsageError("Missing option '--model'.")
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends import backend
+    from ....annotation.models.backends.backend import backend
 
     made = backend(how["model"], how["base_url"], how["prices"])
     check_limits(made, limits_of(how))

@@ -1,0 +1,1 @@
+"""Agreement of annotators: alpha, kappa, habits, each with its interval."""

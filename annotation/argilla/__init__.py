@@ -1,0 +1,1 @@
+"""A client of Argilla's HTTP interface: datasets, records, responses."""

@@ -1,0 +1,42 @@
+"""All records of an Argilla dataset, none skipped and none twice.
+
+The server lists records by the time they came in, in pages by offset. Records of one request can have
+the same time, and then a page may end anywhere among them: what is missing at the end is looked for
+again with pages that begin elsewhere.
+"""
+
+from ...schemas.errors import AnnotationError
+from .client import PAGE, Json, Server
+
+_ATTEMPTS = 4
+
+
+def list_records(server: Server, dataset: str, include: str = "", page: int = PAGE) -> list[Json]:
+    """The dataset's records in the order they came in; `include` is responses or suggestions.
+
+    AnnotationError where the records change faster than they can be read.
+    """
+    found: dict[str, Json] = {}
+    more = {"include": include} if include else {}
+    for attempt in range(_ATTEMPTS):
+        # Pages of another length end between other records.
+        total = _read_pages(server, dataset, page - attempt * (page // 7 or 1), more, found)
+        if len(found) >= total:
+            return list(found.values())
+    raise AnnotationError(
+        f"{server.url}: the dataset's records change while they are read ({len(found):,} of {total:,} seen); "
+        "run this command again"
+    )
+
+
+def _read_pages(server: Server, dataset: str, page: int, more: dict[str, str], found: dict[str, Json]) -> int:
+    """Read every page into `found`, by id; how many records there are."""
+    offset, total = 0, 1
+    while offset < total:
+        answer = server.get(f"datasets/{dataset}/records", offset=offset, limit=max(1, page), **more)
+        total = int(answer["total"])
+        found.update((record["id"], record) for record in answer["items"])
+        if not answer["items"]:
+            break
+        offset += len(answer["items"])
+    return total

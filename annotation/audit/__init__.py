@@ -1,0 +1,1 @@
+"""Audit judges: position, length, criteria, beside people."""

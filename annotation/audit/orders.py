@@ -1,0 +1,236 @@
+"""Does a judge choose by the place or by the length of what it is shown?
+
+    item  first  second  choice  first_length  second_length
+    q1    9f…    1c…     first   120           80             the same pair, shown in both orders:
+    q1    1c…    9f…     first   80            120            the first slot twice
+
+Lengths are in characters. A pair's verdict is what both orders choose; where they differ, a tie.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.stats import norm
+
+from ..agreement.intervals import LEVEL, Estimate, Floats, Ints, Share, estimate, ratio, resampled, share
+
+JUDGEMENTS: dict[str, type[pl.DataType]] = {
+    "item": pl.String,
+    "first": pl.String,
+    "second": pl.String,
+    "choice": pl.String,
+    "first_length": pl.Int64,
+    "second_length": pl.Int64,
+}
+CHOICES = ("first", "second", "tie")
+_STEPS = 50  # of Newton's method
+_SURE = 20.0  # log-odds beyond which a slope is taken to run off to infinity
+
+
+@dataclass(frozen=True)
+class Position:
+    """What became of pairs that were shown in both orders; the five shares add up to 1."""
+
+    pairs: int
+    consistent: Share  # the same completion in both orders
+    first_twice: Share  # whatever stood first
+    second_twice: Share
+    both_tie: Share  # a tie in both orders
+    one_tie: Share  # a tie in one order, a choice in the other
+    first: Estimate | None  # share of decided judgements for the first slot; bootstrap over pairs
+
+
+@dataclass(frozen=True)
+class LengthOfPeople:
+    """How often the longer one wins on pairs that people decided as well; bootstrap over pairs."""
+
+    pairs: int
+    votes: int  # decided votes of people about them
+    judge: Estimate
+    people: Estimate
+    difference: Estimate  # judge less people
+
+
+@dataclass(frozen=True)
+class Length:
+    """Whether longer completions win; pairs of equal length say nothing about it and are left out."""
+
+    pairs: int  # with a decided verdict and two lengths
+    longer: Share | None  # of these, the longer one won
+    judgements: int  # decided, each order by itself
+    slope: Estimate | None  # log-odds of choosing the first for each unit of log(first / second length)
+    first_slot: Estimate | None  # log-odds of choosing the first of two that are equally long
+    people: LengthOfPeople | None
+
+
+def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
+    """One row for each item and pair: item, low, high, in_low, in_high, verdict, lengths.
+
+    in_low and in_high are what was chosen (low, high or tie) when the lower, and the higher, key stood first;
+    null where it never did. verdict is the same, or the only one; a tie where they differ. Of one order shown
+    again, the first answer counts.
+    """
+    low_first = pl.col("first") < pl.col("second")
+    places = judgements.with_columns(
+        low=pl.min_horizontal("first", "second"),
+        high=pl.max_horizontal("first", "second"),
+        low_first=low_first,
+        low_length=pl.when(low_first).then("first_length").otherwise("second_length"),
+        high_length=pl.when(low_first).then("second_length").otherwise("first_length"),
+        won=pl.when(pl.col("choice") == "tie")
+        .then(pl.lit("tie"))
+        .when((pl.col("choice") == "first") == low_first)
+        .then(pl.lit("low"))
+        .otherwise(pl.lit("high")),
+    )
+    found = places.group_by("item", "low", "high", maintain_order=True).agg(
+        pl.col("won").filter("low_first").first().alias("in_low"),
+        pl.col("won").filter(~pl.col("low_first")).first().alias("in_high"),
+        pl.col("low_length").drop_nulls().first(),
+        pl.col("high_length").drop_nulls().first(),
+    )
+    one = pl.coalesce("in_low", "in_high")
+    both = pl.col("in_low").is_not_null() & pl.col("in_high").is_not_null()
+    differ = both & (pl.col("in_low") != pl.col("in_high"))
+    return found.with_columns(verdict=pl.when(differ).then(pl.lit("tie")).otherwise(one), both=both)
+
+
+def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
+    """Position bias of `verdicts`' rows, over pairs that were shown in both orders; null without any."""
+    rows = found.filter("both")
+    if rows.is_empty():
+        return None
+    low, high = pl.col("in_low"), pl.col("in_high")
+    ties = (low == "tie").cast(pl.Int64) + (high == "tie").cast(pl.Int64)
+    firsts = (low == "low").cast(pl.Int64) + (high == "high").cast(pl.Int64)
+    kinds = rows.select(k=firsts, n=2 - ties, same=(low == high) & (low != "tie"))
+    counts = kinds.select(
+        consistent=pl.col("same").sum(),
+        first_twice=(pl.col("k") == 2).sum(),
+        second_twice=((pl.col("n") == 2) & (pl.col("k") == 0)).sum(),
+        both_tie=(pl.col("n") == 0).sum(),
+        one_tie=(pl.col("n") == 1).sum(),
+    ).to_dicts()[0]
+    shares = {name: share(k, rows.height) for name, k in counts.items()}
+    return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
+
+
+def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> Estimate | None:
+    """Share of decided judgements for the first slot, of pairs shown in any number of orders."""
+    firsts = [pl.col(f"in_{side}") == side for side in ("low", "high")]
+    decided = [pl.col(f"in_{side}") != "tie" for side in ("low", "high")]
+    count = [pl.sum_horizontal(*(part.cast(pl.Int64) for part in parts)) for parts in (firsts, decided)]
+    return _first_rate(found.select(k=count[0], n=count[1]), seed, resamples)
+
+
+def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> Estimate | None:
+    kinds = pairs.group_by("k", "n").len("many").sort("k", "n")
+    k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
+    drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
+    point = ratio(np.array([float(many @ k)]), np.array([float(many @ n)]))
+    return estimate(float(point[0]), np.concatenate(drawn))
+
+
+def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> Length | None:
+    """Length bias of `verdicts`' rows; null where no decided pair has two different lengths.
+
+    `people` has low, high, for_low, for_high: their decided votes about each pair.
+    """
+    rows = found.filter((pl.col("low_length") > 0) & (pl.col("high_length") > 0)).with_columns(
+        longer=pl.when(pl.col("low_length") > pl.col("high_length"))
+        .then(pl.lit("low"))
+        .when(pl.col("low_length") < pl.col("high_length"))
+        .then(pl.lit("high"))
+    )
+    decided = rows.filter((pl.col("verdict") != "tie") & pl.col("longer").is_not_null())
+    if decided.is_empty():
+        return None
+    won = decided.with_columns(won=pl.col("verdict") == pl.col("longer"))
+    design, cluster = _design(rows)
+    slope, first_slot = logistic(design[:, :2], design[:, 2], cluster) if len(design) else (None, None)
+    return Length(
+        decided.height,
+        share(int(won["won"].sum()), won.height),
+        len(design),
+        slope,
+        first_slot,
+        _length_of_people(won, people, seed, resamples),
+    )
+
+
+def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
+    """Decided judgements: log length ratio, 1, whether the first was chosen; and which pair it was about."""
+    apart = (pl.col("low_length") / pl.col("high_length")).log()
+    rows = rows.with_columns(pair=pl.concat_str("low", "high", separator="\n").rank("dense").cast(pl.Int64))
+    parts = [
+        rows.filter(pl.col(f"in_{side}") != "tie").select(
+            x=apart * sign, one=pl.lit(1.0), y=(pl.col(f"in_{side}") == side).cast(pl.Float64), pair="pair"
+        )
+        for side, sign in (("low", 1.0), ("high", -1.0))
+    ]
+    every = pl.concat(parts)
+    return every.select("x", "one", "y").to_numpy(), every["pair"].to_numpy()
+
+
+def logistic(x: Floats, y: Floats, cluster: Ints) -> list[Estimate | None]:
+    """Coefficients of a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
+
+    Intervals are normal, with standard errors robust to rows of one cluster hanging together (Liang & Zeger,
+    Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have it).
+    Null for all where there is no finite maximum: y is the same everywhere, or x tells it without error.
+    """
+    beta = np.zeros(x.shape[1])
+    nothing: list[Estimate | None] = [None] * x.shape[1]
+    for _ in range(_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -700, 700)))
+        bend = (x * (p * (1 - p))[:, None]).T @ x
+        if np.linalg.cond(bend) > 1e12 or np.abs(beta).max() > _SURE:
+            return nothing
+        step = np.linalg.solve(bend, x.T @ (y - p))
+        beta = beta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    else:
+        return nothing
+    numbers, of = np.unique(cluster, return_inverse=True)
+    groups, (rows, columns) = len(numbers), x.shape
+    if groups < 2 or rows <= columns:
+        return [Estimate(float(b), None, None) for b in beta]
+    p = 1 / (1 + np.exp(-(x @ beta)))
+    scores = np.zeros((groups, columns))
+    np.add.at(scores, of, x * (y - p)[:, None])
+    inverse = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
+    factor = groups / (groups - 1) * (rows - 1) / (rows - columns)
+    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt(np.diag(inverse @ (scores.T @ scores) @ inverse) * factor)
+    return [Estimate(float(b), float(b - r), float(b + r)) for b, r in zip(beta, reach, strict=True)]
+
+
+def _length_of_people(
+    won: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int
+) -> LengthOfPeople | None:
+    both = (
+        won.join(people, on=["low", "high"])
+        .with_columns(
+            k=pl.when(pl.col("longer") == "low").then("for_low").otherwise("for_high"),
+            n=pl.col("for_low") + pl.col("for_high"),
+        )
+        .filter(pl.col("n") > 0)
+    )
+    if both.is_empty():
+        return None
+    kinds = both.group_by("won", "k", "n").len("many").sort("won", "k", "n")
+    w, k, n, many = (kinds[c].cast(pl.Int64).to_numpy() for c in ("won", "k", "n", "many"))
+
+    def shares(weights: Floats) -> tuple[Floats, Floats]:
+        return ratio(weights @ w, weights.sum(axis=-1)), ratio(weights @ k, weights @ n)
+
+    judge, human = (float(part[0]) for part in shares(many[None, :].astype(np.float64)))
+    drawn = [shares(weights) for weights in resampled(many, seed, resamples)]
+    judges, humans = (np.concatenate([pair[i] for pair in drawn]) for i in (0, 1))
+    estimates = [
+        estimate(value, draws)
+        for value, draws in ((judge, judges), (human, humans), (judge - human, judges - humans))
+    ]
+    found = [one for one in estimates if one]
+    return LengthOfPeople(both.height, int(both["n"].sum()), *found)

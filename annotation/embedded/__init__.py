@@ -1,5 +1,0 @@
-"""Argilla's server as one process: its own SQL database is the search index; no Elasticsearch, no Redis.
-
-Runs in the server's own environment (`python annotation/embedded --home DIR --socket FD`), where Preceptor
-is not installed: modules here import the standard library and what argilla-server brings, and each other.
-"""

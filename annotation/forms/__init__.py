@@ -1,0 +1,1 @@
+"""Questions as spreadsheets, JSON Lines and Label Studio files, and answers back."""

@@ -1,0 +1,269 @@
+"""Forms as files: CSV for spreadsheets, JSON Lines, Label Studio (label_studio.py); with a guide beside.
+
+A CSV is written so that a spreadsheet opens it (UTF-8 with a mark, CRLF) and runs none of its cells: one
+that begins like a formula gets an apostrophe before it, which is taken off again. What a spreadsheet
+makes of it is read: semicolons or tabs, columns moved, no mark, UTF-16, empty rows at the end.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...schemas.errors import AnnotationError
+from ...schemas.support.nearest import nearest
+from ..rubrics.new import as_seen
+from ..rubrics.rubric import Rubric
+from .forms import (
+    CELL_LIMIT,
+    SUFFIXES,
+    Filled,
+    Row,
+    answer_columns,
+    form_rows,
+    prompt_text,
+    shown_columns,
+    take_rows,
+)
+from .label_studio import labelling_config, read_label_studio, to_label_studio
+
+_FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")
+_NAMED = re.compile(r'("annotator"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+_SEPARATORS = ",;\t"
+_FIELD_LIMIT = 1 << 30
+_GUIDE = """# {title}
+
+{how}
+
+```
+{seen}```
+
+{guidelines}"""
+
+
+def write_form(
+    path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None
+) -> list[Path]:
+    """Write a campaign's questions to be filled in, and what annotators should know beside them.
+
+    The format goes by the suffix: .csv, .jsonl, .json (Label Studio, with its labelling configuration
+    in .xml). Returns the files. Nothing is overwritten: a form may have been filled in.
+    """
+    return write_texts(form_texts(path, questions, rubric, annotator))
+
+
+def form_texts(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None) -> dict[Path, str]:
+    """The files of a form and what is in them, the form itself first."""
+    texts = {
+        path: _form(path, questions, rubric, annotator),
+        path.with_name(f"{path.name}.md"): _guide(path, rubric),
+    }
+    if path.suffix.lower() == ".json":
+        texts[path.with_suffix(".xml")] = labelling_config(rubric)
+    return texts
+
+
+def write_texts(texts: dict[Path, str]) -> list[Path]:
+    """Write files, each as a whole; AnnotationError where one is there already and says something else."""
+    for path, text in texts.items():
+        if path.exists() and path.read_bytes() != text.encode():
+            raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
+    for path, text in reversed(texts.items()):  # the form last: where it is, all is
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_bytes(text.encode())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return list(texts)
+
+
+def _form(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None) -> str:
+    rows = form_rows(questions, rubric, annotator)
+    if suffix_of(path) == ".csv":
+        return _csv(
+            rows, [*shown_columns(rubric), *answer_columns(rubric), "comment", "annotator", "question"]
+        )
+    if suffix_of(path) == ".jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return json.dumps(to_label_studio(rows), ensure_ascii=False, indent=1) + "\n"
+
+
+def suffix_of(path: Path) -> str:
+    """Which kind of form a path is; AnnotationError names those there are."""
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
+        raise AnnotationError(f"{path}: a form ends in {known}")
+    return path.suffix.lower()
+
+
+def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    out = io.StringIO()
+    out.write("\ufeff")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        shown = row | {"prompt": prompt_text(row["prompt"])}
+        writer.writerow([defused("" if shown[c] is None else str(shown[c])) for c in columns])
+    return out.getvalue()
+
+
+def defused(text: str) -> str:
+    """A cell's text that no spreadsheet takes for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def as_written(text: str) -> str:
+    """What was defused, as it was."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _guide(path: Path, rubric: Rubric) -> str:
+    columns = ", ".join(answer_columns(rubric))
+    how = {
+        ".csv": f"Open {path.name} in a spreadsheet and fill in: {columns}; comment where you like; your "
+        "name in annotator if it is not there. Leave a row empty if you cannot judge it. Save it as CSV "
+        "(UTF-8); do not change the column 'question'.",
+        ".jsonl": f"Every line of {path.name} is one question: write your answer in place of null for: "
+        f"{columns}. Leave null if you cannot judge it.",
+        ".json": f"Label Studio: use {path.stem}.xml as the labelling configuration, then import "
+        f"{path.name}. Skip what you cannot judge.",
+    }[path.suffix.lower()]
+    return _GUIDE.format(title=path.stem, how=how, seen=as_seen(rubric), guidelines=rubric.guidelines)
+
+
+def long_texts(questions: pl.DataFrame) -> int:
+    """How many questions have a text that is longer than a spreadsheet keeps."""
+    lengths = [pl.col("content_a").str.len_chars(), pl.col("content_b").str.len_chars().fill_null(0)]
+    prompts = questions["messages"].map_elements(lambda m: len(prompt_text(m)), pl.Int64)
+    return questions.filter((pl.max_horizontal(*lengths) > CELL_LIMIT) | (prompts > CELL_LIMIT)).height
+
+
+# ---- reading
+
+
+def read_form(
+    path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
+) -> Filled:
+    """A form that came back, whatever its format; AnnotationError where it is no form of this campaign.
+
+    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`.
+    """
+    suffix = suffix_of(path)
+    text, *notes = _decoded(path)
+    if suffix == ".json":
+        rows, counted = read_label_studio(text, path, answer_columns(rubric))
+        notes += counted
+    elif suffix == ".jsonl":
+        rows = list(_jsonl_rows(text, answer_columns(rubric)))
+    else:
+        rows, more = _csv_rows(text, path, answer_columns(rubric))
+        notes += more
+    return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=tuple(notes))
+
+
+def _decoded(path: Path) -> list[str]:
+    """The file's text, and a note where it had to be guessed."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}; name the form that came back") from error
+    try:
+        if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            return [content.decode("utf-16")]
+        return [content.decode("utf-8-sig")]
+    except UnicodeDecodeError:
+        note = "not UTF-8: read as Windows-1252; if comments look odd, save it as 'CSV UTF-8'"
+        return [content.decode("cp1252", errors="replace"), note]
+
+
+def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[Row]:
+    for n, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            kept = _NAMED.sub(r"\1null", line)  # no names in the store
+            yield Row(n, {"line": kept}, fault=f"not JSON: {error}")
+            continue
+        if not isinstance(row, dict):
+            yield Row(n, {"line": line}, fault="not an object")
+            continue
+        wanted = [*answers, "comment", "annotator", "question"]
+        cells = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
+        absent = next((name for name in answers if name not in row), None)
+        fault = f"no '{absent}': {nearest(absent, list(row), 'it has')}" if absent and cells else None
+        yield Row(n, cells, fault=fault)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row], list[str]]:
+    lines = list(io.StringIO(text, newline=""))
+    skipped = 1 if lines and re.fullmatch(r'"?sep=.?"?\s*', lines[0]) else 0  # a hint to Excel
+    records = _records(lines[skipped:], path, skipped, _separator(lines[skipped:], answers))
+    _, header = next(records, (1, []))
+    places, notes = _places(header, path, skipped + 1, answers)
+    rows = []
+    for line, cells in records:
+        if any(cell.strip() for cell in cells):
+            named = {name: as_written(cells[at]) for name, at in places.items() if at < len(cells)}
+            beyond = any(cell.strip() for cell in cells[len(header) :])
+            rows.append(Row(line, named, fault="more cells than columns" if beyond else None))
+    return rows, notes
+
+
+def _separator(lines: list[str], answers: Sequence[str]) -> str:
+    """What separates the cells: that which finds most of the columns."""
+
+    def found(separator: str) -> int:
+        names = {cell.strip(' "\r\n').lower() for cell in lines[0].split(separator)} if lines else set()
+        return len(names & {"question", "annotator", "comment", *answers})
+
+    return max(_SEPARATORS, key=found)
+
+
+def _records(lines: list[str], path: Path, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Records and the line each begins on."""
+    limit = csv.field_size_limit(_FIELD_LIMIT)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    begins = skipped + 1
+    try:
+        for cells in reader:
+            yield begins, cells
+            begins = skipped + reader.line_num + 1
+    except csv.Error as error:
+        raise AnnotationError(f"{path}:{begins}: not CSV: {error}; is a quotation mark open?") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _places(
+    header: list[str], path: Path, line: int, answers: Sequence[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Where each column is, and notes about columns that are not read."""
+    names = [name.strip().lower() for name in header]
+    wanted = ["question", *answers, "comment", "annotator"]
+    twice = next((name for name in wanted if names.count(name) > 1), None)
+    if twice:
+        raise AnnotationError(f"{path}:{line}: two columns are named '{twice}'; leave one")
+    for name in wanted[: 1 + len(answers)]:
+        if name not in names:
+            hint = nearest(name, [n for n in names if n], "it has")
+            raise AnnotationError(
+                f"{path}:{line}: no column '{name}': {hint} (is it a form of this campaign?)"
+            )
+    shown = {"n", "prompt", "a", "b", "completion", ""}
+    others = [h for h, name in zip(header, names, strict=True) if name not in {*wanted, *shown}]
+    notes = [f"columns that are not read: {', '.join(others)}"] if others else []
+    return {name: names.index(name) for name in wanted if name in names}, notes

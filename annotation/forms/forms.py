@@ -1,0 +1,273 @@
+"""Answer forms: a campaign's questions as rows to be filled in away from any server, and read back.
+
+n,prompt,A,B,preference,comment,annotator,question
+1,Why is the sky blue?,Blue light is scattered most.,Because of the sea.,A,,ada,q4c06…
+
+A is what is shown first, whichever side of the question that is; answers are turned back when they are
+read. A rating form has `completion` and one column for each criterion instead of A, B, preference.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ...schemas.errors import AnnotationError
+from ..rubrics.rubric import PREFERENCE, Rubric
+
+SUFFIXES = {".csv": "a table for a spreadsheet", ".jsonl": "one object a line", ".json": "Label Studio"}
+ANSWERS = {
+    "question": pl.String,
+    "annotator": pl.String,
+    "given": pl.String,
+    "comment": pl.String,
+    "at": pl.Datetime("us", "UTC"),
+}
+REJECTS = {"annotator": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
+CELL_LIMIT = 32_767  # characters that a spreadsheet keeps of a cell
+_ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as somebody filled it in: the cells of `answer_columns`, as text."""
+
+    line: int
+    cells: dict[str, str]
+    at: datetime | None = None
+    """When it was answered; null where the file does not say."""
+    fault: str | None = None
+    """Why the row cannot be read at all."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a form that came back holds."""
+
+    answers: pl.DataFrame
+    """question, annotator, given (JSON; a and b are the question's own sides), comment, at."""
+    rejects: pl.DataFrame
+    """annotator (as the file names them; or null), line, raw (answers as JSON), reason."""
+    unanswered: int
+    notes: tuple[str, ...] = ()
+
+
+def answer_columns(rubric: Rubric) -> list[str]:
+    """The columns that an annotator fills in."""
+    return [PREFERENCE] if rubric.kind == "pairwise" else [c.name for c in rubric.criteria]
+
+
+def shown_columns(rubric: Rubric) -> list[str]:
+    """The columns that an annotator reads."""
+    return ["n", "prompt", "A", "B"] if rubric.kind == "pairwise" else ["n", "prompt", "completion"]
+
+
+def form_rows(questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None) -> list[dict[str, Any]]:
+    """Rows to be filled in, in the order of asking, with texts as they are shown.
+
+    `questions` has key, position, messages, content_a, content_b, shown_first.
+    """
+    blank = dict.fromkeys(answer_columns(rubric))
+    return [
+        {
+            "n": q["position"],
+            "prompt": q["messages"],
+            **_texts(q, rubric),
+            **blank,
+            "comment": None,
+            "annotator": annotator,
+            "question": "q" + q["key"],
+        }
+        for q in questions.sort("position").to_dicts()
+    ]
+
+
+def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
+    a, b = question["content_a"], question["content_b"]
+    if rubric.kind == "rating":
+        return {"completion": a}
+    return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
+
+
+def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
+    """Each annotator's part, so that `overlap` of them answer each question, as evenly as can be.
+
+    A question that is asked again goes to those who are asked it first.
+    """
+    pairs = {
+        pair: n
+        for n, pair in enumerate(
+            questions.select("completion_a", "completion_b").unique(maintain_order=True).rows()
+        )
+    }
+    turn = [pairs[pair] for pair in questions.select("completion_a", "completion_b").rows()]
+    return {
+        who: questions.filter(
+            pl.Series([(at - n) % len(annotators) < overlap for n in turn], dtype=pl.Boolean)
+        )
+        for at, who in enumerate(annotators)
+    }
+
+
+def prompt_text(messages: Sequence[dict[str, str]]) -> str:
+    """A dialogue as one text; who speaks is said where it is more than one turn."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{_ROLES.get(m['role'], m['role'])}: {m['content']}" for m in messages)
+
+
+def take_rows(
+    rows: Iterable[Row],
+    questions: pl.DataFrame,
+    rubric: Rubric,
+    path: Path,
+    *,
+    annotator: str | None,
+    now: datetime,
+    notes: tuple[str, ...] = (),
+) -> Filled:
+    """Answers of filled-in rows; what cannot be taken is in the rejects, with its line and why.
+
+    `questions` has key and shown_first; `annotator` is who filled in the rows that do not say; `now`
+    is the time of answers that have none. Raises AnnotationError where no answer says whose it is, or
+    the file names another annotator.
+    """
+    sides = dict(questions.select("key", "shown_first").rows())
+    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]] = {}
+    faults: list[tuple[Row, str]] = []
+    unanswered = 0
+    nameless: list[Row] = []
+    for row in rows:
+        if row.fault is None and not any(_cell(row, name) for name in answer_columns(rubric)):
+            if _cell(row, "comment"):
+                faults.append((row, "a comment, but no answer"))
+            unanswered += not _cell(row, "comment")
+            continue
+        who = _who(row, annotator, path)
+        fault, question, given = _read(row, sides, rubric)
+        if fault is None and not who:
+            nameless.append(row)
+        elif fault is not None:
+            faults.append((row, fault))
+        else:
+            taken.setdefault((question, who), []).append((row, given, _cell(row, "comment") or None))
+    if nameless and not taken:
+        raise AnnotationError(f"{path}: nobody is named who answered; give --annotator NAME")
+    faults += [(row, "no annotator; fill in that column, or give --annotator") for row in nameless]
+    answers, twice = _once(taken, now)
+    return Filled(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
+
+
+def _cell(row: Row, name: str) -> str:
+    return row.cells.get(name, "").strip()
+
+
+def _who(row: Row, annotator: str | None, path: Path) -> str:
+    """The annotator's name, or nothing."""
+    named = _cell(row, "annotator")
+    if named and annotator and named != annotator:
+        raise AnnotationError(
+            f"{path}:{row.line}: filled in by '{named}', but --annotator is '{annotator}'; "
+            "leave the option out, or give each annotator a file"
+        )
+    return named or annotator or ""
+
+
+def _read(row: Row, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
+    """What is wrong with the row, or its question's key and the answer's JSON."""
+    if row.fault:
+        return row.fault, "", ""
+    question = _cell(row, "question").removeprefix("q")
+    if question not in sides:
+        said = f"'{_cell(row, 'question')}' is no question of this campaign" if question else "no question"
+        return f"{said}; leave the column 'question' as it was", question, ""
+    given: dict[str, str | int] = {}
+    try:
+        for name, read in _readers(rubric, sides[question] or "a").items():
+            given[name] = read(_cell(row, name))
+    except ValueError as error:
+        return f"'{name}' {error}", question, ""
+    return None, question, json.dumps(given)
+
+
+def _readers(rubric: Rubric, first: str) -> dict[str, Callable[[str], str | int]]:
+    """How each cell is read; `first` is the question's side that was shown as A."""
+    if rubric.kind == "pairwise":
+        return {PREFERENCE: lambda text: _preference(text, rubric, first)}
+    return {c.name: partial(_level, c.levels) for c in rubric.criteria}
+
+
+def _preference(text: str, rubric: Rubric, first: str) -> str:
+    known = {"a": first, "b": "ab".replace(first, ""), **({"tie": "tie"} if rubric.tie else {})}
+    try:
+        return known[text.lower()]
+    except KeyError:
+        raise ValueError(
+            f"is '{text}'; expected A, B{' or tie' if rubric.tie else ' (no ties here)'}"
+        ) from None
+
+
+def _level(levels: tuple[str, ...], text: str) -> int:
+    """The level that a cell names, by number or by its wording."""
+    if not text:
+        raise ValueError("is left blank; rate every criterion, or clear the row")
+    worded = {wording.strip().lower(): value for value, wording in enumerate(levels, 1)}
+    if text.lower() in worded:
+        return worded[text.lower()]
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        number = 0.0
+    if not (number.is_integer() and 1 <= number <= len(levels)):
+        raise ValueError(f"is '{text}'; expected a whole number from 1 to {len(levels)}")
+    return int(number)
+
+
+def _once(
+    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]], now: datetime
+) -> tuple[list[dict[str, Any]], list[tuple[Row, str]]]:
+    """One answer for each question and annotator; rows that contradict each other are refused, all."""
+    answers, faults = [], []
+    for (question, annotator), found in taken.items():
+        row, given, comment = found[0]
+        if len({(g, c) for _, g, c in found}) > 1:
+            lines = ", ".join(str(r.line) for r, _, _ in found)
+            faults += [
+                (r, f"answered more than once, and differently (lines {lines}); leave one")
+                for r, _, _ in found
+            ]
+            continue
+        answers.append(
+            {
+                "question": question,
+                "annotator": annotator,
+                "given": given,
+                "comment": comment,
+                "at": row.at or now,
+            }
+        )
+    return answers, faults
+
+
+def _rejects(faults: list[tuple[Row, str]], annotator: str | None) -> pl.DataFrame:
+    rows = []
+    for row, reason in sorted(faults, key=lambda fault: fault[0].line):
+        filled = {name: text for name, text in row.cells.items() if name != "annotator"}
+        rows.append(
+            {
+                "annotator": _cell(row, "annotator") or annotator,
+                "line": row.line,
+                "reason": reason,
+                "raw": json.dumps(filled, ensure_ascii=False),
+            }
+        )
+    return _frame(rows, REJECTS)
+
+
+def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=schema)

@@ -1,0 +1,1 @@
+"""Back-ends: endpoints and transformers, what each can do."""

@@ -1,0 +1,196 @@
+"""A model behind an OpenAI-compatible address: requests over HTTP, tried again where that can help.
+
+POST {base_url}/chat/completions  {"model": "…", "messages": [{"role": "user", "content": "…"}]}
+answers {"choices": [{"message": {"content": "…"}}], "usage": {"prompt_tokens": 23, "completion_tokens": 100}}
+"""
+
+import asyncio
+import functools
+import json
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from ....schemas.errors import AnnotationError
+
+KEY_VARIABLES = ("PRECEPTOR_API_KEY", "OPENAI_API_KEY")
+TRIES = 6
+LONGEST_PAUSE = 60.0
+_SECONDS = httpx.Timeout(600.0, connect=20.0)  # a busy server on a laptop takes minutes for a long answer
+_CURABLE = {408, 409, 425, 429}  # and all from 500
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model answers; the key is read from the environment and never shown."""
+
+    base_url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request that was sent: status (None: the connection broke, what became of it is not known).
+
+    `text` is the body without the key; `fault` says what was wrong where the status is not 200.
+    """
+
+    status: int | None
+    text: str = ""
+    fault: str = ""
+    wait: float | None = None
+    reached: bool = True  # False: the server never heard of it
+
+    @property
+    def curable(self) -> bool:
+        """Whether sending it again can help."""
+        return self.status is None or self.status >= 500 or self.status in _CURABLE
+
+
+@dataclass(frozen=True)
+class Message:
+    """A chat completion: its content, where it has one, tokens as the server counts, what it says it is."""
+
+    text: str
+    content: str | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    tokens: int = 0
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+def endpoint(base_url: str | None, model: str) -> Endpoint:
+    """The endpoint at an address; AnnotationError where none is given or it is no address."""
+    if not base_url:
+        raise AnnotationError(
+            "no endpoint: give --base-url (or PRECEPTOR_BASE_URL), such as http://127.0.0.1:8000/v1"
+        )
+    try:
+        address = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise AnnotationError(f"--base-url '{base_url}': {error}") from error
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise AnnotationError(f"--base-url '{base_url}': expected http://… or https://…")
+    key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+    return Endpoint(base_url.rstrip("/"), model, key)
+
+
+def connect() -> httpx.AsyncClient:
+    """A client for many requests; use it as a context."""
+    return httpx.AsyncClient(timeout=_SECONDS, verify=_certificates())
+
+
+def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> Message:
+    """Send one request and wait; what is busy or broken for a moment is asked again, up to TRIES times.
+
+    `say` is told of pauses. Raises AnnotationError where the endpoint refuses or stays away.
+    """
+
+    async def ask() -> Attempt | None:
+        async with connect() as http:
+            return await patiently(where, lambda: post(http, where, body), say)
+
+    got = asyncio.run(ask())
+    if got is None or got.status != httpx.codes.OK:
+        raise AnnotationError(got.fault if got else "nothing was sent")
+    return read_message(got.text)
+
+
+async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -> Attempt:
+    """Send a request once."""
+    headers = {"Authorization": f"Bearer {where.key}"} if where.key else {}
+    try:
+        response = await http.post(f"{where.base_url}/chat/completions", json=body, headers=headers)
+    except httpx.TransportError as error:
+        fault = _hidden(where, f"{type(error).__name__}: {error}")
+        reached = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        return Attempt(None, fault=fault, reached=reached)
+    text = _hidden(where, response.text)
+    if response.status_code == httpx.codes.OK:
+        return Attempt(response.status_code, text)
+    wait = _seconds(response.headers.get("retry-after"))
+    return Attempt(response.status_code, text, _refusal(where, response), wait)
+
+
+async def patiently(
+    where: Endpoint, attempt: Callable[[], Awaitable[Attempt | None]], say: Callable[[str], None]
+) -> Attempt | None:
+    """The first attempt that is answered or that no patience cures; None where `attempt` makes no more.
+
+    Waits as long as the server asks for, else ever longer. Raises AnnotationError after TRIES.
+    """
+    fault = ""
+    for tries in range(1, TRIES + 1):
+        got = await attempt()
+        if got is None or not got.curable:
+            return got
+        fault = got.fault
+        if tries < TRIES:
+            pause = min(LONGEST_PAUSE, 0.5 * 2**tries if got.wait is None else got.wait)
+            say(f"{got.fault}; again in {pause:g} s")
+            await rest(pause)
+    raise AnnotationError(f"{where.base_url}: no answer after {TRIES} tries: {fault}")
+
+
+async def rest(seconds: float) -> None:
+    """Wait between two attempts."""
+    await asyncio.sleep(seconds)
+
+
+def read_message(text: str) -> Message:
+    """The message in a body; without content where the body has none."""
+    try:
+        body = json.loads(text)
+        choice = body["choices"][0]
+        content = choice["message"]["content"]
+        usage = body.get("usage") or {}
+        sent, received = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+        total = _count(usage.get("total_tokens")) or (sent or 0) + (received or 0)
+        said = {
+            "model": body.get("model"),
+            "fingerprint": body.get("system_fingerprint"),
+            "finish": choice.get("finish_reason"),
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return Message(text, None)
+    known = {name: value for name, value in said.items() if isinstance(value, str)}
+    return Message(text, content if isinstance(content, str) else None, sent, received, total, known)
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) and value >= 0 else None
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: that takes longer than a short answer."""
+    return httpx.create_ssl_context()
+
+
+def _refusal(where: Endpoint, response: httpx.Response) -> str:
+    """Why the endpoint refused, and what to do about it."""
+    status = response.status_code
+    said = _hidden(where, " ".join(response.text.split())[:300])
+    remedy = {
+        401: f"; set {KEY_VARIABLES[0]} to a key that is valid there",
+        403: f"; set {KEY_VARIABLES[0]} to a key that may use '{where.model}'",
+        404: f"; is the model called '{where.model}' there, and does the address end in /v1?",
+    }.get(status, "")
+    return f"{where.base_url}: {status} {response.reason_phrase}{f': {said}' if said else ''}{remedy}"
+
+
+def _hidden(where: Endpoint, text: str) -> str:
+    """A text without the key, should the other side repeat it."""
+    return text.replace(where.key, "[key]") if where.key else text
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return max(0.0, float(retry_after or ""))
+    except ValueError:
+        return None

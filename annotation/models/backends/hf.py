@@ -1,0 +1,318 @@
+"""`hf:FOLDER` or `hf:NAME[@REVISION]`: a causal model in this process, with transformers, in batches.
+
+A folder of an adapter (adapter_config.json, as PEFT writes it) is the model that it names with it put on.
+
+Each request has random numbers of its own, from its digest (messages, sampling, seed, draw): it chooses the
+largest of log-probability plus Gumbel noise, which is a draw from the model's distribution. So what it gets
+does not depend on which requests are in a batch with it, and a run that was stopped and goes on draws what
+it would have drawn; but for rounding, as a padded batch does not add up in the same order.
+"""
+
+import contextlib
+import gc
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ....schemas.errors import AnnotationError
+from ....schemas.manifest import MANIFEST
+from ....schemas.support.adapter_folders import find_base, was_folder
+from ..budget import Ledger
+from ..prices import FREE
+from ..requests import Message, Request, Sampling, digest
+from .backend import Answer, Backend, Say, Send
+
+TOGETHER = 16
+_PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
+_READ_WHOLE = (".json", ".jinja", ".txt", ".model")
+_ADAPTER = "adapter_config.json"
+_COMMIT = 12  # hex digits of a revision in a name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model or an adapter lies: a folder or a name on the Hub, its revision; its name."""
+
+    where: str
+    revision: str | None
+    name: str
+    base: "Place | None" = None  # of an adapter: the model that it is put on
+
+
+def transformers_backend(name: str) -> Backend:
+    """A back-end of a model in this process; its weights are read when the first request is sent."""
+    place = find_model(name)
+
+    @asynccontextmanager
+    async def session() -> AsyncIterator[Send]:
+        model, tokenizer = load_model(place)
+
+        async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[Answer | None]:
+            admitted = [request for request in requests if await ledger.reserve(request)]
+            answers = {digest(r): a for r, a in _answers(model, tokenizer, admitted)}
+            for request in admitted:
+                ledger.settle(request, 0, 0)
+            return [answers.get(digest(request)) for request in requests]
+
+        yield send
+
+    return Backend(f"hf:{place.name}", session, FREE, TOGETHER, parallel=False)
+
+
+def find_model(name: str) -> Place:
+    """The model that a name means; raises AnnotationError where there is none, with what to do.
+
+    A folder is named after itself and a digest of what is in it (of large files, of pieces all over them),
+    that of an adapter by a digest of itself and its model; one on the Hub by its commit.
+    """
+    folder = Path(name)
+    if (folder / _ADAPTER).is_file():
+        base = _base_of(folder)
+        both = hashlib.sha256(f"{_folder_digest(folder)}\0{base.name}".encode()).hexdigest()[:_COMMIT]
+        return Place(str(folder), None, f"{folder.resolve().name}@{both}", base)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            if (folder / MANIFEST).is_file():
+                raise AnnotationError(f"{folder}: is a dataset; name the folder of a model")
+            raise AnnotationError(
+                f"{folder}: holds no config.json; name a folder that transformers or PEFT wrote"
+            )
+        return Place(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
+    beside = folder.parent != Path() and folder.parent.is_dir()
+    if folder.is_absolute() or name.startswith(".") or name.count("/") > 1 or beside:
+        raise AnnotationError(f"{name}: no such folder; name one that holds config.json and weights")
+    hub, _, revision = name.partition("@")
+    commit = _commit(hub, revision or None)
+    return Place(hub, commit, f"{hub}@{commit[:_COMMIT]}")
+
+
+@cache
+def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
+    """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read.
+
+    On a CPU that has no instructions for half precision (they would be played through, seven times slower),
+    or where it is to be `exact`, in single precision, whatever its weights are kept in.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise AnnotationError(_extra(error)) from error
+    logging.disable_progress_bar()  # reading the weights is the smaller part of the work
+    whole = place.base or place
+    words = place if not place.base or (Path(place.where) / "tokenizer_config.json").is_file() else place.base
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(words.where, revision=words.revision, padding_side="left")
+        half = torch.cuda.is_available() or (not exact and torch.cpu._is_avx512_bf16_supported())
+        dtype = "auto" if half else torch.float32
+        model = AutoModelForCausalLM.from_pretrained(whole.where, revision=whole.revision, dtype=dtype)
+        model = _put_on(model, place) if place.base else model
+    except ImportError as error:
+        raise AnnotationError(_extra(error)) from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:300]
+        what = f"an adapter of {whole.where}" if place.base else "a causal model"
+        raise AnnotationError(f"hf:{place.where}: cannot be read as {what}: {said}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def free_models() -> None:
+    """Let go of the weights of models that were loaded, before the next one's are read."""
+    load_model.cache_clear()
+    gc.collect()
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _base_of(folder: Path) -> Place:
+    """The model that an adapter is put on: a folder, seen from here or the adapter, or one of the Hub."""
+    try:
+        said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        base, revision = said.get("base_model_name_or_path"), said.get("revision")
+    except (ValueError, AttributeError) as error:
+        raise AnnotationError(f"{folder / _ADAPTER}: cannot be read: {error}") from error
+    if not base:
+        raise AnnotationError(
+            f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
+            "that the adapter was trained on"
+        )
+    there = find_base(folder, base)
+    if there is None and was_folder(folder, base):
+        raise AnnotationError(
+            f"{folder}: an adapter of the model in the folder {Path(base).name}, which is neither at {base} "
+            f"nor beside {folder}; bring it there, or name the merged model"
+        )
+    where = str(there or base)
+    pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
+    try:
+        found = find_model(pinned)
+    except AnnotationError as error:
+        raise AnnotationError(
+            f"{folder}: an adapter whose base_model_name_or_path is not there: {error}"
+        ) from error
+    if found.base:
+        raise AnnotationError(f"{folder}: an adapter of the adapter {where}; merge that into its model first")
+    return found
+
+
+def _put_on(model: Any, place: Place) -> Any:
+    from peft import PeftModel
+
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # PEFT asks
+    return PeftModel.from_pretrained(model, place.where)
+
+
+def _extra(error: ImportError) -> str:
+    return (
+        f"hf: needs torch and transformers, and peft for an adapter: pip install 'preceptor[train]' ({error})"
+    )
+
+
+def _commit(hub: str, revision: str | None) -> str:
+    """The commit that a model of the Hub is at; its folder in the cache is called so."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        with contextlib.suppress(LocalEntryNotFoundError):  # what was got before is there without the network
+            return Path(
+                hf_hub_download(hub, "config.json", revision=revision, local_files_only=True)
+            ).parent.name
+        return Path(hf_hub_download(hub, "config.json", revision=revision)).parent.name
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise AnnotationError(
+            f"hf:{hub}: neither a folder here nor a model that can be got from the Hub: {said}"
+        ) from error
+
+
+def _folder_digest(folder: Path) -> str:
+    state = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+        size = path.stat().st_size
+        state.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as stream:
+            if path.suffix in _READ_WHOLE or size <= _PIECES * _PIECE:
+                state.update(stream.read())
+            else:
+                for n in range(_PIECES):
+                    stream.seek((size - _PIECE) * n // (_PIECES - 1))
+                    state.update(stream.read(_PIECE))
+    return state.hexdigest()[:_COMMIT]
+
+
+def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterator[tuple[Request, Answer]]:
+    """Those that sample alike together; one that is longer than the model takes is refused."""
+    longest = getattr(model.config, "max_position_embeddings", None)
+    by_sampling: dict[Sampling, list[tuple[Request, list[int]]]] = {}
+    for request in requests:
+        ids = _ids(tokenizer, request.messages)
+        if longest and len(ids) + 1 > longest:
+            fault = f"{len(ids)} tokens, which is more than the {longest} that the model takes"
+            yield request, Answer("", fault, refused=True)
+        else:
+            alike = replace(request.sampling, seed=None)
+            by_sampling.setdefault(alike, []).append((request, ids))
+    for sampling, group in by_sampling.items():
+        yield from _generate(model, tokenizer, group, sampling)
+
+
+def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """The prompt's tokens: by the model's chat template, or the messages as paragraphs where it has none."""
+    if tokenizer.chat_template:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    else:
+        found = tokenizer("\n\n".join(message["content"] for message in messages))["input_ids"]
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return found or [start]
+
+
+def _generate(
+    model: Any, tokenizer: Any, group: list[tuple[Request, list[int]]], sampling: Sampling
+) -> Iterator[tuple[Request, Answer]]:
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    width = max(len(ids) for _, ids in group)
+    longest = getattr(model.config, "max_position_embeddings", None) or width + sampling.max_tokens
+    rows = torch.full((len(group), width), tokenizer.pad_token_id)
+    mask = torch.zeros_like(rows)
+    for n, (_, ids) in enumerate(group):
+        rows[n, width - len(ids) :] = torch.tensor(ids)
+        mask[n, width - len(ids) :] = 1
+    ends = _ends(model, tokenizer)
+    config = GenerationConfig(  # everything said, so that nothing of the model's own defaults mixes in
+        max_new_tokens=max(1, min(sampling.max_tokens, longest - width)),
+        do_sample=False,
+        num_beams=1,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=50,
+        repetition_penalty=1.0,
+        eos_token_id=ends or None,
+        pad_token_id=tokenizer.pad_token_id,
+        stop_strings=list(sampling.stop) or None,
+    )
+    drawn = [_Drawn([digest(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=rows.to(model.device),
+            attention_mask=mask.to(model.device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList(drawn),
+            tokenizer=tokenizer if sampling.stop else None,
+        )
+    for (request, ids), row in zip(group, out[:, width:].tolist(), strict=True):
+        yield request, _answer(tokenizer, row, ends, sampling, len(ids))
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end an answer."""
+    ends = model.generation_config.eos_token_id
+    listed = ends if isinstance(ends, list) else [ends]
+    return sorted({end for end in [*listed, tokenizer.eos_token_id] if end is not None})
+
+
+def _answer(
+    tokenizer: Any, row: list[int], ends: list[int], sampling: Sampling, prompt_tokens: int
+) -> Answer:
+    at = next((n for n, token in enumerate(row) if token in ends), None)
+    used = row if at is None else row[:at]
+    text = tokenizer.decode(used, skip_special_tokens=True)
+    stops = [text.index(stop) for stop in sampling.stop if stop in text]
+    finish = "length" if at is None and not stops else "stop"
+    text = text[: min(stops)] if stops else text
+    count = len(row) if at is None else at + 1
+    return Answer(text, None, False, prompt_tokens, count, 0.0, {"finish": finish})
+
+
+class _Drawn:
+    """Makes the largest score a draw: by temperature and top_p, with the noise of each row's own."""
+
+    def __init__(self, seeds: Sequence[str], sampling: Sampling) -> None:
+        import torch
+        from transformers import TopPLogitsWarper
+
+        self.noise = [torch.Generator().manual_seed(int(seed[:15], 16)) for seed in seeds]
+        self.temperature = sampling.temperature
+        self.cut = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        warm = scores.float() / self.temperature
+        if self.cut:
+            warm = self.cut(input_ids, warm)
+        each = [torch.empty(warm.shape[-1]).exponential_(generator=noise) for noise in self.noise]
+        return warm - torch.stack(each).log().to(warm.device)

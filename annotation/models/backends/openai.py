@@ -1,0 +1,134 @@
+"""`openai:NAME`: one POST a request, since servers ignore `n`; JSON by schema where the server can.
+
+What a server takes is found out by the first request with a schema and remembered for the run:
+json_schema as OpenAI and vLLM have it, json_object with a schema as llama.cpp has it, or neither.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ....schemas.errors import AnnotationError
+from ....schemas.support.hosts import is_local
+from ..budget import Ledger
+from ..prices import FREE, Price, find_price
+from ..requests import Request
+from .backend import Answer, Backend, Say, Send
+from .endpoint import Attempt, Endpoint, connect, endpoint, patiently, post, read_message
+
+_REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
+_FORMS = 3
+_FORM_REFUSED = (400, 422, 500, 501)
+
+
+@dataclass
+class _Dialect:
+    """What the server is known to take."""
+
+    form: int = 0  # of the schema, among _FORMS
+    settled: bool = False  # an answer came in that form
+    tokens: str = "max_tokens"
+    probing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def open_ai(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
+    """A back-end at an OpenAI-compatible address; the key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY."""
+    where = endpoint(base_url, model)
+
+    @asynccontextmanager
+    async def session() -> AsyncIterator[Send]:
+        dialect = _Dialect()
+        async with connect() as http:
+
+            async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[Answer | None]:
+                return [await _send(http, where, dialect, request, ledger, say) for request in requests]
+
+            yield send
+
+    return Backend(f"openai:{model}", session, _price(where, prices))
+
+
+def _price(where: Endpoint, prices: Path | None) -> Price | None:
+    """By the tables; a model on this machine that they do not name costs nothing."""
+    found = find_price(where.model, prices)
+    if found:
+        return found
+    return FREE if is_local(httpx.URL(where.base_url).host) else None
+
+
+async def _send(
+    http: httpx.AsyncClient, where: Endpoint, dialect: _Dialect, request: Request, ledger: Ledger, say: Say
+) -> Answer | None:
+    async def attempt() -> Attempt | None:
+        if request.schema is None or dialect.settled:
+            return await _translated(http, where, dialect, request, ledger)
+        async with dialect.probing:  # one finds out, the others wait
+            return await _translated(http, where, dialect, request, ledger)
+
+    got = await patiently(where, attempt, say)
+    if got is None:
+        return None
+    if got.status in _REFUSED:
+        return Answer(got.text, got.fault, refused=True)
+    if got.status != httpx.codes.OK:
+        raise AnnotationError(got.fault)  # as it would be for every other request
+    message = read_message(got.text)
+    cost = ledger.settle(request, message.prompt_tokens, message.completion_tokens)
+    text, fault = message.content, None
+    if text is None:
+        text, fault = message.text, "no message in the answer"
+    return Answer(text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said)
+
+
+async def _translated(
+    http: httpx.AsyncClient, where: Endpoint, dialect: _Dialect, request: Request, ledger: Ledger
+) -> Attempt | None:
+    """One request in the form that the server takes, found out where that is not known yet.
+
+    An attempt that was answered is left to be settled; the others are settled here.
+    """
+    while await ledger.reserve(request):
+        got = await post(http, where, _body(where, dialect, request))
+        if got.status == httpx.codes.OK:
+            dialect.settled = dialect.settled or request.schema is not None
+            return got
+        if got.status is None and got.reached:
+            ledger.settle(request)  # nobody knows whether it was answered and billed
+        else:
+            ledger.release(request)
+        if got.status == 400 and dialect.tokens == "max_tokens" and "max_completion_tokens" in got.text:
+            dialect.tokens = "max_completion_tokens"
+        elif request.schema is None or dialect.settled or got.status not in _FORM_REFUSED:
+            return got
+        elif dialect.form == _FORMS - 1:
+            dialect.form = 0  # so it was not the form
+            return got
+        else:
+            dialect.form += 1
+    return None
+
+
+def _body(where: Endpoint, dialect: _Dialect, request: Request) -> dict[str, Any]:
+    sampling = request.sampling
+    body: dict[str, Any] = {"model": where.model, "messages": list(request.messages)}
+    body |= {"temperature": sampling.temperature, dialect.tokens: sampling.max_tokens}
+    if sampling.top_p < 1:
+        body["top_p"] = sampling.top_p
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed + request.draw
+    if request.schema is not None and dialect.form < _FORMS - 1:
+        body["response_format"] = _format(request.schema, dialect.form)
+    return body
+
+
+def _format(schema: dict[str, Any], form: int) -> dict[str, Any]:
+    if form == 0:
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    return {"type": "json_object", "schema": schema}

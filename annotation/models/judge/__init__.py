@@ -1,0 +1,1 @@
+"""A judge's questions, its replies and the verdicts read from them."""

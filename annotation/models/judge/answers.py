@@ -1,0 +1,164 @@
+r"""What a judge may answer by a rubric, and reading it out of whatever a model sends back.
+
+    answer_schema(read_rubric("pairwise-preference"))        # a JSON schema, for servers that keep to one
+    check = checker(read_rubric("pairwise-preference"))
+    check('Well …\n```json\n{"reason": "B tells all", "preference": "first"}\n```')
+    # {"reason": "B tells all", "preference": "first"}
+    check('{"preference": "both"}')                          # ValueError: preference is "both", expected …
+
+Of a rating rubric the answer is a value from 1 for each criterion, as `ratings` has it. Where a level's
+wording is a number other than its value (0, 1, 2), wordings are asked for, and a number is a wording.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....schemas.support.nearest import nearest
+from ...rubrics import rubric as rubrics
+from ..requests import Message, Request
+
+REASON = "reason"
+FIRST, SECOND, TIE = "first", "second", "tie"
+Rubric = rubrics.Rubric
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to have a judgement: what is sent, and how what comes back is read."""
+
+    make: Callable[[Sequence[Message], Sequence[str], Any], Request]
+    """From the prompt's messages, the texts in the order of showing, and the caller's own note."""
+    check: Callable[[str], Answer]
+    both: bool
+    """Whether a pair is asked about in both orders."""
+    template: str
+    """Names all that the request is written by but the texts themselves."""
+
+
+def choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
+    """What may be answered, by criterion: each answer as JSON has it, with its wording."""
+    if rubric.kind == "pairwise":
+        sides: dict[str | int, str] = {FIRST: "the first answer is better", SECOND: "the second is better"}
+        return {rubrics.PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
+    return {
+        c.name: {w if _by_wording(c) else value: w for value, w in enumerate(c.levels, 1)}
+        for c in rubric.criteria
+    }
+
+
+def asks_reason(rubric: Rubric, reason: bool = True) -> bool:
+    """Whether a reason is asked for beside the answers: not where a criterion has its name."""
+    return reason and REASON not in choices(rubric)
+
+
+def answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
+    """The JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
+    properties: dict[str, Any] = {REASON: {"type": "string"}} if asks_reason(rubric, reason) else {}
+    for name, answers in choices(rubric).items():
+        type = "string" if isinstance(next(iter(answers)), str) else "integer"
+        properties[name] = {"type": type, "enum": list(answers)}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def checker(rubric: Rubric) -> Callable[[str], Answer]:
+    """A function from a model's text to its answer, which holds every criterion, on its scale.
+
+    It raises ValueError, which says what is wrong: no JSON object, a criterion that is missing, a value
+    that is not on the scale, a name that was not asked for.
+    """
+    known = choices(rubric)
+
+    def check(content: str) -> Answer:
+        found = json_in(content)
+        for name in found:
+            if name not in known and name != REASON:
+                raise ValueError(f"'{name}' was not asked for: {nearest(name, known, 'expected')}")
+        missing = [name for name in known if name not in found]
+        if missing:
+            raise ValueError(f"no value for {', '.join(missing)}")
+        answer = {name: _value(rubric, name, known[name], found[name]) for name in known}
+        said = found.get(REASON)
+        with_reason = {REASON: said} if REASON not in known and isinstance(said, str) else {}
+        return with_reason | answer
+
+    return check
+
+
+def json_in(content: str) -> dict[str, Any]:
+    """The last well-formed JSON object in a text, whatever stands around it; ValueError where none is."""
+    found: dict[str, Any] | None = None
+    fault = "no JSON object in it"
+    at = content.find("{")
+    while at >= 0:
+        try:
+            found, end = _STRICT.raw_decode(content, at)
+        except _AmbiguousError as wrong:
+            found, fault, end = None, str(wrong), at + 1
+        except (ValueError, RecursionError):
+            end = at + 1
+        at = content.find("{", end)
+    if found is None:
+        raise ValueError(fault)
+    return found
+
+
+class _AmbiguousError(Exception):
+    """JSON that could be read in two ways, or is none by the standard."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _AmbiguousError(
+            f"'{next(n for n in names if names.count(n) > 1)}' is there twice in one object"
+        )
+    return made
+
+
+def _no_number(word: str) -> float:
+    raise _AmbiguousError(f"{word} is no JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _value(rubric: Rubric, name: str, known: dict[str | int, str], given: object) -> str | int:
+    """An answer as the store has it: a side, or a value from 1."""
+    by_word = {str(key).casefold(): key for key in known}
+    if rubric.kind == "rating":
+        by_word = {wording.strip().casefold(): key for key, wording in known.items()} | by_word
+    match given:
+        case bool():
+            word = ("yes" if given else "no") if {"yes", "no"} <= set(by_word) else str(given)
+        case int() | str():
+            word = str(given)
+        case float() if given.is_integer():
+            word = str(int(given))
+        case _:
+            word = ""
+    key = by_word.get(word.strip().rstrip(".").casefold())
+    if key is None:
+        many = isinstance(given, list | dict)
+        shown = f"a {type(given).__name__}" if many else json.dumps(given, ensure_ascii=False)[:60]
+        raise ValueError(f"{name} is {shown}, expected {_expected(known)}")
+    return key if rubric.kind == "pairwise" else list(known).index(key) + 1
+
+
+def _expected(known: dict[str | int, str]) -> str:
+    """The answers that are taken, in words: 'first, second or tie'."""
+    *most, last = (json.dumps(key) for key in known)
+    return f"{', '.join(most)} or {last}"
+
+
+def _by_wording(criterion: rubrics.Criterion) -> bool:
+    """Whether a level is worded by a number that is another level's value, or none's."""
+    return any(w.strip().isdecimal() and int(w) != value for value, w in enumerate(criterion.levels, 1))

@@ -1,0 +1,142 @@
+"""What a judge is sent: the rubric, examples, and the texts to be judged within fences (fence.py).
+
+{"prompt": "What is 2/3 of 15?", "first": "10", "second": "Ten, since 15 / 3 = 5.", "answer": "second",
+ "reason": "It shows the step."}                                        an example about a pair
+{"prompt": "…", "completion": "…", "answer": {"brief": 3, "clear": 1}}   about one completion
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....schemas.errors import AnnotationError
+from ....schemas.keys import key
+from ....schemas.support.nearest import nearest
+from ...rubrics.rubric import Rubric
+from ..fence import Fence, fence_for
+from ..requests import Message, Request, Sampling
+from ..templates import Template, render
+from .answers import REASON, Way, answer_schema, asks_reason, checker, choices
+
+_SPEAKERS = {"user": "the learner", "assistant": "the tutor", "system": "what the tutor was told"}
+PAIR, SINGLE = ("first", "second"), ("completion",)
+_SAMPLING = Sampling()
+_SHOWN = {"first": "the first answer", "second": "the second answer", "completion": "the answer"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A judgement that a judge is shown before its own; `texts`: one, or the first and the second."""
+
+    prompt: str
+    texts: tuple[str, ...]
+    answer: dict[str, Any]
+    """As the judge should give it."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How a judge is asked: by which rubric, in which words."""
+
+    rubric: Rubric
+    template: Template
+    examples: tuple[Example, ...] = ()
+    reason: bool = True
+    sampling: Sampling = _SAMPLING
+
+
+def by_letters(judge: Judge) -> Way:
+    """Judging by what a model writes: pairs in both orders, answers held against the rubric's scale."""
+    parts = [judge.template.digest, judge.rubric.digest, str(judge.reason)]
+    parts += [json.dumps([e.prompt, e.texts, e.answer]) for e in judge.examples]
+
+    def make(messages: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
+        return judge_request(judge, messages, texts, about)
+
+    return Way(make, checker(judge.rubric), both=True, template=key(parts))
+
+
+def judge_request(
+    judge: Judge, messages: Sequence[Message], texts: Sequence[str], about: Any = None
+) -> Request:
+    """The request to judge one completion, or two in the order in which they are shown.
+
+    Nobody's name stands in it: neither who wrote a text nor which model answers.
+    """
+    rubric, sides = judge.rubric, PAIR if judge.rubric.kind == "pairwise" else SINGLE
+    shown = [text for e in judge.examples for text in (e.prompt, *e.texts)]
+    fence = fence_for([*shown, *(m["content"] for m in messages), *texts])
+    known = choices(rubric)
+    form = {name: " or ".join(map(json.dumps, answers)) for name, answers in known.items()}
+    if asks_reason(rubric, judge.reason):
+        form = {REASON: '"…"'} | form
+    values: dict[str, Any] = {
+        "title": rubric.title,
+        "guidelines": rubric.guidelines.strip(),
+        "mark": fence.mark,
+        "examples": [_example(fence, n, e, sides, judge.reason) for n, e in enumerate(judge.examples, 1)],
+        "dialogue": [fence.around(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
+        "choices": known,
+        "wordings": {c.name: c.wording for c in rubric.criteria},
+        "reason": asks_reason(rubric, judge.reason),
+        "form": "{" + ", ".join(f'"{name}": {answers}' for name, answers in form.items()) + "}",
+    }
+    values |= {side: fence.around(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
+    schema = answer_schema(rubric, judge.reason)
+    return Request(render(judge.template, **values), judge.sampling, schema=schema, about=about)
+
+
+def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reason: bool) -> dict[str, str]:
+    answer = {name: value for name, value in example.answer.items() if reason or name != REASON}
+    texts = {
+        side: fence.around(f"example {n}: {_SHOWN[side]}", text)
+        for side, text in zip(sides, example.texts, strict=True)
+    }
+    prompt = fence.around(f"example {n}: what was asked", example.prompt)
+    return {"prompt": prompt, "answer": json.dumps(answer, ensure_ascii=False)} | texts
+
+
+def read_examples(path: Path, rubric: Rubric) -> tuple[Example, ...]:
+    """Examples from JSON Lines, each held against the rubric's scale. AnnotationError with file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}; --examples names a file of JSON Lines") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
+    made = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                made.append(_read_example(json.loads(line), rubric))
+            except ValueError as error:
+                raise AnnotationError(f"{path}, line {number}: {error}") from error
+    if not made:
+        raise AnnotationError(f"{path}: no examples in it; leave --examples out, or write some")
+    return tuple(made)
+
+
+def _read_example(entry: Any, rubric: Rubric) -> Example:
+    sides = PAIR if rubric.kind == "pairwise" else SINGLE
+    wanted = ("prompt", *sides, "answer")
+    if not isinstance(entry, dict):
+        raise ValueError(f"expected a JSON object with {', '.join(wanted)}")
+    for name in entry:
+        if name not in (*wanted, REASON):
+            raise ValueError(f"unknown key '{name}': {nearest(name, [*wanted, REASON], 'known')}")
+    for name in (*wanted[:-1], *([REASON] if REASON in entry else [])):
+        if not isinstance(entry.get(name), str):
+            raise ValueError(f"'{name}' is missing, or no text")
+    if "answer" not in entry:
+        raise ValueError("'answer' is missing")
+    answer = entry["answer"]
+    known = choices(rubric)
+    if len(known) == 1 and not isinstance(answer, dict):
+        answer = {next(iter(known)): answer}
+    fitting = checker(rubric)(json.dumps(answer))
+    if rubric.kind == "rating":
+        fitting = {name: list(answers)[fitting[name] - 1] for name, answers in known.items()}
+    reason = {REASON: entry[REASON]} if REASON in entry and asks_reason(rubric) else {}
+    return Example(entry["prompt"], tuple(entry[side] for side in sides), reason | fitting)

@@ -1,0 +1,1 @@
+"""Refine a rubric with a model: draft, compare, advise."""

@@ -1,0 +1,72 @@
+"""What a refinement is tried on: prompts and, where there are some, answers to them, as JSON Lines.
+
+{"prompt": "How do I add fractions?", "completion": "Find a common denominator first."}
+
+`prompt` may be a list of messages. `completion` (or `without`) is an answer written without the dimensions
+in view, `with` one written with them; the model writes what is missing.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...schemas.errors import AnnotationError
+from ...schemas.support.nearest import nearest
+from ..forms.forms import prompt_text
+
+
+@dataclass(frozen=True)
+class Output:
+    """A prompt and the answers to it that are there already."""
+
+    prompt: str
+    plain: str | None
+    informed: str | None
+
+
+def read_outputs(path: Path, n: int) -> list[Output]:
+    """The first `n` lines of a file; AnnotationError names the file, the line and what is wrong."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise AnnotationError(
+            f"{path}: {error.strerror}; name a file of prompts, one JSON object a line"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
+    found = [_output(line, f"{path}:{at}") for at, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise AnnotationError(
+            f'{path}: no prompts; expected lines such as {{"prompt": "…", "completion": "…"}}'
+        )
+    return found[:n]
+
+
+def _output(line: str, where: str) -> Output:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise AnnotationError(f"{where}: not JSON: {error}; expected one object a line") from error
+    if not isinstance(entry, dict):
+        raise AnnotationError(f'{where}: expected an object such as {{"prompt": "…", "completion": "…"}}')
+    if "prompt" not in entry:
+        raise AnnotationError(f"{where}: no 'prompt': {nearest('prompt', [*entry], 'it has')}")
+    plain = _answer(entry, "completion", where) or _answer(entry, "without", where)
+    return Output(_prompt(entry["prompt"], where), plain, _answer(entry, "with", where))
+
+
+def _prompt(prompt: object, where: str) -> str:
+    try:
+        text = prompt_text(prompt) if isinstance(prompt, list) else prompt
+    except (KeyError, TypeError, IndexError):
+        text = None
+    if not isinstance(text, str) or not text.strip():
+        raise AnnotationError(f"{where}: 'prompt' must be text or a list of messages with role and content")
+    return text
+
+
+def _answer(entry: dict[str, object], name: str, where: str) -> str | None:
+    value = entry.get(name)
+    if value is not None and not isinstance(value, str):
+        raise AnnotationError(f"{where}: '{name}' must be text")
+    return value or None

@@ -1,0 +1,122 @@
+r"""Kept requests: each step of a refinement in a file of its own, asked once, whatever happens between.
+
+steps/compare-3.json
+{"request": {"model": "…", "messages": […]}, "tries": [{"at": "2026-03-01T10:00:00+00:00",
+ "answer": "{\"choices\": …}", "fault": null}]}
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...schemas.errors import AnnotationError
+from ..models.backends.endpoint import Endpoint, Message, ask_one
+
+T = TypeVar("T")
+READINGS = 3  # answers that cannot be read before a run gives up
+
+
+@dataclass
+class Steps:
+    """A folder of kept requests and the endpoint that the missing ones go to."""
+
+    folder: Path
+    where: Endpoint
+    say: Callable[[str], None]
+    sent: int = field(default=0)
+    kept: int = field(default=0)
+    tokens: int = field(default=0)
+
+
+def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
+    """The answer to a prompt as `read` makes it, from the folder where it is there already.
+
+    `read` raises ValueError for what it cannot take: then the model is told and asked again. Raises
+    AnnotationError where the folder has the step with another request, or no answer can be read.
+    """
+    path = steps.folder / f"{name}.json"
+    request = {"model": steps.where.model, "messages": [{"role": "user", "content": prompt}]}
+    record = _record(path, request)
+    for earlier in record["tries"]:
+        if earlier["fault"] is None:
+            steps.kept += 1
+            return read(earlier["content"])
+    for _ in range(READINGS):
+        answer = ask_one(
+            steps.where, request | {"messages": _told(request["messages"], record["tries"])}, steps.say
+        )
+        steps.sent += 1
+        steps.tokens += answer.tokens
+        fault, taken = _try_reading(answer, read)
+        record["tries"].append(
+            {
+                "at": datetime.now(UTC).isoformat(),
+                "fault": fault,
+                "content": answer.content,
+                "answer": answer.text,
+            }
+        )
+        write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        if taken:
+            return taken[0]
+        steps.say(f"{name}: {fault}; asked again")
+    raise AnnotationError(
+        f"{path}: no answer of {READINGS} could be read ({fault}); they are kept there. "
+        "Run it again, or take another --model and --folder"
+    )
+
+
+def _try_reading(answer: Message, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
+    if answer.content is None:
+        return "no message in the answer", []
+    try:
+        return None, [read(answer.content)]
+    except ValueError as error:
+        return " ".join(str(error).split())[:500], []
+
+
+def _told(messages: Any, tries: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The request's messages and, after an answer that could not be read, that answer and why."""
+    last = tries[-1] if tries else {"content": None}
+    if last["content"] is None:
+        return list(messages)
+    again = f"That could not be read: {last['fault']}. Reply once more, as asked."
+    return [*messages, {"role": "assistant", "content": last["content"]}, {"role": "user", "content": again}]
+
+
+def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kept = found["request"]
+    except FileNotFoundError:
+        return {"request": request, "tries": []}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnnotationError(
+            f"{path}: not a kept request ({error}); remove the file to ask again"
+        ) from error
+    if kept != request:
+        what = "another model" if kept.get("model") != request["model"] else "another rubric or other outputs"
+        raise AnnotationError(f"{path}: was asked with {what}; choose another --folder, or remove this one")
+    return found
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def json_in(content: str) -> dict[str, Any]:
+    """The JSON object in a model's answer, whatever stands around it. ValueError where there is none."""
+    start = content.find("{")
+    if start < 0:
+        raise ValueError("no JSON object in it")
+    found, _ = json.JSONDecoder().raw_decode(content[start:])
+    return dict(found)

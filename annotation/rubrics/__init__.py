@@ -1,0 +1,1 @@
+"""Rubrics: their files, checks and the packaged ones."""

@@ -1,0 +1,177 @@
+"""Rubrics: what annotators are asked, on which levels, and what their ratings come to.
+
+A pairwise rubric asks which of two completions is better (a, b or tie: the criterion "preference");
+a rating rubric asks for the level of each criterion of one completion. Rubrics lie in `rubrics/` as
+YAML (the keys are those of rubric_file.py) with the annotators' guidelines in Markdown beside them.
+
+    rubric = read_rubric("socratic")                 # or a path: read_rubric("mine/clarity.yaml")
+    rubric.criteria[0].levels                        # ("no", "yes"): values 1 and 2
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from ...schemas.errors import AnnotationError
+from ...schemas.keys import LENGTH
+from ...schemas.support.nearest import nearest
+from .file import CriterionEntry, RubricEntry, parse_entry
+
+FOLDER = Path(__file__).parent / "packaged"
+PREFERENCE = "preference"
+_BETWEEN = "\n---\n"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What is rated; value v (from 1) is worded levels[v - 1]."""
+
+    name: str
+    wording: str
+    levels: tuple[str, ...]
+    higher_is_better: bool
+    weight: float
+    """Share in the summary score: those of a rubric add up to 1."""
+    scores: tuple[float, ...] = ()
+    """What each level earns of the weight, 0 to 1, so that 1 is the best."""
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """A rubric as annotators see it."""
+
+    name: str
+    title: str
+    kind: Literal["pairwise", "rating"]
+    criteria: tuple[Criterion, ...]
+    """Of a rating rubric, in the order of asking; empty for a pairwise one."""
+    tie: bool
+    """Whether 'tie' may be answered (pairwise only)."""
+    guidelines: str
+    """Markdown."""
+    text: str
+    """The YAML as it stands, a line of three hyphens, the guidelines: `parse_rubric` reads it again."""
+
+    @property
+    def digest(self) -> str:
+        """Names this very wording, guidelines included: 20 hex digits of the text's SHA-256."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:LENGTH]
+
+    @property
+    def yaml(self) -> str:
+        """The YAML alone, as its file has it."""
+        return self.text.partition(_BETWEEN)[0]
+
+
+def rubric_names() -> list[str]:
+    """The rubrics that come with Preceptor."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read_rubric(name_or_path: str | Path) -> Rubric:
+    """A rubric of Preceptor's own by its name, or any by the path of its YAML file.
+
+    Raises AnnotationError, which names the file, the line and the nearest right name.
+    """
+    given = Path(name_or_path)
+    if str(name_or_path) in rubric_names():
+        return _read(FOLDER / f"{name_or_path}.yaml")
+    if given.suffix in {".yaml", ".yml"} or len(given.parts) > 1:
+        return _read(given)
+    beside = given.with_suffix(".yaml")
+    if beside.is_file():
+        raise AnnotationError(f"no rubric '{name_or_path}': did you mean the file {beside}?")
+    hint = nearest(str(name_or_path), rubric_names(), "known rubrics")
+    raise AnnotationError(f"no rubric '{name_or_path}': {hint} (a file of your own: name it with its .yaml)")
+
+
+def _read(path: Path) -> Rubric:
+    yaml_text = _text_of(path, "name a rubric's YAML file, or one of: " + ", ".join(rubric_names()))
+    entry = parse_entry(yaml_text, str(path))
+    beside = _beside(path, entry)
+    guidelines = _text_of(beside, f"write the annotators' guidelines there ({path.name} names it)")
+    return _rubric(yaml_text, guidelines, str(path))
+
+
+def guidelines_file(path: Path, rubric: Rubric) -> Path:
+    """Where the guidelines of a rubric that was read from a path lie."""
+    return _beside(path, parse_entry(rubric.yaml, str(path)))
+
+
+def _beside(path: Path, entry: RubricEntry) -> Path:
+    return path.parent / (entry.guidelines or f"{path.stem}.md")
+
+
+def _text_of(path: Path, remedy: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise AnnotationError(f"{path}: {error.strerror}; {remedy}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
+
+
+def parse_rubric(text: str, where: str = "rubric") -> Rubric:
+    """A rubric from its `text`, as a campaign keeps it."""
+    yaml_text, _, guidelines = text.partition(_BETWEEN)
+    return _rubric(yaml_text, guidelines, where)
+
+
+def _rubric(yaml_text: str, guidelines: str, where: str) -> Rubric:
+    if _BETWEEN in f"\n{yaml_text}":
+        raise AnnotationError(f"{where}: '---' begins a second document; leave one, and no '---'")
+    if not guidelines.strip():
+        raise AnnotationError(f"{where}: its guidelines are empty; say what annotators should look at")
+    entry = parse_entry(yaml_text, where)
+    total = sum(criterion.weight for criterion in entry.criteria)
+    criteria = tuple(_criterion(criterion, total) for criterion in entry.criteria)
+    tie = entry.kind == "pairwise" and entry.tie is not False
+    text = yaml_text + _BETWEEN + guidelines
+    return Rubric(entry.name, entry.title, entry.kind, criteria, tie, guidelines, text)
+
+
+def _criterion(entry: CriterionEntry, total: float) -> Criterion:
+    steps = len(entry.levels) - 1
+    even = [level / steps for level in range(steps + 1)]
+    scores = entry.scores or (even if entry.higher_is_better else even[::-1])
+    return Criterion(
+        entry.name,
+        entry.wording,
+        tuple(entry.levels),
+        entry.higher_is_better,
+        entry.weight / total,
+        tuple(scores),
+    )
+
+
+def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
+    """One score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
+
+    `values` has one column per criterion, whole numbers from 1 to its levels; other columns are not
+    looked at. Where a value of a criterion with weight is missing, so is the score. Raises
+    AnnotationError for a pairwise rubric, a column that is not there, and a value that is no level.
+    """
+    if rubric.kind == "pairwise":
+        raise AnnotationError(f"{rubric.name}: a pairwise rubric has no score; fuse its votes instead")
+    earned = [_earned(criterion, values) for criterion in rubric.criteria if criterion.weight]
+    return sum(earned[1:], start=earned[0]).clip(0, 1).alias("score")
+
+
+def _earned(criterion: Criterion, values: pl.DataFrame) -> pl.Series:
+    """What each row earns by one criterion, its weight at most."""
+    if criterion.name not in values.columns:
+        hint = nearest(criterion.name, values.columns, "columns there")
+        raise AnnotationError(f"no column '{criterion.name}' with its values: {hint}")
+    levels = [float(level) for level in range(1, len(criterion.levels) + 1)]
+    given = values[criterion.name]
+    if not (given.dtype.is_numeric() or given.dtype == pl.Null):
+        raise AnnotationError(f"'{criterion.name}' is {given.dtype}; expected whole numbers")
+    given = given.cast(pl.Float64)
+    wrong = given.filter(given.is_in(levels).not_())
+    if wrong.len():
+        raise AnnotationError(f"'{criterion.name}' is {wrong[0]:g}; expected 1 to {len(levels)}")
+    earned = [criterion.weight * score for score in criterion.scores]
+    return given.replace_strict(levels, earned, return_dtype=pl.Float64)

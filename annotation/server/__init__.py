@@ -1,0 +1,1 @@
+"""Argilla's server on this machine: environment, accounts, process."""

@@ -1,0 +1,104 @@
+"""Who may use a home's server: accounts.json, readable by its owner alone.
+
+{"url": "http://127.0.0.1:6900", "workspace": "preceptor",
+ "accounts": {"owner": {"role": "owner", "password": "k7mf-…", "api_key": "…"}, "ada": {…}}}
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ...schemas.errors import AnnotationError
+
+FILE = "accounts.json"
+OWNER = "owner"
+WORKSPACE = "preceptor"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # no two alike on paper
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who can log in: role `owner` or `annotator`."""
+
+    role: str
+    password: str = field(repr=False)
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """All accounts of a home by name, where its server answers, and the workspace they are members of."""
+
+    url: str
+    workspace: str
+    accounts: dict[str, Account]
+
+
+def read_accounts(home: Path) -> Accounts:
+    """The accounts of a home; AnnotationError if it has none or they cannot be read."""
+    path = home / FILE
+    try:
+        found = json.loads(path.read_text())
+        accounts = {name: Account(**account) for name, account in found["accounts"].items()}
+        return Accounts(found["url"], found["workspace"], accounts)
+    except FileNotFoundError as error:
+        raise AnnotationError(f"{path}: no such file; 'preceptor annotate serve' makes one") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise AnnotationError(
+            f"{path}: not accounts as 'preceptor annotate serve' writes them ({error}); bring it back from a "
+            "copy, or move it away: the next start then gives everybody a new password"
+        ) from error
+
+
+def check_names(names: Iterable[str]) -> list[str]:
+    """The names, each once, if all can be annotators; else AnnotationError."""
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        if name == OWNER:
+            raise AnnotationError(f"annotator {name!r}: is the owner's name; choose another")
+        if not NAME.fullmatch(name):
+            raise AnnotationError(
+                f"annotator {name!r}: cannot be a name; use letters, digits and . _ @ + - (64 at most)"
+            )
+    return wanted
+
+
+def settle_accounts(home: Path, url: str, annotators: Iterable[str]) -> Accounts:
+    """Give the owner and each annotator an account in accounts.json; those there already keep theirs."""
+    names = check_names(annotators)
+    path = home / FILE
+    kept = read_accounts(home) if path.exists() else Accounts(url, WORKSPACE, {})
+    accounts = dict(kept.accounts)
+    for name in (OWNER, *names):
+        if name not in accounts:
+            role = OWNER if name == OWNER else "annotator"
+            accounts[name] = Account(role, _password(), secrets.token_urlsafe(48))
+    settled = Accounts(url, kept.workspace, accounts)
+    if settled != kept:
+        write_private(path, json.dumps(asdict(settled), indent=1) + "\n")
+    return settled
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read; the old one stays until the new one is whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _password() -> str:
+    """Easy to read out and to type: four groups of four, 79 bits."""
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))

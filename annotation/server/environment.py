@@ -1,0 +1,149 @@
+"""The environment that Argilla's server runs in: made once, in a cache folder, from versions.txt.
+
+CACHE/argilla-3f2a9c01b7de/bin/python …, whole once its file READY is there. Its pins (click < 8.2,
+pydantic 2.9) clash with Preceptor's own, so it is a virtual environment beside Preceptor's.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from ...schemas.errors import AnnotationError
+
+PROGRAM = Path(__file__).parent / "embedded"
+VERSIONS = PROGRAM / "versions.txt"
+READY = "READY"
+EMPTY = "argilla.db"  # beside READY: Argilla's tables without a row, to start a new home from
+NEEDS_BYTES = 1_200_000_000
+DAMAGED = 81  # exit status of embedded/up.py: the environment lacks what it should hold
+
+Say = Callable[[str], object]
+
+
+def server_environment(cache: Path, say: Say = lambda _: None) -> Path:
+    """Folder of the environment under `cache`, which is made first if it is not there whole.
+
+    Of two processes that make it at once one waits for the other. Raises AnnotationError if it cannot be
+    made: no network, no room, no right to write.
+    """
+    folder = cache / f"argilla-{_digest()}"
+    if _whole(folder):
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.with_name(f"{folder.name}.lock"), say):
+            if not _whole(folder):
+                _make(folder, say)
+    except OSError as error:
+        raise AnnotationError(
+            f"{error.filename or folder}: {error.strerror or error}: Argilla's server needs an environment "
+            "there; free or allow it, or set XDG_CACHE_HOME to another folder"
+        ) from error
+    return folder
+
+
+def python_of(environment: Path) -> Path:
+    """The environment's Python."""
+    return environment / "bin" / "python"
+
+
+def spoil(environment: Path) -> None:
+    """Have the environment made anew at the next start: it turned out to be damaged."""
+    (environment / READY).unlink(missing_ok=True)
+
+
+def clean_variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Environment variables without those that would lead the server's Python or Argilla elsewhere."""
+    foreign = ("ARGILLA_", "HF_", "PYTHON", "VIRTUAL_ENV", "PRECEPTOR_")
+    return {name: value for name, value in given.items() if not name.startswith(foreign)}
+
+
+def _digest() -> str:
+    """Other versions, another Python or another schema: another environment."""
+    parts = [VERSIONS.read_text(), sys.version, sys.base_prefix, sys.platform]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _whole(folder: Path) -> bool:
+    return (folder / READY).exists() and python_of(folder).exists() and (folder / EMPTY).exists()
+
+
+@contextlib.contextmanager
+def _alone(path: Path, say: Say) -> Iterator[None]:
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is making the environment of Argilla's server; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, say: Say) -> None:
+    if folder.exists():
+        say(f"{folder}: half made or damaged; making it anew")
+        shutil.rmtree(folder)
+    free = shutil.disk_usage(folder.parent).free
+    if free < NEEDS_BYTES:
+        raise AnnotationError(
+            f"{folder.parent}: {free / 1e9:.1f} GB free; the environment of Argilla's server takes "
+            f"{NEEDS_BYTES / 1e9:.1f} GB while it is made; free some, or set XDG_CACHE_HOME to another folder"
+        )
+    start = time.monotonic()
+    say(
+        f"making the environment of Argilla's server in {folder} (once; about 150 MB to download, 0.6 GB on "
+        "disk, one to five minutes)"
+    )
+    log = folder.with_name(f"{folder.name}.log")
+    with log.open("wb") as stream:
+        python = str(python_of(folder))
+        for step, command in (
+            ("make a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
+            (
+                "install what the server needs",
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--no-input",
+                    "--disable-pip-version-check",
+                    "--requirement",
+                    str(VERSIONS),
+                ],
+            ),
+            ("make an empty database", [python, "-P", str(PROGRAM), "--home", str(folder), "--empty"]),
+        ):
+            done = subprocess.run(  # noqa: S603
+                command,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                env=clean_variables(),
+            )
+            if done.returncode:
+                raise AnnotationError(
+                    f"cannot {step} in {folder}:\n{last_lines(log)}\n(all of it: {log}) Mend what it says "
+                    "(pip must reach its package index), then start again; or point --api-url of the other "
+                    "annotate commands at an Argilla that runs elsewhere"
+                )
+    (folder / READY).write_text(f"made in {time.monotonic() - start:.0f} s\n")
+    say(f"made in {time.monotonic() - start:.0f} s")
+
+
+def last_lines(log: Path, count: int = 8) -> str:
+    """The last lines of a log that say something, each indented."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError as error:
+        return f"  ({log}: {error.strerror})"
+    told = [line.rstrip() for line in lines if line.strip()]
+    return "\n".join(f"  {line[:300]}" for line in told[-count:]) or "  (nothing was logged)"

@@ -1,0 +1,245 @@
+"""Argilla's server with its web pages, as one process of this machine; its state is one folder, the home.
+
+HOME/argilla.db     everything annotators see and say (SQLite; argilla.db-wal belongs to it while it runs)
+HOME/accounts.json  names, passwords, API keys (mode 0600)
+HOME/server.log     what the server said since it was last started
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...schemas.errors import AnnotationError
+from .accounts import Account, check_names, settle_accounts, write_private
+from .environment import DAMAGED, EMPTY, PROGRAM, clean_variables, last_lines, python_of, spoil
+
+HOME = Path("annotation-home")
+DATABASE = "argilla.db"
+LOG = "server.log"
+NEEDS_BYTES = 100_000_000
+START_SECONDS = 180.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `url`; `accounts` by name, the owner's is `accounts["owner"]`."""
+
+    url: str
+    home: Path
+    workspace: str
+    accounts: dict[str, Account]
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self.process.pid
+
+
+@contextlib.contextmanager
+def running(
+    home: Path, environment: Path, *, port: int = 0, host: str = "127.0.0.1", annotators: Iterable[str] = ()
+) -> Iterator[Server]:
+    """Run a server on `home` while the block lasts.
+
+    `environment` is that of environment.server_environment; `port` 0 takes a free one. Annotators of an
+    earlier start keep their accounts. Raises AnnotationError if it cannot start; the server ends with the
+    block, and with this process however that ends.
+    """
+    names = check_names(annotators)
+    home = home.absolute()
+    with _alone(home) as lock, _listening(host, port) as listener:
+        url = _url(host, listener.getsockname()[1])
+        try:
+            accounts = settle_accounts(home, url, names)
+            _prepare(home, environment)
+            process = _start(home, environment, listener, lock)
+            _note(lock, f"{url}, process {process.pid}")
+        except OSError as error:
+            raise _unusable(home, error) from error
+        try:
+            _wait_until_ready(process, home, environment, url)
+            yield Server(url, home, accounts.workspace, accounts.accounts, process)
+        finally:
+            _stop(process)
+
+
+def wait(server: Server) -> None:
+    """Return when the server has ended as it was told to; AnnotationError if it crashed."""
+    status = server.process.wait()
+    if status > 0:
+        raise AnnotationError(_last_words(f"the server at {server.url} ended by itself", status, server.home))
+    if status < 0 and -status not in (2, 15):
+        raise AnnotationError(
+            _last_words(f"the server at {server.url} was killed (signal {-status})", status, server.home)
+        )
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[int]:
+    """The folder, there and ours alone until the block and the server it starts have ended; its lock."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (home / "lock").open("a+")
+    except OSError as error:
+        raise _unusable(home, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            who = lock.read().strip()
+            raise AnnotationError(
+                f"{home}: a server runs on it already{f' ({who})' if who else ''}; use that one, stop it, or "
+                "choose another --home"
+            ) from error
+        lock.truncate(0)
+        yield lock.fileno()
+
+
+def _note(lock: int, text: str) -> None:
+    """Leave word in the lock file for whoever finds it taken."""
+    os.ftruncate(lock, 0)
+    os.write(lock, text.encode())
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket: taken before the server starts, so that nobody waits to hear that it is in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AnnotationError(
+            f"{host}: not an address of this machine ({error.strerror}); mend --host"
+        ) from error
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+        except OSError as error:
+            raise AnnotationError(_no_port(host, port, error)) from error
+        yield listener
+
+
+def _no_port(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{host}:{port}: another program listens there; stop it, or choose another --port (0: any free)"
+        )
+    if error.errno == errno.EACCES:
+        return f"{host}:{port}: you may not listen there; choose a --port above 1023"
+    return f"{host}:{port}: cannot listen there ({error.strerror}); mend --host or --port"
+
+
+def _url(host: str, port: int) -> str:
+    """Where a browser on this machine finds it."""
+    if host in ("0.0.0.0", ""):  # noqa: S104
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _prepare(home: Path, environment: Path) -> None:
+    """What the server finds in its home when it starts."""
+    free = shutil.disk_usage(home).free
+    if free < NEEDS_BYTES:
+        raise AnnotationError(
+            f"{home}: {free / 1e6:.0f} MB free on its disk, and the server needs {NEEDS_BYTES / 1e6:.0f} MB "
+            "to work with; free some, or choose another --home"
+        )
+    if not (home / "secret").exists():
+        write_private(home / "secret", secrets.token_hex(32))
+    (home / ".gitignore").write_text("*\n")  # passwords and annotators' answers are not for a repository
+    if not (home / DATABASE).exists():
+        partial = home / f".{DATABASE}.partial"
+        shutil.copyfile(environment / EMPTY, partial)
+        partial.chmod(0o600)
+        partial.replace(home / DATABASE)
+    shutil.rmtree(home / "tmp", ignore_errors=True)
+    (home / "tmp").mkdir()
+    if (home / LOG).exists():
+        (home / LOG).replace(home / f"{LOG}.before")
+
+
+def _start(home: Path, environment: Path, listener: socket.socket, lock: int) -> "subprocess.Popen[bytes]":
+    command = [str(python_of(environment)), "-P", str(PROGRAM), "--home", str(home)]
+    with (home / LOG).open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603
+            [*command, "--socket", str(listener.fileno())],
+            cwd=home,
+            env=clean_variables(),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(listener.fileno(), lock),
+            umask=0o077,
+            start_new_session=True,  # Ctrl-C is for us; we tell the server
+        )
+    listener.close()
+    return process
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", home: Path, environment: Path, url: str) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (status := process.poll()) is not None:
+            if status == DAMAGED:
+                spoil(environment)
+                raise AnnotationError(
+                    _last_words(f"{environment}: is damaged; start again, which makes it anew", status, home)
+                )
+            raise AnnotationError(_last_words(f"{home}: the server does not start", status, home))
+        with contextlib.suppress(OSError), direct.open(f"{url}/api/v1/version", timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.05)
+    raise AnnotationError(_last_words(f"{url}: no answer for {START_SECONDS:.0f} s", None, home))
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin:
+        process.stdin.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _last_words(what: str, status: int | None, home: Path) -> str:
+    log = home / LOG
+    words = last_lines(log)
+    remedy = f"all of it: {log}"
+    if "database is locked" in words:
+        remedy = f"another program holds {home / DATABASE}: close it; {remedy}"
+    elif "No space left" in words or "disk is full" in words:
+        remedy = f"free some room on the disk of {home}; {remedy}"
+    ended = f" (exit status {status})" if status is not None else ""
+    return f"{what}{ended}; its last words:\n{words}\n({remedy})"
+
+
+def _unusable(home: Path, error: OSError) -> AnnotationError:
+    where = error.filename if str(error.filename).startswith(str(home)) else home
+    return AnnotationError(
+        f"{where}: {error.strerror or error}: the server's state is to lie there; free or allow it, or "
+        "choose another --home"
+    )
