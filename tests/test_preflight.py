@@ -14,8 +14,8 @@ from smollm2 import smollm2
 from tiny_model import tiny_model
 
 from preceptor.schemas.errors import RecipeError
-from preceptor.training.preflight import preflight
-from preceptor.training.preflight_records import Settings, report_json, report_table, settings_from
+from preceptor.training.preflight.preflight import preflight
+from preceptor.training.preflight.records import Settings, report_json, report_table, settings_from
 
 pytest.importorskip("transformers")
 
@@ -313,7 +313,7 @@ def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from preceptor.training.size import estimate_size
+    from preceptor.training.preflight.memory import estimate_size
 
     config = LlamaConfig(
         vocab_size=300,

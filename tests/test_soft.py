@@ -20,7 +20,7 @@ def trainer(base, folder, p=None, **settings):
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    from preceptor.training.soft import SoftDPOTrainer
+    from preceptor.training.trainer.soft_dpo import SoftDPOTrainer
 
     rows = sentences("preference", ["home", "out"])[:4]
     if p:

@@ -28,7 +28,7 @@ from preceptor.training.data import load
 from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
 from preceptor.training.merge import merge
 from preceptor.training.run import last_checkpoint, look, train
-from preceptor.training.watch import Watch
+from preceptor.training.trainer.watch import Watch
 
 ROOT = Path(__file__).parents[1]
 

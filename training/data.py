@@ -15,7 +15,7 @@ from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
 from .config import DATASET_CONFIG, Config
 from .keys import Stage
-from .quiet import quiet
+from .trainer.logging import quiet
 
 COLUMNS = {
     "sft": ("prompt", "completion"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..schemas.errors import TrainingError
 from ..schemas.support.adapter_folders import CONFIG, find_base, fingerprint, known_base, was_folder
-from .quiet import quiet
+from .trainer.logging import quiet
 
 KEPT = ("preceptor.json", "metrics.json", "curves.png")
 

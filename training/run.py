@@ -26,10 +26,10 @@ from .config import Config
 from .data import Loaded, load
 from .launch import rank, told_by_first, world
 from .output import write_about
-from .preflight import preflight
-from .preflight_records import Report, report_json, report_table, settings_from
-from .quiet import lines_callback, watched
-from .watch import Watch, watch_callback
+from .preflight.preflight import preflight
+from .preflight.records import Report, report_json, report_table, settings_from
+from .trainer.logging import lines_callback, watched
+from .trainer.watch import Watch, watch_callback
 
 # Packages, any of which is enough, of what report_to may name; transformers says the rest.
 REPORTS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
@@ -237,7 +237,7 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
 
     kind: Any = {"sft": trl.SFTTrainer, "kto": trl.KTOTrainer}.get(config.stage, trl.DPOTrainer)
     if config.stage == "soft-dpo":
-        from .soft import SoftDPOTrainer
+        from .trainer.soft_dpo import SoftDPOTrainer
 
         kind = SoftDPOTrainer
     try:

@@ -91,7 +91,7 @@ def train(
 
 def _look(config: "Config", processes: int | None) -> None:
     from ....training.data import load
-    from ....training.preflight_records import report_table
+    from ....training.preflight.records import report_table
     from ....training.run import look
 
     report = look(config, load(config), processes)

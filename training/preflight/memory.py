@@ -32,8 +32,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import RecipeError
-from .preflight_records import Settings, Size
+from ...schemas.errors import RecipeError
+from .records import Settings, Size
 
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PAD_TO = 128  # what TRL's "auto" pads to on a GPU

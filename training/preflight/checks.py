@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from .preflight_records import ALLOWABLE, Defect, Settings, one_of
-from .preflight_rows import Form, Tokenizer
+from .records import ALLOWABLE, Defect, Settings, one_of
+from .rows import Form, Tokenizer
 
 STAGES = ("sft", "dpo", "ipo", "soft-dpo", "kto")
 _TEXTS = ("prompt", "chosen", "rejected", "completion", "messages")  # by which TRL tells dialogues from texts

@@ -3,7 +3,7 @@
 truncated -> "14 of 812 rows lose 1,980 tokens at max_length 256, the end-of-text token among them; …"
 """
 
-from .preflight_records import ALLOWABLE, Defect, Settings, Split
+from .records import ALLOWABLE, Defect, Settings, Split
 
 # Kind: whether it is refused, and the words; in the order that they are shown in.
 _OF = "{n:,} of {of:,} rows"

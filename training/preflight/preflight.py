@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..schemas.errors import RecipeError
-from .preflight_checks import (
+from ...schemas.errors import RecipeError
+from .checks import (
     check_settings,
     check_stage,
     check_tokenizer,
@@ -24,10 +24,10 @@ from .preflight_checks import (
     refusal,
     training_template,
 )
-from .preflight_count import Tally, Way, count_rows, finish
-from .preflight_records import Defect, Report, Settings, Size, Split
-from .preflight_rows import Form, Tokenizer
-from .preflight_words import WORDS, defect
+from .count import Tally, Way, count_rows, finish
+from .records import Defect, Report, Settings, Size, Split
+from .rows import Form, Tokenizer
+from .wording import WORDS, defect
 
 _TOGETHER = 1000  # rows in a batch; TRL packs as many together
 
@@ -186,7 +186,7 @@ def _size(
 ) -> tuple[Size | None, str | None]:
     if where is None:
         return None, "no model named"
-    from .size import estimate_size
+    from .memory import estimate_size
 
     longest = settings.max_length if settings.packing and settings.max_length else split.longest
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..schemas.errors import RecipeError
+from ...schemas.errors import RecipeError
 
 ALLOWABLE = ("dead_pairs", "empty_completions", "one_label")
 

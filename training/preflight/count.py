@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .preflight_records import Split
-from .preflight_rows import Encoded, Form, Tokenizer, common, encode
+from .records import Split
+from .rows import Encoded, Form, Tokenizer, common, encode
 
 _SHOWN = 3
 _PACK_BATCH = 1000

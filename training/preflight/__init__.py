@@ -1,0 +1,1 @@
+"""Check every row with the real tokenizer before a run."""
