@@ -10,9 +10,9 @@ from gguf_converter import gguf_converter
 from in_process import run
 from smollm2 import smollm2
 
+from preceptor.schemas.support.chat_template import compile_chat_template
 from preceptor.schemas.support.files import file_sha256
-from preceptor.toolkit.dataset.gates.tokens import _template
-from preceptor.toolkit.modelfile import find_pieces, go_template
+from preceptor.training.export.modelfile import find_pieces, go_template
 
 TEXT = "He have two cat and she go home yesterday ."
 
@@ -219,7 +219,7 @@ FORGETFUL = CHATML.replace("messages %}{{", "messages[-3:] %}{{", 1)  # of long 
 def test_chat_templates_in_ollamas_language():
     tokens = {"bos_token": "<s>", "eos_token": "</s>"}
     found = {
-        name: find_pieces(_template(text, tokens))
+        name: find_pieces(compile_chat_template(text, tokens))
         for name, text in {"chatml": CHATML, "dated": DATED, "no system": NO_SYSTEM}.items()
     }
     talk = (
@@ -236,14 +236,14 @@ def test_chat_templates_in_ollamas_language():
         "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}{% for",
         1,
     )
-    assert find_pieces(_template(default, tokens)).default == "Be kind."
+    assert find_pieces(compile_chat_template(default, tokens)).default == "Be kind."
     for text in (FOLDED, FORGETFUL, "{{ messages[-1]['content'] }}{{ '{{' }}"):
-        assert find_pieces(_template(text, tokens)) is None
+        assert find_pieces(compile_chat_template(text, tokens)) is None
 
 
 def test_the_start_token_that_llama_cpp_adds_is_not_written_twice():
-    from preceptor.toolkit.gguf import _Found, _pieces
+    from preceptor.training.export.gguf import _Found, _pieces
 
-    template = DATED, _template(DATED, {"bos_token": "<s>", "eos_token": "</s>"})
+    template = DATED, compile_chat_template(DATED, {"bos_token": "<s>", "eos_token": "</s>"})
     starts = {bos: go_template(_pieces(_Found("llama", 1, 1, (), template, bos)))[:8] for bos in ("", "<s>")}
     assert starts == {"": "<s><sys>", "<s>": "<sys>Cut"}

@@ -63,8 +63,8 @@ def m2(settings: Common, source: str, out: Path) -> None:
 @click.option("--converter", metavar="PROGRAM", help="The converter, if it is not on the PATH.")
 def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
     """Write a model as one GGUF file."""
+    from ....training.export.gguf import export_gguf
     from ....training.merge import merge
-    from ...gguf import export_gguf
 
     done = export_gguf(
         model, out, kind, merge, lambda text: stderr().print(text, markup=False), converter, system

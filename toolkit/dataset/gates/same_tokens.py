@@ -14,9 +14,10 @@ from unicodedata import is_normalized
 
 import polars as pl
 
+from ....schemas.support.chat_template import Messages
 from ...store.connection import Store, run
 from .gate import Gate
-from .tokens import Encoder, Messages, encode, rendered
+from .tokens import Encoder, encode, rendered
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes

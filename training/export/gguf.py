@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import GateError, TrainingError
-from ..schemas.support.files import file_sha256, write_text
-from ..schemas.support.nearest import nearest
-from .dataset.gates.tokens import read_chat_template
+from ...schemas.errors import GateError, TrainingError
+from ...schemas.support.chat_template import read_chat_template
+from ...schemas.support.files import file_sha256, write_text
+from ...schemas.support.nearest import nearest
 from .modelfile import Pieces, find_pieces, modelfile
 
 ABOUT = "preceptor.json"

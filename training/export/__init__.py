@@ -1,0 +1,1 @@
+"""Export a model: GGUF and a Modelfile."""
