@@ -29,15 +29,16 @@ coverage: $(VENV)/dev
 check: $(VENV)/dev .typing/preceptor
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training
+	MYPYPATH=.typing $(BIN)/mypy -p preceptor.schemas -p preceptor.toolkit -p preceptor.annotation -p preceptor.training \
+	-p preceptor.tests.bench
 	$(BIN)/lint-imports
 
 bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
 	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
-	$(BIN)/python -m preceptor.toolkit.bench.fusion $(PARTS) --write docs/fusion.md
+	$(BIN)/python -m preceptor.tests.bench.fusion $(PARTS) --write docs/fusion.md
 
 bench: $(VENV)/bench
-	$(BIN)/python -m preceptor.toolkit.bench $(BENCH)
+	$(BIN)/python -m preceptor.tests.bench $(BENCH)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \

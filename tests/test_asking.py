@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from preceptor.toolkit.bench.fusion.asking_curves import Curve, curve, needed, ratio
-from preceptor.toolkit.bench.fusion.asking_data import World, invented, judged
-from preceptor.toolkit.bench.fusion.asking_figure import drawing
-from preceptor.toolkit.bench.fusion.quick_posterior import Ballot, beginning, update
-from preceptor.toolkit.bench.fusion.replay import (
+from preceptor.tests.bench.fusion.asking.curves import Curve, curve, needed, ratio
+from preceptor.tests.bench.fusion.asking.data import World, invented, judged
+from preceptor.tests.bench.fusion.asking.figure import drawing
+from preceptor.tests.bench.fusion.asking.quick_posterior import Ballot, beginning, update
+from preceptor.tests.bench.fusion.asking.replay import (
     Known,
     Order,
     Plan,
@@ -19,7 +19,7 @@ from preceptor.toolkit.bench.fusion.replay import (
     replay,
     shannon,
 )
-from preceptor.toolkit.bench.inputs import STORE, ingesting
+from preceptor.tests.bench.inputs import STORE, ingesting
 from preceptor.toolkit.fusion.information import expected_gain, vote_shares
 
 RANDOM = Order("random", at_random)

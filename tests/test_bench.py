@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from preceptor.toolkit.bench import measure, training
-from preceptor.toolkit.bench.__main__ import COLUMNS, figure, main, side_lines
-from preceptor.toolkit.bench.inputs import SAMPLE, STORE, ingesting, prepare_m2
-from preceptor.toolkit.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
-from preceptor.toolkit.bench.rows import ROWS
+from preceptor.tests.bench import measure, training
+from preceptor.tests.bench.__main__ import COLUMNS, figure, main, side_lines
+from preceptor.tests.bench.inputs import SAMPLE, STORE, ingesting, prepare_m2
+from preceptor.tests.bench.measure import Done, Found, Row, Run, Side, peak_mb, run_row
+from preceptor.tests.bench.rows import ROWS
 
 
 def bench(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "preceptor.toolkit.bench", *arguments],
+        [sys.executable, "-m", "preceptor.tests.bench", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from preceptor.toolkit.bench.fusion.calibration import (
+from preceptor.tests.bench.fusion.calibration import (
     Seen,
     auc_of,
     coverage_lines,
@@ -12,7 +12,7 @@ from preceptor.toolkit.bench.fusion.calibration import (
     off_curve,
     rank_lines,
 )
-from preceptor.toolkit.bench.fusion.simulate import Size, crowd, from_priors, ordinary, simulate
+from preceptor.tests.bench.fusion.simulate import Size, crowd, from_priors, ordinary, simulate
 
 
 def test_coverage_counts_the_truths_inside():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from preceptor.toolkit.bench.fusion.__main__ import PARTS, main
-from preceptor.toolkit.bench.fusion.part import Found, marks
-from preceptor.toolkit.bench.fusion.replicates import Replicate, agreement, lines
+from preceptor.tests.bench.fusion.__main__ import PARTS, main
+from preceptor.tests.bench.fusion.part import Found, marks
+from preceptor.tests.bench.fusion.replicates import Replicate, agreement, lines
 
 
 def test_labels_that_hold_and_labels_that_turn():

@@ -10,8 +10,7 @@ from numpyro.infer.util import log_density
 from scipy.special import expit, softmax
 from scipy.stats import geom, multinomial, norm
 
-from preceptor.toolkit.bench.fusion import published
-from preceptor.toolkit.bench.fusion.folds import (
+from preceptor.tests.bench.fusion.folds import (
     VOTED,
     Case,
     derived_votes,
@@ -20,9 +19,16 @@ from preceptor.toolkit.bench.fusion.folds import (
     some_prompts,
     split_rows,
 )
-from preceptor.toolkit.bench.fusion.heldout import Entry, lines, models, vote_probabilities
-from preceptor.toolkit.bench.fusion.published import Cost, cost_lines, pairs_of, replicate_lines, summarise
-from preceptor.toolkit.bench.fusion.smart_model import (
+from preceptor.tests.bench.fusion.heldout import Entry, lines, models, vote_probabilities
+from preceptor.tests.bench.fusion.published import published
+from preceptor.tests.bench.fusion.published.published import (
+    Cost,
+    cost_lines,
+    pairs_of,
+    replicate_lines,
+    summarise,
+)
+from preceptor.tests.bench.fusion.published.smart_model import (
     published_arrays,
     published_labels,
     published_model,
@@ -30,7 +36,7 @@ from preceptor.toolkit.bench.fusion.smart_model import (
     published_vote_probabilities,
     worst,
 )
-from preceptor.toolkit.bench.fusion.votes_only import (
+from preceptor.tests.bench.fusion.published.votes_only import (
     bradley_terry,
     davidson,
     davidson_map,

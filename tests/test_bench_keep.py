@@ -2,7 +2,7 @@
 
 import pytest
 
-from preceptor.toolkit.bench.fusion.keep import each
+from preceptor.tests.bench.fusion.keep import each
 
 
 @pytest.fixture(autouse=True)

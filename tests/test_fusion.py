@@ -15,7 +15,7 @@ from scipy.special import expit
 from scipy.stats import halfnorm, norm, spearmanr
 
 from preceptor.schemas.errors import FusionError
-from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
+from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import methods as large
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.model import (

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.stats import spearmanr
 
-from preceptor.toolkit.bench.fusion.simulate import Size, ordinary, simulate
+from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion.observations import thinned
 from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepared
 from preceptor.toolkit.fusion.sampling.hmc import Metric, entries, make_sampler

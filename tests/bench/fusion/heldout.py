@@ -14,22 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from ...cli.options import stderr
-from ...fusion.observations import NOBODY, Observations, Votes
-from ...fusion.sampling import diagnostics
-from ...fusion.sampling.fit import Posterior, Settings, fit
+from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.fusion.observations import NOBODY, Observations, Votes
+from preceptor.toolkit.fusion.sampling import diagnostics
+from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings, fit
+
 from ..__main__ import figure
 from ..inputs import SHARED
 from .folds import FOLDS, QUICK_FOLDS, VOTED, Case, Score, cases, resampled, score
 from .part import Found, Line
-from .smart_model import (
+from .published.smart_model import (
     DRAWS,
     published_arrays,
     published_sampler,
     published_vote_probabilities,
     worst,
 )
-from .votes_only import bradley_terry, davidson, majority
+from .published.votes_only import bradley_terry, davidson, majority
 
 Floats = NDArray[np.float64]
 

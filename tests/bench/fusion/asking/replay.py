@@ -8,7 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ...fusion.information import expected_gain, vote_shares
+from preceptor.toolkit.fusion.information import expected_gain, vote_shares
+
 from .quick_posterior import Ballot, Quick, beginning, update
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from ...cli.options import stderr
+from preceptor.toolkit.cli.options import stderr
+
 from .replay import Floats, Ints, Order, Plan, Questions, replay
 
 RESAMPLES = 1000

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from ....schemas.support.files import user_cache, whole_file
-from ... import fusion
-from ...cli.options import stderr
+from preceptor.schemas.support.files import user_cache, whole_file
+from preceptor.toolkit import fusion
+from preceptor.toolkit.cli.options import stderr
+
 from .. import fusion as own
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ def each(what: str, seeds: Iterable[int], find: Callable[[int], T], keep: bool =
     for count, seed in enumerate(seeds, 1):
         path = folder / f"{seed}.pickle"
         if keep and path.exists():
-            yield pickle.loads(path.read_bytes())  # noqa: S301 -- written by us, in the user's own cache
+            yield pickle.loads(path.read_bytes())
             continue
         found = find(seed)
         if keep:

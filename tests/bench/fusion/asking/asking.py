@@ -10,11 +10,11 @@ import click
 import numpy as np
 from scipy.stats import spearmanr
 
-from ..inputs import SHARED, STORE, ingesting
-from .asking_curves import Curve, curve, ratio
-from .asking_data import World, invented, judged
-from .asking_figure import drawing
-from .part import Found, Line
+from ...inputs import SHARED, STORE, ingesting
+from ..part import Found, Line
+from .curves import Curve, curve, ratio
+from .data import World, invented, judged
+from .figure import drawing
 from .replay import (
     Order,
     Plan,
@@ -96,9 +96,10 @@ def beside_nuts(seed: int) -> Line:
     """The replay's stand-in and NUTS on the same votes: p, and the order of gains."""
     import polars as pl
 
-    from ...fusion.observations import Observations, Votes
-    from ...fusion.posterior import preferences, quality_draws
-    from ...fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.observations import Observations, Votes
+    from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+
     from .quick_posterior import Ballot, beginning, update
     from .replay import Known, p_first
 

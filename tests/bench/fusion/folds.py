@@ -10,11 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from ...fusion.fuse import read_signals
-from ...fusion.observations import Observations, Votes, encode
-from ...store.connection import open_store
+from preceptor.toolkit.fusion.fuse import read_signals
+from preceptor.toolkit.fusion.observations import Observations, Votes, encode
+from preceptor.toolkit.store.connection import open_store
+
 from ..inputs import SHARED, STORE, ingesting
-from .votes_only import split_votes
+from .published.votes_only import split_votes
 
 FOLDS, QUICK_FOLDS = 5, 2
 QUICK_PROMPTS = 20

@@ -1,17 +1,18 @@
-"""python -m preceptor.toolkit.bench.fusion [PART …] [--quick] [--write docs/fusion.md]"""
+"""python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/fusion.md]"""
 
 from pathlib import Path
 
 import click
 
-from ....schemas.support.files import write_text
-from ...cli.options import stderr, stdout, table
+from preceptor.schemas.support.files import write_text
+from preceptor.toolkit.cli.options import stderr, stdout, table
+
 from ..__main__ import known
-from .asking import asking
+from .asking.asking import asking
 from .calibration import calibration
 from .heldout import heldout
 from .part import Measure, marks, written_into
-from .published import published
+from .published.published import published
 from .replicates import replicates
 from .speed import speed
 
@@ -52,4 +53,4 @@ def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m preceptor.toolkit.bench.fusion")
+    main(prog_name="python -m preceptor.tests.bench.fusion")

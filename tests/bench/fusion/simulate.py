@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from ...fusion.observations import NOBODY, Observations, Outcomes, Ratings, Votes
+from preceptor.toolkit.fusion.observations import NOBODY, Observations, Outcomes, Ratings, Votes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from ...cli.options import stderr
+from preceptor.toolkit.cli.options import stderr
+
 from ..__main__ import figure
 from ..inputs import SMART, STORE, ingesting
 from .part import Found
@@ -55,11 +56,11 @@ class Agreement:
 
 def replicate(store: Path, seed: int) -> Replicate:
     """Fit the store's signals with a seed, and take p of its pairs."""
-    from ...fusion.fuse import read_signals
-    from ...fusion.observations import encode
-    from ...fusion.posterior import preferences, quality_draws
-    from ...fusion.sampling.fit import Settings, fit
-    from ...store.connection import open_store
+    from preceptor.toolkit.fusion.fuse import read_signals
+    from preceptor.toolkit.fusion.observations import encode
+    from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.store.connection import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 STORE = "ours.duckdb"
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
 SMART = SHARED / "smart"
 CORPORA = (
     "cweb/m2/CWEB-S.dev.m2",
@@ -21,7 +22,7 @@ CORPORA = (
     "ua-gec/gec-fluency.test.m2",
     "jfleg/EACL_exp/m2converter/dev.ref.m2",
 )
-SAMPLE = Path(__file__).resolve().parents[1] / "cli" / "demo" / "sample"
+SAMPLE = ROOT / "toolkit" / "cli" / "demo" / "sample"
 SIGNALS = ("votes", "ratings", "outcomes")
 
 
@@ -143,7 +144,7 @@ def prepare_reviews(folder: Path, shrink: int) -> str:
 
 def prepare_build(folder: Path, shrink: int) -> str:
     """A store of ten million prompts, each with a right and a wrong answer of a dozen invented words."""
-    from ..store.connection import open_store, run
+    from preceptor.toolkit.store.connection import open_store, run
 
     prompts = 10_000_000 // shrink
     text = """array_to_string([chr(97 + (hash({0}, i, k) % 26)::INT)
@@ -188,8 +189,8 @@ def prepare_fit(folder: Path, shrink: int) -> str:
 
 
 def _signals(store: Path) -> str:
-    from ...schemas.tables import TABLES
-    from ..store.connection import count, open_store
+    from preceptor.schemas.tables import TABLES
+    from preceptor.toolkit.store.connection import count, open_store
 
     with open_store(store, read_only=True) as con:
         return ", ".join(f"{count(con, TABLES[name]):,} {name}" for name in SIGNALS)
@@ -204,12 +205,12 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     """What ingests a file or folder as a source named like its format, and says what it did."""
     from unittest.mock import patch
 
-    from ...schemas.licenses import read_license
-    from ..ingest.batch import Context
-    from ..ingest.formats import FORMATS
-    from ..ingest.run import Origin, find_inputs, ingest
-    from ..privacy.pseudonyms import VARIABLE
-    from ..store.connection import open_store
+    from preceptor.schemas.licenses import read_license
+    from preceptor.toolkit.ingest.batch import Context
+    from preceptor.toolkit.ingest.formats import FORMATS
+    from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+    from preceptor.toolkit.privacy.pseudonyms import VARIABLE
+    from preceptor.toolkit.store.connection import open_store
 
     # Not the user's own key, and only here: what is measured leaves nothing behind.
     key = {VARIABLE: str(store.parent / "pseudonyms.key")}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .asking_curves import Curve
+from .curves import Curve
 
 RESAMPLES = 400
 STYLES = (("#777777", ":"), ("#b35c00", "--"), ("#1f5fa8", "-"))

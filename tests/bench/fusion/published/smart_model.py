@@ -25,8 +25,8 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import constrain_fn, potential_energy
 from scipy.special import expit
 
-from ...fusion.observations import Observations
-from ...fusion.sampling import diagnostics
+from preceptor.toolkit.fusion.observations import Observations
+from preceptor.toolkit.fusion.sampling import diagnostics
 
 CHAINS = 5  # and 1000 draws after as many of warm-up: the published settings
 DRAWS = 1000

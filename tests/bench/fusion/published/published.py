@@ -21,14 +21,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ...cli.options import stderr
-from ...fusion.fuse import read_signals
-from ...fusion.observations import Observations, encode
-from ...store.connection import open_store
-from ..__main__ import figure
-from ..inputs import SMART, STORE, ingesting
-from ..measure import cpu_seconds
-from .part import Found
+from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.fusion.fuse import read_signals
+from preceptor.toolkit.fusion.observations import Observations, encode
+from preceptor.toolkit.store.connection import open_store
+
+from ...__main__ import figure
+from ...inputs import SMART, STORE, ingesting
+from ...measure import cpu_seconds
+from ..part import Found
 from .smart_model import (
     CHAINS,
     DRAWS,
@@ -156,7 +157,7 @@ def cost_of_ours(store: str, seeds: int) -> list[Cost]:
 
     Meant for a fresh process with an empty compilation cache; the first seed is fitted twice.
     """
-    from ...fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache

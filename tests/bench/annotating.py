@@ -253,8 +253,8 @@ def _answered(job: Job, side: str) -> Campaign:
 
 
 def _votes(store: Path) -> int:
-    from ...schemas.tables import TABLES
-    from ..store.connection import count, open_store
+    from preceptor.schemas.tables import TABLES
+    from preceptor.toolkit.store.connection import count, open_store
 
     with open_store(store, read_only=True) as con:
         return count(con, TABLES["votes"])

@@ -1,6 +1,6 @@
 """How long fits take, each in a process of its own: the whole process, imports and all.
 
-python -m preceptor.toolkit.bench.fusion.speed CASE     one case, as JSON
+python -m preceptor.tests.bench.fusion.speed CASE     one case, as JSON
 """
 
 import json
@@ -18,7 +18,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cli.options import stderr
+from preceptor.toolkit.cli.options import stderr
+
 from ..__main__ import figure
 from ..inputs import SMART, STORE, ingesting
 from .part import Found, Line
@@ -33,11 +34,12 @@ SMART_SEEDS = 5
 
 def run_case(case: str) -> dict[str, Any]:
     """One fit: its verdict and the means of expressed quality, saved beside the store."""
-    from ...fusion.fuse import read_signals
-    from ...fusion.methods import fit_by
-    from ...fusion.observations import encode
-    from ...fusion.sampling.fit import Settings
-    from ...store.connection import open_store
+    from preceptor.toolkit.fusion.fuse import read_signals
+    from preceptor.toolkit.fusion.methods import fit_by
+    from preceptor.toolkit.fusion.observations import encode
+    from preceptor.toolkit.fusion.sampling.fit import Settings
+    from preceptor.toolkit.store.connection import open_store
+
     from .simulate import crowd, ordinary, simulate
 
     name, _, method = case.partition(":")
@@ -69,9 +71,9 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
 
     All is compiled and traced before. Medians over seeds, which draw the new votes, too.
     """
-    from ...fusion.observations import Votes
-    from ...fusion.sampling.fit import Settings, fit
-    from ...fusion.sampling.warm_start import Ends
+    from preceptor.toolkit.fusion.observations import Votes
+    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.sampling.warm_start import Ends
 
     v = obs.votes
     taken: list[list[float]] = []
@@ -135,7 +137,7 @@ def measured(case: str, folder: Path, cache: Path) -> dict[str, Any]:
     began = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "preceptor.toolkit.bench.fusion.speed", case],
+            [sys.executable, "-m", "preceptor.tests.bench.fusion.speed", case],
             cwd=folder,
             check=True,
             capture_output=True,

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, chisquare, rankdata
 
-from ...fusion.methods import fit_by
-from ...fusion.posterior import preferences, quality_draws
-from ...fusion.sampling.fit import Posterior, Settings
+from preceptor.toolkit.fusion.methods import fit_by
+from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings
+
 from .keep import each
 from .part import Found, Line
 from .simulate import Simulated, Size, from_priors, ordinary, simulate

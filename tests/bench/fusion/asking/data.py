@@ -50,9 +50,9 @@ def judged(store: Path, held_out: float, seed: int) -> Questions:
     Right is what the judge said: of the pairs held out, or of all where none are. Ties are asked
     about, but not scored. Documents with fewer than three texts are left out.
     """
-    from ...fusion.fuse import read_signals
-    from ...fusion.observations import encode
-    from ...store.connection import open_store
+    from preceptor.toolkit.fusion.fuse import read_signals
+    from preceptor.toolkit.fusion.observations import encode
+    from preceptor.toolkit.store.connection import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))

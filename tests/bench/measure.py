@@ -120,7 +120,7 @@ def _missing(side: Side) -> str:
 
 def _measure_apart(name: str, side: str, job: Job, held: Found) -> None:
     """Measure in a new process and keep the result, or the reason why there is none."""
-    command = [sys.executable, "-m", "preceptor.toolkit.bench", "--one", name, side]
+    command = [sys.executable, "-m", "preceptor.tests.bench", "--one", name, side]
     ended = subprocess.run(
         [*command, str(job.folder), str(job.repetition)], capture_output=True, text=True, check=False
     )

@@ -33,9 +33,9 @@ from .training import prepare_training, train_ours, train_plain, train_told
 
 def m2_ours(job: Job) -> Work:
     """Our reader: tokens, checks, keys, rejects, as frames; streamed."""
-    from ..ingest.batch import Context
-    from ..ingest.files.numbered_lines import Input
-    from ..ingest.gec.m2 import read_m2
+    from preceptor.toolkit.ingest.batch import Context
+    from preceptor.toolkit.ingest.files.numbered_lines import Input
+    from preceptor.toolkit.ingest.gec.m2 import read_m2
 
     def work() -> Done:
         batches = read_m2(Input(job.folder / "big.m2", "big.m2"), Context("big"))
@@ -185,9 +185,9 @@ def reviews_ours(job: Job) -> Work:
 
 def reviews_outcomes(job: Job) -> Work:
     """Turns until the first success, of the log that was ingested before."""
-    from ...schemas.recipe import Recipe
-    from ..fusion.outcomes import make_outcomes
-    from ..store.connection import open_store
+    from preceptor.schemas.recipe import Recipe
+    from preceptor.toolkit.fusion.outcomes import make_outcomes
+    from preceptor.toolkit.store.connection import open_store
 
     recipe = Recipe.model_validate({"name": "r", "outcomes": [{"reviews": "reviews", "about": "prompts"}]})
 
@@ -214,9 +214,9 @@ def reviews_duckdb(job: Job) -> Work:
 
 def build_ours(job: Job) -> Work:
     """Pairs, examples and labels with their meta data, all gates, card and digests."""
-    from ...schemas.recipe import Recipe
-    from ..dataset.build import build
-    from ..store.connection import open_store
+    from preceptor.schemas.recipe import Recipe
+    from preceptor.toolkit.dataset.build import build
+    from preceptor.toolkit.store.connection import open_store
 
     recipe = Recipe.model_validate(
         {
@@ -277,9 +277,9 @@ def _fit(job: Job, name: str, cache: Path) -> Work:
 
     def work() -> Done:
         began = time.process_time()
-        from ..fusion.fuse import fuse
-        from ..fusion.sampling.fit import Settings
-        from ..store.connection import open_store
+        from preceptor.toolkit.fusion.fuse import fuse
+        from preceptor.toolkit.fusion.sampling.fit import Settings
+        from preceptor.toolkit.store.connection import open_store
 
         with open_store(store) as con:
             found = fuse(con, 0.5, [], Settings(seed=job.repetition)).diagnostics

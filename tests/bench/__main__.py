@@ -1,6 +1,6 @@
 """`make bench`: ours beside a peer in the same run.
 
-    python -m preceptor.toolkit.bench [ROW …] [--quick] [--write docs/bench.md]
+    python -m preceptor.tests.bench [ROW …] [--quick] [--write docs/bench.md]
 
 Machines are noisy: read the ratios. Every side runs in a process of its own, in turn with the
 others; the repetition whose wall time is the median is shown.
@@ -18,8 +18,9 @@ from pathlib import Path
 
 import click
 
-from ...schemas.support.files import write_text
-from ..cli.options import stderr, stdout, table
+from preceptor.schemas.support.files import write_text
+from preceptor.toolkit.cli.options import stderr, stdout, table
+
 from .measure import Found, Job, Row, measure, run_row
 from .rows import ROWS
 
@@ -161,4 +162,4 @@ def _versions() -> str:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m preceptor.toolkit.bench")
+    main(prog_name="python -m preceptor.tests.bench")

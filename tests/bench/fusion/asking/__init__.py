@@ -1,0 +1,1 @@
+"""Which question to ask next: replays of orders on simulated and real votes."""

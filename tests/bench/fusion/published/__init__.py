@@ -1,0 +1,1 @@
+"""The peers of the fusion model: SMART's published model, and models of votes alone."""
