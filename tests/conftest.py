@@ -19,6 +19,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import run
+from places import ROOT
 
 from preceptor.annotation.server.environment import server_environment as make_environment
 from preceptor.schemas.errors import SourceError
@@ -33,8 +34,6 @@ from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import make_key, pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, remove_source
-
-ROOT = Path(__file__).parents[1]
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
 
@@ -199,7 +198,7 @@ def preceptor():
     return run
 
 
-# ---- what goes to the Hub: its stand-in (tests/hub), builds to publish, a client
+# ---- what goes to the Hub: its stand-in (tests/support/hub), builds to publish, a client
 
 WHOLE_SPLIT = {"train": 1, "validation": 0, "test": 0}
 BRIDGE = (
@@ -272,7 +271,7 @@ class Server:
 @contextlib.contextmanager
 def running(program, *arguments, **how):
     process = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "hub" / program, *map(str, arguments)],
+        [sys.executable, ROOT / "tests" / "support" / "hub" / program, *map(str, arguments)],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,235 @@
+"""Pull: datasets of the stand-in for the Hub (tests/support/hub) into a store."""
+
+import io
+import json
+
+import polars as pl
+import pytest
+
+from preceptor.schemas.licenses import read_license
+from preceptor.toolkit.store.connection import open_store, query
+
+CARD = "---\nlicense: {}\nlanguage: [en]\n---\n# Pairs\n"
+CHAT = [{"role": "user", "content": "7 x 8?"}]
+PAIRS = {
+    "text": [
+        {"prompt": "7 x 8?", "chosen": "Try 7 x 4 first.", "rejected": "56."},
+        {"prompt": "9 x 9?", "chosen": "What is 9 x 10?", "rejected": "81."},
+    ],
+    "messages": [
+        {
+            "prompt": CHAT,
+            "chosen": [{"role": "assistant", "content": "Try 7 x 4."}],
+            "rejected": [{"role": "assistant", "content": "56."}],
+        },
+    ],
+    "implicit prompt": [
+        {
+            "chosen": [*CHAT, {"role": "assistant", "content": "Try 7 x 4."}],
+            "rejected": [*CHAT, {"role": "assistant", "content": "56."}],
+            "margin": 0.5,
+        },
+    ],
+}
+VOTES = """SELECT q.messages, a.content AS chosen, b.content AS rejected, q."group", q.task, v.path, q.language
+    FROM votes v JOIN completions a ON a.key = v.completion_a JOIN completions b ON b.key = v.completion_b
+    JOIN prompts q ON q.key = a.prompt ORDER BY ALL"""
+
+
+@pytest.fixture
+def pull(client, tmp_path):
+    """Runs `preceptor pull …` on a store of one's own."""
+    return lambda *arguments, **how: client("--store", tmp_path / "s.duckdb", "pull", *arguments, **how)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def ask(sql):
+        with open_store(tmp_path / "s.duckdb", read_only=True) as con:
+            return query(con, sql)
+
+    return ask
+
+
+def parquet(records):
+    file = io.BytesIO()
+    pl.DataFrame(records).write_parquet(file)
+    return file.getvalue()
+
+
+def trl(hub, records, license="cc-by-4.0", name="acme/pairs", **more):
+    """A dataset as others publish them: no configs in the card."""
+    files = {
+        "README.md": CARD.format(license).encode(),
+        "data/train-00000-of-00001.parquet": parquet(records),
+    }
+    hub.made(name, files | more)
+
+
+def test_our_own_build_comes_back_as_votes_with_task_and_group(hub, client, builds, pull, rows):
+    done = client("publish", builds["replies"], "lab/tiny", "--tag", "v1")
+    assert done.code == 0, done.stderr
+    client("publish", builds["edits"], "lab/tiny")
+    done = pull("lab/tiny@v1", "--source", "back")
+    assert done.code == 0, done.stderr
+    assert "5 rows taken, 0 rejected" in done.stdout
+    assert done.stderr == ""
+    pairs = pl.read_parquet(builds["replies"] / "preference" / "train.parquet")
+    meta = pl.read_parquet(builds["replies"] / "preference_meta" / "train.parquet")
+    said = {side: pairs[side].list.first().struct.field("content") for side in ("chosen", "rejected")}
+    expected = pl.DataFrame(
+        {"messages": pairs["prompt"], **said, "group": meta["group"], "task": meta["task"]}
+    )
+    found = rows(VOTES)
+    assert found.drop("path", "language").sort("chosen").to_dicts() == expected.sort("chosen").to_dicts()
+    assert set(found["path"]) == {"preference/train.parquet"}
+    (source,) = rows("SELECT * FROM sources").to_dicts()
+    assert (source["name"], source["license"], source["language"]) == ("back", "CC-BY-4.0", "en")
+    assert source["url"] == f"{hub.url}/datasets/lab/tiny"
+    assert source["revision"] == hub.repo()["tags"]["v1"]
+
+
+def test_another_config_is_named(hub, client, builds, pull, rows):
+    client("publish", builds["edits"], "lab/tiny")
+    done = pull("lab/tiny", "--config", "sft")
+    assert done.code == 0, done.stderr
+    assert rows("SELECT name, url FROM sources").rows() == [
+        ("tiny-sft", f"{hub.url}/datasets/lab/tiny/viewer/sft")
+    ]
+    assert rows("SELECT count(*) AS n FROM completions")["n"].item() == 6
+    assert rows("SELECT count(*) AS n FROM votes")["n"].item() == 0
+    refused = pull("lab/tiny", "--config", "soft")
+    assert refused.code == 1
+    assert (
+        "has no config 'soft'; name one with --config: preference, preference_meta, sft, sft_meta"
+        in refused.stderr
+    )
+    refused = pull("lab/tiny", "--config", "sft_meta", "--source", "m")
+    assert refused.code == 2
+    assert (
+        "config sft_meta has the columns key, task, group, sources, license, which are no" in refused.stderr
+    )
+
+
+@pytest.mark.parametrize("shape", PAIRS)
+def test_trl_s_shapes(hub, pull, rows, shape):
+    trl(hub, PAIRS[shape])
+    done = pull("acme/pairs")
+    assert done.code == 0, done.stderr
+    found = rows(VOTES)
+    asked = [row["prompt"] if isinstance(row.get("prompt"), str) else "7 x 8?" for row in PAIRS[shape]]
+    assert found["messages"].to_list() == [[{"role": "user", "content": text}] for text in sorted(asked)]
+    assert set(found["rejected"]) <= {"56.", "81."}
+    assert found["path"].unique().to_list() == ["default/train.parquet"]
+    assert found["language"].unique().to_list() == ["en"]
+
+
+def test_the_same_revision_again_adds_nothing_and_a_newer_one_takes_its_place(hub, pull, rows):
+    trl(hub, PAIRS["text"])
+    assert pull("acme/pairs").code == 0
+    before, asked = rows("SELECT * FROM votes"), len(hub.ask("state")["arrived"])
+    again = pull("acme/pairs")
+    assert again.code == 0
+    assert "pairs: already holds acme/pairs@" in again.stdout
+    assert not any("parquet" in line for line in hub.ask("state")["arrived"][asked:])
+    trl(hub, PAIRS["text"][:1])
+    refused = pull("acme/pairs")
+    assert refused.code == 2
+    assert "--replace" in refused.stderr
+    assert rows("SELECT * FROM votes").equals(before)
+    assert pull("acme/pairs", "--replace").code == 0
+    assert len(rows("SELECT * FROM votes")) == 1
+    assert rows("SELECT revision FROM sources").item() == hub.repo("acme/pairs")["head"]
+
+
+def test_rows_that_cannot_be_taken_go_to_rejects_and_numbers_may_be_ids(hub, pull, rows):
+    same = {"prompt": "?", "chosen": "x", "rejected": "x"}
+    trl(hub, [{"id": n, "unused": b"\0", **row} for n, row in enumerate([*PAIRS["text"], same])])
+    done = pull("acme/pairs")
+    assert done.code == 0, done.stderr
+    assert "2 rows taken, 1 rejected" in done.stdout
+    assert "default/train.parquet:3: 'chosen' equals 'rejected'" in done.stderr
+    assert rows("SELECT ref FROM prompts ORDER BY 1")["ref"].to_list() == ["0", "1"]
+
+
+def test_other_files_than_parquet(hub, pull, rows):
+    lines = "\n".join(map(json.dumps, PAIRS["messages"])).encode()
+    hub.made("acme/lines", {"train.jsonl": lines, "README.md": CARD.format("mit").encode()})
+    done = pull("acme/lines")
+    assert done.code == 0, done.stderr
+    assert rows(VOTES)["chosen"].to_list() == ["Try 7 x 4."]
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ("cc-by-sa-4.0", "CC-BY-SA-4.0"),
+        ("odc-by", "ODC-By-1.0"),
+        ("[mit, cc-by-nc-4.0]", "MIT AND CC-BY-NC-4.0"),
+        ("llama3.1", "LicenseRef-llama3.1"),
+        ("other\nlicense_name: our own terms", "LicenseRef-our-own-terms"),
+        ("unknown", "NOASSERTION"),
+    ],
+)
+def test_the_licence_is_the_card_s(hub, pull, rows, card, expected):
+    trl(hub, PAIRS["text"], license=card)
+    done = pull("acme/pairs")
+    assert done.code == 0, done.stderr
+    found = rows("SELECT license, redistribution, commercial_use FROM sources").row(0)
+    terms = read_license(None if expected == "NOASSERTION" else expected)
+    assert found == (expected, terms.redistribution, terms.commercial_use)
+    assert ("may not be published" in done.stderr) == (expected == "NOASSERTION")
+
+
+def test_a_licence_that_is_said_overrides_the_card(hub, pull, rows):
+    trl(hub, PAIRS["text"], license="unknown")
+    assert pull("acme/pairs", "--license", "CC0-1.0").code == 0
+    assert rows("SELECT license FROM sources").item() == "CC0-1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "expected"),
+    [
+        ("acme/none", "hf_alice", "acme/none: no dataset of that name that you may see; check the name"),
+        ("acme/none", "", "if it is private, set HF_TOKEN"),
+        ("bob/secret", "hf_alice", "bob/secret: no dataset of that name that you may see"),
+        ("acme/pairs@v9", "hf_alice", "acme/pairs@v9: no such revision; branches and tags are listed at"),
+        ("acme/pairs", "hf_mallory", "does not accept the token"),
+        ("pairs", "hf_alice", "expected OWNER/NAME"),
+        (
+            "acme/numbers",
+            "hf_alice",
+            "has the columns x, y, which are no preferences or chats; expected chosen",
+        ),
+        ("acme/empty", "hf_alice", "acme/empty: reading its configs failed"),
+    ],
+)
+def test_what_cannot_be_pulled_is_told_and_no_store_is_made(hub, pull, tmp_path, name, token, expected):
+    trl(hub, PAIRS["text"])
+    trl(hub, [{"x": 1, "y": 2}], name="acme/numbers")
+    hub.made("acme/empty", {"README.md": b"# Nothing"})
+    hub.made("bob/secret", {}, private=True)
+    done = pull(name, token=token)
+    assert done.code in {1, 2}
+    assert expected in " ".join(done.stderr.split())
+    assert not (tmp_path / "s.duckdb").exists()
+
+
+def test_what_fails_once_is_tried_again(hub, pull, rows):
+    trl(hub, [{"prompt": "Not cached yet?", "chosen": "No.", "rejected": "Yes."}])
+    hub.fails("GET", "/api/datasets/acme/pairs", status=503)
+    hub.fails("GET", "/resolve/.*parquet", drop=True)
+    done = pull("acme/pairs")
+    assert done.code == 0, done.stderr
+    assert "the Hub answered 503; trying again in 1 s" in done.stderr
+    assert len(rows(VOTES)) == 1
+
+
+def test_a_hub_that_fails_for_ever_leaves_the_store_as_it_was(hub, pull, tmp_path):
+    trl(hub, [{"prompt": "Cached?", "chosen": "No.", "rejected": "Yes."}])
+    hub.fails("GET", "/resolve/.*parquet", status=503, times=-1)
+    done = pull("acme/pairs")
+    assert done.code == 1
+    assert "acme/pairs: loading config default failed" in done.stderr
+    assert "nothing was stored; run the same command again" in done.stderr
+    assert not (tmp_path / "s.duckdb").exists()
