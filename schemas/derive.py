@@ -75,7 +75,7 @@ def dictionary() -> str:
     tables = [published(name, True) for config in CONFIGS for name in with_meta(config)]
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (
-        "# Data dictionary\n\nDerived from `schemas/tables.py`; a test keeps the two equal. A key is "
+        "# Data dictionary\n\nDerived from `schemas/tables`; a test keeps the two equal. A key is "
         "the hash of what was read: a text that `preceptor scan --mask` changes keeps its key.\n\n"
         f"## The store\n\n{stored}\n## A published dataset\n\n"
         + "\n".join(_section(table) for table in tables)

@@ -2,7 +2,7 @@
 
     sentences  5f0c…  text  phone  from 44 to 60  score 0.4
 
-DuckDB takes out of every column that people wrote (`free_text` in schemas/tables.py) the texts that may
+DuckDB takes out of every column that people wrote (`free_text` in schemas/tables) the texts that may
 hold something, each once; `personal.finder` looks at those. Masking replaces what was found, text by
 text, in one transaction. Keys stay as they are: they say what was read, so that signals go on naming
 their completions and the same input again is known.

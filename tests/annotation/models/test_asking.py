@@ -8,7 +8,7 @@ from model_server import Said, serving
 
 from preceptor.annotation.models.asking import Earlier, FinalError, ask, estimate
 from preceptor.annotation.models.backends import endpoint as endpoint_module
-from preceptor.annotation.models.backends.backend import backend
+from preceptor.annotation.models.backends.registry import find_backend
 from preceptor.annotation.models.budget import Limits
 from preceptor.annotation.models.requests import Request, Sampling, digest
 from preceptor.schemas.errors import AnnotationError
@@ -38,7 +38,9 @@ def asked(server, requests, prices=None, check=taken, **more):
     """What `ask` spent, and the replies it kept."""
     kept = []
     more.setdefault("limits", Limits())
-    return ask(backend("openai:m", server.url, prices), requests, check=check, keep=kept.extend, **more), kept
+    return ask(
+        find_backend("openai:m", server.url, prices), requests, check=check, keep=kept.extend, **more
+    ), kept
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_what_is_kept_is_kept_at_once():
 
     with serving(answer) as server:
         ask(
-            backend("openai:m", server.url),
+            find_backend("openai:m", server.url),
             requests(6),
             check=taken,
             keep=first.extend,
@@ -201,14 +203,14 @@ def test_the_cap_on_cost_is_never_exceeded(prices, no_pauses):
 def test_without_a_price_a_cap_on_cost_is_refused(tmp_path):
     where = "https://models.example/v1"
     with pytest.raises(AnnotationError, match="no price is known for openai:m; write one"):
-        ask(backend("openai:m", where), requests(1), check=taken, keep=print, limits=Limits(max_cost=1))
-    assert estimate(backend("openai:m", where), requests(2)).cost is None
-    assert estimate(backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
+        ask(find_backend("openai:m", where), requests(1), check=taken, keep=print, limits=Limits(max_cost=1))
+    assert estimate(find_backend("openai:m", where), requests(2)).cost is None
+    assert estimate(find_backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
 
 
 def test_an_estimate_is_no_less_than_what_is_spent(prices):
     with serving(lambda body: Said("x", prompt_tokens=30, completion_tokens=50)) as server:
-        most = estimate(backend("openai:m", server.url, prices), requests(5, max_tokens=50))
+        most = estimate(find_backend("openai:m", server.url, prices), requests(5, max_tokens=50))
         assert server.asked == []
         spent, _ = asked(server, requests(5, max_tokens=50), prices)
     assert (most.requests, most.completion_tokens) == (5, 250)
@@ -228,7 +230,7 @@ def test_an_estimate_is_no_less_than_what_is_spent(prices):
 def test_a_wrong_price_table_is_named(tmp_path, text, says):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(AnnotationError, match=says):
-        backend("openai:m", "http://127.0.0.1:1/v1", tmp_path / "p.yaml")
+        find_backend("openai:m", "http://127.0.0.1:1/v1", tmp_path / "p.yaml")
 
 
 # ---- what servers do
@@ -259,7 +261,7 @@ def test_a_server_that_stays_away_ends_the_run_after_what_is_done_was_kept(no_pa
     with serving(lambda body: Said("x") if next(turn) < 3 else Said(status=500)) as server:
         how = {"check": taken, "keep": kept.extend, "limits": Limits(concurrency=2)}
         with pytest.raises(AnnotationError, match=r"no answer after 6 tries: .*500"):
-            ask(backend("openai:m", server.url), requests(50), **how)
+            ask(find_backend("openai:m", server.url), requests(50), **how)
     assert len(kept) == 3
     assert len(server.asked) <= 3 + 2 * 6
 
@@ -336,4 +338,4 @@ def test_a_newer_name_of_a_limit_is_taken_up():
 )
 def test_a_misspelt_back_end_is_named(model, says):
     with pytest.raises(AnnotationError, match=says):
-        backend(model, "http://127.0.0.1:1/v1")
+        find_backend(model, "http://127.0.0.1:1/v1")

@@ -64,7 +64,7 @@ def evaluate(
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.backend import backend
+    from ....annotation.models.backends.registry import find_backend
     from ...evaluation.config import read_config
     from ...evaluation.items import held_out
     from ...evaluation.metrics.measure import wants_answers
@@ -86,7 +86,7 @@ def evaluate(
     held = held_out(config.values, say_line)
     check_metrics(config.values.metrics, held.items)
     _requests(config, held.items, template)  # so that a template that does not fit is known at once
-    backends = [backend(name, how["base_url"], how["prices"]) for name in models]
+    backends = [find_backend(name, how["base_url"], how["prices"]) for name in models]
     for one in backends:
         check_limits(one, limits_of(how))
     answered = wants_answers(config.values.metrics)

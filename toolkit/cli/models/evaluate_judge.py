@@ -232,8 +232,8 @@ def make_judge(
     price to go by.
     """
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.backend import backend
     from ....annotation.models.backends.hf_likelihood import by_likelihood
+    from ....annotation.models.backends.registry import find_backend
     from ....annotation.models.judge.requests import Judge as Asked
     from ....annotation.models.judge.requests import by_letters
     from ....annotation.models.requests import Sampling
@@ -246,7 +246,7 @@ def make_judge(
     else:
         asked = Asked(rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens))
         way = by_letters(asked)
-    asker = backend(model, base_url, prices)
+    asker = find_backend(model, base_url, prices)
     check_limits(asker, limits)
     return Judge(rubric, way, asker, limits, path, tries, [] if spent is None else spent)
 

@@ -73,9 +73,9 @@ def asked_backend(how: dict[str, Any]) -> "Backend":
     if not how["model"]:
         raise click.UsageError("Missing option '--model'.")
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.backend import backend
+    from ....annotation.models.backends.registry import find_backend
 
-    made = backend(how["model"], how["base_url"], how["prices"])
+    made = find_backend(how["model"], how["base_url"], how["prices"])
     check_limits(made, limits_of(how))
     return made
 

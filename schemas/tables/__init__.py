@@ -1,0 +1,94 @@
+"""Every table of the store and of a published dataset, declared once.
+
+The DDL, the Polars schema, the `datasets.Features` of what is published and the data dictionary
+(docs/data.md) are derived from these declarations by `derive.py`. A table's key is a hash of its
+identity columns, so the same input gives the same keys on every machine.
+"""
+
+from .came_in import COMPLETIONS, EDITS, PROMPTS, REJECTS, REVIEWS, SENTENCES, SOURCES, TURNS
+from .campaigns import ANNOTATORS, ANSWERS, QUESTIONS, REPLIES, RUBRICS
+from .declare import KEY, ORIGIN, SOURCE, Column, Table, Type
+from .derived import BUILDS, CHAIN_ENDS, EFFECTIVENESS, FITS, FORGOTTEN, PREFERENCES
+from .signals import OUTCOMES, RATINGS, VOTES
+
+__all__ = [
+    "ANNOTATORS",
+    "ANSWERS",
+    "BUILDS",
+    "CHAIN_ENDS",
+    "COMPLETIONS",
+    "EDITS",
+    "EFFECTIVENESS",
+    "FITS",
+    "FORGOTTEN",
+    "KEY",
+    "OF_A_SOURCE",
+    "ORIGIN",
+    "OUTCOMES",
+    "PREFERENCES",
+    "PROMPTS",
+    "QUESTIONS",
+    "RATINGS",
+    "REJECTS",
+    "REPLIES",
+    "REVIEWS",
+    "RUBRICS",
+    "SCHEMA_VERSION",
+    "SENTENCES",
+    "SOURCE",
+    "SOURCES",
+    "TABLES",
+    "TURNS",
+    "VOTES",
+    "Column",
+    "Table",
+    "Type",
+]
+
+SCHEMA_VERSION = 6
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        SOURCES,
+        REJECTS,
+        SENTENCES,
+        EDITS,
+        TURNS,
+        REVIEWS,
+        PROMPTS,
+        COMPLETIONS,
+        ANNOTATORS,
+        RUBRICS,
+        VOTES,
+        RATINGS,
+        OUTCOMES,
+        QUESTIONS,
+        ANSWERS,
+        REPLIES,
+        FITS,
+        EFFECTIVENESS,
+        PREFERENCES,
+        CHAIN_ENDS,
+        BUILDS,
+        FORGOTTEN,
+    )
+}
+
+# Tables whose rows belong to a source and leave with it.
+OF_A_SOURCE = (
+    REJECTS,
+    SENTENCES,
+    EDITS,
+    TURNS,
+    REVIEWS,
+    PROMPTS,
+    COMPLETIONS,
+    ANNOTATORS,
+    RUBRICS,
+    VOTES,
+    RATINGS,
+    OUTCOMES,
+    QUESTIONS,
+    ANSWERS,
+    REPLIES,
+)

@@ -1,0 +1,69 @@
+"""How a table is declared: columns, their types and meaning, and what makes a key."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Type = Literal["text", "int", "float", "bool", "time", "texts", "json", "messages"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, what it means, its unit, and whether it may be null."""
+
+    name: str
+    type: Type
+    meaning: str
+    nullable: bool = False
+    unit: str = ""
+    derived: str = ""  # DuckDB expression of other columns: computed when read, never stored
+    person: bool = False  # a pseudonym: no person's own id may stand here
+    free_text: bool = False  # written by people: may hold personal data, which `preceptor scan` finds
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; `identity` names the columns whose content makes a row's key."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    identity: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The columns that are written; the others are derived from them."""
+        return tuple(column for column in self.columns if not column.derived)
+
+    @property
+    def free_texts(self) -> tuple[Column, ...]:
+        """The columns that people wrote."""
+        return tuple(column for column in self.columns if column.free_text)
+
+    @property
+    def placed(self) -> bool:
+        """Whether a row is known by its place in the input, so that none can come twice."""
+        return bool({"line", "position"} & set(self.identity))
+
+
+KEY = Column("key", "text", "hash of the identity columns: 20 hex digits")
+
+
+SOURCE = Column("source", "text", "name of the source the row came with")
+
+
+ORIGIN = (
+    Column("path", "text", "input file, relative to the folder that was ingested"),
+    Column("line", "int", "line in that file, from 1; row number in Parquet"),
+)
+
+
+def declare(
+    name: str, meaning: str, identity: tuple[str, ...], *columns: Column, origin: bool = False
+) -> Table:
+    """Declare a table with a key of its `identity` columns; `origin` adds the input's path and line."""
+    return Table(name, meaning, (KEY, *columns, *(ORIGIN if origin else ())), identity)

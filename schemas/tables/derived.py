@@ -1,0 +1,80 @@
+"""What is derived: fits and what they found, datasets built, people forgotten."""
+
+from .declare import Column, declare
+
+FITS = declare(
+    "fits",
+    "a run of the fusion model",
+    ("config", "inputs", "method", "seed", "versions"),
+    Column("config", "json", "target, sources and sampler settings"),
+    Column("inputs", "text", "digest of the keys of every signal and completion seen"),
+    Column("method", "text", "hmc or laplace; map for a quick look"),
+    Column("seed", "int", "of the sampler"),
+    Column("converged", "bool", "R-hat, ESS and divergences pass"),
+    Column("diagnostics", "json", "R-hat, ESS, divergences, posterior predictive checks"),
+    Column("findings", "json", "rho, scales, annotators' habits, with 90 % intervals"),
+    Column("versions", "json", "of the libraries that made it"),
+    Column("fitted_at", "time", "when, UTC"),
+)
+EFFECTIVENESS = declare(
+    "effectiveness",
+    "a completion under a fit, on the log-odds scale",
+    ("fit", "completion"),
+    Column("fit", "text", "key of the fit"),
+    Column("completion", "text", "key of the completion"),
+    Column("mean", "float", "posterior mean of the target", unit="log-odds"),
+    Column("sd", "float", "posterior standard deviation of the target", unit="log-odds"),
+    Column("low", "float", "5 % quantile of the target", unit="log-odds"),
+    Column("high", "float", "95 % quantile of the target", unit="log-odds"),
+    Column("expressed_mean", "float", "of what people prefer", unit="log-odds"),
+    Column("expressed_sd", "float", "of what people prefer", unit="log-odds"),
+    Column("observed_mean", "float", "of what helps", unit="log-odds"),
+    Column("observed_sd", "float", "of what helps", unit="log-odds"),
+    Column("n_votes", "int", "votes it took part in"),
+    Column("n_ratings", "int", "ratings it received"),
+    Column("n_outcomes", "int", "outcomes of learners with it"),
+)
+PREFERENCES = declare(
+    "preferences",
+    "a pair of completions of one prompt under a fit",
+    ("fit", "completion_a", "completion_b"),
+    Column("fit", "text", "key of the fit"),
+    Column("prompt", "text", "key of the prompt"),
+    Column("completion_a", "text", "key"),
+    Column("completion_b", "text", "key"),
+    Column("p", "float", "P(a is better than b)"),
+    Column("sd", "float", "of the difference of the target", unit="log-odds"),
+    Column("p_expressed", "float", "P(a is preferred to b)"),
+    Column("p_observed", "float", "P(a helps more than b)"),
+    Column("information_gain", "float", "by how much one more vote should lower 2p(1 - p)"),
+)
+CHAIN_ENDS = declare(
+    "chain_ends",
+    "where the chains of a fit ended, from where a fit with some more signals can go on",
+    ("fit", "site", "member"),
+    Column("fit", "text", "key of the fit"),
+    Column("site", "text", "parameter of the model, as it is sampled"),
+    Column("member", "text", "key or pseudonym of whom it belongs to; else its number, from 0"),
+    Column("ends", "json", "its last value in each chain"),
+    Column("covariance", "json", "its variance; of a parameter without members with all such, in order"),
+)
+BUILDS = declare(
+    "builds",
+    "a dataset that was built",
+    ("recipe", "fit", "digests"),
+    Column("name", "text", "the recipe's name"),
+    Column("out", "text", "folder it was written to, as given"),
+    Column("recipe", "json", "the recipe, defaults filled in"),
+    Column("fit", "text", "key of the fit; null where it was built without one", nullable=True),
+    Column("digests", "json", "sha256 of every file"),
+    Column("counts", "json", "rows kept per config and split, dropped with reasons"),
+    Column("gates", "json", "each gate's verdict and number"),
+    Column("built_at", "time", "when, UTC"),
+)
+FORGOTTEN = declare(
+    "forgotten",
+    "a person whose rows were taken out and will not be taken in again",
+    ("person",),
+    Column("person", "text", "hash of the pseudonym, which itself is nowhere any more"),
+    Column("forgotten_at", "time", "when, UTC"),
+)
