@@ -62,7 +62,7 @@ def default_select(con: Store) -> str:
     """How to choose where nobody says: by information where a fit knows of any, else by coverage.
 
     On real judgements information needs 0.75 of random order's votes where what is asked about
-    counts, coverage 0.95; on pairs that are never asked about they are equal (docs/fusion.md).
+    counts, coverage 0.95; on pairs that are never asked about they are equal (docs/fusion-measured.md).
     """
     fit = _newest_fit(con)
     return "information" if fit and _informed(con, fit["key"]) else "coverage"

@@ -1,4 +1,4 @@
-"""python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/fusion.md]"""
+"""python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/fusion-measured.md]"""
 
 from pathlib import Path
 
