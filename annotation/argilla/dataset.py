@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import PREFERENCE, Criterion, Rubric
 from ...schemas.support.nearest import nearest
-from ..rubrics.rubric import PREFERENCE, Criterion, Rubric
 from .client import Json, RefusedError, Server
 
 COMMENT = "comment"

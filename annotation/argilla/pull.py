@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from ..rubrics.rubric import PREFERENCE
+from ...schemas.rubric import PREFERENCE
 from .client import Json, RefusedError, Server
 from .dataset import COMMENT, SIDES, Dataset
 from .push import check_sides

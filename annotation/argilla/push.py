@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import PREFERENCE
 from ...schemas.support.nearest import nearest
-from ..rubrics.rubric import PREFERENCE
 from .client import Json, Server
 from .dataset import SIDES, Dataset
 from .records import list_records

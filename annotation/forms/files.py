@@ -17,9 +17,9 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ..rubrics.new import as_seen
-from ..rubrics.rubric import Rubric
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,

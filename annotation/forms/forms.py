@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ..rubrics.rubric import PREFERENCE, Rubric
+from ...schemas.rubric import PREFERENCE, Rubric
 
 SUFFIXES = {".csv": "a table for a spreadsheet", ".jsonl": "one object a line", ".json": "Label Studio"}
 ANSWERS = {

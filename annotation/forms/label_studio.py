@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ...schemas.errors import AnnotationError
-from ..rubrics.rubric import PREFERENCE, Rubric
+from ...schemas.rubric import PREFERENCE, Rubric
 from .forms import Row
 
 _SHOWN = ("n", "A", "B", "completion", "question")

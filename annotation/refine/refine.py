@@ -18,10 +18,11 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ..models.backends.endpoint import Endpoint
 from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
-from ..rubrics.rubric import Rubric, parse_rubric
+from ..rubrics.rubric import parse_rubric
 from .outputs import Output
 from .steps import Steps, json_in, step, write_whole
 

@@ -8,7 +8,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from ...schemas.errors import AnnotationError
-from .rubric import Rubric, guidelines_file, parse_rubric, read_rubric
+from ...schemas.rubric import Rubric
+from .rubric import guidelines_file, parse_rubric, read_rubric
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TO_DO = re.compile(r"\bTODO\b.*")

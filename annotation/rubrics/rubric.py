@@ -1,69 +1,22 @@
-"""Rubrics: what annotators are asked, on which levels, and what their ratings come to.
+"""Read rubrics from files and texts, and compute the summary score of ratings.
 
-A pairwise rubric asks which of two completions is better (a, b or tie: the criterion "preference");
-a rating rubric asks for the level of each criterion of one completion. Rubrics lie in `rubrics/` as
-YAML (the keys are those of rubric_file.py) with the annotators' guidelines in Markdown beside them.
+The packaged rubrics lie in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
+beside them.
 
     rubric = read_rubric("socratic")                 # or a path: read_rubric("mine/clarity.yaml")
     rubric.criteria[0].levels                        # ("no", "yes"): values 1 and 2
 """
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.keys import LENGTH
+from ...schemas.rubric import BETWEEN, Criterion, Rubric
 from ...schemas.support.nearest import nearest
 from .file import CriterionEntry, RubricEntry, parse_entry
 
 FOLDER = Path(__file__).parent / "packaged"
-PREFERENCE = "preference"
-_BETWEEN = "\n---\n"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What is rated; value v (from 1) is worded levels[v - 1]."""
-
-    name: str
-    wording: str
-    levels: tuple[str, ...]
-    higher_is_better: bool
-    weight: float
-    """Share in the summary score: those of a rubric add up to 1."""
-    scores: tuple[float, ...] = ()
-    """What each level earns of the weight, 0 to 1, so that 1 is the best."""
-
-
-@dataclass(frozen=True)
-class Rubric:
-    """A rubric as annotators see it."""
-
-    name: str
-    title: str
-    kind: Literal["pairwise", "rating"]
-    criteria: tuple[Criterion, ...]
-    """Of a rating rubric, in the order of asking; empty for a pairwise one."""
-    tie: bool
-    """Whether 'tie' may be answered (pairwise only)."""
-    guidelines: str
-    """Markdown."""
-    text: str
-    """The YAML as it stands, a line of three hyphens, the guidelines: `parse_rubric` reads it again."""
-
-    @property
-    def digest(self) -> str:
-        """Names this very wording, guidelines included: 20 hex digits of the text's SHA-256."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:LENGTH]
-
-    @property
-    def yaml(self) -> str:
-        """The YAML alone, as its file has it."""
-        return self.text.partition(_BETWEEN)[0]
 
 
 def rubric_names() -> list[str]:
@@ -116,12 +69,12 @@ def _text_of(path: Path, remedy: str) -> str:
 
 def parse_rubric(text: str, where: str = "rubric") -> Rubric:
     """A rubric from its `text`, as a campaign keeps it."""
-    yaml_text, _, guidelines = text.partition(_BETWEEN)
+    yaml_text, _, guidelines = text.partition(BETWEEN)
     return _rubric(yaml_text, guidelines, where)
 
 
 def _rubric(yaml_text: str, guidelines: str, where: str) -> Rubric:
-    if _BETWEEN in f"\n{yaml_text}":
+    if BETWEEN in f"\n{yaml_text}":
         raise AnnotationError(f"{where}: '---' begins a second document; leave one, and no '---'")
     if not guidelines.strip():
         raise AnnotationError(f"{where}: its guidelines are empty; say what annotators should look at")
@@ -129,7 +82,7 @@ def _rubric(yaml_text: str, guidelines: str, where: str) -> Rubric:
     total = sum(criterion.weight for criterion in entry.criteria)
     criteria = tuple(_criterion(criterion, total) for criterion in entry.criteria)
     tie = entry.kind == "pairwise" and entry.tie is not False
-    text = yaml_text + _BETWEEN + guidelines
+    text = yaml_text + BETWEEN + guidelines
     return Rubric(entry.name, entry.title, entry.kind, criteria, tie, guidelines, text)
 
 

@@ -5,54 +5,18 @@ rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the crit
 """
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License, read_license
+from ...schemas.rubric import PREFERENCE, Rubric
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import RUBRICS, SOURCES
 from ..store.connection import Store, insert, query, run, transaction
 
 READER = "annotate"
-PREFERENCE = "preference"  # criterion of a pairwise rubric
-
-
-class Criterion(Protocol):
-    """What is rated, as annotation/rubrics/rubric.py has it."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def wording(self) -> str: ...  # noqa: D102
-    @property
-    def levels(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def higher_is_better(self) -> bool: ...  # noqa: D102
-    @property
-    def weight(self) -> float: ...  # noqa: D102
-    @property
-    def scores(self) -> tuple[float, ...]: ...  # noqa: D102
-
-
-class Rubric(Protocol):
-    """What annotators are asked, as annotation/rubrics/rubric.py has it."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def title(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def criteria(self) -> Sequence[Criterion]: ...  # noqa: D102
-    @property
-    def tie(self) -> bool: ...  # noqa: D102
-    @property
-    def digest(self) -> str: ...  # noqa: D102
 
 
 def campaign_names(con: Store) -> list[str]:

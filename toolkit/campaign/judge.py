@@ -16,10 +16,11 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ..store.connection import Store, query
 from .answers import MODEL, Taken, take_answers
-from .campaigns import Rubric, check_campaign, check_rubric
+from .campaigns import check_campaign, check_rubric
 from .questions import Chosen, Golden, Where, add_questions, read_questions
 from .replies import known_replies
 

@@ -19,10 +19,11 @@ import numpy as np
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
-from .campaigns import Rubric, begin
+from .campaigns import begin
 from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 
 BY_FIT = ("information", "uncertain")

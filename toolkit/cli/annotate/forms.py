@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ....annotation.forms.forms import Filled
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...store.connection import Store
 

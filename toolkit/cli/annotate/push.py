@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ....annotation.argilla.client import Server
     from ....annotation.argilla.dataset import Dataset
     from ....annotation.argilla.push import Pushed
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...campaign.questions import Chosen
     from ...store.connection import Store
 

@@ -9,7 +9,7 @@ from ..options import stdout, table
 from .refine import refine
 
 if TYPE_CHECKING:
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
 
 
 @click.group(no_args_is_help=True)

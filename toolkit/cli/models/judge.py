@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ....annotation.models.judge.answers import Way
     from ....annotation.models.judge.verdicts import Shown, Verdicts
     from ....annotation.models.requests import Reply, Request
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...campaign.judge import Asked, Known
     from ...store.connection import Store
