@@ -23,6 +23,7 @@ from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import EVERYWHERE, Where, check_where
 from .campaigns import begin
 from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
 
@@ -37,15 +38,6 @@ class Golden:
 
     known: float = 0.05
     repeat: float = 0.05
-
-
-@dataclass(frozen=True)
-class Where:
-    """Prompts that are asked about; all where nothing is said."""
-
-    sources: tuple[str, ...] = ()
-    task: str | None = None
-    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def choose_questions(
     chosen_by: str,
     seed: int = 0,
     golden: Golden = Golden(),
-    where: Where = Where(),
+    where: Where = EVERYWHERE,
 ) -> Chosen:
     """Add questions to a campaign until it has `n`, in one transaction; what it has stays as it is.
 
@@ -191,25 +183,10 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
     return fit
 
 
-def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
-    """AnnotationError where no prompt is of a source, the task or the language, with the nearest that is."""
-    for name, given, column in (
-        *((source_option, source, "source") for source in where.sources),
-        ("--task", where.task, "task"),
-        ("--language", where.language, "language"),
-    ):
-        if given is not None:
-            have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"].to_list()
-            if given not in have:
-                raise AnnotationError(
-                    f"{name} {given}: no prompts of it; {nearest(given, have, 'there are')}"
-                )
-
-
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
     """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
     check_where(con, where)
-    run(con, ASKED_ABOUT, {"sources": list(where.sources), "task": where.task, "language": where.language})
+    run(con, ASKED_ABOUT, where.parameters)
     run(con, TEXTS)
     run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})
 
@@ -292,10 +269,7 @@ def _last_position(con: Store, campaign: str) -> int:
 def _nothing(con: Store, chosen_by: str, pairs: bool, where: Where) -> str:
     """Why there is nothing to ask."""
     what = "pair of completions with two different published texts" if pairs else "completion with a text"
-    of = [f"--source {source}" for source in where.sources]
-    of += [
-        f"--{name} {value}" for name, value in (("task", where.task), ("language", where.language)) if value
-    ]
+    of = [f"{option} {value}" for option, value, _ in where.name_options()]
     elsewhere = f"; {chosen_by} knows only what the newest fit does, --select coverage takes any"
     ((prompts,),) = run(con, "SELECT count(*) FROM asked_about")
     return (

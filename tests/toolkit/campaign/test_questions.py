@@ -12,7 +12,6 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import VOTES
 from preceptor.toolkit.campaign.questions import (
     Golden,
-    Where,
     choose_questions,
     default_select,
     mark_asked,
@@ -22,6 +21,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import insert, query, remove_source
+from preceptor.toolkit.store.where import Where
 
 PREFERENCE = Rubric()
 PLAIN = Golden(0, 0)

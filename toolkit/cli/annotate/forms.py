@@ -80,8 +80,9 @@ def export(
     from ....annotation.forms.files import suffix_of
     from ....schemas.licenses import read_license
     from ...campaign.campaigns import set_license
-    from ...campaign.questions import Where, choose_questions, default_select, mark_asked, read_questions
+    from ...campaign.questions import choose_questions, default_select, mark_asked, read_questions
     from ...store.connection import open_store
+    from ...store.where import Where
 
     suffix_of(out)
     license = read_license(license_id)

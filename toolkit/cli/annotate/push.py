@@ -150,7 +150,8 @@ def push(
 
 
 def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) -> "Chosen":
-    from ...campaign.questions import Golden, Where, choose_questions, default_select
+    from ...campaign.questions import Golden, choose_questions, default_select
+    from ...store.where import Where
 
     by = how["select"] or default_select(con)
     where = Where(how["sources"], how["task"], how["language"])
