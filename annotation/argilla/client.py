@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Server:
+class ArgillaClient:
     """An Argilla server and who we are there."""
 
     url: str
@@ -73,7 +73,7 @@ class RefusedError(AnnotationError):
 
 
 @contextlib.contextmanager
-def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Server]:
+def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[ArgillaClient]:
     """A server that answers and knows the key; AnnotationError if it does not, with what to do."""
     base = _base(url)
     if not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key:
@@ -87,8 +87,8 @@ def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Ser
             _send(client, "GET", "version", True, say, wait_for_it=False)
         except RefusedError as error:
             raise RefusedError(f"{base}: is no Argilla server: {error}", error.status) from error
-        me = Server(base, "", "", client, say).get("me")
-        yield Server(base, me["username"], me["role"], client, say)
+        me = ArgillaClient(base, "", "", client, say).get("me")
+        yield ArgillaClient(base, me["username"], me["role"], client, say)
 
 
 def _base(url: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE, Criterion, Rubric
 from ...schemas.support.nearest import nearest
-from .client import Json, RefusedError, Server
+from .client import ArgillaClient, Json, RefusedError
 
 COMMENT = "comment"
 SIDES = ("first", "second")
@@ -98,7 +98,9 @@ def metadata_properties() -> list[Json]:
     ]
 
 
-def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, overlap: int | None) -> Dataset:
+def settle_dataset(
+    server: ArgillaClient, workspace: str, name: str, rubric: Rubric, overlap: int | None
+) -> Dataset:
     """The campaign's dataset, made if it is not there, finished if it was half made.
 
     Each record asks for `overlap` answers (OVERLAP of a new dataset if it is not said; what
@@ -133,7 +135,7 @@ def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, ov
     )
 
 
-def find_dataset(server: Server, name: str, workspace: str | None) -> Dataset:
+def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dataset:
     """The dataset of that name, in the workspace if one is named; AnnotationError where there is none."""
     places = {w["id"]: w["name"] for w in server.get("me/workspaces")["items"]}
     if workspace is not None and workspace not in places.values():
@@ -173,7 +175,7 @@ def _settings(name: str, rubric: Rubric, overlap: int) -> Json:
     }
 
 
-def _settle_workspace(server: Server, name: str) -> str:
+def _settle_workspace(server: ArgillaClient, name: str) -> str:
     """Id of the workspace, made if it is not there and we may."""
     have = {w["name"]: w["id"] for w in server.get("me/workspaces")["items"]}
     if name in have:
@@ -196,7 +198,7 @@ def _check_origin(dataset: Json, name: str, rubric: Rubric) -> None:
         )
 
 
-def _settle_parts(server: Server, dataset: Json, rubric: Rubric) -> dict[str, str]:
+def _settle_parts(server: ArgillaClient, dataset: Json, rubric: Rubric) -> dict[str, str]:
     """Fields, questions and metadata as the rubric wants them; ids of the questions by name."""
     place, draft = f"datasets/{dataset['id']}", dataset["status"] == "draft"
     parts = {
@@ -235,7 +237,7 @@ def _essence(part: Json) -> Any:
     return settings["type"], [str(option["value"]) for option in settings.get("options") or []]
 
 
-def _with_overlap(server: Server, dataset: Json, overlap: int) -> Json:
+def _with_overlap(server: ArgillaClient, dataset: Json, overlap: int) -> Json:
     """The dataset with another overlap, if the server still lets it be changed."""
     body = {"distribution": {"strategy": "overlap", "min_submitted": overlap}}
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.rubric import PREFERENCE
-from .client import Json, RefusedError, Server
+from .client import ArgillaClient, Json, RefusedError
 from .dataset import COMMENT, SIDES, Dataset
 from .push import check_sides
 from .records import list_records
@@ -28,7 +28,7 @@ _SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PulledAnswers:
     """What a dataset holds; `answers` is as `toolkit.answers.take_answers` takes it."""
 
     answers: pl.DataFrame
@@ -42,7 +42,7 @@ class Pulled:
     """Records of no question of the campaign; their answers are not taken."""
 
 
-def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
+def pull(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
     """Read every answer; `questions` has key, position, completion_a, completion_b and shown_first.
 
     Raises AnnotationError where the dataset belongs to a campaign of another store.
@@ -59,7 +59,7 @@ def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
         if r["status"] == "submitted"
     ]
     count = [response["status"] for _, response in responses].count
-    return Pulled(
+    return PulledAnswers(
         pl.DataFrame(rows, schema=_SCHEMA, orient="row"),
         count("draft"),
         count("discarded"),
@@ -69,7 +69,7 @@ def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
     )
 
 
-def _names(server: Server, dataset: Dataset, answered: set[str]) -> dict[str, str]:
+def _names(server: ArgillaClient, dataset: Dataset, answered: set[str]) -> dict[str, str]:
     """User names by id: members of the workspace, and whoever answered."""
     members = server.get(f"workspaces/{dataset.workspace_id}/users")["items"]
     names = {user["id"]: user["username"] for user in members}

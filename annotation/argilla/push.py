@@ -14,7 +14,7 @@ import polars as pl
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE
 from ...schemas.support.nearest import nearest
-from .client import Json, Server
+from .client import ArgillaClient, Json
 from .dataset import SIDES, Dataset
 from .records import list_records
 
@@ -24,7 +24,7 @@ _MESSAGES = 500
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushedRecords:
     """Records that were added, and that were there."""
 
     added: int
@@ -32,12 +32,12 @@ class Pushed:
 
 
 def push(
-    server: Server,
+    server: ArgillaClient,
     dataset: Dataset,
     questions: pl.DataFrame,
     suggest: bool = False,
     on_done: Callable[[int, int], object] = lambda *_: None,
-) -> Pushed:
+) -> PushedRecords:
     """Add the questions that are missing there; `questions` is what `toolkit.questions.read_questions` gives.
 
     With `suggest` records carry what the fit holds (column p). Raises AnnotationError where a record of the
@@ -50,7 +50,7 @@ def push(
         part = missing[start : start + BATCH]
         server.put(f"datasets/{dataset.id}/records/bulk", {"items": list(_bodies(part, dataset, suggest))})
         on_done(start + part.height, missing.height)
-    return Pushed(missing.height, questions.height - missing.height)
+    return PushedRecords(missing.height, questions.height - missing.height)
 
 
 def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
@@ -70,7 +70,7 @@ def first_shown() -> pl.Expr:
     return pl.when(shown_first="b").then("completion_b").otherwise("completion_a").alias("first_shown")
 
 
-def add_annotators(server: Server, workspace_id: str, names: Sequence[str]) -> list[str]:
+def add_annotators(server: ArgillaClient, workspace_id: str, names: Sequence[str]) -> list[str]:
     """Make users members of the workspace who are not; returns all its annotators by name.
 
     AnnotationError where the server knows no user of a name.
@@ -92,7 +92,7 @@ def add_annotators(server: Server, workspace_id: str, names: Sequence[str]) -> l
     return sorted(name for name, user in members.items() if user["role"] == "annotator")
 
 
-def make_annotator(server: Server, name: str, password: str) -> bool:
+def make_annotator(server: ArgillaClient, name: str, password: str) -> bool:
     """Make a user who can log in with the password; False where there is one of that name already."""
     if name in {user["username"] for user in server.get("users")["items"]}:
         return False

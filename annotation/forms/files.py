@@ -23,8 +23,8 @@ from ..rubrics.new import as_seen
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,
-    Filled,
-    Row,
+    FilledForm,
+    FormRow,
     answer_columns,
     form_rows,
     prompt_text,
@@ -151,7 +151,7 @@ def long_texts(questions: pl.DataFrame) -> int:
 
 def read_form(
     path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
-) -> Filled:
+) -> FilledForm:
     """A form that came back, whatever its format; AnnotationError where it is no form of this campaign.
 
     `questions` has key and shown_first; see `take_rows` for `annotator` and `now`.
@@ -184,7 +184,7 @@ def _decoded(path: Path) -> list[str]:
         return [content.decode("cp1252", errors="replace"), note]
 
 
-def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[Row]:
+def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[FormRow]:
     for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -192,23 +192,23 @@ def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[Row]:
             row = json.loads(line)
         except ValueError as error:
             kept = _NAMED.sub(r"\1null", line)  # no names in the store
-            yield Row(n, {"line": kept}, fault=f"not JSON: {error}")
+            yield FormRow(n, {"line": kept}, fault=f"not JSON: {error}")
             continue
         if not isinstance(row, dict):
-            yield Row(n, {"line": line}, fault="not an object")
+            yield FormRow(n, {"line": line}, fault="not an object")
             continue
         wanted = [*answers, "comment", "annotator", "question"]
         cells = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
         absent = next((name for name in answers if name not in row), None)
         fault = f"no '{absent}': {nearest(absent, list(row), 'it has')}" if absent and cells else None
-        yield Row(n, cells, fault=fault)
+        yield FormRow(n, cells, fault=fault)
 
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row], list[str]]:
+def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
     lines = list(io.StringIO(text, newline=""))
     skipped = 1 if lines and re.fullmatch(r'"?sep=.?"?\s*', lines[0]) else 0  # a hint to Excel
     records = _records(lines[skipped:], path, skipped, _separator(lines[skipped:], answers))
@@ -219,7 +219,7 @@ def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row],
         if any(cell.strip() for cell in cells):
             named = {name: as_written(cells[at]) for name, at in places.items() if at < len(cells)}
             beyond = any(cell.strip() for cell in cells[len(header) :])
-            rows.append(Row(line, named, fault="more cells than columns" if beyond else None))
+            rows.append(FormRow(line, named, fault="more cells than columns" if beyond else None))
     return rows, notes
 
 

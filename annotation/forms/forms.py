@@ -34,7 +34,7 @@ _ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
 
 
 @dataclass(frozen=True)
-class Row:
+class FormRow:
     """One row as somebody filled it in: the cells of `answer_columns`, as text."""
 
     line: int
@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledForm:
     """What a form that came back holds."""
 
     answers: pl.DataFrame
@@ -122,7 +122,7 @@ def prompt_text(messages: Sequence[dict[str, str]]) -> str:
 
 
 def take_rows(
-    rows: Iterable[Row],
+    rows: Iterable[FormRow],
     questions: pl.DataFrame,
     rubric: Rubric,
     path: Path,
@@ -130,7 +130,7 @@ def take_rows(
     annotator: str | None,
     now: datetime,
     notes: tuple[str, ...] = (),
-) -> Filled:
+) -> FilledForm:
     """Answers of filled-in rows; what cannot be taken is in the rejects, with its line and why.
 
     `questions` has key and shown_first; `annotator` is who filled in the rows that do not say; `now`
@@ -138,10 +138,10 @@ def take_rows(
     the file names another annotator.
     """
     sides = dict(questions.select("key", "shown_first").rows())
-    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]] = {}
-    faults: list[tuple[Row, str]] = []
+    taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]] = {}
+    faults: list[tuple[FormRow, str]] = []
     unanswered = 0
-    nameless: list[Row] = []
+    nameless: list[FormRow] = []
     for row in rows:
         if row.fault is None and not any(_cell(row, name) for name in answer_columns(rubric)):
             if _cell(row, "comment"):
@@ -160,14 +160,14 @@ def take_rows(
         raise AnnotationError(f"{path}: nobody is named who answered; give --annotator NAME")
     faults += [(row, "no annotator; fill in that column, or give --annotator") for row in nameless]
     answers, twice = _once(taken, now)
-    return Filled(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
+    return FilledForm(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: FormRow, name: str) -> str:
     return row.cells.get(name, "").strip()
 
 
-def _who(row: Row, annotator: str | None, path: Path) -> str:
+def _who(row: FormRow, annotator: str | None, path: Path) -> str:
     """The annotator's name, or nothing."""
     named = _cell(row, "annotator")
     if named and annotator and named != annotator:
@@ -178,7 +178,7 @@ def _who(row: Row, annotator: str | None, path: Path) -> str:
     return named or annotator or ""
 
 
-def _read(row: Row, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
+def _read(row: FormRow, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
     """What is wrong with the row, or its question's key and the answer's JSON."""
     if row.fault:
         return row.fault, "", ""
@@ -229,8 +229,8 @@ def _level(levels: tuple[str, ...], text: str) -> int:
 
 
 def _once(
-    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]], now: datetime
-) -> tuple[list[dict[str, Any]], list[tuple[Row, str]]]:
+    taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]], now: datetime
+) -> tuple[list[dict[str, Any]], list[tuple[FormRow, str]]]:
     """One answer for each question and annotator; rows that contradict each other are refused, all."""
     answers, faults = [], []
     for (question, annotator), found in taken.items():
@@ -254,7 +254,7 @@ def _once(
     return answers, faults
 
 
-def _rejects(faults: list[tuple[Row, str]], annotator: str | None) -> pl.DataFrame:
+def _rejects(faults: list[tuple[FormRow, str]], annotator: str | None) -> pl.DataFrame:
     rows = []
     for row, reason in sorted(faults, key=lambda fault: fault[0].line):
         filled = {name: text for name, text in row.cells.items() if name != "annotator"}

@@ -24,7 +24,7 @@ from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
 from ..rubrics.rubric import parse_rubric
 from .outputs import Output
-from .steps import Steps, json_in, step, write_whole
+from .steps import KeptSteps, json_in, step, write_whole
 
 Model = TypeVar("Model", bound=BaseModel)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,7 +92,7 @@ def refine(
     the endpoint refuses, or the folder belongs to another run.
     """
     (folder / "steps").mkdir(parents=True, exist_ok=True)
-    steps = Steps(folder / "steps", where, say)
+    steps = KeptSteps(folder / "steps", where, say)
     dimensions = _draft(steps, rubric, outputs)
     compared = [_compare(steps, n, output, dimensions, seed) for n, output in enumerate(outputs, 1)]
     advised = [(d, _advise(steps, d, dimensions, compared)) for d in dimensions]
@@ -130,7 +130,7 @@ def accept(folder: Path, out: Path) -> Rubric:
     return rubric
 
 
-def _draft(steps: Steps, rubric: Rubric, outputs: Sequence[Output]) -> list[CriterionEntry]:
+def _draft(steps: KeptSteps, rubric: Rubric, outputs: Sequence[Output]) -> list[CriterionEntry]:
     prompts = [output.prompt for output in outputs[:SHOWN_PROMPTS]]
     prompt = fill_template(TEMPLATES / "draft.jinja", rubric=rubric, prompts=prompts)
     return step(steps, "draft", prompt, lambda content: _dimensions(content, 1, 8))
@@ -174,7 +174,9 @@ def _line(value: Any) -> Any:
     return [_line(each) for each in value] if isinstance(value, list) else value
 
 
-def _compare(steps: Steps, n: int, output: Output, dimensions: list[CriterionEntry], seed: int) -> Compared:
+def _compare(
+    steps: KeptSteps, n: int, output: Output, dimensions: list[CriterionEntry], seed: int
+) -> Compared:
     """One prompt: two answers, shown in an order by lot, and what the model says of them."""
     asked = {
         "with": fill_template(TEMPLATES / "with.jinja", prompt=output.prompt, dimensions=dimensions),
@@ -214,7 +216,7 @@ def _comparison(content: str, names: list[str]) -> _Comparison:
 
 
 def _advise(
-    steps: Steps, dimension: CriterionEntry, dimensions: list[CriterionEntry], compared: list[Compared]
+    steps: KeptSteps, dimension: CriterionEntry, dimensions: list[CriterionEntry], compared: list[Compared]
 ) -> _Advice:
     others = [d.name for d in dimensions if d is not dimension]
     told = [{"better": c.better, "on": c.on[dimension.name], "why": c.why} for c in compared]
@@ -228,7 +230,7 @@ def _advice(content: str) -> _Advice:
 
 
 def _missing(
-    steps: Steps, dimensions: list[CriterionEntry], compared: list[Compared]
+    steps: KeptSteps, dimensions: list[CriterionEntry], compared: list[Compared]
 ) -> list[tuple[CriterionEntry, str]]:
     """Dimensions that the comparisons were found to lack, each with the reason."""
     missing = [m for c in compared for m in c.missing]

@@ -20,7 +20,7 @@ READINGS = 3  # answers that cannot be read before a run gives up
 
 
 @dataclass
-class Steps:
+class KeptSteps:
     """A folder of kept requests and the endpoint that the missing ones go to."""
 
     folder: Path
@@ -31,7 +31,7 @@ class Steps:
     tokens: int = field(default=0)
 
 
-def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
+def step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T]) -> T:
     """The answer to a prompt as `read` makes it, from the folder where it is there already.
 
     `read` raises ValueError for what it cannot take: then the model is told and asked again. Raises

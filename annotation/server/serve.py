@@ -32,7 +32,7 @@ STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Server:
+class RunningServer:
     """A server that answers at `url`; `accounts` by name, the owner's is `accounts["owner"]`."""
 
     url: str
@@ -50,7 +50,7 @@ class Server:
 @contextlib.contextmanager
 def running(
     home: Path, environment: Path, *, port: int = 0, host: str = "127.0.0.1", annotators: Iterable[str] = ()
-) -> Iterator[Server]:
+) -> Iterator[RunningServer]:
     """Run a server on `home` while the block lasts.
 
     `environment` is that of environment.server_environment; `port` 0 takes a free one. Annotators of an
@@ -70,12 +70,12 @@ def running(
             raise _unusable(home, error) from error
         try:
             _wait_until_ready(process, home, environment, url)
-            yield Server(url, home, accounts.workspace, accounts.accounts, process)
+            yield RunningServer(url, home, accounts.workspace, accounts.accounts, process)
         finally:
             _stop(process)
 
 
-def wait(server: Server) -> None:
+def wait(server: RunningServer) -> None:
     """Return when the server has ended as it was told to; AnnotationError if it crashed."""
     status = server.process.wait()
     if status > 0:

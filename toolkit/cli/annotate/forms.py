@@ -13,7 +13,7 @@ from ..options import Common, common, stderr, stdout, table
 if TYPE_CHECKING:
     import polars as pl
 
-    from ....annotation.forms.forms import Filled
+    from ....annotation.forms.forms import FilledForm
     from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...store.connection import Store
@@ -230,7 +230,7 @@ def import_(
         stdout().print("next: preceptor fuse")
 
 
-def _say_taken(path: Path, filled: "Filled", taken: "Taken", campaign: str) -> None:
+def _say_taken(path: Path, filled: "FilledForm", taken: "Taken", campaign: str) -> None:
     from rich.markup import escape
 
     out, err = stdout(), stderr()

@@ -10,8 +10,8 @@ from ..options import Common, common, stderr, stdout, table
 from .server import find_place, server_options, talking
 
 if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
-    from ....annotation.argilla.pull import Pulled
+    from ....annotation.argilla.client import ArgillaClient
+    from ....annotation.argilla.pull import PulledAnswers
     from ...campaign.answers import Taken
     from ...store.connection import Store
 
@@ -80,7 +80,9 @@ def _check_pushed(campaign: str, exported: list[str]) -> None:
         )
 
 
-def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, kind: str | None) -> bool:
+def _pull(
+    con: "Store", server: "ArgillaClient", campaign: str, workspace: str | None, kind: str | None
+) -> bool:
     """One campaign; whether anything changed."""
     from ....annotation.argilla.dataset import find_dataset
     from ....annotation.argilla.pull import pull as read
@@ -96,7 +98,7 @@ def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, 
     return taken.changed
 
 
-def _say(campaign: str, questions: int, pulled: "Pulled", taken: "Taken") -> None:
+def _say(campaign: str, questions: int, pulled: "PulledAnswers", taken: "Taken") -> None:
     from rich.markup import escape
 
     out, err = stdout(), stderr()

@@ -10,9 +10,9 @@ from ..options import Common, common, stderr, stdout, table
 from .server import find_place, server_options, talking
 
 if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
+    from ....annotation.argilla.client import ArgillaClient
     from ....annotation.argilla.dataset import Dataset
-    from ....annotation.argilla.push import Pushed
+    from ....annotation.argilla.push import PushedRecords
     from ....schemas.rubric import Rubric
     from ...campaign.questions import Chosen
     from ...store.connection import Store
@@ -159,7 +159,7 @@ def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) 
     return choose_questions(con, campaign, rubric, how["n"], by, how["seed"], golden, where)
 
 
-def _make(server: "Server", names: tuple[str, ...]) -> None:
+def _make(server: "ArgillaClient", names: tuple[str, ...]) -> None:
     """Make users, each with a password that is said once."""
     from ....annotation.argilla.push import make_annotator
 
@@ -171,7 +171,7 @@ def _make(server: "Server", names: tuple[str, ...]) -> None:
             stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
 
 
-def _say(chosen: "Chosen", dataset: "Dataset", pushed: "Pushed", members: list[str], url: str) -> None:
+def _say(chosen: "Chosen", dataset: "Dataset", pushed: "PushedRecords", members: list[str], url: str) -> None:
     from rich.markup import escape
 
     out = stdout()

@@ -13,7 +13,7 @@ from ....schemas.errors import AnnotationError
 from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ....annotation.server.serve import Server
+    from ....annotation.server.serve import RunningServer
 
 
 @click.command()
@@ -81,7 +81,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show(server: "Server", others: bool) -> None:
+def _show(server: "RunningServer", others: bool) -> None:
     out = stdout()
     rows = [(name, account.role) for name, account in server.accounts.items()]
     out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))

@@ -12,7 +12,7 @@ from ....schemas.errors import AnnotationError
 from ..options import stderr
 
 if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
+    from ....annotation.argilla.client import ArgillaClient
 
 HOME = Path("annotation-home")
 
@@ -77,7 +77,7 @@ def find_place(api_url: str | None, api_key: str | None, home: Path) -> Place:
 
 
 @contextlib.contextmanager
-def talking(place: Place) -> Iterator["Server"]:
+def talking(place: Place) -> Iterator["ArgillaClient"]:
     """The server; what it is asked again is said."""
     from ....annotation.argilla.client import connected
 
