@@ -41,8 +41,8 @@ class Dataset:
     before: int | None = None  # overlap, where it is another one now
 
 
-def fields(rubric: Rubric) -> list[Json]:
-    """What annotators see."""
+def make_fields(rubric: Rubric) -> list[Json]:
+    """Make the fields of a dataset, as the server takes them: what annotators see."""
     chat = {
         "name": "prompt",
         "title": "Prompt",
@@ -54,8 +54,8 @@ def fields(rubric: Rubric) -> list[Json]:
     return [chat, *({"name": n, "title": t, "required": True, "settings": plain} for n, t in shown)]
 
 
-def questions(rubric: Rubric) -> list[Json]:
-    """What annotators answer."""
+def make_questions(rubric: Rubric) -> list[Json]:
+    """Make the questions of a dataset, as the server takes them: what annotators answer."""
     if rubric.kind == "pairwise":
         options = [
             ("first", "A is better"),
@@ -85,8 +85,8 @@ def _label(name: str, title: str, description: str, options: list[tuple[str, str
     return made | ({"description": description[:1000]} if description else {})
 
 
-def metadata_properties() -> list[Json]:
-    """What owners can filter by; hidden from annotators."""
+def make_metadata_properties() -> list[Json]:
+    """Make the metadata properties that owners can filter by; hidden from annotators."""
     return [
         {"name": name, "title": title, "settings": {"type": "terms"}, "visible_for_annotators": False}
         for name, title in (
@@ -101,7 +101,7 @@ def metadata_properties() -> list[Json]:
 def settle_dataset(
     server: ArgillaClient, workspace: str, name: str, rubric: Rubric, overlap: int | None
 ) -> Dataset:
-    """The campaign's dataset, made if it is not there, finished if it was half made.
+    """Make the campaign's dataset if it is not there, or finish it if it was half made.
 
     Each record asks for `overlap` answers (OVERLAP of a new dataset if it is not said; what
     it asks for already of another one). Older servers change that no more once there are answers.
@@ -136,7 +136,7 @@ def settle_dataset(
 
 
 def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dataset:
-    """The dataset of that name, in the workspace if one is named; AnnotationError where there is none."""
+    """Find the dataset of that name, in any workspace by default; AnnotationError where there is none."""
     places = {w["id"]: w["name"] for w in server.get("me/workspaces")["items"]}
     if workspace is not None and workspace not in places.values():
         raise AnnotationError(
@@ -202,9 +202,9 @@ def _settle_parts(server: ArgillaClient, dataset: Json, rubric: Rubric) -> dict[
     """Fields, questions and metadata as the rubric wants them; ids of the questions by name."""
     place, draft = f"datasets/{dataset['id']}", dataset["status"] == "draft"
     parts = {
-        "fields": (f"{place}/fields", fields(rubric)),
-        "questions": (f"{place}/questions", questions(rubric)),
-        "metadata-properties": (f"me/{place}/metadata-properties", metadata_properties()),
+        "fields": (f"{place}/fields", make_fields(rubric)),
+        "questions": (f"{place}/questions", make_questions(rubric)),
+        "metadata-properties": (f"me/{place}/metadata-properties", make_metadata_properties()),
     }
     ids: dict[str, str] = {}
     for what, (listing, wanted) in parts.items():

@@ -29,7 +29,7 @@ _SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class PulledAnswers:
-    """What a dataset holds; `answers` is as `toolkit.answers.take_answers` takes it."""
+    """Answers and records of a dataset; `answers` is as `toolkit.campaign.answers.take_answers` takes it."""
 
     answers: pl.DataFrame
     drafts: int
@@ -42,8 +42,8 @@ class PulledAnswers:
     """Records of no question of the campaign; their answers are not taken."""
 
 
-def pull(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
-    """Read every answer; `questions` has key, position, completion_a, completion_b and shown_first.
+def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
+    """Read every submitted answer; `questions` has key, position, completion_a, completion_b and shown_first.
 
     Raises AnnotationError where the dataset belongs to a campaign of another store.
     """

@@ -25,27 +25,30 @@ _MESSAGES = 500
 
 @dataclass(frozen=True)
 class PushedRecords:
-    """Records that were added, and that were there."""
+    """Number of records that were added, and that were there already."""
 
     added: int
     there: int
 
 
-def push(
+def push_records(
     server: ArgillaClient,
     dataset: Dataset,
     questions: pl.DataFrame,
     suggest: bool = False,
     on_done: Callable[[int, int], object] = lambda *_: None,
 ) -> PushedRecords:
-    """Add the questions that are missing there; `questions` is what `toolkit.questions.read_questions` gives.
+    """Add the questions that are missing there; their columns are those of `toolkit.campaign.read_questions`.
 
-    With `suggest` records carry what the fit holds (column p). Raises AnnotationError where a record of the
+    With `suggest` records carry the fit's prediction (column p). `on_done` gets (records added, records to
+    add). Raises AnnotationError where a record of the
     same question shows the sides the other way round.
     """
     there = {record["external_id"]: record for record in list_records(server, dataset.id)}
     check_sides(there, questions)
     missing = questions.filter(~pl.col("key").is_in(pl.Series(list(there), dtype=pl.String).implode()))
+    if missing.height:
+        on_done(0, missing.height)
     for start in range(0, missing.height, BATCH):
         part = missing[start : start + BATCH]
         server.put(f"datasets/{dataset.id}/records/bulk", {"items": list(_bodies(part, dataset, suggest))})
@@ -54,7 +57,7 @@ def push(
 
 
 def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
-    """AnnotationError where a record shows another completion first than the question says."""
+    """Raise AnnotationError where a record shows another completion first than the question says."""
     for row in questions.select("key", "position", first_shown()).iter_rows(named=True):
         shown = ((there.get(row["key"]) or {}).get("metadata") or {}).get("first_shown")
         if shown is not None and shown != row["first_shown"]:
@@ -66,7 +69,7 @@ def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
 
 
 def first_shown() -> pl.Expr:
-    """Key of the completion that is shown first."""
+    """Key of the completion that is shown first, as column first_shown."""
     return pl.when(shown_first="b").then("completion_b").otherwise("completion_a").alias("first_shown")
 
 

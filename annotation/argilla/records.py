@@ -12,7 +12,7 @@ _ATTEMPTS = 4
 
 
 def list_records(server: ArgillaClient, dataset: str, include: str = "", page: int = PAGE) -> list[Json]:
-    """The dataset's records in the order they came in; `include` is responses or suggestions.
+    """List the dataset's records in the order they came in; `include` is responses or suggestions.
 
     AnnotationError where the records change faster than they can be read.
     """

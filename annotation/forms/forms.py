@@ -35,7 +35,7 @@ _ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
 
 @dataclass(frozen=True)
 class FormRow:
-    """One row as somebody filled it in: the cells of `answer_columns`, as text."""
+    """One row as somebody filled it in: the cells of `list_answer_columns`, as text."""
 
     line: int
     cells: dict[str, str]
@@ -57,22 +57,24 @@ class FilledForm:
     notes: tuple[str, ...] = ()
 
 
-def answer_columns(rubric: Rubric) -> list[str]:
-    """The columns that an annotator fills in."""
+def list_answer_columns(rubric: Rubric) -> list[str]:
+    """List the columns that an annotator fills in."""
     return [PREFERENCE] if rubric.kind == "pairwise" else [c.name for c in rubric.criteria]
 
 
-def shown_columns(rubric: Rubric) -> list[str]:
-    """The columns that an annotator reads."""
+def list_shown_columns(rubric: Rubric) -> list[str]:
+    """List the columns that an annotator reads."""
     return ["n", "prompt", "A", "B"] if rubric.kind == "pairwise" else ["n", "prompt", "completion"]
 
 
-def form_rows(questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None) -> list[dict[str, Any]]:
-    """Rows to be filled in, in the order of asking, with texts as they are shown.
+def make_form_rows(
+    questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None
+) -> list[dict[str, Any]]:
+    """Make the rows to be filled in, in the order of asking, with texts as they are shown.
 
     `questions` has key, position, messages, content_a, content_b, shown_first.
     """
-    blank = dict.fromkeys(answer_columns(rubric))
+    blank = dict.fromkeys(list_answer_columns(rubric))
     return [
         {
             "n": q["position"],
@@ -94,8 +96,8 @@ def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
     return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
 
 
-def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
-    """Each annotator's part, so that `overlap` of them answer each question, as evenly as can be.
+def share_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
+    """Share questions out, so that `overlap` annotators answer each, as evenly as possible: by name.
 
     A question that is asked again goes to those who are asked it first.
     """
@@ -114,8 +116,8 @@ def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int)
     }
 
 
-def prompt_text(messages: Sequence[dict[str, str]]) -> str:
-    """A dialogue as one text; who speaks is said where it is more than one turn."""
+def join_turns(messages: Sequence[dict[str, str]]) -> str:
+    """Join the turns of a dialogue to one text, with the speakers where there is more than one turn."""
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{_ROLES.get(m['role'], m['role'])}: {m['content']}" for m in messages)
@@ -131,7 +133,7 @@ def take_rows(
     now: datetime,
     notes: tuple[str, ...] = (),
 ) -> FilledForm:
-    """Answers of filled-in rows; what cannot be taken is in the rejects, with its line and why.
+    """Read the answers of filled-in rows; the others are rejects, with their line and the reason.
 
     `questions` has key and shown_first; `annotator` is who filled in the rows that do not say; `now`
     is the time of answers that have none. Raises AnnotationError where no answer says whose it is, or
@@ -143,7 +145,7 @@ def take_rows(
     unanswered = 0
     nameless: list[FormRow] = []
     for row in rows:
-        if row.fault is None and not any(_cell(row, name) for name in answer_columns(rubric)):
+        if row.fault is None and not any(_cell(row, name) for name in list_answer_columns(rubric)):
             if _cell(row, "comment"):
                 faults.append((row, "a comment, but no answer"))
             unanswered += not _cell(row, "comment")

@@ -21,8 +21,8 @@ _SHOWN = ("n", "A", "B", "completion", "question")
 _KINDS = {"choices", "rating", "textarea", "number"}
 
 
-def to_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is imported there, of the rows of a form."""
+def make_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the entries that Label Studio imports from the rows of a form."""
     return [
         {
             "data": {
@@ -34,8 +34,8 @@ def to_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def labelling_config(rubric: Rubric) -> str:
-    """The project's labelling configuration: the prompt, what is judged, choices, a comment."""
+def write_labelling_config(rubric: Rubric) -> str:
+    """Write the project's labelling configuration (XML): the prompt, what is judged, choices, a comment."""
     view = Element("View")
     SubElement(view, "Style").text = ".htx-text{white-space:pre-wrap}"
     SubElement(view, "Header", value=_fixed(rubric.title))
@@ -92,7 +92,7 @@ def _fixed(text: str) -> str:
 
 
 def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
-    """Rows of an export (JSON, not JSON-MIN), and notes that count what was not read.
+    """Read the rows of an export (JSON, not JSON-MIN), and notes that count what was not read.
 
     `answers` names the controls that hold answers. Each annotator's newest annotation counts; cancelled
     ones and drafts do not. A row's line is the number of the entry in the list, from 1.

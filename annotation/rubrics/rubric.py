@@ -20,12 +20,17 @@ FOLDER = Path(__file__).parent / "packaged"
 
 
 def rubric_names() -> list[str]:
-    """The rubrics that come with Preceptor."""
+    """List the names of the rubrics that come with Preceptor."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def list_rubrics() -> list[Rubric]:
+    """Read the rubrics that come with Preceptor, in order of name."""
+    return [read_rubric(name) for name in rubric_names()]
+
+
 def read_rubric(name_or_path: str | Path) -> Rubric:
-    """A rubric of Preceptor's own by its name, or any by the path of its YAML file.
+    """Read a packaged rubric by its name, or any rubric by the path of its YAML file.
 
     Raises AnnotationError, which names the file, the line and the nearest right name.
     """
@@ -49,8 +54,8 @@ def _read(path: Path) -> Rubric:
     return _rubric(yaml_text, guidelines, str(path))
 
 
-def guidelines_file(path: Path, rubric: Rubric) -> Path:
-    """Where the guidelines of a rubric that was read from a path lie."""
+def find_guidelines(path: Path, rubric: Rubric) -> Path:
+    """Find the guidelines' file of a rubric that was read from a path."""
     return _beside(path, parse_entry(rubric.yaml, str(path)))
 
 
@@ -68,7 +73,7 @@ def _text_of(path: Path, remedy: str) -> str:
 
 
 def parse_rubric(text: str, where: str = "rubric") -> Rubric:
-    """A rubric from its `text`, as a campaign keeps it."""
+    """Parse a rubric from its `text`; AnnotationError names `where`, the line and the fault."""
     yaml_text, _, guidelines = text.partition(BETWEEN)
     return _rubric(yaml_text, guidelines, where)
 
@@ -101,7 +106,7 @@ def _criterion(entry: CriterionEntry, total: float) -> Criterion:
 
 
 def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
-    """One score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
+    """Compute one score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
 
     `values` has one column per criterion, whole numbers from 1 to its levels; other columns are not
     looked at. Where a value of a criterion with weight is missing, so is the score. Raises

@@ -89,8 +89,8 @@ UNHEARD = """CREATE OR REPLACE TEMP TABLE unheard AS SELECT * FROM questions
         AND ($since::TIMESTAMPTZ IS NULL OR "at" <= $since))"""
 
 
-def candidates_sql(select: str, pairs: bool) -> str:
-    """The SELECT of the $missing best candidates, in the order of asking."""
+def make_candidates_sql(select: str, pairs: bool) -> str:
+    """Write the SELECT of the $missing best candidates, in the order of asking."""
     common, best = (PAIRS if pairs else SINGLES)[select]
     # Pairs that a fit chooses wait for it to learn what was asked since, wherever that was.
     elsewhere = (
