@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from in_process import run
 from places import ROOT
 
-from preceptor.annotation.server.environment import server_environment as make_environment
+from preceptor.annotation.server.environment import make_environment
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from .alpha import METRICS, alpha, kinds_of_units, measures
-from .intervals import RESAMPLES, Estimate, estimate, ratio, resampled
+from .intervals import RESAMPLES, IntervalEstimate, estimate, ratio, resampled
 from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
 from .kappa import LEAST_SHARED, annotator_pairs
 from .people import Person, describe
@@ -25,8 +25,8 @@ _CHOICES = {"a": 0, "b": 1, "tie": 2}
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the store has about one source: rows of tables as they stand there.
+class SourceJudgements:
+    """Votes and ratings of one source, who gave them, and what a fit says: rows of the store's tables.
 
     `known` are questions with an expected answer (completion_a, completion_b, expected); `consensus` what a
     fit says about pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a); `reliability`
@@ -54,13 +54,13 @@ class Measures:
     units: int  # pairs or completions
     shared_units: int  # of these, with two judgements or more
     metric: str  # of alpha that fits the answers
-    alpha: dict[str, Estimate | None]
-    agreement: Estimate | None  # an answer equals another's about the same unit
-    chance: Estimate | None  # the same if answers did not depend on units
-    fleiss: Estimate | None
-    correlation: Estimate | None  # of a rating and the mean of the others (Spearman)
-    kappa: dict[str, Estimate | None]  # Cohen's by weighting, mean over pairs of annotators
-    ceiling: dict[str, Estimate | None]  # another, majority, perfect: see alpha.py
+    alpha: dict[str, IntervalEstimate | None]
+    agreement: IntervalEstimate | None  # an answer equals another's about the same unit
+    chance: IntervalEstimate | None  # the same if answers did not depend on units
+    fleiss: IntervalEstimate | None
+    correlation: IntervalEstimate | None  # of a rating and the mean of the others (Spearman)
+    kappa: dict[str, IntervalEstimate | None]  # Cohen's by weighting, mean over pairs of annotators
+    ceiling: dict[str, IntervalEstimate | None]  # another, majority, perfect: see alpha.py
     pairs: list[dict[str, Any]]  # first, second, n, agreement, low, high, kappa by weighting
     resamples: dict[str, int]
     notes: list[str]
@@ -72,19 +72,21 @@ class Agreement:
 
     source: str
     signals: list[Measures]
-    first_shown: Estimate | None  # share of decided votes for the side that was shown first
+    first_shown: IntervalEstimate | None  # share of decided votes for the side that was shown first
     annotators: list[Person]
     notes: list[str]
 
 
-def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+def compute_agreement(
+    source: str, judged: SourceJudgements, seed: int = 0, resamples: int = RESAMPLES
+) -> Agreement:
     """Measure the agreement of a source's annotators; the same input and seed give the same numbers.
 
     Models are no people: measures are about people where there are any, and each model is held against
     them. Without people, the models are measured.
     """
     notes: list[str] = []
-    annotators, votes, ratings = _persons(heard)
+    annotators, votes, ratings = _persons(judged)
     about_pairs, units = from_votes(votes)
     signals = [about_pairs] if votes.height else []
     signals += from_ratings(ratings)
@@ -101,9 +103,9 @@ def agreement(source: str, heard: Heard, seed: int = 0, resamples: int = RESAMPL
     persons, more = describe(
         signals,
         annotators,
-        _known(heard, units),
-        _consensus(heard, units),
-        heard.reliability,
+        _known(judged, units),
+        _consensus(judged, units),
+        judged.reliability,
         about_votes,
     )
     return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
@@ -120,13 +122,16 @@ class Shared:
     shared_judgements: int  # of these, about a unit that another person judged as well
     shared_units: int  # pairs or completions
     metric: str  # of alpha
-    alpha: Estimate | None
+    alpha: IntervalEstimate | None
     why: str | None
 
 
-def shared(heard: Heard, seed: int = 0, resamples: int = RESAMPLES) -> list[Shared]:
-    """Alpha of every signal of people; none where only models judged. The same numbers as `agreement`'s."""
-    annotators, votes, ratings = _persons(heard)
+def compute_shared_alpha(judged: SourceJudgements, seed: int = 0, resamples: int = RESAMPLES) -> list[Shared]:
+    """Compute alpha of every signal of people; no signal if only models judged.
+
+    The numbers are those of `compute_agreement`.
+    """
+    annotators, votes, ratings = _persons(judged)
     models = annotators.filter(~pl.col("peer"))["annotator"]
     signals = ([from_votes(votes)[0]] if votes.height else []) + from_ratings(ratings)
     people = [_without(signal, models) for signal in signals]
@@ -136,7 +141,7 @@ def shared(heard: Heard, seed: int = 0, resamples: int = RESAMPLES) -> list[Shar
 def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
     once = signal.once
     kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), signal.answers)
-    metric, found = metric_of(signal), None
+    metric, found = choose_metric(signal), None
     if len(kinds):
         values = np.arange(signal.answers, dtype=np.float64)
         point = float(alpha(kinds, many[None, :].astype(np.float64), values, metric)[0])
@@ -160,13 +165,13 @@ def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
     )
 
 
-def _persons(heard: Heard) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def _persons(judged: SourceJudgements) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Annotators (annotator, kind, pseudonym, peer), votes and ratings, with one key for each pseudonym.
 
     Whoever judged completions of two sources has a row and a key for each. Where their kinds differ,
     crowd gives way: it also stands where the kind was never said.
     """
-    rows = heard.annotators.rename({"key": "annotator"})
+    rows = judged.annotators.rename({"key": "annotator"})
     key = pl.col("annotator").min().over("pseudonym")
     keys = rows.select("annotator", key=key)
     annotators = (
@@ -174,10 +179,10 @@ def _persons(heard: Heard) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         .sort("pseudonym", pl.col("kind") == CROWD, "kind")
         .unique("pseudonym", keep="first", maintain_order=True)
     )
-    every = pl.concat([frame["annotator"] for frame in (annotators, heard.votes, heard.ratings)])
+    every = pl.concat([frame["annotator"] for frame in (annotators, judged.votes, judged.ratings)])
     who = pl.Enum(every.drop_nulls().unique().sort())  # compared as numbers: much faster
     one = pl.col("annotator").replace(keys["annotator"], keys["key"]).cast(who)
-    return annotators.with_columns(one), heard.votes.with_columns(one), heard.ratings.with_columns(one)
+    return annotators.with_columns(one), judged.votes.with_columns(one), judged.ratings.with_columns(one)
 
 
 def _unnamed(signals: Sequence[Signal]) -> int:
@@ -190,7 +195,7 @@ def _without(signal: Signal, models: pl.Series) -> Signal:
     return Signal(signal.name, signal.answers, signal.rows.filter(~by_model))
 
 
-def metric_of(signal: Signal) -> str:
+def choose_metric(signal: Signal) -> str:
     """The metric of alpha that fits the answers."""
     return "ordinal" if signal.ordered and signal.answers > 2 else "nominal"
 
@@ -200,7 +205,7 @@ def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -
     size = signal.answers
     kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), size)
     found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
-    metric = metric_of(signal)
+    metric = choose_metric(signal)
     weightings = ("unweighted", "linear", "quadratic") if metric == "ordinal" else ("unweighted",)
     named = once.filter(pl.col("annotator").is_not_null()).select("unit", "annotator", "value")
     pairs = annotator_pairs(named, size, weightings, seed, resamples)
@@ -252,7 +257,7 @@ def _notes(found: Measures, shared: int, looked_at: int) -> list[str]:
     return notes
 
 
-def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Estimate | None:
+def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> IntervalEstimate | None:
     """Share of decided votes for the side shown first, over pairs: all who saw a pair may have seen it so."""
     for signal in signals:
         if signal.name == VOTES:
@@ -269,9 +274,9 @@ def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Estima
     return None
 
 
-def _known(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
+def _known(judged: SourceJudgements, units: pl.DataFrame) -> pl.DataFrame:
     """Units of votes with the expected answer."""
-    sides = heard.known.select("completion_a", "completion_b", "expected").unique().sort("expected")
+    sides = judged.known.select("completion_a", "completion_b", "expected").unique().sort("expected")
     low_is_a = pl.col("completion_a") < pl.col("completion_b")
     answer = pl.col("expected").replace_strict(_CHOICES, return_dtype=pl.Int64, default=None)
     turned = pl.when(low_is_a | (answer == _CHOICES["tie"])).then(answer).otherwise(1 - answer)
@@ -283,10 +288,10 @@ def _known(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _consensus(heard: Heard, units: pl.DataFrame) -> pl.DataFrame:
+def _consensus(judged: SourceJudgements, units: pl.DataFrame) -> pl.DataFrame:
     """Units of votes with the fit's log-odds of answer 0."""
     low_is_a = pl.col("completion_a") < pl.col("completion_b")
-    turned = heard.consensus.with_columns(lead=pl.when(low_is_a).then("lead").otherwise(-pl.col("lead")))
+    turned = judged.consensus.with_columns(lead=pl.when(low_is_a).then("lead").otherwise(-pl.col("lead")))
     return _of_units(turned, units).select("unit", "lead", "sd")
 
 

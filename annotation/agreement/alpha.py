@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .intervals import Estimate, Floats, Ints, estimate, ratio, resampled
+from .intervals import Floats, IntervalEstimate, Ints, estimate, ratio, resampled
 
 METRICS = ("nominal", "ordinal", "interval")
 LEAST_FLEISS = 2  # answers a unit: Fleiss asks for the same number everywhere
@@ -31,7 +31,7 @@ def kinds_of_units(unit: Ints, value: Ints, size: int) -> tuple[Ints, Ints]:
 
 def measures(
     kinds: Ints, many: Ints, values: Floats, seed: int, resamples: int
-) -> dict[str, Estimate | None]:
+) -> dict[str, IntervalEstimate | None]:
     """Every measure below with its bootstrap interval over units, null where it is not defined.
 
     `kinds` (kinds, answers) and `many` (kinds,) as `kinds_of_units` gives them, `values` the number

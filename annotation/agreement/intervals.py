@@ -19,7 +19,7 @@ _CELLS = 4_000_000  # numbers of a block of resamples, which bounds memory
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A number with its 95 % interval; the interval is null where it cannot be told."""
 
     value: float
@@ -69,7 +69,7 @@ def resampled(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[F
         yield rng.multinomial(total, counts / total, size=size).astype(np.float64)
 
 
-def estimate(value: float, draws: Floats) -> Estimate | None:
+def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
     """A value with the percentile interval of its resamples.
 
     Nothing where it is not defined; no interval where it is defined in fewer than nine of ten resamples.
@@ -78,9 +78,9 @@ def estimate(value: float, draws: Floats) -> Estimate | None:
         return None
     found = draws[np.isfinite(draws)]
     if len(found) < 0.9 * len(draws) or not len(found):
-        return Estimate(float(value), None, None)
+        return IntervalEstimate(float(value), None, None)
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(value), float(low), float(high))
+    return IntervalEstimate(float(value), float(low), float(high))
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

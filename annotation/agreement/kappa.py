@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from .intervals import RESAMPLES, Estimate, Floats, Ints, estimate, exact_interval, ratio
+from .intervals import RESAMPLES, Floats, IntervalEstimate, Ints, estimate, exact_interval, ratio
 
 LEAST_SHARED = 10  # units that two annotators must share to count: kappa of fewer is mostly noise
 MOST_SHARED = 5_000_000  # units shared, over all pairs of annotators, that are looked at
@@ -21,11 +21,13 @@ _CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of annotators that share enough units."""
+class AnnotatorPairs:
+    """Every two annotators that share enough units."""
 
     people: pl.DataFrame  # first, second (annotators), n, agreement, low, high, a column per weighting
-    mean: dict[str, Estimate | None]  # by weighting: the mean over pairs, weighing the units they share
+    mean: dict[
+        str, IntervalEstimate | None
+    ]  # by weighting: the mean over pairs, weighing the units they share
     shared: int  # units shared, over all pairs of annotators
     looked_at: int  # of these; fewer where there are more than MOST_SHARED
     resamples: int
@@ -51,7 +53,7 @@ def cohen(tables: Floats, weighting: str = "unweighted") -> Floats:
 
 def annotator_pairs(
     judged: pl.DataFrame, size: int, weightings: tuple[str, ...], seed: int, resamples: int = RESAMPLES
-) -> Pairs:
+) -> AnnotatorPairs:
     """Every two annotators of `judged` (unit, annotator, value from 0 to size - 1; one row each)."""
     some, shared = _within_reach(judged, seed)
     named = judged["annotator"]
@@ -86,10 +88,10 @@ def annotator_pairs(
         name: _centred(float(_mean(tables[None], name)[0]), np.concatenate(draws[name])) if len(n) else None
         for name in weightings
     }
-    return Pairs(people, mean, shared, met.height, rounds)
+    return AnnotatorPairs(people, mean, shared, met.height, rounds)
 
 
-def _centred(value: float, draws: Floats) -> Estimate | None:
+def _centred(value: float, draws: Floats) -> IntervalEstimate | None:
     """The interval of resamples about the value itself.
 
     Two annotators who share few units share still fewer distinct ones in a resample, which draws kappa

@@ -1,6 +1,6 @@
 """Talking to an Argilla server (2.8) over its documented HTTP API: requests, errors in plain words.
 
-    with connected("http://127.0.0.1:6900", key) as server:
+    with connect("http://127.0.0.1:6900", key) as server:
         server.get("me")["username"]
 
 The client library is not used: it drops the `rank` of rankings and needs packages it does not declare.
@@ -28,8 +28,8 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Server:
-    """An Argilla server and who we are there."""
+class ArgillaClient:
+    """A connection to an Argilla server, and the user of its API key."""
 
     url: str
     user: str
@@ -38,19 +38,19 @@ class Server:
     say: Say = field(repr=False, default=lambda _: None)
 
     def get(self, path: str, **query: Any) -> Json:
-        """What lies at a path below /api/v1."""
+        """Get the JSON at a path below /api/v1."""
         return self._ask("GET", path, again=True, params=query)
 
     def post(self, path: str, body: Json, again: bool = False, **query: Any) -> Json:
-        """Make something; repeated after a failure only where `again` says that it can be."""
+        """Post `body`; retried after a transient failure only where `again` says that it can be."""
         return self._ask("POST", path, again=again, json=body, params=query)
 
     def put(self, path: str, body: Json) -> Json:
-        """Make something what `body` says, which can be repeated."""
+        """Put `body`; retried after a transient failure."""
         return self._ask("PUT", path, again=True, json=body)
 
     def patch(self, path: str, body: Json) -> Json:
-        """Change something, which can be repeated."""
+        """Patch with `body`; retried after a transient failure."""
         return self._ask("PATCH", path, again=True, json=body)
 
     def _ask(self, method: str, path: str, again: bool, **what: Any) -> Json:
@@ -73,8 +73,8 @@ class RefusedError(AnnotationError):
 
 
 @contextlib.contextmanager
-def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Server]:
-    """A server that answers and knows the key; AnnotationError if it does not, with what to do."""
+def connect(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[ArgillaClient]:
+    """Connect to a server; AnnotationError if it does not answer or does not know the key."""
     base = _base(url)
     if not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key:
         raise AnnotationError("the API key holds a space or a sign that no key has; copy it again")
@@ -87,8 +87,8 @@ def connected(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Ser
             _send(client, "GET", "version", True, say, wait_for_it=False)
         except RefusedError as error:
             raise RefusedError(f"{base}: is no Argilla server: {error}", error.status) from error
-        me = Server(base, "", "", client, say).get("me")
-        yield Server(base, me["username"], me["role"], client, say)
+        me = ArgillaClient(base, "", "", client, say).get("me")
+        yield ArgillaClient(base, me["username"], me["role"], client, say)
 
 
 def _base(url: str) -> str:

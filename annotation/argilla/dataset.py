@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import PREFERENCE, Criterion, Rubric
 from ...schemas.support.nearest import nearest
-from ..rubrics.rubric import PREFERENCE, Criterion, Rubric
-from .client import Json, RefusedError, Server
+from .client import ArgillaClient, Json, RefusedError
 
 COMMENT = "comment"
 SIDES = ("first", "second")
@@ -41,8 +41,8 @@ class Dataset:
     before: int | None = None  # overlap, where it is another one now
 
 
-def fields(rubric: Rubric) -> list[Json]:
-    """What annotators see."""
+def make_fields(rubric: Rubric) -> list[Json]:
+    """Make the fields of a dataset, as the server takes them: what annotators see."""
     chat = {
         "name": "prompt",
         "title": "Prompt",
@@ -54,8 +54,8 @@ def fields(rubric: Rubric) -> list[Json]:
     return [chat, *({"name": n, "title": t, "required": True, "settings": plain} for n, t in shown)]
 
 
-def questions(rubric: Rubric) -> list[Json]:
-    """What annotators answer."""
+def make_questions(rubric: Rubric) -> list[Json]:
+    """Make the questions of a dataset, as the server takes them: what annotators answer."""
     if rubric.kind == "pairwise":
         options = [
             ("first", "A is better"),
@@ -85,8 +85,8 @@ def _label(name: str, title: str, description: str, options: list[tuple[str, str
     return made | ({"description": description[:1000]} if description else {})
 
 
-def metadata_properties() -> list[Json]:
-    """What owners can filter by; hidden from annotators."""
+def make_metadata_properties() -> list[Json]:
+    """Make the metadata properties that owners can filter by; hidden from annotators."""
     return [
         {"name": name, "title": title, "settings": {"type": "terms"}, "visible_for_annotators": False}
         for name, title in (
@@ -98,8 +98,10 @@ def metadata_properties() -> list[Json]:
     ]
 
 
-def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, overlap: int | None) -> Dataset:
-    """The campaign's dataset, made if it is not there, finished if it was half made.
+def settle_dataset(
+    server: ArgillaClient, workspace: str, name: str, rubric: Rubric, overlap: int | None
+) -> Dataset:
+    """Make the campaign's dataset if it is not there, or finish it if it was half made.
 
     Each record asks for `overlap` answers (OVERLAP of a new dataset if it is not said; what
     it asks for already of another one). Older servers change that no more once there are answers.
@@ -133,8 +135,8 @@ def settle_dataset(server: Server, workspace: str, name: str, rubric: Rubric, ov
     )
 
 
-def find_dataset(server: Server, name: str, workspace: str | None) -> Dataset:
-    """The dataset of that name, in the workspace if one is named; AnnotationError where there is none."""
+def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dataset:
+    """Find the dataset of that name, in any workspace by default; AnnotationError where there is none."""
     places = {w["id"]: w["name"] for w in server.get("me/workspaces")["items"]}
     if workspace is not None and workspace not in places.values():
         raise AnnotationError(
@@ -173,7 +175,7 @@ def _settings(name: str, rubric: Rubric, overlap: int) -> Json:
     }
 
 
-def _settle_workspace(server: Server, name: str) -> str:
+def _settle_workspace(server: ArgillaClient, name: str) -> str:
     """Id of the workspace, made if it is not there and we may."""
     have = {w["name"]: w["id"] for w in server.get("me/workspaces")["items"]}
     if name in have:
@@ -196,13 +198,13 @@ def _check_origin(dataset: Json, name: str, rubric: Rubric) -> None:
         )
 
 
-def _settle_parts(server: Server, dataset: Json, rubric: Rubric) -> dict[str, str]:
+def _settle_parts(server: ArgillaClient, dataset: Json, rubric: Rubric) -> dict[str, str]:
     """Fields, questions and metadata as the rubric wants them; ids of the questions by name."""
     place, draft = f"datasets/{dataset['id']}", dataset["status"] == "draft"
     parts = {
-        "fields": (f"{place}/fields", fields(rubric)),
-        "questions": (f"{place}/questions", questions(rubric)),
-        "metadata-properties": (f"me/{place}/metadata-properties", metadata_properties()),
+        "fields": (f"{place}/fields", make_fields(rubric)),
+        "questions": (f"{place}/questions", make_questions(rubric)),
+        "metadata-properties": (f"me/{place}/metadata-properties", make_metadata_properties()),
     }
     ids: dict[str, str] = {}
     for what, (listing, wanted) in parts.items():
@@ -235,7 +237,7 @@ def _essence(part: Json) -> Any:
     return settings["type"], [str(option["value"]) for option in settings.get("options") or []]
 
 
-def _with_overlap(server: Server, dataset: Json, overlap: int) -> Json:
+def _with_overlap(server: ArgillaClient, dataset: Json, overlap: int) -> Json:
     """The dataset with another overlap, if the server still lets it be changed."""
     body = {"distribution": {"strategy": "overlap", "min_submitted": overlap}}
     try:

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from ..rubrics.rubric import PREFERENCE
-from .client import Json, RefusedError, Server
+from ...schemas.rubric import PREFERENCE
+from .client import ArgillaClient, Json, RefusedError
 from .dataset import COMMENT, SIDES, Dataset
 from .push import check_sides
 from .records import list_records
@@ -28,8 +28,8 @@ _SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Pulled:
-    """What a dataset holds; `answers` is as `toolkit.answers.take_answers` takes it."""
+class PulledAnswers:
+    """Answers and records of a dataset; `answers` is as `toolkit.campaign.answers.take_answers` takes it."""
 
     answers: pl.DataFrame
     drafts: int
@@ -42,8 +42,8 @@ class Pulled:
     """Records of no question of the campaign; their answers are not taken."""
 
 
-def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
-    """Read every answer; `questions` has key, position, completion_a, completion_b and shown_first.
+def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
+    """Read every submitted answer; `questions` has key, position, completion_a, completion_b and shown_first.
 
     Raises AnnotationError where the dataset belongs to a campaign of another store.
     """
@@ -59,7 +59,7 @@ def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
         if r["status"] == "submitted"
     ]
     count = [response["status"] for _, response in responses].count
-    return Pulled(
+    return PulledAnswers(
         pl.DataFrame(rows, schema=_SCHEMA, orient="row"),
         count("draft"),
         count("discarded"),
@@ -69,7 +69,7 @@ def pull(server: Server, dataset: Dataset, questions: pl.DataFrame) -> Pulled:
     )
 
 
-def _names(server: Server, dataset: Dataset, answered: set[str]) -> dict[str, str]:
+def _names(server: ArgillaClient, dataset: Dataset, answered: set[str]) -> dict[str, str]:
     """User names by id: members of the workspace, and whoever answered."""
     members = server.get(f"workspaces/{dataset.workspace_id}/users")["items"]
     names = {user["id"]: user["username"] for user in members}

@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import PREFERENCE
 from ...schemas.support.nearest import nearest
-from ..rubrics.rubric import PREFERENCE
-from .client import Json, Server
+from .client import ArgillaClient, Json
 from .dataset import SIDES, Dataset
 from .records import list_records
 
@@ -24,37 +24,40 @@ _MESSAGES = 500
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """Records that were added, and that were there."""
+class PushedRecords:
+    """Number of records that were added, and that were there already."""
 
     added: int
     there: int
 
 
-def push(
-    server: Server,
+def push_records(
+    server: ArgillaClient,
     dataset: Dataset,
     questions: pl.DataFrame,
     suggest: bool = False,
     on_done: Callable[[int, int], object] = lambda *_: None,
-) -> Pushed:
-    """Add the questions that are missing there; `questions` is what `toolkit.questions.read_questions` gives.
+) -> PushedRecords:
+    """Add the questions that are missing there; their columns are those of `toolkit.campaign.read_questions`.
 
-    With `suggest` records carry what the fit holds (column p). Raises AnnotationError where a record of the
+    With `suggest` records carry the fit's prediction (column p). `on_done` gets (records added, records to
+    add). Raises AnnotationError where a record of the
     same question shows the sides the other way round.
     """
     there = {record["external_id"]: record for record in list_records(server, dataset.id)}
     check_sides(there, questions)
     missing = questions.filter(~pl.col("key").is_in(pl.Series(list(there), dtype=pl.String).implode()))
+    if missing.height:
+        on_done(0, missing.height)
     for start in range(0, missing.height, BATCH):
         part = missing[start : start + BATCH]
         server.put(f"datasets/{dataset.id}/records/bulk", {"items": list(_bodies(part, dataset, suggest))})
         on_done(start + part.height, missing.height)
-    return Pushed(missing.height, questions.height - missing.height)
+    return PushedRecords(missing.height, questions.height - missing.height)
 
 
 def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
-    """AnnotationError where a record shows another completion first than the question says."""
+    """Raise AnnotationError where a record shows another completion first than the question says."""
     for row in questions.select("key", "position", first_shown()).iter_rows(named=True):
         shown = ((there.get(row["key"]) or {}).get("metadata") or {}).get("first_shown")
         if shown is not None and shown != row["first_shown"]:
@@ -66,11 +69,11 @@ def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
 
 
 def first_shown() -> pl.Expr:
-    """Key of the completion that is shown first."""
+    """Key of the completion that is shown first, as column first_shown."""
     return pl.when(shown_first="b").then("completion_b").otherwise("completion_a").alias("first_shown")
 
 
-def add_annotators(server: Server, workspace_id: str, names: Sequence[str]) -> list[str]:
+def add_annotators(server: ArgillaClient, workspace_id: str, names: Sequence[str]) -> list[str]:
     """Make users members of the workspace who are not; returns all its annotators by name.
 
     AnnotationError where the server knows no user of a name.
@@ -92,7 +95,7 @@ def add_annotators(server: Server, workspace_id: str, names: Sequence[str]) -> l
     return sorted(name for name, user in members.items() if user["role"] == "annotator")
 
 
-def make_annotator(server: Server, name: str, password: str) -> bool:
+def make_annotator(server: ArgillaClient, name: str, password: str) -> bool:
     """Make a user who can log in with the password; False where there is one of that name already."""
     if name in {user["username"] for user in server.get("users")["items"]}:
         return False

@@ -6,13 +6,13 @@ again with pages that begin elsewhere.
 """
 
 from ...schemas.errors import AnnotationError
-from .client import PAGE, Json, Server
+from .client import PAGE, ArgillaClient, Json
 
 _ATTEMPTS = 4
 
 
-def list_records(server: Server, dataset: str, include: str = "", page: int = PAGE) -> list[Json]:
-    """The dataset's records in the order they came in; `include` is responses or suggestions.
+def list_records(server: ArgillaClient, dataset: str, include: str = "", page: int = PAGE) -> list[Json]:
+    """List the dataset's records in the order they came in; `include` is responses or suggestions.
 
     AnnotationError where the records change faster than they can be read.
     """
@@ -29,7 +29,9 @@ def list_records(server: Server, dataset: str, include: str = "", page: int = PA
     )
 
 
-def _read_pages(server: Server, dataset: str, page: int, more: dict[str, str], found: dict[str, Json]) -> int:
+def _read_pages(
+    server: ArgillaClient, dataset: str, page: int, more: dict[str, str], found: dict[str, Json]
+) -> int:
     """Read every page into `found`, by id; how many records there are."""
     offset, total = 0, 1
     while offset < total:

@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 
 from ...schemas.derive import polars_schema
+from ...schemas.rubric import Rubric
 from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
-from ..agreement.intervals import RESAMPLES, Estimate
+from ..agreement.intervals import RESAMPLES, IntervalEstimate
 from ..agreement.judgements import VOTES, Signal, from_ratings, from_votes
-from ..rubrics.rubric import Rubric, summary
+from ..rubrics.rubric import summary
 from .criteria import Matched, criterion_levels, folded, match_criteria, rating_sets
 from .orders import JUDGEMENTS, Length, Position, first_rate, length, position, verdicts
 from .people import Against, against
@@ -59,7 +60,7 @@ class Audit:
     ratings: int
     failed: int
     position: Position | None
-    first: Estimate | None  # the first slot's share where no pair was shown in both orders
+    first: IntervalEstimate | None  # the first slot's share where no pair was shown in both orders
     length: Length | None
     signals: list[Against]
     scores: list[list[float]] = field(

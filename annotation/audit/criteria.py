@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
-from ..rubrics.rubric import Rubric
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,17 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm
 
-from ..agreement.intervals import LEVEL, Estimate, Floats, Ints, Share, estimate, ratio, resampled, share
+from ..agreement.intervals import (
+    LEVEL,
+    Floats,
+    IntervalEstimate,
+    Ints,
+    Share,
+    estimate,
+    ratio,
+    resampled,
+    share,
+)
 
 JUDGEMENTS: dict[str, type[pl.DataType]] = {
     "item": pl.String,
@@ -38,7 +48,7 @@ class Position:
     second_twice: Share
     both_tie: Share  # a tie in both orders
     one_tie: Share  # a tie in one order, a choice in the other
-    first: Estimate | None  # share of decided judgements for the first slot; bootstrap over pairs
+    first: IntervalEstimate | None  # share of decided judgements for the first slot; bootstrap over pairs
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,9 @@ class LengthOfPeople:
 
     pairs: int
     votes: int  # decided votes of people about them
-    judge: Estimate
-    people: Estimate
-    difference: Estimate  # judge less people
+    judge: IntervalEstimate
+    people: IntervalEstimate
+    difference: IntervalEstimate  # judge less people
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,10 @@ class Length:
     pairs: int  # with a decided verdict and two lengths
     longer: Share | None  # of these, the longer one won
     judgements: int  # decided, each order by itself
-    slope: Estimate | None  # log-odds of choosing the first for each unit of log(first / second length)
-    first_slot: Estimate | None  # log-odds of choosing the first of two that are equally long
+    slope: (
+        IntervalEstimate | None
+    )  # log-odds of choosing the first for each unit of log(first / second length)
+    first_slot: IntervalEstimate | None  # log-odds of choosing the first of two that are equally long
     people: LengthOfPeople | None
 
 
@@ -116,7 +128,7 @@ def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
     return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
 
 
-def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> Estimate | None:
+def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
     """Share of decided judgements for the first slot, of pairs shown in any number of orders."""
     firsts = [pl.col(f"in_{side}") == side for side in ("low", "high")]
     decided = [pl.col(f"in_{side}") != "tie" for side in ("low", "high")]
@@ -124,7 +136,7 @@ def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> Estimate | Non
     return _first_rate(found.select(k=count[0], n=count[1]), seed, resamples)
 
 
-def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> Estimate | None:
+def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
     kinds = pairs.group_by("k", "n").len("many").sort("k", "n")
     k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
     drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
@@ -173,7 +185,7 @@ def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
     return every.select("x", "one", "y").to_numpy(), every["pair"].to_numpy()
 
 
-def logistic(x: Floats, y: Floats, cluster: Ints) -> list[Estimate | None]:
+def logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | None]:
     """Coefficients of a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
 
     Intervals are normal, with standard errors robust to rows of one cluster hanging together (Liang & Zeger,
@@ -181,7 +193,7 @@ def logistic(x: Floats, y: Floats, cluster: Ints) -> list[Estimate | None]:
     Null for all where there is no finite maximum: y is the same everywhere, or x tells it without error.
     """
     beta = np.zeros(x.shape[1])
-    nothing: list[Estimate | None] = [None] * x.shape[1]
+    nothing: list[IntervalEstimate | None] = [None] * x.shape[1]
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-np.clip(x @ beta, -700, 700)))
         bend = (x * (p * (1 - p))[:, None]).T @ x
@@ -196,14 +208,14 @@ def logistic(x: Floats, y: Floats, cluster: Ints) -> list[Estimate | None]:
     numbers, of = np.unique(cluster, return_inverse=True)
     groups, (rows, columns) = len(numbers), x.shape
     if groups < 2 or rows <= columns:
-        return [Estimate(float(b), None, None) for b in beta]
+        return [IntervalEstimate(float(b), None, None) for b in beta]
     p = 1 / (1 + np.exp(-(x @ beta)))
     scores = np.zeros((groups, columns))
     np.add.at(scores, of, x * (y - p)[:, None])
     inverse = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
     factor = groups / (groups - 1) * (rows - 1) / (rows - columns)
     reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt(np.diag(inverse @ (scores.T @ scores) @ inverse) * factor)
-    return [Estimate(float(b), float(b - r), float(b + r)) for b, r in zip(beta, reach, strict=True)]
+    return [IntervalEstimate(float(b), float(b - r), float(b + r)) for b, r in zip(beta, reach, strict=True)]
 
 
 def _length_of_people(

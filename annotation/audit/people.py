@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..agreement.alpha import alpha, kinds_of_units, measures, mid_ranks
-from ..agreement.intervals import Estimate, Floats, Ints, estimate, ratio, resampled
+from ..agreement.intervals import Floats, IntervalEstimate, Ints, estimate, ratio, resampled
 from ..agreement.kappa import cohen
 
 NAMES = ("exact", "kappa", "alpha", "pearson", "spearman")
@@ -27,9 +27,9 @@ class Measure:
     """One measure of agreement. Null where it is not defined, as where all answers are the same."""
 
     name: str
-    judge: Estimate | None  # with a person, over all units that both judged
-    people: Estimate | None  # with each other, over units of several people
-    difference: Estimate | None  # judge less people, over units of several people
+    judge: IntervalEstimate | None  # with a person, over all units that both judged
+    people: IntervalEstimate | None  # with each other, over units of several people
+    difference: IntervalEstimate | None  # judge less people, over units of several people
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Against:
     shared_units: int  # of the units, with answers of several people
     metric: str  # of alpha
     measures: dict[str, Measure]
-    best: dict[str, Estimate | None]  # how often a perfect judge could be right: majority, perfect
+    best: dict[str, IntervalEstimate | None]  # how often a perfect judge could be right: majority, perfect
     table: list[list[int]]  # judge's answer by a person's, counts of comparisons
     notes: list[str]
 
@@ -211,7 +211,7 @@ def _measure(name: str, found: Found, drawn: Found) -> Measure:
     return Measure(name, judge, people, difference)
 
 
-def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, Estimate | None]:
+def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, IntervalEstimate | None]:
     """How often a perfect judge of these answers could be right, at least and at most (see alpha.py)."""
     numbered = people["unit"].rank("dense").cast(pl.Int64).to_numpy() - 1
     kinds, many = kinds_of_units(numbered, people["value"].to_numpy(), size)

@@ -17,21 +17,22 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
+from ...schemas.support.files import write_text
 from ...schemas.support.nearest import nearest
-from ..rubrics.new import as_seen
-from ..rubrics.rubric import Rubric
+from ..rubrics.new import show_rubric
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,
-    Filled,
-    Row,
-    answer_columns,
-    form_rows,
-    prompt_text,
-    shown_columns,
+    FilledForm,
+    FormRow,
+    join_turns,
+    list_answer_columns,
+    list_shown_columns,
+    make_form_rows,
     take_rows,
 )
-from .label_studio import labelling_config, read_label_studio, to_label_studio
+from .label_studio import make_label_studio, read_label_studio, write_labelling_config
 
 _FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")
 _NAMED = re.compile(r'("annotator"\s*:\s*)"(?:[^"\\]|\\.)*"?')
@@ -47,57 +48,51 @@ _GUIDE = """# {title}
 {guidelines}"""
 
 
-def write_form(
-    path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None
-) -> list[Path]:
-    """Write a campaign's questions to be filled in, and what annotators should know beside them.
+def make_form_texts(
+    path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None
+) -> dict[Path, str]:
+    """Make the files of a form, {path: text}: the form first, then its guide and Label Studio's .xml.
 
-    The format goes by the suffix: .csv, .jsonl, .json (Label Studio, with its labelling configuration
-    in .xml). Returns the files. Nothing is overwritten: a form may have been filled in.
+    The format goes by the suffix: .csv, .jsonl, .json (Label Studio). Columns of `questions`: see
+    `make_form_rows`. Raises AnnotationError for another suffix.
     """
-    return write_texts(form_texts(path, questions, rubric, annotator))
-
-
-def form_texts(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None) -> dict[Path, str]:
-    """The files of a form and what is in them, the form itself first."""
     texts = {
         path: _form(path, questions, rubric, annotator),
         path.with_name(f"{path.name}.md"): _guide(path, rubric),
     }
     if path.suffix.lower() == ".json":
-        texts[path.with_suffix(".xml")] = labelling_config(rubric)
+        texts[path.with_suffix(".xml")] = write_labelling_config(rubric)
     return texts
 
 
 def write_texts(texts: dict[Path, str]) -> list[Path]:
-    """Write files, each as a whole; AnnotationError where one is there already and says something else."""
+    """Write files, each as a whole, the first one last; returns their paths.
+
+    Raises AnnotationError where one is there already with another text: a form may have been filled in.
+    """
     for path, text in texts.items():
         if path.exists() and path.read_bytes() != text.encode():
             raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
     for path, text in reversed(texts.items()):  # the form last: where it is, all is
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(text.encode())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, text)
     return list(texts)
 
 
 def _form(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None) -> str:
-    rows = form_rows(questions, rubric, annotator)
-    if suffix_of(path) == ".csv":
+    rows = make_form_rows(questions, rubric, annotator)
+    if check_suffix(path) == ".csv":
         return _csv(
-            rows, [*shown_columns(rubric), *answer_columns(rubric), "comment", "annotator", "question"]
+            rows,
+            [*list_shown_columns(rubric), *list_answer_columns(rubric), "comment", "annotator", "question"],
         )
-    if suffix_of(path) == ".jsonl":
+    if check_suffix(path) == ".jsonl":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return json.dumps(to_label_studio(rows), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(make_label_studio(rows), ensure_ascii=False, indent=1) + "\n"
 
 
-def suffix_of(path: Path) -> str:
-    """Which kind of form a path is; AnnotationError names those there are."""
+def check_suffix(path: Path) -> str:
+    """Return a form's suffix in lower case; AnnotationError where it is none of SUFFIXES."""
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
         raise AnnotationError(f"{path}: a form ends in {known}")
@@ -110,23 +105,23 @@ def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        shown = row | {"prompt": prompt_text(row["prompt"])}
-        writer.writerow([defused("" if shown[c] is None else str(shown[c])) for c in columns])
+        shown = row | {"prompt": join_turns(row["prompt"])}
+        writer.writerow([defuse("" if shown[c] is None else str(shown[c])) for c in columns])
     return out.getvalue()
 
 
-def defused(text: str) -> str:
-    """A cell's text that no spreadsheet takes for a formula."""
+def defuse(text: str) -> str:
+    """Put an apostrophe before a cell's text that a spreadsheet would take for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def as_written(text: str) -> str:
-    """What was defused, as it was."""
+def restore(text: str) -> str:
+    """Undo `defuse`."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _guide(path: Path, rubric: Rubric) -> str:
-    columns = ", ".join(answer_columns(rubric))
+    columns = ", ".join(list_answer_columns(rubric))
     how = {
         ".csv": f"Open {path.name} in a spreadsheet and fill in: {columns}; comment where you like; your "
         "name in annotator if it is not there. Leave a row empty if you cannot judge it. Save it as CSV "
@@ -136,13 +131,13 @@ def _guide(path: Path, rubric: Rubric) -> str:
         ".json": f"Label Studio: use {path.stem}.xml as the labelling configuration, then import "
         f"{path.name}. Skip what you cannot judge.",
     }[path.suffix.lower()]
-    return _GUIDE.format(title=path.stem, how=how, seen=as_seen(rubric), guidelines=rubric.guidelines)
+    return _GUIDE.format(title=path.stem, how=how, seen=show_rubric(rubric), guidelines=rubric.guidelines)
 
 
-def long_texts(questions: pl.DataFrame) -> int:
-    """How many questions have a text that is longer than a spreadsheet keeps."""
+def count_long_texts(questions: pl.DataFrame) -> int:
+    """Count the questions with a text longer than CELL_LIMIT, which is what a spreadsheet keeps."""
     lengths = [pl.col("content_a").str.len_chars(), pl.col("content_b").str.len_chars().fill_null(0)]
-    prompts = questions["messages"].map_elements(lambda m: len(prompt_text(m)), pl.Int64)
+    prompts = questions["messages"].map_elements(lambda m: len(join_turns(m)), pl.Int64)
     return questions.filter((pl.max_horizontal(*lengths) > CELL_LIMIT) | (prompts > CELL_LIMIT)).height
 
 
@@ -151,20 +146,20 @@ def long_texts(questions: pl.DataFrame) -> int:
 
 def read_form(
     path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
-) -> Filled:
-    """A form that came back, whatever its format; AnnotationError where it is no form of this campaign.
+) -> FilledForm:
+    """Read a form that came back, whatever its format; AnnotationError where it is no form of this campaign.
 
     `questions` has key and shown_first; see `take_rows` for `annotator` and `now`.
     """
-    suffix = suffix_of(path)
+    suffix = check_suffix(path)
     text, *notes = _decoded(path)
     if suffix == ".json":
-        rows, counted = read_label_studio(text, path, answer_columns(rubric))
+        rows, counted = read_label_studio(text, path, list_answer_columns(rubric))
         notes += counted
     elif suffix == ".jsonl":
-        rows = list(_jsonl_rows(text, answer_columns(rubric)))
+        rows = list(_jsonl_rows(text, list_answer_columns(rubric)))
     else:
-        rows, more = _csv_rows(text, path, answer_columns(rubric))
+        rows, more = _csv_rows(text, path, list_answer_columns(rubric))
         notes += more
     return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=tuple(notes))
 
@@ -184,7 +179,7 @@ def _decoded(path: Path) -> list[str]:
         return [content.decode("cp1252", errors="replace"), note]
 
 
-def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[Row]:
+def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[FormRow]:
     for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -192,23 +187,23 @@ def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[Row]:
             row = json.loads(line)
         except ValueError as error:
             kept = _NAMED.sub(r"\1null", line)  # no names in the store
-            yield Row(n, {"line": kept}, fault=f"not JSON: {error}")
+            yield FormRow(n, {"line": kept}, fault=f"not JSON: {error}")
             continue
         if not isinstance(row, dict):
-            yield Row(n, {"line": line}, fault="not an object")
+            yield FormRow(n, {"line": line}, fault="not an object")
             continue
         wanted = [*answers, "comment", "annotator", "question"]
         cells = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
         absent = next((name for name in answers if name not in row), None)
         fault = f"no '{absent}': {nearest(absent, list(row), 'it has')}" if absent and cells else None
-        yield Row(n, cells, fault=fault)
+        yield FormRow(n, cells, fault=fault)
 
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row], list[str]]:
+def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
     lines = list(io.StringIO(text, newline=""))
     skipped = 1 if lines and re.fullmatch(r'"?sep=.?"?\s*', lines[0]) else 0  # a hint to Excel
     records = _records(lines[skipped:], path, skipped, _separator(lines[skipped:], answers))
@@ -217,9 +212,9 @@ def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row],
     rows = []
     for line, cells in records:
         if any(cell.strip() for cell in cells):
-            named = {name: as_written(cells[at]) for name, at in places.items() if at < len(cells)}
+            named = {name: restore(cells[at]) for name, at in places.items() if at < len(cells)}
             beyond = any(cell.strip() for cell in cells[len(header) :])
-            rows.append(Row(line, named, fault="more cells than columns" if beyond else None))
+            rows.append(FormRow(line, named, fault="more cells than columns" if beyond else None))
     return rows, notes
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ..rubrics.rubric import PREFERENCE, Rubric
+from ...schemas.rubric import PREFERENCE, Rubric
 
 SUFFIXES = {".csv": "a table for a spreadsheet", ".jsonl": "one object a line", ".json": "Label Studio"}
 ANSWERS = {
@@ -34,8 +34,8 @@ _ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row as somebody filled it in: the cells of `answer_columns`, as text."""
+class FormRow:
+    """One row as somebody filled it in: the cells of `list_answer_columns`, as text."""
 
     line: int
     cells: dict[str, str]
@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledForm:
     """What a form that came back holds."""
 
     answers: pl.DataFrame
@@ -57,22 +57,24 @@ class Filled:
     notes: tuple[str, ...] = ()
 
 
-def answer_columns(rubric: Rubric) -> list[str]:
-    """The columns that an annotator fills in."""
+def list_answer_columns(rubric: Rubric) -> list[str]:
+    """List the columns that an annotator fills in."""
     return [PREFERENCE] if rubric.kind == "pairwise" else [c.name for c in rubric.criteria]
 
 
-def shown_columns(rubric: Rubric) -> list[str]:
-    """The columns that an annotator reads."""
+def list_shown_columns(rubric: Rubric) -> list[str]:
+    """List the columns that an annotator reads."""
     return ["n", "prompt", "A", "B"] if rubric.kind == "pairwise" else ["n", "prompt", "completion"]
 
 
-def form_rows(questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None) -> list[dict[str, Any]]:
-    """Rows to be filled in, in the order of asking, with texts as they are shown.
+def make_form_rows(
+    questions: pl.DataFrame, rubric: Rubric, annotator: str | None = None
+) -> list[dict[str, Any]]:
+    """Make the rows to be filled in, in the order of asking, with texts as they are shown.
 
     `questions` has key, position, messages, content_a, content_b, shown_first.
     """
-    blank = dict.fromkeys(answer_columns(rubric))
+    blank = dict.fromkeys(list_answer_columns(rubric))
     return [
         {
             "n": q["position"],
@@ -94,8 +96,8 @@ def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
     return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
 
 
-def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
-    """Each annotator's part, so that `overlap` of them answer each question, as evenly as can be.
+def share_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
+    """Share questions out, so that `overlap` annotators answer each, as evenly as possible: by name.
 
     A question that is asked again goes to those who are asked it first.
     """
@@ -114,15 +116,15 @@ def shared_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int)
     }
 
 
-def prompt_text(messages: Sequence[dict[str, str]]) -> str:
-    """A dialogue as one text; who speaks is said where it is more than one turn."""
+def join_turns(messages: Sequence[dict[str, str]]) -> str:
+    """Join the turns of a dialogue to one text, with the speakers where there is more than one turn."""
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{_ROLES.get(m['role'], m['role'])}: {m['content']}" for m in messages)
 
 
 def take_rows(
-    rows: Iterable[Row],
+    rows: Iterable[FormRow],
     questions: pl.DataFrame,
     rubric: Rubric,
     path: Path,
@@ -130,20 +132,20 @@ def take_rows(
     annotator: str | None,
     now: datetime,
     notes: tuple[str, ...] = (),
-) -> Filled:
-    """Answers of filled-in rows; what cannot be taken is in the rejects, with its line and why.
+) -> FilledForm:
+    """Read the answers of filled-in rows; the others are rejects, with their line and the reason.
 
     `questions` has key and shown_first; `annotator` is who filled in the rows that do not say; `now`
     is the time of answers that have none. Raises AnnotationError where no answer says whose it is, or
     the file names another annotator.
     """
     sides = dict(questions.select("key", "shown_first").rows())
-    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]] = {}
-    faults: list[tuple[Row, str]] = []
+    taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]] = {}
+    faults: list[tuple[FormRow, str]] = []
     unanswered = 0
-    nameless: list[Row] = []
+    nameless: list[FormRow] = []
     for row in rows:
-        if row.fault is None and not any(_cell(row, name) for name in answer_columns(rubric)):
+        if row.fault is None and not any(_cell(row, name) for name in list_answer_columns(rubric)):
             if _cell(row, "comment"):
                 faults.append((row, "a comment, but no answer"))
             unanswered += not _cell(row, "comment")
@@ -160,14 +162,14 @@ def take_rows(
         raise AnnotationError(f"{path}: nobody is named who answered; give --annotator NAME")
     faults += [(row, "no annotator; fill in that column, or give --annotator") for row in nameless]
     answers, twice = _once(taken, now)
-    return Filled(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
+    return FilledForm(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: FormRow, name: str) -> str:
     return row.cells.get(name, "").strip()
 
 
-def _who(row: Row, annotator: str | None, path: Path) -> str:
+def _who(row: FormRow, annotator: str | None, path: Path) -> str:
     """The annotator's name, or nothing."""
     named = _cell(row, "annotator")
     if named and annotator and named != annotator:
@@ -178,7 +180,7 @@ def _who(row: Row, annotator: str | None, path: Path) -> str:
     return named or annotator or ""
 
 
-def _read(row: Row, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
+def _read(row: FormRow, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
     """What is wrong with the row, or its question's key and the answer's JSON."""
     if row.fault:
         return row.fault, "", ""
@@ -229,8 +231,8 @@ def _level(levels: tuple[str, ...], text: str) -> int:
 
 
 def _once(
-    taken: dict[tuple[str, str], list[tuple[Row, str, str | None]]], now: datetime
-) -> tuple[list[dict[str, Any]], list[tuple[Row, str]]]:
+    taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]], now: datetime
+) -> tuple[list[dict[str, Any]], list[tuple[FormRow, str]]]:
     """One answer for each question and annotator; rows that contradict each other are refused, all."""
     answers, faults = [], []
     for (question, annotator), found in taken.items():
@@ -254,7 +256,7 @@ def _once(
     return answers, faults
 
 
-def _rejects(faults: list[tuple[Row, str]], annotator: str | None) -> pl.DataFrame:
+def _rejects(faults: list[tuple[FormRow, str]], annotator: str | None) -> pl.DataFrame:
     rows = []
     for row, reason in sorted(faults, key=lambda fault: fault[0].line):
         filled = {name: text for name, text in row.cells.items() if name != "annotator"}

@@ -14,15 +14,15 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ...schemas.errors import AnnotationError
-from ..rubrics.rubric import PREFERENCE, Rubric
-from .forms import Row
+from ...schemas.rubric import PREFERENCE, Rubric
+from .forms import FormRow
 
 _SHOWN = ("n", "A", "B", "completion", "question")
 _KINDS = {"choices", "rating", "textarea", "number"}
 
 
-def to_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is imported there, of the rows of a form."""
+def make_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the entries that Label Studio imports from the rows of a form."""
     return [
         {
             "data": {
@@ -34,8 +34,8 @@ def to_label_studio(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def labelling_config(rubric: Rubric) -> str:
-    """The project's labelling configuration: the prompt, what is judged, choices, a comment."""
+def write_labelling_config(rubric: Rubric) -> str:
+    """Write the project's labelling configuration (XML): the prompt, what is judged, choices, a comment."""
     view = Element("View")
     SubElement(view, "Style").text = ".htx-text{white-space:pre-wrap}"
     SubElement(view, "Header", value=_fixed(rubric.title))
@@ -91,8 +91,8 @@ def _fixed(text: str) -> str:
     return text.replace("$", "＄")
 
 
-def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """Rows of an export (JSON, not JSON-MIN), and notes that count what was not read.
+def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
+    """Read the rows of an export (JSON, not JSON-MIN), and notes that count what was not read.
 
     `answers` names the controls that hold answers. Each annotator's newest annotation counts; cancelled
     ones and drafts do not. A row's line is the number of the entry in the list, from 1.
@@ -106,22 +106,22 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
     if entries and not any("annotations" in e for e in entries):
         raise AnnotationError(f"{path}: no 'annotations'; export it as JSON, not as JSON-MIN or CSV")
     left: Counter[str] = Counter()
-    rows: list[Row] = []
+    rows: list[FormRow] = []
     for n, entry in enumerate(entries, 1):
         rows += _entry_rows(n, entry, answers, left)
     return rows, [f"{what}: {count}" for what, count in left.items() if count]
 
 
-def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Counter[str]) -> list[Row]:
+def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Counter[str]) -> list[FormRow]:
     """One row for each annotator of an entry; a row without answers where there is none."""
     data = entry.get("data")
     question = data.get("question") if isinstance(data, dict) else None
     drafts = entry.get("drafts") or []
     left["drafts, not read"] += len(drafts) if isinstance(drafts, list) else 0
-    newest: dict[str, Row] = {}
+    newest: dict[str, FormRow] = {}
     for annotation in entry.get("annotations") or []:
         if not isinstance(annotation, dict):
-            newest[f"#{len(newest)}"] = Row(
+            newest[f"#{len(newest)}"] = FormRow(
                 n, {"annotation": str(annotation)}, fault="an annotation is no object"
             )
             continue
@@ -135,13 +135,13 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
         earlier = newest.get(who)
         if earlier is None or (row.at or _LONG_AGO) >= (earlier.at or _LONG_AGO):
             newest[who] = row
-    return list(newest.values()) or [Row(n, {})]
+    return list(newest.values()) or [FormRow(n, {})]
 
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
-def _row(n: int, question: object, annotation: dict[str, Any], answers: Sequence[str]) -> Row:
+def _row(n: int, question: object, annotation: dict[str, Any], answers: Sequence[str]) -> FormRow:
     cells = {"question": str(question or ""), "annotator": _who(annotation.get("completed_by"))}
     fault = None
     for region in annotation.get("result") or []:
@@ -154,7 +154,7 @@ def _row(n: int, question: object, annotation: dict[str, Any], answers: Sequence
         else:
             cells[name] = value
     at = annotation.get("updated_at") or annotation.get("created_at")
-    return Row(n, cells, _time(at), fault)
+    return FormRow(n, cells, _time(at), fault)
 
 
 def _who(completed_by: object) -> str:

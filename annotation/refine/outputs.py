@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.nearest import nearest
-from ..forms.forms import prompt_text
+from ..forms.forms import join_turns
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _output(line: str, where: str) -> Output:
 
 def _prompt(prompt: object, where: str) -> str:
     try:
-        text = prompt_text(prompt) if isinstance(prompt, list) else prompt
+        text = join_turns(prompt) if isinstance(prompt, list) else prompt
     except (KeyError, TypeError, IndexError):
         text = None
     if not isinstance(text, str) or not text.strip():

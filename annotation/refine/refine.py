@@ -5,7 +5,7 @@
 3. compare   the two, in random order, without being told which is which
 4. advice    on each dimension, and on what none of them covers
    -> draft.yaml, draft.md, advice.md; every request and answer in steps/
-5. a person edits the draft; `accept` checks it and writes the rubric
+5. a person edits the draft; `accept_rubric` checks it and writes the rubric
 """
 
 import random
@@ -18,12 +18,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
+from ...schemas.support.files import write_text
 from ..models.backends.endpoint import Endpoint
 from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
-from ..rubrics.rubric import Rubric, parse_rubric
+from ..rubrics.rubric import parse_rubric
 from .outputs import Output
-from .steps import Steps, json_in, step, write_whole
+from .steps import KeptSteps, ask_step, find_json
 
 Model = TypeVar("Model", bound=BaseModel)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -74,7 +76,7 @@ class Refined:
     tokens: int
 
 
-def refine(
+def refine_rubric(
     rubric: Rubric,
     outputs: Sequence[Output],
     where: Endpoint,
@@ -91,7 +93,7 @@ def refine(
     the endpoint refuses, or the folder belongs to another run.
     """
     (folder / "steps").mkdir(parents=True, exist_ok=True)
-    steps = Steps(folder / "steps", where, say)
+    steps = KeptSteps(folder / "steps", where, say)
     dimensions = _draft(steps, rubric, outputs)
     compared = [_compare(steps, n, output, dimensions, seed) for n, output in enumerate(outputs, 1)]
     advised = [(d, _advise(steps, d, dimensions, compared)) for d in dimensions]
@@ -110,16 +112,16 @@ def refine(
     }
     draft = fill_template(TEMPLATES / "draft.yaml.jinja", **known)
     parse_rubric(f"{draft}\n---\n{rubric.guidelines}", str(folder / "draft.yaml"))
-    write_whole(folder / "advice.md", fill_template(TEMPLATES / "advice.md.jinja", **known))
+    write_text(folder / "advice.md", fill_template(TEMPLATES / "advice.md.jinja", **known))
     for name, text in (("draft.md", rubric.guidelines), ("draft.yaml", draft)):
         if (folder / name).exists():
             say(f"{folder / name} is there already and stays as it is")
         else:
-            write_whole(folder / name, text)
+            write_text(folder / name, text)
     return Refined(folder, tuple(d.name for d in dimensions), wins, steps.sent, steps.kept, steps.tokens)
 
 
-def accept(folder: Path, out: Path) -> Rubric:
+def accept_rubric(folder: Path, out: Path) -> Rubric:
     """Check the merged draft of a folder and write it as a rubric, named after the file."""
     draft = folder / "draft.yaml"
     if not draft.exists():
@@ -129,14 +131,14 @@ def accept(folder: Path, out: Path) -> Rubric:
     return rubric
 
 
-def _draft(steps: Steps, rubric: Rubric, outputs: Sequence[Output]) -> list[CriterionEntry]:
+def _draft(steps: KeptSteps, rubric: Rubric, outputs: Sequence[Output]) -> list[CriterionEntry]:
     prompts = [output.prompt for output in outputs[:SHOWN_PROMPTS]]
     prompt = fill_template(TEMPLATES / "draft.jinja", rubric=rubric, prompts=prompts)
-    return step(steps, "draft", prompt, lambda content: _dimensions(content, 1, 8))
+    return ask_step(steps, "draft", prompt, lambda content: _dimensions(content, 1, 8))
 
 
 def _dimensions(content: str, least: int, most: int) -> list[CriterionEntry]:
-    listed = json_in(content).get("dimensions")
+    listed = find_json(content).get("dimensions")
     if not isinstance(listed, list) or not least <= len(listed) <= most:
         raise ValueError(f"'dimensions' must be a list of {least} to {most}")
     found = [_dimension(entry) for entry in listed]
@@ -173,20 +175,22 @@ def _line(value: Any) -> Any:
     return [_line(each) for each in value] if isinstance(value, list) else value
 
 
-def _compare(steps: Steps, n: int, output: Output, dimensions: list[CriterionEntry], seed: int) -> Compared:
-    """One prompt: two answers, shown in an order by lot, and what the model says of them."""
+def _compare(
+    steps: KeptSteps, n: int, output: Output, dimensions: list[CriterionEntry], seed: int
+) -> Compared:
+    """One prompt: two answers, shown in random order, and what the model says of them."""
     asked = {
         "with": fill_template(TEMPLATES / "with.jinja", prompt=output.prompt, dimensions=dimensions),
         "without": fill_template(TEMPLATES / "without.jinja", prompt=output.prompt),
     }
     there = {"with": output.informed, "without": output.plain}
-    written = {side: there[side] or step(steps, f"{side}-{n}", asked[side], _text) for side in asked}
+    written = {side: there[side] or ask_step(steps, f"{side}-{n}", asked[side], _text) for side in asked}
     order = ["with", "without"]
     random.Random(f"{seed} {n}").shuffle(order)  # noqa: S311
     shown = {"first": written[order[0]], "second": written[order[1]]}
     prompt = fill_template(TEMPLATES / "compare.jinja", prompt=output.prompt, dimensions=dimensions, **shown)
     names = [d.name for d in dimensions]
-    said = step(steps, f"compare-{n}", prompt, lambda content: _comparison(content, names))
+    said = ask_step(steps, f"compare-{n}", prompt, lambda content: _comparison(content, names))
     side = {"1": order[0], "2": order[1], "tie": "tie"}
     return Compared(
         output.prompt,
@@ -205,7 +209,7 @@ def _text(content: str) -> str:
 
 
 def _comparison(content: str, names: list[str]) -> _Comparison:
-    said = _valid(_Comparison, json_in(content))
+    said = _valid(_Comparison, find_json(content))
     absent = [name for name in names if name not in said.dimensions]
     if absent:
         raise ValueError(f"no judgement on {', '.join(absent)}")
@@ -213,33 +217,33 @@ def _comparison(content: str, names: list[str]) -> _Comparison:
 
 
 def _advise(
-    steps: Steps, dimension: CriterionEntry, dimensions: list[CriterionEntry], compared: list[Compared]
+    steps: KeptSteps, dimension: CriterionEntry, dimensions: list[CriterionEntry], compared: list[Compared]
 ) -> _Advice:
     others = [d.name for d in dimensions if d is not dimension]
     told = [{"better": c.better, "on": c.on[dimension.name], "why": c.why} for c in compared]
     prompt = fill_template(TEMPLATES / "advice.jinja", dimension=dimension, others=others, comparisons=told)
-    return step(steps, f"advice-{dimension.name}", prompt, _advice)
+    return ask_step(steps, f"advice-{dimension.name}", prompt, _advice)
 
 
 def _advice(content: str) -> _Advice:
-    said = {name: _line(value) for name, value in json_in(content).items()}
+    said = {name: _line(value) for name, value in find_json(content).items()}
     return _valid(_Advice, said)
 
 
 def _missing(
-    steps: Steps, dimensions: list[CriterionEntry], compared: list[Compared]
+    steps: KeptSteps, dimensions: list[CriterionEntry], compared: list[Compared]
 ) -> list[tuple[CriterionEntry, str]]:
     """Dimensions that the comparisons were found to lack, each with the reason."""
     missing = [m for c in compared for m in c.missing]
     if not missing:
         return []
     prompt = fill_template(TEMPLATES / "missing.jinja", dimensions=dimensions, missing=missing)
-    return step(steps, "missing", prompt, _proposed)
+    return ask_step(steps, "missing", prompt, _proposed)
 
 
 def _proposed(content: str) -> list[tuple[CriterionEntry, str]]:
     found = _dimensions(content, 0, 6)
-    reasons = [_line(str(entry.get("why") or "")) for entry in json_in(content)["dimensions"]]
+    reasons = [_line(str(entry.get("why") or "")) for entry in find_json(content)["dimensions"]]
     return list(zip(found, reasons, strict=True))
 
 

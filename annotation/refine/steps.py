@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.files import write_text
 from ..models.backends.endpoint import Endpoint, Message, ask_one
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ READINGS = 3  # answers that cannot be read before a run gives up
 
 
 @dataclass
-class Steps:
+class KeptSteps:
     """A folder of kept requests and the endpoint that the missing ones go to."""
 
     folder: Path
@@ -31,8 +32,8 @@ class Steps:
     tokens: int = field(default=0)
 
 
-def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
-    """The answer to a prompt as `read` makes it, from the folder where it is there already.
+def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T]) -> T:
+    """Ask a prompt unless its answer is in the folder; returns the answer as `read` makes it.
 
     `read` raises ValueError for what it cannot take: then the model is told and asked again. Raises
     AnnotationError where the folder has the step with another request, or no answer can be read.
@@ -59,7 +60,7 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
                 "answer": answer.text,
             }
         )
-        write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        write_text(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
         if taken:
             return taken[0]
         steps.say(f"{name}: {fault}; asked again")
@@ -103,18 +104,8 @@ def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def json_in(content: str) -> dict[str, Any]:
-    """The JSON object in a model's answer, whatever stands around it. ValueError where there is none."""
+def find_json(content: str) -> dict[str, Any]:
+    """Find the JSON object in a model's answer, whatever stands around it; ValueError where there is none."""
     start = content.find("{")
     if start < 0:
         raise ValueError("no JSON object in it")

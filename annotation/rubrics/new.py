@@ -8,13 +8,14 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from ...schemas.errors import AnnotationError
-from .rubric import Rubric, guidelines_file, parse_rubric, read_rubric
+from ...schemas.rubric import Rubric
+from .rubric import find_guidelines, parse_rubric, read_rubric
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TO_DO = re.compile(r"\bTODO\b.*")
 
 
-def new_rubric(name: str, out: Path, start_from: str | None = None) -> tuple[Path, Path]:
+def write_new_rubric(name: str, out: Path, start_from: str | None = None) -> tuple[Path, Path]:
     """Write a rubric's YAML to `out` and its guidelines beside it, to be edited.
 
     Returns both paths. Nothing is overwritten. `start_from` names the rubric to begin with; without it
@@ -62,7 +63,7 @@ def check_rubric(path: Path) -> Rubric:
     rubric = read_rubric(path if len(path.parts) > 1 else f"./{path}")
     left = [
         f"{where}:{n}: still to be written: {found[0].strip()}"
-        for where, text in ((path, rubric.yaml), (guidelines_file(path, rubric), rubric.guidelines))
+        for where, text in ((path, rubric.yaml), (find_guidelines(path, rubric), rubric.guidelines))
         for n, line in enumerate(text.splitlines(), 1)
         if (found := _TO_DO.search(line))
     ]
@@ -71,8 +72,8 @@ def check_rubric(path: Path) -> Rubric:
     return rubric
 
 
-def as_seen(rubric: Rubric) -> str:
-    """What annotators are asked, as plain text, without the guidelines."""
+def show_rubric(rubric: Rubric) -> str:
+    """Show what annotators are asked, as plain text, without the guidelines."""
     if rubric.kind == "pairwise":
         answers = "A, B or tie" if rubric.tie else "A or B; tie is not offered"
         shown = "two completions of a prompt, A and B, in random order"

@@ -1,78 +1,36 @@
-"""Rubrics: what annotators are asked, on which levels, and what their ratings come to.
+"""Read rubrics from files and texts, and compute the summary score of ratings.
 
-A pairwise rubric asks which of two completions is better (a, b or tie: the criterion "preference");
-a rating rubric asks for the level of each criterion of one completion. Rubrics lie in `rubrics/` as
-YAML (the keys are those of rubric_file.py) with the annotators' guidelines in Markdown beside them.
+The packaged rubrics lie in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
+beside them.
 
     rubric = read_rubric("socratic")                 # or a path: read_rubric("mine/clarity.yaml")
     rubric.criteria[0].levels                        # ("no", "yes"): values 1 and 2
 """
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.keys import LENGTH
+from ...schemas.rubric import BETWEEN, Criterion, Rubric
 from ...schemas.support.nearest import nearest
 from .file import CriterionEntry, RubricEntry, parse_entry
 
 FOLDER = Path(__file__).parent / "packaged"
-PREFERENCE = "preference"
-_BETWEEN = "\n---\n"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What is rated; value v (from 1) is worded levels[v - 1]."""
-
-    name: str
-    wording: str
-    levels: tuple[str, ...]
-    higher_is_better: bool
-    weight: float
-    """Share in the summary score: those of a rubric add up to 1."""
-    scores: tuple[float, ...] = ()
-    """What each level earns of the weight, 0 to 1, so that 1 is the best."""
-
-
-@dataclass(frozen=True)
-class Rubric:
-    """A rubric as annotators see it."""
-
-    name: str
-    title: str
-    kind: Literal["pairwise", "rating"]
-    criteria: tuple[Criterion, ...]
-    """Of a rating rubric, in the order of asking; empty for a pairwise one."""
-    tie: bool
-    """Whether 'tie' may be answered (pairwise only)."""
-    guidelines: str
-    """Markdown."""
-    text: str
-    """The YAML as it stands, a line of three hyphens, the guidelines: `parse_rubric` reads it again."""
-
-    @property
-    def digest(self) -> str:
-        """Names this very wording, guidelines included: 20 hex digits of the text's SHA-256."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:LENGTH]
-
-    @property
-    def yaml(self) -> str:
-        """The YAML alone, as its file has it."""
-        return self.text.partition(_BETWEEN)[0]
 
 
 def rubric_names() -> list[str]:
-    """The rubrics that come with Preceptor."""
+    """List the names of the rubrics that come with Preceptor."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def list_rubrics() -> list[Rubric]:
+    """Read the rubrics that come with Preceptor, in order of name."""
+    return [read_rubric(name) for name in rubric_names()]
+
+
 def read_rubric(name_or_path: str | Path) -> Rubric:
-    """A rubric of Preceptor's own by its name, or any by the path of its YAML file.
+    """Read a packaged rubric by its name, or any rubric by the path of its YAML file.
 
     Raises AnnotationError, which names the file, the line and the nearest right name.
     """
@@ -96,8 +54,8 @@ def _read(path: Path) -> Rubric:
     return _rubric(yaml_text, guidelines, str(path))
 
 
-def guidelines_file(path: Path, rubric: Rubric) -> Path:
-    """Where the guidelines of a rubric that was read from a path lie."""
+def find_guidelines(path: Path, rubric: Rubric) -> Path:
+    """Find the guidelines' file of a rubric that was read from a path."""
     return _beside(path, parse_entry(rubric.yaml, str(path)))
 
 
@@ -115,13 +73,13 @@ def _text_of(path: Path, remedy: str) -> str:
 
 
 def parse_rubric(text: str, where: str = "rubric") -> Rubric:
-    """A rubric from its `text`, as a campaign keeps it."""
-    yaml_text, _, guidelines = text.partition(_BETWEEN)
+    """Parse a rubric from its `text`; AnnotationError names `where`, the line and the fault."""
+    yaml_text, _, guidelines = text.partition(BETWEEN)
     return _rubric(yaml_text, guidelines, where)
 
 
 def _rubric(yaml_text: str, guidelines: str, where: str) -> Rubric:
-    if _BETWEEN in f"\n{yaml_text}":
+    if BETWEEN in f"\n{yaml_text}":
         raise AnnotationError(f"{where}: '---' begins a second document; leave one, and no '---'")
     if not guidelines.strip():
         raise AnnotationError(f"{where}: its guidelines are empty; say what annotators should look at")
@@ -129,7 +87,7 @@ def _rubric(yaml_text: str, guidelines: str, where: str) -> Rubric:
     total = sum(criterion.weight for criterion in entry.criteria)
     criteria = tuple(_criterion(criterion, total) for criterion in entry.criteria)
     tie = entry.kind == "pairwise" and entry.tie is not False
-    text = yaml_text + _BETWEEN + guidelines
+    text = yaml_text + BETWEEN + guidelines
     return Rubric(entry.name, entry.title, entry.kind, criteria, tie, guidelines, text)
 
 
@@ -148,7 +106,7 @@ def _criterion(entry: CriterionEntry, total: float) -> Criterion:
 
 
 def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
-    """One score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
+    """Compute one score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
 
     `values` has one column per criterion, whole numbers from 1 to its levels; other columns are not
     looked at. Where a value of a criterion with weight is missing, so is the score. Raises

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...schemas.errors import AnnotationError
 
+HOME = Path("annotation-home")
 FILE = "accounts.json"
 OWNER = "owner"
 WORKSPACE = "preceptor"
@@ -40,7 +41,7 @@ class Accounts:
 
 
 def read_accounts(home: Path) -> Accounts:
-    """The accounts of a home; AnnotationError if it has none or they cannot be read."""
+    """Read the accounts of a home; AnnotationError if it has none or they cannot be read."""
     path = home / FILE
     try:
         found = json.loads(path.read_text())
@@ -56,7 +57,7 @@ def read_accounts(home: Path) -> Accounts:
 
 
 def check_names(names: Iterable[str]) -> list[str]:
-    """The names, each once, if all can be annotators; else AnnotationError."""
+    """Return the names, each once; AnnotationError if one cannot be an annotator's."""
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name == OWNER:

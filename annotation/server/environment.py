@@ -27,8 +27,8 @@ DAMAGED = 81  # exit status of embedded/up.py: the environment lacks what it sho
 Say = Callable[[str], object]
 
 
-def server_environment(cache: Path, say: Say = lambda _: None) -> Path:
-    """Folder of the environment under `cache`, which is made first if it is not there whole.
+def make_environment(cache: Path, say: Say = lambda _: None) -> Path:
+    """Make the environment under `cache` if it is not there whole; returns its folder.
 
     Of two processes that make it at once one waits for the other. Raises AnnotationError if it cannot be
     made: no network, no room, no right to write.
@@ -49,18 +49,18 @@ def server_environment(cache: Path, say: Say = lambda _: None) -> Path:
     return folder
 
 
-def python_of(environment: Path) -> Path:
-    """The environment's Python."""
+def find_python(environment: Path) -> Path:
+    """Find the environment's Python."""
     return environment / "bin" / "python"
 
 
 def spoil(environment: Path) -> None:
-    """Have the environment made anew at the next start: it turned out to be damaged."""
+    """Mark the environment as damaged, so that the next start makes it anew."""
     (environment / READY).unlink(missing_ok=True)
 
 
 def clean_variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Environment variables without those that would lead the server's Python or Argilla elsewhere."""
+    """Leave out the environment variables that would lead the server's Python or Argilla elsewhere."""
     foreign = ("ARGILLA_", "HF_", "PYTHON", "VIRTUAL_ENV", "PRECEPTOR_")
     return {name: value for name, value in given.items() if not name.startswith(foreign)}
 
@@ -72,7 +72,7 @@ def _digest() -> str:
 
 
 def _whole(folder: Path) -> bool:
-    return (folder / READY).exists() and python_of(folder).exists() and (folder / EMPTY).exists()
+    return (folder / READY).exists() and find_python(folder).exists() and (folder / EMPTY).exists()
 
 
 @contextlib.contextmanager
@@ -103,24 +103,7 @@ def _make(folder: Path, say: Say) -> None:
     )
     log = folder.with_name(f"{folder.name}.log")
     with log.open("wb") as stream:
-        python = str(python_of(folder))
-        for step, command in (
-            ("make a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
-            (
-                "install what the server needs",
-                [
-                    python,
-                    "-m",
-                    "pip",
-                    "install",
-                    "--no-input",
-                    "--disable-pip-version-check",
-                    "--requirement",
-                    str(VERSIONS),
-                ],
-            ),
-            ("make an empty database", [python, "-P", str(PROGRAM), "--home", str(folder), "--empty"]),
-        ):
+        for step, command in _commands(folder):
             done = subprocess.run(  # noqa: S603
                 command,
                 stdout=stream,
@@ -130,8 +113,9 @@ def _make(folder: Path, say: Say) -> None:
                 env=clean_variables(),
             )
             if done.returncode:
+                words = read_last_lines(log)
                 raise AnnotationError(
-                    f"cannot {step} in {folder}:\n{last_lines(log)}\n(all of it: {log}) Mend what it says "
+                    f"cannot {step} in {folder}:\n{words}\n(all of it: {log}) Mend what it says "
                     "(pip must reach its package index), then start again; or point --api-url of the other "
                     "annotate commands at an Argilla that runs elsewhere"
                 )
@@ -139,8 +123,19 @@ def _make(folder: Path, say: Say) -> None:
     say(f"made in {time.monotonic() - start:.0f} s")
 
 
-def last_lines(log: Path, count: int = 8) -> str:
-    """The last lines of a log that say something, each indented."""
+def _commands(folder: Path) -> list[tuple[str, list[str]]]:
+    """What makes the environment: steps in words, and the command of each."""
+    python = str(find_python(folder))
+    pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    return [
+        ("make a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
+        ("install what the server needs", [*pip, "--requirement", str(VERSIONS)]),
+        ("make an empty database", [python, "-P", str(PROGRAM), "--home", str(folder), "--empty"]),
+    ]
+
+
+def read_last_lines(log: Path, count: int = 8) -> str:
+    """Read the last lines of a log that are not empty, each indented."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError as error:

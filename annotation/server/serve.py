@@ -15,15 +15,26 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
-from .accounts import Account, check_names, settle_accounts, write_private
-from .environment import DAMAGED, EMPTY, PROGRAM, clean_variables, last_lines, python_of, spoil
+from ...schemas.support.files import user_cache
+from ...schemas.support.hosts import is_local
+from .accounts import HOME, Account, check_names, settle_accounts, write_private
+from .environment import (
+    DAMAGED,
+    EMPTY,
+    PROGRAM,
+    Say,
+    clean_variables,
+    find_python,
+    make_environment,
+    read_last_lines,
+    spoil,
+)
 
-HOME = Path("annotation-home")
 DATABASE = "argilla.db"
 LOG = "server.log"
 NEEDS_BYTES = 100_000_000
@@ -32,7 +43,7 @@ STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Server:
+class RunningServer:
     """A server that answers at `url`; `accounts` by name, the owner's is `accounts["owner"]`."""
 
     url: str
@@ -47,13 +58,41 @@ class Server:
         return self.process.pid
 
 
+def serve(
+    home: Path = HOME,
+    *,
+    port: int = 6900,
+    host: str = "127.0.0.1",
+    annotators: Iterable[str] = (),
+    say: Say = lambda _: None,
+    on_start: Callable[[RunningServer], object] = lambda _: None,
+) -> None:
+    """Run Argilla with its web pages on `home` until it is stopped (KeyboardInterrupt, or the process ends).
+
+    The environment of the server is made first if it is not in the user's cache. `port` 0 takes a free one;
+    `say` gets notices, `on_start` the server when it answers. Raises AnnotationError where a name is no
+    annotator's, or the server cannot start or crashes.
+    """
+    names = check_names(annotators)
+    environment = make_environment(user_cache(), say)
+    say(f"starting Argilla on {home}; this takes about ten seconds")
+    if not is_local(host):
+        say(
+            f"warning: {host} lets other machines in over plain http: passwords and answers can be read "
+            "on the way; in a network you do not trust put a proxy with https before it, and leave --host"
+        )
+    with run_server(home, environment, port=port, host=host, annotators=names) as server:
+        on_start(server)
+        wait_for_end(server)
+
+
 @contextlib.contextmanager
-def running(
+def run_server(
     home: Path, environment: Path, *, port: int = 0, host: str = "127.0.0.1", annotators: Iterable[str] = ()
-) -> Iterator[Server]:
+) -> Iterator[RunningServer]:
     """Run a server on `home` while the block lasts.
 
-    `environment` is that of environment.server_environment; `port` 0 takes a free one. Annotators of an
+    `environment` is that of environment.make_environment; `port` 0 takes a free one. Annotators of an
     earlier start keep their accounts. Raises AnnotationError if it cannot start; the server ends with the
     block, and with this process however that ends.
     """
@@ -70,13 +109,13 @@ def running(
             raise _unusable(home, error) from error
         try:
             _wait_until_ready(process, home, environment, url)
-            yield Server(url, home, accounts.workspace, accounts.accounts, process)
+            yield RunningServer(url, home, accounts.workspace, accounts.accounts, process)
         finally:
             _stop(process)
 
 
-def wait(server: Server) -> None:
-    """Return when the server has ended as it was told to; AnnotationError if it crashed."""
+def wait_for_end(server: RunningServer) -> None:
+    """Wait until the server ends; AnnotationError if it crashed."""
     status = server.process.wait()
     if status > 0:
         raise AnnotationError(_last_words(f"the server at {server.url} ended by itself", status, server.home))
@@ -178,7 +217,7 @@ def _prepare(home: Path, environment: Path) -> None:
 
 
 def _start(home: Path, environment: Path, listener: socket.socket, lock: int) -> "subprocess.Popen[bytes]":
-    command = [str(python_of(environment)), "-P", str(PROGRAM), "--home", str(home)]
+    command = [str(find_python(environment)), "-P", str(PROGRAM), "--home", str(home)]
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             [*command, "--socket", str(listener.fileno())],
@@ -227,7 +266,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _last_words(what: str, status: int | None, home: Path) -> str:
     log = home / LOG
-    words = last_lines(log)
+    words = read_last_lines(log)
     remedy = f"all of it: {log}"
     if "database is locked" in words:
         remedy = f"another program holds {home / DATABASE}: close it; {remedy}"

@@ -8,8 +8,10 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str], what: str) -> str:
-    """The hint for a wrong name; `what` says what the right ones are, where none is near."""
+def nearest(name: str, known: Iterable[str], what: str, between: str = ": ") -> str:
+    """The hint for a wrong name; `what` says what the right ones are, where none is near;
+    `between` stands between that and their list.
+    """
     have = list(known)
     near = difflib.get_close_matches(name, have, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(have) or 'none yet'}"
+    return f"did you mean '{near[0]}'?" if near else f"{what}{between}{', '.join(have) or 'none yet'}"

@@ -28,7 +28,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Rubric:
-    """Stands for annotation.rubric.Rubric where only the store's side is looked at."""
+    """Stands for schemas.rubric.Rubric where only the store's side is looked at."""
 
     name: str = "preference"
     title: str = "Which answer is better?"

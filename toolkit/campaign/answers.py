@@ -33,9 +33,9 @@ _COLUMNS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Seen:
-    """Where answers came from, these questions and annotators (by their own ids) were looked at.
+    """The questions and annotators (by their own ids) covered by a pull.
 
-    Answers of theirs that stand and came the same way, but are no longer there, were withdrawn.
+    Their stored answers that came the same way and are no longer there were withdrawn.
     """
 
     questions: Sequence[str]
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of the answers that came in."""
+    """Counts of the answers that came in, by what became of them."""
 
     new: int
     unchanged: int  # there already, or older than what stands
@@ -56,7 +56,7 @@ class Taken:
 
     @property
     def changed(self) -> bool:
-        """Whether the votes and ratings are other ones now."""
+        """True if votes or ratings changed."""
         return bool(self.new or self.superseded or self.withdrawn)
 
 
@@ -114,7 +114,7 @@ def take_answers(
 
 
 def derive(con: Store, campaign: str) -> None:
-    """Make the campaign's votes and ratings what its standing answers say."""
+    """Derive the campaign's votes and ratings from its standing answers."""
     for make, delete, insert in sql.derive_sql():
         run(con, make, {"campaign": campaign})
         run(con, delete, {"campaign": campaign})

@@ -5,63 +5,27 @@ rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the crit
 """
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License, read_license
+from ...schemas.rubric import PREFERENCE, Rubric
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import RUBRICS, SOURCES
 from ..store.connection import Store, insert, query, run, transaction
 
 READER = "annotate"
-PREFERENCE = "preference"  # criterion of a pairwise rubric
 
 
-class Criterion(Protocol):
-    """What is rated, as annotation/rubrics/rubric.py has it."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def wording(self) -> str: ...  # noqa: D102
-    @property
-    def levels(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def higher_is_better(self) -> bool: ...  # noqa: D102
-    @property
-    def weight(self) -> float: ...  # noqa: D102
-    @property
-    def scores(self) -> tuple[float, ...]: ...  # noqa: D102
-
-
-class Rubric(Protocol):
-    """What annotators are asked, as annotation/rubrics/rubric.py has it."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def title(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def criteria(self) -> Sequence[Criterion]: ...  # noqa: D102
-    @property
-    def tie(self) -> bool: ...  # noqa: D102
-    @property
-    def digest(self) -> str: ...  # noqa: D102
-
-
-def campaign_names(con: Store) -> list[str]:
-    """Every campaign of the store."""
+def list_campaigns(con: Store) -> list[str]:
+    """List every campaign of the store, by name."""
     return list(query(con, "SELECT name FROM sources WHERE reader = ? ORDER BY 1", [READER])["name"])
 
 
-def pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
-    """Campaigns that lie in Argilla, and those that were put to annotators by forms alone."""
+def list_pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
+    """List the campaigns that were pushed to Argilla, and those that were only exported as forms."""
     rows = run(
         con,
         """SELECT name, url IS NOT NULL FROM sources WHERE reader = ?
@@ -73,17 +37,17 @@ def pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
 
 
 def check_campaign(con: Store, name: str) -> None:
-    """AnnotationError where there is no campaign of that name, with the nearest one there is."""
-    names = campaign_names(con)
+    """Raise AnnotationError where there is no campaign of that name, with the nearest one there is."""
+    names = list_campaigns(con)
     if name not in names:
         begin = "" if names else "; preceptor annotate push begins one"
         raise AnnotationError(f"no campaign '{name}': {nearest(name, names, 'campaigns')}{begin}")
 
 
 def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
-    """The campaign's row of sources and its rubric's criteria, where they are not there yet.
+    """Insert the campaign's row of `sources` and its rubric's criteria, where they are not there yet.
 
-    Within the caller's transaction. AnnotationError where the name belongs to another source, or the
+    Within the caller's transaction. Raises AnnotationError where the name belongs to another source, or the
     campaign was begun with another rubric.
     """
     check_name("--campaign", name)
@@ -99,13 +63,13 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
 
 
 def check_name(option: str, name: str) -> None:
-    """AnnotationError where a name cannot be a source's."""
+    """Raise AnnotationError where a name cannot be a source's."""
     if not name.strip() or name != name.strip() or "/" in name:
         raise AnnotationError(f"{option} '{name}': expected a name without a slash or spaces around it")
 
 
 def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
-    """AnnotationError where the campaign's questions were chosen for another rubric."""
+    """Raise AnnotationError where the campaign's questions were chosen for another rubric."""
     begun = query(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [name])["rubric"]
     if len(begun) and begun[0] != rubric.digest:
         ((notes,),) = run(con, "SELECT notes FROM sources WHERE name = ?", [name])
@@ -116,7 +80,7 @@ def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
 
 
 def set_license(con: Store, name: str, license: License) -> None:
-    """Say under which licence the campaign's answers are."""
+    """Set the licence of the campaign's answers."""
     with transaction(con):
         run(
             con,
@@ -134,7 +98,7 @@ def set_license(con: Store, name: str, license: License) -> None:
 
 
 def set_url(con: Store, name: str, url: str) -> None:
-    """Remember where the campaign is answered."""
+    """Store the address where the campaign is answered."""
     with transaction(con):
         run(
             con,

@@ -25,8 +25,8 @@ from ...schemas.support.nearest import nearest
 from ...schemas.tables import COMPLETIONS, SOURCES
 from ..dataset.choose.pairs import part_sql
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import Where, check_where
 from .campaigns import check_name
-from .questions import Where, check_where
 from .replies import keep_replies, known_replies
 
 READER = "generate"

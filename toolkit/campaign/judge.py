@@ -16,16 +16,17 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ..store.connection import Store, query
+from ..store.where import EVERYWHERE, Where
 from .answers import MODEL, Taken, take_answers
-from .campaigns import Rubric, check_campaign, check_rubric
-from .questions import Chosen, Golden, Where, add_questions, read_questions
+from .campaigns import check_campaign, check_rubric
+from .questions import Chosen, Golden, add_questions, read_questions
 from .replies import known_replies
 
 SELECTS = ("coverage", "random")
 CAME_BY = "judge"
-EVERYWHERE = Where()
 _ALL = 10**9  # questions: as many as there are
 
 

@@ -19,37 +19,44 @@ import numpy as np
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
-from .campaigns import Rubric, begin
-from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, candidates_sql
+from ..store.where import EVERYWHERE, Where, check_where
+from .campaigns import begin, check_rubric, list_campaigns
+from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, make_candidates_sql
 
 BY_FIT = ("information", "uncertain")
 SELECTS = (*BY_FIT, "coverage", "random")
+NEW = 200  # questions of a new campaign
 Frame = pl.DataFrame
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Shares of a campaign's questions that watch the annotators."""
+    """Shares of a campaign's questions that check the annotators (0.05 is 5 %)."""
 
     known: float = 0.05
     repeat: float = 0.05
 
 
 @dataclass(frozen=True)
-class Where:
-    """Prompts that are asked about; all where nothing is said."""
+class Selection:
+    """How many questions a campaign has in all, and how those that are missing are chosen."""
 
-    sources: tuple[str, ...] = ()
-    task: str | None = None
-    language: str | None = None
+    n: int | None = None
+    """Default: 200 for a new campaign, no more than there are for another."""
+    by: str | None = None
+    """One of SELECTS; default: `find_default_select`."""
+    seed: int = 0
+    golden: Golden = Golden()
+    where: Where = EVERYWHERE
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was added to a campaign, by purpose, and how many questions it has now."""
+    """Questions added to a campaign, by purpose, and how many it has now."""
 
     added: dict[str, int]
     total: int
@@ -58,14 +65,28 @@ class Chosen:
     notes: tuple[str, ...]  # why there are fewer than asked for
 
 
-def default_select(con: Store) -> str:
-    """How to choose where nobody says: by information where a fit knows of any, else by coverage.
+def find_default_select(con: Store) -> str:
+    """Find the default of --select: information where a fit knows of any, else coverage.
 
     On real judgements information needs 0.75 of random order's votes where what is asked about
     counts, coverage 0.95; on pairs that are never asked about they are equal (docs/fusion-measured.md).
     """
     fit = _newest_fit(con)
     return "information" if fit and _informed(con, fit["key"]) else "coverage"
+
+
+def extend_campaign(con: Store, campaign: str, rubric: Rubric, selection: Selection) -> Chosen:
+    """Begin a campaign, or add questions to it, as `selection` says, in one transaction.
+
+    Raises AnnotationError as `choose_questions` does.
+    """
+    there = campaign in list_campaigns(con)
+    if selection.n is None and there:
+        check_rubric(con, campaign, rubric)
+        ((total,),) = run(con, "SELECT count(*) FROM questions WHERE source = ?", [campaign])
+        return Chosen({}, int(total), "", None, ())
+    n, by = selection.n or NEW, selection.by or find_default_select(con)
+    return choose_questions(con, campaign, rubric, n, by, selection.seed, selection.golden, selection.where)
 
 
 def choose_questions(
@@ -76,7 +97,7 @@ def choose_questions(
     chosen_by: str,
     seed: int = 0,
     golden: Golden = Golden(),
-    where: Where = Where(),
+    where: Where = EVERYWHERE,
 ) -> Chosen:
     """Add questions to a campaign until it has `n`, in one transaction; what it has stays as it is.
 
@@ -126,7 +147,7 @@ def add_questions(
 
 
 def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
-    """Note that the questions were put to annotators, now; those marked before stay. How many were not."""
+    """Mark questions as put to annotators now, unless they are marked; returns how many were not."""
     with transaction(con):
         ((marked,),) = run(
             con,
@@ -138,7 +159,7 @@ def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
 
 
 def read_questions(con: Store, campaign: str) -> Frame:
-    """A campaign's questions with what annotators see, in the order of asking.
+    """Read a campaign's questions with what annotators see, in the order of asking.
 
     Columns: those of `questions`; messages; content_a, content_b (null where one is rated alone); of
     the prompt source_of, task and language; p (P(a is preferred to b) by the newest fit, or null) and
@@ -168,12 +189,12 @@ def _newest_fit(con: Store) -> dict[str, Any] | None:
 
 
 def _informed(con: Store, fit: str) -> bool:
-    """Whether one more vote would tell the fit anything, as far as it knows; without votes it does not."""
+    """True if some pair has positive information gain (false for fits without votes)."""
     return bool(run(con, "SELECT 1 FROM preferences WHERE fit = ? AND information_gain > 0 LIMIT 1", [fit]))
 
 
 def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | None:
-    """The newest fit. AnnotationError where the way of choosing needs one that is not there."""
+    """The newest fit; AnnotationError where the way of choosing needs one that is not there."""
     fit = _newest_fit(con)
     if chosen_by not in BY_FIT:
         return fit
@@ -190,25 +211,10 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
     return fit
 
 
-def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
-    """AnnotationError where no prompt is of a source, the task or the language, with the nearest that is."""
-    for name, given, column in (
-        *((source_option, source, "source") for source in where.sources),
-        ("--task", where.task, "task"),
-        ("--language", where.language, "language"),
-    ):
-        if given is not None:
-            have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"].to_list()
-            if given not in have:
-                raise AnnotationError(
-                    f"{name} {given}: no prompts of it; {nearest(given, have, 'there are')}"
-                )
-
-
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
     """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
     check_where(con, where)
-    run(con, ASKED_ABOUT, {"sources": list(where.sources), "task": where.task, "language": where.language})
+    run(con, ASKED_ABOUT, where.parameters)
     run(con, TEXTS)
     run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})
 
@@ -233,14 +239,14 @@ def _known(con: Store, fit: dict[str, Any] | None, given: dict[str, Any]) -> Fra
 def _asks(
     con: Store, chosen_by: str, pairs: bool, fit: dict[str, Any] | None, given: dict[str, Any]
 ) -> Frame:
-    sql = candidates_sql(chosen_by, pairs)
+    sql = make_candidates_sql(chosen_by, pairs)
     known: dict[str, Any] = {"fit": fit["key"]} if fit else {}
     used = {name: value for name, value in (given | known).items() if f"${name}" in sql}
     return query(con, sql, used).with_columns(pl.lit("ask").alias("purpose"))
 
 
 def _with_sides(rows: Frame, rng: np.random.Generator, pairs: bool) -> Frame:
-    """Which side is shown first: a as often as b, by lot."""
+    """Randomise which side is shown first, balanced between a and b."""
     if not pairs:
         return rows.with_columns(pl.lit(None, pl.String).alias("shown_first"))
     sides = rng.permutation(np.resize(rng.permutation(["a", "b"]), rows.height))
@@ -248,7 +254,7 @@ def _with_sides(rows: Frame, rng: np.random.Generator, pairs: bool) -> Frame:
 
 
 def _again(con: Store, campaign: str, fresh: Frame, n: int, rng: np.random.Generator) -> Frame:
-    """Questions to be asked again, the other side first: of those that were asked, by lot."""
+    """Questions to be asked again, the other side first: a random sample of those that were asked."""
     columns = ["prompt", "completion_a", "completion_b", "shown_first"]
     earlier = query(
         con,
@@ -289,12 +295,9 @@ def _last_position(con: Store, campaign: str) -> int:
 
 
 def _nothing(con: Store, chosen_by: str, pairs: bool, where: Where) -> str:
-    """Why there is nothing to ask."""
+    """Error message for an empty selection."""
     what = "pair of completions with two different published texts" if pairs else "completion with a text"
-    of = [f"--source {source}" for source in where.sources]
-    of += [
-        f"--{name} {value}" for name, value in (("task", where.task), ("language", where.language)) if value
-    ]
+    of = [f"{option} {value}" for option, value, _ in where.name_options()]
     elsewhere = f"; {chosen_by} knows only what the newest fit does, --select coverage takes any"
     ((prompts,),) = run(con, "SELECT count(*) FROM asked_about")
     return (

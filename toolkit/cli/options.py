@@ -1,9 +1,10 @@
 """What several commands share: the store's place, consoles, tables."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,38 @@ class Common:
 
 
 common = click.make_pass_decorator(Common)
+
+
+def source_option(
+    help: str, metavar: str | None = None, name: str = "--source"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --source NAME, which may be repeated; the command gets `sources`."""
+    return click.option(name, "sources", multiple=True, metavar=metavar, help=help)
+
+
+def where_options(
+    source: str = "--source", *, language: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --source, --task and --language, which select prompts; the command gets them as `where`."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def bundled(
+            *args: Any, sources: tuple[str, ...], task: str | None, language: str | None = None, **more: Any
+        ) -> Any:
+            from ..store.where import Where
+
+            return command(*args, where=Where(sources, task, language), **more)
+
+        options = [click.option("--task", help="Prompts of this task only.")]
+        options += [click.option("--language", help="Prompts in this language only.")] if language else []
+        for option in reversed(
+            [source_option("Prompts of this source only; repeat.", name=source), *options]
+        ):
+            option(bundled)
+        return bundled
+
+    return add
 
 
 def stdout() -> "Console":

@@ -18,6 +18,7 @@ import polars as pl
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table
 from ..store.connection import Store, frames, query, remove_orphans, run, transaction
+from ..store.where import check_names, in_sources
 from .recognisers import LIKELY, Finding, Wanted, finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
@@ -42,16 +43,17 @@ def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFram
     `place` says which message or which field of a JSON column; start and end count characters in it.
     Raises PrivacyError for a source that is not there.
     """
-    _check_sources(con, sources)
+    have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
+    check_names("--source", sources, have, "the store holds no '{name}'", PrivacyError)
     find = finder(wanted)
-    given = {"sources": list(sources)} if sources else {}
+    given = {"sources": list(sources)}
     found = [(text, *one) for text in _texts(con, wanted, given) for one in find(text)]
     con.register("found", pl.DataFrame(found, schema=_FOUND, orient="row").to_arrow())
     try:
         return query(
             con,
             f"""SELECT source, "table", key, "column", place, kind, start, "end", score, "old"
-            FROM ({_parts("", given)}) JOIN found ON "text" = "old" ORDER BY ALL""",
+            FROM ({_parts("")}) JOIN found ON "text" = "old" ORDER BY ALL""",
             given,
         )
     finally:
@@ -68,7 +70,7 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
     find = finder(wanted)
     old = found["old"].unique(maintain_order=True)
     masks = pl.DataFrame({"old": old, "new": [mask(text, find) for text in old]}, schema=_MASKS)
-    given = {"sources": list(sources)} if sources else {}
+    given = {"sources": list(sources)}
     with transaction(con):
         con.register("masks", masks.to_arrow())
         for table, column in _columns():
@@ -97,17 +99,10 @@ def _columns() -> list[tuple[Table, Column]]:
     return [(table, column) for table in OF_A_SOURCE for column in table.free_texts]
 
 
-def _check_sources(con: Store, sources: Sequence[str]) -> None:
-    names = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
-    for name in sources:
-        if name not in names:
-            raise PrivacyError(f"--source: the store holds no '{name}'; there are {', '.join(names)}")
-
-
 def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
     """The texts of the store that are worth a look, each once."""
     narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
-    return texts_worth_a_look(con, _parts(_likely_sql(wanted) if narrow else "", given), wanted, given)
+    return texts_worth_a_look(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
 
 
 def texts_worth_a_look(
@@ -141,15 +136,14 @@ def _likely_sql(wanted: Wanted) -> str:
     return f"({' OR '.join(each)})" if each else "false"
 
 
-def _parts(likely: str, given: dict[str, list[str]]) -> str:
-    """SELECT source, table, key, column, place, text of every free text, where `likely` holds."""
-    where = ["list_contains($sources, source)"] if given else []
-    return "\nUNION ALL ".join(_parts_of(table, column, likely, where) for table, column in _columns())
+def _parts(likely: str) -> str:
+    """SELECT source, table, key, column, place, text of every free text of $sources, where `likely` holds."""
+    return "\nUNION ALL ".join(_parts_of(table, column, likely) for table, column in _columns())
 
 
-def _parts_of(table: Table, column: Column, likely: str, where: list[str]) -> str:
+def _parts_of(table: Table, column: Column, likely: str) -> str:
     cells = f'SELECT source, key, "{column.name}" AS cell FROM "{table.name}" WHERE '
-    cells += " AND ".join([*where, "cell IS NOT NULL"])
+    cells += f"{in_sources()} AND cell IS NOT NULL"
     if column.type == "messages":
         place, text = "'[' || i || ']'", "cell[i + 1].content"
         cells = f"SELECT *, unnest(range(len(cell))) AS i FROM ({cells})"
@@ -179,8 +173,8 @@ def _mask_column(
     """Write the masked texts into a column; `keys` are those of the rows that hold some."""
     name, cell = f'"{table.name}"', f'"{column.name}"'
     if column.type == "text":
-        everywhere = column.name == "group" or not given
-        only = "" if everywhere else "AND list_contains($sources, source)"
+        everywhere = column.name == "group"
+        only = "" if everywhere else f"AND {in_sources()}"
         run(
             con,
             f'UPDATE {name} SET {cell} = masks."new" FROM masks WHERE {name}.{cell} = masks."old" {only}',

@@ -21,8 +21,9 @@ from typing import Any
 
 from ....schemas.errors import AnnotationError
 from ....schemas.keys import key
+from ....schemas.rubric import Rubric
 from ..budget import Ledger
-from ..judge.answers import FIRST, SECOND, TIE, Rubric, Way
+from ..judge.answers import FIRST, SECOND, TIE, Way
 from ..prices import FREE
 from ..requests import Message, Request, Sampling
 from .backend import Answer, Backend, Say, Send

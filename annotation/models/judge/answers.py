@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....schemas.rubric import PREFERENCE, Criterion, Rubric
 from ....schemas.support.nearest import nearest
-from ...rubrics import rubric as rubrics
 from ..requests import Message, Request
 
 REASON = "reason"
 FIRST, SECOND, TIE = "first", "second", "tie"
-Rubric = rubrics.Rubric
 Answer = dict[str, Any]
 
 
@@ -42,7 +41,7 @@ def choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
     """What may be answered, by criterion: each answer as JSON has it, with its wording."""
     if rubric.kind == "pairwise":
         sides: dict[str | int, str] = {FIRST: "the first answer is better", SECOND: "the second is better"}
-        return {rubrics.PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
+        return {PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
     return {
         c.name: {w if _by_wording(c) else value: w for value, w in enumerate(c.levels, 1)}
         for c in rubric.criteria
@@ -159,6 +158,6 @@ def _expected(known: dict[str | int, str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _by_wording(criterion: rubrics.Criterion) -> bool:
+def _by_wording(criterion: Criterion) -> bool:
     """Whether a level is worded by a number that is another level's value, or none's."""
     return any(w.strip().isdecimal() and int(w) != value for value, w in enumerate(criterion.levels, 1))

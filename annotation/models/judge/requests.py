@@ -13,8 +13,8 @@ from typing import Any
 
 from ....schemas.errors import AnnotationError
 from ....schemas.keys import key
+from ....schemas.rubric import Rubric
 from ....schemas.support.nearest import nearest
-from ...rubrics.rubric import Rubric
 from ..fence import Fence, fence_for
 from ..requests import Message, Request, Sampling
 from ..templates import Template, render

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .answers import FIRST, REASON, SECOND, TIE, Answer, Rubric, choices
+from ....schemas.rubric import Rubric
+from .answers import FIRST, REASON, SECOND, TIE, Answer, choices
 
 Shown = tuple[str, str | None]
 """Keys of the completion shown first and of the other one, None where one is rated alone."""

@@ -23,30 +23,30 @@ from sqlalchemy import String, and_, case, cast, exists, false, func, literal, n
 PENDING = "pending"  # of a response: there is none yet
 
 
-def where(filter: Any) -> Any:
-    """The condition on `records` that an engine filter stands for."""
+def make_condition(filter: Any) -> Any:
+    """Make the condition on `records` that an engine filter stands for."""
     if isinstance(filter, AndFilter):
-        return and_(true(), *[where(each) for each in filter.filters])
+        return and_(true(), *[make_condition(each) for each in filter.filters])
     return _BY_SCOPE[type(filter.scope)](filter, filter.scope)
 
 
-def order_by(order: Any) -> list[Any]:
-    """What an engine sort orders `records` by; those without a value come last both ways."""
+def make_order(order: Any) -> list[Any]:
+    """Make the columns that an engine sort orders `records` by; those without a value come last both ways."""
     down = _plain(order.order) == "desc"
     columns = _sorted_by(order.scope)
     return [(column.desc() if down else column.asc()).nulls_last() for column in columns]
 
 
-def metadata_names(filter: Any, sort: Any) -> Iterator[str]:
-    """Names of the metadata that a filter and a sort look at."""
+def list_metadata(filter: Any, sort: Any) -> Iterator[str]:
+    """List the names of the metadata that a filter and a sort look at."""
     parts = filter.filters if isinstance(filter, AndFilter) else [filter] if filter else []
     for part in [*parts, *(sort or [])]:
         if isinstance(part.scope, MetadataFilterScope):
             yield part.scope.metadata_property
 
 
-def each_value(column: Any, *keys: str) -> Any:
-    """One row for each value of a JSON column at a path: of an array its elements, else the value."""
+def unnest_values(column: Any, *keys: str) -> Any:
+    """Unnest a JSON column at a path: one row for each element of an array, else for the value."""
     return func.json_each(column, _path(*keys)).table_valued("value", joins_implicitly=True)
 
 
@@ -61,13 +61,13 @@ def _of_record(filter: Any, scope: RecordFilterScope) -> Any:
 
 
 def _of_metadata(filter: Any, scope: MetadataFilterScope) -> Any:
-    return _any_value(filter, each_value(Record.metadata_, scope.metadata_property))
+    return _any_value(filter, unnest_values(Record.metadata_, scope.metadata_property))
 
 
 def _of_suggestion(filter: Any, scope: SuggestionFilterScope) -> Any:
     name = _suggested(scope)
     if name in ("value", "score"):
-        values = each_value(getattr(Suggestion, name))
+        values = unnest_values(getattr(Suggestion, name))
         found = (
             select(literal(1)).select_from(Suggestion, values).where(_compare_json(filter, values.c.value))
         )
@@ -78,7 +78,7 @@ def _of_suggestion(filter: Any, scope: SuggestionFilterScope) -> Any:
 
 def _of_response(filter: Any, scope: ResponseFilterScope) -> Any:
     if scope.question:
-        values = each_value(Response.values, scope.question, "value")
+        values = unnest_values(Response.values, scope.question, "value")
         found = select(literal(1)).select_from(Response, values)
         return exists(found.where(_responds(scope), _compare_json(filter, values.c.value)).correlate(Record))
     statuses = [_plain(value) for value in filter.values]

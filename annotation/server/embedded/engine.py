@@ -26,8 +26,8 @@ from argilla_server.settings import settings
 from sqlalchemy import event, func, select, text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-from .conditions import each_value, metadata_names, order_by, where
-from .matching import text_match
+from .conditions import list_metadata, make_condition, make_order, unnest_values
+from .matching import match_text
 
 # Connections of its own: a request waits for its search while it holds one of Argilla's, and a dozen requests
 # at once that each wanted a second one from the same pool would wait for each other until they fail.
@@ -37,7 +37,7 @@ _session = async_sessionmaker(bind=_connections)
 
 @event.listens_for(_connections.sync_engine, "connect")
 def _add_functions(connection: Any, _: Any) -> None:
-    connection.create_function("preceptor_match", 3, text_match)
+    connection.create_function("preceptor_match", 3, match_text)
     connection.create_function("preceptor_turn", 2, _turn, deterministic=True)
 
 
@@ -115,9 +115,9 @@ class SqlEngine(SearchEngine):
         still miss some: ask for all of it, or filter by what does not change.
         """
         async with _session() as db:
-            await _check_visible(db, dataset, user_id, set(metadata_names(filter, sort)))
+            await _check_visible(db, dataset, user_id, set(list_metadata(filter, sort)))
             chosen = _candidates(dataset, query, filter, Record.id, func.count().over())
-            orders = [column for order in sort or [] for column in order_by(order)]
+            orders = [column for order in sort or [] for column in make_order(order)]
             if user_id and not sort:
                 orders = [func.preceptor_turn(str(user_id), Record.id)]
             paged = chosen.order_by(*orders, Record.inserted_at, Record.id).offset(offset).limit(limit)
@@ -131,7 +131,7 @@ class SqlEngine(SearchEngine):
 
     async def compute_metrics_for(self, metadata_property: Any) -> Any:
         """Of a metadata property: its terms with their numbers, most frequent first; or least and most."""
-        values_of = each_value(Record.metadata_, metadata_property.name)
+        values_of = unnest_values(Record.metadata_, metadata_property.name)
         statement = (
             select(values_of.c.value)
             .select_from(Record, values_of)
@@ -188,7 +188,7 @@ def _candidates(dataset: Any, query: Any, filter: Any, *columns: Any) -> Any:
     if query is not None:
         asked = TextQuery(q=query) if isinstance(query, str) else query
         statement = statement.where(func.preceptor_match(Record.fields, asked.field, asked.q) == 1)
-    return statement.where(where(filter)) if filter else statement
+    return statement.where(make_condition(filter)) if filter else statement
 
 
 async def _counts(statement: Any) -> dict[str, int]:

@@ -17,8 +17,8 @@ PIECE = re.compile(r'"([^"]*)"?|([()|+])|((?<!\S)-|(?<=[(|+\s-])-)|([^\s()|"]+)'
 Match = Callable[[list[list[str]]], bool]  # of the words of each text of a record
 
 
-def text_match(fields: str | None, field: str | None, query: str) -> int:
-    """1 if the JSON text `fields` (name to value), or one field of it, matches `query`, else 0.
+def match_text(fields: str | None, field: str | None, query: str) -> int:
+    """Match the JSON text `fields` (name to value), or one field of it, with `query`: 1 or 0.
 
     A value is text, a chat (list of role and content; roles are not searched) or, as a custom field, any
     JSON. Pictures within are left out.

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invented import Rubric, fill, with_fit
 
-from preceptor.annotation.agreement.agreement import Heard, agreement
+from preceptor.annotation.agreement.agreement import SourceJudgements, compute_agreement
 from preceptor.annotation.agreement.alpha import kinds_of_units, measures
 from preceptor.annotation.agreement.intervals import exact_interval
 from preceptor.annotation.agreement.kappa import annotator_pairs, cohen
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
+from preceptor.toolkit.campaign.agreement import measure_agreement, measure_source
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
-from preceptor.toolkit.cli.annotate.agreement import measured
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
@@ -282,7 +282,7 @@ def heard(
         votes = pl.DataFrame(schema=dict.fromkeys(VOTE[:5], pl.String)).with_columns(
             *(NO_RATINGS[c] for c in ("at", "path", "line", "n"))
         )
-    return Heard(
+    return SourceJudgements(
         votes, ratings, annotators_of(votes, ratings, models=models), known, consensus, reliability or {}
     )
 
@@ -293,7 +293,7 @@ def looks(found):
 
 def test_honest_annotators_agree_and_nobody_is_named():
     votes, known = simulate(1)
-    found = agreement("s", heard(votes, known=known), resamples=200)
+    found = compute_agreement("s", heard(votes, known=known), resamples=200)
     (m,) = found.signals
     assert (m.judgements, m.repeated, m.annotators, m.unnamed) == (votes.height, 12 * 8, 12, 0)
     assert m.alpha["nominal"].low > 0.2
@@ -312,7 +312,7 @@ def test_honest_annotators_agree_and_nobody_is_named():
 
 def test_careless_annotators_are_named_with_the_reason():
     votes, known = simulate(2, annotators=14, pairs=300, careless=("random", "side", "fast", "tie"))
-    found = agreement("s", heard(votes, known=known), resamples=50)
+    found = compute_agreement("s", heard(votes, known=known), resamples=50)
     named = looks(found)
     assert set(named) == {"p00", "p01", "p02", "p03"}
     assert named["p00"] & {"chance", "known"}
@@ -336,17 +336,17 @@ def test_the_order_of_a_pair_and_names_of_people_change_nothing():
             for c in ("choice", "shown_first")
         ),
     ).sample(fraction=1, shuffle=True, seed=1)
-    one = asdict(agreement("s", heard(votes, known=known), resamples=50))
-    assert asdict(agreement("s", heard(other, known=known), resamples=50)) == one
+    one = asdict(compute_agreement("s", heard(votes, known=known), resamples=50))
+    assert asdict(compute_agreement("s", heard(other, known=known), resamples=50)) == one
     renamed = votes.with_columns(pl.col("annotator").str.replace("p", "q"))
-    two = asdict(agreement("s", heard(renamed, known=known), resamples=50))
+    two = asdict(compute_agreement("s", heard(renamed, known=known), resamples=50))
     assert json.dumps(two).replace('"q', '"p') == json.dumps(one)
 
 
 def test_repeated_answers_count_once():
     votes, _ = simulate(5, annotators=5, pairs=40)
     first = votes.unique(["completion_a", "annotator"], keep="first", maintain_order=True)
-    some, all_ = (agreement("s", heard(v), resamples=20).signals[0] for v in (first, votes))
+    some, all_ = (compute_agreement("s", heard(v), resamples=20).signals[0] for v in (first, votes))
     assert some.repeated == 0 < all_.repeated
     assert (some.alpha, some.agreement, some.kappa) == (all_.alpha, all_.agreement, all_.kappa)
 
@@ -369,7 +369,7 @@ def test_a_fit_takes_a_side_without_the_vote_it_is_held_against():
         }
     )
     # With the vote, with it against it, undecided once the vote is taken away, and with it.
-    found = agreement(
+    found = compute_agreement(
         "s",
         heard(
             pl.DataFrame(rows, schema=VOTE, orient="row"),
@@ -387,14 +387,14 @@ def test_models_are_held_against_people():
     votes, _ = simulate(8, annotators=6, pairs=80)
     model = votes.filter(pl.col("annotator") == "p00").with_columns(annotator=pl.lit("judge"))
     both = pl.concat([votes, model])
-    alone = agreement("s", heard(votes), resamples=20)
-    found = agreement("s", heard(both, models=("judge",)), resamples=20)
+    alone = compute_agreement("s", heard(votes), resamples=20)
+    found = compute_agreement("s", heard(both, models=("judge",)), resamples=20)
     assert found.signals == alone.signals
     people = {p.annotator: p for p in found.annotators}
     assert people["judge"].kind == "model"
     # It repeats what p00 said, who is among the others of the judge.
     assert people["judge"].majority.value > people["p00"].majority.value
-    judges = agreement("s", heard(both, models=tuple(set(both["annotator"]))), resamples=20)
+    judges = compute_agreement("s", heard(both, models=tuple(set(both["annotator"]))), resamples=20)
     assert judges.notes == ["only models judged: all that follows is about models"]
     assert judges.signals[0].judgements == both.height
 
@@ -421,7 +421,7 @@ def rated(seed, annotators=6, completions=80, careless=(), levels=5):
 
 
 def test_ratings():
-    found = agreement("s", heard(ratings=rated(1)), resamples=100)
+    found = compute_agreement("s", heard(ratings=rated(1)), resamples=100)
     assert [m.signal for m in found.signals] == ["faithful", "fluent"]
     for m in found.signals:
         assert m.metric == "ordinal"
@@ -430,7 +430,7 @@ def test_ratings():
         assert m.kappa["unweighted"].value < m.kappa["linear"].value < m.kappa["quadratic"].value
         assert m.correlation.value > 0.6
     assert looks(found) == {}
-    named = looks(agreement("s", heard(ratings=rated(2, careless=("same", "random"))), resamples=20))
+    named = looks(compute_agreement("s", heard(ratings=rated(2, careless=("same", "random"))), resamples=20))
     assert "same" in named["p00"]
     assert named["p01"] == {"chance"}
     assert set(named) == {"p00", "p01"}
@@ -438,7 +438,7 @@ def test_ratings():
 
 def test_levels_that_differ_are_told_apart():
     two = rated(3, levels=3).with_columns(completion=pl.col("completion") + "x")
-    found = agreement("s", heard(ratings=pl.concat([rated(3), two])), resamples=10)
+    found = compute_agreement("s", heard(ratings=pl.concat([rated(3), two])), resamples=10)
     assert [m.signal for m in found.signals] == [
         "faithful (of 3)",
         "faithful (of 5)",
@@ -449,7 +449,7 @@ def test_levels_that_differ_are_told_apart():
 
 def test_times_of_a_batch_say_nothing_of_speed():
     votes, _ = simulate(9)
-    found = agreement("s", heard(votes.with_columns(at=pl.lit(START))), resamples=10)
+    found = compute_agreement("s", heard(votes.with_columns(at=pl.lit(START))), resamples=10)
     assert all(p.speed is None for p in found.annotators)
     assert found.notes == ["most answers share their time with another, so speed is not known"]
 
@@ -457,7 +457,7 @@ def test_times_of_a_batch_say_nothing_of_speed():
 def test_shared_judgements_beyond_the_limit_are_drawn(monkeypatch):
     votes, _ = simulate(10, pairs=200)
     monkeypatch.setattr("preceptor.annotation.agreement.kappa.MOST_SHARED", 500)
-    (m,) = agreement("s", heard(votes), resamples=10).signals
+    (m,) = compute_agreement("s", heard(votes), resamples=10).signals
     assert "kappa: 4" in m.notes[-1] or "kappa: 5" in m.notes[-1]
     assert m.notes[-1].endswith("were looked at, drawn at random")
 
@@ -466,11 +466,12 @@ def test_shared_judgements_beyond_the_limit_are_drawn(monkeypatch):
 def test_false_alarms_are_few():
     """Where all are honest, any is named in at most one of twenty sources; random voters are found."""
     honest = [
-        looks(agreement("s", heard(v, known=k), resamples=1)) for v, k in (simulate(s) for s in range(60))
+        looks(compute_agreement("s", heard(v, known=k), resamples=1))
+        for v, k in (simulate(s) for s in range(60))
     ]
     assert sum(map(bool, honest)) <= 6
     found = [
-        looks(agreement("s", heard(v, known=k), resamples=1))
+        looks(compute_agreement("s", heard(v, known=k), resamples=1))
         for v, k in (
             simulate(100 + s, pairs=500, careless=("random", "side", "fast", "tie")) for s in range(12)
         )
@@ -608,7 +609,7 @@ def test_the_report_shows_annotators(demo, preceptor, tmp_path):
 def test_pictures_of_annotators():
     votes, known = simulate(2, annotators=9, pairs=300, careless=("random", "side"))
     odd = votes.with_columns(pl.col("annotator").replace("p04", "<b>&"))
-    found = asdict(agreement("<i>", heard(odd, known=known), resamples=10))
+    found = asdict(compute_agreement("<i>", heard(odd, known=known), resamples=10))
     pairs, consensus = pictures_of(found, 3)
     assert (pairs.name, consensus.name) == ("pairs-3", "consensus-3")
     assert [str(p.svg) for p in pictures_of(found, 3)] == [str(pairs.svg), str(consensus.svg)]
@@ -621,9 +622,9 @@ def test_pictures_of_annotators():
     assert len({p["first"] for p in found["signals"][0]["pairs"]}) == 8
     share = found["signals"][0]["pairs"][0]["agreement"]
     assert f">{100 * share:.0f}<" in str(pairs.svg)
-    alone = asdict(agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
+    alone = asdict(compute_agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
     assert pictures_of(alone, 0) == []
-    many = asdict(agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
+    many = asdict(compute_agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
     assert "of 45, evenly" not in pictures_of(many, 0)[-1].caption
 
 
@@ -667,6 +668,9 @@ def test_a_campaign_on_the_command_line(campaign, preceptor):
     )
     assert one.stdout != other.stdout
     (found,) = json.loads(one.stdout)
+    with open_store(campaign, read_only=True) as con:
+        (called,) = measure_agreement(con)
+    assert json.loads(json.dumps(asdict(called))) == found
     assert len(found["signals"][0]["pairs"]) > 10
     assert found["annotators"][0]["known"]["n"] == 30
 
@@ -678,7 +682,7 @@ def test_what_is_misspelt_or_missing_is_said(campaign, tmp_path):
         assert error.value.exit_code == 2
         return str(error.value)
 
-    assert "did you mean spring?" in told(campaign, "--source", "sprng")
+    assert "did you mean 'spring'?" in told(campaign, "--source", "sprng")
     assert "there are spring" in told(campaign, "--source", "xyz")
     with open_store(tmp_path / "e.duckdb", create=True):
         pass
@@ -740,7 +744,7 @@ def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
     ((rows,),) = run(store, "SELECT count(*) FROM annotators")
     assert rows == 8  # of each of the two sources whose completions they judged
 
-    found = measured(store, "week-1")
+    found = measure_source(store, "week-1")
     assert sorted(p.annotator for p in found.annotators) == sorted(named(*people))
     assert {(p.kind, p.votes, p.known.n, p.repeats.n) for p in found.annotators} == {("student", 120, 18, 18)}
     (votes,) = found.signals
@@ -759,5 +763,5 @@ def test_kinds_that_differ_between_a_person_s_rows(store, tmp_path, named):
         "UPDATE annotators SET kind = 'expert' WHERE source = 'riddles' AND pseudonym = ?",
         [named("anna")],
     )
-    kinds = sorted((p.annotator, p.kind) for p in measured(store, "week-1").annotators)
+    kinds = sorted((p.annotator, p.kind) for p in measure_source(store, "week-1").annotators)
     assert kinds == sorted([(named("anna"), "expert"), (named("ben"), "crowd")])  # crowd: never said

@@ -13,7 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preceptor.annotation.forms.files import as_written, defused, long_texts, read_form, write_form
+from preceptor.annotation.forms.files import (
+    count_long_texts,
+    defuse,
+    make_form_texts,
+    read_form,
+    restore,
+    write_texts,
+)
 from preceptor.annotation.rubrics.rubric import parse_rubric, read_rubric
 from preceptor.schemas.errors import AnnotationError
 
@@ -46,6 +53,10 @@ def asked(rubric, *texts, shown="ab", prompt="Why?"):
     ]
     schema = {"content_b": pl.String, "shown_first": pl.String}
     return pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+
+
+def write_form(path, questions, rubric, annotator=None):
+    return write_texts(make_form_texts(path, questions, rubric, annotator))
 
 
 def cells(path):
@@ -94,10 +105,10 @@ def gave(filled):
 
 @given(NASTY)
 def test_no_cell_is_a_formula_and_every_cell_is_read_back(text):
-    written = defused(text)
+    written = defuse(text)
     assert not written.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not written.startswith(("\t", "\r", "\n"))
-    assert as_written(written) == text
+    assert restore(written) == text
 
 
 @quick
@@ -107,7 +118,7 @@ def test_texts_come_through_a_csv_form_as_they_are(form, texts, prompt, with_nam
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     for n, row in enumerate(cells(path)):
         first, second = ("ab", "ba")[n % 2]
-        assert [as_written(row[c]) for c in ("prompt", "A", "B")] == [
+        assert [restore(row[c]) for c in ("prompt", "A", "B")] == [
             prompt,
             texts[n] + first,
             texts[n] + second,
@@ -153,8 +164,8 @@ def test_a_form_that_is_there_is_not_overwritten(form):
 
 
 def test_texts_that_no_cell_holds_are_counted():
-    assert long_texts(asked(PAIRS, "x" * 40_000, "y")) == 1
-    assert long_texts(asked(RATINGS, "x", prompt="y" * 32_768)) == 1
+    assert count_long_texts(asked(PAIRS, "x" * 40_000, "y")) == 1
+    assert count_long_texts(asked(RATINGS, "x", prompt="y" * 32_768)) == 1
 
 
 # ---- reading what annotators type
@@ -284,7 +295,7 @@ def test_a_form_survives_spreadsheets(form, data):
     shown = "".join(data.draw(st.sampled_from("ab")) for _ in texts)
     path, questions = form(PAIRS, *texts, shown=shown)
     rows = [
-        row | {"preference": t, "comment": defused(c)}
+        row | {"preference": t, "comment": defuse(c)}
         for row, t, c in zip(cells(path), typed, comments, strict=True)
     ]
     rows = data.draw(st.permutations(rows))

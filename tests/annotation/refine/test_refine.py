@@ -17,7 +17,7 @@ import yaml
 from preceptor.annotation.models.backends import endpoint as endpoint_module
 from preceptor.annotation.models.backends.endpoint import endpoint
 from preceptor.annotation.refine.outputs import read_outputs
-from preceptor.annotation.refine.refine import accept, refine
+from preceptor.annotation.refine.refine import accept_rubric, refine_rubric
 from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 
@@ -114,7 +114,7 @@ def run(server, outputs, tmp_path, monkeypatch):
     said = []
 
     def go(rubric="pairwise-preference", outputs=outputs, model="m", n=10):
-        return refine(
+        return refine_rubric(
             read_rubric(rubric),
             read_outputs(outputs, n),
             endpoint(server.url, model),
@@ -190,7 +190,7 @@ def test_a_draft_that_was_edited_stays_as_it_is(run, tmp_path):
     run()
     assert draft.read_text() == edited
     assert any("stays as it is" in text for text in run.said)
-    rubric = accept(tmp_path / "kept", tmp_path / "ours.yaml")
+    rubric = accept_rubric(tmp_path / "kept", tmp_path / "ours.yaml")
     assert read_rubric(tmp_path / "ours.yaml").name == "ours"
     assert rubric.criteria[0].wording == "Is it plain?"
 

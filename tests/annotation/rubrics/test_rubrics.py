@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.annotation.rubrics.rubric import (
-    Criterion,
-    Rubric,
     parse_rubric,
     read_rubric,
     rubric_names,
     summary,
 )
 from preceptor.schemas.errors import AnnotationError
+from preceptor.schemas.rubric import Criterion, Rubric
 
 PAIRS = "name: mine\ntitle: Which is better?\nkind: pairwise\n"
 RATINGS = """name: mine

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from preceptor.annotation.server.serve import running
+from preceptor.annotation.server.serve import run_server
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.store.connection import open_store, query
 
@@ -57,7 +57,7 @@ LESSON = [
 
 @pytest.fixture(scope="module")
 def server(server_environment, tmp_path_factory):
-    with running(
+    with run_server(
         tmp_path_factory.mktemp("browser") / "home", server_environment, annotators=["anna"]
     ) as started:
         yield started

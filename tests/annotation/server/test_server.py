@@ -21,8 +21,8 @@ import pytest
 from preceptor.annotation.server import environment as environment_module
 from preceptor.annotation.server import serve as serve_module
 from preceptor.annotation.server.accounts import Account, read_accounts, settle_accounts
-from preceptor.annotation.server.environment import READY, server_environment
-from preceptor.annotation.server.serve import running
+from preceptor.annotation.server.environment import READY, make_environment
+from preceptor.annotation.server.serve import run_server
 from preceptor.schemas.errors import AnnotationError
 
 WORDS = ["cell", "wall", "leaf", "root", "photosynthesis", "can't", "Über"]
@@ -153,7 +153,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(server_environment, home):
-    with running(home, server_environment, annotators=["ada", "ben", "cy"]) as started:
+    with run_server(home, server_environment, annotators=["ada", "ben", "cy"]) as started:
         yield started
 
 
@@ -585,7 +585,7 @@ def answered(who, ids):
 def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp_path, preceptor_process):
     """Killed while it takes answers; then the command goes on with the same home, and one more annotator."""
     home = tmp_path / "home"
-    with running(home, server_environment, annotators=["ada"]) as first:
+    with run_server(home, server_environment, annotators=["ada"]) as first:
         owner, ada = client(first), client(first, "ada")
         made, questions = make_dataset(owner, first.workspace, overlap=1)
         owner.do("POST", f"/datasets/{made}/records/bulk", json={"items": some_records(200, questions)})
@@ -598,7 +598,7 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
                 taken.extend(answered(ada, ids))
             killed.result()
         with pytest.raises(AnnotationError, match=r"was killed \(signal 9\)"):
-            serve_module.wait(first)
+            serve_module.wait_for_end(first)
     assert 0 < len(taken) < 200
     kept = read_accounts(home)
     with command("--home", home, "--port", 0, "--annotator", "ben") as process:
@@ -645,6 +645,25 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         owner.get("/me")
 
 
+def test_the_function_serves_as_the_command_does(server_environment, tmp_path):
+    class EndedError(Exception):
+        pass
+
+    said, seen = [], []
+
+    def look(server):
+        answer = httpx.get(f"{server.url}/api/v1/version", trust_env=False)
+        seen.append((answer.status_code, sorted(server.accounts), read_accounts(tmp_path / "home").url))
+        raise EndedError(server.url)
+
+    with pytest.raises(EndedError) as ended:
+        serve_module.serve(tmp_path / "home", port=0, annotators=["ada"], say=said.append, on_start=look)
+    assert seen == [(200, ["ada", "owner"], str(ended.value))]
+    assert said[-1].startswith(f"starting Argilla on {tmp_path / 'home'}")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{ended.value}/api/v1/version", trust_env=False)
+
+
 # ---- what can go wrong before it runs
 
 
@@ -671,29 +690,29 @@ def small(tmp_path_factory):
 def test_an_environment_is_made_once_and_anew_when_it_is_not_whole(small):
     said = []
     with ThreadPoolExecutor(2) as pool:  # two at once
-        made = set(pool.map(lambda _: server_environment(small / "cache", said.append), range(2)))
+        made = set(pool.map(lambda _: make_environment(small / "cache", said.append), range(2)))
     (folder,) = made
     assert sum(text.startswith("making") for text in said) == 1
     assert (folder / READY).exists()
     said.clear()
-    assert server_environment(small / "cache", said.append) == folder
+    assert make_environment(small / "cache", said.append) == folder
     assert said == []
     (folder / READY).unlink()
     (folder / "left").touch()
-    assert server_environment(small / "cache", said.append) == folder
+    assert make_environment(small / "cache", said.append) == folder
     assert "half made or damaged; making it anew" in said[0]
     assert not (folder / "left").exists()
 
 
 def test_a_server_that_does_not_start_says_its_last_words(small, tmp_path):
-    folder = server_environment(small / "cache")
+    folder = make_environment(small / "cache")
     (tmp_path / "status").write_text("3")
-    with pytest.raises(AnnotationError) as caught, running(tmp_path, folder):
+    with pytest.raises(AnnotationError) as caught, run_server(tmp_path, folder):
         pass
     assert "does not start (exit status 3); its last words:\n  all went wrong\n" in str(caught.value)
     assert caught.value.exit_code == 2
     (tmp_path / "status").write_text("81")
-    with pytest.raises(AnnotationError, match="is damaged; start again"), running(tmp_path, folder):
+    with pytest.raises(AnnotationError, match="is damaged; start again"), run_server(tmp_path, folder):
         pass
     assert not (folder / READY).exists()
 
@@ -703,13 +722,13 @@ def test_an_environment_that_cannot_be_made_says_why(small, tmp_path, monkeypatc
     wrong.write_text("./no-such-file.whl\n")
     monkeypatch.setattr(environment_module, "VERSIONS", wrong)
     with pytest.raises(AnnotationError, match=r"(?s)cannot install what the server needs.*no-such-file"):
-        server_environment(tmp_path / "cache")
+        make_environment(tmp_path / "cache")
     monkeypatch.setattr(environment_module, "NEEDS_BYTES", 10**18)
     with pytest.raises(AnnotationError, match="GB free; the environment of Argilla's server takes"):
-        server_environment(tmp_path / "cache")
+        make_environment(tmp_path / "cache")
     (tmp_path / "file").touch()
     with pytest.raises(AnnotationError, match="set XDG_CACHE_HOME"):
-        server_environment(tmp_path / "file")
+        make_environment(tmp_path / "file")
 
 
 @pytest.mark.parametrize(
@@ -722,19 +741,22 @@ def test_an_environment_that_cannot_be_made_says_why(small, tmp_path, monkeypatc
     ],
 )
 def test_what_cannot_be_served_is_said_before_anything_starts(tmp_path, how, says):
-    with pytest.raises(AnnotationError, match=says), running(tmp_path / "home", tmp_path, **how):
+    with pytest.raises(AnnotationError, match=says), run_server(tmp_path / "home", tmp_path, **how):
         pass
 
 
 def test_a_home_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(AnnotationError, match="choose another --home"), running(tmp_path / "file", tmp_path):
+    with (
+        pytest.raises(AnnotationError, match="choose another --home"),
+        run_server(tmp_path / "file", tmp_path),
+    ):
         pass
 
 
 def test_a_full_disk_is_said_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(serve_module, "NEEDS_BYTES", 10**18)
-    with pytest.raises(AnnotationError, match="MB free on its disk"), running(tmp_path, tmp_path):
+    with pytest.raises(AnnotationError, match="MB free on its disk"), run_server(tmp_path, tmp_path):
         pass
 
 

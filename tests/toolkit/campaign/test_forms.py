@@ -3,17 +3,19 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 from invented import fill
 
-from preceptor.annotation.forms.forms import shared_out
+from preceptor.annotation.forms.forms import share_out
 from preceptor.annotation.rubrics.rubric import read_rubric
+from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.tables import ANSWERS, RATINGS, REJECTS, VOTES
-from preceptor.toolkit.campaign.forms import store_form_rejects
-from preceptor.toolkit.campaign.questions import read_questions
+from preceptor.toolkit.campaign.forms import ExportOptions, export_forms, import_forms, store_form_rejects
+from preceptor.toolkit.campaign.questions import Selection, read_questions
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.store.connection import count, open_store, query
@@ -93,6 +95,46 @@ def test_answers_typed_in_a_spreadsheet_become_votes(run, place):
         assert vote["kind"] == "expert"
         assert "zofia" not in vote["pseudonym"]
     assert votes.height == 4
+
+
+def test_the_functions_do_what_the_commands_do(run, place):
+    options = ExportOptions("pairwise-preference", Selection(6), annotators=("ada", "ben"), overlap=1)
+    with open_store(place / "preceptor.duckdb") as con:
+        done = export_forms(con, "d", place / "d.csv", options)
+        assert [path.name for path in done.files] == [
+            "d-ada.csv",
+            "d-ada.csv.md",
+            "d-ben.csv",
+            "d-ben.csv.md",
+        ]
+        assert (done.questions, done.chosen.total, done.long_texts) == (6, 6, 0)
+        assert export_forms(con, "d", place / "e.csv").chosen.added == {}
+        with pytest.raises(AnnotationError, match="--overlap 3 needs as many --annotator"):
+            export_forms(con, "d", place / "g.csv", replace(options, overlap=3))
+        with pytest.raises(AnnotationError, match="an --annotator is named twice"):
+            export_forms(con, "d", place / "g.csv", replace(options, annotators=("ada", "ada")))
+    texts = {path.name: path.read_bytes() for path in done.files}
+    for path in done.files:
+        path.unlink()
+    run(
+        "export",
+        "--campaign",
+        "d",
+        "--out",
+        "d.csv",
+        "--annotator",
+        "ada",
+        "--annotator",
+        "ben",
+        "--overlap",
+        1,
+    )
+    assert {name: (place / name).read_bytes() for name in texts} == texts
+    fill_in(place / "d-ada.csv", preference=["A", "B", "tie"])
+    with open_store(place / "preceptor.duckdb") as con:
+        (one,) = import_forms(con, "d", [place / "d-ada.csv"], kind="expert")
+    assert (one.path.name, one.taken.new, one.filled.unanswered) == ("d-ada.csv", 3, 0)
+    assert "0 new, 0 changed, 3 as they were" in run("import", "d-ada.csv", "--campaign", "d")
 
 
 def test_importing_twice_changes_nothing_and_an_edited_answer_supersedes(run, place):
@@ -296,7 +338,7 @@ def test_questions_are_shared_out_evenly_and_repeats_go_to_the_same(overlap):
             "completion_b": [f"b{n % 18}" for n in range(21)],
         }
     )
-    parts = shared_out(questions, ["x", "y", "z"], overlap)
+    parts = share_out(questions, ["x", "y", "z"], overlap)
     got = {key: {who for who, part in parts.items() if key in part["key"]} for key in questions["key"]}
     assert {len(who) for who in got.values()} == {overlap}
     assert all(got[f"k{n}"] == got[f"k{n + 18}"] for n in range(3))

@@ -20,10 +20,19 @@ from faulty import faulty
 from invented import fill, with_fit
 
 from preceptor.annotation.argilla import client as argilla
-from preceptor.annotation.server.environment import server_environment
-from preceptor.annotation.server.serve import running
+from preceptor.annotation.rubrics.rubric import read_rubric
+from preceptor.annotation.server.environment import make_environment
+from preceptor.annotation.server.serve import run_server
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.support.files import user_cache
+from preceptor.toolkit.campaign.argilla import (
+    PushOptions,
+    find_login,
+    pull_campaigns,
+    push_campaign,
+    select_campaigns,
+)
+from preceptor.toolkit.campaign.questions import Selection
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.store.connection import open_store, query
 
@@ -34,7 +43,7 @@ PEOPLE = ("anna", "ben", "cleo")
 def server(tmp_path_factory):
     """The embedded server, with three annotators."""
     home = tmp_path_factory.mktemp("server") / "home"
-    with running(home, server_environment(user_cache()), annotators=PEOPLE) as started:
+    with run_server(home, make_environment(user_cache()), annotators=PEOPLE) as started:
         yield started
 
 
@@ -256,6 +265,41 @@ def test_suggestions_of_the_fit_only_when_asked(team):
         assert one["value"] == ("first" if sides[record["external_id"]] == "a" else "second")
         assert one["score"] == 0.9
         assert one["agent"].startswith("preceptor fit ")
+
+
+def test_the_functions_do_what_the_commands_do(team, server, named):
+    rubric, login = read_rubric("pairwise-preference"), find_login(home=server.home)
+    assert login.annotators == PEOPLE
+    options = PushOptions(Selection(20, seed=3), new_annotators=("dan", "anna"))
+    accounts, steps = {}, []
+    done = push_campaign(
+        team.store,
+        team.campaign,
+        rubric,
+        login,
+        options,
+        watch=lambda *step: steps.append(step),
+        on_account=accounts.setdefault,
+    )
+    assert (done.chosen.total, done.records.added, done.dataset.overlap) == (20, 20, 3)
+    assert done.annotators == ["anna", "ben", "cleo", "dan"]
+    assert list(done.passwords) == ["dan"]
+    assert accounts == done.passwords | {"anna": None}
+    assert "password" not in repr(done) + repr(login)
+    assert steps == [(0, 20), (20, 20)]
+    said = team.well(*team.push())
+    assert "20; none new" in said
+    assert "0 added, 20 were there" in said
+    assert done.url in said
+    team.answer("anna", choices(team))
+    with open_store(team.store) as con:
+        assert select_campaigns(con) == ([team.campaign], [])
+        seen = []
+        (one,) = pull_campaigns(con, login, kind="expert", on_pulled=seen.append)
+        assert seen == [one]
+    assert (one.questions, one.taken.new, one.pulled.drafts) == (20, 20, 0)
+    assert one.taken.by_annotator["annotator"].to_list() == [named("anna")]
+    assert "0 answers new, 0 changed, 0 taken back, 20 as they were" in team.well(*team.pull())
 
 
 # ---- what comes back

@@ -12,9 +12,8 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import VOTES
 from preceptor.toolkit.campaign.questions import (
     Golden,
-    Where,
     choose_questions,
-    default_select,
+    find_default_select,
     mark_asked,
     read_questions,
 )
@@ -22,6 +21,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import insert, query, remove_source
+from preceptor.toolkit.store.where import Where
 
 PREFERENCE = Rubric()
 PLAIN = Golden(0, 0)
@@ -145,13 +145,13 @@ def test_without_a_fit_it_says_what_to_do(con, by):
 
 
 def test_the_default_follows_what_is_known(con):
-    assert default_select(con) == "coverage"
+    assert find_default_select(con) == "coverage"
     with_fit(con, lambda n: np.full(n, 0.5), np.zeros)  # a fit of outcomes alone
-    assert default_select(con) == "coverage"
+    assert find_default_select(con) == "coverage"
     with pytest.raises(AnnotationError, match="no pair that would gain"):
         chosen(con, 10, "information")
     spread(con)
-    assert default_select(con) == "information"
+    assert find_default_select(con) == "information"
 
 
 def test_choosing_again_adds_only_what_is_missing(con):

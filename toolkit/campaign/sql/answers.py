@@ -106,7 +106,7 @@ _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, 
 
 
 def derive_sql() -> list[tuple[str, str, str]]:
-    """Statements that make votes, and ratings, what the standing answers say: make, delete, insert."""
+    """Write the statements that derive votes and ratings from standing answers: make, delete, insert."""
     made = []
     for table, select in ((VOTES, _VOTES), (RATINGS, _RATINGS)):
         name, columns = table.name, ", ".join(f'"{c.name}"' for c in table.columns)

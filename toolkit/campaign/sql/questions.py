@@ -7,6 +7,7 @@ and what the campaign asks already.
 """
 
 from ...dataset.choose.pairs import NORMAL
+from ...store.where import in_where
 
 SURE = 0.95  # a known answer is at least this probable
 MANY_VOTES = 5  # votes that either completion of a known pair took part in
@@ -76,9 +77,8 @@ _ORDER = {
 }
 
 # Prompts that are asked about, and questions whose answers the store, or the fit of $since, does not know.
-ASKED_ABOUT = """CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM prompts
-    WHERE (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source))
-    AND ($task IS NULL OR task = $task) AND ($language IS NULL OR language = $language)
+ASKED_ABOUT = f"""CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM prompts
+    WHERE {in_where()}
     AND trim(messages[-1].content) <> ''"""
 # Their completions whose texts are published; equal texts have the same mark.
 TEXTS = f"""CREATE OR REPLACE TEMP TABLE texts AS
@@ -89,8 +89,8 @@ UNHEARD = """CREATE OR REPLACE TEMP TABLE unheard AS SELECT * FROM questions
         AND ($since::TIMESTAMPTZ IS NULL OR "at" <= $since))"""
 
 
-def candidates_sql(select: str, pairs: bool) -> str:
-    """The SELECT of the $missing best candidates, in the order of asking."""
+def make_candidates_sql(select: str, pairs: bool) -> str:
+    """Write the SELECT of the $missing best candidates, in the order of asking."""
     common, best = (PAIRS if pairs else SINGLES)[select]
     # Pairs that a fit chooses wait for it to learn what was asked since, wherever that was.
     elsewhere = (

@@ -1,6 +1,5 @@
 """`preceptor annotate agreement`: do annotators agree, and which of them need a look."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -8,29 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....schemas.errors import AnnotationError
-from ..options import Common, common, stdout, table
+from ..options import Common, common, source_option, stdout, table
 
 if TYPE_CHECKING:
-    import polars as pl
     from rich.console import Console
 
-    from ....annotation.agreement.agreement import Agreement, Heard, Measures
-    from ....annotation.agreement.intervals import Estimate, Share
+    from ....annotation.agreement.agreement import Agreement, Measures
+    from ....annotation.agreement.intervals import IntervalEstimate, Share
     from ....annotation.agreement.people import Person
-    from ...store.connection import Store
 
 LISTED = 20  # annotators shown, besides those to look at; --json has all
 FEW = 3  # criteria named in a note
 
 
 @click.command()
-@click.option(
-    "--source",
-    "sources",
-    metavar="NAME",
-    multiple=True,
-    help="Only this source or campaign; may be repeated. All with votes or ratings if left out.",
+@source_option(
+    "Only this source or campaign; may be repeated. All with votes or ratings if left out.", "NAME"
 )
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: everything, also every two annotators.")
@@ -44,119 +36,16 @@ def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bo
     others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
     hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
     """
+    from ...campaign.agreement import measure_agreement
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        found = [measured(con, name, seed) for name in _sources(con, sources)]
+        found = measure_agreement(con, sources, seed)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
         return
     for one in found:
         _say(one)
-
-
-def measured(con: "Store", source: str, seed: int = 0) -> "Agreement":
-    """The agreement of one source's annotators."""
-    from ....annotation.agreement.agreement import agreement as measure
-
-    return measure(source, _heard(con, source), seed)
-
-
-def shared_figures(con: "Store", source: str) -> list[dict[str, Any]]:
-    """What a dataset's card says of a source: a dict for each signal of people, alpha rounded."""
-    from ....annotation.agreement.agreement import Heard, shared
-
-    rows = []
-    for one in shared(Heard(*_judged(con, source))):
-        alpha = asdict(one.alpha) if one.alpha else {"value": None, "low": None, "high": None}
-        value, low, high = (None if x is None else round(x, 4) for x in alpha.values())
-        rows.append(asdict(one) | {"alpha": value, "low": low, "high": high})
-    return rows
-
-
-def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
-    """The sources to look at, in order."""
-    from ...store.connection import query
-
-    have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")[
-        "source"
-    ].to_list()
-    for name in asked:
-        if name not in have:
-            near = difflib.get_close_matches(name, have, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(have) or 'none'}"
-            raise AnnotationError(f"--source {name}: no votes or ratings of that name; {hint}")
-    if not have:
-        raise AnnotationError(
-            "the store holds no votes and no ratings: ingest some, or take answers in first"
-        )
-    return list(dict.fromkeys(asked)) or have
-
-
-def _heard(con: "Store", source: str) -> "Heard":
-    """Rows of one source, and what the newest converged fit of its pairs says about them."""
-    from ....annotation.agreement.agreement import Heard
-    from ...store.connection import query
-
-    votes, ratings, annotators = _judged(con, source)
-    known = query(con, _KNOWN, [source])
-    fit, slope, reliability = _fit(con, source)
-    return Heard(votes, ratings, annotators, known, query(con, _CONSENSUS, [source, fit, slope]), reliability)
-
-
-def _judged(con: "Store", source: str) -> "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]":
-    """Votes, ratings and who gave them."""
-    from ...store.connection import query
-
-    annotators = query(
-        con,
-        """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
-        SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
-        ORDER BY pseudonym, key""",
-        [source],
-    )
-    return query(con, _VOTES, [source]), query(con, _RATINGS, [source]), annotators
-
-
-def _fit(con: "Store", source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
-    """The newest converged fit that has pairs of the source: its key, slope of votes, reliabilities."""
-    from ...store.connection import run
-
-    rows = run(
-        con,
-        """SELECT key, findings FROM fits WHERE converged AND key IN (
-        SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
-        ORDER BY fitted_at DESC, key LIMIT 1""",
-        [source],
-    )
-    if not rows:
-        return None, 1.0, {}
-    found = json.loads(rows[0][1])
-    slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
-    # A person who judged completions of several sources is there for each: the one with most votes is taken.
-    people = sorted(found["annotators"], key=lambda a: a["votes"])
-    reliability = {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in people}
-    return rows[0][0], slope, reliability
-
-
-_VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n
-FROM votes WHERE source = ?"""
-_RATINGS = """SELECT completion, criterion, value, levels, annotator, "at", path, line, n
-FROM ratings WHERE source = ?"""
-_KNOWN = """SELECT completion_a, completion_b, expected FROM questions
-WHERE source = ? AND purpose = 'known' AND expected IS NOT NULL"""
-
-# Completions of a pair are taken as independent, since a fit keeps no covariance: what pulls both up or
-# down together is part of the sd here, so that votes count a little more than they did.
-_CONSENSUS = """
-WITH pairs AS (
-    SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
-    FROM votes WHERE source = $1
-)
-SELECT a AS completion_a, b AS completion_b, $3 * (x.expressed_mean - y.expressed_mean) AS lead,
-    $3 * sqrt(x.expressed_sd ** 2 + y.expressed_sd ** 2) AS sd
-FROM pairs JOIN effectiveness x ON x.completion = a AND x.fit = $2
-JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
 
 
 def _kappa(m: "Measures") -> str:
@@ -169,7 +58,7 @@ def _ceiling(m: "Measures") -> str:
     return f"{100 * low.value:.0f} to {100 * high.value:.0f} %" if low and high else ""
 
 
-def _percent(e: "Estimate | None", *, short: bool = False) -> str:
+def _percent(e: "IntervalEstimate | None", *, short: bool = False) -> str:
     if e is None:
         return ""
     between = (
@@ -178,7 +67,7 @@ def _percent(e: "Estimate | None", *, short: bool = False) -> str:
     return f"{100 * e.value:.0f} %" + ("" if short else between)
 
 
-def _number(e: "Estimate | None") -> str:
+def _number(e: "IntervalEstimate | None") -> str:
     if e is None:
         return ""
     return f"{e.value:.2f}" + (

@@ -5,15 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ....schemas.errors import AnnotationError
 from ..options import Common, common, stderr, stdout, table
-from .server import find_place, server_options, talking
+from .server import server_options
 
 if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
-    from ....annotation.argilla.pull import Pulled
-    from ...campaign.answers import Taken
-    from ...store.connection import Store
+    from ...campaign.argilla import PulledCampaign
 
 
 @click.command()
@@ -46,59 +42,39 @@ def pull(
     Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
     in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
     """
-    from ...campaign.campaigns import check_campaign, pushed_and_exported
+    from ...campaign.argilla import find_login, pull_campaigns, select_campaigns
     from ...store.connection import open_store
 
+    notices = stderr()
     with open_store(settings.store) as con:
-        pushed, exported = pushed_and_exported(con)
-        for campaign in campaigns:
-            check_campaign(con, campaign)
-            _check_pushed(campaign, exported)
-        if exported and not campaigns:
+        names, exported = select_campaigns(con, campaigns)
+        if exported:
             stdout().print(
                 f"not pulled: {', '.join(exported)}, exported as forms only "
                 "(preceptor annotate import takes its answers)",
                 markup=False,
                 soft_wrap=True,
             )
-        names = list(dict.fromkeys(campaigns)) or pushed
         if not names:
             stdout().print("no campaign was pushed yet: preceptor annotate push --help")
             return
-        with talking(find_place(api_url, api_key, home)) as server:
-            changed = [_pull(con, server, name, workspace, kind) for name in names]
-    if any(changed):
+        done = pull_campaigns(
+            con,
+            find_login(api_url, api_key, home),
+            names,
+            workspace=workspace,
+            kind=kind,
+            say=lambda text: notices.print(text, markup=False),
+            on_pulled=_say,
+        )
+    if any(one.taken.changed for one in done):
         stdout().print("next: preceptor fuse")
 
 
-def _check_pushed(campaign: str, exported: list[str]) -> None:
-    if campaign in exported:
-        raise AnnotationError(
-            f"campaign '{campaign}' was never pushed to Argilla, only exported as forms: take filled-in ones "
-            f"with 'preceptor annotate import FILE --campaign {campaign}', or put its questions to Argilla "
-            f"with 'preceptor annotate push --campaign {campaign}'"
-        )
-
-
-def _pull(con: "Store", server: "Server", campaign: str, workspace: str | None, kind: str | None) -> bool:
-    """One campaign; whether anything changed."""
-    from ....annotation.argilla.dataset import find_dataset
-    from ....annotation.argilla.pull import pull as read
-    from ...campaign.answers import Seen, take_answers
-    from ...store.connection import query
-
-    dataset = find_dataset(server, campaign, workspace)
-    questions = query(con, "SELECT * FROM questions WHERE source = ?", [campaign])
-    pulled = read(server, dataset, questions)
-    seen = Seen(pulled.records, pulled.annotators)
-    taken = take_answers(con, campaign, pulled.answers, kind=kind, came_by="argilla", seen=seen)
-    _say(campaign, questions.height, pulled, taken)
-    return taken.changed
-
-
-def _say(campaign: str, questions: int, pulled: "Pulled", taken: "Taken") -> None:
+def _say(done: "PulledCampaign") -> None:
     from rich.markup import escape
 
+    campaign, questions, pulled, taken = done.campaign, done.questions, done.pulled, done.taken
     out, err = stdout(), stderr()
     shown = [
         (

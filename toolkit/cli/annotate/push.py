@@ -1,23 +1,18 @@
 """`preceptor annotate push`: questions to annotators."""
 
-import secrets
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, common, stderr, stdout, table
-from .server import find_place, server_options, talking
+from ....annotation.server.accounts import WORKSPACE
+from ..options import Common, common, stderr, stdout, table, where_options
+from .server import server_options
 
 if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
-    from ....annotation.argilla.dataset import Dataset
-    from ....annotation.argilla.push import Pushed
-    from ....annotation.rubrics.rubric import Rubric
-    from ...campaign.questions import Chosen
-    from ...store.connection import Store
-
-WORKSPACE = "preceptor"
+    from ...campaign.argilla import PushedCampaign, PushOptions
 
 
 @click.command()
@@ -63,9 +58,7 @@ WORKSPACE = "preceptor"
     show_default=True,
     help="Share of questions that are asked again, the other side first.",
 )
-@click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat.")
-@click.option("--task", help="Prompts of this task only.")
-@click.option("--language", help="Prompts in this language only.")
+@where_options()
 @click.option(
     "--suggest",
     is_flag=True,
@@ -94,12 +87,6 @@ def push(
     /,
     campaign: str,
     rubric_name: str,
-    license_id: str | None,
-    workspace: str | None,
-    annotators: tuple[str, ...],
-    newcomers: tuple[str, ...],
-    suggest: bool,
-    overlap: int | None,
     api_url: str | None,
     api_key: str | None,
     home: Path,
@@ -111,83 +98,90 @@ def push(
     push left out. What annotators see there: the prompt and two completions, in an order by lot. They do
     not see which questions watch them.
     """
-    from ....annotation.argilla.dataset import settle_dataset
-    from ....annotation.argilla.push import add_annotators
-    from ....annotation.argilla.push import push as push_records
     from ....annotation.rubrics.rubric import read_rubric
-    from ....schemas.licenses import read_license
-    from ...campaign.campaigns import set_license, set_url
-    from ...campaign.questions import mark_asked, read_questions
-    from ...store.connection import open_store
-    from ..progress import bar
+    from ...campaign.argilla import find_login, push_campaign
 
-    rubric = read_rubric(rubric_name)
-    license = read_license(license_id)
-    place = find_place(api_url, api_key, home)
-    with talking(place) as server:
-        with open_store(settings.store) as con:
-            chosen = _choose(con, campaign, rubric, how)
-            if license_id:
-                set_license(con, campaign, license)
-            questions = read_questions(con, campaign)
-        dataset = settle_dataset(server, workspace or place.workspace or WORKSPACE, campaign, rubric, overlap)
-        _make(server, newcomers)
-        wanted = [*(annotators or place.annotators), *newcomers]
-        members = add_annotators(server, dataset.workspace_id, wanted)
-        with bar(f"push {campaign}", stderr()) as update:
-            pushed = push_records(server, dataset, questions, suggest, update)
-        url = f"{server.url}/dataset/{dataset.id}/annotation-mode"
-        with open_store(settings.store) as con:
-            set_url(con, campaign, url)  # first: whatever has it is pulled
-            mark_asked(con, campaign, questions["key"])
-    _say(chosen, dataset, pushed, members, url)
-    if overlap and dataset.overlap != overlap:
-        stderr().print(
-            f"note: --overlap {overlap} was not taken: this Argilla changes it no more once there "
+    rubric, options = read_rubric(rubric_name), _options(how)
+    notices = stderr()
+    with _late_bar(f"push {campaign}") as watch:
+        done = push_campaign(
+            settings.store,
+            campaign,
+            rubric,
+            find_login(api_url, api_key, home),
+            options,
+            say=lambda text: notices.print(text, markup=False),
+            watch=watch,
+            on_account=_say_account,
+        )
+    _say(done)
+    if options.overlap and done.dataset.overlap != options.overlap:
+        notices.print(
+            f"note: --overlap {options.overlap} was not taken: this Argilla changes it no more once there "
             "are answers",
             markup=False,
         )
 
 
-def _choose(con: "Store", campaign: str, rubric: "Rubric", how: dict[str, Any]) -> "Chosen":
-    from ...campaign.questions import Golden, Where, choose_questions, default_select
+def _options(how: dict[str, Any]) -> "PushOptions":
+    from ...campaign.argilla import PushOptions
+    from ...campaign.questions import Golden, Selection
 
-    by = how["select"] or default_select(con)
-    where = Where(how["sources"], how["task"], how["language"])
     golden = Golden(how["known"], how["repeat"])
-    return choose_questions(con, campaign, rubric, how["n"], by, how["seed"], golden, where)
+    selection = Selection(how["n"], how["select"], how["seed"], golden, how["where"])
+    return PushOptions(
+        selection,
+        how["license_id"],
+        how["workspace"],
+        how["overlap"],
+        how["annotators"],
+        how["newcomers"],
+        how["suggest"],
+    )
 
 
-def _make(server: "Server", names: tuple[str, ...]) -> None:
-    """Make users, each with a password that is said once."""
-    from ....annotation.argilla.push import make_annotator
+@contextlib.contextmanager
+def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
+    """A function of (done, total) that begins a progress bar when it is first called."""
+    from ..progress import bar
 
-    for name in names:
-        password = secrets.token_urlsafe(12)
-        if make_annotator(server, name, password):
-            stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
-        else:
-            stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
+    with contextlib.ExitStack() as stack:
+        begun: list[Callable[[float, float], None]] = []
+
+        def update(done: float, total: float) -> None:
+            if not begun:
+                begun.append(stack.enter_context(bar(title, stderr())))
+            begun[0](done, total)
+
+        yield update
 
 
-def _say(chosen: "Chosen", dataset: "Dataset", pushed: "Pushed", members: list[str], url: str) -> None:
+def _say_account(name: str, password: str | None) -> None:
+    if password is not None:
+        stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
+    else:
+        stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
+
+
+def _say(done: "PushedCampaign") -> None:
     from rich.markup import escape
 
     out = stdout()
+    chosen, dataset = done.chosen, done.dataset
     added = ", ".join(f"{n:,} {_PURPOSES[purpose]}" for purpose, n in sorted(chosen.added.items()))
     by = f" by {chosen.by}{f' (fit {chosen.fit[:8]})' if chosen.fit and chosen.by in _BY_FIT else ''}"
     asked = f"{dataset.overlap} answer{'s' if dataset.overlap > 1 else ''} to each question"
     rows = [
         ("questions", f"{chosen.total:,}" + (f"; new: {added}, chosen{by}" if added else "; none new")),
-        ("records", f"{pushed.added:,} added, {pushed.there:,} were there"),
+        ("records", f"{done.records.added:,} added, {done.records.there:,} were there"),
         ("overlap", asked + (f" ({dataset.before} before)" if dataset.before else "")),
         ("workspace", f"{dataset.workspace}{' (dataset made)' if dataset.created else ''}"),
-        ("annotators", ", ".join(members) or "none yet: --annotator NAME, or --new-annotator NAME"),
+        ("annotators", ", ".join(done.annotators) or "none yet: --annotator NAME, or --new-annotator NAME"),
     ]
     out.print(table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
     for note in chosen.notes:
         out.print(f"note: {note}", markup=False)
-    out.print(f"answer at {url}", markup=False)
+    out.print(f"answer at {done.url}", markup=False)
     out.print("when they have answered: preceptor annotate pull", markup=False)
 
 

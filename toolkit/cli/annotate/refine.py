@@ -58,11 +58,11 @@ def refine(
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
     from ....annotation.models.backends.endpoint import endpoint
     from ....annotation.refine.outputs import read_outputs
-    from ....annotation.refine.refine import refine as run_refine
+    from ....annotation.refine.refine import refine_rubric
 
     tried = read_outputs(outputs, n)
     notices = stderr()
-    done = run_refine(
+    done = refine_rubric(
         base,
         tried,
         endpoint(base_url, model),
@@ -78,9 +78,9 @@ def refine(
 
 
 def _accept(folder: Path, out: Path | None) -> None:
-    from ....annotation.refine.refine import accept
+    from ....annotation.refine.refine import accept_rubric
 
     if out is None:
         raise click.UsageError("--accept needs --out FILE.yaml")
-    rubric = accept(folder, out)
+    rubric = accept_rubric(folder, out)
     click.echo(f"written: {out} and {out.with_suffix('.md')} ({len(rubric.criteria)} criteria)")

@@ -9,7 +9,7 @@ from ..options import stdout, table
 from .refine import refine
 
 if TYPE_CHECKING:
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
 
 
 @click.group(no_args_is_help=True)
@@ -20,10 +20,9 @@ def rubric() -> None:
 @rubric.command("list")
 def list_() -> None:
     """List the rubrics that come with Preceptor."""
-    from ....annotation.rubrics.rubric import read_rubric, rubric_names
+    from ....annotation.rubrics.rubric import list_rubrics
 
-    found = [read_rubric(name) for name in rubric_names()]
-    rows = ((r.name, r.kind, _asked(r), r.title) for r in found)
+    rows = ((r.name, r.kind, _asked(r), r.title) for r in list_rubrics())
     stdout().print(table("rubrics", ("name", "kind", "answer", "title"), rows))
 
 
@@ -38,14 +37,14 @@ def _asked(rubric: "Rubric") -> str:
 @click.option("--yaml", "as_yaml", is_flag=True, help="Its file instead, to start one of your own.")
 def show(name: str, as_yaml: bool) -> None:
     """Show what annotators see of rubric NAME (or of a .yaml file), with the guidelines."""
-    from ....annotation.rubrics.new import as_seen
+    from ....annotation.rubrics.new import show_rubric
     from ....annotation.rubrics.rubric import read_rubric
 
     found = read_rubric(name)
     if as_yaml:
         click.echo(found.yaml, nl=False)
         return
-    click.echo(as_seen(found))
+    click.echo(show_rubric(found))
     click.echo(found.guidelines, nl=False)
 
 
@@ -59,9 +58,9 @@ def show(name: str, as_yaml: bool) -> None:
 )
 def new(name: str, start_from: str | None, out: Path | None) -> None:
     """Begin a rubric of your own: a YAML file and guidelines beside it, to be edited."""
-    from ....annotation.rubrics.new import new_rubric
+    from ....annotation.rubrics.new import write_new_rubric
 
-    written, guidelines = new_rubric(name, out or Path(f"{name}.yaml"), start_from)
+    written, guidelines = write_new_rubric(name, out or Path(f"{name}.yaml"), start_from)
     click.echo(f"written: {written} and {guidelines}\nedit both, then: preceptor rubric check {written}")
 
 
@@ -72,10 +71,10 @@ def check(file: Path) -> None:
 
     Every fault is named with its file and line.
     """
-    from ....annotation.rubrics.new import as_seen, check_rubric
+    from ....annotation.rubrics.new import check_rubric, show_rubric
 
     found = check_rubric(file)
-    click.echo(as_seen(found))
+    click.echo(show_rubric(found))
     click.echo(f"guidelines: {len(found.guidelines.split()):,} words\ndigest: {found.digest}")
 
 

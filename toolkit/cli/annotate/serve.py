@@ -13,7 +13,7 @@ from ....schemas.errors import AnnotationError
 from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ....annotation.server.serve import Server
+    from ....annotation.server.serve import RunningServer
 
 
 @click.command()
@@ -49,10 +49,7 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     """
     if os.name == "nt":
         raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
-    from ....annotation.server.accounts import check_names
-    from ....annotation.server.environment import server_environment
-    from ....annotation.server.serve import running, wait
-    from ....schemas.support.files import user_cache
+    from ....annotation.server.serve import serve as run_serve
     from ....schemas.support.hosts import is_local
 
     notices = stderr()
@@ -60,19 +57,12 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     def say(text: str) -> None:
         notices.print(text, markup=False)
 
-    check_names(annotators)
+    def show(server: "RunningServer") -> None:
+        _show(server, others=not is_local(host))
+
     signal.signal(signal.SIGTERM, _stop)
     try:
-        environment = server_environment(user_cache(), say)
-        say(f"starting Argilla on {home}; this takes about ten seconds")
-        if not is_local(host):
-            say(
-                f"warning: {host} lets other machines in over plain http: passwords and answers can be read "
-                "on the way; in a network you do not trust put a proxy with https before it, and leave --host"
-            )
-        with running(home, environment, port=port, host=host, annotators=annotators) as server:
-            _show(server, others=not is_local(host))
-            wait(server)
+        run_serve(home, port=port, host=host, annotators=annotators, say=say, on_start=show)
     except KeyboardInterrupt:
         say("stopped; everything is kept, start again with the same --home")
 
@@ -81,7 +71,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show(server: "Server", others: bool) -> None:
+def _show(server: "RunningServer", others: bool) -> None:
     out = stdout()
     rows = [(name, account.role) for name, account in server.accounts.items()]
     out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))

@@ -1,34 +1,16 @@
-"""Which Argilla server a command talks to, and as whom."""
+"""Options that say which Argilla server a command talks to."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ....schemas.errors import AnnotationError
-from ..options import stderr
-
-if TYPE_CHECKING:
-    from ....annotation.argilla.client import Server
-
-HOME = Path("annotation-home")
-
-
-@dataclass(frozen=True)
-class Place:
-    """An address and a key, and what the embedded server's accounts say, if it is that one."""
-
-    url: str
-    api_key: str
-    workspace: str | None = None
-    annotators: tuple[str, ...] = ()
+from ....annotation.server.accounts import HOME
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--api-url, --api-key and --home, handed on under these names."""
+    """Add --api-url, --api-key and --home; the command gets them under these names."""
     for option in (
         click.option(
             "--home",
@@ -53,34 +35,3 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
-
-
-def find_place(api_url: str | None, api_key: str | None, home: Path) -> Place:
-    """The server that is named, else the embedded one of `home`. AnnotationError where neither is known."""
-    if api_url:
-        if not api_key:
-            raise AnnotationError(
-                f"no API key for {api_url}: set PRECEPTOR_ARGILLA_API_KEY to that of an owner or admin; in "
-                "Argilla it stands under 'My settings'"
-            )
-        return Place(api_url, api_key)
-    from ....annotation.server.accounts import FILE, OWNER, read_accounts
-
-    if not (home / FILE).exists():
-        raise AnnotationError(
-            f"no server is named, and {home} holds none: start one with 'preceptor annotate serve', point "
-            "--home at its folder, or --api-url at a server of your own"
-        )
-    found = read_accounts(home)
-    annotators = tuple(name for name, account in found.accounts.items() if account.role == "annotator")
-    return Place(found.url, found.accounts[OWNER].api_key, found.workspace, annotators)
-
-
-@contextlib.contextmanager
-def talking(place: Place) -> Iterator["Server"]:
-    """The server; what it is asked again is said."""
-    from ....annotation.argilla.client import connected
-
-    notices = stderr()
-    with connected(place.url, place.api_key, lambda text: notices.print(text, markup=False)) as server:
-        yield server

@@ -27,16 +27,16 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
 
     from ....schemas.errors import GateError
     from ....schemas.recipe import read_recipe
+    from ...campaign.agreement import summarize_agreement
     from ...dataset.build import build as run_build
     from ...store.connection import open_store
-    from ..annotate.agreement import shared_figures
 
     read = read_recipe(recipe)
     if local:
         read = read.model_copy(update={"publish_under": None})
     with open_store(settings.store) as con:
         try:
-            done = run_build(con, read, out, fit, partial(shared_figures, con))
+            done = run_build(con, read, out, fit, partial(summarize_agreement, con))
         except GateError as error:
             if error.gates:
                 _say(f"{read.name}: not built", error.gates)

@@ -29,13 +29,13 @@ def report(settings: Common, fit: str | None, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         from ....schemas.support.files import write_text
+        from ...campaign.agreement import measure_source
         from ...dataset.build import find_fit
         from ...report.page import render_report
         from ...store.connection import query
-        from ..annotate.agreement import measured
 
         key = find_fit(con, fit)["key"]
         judged = query(con, _JUDGED, [key])["source"]
-        agreed = [asdict(measured(con, source)) for source in judged]
+        agreed = [asdict(measure_source(con, source)) for source in judged]
         write_text(out, render_report(con, key, agreed=agreed))
     stdout().print(f"written to {out}; open it in a browser")

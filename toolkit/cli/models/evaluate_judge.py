@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ....annotation.models.judge.answers import Way
     from ....annotation.models.judge.verdicts import Shown
     from ....annotation.models.requests import Reply, Request
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...evaluation.config import Config
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}

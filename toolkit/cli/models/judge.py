@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ....annotation.models.judge.answers import Way
     from ....annotation.models.judge.verdicts import Shown, Verdicts
     from ....annotation.models.requests import Reply, Request
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...campaign.judge import Asked, Known
     from ...store.connection import Store
@@ -184,7 +184,7 @@ def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str,
     from ....annotation.models.judge.verdicts import orders
     from ....annotation.models.requests import digest
     from ...campaign.judge import known, own_questions, questions_of
-    from ...campaign.questions import Where
+    from ...store.where import Where
 
     where = Where(how["sources"], how["task"], how["language"])
     if how["campaign"]:

@@ -14,7 +14,7 @@ from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
     from ....annotation.audit.audit import Evidence
-    from ....annotation.rubrics.rubric import Rubric
+    from ....schemas.rubric import Rubric
     from ...campaign.judge_audit import Judged
 
 SAID = 5  # rejected lines that are shown

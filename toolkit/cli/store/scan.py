@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...privacy.recognisers import KINDS, REGIONS
-from ..options import Common, common, stderr, stdout, table
+from ..options import Common, common, source_option, stderr, stdout, table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--source", "sources", multiple=True, help="Look at this source only; repeat.")
+@source_option("Look at this source only; repeat.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Look for this only; repeat.")
 @click.option(
     "--region",

@@ -9,6 +9,7 @@ from pathlib import Path
 from ....schemas.errors import StoreError
 from ....schemas.support.files import whole_file
 from ...store.connection import Store, query, run
+from ...store.where import check_names
 
 _ROWS_A_STEP = 100_000
 
@@ -50,10 +51,8 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
     Returns how many sentences were written, and each annotator's number where the store has
     names. Raises StoreError where the source has no sentences, or a text that M2 cannot hold.
     """
-    names = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"].to_list()
-    if source not in names:
-        have = ", ".join(names) or "none yet; ingest some first"
-        raise StoreError(f"source '{source}' has no sentences; sources that have: {have}")
+    have = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"]
+    check_names("--source", (source,), have, "no sentences of that name")
     _check_texts(con, source)
     run(con, _NUMBERS, [source])
     headers = query(con, "SELECT reader FROM sources WHERE name = $1", [source]).item() == "m2"

@@ -1,0 +1,110 @@
+"""Measure whether the annotators of a source agree, from the votes and ratings in the store.
+
+for one in measure_agreement(con, ["week-1"]):
+print(one.source, one.signals[0].alpha["nominal"])
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from ...annotation.agreement.agreement import (
+    Agreement,
+    SourceJudgements,
+    compute_agreement,
+    compute_shared_alpha,
+)
+from ...schemas.errors import AnnotationError
+from ..store.connection import Store, query, run
+from ..store.where import check_names
+
+_VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "at", path, line, n
+FROM votes WHERE source = ?"""
+_RATINGS = """SELECT completion, criterion, value, levels, annotator, "at", path, line, n
+FROM ratings WHERE source = ?"""
+_ANNOTATORS = """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
+    SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
+ORDER BY pseudonym, key"""
+_KNOWN = """SELECT completion_a, completion_b, expected FROM questions
+WHERE source = ? AND purpose = 'known' AND expected IS NOT NULL"""
+_NEWEST_FIT = """SELECT key, findings FROM fits WHERE converged AND key IN (
+    SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
+ORDER BY fitted_at DESC, key LIMIT 1"""
+
+# Completions of a pair are taken as independent, since a fit keeps no covariance: what pulls both up or
+# down together is part of the sd here, so that votes count a little more than they did.
+_CONSENSUS = """
+WITH pairs AS (
+    SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
+    FROM votes WHERE source = $1
+)
+SELECT a AS completion_a, b AS completion_b, $3 * (x.expressed_mean - y.expressed_mean) AS lead,
+    $3 * sqrt(x.expressed_sd ** 2 + y.expressed_sd ** 2) AS sd
+FROM pairs JOIN effectiveness x ON x.completion = a AND x.fit = $2
+JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
+
+
+def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) -> list[Agreement]:
+    """Measure the agreement of each source's annotators; all sources with votes or ratings by default.
+
+    `seed` is that of the bootstrap. Raises AnnotationError where a source has no votes and no ratings, or
+    the store has none at all.
+    """
+    have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]
+    check_names("--source", sources, have, "no votes or ratings of that name", AnnotationError)
+    if have.is_empty():
+        raise AnnotationError(
+            "the store holds no votes and no ratings: ingest some, or take answers in first"
+        )
+    names: list[str] = list(dict.fromkeys(sources)) or have.to_list()
+    return [measure_source(con, name, seed) for name in names]
+
+
+def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
+    """Measure the agreement of one source's annotators, and hold each against the newest converged fit."""
+    votes, ratings, annotators = _read_judgements(con, source)
+    fit, slope, reliability = _read_fit(con, source)
+    judgements = SourceJudgements(
+        votes,
+        ratings,
+        annotators,
+        query(con, _KNOWN, [source]),
+        query(con, _CONSENSUS, [source, fit, slope]),
+        reliability,
+    )
+    return compute_agreement(source, judgements, seed)
+
+
+def summarize_agreement(con: Store, source: str) -> list[dict[str, Any]]:
+    """Summarize one source for a dataset's card: a dict for each signal of people, alpha rounded to 4 digits.
+
+    Keys: the fields of annotation.agreement.agreement.Shared, and low and high (95 % interval of alpha).
+    """
+    rows = []
+    for one in compute_shared_alpha(SourceJudgements(*_read_judgements(con, source))):
+        alpha = asdict(one.alpha) if one.alpha else {"value": None, "low": None, "high": None}
+        value, low, high = (None if x is None else round(x, 4) for x in alpha.values())
+        rows.append(asdict(one) | {"alpha": value, "low": low, "high": high})
+    return rows
+
+
+def _read_judgements(con: Store, source: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Votes, ratings and who gave them."""
+    annotators = query(con, _ANNOTATORS, [source])
+    return query(con, _VOTES, [source]), query(con, _RATINGS, [source]), annotators
+
+
+def _read_fit(con: Store, source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
+    """The newest converged fit that has pairs of the source: its key, slope of votes, reliabilities."""
+    rows = run(con, _NEWEST_FIT, [source])
+    if not rows:
+        return None, 1.0, {}
+    found = json.loads(rows[0][1])
+    slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
+    # A person who judged completions of several sources is there for each: the one with most votes is taken.
+    people = sorted(found["annotators"], key=lambda a: a["votes"])
+    reliability = {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in people}
+    return rows[0][0], slope, reliability

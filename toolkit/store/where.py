@@ -1,0 +1,79 @@
+"""Select rows by source, task and language: one record, one check, one SQL fragment.
+
+where = Where(("week-1",), task="mnemonic")
+check_where(con, where)
+query(con, f"SELECT key FROM prompts WHERE {in_where()}", where.parameters)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...schemas.errors import AnnotationError, PreceptorError, StoreError
+from ...schemas.support.nearest import nearest
+from .connection import Store, query
+
+
+@dataclass(frozen=True)
+class Where:
+    """Rows of these sources, this task and this language; an empty field selects all."""
+
+    sources: tuple[str, ...] = ()
+    task: str | None = None
+    language: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Values of $sources, $task and $language in `in_where`."""
+        return {"sources": list(self.sources), "task": self.task, "language": self.language}
+
+    def name_options(self, source_option: str = "--source") -> list[tuple[str, str, str]]:
+        """List what is selected: option, value, and the column of `prompts` it is about."""
+        given = [(source_option, source, "source") for source in self.sources]
+        given += [("--task", self.task, "task")] if self.task is not None else []
+        return given + ([("--language", self.language, "language")] if self.language is not None else [])
+
+
+EVERYWHERE = Where()
+
+
+def in_sources(column: str = "source") -> str:
+    """Write the SQL condition that a column is one of $sources; true where $sources is empty."""
+    return f"(len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], {column}))"
+
+
+def in_where(table: str = "") -> str:
+    """Write the SQL condition that source, task and language are those of a Where.
+
+    `table` is the alias whose columns are meant, if the query has several. Parameters: `Where.parameters`.
+    """
+    of = f"{table}." if table else ""
+    return (
+        f"{in_sources(f'{of}source')} AND ($task::VARCHAR IS NULL OR {of}task = $task) "
+        f"AND ($language::VARCHAR IS NULL OR {of}language = $language)"
+    )
+
+
+def check_names(
+    option: str,
+    given: Iterable[str],
+    have: Iterable[str],
+    what: str,
+    error: type[PreceptorError] = StoreError,
+) -> None:
+    """Raise `error` for the first name of `given` that is not in `have`, with the nearest one that is.
+
+    `what` says what there is not, such as "no votes of that name"; {name} in it is the wrong name.
+    """
+    known = list(have)
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known, "there are", between=" ")
+            raise error(f"{option} {name}: {what.format(name=name)}; {hint}")
+
+
+def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
+    """Raise AnnotationError where no prompt is of a source, the task or the language."""
+    for option, value, column in where.name_options(source_option):
+        have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"]
+        check_names(option, (value,), have, "no prompts of it", AnnotationError)
