@@ -1,6 +1,5 @@
 """`preceptor annotate agreement`: do annotators agree, and which of them need a look."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.errors import AnnotationError
+from ....schemas.support.nearest import find_nearest
 from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _sources(con: "Store", asked: Sequence[str]) -> list[str]:
     ].to_list()
     for name in asked:
         if name not in have:
-            near = difflib.get_close_matches(name, have, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(have) or 'none'}"
+            near = find_nearest(name, have)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(have) or 'none'}"
             raise AnnotationError(f"--source {name}: no votes or ratings of that name; {hint}")
     if not have:
         raise AnnotationError(
