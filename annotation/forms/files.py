@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.files import write_text
 from ...schemas.support.nearest import nearest
 from ..rubrics.new import as_seen
 from ..rubrics.rubric import Rubric
@@ -76,12 +77,7 @@ def write_texts(texts: dict[Path, str]) -> list[Path]:
             raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
     for path, text in reversed(texts.items()):  # the form last: where it is, all is
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(text.encode())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(path, text)
     return list(texts)
 
 

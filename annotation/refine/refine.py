@@ -18,12 +18,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.files import write_text
 from ..models.backends.endpoint import Endpoint
 from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
 from ..rubrics.rubric import Rubric, parse_rubric
 from .outputs import Output
-from .steps import Steps, json_in, step, write_whole
+from .steps import Steps, json_in, step
 
 Model = TypeVar("Model", bound=BaseModel)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -110,12 +111,12 @@ def refine(
     }
     draft = fill_template(TEMPLATES / "draft.yaml.jinja", **known)
     parse_rubric(f"{draft}\n---\n{rubric.guidelines}", str(folder / "draft.yaml"))
-    write_whole(folder / "advice.md", fill_template(TEMPLATES / "advice.md.jinja", **known))
+    write_text(folder / "advice.md", fill_template(TEMPLATES / "advice.md.jinja", **known))
     for name, text in (("draft.md", rubric.guidelines), ("draft.yaml", draft)):
         if (folder / name).exists():
             say(f"{folder / name} is there already and stays as it is")
         else:
-            write_whole(folder / name, text)
+            write_text(folder / name, text)
     return Refined(folder, tuple(d.name for d in dimensions), wins, steps.sent, steps.kept, steps.tokens)
 
 

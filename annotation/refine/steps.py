@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.files import write_text
 from ..models.backends.endpoint import Endpoint, Message, ask_one
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
                 "answer": answer.text,
             }
         )
-        write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        write_text(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
         if taken:
             return taken[0]
         steps.say(f"{name}: {fault}; asked again")
@@ -101,16 +102,6 @@ def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
         what = "another model" if kept.get("model") != request["model"] else "another rubric or other outputs"
         raise AnnotationError(f"{path}: was asked with {what}; choose another --folder, or remove this one")
     return found
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(text.encode())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def json_in(content: str) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
-from .accounts import Account, check_names, settle_accounts, write_private
+from ...schemas.support.files import replace_file, write_text
+from .accounts import Account, check_names, settle_accounts
 from .environment import DAMAGED, EMPTY, PROGRAM, clean_variables, last_lines, python_of, spoil
 
 HOME = Path("annotation-home")
@@ -164,13 +165,12 @@ def _prepare(home: Path, environment: Path) -> None:
             "to work with; free some, or choose another --home"
         )
     if not (home / "secret").exists():
-        write_private(home / "secret", secrets.token_hex(32))
+        write_text(home / "secret", secrets.token_hex(32), mode=0o600)
     (home / ".gitignore").write_text("*\n")  # passwords and annotators' answers are not for a repository
     if not (home / DATABASE).exists():
-        partial = home / f".{DATABASE}.partial"
-        shutil.copyfile(environment / EMPTY, partial)
-        partial.chmod(0o600)
-        partial.replace(home / DATABASE)
+        with replace_file(home / DATABASE) as partial:
+            shutil.copyfile(environment / EMPTY, partial)
+            partial.chmod(0o600)
     shutil.rmtree(home / "tmp", ignore_errors=True)
     (home / "tmp").mkdir()
     if (home / LOG).exists():
