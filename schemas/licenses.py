@@ -3,12 +3,12 @@
 CC-BY-NC-SA-4.0 -> may be passed on, not commercially, only under the same licence.
 """
 
-import difflib
 from dataclasses import dataclass
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from .errors import SourceError
+from .support.nearest import find_nearest
 
 NONE_STATED = "NOASSERTION"  # SPDX's word for "we do not know"
 
@@ -63,8 +63,8 @@ def read_license(text: str | None) -> License:
     try:
         spdx = str(canonicalize_license_expression(text))
     except InvalidLicenseExpression as error:
-        near = difflib.get_close_matches(text.upper(), [c.upper() for c in COMMON], n=1, cutoff=0.4)
-        hint = next((f"did you mean {c}? " for c in COMMON if near and c.upper() == near[0]), "")
+        near = find_nearest(text.upper(), [c.upper() for c in COMMON], cutoff=0.4)
+        hint = next((f"did you mean {c}? " for c in COMMON if c.upper() == near), "")
         raise SourceError(
             f"--license {text}: not an SPDX licence id; {hint}"
             "For other terms write LicenseRef-NAME (it will not be published)"

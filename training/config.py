@@ -22,14 +22,13 @@ keep_checkpoints  keep the run's checkpoints in the output (false)
 allow             defects of rows that are to be warnings: dead_pairs, empty_completions, one_label
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.support.nearest import nearest
+from ..schemas.support.nearest import find_nearest, nearest
 from ..schemas.support.settings_files import assignment, chosen_variant, read_file, read_variants
 from ..schemas.support.settings_files import merged as with_told
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
@@ -184,8 +183,8 @@ def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
         if named == stage:
             return stage
     if named is None and "stage" not in values:
-        near = difflib.get_close_matches("stage", list(values), n=1)
-        hint = f"did you mean '{near[0]}' to be it?" if near else "add it"
+        near = find_nearest("stage", values)
+        hint = f"did you mean '{near}' to be it?" if near else "add it"
         raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
     raise RecipeError(f"{path}: 'stage': no stage '{named}': {nearest(str(named), STAGES, 'known stages')}")
 
@@ -216,10 +215,10 @@ def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | Non
         return f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out{_how(name)}"
     if name in _FORMER and stage:
         return f"unknown key '{shown}': it is now {_FORMER[name]}"
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = find_nearest(name, known)
     few = len(known) <= len(_OURS)
     other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
-    return f"unknown key '{shown}': " + (f"did you mean '{near[0]}'?" if near else other)
+    return f"unknown key '{shown}': " + (f"did you mean '{near}'?" if near else other)
 
 
 def _check_best(path: Path, stage: Stage, named: Any) -> None:
@@ -227,8 +226,8 @@ def _check_best(path: Path, stage: Stage, named: Any) -> None:
     name = str(named or "loss").removeprefix("eval_")
     known = FIGURES[stage]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean 'eval_{near[0]}'?" if near else f"there are {', '.join(known)}"
+        near = find_nearest(name, known)
+        hint = f"did you mean 'eval_{near}'?" if near else f"there are {', '.join(known)}"
         raise RecipeError(f"{path}: 'metric_for_best_model': stage {stage} has no figure '{named}': {hint}")
 
 

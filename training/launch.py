@@ -5,7 +5,6 @@ fsdp, 4 processes, machine_rank=1
    -m preceptor.toolkit.cli.main train …
 """
 
-import difflib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..schemas.errors import PreceptorError, TrainingError
+from ..schemas.support.nearest import find_nearest
 
 CONFIGS = Path(__file__).parent / "accelerate"
 _MODULE = "preceptor.toolkit.cli.main"
@@ -29,8 +29,8 @@ def launch_config(name: str) -> Path:
         return CONFIGS / f"{name}.yaml"
     if Path(name).is_file():
         return Path(name)
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
+    near = find_nearest(name, known)
+    meant = f"did you mean {near}? " if near else ""
     raise TrainingError(f"--launch {name}: {meant}known are {', '.join(known)}, or a file of accelerate's")
 
 
@@ -123,8 +123,8 @@ def _told(sets: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise TrainingError(f"--launch-set {text}: expected option=value, such as machine_rank=1")
         if option not in known:
-            near = difflib.get_close_matches(option, sorted(known), n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "see accelerate launch --help"
+            near = find_nearest(option, sorted(known))
+            hint = f"did you mean '{near}'?" if near else "see accelerate launch --help"
             raise TrainingError(f"--launch-set {text}: accelerate launch has no option '{option}': {hint}")
         told[option] = value
     return told

@@ -5,11 +5,11 @@ models/gec-sft (adapter_model.safetensors) -> models/gec-sft-merged (model.safet
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 from ..schemas.errors import TrainingError
 from ..schemas.support.adapter_folders import CONFIG, find_base, fingerprint, known_base, was_folder
+from ..schemas.support.files import partial_folder
 from .trainer.logging import quiet
 
 KEPT = ("preceptor.json", "metrics.json", "curves.png")
@@ -45,10 +45,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
         raise TrainingError(
             f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
         ) from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    part.chmod(0o755)
-    try:
+    with partial_folder(out) as part:
         model.merge_and_unload(safe_merge=True).save_pretrained(part)
         tokenizer.save_pretrained(part)
         for name in KEPT:
@@ -61,8 +58,6 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
             part.rename(out)
         except OSError as error:  # the same command was faster
             raise TrainingError(f"{out}: exists by now; choose another --out, or move it away") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return out
 
 

@@ -8,7 +8,6 @@ The API key goes into a header and nowhere else.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ import httpx
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.hosts import is_local
+from ...schemas.support.retry import retry
 
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each new attempt
 LONGEST_WAIT = 60.0  # of what the server itself asks for
@@ -65,11 +65,12 @@ class ArgillaClient:
 
 
 class RefusedError(AnnotationError):
-    """The server answered with an error; `status` is HTTP's."""
+    """The server answered with an error; `status` is HTTP's, `wait` the seconds that it asks to wait."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, wait: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.wait = wait
 
 
 @contextlib.contextmanager
@@ -114,31 +115,34 @@ def _send(
     wait_for_it: bool = True,
     **what: Any,
 ) -> httpx.Response:
-    """A good answer, asked for again after passing failures, `len(WAITS)` times at most.
+    """Send a request, retrying transient failures, `len(WAITS)` times at most, and return a good answer.
 
     Unless we are to `wait_for_it`, a server that is not there at all is not asked again.
     """
-    for wait in (*WAITS, None):
-        failure, retriable, pause = "", again, wait
+
+    def send() -> httpx.Response:
         try:
             answer = client.request(method, path, **what)
-            if answer.is_success:
-                return answer
-            failure, status = _refusal(client, path, answer), answer.status_code
-            # Too many requests: nothing was done, so anything can be asked for again.
-            retriable = status == 429 or (again and status in _PASSING)
-            if not retriable or wait is None:
-                raise RefusedError(failure, status)
-            pause = max(wait, _asked_wait(answer))
         except httpx.TransportError as error:
-            absent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            retriable = wait_for_it if absent else again
-            failure = _unreachable(client, error)
-            if not retriable or wait is None:
-                raise AnnotationError(failure) from error
-        say(f"{failure.partition(';')[0]}; asking again in {pause:g} s")
-        time.sleep(pause or 0)
-    raise AssertionError("the last attempt returns or raises")
+            raise AnnotationError(_unreachable(client, error)) from error
+        if not answer.is_success:
+            raise RefusedError(_refusal(client, path, answer), answer.status_code, _asked_wait(answer))
+        return answer
+
+    def pause_after(error: Exception, wait: float) -> float | None:
+        if isinstance(error, RefusedError):
+            # Too many requests: nothing was done, so anything can be asked for again.
+            retriable = error.status == 429 or (again and error.status in _PASSING)
+            wait = max(wait, error.wait)
+        elif isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+            retriable = wait_for_it
+        else:
+            retriable = again and isinstance(error.__cause__, httpx.TransportError)
+        if retriable:
+            say(f"{str(error).partition(';')[0]}; asking again in {wait:g} s")
+        return wait if retriable else None
+
+    return retry(send, WAITS, pause_after)
 
 
 def _asked_wait(answer: httpx.Response) -> float:

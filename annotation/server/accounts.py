@@ -5,7 +5,6 @@
 """
 
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.files import write_text
 
 HOME = Path("annotation-home")
 FILE = "accounts.json"
@@ -81,23 +81,8 @@ def settle_accounts(home: Path, url: str, annotators: Iterable[str]) -> Accounts
             accounts[name] = Account(role, _password(), secrets.token_urlsafe(48))
     settled = Accounts(url, kept.workspace, accounts)
     if settled != kept:
-        write_private(path, json.dumps(asdict(settled), indent=1) + "\n")
+        write_text(path, json.dumps(asdict(settled), indent=1) + "\n", mode=0o600)
     return settled
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; the old one stays until the new one is whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _password() -> str:

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.files import user_cache
+from ...schemas.support.files import replace_file, user_cache, write_text
 from ...schemas.support.hosts import is_local
-from .accounts import HOME, Account, check_names, settle_accounts, write_private
+from .accounts import HOME, Account, check_names, settle_accounts
 from .environment import (
     DAMAGED,
     EMPTY,
@@ -203,13 +203,12 @@ def _prepare(home: Path, environment: Path) -> None:
             "to work with; free some, or choose another --home"
         )
     if not (home / "secret").exists():
-        write_private(home / "secret", secrets.token_hex(32))
+        write_text(home / "secret", secrets.token_hex(32), mode=0o600)
     (home / ".gitignore").write_text("*\n")  # passwords and annotators' answers are not for a repository
     if not (home / DATABASE).exists():
-        partial = home / f".{DATABASE}.partial"
-        shutil.copyfile(environment / EMPTY, partial)
-        partial.chmod(0o600)
-        partial.replace(home / DATABASE)
+        with replace_file(home / DATABASE) as partial:
+            shutil.copyfile(environment / EMPTY, partial)
+            partial.chmod(0o600)
     shutil.rmtree(home / "tmp", ignore_errors=True)
     (home / "tmp").mkdir()
     if (home / LOG).exists():

@@ -26,26 +26,61 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never half."""
-    with whole_file(path) as stream:
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never half.
+
+    `mode` are its permissions, less those that the umask takes. Raises StoreError if the folder is missing.
+    """
+    with whole_file(path, mode) as stream:
         stream.write(text.encode())
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into, which becomes `path` when the block ends without an error."""
+def whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing that becomes `path` when the block ends without an error.
+
+    `mode` are its permissions, less those that the umask takes. With `new`, FileExistsError is raised if
+    `path` exists by then. Raises StoreError if the folder is missing.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with replace_file(path, new) as partial, os.fdopen(os.open(partial, flags, mode), "wb") as stream:
+        yield stream
+
+
+@contextmanager
+def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and move what is there to `path`, once it is on the disk.
+
+    Nothing is moved if the block ends with an error. With `new`, FileExistsError is raised if `path` exists
+    by then. Raises StoreError if the folder is missing.
+    """
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or write elsewhere")
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        if new:
+            os.link(partial, path)
+        else:
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def partial_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside `out`, to be moved there; remove it at the end of the block if it was not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    partial.chmod(0o755)
+    try:
+        yield partial
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
 
 
 @contextmanager
@@ -64,10 +99,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             f"{out}: is not a dataset that Preceptor built, and will not be overwritten; "
             "choose another --out, or move it away"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    partial.chmod(0o755)
-    try:
+    with partial_folder(out) as partial:
         yield partial
         if aside.exists():
             shutil.rmtree(aside)
@@ -76,6 +108,3 @@ def whole_folder(out: Path) -> Iterator[Path]:
         partial.rename(out)
         if aside.exists():
             shutil.rmtree(aside)
-    finally:
-        if partial.exists():
-            shutil.rmtree(partial)

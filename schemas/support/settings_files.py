@@ -4,7 +4,6 @@ variants: {tiny: {lora_r: 4}}       --variant tiny -> {"lora_r": 4}
 lora_r=8 -> ("lora_r", 8)        max_length=null -> ("max_length", None)        loss_type= -> left out
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..errors import RecipeError
+from .nearest import find_nearest
 
 LEFT_OUT = object()
 """The value of a key that is to be left out, as if the file did not name it."""
@@ -66,7 +66,7 @@ def merged(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) ->
     """The values with those told over them; RecipeError where a key that is to be left out is not there."""
     for name, value in told.items():
         if value is LEFT_OUT and name not in values:
-            near = difflib.get_close_matches(name, list(values), n=1)
-            hint = f": did you mean '{near[0]}'?" if near else ""
+            near = find_nearest(name, values)
+            hint = f": did you mean '{near}'?" if near else ""
             raise RecipeError(f"{where}: --set {name}= leaves out a key that is not there{hint}")
     return {name: value for name, value in {**values, **told}.items() if value is not LEFT_OUT}

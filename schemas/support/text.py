@@ -1,4 +1,4 @@
-"""Words and numbers as tables and figures say them, in one way."""
+"""Texts as tables and figures show them."""
 
 import re
 
@@ -20,10 +20,3 @@ def clean(text: str, length: int) -> str:
 def shown(text: str, name: str) -> str:
     """SQL: a text, or where it is not published what it is called."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"
-
-
-def percent(share: float, symbol: str = " %") -> str:
-    """A share in whole percents; what is not quite all or nothing does not look like it."""
-    if 0 < share < 0.005 or 0.995 < share < 1:
-        return ("<1" if share < 0.5 else ">99") + symbol
-    return f"{100 * share:.0f}{symbol}"

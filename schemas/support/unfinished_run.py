@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import PreceptorError
+from .files import write_text
 
 NOTE, LOCK = "run.json", "lock"
 
@@ -37,9 +38,7 @@ def unfinished(
         if restart or not note.is_file():  # what stands there is of settings that nobody knows
             _empty(work)
         if not note.is_file():  # moved there whole: half a note would make what stands beside it useless
-            part = work / f"{NOTE}.partial"
-            part.write_text(text, encoding="utf-8")
-            part.replace(note)
+            write_text(note, text)
         elif (old := note.read_text(encoding="utf-8")) != text:
             what = f" ({differing(old)})" if differing else ""
             raise error(

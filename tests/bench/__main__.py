@@ -6,7 +6,6 @@ Machines are noisy: read the ratios. Every side runs in a process of its own, in
 others; the repetition whose wall time is the median is shown.
 """
 
-import difflib
 import importlib.metadata
 import os
 import platform
@@ -19,6 +18,7 @@ from pathlib import Path
 import click
 
 from preceptor.schemas.support.files import write_text
+from preceptor.schemas.support.nearest import find_nearest
 from preceptor.toolkit.cli.options import stderr, stdout, table
 
 from .measure import Found, Job, Row, measure, run_row
@@ -45,8 +45,8 @@ def known(kind: str, names: Collection[str]) -> Callable[..., tuple[str, ...]]:
     def check(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
         for name in given:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                meant = f"did you mean {near[0]}? " if near else ""
+                near = find_nearest(name, names)
+                meant = f"did you mean {near}? " if near else ""
                 raise click.BadParameter(f"no {kind} '{name}'; {meant}{kind}s are {', '.join(names)}")
         return given
 

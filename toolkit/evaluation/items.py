@@ -129,7 +129,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    from ..hub.client import check_repo_id, connect, explained, patiently
+    from ..hub.client import call_patiently, check_repo_id, connect, explained
 
     check_repo_id(repo)
     api = connect()
@@ -137,7 +137,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
 
     def asked(call: Callable[[], Any], doing: str) -> Any:
         try:
-            return patiently(call, say)
+            return call_patiently(call, say)
         except EntryNotFoundError:
             raise
         except Exception as error:

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
@@ -29,6 +28,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ...schemas.errors import HubError
+from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
 _LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per five minutes
@@ -123,22 +123,21 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(root, passing)
 
 
-def patiently(call: Callable[[], T], say: Say) -> T:
-    """What `call` returns, called again after a passing failure, `len(WAITS)` times at most.
+def call_patiently(call: Callable[[], T], say: Say) -> T:
+    """Call, retrying transient failures, `len(WAITS)` times at most.
 
-    The client itself tries again where it uploads and downloads, but not where it creates a
-    repository, has a card validated or commits. `call` must be one that can be repeated.
+    The client itself retries uploads and downloads, but not the creation of a repository, the validation
+    of a card or a commit. `call` must be one that can be repeated. Raises what the last attempt raised.
     """
-    for wait in WAITS:
-        try:
-            return call()
-        except Exception as error:
-            if not is_passing(error):
-                raise
-            seconds = max(wait, _asked_for(error))
-            say(f"{_why(error)}; trying again in {seconds:g} s")
-            time.sleep(seconds)
-    return call()
+
+    def pause_after(error: Exception, wait: float) -> float | None:
+        if not is_passing(error):
+            return None
+        seconds = max(wait, _asked_for(error))
+        say(f"{_why(error)}; trying again in {seconds:g} s")
+        return seconds
+
+    return retry(call, WAITS, pause_after)
 
 
 def _asked_for(error: BaseException) -> float:

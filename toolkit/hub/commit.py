@@ -32,7 +32,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
 from ...schemas.support.files import file_sha256
-from .client import Kind, Say, check_repo_id, explained, page, patiently
+from .client import Kind, Say, call_patiently, check_repo_id, explained, page
 from .dataset_folder import CARD
 
 _KEPT = ".gitattributes"
@@ -176,10 +176,10 @@ def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
 
     try:
         try:
-            head = patiently(read, to.say)
+            head = call_patiently(read, to.say)
         except RepositoryNotFoundError:
             _create(to)
-            head = patiently(read, to.say)
+            head = call_patiently(read, to.say)
     except HubError:
         raise
     except Exception as error:
@@ -194,7 +194,7 @@ def _create(to: Target) -> None:
         to.api.create_repo(to.repo, repo_type=to.kind, private=not to.public, exist_ok=True)
 
     try:
-        patiently(create, to.say)
+        call_patiently(create, to.say)
     except RepositoryNotFoundError as error:
         owner = to.repo.partition("/")[0]
         raise HubError(
@@ -305,7 +305,7 @@ def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Excep
 
     try:
         with _warnings_said(to.say):
-            return patiently(send, to.say)
+            return call_patiently(send, to.say)
     except Exception as error:
         return error
 
@@ -338,7 +338,7 @@ def check_file(to: Target, name: str, revision: str, sha256: str) -> None:
     def get() -> str:
         return str(to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision))
 
-    got = patiently(get, to.say)
+    got = call_patiently(get, to.say)
     if file_sha256(Path(got)) != sha256:
         raise HubError(
             f"{to.repo}@{revision[:8]}: {name} comes back from the Hub with another sha256 than "
@@ -355,8 +355,10 @@ def _set_tag(to: Target, tag: str, revision: str) -> None:
         to.api.create_tag(to.repo, tag=tag, revision=revision, repo_type=to.kind, exist_ok=True)
 
     try:
-        patiently(create, to.say)
-        there = patiently(tags, to.say).get(tag)  # an answer may be lost, or somebody else have been faster
+        call_patiently(create, to.say)
+        there = call_patiently(tags, to.say).get(
+            tag
+        )  # an answer may be lost, or somebody else have been faster
     except Exception as error:
         remedy = f"{revision[:8]} is published, but has no tag; {AGAIN}"
         raise explained(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error

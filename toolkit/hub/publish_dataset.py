@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from ...schemas.errors import HubError
 from ...schemas.manifest import as_manifest
 from ...schemas.support.files import MANIFEST
-from .client import Say, check_token, connect, explained, patiently
+from .client import Say, call_patiently, check_token, connect, explained
 from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
 from .dataset_folder import Built
 
@@ -65,7 +65,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
                 check_file(to, name, revision, sha256)
             return sum(
                 _check_config(
-                    place, config, splits, patiently(_loading(to.repo, config, revision, folder), to.say)
+                    place, config, splits, call_patiently(_loading(to.repo, config, revision, folder), to.say)
                 )
                 for config, splits in built.rows.items()
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from .client import Say, check_token, connect, explained, patiently
+from .client import Say, call_patiently, check_token, connect, explained
 from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
 from .model_folder import ABOUT, MODEL, ModelFolder, pack
 from .publish_dataset import fresh_cache
@@ -66,7 +66,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
             return str(info.sha), json.loads(Path(file).read_text(encoding="utf-8"))
 
     try:
-        revision, there = patiently(read, to.say)
+        revision, there = call_patiently(read, to.say)
     except Exception as error:
         said = explained(error, base, "reading it", AGAIN, MODEL)
         raise HubError(f"--base {said}; publish the base first: preceptor publish-model") from error
@@ -93,7 +93,7 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
 
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
-        there = patiently(read, to.say)
+        there = call_patiently(read, to.say)
         with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, fresh_cache(cache):
             for name, sha256 in parcel.files.items():
                 stated = there[name].lfs if name in there else None

@@ -26,7 +26,7 @@ from ..ingest.formats import FORMATS
 from ..ingest.preferences.chat_shapes import FIELDS, SCORES
 from ..ingest.run import Origin, Report, find_inputs, ingest
 from ..store.connection import Store, query
-from .client import Say, check_repo_id, connect, endpoint, explained, patiently
+from .client import Say, call_patiently, check_repo_id, connect, endpoint, explained
 
 FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
@@ -166,6 +166,6 @@ def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replac
 
 def _asked(call: Callable[[], T], repo: str, doing: str, say: Say) -> T:
     try:
-        return patiently(call, say)
+        return call_patiently(call, say)
     except Exception as error:
         raise explained(error, repo, doing, _AGAIN) from error

@@ -17,6 +17,7 @@ import click
 import polars as pl
 
 from ...schemas.errors import StoreError
+from ...schemas.support.files import whole_file
 from ..store.connection import Store, query, run, scratch
 
 DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
@@ -57,20 +58,14 @@ def make_key(path: Path) -> None:
     """A new key at `path`, readable by its owner alone, where there is none; whole or not at all."""
     if path.exists():
         return
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(partial, path)  # fails if another process was first; then its key is the key
-    except FileExistsError:
+        with whole_file(path, 0o600, new=True) as stream:
+            stream.write(f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
+    except FileExistsError:  # another process was first: its key is the key
         pass
     except OSError as error:
         raise StoreError(f"{path}: cannot write a key there ({error.strerror}); set {VARIABLE}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def naming(con: Store, path: Path) -> Naming:

@@ -3,8 +3,10 @@
 the first slot twice    194    38.8 % (34.5 to 43.2)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from ...schemas.support.numbers import format_interval
 
 Found = dict[str, Any]
 Row = tuple[str, ...]
@@ -29,20 +31,18 @@ def share(found: Found | None, *, sign: bool = False) -> str:
     """A share in percents with its interval; nothing where there is none."""
     if found is None:
         return ""
-    plus = "+" if sign else ""
-    low, high = found["low"], found["high"]
-    between = "" if low is None else f" ({100 * low:{plus}.1f} to {100 * high:{plus}.1f})"
-    return f"{100 * found['value']:{plus}.1f} %{between}".replace("-", "−")
+    return _interval(found, lambda x: f"{100 * x:{'+' if sign else ''}.1f}", " %")
 
 
 def number(found: Found | None, *, sign: bool = False) -> str:
     """A number with its interval; nothing where there is none."""
     if found is None:
         return ""
-    plus = "+" if sign else ""
-    low, high = found["low"], found["high"]
-    between = "" if low is None else f" ({low:{plus}.2f} to {high:{plus}.2f})"
-    return f"{found['value']:{plus}.2f}{between}".replace("-", "−")
+    return _interval(found, lambda x: f"{x:{'+' if sign else ''}.2f}")
+
+
+def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str:
+    return format_interval(found["value"], found["low"], found["high"], form, unit).replace("-", "−")
 
 
 def position_rows(position: Found) -> list[Row]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ...schemas.support.text import percent as plain_percent
+from ...schemas.support.numbers import format_percent
 
 PERCENT = "\u202f%"  # a narrow space that does not break
 
@@ -32,7 +32,7 @@ class Picture:
 
 def percent(share: float) -> str:
     """A share in whole percents; what is not quite all or nothing does not look like it."""
-    return plain_percent(share, PERCENT)
+    return format_percent(share, PERCENT)
 
 
 def number(value: float) -> str:

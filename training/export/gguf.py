@@ -14,7 +14,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from ...schemas.errors import GateError, TrainingError
 from ...schemas.support.chat_template import read_chat_template
-from ...schemas.support.files import file_sha256, write_text
+from ...schemas.support.files import file_sha256, partial_folder, write_text
 from ...schemas.support.nearest import nearest
 from .modelfile import Pieces, find_pieces, modelfile
 
@@ -82,8 +81,7 @@ def export_gguf(
     _check(model, out, kind)
     program = find_converter(converter)
     quantizer = find_quantizer() if kind in QUANTIZED else []
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent) as name:
-        work = Path(name)
+    with partial_folder(out) as work:
         whole = model
         if (model / "adapter_config.json").is_file():
             say(f"{model}: an adapter; merging it into its model first")

@@ -3,12 +3,12 @@
 {prompt, chosen, rejectd} -> REFUSED columns: no column 'rejected' (did you mean 'rejectd'?)
 """
 
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
+from ...schemas.support.nearest import find_nearest
 from .records import ALLOWABLE, Defect, Settings, one_of
 from .rows import Form, Tokenizer
 
@@ -84,8 +84,8 @@ def _wanted(stage: str, have: set[str], settings: Settings) -> tuple[str | None,
 
 
 def _missing(stage: str, missing: list[str], others: set[str], split: str) -> Defect:
-    near = {name: difflib.get_close_matches(name, others, n=1) for name in missing}
-    said = [f"'{name}'" + (f" (did you mean '{n[0]}'?)" if n else "") for name, n in near.items()]
+    near = {name: find_nearest(name, others) for name in missing}
+    said = [f"'{name}'" + (f" (did you mean '{n}'?)" if n else "") for name, n in near.items()]
     text = f"no column {' and no column '.join(said)}, which {stage} needs"
     if missing == ["prompt"]:
         text += "; TRL would take what chosen and rejected begin with in common: write the prompt apart"
@@ -137,8 +137,8 @@ def check_tokenizer(tokenizer: Tokenizer, form: Form, stage: str, settings: Sett
     for name in ("pad_token", "eos_token"):
         token = getattr(settings, name)
         if token is not None and token not in tokenizer.get_vocab():
-            near = difflib.get_close_matches(token, tokenizer.all_special_tokens, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
+            near = find_nearest(token, tokenizer.all_special_tokens)
+            meant = f"; did you mean {near!r}?" if near else ""
             yield refusal("token_unknown", f"{name}: {token!r} is not a token of this tokenizer{meant}")
         elif token is not None:
             setattr(tokenizer, name, token)

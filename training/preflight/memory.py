@@ -27,12 +27,12 @@ mixtures of experts differ. Fragmentation adds 5 to 20 % to all. Nothing was mea
 free.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import RecipeError
+from ...schemas.support.nearest import find_nearest
 from .records import Settings, Size
 
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -110,8 +110,8 @@ def _adapter(model: Any, kind: str, settings: Settings) -> tuple[int, int]:
     ends = sorted({name.rpartition(".")[2] for name in matrices})
     for target in () if isinstance(targets, str) else targets:
         if not any(_is_target(name, (target,)) for name in [*matrices, *dict(model.named_modules())]):
-            near = difflib.get_close_matches(target, ends, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
+            near = find_nearest(target, ends)
+            meant = f"did you mean {near}? " if near else ""
             raise RecipeError(
                 f"lora_target_modules: no layer {target!r}; {meant}This model has {', '.join(ends)}"
             )

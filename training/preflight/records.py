@@ -5,12 +5,12 @@ train      812    809        3         14   61,204  19,480 (32 %)    71   160   
 REFUSED dead_pairs (train): 2 pairs whose two completions are the same ... rows 17, 401
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...schemas.errors import RecipeError
+from ...schemas.support.nearest import find_nearest
 
 ALLOWABLE = ("dead_pairs", "empty_completions", "one_label")
 
@@ -231,6 +231,6 @@ def _gib(n: int) -> str:
 def one_of(what: str, name: str, known: tuple[str, ...]) -> None:
     """Raise RecipeError where `name` is not among `known`, with the nearest that is."""
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        near = find_nearest(name, known)
+        meant = f"; did you mean {near}?" if near else ""
         raise RecipeError(f"{what}: {name!r} is not one of {', '.join(known)}{meant}")

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from ....schemas.errors import AnnotationError
+from ....schemas.support.retry import retry_async
 
 KEY_VARIABLES = ("PRECEPTOR_API_KEY", "OPENAI_API_KEY")
 TRIES = 6
@@ -124,17 +125,35 @@ async def patiently(
 
     Waits as long as the server asks for, else ever longer. Raises AnnotationError after TRIES.
     """
-    fault = ""
-    for tries in range(1, TRIES + 1):
+
+    async def attempt_once() -> Attempt | None:
         got = await attempt()
-        if got is None or not got.curable:
-            return got
-        fault = got.fault
-        if tries < TRIES:
-            pause = min(LONGEST_PAUSE, 0.5 * 2**tries if got.wait is None else got.wait)
-            say(f"{got.fault}; again in {pause:g} s")
-            await rest(pause)
-    raise AnnotationError(f"{where.base_url}: no answer after {TRIES} tries: {fault}")
+        if got is not None and got.curable:
+            raise _CurableError(got)
+        return got
+
+    def pause_after(error: Exception, wait: float) -> float | None:
+        if not isinstance(error, _CurableError):
+            return None
+        got = error.attempt
+        pause = min(LONGEST_PAUSE, wait if got.wait is None else got.wait)
+        say(f"{got.fault}; again in {pause:g} s")
+        return pause
+
+    try:
+        return await retry_async(attempt_once, [2.0**n for n in range(TRIES - 1)], pause_after, rest)
+    except _CurableError as error:
+        raise AnnotationError(
+            f"{where.base_url}: no answer after {TRIES} tries: {error.attempt.fault}"
+        ) from error
+
+
+class _CurableError(Exception):
+    """An attempt that failed, and may not the next time."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__(attempt.fault)
+        self.attempt = attempt
 
 
 async def rest(seconds: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.numbers import format_interval
 from ..options import Common, common, source_option, stdout, table
 
 if TYPE_CHECKING:
@@ -61,18 +62,14 @@ def _ceiling(m: "Measures") -> str:
 def _percent(e: "IntervalEstimate | None", *, short: bool = False) -> str:
     if e is None:
         return ""
-    between = (
-        f" ({100 * e.low:.0f} to {100 * e.high:.0f})" if e.low is not None and e.high is not None else ""
-    )
-    return f"{100 * e.value:.0f} %" + ("" if short else between)
+    low, high = (None, None) if short else (e.low, e.high)
+    return format_interval(e.value, low, high, lambda share: f"{100 * share:.0f}", " %")
 
 
 def _number(e: "IntervalEstimate | None") -> str:
     if e is None:
         return ""
-    return f"{e.value:.2f}" + (
-        f" ({e.low:.2f} to {e.high:.2f})" if e.low is not None and e.high is not None else ""
-    )
+    return format_interval(e.value, e.low, e.high, lambda value: f"{value:.2f}")
 
 
 def _share(s: "Share | None") -> str:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....schemas.support.text import SURE, clean, percent
+from ....schemas.support.numbers import format_percent
+from ....schemas.support.text import SURE, clean
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -268,8 +269,8 @@ def decided(pairs: "Pairs") -> str:
         return "none: no prompt has two completions"
     sure = pairs.n - pairs.flips
     return (
-        f"{pairs.n:,}: {sure:,} decided ({percent(sure / pairs.n)}), "
-        f"{pairs.flips:,} coin flips ({percent(pairs.flips / pairs.n)}; 0.4 < p < 0.6)"
+        f"{pairs.n:,}: {sure:,} decided ({format_percent(sure / pairs.n)}), "
+        f"{pairs.flips:,} coin flips ({format_percent(pairs.flips / pairs.n)}; 0.4 < p < 0.6)"
     )
 
 

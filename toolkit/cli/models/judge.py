@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.numbers import format_usd
 from ..options import Common, stdout, table
 from .judge_audit import audit
-from .options import asked_backend, limits_of, model_options, say_estimate, say_line, usd, watching
+from .options import asked_backend, limits_of, model_options, say_estimate, say_line, watching
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
@@ -327,5 +328,5 @@ def _spent_rows(spent: "Spent | None") -> list[tuple[str, str]]:
     return [
         ("sent", f"{spent.requests:,} requests, {spent.replies:,} replies{left}"),
         ("tokens", f"{spent.prompt_tokens:,} in, {spent.completion_tokens:,} out"),
-        ("cost", "no price is known" if spent.cost is None else usd(spent.cost)),
+        ("cost", "no price is known" if spent.cost is None else format_usd(spent.cost)),
     ]

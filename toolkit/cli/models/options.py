@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ....schemas.support.numbers import format_usd
 from ..options import stderr
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
     if not most.requests:
         click.echo("to send: nothing")
         return
-    cost = "not known: no price (--prices FILE)" if most.cost is None else f"{usd(most.cost)} at most"
+    cost = "not known: no price (--prices FILE)" if most.cost is None else f"{format_usd(most.cost)} at most"
     click.echo(f"to send: {most.requests:,} requests to {backend.name}; nothing was sent")
     click.echo(
         f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
@@ -106,17 +107,12 @@ def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
 
 def say_spent(spent: "Spent") -> None:
     """Say what a run took."""
-    cost = "no price known" if spent.cost is None else usd(spent.cost)
+    cost = "no price known" if spent.cost is None else format_usd(spent.cost)
     sent, received = spent.prompt_tokens, spent.completion_tokens
     line = f"{spent.requests:,} requests, {sent:,} tokens sent, {received:,} received, {cost}"
     click.echo(line)
     if spent.left_out:
         click.echo(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")
-
-
-def usd(amount: float) -> str:
-    """An amount with as many digits as it needs."""
-    return f"{amount:,.2f} USD" if amount >= 1 or amount == 0 else f"{amount:.2g} USD"
 
 
 def say_line(text: str) -> None:
@@ -139,7 +135,7 @@ def watching(backend: "Backend", n: int) -> "Iterator[Callable[[Spent, int], Non
         now = time.monotonic()
         line = f"{backend.name}: {n - left:,} of {n:,} done, {left:,} left"
         line += f", {spent.failed:,} failed" if spent.failed else ""
-        line += f", {usd(spent.cost)} spent" if spent.cost else ""
+        line += f", {format_usd(spent.cost)} spent" if spent.cost else ""
         if console.is_terminal and now - began > _PATIENCE:
             status.update(line.replace("[", r"\["))
             status.start()

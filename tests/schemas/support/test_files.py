@@ -1,0 +1,64 @@
+"""Files and folders that appear whole or not at all."""
+
+import stat
+
+import pytest
+
+from preceptor.schemas.errors import StoreError
+from preceptor.schemas.support.files import partial_folder, replace_file, whole_file, write_text
+
+
+def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
+    file = tmp_path / "a.txt"
+    write_text(file, "old")
+
+    def fail():
+        with whole_file(file) as stream:
+            stream.write(b"ne")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [f.name for f in tmp_path.iterdir()] == ["a.txt"]
+    assert file.read_text() == "old"
+    with replace_file(file) as partial:
+        partial.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+
+
+def test_a_private_file_is_private_from_its_first_byte(tmp_path):
+    with whole_file(tmp_path / "secret", 0o600) as stream:
+        assert [stat.S_IMODE(f.stat().st_mode) for f in tmp_path.iterdir()] == [0o600]
+        stream.write(b"x")
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
+
+def test_a_new_file_takes_nobodys_place(tmp_path):
+    file = tmp_path / "key"
+
+    def lose():
+        with whole_file(file, new=True) as stream:
+            stream.write(b"mine")
+            file.write_text("theirs")
+
+    with pytest.raises(FileExistsError):
+        lose()
+    assert [f.name for f in tmp_path.iterdir()] == ["key"]
+    assert file.read_text() == "theirs"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(StoreError, match="no such folder"):
+        write_text(tmp_path / "none" / "a.txt", "")
+
+
+def test_a_folder_that_was_not_moved_is_removed(tmp_path):
+    out = tmp_path / "more" / "out"
+    with partial_folder(out) as partial:
+        (partial / "a").touch()
+    assert list(out.parent.iterdir()) == []
+    with partial_folder(out) as partial:
+        (partial / "a").touch()
+        partial.rename(out)
+    assert [f.name for f in out.parent.iterdir()] == ["out"]
