@@ -1,9 +1,11 @@
 """What the pairs of a stored fit come to, and which of them to ask annotators about next."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.support.text import clean, shown
+from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from ..store.connection import Store, query, run
 
 COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
@@ -47,3 +49,16 @@ def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
     ]
     n, flips, worth = map(int, counts)
     return Pairs(n, flips, telling, max(0, worth - len(telling)))
+
+
+def count_signals(found: Mapping[str, Any], signals: Iterable[SignalType]) -> int:
+    """Count the signals of these types that a fit has seen, from its findings.
+
+    Fits from before a type was known do not have its number.
+    """
+    return sum(found.get(signal.name, 0) for signal in signals)
+
+
+def has_both_sides(found: Mapping[str, Any]) -> bool:
+    """True if a fit has seen expressed and observed signals: only then do the data inform rho."""
+    return bool(count_signals(found, EXPRESSED) and count_signals(found, OBSERVED))

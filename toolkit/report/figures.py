@@ -34,7 +34,7 @@ class Row:
 def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
     """Expressed against observed effectiveness: a dot per completion.
 
-    `completions` has expressed, observed, their sds, n_outcomes and task; `rho` mean, low and high.
+    `completions` has expressed, observed, their sds, tried (by a learner) and task; `rho` mean, low and high.
     The line is what rho makes of expressed, its fan rho's interval.
     """
     shown = completions.head(DOTS)
@@ -80,7 +80,7 @@ def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
 
     between = f"{number(rho['low'])} to {number(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
-    if shown["n_outcomes"].min() == 0:
+    if not shown["tried"].all():
         marks.append(Mark("o", "currentColor", "faint: no learner tried it", faint=True))
     marks.append(Mark("-", CSS[INK], f"ρ = {number(rho['mean'])} ({between})"))
     less = f" The page draws {DOTS:,} of {completions.height:,}." if completions.height > DOTS else ""
@@ -126,7 +126,6 @@ def _parts(shown: pl.DataFrame, names: list[str]) -> list[tuple[tuple[str, bool]
     """Completions by task and whether any learner tried them, the untried first (beneath)."""
     rows = shown.with_columns(
         pl.when(pl.col("task").is_in(names)).then("task").otherwise(pl.lit(names[-1])).alias("task"),
-        (pl.col("n_outcomes") > 0).alias("tried"),
     )
     return [
         ((task, tried), part)
