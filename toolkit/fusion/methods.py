@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import spearmanr
 
-from .model import Arrays
-from .observations import Observations, thinned
+from .likelihoods.likelihood import Arrays
+from .observations import Observations, thin
 from .posterior import normal_chance, share_above
 from .sampling.diagnostics import Approximation, Diagnostics
 from .sampling.fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, predictions, prepared
@@ -38,10 +38,10 @@ def fit_by(
 
 def _fit_normal(obs: Observations, settings: Settings, quick: bool, on_progress: OnProgress) -> Posterior:
     """The mean and the curvature there; unless `quick`, set beside chains on a part."""
-    learnt = _normal(thinned(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
+    learnt = _normal(thin(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
     found = learnt.normal.globals
     whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=found)
-    part = thinned(obs, COMPARED, settings.seed)
+    part = thin(obs, COMPARED, settings.seed)
     beside = whole if part is obs else _normal(part, settings.seed, quick, known=found if quick else None)
     if quick:
         verdict = Diagnostics(

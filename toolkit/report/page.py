@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ...schemas.support.text import SURE, clean, shown
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, signals_sql
 from ..dataset.build import Build, find_fit
+from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
 from ..fusion.summary import COIN_FLIP, count_signals, has_both_sides
 from ..store.connection import Store, query
@@ -28,20 +29,7 @@ GONE = "(no longer in the store)"
 # The beginning of a parameter's name, and what it says.
 PARAMETERS = {
     "rho": "correlation of expressed and observed effectiveness",
-    "vote_slope": "how sharply votes follow expressed effectiveness",
-    "vote_tie": "log weight of a tie between equals",
-    "first_shown_bias": "advantage of the answer that was shown first",
-    "rating_slope": "how sharply ratings follow expressed effectiveness",
-    "rating_cut": "threshold between the two lowest levels",
-    "rating_gaps": "distance to the next threshold",
-    "outcome_slope": "how sharply success follows observed effectiveness",
-    "outcome_level": "log-odds of success with an average completion",
-    "tau_reliability": "spread of reliability over annotators",
-    "tau_tie_habit": "spread of the habit of voting for ties over annotators",
-    "tau_severity": "spread of severity over annotators",
-    "tau_ability": "spread of ability over learners",
-    "tau_rating_prompt": "spread of ratings over prompts",
-    "tau_outcome_prompt": "spread of difficulty over prompts",
+    **{name: words for likelihood in LIKELIHOODS.values() for name, words in likelihood.parameters.items()},
 }
 
 Tile = tuple[str, str, str, bool]  # label, value, note, whether it warns

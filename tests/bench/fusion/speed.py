@@ -71,7 +71,7 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
 
     All is compiled and traced before. Medians over seeds, which draw the new votes, too.
     """
-    from preceptor.toolkit.fusion.observations import Votes
+    from preceptor.toolkit.fusion.likelihoods.votes import Votes
     from preceptor.toolkit.fusion.sampling.fit import Settings, fit
     from preceptor.toolkit.fusion.sampling.warm_start import Ends
 
@@ -81,7 +81,8 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
     for seed in range(seeds):
         n = len(v.first)
         old = np.sort(np.random.default_rng(seed).permutation(n)[: n - n // 20])
-        part = replace(obs, votes=Votes(*(getattr(v, field.name)[old] for field in fields(v))))
+        few = Votes(*(getattr(v, field.name)[old] for field in fields(v)))
+        part = replace(obs, parts=(few, *(part for part in obs.parts if part is not v)))
         before = fit(part, Settings(seed=seed))
         if before.ends is None:
             raise ValueError("chains leave their ends")

@@ -17,15 +17,12 @@ from scipy.stats import halfnorm, norm, spearmanr
 from preceptor.schemas.errors import FusionError
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import methods as large
+from preceptor.toolkit.fusion.likelihoods.priors import half_normal
+from preceptor.toolkit.fusion.likelihoods.ratings import ordered_log_probs
+from preceptor.toolkit.fusion.likelihoods.votes import davidson_log_probs
 from preceptor.toolkit.fusion.methods import fit_by
-from preceptor.toolkit.fusion.model import (
-    davidson_log_probs,
-    half_normal,
-    model,
-    model_arrays,
-    ordered_log_probs,
-)
-from preceptor.toolkit.fusion.observations import encode, thinned
+from preceptor.toolkit.fusion.model import model, model_arrays
+from preceptor.toolkit.fusion.observations import encode, thin
 from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
 from preceptor.toolkit.fusion.sampling import diagnostics
 from preceptor.toolkit.fusion.sampling import fit as fit_module
@@ -336,7 +333,7 @@ def test_a_quick_look_ranks_alike_and_is_marked(crowd):
 
 def test_a_part_of_the_prompts_keeps_people_and_places(made):
     obs = made
-    part = thinned(obs, 800, seed=0)
+    part = thin(obs, 800, seed=0)
     assert 500 < part.rows < 1100
     assert part.annotators.equals(obs.annotators)
     keys = part.completions["completion"].to_numpy()
@@ -346,7 +343,7 @@ def test_a_part_of_the_prompts_keeps_people_and_places(made):
     assert (everything[obs.votes.first[kept]] == keys[part.votes.first]).all()
     assert (everything[obs.votes.second[kept]] == keys[part.votes.second]).all()
     assert (obs.votes.counts[kept] == part.votes.counts).all()
-    assert thinned(obs, 10_000, seed=0) is obs
+    assert thin(obs, 10_000, seed=0) is obs
 
 
 @given(st.integers(1, 10**7))

@@ -14,7 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..model import LOG_PROBS, SCORE, Arrays, model_arrays
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import model_arrays
 from ..observations import Observations
 from . import diagnostics
 from .diagnostics import Diagnostics

@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from ....schemas.support.files import user_cache
-from ..model import LOG_PROBS, SCORE, Arrays, joint, model
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import joint, model
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -23,7 +23,9 @@ import numpy as np
 from jax import Array, lax, random
 from numpy.typing import NDArray
 
-from ..model import LOG_PROBS, SCORE, Arrays, joint, observed_counts
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import joint, observed_counts
 from .hmc import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
 
 Floats = NDArray[np.float64]

@@ -96,7 +96,8 @@ def beside_nuts(seed: int) -> Line:
     """The replay's stand-in and NUTS on the same votes: p, and the order of gains."""
     import polars as pl
 
-    from preceptor.toolkit.fusion.observations import Observations, Votes
+    from preceptor.toolkit.fusion.likelihoods.votes import Votes
+    from preceptor.toolkit.fusion.observations import Observations
     from preceptor.toolkit.fusion.posterior import preferences, quality_draws
     from preceptor.toolkit.fusion.sampling.fit import Settings, fit
 
@@ -117,7 +118,7 @@ def beside_nuts(seed: int) -> Line:
         np.arange(80) // 4,
         pl.DataFrame({"annotator": names[:10], "pseudonym": names[:10]}),
         [],
-        Votes(first, second, annotator, np.zeros(len(first)), counts),
+        (Votes(first, second, annotator, np.zeros(len(first)), counts),),
     )
     posterior = fit(obs, Settings(seed=seed))
     e, o = quality_draws(obs, posterior, seed)
