@@ -20,7 +20,7 @@ from .methods import chosen, fit_by
 from .observations import Observations, encode
 from .oddities import odd_signals
 from .posterior import effectiveness, findings, points_apart, preferences, quality_draws
-from .sampling.fit import OnProgress, Settings
+from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import rank_histograms
 from .sampling.warm_start import Ends, in_order
 
@@ -41,7 +41,7 @@ def fuse(
     con: Store,
     target: float,
     sources: Sequence[str],
-    settings: Settings,
+    settings: SamplerSettings,
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:

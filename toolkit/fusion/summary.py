@@ -13,7 +13,7 @@ WORTH = 0.5  # a pair that brings at least this share of what the best one bring
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairSummary:
     """Counts over the pairs of a fit."""
 
     n: int
@@ -22,7 +22,7 @@ class Pairs:
     more: int  # pairs beyond those that bring at least WORTH times as much as the best
 
 
-def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
+def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
     """Counts over the pairs of `fit`, and the `limit` pairs of the largest information gain.
 
     Prompts come from the store, not from the fit: a text that was forgotten is not shown again.
@@ -48,7 +48,7 @@ def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
         for row in rows.iter_rows(named=True)
     ]
     n, flips, worth = map(int, counts)
-    return Pairs(n, flips, telling, max(0, worth - len(telling)))
+    return PairSummary(n, flips, telling, max(0, worth - len(telling)))
 
 
 def count_signals(found: Mapping[str, Any], signals: Iterable[SignalType]) -> int:

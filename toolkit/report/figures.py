@@ -21,7 +21,7 @@ _SHAPES = ("o", "s", "^", "D", "v")  # of the tasks: colour is never the only di
 
 
 @dataclass(frozen=True)
-class Row:
+class IntervalLine:
     """One line of an interval plot."""
 
     label: str
@@ -184,7 +184,7 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
     rows = [
-        Row(
+        IntervalLine(
             clean(a["annotator"], 22),
             a["reliability"]["low"],
             a["reliability"]["mean"],
@@ -240,7 +240,7 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     )
 
 
-def caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
+def caterpillar(axes: Axes, rows: Sequence[IntervalLine]) -> None:
     """Thin lines without names, evenly spread over the order, each at its rank."""
     at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
     for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
@@ -314,7 +314,7 @@ def rows_height(rows: int) -> float:
     return 70.0 + (19 if rows <= 24 else 15) * max(rows, 3)
 
 
-def intervals(axes: Axes, rows: Sequence[Row]) -> None:
+def intervals(axes: Axes, rows: Sequence[IntervalLine]) -> None:
     """Bars with a dot, one line each, from the top."""
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")

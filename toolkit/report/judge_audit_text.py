@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 Found = dict[str, Any]
-Row = tuple[str, ...]
+Cells = tuple[str, ...]
 
 POSITION = {
     "consistent": "the same choice in both orders",
@@ -45,7 +45,7 @@ def number(found: Found | None, *, sign: bool = False) -> str:
     return f"{found['value']:{plus}.2f}{between}".replace("-", "−")
 
 
-def position_rows(position: Found) -> list[Row]:
+def position_rows(position: Found) -> list[Cells]:
     """What happened to pairs in both orders: words, count, share. Ties only where there are any."""
     return [
         (words, f"{position[name]['k']:,}", share(position[name]))
@@ -54,9 +54,9 @@ def position_rows(position: Found) -> list[Row]:
     ]
 
 
-def measure_rows(signals: list[Found], *, short: bool = False) -> list[Row]:
+def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
     """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
-    rows: list[Row] = []
+    rows: list[Cells] = []
     for signal in signals:
         name, units = signal["signal"], f"{signal['units']:,}"
         for kind, measure in signal["measures"].items():

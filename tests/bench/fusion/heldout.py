@@ -19,7 +19,7 @@ from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
 from preceptor.toolkit.fusion.likelihoods.votes import Votes
 from preceptor.toolkit.fusion.observations import Observations
 from preceptor.toolkit.fusion.sampling import diagnostics
-from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings, fit
+from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit
 
 from ..__main__ import figure
 from ..inputs import SHARED
@@ -96,7 +96,7 @@ def _votes(obs: Observations) -> Votes:
 
 def ours(obs: Observations) -> Predicted:
     """The fusion model on all of `obs`."""
-    posterior = fit(obs, Settings(seed=0))
+    posterior = fit(obs, SamplerSettings(seed=0))
     return Predicted(vote_probabilities(obs, posterior), posterior.diagnostics.converged)
 
 

@@ -17,7 +17,7 @@ from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import points_apart, preferences
 from preceptor.toolkit.fusion.sampling.fit import Posterior
 from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, expected_band, rank_counts
-from preceptor.toolkit.fusion.summary import Pairs, pairs_of
+from preceptor.toolkit.fusion.summary import PairSummary, pairs_of
 from preceptor.toolkit.store.connection import open_store, query
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12
@@ -165,9 +165,9 @@ def test_rho_is_not_said_to_be_learnt_from_one_side():
 
 
 def test_without_votes_nothing_is_known_of_the_next(capsys):
-    say_next(Pairs(3, 1, [], 0), {"votes": 0})
-    say_next(Pairs(3, 1, [], 0), {"votes": 2})
-    say_next(Pairs(0, 0, [], 0), {"votes": 2})
+    say_next(PairSummary(3, 1, [], 0), {"votes": 0})
+    say_next(PairSummary(3, 1, [], 0), {"votes": 2})
+    say_next(PairSummary(0, 0, [], 0), {"votes": 2})
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "annotate next: not known without votes",

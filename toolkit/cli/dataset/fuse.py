@@ -10,7 +10,7 @@ from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
     from ...fusion.fuse import Fit
-    from ...fusion.summary import Pairs
+    from ...fusion.summary import PairSummary
 
 TELLING = 3  # pairs shown that are to be annotated next
 BESIDE = 30  # columns of the terminal that a pair's gain and keys take
@@ -101,7 +101,7 @@ def fuse(
 
     with open_store(settings.store) as con:
         from ...fusion.fuse import fuse as run_fuse
-        from ...fusion.sampling.fit import Settings
+        from ...fusion.sampling.fit import SamplerSettings
         from ...fusion.summary import pairs_of
 
         with bar("fuse", stderr()) as update:
@@ -109,7 +109,7 @@ def fuse(
                 con,
                 target,
                 sources,
-                Settings(
+                SamplerSettings(
                     seed=seed,
                     chains=chains,
                     warmup=warmup,
@@ -130,7 +130,7 @@ def fuse(
         raise FusionError(f"fit {fit.key[:8]} did not converge: {fit.advice}")
 
 
-def say(fit: "Fit", pairs: "Pairs") -> None:
+def say(fit: "Fit", pairs: "PairSummary") -> None:
     """What a fit found, from what is stored: the same words when the fit was there already."""
     from rich.markup import escape
 
@@ -147,7 +147,7 @@ def say(fit: "Fit", pairs: "Pairs") -> None:
         out.print(f"note: {escape(note)}")
 
 
-def said(fit: "Fit", pairs: "Pairs") -> list[tuple[str, str]]:
+def said(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
     """Rows of the table: what was found, and what to look at; safe as rich's markup."""
     from rich.markup import escape
 
@@ -166,7 +166,7 @@ def said(fit: "Fit", pairs: "Pairs") -> list[tuple[str, str]]:
     return [(name, escape(words)) for name, words in rows]
 
 
-def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
+def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
     """What to annotate next: the pairs whose next vote tells most."""
     from rich.markup import escape
 
@@ -265,7 +265,7 @@ def first_shown(found: dict[str, Any]) -> str:
     )
 
 
-def decided(pairs: "Pairs") -> str:
+def decided(pairs: "PairSummary") -> str:
     """How many pairs are decided, and how many are coin flips."""
     if not pairs.n:
         return "none: no prompt has two completions"

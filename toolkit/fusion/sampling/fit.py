@@ -54,7 +54,7 @@ Draws = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplerSettings:
     """How to draw; every count is per chain. `draws` is the least, `max_draws` the most kept."""
 
     seed: int = 0
@@ -88,7 +88,10 @@ class Posterior:
 
 
 def fit(
-    obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None, ends: Ends | None = None
+    obs: Observations,
+    settings: SamplerSettings,
+    on_progress: OnProgress = lambda *_: None,
+    ends: Ends | None = None,
 ) -> Posterior:
     """Sample the fusion model given `obs`, from the ends of an earlier fit's chains where they are known.
 
@@ -149,7 +152,7 @@ class Task:
     obs: Observations
     data: Arrays  # padded
     shapes: Shapes  # of every site, without the padding
-    settings: Settings
+    settings: SamplerSettings
     ends: Ends | None = None
 
 
