@@ -4,7 +4,10 @@ Trainers take exactly the columns they know, so what else is known of a row stan
 NAME_meta, with the same rows in the same order.
 """
 
-from .tables import Column, Table, Type
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .tables import SIGNALS, Column, Table, Type, name_all
 
 _KEY_OF_A_PAIR = Column("key", "text", "hash of the prompt's and both completions' keys")
 _ABOUT = (
@@ -24,28 +27,47 @@ _PAIR_META = (
     Column("p_expressed", "float", "P(chosen is preferred)", nullable=True),
     Column("p_observed", "float", "P(chosen helps more)", nullable=True),
     Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
-    Column("n_votes", "int", "votes between the two"),
-    Column("n_ratings", "int", "ratings of either"),
-    Column("n_outcomes", "int", "outcomes with either"),
+    *(Column(signal.count, "int", signal.of_pair) for signal in SIGNALS),
     *_FROM,
     Column("fit", "text", "key of the fit", nullable=True),
     Column("chosen_completion", "text", "key"),
     Column("rejected_completion", "text", "key"),
 )
 _COMPLETION_META = (Column("key", "text", "key of the completion"), *_ABOUT, *_FROM)
+
+
+def _of(kind: str) -> str:
+    """Say of which type of signal a column is: of a vote."""
+    return f"of {'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+_KINDS = [signal.kind for signal in SIGNALS]
+_ALL = name_all(signal.plural for signal in SIGNALS)
+_PAIRWISE = name_all([_of(signal.kind) for signal in SIGNALS if signal.compares], "or")
+
+
+def _about_signals() -> Iterator[Column]:
+    """Columns that only some types of signals have, null in rows of the others; each says of which it is."""
+    meanings: dict[str, list[str]] = {}
+    columns: dict[str, Column] = {}
+    for signal in SIGNALS:
+        for column in signal.published:
+            words = f"{_of(signal.kind)}{': ' if column.meaning else ''}{column.meaning}"
+            meanings.setdefault(column.name, []).append(words)
+            columns.pop(column.name, None)  # stands where the last type has it
+            columns[column.name] = column
+    for name, column in columns.items():
+        yield replace(column, meaning="; ".join(meanings[name]), nullable=True)
+
+
 _SIGNALS = (
-    Column("key", "text", "key of the vote, rating or outcome"),
-    Column("kind", "text", "vote, rating or outcome"),
+    Column("key", "text", f"key of the {name_all(_KINDS, 'or')}"),
+    Column("kind", "text", name_all(_KINDS, "or")),
     Column("group", "text", "rows of one group are in one split"),
     Column("prompt", "text", "key of the prompt"),
-    Column("completion", "text", "key; of a vote that of its first completion"),
-    Column("other", "text", "of a vote: key of the second completion", nullable=True),
-    Column("choice", "text", "of a vote: a (completion), b (other) or tie", nullable=True),
-    Column("criterion", "text", "of a rating", nullable=True),
-    Column("levels", "int", "of a rating: number of levels", nullable=True),
-    Column("measure", "text", "of an outcome: turns (failures before success) or success", nullable=True),
-    Column("value", "float", "of a rating: 1..levels; of an outcome: failures, or 0 and 1", nullable=True),
-    Column("censored", "bool", "of an outcome: still failing when the log ended", nullable=True),
+    Column("completion", "text", f"key; {_PAIRWISE} that of its first completion"),
+    Column("other", "text", f"{_PAIRWISE}: key of the second completion", nullable=True),
+    *_about_signals(),
     Column(
         "person",
         "text",
@@ -80,7 +102,7 @@ def published(config: str, conversational: bool) -> Table:
         "unpaired_meta": (beside("unpaired"), _COMPLETION_META),
         "sft": (singles, (asked, answer)),
         "sft_meta": (beside("sft"), _COMPLETION_META),
-        "signals": ("votes, ratings and outcomes about the completions of this dataset", _SIGNALS),
+        "signals": (f"{_ALL} about the completions of this dataset", _SIGNALS),
     }
     meaning, columns = tables[config]
     return Table(config, meaning, columns)

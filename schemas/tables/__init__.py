@@ -9,7 +9,18 @@ from .came_in import COMPLETIONS, EDITS, PROMPTS, REJECTS, REVIEWS, SENTENCES, S
 from .campaigns import ANNOTATORS, ANSWERS, QUESTIONS, REPLIES, RUBRICS
 from .declare import KEY, ORIGIN, SOURCE, Column, Table, Type
 from .derived import BUILDS, CHAIN_ENDS, EFFECTIVENESS, FITS, FORGOTTEN, PREFERENCES
-from .signals import OUTCOMES, RATINGS, VOTES
+from .signals import (
+    COUNTS,
+    EXPRESSED,
+    OBSERVED,
+    OUTCOMES,
+    RATINGS,
+    SIGNALS,
+    VOTES,
+    SignalType,
+    name_all,
+    signals_sql,
+)
 
 __all__ = [
     "ANNOTATORS",
@@ -17,11 +28,14 @@ __all__ = [
     "BUILDS",
     "CHAIN_ENDS",
     "COMPLETIONS",
+    "COUNTS",
     "EDITS",
     "EFFECTIVENESS",
+    "EXPRESSED",
     "FITS",
     "FORGOTTEN",
     "KEY",
+    "OBSERVED",
     "OF_A_SOURCE",
     "ORIGIN",
     "OUTCOMES",
@@ -35,14 +49,18 @@ __all__ = [
     "RUBRICS",
     "SCHEMA_VERSION",
     "SENTENCES",
+    "SIGNALS",
     "SOURCE",
     "SOURCES",
     "TABLES",
     "TURNS",
     "VOTES",
     "Column",
+    "SignalType",
     "Table",
     "Type",
+    "name_all",
+    "signals_sql",
 ]
 
 SCHEMA_VERSION = 6
@@ -59,9 +77,7 @@ TABLES: dict[str, Table] = {
         COMPLETIONS,
         ANNOTATORS,
         RUBRICS,
-        VOTES,
-        RATINGS,
-        OUTCOMES,
+        *(signal.table for signal in SIGNALS),
         QUESTIONS,
         ANSWERS,
         REPLIES,
@@ -75,20 +91,4 @@ TABLES: dict[str, Table] = {
 }
 
 # Tables whose rows belong to a source and leave with it.
-OF_A_SOURCE = (
-    REJECTS,
-    SENTENCES,
-    EDITS,
-    TURNS,
-    REVIEWS,
-    PROMPTS,
-    COMPLETIONS,
-    ANNOTATORS,
-    RUBRICS,
-    VOTES,
-    RATINGS,
-    OUTCOMES,
-    QUESTIONS,
-    ANSWERS,
-    REPLIES,
-)
+OF_A_SOURCE = tuple(table for table in TABLES.values() if SOURCE.name in table.names)

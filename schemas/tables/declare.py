@@ -1,4 +1,4 @@
-"""How a table is declared: columns, their types and meaning, and what makes a key."""
+"""Declare a table: its columns, their types and meanings, and which of them make its key."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -36,17 +36,22 @@ class Table:
 
     @property
     def stored(self) -> tuple[Column, ...]:
-        """The columns that are written; the others are derived from them."""
+        """The columns that are stored; the others are derived from them."""
         return tuple(column for column in self.columns if not column.derived)
 
     @property
     def free_texts(self) -> tuple[Column, ...]:
-        """The columns that people wrote."""
+        """The columns with text that people wrote."""
         return tuple(column for column in self.columns if column.free_text)
 
     @property
+    def people(self) -> tuple[Column, ...]:
+        """The columns that name people, by pseudonym."""
+        return tuple(column for column in self.columns if column.person)
+
+    @property
     def placed(self) -> bool:
-        """Whether a row is known by its place in the input, so that none can come twice."""
+        """True if a row's place in the input is part of its key, so that no row can come twice."""
         return bool({"line", "position"} & set(self.identity))
 
 

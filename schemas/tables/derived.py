@@ -1,6 +1,7 @@
 """What is derived: fits and what they found, datasets built, people forgotten."""
 
 from .declare import Column, declare
+from .signals import SIGNALS
 
 FITS = declare(
     "fits",
@@ -30,9 +31,7 @@ EFFECTIVENESS = declare(
     Column("expressed_sd", "float", "of what people prefer", unit="log-odds"),
     Column("observed_mean", "float", "of what helps", unit="log-odds"),
     Column("observed_sd", "float", "of what helps", unit="log-odds"),
-    Column("n_votes", "int", "votes it took part in"),
-    Column("n_ratings", "int", "ratings it received"),
-    Column("n_outcomes", "int", "outcomes of learners with it"),
+    *(Column(signal.count, "int", signal.of_completion) for signal in SIGNALS),
 )
 PREFERENCES = declare(
     "preferences",

@@ -278,11 +278,11 @@ def _fit(job: Job, name: str, cache: Path) -> Work:
     def work() -> Done:
         began = time.process_time()
         from preceptor.toolkit.fusion.fuse import fuse
-        from preceptor.toolkit.fusion.sampling.fit import Settings
+        from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
         from preceptor.toolkit.store.connection import open_store
 
         with open_store(store) as con:
-            found = fuse(con, 0.5, [], Settings(seed=job.repetition)).diagnostics
+            found = fuse(con, 0.5, [], SamplerSettings(seed=job.repetition)).diagnostics
         per_second = found["ess_min"] / (time.process_time() - began)
         return Done(
             f"R-hat {found['r_hat_max']:.4f}, worst ESS {found['ess_min']:.0f} ({found['ess_parameter']}), "

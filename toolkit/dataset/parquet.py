@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ...schemas.derive import polars_schema
 from ...schemas.published import published, with_meta
 from ...schemas.recipe import Recipe
+from ...schemas.tables import COUNTS
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, run
 from .choose.pairs import SPLITS
@@ -24,7 +25,7 @@ SHARD = 1_000_000  # rows of a file
 
 _PREFERENCE = "config = 'preference'"
 _SOFT = "config IN ('preference', 'soft')"
-_META = """key, task, "group", made, p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes,
+_META = f"""key, task, "group", made, p, p_expressed, p_observed, sd, {", ".join(COUNTS)},
     sources, license, fit, chosen_completion, rejected_completion"""
 
 # An answer that is chosen in one pair and rejected in another is neither good nor bad by itself.

@@ -10,13 +10,12 @@ from typing import Any
 import polars as pl
 
 from ...schemas.recipe import Recipe
+from ...schemas.tables import COUNTS, SIGNALS, SignalType, signals_sql
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run
-from .choose.pairs import COIN_FLIP, part_sql, split_sql
+from .choose.pairs import COIN_FLIP, NO_FIT, part_sql, split_sql
 
-_META = """p, p_expressed, p_observed, sd, n_votes, n_ratings, n_outcomes, fit"""
-_NO_META = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
+_META = f"p, p_expressed, p_observed, sd, {', '.join(COUNTS)}, fit"
 
 # Narrow rows first: which, from where, for what, in their order. Texts are joined to those that stay.
 _ABOUT = """task, "group", language, prompt_source, chosen_source"""
@@ -27,7 +26,7 @@ SELECT CASE WHEN dropped IS NULL THEN 'preference' ELSE 'soft' END AS config, ke
 FROM pairs WHERE part <> 'sft' AND $pairs AND (dropped IS NULL OR $soft AND dropped = '{COIN_FLIP}')
 UNION ALL BY NAME
 SELECT 'sft' AS config, key, split, prompt, made, completion AS chosen_completion,
-    NULL AS rejected_completion, {_NO_META}, {_ABOUT}, NULL AS rejected_source
+    NULL AS rejected_completion, {NO_FIT}, {_ABOUT}, NULL AS rejected_source
 FROM ({{examples}}) WHERE $sft"""
 
 # What is said of a completion beside why it was chosen is the same in all of its pairs.
@@ -39,16 +38,13 @@ _CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS ma
     WHERE {part} <> 'preference' AND ($task IS NULL OR q.task = $task)"""
 
 # Where what was said about a completion came from; its own source and its prompt's are in picked_rows.
-_HEARD = """
+_HEARD = f"""
 CREATE OR REPLACE TEMP TABLE heard AS
 WITH picked AS (
     SELECT chosen_completion AS completion FROM picked_rows
     UNION SELECT rejected_completion FROM picked_rows WHERE rejected_completion IS NOT NULL
 ), said AS (
-    SELECT completion_a AS completion, source FROM votes
-    UNION SELECT completion_b, source FROM votes
-    UNION SELECT completion, source FROM ratings
-    UNION SELECT completion, source FROM outcomes
+    SELECT DISTINCT * FROM ({signals_sql(", source")})
 )
 SELECT completion, list(source) AS sources FROM said SEMI JOIN picked USING (completion)
 GROUP BY completion"""
@@ -76,6 +72,22 @@ FROM chunk r JOIN prompts q ON q.key = r.prompt JOIN wordings w ON w.language = 
 JOIN completions a ON a.key = r.chosen_completion LEFT JOIN completions b ON b.key = r.rejected_completion"""
 
 _PERSON = "left(sha256($name || ':' || {0}), 16)".format
+
+
+def _published_sql(signal: SignalType) -> str:
+    """SELECT the signals of one type as the config `signals` has them; of pairs, those within the dataset."""
+    first, *second = signal.completions
+    other = "".join(f", {column} AS other" for column in second)
+    inside = " AND ".join(f"{column} IN (SELECT completion FROM mine)" for column in second) or "true"
+    columns = "".join(f', "{column.name}"' for column in signal.published)
+    rows = f"""SELECT key, '{signal.kind}' AS kind, {first} AS completion{other}{columns},
+        {signal.person} AS pseudonym, source FROM {signal.name} WHERE {inside}"""
+    if not signal.annotator:
+        return rows
+    return f"""SELECT s.* REPLACE (a.pseudonym AS pseudonym)
+        FROM ({rows}) s LEFT JOIN annotators a ON a.key = s.pseudonym"""
+
+
 _SIGNALS = f"""
 CREATE OR REPLACE TEMP TABLE signals_kept AS
 WITH mine AS (
@@ -85,15 +97,7 @@ WITH mine AS (
             UNION ALL SELECT rejected_completion, prompt, "group", split FROM kept
             WHERE rejected_completion IS NOT NULL) GROUP BY 1
 ), said AS (
-    SELECT v.key, 'vote' AS kind, completion_a AS completion, completion_b AS other, choice, a.pseudonym,
-        v.source FROM votes v LEFT JOIN annotators a ON a.key = v.annotator
-        WHERE completion_b IN (SELECT completion FROM mine)
-    UNION ALL BY NAME
-    SELECT r.key, 'rating' AS kind, completion, criterion, levels, value::DOUBLE AS value, a.pseudonym,
-        r.source FROM ratings r LEFT JOIN annotators a ON a.key = r.annotator
-    UNION ALL BY NAME
-    SELECT key, 'outcome' AS kind, completion, measure, value, censored, learner AS pseudonym, source
-        FROM outcomes
+    {" UNION ALL BY NAME ".join(map(_published_sql, SIGNALS))}
 )
 SELECT d.* EXCLUDE (pseudonym), m.prompt, m."group", m.split, {_PERSON("d.pseudonym")} AS person, s.license
 FROM said d JOIN mine m USING (completion) JOIN sources s ON s.name = d.source

@@ -1,7 +1,7 @@
-"""`preceptor why KEY`: a row's way back: pair -> fit -> votes, ratings, outcomes -> file and line -> licence.
+"""`preceptor why KEY`: trace a row back: pair -> fit -> signals -> file and line -> licence.
 
-KEY is that of a row of any config of a built dataset (in its _meta table, or in signals), or of a
-completion, vote, rating, outcome, question or answer of the store; its first digits do.
+KEY is the key of a row of any config of a built dataset (in its _meta table, or in signals), or of a
+completion, signal, question or answer of the store. Its first digits are enough.
 """
 
 import json
@@ -10,39 +10,41 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import StoreError
+from ...schemas.tables import SIGNALS, SignalType
 from ..store.connection import Store, query, scratch
 from .folder import read_manifest, rows_sql, shards
 
 Found = dict[str, Any]
 
-_SIGNALS = """
+
+def _said_sql(signal: SignalType) -> str:
+    """SELECT the signals of one type about the completions in $c, in words, with annotators' remarks."""
+    first, other = (*signal.completions, "NULL")[:2]
+    about = " OR ".join(f"list_contains($c, {column})" for column in signal.completions)
+    rows = f"""SELECT key, '{signal.kind}' AS kind, {first} AS completion, {other} AS other,
+        {signal.said} AS said, {signal.person} AS person, source, path, line, "at"
+        FROM {signal.name} WHERE {about}"""
+    if not signal.annotator:
+        return f"SELECT *, NULL AS comment FROM ({rows})"
+    return f"""SELECT s.* REPLACE (a.pseudonym AS person), w.comment FROM ({rows}) s
+        LEFT JOIN annotators a ON a.key = s.person
+        LEFT JOIN remarks w ON w.source = s.source AND w.position = s.line AND w.annotator = s.person"""
+
+
+_SIGNALS = f"""
 WITH remarks AS (
     SELECT a.source, q.position, a.annotator, a.comment FROM answers a JOIN questions q ON q.key = a.question
     WHERE a.superseded_at IS NULL AND a.comment IS NOT NULL
         AND (list_contains($c, q.completion_a) OR list_contains($c, q.completion_b)))
-SELECT v.key, 'vote' AS kind, v.completion_a AS completion, v.completion_b AS other,
-    CASE v.choice WHEN 'tie' THEN 'tie' WHEN 'a' THEN v.completion_a ELSE v.completion_b END AS said,
-    a.pseudonym AS person, v.source, v.path, v.line, v."at", w.comment
-    FROM votes v LEFT JOIN annotators a ON a.key = v.annotator
-    LEFT JOIN remarks w ON w.source = v.source AND w.position = v.line AND w.annotator = v.annotator
-    WHERE list_contains($c, v.completion_a) OR list_contains($c, v.completion_b)
-UNION ALL BY NAME
-SELECT r.key, 'rating' AS kind, r.completion, r.criterion || ': ' || r.value || ' of ' || r.levels AS said,
-    a.pseudonym AS person, r.source, r.path, r.line, r."at", w.comment
-    FROM ratings r LEFT JOIN annotators a ON a.key = r.annotator
-    LEFT JOIN remarks w ON w.source = r.source AND w.position = r.line AND w.annotator = r.annotator
-    WHERE list_contains($c, r.completion)
-UNION ALL BY NAME
-SELECT key, 'outcome' AS kind, completion, measure || ': ' || printf('%g', value)
-        || if(censored, ', still failing', '') AS said,
-    learner AS person, source, path, line, "at" FROM outcomes WHERE list_contains($c, completion)
+{" UNION ALL BY NAME ".join(map(_said_sql, SIGNALS))}
 ORDER BY kind DESC, source, path, line, key"""
 
 
 def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
-    """Everything a row stands on, as plain values; StoreError where nothing has such a key.
+    """Collect everything that a row was made of, as plain values ready for JSON.
 
-    Looks in `folders`, or in those of all builds of the store that are still there.
+    Looks in `folders`, or in the folders of all builds of the store that still exist. Raises StoreError
+    if no key, or more than one, begins with `key`.
     """
     rows = _rows(con, key, folders)
     if not rows:
@@ -75,7 +77,7 @@ def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
 
 
 def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
-    """The key's rows in datasets: dataset, config, split, and what their meta data say."""
+    """Find the rows with the key in datasets: dataset, config, split and the columns of their meta data."""
     places = list(folders) or [
         Path(out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
     ]
@@ -99,22 +101,24 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
     return found
 
 
+_ANSWERED = """(SELECT a.key, completion_a, completion_b
+    FROM answers a JOIN questions q ON q.key = a.question)"""
+
+
 def _stored(con: Store, key: str) -> list[Found]:
-    """What of the store has such a key."""
-    rows = query(
-        con,
-        """SELECT key, 'completion' AS config, key AS completion, NULL AS other FROM completions
-            WHERE starts_with(key, $key)
-        UNION ALL SELECT key, 'vote', completion_a, completion_b FROM votes WHERE starts_with(key, $key)
-        UNION ALL SELECT key, 'rating', completion, NULL FROM ratings WHERE starts_with(key, $key)
-        UNION ALL SELECT key, 'outcome', completion, NULL FROM outcomes WHERE starts_with(key, $key)
-        UNION ALL SELECT key, 'question', completion_a, completion_b FROM questions
-            WHERE starts_with(key, $key)
-        UNION ALL SELECT a.key, 'answer', completion_a, completion_b
-            FROM answers a JOIN questions q ON q.key = a.question WHERE starts_with(a.key, $key)
-        ORDER BY key LIMIT 3""",
-        {"key": key},
+    """Find at most three rows whose key begins so: key, config (their kind), completion, other."""
+    places = [
+        ("completion", "completions", "key", "NULL"),
+        *((signal.kind, signal.name, *(*signal.completions, "NULL")[:2]) for signal in SIGNALS),
+        ("question", "questions", "completion_a", "completion_b"),
+        ("answer", _ANSWERED, "completion_a", "completion_b"),
+    ]
+    selects = (
+        f"""SELECT key, '{kind}' AS config, {completion} AS completion, {other} AS other
+        FROM {rows} WHERE starts_with(key, $key)"""
+        for kind, rows, completion, other in places
     )
+    rows = query(con, f"{' UNION ALL '.join(selects)} ORDER BY key LIMIT 3", {"key": key})
     return rows.to_dicts()
 
 
@@ -140,7 +144,7 @@ def _completions(con: Store, keys: list[str]) -> list[Found]:
 
 
 def _fit(con: Store, key: str | None) -> Found | None:
-    """The fit; what is left of it where it was forgotten."""
+    """Read the fit; only its key and `missing` if it is no longer in the store."""
     if key is None:
         return None
     rows = query(
@@ -156,7 +160,7 @@ def _fit(con: Store, key: str | None) -> Found | None:
 
 
 def _licences(con: Store, completions: list[str], heard: set[str]) -> list[Found]:
-    """The sources of texts and signals, with their terms."""
+    """Read the sources of texts and signals, with their licences."""
     return query(
         con,
         """SELECT name, license, redistribution, commercial_use, share_alike, url, revision, sha256

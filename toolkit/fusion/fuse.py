@@ -12,14 +12,15 @@ import polars as pl
 
 from ...schemas.errors import FusionError
 from ...schemas.keys import key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, signals_sql
 from ..store.connection import Store, insert, query, transaction
-from .checks import predictive_checks
+from .checks import check_predictions
+from .likelihoods.registry import LIKELIHOODS
 from .methods import chosen, fit_by
 from .observations import Observations, encode
 from .oddities import odd_signals
 from .posterior import effectiveness, findings, points_apart, preferences, quality_draws
-from .sampling.fit import OnProgress, Settings
+from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import rank_histograms
 from .sampling.warm_start import Ends, in_order
 
@@ -40,7 +41,7 @@ def fuse(
     con: Store,
     target: float,
     sources: Sequence[str],
-    settings: Settings,
+    settings: SamplerSettings,
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:
@@ -72,14 +73,14 @@ def fuse(
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
-        "checks": predictive_checks(obs, posterior, signals["outcomes"], settings.seed),
+        "checks": check_predictions(obs, posterior, signals, settings.seed),
         "ranks": rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
     pairs = preferences(obs, posterior, e, o, target)
     found = (
         findings(obs, posterior)
-        | _counts(obs)
+        | _count(obs, signals)
         | {
             "apart": points_apart(obs, pairs),
             "notes": odd_signals(con, sources),
@@ -154,21 +155,27 @@ def _result(
     return Fit(name, diagnostics["converged"], diagnostics["advice"], diagnostics, found, already_there)
 
 
-def _counts(obs: Observations) -> dict[str, int]:
-    votes = int(obs.votes.counts.sum()) if obs.votes else 0
+def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int]:
+    """Numbers of prompts, completions and people, and of the signals of each type."""
     return {
         "prompts": int(obs.prompt.max()) + 1,
         "completions": obs.completions.height,
         "n_annotators": obs.annotators.height,
-        "votes": votes,
-        "ratings": int(sum(r.counts.sum() for r in obs.ratings)),
-        "outcomes": int(obs.completions["n_outcomes"].sum()),
+        **{
+            signal.name: int(rows["n"].sum())
+            if "n" in (rows := signals[signal.name]).columns
+            else rows.height
+            for signal in SIGNALS
+        },
         "learners": len(obs.learners),
     }
 
 
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """The tables that `encode` takes: completions of prompts with any signal, and the signals."""
+    """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
+
+    Of completions of `sources`, of all where empty. Raises FusionError for a source without completions.
+    """
     asked = list(sources)
     for name in asked:
         if not query(con, "SELECT 1 FROM completions WHERE source = ? LIMIT 1", [name]).height:
@@ -179,52 +186,35 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     mine = (
         "SELECT key FROM completions WHERE len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
     )
-    votes = query(
-        con,
-        f"SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes "
-        f"WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)",
-        [asked],
-    )
-    ratings = query(
-        con,
-        f"""SELECT r.completion, r.criterion, r.value, r.levels, r.annotator,
-        coalesce(u.higher_is_better, true) AS higher_is_better
-        FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
-        WHERE r.completion IN ({mine}) ORDER BY r.key""",
-        [asked],
-    )
-    outcomes = query(
-        con,
-        f"""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored
-        FROM outcomes o JOIN completions c ON c.key = o.completion
-        WHERE o.completion IN ({mine}) ORDER BY o.key""",
-        [asked],
-    )
+    signals = {
+        signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), [asked])
+        for signal in SIGNALS
+    }
     completions = query(
         con,
-        f"""WITH signalled AS (
-            SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
-            UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes)
-        SELECT key AS completion, prompt, author FROM completions
+        f"""SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT prompt FROM completions JOIN signalled USING (key)) ORDER BY key""",
+            (SELECT c.prompt FROM completions c JOIN ({signals_sql()}) s ON s.completion = c.key)
+        ORDER BY key""",
         [asked],
+    )
+    judged = " UNION ALL ".join(
+        f"SELECT {s.annotator} AS annotator, key FROM {s.name}" for s in SIGNALS if s.annotator
     )
     annotators = query(
         con,
-        """WITH judged AS (
-            SELECT annotator, key FROM votes UNION ALL SELECT annotator, key FROM ratings)
-        SELECT a.key AS annotator, pseudonym FROM annotators a JOIN judged j ON j.annotator = a.key
+        f"""SELECT a.key AS annotator, pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
         GROUP BY ALL ORDER BY min(j.key)""",
     )
-    used = pl.concat([votes["annotator"], ratings["annotator"]]).drop_nulls().unique()
+    used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
         "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())),
-        "votes": votes,
-        "ratings": ratings,
-        "outcomes": outcomes,
+        **signals,
     }
+
+
+_PEOPLE = ("annotator", "learner", "author")  # columns of what is read
 
 
 def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
@@ -235,11 +225,7 @@ def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
     state = hashlib.sha256()
     for name in sorted(signals.keys() - {"annotators"}):
         frame = signals[name]
-        people = [
-            _by_order(frame[column])
-            for column in ("annotator", "learner", "author")
-            if column in frame.columns
-        ]
+        people = [_by_order(frame[column]) for column in _PEOPLE if column in frame.columns]
         state.update(f"{name}\n{frame.with_columns(people).write_csv()}".encode())
     return state.hexdigest()
 

@@ -5,11 +5,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import spearmanr
 
-from .model import Arrays
-from .observations import Observations, thinned
+from .likelihoods.likelihood import Arrays
+from .observations import Observations, thin
 from .posterior import normal_chance, share_above
 from .sampling.diagnostics import Approximation, Diagnostics
-from .sampling.fit import BLOCK, Draws, OnProgress, Posterior, Settings, cut, fit, predictions, prepared
+from .sampling.fit import (
+    BLOCK,
+    Draws,
+    OnProgress,
+    Posterior,
+    SamplerSettings,
+    cut,
+    fit,
+    predictions,
+    prepared,
+)
 from .sampling.hmc import Shapes, make_sampler
 from .sampling.laplace import Globals, Normal, approximate
 from .sampling.warm_start import Ends
@@ -27,7 +37,10 @@ def chosen(obs: Observations, method: str) -> str:
 
 
 def fit_by(
-    obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None, ends: Ends | None = None
+    obs: Observations,
+    settings: SamplerSettings,
+    on_progress: OnProgress = lambda *_: None,
+    ends: Ends | None = None,
 ) -> Posterior:
     """Fit by the method of the settings: hmc (from `ends` where they are given), laplace, map or auto."""
     method = chosen(obs, settings.method)
@@ -36,12 +49,14 @@ def fit_by(
     return _fit_normal(obs, settings, method == "map", on_progress)
 
 
-def _fit_normal(obs: Observations, settings: Settings, quick: bool, on_progress: OnProgress) -> Posterior:
+def _fit_normal(
+    obs: Observations, settings: SamplerSettings, quick: bool, on_progress: OnProgress
+) -> Posterior:
     """The mean and the curvature there; unless `quick`, set beside chains on a part."""
-    learnt = _normal(thinned(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
+    learnt = _normal(thin(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
     found = learnt.normal.globals
     whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=found)
-    part = thinned(obs, COMPARED, settings.seed)
+    part = thin(obs, COMPARED, settings.seed)
     beside = whole if part is obs else _normal(part, settings.seed, quick, known=found if quick else None)
     if quick:
         verdict = Diagnostics(

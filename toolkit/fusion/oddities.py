@@ -11,6 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ...schemas.tables import SIGNALS, signals_sql
 from ..store.connection import Store, query
 
 _OURS = "len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
@@ -88,10 +89,11 @@ def _apart(votes: pl.DataFrame) -> list[str]:
     apart = parts.filter(pl.col("group") > 1).sort("key")
     if apart.is_empty():
         return []
+    rest = ", ".join(signal.plural for signal in SIGNALS if not signal.compares)
     what = "1 prompt" if apart.height == 1 else f"{apart.height:,} prompts"
     return [
         f"in {what} votes compare groups of completions that nobody compared with each other, first in "
-        f"'{apart['name'][0]}': between groups only ratings, outcomes and the prior speak"
+        f"'{apart['name'][0]}': between groups only {rest} and the prior speak"
     ]
 
 
@@ -100,8 +102,8 @@ def _alone(con: Store, asked: list[list[str]]) -> list[str]:
         con,
         f"""SELECT count(*) FILTER (n = 1), count(*) FROM (
             SELECT prompt, count(*) AS n FROM completions WHERE prompt IN (
-                SELECT prompt FROM completions WHERE key IN (SELECT completion_a FROM votes
-                    UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes) AND ({_OURS})
+                SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({signals_sql()}))
+                    AND ({_OURS})
             ) GROUP BY prompt)""",
         asked,
     ).row(0)

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ...schemas.support.text import SURE
+from ...schemas.tables import COUNTS, OBSERVED
 from .information import expected_gain, vote_shares
+from .likelihoods.likelihood import NOBODY
 from .model import AUTHOR_SCALE
-from .observations import NOBODY, Observations
+from .observations import Observations
 from .sampling.fit import Posterior
 
 Draws = NDArray[np.float64]
@@ -45,7 +47,7 @@ def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.Da
     """One row per completion: mean, sd and 90 % interval of the target, means and sds of e and o."""
     t = target * o + (1 - target) * e
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
-    return obs.completions.select("completion", "n_votes", "n_ratings", "n_outcomes").with_columns(
+    return obs.completions.select("completion", *COUNTS).with_columns(
         pl.Series("mean", t.mean(axis=0)),
         pl.Series("sd", t.std(axis=0)),
         pl.Series("low", low),
@@ -108,7 +110,9 @@ def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
     """Of the pairs that learners tried on both sides: how many there are, in how many expressed and
     observed lie on different sides of a half, and in how many they surely (SURE) point apart.
     """
-    tried = obs.completions.filter(pl.col("n_outcomes") > 0)["completion"].implode()
+    tried = obs.completions.filter(pl.sum_horizontal(signal.count for signal in OBSERVED) > 0)[
+        "completion"
+    ].implode()
     both = pairs.filter(pl.col("completion_a").is_in(tried), pl.col("completion_b").is_in(tried))
     sides = (both["p_expressed"] - 0.5) * (both["p_observed"] - 0.5) < 0
     return {"pairs": both.height, "sides": int(sides.sum()), "sure": int((both["p_apart"] > SURE).sum())}

@@ -1,9 +1,11 @@
 """What the pairs of a stored fit come to, and which of them to ask annotators about next."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.support.text import clean, shown
+from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from ..store.connection import Store, query, run
 
 COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
@@ -11,7 +13,7 @@ WORTH = 0.5  # a pair that brings at least this share of what the best one bring
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairSummary:
     """Counts over the pairs of a fit."""
 
     n: int
@@ -20,7 +22,7 @@ class Pairs:
     more: int  # pairs beyond those that bring at least WORTH times as much as the best
 
 
-def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
+def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
     """Counts over the pairs of `fit`, and the `limit` pairs of the largest information gain.
 
     Prompts come from the store, not from the fit: a text that was forgotten is not shown again.
@@ -46,4 +48,17 @@ def pairs_of(con: Store, fit: str, limit: int) -> Pairs:
         for row in rows.iter_rows(named=True)
     ]
     n, flips, worth = map(int, counts)
-    return Pairs(n, flips, telling, max(0, worth - len(telling)))
+    return PairSummary(n, flips, telling, max(0, worth - len(telling)))
+
+
+def count_signals(found: Mapping[str, Any], signals: Iterable[SignalType]) -> int:
+    """Count the signals of these types that a fit has seen, from its findings.
+
+    Fits from before a type was known do not have its number.
+    """
+    return sum(found.get(signal.name, 0) for signal in signals)
+
+
+def has_both_sides(found: Mapping[str, Any]) -> bool:
+    """True if a fit has seen expressed and observed signals: only then do the data inform rho."""
+    return bool(count_signals(found, EXPRESSED) and count_signals(found, OBSERVED))

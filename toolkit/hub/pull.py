@@ -24,7 +24,7 @@ from ..ingest.batch import Context
 from ..ingest.files.numbered_lines import Input
 from ..ingest.formats import FORMATS
 from ..ingest.preferences.chat_shapes import FIELDS, SCORES
-from ..ingest.run import Origin, Report, find_inputs, ingest
+from ..ingest.run import IngestReport, Origin, find_inputs, ingest
 from ..store.connection import Store, query
 from .client import Say, call_patiently, check_repo_id, connect, endpoint, explained
 
@@ -151,7 +151,7 @@ def _with_meta(rows: Any, meta: Any) -> Any:
     return rows
 
 
-def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> Report:
+def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> IngestReport:
     """Ingest what was fetched, all or nothing; SourceError names the dataset, not the file fetched."""
     context = Context(source, remote.language)
     origin = Origin(remote.license, remote.url, remote.revision)

@@ -30,7 +30,7 @@ _INSERT_BYTES = 256 << 20  # where rows are long: dialogues repeat what was said
 
 
 @dataclass(frozen=True)
-class Report:
+class IngestReport:
     """What an ingest did."""
 
     source: str
@@ -110,7 +110,7 @@ def ingest(
     replacing: bool = False,
     strict: bool = False,
     on_bytes: OnBytes = lambda _: None,
-) -> Report:
+) -> IngestReport:
     """Read `files` into the source `context.source`.
 
     With `strict` any reject stops it; with `replacing` a source of that name makes way in the
@@ -120,7 +120,9 @@ def ingest(
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
-        return Report(context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True)
+        return IngestReport(
+            context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
+        )
     with little_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
@@ -209,7 +211,7 @@ def with_known(con: Store, context: Context, what: str) -> Context:
 
 def _read_all(
     con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
-) -> Report:
+) -> IngestReport:
     read = taken = rejects = 0
     added: dict[str, int] = {}
     first: list[str] = []
@@ -228,7 +230,7 @@ def _read_all(
     _insert_all(con, pending, context.source, added)
     if not read:
         raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary.lower()}")
-    return Report(context.source, taken, rejects, added, first, notes)
+    return IngestReport(context.source, taken, rejects, added, first, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -277,7 +279,7 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
         )
 
 
-def _check(report: Report, files: Sequence[Input], strict: bool) -> None:
+def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
     listed = "\n  ".join(report.first_rejects)
     if report.rejects and not report.rows:
         raise SourceError(
@@ -292,7 +294,7 @@ def _check(report: Report, files: Sequence[Input], strict: bool) -> None:
 
 
 def _source_row(
-    format: Format, context: Context, origin: Origin, sha256: str, report: Report
+    format: Format, context: Context, origin: Origin, sha256: str, report: IngestReport
 ) -> pl.DataFrame:
     return pl.DataFrame(
         {

@@ -1,10 +1,10 @@
-"""`preceptor forget LEARNER`: every row of a person leaves the store, and does not come back.
+"""`preceptor forget LEARNER`: remove every row of a person from the store, for good.
 
-Removed: the learner's sentences with their edits and the prompts and completions made of them,
-reviews, outcomes, votes and ratings, answers also where they were changed since, what anybody was asked
-and said about the removed completions, what models replied to and about them, rejected rows that name the
-learner, and the fits that learnt from any of these. The file is written anew, so that no byte
-stays. Later ingests of the same input put the learner's rows in `rejects`.
+Removed are: the person's sentences with their edits, and the prompts and completions made of them;
+reviews, signals and answers, earlier versions too; questions, answers and signals of others about the
+removed completions; replies of models to and about them; rejected rows that name the person; and the fits
+that learnt from any of these. The file is written anew, so that no byte stays. Later ingests of the
+same input put the person's rows in `rejects`.
 """
 
 import json
@@ -16,30 +16,34 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import StoreError
-from ...schemas.tables import FORGOTTEN
+from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, signals_sql
 from ..store.connection import Store, insert, query, run, transaction
 from .pseudonyms import mark_sql
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Rows removed by table, fits removed, and builds that hold traces: folder and what of."""
+    """Rows removed, by table; and builds that hold traces: (folder, what it holds)."""
 
     removed: dict[str, int]
     traces: list[tuple[str, str]]
 
 
-# What is the learner's, each in a temporary table of keys.
+def _mine(signal: SignalType) -> str:
+    """SELECT the keys of a person's signals of one type, and of those about the person's completions."""
+    by_person = "annotator IN (FROM my_annotators)" if signal.annotator else f"{signal.learner} = $who"
+    about = (f"{column} IN (FROM my_completions)" for column in signal.completions)
+    return f"SELECT key FROM {signal.name} WHERE {' OR '.join((by_person, *about))}"
+
+
+# Rows of the person, each in a temporary table of keys; later ones read earlier ones.
 _MINE = {
     "my_sentences": "SELECT key FROM sentences WHERE learner = $who",
     "my_prompts": """SELECT key FROM prompts WHERE ref IN (FROM my_sentences)
         AND source IN (SELECT source FROM sentences WHERE learner = $who)""",
     "my_completions": "SELECT key FROM completions WHERE prompt IN (FROM my_prompts) OR author = $who",
     "my_annotators": "SELECT key FROM annotators WHERE pseudonym = $who",
-    "my_votes": """SELECT key FROM votes WHERE annotator IN (FROM my_annotators)
-        OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)""",
-    "my_ratings": """SELECT key FROM ratings WHERE annotator IN (FROM my_annotators)
-        OR completion IN (FROM my_completions)""",
+    **{f"my_{signal.name}": _mine(signal) for signal in SIGNALS},
     "my_questions": """SELECT key FROM questions WHERE completion_a IN (FROM my_completions)
         OR completion_b IN (FROM my_completions)""",
     "my_answers": """SELECT key FROM answers WHERE annotator IN (FROM my_annotators)
@@ -48,35 +52,37 @@ _MINE = {
     "my_replies": """SELECT key FROM replies WHERE prompt IN (FROM my_prompts)
         OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)
         OR request IN (SELECT context->>'request' FROM completions WHERE key IN (FROM my_completions))""",
-    "my_outcomes": "SELECT key FROM outcomes WHERE learner = $who OR completion IN (FROM my_completions)",
     # A file that holds nobody else's sentences may name the learner in any of its rejected rows.
     "my_files": """SELECT {'source': source, 'path': path} AS key FROM sentences GROUP BY source, path
         HAVING bool_and(coalesce(learner = $who, false))""",
     "my_lines": """SELECT DISTINCT {'source': source, 'path': path, 'line': line} AS key FROM sentences
         WHERE learner = $who""",
-    "my_fits": """WITH touched AS (
-            SELECT completion_a AS completion FROM votes WHERE key IN (FROM my_votes)
-            UNION SELECT completion_b FROM votes WHERE key IN (FROM my_votes)
-            UNION SELECT completion FROM ratings WHERE key IN (FROM my_ratings)
-            UNION SELECT completion FROM outcomes WHERE key IN (FROM my_outcomes)
-            UNION FROM my_completions)
+    "my_fits": f"""WITH touched AS (
+            {signals_sql(where="key IN (FROM my_{name})")} UNION FROM my_completions)
         SELECT DISTINCT fit AS key FROM effectiveness WHERE completion IN (FROM touched)
         UNION SELECT key FROM fits WHERE contains(findings, $who)""",
 }
 
-_REMOVED = {
+_BY_KEY = {
     "sentences": "key IN (FROM my_sentences)",
     "edits": "sentence IN (FROM my_sentences)",
     "prompts": "key IN (FROM my_prompts)",
     "completions": "key IN (FROM my_completions)",
     "annotators": "key IN (FROM my_annotators)",
-    "votes": "key IN (FROM my_votes)",
-    "ratings": "key IN (FROM my_ratings)",
-    "outcomes": "key IN (FROM my_outcomes)",
+    **{signal.name: f"key IN (FROM my_{signal.name})" for signal in SIGNALS},
     "questions": "key IN (FROM my_questions)",
     "answers": "key IN (FROM my_answers)",
     "replies": "key IN (FROM my_replies)",
-    "reviews": "learner = $who",
+}
+# Which rows of a table are removed. A table that names people and has no rule of its own, such as
+# reviews, loses the rows that name the person.
+_REMOVED = {
+    **_BY_KEY,
+    **{
+        table.name: " OR ".join(f'"{column.name}" = $who' for column in table.people)
+        for table in TABLES.values()
+        if table.people and table.name not in _BY_KEY
+    },
     "rejects": """contains(raw, $who) OR contains(path, $who)
         OR {'source': source, 'path': path} IN (FROM my_files)
         OR {'source': source, 'path': path, 'line': line} IN (FROM my_lines)""",
@@ -88,9 +94,10 @@ _REMOVED = {
 
 
 def forget(con: Store, pseudonym: str) -> Forgotten:
-    """Remove every row of the person, in one transaction; then `store.write_anew` frees the file of them.
+    """Remove every row of the person, in one transaction; `write_anew` then frees the file of them.
 
-    Raises StoreError where the store holds nothing of that person and was never told to forget them.
+    Returns the rows removed by table; none where the person was forgotten before. Raises StoreError
+    if the store holds no row of that person and has not forgotten them before.
     """
     with transaction(con):
         for name, keys in _MINE.items():
@@ -118,7 +125,7 @@ def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
 
 
 def _traces(con: Store) -> list[tuple[str, str]]:
-    """Builds that hold texts of the person, or whose labels were learnt from the person's signals."""
+    """List builds that hold texts of the person, or labels learnt from the person's signals."""
     builds = query(
         con,
         """SELECT out, fit, recipe, fit IN (FROM my_fits) AS learnt FROM builds
@@ -135,7 +142,7 @@ def _traces(con: Store) -> list[tuple[str, str]]:
 
 
 def _texts_in(con: Store, build: dict[str, Any]) -> str:
-    """How many rows of a build stand on the person's texts; from its folder, else what may be."""
+    """Say how many rows of a build use the person's texts, from its folder; without it, what may be there."""
     ((mine,),) = run(con, "SELECT count(*) FROM my_completions")
     if not mine:
         return ""

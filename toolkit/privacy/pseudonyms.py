@@ -18,6 +18,7 @@ import polars as pl
 
 from ...schemas.errors import StoreError
 from ...schemas.support.files import whole_file
+from ...schemas.tables import SIGNALS
 from ..store.connection import Store, query, run, scratch
 
 DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
@@ -85,7 +86,8 @@ def key_of(con: Store, path: Path) -> bytes:
     """The key of this store's pseudonyms. StoreError where it has none, or `path` holds another."""
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
-        raise StoreError("the store holds no pseudonyms; ingest votes, ratings, outcomes or reviews first")
+        signals = ", ".join(signal.name for signal in SIGNALS)
+        raise StoreError(f"the store holds no pseudonyms; ingest {signals} or reviews first")
     key = read_key(path)
     if known != _digest(key):
         raise StoreError(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.errors import PrivacyError
-from ...schemas.tables import OF_A_SOURCE, Column, Table
+from ...schemas.tables import OF_A_SOURCE, Column, Table, signals_sql
 from ..store.connection import Store, frames, query, remove_orphans, run, transaction
 from ..store.where import check_names, in_sources
 from .recognisers import LIKELY, Finding, Wanted, finder, mask
@@ -199,14 +199,12 @@ def _unmake(con: Store, found: pl.DataFrame) -> int:
     con.register("touched", found.select("key").unique().to_arrow())
     run(
         con,
-        """CREATE OR REPLACE TEMP TABLE unmade AS
+        f"""CREATE OR REPLACE TEMP TABLE unmade AS
         SELECT p.key FROM prompts p JOIN sentences s ON s.key = p.ref AND s.source = p.source
         WHERE (s.key IN (FROM touched) OR p.key IN (FROM touched)
             OR s.key IN (SELECT sentence FROM edits WHERE key IN (FROM touched)))
         AND p.key NOT IN (SELECT prompt FROM completions WHERE key IN (
-            SELECT completion_a FROM votes UNION SELECT completion_b FROM votes
-            UNION SELECT completion FROM ratings UNION SELECT completion FROM outcomes
-            UNION SELECT completion FROM effectiveness))""",
+            {signals_sql()} UNION ALL SELECT completion FROM effectiveness))""",
     )
     con.unregister("touched")
     run(con, "DELETE FROM completions WHERE prompt IN (FROM unmade)")

@@ -21,7 +21,7 @@ _SHAPES = ("o", "s", "^", "D", "v")  # of the tasks: colour is never the only di
 
 
 @dataclass(frozen=True)
-class Row:
+class IntervalLine:
     """One line of an interval plot."""
 
     label: str
@@ -34,7 +34,7 @@ class Row:
 def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
     """Expressed against observed effectiveness: a dot per completion.
 
-    `completions` has expressed, observed, their sds, n_outcomes and task; `rho` mean, low and high.
+    `completions` has expressed, observed, their sds, tried (by a learner) and task; `rho` mean, low and high.
     The line is what rho makes of expressed, its fan rho's interval.
     """
     shown = completions.head(DOTS)
@@ -80,7 +80,7 @@ def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
 
     between = f"{number(rho['low'])} to {number(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
-    if shown["n_outcomes"].min() == 0:
+    if not shown["tried"].all():
         marks.append(Mark("o", "currentColor", "faint: no learner tried it", faint=True))
     marks.append(Mark("-", CSS[INK], f"ρ = {number(rho['mean'])} ({between})"))
     less = f" The page draws {DOTS:,} of {completions.height:,}." if completions.height > DOTS else ""
@@ -126,7 +126,6 @@ def _parts(shown: pl.DataFrame, names: list[str]) -> list[tuple[tuple[str, bool]
     """Completions by task and whether any learner tried them, the untried first (beneath)."""
     rows = shown.with_columns(
         pl.when(pl.col("task").is_in(names)).then("task").otherwise(pl.lit(names[-1])).alias("task"),
-        (pl.col("n_outcomes") > 0).alias("tried"),
     )
     return [
         ((task, tried), part)
@@ -185,7 +184,7 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     """Reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
     rows = [
-        Row(
+        IntervalLine(
             clean(a["annotator"], 22),
             a["reliability"]["low"],
             a["reliability"]["mean"],
@@ -241,7 +240,7 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
     )
 
 
-def caterpillar(axes: Axes, rows: Sequence[Row]) -> None:
+def caterpillar(axes: Axes, rows: Sequence[IntervalLine]) -> None:
     """Thin lines without names, evenly spread over the order, each at its rank."""
     at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
     for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
@@ -315,7 +314,7 @@ def rows_height(rows: int) -> float:
     return 70.0 + (19 if rows <= 24 else 15) * max(rows, 3)
 
 
-def intervals(axes: Axes, rows: Sequence[Row]) -> None:
+def intervals(axes: Axes, rows: Sequence[IntervalLine]) -> None:
     """Bars with a dot, one line each, from the top."""
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")

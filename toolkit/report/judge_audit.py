@@ -14,8 +14,8 @@ from ...schemas.support.files import write_text
 from ...schemas.support.text import clean
 from .judge_audit_text import (
     POSITION,
+    Cells,
     Found,
-    Row,
     about,
     all_notes,
     measure_rows,
@@ -278,7 +278,7 @@ def _image(drawn: dict[str, str], figure: str) -> str:
     return f"![{figure}]({drawn[figure]}.svg)\n"
 
 
-def _table(columns: Row, rows: Sequence[Row]) -> str:
+def _table(columns: Cells, rows: Sequence[Cells]) -> str:
     """A table of Markdown; columns whose name ends in a space are aligned to the right."""
     marks = ["---:" if name.endswith(" ") else "---" for name in columns]
     lines = [

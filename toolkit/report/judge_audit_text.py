@@ -9,7 +9,7 @@ from typing import Any
 from ...schemas.support.numbers import format_interval
 
 Found = dict[str, Any]
-Row = tuple[str, ...]
+Cells = tuple[str, ...]
 
 POSITION = {
     "consistent": "the same choice in both orders",
@@ -45,7 +45,7 @@ def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str
     return format_interval(found["value"], found["low"], found["high"], form, unit).replace("-", "−")
 
 
-def position_rows(position: Found) -> list[Row]:
+def position_rows(position: Found) -> list[Cells]:
     """What happened to pairs in both orders: words, count, share. Ties only where there are any."""
     return [
         (words, f"{position[name]['k']:,}", share(position[name]))
@@ -54,9 +54,9 @@ def position_rows(position: Found) -> list[Row]:
     ]
 
 
-def measure_rows(signals: list[Found], *, short: bool = False) -> list[Row]:
+def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
     """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
-    rows: list[Row] = []
+    rows: list[Cells] = []
     for signal in signals:
         name, units = signal["signal"], f"{signal['units']:,}"
         for kind, measure in signal["measures"].items():

@@ -11,9 +11,11 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...schemas.support.text import SURE, clean, shown
+from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, signals_sql
 from ..dataset.build import Build, find_fit
+from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
-from ..fusion.summary import COIN_FLIP
+from ..fusion.summary import COIN_FLIP, count_signals, has_both_sides
 from ..store.connection import Store, query
 from .figures import agreement, annotators, annotators_height, confidence, recovery
 from .panels import checks, checks_height, ranks, ranks_height
@@ -27,20 +29,7 @@ GONE = "(no longer in the store)"
 # The beginning of a parameter's name, and what it says.
 PARAMETERS = {
     "rho": "correlation of expressed and observed effectiveness",
-    "vote_slope": "how sharply votes follow expressed effectiveness",
-    "vote_tie": "log weight of a tie between equals",
-    "first_shown_bias": "advantage of the answer that was shown first",
-    "rating_slope": "how sharply ratings follow expressed effectiveness",
-    "rating_cut": "threshold between the two lowest levels",
-    "rating_gaps": "distance to the next threshold",
-    "outcome_slope": "how sharply success follows observed effectiveness",
-    "outcome_level": "log-odds of success with an average completion",
-    "tau_reliability": "spread of reliability over annotators",
-    "tau_tie_habit": "spread of the habit of voting for ties over annotators",
-    "tau_severity": "spread of severity over annotators",
-    "tau_ability": "spread of ability over learners",
-    "tau_rating_prompt": "spread of ratings over prompts",
-    "tau_outcome_prompt": "spread of difficulty over prompts",
+    **{name: words for likelihood in LIKELIHOODS.values() for name, words in likelihood.parameters.items()},
 }
 
 Tile = tuple[str, str, str, bool]  # label, value, note, whether it warns
@@ -92,10 +81,10 @@ def render_report(
 
 def _headline(found: dict[str, Any], annotators: int) -> str:
     """One sentence: what was fused."""
-    said = " and ".join(_some(found[f"{kind}s"], kind) for kind in ("vote", "rating") if found[f"{kind}s"])
+    said = _numbers(found, EXPRESSED)
     if said:
         said += f" by {_some(annotators, 'annotator')}" if annotators else " by unnamed annotators"
-    seen = _some(found["outcomes"], "outcome") if found["outcomes"] else ""
+    seen = _numbers(found, OBSERVED)
     if seen:
         seen += f" of {_some(found['learners'], 'learner')}" if found["learners"] else " of unnamed learners"
     signals = ", together with ".join(part for part in (said, seen) if part) or "no signals"
@@ -103,6 +92,12 @@ def _headline(found: dict[str, Any], annotators: int) -> str:
         f"{signals}, fused into the effectiveness of {_some(found['completions'], 'completion')} "
         f"of {_some(found['prompts'], 'prompt')}."
     )
+
+
+def _numbers(found: dict[str, Any], signals: Sequence[SignalType]) -> str:
+    """Say how many signals of each type were fused; empty if none."""
+    present = [_some(found[signal.name], signal.kind) for signal in signals if found.get(signal.name)]
+    return name_all(present) if present else ""
 
 
 def _some(n: int, what: str) -> str:
@@ -138,7 +133,7 @@ def _tiles(
     held, n = sum(c["holds"] for c in diagnostics["checks"]), len(diagnostics["checks"])
     if n:
         tiles.append(("checks that hold", f"{held} of {n}", "posterior predictive", held < n))
-    if _two_sided(found):
+    if has_both_sides(found):
         rho = found["rho"]
         between = f"90{PERCENT} interval {number(rho['low'])} to {number(rho['high'])}"
         tiles.append(("correlation ρ", number(rho["mean"]), between, False))
@@ -171,11 +166,6 @@ def _sampling_tiles(diagnostics: dict[str, Any]) -> list[Tile]:
     ]
 
 
-def _two_sided(found: dict[str, Any]) -> bool:
-    """Both people and learners were heard; only then do the data say anything about rho."""
-    return bool((found["votes"] or found["ratings"]) and found["outcomes"])
-
-
 def _pictures(
     con: Store, row: dict[str, Any], surer: pl.Series, recovered: pl.DataFrame | None
 ) -> list[Picture]:
@@ -185,7 +175,7 @@ def _pictures(
     checked = [c for c in row["diagnostics"]["checks"] if "band" in c]
     ranked = row["diagnostics"].get("ranks", [])
     pictures = []
-    if _two_sided(found):
+    if has_both_sides(found):
         pictures.append(agreement(_effectiveness(con, row["key"]), found["rho"]))
     if surer.len():
         pictures.append(confidence(surer))
@@ -212,11 +202,13 @@ def _same_height(*heights: float) -> float:
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:
     """Why a reader looks in vain for a figure or a table."""
     notes = []
-    if not (found["votes"] or found["ratings"]):
-        notes.append("No votes and no ratings were fused: nothing is known of what people prefer.")
-    if not found["outcomes"]:
-        notes.append("No outcomes were fused: what helps is only guessed from what people prefer.")
-    if not _two_sided(found):
+    if not count_signals(found, EXPRESSED):
+        none = " and no ".join(signal.plural for signal in EXPRESSED)
+        notes.append(f"No {none} were fused: nothing is known of what people prefer.")
+    if not count_signals(found, OBSERVED):
+        none = " and no ".join(signal.plural for signal in OBSERVED)
+        notes.append(f"No {none} were fused: what helps is only guessed from what people prefer.")
+    if not has_both_sides(found):
         notes.append("So ρ is not learnt here, and expressed is not set against observed.")
     if found["votes"] and not found["annotators"]:
         notes.append("The votes name fewer than two annotators, so reliability is not known.")
@@ -225,11 +217,16 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
     return notes
 
 
+def _tried(row: str) -> str:
+    """DuckDB expression: true if a learner tried the completion of a row of `effectiveness`."""
+    return f"({' + '.join(f'{row}.{signal.count}' for signal in OBSERVED)} > 0)"
+
+
 def _effectiveness(con: Store, fit: str) -> pl.DataFrame:
     return query(
         con,
-        """SELECT e.expressed_mean AS expressed, e.observed_mean AS observed,
-        e.expressed_sd, e.observed_sd, e.n_outcomes,
+        f"""SELECT e.expressed_mean AS expressed, e.observed_mean AS observed,
+        e.expressed_sd, e.observed_sd, {_tried("e")} AS tried,
         coalesce(q.task, 'task not known') AS task FROM effectiveness e
         LEFT JOIN completions c ON c.key = e.completion LEFT JOIN prompts q ON q.key = c.prompt
         WHERE e.fit = ? ORDER BY e.completion""",
@@ -243,7 +240,7 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
     disputed = _pairs(
         con,
         fit,
-        "(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND ea.n_outcomes > 0 AND eb.n_outcomes > 0",
+        f"(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND {_tried('ea')} AND {_tried('eb')}",
         "least(abs(p.p_expressed - 0.5), abs(p.p_observed - 0.5)) DESC",
         DISPUTED,
     )
@@ -315,18 +312,13 @@ def _probability(p: float) -> str:
     return percent(min(max(p, 0.001), 0.999))
 
 
-_HEARD = """WITH mine AS (SELECT completion AS key FROM effectiveness WHERE fit = $fit)"""
-
-
 def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
     """Sources of the fit's texts and of the signals about them."""
     rows: Sequence[dict[str, Any]] = query(
         con,
-        f"""{_HEARD}, heard AS (
-            SELECT source FROM completions WHERE key IN (SELECT key FROM mine)
-            UNION SELECT source FROM votes WHERE completion_a IN (SELECT key FROM mine)
-            UNION SELECT source FROM ratings WHERE completion IN (SELECT key FROM mine)
-            UNION SELECT source FROM outcomes WHERE completion IN (SELECT key FROM mine))
+        f"""WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $fit), heard AS (
+            SELECT source FROM completions WHERE key IN (FROM mine)
+            UNION SELECT source FROM ({signals_sql(", source")}) WHERE completion IN (FROM mine))
         SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
             revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
         {"fit": fit},

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...schemas.support.text import clean
+from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.rank_histograms import BINS, expected_band
 from .picture import PERCENT, Mark, Picture, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, Paint, draw_panels
@@ -79,17 +80,17 @@ def _worst(found: Sequence[Check], signals: list[str]) -> list[str]:
 
 
 def _signal(check: Check) -> tuple[str, str]:
-    """A signal in words, and what its categories are."""
-    kind, _, name = check["signal"].partition(":")
-    if check["signal"] == "outcomes:turns":
-        return "turns", "failures before success"
-    return clean(name or kind, 24), {"votes": "", "ratings": "level, the best last"}.get(kind, "")
+    """Name a signal in words, and what its categories are."""
+    kind, _, scale = check["signal"].partition(":")
+    axes = LIKELIHOODS[kind].axes if kind in LIKELIHOODS else {}
+    return clean(scale or kind, 24), axes.get(scale, axes.get("", ""))
 
 
 def _category(check: Check) -> str:
-    """First and second are the sides of the pair, not the order in which they were shown."""
-    sides = {"first": "for A", "second": "for B"} if check["signal"] == "votes" else {}
-    return sides.get(check["category"], clean(check["category"], 12))
+    """Name a category; first and second are the sides of the pair, not the order of showing."""
+    kind = check["signal"].partition(":")[0]
+    labels = LIKELIHOODS[kind].labels if kind in LIKELIHOODS else {}
+    return labels.get(check["category"], clean(check["category"], 12))
 
 
 def _in_words(panel: Sequence[Check]) -> str:

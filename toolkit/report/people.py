@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ...schemas.support.text import clean
-from .figures import LINES, NAMED, Row, annotators_height, caterpillar, intervals
+from .figures import LINES, NAMED, IntervalLine, annotators_height, caterpillar, intervals
 from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, SERIES, draw
 
@@ -101,7 +101,7 @@ def consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> P
     rows = []
     for p in order:
         low, value, high = (p["majority"][name] for name in ("low", "value", "high"))
-        rows.append(Row(clean(p["annotator"], 22), low, value, high, bool(p["look"])))
+        rows.append(IntervalLine(clean(p["annotator"], 22), low, value, high, bool(p["look"])))
 
     def paint(axes: Axes) -> None:
         if len(rows) <= NAMED:

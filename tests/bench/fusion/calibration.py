@@ -16,7 +16,7 @@ from scipy.stats import binomtest, chisquare, rankdata
 
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.posterior import preferences, quality_draws
-from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings
+from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings
 
 from .keep import each
 from .part import Found, Line
@@ -48,7 +48,7 @@ class Seen:
 
 def look(made: Simulated, seed: int, method: str) -> Seen:
     """Fit and compare; the target is the mean of expressed and observed."""
-    posterior = fit_by(made.obs, Settings(seed=seed, method=method))
+    posterior = fit_by(made.obs, SamplerSettings(seed=seed, method=method))
     e, o = quality_draws(made.obs, posterior, seed)
     truth, t = made.truth, (e + o) / 2
     true_t = (truth["e"] + truth["o"]) / 2

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from preceptor.toolkit.fusion.fuse import read_signals
-from preceptor.toolkit.fusion.observations import Observations, Votes, encode
+from preceptor.toolkit.fusion.likelihoods.votes import Votes
+from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.store.connection import open_store
 
 from ..inputs import SHARED, STORE, ingesting
@@ -48,7 +49,9 @@ class Case:
         """The signals without a fold's votes. Rows stay, with fewer votes or none: a row of none adds
         nothing to a likelihood, and shapes that do not change are compiled once.
         """
-        return replace(self.obs, votes=replace(self.votes, counts=self.votes.counts - self.held[fold]))
+        votes = replace(self.votes, counts=self.votes.counts - self.held[fold])
+        others = (part for part in self.obs.parts if part is not self.votes)
+        return replace(self.obs, parts=(votes, *others))
 
 
 @dataclass(frozen=True)

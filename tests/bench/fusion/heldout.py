@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from preceptor.toolkit.cli.options import stderr
-from preceptor.toolkit.fusion.observations import NOBODY, Observations, Votes
+from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
+from preceptor.toolkit.fusion.likelihoods.votes import Votes
+from preceptor.toolkit.fusion.observations import Observations
 from preceptor.toolkit.fusion.sampling import diagnostics
-from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings, fit
+from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit
 
 from ..__main__ import figure
 from ..inputs import SHARED
@@ -94,7 +96,7 @@ def _votes(obs: Observations) -> Votes:
 
 def ours(obs: Observations) -> Predicted:
     """The fusion model on all of `obs`."""
-    posterior = fit(obs, Settings(seed=0))
+    posterior = fit(obs, SamplerSettings(seed=0))
     return Predicted(vote_probabilities(obs, posterior), posterior.diagnostics.converged)
 
 
@@ -123,14 +125,18 @@ def of_votes(peer: Callable[[Votes, Floats], Floats]) -> Predict:
     return predict
 
 
+def _without(obs: Observations, *signals: str) -> Observations:
+    return replace(obs, parts=tuple(part for part in obs.parts if part.SIGNAL not in signals))
+
+
 def models(obs: Observations, quick: bool) -> dict[str, Predict]:
     """Every model that says something else about these signals; ours first."""
     found: dict[str, Predict] = {"ours": ours}
     if obs.ratings and obs.outcomes:
-        found["ours without ratings"] = lambda obs: ours(replace(obs, ratings=()))
-        found["ours without outcomes"] = lambda obs: ours(replace(obs, outcomes=()))
+        found["ours without ratings"] = lambda obs: ours(_without(obs, "ratings"))
+        found["ours without outcomes"] = lambda obs: ours(_without(obs, "outcomes"))
     if obs.ratings or obs.outcomes:
-        found["ours, votes only"] = lambda obs: ours(replace(obs, ratings=(), outcomes=()))
+        found["ours, votes only"] = lambda obs: ours(_without(obs, "ratings", "outcomes"))
     if obs.authors:
         found["ours without authors"] = lambda obs: ours(replace(obs, authors=()))
     return found | {

@@ -59,13 +59,13 @@ def replicate(store: Path, seed: int) -> Replicate:
     from preceptor.toolkit.fusion.fuse import read_signals
     from preceptor.toolkit.fusion.observations import encode
     from preceptor.toolkit.fusion.posterior import preferences, quality_draws
-    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
     from preceptor.toolkit.store.connection import open_store
 
     with open_store(store, read_only=True) as con:
         obs = encode(read_signals(con, []))
     began = time.process_time()
-    posterior = fit(obs, Settings(seed=seed))
+    posterior = fit(obs, SamplerSettings(seed=seed))
     cpu = time.process_time() - began
     e, o = quality_draws(obs, posterior, seed)
     p = preferences(obs, posterior, e, o, 0.5)["p"].to_numpy()

@@ -11,7 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from preceptor.toolkit.fusion.observations import NOBODY, Observations, Outcomes, Ratings, Votes
+from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
+from preceptor.toolkit.fusion.likelihoods.outcomes import Outcomes
+from preceptor.toolkit.fusion.likelihoods.ratings import Ratings
+from preceptor.toolkit.fusion.likelihoods.votes import Votes
+from preceptor.toolkit.fusion.observations import Observations
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -158,9 +162,7 @@ def simulate(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulat
         prompt=prompt,
         annotators=_people(size.annotators),
         learners=[str(i) for i in range(size.learners)],
-        votes=votes,
-        ratings=(ratings,) if ratings else (),
-        outcomes=(outcomes,) if outcomes else (),
+        parts=tuple(part for part in (votes, ratings, outcomes) if part),
     )
     return Simulated(obs, truth)
 
@@ -186,7 +188,7 @@ def crowd(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulated:
             "n_votes": voted.astype(np.int64),
         }
     ).with_columns(n_ratings=pl.lit(0), n_outcomes=pl.lit(0))
-    obs = Observations(completions, prompt, _people(0), [], votes)
+    obs = Observations(completions, prompt, _people(0), [], (votes,))
     return Simulated(obs, {**g, "e": e})
 
 

@@ -37,7 +37,7 @@ def run_case(case: str) -> dict[str, Any]:
     from preceptor.toolkit.fusion.fuse import read_signals
     from preceptor.toolkit.fusion.methods import fit_by
     from preceptor.toolkit.fusion.observations import encode
-    from preceptor.toolkit.fusion.sampling.fit import Settings
+    from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
     from preceptor.toolkit.store.connection import open_store
 
     from .simulate import crowd, ordinary, simulate
@@ -59,7 +59,7 @@ def run_case(case: str) -> dict[str, Any]:
     if method == "warm":
         return _warm(obs, SMART_SEEDS if name == "smart" else 1)
     began = time.process_time()
-    posterior = fit_by(obs, Settings(method=method))
+    posterior = fit_by(obs, SamplerSettings(method=method))
     cpu = time.process_time() - began
     d = posterior.diagnostics
     verdict = {"converged": d.converged, "ess": d.ess_min, "r_hat": d.r_hat_max, "rows": obs.rows}
@@ -71,8 +71,8 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
 
     All is compiled and traced before. Medians over seeds, which draw the new votes, too.
     """
-    from preceptor.toolkit.fusion.observations import Votes
-    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.likelihoods.votes import Votes
+    from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
     from preceptor.toolkit.fusion.sampling.warm_start import Ends
 
     v = obs.votes
@@ -81,17 +81,18 @@ def _warm(obs: Any, seeds: int) -> dict[str, Any]:
     for seed in range(seeds):
         n = len(v.first)
         old = np.sort(np.random.default_rng(seed).permutation(n)[: n - n // 20])
-        part = replace(obs, votes=Votes(*(getattr(v, field.name)[old] for field in fields(v))))
-        before = fit(part, Settings(seed=seed))
+        few = Votes(*(getattr(v, field.name)[old] for field in fields(v)))
+        part = replace(obs, parts=(few, *(part for part in obs.parts if part is not v)))
+        before = fit(part, SamplerSettings(seed=seed))
         if before.ends is None:
             raise ValueError("chains leave their ends")
         ends = Ends(before.ends, before.diagnostics.leapfrogs)
         if not seed:
-            fit(obs, Settings(seed=seed))  # compiles, where the sizes are others
+            fit(obs, SamplerSettings(seed=seed))  # compiles, where the sizes are others
         times = []
         for start in (None, ends):
             began = time.process_time()
-            verdict = fit(obs, Settings(seed=seed), ends=start).diagnostics
+            verdict = fit(obs, SamplerSettings(seed=seed), ends=start).diagnostics
             times.append(time.process_time() - began)
         worst.append(verdict.ess_min if verdict.converged else 0)
         taken.append(times)

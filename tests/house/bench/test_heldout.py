@@ -44,7 +44,11 @@ from preceptor.tests.bench.fusion.published.votes_only import (
     majority,
     split_votes,
 )
-from preceptor.toolkit.fusion.observations import NOBODY, Observations, Outcomes, Ratings, Votes
+from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
+from preceptor.toolkit.fusion.likelihoods.outcomes import Outcomes
+from preceptor.toolkit.fusion.likelihoods.ratings import Ratings
+from preceptor.toolkit.fusion.likelihoods.votes import Votes
+from preceptor.toolkit.fusion.observations import Observations
 from preceptor.toolkit.fusion.sampling.fit import Posterior
 
 
@@ -62,9 +66,8 @@ def votes_on(first, second, counts, annotator=None, shown_first=None):
 def observations(prompt, votes, ratings=(), outcomes=()):
     keys = [f"c{i}" for i in range(len(prompt))]
     completions = pl.DataFrame({"completion": keys, "prompt": [f"p{p}" for p in prompt]})
-    return Observations(
-        completions, np.array(prompt), pl.DataFrame({"annotator": []}), [], votes, ratings, outcomes
-    )
+    parts = (votes, *ratings, *outcomes)
+    return Observations(completions, np.array(prompt), pl.DataFrame({"annotator": []}), [], parts)
 
 
 @pytest.fixture
@@ -161,7 +164,7 @@ def test_training_is_all_but_the_fold(small):
     for fold in range(2):
         seen = case.training(fold)
         np.testing.assert_array_equal(seen.votes.counts + case.held[fold], small.votes.counts)
-        assert seen.ratings is small.ratings
+        assert all(one is other for one, other in zip(seen.ratings, small.ratings, strict=True))
 
 
 def test_a_score_by_hand(small):

@@ -11,12 +11,13 @@ import pytest
 
 from preceptor.toolkit.cli.dataset.fuse import annotators, correlation, say_next
 from preceptor.toolkit.cli.demo.draw import CARELESS
-from preceptor.toolkit.fusion.checks import predictive_checks, tries_by_turn
+from preceptor.toolkit.fusion.checks import check_predictions
+from preceptor.toolkit.fusion.likelihoods.outcomes import count_tries
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.posterior import points_apart, preferences
 from preceptor.toolkit.fusion.sampling.fit import Posterior
 from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, expected_band, rank_counts
-from preceptor.toolkit.fusion.summary import Pairs, pairs_of
+from preceptor.toolkit.fusion.summary import PairSummary, pairs_of
 from preceptor.toolkit.store.connection import open_store, query
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12
@@ -164,9 +165,9 @@ def test_rho_is_not_said_to_be_learnt_from_one_side():
 
 
 def test_without_votes_nothing_is_known_of_the_next(capsys):
-    say_next(Pairs(3, 1, [], 0), {"votes": 0})
-    say_next(Pairs(3, 1, [], 0), {"votes": 2})
-    say_next(Pairs(0, 0, [], 0), {"votes": 2})
+    say_next(PairSummary(3, 1, [], 0), {"votes": 0})
+    say_next(PairSummary(3, 1, [], 0), {"votes": 2})
+    say_next(PairSummary(0, 0, [], 0), {"votes": 2})
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "annotate next: not known without votes",
@@ -214,7 +215,7 @@ def test_tries_are_counted_by_turn_and_the_censored_end_where_they_stopped():
     )
     obs = encode(tables)
     (y,) = obs.outcomes
-    tries, successes = tries_by_turn(obs, y, tables["outcomes"])
+    tries, successes = count_tries(y, tables["outcomes"], obs.members)
     rows = {
         (int(i), int(j)): (t.tolist(), s.tolist())
         for i, j, t, s in zip(y.item, y.learner, tries, successes, strict=True)
@@ -234,7 +235,7 @@ def turns_checks(values, stop, p):
     tables = turns([("a", f"l{i}", min(v, stop), v >= stop) for i, v in enumerate(values)])
     obs = encode(tables)
     log_probs = np.log(np.broadcast_to([1 - p, p], (200, len(values), 2)))
-    return predictive_checks(obs, Posterior({}, {"outcomes:turns": log_probs}, None), tables["outcomes"], 0)
+    return check_predictions(obs, Posterior({}, {"outcomes:turns": log_probs}, None), tables, 0)
 
 
 def test_geometric_turns_pass_however_early_learners_stop():

@@ -17,20 +17,17 @@ from scipy.stats import halfnorm, norm, spearmanr
 from preceptor.schemas.errors import FusionError
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import methods as large
+from preceptor.toolkit.fusion.likelihoods.priors import half_normal
+from preceptor.toolkit.fusion.likelihoods.ratings import ordered_log_probs
+from preceptor.toolkit.fusion.likelihoods.votes import davidson_log_probs
 from preceptor.toolkit.fusion.methods import fit_by
-from preceptor.toolkit.fusion.model import (
-    davidson_log_probs,
-    half_normal,
-    model,
-    model_arrays,
-    ordered_log_probs,
-)
-from preceptor.toolkit.fusion.observations import encode, thinned
+from preceptor.toolkit.fusion.model import model, model_arrays
+from preceptor.toolkit.fusion.observations import encode, thin
 from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
 from preceptor.toolkit.fusion.sampling import diagnostics
 from preceptor.toolkit.fusion.sampling import fit as fit_module
 from preceptor.toolkit.fusion.sampling.diagnostics import Diagnostics
-from preceptor.toolkit.fusion.sampling.fit import Posterior, Settings, fit, rounded_up
+from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit, rounded_up
 from preceptor.toolkit.fusion.sampling.hmc import site_shapes
 
 floats = st.floats(-8, 8, width=32, allow_subnormal=False)
@@ -209,7 +206,7 @@ def small():
         votes += [(a, b, "a")] * 8 + [(a, b, "b")] + [(a, b, "tie")]
     votes += [("zza", "zzb", choice) for choice in ("a", "b", "tie", "tie")]
     obs = encode(signals(votes, completions=sorted({c for v in votes for c in v[:2]} | {"zzc"})))
-    return obs, fit(obs, Settings(seed=3))
+    return obs, fit(obs, SamplerSettings(seed=3))
 
 
 def test_a_clear_majority_is_found_and_a_draw_stays_open(small):
@@ -237,7 +234,7 @@ def test_without_outcomes_rho_and_observed_stay_at_their_priors(small):
 
 def test_the_same_seed_gives_the_same_draws(small):
     obs, posterior = small
-    again = fit(obs, Settings(seed=3))
+    again = fit(obs, SamplerSettings(seed=3))
     for name, values in posterior.sites.items():
         np.testing.assert_array_equal(values, again.sites[name])
 
@@ -260,7 +257,7 @@ def test_the_posterior_is_that_of_numpyros_nuts():
     ratings = [(c, int(rng.integers(1, 6)), f"j{rng.integers(3)}") for c in names for _ in range(2)]
     outcomes = [(c, int(rng.integers(0, 3)), bool(rng.random() < 0.2)) for c in names[:9] for _ in range(2)]
     obs = encode(signals(votes, ratings, outcomes, annotators=["j0", "j1", "j2"]))
-    ours = fit(obs, Settings(seed=1))
+    ours = fit(obs, SamplerSettings(seed=1))
     assert ours.diagnostics.converged
     data = jax.tree.map(jnp.asarray, model_arrays(obs))
     start = {name: jnp.zeros(shape) for name, shape in site_shapes(data, latent=True).items()}
@@ -303,7 +300,7 @@ def crowd(made):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(large, "fit", kept)
-        posterior = fit_by(made, Settings(seed=1, method="laplace"))
+        posterior = fit_by(made, SamplerSettings(seed=1, method="laplace"))
     return made, posterior, *chains
 
 
@@ -328,7 +325,7 @@ def test_the_normal_approximation_says_what_the_chains_say(crowd):
 @pytest.mark.slow
 def test_a_quick_look_ranks_alike_and_is_marked(crowd):
     obs, posterior, _ = crowd
-    quick = fit_by(obs, Settings(seed=1, method="map"))
+    quick = fit_by(obs, SamplerSettings(seed=1, method="map"))
     assert spearmanr(quick.flat("e").mean(axis=0), posterior.flat("e").mean(axis=0)).statistic > 0.98
     assert not quick.diagnostics.converged
     assert "--method auto" in quick.diagnostics.advice()
@@ -336,7 +333,7 @@ def test_a_quick_look_ranks_alike_and_is_marked(crowd):
 
 def test_a_part_of_the_prompts_keeps_people_and_places(made):
     obs = made
-    part = thinned(obs, 800, seed=0)
+    part = thin(obs, 800, seed=0)
     assert 500 < part.rows < 1100
     assert part.annotators.equals(obs.annotators)
     keys = part.completions["completion"].to_numpy()
@@ -346,7 +343,7 @@ def test_a_part_of_the_prompts_keeps_people_and_places(made):
     assert (everything[obs.votes.first[kept]] == keys[part.votes.first]).all()
     assert (everything[obs.votes.second[kept]] == keys[part.votes.second]).all()
     assert (obs.votes.counts[kept] == part.votes.counts).all()
-    assert thinned(obs, 10_000, seed=0) is obs
+    assert thin(obs, 10_000, seed=0) is obs
 
 
 @given(st.integers(1, 10**7))
@@ -370,7 +367,7 @@ def test_authors_of_several_completions_differ_by_what_they_share():
     obs = encode(tables)
     assert obs.authors == ("good", "poor")  # who wrote one completion shares it with nobody
     assert obs.author[names.index("x0c")] == -1
-    posterior = fit(obs, Settings(seed=0))
+    posterior = fit(obs, SamplerSettings(seed=0))
     e, o = quality_draws(obs, posterior, 0)
     pairs = preferences(obs, posterior, e, o, target=0.0)
     p = pairs.filter(completion_a="x0a", completion_b="x0b")["p"].item()
@@ -389,7 +386,7 @@ def test_authors_of_several_completions_differ_by_what_they_share():
 
 def test_too_few_draws_are_not_converged_and_say_what_to_try():
     obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")]))
-    posterior = fit(obs, Settings(warmup=50, draws=50, max_draws=50))
+    posterior = fit(obs, SamplerSettings(warmup=50, draws=50, max_draws=50))
     assert not posterior.diagnostics.converged
     assert "try" in posterior.diagnostics.advice()
 
@@ -409,7 +406,7 @@ def test_divergences_begin_anew_with_smaller_steps(monkeypatch, diverging, tried
 
     monkeypatch.setattr(fit_module, "_draw", lambda _, task, *__: draw(task.settings))
     obs = encode(signals([("p1a", "p1b", "a")]))
-    found = fit(obs, Settings()).diagnostics
+    found = fit(obs, SamplerSettings()).diagnostics
     assert accepted == pytest.approx(tried)
     assert found.target_accept == pytest.approx(tried[-1])
     assert found.converged == (diverging[-1] == 0)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
-from preceptor.toolkit.fusion.observations import thinned
+from preceptor.toolkit.fusion.observations import thin
 from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepared
 from preceptor.toolkit.fusion.sampling.hmc import Metric, entries, make_sampler
 from preceptor.toolkit.fusion.sampling.warm_start import Ends, ends_of, start_from
@@ -49,7 +49,7 @@ def test_an_input_begins_where_it_ended(whole):
 
 
 def test_members_are_found_by_name_and_new_ones_start_at_their_priors(whole):
-    part = thinned(whole, 200, 3)
+    part = thin(whole, 200, 3)
     assert 20 < len(part.prompt) < len(whole.prompt)
     sampler, shapes, last, metric = ended(part)
     named = {

@@ -443,7 +443,7 @@ SDS = {"expressed_sd": 0.3, "observed_sd": 0.5}
 
 
 def test_agreement_in_words():
-    frame = pl.DataFrame({"expressed": [0.1], "observed": [0.2], "n_outcomes": [3], "task": ["gec"], **SDS})
+    frame = pl.DataFrame({"expressed": [0.1], "observed": [0.2], "tried": [True], "task": ["gec"], **SDS})
     said = [figures.agreement(frame, interval(mean)).caption for mean in (0.4, 0.1, -0.4)]
     assert ["tends to help as well" in said[0], "may say nothing" in said[1], "help less" in said[2]] == [
         True
@@ -458,7 +458,7 @@ def test_agreement_names_few_tasks_and_thins_dots():
         {
             "expressed": [0.001 * i for i in range(n)],
             "observed": [0.0] * n,
-            "n_outcomes": [i % 2 for i in range(n)],
+            "tried": [i % 2 == 1 for i in range(n)],
             "task": [f"task-{min(i % 9, 6)}" for i in range(n)],
             **SDS,
         }

@@ -6,11 +6,12 @@ import click
 
 from ....schemas.support.numbers import format_percent
 from ....schemas.support.text import SURE, clean
+from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
     from ...fusion.fuse import Fit
-    from ...fusion.summary import Pairs
+    from ...fusion.summary import PairSummary
 
 TELLING = 3  # pairs shown that are to be annotated next
 BESIDE = 30  # columns of the terminal that a pair's gain and keys take
@@ -35,7 +36,14 @@ class _Target(click.ParamType[float]):
         return weight
 
 
-@click.command()
+HELP = f"""Fuse {name_all(signal.plural for signal in SIGNALS)} into effectiveness and preferences.
+
+Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
+build will take it.
+"""
+
+
+@click.command(help=HELP)
 @click.option(
     "--target",
     type=_Target(),
@@ -88,17 +96,13 @@ def fuse(
     max_draws: int,
     target_accept: float,
 ) -> None:
-    """Fuse votes, ratings and outcomes into effectiveness and preferences.
-
-    Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
-    build will take it.
-    """
+    """Fuse the signals of the store and print what the fit found."""
     from ...store.connection import open_store
     from ..progress import bar
 
     with open_store(settings.store) as con:
         from ...fusion.fuse import fuse as run_fuse
-        from ...fusion.sampling.fit import Settings
+        from ...fusion.sampling.fit import SamplerSettings
         from ...fusion.summary import pairs_of
 
         with bar("fuse", stderr()) as update:
@@ -106,7 +110,7 @@ def fuse(
                 con,
                 target,
                 sources,
-                Settings(
+                SamplerSettings(
                     seed=seed,
                     chains=chains,
                     warmup=warmup,
@@ -127,7 +131,7 @@ def fuse(
         raise FusionError(f"fit {fit.key[:8]} did not converge: {fit.advice}")
 
 
-def say(fit: "Fit", pairs: "Pairs") -> None:
+def say(fit: "Fit", pairs: "PairSummary") -> None:
     """What a fit found, from what is stored: the same words when the fit was there already."""
     from rich.markup import escape
 
@@ -135,7 +139,7 @@ def say(fit: "Fit", pairs: "Pairs") -> None:
     if fit.already_there:
         out.print(f"fit {fit.key[:8]}: this input was already fitted with these settings; nothing to do")
     fused = (
-        f"{found['votes']:,} votes, {found['ratings']:,} ratings, {found['outcomes']:,} outcomes "
+        f"{', '.join(f'{found.get(signal.name, 0):,} {signal.plural}' for signal in SIGNALS)} "
         f"on {found['completions']:,} completions of {found['prompts']:,} prompts"
     )
     out.print(table(f"fit {fit.key[:8]}", ("", ""), [("fused", fused), *said(fit, pairs)]))
@@ -144,9 +148,11 @@ def say(fit: "Fit", pairs: "Pairs") -> None:
         out.print(f"note: {escape(note)}")
 
 
-def said(fit: "Fit", pairs: "Pairs") -> list[tuple[str, str]]:
+def said(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
     """Rows of the table: what was found, and what to look at; safe as rich's markup."""
     from rich.markup import escape
+
+    from ...fusion.summary import has_both_sides
 
     found = fit.findings
     rows = [
@@ -155,13 +161,13 @@ def said(fit: "Fit", pairs: "Pairs") -> list[tuple[str, str]]:
         *([("annotators", annotators(found["annotators"]))] if found["annotators"] else []),
         *([("first shown", first_shown(found))] if "first_shown_bias" in found["parameters"] else []),
         ("pairs", decided(pairs)),
-        *([("point apart", apart(found["apart"]))] if heard(found) and found.get("apart") else []),
+        *([("point apart", apart(found["apart"]))] if has_both_sides(found) and found.get("apart") else []),
         ("replicated data", replicated(fit.diagnostics["checks"])),
     ]
     return [(name, escape(words)) for name, words in rows]
 
 
-def say_next(pairs: "Pairs", found: dict[str, Any]) -> None:
+def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
     """What to annotate next: the pairs whose next vote tells most."""
     from rich.markup import escape
 
@@ -210,16 +216,13 @@ def convergence(d: dict[str, Any]) -> str:
     )
 
 
-def heard(found: dict[str, Any]) -> bool:
-    """Whether both people and learners were heard; only then do the data say anything about rho."""
-    return bool((found["votes"] or found["ratings"]) and found["outcomes"])
-
-
 def correlation(found: dict[str, Any]) -> str:
     """Rho with its interval and what it comes to."""
+    from ...fusion.summary import count_signals, has_both_sides
+
     rho = found["rho"]
-    if not heard(found):
-        missing = "outcomes" if found["votes"] or found["ratings"] else "votes and ratings"
+    if not has_both_sides(found):
+        missing = name_all(s.plural for s in (OBSERVED if count_signals(found, EXPRESSED) else EXPRESSED))
         return f"not learnt: no {missing}, so expressed is not set against observed"
     if rho["low"] > 0:
         words = "what people prefer tends to help"
@@ -263,7 +266,7 @@ def first_shown(found: dict[str, Any]) -> str:
     )
 
 
-def decided(pairs: "Pairs") -> str:
+def decided(pairs: "PairSummary") -> str:
     """How many pairs are decided, and how many are coin flips."""
     if not pairs.n:
         return "none: no prompt has two completions"

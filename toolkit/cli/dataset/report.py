@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from ....schemas.tables import SIGNALS, signals_sql
 from ..options import Common, common, stdout
 
 # Sources whose named annotators judged what the fit is about.
-_JUDGED = """WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $1)
-SELECT source FROM votes WHERE annotator IS NOT NULL AND completion_a IN (FROM mine)
-UNION SELECT source FROM ratings WHERE annotator IS NOT NULL AND completion IN (FROM mine) ORDER BY 1"""
+_JUDGED = f"""SELECT DISTINCT source FROM (
+    {signals_sql(", source", [s for s in SIGNALS if s.annotator], "annotator IS NOT NULL")})
+WHERE completion IN (SELECT completion FROM effectiveness WHERE fit = $1) ORDER BY 1"""
 
 
 @click.command()

@@ -13,10 +13,10 @@ from ....schemas.recipe import read_recipe
 from ....schemas.support.files import write_text
 from ...dataset.build import Build, build
 from ...fusion.fuse import Fit, fuse
-from ...fusion.sampling.fit import OnProgress, Settings
+from ...fusion.sampling.fit import OnProgress, SamplerSettings
 from ...ingest.batch import Context
 from ...ingest.formats import FORMATS
-from ...ingest.run import Origin, Report, find_inputs, ingest
+from ...ingest.run import IngestReport, Origin, find_inputs, ingest
 from ...report.page import render_report
 from ...store.connection import open_store, query
 
@@ -33,7 +33,7 @@ STEPS = (
 class Demo:
     """What the demo made and found."""
 
-    reports: list[Report]
+    reports: list[IngestReport]
     fit: Fit
     build: Build
     report: Path
@@ -64,7 +64,7 @@ def run_demo(
             context = Context(source, about="sample")
             reports.append(ingest(con, FORMATS[name], inputs, context, Origin(license)))
         say("ingested")
-        fit = fuse(con, TARGET, [], Settings(), on_fit)
+        fit = fuse(con, TARGET, [], SamplerSettings(), on_fit)
         say("fused")
         built = build(con, read_recipe(recipe_file), out / "dataset", fit.key)
         truth = pl.read_csv(sample / "effectiveness.csv")

@@ -10,7 +10,7 @@ from ...ingest.formats import FORMATS, Format
 from ..options import Common, common, stderr, stdout
 
 if TYPE_CHECKING:
-    from ...ingest.run import Report
+    from ...ingest.run import IngestReport
 
 
 @click.group()
@@ -173,7 +173,7 @@ def _help(format: Format) -> str:
     )
 
 
-def say_report(report: "Report", license: str) -> None:
+def say_report(report: "IngestReport", license: str) -> None:
     """What was taken and what was not; `license` is the source's."""
     from rich.markup import escape
 

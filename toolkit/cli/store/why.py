@@ -8,13 +8,21 @@ from typing import Any
 import click
 
 from ....schemas.support.text import clean
+from ....schemas.tables import SIGNALS, name_all
 from ..options import Common, common
 
 SHOWN = 12  # signals that are listed; --json has all
 WIDE = 160  # characters of a text
 
 
-@click.command()
+_EACH = ", ".join(signal.plural for signal in SIGNALS)
+HELP = f"""Say what a row of a dataset stands on: texts, fit, {_EACH}, files, licences.
+
+KEY stands in the dataset's _meta tables; its first digits do.
+"""
+
+
+@click.command(help=HELP)
 @click.argument("key")
 @click.option(
     "--dataset",
@@ -26,10 +34,7 @@ WIDE = 160  # characters of a text
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @common
 def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:
-    """Say what a row of a dataset stands on: texts, fit, votes, ratings, outcomes, files, licences.
-
-    KEY stands in the dataset's _meta tables; its first digits do.
-    """
+    """Print what a row of a dataset was made of."""
     from ...dataset.why import why as find
     from ...store.connection import open_store
 
@@ -81,16 +86,17 @@ def _fit(fit: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
 
 
 def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, str]) -> Iterator[str]:
-    """Votes, ratings and outcomes with file and line; the one that was asked for first."""
+    """Describe signals with their file and line; the one that was asked for first."""
+    plurals = [signal.plural for signal in SIGNALS]
     if not signals:
-        yield "  no votes, ratings or outcomes about it"
+        yield f"  no {name_all(plurals, 'or')} about it"
         return
-    yield f"  {len(signals):,} votes, ratings and outcomes about it"
+    yield f"  {len(signals):,} {name_all(plurals)} about it"
     for signal in sorted(signals, key=lambda signal: signal["key"] != key)[:SHOWN]:
         said = signal["said"]
-        if signal["kind"] == "vote" and said != "tie":
+        if signal["other"] and said != "tie":
             said = f"for {roles.get(said) or said[:8]}"
-        elif signal["kind"] != "vote":
+        elif not signal["other"]:
             said = f"{said} ({roles.get(signal['completion']) or signal['completion'][:8]})"
         person = f" by {signal['person']}" if signal["person"] else ""
         this = "  <- this one" if signal["key"] == key else ""

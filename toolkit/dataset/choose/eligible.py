@@ -11,6 +11,7 @@ from typing import Any
 
 from ....schemas.errors import RecipeError
 from ....schemas.support.nearest import nearest
+from ....schemas.tables import SIGNALS
 from ...store.connection import Store, run
 
 COLUMNS = {
@@ -23,9 +24,7 @@ COLUMNS = {
     "p_expressed": "P(chosen is preferred)",
     "p_observed": "P(chosen helps more)",
     "sd": "of the difference",
-    "n_votes": "votes between the two",
-    "n_ratings": "ratings of either",
-    "n_outcomes": "outcomes with either",
+    **{signal.count: signal.of_pair for signal in SIGNALS},
     "made": "how the pair was made, as preference_meta says",
     "task": "of the prompt",
     "language": "of the prompt",

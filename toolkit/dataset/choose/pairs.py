@@ -12,6 +12,7 @@ the others do not. No row passes through Python: there may be ten million.
 
 from ....schemas.keys import key_sql
 from ....schemas.recipe import Recipe
+from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
 from .eligible import checked
 
@@ -29,36 +30,42 @@ SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
 
 # What a table of candidates has beside prompt, chosen, rejected, made and dropped.
-NO_FIT = """NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    0 AS n_votes, 0 AS n_ratings, 0 AS n_outcomes, NULL::VARCHAR AS fit"""
+NO_FIT = f"""NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
+    {", ".join(f"0 AS {count}" for count in COUNTS)}, NULL::VARCHAR AS fit"""
 
-_JUDGED = """
+# Signals of a pair: comparisons of the two, and whatever else is about either.
+_N_OF_A_PAIR = ", ".join(
+    f"coalesce({s.name}.n, 0) AS {s.count}" if s.compares else f"a.{s.count} + b.{s.count} AS {s.count}"
+    for s in SIGNALS
+)
+_COMPARISONS = "".join(
+    f"""
+LEFT JOIN (SELECT least({", ".join(s.completions)}) AS a, greatest({", ".join(s.completions)}) AS b,
+    count(*) AS n FROM {s.name} GROUP BY ALL) {s.name} ON {s.name}.a = least(p.completion_a, p.completion_b)
+    AND {s.name}.b = greatest(p.completion_a, p.completion_b)"""
+    for s in SIGNALS
+    if s.compares
+)
+
+_JUDGED = f"""
 CREATE OR REPLACE TEMP TABLE candidates AS
 WITH ranked AS (
-    SELECT e.completion, c.prompt, e.n_ratings, e.n_outcomes,
-        e.n_votes + e.n_ratings + e.n_outcomes > 0 AS judged,
-        row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
-            ORDER BY e.mean DESC, e.completion) AS best,
-        row_number() OVER (PARTITION BY c.prompt, e.n_votes + e.n_ratings + e.n_outcomes > 0
-            ORDER BY e.mean, e.completion DESC) AS worst
+    SELECT e.completion, c.prompt, {", ".join(f"e.{count}" for count in COUNTS)},
+        {" + ".join(f"e.{count}" for count in COUNTS)} > 0 AS judged,
+        row_number() OVER (PARTITION BY c.prompt, judged ORDER BY e.mean DESC, e.completion) AS best,
+        row_number() OVER (PARTITION BY c.prompt, judged ORDER BY e.mean, e.completion DESC) AS worst
     FROM effectiveness e JOIN completions c ON c.key = e.completion WHERE e.fit = $fit
-), between AS (
-    SELECT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b,
-        count(*) AS n FROM votes GROUP BY ALL
 )
 SELECT p.prompt, if(p.p >= 0.5, a.completion, b.completion) AS chosen,
     if(p.p >= 0.5, b.completion, a.completion) AS rejected, 'fit' AS made,
     greatest(p.p, 1 - p.p) AS p,
     if(p.p >= 0.5, p.p_expressed, 1 - p.p_expressed) AS p_expressed,
     if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
-    p.sd, coalesce(v.n, 0) AS n_votes, a.n_ratings + b.n_ratings AS n_ratings,
-    a.n_outcomes + b.n_outcomes AS n_outcomes, $fit AS fit,
+    p.sd, {_N_OF_A_PAIR}, $fit AS fit,
     CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
-        WHEN NOT ({policy}) THEN 'not picked by the policy' END AS dropped
+        WHEN NOT ({{policy}}) THEN 'not picked by the policy' END AS dropped
 FROM preferences p JOIN ranked a ON a.completion = p.completion_a
-JOIN ranked b ON b.completion = p.completion_b
-LEFT JOIN between v ON v.a = least(p.completion_a, p.completion_b)
-    AND v.b = greatest(p.completion_a, p.completion_b)
+JOIN ranked b ON b.completion = p.completion_b{_COMPARISONS}
 WHERE p.fit = $fit"""
 
 _SETTLED = """

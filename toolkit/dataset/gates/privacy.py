@@ -10,10 +10,13 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.errors import PrivacyError
+from ....schemas.tables import SIGNALS, name_all
 from ...privacy.recognisers import KINDS, Wanted, finder
 from ...privacy.scan import texts_worth_a_look
 from ...store.connection import Store, query, run
 from .gate import Gate
+
+OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
 
 # Every text of a row, as readers will see it.
 _TEXTS = """SELECT rowid AS id, config, split, key, unnest(list_concat(
@@ -69,24 +72,33 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     As in k-anonymity (Samarati and Sweeney 1998), and as tables about pupils suppress small cells: what
     is published of a completion must be true of at least k learners, else who knows one that used it
     learns how they did. Reads the temp table `signals_kept`. Outcomes whose learner is unknown may all be
-    one learner's. Leaves the temp table `small_groups` (completion, learners), whose outcomes the build
-    may leave out. Of several completions whose sum is published elsewhere, leaving out one gives it away.
+    one learner's. Leaves the temp table `small_groups` (kind, completion, learners), whose signals the
+    build may leave out. Of several completions whose sum is published elsewhere, leaving out one gives it
+    away.
     """
+    kinds = ", ".join(f"'{signal.kind}'" for signal in OF_LEARNERS)
     run(
         con,
-        """CREATE OR REPLACE TEMP TABLE small_groups AS
-        SELECT completion, count(DISTINCT person) + max((person IS NULL)::INT)
+        f"""CREATE OR REPLACE TEMP TABLE small_groups AS
+        SELECT kind, completion, count(DISTINCT person) + max((person IS NULL)::INT)
             AS learners
-        FROM signals_kept WHERE kind = 'outcome' GROUP BY completion""",
+        FROM signals_kept WHERE kind IN ({kinds}) GROUP BY kind, completion""",
     )
-    ((number, whole),) = run(con, "SELECT count_if(learners < ?), count(*) FROM small_groups", [k])
+    ((number, whole),) = run(
+        con,
+        """SELECT count(DISTINCT completion) FILTER (learners < ?), count(DISTINCT completion)
+        FROM small_groups""",
+        [k],
+    )
     run(con, "DELETE FROM small_groups WHERE learners >= ?", [k])
     if not number:
-        return Gate("small groups", True, 0, f"every outcome stands among those of {k} learners or more")
+        each = name_all((signal.kind for signal in OF_LEARNERS), "or")
+        return Gate("small groups", True, 0, f"every {each} stands among those of {k} learners or more")
+    several = name_all(signal.plural for signal in OF_LEARNERS)
     return Gate(
         "small groups",
         False,
         number,
-        f"{number} of {whole} completions have outcomes of fewer than {k} learners; leave their outcomes "
+        f"{number} of {whole} completions have {several} of fewer than {k} learners; leave their {several} "
         "out, or bring in more learners",
     )

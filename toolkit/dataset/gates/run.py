@@ -4,6 +4,7 @@ from typing import Any
 
 from ....schemas.errors import PrivacyError
 from ....schemas.recipe import Recipe
+from ....schemas.tables import name_all
 from ...store.connection import Store, run
 from .contents import check_contents
 from .convergence import check_convergence
@@ -12,7 +13,7 @@ from .leaks.benchmarks import read_benchmarks
 from .leaks.leaks import check_leaks
 from .length import check_length
 from .licence import check_licence
-from .privacy import check_privacy, check_small_groups
+from .privacy import OF_LEARNERS, check_privacy, check_small_groups
 from .same_tokens import check_dead
 from .tokens import read_encoder
 
@@ -101,10 +102,11 @@ def _small_groups(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
     if recipe.privacy.drop:
         ((n,),) = run(
             con,
-            """DELETE FROM signals_kept WHERE kind = 'outcome'
-            AND completion IN (SELECT completion FROM small_groups)""",
+            """DELETE FROM signals_kept
+            WHERE (kind, completion) IN (SELECT (kind, completion) FROM small_groups)""",
         )
-        dropped["signals: outcomes of few learners"] = int(n)
+        several = name_all(signal.plural for signal in OF_LEARNERS)
+        dropped[f"signals: {several} of few learners"] = int(n)
         return Gate(gate.name, True, gate.number, f"left out: {gate.verdict}")
     if recipe.publish_under is None:
         return Gate(gate.name, True, gate.number, f"local build: {gate.verdict}")

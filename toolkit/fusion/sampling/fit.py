@@ -14,7 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..model import LOG_PROBS, SCORE, Arrays, model_arrays
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import model_arrays
 from ..observations import Observations
 from . import diagnostics
 from .diagnostics import Diagnostics
@@ -52,7 +54,7 @@ Draws = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplerSettings:
     """How to draw; every count is per chain. `draws` is the least, `max_draws` the most kept."""
 
     seed: int = 0
@@ -86,7 +88,10 @@ class Posterior:
 
 
 def fit(
-    obs: Observations, settings: Settings, on_progress: OnProgress = lambda *_: None, ends: Ends | None = None
+    obs: Observations,
+    settings: SamplerSettings,
+    on_progress: OnProgress = lambda *_: None,
+    ends: Ends | None = None,
 ) -> Posterior:
     """Sample the fusion model given `obs`, from the ends of an earlier fit's chains where they are known.
 
@@ -147,7 +152,7 @@ class Task:
     obs: Observations
     data: Arrays  # padded
     shapes: Shapes  # of every site, without the padding
-    settings: Settings
+    settings: SamplerSettings
     ends: Ends | None = None
 
 

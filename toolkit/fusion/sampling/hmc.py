@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from ....schemas.support.files import user_cache
-from ..model import LOG_PROBS, SCORE, Arrays, joint, model
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import joint, model
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -45,7 +47,7 @@ class Metric(NamedTuple):
     members: Any  # (members,), standard deviations
 
 
-class Steps(NamedTuple):
+class StepAdaptation(NamedTuple):
     """Dual averaging of the log step size (Hoffman and Gelman, JMLR 15 (2014) 1593-1623)."""
 
     log_size: Any
@@ -61,7 +63,7 @@ class State(NamedTuple):
     position: Any  # (chains, size), unconstrained
     potential: Any  # (chains,)
     gradient: Any  # (chains, size)
-    steps: Steps
+    steps: StepAdaptation
 
 
 class Block(NamedTuple):
@@ -212,20 +214,22 @@ def pulled(metric: Metric, gradient: Array, n: int) -> Array:
     return jnp.concatenate([gradient[:, :n] @ metric.globals, gradient[:, n:] * metric.members], axis=1)
 
 
-def fresh_steps(size: float) -> Steps:
+def fresh_steps(size: float) -> StepAdaptation:
     """Begin to adapt the step size anew."""
     log_size, zero = np.float32(math.log(size)), np.float32(0)
-    return Steps(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
+    return StepAdaptation(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
 
 
-def adapted(steps: Steps, error: Array) -> Steps:
+def adapted(steps: StepAdaptation, error: Array) -> StepAdaptation:
     """One step of dual averaging; `error` is how far acceptance stayed below its target."""
     n = steps.n + 1
     weight = 1 / (n + 10)
     mean_error = (1 - weight) * steps.error + weight * error
     log_size = steps.anchor - jnp.sqrt(n) / 0.05 * mean_error
     decay = n**-0.75
-    return Steps(log_size, decay * log_size + (1 - decay) * steps.log_mean, mean_error, n, steps.anchor)
+    return StepAdaptation(
+        log_size, decay * log_size + (1 - decay) * steps.log_mean, mean_error, n, steps.anchor
+    )
 
 
 def unit_metric(sampler: Sampler) -> Metric:

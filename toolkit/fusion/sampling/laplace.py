@@ -23,7 +23,9 @@ import numpy as np
 from jax import Array, lax, random
 from numpy.typing import NDArray
 
-from ..model import LOG_PROBS, SCORE, Arrays, joint, observed_counts
+from ..likelihoods.likelihood import Arrays
+from ..likelihoods.priors import LOG_PROBS, SCORE
+from ..model import joint, observed_counts
 from .hmc import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
 
 Floats = NDArray[np.float64]
@@ -58,7 +60,7 @@ class Normal:
     globals: Globals
 
 
-class Answer(NamedTuple):
+class Solution(NamedTuple):
     """A solution for members, what it solves, and what `push` pulls the globals with."""
 
     members: Array
@@ -74,7 +76,7 @@ class Programs:
     globals: int  # how many of the vector's first entries are global parameters
     size: int
     height: Callable[[Array, Arrays], tuple[Array, Array]]  # potential and gradient at a position
-    solve: Callable[..., Answer]
+    solve: Callable[..., Solution]
     prior: Callable[[Array, Arrays], Array]  # curvature of the globals' prior (globals, globals)
 
 
@@ -175,7 +177,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
 
     def solve(
         at: Array, data: Arrays, asked: Array, push: Array, key: Array, noisy: Array, precision: Array
-    ) -> Answer:
+    ) -> Solution:
         """Solve (1 + information) x = asked + information of `push` + noise, for members alone.
 
         `push` is a direction of the whole vector; noise of the posterior's precision where `noisy`.
@@ -199,7 +201,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         shaken = shaken[n:] + random.normal(key, asked.shape)
         pushed = informed(push)
         target = asked + jnp.where(noisy, shaken, 0.0) + pushed[n:]
-        return Answer(_conjugate_gradients(informed, target, precision, n), target, pushed[:n])
+        return Solution(_conjugate_gradients(informed, target, precision, n), target, pushed[:n])
 
     def prior(at: Array, data: Arrays) -> Array:
         # Rows of no count weigh nothing: what is left is the prior. Globals are independent there, so

@@ -4,6 +4,7 @@ A parameter of one completion, prompt, annotator, learner or author is known by 
 it is found again where others have come in between or left. New members start at their priors.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +12,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..observations import Ints, Observations
+from ..likelihoods.likelihood import Ints
+from ..likelihoods.registry import LIKELIHOODS
+from ..observations import Observations
 from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
 
 Floats = NDArray[np.float64]
 
 DIGITS = 6  # of what is kept
-_NAMED_BY = {
-    "z_reliability": "annotators",
-    "z_tie_habit": "annotators",
-    "z_first_shown_habit": "annotators",
-    "z_severity": "annotators",
-    "z_ability": "learners",
-    "z_author_expressed": "authors",
-    "z_author_observed": "authors",
-}  # sites by their names up to the criterion or measure
+_GROUPS = {
+    "author_expressed": "authors",
+    "author_observed": "authors",
+    **{name: members for likelihood in LIKELIHOODS.values() for name, members in likelihood.groups.items()},
+}  # whom the members of a group are, by its name up to the criterion or measure
 
 
 @dataclass(frozen=True)
@@ -130,25 +129,22 @@ def in_order(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _members(obs: Observations, site: str) -> list[str] | None:
-    """Whose the entries of a site are, in their order; None of a global parameter."""
-    kind, _, about = site.partition(":")
+    """List whom the entries of a site belong to, in their order; None for a global parameter."""
     if site == "own":
         return obs.completions["completion"].to_list()
     if site == "w":
         return obs.completions["completion"].gather(obs.tried).to_list()
-    if kind in _NAMED_BY:
-        return {
-            "annotators": obs.annotators["annotator"].to_list(),
-            "learners": obs.learners,
-            "authors": list(obs.authors),
-        }[_NAMED_BY[kind]]
-    if kind == "z_rating_prompt":
-        (ratings,) = (r for r in obs.ratings if r.name == about)
-        return _prompts(obs, ratings.item)
-    if kind == "z_outcome_prompt":
-        (outcomes,) = (y for y in obs.outcomes if y.measure == about)
-        return _prompts(obs, outcomes.item)
-    return None
+    name, _, scale = site.removeprefix("z_").partition(":")
+    members = _GROUPS.get(name) if site.startswith("z_") else None
+    if members == "prompts":
+        (part,) = (p for p in obs.parts if p.scale == scale and name in LIKELIHOODS[p.SIGNAL].groups)
+        return _prompts(obs, part.items[0])
+    people: dict[str, Iterable[str]] = {
+        "annotators": obs.annotators["annotator"],
+        "learners": obs.learners,
+        "authors": obs.authors,
+    }
+    return list(people[members]) if members else None
 
 
 def _prompts(obs: Observations, items: Ints) -> list[str]:

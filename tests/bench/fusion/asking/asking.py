@@ -96,9 +96,10 @@ def beside_nuts(seed: int) -> Line:
     """The replay's stand-in and NUTS on the same votes: p, and the order of gains."""
     import polars as pl
 
-    from preceptor.toolkit.fusion.observations import Observations, Votes
+    from preceptor.toolkit.fusion.likelihoods.votes import Votes
+    from preceptor.toolkit.fusion.observations import Observations
     from preceptor.toolkit.fusion.posterior import preferences, quality_draws
-    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 
     from .quick_posterior import Ballot, beginning, update
     from .replay import Known, p_first
@@ -117,9 +118,9 @@ def beside_nuts(seed: int) -> Line:
         np.arange(80) // 4,
         pl.DataFrame({"annotator": names[:10], "pseudonym": names[:10]}),
         [],
-        Votes(first, second, annotator, np.zeros(len(first)), counts),
+        (Votes(first, second, annotator, np.zeros(len(first)), counts),),
     )
-    posterior = fit(obs, Settings(seed=seed))
+    posterior = fit(obs, SamplerSettings(seed=seed))
     e, o = quality_draws(obs, posterior, seed)
     rows = preferences(obs, posterior, e, o, 0.0)  # in the order of the pairs of `q`
     away = np.abs(rows["p"].to_numpy() - p)

@@ -157,7 +157,7 @@ def cost_of_ours(store: str, seeds: int) -> list[Cost]:
 
     Meant for a fresh process with an empty compilation cache; the first seed is fitted twice.
     """
-    from preceptor.toolkit.fusion.sampling.fit import Settings, fit
+    from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
@@ -165,7 +165,7 @@ def cost_of_ours(store: str, seeds: int) -> list[Cost]:
         taken, posteriors = [], []
         for seed in (0, *range(seeds)):
             began = cpu_seconds()
-            posteriors.append(fit(obs, Settings(seed=seed)))
+            posteriors.append(fit(obs, SamplerSettings(seed=seed)))
             taken.append(cpu_seconds() - began)
     compiling = max(0.0, taken[0] - taken[1])
     return [

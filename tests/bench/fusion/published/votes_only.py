@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln, softmax, xlogy
 
-from preceptor.toolkit.fusion.observations import Votes
+from preceptor.toolkit.fusion.likelihoods.votes import Votes
 
 PRIOR_SDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 INNER_FOLDS = 5

@@ -129,7 +129,7 @@ def test_outcomes_of_fewer_than_k_learners_are_counted(con, rows, k):
         unknown = None in heard
         if heard and len(learners) + unknown < k:
             expected[completion] = len(learners) + unknown
-    assert dict(query(con, "FROM small_groups").rows()) == expected
+    assert dict(query(con, "SELECT completion, learners FROM small_groups").rows()) == expected
     assert (gate.number, gate.passed) == (len(expected), not expected)
 
 

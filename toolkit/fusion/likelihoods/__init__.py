@@ -1,0 +1,1 @@
+"""Explain each type of signal by the qualities of completions: one file a type."""

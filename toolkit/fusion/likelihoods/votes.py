@@ -1,0 +1,133 @@
+"""Votes: Davidson (1970), (log P(a), log P(b), log P(tie)) = (eta/2, -eta/2, nu) + const."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import polars as pl
+from jax import Array
+
+from .likelihood import NOBODY, Arrays, Counts, Ints, Likelihood, Members, Part
+from .priors import observe_counts, sample_group, sample_half_normal
+
+
+@dataclass(frozen=True)
+class Votes(Part):
+    """Votes on pairs, counted: one row per distinct (pair, annotator, order)."""
+
+    SIGNAL: ClassVar[str] = "votes"
+    ITEMS: ClassVar[tuple[str, ...]] = ("first", "second")
+
+    first: Ints  # index of the pair's first completion
+    second: Ints  # index of the pair's second completion
+    annotator: Ints  # index, NOBODY where the source is aggregated
+    shown_first: Counts  # +1 the first was shown first, -1 the second was, 0 unknown
+    counts: Counts  # (rows, 3): votes for the first, for the second, ties
+
+    @property
+    def categories(self) -> list[str]:
+        """First and second are the sides of the pair, not the order in which they were shown."""
+        return ["first", "second", "tie"]
+
+    @property
+    def table(self) -> Counts:
+        """Counts (rows, 3)."""
+        return self.counts
+
+
+def davidson_log_probs(eta: Array, tie: Array) -> Array:
+    """Compute log-probabilities (3, rows) of first, second and tie; Davidson, JASA 65 (1970) 317-328.
+
+    `eta` (rows,) is the advantage of the first on the log-odds scale, `tie` the log weight of a tie.
+    """
+    scores = jnp.stack([eta / 2, -eta / 2, jnp.broadcast_to(tie, eta.shape)])
+    return scores - jax.nn.logsumexp(scores, axis=0)
+
+
+def _encode(votes: pl.DataFrame, members: Members) -> tuple[Votes, ...]:
+    """Orient every pair one way (lower index first) and count equal rows."""
+    rows = votes.select(
+        members.look_up(votes, "completion_a", "completion").alias("a"),
+        members.look_up(votes, "completion_b", "completion").alias("b"),
+        members.look_up(votes, "annotator"),
+        pl.col("shown_first").replace_strict({"a": 1, "b": -1}, default=0).alias("shown_first"),
+        "choice",
+        "n",
+    )
+    swap = pl.col("a") > pl.col("b")
+    counted = (
+        rows.select(
+            pl.min_horizontal("a", "b").alias("first"),
+            pl.max_horizontal("a", "b").alias("second"),
+            "annotator",
+            pl.when(swap).then(-pl.col("shown_first")).otherwise("shown_first"),
+            (pl.col("choice") == pl.when(swap).then(pl.lit("b")).otherwise(pl.lit("a")))
+            .mul(pl.col("n"))
+            .alias("n0"),
+            (pl.col("choice") == pl.when(swap).then(pl.lit("a")).otherwise(pl.lit("b")))
+            .mul(pl.col("n"))
+            .alias("n1"),
+            (pl.col("choice") == "tie").mul(pl.col("n")).alias("n2"),
+        )
+        .group_by("first", "second", "annotator", "shown_first")
+        .agg(pl.col("n0", "n1", "n2").sum())
+        .sort("first", "second", "annotator", "shown_first")
+    )
+    return (
+        Votes(
+            first=counted["first"].to_numpy().astype(np.int64),
+            second=counted["second"].to_numpy().astype(np.int64),
+            annotator=counted["annotator"].to_numpy().astype(np.int64),
+            shown_first=counted["shown_first"].to_numpy().astype(np.float64),
+            counts=counted.select("n0", "n1", "n2").to_numpy().astype(np.float64),
+        ),
+    )
+
+
+def _arrays(v: Votes) -> Arrays:
+    arrays = {"first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.counts}
+    return arrays | ({"shown_first": v.shown_first} if np.any(v.shown_first != 0) else {})
+
+
+def _observe(name: str, data: Arrays, e: Array) -> None:
+    """Davidson votes with first-shown bias and, where annotators are named, their habits."""
+    v = data[name]
+    slope = sample_half_normal("vote_slope", 2)
+    tie = numpyro.sample("vote_tie", dist.Normal(-1, 1.5))
+    eta = slope * (e[v["first"]] - e[v["second"]])
+    if "annotators" in data:
+        who, named = v["annotator"], v["annotator"] != NOBODY
+        size = data["annotators"].shape[0]
+        reliability = 1 + sample_group("reliability", size, 0.7)
+        numpyro.deterministic("annotator_reliability", reliability)
+        eta = eta * jnp.where(named, reliability[who], 1.0)
+        tie = tie + jnp.where(named, sample_group("tie_habit", size, 1.0)[who], 0.0)
+    if "shown_first" in v:
+        bias = numpyro.sample("first_shown_bias", dist.Normal(0, 0.5))
+        if "annotators" in data:
+            bias = bias + jnp.where(named, sample_group("first_shown_habit", size, 0.5)[who], 0.0)
+        eta = eta + v["shown_first"] * bias
+    observe_counts(name, davidson_log_probs(eta, tie).T, v["counts"])
+
+
+LIKELIHOOD = Likelihood(
+    Votes.SIGNAL,
+    read="""SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes
+    WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)""",
+    encode=_encode,
+    arrays=_arrays,
+    observe=_observe,
+    parameters={
+        "vote_slope": "how sharply votes follow expressed effectiveness",
+        "vote_tie": "log weight of a tie between equals",
+        "first_shown_bias": "advantage of the answer that was shown first",
+        "tau_reliability": "spread of reliability over annotators",
+        "tau_tie_habit": "spread of the habit of voting for ties over annotators",
+    },
+    groups=dict.fromkeys(("reliability", "tie_habit", "first_shown_habit"), "annotators"),
+    labels={"first": "for A", "second": "for B"},
+)
