@@ -9,8 +9,6 @@ import click
 
 from ....schemas.errors import EvaluationError
 from ..options import stdout, tables
-from .evaluate_judge import judge_of, with_judge
-from .evaluate_likelihood import scores
 from .judge import LIKELIHOOD
 from .options import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
 
@@ -67,6 +65,7 @@ def evaluate(
     from ....annotation.models.backends.registry import find_backend
     from ...evaluation.config import read_config
     from ...evaluation.items import held_out
+    from ...evaluation.judge import judge_of, with_judge
     from ...evaluation.metrics.measure import wants_answers
     from ...evaluation.report import notes
     from ...evaluation.report import tables as shown
@@ -79,7 +78,7 @@ def evaluate(
         raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     config = with_judge(read_config(path, sets, variant), judge_model)
     spent: list[Spent] = []
-    judge, kind = judge_of(config, how, spent)
+    judge, kind = judge_of(config, limits_of(how), how, spent, say_line, watching)
     config, without = _fitting(config, models, kind)
     check_out(out)
     template = _template(config)
@@ -192,9 +191,10 @@ def _model(
 def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
     """How likely a local model holds texts, after prompts that are worded as those it answers."""
     from ...evaluation.metrics.likelihood import prompt_key
+    from ...evaluation.scores import scores
 
     worded = zip(items, _requests(config, items, template), strict=True) if template else ()
-    return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})
+    return scores(name, {prompt_key(item.messages): request.messages for item, request in worded}, say_line)
 
 
 def _ask(

@@ -11,8 +11,8 @@ from tiny_model import tiny_model
 from preceptor.annotation.models.budget import Limits
 from preceptor.schemas.errors import EvaluationError
 from preceptor.schemas.support.json_lines import add_lines, read_lines
-from preceptor.toolkit.cli.models.evaluate_judge import make_judge
 from preceptor.toolkit.evaluation.config import Evaluation
+from preceptor.toolkit.evaluation.judge import make_judge
 from preceptor.toolkit.evaluation.metrics.judged import judged, judged_references, rated
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 from preceptor.toolkit.evaluation.report import compare, notes

@@ -5,32 +5,32 @@ score([(messages, "Right!")])                # one Score, or None where it is lo
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .options import LINE_EVERY, say_line
+LINE_EVERY = 30.0  # seconds between lines
 
 if TYPE_CHECKING:
-    from ....annotation.models.backends.hf_likelihood import Score as Found
-    from ....annotation.models.requests import Message
-    from ...evaluation.metrics.likelihood import Score, Text
+    from ...annotation.models.backends.hf_likelihood import Score as Found
+    from ...annotation.models.requests import Message
+    from .metrics.likelihood import Score, Text
 
 
-def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
+def scores(name: str, worded: "Mapping[str, Sequence[Message]]", say: Callable[[str], None]) -> "Score":
     """A function from texts to their scores; the weights are read when it is first called.
 
     `worded` are the messages that are sent in place of a prompt's, by `prompt_key`, where a template words
     them. Weights are in single precision on a CPU, whatever they are kept in.
     """
-    from ....annotation.models.backends.hf import find_model, load_model
-    from ...evaluation.metrics.likelihood import prompt_key
+    from ...annotation.models.backends.hf import find_model, load_model
+    from .metrics.likelihood import prompt_key
 
     done, told = 0, time.monotonic()
 
     @cache
     def place() -> Any:
-        say_line(f"hf:{name}: how likely are the dataset's texts?")
+        say(f"hf:{name}: how likely are the dataset's texts?")
         return find_model(name)
 
     def ask(texts: "Sequence[Text]") -> "list[Found | None]":
@@ -40,7 +40,7 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
         done += len(found)
         if time.monotonic() - told > LINE_EVERY:
             told = time.monotonic()
-            say_line(f"hf:{name}: {done:,} texts so far")
+            say(f"hf:{name}: {done:,} texts so far")
         return found
 
     return ask
@@ -48,7 +48,7 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
 
 def _fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> "list[Found | None]":
     """None of those that are too long, which are found one by one."""
-    from ....annotation.models.backends.hf_likelihood import scored
+    from ...annotation.models.backends.hf_likelihood import scored
 
     try:
         return list(scored(model, tokenizer, texts))

@@ -5,26 +5,33 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....schemas.errors import EvaluationError
-from ....schemas.support.json_lines import add_lines, read_lines
-from ...campaign.judge import unfinished, was_message
-from ...evaluation.metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
-from .judge import LIKELIHOOD, NORMALISE
-from .options import limits_of, say_line, watching
+from ...schemas.errors import EvaluationError
+from ...schemas.support.json_lines import add_lines, read_lines
+from ..campaign.judge import unfinished, was_message
+from .metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
 
 if TYPE_CHECKING:
-    from ....annotation.models.asking import Spent
-    from ....annotation.models.backends.backend import Backend
-    from ....annotation.models.budget import Limits
-    from ....annotation.models.judge.answers import Way
-    from ....annotation.models.judge.verdicts import Shown
-    from ....annotation.models.requests import Reply, Request
-    from ....annotation.rubrics.rubric import Rubric
-    from ...evaluation.config import Config
+    from ...annotation.models.asking import Spent
+    from ...annotation.models.backends.backend import Backend
+    from ...annotation.models.budget import Limits
+    from ...annotation.models.judge.answers import Way
+    from ...annotation.models.judge.verdicts import Shown
+    from ...annotation.models.requests import Reply, Request
+    from ...annotation.rubrics.rubric import Rubric
+    from .config import Config
+
+Watch = Callable[["Spent", int], None]
+
+
+def unwatched(_backend: "Backend", _n: int) -> AbstractContextManager[Watch]:
+    """Show no progress."""
+    return nullcontext(lambda *_: None)
+
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
 
@@ -41,6 +48,8 @@ class Judge:
     tries: int = 3
     spent: "list[Spent]" = field(default_factory=list)
     """What was asked, in order."""
+    say: Callable[[str], None] = lambda _: None
+    watching: "Callable[[Backend, int], AbstractContextManager[Watch]]" = unwatched
     judged: int = 0
     """Pairs with an answer of use in both orders."""
     disagree: int = 0
@@ -64,7 +73,7 @@ class Judge:
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
-        from ....annotation.models.judge.verdicts import orders, verdicts
+        from ...annotation.models.judge.verdicts import orders, verdicts
 
         _check_kind(self.rubric, "pairwise")
         questions = [
@@ -86,7 +95,7 @@ class Judge:
         """The summary score and what each criterion earns, 0 to 1; None where there is no answer of use."""
         import polars as pl
 
-        from ....annotation.rubrics.rubric import summary
+        from ...annotation.rubrics.rubric import summary
 
         _check_kind(self.rubric, "rating")
         requests: dict[Shown, Request] = {
@@ -109,7 +118,7 @@ class Judge:
 
     def _answers(self, requests: "Mapping[Shown, Request]") -> "dict[Shown, dict[str, Any]]":
         """Answers of use, by what was shown; those that are not kept yet are asked for."""
-        from ....annotation.models.requests import digest
+        from ...annotation.models.requests import digest
 
         digests = {shown: digest(request) for shown, request in requests.items()}
         answers, faulty = self._known()
@@ -131,13 +140,13 @@ class Judge:
         return answers, {row["request"]: row for row in rows if row["request"] not in answers}
 
     def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
-        from ....annotation.models.asking import Earlier, ask
+        from ...annotation.models.asking import Earlier, ask
 
         earlier = {
             name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
             for name, row in faulty.items()
         }
-        with watching(self.backend, len(todo)) as watch:
+        with self.watching(self.backend, len(todo)) as watch:
             spent = ask(
                 self.backend,
                 todo,
@@ -145,7 +154,7 @@ class Judge:
                 keep=self._keep,
                 limits=self._left(),
                 tries=self.tries,
-                say=say_line,
+                say=self.say,
                 watch=watch,
                 earlier=earlier,
             )
@@ -157,7 +166,7 @@ class Judge:
             )
 
     def _keep(self, replies: "list[Reply]") -> None:
-        from ....annotation.models.requests import row
+        from ...annotation.models.requests import row
 
         add_lines(self.path, ({"model": self.backend.name} | row(reply) for reply in replies))
 
@@ -175,7 +184,7 @@ class Judge:
 
 def with_judge(config: "Config", model: str | None) -> "Config":
     """The evaluation with the judge of the command line; EvaluationError where there is nothing to ask it."""
-    from ...evaluation.metrics.registry import METRICS
+    from .metrics.registry import METRICS
 
     if model is None:
         return config
@@ -192,7 +201,12 @@ def with_judge(config: "Config", model: str | None) -> "Config":
 
 
 def judge_of(
-    config: "Config", how: Mapping[str, Any], spent: "list[Spent]"
+    config: "Config",
+    limits: "Limits",
+    how: Mapping[str, Any],
+    spent: "list[Spent]",
+    say: Callable[[str], None],
+    watching: "Callable[[Backend, int], AbstractContextManager[Watch]]",
 ) -> "tuple[Callable[[Path], Judge] | None, str | None]":
     """What makes the judge, of a file for its replies, and the kind of its rubric; (None, None) without one.
 
@@ -204,7 +218,7 @@ def judge_of(
     made = make_judge(
         wanted.model,
         wanted.rubric,
-        limits_of(dict(how)),
+        limits,
         Path(),
         wanted.base_url or how["base_url"],
         how["prices"],
@@ -212,7 +226,7 @@ def judge_of(
         wanted.max_tokens,
         spent,
     )
-    return lambda path: replace(made, path=path), made.kind
+    return lambda path: replace(made, path=path, say=say, watching=watching), made.kind
 
 
 def make_judge(
@@ -231,17 +245,17 @@ def make_judge(
     `spent` holds what else the limits are for. AnnotationError where a name is wrong, or a cost cap has no
     price to go by.
     """
-    from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.hf_likelihood import by_likelihood
-    from ....annotation.models.backends.registry import find_backend
-    from ....annotation.models.judge.requests import Judge as Asked
-    from ....annotation.models.judge.requests import by_letters
-    from ....annotation.models.requests import Sampling
-    from ....annotation.models.templates import read_template
-    from ....annotation.rubrics.rubric import read_rubric
+    from ...annotation.models.asking import check_limits
+    from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, by_likelihood
+    from ...annotation.models.backends.registry import find_backend
+    from ...annotation.models.judge.requests import Judge as Asked
+    from ...annotation.models.judge.requests import by_letters
+    from ...annotation.models.requests import Sampling
+    from ...annotation.models.templates import read_template
+    from ...annotation.rubrics.rubric import read_rubric
 
     rubric = read_rubric(rubric_name)
-    if model.startswith(LIKELIHOOD):
+    if model.startswith(f"{KIND}:"):
         way = by_likelihood(rubric, NORMALISE[0], 0.0)
     else:
         asked = Asked(rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens))
