@@ -1,68 +1,59 @@
-"""Asks a judge for `preceptor evaluate`: pairs in both orders, ratings; its replies are kept.
+"""Have a judge compare answers in both orders and rate them, and keep its replies as JSON Lines.
 
 {"request": "1f…", "model": "openai:m", "nth": 1, "raw": "Well … {…}", "answer": "{…}", "error": null, …}
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import polars as pl
+
+from ...annotation.models.asking import Earlier, Spent, ask, check_limits
+from ...annotation.models.backends.backend import Backend
+from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, by_likelihood
+from ...annotation.models.backends.registry import find_backend
+from ...annotation.models.budget import Limits
+from ...annotation.models.judge.answers import Way
+from ...annotation.models.judge.requests import Judge, by_letters
+from ...annotation.models.judge.verdicts import Shown, orders, verdicts
+from ...annotation.models.requests import Reply, Request, Sampling, digest, row
+from ...annotation.models.templates import read_template
+from ...annotation.rubrics.rubric import Rubric, read_rubric, summary
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines, read_lines
 from ..campaign.judge import unfinished, was_message
+from .asking import SILENT, Callbacks, subtract_spent
+from .config import EvaluationConfig, JudgeSettings
 from .metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
-
-if TYPE_CHECKING:
-    from ...annotation.models.asking import Spent
-    from ...annotation.models.backends.backend import Backend
-    from ...annotation.models.budget import Limits
-    from ...annotation.models.judge.answers import Way
-    from ...annotation.models.judge.verdicts import Shown
-    from ...annotation.models.requests import Reply, Request
-    from ...annotation.rubrics.rubric import Rubric
-    from .config import Config
-
-Watch = Callable[["Spent", int], None]
-
-
-def unwatched(_backend: "Backend", _n: int) -> AbstractContextManager[Watch]:
-    """Show no progress."""
-    return nullcontext(lambda *_: None)
-
+from .metrics.measure import list_judged
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
 
 
 @dataclass
-class Judge:
-    """A judge with its rubric, and the file of what it said; `pairs` and `ratings` are what metrics take."""
+class RubricJudge:
+    """A judge with its rubric and the file of its replies; metrics take its `pairs` and `ratings`."""
 
-    rubric: "Rubric"
-    way: "Way"
-    backend: "Backend"
-    limits: "Limits"
+    rubric: Rubric
+    way: Way
+    backend: Backend
+    limits: Limits
     path: Path
     tries: int = 3
-    spent: "list[Spent]" = field(default_factory=list)
+    spent: list[Spent] = field(default_factory=list)
     """What was asked, in order."""
-    say: Callable[[str], None] = lambda _: None
-    watching: "Callable[[Backend, int], AbstractContextManager[Watch]]" = unwatched
+    callbacks: Callbacks = SILENT
     judged: int = 0
-    """Pairs with an answer of use in both orders."""
+    """Number of pairs with a usable answer in both orders."""
     disagree: int = 0
-    """Those of them whose orders tell otherwise: ties."""
-
-    @property
-    def kind(self) -> str:
-        """Of the rubric: pairwise or rating."""
-        return self.rubric.kind
+    """Number of those pairs on which the two orders disagree; they are ties."""
 
     @property
     def about(self) -> dict[str, str | int]:
-        """Its name, its rubric's and that one's digest; pairs, and those that its orders disagree on."""
+        """The model, the rubric with its digest, and the counts of pairs, for metrics.json."""
         return {
             "model": self.backend.name,
             "rubric": self.rubric.name,
@@ -72,9 +63,10 @@ class Judge:
         }
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
-        """first, second or tie for each pair, of both orders; None where there is no answer of use."""
-        from ...annotation.models.judge.verdicts import orders, verdicts
+        """Judge each pair in both orders: first, second or tie; None without a usable answer.
 
+        Raises EvaluationError if the rubric is not pairwise, or a limit kept requests from being sent.
+        """
         _check_kind(self.rubric, "pairwise")
         questions = [
             {"key": str(n), "completion_a": f"{n}a", "completion_b": f"{n}b"} for n in range(len(pairs))
@@ -92,11 +84,10 @@ class Judge:
         return [given.get(n) for n in range(len(pairs))]
 
     def ratings(self, texts: Sequence[tuple[Messages, str]]) -> list[dict[str, float] | None]:
-        """The summary score and what each criterion earns, 0 to 1; None where there is no answer of use."""
-        import polars as pl
+        """Rate each text, 0 to 1: `score`, the summary, and each criterion; None without a usable answer.
 
-        from ...annotation.rubrics.rubric import summary
-
+        Raises EvaluationError if the rubric does not rate, or a limit kept requests from being sent.
+        """
         _check_kind(self.rubric, "rating")
         requests: dict[Shown, Request] = {
             (str(n), None): self.way.make(_plain(messages), [text], None)
@@ -116,10 +107,8 @@ class Judge:
             made[n] = {SCORE: score} | earned
         return made
 
-    def _answers(self, requests: "Mapping[Shown, Request]") -> "dict[Shown, dict[str, Any]]":
-        """Answers of use, by what was shown; those that are not kept yet are asked for."""
-        from ...annotation.models.requests import digest
-
+    def _answers(self, requests: Mapping[Shown, Request]) -> dict[Shown, dict[str, Any]]:
+        """Get usable answers by what was shown; ask for those that are not kept yet."""
         digests = {shown: digest(request) for shown, request in requests.items()}
         answers, faulty = self._known()
         todo = [
@@ -134,27 +123,25 @@ class Judge:
         return {shown: answers[name] for shown, name in digests.items() if name in answers}
 
     def _known(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Answers by digest of the request, and of others the last reply."""
+        """Read answers by digest of the request, and the last reply to each request without one."""
         rows = [row for row in read_lines(self.path) if row.get("model") == self.backend.name]
         answers = {row["request"]: json.loads(row["answer"]) for row in rows if row["answer"] is not None}
         return answers, {row["request"]: row for row in rows if row["request"] not in answers}
 
-    def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
-        from ...annotation.models.asking import Earlier, ask
-
+    def _ask(self, todo: list[Request], faulty: dict[str, dict[str, Any]]) -> None:
         earlier = {
             name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
             for name, row in faulty.items()
         }
-        with self.watching(self.backend, len(todo)) as watch:
+        with self.callbacks.watching(self.backend, len(todo)) as watch:
             spent = ask(
                 self.backend,
                 todo,
                 check=self.way.check,
                 keep=self._keep,
-                limits=self._left(),
+                limits=subtract_spent(self.limits, self.spent),
                 tries=self.tries,
-                say=self.say,
+                say=self.callbacks.say,
                 watch=watch,
                 earlier=earlier,
             )
@@ -165,31 +152,19 @@ class Judge:
                 "limit was reached; what came is kept: run the same command again to go on"
             )
 
-    def _keep(self, replies: "list[Reply]") -> None:
-        from ...annotation.models.requests import row
-
+    def _keep(self, replies: list[Reply]) -> None:
         add_lines(self.path, ({"model": self.backend.name} | row(reply) for reply in replies))
 
-    def _left(self) -> "Limits":
-        """The run's limits less what was spent."""
-        most, cost = self.limits.max_requests, self.limits.max_cost
-        sent = sum(one.requests for one in self.spent)
-        paid = sum(one.cost or 0.0 for one in self.spent)
-        return replace(
-            self.limits,
-            max_requests=None if most is None else max(0, most - sent),
-            max_cost=None if cost is None else max(0.0, cost - paid),
-        )
 
+def add_judge(config: EvaluationConfig, model: str | None) -> EvaluationConfig:
+    """Set the judge that the command line names, if any.
 
-def with_judge(config: "Config", model: str | None) -> "Config":
-    """The evaluation with the judge of the command line; EvaluationError where there is nothing to ask it."""
-    from .metrics.registry import METRICS
-
+    Raises EvaluationError if no metric needs a judge, or the file names no rubric.
+    """
     if model is None:
         return config
-    if not any(METRICS[name].needs == "judge" for name in config.values.metrics):
-        known = ", ".join(name for name, kind in METRICS.items() if kind.needs == "judge")
+    if not set(list_judged()) & set(config.values.metrics):
+        known = ", ".join(list_judged())
         raise EvaluationError(f"--judge: no metric of {config.path} asks a judge; those that do: {known}")
     if config.values.judge is None:
         raise EvaluationError(
@@ -200,80 +175,40 @@ def with_judge(config: "Config", model: str | None) -> "Config":
     return replace(config, values=config.values.model_copy(update={"judge": judge}))
 
 
-def judge_of(
-    config: "Config",
-    limits: "Limits",
-    how: Mapping[str, Any],
-    spent: "list[Spent]",
-    say: Callable[[str], None],
-    watching: "Callable[[Backend, int], AbstractContextManager[Watch]]",
-) -> "tuple[Callable[[Path], Judge] | None, str | None]":
-    """What makes the judge, of a file for its replies, and the kind of its rubric; (None, None) without one.
-
-    `spent` holds what the models took, which the limits are for as well.
-    """
-    wanted = config.values.judge
-    if wanted is None or wanted.model is None:
-        return None, None
-    made = make_judge(
-        wanted.model,
-        wanted.rubric,
-        limits,
-        Path(),
-        wanted.base_url or how["base_url"],
-        how["prices"],
-        wanted.tries,
-        wanted.max_tokens,
-        spent,
-    )
-    return lambda path: replace(made, path=path, say=say, watching=watching), made.kind
-
-
 def make_judge(
-    model: str,
-    rubric_name: str,
-    limits: "Limits",
+    settings: JudgeSettings,
     path: Path,
+    limits: Limits,
     base_url: str | None = None,
     prices: Path | None = None,
-    tries: int = 3,
-    max_tokens: int = 512,
-    spent: "list[Spent] | None" = None,
-) -> Judge:
-    """A judge by its name (openai:…, hf:…, hf-likelihood:…) and rubric.
+    spent: list[Spent] | None = None,
+    callbacks: Callbacks = SILENT,
+) -> RubricJudge:
+    """Make a judge whose replies are kept in the file `path`.
 
-    `spent` holds what else the limits are for. AnnotationError where a name is wrong, or a cost cap has no
-    price to go by.
+    `base_url` is used if the settings have none. `spent`: earlier askings that the limits are for, too.
+    Raises AnnotationError if a name is wrong, or a cost cap has no price.
     """
-    from ...annotation.models.asking import check_limits
-    from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, by_likelihood
-    from ...annotation.models.backends.registry import find_backend
-    from ...annotation.models.judge.requests import Judge as Asked
-    from ...annotation.models.judge.requests import by_letters
-    from ...annotation.models.requests import Sampling
-    from ...annotation.models.templates import read_template
-    from ...annotation.rubrics.rubric import read_rubric
-
-    rubric = read_rubric(rubric_name)
-    if model.startswith(f"{KIND}:"):
+    if settings.model is None:
+        raise EvaluationError("a judge needs a model: --judge openai:NAME, or judge: {model: …} in the file")
+    rubric = read_rubric(settings.rubric)
+    if settings.model.startswith(f"{KIND}:"):
         way = by_likelihood(rubric, NORMALISE[0], 0.0)
     else:
-        asked = Asked(rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens))
-        way = by_letters(asked)
-    asker = find_backend(model, base_url, prices)
-    check_limits(asker, limits)
-    return Judge(rubric, way, asker, limits, path, tries, [] if spent is None else spent)
+        sampling = Sampling(max_tokens=settings.max_tokens)
+        way = by_letters(Judge(rubric, read_template(f"judge-{rubric.kind}"), sampling=sampling))
+    backend = find_backend(settings.model, settings.base_url or base_url, prices)
+    check_limits(backend, limits)
+    spent = [] if spent is None else spent
+    return RubricJudge(rubric, way, backend, limits, path, settings.tries, spent, callbacks)
 
 
-def _check_kind(rubric: "Rubric", kind: str) -> None:
+def _check_kind(rubric: Rubric, kind: str) -> None:
     if rubric.kind != kind:
-        what, other = (
-            ("metrics judged and judged_references", "rated")
-            if kind == "pairwise"
-            else ("metric rated", "judged")
-        )
+        names = list_judged(kind)
         raise EvaluationError(
-            f"{what}: need a {kind} rubric, and '{rubric.name}' is not (its metric is {other}); "
+            f"metric{'s' * (len(names) > 1)} {' and '.join(names)}: need a {kind} rubric, and "
+            f"'{rubric.name}' is not (its metric is {list_judged(rubric.kind)[0]}); "
             "name another as judge: {rubric: …} (preceptor rubric list)"
         )
 
