@@ -141,7 +141,7 @@ def _template(config: "Config") -> "Template | None":
 def _requests(config: "Config", items: "Sequence[Item]", template: "Template | None") -> "list[Request]":
     """One request an item; `about` is its key."""
     from ....annotation.models.requests import Sampling
-    from ....annotation.models.writing import writes
+    from ....annotation.models.writing import write_requests
 
     values = config.values
     sampling = Sampling(values.temperature, values.top_p, values.max_tokens, values.seed, tuple(values.stop))
@@ -156,7 +156,7 @@ def _requests(config: "Config", items: "Sequence[Item]", template: "Template | N
         }
         for item in items
     )
-    return list(writes(prompts, template, sampling, 1))
+    return list(write_requests(prompts, template, sampling, 1))
 
 
 def _model(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
     from ....annotation.models.backends.backend import Backend
     from ....annotation.models.budget import Limits
-    from ....annotation.models.judge.answers import Way
+    from ....annotation.models.judge.answers import JudgingMethod
     from ....annotation.models.judge.verdicts import Shown
     from ....annotation.models.requests import Reply, Request
     from ....annotation.rubrics.rubric import Rubric
@@ -34,7 +34,7 @@ class Judge:
     """A judge with its rubric, and the file of what it said; `pairs` and `ratings` are what metrics take."""
 
     rubric: "Rubric"
-    way: "Way"
+    way: "JudgingMethod"
     backend: "Backend"
     limits: "Limits"
     path: Path
@@ -64,7 +64,7 @@ class Judge:
 
     def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """first, second or tie for each pair, of both orders; None where there is no answer of use."""
-        from ....annotation.models.judge.verdicts import orders, verdicts
+        from ....annotation.models.judge.verdicts import list_orders, reach_verdicts
 
         _check_kind(self.rubric, "pairwise")
         questions = [
@@ -73,10 +73,10 @@ class Judge:
         requests: dict[Shown, Request] = {}
         for n, (messages, first, second) in enumerate(pairs):
             texts = {f"{n}a": first, f"{n}b": second}
-            for shown in orders(f"{n}a", f"{n}b", self.way.both):
+            for shown in list_orders(f"{n}a", f"{n}b", self.way.both):
                 requests[shown] = self.way.make(_plain(messages), [texts[key or ""] for key in shown], None)
         said = self._answers(requests)
-        found = verdicts(replace(self.rubric, tie=True), questions, said, self.way.both)
+        found = reach_verdicts(replace(self.rubric, tie=True), questions, said, self.way.both)
         self.judged += len(found.given)
         self.disagree += found.disagree
         given = {int(one["question"]): _SIDES[json.loads(one["given"])["preference"]] for one in found.given}
@@ -131,10 +131,10 @@ class Judge:
         return answers, {row["request"]: row for row in rows if row["request"] not in answers}
 
     def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
-        from ....annotation.models.asking import Earlier, ask
+        from ....annotation.models.asking import EarlierReply, ask
 
         earlier = {
-            name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
+            name: EarlierReply(row["nth"], row["raw"], row["error"] or "", was_message(row))
             for name, row in faulty.items()
         }
         with watching(self.backend, len(todo)) as watch:
@@ -157,9 +157,9 @@ class Judge:
             )
 
     def _keep(self, replies: "list[Reply]") -> None:
-        from ....annotation.models.requests import row
+        from ....annotation.models.requests import make_row
 
-        add_lines(self.path, ({"model": self.backend.name} | row(reply) for reply in replies))
+        add_lines(self.path, ({"model": self.backend.name} | make_row(reply) for reply in replies))
 
     def _left(self) -> "Limits":
         """The run's limits less what was spent."""
@@ -232,20 +232,21 @@ def make_judge(
     price to go by.
     """
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.hf_likelihood import by_likelihood
+    from ....annotation.models.backends.hf_likelihood import judge_by_likelihood
     from ....annotation.models.backends.registry import find_backend
-    from ....annotation.models.judge.requests import Judge as Asked
-    from ....annotation.models.judge.requests import by_letters
+    from ....annotation.models.judge.requests import JudgeWording, judge_by_letters
     from ....annotation.models.requests import Sampling
     from ....annotation.models.templates import read_template
     from ....annotation.rubrics.rubric import read_rubric
 
     rubric = read_rubric(rubric_name)
     if model.startswith(LIKELIHOOD):
-        way = by_likelihood(rubric, NORMALISE[0], 0.0)
+        way = judge_by_likelihood(rubric, NORMALISE[0], 0.0)
     else:
-        asked = Asked(rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens))
-        way = by_letters(asked)
+        asked = JudgeWording(
+            rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens)
+        )
+        way = judge_by_letters(asked)
     asker = find_backend(model, base_url, prices)
     check_limits(asker, limits)
     return Judge(rubric, way, asker, limits, path, tries, [] if spent is None else spent)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .options import LINE_EVERY, say_line
 
 if TYPE_CHECKING:
-    from ....annotation.models.backends.hf_likelihood import Score as Found
+    from ....annotation.models.backends.hf_likelihood import TextScore as Found
     from ....annotation.models.requests import Message
     from ...evaluation.metrics.likelihood import Score, Text
 
@@ -48,10 +48,10 @@ def scores(name: str, worded: "Mapping[str, Sequence[Message]]") -> "Score":
 
 def _fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> "list[Found | None]":
     """None of those that are too long, which are found one by one."""
-    from ....annotation.models.backends.hf_likelihood import scored
+    from ....annotation.models.backends.hf_likelihood import score_texts
 
     try:
-        return list(scored(model, tokenizer, texts))
+        return list(score_texts(model, tokenizer, texts))
     except ValueError:
         if len(texts) == 1:
             return [None]
