@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...schemas.errors import AnnotationError
-from .backends.backend import Answer, Backend, Say, Send
+from .backends.backend import Backend, ModelAnswer, Say, Send
 from .budget import NO_LIMITS, Ledger, Limits
-from .prices import highest_cost, most_tokens
+from .prices import bound_cost, count_most_tokens
 from .requests import Reply, Request, digest
 
 Check = Callable[[str], dict[str, Any]]
@@ -41,7 +41,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What requests come to, at most: tokens and USD. None where the model has no price."""
 
     requests: int
@@ -51,7 +51,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierReply:
     """The last reply to a request that an earlier run kept, and what was wrong with it."""
 
     nth: int
@@ -92,7 +92,7 @@ def ask(
     tries: int = 3,
     say: Say = lambda _: None,
     watch: Callable[[Spent, int], None] = lambda *_: None,
-    earlier: Mapping[str, Earlier] | None = None,
+    earlier: Mapping[str, EarlierReply] | None = None,
 ) -> Spent:
     """Send the requests, each once, and keep every reply; those with an equal digest are one.
 
@@ -125,19 +125,21 @@ def check_limits(backend: Backend, limits: Limits) -> None:
         )
 
 
-def estimate(backend: Backend, requests: Sequence[Request]) -> Estimate:
+def estimate_cost(backend: Backend, requests: Sequence[Request]) -> CostEstimate:
     """What these requests come to at most, if each is answered at once; nothing is sent."""
     once = {digest(request): request for request in requests}.values()
     price = backend.price
-    return Estimate(
+    return CostEstimate(
         len(once),
-        sum(map(most_tokens, once)),
+        sum(map(count_most_tokens, once)),
         sum(request.sampling.max_tokens for request in once),
-        sum(highest_cost(request, price) for request in once) if price else None,
+        sum(bound_cost(request, price) for request in once) if price else None,
     )
 
 
-async def _ask(backend: Backend, requests: list[Request], run: _Run, earlier: Mapping[str, Earlier]) -> None:
+async def _ask(
+    backend: Backend, requests: list[Request], run: _Run, earlier: Mapping[str, EarlierReply]
+) -> None:
     waiting = iter([requests[n : n + backend.together] for n in range(0, len(requests), backend.together)])
     workers = run.ledger.limits.concurrency if backend.parallel else 1
     async with backend.session() as send:
@@ -148,7 +150,7 @@ async def _ask(backend: Backend, requests: list[Request], run: _Run, earlier: Ma
 
 
 async def _work(
-    send: Send, waiting: Iterator[list[Request]], run: _Run, earlier: Mapping[str, Earlier]
+    send: Send, waiting: Iterator[list[Request]], run: _Run, earlier: Mapping[str, EarlierReply]
 ) -> None:
     """Take what is waiting until there is nothing more, a limit is reached, or something went wrong."""
     for group in waiting:
@@ -162,24 +164,24 @@ async def _work(
             return
 
 
-async def _settle(send: Send, group: list[tuple[Request, Earlier | None]], run: _Run) -> None:
+async def _settle(send: Send, group: list[tuple[Request, EarlierReply | None]], run: _Run) -> None:
     """Ask a group of requests until each has an answer of use or no try left."""
     while group:
         answers = await send([_told(request, last) for request, last in group], run.ledger, run.say)
-        again: list[tuple[Request, Earlier | None]] = []
+        again: list[tuple[Request, EarlierReply | None]] = []
         for (request, last), answer in zip(group, answers, strict=True):
             if answer is not None:
                 reply, more = _reply(request, answer, (last.nth if last else 0) + 1, run)
                 _take(reply, answer, more, run)
                 if more:
                     tell = answer.fault is None
-                    again.append((request, Earlier(reply.nth, reply.raw, reply.error or "", tell)))
+                    again.append((request, EarlierReply(reply.nth, reply.raw, reply.error or "", tell)))
         await asyncio.sleep(0)  # others may have something to keep by now
         _flush(run)
         group = again
 
 
-def _told(request: Request, last: Earlier | None) -> Request:
+def _told(request: Request, last: EarlierReply | None) -> Request:
     """The request and, after a reply that could not be used, that reply and why."""
     if last is None or not last.tell:
         return request
@@ -188,7 +190,7 @@ def _told(request: Request, last: Earlier | None) -> Request:
     return replace(request, messages=(*request.messages, *more))
 
 
-def _reply(request: Request, answer: Answer, nth: int, run: _Run) -> tuple[Reply, bool]:
+def _reply(request: Request, answer: ModelAnswer, nth: int, run: _Run) -> tuple[Reply, bool]:
     """The reply as it is kept, and whether the model is asked again."""
     taken, error, final = None, answer.fault, answer.refused
     if error is None:
@@ -212,7 +214,7 @@ def _reply(request: Request, answer: Answer, nth: int, run: _Run) -> tuple[Reply
     return reply, error is not None and not final and nth < run.tries
 
 
-def _take(reply: Reply, answer: Answer, more: bool, run: _Run) -> None:
+def _take(reply: Reply, answer: ModelAnswer, more: bool, run: _Run) -> None:
     run.replies += 1
     run.done += not more
     run.failed += not more and reply.error is not None

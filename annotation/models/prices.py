@@ -47,16 +47,16 @@ def find_price(model: str, prices: Path | None = None) -> Price | None:
     return None
 
 
-def most_tokens(request: Request) -> int:
+def count_most_tokens(request: Request) -> int:
     """No fewer tokens than the request's messages can be: none is shorter than a byte."""
     texts = [message["content"] for message in request.messages]
     texts += [json.dumps(request.schema)] if request.schema else []
     return sum(len(text.encode()) for text in texts) + _AROUND_REQUEST + _AROUND_MESSAGE * len(texts)
 
 
-def highest_cost(request: Request, price: Price) -> float:
+def bound_cost(request: Request, price: Price) -> float:
     """USD that a request can cost at most."""
-    return price.cost(most_tokens(request), request.sampling.max_tokens)
+    return price.cost(count_most_tokens(request), request.sampling.max_tokens)
 
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:

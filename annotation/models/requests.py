@@ -66,18 +66,18 @@ def digest(request: Request) -> str:
     return key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
 
-def settings(request: Request) -> dict[str, Any]:
+def describe_sampling(request: Request) -> dict[str, Any]:
     """How a request samples, for the record; nothing that was not asked for."""
     chosen = asdict(request.sampling) | {"draw": request.draw}
     return {name: value for name, value in chosen.items() if value not in (None, ())}
 
 
-def row(reply: Reply) -> dict[str, Any]:
+def make_row(reply: Reply) -> dict[str, Any]:
     """Columns of `replies` that a reply fills by itself.
 
     The caller adds source, purpose, model, prompt, completion_a, completion_b and template.
     """
-    sampling = settings(reply.request) | ({"said": reply.said} if reply.said else {})
+    sampling = describe_sampling(reply.request) | ({"said": reply.said} if reply.said else {})
     return {
         "request": digest(reply.request),
         "nth": reply.nth,

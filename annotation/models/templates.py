@@ -42,7 +42,7 @@ class Template:
     whole: bool
 
 
-def template_names() -> list[str]:
+def list_templates() -> list[str]:
     """Templates that come with Preceptor."""
     return sorted(path.name.removesuffix(SUFFIX) for path in TEMPLATES.glob(f"*{SUFFIX}"))
 
@@ -53,21 +53,21 @@ def read_template(name_or_path: str | Path) -> Template:
     Raises AnnotationError where there is none, or where it is no template, with its line.
     """
     path = Path(name_or_path)
-    if not path.is_file() and str(name_or_path) in template_names():
+    if not path.is_file() and str(name_or_path) in list_templates():
         path = TEMPLATES / f"{name_or_path}{SUFFIX}"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        hint = nearest(str(name_or_path), template_names(), "there are")
+        hint = nearest(str(name_or_path), list_templates(), "there are")
         raise AnnotationError(
             f"{path}: {error.strerror}; name a Jinja file, or a template: {hint}"
         ) from error
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
-    return template_of(text, str(name_or_path))
+    return parse_template(text, str(name_or_path))
 
 
-def template_of(text: str, name: str = "template") -> Template:
+def parse_template(text: str, name: str = "template") -> Template:
     """A template of a text, checked as far as that goes without values."""
     for line in _LINE.finditer(text):
         if line[1] not in (*ROLES, DIALOGUE):

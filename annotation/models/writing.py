@@ -1,6 +1,6 @@
 """Requests for completions of prompts: as many draws of each as are wanted, by a template or as it stands.
 
-writes(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
+write_requests(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from .templates import Template, render
 VARIABLES = ("messages", "prompt", "context", "group", "language", "task")
 
 
-def writes(
+def write_requests(
     prompts: Iterable[Mapping[str, Any]], template: Template | None, sampling: Sampling, draws: int
 ) -> Iterator[Request]:
     """`draws` requests for each prompt; `about` is the prompt's key.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
-from ..models.backends.endpoint import Endpoint, Message, ask_one
+from ..models.backends.endpoint import ChatCompletion, Endpoint, ask_one
 
 T = TypeVar("T")
 READINGS = 3  # answers that cannot be read before a run gives up
@@ -69,7 +69,7 @@ def step(steps: Steps, name: str, prompt: str, read: Callable[[str], T]) -> T:
     )
 
 
-def _try_reading(answer: Message, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
+def _try_reading(answer: ChatCompletion, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
     if answer.content is None:
         return "no message in the answer", []
     try:

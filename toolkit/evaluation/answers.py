@@ -13,7 +13,7 @@ from ...annotation.models.backends.backend import Backend
 from ...annotation.models.budget import Limits
 from ...annotation.models.requests import Reply, Request, Sampling, digest
 from ...annotation.models.templates import Template, read_template
-from ...annotation.models.writing import writes
+from ...annotation.models.writing import write_requests
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines, read_lines
 from .asking import SILENT, Callbacks, subtract_spent
@@ -116,7 +116,7 @@ def make_requests(
         }
         for item in items
     )
-    return list(writes(prompts, template, sampling, 1))
+    return list(write_requests(prompts, template, sampling, 1))
 
 
 def find_template(config: EvaluationConfig) -> Template | None:

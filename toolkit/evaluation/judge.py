@@ -11,15 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from ...annotation.models.asking import Earlier, Spent, ask, check_limits
+from ...annotation.models.asking import EarlierReply, Spent, ask, check_limits
 from ...annotation.models.backends.backend import Backend
-from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, by_likelihood
+from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, judge_by_likelihood
 from ...annotation.models.backends.registry import find_backend
 from ...annotation.models.budget import Limits
-from ...annotation.models.judge.answers import Way
-from ...annotation.models.judge.requests import Judge, by_letters
-from ...annotation.models.judge.verdicts import Shown, orders, verdicts
-from ...annotation.models.requests import Reply, Request, Sampling, digest, row
+from ...annotation.models.judge.answers import JudgingMethod
+from ...annotation.models.judge.requests import JudgeWording, judge_by_letters
+from ...annotation.models.judge.verdicts import Shown, list_orders, reach_verdicts
+from ...annotation.models.requests import Reply, Request, Sampling, digest, make_row
 from ...annotation.models.templates import read_template
 from ...annotation.rubrics.rubric import Rubric, read_rubric, summary
 from ...schemas.errors import EvaluationError
@@ -38,7 +38,7 @@ class RubricJudge:
     """A judge with its rubric and the file of its replies; metrics take its `pairs` and `ratings`."""
 
     rubric: Rubric
-    way: Way
+    method: JudgingMethod
     backend: Backend
     limits: Limits
     path: Path
@@ -74,10 +74,12 @@ class RubricJudge:
         requests: dict[Shown, Request] = {}
         for n, (messages, first, second) in enumerate(pairs):
             texts = {f"{n}a": first, f"{n}b": second}
-            for shown in orders(f"{n}a", f"{n}b", self.way.both):
-                requests[shown] = self.way.make(_plain(messages), [texts[key or ""] for key in shown], None)
+            for shown in list_orders(f"{n}a", f"{n}b", self.method.both):
+                requests[shown] = self.method.make(
+                    _plain(messages), [texts[key or ""] for key in shown], None
+                )
         said = self._answers(requests)
-        found = verdicts(replace(self.rubric, tie=True), questions, said, self.way.both)
+        found = reach_verdicts(replace(self.rubric, tie=True), questions, said, self.method.both)
         self.judged += len(found.given)
         self.disagree += found.disagree
         given = {int(one["question"]): _SIDES[json.loads(one["given"])["preference"]] for one in found.given}
@@ -90,7 +92,7 @@ class RubricJudge:
         """
         _check_kind(self.rubric, "rating")
         requests: dict[Shown, Request] = {
-            (str(n), None): self.way.make(_plain(messages), [text], None)
+            (str(n), None): self.method.make(_plain(messages), [text], None)
             for n, (messages, text) in enumerate(texts)
         }
         said = self._answers(requests)
@@ -130,14 +132,14 @@ class RubricJudge:
 
     def _ask(self, todo: list[Request], faulty: dict[str, dict[str, Any]]) -> None:
         earlier = {
-            name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
+            name: EarlierReply(row["nth"], row["raw"], row["error"] or "", was_message(row))
             for name, row in faulty.items()
         }
         with self.callbacks.watching(self.backend, len(todo)) as watch:
             spent = ask(
                 self.backend,
                 todo,
-                check=self.way.check,
+                check=self.method.check,
                 keep=self._keep,
                 limits=subtract_spent(self.limits, self.spent),
                 tries=self.tries,
@@ -153,7 +155,7 @@ class RubricJudge:
             )
 
     def _keep(self, replies: list[Reply]) -> None:
-        add_lines(self.path, ({"model": self.backend.name} | row(reply) for reply in replies))
+        add_lines(self.path, ({"model": self.backend.name} | make_row(reply) for reply in replies))
 
 
 def add_judge(config: EvaluationConfig, model: str | None) -> EvaluationConfig:
@@ -193,14 +195,16 @@ def make_judge(
         raise EvaluationError("a judge needs a model: --judge openai:NAME, or judge: {model: …} in the file")
     rubric = read_rubric(settings.rubric)
     if settings.model.startswith(f"{KIND}:"):
-        way = by_likelihood(rubric, NORMALISE[0], 0.0)
+        method = judge_by_likelihood(rubric, NORMALISE[0], 0.0)
     else:
         sampling = Sampling(max_tokens=settings.max_tokens)
-        way = by_letters(Judge(rubric, read_template(f"judge-{rubric.kind}"), sampling=sampling))
+        method = judge_by_letters(
+            JudgeWording(rubric, read_template(f"judge-{rubric.kind}"), sampling=sampling)
+        )
     backend = find_backend(settings.model, settings.base_url or base_url, prices)
     check_limits(backend, limits)
     spent = [] if spent is None else spent
-    return RubricJudge(rubric, way, backend, limits, path, settings.tries, spent, callbacks)
+    return RubricJudge(rubric, method, backend, limits, path, settings.tries, spent, callbacks)
 
 
 def _check_kind(rubric: Rubric, kind: str) -> None:

@@ -1,7 +1,7 @@
-"""Score how likely a model of this process finds texts, and keep the scores.
+"""TextScore how likely a model of this process finds texts, and keep the scores.
 
 score = make_scorer("models/spock", {})
-score([(messages, "Right!")])               # [Score(…)], or [None] if it is longer than the model takes
+score([(messages, "Right!")])               # [TextScore(…)], or [None] if it is longer than the model takes
 score = keep_scores(Path("likelihoods.jsonl"), "hf:spock@3c0f", score)     # asks for no text twice
 
     {"model": "hf:spock@3c0f", "text": "9a…", "score": {"log_probability": -3.1, "tokens": 3, "characters":
@@ -18,7 +18,7 @@ from typing import Any
 
 from ...annotation.models.backends.backend import Say
 from ...annotation.models.backends.hf import find_model, load_model
-from ...annotation.models.backends.hf_likelihood import Score, scored
+from ...annotation.models.backends.hf_likelihood import TextScore, score_texts
 from ...annotation.models.requests import Message
 from ...schemas.keys import key
 from ...schemas.support.json_lines import add_lines, read_lines
@@ -43,7 +43,7 @@ def make_scorer(name: str, worded: Mapping[str, Sequence[Message]], say: Say = l
         say(f"hf:{name}: how likely are the dataset's texts?")
         return find_model(name)
 
-    def score(texts: Sequence[Text]) -> list[Score | None]:
+    def score(texts: Sequence[Text]) -> list[TextScore | None]:
         nonlocal done, said_at
         given = [(worded.get(hash_prompt(messages), messages), text) for messages, text in texts]
         found = _score_fitting(*load_model(place(), exact=True), given)
@@ -56,10 +56,10 @@ def make_scorer(name: str, worded: Mapping[str, Sequence[Message]], say: Say = l
     return score
 
 
-def _score_fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> list[Score | None]:
-    """Score texts; None for those that are too long, which are found one by one."""
+def _score_fitting(model: Any, tokenizer: Any, texts: Sequence[tuple[Any, str]]) -> list[TextScore | None]:
+    """TextScore texts; None for those that are too long, which are found one by one."""
     try:
-        return list(scored(model, tokenizer, texts))
+        return list(score_texts(model, tokenizer, texts))
     except ValueError:
         if len(texts) == 1:
             return [None]
@@ -79,12 +79,12 @@ def hash_prompt(messages: Sequence[Mapping[str, str]]) -> str:
 
 def remember_scores(
     score: ScoreTexts,
-    known: dict[str, Score | None],
-    keep: Callable[[Sequence[tuple[str, Score | None]]], None],
+    known: dict[str, TextScore | None],
+    keep: Callable[[Sequence[tuple[str, TextScore | None]]], None],
 ) -> ScoreTexts:
     """Wrap `score`: skip texts whose digest is in `known`, and give new scores to `keep`, some at a time."""
 
-    def ask(texts: Sequence[Text]) -> list[Score | None]:
+    def ask(texts: Sequence[Text]) -> list[TextScore | None]:
         names = [hash_text(text) for text in texts]
         todo = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
         left = list(todo)
@@ -98,8 +98,8 @@ def remember_scores(
     return ask
 
 
-def _copy(one: TextLikelihood | None) -> Score | None:
-    return None if one is None else Score(one.log_probability, one.tokens, one.characters)
+def _copy(one: TextLikelihood | None) -> TextScore | None:
+    return None if one is None else TextScore(one.log_probability, one.tokens, one.characters)
 
 
 def keep_scores(file: Path, model: str, score: ScoreTexts) -> ScoreTexts:
@@ -108,9 +108,9 @@ def keep_scores(file: Path, model: str, score: ScoreTexts) -> ScoreTexts:
     Raises EvaluationError if the file holds something else.
     """
     rows = [row for row in read_lines(file) if row.get("model") == model]
-    known = {row["text"]: None if row["score"] is None else Score(**row["score"]) for row in rows}
+    known = {row["text"]: None if row["score"] is None else TextScore(**row["score"]) for row in rows}
 
-    def keep(made: Sequence[tuple[str, Score | None]]) -> None:
+    def keep(made: Sequence[tuple[str, TextScore | None]]) -> None:
         add_lines(
             file, ({"model": model, "text": key, "score": asdict(one) if one else None} for key, one in made)
         )

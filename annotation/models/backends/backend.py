@@ -13,7 +13,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     """What a back-end sent back to one request; `fault` says why it cannot be read or was refused.
 
     `text` is the model's message as it stands, or else what came instead. `refused`: the back-end did not
@@ -32,7 +32,7 @@ class Answer:
 # Sends requests and returns their answers in the same order; None: a limit was reached before it. Every
 # attempt is reserved in the ledger before it is made, and settled or released after it. AnnotationError where
 # the back-end stays away.
-Send = Callable[[Sequence[Request], Ledger, Say], Awaitable[list[Answer | None]]]
+Send = Callable[[Sequence[Request], Ledger, Say], Awaitable[list[ModelAnswer | None]]]
 
 
 @dataclass(frozen=True)

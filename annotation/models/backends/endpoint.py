@@ -53,7 +53,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Message:
+class ChatCompletion:
     """A chat completion: its content, where it has one, tokens as the server counts, what it says it is."""
 
     text: str
@@ -64,7 +64,7 @@ class Message:
     said: dict[str, Any] = field(default_factory=dict)
 
 
-def endpoint(base_url: str | None, model: str) -> Endpoint:
+def make_endpoint(base_url: str | None, model: str) -> Endpoint:
     """The endpoint at an address; AnnotationError where none is given or it is no address."""
     if not base_url:
         raise AnnotationError(
@@ -85,7 +85,7 @@ def connect() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=_SECONDS, verify=_certificates())
 
 
-def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> Message:
+def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
     """Send one request and wait; what is busy or broken for a moment is asked again, up to TRIES times.
 
     `say` is told of pauses. Raises AnnotationError where the endpoint refuses or stays away.
@@ -142,7 +142,7 @@ async def rest(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def read_message(text: str) -> Message:
+def read_message(text: str) -> ChatCompletion:
     """The message in a body; without content where the body has none."""
     try:
         body = json.loads(text)
@@ -157,9 +157,9 @@ def read_message(text: str) -> Message:
             "finish": choice.get("finish_reason"),
         }
     except (ValueError, LookupError, TypeError, AttributeError):
-        return Message(text, None)
+        return ChatCompletion(text, None)
     known = {name: value for name, value in said.items() if isinstance(value, str)}
-    return Message(text, content if isinstance(content, str) else None, sent, received, total, known)
+    return ChatCompletion(text, content if isinstance(content, str) else None, sent, received, total, known)
 
 
 def _count(value: object) -> int | None:

@@ -1,7 +1,7 @@
 """A judge that does not write: which of two completions a causal model holds likelier after the prompt.
 
-    scored(model, tokenizer, [((user("How do I add?"),), "Find a common denominator.")])
-    # [Score(log_probability=-21.4, tokens=6, characters=26)], nats
+    score_texts(model, tokenizer, [((user("How do I add?"),), "Find a common denominator.")])
+    # [TextScore(log_probability=-21.4, tokens=6, characters=26)], nats
 
 A completion's log-probability is the sum over its tokens and the one that ends a turn. Longer completions
 are less likely whatever they say, so it is divided by characters or tokens where asked. There is no order of
@@ -22,10 +22,10 @@ from typing import Any
 from ....schemas.errors import AnnotationError
 from ....schemas.keys import key
 from ..budget import Ledger
-from ..judge.answers import FIRST, SECOND, TIE, Rubric, Way
+from ..judge.answers import FIRST, SECOND, TIE, JudgingMethod, Rubric
 from ..prices import FREE
 from ..requests import Message, Request, Sampling
-from .backend import Answer, Backend, Say, Send
+from .backend import Backend, ModelAnswer, Say, Send
 from .hf import find_model, load_model
 
 KIND = "hf-likelihood"
@@ -38,7 +38,7 @@ _WORD = 4  # bytes of a score
 
 
 @dataclass(frozen=True)
-class Score:
+class TextScore:
     """How likely a completion is: nats over its tokens, the end of the turn included."""
 
     log_probability: float
@@ -51,7 +51,7 @@ class Score:
         return self.log_probability / max(1, over)
 
 
-def pair_request(
+def make_pair_request(
     prompt: Sequence[Message], first: str, second: str, normalise: str, margin: float, about: Any = None
 ) -> Request:
     """The request that asks for both completions' log-probabilities."""
@@ -70,7 +70,7 @@ def pair_request(
     return Request((*plain, *both), Sampling(max_tokens=0), schema=schema, about=about)
 
 
-def checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any]]:
+def make_checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any]]:
     """A function from a reply's text (both scores, as JSON) to the answer; those within `margin` are a tie.
 
     {"preference": "first", "first": -1.2, "second": -1.5}
@@ -78,14 +78,14 @@ def checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any]]:
 
     def check(content: str) -> dict[str, Any]:
         given = json.loads(content)
-        one, two = (round(Score(**given[side]).by(normalise), DIGITS) for side in (FIRST, SECOND))
+        one, two = (round(TextScore(**given[side]).by(normalise), DIGITS) for side in (FIRST, SECOND))
         preference = TIE if abs(one - two) <= margin else FIRST if one > two else SECOND
         return {"preference": preference, FIRST: one, SECOND: two}
 
     return check
 
 
-def by_likelihood(rubric: Rubric, normalise: str, margin: float) -> Way:
+def judge_by_likelihood(rubric: Rubric, normalise: str, margin: float) -> JudgingMethod:
     """Judging pairs by log-probability; AnnotationError for a rubric that rates."""
     if rubric.kind != "pairwise":
         raise AnnotationError(
@@ -94,15 +94,15 @@ def by_likelihood(rubric: Rubric, normalise: str, margin: float) -> Way:
         )
 
     def make(prompt: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
-        return pair_request(prompt, texts[0], texts[1], normalise, margin, about)
+        return make_pair_request(prompt, texts[0], texts[1], normalise, margin, about)
 
     template = key([KIND, normalise, margin, rubric.digest])
-    return Way(make, checker(normalise, margin), both=False, template=template)
+    return JudgingMethod(make, make_checker(normalise, margin), both=False, template=template)
 
 
-def scored(
+def score_texts(
     model: Any, tokenizer: Any, texts: Sequence[tuple[Sequence[Message], str]], room: int = _ROOM
-) -> list[Score]:
+) -> list[TextScore]:
     """The score of each (prompt's messages, completion); ValueError where one is too long for the model."""
     rows = [_ids(tokenizer, messages, completion) for messages, completion in texts]
     longest = getattr(model.config, "max_position_embeddings", None)
@@ -113,7 +113,7 @@ def scored(
     found: dict[int, float] = {}
     for batch in _batches([len(p) + len(c) for p, c in rows], room // (_WORD * vocabulary)):
         found.update(zip(batch, _log_probabilities(model, [rows[n] for n in batch]), strict=True))
-    return [Score(found[n], len(rows[n][1]), len(text)) for n, (_, text) in enumerate(texts)]
+    return [TextScore(found[n], len(rows[n][1]), len(text)) for n, (_, text) in enumerate(texts)]
 
 
 def _ids(tokenizer: Any, messages: Sequence[Message], completion: str) -> tuple[list[int], list[int]]:
@@ -164,7 +164,7 @@ def _log_probabilities(model: Any, rows: Sequence[tuple[list[int], list[int]]]) 
     return sums
 
 
-def copied(questions: Iterable[Mapping[str, Any]]) -> int:
+def count_copied(questions: Iterable[Mapping[str, Any]]) -> int:
     """Questions (messages, content_a, content_b) whose prompt holds one of the texts as it stands."""
     return sum(
         any(row[side].strip() in said["content"] for said in row["messages"] for side in _CONTENTS)
@@ -173,14 +173,14 @@ def copied(questions: Iterable[Mapping[str, Any]]) -> int:
 
 
 def likelihood_backend(name: str) -> Backend:
-    """A back-end that scores pairs (`pair_request`) under a causal model in this process."""
+    """A back-end that scores pairs (`make_pair_request`) under a causal model in this process."""
     place = find_model(name)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
         model, tokenizer = load_model(place, exact=True)
 
-        async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[Answer | None]:
+        async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[ModelAnswer | None]:
             admitted = [await ledger.reserve(request) for request in requests]
             answers = _answers(
                 model, tokenizer, [r for r, yes in zip(requests, admitted, strict=True) if yes]
@@ -195,18 +195,18 @@ def likelihood_backend(name: str) -> Backend:
     return Backend(f"{KIND}:{place.name}", session, FREE, TOGETHER, parallel=False)
 
 
-def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterator[Answer]:
+def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterator[ModelAnswer]:
     """Both scores of each, as JSON; a request that is too long for the model is refused."""
     texts = [(r.messages[:-2], m["content"]) for r in requests for m in r.messages[-2:]]
     try:
-        scores = iter(scored(model, tokenizer, texts))
+        scores = iter(score_texts(model, tokenizer, texts))
     except ValueError as error:
         if len(requests) == 1:
-            yield Answer("", str(error), refused=True)
+            yield ModelAnswer("", str(error), refused=True)
             return
         for request in requests:  # so that only what is too long is refused
             yield from _answers(model, tokenizer, [request])
         return
     for _ in requests:
         both = {FIRST: asdict(next(scores)), SECOND: asdict(next(scores))}
-        yield Answer(json.dumps(both), cost=0.0)
+        yield ModelAnswer(json.dumps(both), cost=0.0)

@@ -18,8 +18,8 @@ from ....schemas.support.hosts import is_local
 from ..budget import Ledger
 from ..prices import FREE, Price, find_price
 from ..requests import Request
-from .backend import Answer, Backend, Say, Send
-from .endpoint import Attempt, Endpoint, connect, endpoint, patiently, post, read_message
+from .backend import Backend, ModelAnswer, Say, Send
+from .endpoint import Attempt, Endpoint, connect, make_endpoint, patiently, post, read_message
 
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
 _FORMS = 3
@@ -38,14 +38,14 @@ class _Dialect:
 
 def open_ai(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
     """A back-end at an OpenAI-compatible address; the key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY."""
-    where = endpoint(base_url, model)
+    where = make_endpoint(base_url, model)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
         dialect = _Dialect()
         async with connect() as http:
 
-            async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[Answer | None]:
+            async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[ModelAnswer | None]:
                 return [await _send(http, where, dialect, request, ledger, say) for request in requests]
 
             yield send
@@ -63,7 +63,7 @@ def _price(where: Endpoint, prices: Path | None) -> Price | None:
 
 async def _send(
     http: httpx.AsyncClient, where: Endpoint, dialect: _Dialect, request: Request, ledger: Ledger, say: Say
-) -> Answer | None:
+) -> ModelAnswer | None:
     async def attempt() -> Attempt | None:
         if request.schema is None or dialect.settled:
             return await _translated(http, where, dialect, request, ledger)
@@ -74,7 +74,7 @@ async def _send(
     if got is None:
         return None
     if got.status in _REFUSED:
-        return Answer(got.text, got.fault, refused=True)
+        return ModelAnswer(got.text, got.fault, refused=True)
     if got.status != httpx.codes.OK:
         raise AnnotationError(got.fault)  # as it would be for every other request
     message = read_message(got.text)
@@ -82,7 +82,9 @@ async def _send(
     text, fault = message.content, None
     if text is None:
         text, fault = message.text, "no message in the answer"
-    return Answer(text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said)
+    return ModelAnswer(
+        text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said
+    )
 
 
 async def _translated(

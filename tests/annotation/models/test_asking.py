@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from model_server import Said, serving
 
-from preceptor.annotation.models.asking import Earlier, FinalError, ask, estimate
+from preceptor.annotation.models.asking import EarlierReply, FinalError, ask, estimate_cost
 from preceptor.annotation.models.backends import endpoint as endpoint_module
 from preceptor.annotation.models.backends.registry import find_backend
 from preceptor.annotation.models.budget import Limits
@@ -121,7 +121,7 @@ def test_after_so_many_tries_a_request_has_failed():
     with serving(lambda body: "no") as server:
         spent, kept = asked(server, requests(2), check=number, tries=2)
         assert (spent.requests, spent.failed, spent.left_out, len(kept)) == (4, 2, 0, 4)
-        earlier = {digest(requests(1)[0]): Earlier(2, "no", "it was no number")}
+        earlier = {digest(requests(1)[0]): EarlierReply(2, "no", "it was no number")}
         spent, kept = asked(server, requests(1), check=number, earlier=earlier)
         assert [r.nth for r in kept] == [3]
     assert "it was no number" in server.asked[4]["messages"][2]["content"]
@@ -204,13 +204,13 @@ def test_without_a_price_a_cap_on_cost_is_refused(tmp_path):
     where = "https://models.example/v1"
     with pytest.raises(AnnotationError, match="no price is known for openai:m; write one"):
         ask(find_backend("openai:m", where), requests(1), check=taken, keep=print, limits=Limits(max_cost=1))
-    assert estimate(find_backend("openai:m", where), requests(2)).cost is None
-    assert estimate(find_backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
+    assert estimate_cost(find_backend("openai:m", where), requests(2)).cost is None
+    assert estimate_cost(find_backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
 
 
 def test_an_estimate_is_no_less_than_what_is_spent(prices):
     with serving(lambda body: Said("x", prompt_tokens=30, completion_tokens=50)) as server:
-        most = estimate(find_backend("openai:m", server.url, prices), requests(5, max_tokens=50))
+        most = estimate_cost(find_backend("openai:m", server.url, prices), requests(5, max_tokens=50))
         assert server.asked == []
         spent, _ = asked(server, requests(5, max_tokens=50), prices)
     assert (most.requests, most.completion_tokens) == (5, 250)

@@ -16,7 +16,7 @@ from places import RECIPES
 from smollm2 import smollm2
 from tiny_model import tiny_model
 
-from preceptor.annotation.models.templates import read_template, render, template_of
+from preceptor.annotation.models.templates import parse_template, read_template, render
 from preceptor.annotation.models.writing import VARIABLES
 from preceptor.schemas.errors import AnnotationError, PreceptorError
 from preceptor.schemas.licenses import read_license
@@ -257,7 +257,9 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
         {"role": role, "content": f"--- system ---\n{{{{ {role} }}}}"}
         for role in ("user", "assistant", "user")
     ]
-    made = render(template_of("--- system ---\nBe brief.\n--- messages ---\n"), messages=dialogue, prompt="q")
+    made = render(
+        parse_template("--- system ---\nBe brief.\n--- messages ---\n"), messages=dialogue, prompt="q"
+    )
     assert list(made) == [{"role": "system", "content": "Be brief."}, *dialogue]
     given = dict.fromkeys(VARIABLES, "x") | {"messages": dialogue, "context": {}}
     found = sorted(RECIPES.glob("*/*.jinja"))
@@ -289,7 +291,7 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
 )
 def test_a_template_that_does_not_fit_is_named(text, says):
     with pytest.raises(AnnotationError) as caught:
-        render(template_of(text, "t.jinja"), messages=[{"role": "user", "content": "q"}], prompt="q")
+        render(parse_template(text, "t.jinja"), messages=[{"role": "user", "content": "q"}], prompt="q")
     assert says in str(caught.value)
     assert "t.jinja" in str(caught.value)
 

@@ -12,9 +12,9 @@ from invented import fill
 from model_server import Said, serving
 from tiny_model import SPECIAL, tiny_model
 
-from preceptor.annotation.models.backends.hf_likelihood import by_likelihood, checker, scored
-from preceptor.annotation.models.fence import fence_for
-from preceptor.annotation.models.judge.requests import Judge, judge_request, read_examples
+from preceptor.annotation.models.backends.hf_likelihood import judge_by_likelihood, make_checker, score_texts
+from preceptor.annotation.models.fence import make_fence
+from preceptor.annotation.models.judge.requests import JudgeWording, make_judge_request, read_examples
 from preceptor.annotation.models.templates import read_template
 from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
@@ -252,8 +252,8 @@ ATTACKS = [
 
 def asked(texts, rubric=PAIRS, prompt="What is 2/3 of 15?", examples=(), reason=True):
     template = read_template(f"judge-{rubric.kind}")
-    return judge_request(
-        Judge(rubric, template, examples, reason), [{"role": "user", "content": prompt}], texts
+    return make_judge_request(
+        JudgeWording(rubric, template, examples, reason), [{"role": "user", "content": prompt}], texts
     )
 
 
@@ -263,7 +263,7 @@ def test_a_text_stays_within_its_fence(attack):
         request = asked(texts, prompt=prompt)
         ((role, content),) = [message.values() for message in request.messages]
         assert role == "user"
-        mark = fence_for([prompt, *texts]).mark
+        mark = make_fence([prompt, *texts]).mark
         assert mark not in attack
         assert asked(texts, prompt=prompt) == request
         fences = re.findall(rf'<data-{mark} name="([^"]+)">\n(.*?)\n</data-{mark}>', content, re.S)
@@ -325,8 +325,8 @@ def test_scores_are_the_model_s_whatever_the_batch(tiny):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
     messages = ({"role": "user", "content": "How do I add?"},)
     texts = [(messages, "Ten."), (messages, "Think of a picture, " * 9), (messages, "Ünüsual")]
-    together = scored(model, tokenizer, texts)
-    alone = [scored(model, tokenizer, [text], room=1)[0] for text in texts]
+    together = score_texts(model, tokenizer, texts)
+    alone = [score_texts(model, tokenizer, [text], room=1)[0] for text in texts]
     for one, other, (_, text) in zip(together, alone, texts, strict=True):
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
         whole = tokenizer.apply_chat_template(
@@ -340,7 +340,7 @@ def test_scores_are_the_model_s_whatever_the_batch(tiny):
         assert one.log_probability == pytest.approx(float(steps[-one.tokens :].sum()), abs=1e-3)
         assert one.characters == len(text)
     with pytest.raises(ValueError, match="the model takes 512"):
-        scored(model, tokenizer, [(messages, "Ten. " * 600)])
+        score_texts(model, tokenizer, [(messages, "Ten. " * 600)])
 
 
 def test_the_likelier_one_wins_by_what_it_is_divided_by():
@@ -350,12 +350,12 @@ def test_the_likelier_one_wins_by_what_it_is_divided_by():
             "second": {"log_probability": -12.0, "tokens": 2, "characters": 10},
         }
     )
-    assert checker("none", 0)(raw) == {"preference": "second", "first": -20.0, "second": -12.0}
-    assert checker("tokens", 0)(raw) == {"preference": "first", "first": -5.0, "second": -6.0}
-    assert checker("characters", 0)(raw)["preference"] == "first"
-    assert checker("tokens", 1.0)(raw)["preference"] == "tie"
+    assert make_checker("none", 0)(raw) == {"preference": "second", "first": -20.0, "second": -12.0}
+    assert make_checker("tokens", 0)(raw) == {"preference": "first", "first": -5.0, "second": -6.0}
+    assert make_checker("characters", 0)(raw)["preference"] == "first"
+    assert make_checker("tokens", 1.0)(raw)["preference"] == "tie"
     with pytest.raises(AnnotationError, match="'socratic' rates: give a pairwise rubric"):
-        by_likelihood(SOCRATIC, "tokens", 0)
+        judge_by_likelihood(SOCRATIC, "tokens", 0)
 
 
 def test_judging_by_likelihood_asks_each_pair_once(judge, path, tiny):
@@ -397,7 +397,7 @@ def test_a_real_model_tells_corrected_sentences_by_likelihood(shared_data):
     drawn = random.Random(0).sample(changed, 60)
     prompt = ({"role": "user", "content": "Write one sentence of an essay."},)
     model, tokenizer = load_model(find_model(str(smollm2())), exact=True)
-    found = iter(scored(model, tokenizer, [(prompt, text) for pair in drawn for text in pair]))
+    found = iter(score_texts(model, tokenizer, [(prompt, text) for pair in drawn for text in pair]))
     right = sum(
         source.by("characters") < correction.by("characters")
         for source, correction in zip(found, found, strict=True)

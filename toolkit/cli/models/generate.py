@@ -12,7 +12,7 @@ from .options import asked_backend, limits_of, model_options, say_estimate, say_
 if TYPE_CHECKING:
     import polars as pl
 
-    from ....annotation.models.asking import Earlier, Spent
+    from ....annotation.models.asking import EarlierReply, Spent
     from ....annotation.models.backends.backend import Backend
     from ....annotation.models.requests import Reply, Request
     from ...campaign.generate import Plan
@@ -101,7 +101,7 @@ def generate(
     messages, prompt (the last message), context, group, language and task.
     """
     from ....annotation.models.templates import read_template
-    from ....annotation.models.writing import writes
+    from ....annotation.models.writing import write_requests
     from ....schemas.licenses import read_license
     from ...campaign.generate import Plan, check_source
     from ...store.connection import open_store
@@ -114,7 +114,7 @@ def generate(
     with open_store(settings.store, read_only=dry_run) as con:
         check_source(con, plan)
         rows = _prompts(con, prompts, purpose, how)
-        requests = list(writes(_with_context(rows), template, _sampling(how), k))
+        requests = list(write_requests(_with_context(rows), template, _sampling(how), k))
         if how["temperature"] == 0 and k > 1:
             say_line(f"note: at temperature 0 all {k} draws of a prompt will be about the same")
         _run(con, plan, backend, requests, rows, retry_failed, how | {"dry_run": dry_run})
@@ -217,10 +217,10 @@ def _run(
     )
 
 
-def _earlier(row: dict[str, Any]) -> "Earlier":
-    from ....annotation.models.asking import Earlier
+def _earlier(row: dict[str, Any]) -> "EarlierReply":
+    from ....annotation.models.asking import EarlierReply
 
-    return Earlier(row["nth"], row["raw"], row["error"], tell=False)
+    return EarlierReply(row["nth"], row["raw"], row["error"], tell=False)
 
 
 def _ask(
@@ -229,12 +229,12 @@ def _ask(
     backend: "Backend",
     todo: "list[Request]",
     prompts: dict[str, list[str]],
-    failed: "dict[str, Earlier]",
+    failed: "dict[str, EarlierReply]",
     language: str,
     how: dict[str, Any],
 ) -> "tuple[Spent, int]":
     from ....annotation.models.asking import ask
-    from ....annotation.models.requests import row
+    from ....annotation.models.requests import make_row
     from ....annotation.models.writing import read_completion
     from ...campaign.generate import store_generated
 
@@ -242,7 +242,7 @@ def _ask(
 
     def keep(replies: "list[Reply]") -> None:
         nonlocal added
-        added += store_generated(con, plan, [row(reply) for reply in replies], prompts, language)
+        added += store_generated(con, plan, [make_row(reply) for reply in replies], prompts, language)
 
     with watching(backend, len(todo)) as watch:
         spent = ask(

@@ -13,7 +13,7 @@ from .options import asked_backend, limits_of, model_options, say_estimate, say_
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
     from ....annotation.models.backends.backend import Backend
-    from ....annotation.models.judge.answers import Way
+    from ....annotation.models.judge.answers import JudgingMethod
     from ....annotation.models.judge.verdicts import Shown, Verdicts
     from ....annotation.models.requests import Reply, Request
     from ....annotation.rubrics.rubric import Rubric
@@ -157,10 +157,10 @@ def _judge(settings: Common, how: dict[str, Any]) -> None:
     _say(rubric, backend.name, plan, spent, ended)
 
 
-def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
+def _way(rubric: "Rubric", how: dict[str, Any]) -> "JudgingMethod":
     """By letters or by likelihood, as the model says."""
-    from ....annotation.models.backends.hf_likelihood import by_likelihood
-    from ....annotation.models.judge.requests import Judge, by_letters, read_examples
+    from ....annotation.models.backends.hf_likelihood import judge_by_likelihood
+    from ....annotation.models.judge.requests import JudgeWording, judge_by_letters, read_examples
     from ....annotation.models.requests import Sampling
     from ....annotation.models.templates import read_template
 
@@ -170,18 +170,18 @@ def _way(rubric: "Rubric", how: dict[str, Any]) -> "Way":
                 raise click.UsageError(
                     f"--{option.replace('_', '-')}: {LIKELIHOOD}… is shown no rubric, only the texts"
                 )
-        return by_likelihood(rubric, how["normalise"] or NORMALISE[0], how["tie_margin"] or 0.0)
+        return judge_by_likelihood(rubric, how["normalise"] or NORMALISE[0], how["tie_margin"] or 0.0)
     for option in ("normalise", "tie_margin"):
         if how[option] is not None:
             raise click.UsageError(f"--{option.replace('_', '-')} belongs to models named {LIKELIHOOD}…")
     template = read_template(how["prompt_template"] or f"judge-{rubric.kind}")
     examples = read_examples(how["examples"], rubric) if how["examples"] else ()
     sampling = Sampling(how["temperature"], max_tokens=how["max_tokens"])
-    return by_letters(Judge(rubric, template, examples, not how["no_reason"], sampling))
+    return judge_by_letters(JudgeWording(rubric, template, examples, not how["no_reason"], sampling))
 
 
-def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str, Any]) -> _Plan:
-    from ....annotation.models.judge.verdicts import orders
+def _plan(con: "Store", rubric: "Rubric", way: "JudgingMethod", model: str, how: dict[str, Any]) -> _Plan:
+    from ....annotation.models.judge.verdicts import list_orders
     from ....annotation.models.requests import digest
     from ...campaign.judge import known, own_questions, questions_of
     from ...campaign.questions import Where
@@ -196,7 +196,7 @@ def _plan(con: "Store", rubric: "Rubric", way: "Way", model: str, how: dict[str,
     requests: dict[Shown, Request] = {}
     for row in asked.questions.iter_rows(named=True):
         texts = {row["completion_a"]: row["content_a"], row["completion_b"]: row["content_b"]}
-        for shown in orders(row["completion_a"], row["completion_b"], way.both):
+        for shown in list_orders(row["completion_a"], row["completion_b"], way.both):
             of = [texts[key] for key in shown if key is not None]
             requests.setdefault(shown, way.make(row["messages"], of, (row["prompt"], *shown)))
     digests = {shown: digest(request) for shown, request in requests.items()}
@@ -217,14 +217,19 @@ def _todo(plan: _Plan, tries: int, retry_failed: bool) -> "list[Request]":
 
 
 def _ask(
-    con: "Store", backend: "Backend", way: "Way", plan: _Plan, todo: "list[Request]", how: dict[str, Any]
+    con: "Store",
+    backend: "Backend",
+    way: "JudgingMethod",
+    plan: _Plan,
+    todo: "list[Request]",
+    how: dict[str, Any],
 ) -> "Spent":
-    from ....annotation.models.asking import Earlier, ask
+    from ....annotation.models.asking import EarlierReply, ask
     from ...campaign.judge import was_message
 
     faulty = plan.known.faulty
     earlier = {
-        name: Earlier(row["nth"], row["raw"], row["error"] or "", was_message(row))
+        name: EarlierReply(row["nth"], row["raw"], row["error"] or "", was_message(row))
         for name, row in faulty.items()
     }
     before = max((row["nth"] for row in faulty.values()), default=0) if how["retry_failed"] else 0
@@ -249,40 +254,40 @@ def _ask(
 def _keep(con: "Store", campaign: str, model: str, template: str, replies: "list[Reply]") -> None:
     import polars as pl
 
-    from ....annotation.models.requests import row as own_columns
+    from ....annotation.models.requests import make_row
     from ...campaign.replies import keep_replies
     from ...store.connection import transaction
 
     names = ("prompt", "completion_a", "completion_b")
-    rows = [dict(zip(names, reply.request.about, strict=True)) | own_columns(reply) for reply in replies]
+    rows = [dict(zip(names, reply.request.about, strict=True)) | make_row(reply) for reply in replies]
     more = {"source": campaign, "purpose": "judge", "model": model, "template": template}
     frame = pl.DataFrame([row | more for row in rows], infer_schema_length=None)
     with transaction(con):
         keep_replies(con, frame)
 
 
-def _take(con: "Store", rubric: "Rubric", way: "Way", model: str, plan: _Plan) -> _Ended:
+def _take(con: "Store", rubric: "Rubric", way: "JudgingMethod", model: str, plan: _Plan) -> _Ended:
     """The model's answers from all replies that are there."""
-    from ....annotation.models.judge.verdicts import verdicts
+    from ....annotation.models.judge.verdicts import reach_verdicts
     from ...campaign.judge import known, take_verdicts
 
     now = known(con, model, list(plan.digests.values()))
     said = {shown: now.answers[name] for shown, name in plan.digests.items() if name in now.answers}
-    found = verdicts(rubric, plan.asked.questions.iter_rows(named=True), said, way.both)
+    found = reach_verdicts(rubric, plan.asked.questions.iter_rows(named=True), said, way.both)
     given = [one | {"at": max(now.at[plan.digests[shown]] for shown in one["shown"])} for one in found.given]
     taken = take_verdicts(con, plan.asked.campaign, model, given)
     return _Ended(taken, found, len(now.faulty))
 
 
-def _say_first(plan: _Plan, todo: "list[Request]", way: "Way") -> None:
-    from ....annotation.models.backends.hf_likelihood import copied
+def _say_first(plan: _Plan, todo: "list[Request]", way: "JudgingMethod") -> None:
+    from ....annotation.models.backends.hf_likelihood import count_copied
 
     say_line(
         f"campaign {plan.asked.campaign}: {plan.asked.questions.height:,} questions, "
         f"{len(plan.requests):,} requests, {len(todo):,} of them to be sent"
     )
     notes = list(plan.asked.chosen.notes if plan.asked.chosen else ())
-    if not way.both and (copies := copied(plan.asked.questions.iter_rows(named=True))):
+    if not way.both and (copies := count_copied(plan.asked.questions.iter_rows(named=True))):
         notes.append(
             f"in {copies:,} of them the prompt holds one of the texts, which is then the likelier "
             "one whatever it is worth: use a model that writes (openai:, hf:)"

@@ -89,9 +89,9 @@ def limits_of(how: dict[str, Any]) -> "Limits":
 
 def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
     """Say what requests would take; nothing is sent."""
-    from ....annotation.models.asking import estimate
+    from ....annotation.models.asking import estimate_cost
 
-    most = estimate(backend, todo)
+    most = estimate_cost(backend, todo)
     if not most.requests:
         click.echo("to send: nothing")
         return

@@ -9,7 +9,7 @@ import pytest
 from tiny_model import tiny_model
 
 from preceptor.annotation.models.backends.hf import find_model, load_model
-from preceptor.annotation.models.backends.hf_likelihood import scored
+from preceptor.annotation.models.backends.hf_likelihood import score_texts
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.likelihood import (
     check_pairs,
@@ -123,7 +123,7 @@ def test_a_real_model_with_its_adapter_is_asked_each_text_once_and_goes_on_where
                 calls.append(0)
                 raise KeyboardInterrupt
             calls.append(len(texts))
-            return scored(model, tokenizer, texts)
+            return score_texts(model, tokenizer, texts)
 
         with pytest.raises(KeyboardInterrupt):
             measure_preferred(items, remember_scores(score, {}, kept.extend))
