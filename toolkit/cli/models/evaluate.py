@@ -11,12 +11,21 @@ from ....schemas.errors import EvaluationError
 from ..options import stdout, tables
 from .evaluate_judge import judge_of, with_judge
 from .evaluate_likelihood import scores
-from .judge import LIKELIHOOD
-from .options import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
+from .options import (
+    ModelOptions,
+    open_backends,
+    say_estimate,
+    say_line,
+    say_spent,
+    several_models_options,
+    watching,
+)
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
     from ....annotation.models.backends.backend import Backend
+    from ....annotation.models.backends.text_scores import ScoreTexts
+    from ....annotation.models.budget import Limits
     from ....annotation.models.requests import Reply, Request
     from ....annotation.models.templates import Template
     from ...evaluation.config import Config
@@ -58,13 +67,10 @@ def evaluate(
     out: Path,
     judge_model: str | None,
     restart: bool,
-    models: Sequence[str],
-    dry_run: bool,
-    **how: Any,
+    asked: ModelOptions,
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
-    from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.registry import find_backend
+    from ....annotation.models.asking import estimate_cost
     from ...evaluation.config import read_config
     from ...evaluation.items import held_out
     from ...evaluation.metrics.measure import wants_answers
@@ -73,34 +79,32 @@ def evaluate(
     from ...evaluation.run import check_metrics, check_out
     from ...evaluation.run import evaluate as run
 
-    if not models:
-        raise click.UsageError("Missing option '--model'.")
-    if mute := next((name for name in models if name.startswith(LIKELIHOOD)), None):
-        raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
+    backends = open_backends(asked)
     config = with_judge(read_config(path, sets, variant), judge_model)
+    mute = next((name for name, one in zip(asked.models, backends, strict=True) if not one.writes), None)
+    if mute:
+        raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     spent: list[Spent] = []
-    judge, kind = judge_of(config, how, spent)
-    config, without = _fitting(config, models, kind)
+    judge, kind = judge_of(config, asked, spent)
+    config, without = _fitting(config, backends, kind)
     check_out(out)
     template = _template(config)
     held = held_out(config.values, say_line)
     check_metrics(config.values.metrics, held.items)
     _requests(config, held.items, template)  # so that a template that does not fit is known at once
-    backends = [find_backend(name, how["base_url"], how["prices"]) for name in models]
-    for one in backends:
-        check_limits(one, limits_of(how))
     answered = wants_answers(config.values.metrics)
-    if dry_run:
+    if asked.dry_run:
         for one in backends:
-            say_estimate(one, _requests(config, held.items, template) if answered else [])
+            requests = _requests(config, held.items, template) if answered else []
+            say_estimate(one.name, estimate_cost(one, requests))
         if judge:
             click.echo("the judge's requests come on top, once the answers are there")
         return
-    asked = [
-        _model(given, one, config, held, template, how, spent)
-        for given, one in zip(models, backends, strict=True)
+    models = [
+        _model(given, one, config, held, template, asked.limits, spent)
+        for given, one in zip(asked.models, backends, strict=True)
     ]
-    about = run(config, held, asked, out, template.digest if template else None, restart, judge, without)
+    about = run(config, held, models, out, template.digest if template else None, restart, judge, without)
     for note in notes(about):
         say_line(f"warning: {note}")
     console = stdout()
@@ -113,12 +117,14 @@ def evaluate(
     stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)
 
 
-def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tuple[Config, dict[str, str]]":
+def _fitting(
+    config: "Config", models: "Sequence[Backend]", judge: str | None
+) -> "tuple[Config, dict[str, str]]":
     """The evaluation without the metrics that cannot be had here, and why these are left out."""
     from ...evaluation.metrics.measure import left_out
 
     names = config.values.metrics
-    without = left_out(names, all(name.startswith("hf:") for name in models), judge, len(models) > 1)
+    without = left_out(names, all(one.scores for one in models), judge, len(models) > 1)
     for name, why in without.items():
         say_line(f"{name} is left out: it {why}")
     kept = [name for name in names if name not in without]
@@ -165,40 +171,39 @@ def _model(
     config: "Config",
     held: "HeldOut",
     template: "Template | None",
-    how: dict[str, Any],
+    limits: "Limits",
     spent: "list[Spent]",
 ) -> "Model":
     """A model as an evaluation takes it; `spent` holds what those before it took."""
-    from ....annotation.models.backends.hf import free_models
     from ...evaluation.run import Model
     from ...evaluation.trained import trained_on
 
     def ask_it(items: "Sequence[Item]", keep: "Keep") -> int:
         requests = _requests(config, items, template)
         click.echo(f"{one.name}: {len(requests):,} of {len(held.items):,} answers to be asked for")
-        return _ask(one, requests, keep, how, spent)
+        return _ask(one, requests, keep, limits, spent)
 
-    kind, _, name = given.partition(":")
-    about = trained_on(Path(name), held) if kind == "hf" else None
-    return Model(
-        one.name,
-        ask_it,
-        free_models,
-        about,
-        _score(name, held.items, template, config) if kind == "hf" else None,
-    )
+    about = trained_on(one.folder, held) if one.folder else None
+    score = _score(given, one.scores, held.items, template, config) if one.scores else None
+    return Model(one.name, ask_it, one.free, about, score)
 
 
-def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
+def _score(
+    name: str,
+    score: "ScoreTexts",
+    items: "Sequence[Item]",
+    template: "Template | None",
+    config: "Config",
+) -> "Score":
     """How likely a local model holds texts, after prompts that are worded as those it answers."""
     from ...evaluation.metrics.likelihood import prompt_key
 
     worded = zip(items, _requests(config, items, template), strict=True) if template else ()
-    return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})
+    return scores(name, score, {prompt_key(item.messages): request.messages for item, request in worded})
 
 
 def _ask(
-    one: "Backend", requests: "list[Request]", keep: "Keep", how: dict[str, Any], spent: "list[Spent]"
+    one: "Backend", requests: "list[Request]", keep: "Keep", limits: "Limits", spent: "list[Spent]"
 ) -> int:
     """Ask, and return how many requests a limit kept from being sent."""
     from ....annotation.models.asking import ask
@@ -220,13 +225,12 @@ def _ask(
             ]
         )
 
-    limits = limits_of(how)
     left = replace(
         limits,
         max_requests=_less(limits.max_requests, sum(before.requests for before in spent)),
         max_cost=_less(limits.max_cost, sum(before.cost or 0.0 for before in spent)),
     )
-    with watching(one, len(requests)) as watch:
+    with watching(one) as watch:
         took = ask(one, requests, check=_read, keep=take, limits=left, say=say_line, watch=watch)
     spent.append(took)
     say_spent(took)

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....schemas.errors import EvaluationError
-from ....schemas.support.json_lines import add_lines, read_lines
-from ...campaign.judge import unfinished, was_message
 from ...evaluation.metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
-from .judge import LIKELIHOOD, NORMALISE
-from .options import limits_of, say_line, watching
+from .options import ModelOptions, say_line, watching
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from ....annotation.models.budget import Limits
     from ....annotation.models.judge.answers import JudgingMethod
     from ....annotation.models.judge.verdicts import Shown
-    from ....annotation.models.requests import Reply, Request
+    from ....annotation.models.requests import Request
     from ....annotation.rubrics.rubric import Rubric
     from ...evaluation.config import Config
 
@@ -109,57 +106,24 @@ class Judge:
 
     def _answers(self, requests: "Mapping[Shown, Request]") -> "dict[Shown, dict[str, Any]]":
         """Answers of use, by what was shown; those that are not kept yet are asked for."""
+        from ....annotation.models.asking import AskOptions, ask_missing
+        from ....annotation.models.memory import ReplyFile
         from ....annotation.models.requests import digest
 
         digests = {shown: digest(request) for shown, request in requests.items()}
-        answers, faulty = self._known()
-        todo = [
-            request
-            for shown, request in requests.items()
-            if (name := digests[shown]) not in answers
-            and (name not in faulty or unfinished(faulty[name], self.tries))
-        ]
-        if todo:
-            self._ask(todo, faulty)
-            answers, _ = self._known()
-        return {shown: answers[name] for shown, name in digests.items() if name in answers}
-
-    def _known(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Answers by digest of the request, and of others the last reply."""
-        rows = [row for row in read_lines(self.path) if row.get("model") == self.backend.name]
-        answers = {row["request"]: json.loads(row["answer"]) for row in rows if row["answer"] is not None}
-        return answers, {row["request"]: row for row in rows if row["request"] not in answers}
-
-    def _ask(self, todo: "list[Request]", faulty: dict[str, dict[str, Any]]) -> None:
-        from ....annotation.models.asking import EarlierReply, ask
-
-        earlier = {
-            name: EarlierReply(row["nth"], row["raw"], row["error"] or "", was_message(row))
-            for name, row in faulty.items()
-        }
-        with watching(self.backend, len(todo)) as watch:
-            spent = ask(
-                self.backend,
-                todo,
-                check=self.way.check,
-                keep=self._keep,
-                limits=self._left(),
-                tries=self.tries,
-                say=say_line,
-                watch=watch,
-                earlier=earlier,
-            )
-        self.spent.append(spent)
-        if spent.left_out:
+        memory = ReplyFile(self.path, self.backend.name)
+        with watching(self.backend) as watch:
+            options = AskOptions(self._left(), self.tries, say=say_line, watch=watch)
+            asked = ask_missing(self.backend, list(requests.values()), memory, self.way.check, options)
+        if asked.spent:
+            self.spent.append(asked.spent)
+        if asked.spent and asked.spent.left_out:
             raise EvaluationError(
-                f"{self.backend.name}: {spent.left_out:,} of {len(todo):,} requests were not sent, as a "
-                "limit was reached; what came is kept: run the same command again to go on"
+                f"{self.backend.name}: {asked.spent.left_out:,} of {asked.missing:,} requests were not sent, "
+                "as a limit was reached; what came is kept: run the same command again to go on"
             )
-
-    def _keep(self, replies: "list[Reply]") -> None:
-        from ....annotation.models.requests import make_row
-
-        add_lines(self.path, ({"model": self.backend.name} | make_row(reply) for reply in replies))
+        answers = asked.known.read_answers()
+        return {shown: answers[name] for shown, name in digests.items() if name in answers}
 
     def _left(self) -> "Limits":
         """The run's limits less what was spent."""
@@ -192,7 +156,7 @@ def with_judge(config: "Config", model: str | None) -> "Config":
 
 
 def judge_of(
-    config: "Config", how: Mapping[str, Any], spent: "list[Spent]"
+    config: "Config", models: ModelOptions, spent: "list[Spent]"
 ) -> "tuple[Callable[[Path], Judge] | None, str | None]":
     """What makes the judge, of a file for its replies, and the kind of its rubric; (None, None) without one.
 
@@ -204,10 +168,10 @@ def judge_of(
     made = make_judge(
         wanted.model,
         wanted.rubric,
-        limits_of(dict(how)),
+        models.limits,
         Path(),
-        wanted.base_url or how["base_url"],
-        how["prices"],
+        wanted.base_url or models.base_url,
+        models.prices,
         wanted.tries,
         wanted.max_tokens,
         spent,
@@ -240,14 +204,14 @@ def make_judge(
     from ....annotation.rubrics.rubric import read_rubric
 
     rubric = read_rubric(rubric_name)
-    if model.startswith(LIKELIHOOD):
-        way = judge_by_likelihood(rubric, NORMALISE[0], 0.0)
+    asker = find_backend(model, base_url, prices)
+    if not asker.writes:
+        way = judge_by_likelihood(rubric)
     else:
         asked = JudgeWording(
             rubric, read_template(f"judge-{rubric.kind}"), sampling=Sampling(max_tokens=max_tokens)
         )
         way = judge_by_letters(asked)
-    asker = find_backend(model, base_url, prices)
     check_limits(asker, limits)
     return Judge(rubric, way, asker, limits, path, tries, [] if spent is None else spent)
 

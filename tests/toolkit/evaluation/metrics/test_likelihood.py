@@ -9,7 +9,7 @@ import pytest
 from tiny_model import tiny_model
 
 from preceptor.annotation.models.backends.hf import find_model, load_model
-from preceptor.annotation.models.backends.hf_likelihood import score_texts
+from preceptor.annotation.models.backends.text_scores import score_texts
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.likelihood import (
     needs_pairs,
