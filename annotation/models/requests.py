@@ -26,6 +26,9 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+LIKELIEST = Sampling()
+
+
 @dataclass(frozen=True)
 class Request:
     """Messages for a model; `draw` tells several answers to the same messages apart, from 0.
@@ -34,7 +37,7 @@ class Request:
     """
 
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = LIKELIEST
     draw: int = 0
     schema: dict[str, Any] | None = None
     about: Any = None

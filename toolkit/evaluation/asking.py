@@ -1,24 +1,19 @@
 """Share callbacks and limits between the askings of one evaluation: several models, then a judge.
 
 callbacks = Callbacks(say=print)
-left = subtract_spent(Limits(max_requests=100), [spent])        # of 100 requests, those that are left
+left = subtract_spent(Limits(max_requests=100), [spent])        # what is left of 100 requests
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from ...annotation.models.asking import Spent
+from ...annotation.models.asking import Spent, Watch
 from ...annotation.models.backends.backend import Backend, Say
 from ...annotation.models.budget import Limits
 
-Watch = Callable[[Spent, int], None]
-"""Called again and again while a model is asked: what was spent, and the number of requests left."""
-Watching = Callable[[Backend, int], AbstractContextManager[Watch]]
-"""Called before a model is asked: the model and the number of requests; makes a watch for the asking."""
 
-
-def watch_nothing(_backend: Backend, _n: int) -> AbstractContextManager[Watch]:
+def watch_nothing(_backend: Backend) -> AbstractContextManager[Watch]:
     """Make a watch that does nothing."""
     return nullcontext(lambda *_: None)
 
@@ -29,12 +24,12 @@ class Callbacks:
 
     say: Say = lambda _: None
     """Called with a notice: a metric is left out, a server is busy."""
-    watching: Watching = watch_nothing
-    """Makes the watch of an asking."""
+    watching: Callable[[Backend], AbstractContextManager[Watch]] = watch_nothing
+    """Called before a model is asked; makes the watch that follows the asking."""
     begin: Callable[[str, int, int], None] = lambda *_: None
-    """Called before a model is asked: its name, the number of requests, and of prompts in all."""
+    """Called before a model is asked for answers: its name, the number of requests, and of prompts in all."""
     end: Callable[[Spent], None] = lambda _: None
-    """Called after a model was asked, with what it took."""
+    """Called after a model was asked for answers, with what that took."""
 
 
 SILENT = Callbacks()

@@ -6,7 +6,7 @@
     OUT/README.md      the tables and what they mean in plain words
     OUT/figures.png
 
-Until it is complete it is .OUT.unfinished, where answers are kept as they arrive; the same command goes on
+Until it is complete it is .OUT.unfinished, where replies are kept as they arrive; the same command goes on
 from there. Models may be added and other metrics chosen meanwhile; settings that answers depend on may not
 change.
 """
@@ -26,7 +26,7 @@ from .figures import draw_figures
 from .metrics.statistics import Item
 from .report import render_readme
 
-ANSWERS, JUDGED, LIKELIHOODS = "answers.jsonl", "judged.jsonl", "likelihoods.jsonl"
+REPLIES, JUDGED, LIKELIHOODS = "replies.jsonl", "judged.jsonl", "likelihoods.jsonl"
 _WHOLE = "whole"
 
 
@@ -81,7 +81,7 @@ def write_folder(
         }
         for n, item in enumerate(items)
     )
-    add_lines(folder / ANSWERS, rows)
+    add_lines(folder / "answers.jsonl", rows)
     text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / "metrics.json").write_text(text, encoding="utf-8")
     draw_figures(about, folder / "figures.png")

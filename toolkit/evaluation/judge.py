@@ -11,23 +11,23 @@ from typing import Any
 
 import polars as pl
 
-from ...annotation.models.asking import EarlierReply, Spent, ask, check_limits
+from ...annotation.models.asking import AskOptions, Spent, ask_missing, check_limits
 from ...annotation.models.backends.backend import Backend
-from ...annotation.models.backends.hf_likelihood import KIND, NORMALISE, judge_by_likelihood
+from ...annotation.models.backends.hf_likelihood import judge_by_likelihood
 from ...annotation.models.backends.registry import find_backend
+from ...annotation.models.backends.text_scores import Messages
 from ...annotation.models.budget import Limits
 from ...annotation.models.judge.answers import JudgingMethod
 from ...annotation.models.judge.requests import JudgeWording, judge_by_letters
 from ...annotation.models.judge.verdicts import Shown, list_orders, reach_verdicts
-from ...annotation.models.requests import Reply, Request, Sampling, digest, make_row
+from ...annotation.models.memory import ReplyFile
+from ...annotation.models.requests import Request, Sampling, digest
 from ...annotation.models.templates import read_template
 from ...annotation.rubrics.rubric import Rubric, read_rubric, summary
 from ...schemas.errors import EvaluationError
-from ...schemas.support.json_lines import add_lines, read_lines
-from ..campaign.judge import unfinished, was_message
 from .asking import SILENT, Callbacks, subtract_spent
 from .config import EvaluationConfig, JudgeSettings
-from .metrics.judged import FIRST, SCORE, SECOND, TIE, Messages, Pair
+from .metrics.judged import FIRST, SCORE, SECOND, TIE, Pair
 from .metrics.measure import list_judged
 
 _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
@@ -111,51 +111,21 @@ class RubricJudge:
 
     def _answers(self, requests: Mapping[Shown, Request]) -> dict[Shown, dict[str, Any]]:
         """Get usable answers by what was shown; ask for those that are not kept yet."""
+        memory = ReplyFile(self.path, self.backend.name)
+        with self.callbacks.watching(self.backend) as watch:
+            left = subtract_spent(self.limits, self.spent)
+            options = AskOptions(left, self.tries, say=self.callbacks.say, watch=watch)
+            asked = ask_missing(self.backend, list(requests.values()), memory, self.method.check, options)
+        if asked.spent:
+            self.spent.append(asked.spent)
+            if asked.spent.left_out:
+                raise EvaluationError(
+                    f"{self.backend.name}: {asked.spent.left_out:,} of {asked.missing:,} requests were not "
+                    "sent, as a limit was reached; what came is kept: run the same command again to go on"
+                )
+        answers = asked.known.read_answers()
         digests = {shown: digest(request) for shown, request in requests.items()}
-        answers, faulty = self._known()
-        todo = [
-            request
-            for shown, request in requests.items()
-            if (name := digests[shown]) not in answers
-            and (name not in faulty or unfinished(faulty[name], self.tries))
-        ]
-        if todo:
-            self._ask(todo, faulty)
-            answers, _ = self._known()
         return {shown: answers[name] for shown, name in digests.items() if name in answers}
-
-    def _known(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Read answers by digest of the request, and the last reply to each request without one."""
-        rows = [row for row in read_lines(self.path) if row.get("model") == self.backend.name]
-        answers = {row["request"]: json.loads(row["answer"]) for row in rows if row["answer"] is not None}
-        return answers, {row["request"]: row for row in rows if row["request"] not in answers}
-
-    def _ask(self, todo: list[Request], faulty: dict[str, dict[str, Any]]) -> None:
-        earlier = {
-            name: EarlierReply(row["nth"], row["raw"], row["error"] or "", was_message(row))
-            for name, row in faulty.items()
-        }
-        with self.callbacks.watching(self.backend, len(todo)) as watch:
-            spent = ask(
-                self.backend,
-                todo,
-                check=self.method.check,
-                keep=self._keep,
-                limits=subtract_spent(self.limits, self.spent),
-                tries=self.tries,
-                say=self.callbacks.say,
-                watch=watch,
-                earlier=earlier,
-            )
-        self.spent.append(spent)
-        if spent.left_out:
-            raise EvaluationError(
-                f"{self.backend.name}: {spent.left_out:,} of {len(todo):,} requests were not sent, as a "
-                "limit was reached; what came is kept: run the same command again to go on"
-            )
-
-    def _keep(self, replies: list[Reply]) -> None:
-        add_lines(self.path, ({"model": self.backend.name} | make_row(reply) for reply in replies))
 
 
 def add_judge(config: EvaluationConfig, model: str | None) -> EvaluationConfig:
@@ -194,14 +164,13 @@ def make_judge(
     if settings.model is None:
         raise EvaluationError("a judge needs a model: --judge openai:NAME, or judge: {model: …} in the file")
     rubric = read_rubric(settings.rubric)
-    if settings.model.startswith(f"{KIND}:"):
-        method = judge_by_likelihood(rubric, NORMALISE[0], 0.0)
-    else:
-        sampling = Sampling(max_tokens=settings.max_tokens)
-        method = judge_by_letters(
-            JudgeWording(rubric, read_template(f"judge-{rubric.kind}"), sampling=sampling)
-        )
     backend = find_backend(settings.model, settings.base_url or base_url, prices)
+    if backend.writes:
+        sampling = Sampling(max_tokens=settings.max_tokens)
+        template = read_template(f"judge-{rubric.kind}")
+        method = judge_by_letters(JudgeWording(rubric, template, sampling=sampling))
+    else:
+        method = judge_by_likelihood(rubric)
     check_limits(backend, limits)
     spent = [] if spent is None else spent
     return RubricJudge(rubric, method, backend, limits, path, settings.tries, spent, callbacks)

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...annotation.models.asking import Spent, check_limits
+from ...annotation.models.asking import CostEstimate, Spent, check_limits, estimate_cost
 from ...annotation.models.backends.backend import Backend
-from ...annotation.models.backends.hf import free_models
 from ...annotation.models.backends.hf_likelihood import KIND
 from ...annotation.models.backends.registry import find_backend
 from ...annotation.models.budget import NO_LIMITS, Limits
@@ -21,10 +20,10 @@ from ...annotation.models.requests import Request
 from ...annotation.models.templates import Template
 from ...schemas.errors import EvaluationError
 from ...schemas.support.versions import versions
-from .answers import AnswerStore, KeptAnswer, find_template, make_requests
+from .answers import Asking, KeptAnswer, complete_answers, find_template, make_requests
 from .asking import SILENT, Callbacks
 from .config import EvaluationConfig, read_config
-from .folder import ANSWERS, JUDGED, LIKELIHOODS, check_out, open_folder, write_folder
+from .folder import JUDGED, LIKELIHOODS, REPLIES, check_out, open_folder, write_folder
 from .items import HeldOut, read_held_out
 from .judge import RubricJudge, add_judge, make_judge
 from .metrics.measure import (
@@ -79,8 +78,8 @@ DEFAULTS = EvaluationOptions()
 class EvaluationResult:
     """The result of an evaluation, or of its dry run."""
 
-    to_send: tuple[tuple[Backend, Sequence[Request]], ...]
-    """Each model with its requests, one a prompt; none if no metric needs answers."""
+    estimates: tuple[tuple[str, CostEstimate], ...]
+    """Each model's name with an upper bound of tokens and cost, if no answer is kept from an earlier run."""
     judged: bool
     """True if a judge is asked, too."""
     about: Mapping[str, Any] | None = None
@@ -125,7 +124,8 @@ def evaluate(
     """
     plan = _prepare(config, models, out, options, callbacks)
     requests = plan.requests if need_answers(plan.config.values.metrics) else ()
-    planned = EvaluationResult(tuple((one, requests) for one in plan.backends), plan.judge is not None)
+    estimates = tuple((one.name, estimate_cost(one, requests)) for one in plan.backends)
+    planned = EvaluationResult(estimates, plan.judge is not None)
     if options.dry_run:
         return planned
     about = _run(plan, out)
@@ -146,33 +146,33 @@ def _prepare(
         raise EvaluationError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     read = config if isinstance(config, EvaluationConfig) else read_config(config)
     read = add_judge(read, options.judge)
+    backends = [find_backend(name, options.base_url, options.prices) for name in models]
+    for one in backends:
+        check_limits(one, options.limits)
     spent: list[Spent] = []
     settings, judge = read.values.judge, None
     if settings and settings.model:
         judge = make_judge(
             settings, Path(JUDGED), options.limits, options.base_url, options.prices, spent, callbacks
         )
-    read, without = _drop_metrics(read, models, judge, callbacks)
+    read, without = _drop_metrics(read, backends, judge, callbacks)
     check_out(out)
     template = find_template(read)
     held = read_held_out(read.values, callbacks.say)
     check_metrics(read.values.metrics, held.items)
     requests = make_requests(held.items, read.values, template)
-    backends = [find_backend(name, options.base_url, options.prices) for name in models]
-    for one in backends:
-        check_limits(one, options.limits)
     return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
 
 
 def _drop_metrics(
-    config: EvaluationConfig, models: Sequence[str], judge: RubricJudge | None, callbacks: Callbacks
+    config: EvaluationConfig, backends: Sequence[Backend], judge: RubricJudge | None, callbacks: Callbacks
 ) -> tuple[EvaluationConfig, dict[str, str]]:
     """Leave out the metrics that cannot be measured here, and say why."""
     names = config.values.metrics
     available = Available(
-        likelihoods=all(map(_is_local, models)),
+        likelihoods=all(one.scores for one in backends),
         rubric=judge.rubric.kind if judge else None,
-        several=len(models) > 1,
+        several=len(backends) > 1,
     )
     without = explain_left_out(names, available)
     for name, why in without.items():
@@ -181,10 +181,6 @@ def _drop_metrics(
     if not kept:
         raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
     return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
-
-
-def _is_local(model: str) -> bool:
-    return model.startswith("hf:")
 
 
 def _run(plan: _Plan, out: Path) -> dict[str, Any]:
@@ -214,10 +210,7 @@ def _run(plan: _Plan, out: Path) -> dict[str, Any]:
             "draws": DRAWS,
             "left_out": dict(plan.without),
             "judge": dict(judge.about) if judge else None,
-            "models": [
-                _describe_model(plan, given, one.name, answers[one.name])
-                for given, one in zip(plan.models, plan.backends, strict=True)
-            ],
+            "models": [_describe_model(one, plan.held, answers[one.name]) for one in plan.backends],
             **compare(values, [item.group for item in items], rows, names),
             "versions": versions((*_LIBRARIES, *list_packages())),
         }
@@ -229,12 +222,8 @@ def _ask_all(plan: _Plan, work: Path) -> dict[str, list[KeptAnswer]]:
     """Return the answers of each model by name, in the order of the items; none if no metric needs them."""
     if not need_answers(plan.config.values.metrics):
         return {one.name: [] for one in plan.backends}
-    store = AnswerStore(work / ANSWERS, plan.options.limits, plan.spent, plan.callbacks)
-    answers = {}
-    for one in plan.backends:
-        answers[one.name] = store.complete(one, plan.held.items, plan.requests)
-        free_models()
-    return answers
+    asking = Asking(work / REPLIES, plan.options.limits, plan.spent, plan.callbacks)
+    return {one.name: complete_answers(one, plan.held.items, plan.requests, asking) for one in plan.backends}
 
 
 def _measure_models(
@@ -248,8 +237,8 @@ def _measure_models(
     rows: dict[str, Figures] = {}
     for given, one in zip(plan.models, plan.backends, strict=True):
         scorer = None
-        if _is_local(given):
-            scorer = make_scorer(given.partition(":")[2], worded, plan.callbacks.say)
+        if one.scores:
+            scorer = make_scorer(given, one.scores, worded, plan.callbacks.say)
             scorer = keep_scores(work / LIKELIHOODS, one.name, scorer)
         outputs = ModelOutputs(
             texts[one.name],
@@ -260,19 +249,18 @@ def _measure_models(
         )
         rows[one.name] = measure_all(names, items, outputs)
         if scorer:
-            free_models()
+            one.free()
     if plan.config.values.baseline == COPY and need_answers(names):
         rows[COPY] = measure_all(names, items, ModelOutputs([item.source for item in items]))
     return rows
 
 
-def _describe_model(plan: _Plan, given: str, name: str, answers: Sequence[KeptAnswer]) -> dict[str, Any]:
+def _describe_model(one: Backend, held: HeldOut, answers: Sequence[KeptAnswer]) -> dict[str, Any]:
     """Describe a model for metrics.json."""
-    trained = read_training(Path(given.partition(":")[2]), plan.held) if _is_local(given) else None
     return {
-        "name": name,
-        "trained_on": trained,
-        "cut_off": sum(one.cut for one in answers),
-        "no_answer": sum(one.error is not None for one in answers),
-        "errors": sorted({one.error for one in answers if one.error})[:3],
+        "name": one.name,
+        "trained_on": read_training(one.folder, held) if one.folder else None,
+        "cut_off": sum(given.cut for given in answers),
+        "no_answer": sum(given.error is not None for given in answers),
+        "errors": sorted({given.error for given in answers if given.error})[:3],
     }

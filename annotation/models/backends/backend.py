@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..budget import Ledger
 from ..prices import Price
 from ..requests import Request
+from .text_scores import ScoreTexts
 
 Say = Callable[[str], None]
 
@@ -37,15 +39,22 @@ Send = Callable[[Sequence[Request], Ledger, Say], Awaitable[list[ModelAnswer | N
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to ask one model.
-
-    `name` is what the record calls it. `session` opens what asking needs (connections, weights) and gives
-    the function that sends. `together`: requests that one call of it takes; `parallel`: whether several
-    calls may run at a time.
-    """
+    """A way to ask one model, and what it can do."""
 
     name: str
+    """As records call it, with a digest or revision: hf:gec@3c0f5a3b9e1d."""
     session: Callable[[], AbstractAsyncContextManager[Send]]
+    """Opens what asking needs (connections, weights) and gives the function that sends."""
     price: Price | None = None
     together: int = 1
+    """Requests that one call of the function takes."""
     parallel: bool = True
+    """Whether several calls may run at a time."""
+    writes: bool = True
+    """Whether it answers in words; else only requests of its own making (hf_likelihood)."""
+    scores: ScoreTexts | None = None
+    """Scores texts under the model; None where it cannot. Weights are read at the first call."""
+    free: Callable[[], None] = lambda: None
+    """Frees what asking has loaded, such as weights."""
+    folder: Path | None = None
+    """Of the weights, where they lie on this machine."""

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, digest
 from .backend import Backend, ModelAnswer, Say, Send
+from .text_scores import Text, TextScore, score_fitting
 
 TOGETHER = 16
 _PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
@@ -45,9 +46,17 @@ class ModelLocation:
     name: str
     base: "ModelLocation | None" = None  # of an adapter: the model that it is put on
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one on this machine."""
+        return None if self.revision else Path(self.where)
 
-def transformers_backend(name: str) -> Backend:
-    """A back-end of a model in this process; its weights are read when the first request is sent."""
+
+def open_backend(name: str, _base_url: str | None = None, _prices: Path | None = None) -> Backend:
+    """Open a back-end of a model in this process; weights are read when the first request is sent.
+
+    Raises AnnotationError where there is no such model.
+    """
     place = find_model(name)
 
     @asynccontextmanager
@@ -63,7 +72,21 @@ def transformers_backend(name: str) -> Backend:
 
         yield send
 
-    return Backend(f"hf:{place.name}", session, FREE, TOGETHER, parallel=False)
+    return Backend(
+        f"hf:{place.name}",
+        session,
+        FREE,
+        TOGETHER,
+        parallel=False,
+        scores=partial(score_under, place),
+        free=free_models,
+        folder=place.folder,
+    )
+
+
+def score_under(place: ModelLocation, texts: Sequence[Text]) -> list[TextScore | None]:
+    """Score texts under a model, with weights in single precision on a CPU; None for what is too long."""
+    return score_fitting(*load_model(place, exact=True), texts)
 
 
 def find_model(name: str) -> ModelLocation:

@@ -36,8 +36,11 @@ class _Dialect:
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def open_ai(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
-    """A back-end at an OpenAI-compatible address; the key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY."""
+def open_backend(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
+    """Open a back-end at an OpenAI-compatible address; the key is PRECEPTOR_API_KEY's or OPENAI_API_KEY's.
+
+    Raises AnnotationError where there is no address, or `prices` is no table of prices.
+    """
     where = make_endpoint(base_url, model)
 
     @asynccontextmanager

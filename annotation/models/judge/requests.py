@@ -16,13 +16,12 @@ from ....schemas.keys import key
 from ....schemas.support.nearest import nearest
 from ...rubrics.rubric import Rubric
 from ..fence import Fence, make_fence
-from ..requests import Message, Request, Sampling
+from ..requests import LIKELIEST, Message, Request, Sampling
 from ..templates import Template, render
 from .answers import REASON, JudgingMethod, asks_reason, list_choices, make_answer_schema, make_checker
 
 _SPEAKERS = {"user": "the learner", "assistant": "the tutor", "system": "what the tutor was told"}
 PAIR, SINGLE = ("first", "second"), ("completion",)
-_SAMPLING = Sampling()
 _SHOWN = {"first": "the first answer", "second": "the second answer", "completion": "the answer"}
 
 
@@ -44,7 +43,7 @@ class JudgeWording:
     template: Template
     examples: tuple[Example, ...] = ()
     reason: bool = True
-    sampling: Sampling = _SAMPLING
+    sampling: Sampling = LIKELIEST
 
 
 def judge_by_letters(wording: JudgeWording) -> JudgingMethod:

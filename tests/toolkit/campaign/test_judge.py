@@ -12,7 +12,8 @@ from invented import fill
 from model_server import Said, serving
 from tiny_model import SPECIAL, tiny_model
 
-from preceptor.annotation.models.backends.hf_likelihood import judge_by_likelihood, make_checker, score_texts
+from preceptor.annotation.models.backends.hf_likelihood import judge_by_likelihood, make_checker
+from preceptor.annotation.models.backends.text_scores import score_texts
 from preceptor.annotation.models.fence import make_fence
 from preceptor.annotation.models.judge.requests import JudgeWording, make_judge_request, read_examples
 from preceptor.annotation.models.templates import read_template

@@ -120,7 +120,7 @@ def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(pr
 
 def test_a_killed_run_goes_on_with_what_it_had(preceptor, path, tmp_path):
     """Killed in a process of its own; half a last line, as a kill leaves it, is asked for again."""
-    out, kept = tmp_path / "out", tmp_path / ".out.unfinished" / "answers.jsonl"
+    out, kept = tmp_path / "out", tmp_path / ".out.unfinished" / "replies.jsonl"
 
     def slow(body):
         return Said(answer(body), seconds=0.2)

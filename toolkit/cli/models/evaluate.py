@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..options import stdout, tables
-from .options import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
+from .options import ModelOptions, say_estimate, say_line, say_spent, several_models_options, watching
 
 if TYPE_CHECKING:
     from ...evaluation.run import EvaluationResult
@@ -45,9 +45,7 @@ def evaluate(
     out: Path,
     judge_model: str | None,
     restart: bool,
-    models: Sequence[str],
-    dry_run: bool,
-    **how: Any,
+    asked: ModelOptions,
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
     from ...evaluation.asking import Callbacks
@@ -56,11 +54,13 @@ def evaluate(
     from ...evaluation.run import evaluate as run
 
     config = read_config(path, sets, variant)
-    options = EvaluationOptions(judge_model, limits_of(how), how["base_url"], how["prices"], restart, dry_run)
-    done = run(config, models, out, options, Callbacks(say_line, watching, _say_begin, say_spent))
+    options = EvaluationOptions(
+        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
+    )
+    done = run(config, asked.models, out, options, Callbacks(say_line, watching, _say_begin, say_spent))
     if done.about is None:
-        for backend, requests in done.to_send:
-            say_estimate(backend, requests)
+        for model, most in done.estimates:
+            say_estimate(model, most)
         if done.judged:
             click.echo("the judge's requests come on top, once the answers are there")
         return

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ....annotation.models.backends.text_scores import Messages
 from .statistics import MISSING, Counts, Figures, Item, Rows, Statistics, divide_sums
 from .tutor_states import replace_surrogates
 
 FIRST, SECOND, TIE = "first", "second", "tie"
 SCORE = "score"
-Messages = Sequence[Mapping[str, str]]
 Pair = tuple[Messages, str, str]
 """A prompt's messages and two answers to it."""
 JudgePairs = Callable[[Sequence[Pair]], Sequence[str | None]]

@@ -9,38 +9,16 @@ not count, and a figure …_too_long gives the share of such texts.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 
+from ....annotation.models.backends.text_scores import ScoreTexts, TextScore
 from ....schemas.errors import EvaluationError
 from .statistics import FEW, TOO_LONG, Counts, Figures, Item, Statistics, divide_sums
 from .tutor_states import read_turns
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
-
-
-class TextLikelihood(Protocol):
-    """The likelihood of a completion, the end of its turn included."""
-
-    @property
-    def log_probability(self) -> float:
-        """The sum over its tokens, in nats."""
-
-    @property
-    def tokens(self) -> int:
-        """Its length in tokens."""
-
-    @property
-    def characters(self) -> int:
-        """Its length in characters."""
-
-
-Text = tuple[Sequence[Mapping[str, str]], str]
-"""A prompt's messages and a completion."""
-ScoreTexts = Callable[[Sequence[Text]], Sequence[TextLikelihood | None]]
-"""Score texts under a model, in order; None for a text that is too long for it."""
 
 
 def measure_preferred(items: Sequence[Item], score: ScoreTexts) -> Figures:
@@ -132,19 +110,19 @@ def check_turns(items: Sequence[Item]) -> None:
 
 def _scores(
     items: Sequence[Item], texts: Sequence[Sequence[str]], score: ScoreTexts
-) -> list[Sequence[TextLikelihood | None]]:
+) -> list[Sequence[TextScore | None]]:
     """Score each item's texts, in order."""
     found = iter(score([(item.messages, text) for item, of in zip(items, texts, strict=True) for text in of]))
     return [[next(found) for _ in of] for of in texts]
 
 
-def _too_long(metric: str, found: Sequence[Sequence[TextLikelihood | None]]) -> Figures:
+def _too_long(metric: str, found: Sequence[Sequence[TextScore | None]]) -> Figures:
     """Make the share of texts without a score; empty if all have one."""
     rows = np.array([[sum(one is None for one in of), len(of)] for of in found], dtype=float)
     return {f"{metric}_{TOO_LONG}": Statistics(rows, divide_sums)} if rows[:, 0].any() else {}
 
 
-def _by_character(one: TextLikelihood) -> float:
+def _by_character(one: TextScore) -> float:
     return one.log_probability / max(1, one.characters)
 
 

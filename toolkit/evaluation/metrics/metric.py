@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ....annotation.models.backends.text_scores import ScoreTexts
 from .judged import JudgePairs, RateTexts
-from .likelihood import ScoreTexts
 from .statistics import Figures, Item
 
 Need = Literal["answers", "first_answers", "likelihoods", "pairs", "ratings"]

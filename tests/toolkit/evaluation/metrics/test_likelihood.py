@@ -2,14 +2,13 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_model import tiny_model
 
 from preceptor.annotation.models.backends.hf import find_model, load_model
-from preceptor.annotation.models.backends.hf_likelihood import score_texts
+from preceptor.annotation.models.backends.text_scores import TextScore, score_texts
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.likelihood import (
     check_pairs,
@@ -38,7 +37,7 @@ def by_word(texts):
     return [
         None
         if len(t) > 40
-        else SimpleNamespace(
+        else TextScore(
             log_probability=-sum(2.0 if c == "a" else 0.5 for c in t), tokens=len(t) // 2, characters=len(t)
         )
         for _, t in texts
@@ -80,9 +79,7 @@ def test_turns_that_scaffold_are_held_against_those_that_tell():
     def score(texts):
         actions = [json.loads(text)["Action Based on Evaluation"] for _, text in texts]
         assert set(actions) <= set(likely)  # nothing else is asked
-        return [
-            SimpleNamespace(log_probability=-likely[action], tokens=2, characters=9) for action in actions
-        ]
+        return [TextScore(log_probability=-likely[action], tokens=2, characters=9) for action in actions]
 
     once = [("1", "3"), ("4", "2"), ("5", "1,2"), ("1,4", "12"), ("2", "1")]
     items = [item(str(n), map(turn, actions)) for n, actions in enumerate(once * 2)]
