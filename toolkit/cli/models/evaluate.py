@@ -71,6 +71,7 @@ def evaluate(
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
     from ....annotation.models.asking import estimate_cost
+    from ....annotation.models.backends.registry import writes_answers
     from ...evaluation.config import read_config
     from ...evaluation.items import held_out
     from ...evaluation.metrics.measure import wants_answers
@@ -79,11 +80,10 @@ def evaluate(
     from ...evaluation.run import check_metrics, check_out
     from ...evaluation.run import evaluate as run
 
-    backends = open_backends(asked)
-    config = with_judge(read_config(path, sets, variant), judge_model)
-    mute = next((name for name, one in zip(asked.models, backends, strict=True) if not one.writes), None)
-    if mute:
+    if mute := next((name for name in asked.models if not writes_answers(name)), None):
         raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
+    config = with_judge(read_config(path, sets, variant), judge_model)
+    backends = open_backends(asked)
     spent: list[Spent] = []
     judge, kind = judge_of(config, asked, spent)
     config, without = _fitting(config, backends, kind)
