@@ -13,10 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from ...annotation.models.asking import (
@@ -35,20 +33,15 @@ from ...annotation.models.templates import read_template
 from ...annotation.models.writing import read_completion, write_requests
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import NONE_STATED, License, read_license
-from ...schemas.recipe import Recipe, read_recipe
-from ...schemas.support.nearest import nearest
 from ...schemas.tables import COMPLETIONS, SOURCES
-from ..dataset.choose.pairs import part_sql
-from ..store.connection import Store, insert, query, run, transaction
+from ..store.connection import Store, insert, run, transaction
 from .campaigns import check_name, set_license
-from .questions import Where, check_where
+from .prompts import CANDIDATES, EVERYWHERE, choose_prompts
+from .questions import Where
 from .replies import find_replies, keep_replies
 
 READER = "generate"
-CANDIDATES, REJECTED = "candidates", "rejected-candidates"
-EVERYWHERE = Where()
 _SAMPLING = Sampling(temperature=1.0)
-_PROMPTS = """SELECT key, messages, context, "group", language, task, source FROM prompts"""
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ def generate(
     worded = template.digest if template else "none"
     plan = CompletionPlan(source, backend.name, options.purpose, worded, options.license)
     check_source(con, plan)
-    rows = _choose_prompts(con, options)
+    rows = choose_prompts(con, options.prompts, options.where, options.purpose)
     prompts = [row | {"context": json.loads(row["context"] or "null")} for row in rows.iter_rows(named=True)]
     requests = list(write_requests(prompts, template, options.sampling, options.draws))
     if options.sampling.temperature == 0 and options.draws > 1:
@@ -164,27 +157,6 @@ def name_source(author: str, purpose: str) -> str:
     """Name the source of a model's completions: openai:gpt-4o-mini -> gpt-4o-mini."""
     made = re.sub(r"[^a-z0-9._]+", "-", author.partition(":")[2].lower()).strip("-.")
     return made + ("" if purpose == CANDIDATES else "-rejected")
-
-
-def _choose_prompts(con: Store, options: GenerateOptions) -> pl.DataFrame:
-    """Prompts that are meant: key, messages, context, group, language and task."""
-    prompts, where = options.prompts, options.where
-    if prompts is None:
-        return filter_prompts(con, where)
-    filters = {"--source-of": where.sources, "--task": where.task, "--language": where.language}
-    given = next((name for name, value in filters.items() if value), None)
-    if given:
-        raise AnnotationError(
-            f"{given} is for when --prompts is left out; say it in the SELECT or the recipe"
-        )
-    if re.match(r"(select|from|with)\b", prompts.strip(), re.IGNORECASE):
-        return select_prompts(con, prompts)
-    if not prompts.endswith((".yaml", ".yml")) and not Path(prompts).is_file():
-        raise AnnotationError(
-            f"--prompts '{prompts}': expected a SELECT, such as \"SELECT key FROM prompts "
-            "WHERE source = 'bridge'\", or a recipe's YAML"
-        )
-    return read_recipe_prompts(con, Path(prompts), options.purpose)
 
 
 @dataclass
@@ -227,89 +199,6 @@ class _SourceMemory:
     def store(self, rows: Sequence[Mapping[str, Any]], new: bool = True) -> None:
         """Write rows of `replies` (with `new` false they are there already) and their completions."""
         self.added += store_generated(self.con, self.plan, rows, self.prompts, self.language, new)
-
-
-def select_prompts(con: Store, sql: str) -> pl.DataFrame:
-    """Prompts whose keys a SELECT gives, in its order, each once: columns of `prompts` that wording needs.
-
-    Raises AnnotationError where it is no single SELECT, has no column `key`, or names no prompts.
-    """
-    try:
-        statements = con.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise AnnotationError("--prompts: expected one SELECT, such as SELECT key FROM prompts")
-        found = query(con, statements[0].query)
-    except duckdb.Error as error:
-        raise AnnotationError(f"--prompts: {str(error).strip()}") from error
-    if "key" not in found.columns:
-        hint = nearest("key", found.columns, "it has")
-        raise AnnotationError(f"--prompts: the SELECT has no column 'key', keys of prompts; {hint}")
-    keys = found.select(pl.col("key").cast(pl.String)).drop_nulls().unique(maintain_order=True)
-    rows = _in_order(con, keys)
-    if rows.height < keys.height:
-        lost = keys.join(rows, on="key", how="anti")["key"]
-        raise AnnotationError(
-            f"--prompts: {len(lost):,} of {keys.height:,} keys are no prompts, such as '{lost[0]}'; "
-            "of completions select prompt AS key"
-        )
-    return _some(rows, "the SELECT gives no rows")
-
-
-def filter_prompts(con: Store, where: Where = EVERYWHERE) -> pl.DataFrame:
-    """Select the prompts of sources, a task, a language, like `select_prompts`; all by default.
-
-    Raises AnnotationError for one that no prompt is of, with the nearest.
-    """
-    check_where(con, where, "--source-of")
-    return _some(
-        _filtered(con, where.sources, where.task, where.language), "no prompt is of all that was asked for"
-    )
-
-
-def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
-    """Prompts that a recipe builds from, worded as it says; for rejected candidates those of its pairs."""
-    recipe = read_recipe(path)
-    where = "true" if purpose == CANDIDATES else f"{part_sql(recipe)} <> 'sft'"
-    rows = _filtered(con, recipe.sources, recipe.task, None, where)
-    return _worded(_some(rows, f"{path}: no prompts of its sources and task"), recipe)
-
-
-def _filtered(
-    con: Store, sources: Sequence[str], task: str | None, language: str | None, where: str = "true"
-) -> pl.DataFrame:
-    return query(
-        con,
-        f"""{_PROMPTS} WHERE {where} AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources, source))
-        AND ($task IS NULL OR task = $task) AND ($language IS NULL OR language = $language)
-        ORDER BY source, path, line, key""",
-        {"sources": list(sources), "task": task, "language": language},
-    )
-
-
-def _in_order(con: Store, keys: pl.DataFrame) -> pl.DataFrame:
-    con.register("keys", keys.with_row_index("nth").to_arrow())
-    try:
-        return query(con, f"SELECT p.* FROM ({_PROMPTS}) p JOIN keys USING (key) ORDER BY nth")
-    finally:
-        con.unregister("keys")
-
-
-def _some(rows: pl.DataFrame, none: str) -> pl.DataFrame:
-    if rows.is_empty():
-        raise AnnotationError(f"--prompts: {none}; preceptor status lists what the store holds")
-    return rows
-
-
-def _worded(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """The last message as the recipe words it, since that is what a model will learn to answer."""
-
-    def word(row: dict[str, Any]) -> list[dict[str, str]]:
-        *before, last = row["messages"]
-        text = recipe.wording(row["language"]).replace("{prompt}", last["content"], 1)
-        return [*before, {"role": last["role"], "content": text}]
-
-    worded = [word(row) for row in rows.select("messages", "language").iter_rows(named=True)]
-    return rows.with_columns(pl.Series("messages", worded, rows.schema["messages"]))
 
 
 def check_source(con: Store, plan: CompletionPlan) -> None:

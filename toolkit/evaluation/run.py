@@ -13,8 +13,7 @@ from typing import Any
 
 from ...annotation.models.asking import CostEstimate, Spent, check_limits, estimate_cost
 from ...annotation.models.backends.backend import Backend
-from ...annotation.models.backends.hf_likelihood import KIND
-from ...annotation.models.backends.registry import find_backend
+from ...annotation.models.backends.registry import find_backend, writes_answers
 from ...annotation.models.budget import NO_LIMITS, Limits
 from ...annotation.models.requests import Request
 from ...annotation.models.templates import Template
@@ -142,7 +141,7 @@ def _prepare(
     """Check everything before anything is sent."""
     if not models:
         raise EvaluationError("Missing option '--model'.")
-    if mute := next((name for name in models if name.startswith(f"{KIND}:")), None):
+    if mute := next((name for name in models if not writes_answers(name)), None):
         raise EvaluationError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     read = config if isinstance(config, EvaluationConfig) else read_config(config)
     read = add_judge(read, options.judge)

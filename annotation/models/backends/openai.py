@@ -21,6 +21,7 @@ from ..requests import Request
 from .backend import Backend, ModelAnswer, Say, Send
 from .endpoint import Attempt, Endpoint, connect, make_endpoint, patiently, post, read_message
 
+WRITES = True
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
 _FORMS = 3
 _FORM_REFUSED = (400, 422, 500, 501)

@@ -7,13 +7,14 @@ hf-likelihood:FOLDER         the same, by the log-probability of texts that are 
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from ....schemas.errors import AnnotationError
 from ....schemas.support.nearest import nearest
 from .backend import Backend
 
 # A prefix and its file here, which is loaded when it is asked for. Its function `open_backend` takes what
-# follows the prefix, the base URL and a table of prices.
+# follows the prefix, the base URL and a table of prices; WRITES says whether its models answer in words.
 KINDS = {
     "openai": "openai",
     "hf": "hf",
@@ -26,6 +27,21 @@ def find_backend(model: str, base_url: str | None = None, prices: Path | None = 
 
     Raises AnnotationError for a prefix that is none, with the nearest, and for what cannot be found.
     """
+    file, name = _find_file(model)
+    opened: Backend = file.open_backend(name, base_url, prices)
+    return opened
+
+
+def writes_answers(model: str) -> bool:
+    """Tell whether the model that `--model` names answers in words; nothing is opened.
+
+    Raises AnnotationError for a prefix that is none, with the nearest.
+    """
+    file, _ = _find_file(model)
+    return bool(file.WRITES)
+
+
+def _find_file(model: str) -> tuple[ModuleType, str]:
     kind, colon, name = model.partition(":")
     if not colon or not name:
         known = " or ".join(f"{prefix}:{model or 'NAME'}" for prefix in KINDS)
@@ -33,5 +49,4 @@ def find_backend(model: str, base_url: str | None = None, prices: Path | None = 
     if kind not in KINDS:
         hint = nearest(kind, [*KINDS], "there are")
         raise AnnotationError(f"--model {model}: no back-end '{kind}': {hint}")
-    opened: Backend = import_module(f".{KINDS[kind]}", __package__).open_backend(name, base_url, prices)
-    return opened
+    return import_module(f".{KINDS[kind]}", __package__), name
