@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from ...annotation.models.backends.backend import Say
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import key_sql
 from ...schemas.manifest import as_manifest
@@ -26,7 +27,6 @@ from .metrics.statistics import Item
 
 _COLUMNS = {"sft": ("prompt", "completion"), "preference": ("prompt", "chosen", "rejected")}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ _SIDES = {"a": FIRST, "b": SECOND, "tie": TIE}
 
 @dataclass
 class RubricJudge:
-    """A judge with its rubric and the file of its replies; metrics take its `pairs` and `ratings`."""
+    """A judge with its rubric and the file of its replies; metrics take `judge_pairs` and `rate_texts`."""
 
     rubric: Rubric
     method: JudgingMethod
@@ -62,7 +62,7 @@ class RubricJudge:
             "orders_disagree": self.disagree,
         }
 
-    def pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def judge_pairs(self, pairs: Sequence[Pair]) -> list[str | None]:
         """Judge each pair in both orders: first, second or tie; None without a usable answer.
 
         Raises EvaluationError if the rubric is not pairwise, or a limit kept requests from being sent.
@@ -85,7 +85,7 @@ class RubricJudge:
         given = {int(one["question"]): _SIDES[json.loads(one["given"])["preference"]] for one in found.given}
         return [given.get(n) for n in range(len(pairs))]
 
-    def ratings(self, texts: Sequence[tuple[Messages, str]]) -> list[dict[str, float] | None]:
+    def rate_texts(self, texts: Sequence[tuple[Messages, str]]) -> list[dict[str, float] | None]:
         """Rate each text, 0 to 1: `score`, the summary, and each criterion; None without a usable answer.
 
         Raises EvaluationError if the rubric does not rate, or a limit kept requests from being sent.

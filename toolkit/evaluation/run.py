@@ -243,8 +243,8 @@ def _measure_models(
             texts[one.name],
             texts[plan.backends[0].name],
             scorer,
-            judge.pairs if judge else None,
-            judge.ratings if judge else None,
+            judge.judge_pairs if judge else None,
+            judge.rate_texts if judge else None,
         )
         rows[one.name] = measure_all(names, items, outputs)
         if scorer:

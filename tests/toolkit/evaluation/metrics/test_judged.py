@@ -55,7 +55,7 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
     others = ["short", "longer by far", " the same", "and two!"]
     with serving(longer) as server:
         judge = asked(server, tmp_path)
-        figures = measure_wins(ITEMS, answers, others, judge.pairs)
+        figures = measure_wins(ITEMS, answers, others, judge.judge_pairs)
         assert values(figures) == {
             "judged_net": 0,
             "judged_win": 0.25,
@@ -65,13 +65,13 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
         assert len(server.asked) == 6  # what is the same is not asked about
         assert judge.spent[0].requests == 6
         again = measure_wins(
-            ITEMS, others, answers, asked(server, tmp_path).pairs
+            ITEMS, others, answers, asked(server, tmp_path).judge_pairs
         )  # the other way round: the same two orders
         assert values(again)["judged_win"] == 0.25
         assert len(server.asked) == 6
     with serving(lambda body: '{"preference": "first"}') as server:
         by_position = asked(server, tmp_path / "..", limits=Limits())
-        by_place = measure_wins(ITEMS, answers, others, by_position.pairs)
+        by_place = measure_wins(ITEMS, answers, others, by_position.judge_pairs)
         assert values(by_place)["judged_tie"] == 1
         assert (by_position.about["pairs"], by_position.about["orders_disagree"]) == (3, 3)
         (tmp_path / ".." / "judged.jsonl").unlink()
@@ -90,7 +90,7 @@ def test_references_are_judged_against_and_useless_replies_are_counted(tmp_path)
     with serving(answer) as server:
         judge = asked(server, tmp_path, tries=2)
         found = measure_wins_over_references(
-            [*ITEMS, *short], ["I'm quite sure that it is this one."] * 3 + ["no", "x"], judge.pairs
+            [*ITEMS, *short], ["I'm quite sure that it is this one."] * 3 + ["no", "x"], judge.judge_pairs
         )
         assert {
             name: one.rows.tolist() for name, one in found.items() if name != "judged_references_net"
@@ -104,7 +104,7 @@ def test_references_are_judged_against_and_useless_replies_are_counted(tmp_path)
         measure_wins_over_references(
             [*ITEMS, *short],
             ["I'm quite sure that it is this one."] * 3 + ["no", "x"],
-            asked(server, tmp_path, tries=2).pairs,
+            asked(server, tmp_path, tries=2).judge_pairs,
         )
         assert len(server.asked) == 6 + 2 * 2  # what failed has no try left
 
@@ -114,12 +114,12 @@ def test_a_limit_stops_the_run_and_the_next_goes_on(tmp_path):
     with serving(longer) as server:
         with pytest.raises(EvaluationError, match="run the same command again"):
             measure_wins(
-                ITEMS, answers, others, asked(server, tmp_path, limits=Limits(1, max_requests=3)).pairs
+                ITEMS, answers, others, asked(server, tmp_path, limits=Limits(1, max_requests=3)).judge_pairs
             )
         path = tmp_path / "judged.jsonl"
         path.write_bytes(path.read_bytes()[:-30])  # killed while it wrote the third
         judge = asked(server, tmp_path, limits=Limits(1, max_requests=8))
-        assert values(measure_wins(ITEMS, answers, others, judge.pairs))["judged_net"] == 1
+        assert values(measure_wins(ITEMS, answers, others, judge.judge_pairs))["judged_net"] == 1
         assert (len(server.asked), len(read_lines(path))) == (9, 8)
         with pytest.raises(
             EvaluationError, match="1 of 2 requests were not sent"
@@ -129,12 +129,12 @@ def test_a_limit_stops_the_run_and_the_next_goes_on(tmp_path):
         prices.write_text("models: [{model: m, in: 1, out: 1}]")
         dear = asked(server, tmp_path / "..", limits=Limits(1, max_cost=0.0001), prices=prices)
         with pytest.raises(EvaluationError, match="2 of 2 requests were not sent"):
-            measure_wins(ITEMS[:1], ["one"], ["another"], dear.pairs)
+            measure_wins(ITEMS[:1], ["one"], ["another"], dear.judge_pairs)
 
 
 def _spent(judge, left):
     judge.limits = Limits(1, max_requests=sum(one.requests for one in judge.spent) + left)
-    return judge.pairs
+    return judge.judge_pairs
 
 
 def test_ratings_are_summary_scores(tmp_path):
@@ -153,7 +153,9 @@ def test_ratings_are_summary_scores(tmp_path):
 
     with serving(answer) as server:
         found = measure_ratings(
-            ITEMS, [f"Is it word {n}?\ud800" for n in range(4)], asked(server, tmp_path, "socratic").ratings
+            ITEMS,
+            [f"Is it word {n}?\ud800" for n in range(4)],
+            asked(server, tmp_path, "socratic").rate_texts,
         )
         assert values(found) == pytest.approx(
             {
@@ -166,9 +168,9 @@ def test_ratings_are_summary_scores(tmp_path):
             }
         )
         with pytest.raises(EvaluationError, match="need a pairwise rubric, and 'socratic' is not"):
-            asked(server, tmp_path, "socratic").pairs([(ITEMS[0].messages, "a", "b")])
+            asked(server, tmp_path, "socratic").judge_pairs([(ITEMS[0].messages, "a", "b")])
     with serving(lambda body: "no idea") as server:
-        nothing = measure_ratings(ITEMS, ["?"] * 4, asked(server, tmp_path, "socratic", tries=1).ratings)
+        nothing = measure_ratings(ITEMS, ["?"] * 4, asked(server, tmp_path, "socratic", tries=1).rate_texts)
         assert nothing["rated"].rows.tolist() == [[0, 0]] * 4
 
 
@@ -176,7 +178,7 @@ def test_a_model_that_writes_nothing_judges_by_likelihood(tmp_path):
     folder = tiny_model(tmp_path / "tiny")
     settings = JudgeSettings(model=f"hf-likelihood:{folder}", rubric="pairwise-preference")
     judge = make_judge(settings, tmp_path / "judged.jsonl", Limits())
-    found = values(measure_wins(ITEMS, ["Ten."] * 4, ["Think of picture 1."] * 4, judge.pairs))
+    found = values(measure_wins(ITEMS, ["Ten."] * 4, ["Think of picture 1."] * 4, judge.judge_pairs))
     assert found["judged_win"] + found["judged_loss"] == 1
     assert len(read_lines(tmp_path / "judged.jsonl")) == 4
 
