@@ -175,7 +175,7 @@ class StoredJudgements:
 def read_stored_judgements(
     con: Store, sources: Sequence[str] = (), by_model: Sequence[str] = ()
 ) -> StoredJudgements:
-    """All judgements of the store, those of models only of `sources` where any are named.
+    """Read all judgements of the store, those of models only of `sources` where any are named.
 
     `by_model` are sources whose judgements that name nobody are a model's; it is called as the source.
     """
@@ -204,7 +204,7 @@ def read_stored_judgements(
 
 
 def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
-    """AnnotationError where one of `names` is no source that anything was judged in."""
+    """Raise AnnotationError where one of `names` is no source that anything was judged in."""
     have = query(
         con,
         """SELECT source FROM votes UNION SELECT source FROM ratings

@@ -171,6 +171,12 @@ def test_the_function_does_what_the_command_does(path, tmp_path):
         assert rows(path, KEPT) == rows(other, KEPT)
 
 
+def test_a_model_that_writes_nothing_is_refused(path, tmp_path):
+    said = generate(path, None, model=f"hf-likelihood:{tiny_model(tmp_path / 'tiny')}", fails=True)
+    assert "writes no completions; give a model named openai: or hf:" in said
+    assert rows(path, "SELECT * FROM sources WHERE kind = 'generated'") == []
+
+
 def test_what_is_there_is_not_asked_for_again(path):
     with serving(echo) as server:
         generate(path, server, "--k", 2)
