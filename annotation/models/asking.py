@@ -30,19 +30,19 @@ class FinalError(ValueError):
 
 @dataclass(frozen=True)
 class Spent:
-    """What a run took. `requests` counts attempts; `replies` what came back, of which `failed` gave nothing.
-
-    `failed` counts requests without an answer of use after all tries, `left_out` those a limit kept from
-    being sent. USD; None where the model has no price.
-    """
+    """What a run took."""
 
     requests: int
+    """Attempts, refused ones too."""
     replies: int
     failed: int
+    """Requests without a usable reply after all tries."""
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    """USD; None where the model has no price."""
     left_out: int
+    """Requests that are not done; when the run has ended, those that a limit kept from being sent."""
 
 
 Watch = Callable[[Spent, int], None]
@@ -90,7 +90,7 @@ class AskedRequests:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What requests come to, at most: tokens and USD. None where the model has no price."""
+    """Upper bounds of what requests take: tokens and USD (None where the model has no price)."""
 
     requests: int
     prompt_tokens: int
@@ -223,7 +223,7 @@ def ask(
 
 
 def check_limits(backend: Backend, limits: Limits) -> None:
-    """AnnotationError where a cost cap is asked for and the model has no price."""
+    """Raise AnnotationError where a cost cap is asked for and the model has no price."""
     if limits.max_cost is not None and backend.price is None:
         raise AnnotationError(
             f"--max-cost: no price is known for {backend.name}; write one into a file and give it as "
@@ -233,7 +233,7 @@ def check_limits(backend: Backend, limits: Limits) -> None:
 
 
 def estimate_cost(backend: Backend, requests: Sequence[Request]) -> CostEstimate:
-    """What these requests come to at most, if each is answered at once; nothing is sent."""
+    """Estimate what these requests come to at most, if each is answered at once; nothing is sent."""
     once = {digest(request): request for request in requests}.values()
     price = backend.price
     return CostEstimate(

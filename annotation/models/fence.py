@@ -41,7 +41,7 @@ class Fence:
 
 
 def make_fence(texts: Iterable[str]) -> Fence:
-    """A fence whose mark occurs in none of the texts; the same texts give the same one."""
+    """Make a fence whose mark occurs in none of the texts; the same texts give the same one."""
     every = list(texts)
     whole = hashlib.sha256()
     for text in every:
@@ -55,5 +55,5 @@ def make_fence(texts: Iterable[str]) -> Fence:
 
 
 def break_markers(text: str) -> str:
-    """A text in which nothing is a chat template's marker: a space stands after its first character."""
+    """Break chat templates' markers in a text by a space after their first character."""
     return _MARKERS.sub(lambda found: f"{found[0]} ", text)

@@ -64,19 +64,19 @@ class Reply:
 
 
 def digest(request: Request) -> str:
-    """20 hex digits over messages, sampling, draw and schema."""
+    """Compute 20 hex digits over messages, sampling, draw and schema."""
     parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
     return key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
 
 def describe_sampling(request: Request) -> dict[str, Any]:
-    """How a request samples, for the record; nothing that was not asked for."""
+    """Describe how a request samples, for the record; leaves out what was not asked for."""
     chosen = asdict(request.sampling) | {"draw": request.draw}
     return {name: value for name, value in chosen.items() if value not in (None, ())}
 
 
 def make_row(reply: Reply) -> dict[str, Any]:
-    """Columns of `replies` that a reply fills by itself.
+    """Make the columns of table `replies` that a reply fills by itself.
 
     The caller adds source, purpose, model, prompt, completion_a, completion_b and template.
     """

@@ -43,12 +43,12 @@ class Template:
 
 
 def list_templates() -> list[str]:
-    """Templates that come with Preceptor."""
+    """List the templates that come with Preceptor."""
     return sorted(path.name.removesuffix(SUFFIX) for path in TEMPLATES.glob(f"*{SUFFIX}"))
 
 
 def read_template(name_or_path: str | Path) -> Template:
-    """A template by its file, or by the name of one that comes with Preceptor.
+    """Read a template by its file, or by the name of one that comes with Preceptor.
 
     Raises AnnotationError where there is none, or where it is no template, with its line.
     """
@@ -68,7 +68,7 @@ def read_template(name_or_path: str | Path) -> Template:
 
 
 def parse_template(text: str, name: str = "template") -> Template:
-    """A template of a text, checked as far as that goes without values."""
+    """Parse a template and check what can be without values; raises AnnotationError with the line."""
     for line in _LINE.finditer(text):
         if line[1] not in (*ROLES, DIALOGUE):
             at = text.count("\n", 0, line.start()) + 1
@@ -84,7 +84,7 @@ def parse_template(text: str, name: str = "template") -> Template:
 
 
 def render(template: Template, **variables: Any) -> tuple[Message, ...]:
-    """The messages that a template makes of its variables; those that come out blank are left out.
+    """Render the messages that a template makes of its variables; those that come out blank are left out.
 
     Raises AnnotationError for a name that is none of the variables, with the nearest, and where the last
     message is not the user's.

@@ -23,6 +23,7 @@ from ...annotation.models.asking import (
     CostEstimate,
     Spent,
     ask_missing,
+    check_limits,
     estimate_cost,
     find_missing,
 )
@@ -60,7 +61,7 @@ class GenerateOptions:
     """CANDIDATES or REJECTED."""
     source: str | None = None
     """Name of the source they become; None: made of the model's name."""
-    license: License = field(default_factory=lambda: read_license(None))
+    license: License | None = None
     """Of the completions; without one they are not published."""
     dry_run: bool = False
     """Estimate what it would take; nothing is sent or written."""
@@ -116,13 +117,18 @@ def generate(
     """Ask a model for completions of prompts, and keep them as a source of their own.
 
     Only what is missing is asked for; `announce` is called with the counts before that. Raises
-    AnnotationError where prompts, template or source do not fit, a cost cap has no price to go by, or, after
-    all that came was kept, the back-end refuses or stays away.
+    AnnotationError where the model does not write, prompts, template or source do not fit, a cost cap has
+    no price to go by, or, after all that came was kept, the back-end refuses or stays away.
     """
+    if not backend.writes:
+        raise AnnotationError(f"{backend.name}: writes no completions; give a model named openai: or hf:")
+    check_limits(backend, asking.limits)
     template = read_template(options.template) if options.template else None
     source = options.source or name_source(backend.name, options.purpose)
     worded = template.digest if template else "none"
-    plan = CompletionPlan(source, backend.name, options.purpose, worded, options.license)
+    plan = CompletionPlan(
+        source, backend.name, options.purpose, worded, options.license or read_license(None)
+    )
     check_source(con, plan)
     rows = choose_prompts(con, options.prompts, options.where, options.purpose)
     prompts = [row | {"context": json.loads(row["context"] or "null")} for row in rows.iter_rows(named=True)]

@@ -21,6 +21,7 @@ from ...annotation.models.asking import (
     CostEstimate,
     Spent,
     ask_missing,
+    check_limits,
     estimate_cost,
     find_missing,
 )
@@ -119,6 +120,7 @@ def judge(
     nothing to ask, options do not fit the model, a cost cap has no price to go by, or the back-end refuses
     or stays away; answers are taken from what came before that.
     """
+    check_limits(backend, asking.limits)
     method = choose_method(rubric, backend, options)
     asked = _choose_questions(con, rubric, backend.name, options)
     requests = _make_requests(asked.questions, method)

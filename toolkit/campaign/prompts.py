@@ -51,7 +51,7 @@ def choose_prompts(
 
 
 def select_prompts(con: Store, sql: str) -> pl.DataFrame:
-    """Prompts whose keys a SELECT gives, in its order, each once: columns of `prompts` that wording needs.
+    """Select prompts whose keys a SELECT gives, in its order, each once; columns as of `choose_prompts`.
 
     Raises AnnotationError where it is no single SELECT, has no column `key`, or names no prompts.
     """
@@ -88,7 +88,10 @@ def filter_prompts(con: Store, where: Where = EVERYWHERE) -> pl.DataFrame:
 
 
 def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
-    """Prompts that a recipe builds from, worded as it says; for rejected candidates those of its pairs."""
+    """Read the prompts that a recipe builds from, worded as it says; columns as of `choose_prompts`.
+
+    For rejected candidates those of its pairs. Raises AnnotationError where there are none.
+    """
     recipe = read_recipe(path)
     where = "true" if purpose == CANDIDATES else f"{part_sql(recipe)} <> 'sft'"
     rows = _filtered(con, recipe.sources, recipe.task, None, where)

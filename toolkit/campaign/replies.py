@@ -47,7 +47,10 @@ class ReplyTable:
 
 
 def find_replies(con: Store, model: str, requests: Sequence[str]) -> pl.DataFrame:
-    """All replies of a model to these requests (their digests): columns of `replies`, by request and nth."""
+    """Find all replies of a model to these requests, given their digests.
+
+    Columns of `replies`, by request and nth.
+    """
     if not requests:
         return pl.DataFrame(schema=polars_schema(REPLIES))
     wanted = pl.DataFrame({"request": list(requests)}, schema={"request": pl.String})

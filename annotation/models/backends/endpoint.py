@@ -65,7 +65,7 @@ class ChatCompletion:
 
 
 def make_endpoint(base_url: str | None, model: str) -> Endpoint:
-    """The endpoint at an address; AnnotationError where none is given or it is no address."""
+    """Make the endpoint at an address; raises AnnotationError where none is given or it is no address."""
     if not base_url:
         raise AnnotationError(
             "no endpoint: give --base-url (or PRECEPTOR_BASE_URL), such as http://127.0.0.1:8000/v1"
@@ -81,19 +81,19 @@ def make_endpoint(base_url: str | None, model: str) -> Endpoint:
 
 
 def connect() -> httpx.AsyncClient:
-    """A client for many requests; use it as a context."""
+    """Open a client for many requests; use it as a context."""
     return httpx.AsyncClient(timeout=_SECONDS, verify=_certificates())
 
 
 def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
     """Send one request and wait; what is busy or broken for a moment is asked again, up to TRIES times.
 
-    `say` is told of pauses. Raises AnnotationError where the endpoint refuses or stays away.
+    `say` is called with notices of pauses. Raises AnnotationError where the endpoint refuses or stays away.
     """
 
     async def ask() -> Attempt | None:
         async with connect() as http:
-            return await patiently(where, lambda: post(http, where, body), say)
+            return await send_patiently(where, lambda: post(http, where, body), say)
 
     got = asyncio.run(ask())
     if got is None or got.status != httpx.codes.OK:
@@ -117,10 +117,10 @@ async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -
     return Attempt(response.status_code, text, _refusal(where, response), wait)
 
 
-async def patiently(
+async def send_patiently(
     where: Endpoint, attempt: Callable[[], Awaitable[Attempt | None]], say: Callable[[str], None]
 ) -> Attempt | None:
-    """The first attempt that is answered or that no patience cures; None where `attempt` makes no more.
+    """Return the first attempt that is answered or not worth a retry; None where `attempt` makes no more.
 
     Waits as long as the server asks for, else ever longer. Raises AnnotationError after TRIES.
     """
@@ -143,7 +143,7 @@ async def rest(seconds: float) -> None:
 
 
 def read_message(text: str) -> ChatCompletion:
-    """The message in a body; without content where the body has none."""
+    """Read the message in a body; without content where the body has none."""
     try:
         body = json.loads(text)
         choice = body["choices"][0]

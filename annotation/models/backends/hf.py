@@ -91,7 +91,7 @@ def score_under(place: ModelLocation, texts: Sequence[Text]) -> list[TextScore |
 
 
 def find_model(name: str) -> ModelLocation:
-    """The model that a name means; raises AnnotationError where there is none, with what to do.
+    """Find the model that a name means; raises AnnotationError where there is none, with what to do.
 
     A folder is named after itself and a digest of what is in it (of large files, of pieces all over them),
     that of an adapter by a digest of itself and its model; one on the Hub by its commit.
@@ -119,10 +119,10 @@ def find_model(name: str) -> ModelLocation:
 
 @cache
 def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
-    """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read.
+    """Load model and tokenizer, once; on the GPU where there is one.
 
-    On a CPU that has no instructions for half precision (they would be played through, seven times slower),
-    or where it is to be `exact`, in single precision, whatever its weights are kept in.
+    Single precision, whatever the weights are kept in, on a CPU without bf16 support (emulation is 7 times
+    slower) or where it is to be `exact`. Raises AnnotationError where they cannot be read.
     """
     try:
         import torch
@@ -151,7 +151,7 @@ def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
 
 
 def free_models() -> None:
-    """Let go of the weights of models that were loaded, before the next one's are read."""
+    """Free loaded model weights."""
     load_model.cache_clear()
     gc.collect()
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available():

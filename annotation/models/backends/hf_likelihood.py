@@ -40,7 +40,7 @@ _CONTENTS = ("content_a", "content_b")
 def make_pair_request(
     prompt: Sequence[Message], first: str, second: str, normalise: str, margin: float, about: Any = None
 ) -> Request:
-    """The request that asks for both completions' log-probabilities."""
+    """Make the request that asks for both completions' log-probabilities."""
     both = ({"role": FIRST, "content": first}, {"role": SECOND, "content": second})
     schema = {
         "type": "object",
@@ -57,7 +57,7 @@ def make_pair_request(
 
 
 def make_checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any]]:
-    """A function from a reply's text (both scores, as JSON) to the answer; those within `margin` are a tie.
+    """Make a function from a reply's text (both scores, as JSON) to the answer, a tie within `margin`.
 
     {"preference": "first", "first": -1.2, "second": -1.5}
     """
@@ -90,7 +90,7 @@ def judge_by_likelihood(rubric: Rubric, normalise: str = NORMALISE[0], margin: f
 
 
 def count_copied(questions: Iterable[Mapping[str, Any]]) -> int:
-    """Questions (messages, content_a, content_b) whose prompt holds one of the texts as it stands."""
+    """Count questions (messages, content_a, content_b) whose prompt holds one of the texts as it stands."""
     return sum(
         any(row[side].strip() in said["content"] for said in row["messages"] for side in _CONTENTS)
         for row in questions

@@ -19,7 +19,7 @@ from ..budget import Ledger
 from ..prices import FREE, Price, find_price
 from ..requests import Request
 from .backend import Backend, ModelAnswer, Say, Send
-from .endpoint import Attempt, Endpoint, connect, make_endpoint, patiently, post, read_message
+from .endpoint import Attempt, Endpoint, connect, make_endpoint, post, read_message, send_patiently
 
 WRITES = True
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
@@ -74,7 +74,7 @@ async def _send(
         async with dialect.probing:  # one finds out, the others wait
             return await _translated(http, where, dialect, request, ledger)
 
-    got = await patiently(where, attempt, say)
+    got = await send_patiently(where, attempt, say)
     if got is None:
         return None
     if got.status in _REFUSED:

@@ -39,7 +39,7 @@ class JudgingMethod:
 
 
 def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
-    """What may be answered, by criterion: each answer as JSON has it, with its wording."""
+    """List what may be answered, by criterion: each answer as JSON has it, with its wording."""
     if rubric.kind == "pairwise":
         sides: dict[str | int, str] = {FIRST: "the first answer is better", SECOND: "the second is better"}
         return {rubrics.PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
@@ -50,12 +50,12 @@ def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
 
 
 def asks_reason(rubric: Rubric, reason: bool = True) -> bool:
-    """Whether a reason is asked for beside the answers: not where a criterion has its name."""
+    """Tell whether a reason is asked for beside the answers: not where a criterion has its name."""
     return reason and REASON not in list_choices(rubric)
 
 
 def make_answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
-    """The JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
+    """Make the JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
     properties: dict[str, Any] = {REASON: {"type": "string"}} if asks_reason(rubric, reason) else {}
     for name, answers in list_choices(rubric).items():
         type = "string" if isinstance(next(iter(answers)), str) else "integer"
@@ -69,7 +69,7 @@ def make_answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
 
 
 def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
-    """A function from a model's text to its answer, which holds every criterion, on its scale.
+    """Make a function from a model's text to its answer, which holds every criterion, on its scale.
 
     It raises ValueError, which says what is wrong: no JSON object, a criterion that is missing, a value
     that is not on the scale, a name that was not asked for.
@@ -93,7 +93,7 @@ def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
 
 
 def find_json(content: str) -> dict[str, Any]:
-    """The last well-formed JSON object in a text, whatever stands around it; ValueError where none is."""
+    """Find the last well-formed JSON object in a text, whatever stands around it; raises ValueError."""
     found: dict[str, Any] | None = None
     fault = "no JSON object in it"
     at = content.find("{")

@@ -47,7 +47,7 @@ class JudgeWording:
 
 
 def judge_by_letters(wording: JudgeWording) -> JudgingMethod:
-    """Judging by what a model writes: pairs in both orders, answers held against the rubric's scale."""
+    """Judge by what a model writes: pairs in both orders, answers held against the rubric's scale."""
     parts = [wording.template.digest, wording.rubric.digest, str(wording.reason)]
     parts += [json.dumps([e.prompt, e.texts, e.answer]) for e in wording.examples]
 
@@ -60,7 +60,7 @@ def judge_by_letters(wording: JudgeWording) -> JudgingMethod:
 def make_judge_request(
     wording: JudgeWording, messages: Sequence[Message], texts: Sequence[str], about: Any = None
 ) -> Request:
-    """The request to judge one completion, or two in the order in which they are shown.
+    """Make the request to judge one completion, or two in the order in which they are shown.
 
     Nobody's name stands in it: neither who wrote a text nor which model answers.
     """
@@ -98,7 +98,10 @@ def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reaso
 
 
 def read_examples(path: Path, rubric: Rubric) -> tuple[Example, ...]:
-    """Examples from JSON Lines, each held against the rubric's scale. AnnotationError with file and line."""
+    """Read examples from JSON Lines, each checked by the rubric's scale.
+
+    Raises AnnotationError with file and line.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:

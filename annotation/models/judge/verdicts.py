@@ -36,14 +36,14 @@ class Verdicts:
 
 
 def list_orders(a: str, b: str | None, both: bool) -> list[Shown]:
-    """In which orders a question's completions are shown."""
+    """List the orders in which a question's completions are shown."""
     return [(a, b), (b, a)] if both and b is not None else [(a, b)]
 
 
 def reach_verdicts(
     rubric: Rubric, questions: Iterable[Mapping[str, Any]], said: Mapping[Shown, JudgeAnswer], both: bool
 ) -> Verdicts:
-    """One answer to each question (key, completion_a, completion_b) from what was said of each order.
+    """Reach one answer to each question (key, completion_a, completion_b) from what was said of each order.
 
     `both`: pairs were asked about in both orders.
     """

@@ -12,14 +12,19 @@ from invented import fill
 from model_server import Said, serving
 from tiny_model import SPECIAL, tiny_model
 
+from preceptor.annotation.models.asking import AskOptions
 from preceptor.annotation.models.backends.hf_likelihood import judge_by_likelihood, make_checker
+from preceptor.annotation.models.backends.registry import find_backend
 from preceptor.annotation.models.backends.text_scores import score_texts
+from preceptor.annotation.models.budget import Limits
 from preceptor.annotation.models.fence import make_fence
 from preceptor.annotation.models.judge.requests import JudgeWording, make_judge_request, read_examples
 from preceptor.annotation.models.templates import read_template
 from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.judge import JudgeOptions, choose_method
+from preceptor.toolkit.campaign.judge import judge as judge_completions
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.fusion.fuse import read_signals
@@ -103,6 +108,48 @@ def test_pairs_are_judged_in_both_orders_once(judge, path):
     assert rows(path, "SELECT count(*), count(answer), min(source), min(purpose) FROM replies") == [
         (12, 12, OWN, "judge")
     ]
+
+
+LEFT = "SELECT source, question, given, comment FROM answers ORDER BY ALL"
+KEPT = """SELECT * EXCLUDE (key, "at") FROM replies ORDER BY request, nth"""
+
+
+def test_the_function_does_what_the_command_does(judge, path, tmp_path):
+    other = shutil.copy(path, tmp_path / "other.duckdb")
+    with serving(better) as server:
+        said = judge("--n", 4, "--max-requests", 5, "--concurrency", 1, server=server)
+        backend, notices, progress = find_backend("openai:m", server.url), [], []
+        with open_store(other) as con:
+            asking = AskOptions(
+                Limits(1, 5), say=notices.append, watch=lambda spent, n: progress.append((n, spent.left_out))
+            )
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4), asking)
+            assert rows(path, KEPT) == query(con, KEPT).rows()
+            assert rows(path, LEFT) == query(con, LEFT).rows()
+            assert (result.model, result.campaign, result.questions) == ("openai:m", OWN, 4)
+            assert (result.spent.requests, result.spent.left_out) == (5, 3)
+            assert "5 requests, 5 replies, 3 left out" in said
+            assert notices == [f"campaign {OWN}: 4 questions, 8 requests, 8 of them to be sent"]
+            assert progress[-1] == (8, 3)
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4, dry_run=True))
+            assert (result.estimate.requests, result.spent, result.taken) == (3, None, None)
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4))
+            assert (len(result.verdicts.given), result.failed) == (4, 0)
+            assert judge_completions(con, PAIRS, backend, JudgeOptions(n=4)).spent is None
+        judge("--n", 4, server=server)
+        assert rows(path, LEFT) == rows(other, LEFT)
+
+
+def test_what_does_not_fit_the_model_is_an_error_of_usage(tiny, tmp_path):
+    for options, model, says in (
+        (JudgeOptions(normalise="tokens"), "openai:m", "--normalise belongs to models named hf-likelihood:"),
+        (JudgeOptions(tie_margin=0.0), "openai:m", "--tie-margin belongs to models named hf-likelihood:"),
+        (JudgeOptions(examples=tmp_path), f"hf-likelihood:{tiny}", "--examples: hf-likelihood:… is shown no"),
+        (JudgeOptions(template=tmp_path), f"hf-likelihood:{tiny}", "--prompt-template: hf-likelihood:… is"),
+    ):
+        with pytest.raises(AnnotationError, match=re.escape(says)) as caught:
+            choose_method(PAIRS, find_backend(model, "http://127.0.0.1:1/v1"), options)
+        assert caught.value.exit_code == 2
 
 
 def test_choosing_by_position_is_a_tie(judge, path):
