@@ -28,7 +28,7 @@ _FIELD_LIMIT = 1 << 30
 
 
 def read_judgements(path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Judgements (audit_orders.JUDGEMENTS and judge), and what was not taken, by line, with the reason.
+    """Read judgements (orders.JUDGEMENTS and judge), and what was not taken, by line, with the reason.
 
     Raises AnnotationError where the file cannot be read, lacks a column (with the nearest there is), or no
     line of it can be taken.

@@ -33,7 +33,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Against:
+class PeopleAgreement:
     """A judge beside people about one signal: votes, a criterion, or the rubric's score."""
 
     signal: str
@@ -50,7 +50,7 @@ class Against:
     notes: list[str]
 
 
-def against(
+def compare_with_people(
     signal: str,
     answers: Sequence[str],
     judge: pl.DataFrame,
@@ -59,8 +59,8 @@ def against(
     seed: int,
     resamples: int,
     values: Sequence[float] | None = None,
-) -> Against | None:
-    """Hold a judge's answers against those of people; null where they have no unit in common.
+) -> PeopleAgreement | None:
+    """Compare a judge's answers with those of people; None where they have no unit in common.
 
     `judge` has unit and value, one row a unit; `people` unit, annotator (null: nobody is named) and value.
     Values number `answers` from 0, in their order; `values` says what they stand for (their number if left
@@ -81,7 +81,7 @@ def against(
     table = np.zeros(size**2)
     here = cells < size**2
     table[cells[here]] = (many @ weights)[here]
-    return Against(
+    return PeopleAgreement(
         signal,
         list(answers),
         told["unit"].n_unique(),
@@ -152,8 +152,8 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
     def measure(mass: Floats) -> dict[str, Floats]:
         found = {
             "alpha": alpha(pairs, mass, values, metric),
-            "pearson": correlation(mass, values[one], values[other]),
-            "spearman": correlation(mass, mid_ranks(mass, one), mid_ranks(mass, other)),
+            "pearson": correlate(mass, values[one], values[other]),
+            "spearman": correlate(mass, mid_ranks(mass, one), mid_ranks(mass, other)),
         }
         if steps:
             tables = np.zeros((len(mass), size**2))
@@ -165,8 +165,8 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
     return measure
 
 
-def correlation(mass: Floats, x: Floats, y: Floats) -> Floats:
-    """Pearson's correlation (rows,) of x and y ((cells,) or (rows, cells)) where cells weigh `mass`."""
+def correlate(mass: Floats, x: Floats, y: Floats) -> Floats:
+    """Correlate x and y, (cells,) or (rows, cells), where cells weigh `mass`: Pearson's r, (rows,)."""
     total = mass.sum(axis=1, keepdims=True)
     x = x - ratio((mass * x).sum(axis=1, keepdims=True), total)
     y = y - ratio((mass * y).sum(axis=1, keepdims=True), total)
