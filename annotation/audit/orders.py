@@ -19,10 +19,10 @@ from ..agreement.intervals import (
     IntervalEstimate,
     Ints,
     Share,
+    compute_share,
+    divide,
     estimate,
-    ratio,
-    resampled,
-    share,
+    resample,
 )
 
 JUDGEMENTS: dict[str, type[pl.DataType]] = {
@@ -124,8 +124,8 @@ def measure_position(found: pl.DataFrame, seed: int, resamples: int) -> Position
         both_tie=(pl.col("n") == 0).sum(),
         one_tie=(pl.col("n") == 1).sum(),
     ).to_dicts()[0]
-    shares = {name: share(k, rows.height) for name, k in counts.items()}
-    return PositionBias(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
+    shares = {name: compute_share(k, rows.height) for name, k in counts.items()}
+    return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
 
 
 def measure_first_slot(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
@@ -139,8 +139,8 @@ def measure_first_slot(found: pl.DataFrame, seed: int, resamples: int) -> Interv
 def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
     kinds = pairs.group_by("k", "n").len("many").sort("k", "n")
     k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
-    drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
-    point = ratio(np.array([float(many @ k)]), np.array([float(many @ n)]))
+    drawn = [divide(w @ k, w @ n) for w in resample(many, seed, resamples)]
+    point = divide(np.array([float(many @ k)]), np.array([float(many @ n)]))
     return estimate(float(point[0]), np.concatenate(drawn))
 
 
@@ -163,7 +163,7 @@ def measure_length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resampl
     slope, first_slot = fit_logistic(design[:, :2], design[:, 2], cluster) if len(design) else (None, None)
     return LengthBias(
         decided.height,
-        share(int(won["won"].sum()), won.height),
+        compute_share(int(won["won"].sum()), won.height),
         len(design),
         slope,
         first_slot,
@@ -235,10 +235,10 @@ def _length_of_people(
     w, k, n, many = (kinds[c].cast(pl.Int64).to_numpy() for c in ("won", "k", "n", "many"))
 
     def shares(weights: Floats) -> tuple[Floats, Floats]:
-        return ratio(weights @ w, weights.sum(axis=-1)), ratio(weights @ k, weights @ n)
+        return divide(weights @ w, weights.sum(axis=-1)), divide(weights @ k, weights @ n)
 
     judge, human = (float(part[0]) for part in shares(many[None, :].astype(np.float64)))
-    drawn = [shares(weights) for weights in resampled(many, seed, resamples)]
+    drawn = [shares(weights) for weights in resample(many, seed, resamples)]
     judges, humans = (np.concatenate([pair[i] for pair in drawn]) for i in (0, 1))
     estimates = [
         estimate(value, draws)

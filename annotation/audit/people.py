@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..agreement.alpha import alpha, kinds_of_units, measures, mid_ranks
-from ..agreement.intervals import Floats, IntervalEstimate, Ints, estimate, ratio, resampled
-from ..agreement.kappa import cohen
+from ..agreement.alpha import compute_alpha, compute_measures, compute_mid_ranks, count_kinds
+from ..agreement.intervals import Floats, IntervalEstimate, Ints, divide, estimate, resample
+from ..agreement.kappa import compute_kappa
 
 NAMES = ("exact", "kappa", "alpha", "pearson", "spearman")
 _BLOCKS = ("judge", "beside", "people")  # beside: the judge where several people answered
@@ -151,15 +151,15 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
 
     def measure(mass: Floats) -> dict[str, Floats]:
         found = {
-            "alpha": alpha(pairs, mass, values, metric),
-            "pearson": correlate(mass, values[one], values[other]),
-            "spearman": correlate(mass, mid_ranks(mass, one), mid_ranks(mass, other)),
+            "alpha": compute_alpha(pairs, mass, values, metric),
+            "pearson": correlation(mass, values[one], values[other]),
+            "spearman": correlation(mass, compute_mid_ranks(mass, one), compute_mid_ranks(mass, other)),
         }
         if steps:
             tables = np.zeros((len(mass), size**2))
             tables[:, one * size + other] = mass
-            found["kappa"] = cohen(tables.reshape(-1, size, size), "quadratic")
-            found["exact"] = ratio(mass @ (one == other), mass.sum(axis=1))
+            found["kappa"] = compute_kappa(tables.reshape(-1, size, size), "quadratic")
+            found["exact"] = divide(mass @ (one == other), mass.sum(axis=1))
         return found
 
     return measure
@@ -168,11 +168,11 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
 def correlate(mass: Floats, x: Floats, y: Floats) -> Floats:
     """Correlate x and y, (cells,) or (rows, cells), where cells weigh `mass`: Pearson's r, (rows,)."""
     total = mass.sum(axis=1, keepdims=True)
-    x = x - ratio((mass * x).sum(axis=1, keepdims=True), total)
-    y = y - ratio((mass * y).sum(axis=1, keepdims=True), total)
+    x = x - divide((mass * x).sum(axis=1, keepdims=True), total)
+    y = y - divide((mass * y).sum(axis=1, keepdims=True), total)
     spread = np.sqrt((mass * x**2).sum(axis=1) * (mass * y**2).sum(axis=1))
     # A rounding error is no spread.
-    return ratio((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
+    return divide((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
 
 
 Found = dict[str, dict[str, Floats]]
@@ -191,7 +191,7 @@ def _with_draws(
             if (measure := sides[name])
         }
 
-    blocks = [measured(drawn) for drawn in resampled(many, seed, resamples)]
+    blocks = [measured(drawn) for drawn in resample(many, seed, resamples)]
     drawn = {
         side: {name: np.concatenate([part[side][name] for part in blocks]) for name in found}
         for side, found in blocks[0].items()
@@ -214,8 +214,8 @@ def _measure(name: str, found: Found, drawn: Found) -> Measure:
 def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, IntervalEstimate | None]:
     """How often a perfect judge of these answers could be right, at least and at most (see alpha.py)."""
     numbered = people["unit"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    kinds, many = kinds_of_units(numbered, people["value"].to_numpy(), size)
-    found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
+    kinds, many = count_kinds(numbered, people["value"].to_numpy(), size)
+    found = compute_measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
     return {name: found.get(name) for name in ("majority", "perfect")}
 
 
