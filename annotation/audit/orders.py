@@ -125,7 +125,7 @@ def measure_position(found: pl.DataFrame, seed: int, resamples: int) -> Position
         one_tie=(pl.col("n") == 1).sum(),
     ).to_dicts()[0]
     shares = {name: compute_share(k, rows.height) for name, k in counts.items()}
-    return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
+    return PositionBias(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
 
 
 def measure_first_slot(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:

@@ -152,8 +152,8 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
     def measure(mass: Floats) -> dict[str, Floats]:
         found = {
             "alpha": compute_alpha(pairs, mass, values, metric),
-            "pearson": correlation(mass, values[one], values[other]),
-            "spearman": correlation(mass, compute_mid_ranks(mass, one), compute_mid_ranks(mass, other)),
+            "pearson": correlate(mass, values[one], values[other]),
+            "spearman": correlate(mass, compute_mid_ranks(mass, one), compute_mid_ranks(mass, other)),
         }
         if steps:
             tables = np.zeros((len(mass), size**2))
