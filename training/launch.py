@@ -17,7 +17,7 @@ from ..schemas.support.nearest import find_nearest
 
 CONFIGS = Path(__file__).parent / "accelerate"
 _MODULE = "preceptor.toolkit.cli.main"
-_AFTER_FIRST = 5.0  # seconds in which the launcher ends the others once the first process has failed
+_AFTER_FIRST = 30.0  # seconds for the launcher to stop the other processes once the first has failed
 
 T = TypeVar("T")
 

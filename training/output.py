@@ -132,7 +132,7 @@ def _commit(recipe: Path) -> str | None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=10,
+            timeout=60,
         ).stdout.strip()
 
     try:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import templated
@@ -15,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 from places import ROOT
 from templated import templated_dataset, templated_model
+from waiting import run_to_end, wait_for_end, wait_until
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
@@ -154,25 +154,21 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch
         tmp_path / "two",
         command(path, "--out", tmp_path / "two", "--launch", "ddp", "--processes", 2),
     )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(launched, stdout=log, stderr=log)
-        deadline = time.time() + 120
-        while (
-            last_checkpoint(tmp_path / ".two.unfinished" / "checkpoints") is None and time.time() < deadline
-        ):
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.005)
+    log, checkpoints = tmp_path / "log", tmp_path / ".two.unfinished" / "checkpoints"
+    with log.open("wb") as said:
+        process = subprocess.Popen(launched, stdout=said, stderr=said)
+        wait_until(lambda: last_checkpoint(checkpoints), process, log, every=0.005)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+        assert wait_for_end(process, log) == 128 + signal.SIGTERM, log.read_text()
     assert not two.exists()
-    done = subprocess.run(launched, capture_output=True, text=True, check=True, timeout=200)
+    done = run_to_end(launched, check=True)
     assert done.stderr.count("went on from step") == 1
     assert done.stderr.count("60 steps (6 an epoch)") == 1
     assert done.stdout.count("written to") == 1
     assert {p.name for p in tmp_path.iterdir()} == {"data", "base", "sft.yaml", "one", "two", "log"}
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     assert apart(one, two) < 1e-5
-    again = subprocess.run(launched, capture_output=True, text=True, timeout=200, check=False)
+    again = run_to_end(launched)
     assert again.returncode == 2
     assert again.stderr.count("exists; choose another --out") == 1
 
@@ -194,7 +190,7 @@ def test_weights_that_processes_share_are_saved_whole(tmp_path):
         "2",
         ROOT / "tests" / "support" / "models" / "fsdp_on_cpu.py",
     ]
-    done = subprocess.run(
+    done = run_to_end(
         [
             *map(str, launch),
             "train",
@@ -209,10 +205,6 @@ def test_weights_that_processes_share_are_saved_whole(tmp_path):
             "keep_checkpoints=true",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert any((tmp_path / "two" / "checkpoints" / "checkpoint-4").glob("pytorch_model_fsdp_0"))  # of shards

@@ -12,13 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from places import ROOT
 from templated import WORDS, sentences, templated_dataset, templated_model
+from waiting import run_to_end, wait_until
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
@@ -363,13 +363,10 @@ def test_a_dataset_of_the_hub_is_pinned_to_a_commit(hub, client, builds, tmp_pat
     path = tmp_path / "r.yaml"
     path.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: lab/tiny\ndataset_revision: main\n")
     sets = [[], ["dataset_name=acme/pairs", "dataset_config=default"], ["dataset_revision=nosuch"]]
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-c", READ, path, json.dumps(sets)],
         env=hub.environment(tmp_path / "home", HF_TOKEN="hf_alice"),
-        capture_output=True,
-        text=True,
         check=True,
-        timeout=120,
     )
     lines = [line.removeprefix("found ") for line in done.stdout.splitlines() if line.startswith("found ")]
     published, other, missing = map(json.loads, lines)
@@ -399,13 +396,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(place, tmp_path):
         "--out",
         tmp_path / "broken",
     ]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([str(a) for a in command], stdout=log, stderr=log)
-        checkpoints = tmp_path / ".broken.unfinished" / "checkpoints"
-        deadline = time.time() + 120
-        while last_checkpoint(checkpoints) is None and time.time() < deadline:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.02)
+    log, checkpoints = tmp_path / "log", tmp_path / ".broken.unfinished" / "checkpoints"
+    with log.open("wb") as said:
+        process = subprocess.Popen([str(a) for a in command], stdout=said, stderr=said)
+        wait_until(lambda: last_checkpoint(checkpoints), process, log)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "broken").exists()

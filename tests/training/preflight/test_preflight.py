@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pytest
 from smollm2 import smollm2
 from tiny_model import tiny_model
+from waiting import run_to_end
 
 from preceptor.schemas.errors import RecipeError
 from preceptor.training.preflight.preflight import preflight
@@ -450,7 +450,7 @@ def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
         shutil.copytree(folder, held / "snapshots" / commit)
     (held / "refs").mkdir()
     (held / "refs" / "main").write_text("b" * 40)
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-c", REVISED, "a" * 40, json.dumps(pairs())],
         env={
             **os.environ,
@@ -458,10 +458,7 @@ def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         },
-        capture_output=True,
-        text=True,
         check=True,
-        timeout=120,
     )
     expected = [preflight({"train": pairs()}, commits[name * 40], "dpo") for name in "ba"]
     assert done.stdout.split() == [str(n) for r in expected for n in (r.splits[0].tokens, r.size.parameters)]
