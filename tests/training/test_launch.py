@@ -19,8 +19,8 @@ from waiting import run_to_end, wait_for_end, wait_until
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.training.config import read_config
-from preceptor.training.launch import CONFIGS, launch_command, run_launched
-from preceptor.training.run import last_checkpoint, train
+from preceptor.training.launch import CONFIGS, build_launch_command, run_launched
+from preceptor.training.run import find_last_checkpoint, train
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
@@ -53,7 +53,7 @@ def test_the_configs_mean_what_they_say():
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
     def meant(name, *more):
-        given = launch_command(name, 4, more, ["train", "r.yaml"])
+        given = build_launch_command(name, 4, more, ["train", "r.yaml"])
         return _validate_launch_command(launch_command_parser().parse_args(given))[0]
 
     assert meant("ddp").multi_gpu
@@ -71,17 +71,22 @@ def test_the_configs_mean_what_they_say():
 
 def test_what_cannot_be_launched_is_said_before_processes_start(tmp_path):
     with pytest.raises(TrainingError, match="--launch fspd: did you mean fsdp"):
-        launch_command("fspd", 2, [], [])
+        build_launch_command("fspd", 2, [], [])
     with pytest.raises(TrainingError, match="no option 'machin_rank': did you mean 'machine_rank'"):
-        launch_command("nodes", 2, ["machin_rank=1"], [])
+        build_launch_command("nodes", 2, ["machin_rank=1"], [])
     with pytest.raises(TrainingError, match="expected option=value"):
-        launch_command("nodes", 2, ["machine_rank"], [])
+        build_launch_command("nodes", 2, ["machine_rank"], [])
     if importlib.util.find_spec("deepspeed") is None:
         with pytest.raises(TrainingError, match="needs DeepSpeed: pip install deepspeed"):
-            run_launched(launch_command("zero3", 2, [], []))
+            run_launched(build_launch_command("zero3", 2, [], []))
     own = tmp_path / "own.yaml"
     own.write_text("distributed_type: MULTI_GPU\nnum_processes: 2\n")
-    assert launch_command(str(own), 3, [], ["x"])[:4] == ["--config_file", str(own), "--num_processes", "3"]
+    assert build_launch_command(str(own), 3, [], ["x"])[:4] == [
+        "--config_file",
+        str(own),
+        "--num_processes",
+        "3",
+    ]
     run = tmp_path / "r.yaml"
     run.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: d\n")
     done = CliRunner().invoke(cli, ["train", str(run), "--processes", "2"])
@@ -144,7 +149,7 @@ def apart(one, other):
 
 @pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch):
-    """One folder, the same losses and weights, messages once; ended on the way, it goes on to the same end."""
+    """One folder, the same losses and weights, messages once; ended on the rules, it goes on to the same end."""
     monkeypatch.setattr(templated, "WORDS", templated.WORDS[1:])  # 24 rows, an even number of batches
     path = recipe(tmp_path, "sft", max_steps=60, save_strategy="steps", save_steps=10)
     one = train(
@@ -157,7 +162,7 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch
     log, checkpoints = tmp_path / "log", tmp_path / ".two.unfinished" / "checkpoints"
     with log.open("wb") as said:
         process = subprocess.Popen(launched, stdout=said, stderr=said)
-        wait_until(lambda: last_checkpoint(checkpoints), process, log, every=0.005)
+        wait_until(lambda: find_last_checkpoint(checkpoints), process, log, every=0.005)
         process.send_signal(signal.SIGTERM)
         assert wait_for_end(process, log) == 128 + signal.SIGTERM, log.read_text()
     assert not two.exists()

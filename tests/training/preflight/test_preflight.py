@@ -15,11 +15,14 @@ from waiting import run_to_end
 
 from preceptor.schemas.errors import RecipeError
 from preceptor.training.preflight.preflight import preflight
-from preceptor.training.preflight.records import Settings, report_json, report_table, settings_from
+from preceptor.training.preflight.records import convert_report, format_report
+from preceptor.training.stages.settings import PreflightSettings, read_settings
 
 pytest.importorskip("transformers")
 
-ON_CPU = Settings(bf16=False, gradient_checkpointing=False, per_device_train_batch_size=2, num_train_epochs=2)
+ON_CPU = PreflightSettings(
+    bf16=False, gradient_checkpointing=False, per_device_train_batch_size=2, num_train_epochs=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +72,9 @@ def length(tokenizer, text):
     return len(tokenizer(text)["input_ids"])
 
 
-@pytest.mark.parametrize("way", [list, spoken])
-def test_sound_pairs_pass(way, model):
-    report = preflight({"train": way(pairs())}, model, "dpo", ON_CPU)
+@pytest.mark.parametrize("rules", [list, spoken])
+def test_sound_pairs_pass(rules, model):
+    report = preflight({"train": rules(pairs())}, model, "dpo", ON_CPU)
     assert report.defects == ()
     (split,) = report.splits
     assert (split.rows, split.kept, split.dropped, split.tokens_lost) == (6, 6, 0, 0)
@@ -118,8 +121,8 @@ def test_empty_answers(tokenizer):
     rows = pairs(4)
     rows[1]["chosen"] = "  "
     rows[2]["rejected"] = ""
-    for way in (list, spoken):
-        kinds = found(preflight({"train": way(rows)}, tokenizer, "dpo", ON_CPU))
+    for rules in (list, spoken):
+        kinds = found(preflight({"train": rules(rows)}, tokenizer, "dpo", ON_CPU))
         assert (kinds["empty_completions"].rows, kinds["empty_completions"].refused) == (("1",), True)
         assert (kinds["empty_rejected"].rows, kinds["empty_rejected"].refused) == (("2",), False)
 
@@ -259,8 +262,8 @@ def test_a_loss_on_the_assistant_alone(tokenizer):
 def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
     for said, kwargs in (
         ("dpo", {"stage": "dpoo"}),
-        ("dead_pairs", {"settings": Settings(allow=("ded_pairs",))}),
-        ("keep_end", {"settings": Settings(truncation_mode="keepend")}),
+        ("dead_pairs", {"settings": PreflightSettings(allow=("ded_pairs",))}),
+        ("keep_end", {"settings": PreflightSettings(truncation_mode="keepend")}),
     ):
         with pytest.raises(RecipeError, match=f"did you mean {said}"):
             preflight({"train": pairs()}, tokenizer, **{"stage": "dpo", **kwargs})
@@ -271,15 +274,15 @@ def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
 def test_the_report_for_the_screen_and_for_the_file(model):
     rows = pairs(3)
     rows[0]["rejected"] = rows[0]["chosen"]
-    settings = settings_from(
+    settings = read_settings(
         {"use_peft": True, "lora_target_modules": ["q_proj", "v_proj"], "learning_rate": 1e-4}
     )
     report = preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
-    table = report_table(report)
+    table = format_report(report)
     assert "REFUSED dead_pairs (train): 1 of 3 pairs" in table
     assert "[row 0]" in table
     assert "GiB of GPU memory" in table
-    data = json.loads(json.dumps(report_json(report)))
+    data = json.loads(json.dumps(convert_report(report)))
     assert [d["kind"] for d in data["refusals"]] == ["dead_pairs"]
     assert data["size"]["total"] == report.size.total > 2**30
 
@@ -298,7 +301,7 @@ def test_parameters_and_memory(model):
             AutoModelForCausalLM.from_pretrained(model),
             peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"),
         )
-        settings = settings_from({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
+        settings = read_settings({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
         size = preflight({"train": pairs()}, model, "dpo", settings).size
         assert (size.trainable, size.parameters) == with_lora.get_nb_trainable_parameters()
         assert size.reference == 0
@@ -337,7 +340,9 @@ def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
     ):
         model.model(input_ids=torch.zeros(1, 256, dtype=torch.long), use_cache=False)
     measured = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
-    settings = Settings(per_device_train_batch_size=1, bf16=mixed, gradient_checkpointing=False, dtype=dtype)
+    settings = PreflightSettings(
+        per_device_train_batch_size=1, bf16=mixed, gradient_checkpointing=False, dtype=dtype
+    )
     estimated = estimate_size(tmp_path, "sft", settings, longest=200).activations  # padded to 256
     assert estimated == pytest.approx(measured, rel=0.2)
     fewer = estimate_size(tmp_path, "sft", replace(settings, gradient_checkpointing=True), longest=200)
@@ -390,7 +395,7 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
     rows = _rows_for_trl()
 
     def counted(trainer, stage, data, args):
-        mine = preflight({"train": data}, model, stage, settings_from(args | {"num_train_epochs": 3})).splits[
+        mine = preflight({"train": data}, model, stage, read_settings(args | {"num_train_epochs": 3})).splits[
             0
         ]
         kept = len(trainer.train_dataset)
@@ -434,10 +439,10 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
 
 REVISED = """
 import json, sys
-from preceptor.training.preflight import preflight
-from preceptor.training.preflight_records import Settings
+from preceptor.training.preflight.preflight import preflight
+from preceptor.training.stages.settings import PreflightSettings
 for revision in (None, sys.argv[1]):
-    report = preflight({"train": json.loads(sys.argv[2])}, "acme/tiny", "dpo", Settings(model_revision=revision))
+    report = preflight({"train": json.loads(sys.argv[2])}, "acme/tiny", "dpo", PreflightSettings(model_revision=revision))
     print(report.splits[0].tokens, report.size.parameters)
 """
 
@@ -485,5 +490,5 @@ def test_the_steps_are_those_of_trl(model, tmp_path):
     data = _held(answers(pairs(16)), "plain")
     trainer = SFTTrainer(model, SFTConfig(**args), train_dataset=data)
     trainer.train()
-    report = preflight({"train": data}, model, "sft", settings_from(args))
+    report = preflight({"train": data}, model, "sft", read_settings(args))
     assert report.steps == trainer.state.global_step == math.ceil(1.5 * 3)
