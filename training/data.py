@@ -16,7 +16,7 @@ from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
 from .config import TrainingConfig
 from .stages.registry import STAGES
 from .stages.stage import Stage
-from .trainer.logging import silence_libraries
+from .trainer.logging import hide_library_messages
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load(config: TrainingConfig) -> LoadedData:
     Evaluation rows are those of dataset_test_split (default: validation), if the recipe evaluates.
     TrainingError where rows are missing, changed or have other columns.
     """
-    silence_libraries()
+    hide_library_messages()
     values = config.values
     name = str(values["dataset_name"])
     table = values.get("dataset_config") or STAGES[config.stage].dataset_config

@@ -121,7 +121,7 @@ def let_first_speak() -> Iterator[None]:
         raise
 
 
-def share_from_first(find: Callable[[], T]) -> T:
+def call_in_first(find: Callable[[], T]) -> T:
     """Call `find` in the first process and return its value, or raise its PreceptorError, in all of them."""
     if count_processes() == 1:
         return find()

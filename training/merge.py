@@ -21,7 +21,7 @@ from ..schemas.support.adapter_folders import (
 )
 from ..schemas.support.files import partial_folder
 from .output import render_card
-from .trainer.logging import silence_libraries
+from .trainer.logging import hide_library_messages
 
 KEPT = (ABOUT, METRICS, CURVES)
 
@@ -40,7 +40,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError(f"{out}: exists; choose another --out, or move it away")
     base, revision = _base(adapter)
-    silence_libraries()
+    hide_library_messages()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -25,9 +25,9 @@ from ..schemas.support.adapter_folders import ADAPTER
 from ..schemas.support.unfinished_run import finish, unfinished
 from .config import TrainingConfig
 from .data import LoadedData, load
-from .launch import count_processes, get_rank, share_from_first
+from .launch import call_in_first, count_processes, get_rank
 from .output import write_about
-from .preflight.preflight import preflight
+from .preflight.preflight import run_preflight
 from .preflight.records import PreflightReport, convert_report, format_report
 from .stages.registry import STAGES
 from .stages.settings import read_settings
@@ -89,7 +89,7 @@ def _train(
     os.environ.update(config.environment)
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
-    last = share_from_first(lambda: _enter(work, target, config, loaded, restart, held))
+    last = call_in_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
         raise TrainingError(
             f"{work}: not to be seen from this machine; --out must be on a file system that "
@@ -133,7 +133,7 @@ def check_rows(
         loaded.train.column_names
     ):  # one value for all rows
         stage = STAGES[stage.instead_of_own]
-    return preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
+    return run_preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
 
 
 def _allowed(

@@ -290,12 +290,12 @@ def test_a_run_that_unlearns_to_write_is_told():
     assert [s is not None for s in said] == [False, False, False, True, False, False]
     assert "step 3: chosen completions have lost 28%" in said[3]
     assert watch.warnings == [said[3]]
-    silence_libraries = Watch(0.25)
+    hide_library_messages = Watch(0.25)
     for n in range(6):  # rises, as with the sft loss added
-        silence_libraries.see(
+        hide_library_messages.see(
             {"logps/chosen": -23 + n, "rewards/chosen": 0.1 * n, "rewards/accuracies": n / 5}, 0.1, n
         )
-    assert silence_libraries.warnings == []
+    assert hide_library_messages.warnings == []
 
 
 def test_a_warning_reaches_the_output(place):

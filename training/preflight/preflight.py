@@ -1,6 +1,6 @@
 """Check every row with the real tokenizer and chat template before a GPU is used.
 
-    preflight({"train": rows}, "models/base", "dpo", PreflightSettings(max_length=512)).refusals
+    run_preflight({"train": rows}, "models/base", "dpo", PreflightSettings(max_length=512)).refusals
     -> Defect("dead_pairs", "train", 2, ("17", "401"), "2 pairs whose two completions are the same …")
 
 What TRL 1.16 does with each row is done here without weights and counted (`count.py`): rows that it truncates
@@ -30,12 +30,12 @@ from .checks import (
 from .count import RowRules, Tally, count_rows, summarise
 from .records import Defect, MemoryEstimate, PreflightReport, SplitCounts
 from .rows import RowForm, Tokenizer
-from .wording import WORDS, word_defect
+from .wording import WORDS, describe_defect
 
 _TOGETHER = 1000  # rows in a batch; TRL packs as many together
 
 
-def preflight(
+def run_preflight(
     data: Mapping[str, Any],
     tokenizer: str | Path | Tokenizer,
     stage: str,
@@ -184,7 +184,7 @@ def _defects(
         tally.found["one_label"] = [split.rows, [], ""]
     for kind in (kind for kind in WORDS if kind in tally.found):
         count, rows, said = tally.found[kind]
-        yield word_defect(kind, split, count, tuple(rows), settings, cut, said)
+        yield describe_defect(kind, split, count, tuple(rows), settings, cut, said)
 
 
 def _steps(sequences: int, settings: PreflightSettings) -> tuple[int, int]:

@@ -55,7 +55,7 @@ WORDS: dict[str, tuple[bool, str]] = {
 }
 
 
-def word_defect(
+def describe_defect(
     kind: str,
     split: SplitCounts,
     count: int,
@@ -64,7 +64,7 @@ def word_defect(
     cut: int,
     said: str,
 ) -> Defect:
-    """Word a defect of `count` rows; kinds that the settings allow only warn.
+    """Describe a defect of `count` rows; kinds that the settings allow only warn.
 
     `cut` is the number of pairs that only truncation makes equal, `said` the chat template's message.
     """

@@ -73,7 +73,7 @@ def find_no_clashes(
 
 
 def mark_no_rows(_batch: "pa.Table") -> "dict[str, NDArray[np.bool_]]":
-    """Mark no row with a defect."""
+    """Mark no row with a defect; masks have the shape (rows,)."""
     return {}
 
 
@@ -125,7 +125,7 @@ class Stage:
     )
     """Further columns that disturb the trainer; the flag says whether rows are dialogues."""
     mark_rows: "Callable[[pa.Table], dict[str, NDArray[np.bool_]]]" = mark_no_rows
-    """Kinds of defects in a batch without nulls, each with a mask of its rows."""
+    """Kinds of defects in a batch without nulls, each with a mask of shape (rows,)."""
 
     @property
     def config_name(self) -> str:

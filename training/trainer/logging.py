@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def silence_libraries() -> None:
-    """Silence needless warnings of the libraries, and their progress bars where stderr is no terminal."""
+def hide_library_messages() -> None:
+    """Hide needless warnings of the libraries, and their progress bars where stderr is no terminal."""
     from transformers.utils import logging as words
 
     warnings.filterwarnings(
@@ -60,11 +60,11 @@ def make_lines_callback(say: Callable[[str], object], words: Mapping[str, str]) 
     """
     from transformers import TrainerCallback
 
-    class Callback(TrainerCallback):  # type: ignore[misc]
+    class LinesCallback(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:  # noqa: ARG002
             """Show a log of training or evaluation."""
             line = format_log(logs or {}, words, state.global_step, state.max_steps)
             if line and state.is_world_process_zero:
                 say(line)
 
-    return Callback()
+    return LinesCallback()

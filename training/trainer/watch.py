@@ -59,7 +59,7 @@ def make_watch_callback(watch: Watch) -> Any:
 
     from transformers import TrainerCallback
 
-    class Callback(TrainerCallback):  # type: ignore[misc]
+    class WatchCallback(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:  # noqa: ARG002
             """Read the logs of an earlier part of the run."""
             for row in state.log_history:
@@ -71,4 +71,4 @@ def make_watch_callback(watch: Watch) -> Any:
             if (said := watch.see(logs or {}, beta, state.global_step)) and state.is_world_process_zero:
                 logging.getLogger("preceptor").warning(said)
 
-    return Callback()
+    return WatchCallback()
