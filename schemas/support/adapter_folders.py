@@ -1,4 +1,4 @@
-"""Files of a trained model's folder, and the base model of a LoRA adapter.
+"""Where the model is that a LoRA adapter is put on: what adapter_config.json names as its base.
 
 models/gec/adapter_config.json  {"base_model_name_or_path": "/home/me/models/gec-sft", …}
 -> models/gec-sft, where both folders were moved together; HuggingFaceTB/SmolLM2-135M is a name on the Hub
@@ -19,10 +19,10 @@ CARD = "README.md"
 
 
 def find_base(adapter: Path, named: str) -> Path | None:
-    """Find the folder of an adapter's base model: as named, relative to the adapter, or beside it.
+    """The folder that an adapter's base is: as named, seen from the adapter, or of that name beside it.
 
-    Only a base that is known to have been a folder is searched beside the adapter. None without a folder, as
-    for a name on the Hub.
+    None where there is none, as for a name on the Hub. Beside it is looked only where the base is known to
+    have been a folder.
     """
     places = [Path(named), adapter / named]
     if was_folder(adapter, named):
@@ -31,12 +31,12 @@ def find_base(adapter: Path, named: str) -> Path | None:
 
 
 def was_folder(adapter: Path, named: str) -> bool:
-    """Whether the base was a folder on the training machine, not a model on the Hub."""
+    """Whether the base was a folder of the machine that trained the adapter, not a model on the Hub."""
     return bool(known_base(adapter)) or named.startswith(("/", ".", "~")) or named.count("/") > 1
 
 
 def known_base(adapter: Path) -> dict[str, Any]:
-    """Read the provenance that training wrote of a base that was a folder; {} for others."""
+    """What training wrote of a base that was a folder; nothing for others."""
     try:
         known = json.loads((adapter / ABOUT).read_text(encoding="utf-8")).get("base")
     except (OSError, ValueError, AttributeError):
@@ -45,7 +45,7 @@ def known_base(adapter: Path) -> dict[str, Any]:
 
 
 def fingerprint(folder: Path) -> str | None:
-    """Compute the sha256 of preceptor.json (new in every run), or else of config.json; None without both."""
+    """sha256 of what says which model a folder holds: preceptor.json, new in every run, or config.json."""
     for name in (ABOUT, "config.json"):
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()
