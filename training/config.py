@@ -141,7 +141,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """SplitCounts off the environment variables; our keys under env join the others."""
+    """Split off the environment variables; our keys under env join the others."""
     environment = content.pop("env", None) or {}
     if not isinstance(environment, dict):
         raise RecipeError(f"{path}: 'env': expected names and values")

@@ -345,7 +345,7 @@ def _spelt(model: Path, tokens: Sequence[str], kind: str) -> int:
     """Number of tokens if all of the folder's vocabulary have their ids, else the number of those that do."""
     read = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = read["model"]["vocab"]
-    if kind != "gpt2" or not isinstance(vocabulary, dict):  # others write spaces and bytes in their own rules
+    if kind != "gpt2" or not isinstance(vocabulary, dict):  # others write spaces and bytes in their own way
         return len(tokens)
     added = {one["content"]: one["id"] for one in read.get("added_tokens") or []}
     right = [n < len(tokens) and tokens[n] == token for token, n in (vocabulary | added).items()]

@@ -12,7 +12,7 @@ ALLOWABLE = ("dead_pairs", "empty_completions", "one_label")
 
 @dataclass(frozen=True)
 class PreflightSettings:
-    """PreflightSettings that matter for rows and memory, under TRL's own names and with its defaults (1.16).
+    """Settings that matter for rows and memory, under TRL's own names and with its defaults (1.16).
 
     Two are ours: `num_processes` (GPUs that share the batches; accelerate's name) and `allow`, the kinds of
     refusals that only warn, from `ALLOWABLE`. The config.json of `model_name_or_path` gives the memory

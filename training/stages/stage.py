@@ -103,7 +103,7 @@ class Stage:
     """Column names that the trainer uses itself."""
     reserved_effect: str = "TRL takes it for its own"
     honours: frozenset[str] = frozenset()
-    """PreflightSettings that this trainer follows and others do not."""
+    """Settings that this trainer follows and others do not."""
     sequences: int = 2
     """Sequences in a forward pass for each row: 2 for pairs."""
     reference: bool = True
@@ -117,7 +117,7 @@ class Stage:
     find_bad_rows: Callable[[Any], str | None] = find_no_bad_rows
     """What is wrong with the values of rows (a datasets.Dataset with `columns`)."""
     refuse_settings: Callable[[PreflightSettings], Iterator[str]] = refuse_no_settings
-    """PreflightSettings that TRL raises for, some only once the weights are loaded."""
+    """Settings that TRL raises for, some only once the weights are loaded."""
     use_columns: Callable[[Set[str], PreflightSettings], UsedColumns] = use_pairs
     """The columns that the trainer reads, given all column names."""
     find_clashes: Callable[[UsedColumns, bool, Set[str], PreflightSettings], Iterator[Clash]] = (
