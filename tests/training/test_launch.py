@@ -149,7 +149,7 @@ def apart(one, other):
 
 @pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch):
-    """One folder, the same losses and weights, messages once; ended on the rules, it goes on to the same end."""
+    """One folder, the same losses and weights, messages once; ended on the way, it goes on to the same end."""
     monkeypatch.setattr(templated, "WORDS", templated.WORDS[1:])  # 24 rows, an even number of batches
     path = recipe(tmp_path, "sft", max_steps=60, save_strategy="steps", save_steps=10)
     one = train(
