@@ -9,8 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-CONFIG = "adapter_config.json"
+ADAPTER = "adapter_config.json"
+"""PEFT's config of an adapter, with the name of its base model."""
 ABOUT = "preceptor.json"
+"""Provenance, as training writes it."""
+METRICS = "metrics.json"
+CURVES = "curves.png"
+CARD = "README.md"
 
 
 def find_base(adapter: Path, named: str) -> Path | None:

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...schemas.support.adapter_folders import ABOUT
 from .items import HeldOut
-
-_ABOUT = "preceptor.json"
 
 
 def read_training(folder: Path, held: HeldOut) -> dict[str, Any] | None:
@@ -19,7 +18,7 @@ def read_training(folder: Path, held: HeldOut) -> dict[str, Any] | None:
     record.
     """
     try:
-        said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        said = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     datasets = []

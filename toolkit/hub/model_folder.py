@@ -17,6 +17,7 @@ import yaml
 
 from ...schemas.errors import HubError, SourceError
 from ...schemas.licenses import HUB_NAMES, hub_name, read_license
+from ...schemas.support.adapter_folders import ABOUT, ADAPTER
 from ...schemas.support.files import file_sha256
 from ...schemas.support.nearest import nearest
 from .client import Kind, check_repo_id
@@ -25,8 +26,6 @@ from .dataset_folder import CARD
 from .secrets import find_private, placeless
 
 MODEL: Kind = "model"
-ABOUT = "preceptor.json"
-ADAPTER = "adapter_config.json"
 SENT = (
     "*.safetensors",
     "*.json",

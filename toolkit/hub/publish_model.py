@@ -11,9 +11,10 @@ from pathlib import Path
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
+from ...schemas.support.adapter_folders import ABOUT
 from .client import Say, call_patiently, check_token, connect, explained
 from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
-from .model_folder import ABOUT, MODEL, ModelFolder, pack
+from .model_folder import MODEL, ModelFolder, pack
 from .publish_dataset import fresh_cache
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ....schemas.errors import AnnotationError
 from ....schemas.manifest import MANIFEST
-from ....schemas.support.adapter_folders import find_base, was_folder
+from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
 from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, digest
@@ -34,7 +34,6 @@ WRITES = True
 TOGETHER = 16
 _PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
 _READ_WHOLE = (".json", ".jinja", ".txt", ".model")
-_ADAPTER = "adapter_config.json"
 _COMMIT = 12  # hex digits of a revision in a name
 
 
@@ -97,7 +96,7 @@ def find_model(name: str) -> ModelLocation:
     that of an adapter by a digest of itself and its model; one on the Hub by its commit.
     """
     folder = Path(name)
-    if (folder / _ADAPTER).is_file():
+    if (folder / ADAPTER).is_file():
         base = _base_of(folder)
         both = hashlib.sha256(f"{_folder_digest(folder)}\0{base.name}".encode()).hexdigest()[:_COMMIT]
         return ModelLocation(str(folder), None, f"{folder.resolve().name}@{both}", base)
@@ -161,13 +160,13 @@ def free_models() -> None:
 def _base_of(folder: Path) -> ModelLocation:
     """The model that an adapter is put on: a folder, seen from here or the adapter, or one of the Hub."""
     try:
-        said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = said.get("base_model_name_or_path"), said.get("revision")
     except (ValueError, AttributeError) as error:
-        raise AnnotationError(f"{folder / _ADAPTER}: cannot be read: {error}") from error
+        raise AnnotationError(f"{folder / ADAPTER}: cannot be read: {error}") from error
     if not base:
         raise AnnotationError(
-            f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
+            f"{folder / ADAPTER}: names no base_model_name_or_path; write in it the model "
             "that the adapter was trained on"
         )
     there = find_base(folder, base)
