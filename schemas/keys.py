@@ -12,13 +12,13 @@ LENGTH = 20  # hex digits: 80 bits, so 10^8 rows collide with probability below 
 
 
 def key(fields: Sequence[str | int | float | None]) -> str:
-    """The key of one row's identity fields, in order."""
+    """Hash the identity fields of one row, in order, to its key."""
     parts = ("~" if f is None else f"{len(str(f))}:{f}" for f in fields)
     return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()[:LENGTH]
 
 
 def key_sql(columns: Iterable[str]) -> str:
-    """A DuckDB expression for the key of the named columns, in order.
+    """Write a DuckDB expression for the key of the named columns, in order.
 
     Lists and structs enter as their JSON text.
     """

@@ -52,12 +52,15 @@ class License:
 
 
 def hub_name(id: str) -> str:
-    """What the Hub calls a licence."""
+    """Find the name by which the Hub knows a licence, given its SPDX id."""
     return next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
 
 
 def read_license(text: str | None) -> License:
-    """The licence that `text` names; nothing stated allows nothing. SourceError if unknown."""
+    """Read a licence from its SPDX id, such as CC-BY-4.0; None allows nothing.
+
+    Raises SourceError if the id is unknown.
+    """
     if text is None or text.upper() == NONE_STATED:
         return License(NONE_STATED, False, False, False)
     try:

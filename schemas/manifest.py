@@ -15,7 +15,7 @@ _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 
 
 def as_manifest(text: bytes) -> dict[str, Any] | None:
-    """A manifest of ours, or None for anything else."""
+    """Parse a manifest of a build; None if the text is anything else."""
     try:
         read = json.loads(text)
     except ValueError:
@@ -25,7 +25,10 @@ def as_manifest(text: bytes) -> dict[str, Any] | None:
 
 
 def manifest_or(text: bytes, where: str, error: type[PreceptorError]) -> dict[str, Any]:
-    """A manifest of ours; the error, which names `where` it stands, for anything else."""
+    """Parse a manifest of a build that must be one.
+
+    Raises the given error, which names `where` the text is from, if it is anything else.
+    """
     found = as_manifest(text)
     if found is None:
         raise error(f"{where}: is not the manifest of a build; {_AGAIN}")
@@ -33,7 +36,10 @@ def manifest_or(text: bytes, where: str, error: type[PreceptorError]) -> dict[st
 
 
 def manifest_bytes(folder: Path, error: type[PreceptorError]) -> bytes:
-    """The manifest's file in the folder of a built dataset; the error where there is none."""
+    """Read manifest.json in the folder of a built dataset.
+
+    Raises the given error if there is none.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise error(

@@ -81,7 +81,10 @@ _SIGNALS = (
 
 
 def published(config: str, conversational: bool) -> Table:
-    """A table of a published dataset: exactly what trainers take; its `_meta` says where rows come from."""
+    """Declare a table of a published dataset, with exactly the columns that trainers take.
+
+    Its `_meta` table says where rows come from.
+    """
     kind: Type = "messages" if conversational else "text"
     asked = Column("prompt", kind, "what the tutor is asked")
     chosen, rejected = (
@@ -109,5 +112,5 @@ def published(config: str, conversational: bool) -> Table:
 
 
 def with_meta(config: str) -> list[str]:
-    """A config and the one beside it."""
+    """List the tables of a config: its own and, except for signals, the `_meta` table beside it."""
     return [config] if config == "signals" else [config, f"{config}_meta"]

@@ -216,7 +216,7 @@ class Recipe(_Section):
         return self
 
     def wording(self, language: str) -> str:
-        """The instruction for prompts in a language: its own, that of its base language, or the default."""
+        """Find the instruction for prompts in a language: its own, its base language's, or the default."""
         for tag in (language, language.partition("-")[0]):
             if tag in self.instructions:
                 return self.instructions[tag]
@@ -224,7 +224,10 @@ class Recipe(_Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe; RecipeError names the file, the key and the nearest known one."""
+    """Read and check a recipe.
+
+    Raises RecipeError, which names the file, the key and the nearest known one.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -242,7 +245,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """All that is wrong with a file of the model's keys, in a user's words."""
+    """Explain all errors in a file of the model's keys, in a user's words."""
     return "; ".join(_explain(dict(one), model) for one in error.errors())
 
 

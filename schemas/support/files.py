@@ -16,13 +16,13 @@ MANIFEST = manifest.MANIFEST
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, in hex."""
+    """Hash a file: its sha256, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def user_cache() -> Path:
-    """Folder of what can be made again: Preceptor's part of the user's cache."""
+    """Find Preceptor's folder in the user's cache, for files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
 
 
@@ -72,7 +72,10 @@ def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def partial_folder(out: Path) -> Iterator[Path]:
-    """Make a folder beside `out`, to be moved there; remove it at the end of the block if it was not."""
+    """Make a folder beside `out`, to be moved there.
+
+    It is removed at the end of the block if it was not moved.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     partial.chmod(0o755)
@@ -85,11 +88,10 @@ def partial_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` when the block ends without an error.
+    """Make a folder to write into, which becomes `out` when the block ends without an error.
 
-    An earlier build at `out` (a folder with a manifest) makes way at the last moment and is
-    brought back if a crash fell between the two renames. Anything else at `out` is left alone:
-    StoreError.
+    An earlier build at `out` (a folder with a manifest) is replaced at the last moment, and restored if a
+    crash fell between the two renames. Raises StoreError if anything else is at `out`, which is left alone.
     """
     aside = out.with_name(f".{out.name}.replaced")
     if aside.exists() and not out.exists():

@@ -14,7 +14,7 @@ from ..errors import EvaluationError
 
 
 def add_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows at the end of a file, which is made where there is none; dates as ISO text."""
+    """Add rows to the end of a file, which is made if missing. Dates become ISO text."""
     text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
     with path.open("ab+") as stream:
         if stream.tell() and not _ends_a_line(stream.fileno()):
@@ -29,10 +29,9 @@ def _ends_a_line(file: int) -> bool:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, none where there is no file.
+    """Read the rows of a file; [] if there is no file.
 
-    Half a row, as a kill leaves it, is left out where it is followed by a whole one or by nothing.
-    EvaluationError for a file of something else.
+    A row that was cut off by a kill is skipped. Raises EvaluationError if the file holds anything else.
     """
     if not path.is_file():
         return []

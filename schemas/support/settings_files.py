@@ -18,9 +18,10 @@ LEFT_OUT = object()
 
 
 def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
-    """A YAML file of keys and values: its text and content; RecipeError where it is none.
+    """Read a YAML file of keys and values: its text and its content.
 
-    `name` says what file was to be named ("a training recipe, such as …"), `keys` shows a key with its value.
+    `name` and `keys` are for messages: the kind of file ("a training recipe, such as …") and an example of a
+    key and its value. Raises RecipeError if the file cannot be read or is not such YAML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,7 +36,10 @@ def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
 
 
 def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The variants of a file by name; RecipeError where they are something else."""
+    """Read the variants of a file, by name.
+
+    Raises RecipeError if `variants` is not a mapping of names to keys and values.
+    """
     variants = content.get("variants") or {}
     if not isinstance(variants, dict) or not all(isinstance(values, dict) for values in variants.values()):
         raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
@@ -43,14 +47,20 @@ def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str,
 
 
 def chosen_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The values of a variant, none for None; RecipeError for a name that is not among them."""
+    """Choose the values of a variant; {} for None.
+
+    Raises RecipeError if the file has no variant of that name.
+    """
     if name is not None and name not in variants:
         raise RecipeError(f"{path}: has no variant '{name}'; its variants: {', '.join(variants) or 'none'}")
     return {} if name is None else variants[name]
 
 
 def assignment(text: str, example: str) -> tuple[str, Any]:
-    """A key and its value, read as YAML; LEFT_OUT where nothing follows. RecipeError, with the example."""
+    """Parse KEY=VALUE, the value as YAML; LEFT_OUT if the value is empty.
+
+    `example` is for the message. Raises RecipeError if the text has another form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise RecipeError(f"--set {text}: expected key=value, such as --set {example}")
@@ -63,7 +73,10 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
 
 
 def merged(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with those told over them; RecipeError where a key that is to be left out is not there."""
+    """Merge the values of a file with those `told` on the command line, which win.
+
+    Raises RecipeError if a key that is to be left out is not in the file.
+    """
     for name, value in told.items():
         if value is LEFT_OUT and name not in values:
             near = find_nearest(name, values)

@@ -9,7 +9,9 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u
 
 
 def clean(text: str, length: int) -> str:
-    """One line of at most `length` characters, cut between words; no control characters."""
+    """Shorten a text to one line of at most `length` characters, cut between words, without control
+    characters.
+    """
     line = " ".join(_UNSEEN.sub(" ", text).split())
     if len(line) <= length:
         return line
@@ -18,5 +20,5 @@ def clean(text: str, length: int) -> str:
 
 
 def shown(text: str, name: str) -> str:
-    """SQL: a text, or where it is not published what it is called."""
+    """Write a SQL expression for a text, or for its name if the text is not published."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"

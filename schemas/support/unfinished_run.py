@@ -28,10 +28,11 @@ def unfinished(
     error: type[PreceptorError],
     differing: Callable[[str], str] | None = None,
 ) -> Iterator[None]:
-    """Make the folder of a run, or go back into it if it is of the settings `run`, and hold it for the block.
+    """Make or reopen the folder of an unfinished run, and lock it until the block ends.
 
-    It is emptied first with `restart`, or where no note is in it. `differing` tells what is not the same as
-    in the text of the note. The error where another process holds the folder, or it is of another run.
+    It is emptied first if `restart`, or if it has no note of its settings. `differing` gets the text of the
+    note and names what differs from `run`. Raises the given error if another process has locked the folder,
+    or if the folder is of a run with other settings.
     """
     with _held(work, error):
         note, text = work / NOTE, json.dumps(run, sort_keys=True, indent=1)
@@ -49,7 +50,7 @@ def unfinished(
 
 
 def finish(work: Path) -> None:
-    """Take the folder away, within the block that holds it; the lock last, so that nobody is in it before."""
+    """Remove the folder, inside the block that locks it; the lock goes last, so that nobody enters before."""
     _empty(work)
     (work / LOCK).unlink(missing_ok=True)
     with suppress(OSError):  # somebody has begun anew in it

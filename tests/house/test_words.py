@@ -32,7 +32,7 @@ VERBS = set(
     collate collect combine compare compile complete compose compress compute concatenate condition
     configure connect consume convert copy correct correlate count cover create cut
     decide declare decode deduplicate defuse delete derive describe detect determine diagnose diff
-    differentiate discard divide download drain draw drop dump
+    differentiate discard divide do download drain draw drop dump
     edit embed encode end enforce ensure enter erase escape estimate evaluate exchange exclude expand
     expect explain export express extend extract
     fail fetch fill filter find finish fit flag flatten flip fold follow forget format free fuse
@@ -49,12 +49,12 @@ VERBS = set(
     pack parse partition patch pause perform pick plan plot pool post predict prefer prepare preserve
     print prioritise process propose prove publish pull push put
     query quote
-    raise randomise read record recover reduce refine refuse register reject release remember remove
-    rename render reorder repair repeat replace report request require resample rescale reserve reset
-    resolve rest restore restrict resume retry return reverse rewrite rotate round run
+    raise randomise read recognise record recover reduce refine refuse register reject release remember
+    remove rename render reorder repair repeat replace report request require resample rescale reserve
+    reset resolve rest restore restrict resume retry return reverse rewrite rotate round run
     sample save say scale scan score search see select send separate serialise serve set settle shape
     shift shorten show shuffle simulate sketch skip solve sort spend split spoil spool spread
-    standardise start step stop store stream strip subtract sum summarise suspend swap switch
+    standardise start step stop store stream strip subtract suggest sum summarise suspend swap switch
     synchronise
     tabulate tag take tally tell test thin tile time tokenise total touch trace track train transform
     translate transpose traverse trim truncate try turn

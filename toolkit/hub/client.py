@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def connect() -> HfApi:
-    """The client, quiet: it would log addresses that are signed, and draw bars into pipes."""
+    """Make a quiet client: without logs (they would hold signed addresses) and without bars in pipes."""
     datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
     for name in ("huggingface_hub", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -51,17 +51,17 @@ def connect() -> HfApi:
 
 
 def endpoint() -> str:
-    """Where the Hub is."""
+    """Return the address of the Hub."""
     return constants.ENDPOINT
 
 
 def page(repo: str, kind: Kind) -> str:
-    """A repository's page."""
+    """Return the address of a repository's page."""
     return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
 def check_token() -> None:
-    """HubError where there is no token, or one that cannot stand in a request."""
+    """Check the token. Raises HubError if there is none, or if it has a character that no token has."""
     token = get_token()
     if token is None:
         raise HubError(
@@ -76,7 +76,10 @@ def check_token() -> None:
 
 
 def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
-    """HubError unless `repo` is OWNER/NAME in the signs that the Hub takes."""
+    """Check the name of a repository.
+
+    Raises HubError unless it is OWNER/NAME in characters that the Hub accepts.
+    """
     try:
         validate_repo_id(repo)
         well = repo.count("/") == 1
@@ -90,7 +93,7 @@ def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error carries."""
+    """Find the HTTP status that an error carries; None without one."""
     root = _root(error)
     return root.response.status_code if isinstance(root, HfHubHTTPError) else None
 
@@ -104,7 +107,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
+    """True if the same request may succeed a little later."""
     root = _root(error)
     if isinstance(root, OfflineModeIsEnabled):
         return False
@@ -148,7 +151,10 @@ def _asked_for(error: BaseException) -> float:
 
 
 def explained(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
-    """The error in plain words; `remedy` is what to do after a failure that is nobody's mistake here."""
+    """Explain an error of the Hub or the network in plain words.
+
+    `doing` names the step that failed, `remedy` what to do if the failure is not the user's mistake.
+    """
     mistake = _mistake(error, repo, doing, kind)
     return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
 

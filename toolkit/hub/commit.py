@@ -70,7 +70,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to, and who is told what the user should know meanwhile."""
+    """The target repository, and a callback for progress messages."""
 
     api: HfApi
     repo: str
@@ -109,7 +109,7 @@ class Head:
 
 
 def check_target(repo: str, tag: str | None, kind: Kind) -> None:
-    """HubError unless repository and tag have the form of such."""
+    """Check the names of repository and tag. Raises HubError if one is not well-formed."""
     check_repo_id(repo, kind)
     if tag is not None and (not _TAG.fullmatch(tag) or tag.endswith((".", ".lock")) or ".." in tag):
         raise HubError(f"--tag {tag}: expected letters, digits and . _ + -, such as v1.2.0")
@@ -118,9 +118,10 @@ def check_target(repo: str, tag: str | None, kind: Kind) -> None:
 def push(
     to: Target, parcel: Parcel, tag: str | None, message: str, check: Callable[[str], T]
 ) -> tuple[Pushed, T]:
-    """Make the newest revision of a repository this parcel, `check` it as it is there, and tag it.
+    """Push a parcel as the newest revision of a repository, `check` that revision, and tag it.
 
-    Raises HubError; until the commit is made, which is one step, the repository is as it was.
+    Returns where it is and what `check` returned. Raises HubError. Until the commit is made, which is one
+    step, the repository is as it was.
     """
     head, added = _settle(to, parcel, tag, message)
     checked = check(head.revision)
@@ -333,7 +334,10 @@ def _warnings_said(say: Say) -> Iterator[None]:
 
 
 def check_file(to: Target, name: str, revision: str, sha256: str) -> None:
-    """HubError where a file comes back with another sha256, through the client's cache as it is set."""
+    """Check a file of a revision: download it, through the client's cache as set, and compare its sha256.
+
+    Raises HubError if the sha256 differs.
+    """
 
     def get() -> str:
         return str(to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision))

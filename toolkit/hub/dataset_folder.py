@@ -52,12 +52,15 @@ class Built:
         return found
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         return (self.path / name).stat().st_size
 
 
 def read_built(path: Path) -> Built:
-    """The folder, checked against its manifest, its gates and its card; HubError says what is amiss."""
+    """Read a built folder and check it against its manifest, its gates and its card.
+
+    Raises HubError, which says what is wrong.
+    """
     manifest = _manifest(path)
     listed = {name: str(digest) for name, digest in manifest["files"].items()}
     _check_files(path, listed)

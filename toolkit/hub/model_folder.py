@@ -80,10 +80,11 @@ class ModelFolder:
 
 
 def read_model_folder(path: Path, license: str | None, base: str | None) -> ModelFolder:
-    """The folder, checked; HubError says what must not leave, or what is missing, and what to do.
+    """Read a model folder and check that it may leave this machine.
 
-    `license` is the model's, in the Hub's or SPDX's words, where the card states none; `base` the model on
-    the Hub that an adapter of a local folder is put on.
+    `license` is the model's, as the Hub or SPDX names it, if the card states none; `base` the model on the
+    Hub that an adapter of a local folder belongs to. Raises HubError, which says what must not leave or what
+    is missing, and what to do.
     """
     about = _about(path)
     names, left_out = _names(path)
@@ -256,10 +257,10 @@ def _is_commercial(licence: str) -> bool:
 
 
 def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel:
-    """The published copy in the empty folder `work`: links to what stays the same, the rest rewritten.
+    """Make the published copy in the empty folder `work`: links to unchanged files, the rest rewritten.
 
-    `revision` is the commit of an adapter's base on the Hub. HubError names each file that holds a path of
-    this machine or a secret.
+    `revision` is the commit of an adapter's base on the Hub. Raises HubError, which names each file that
+    holds a path of this machine or a secret.
     """
     for name in folder.names:
         (work / name).symlink_to((folder.path / name).resolve())
@@ -296,7 +297,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
 
 
 def listed(about: bytes) -> dict[str, str]:
-    """The files that a published preceptor.json lists with their digests; none of another's file."""
+    """List the files in a published preceptor.json with their sha256; {} if it is not ours."""
     try:
         files = json.loads(about).get("files")
     except (ValueError, AttributeError):

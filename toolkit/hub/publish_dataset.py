@@ -25,11 +25,11 @@ DATASET: Literal["dataset"] = "dataset"
 def publish(
     built: Built, repo: str, *, tag: str | None = None, public: bool = False, message: str = "", say: Say
 ) -> tuple[Pushed, int]:
-    """Make the newest revision of `repo` this build, load it back from there, and tag it.
+    """Publish a build as the newest revision of `repo`, load it back from there, and tag it.
 
-    Returns what was done, and the rows read back, of all configs. A new repository is private unless
-    `public`; an old one stays as it is. `say` is told what the user should know meanwhile. Raises
-    HubError; until the commit is made, which is one step, the repository is as it was.
+    Returns what was done, and the number of rows read back, of all configs. A new repository is private
+    unless `public`; an existing one keeps its visibility. `say` gets progress messages. Raises HubError.
+    Until the commit is made, which is one step, the repository is as it was.
     """
     check_target(repo, tag, DATASET)
     check_token()
@@ -91,9 +91,9 @@ def _check_config(place: str, config: str, expected: dict[str, int], loaded: Any
 
 @contextmanager
 def fresh_cache(folder: str) -> Iterator[None]:
-    """Let downloads go to `folder`: what the user's cache holds would prove nothing.
+    """Send downloads to the empty folder `folder`: files in the user's cache would prove nothing.
 
-    `datasets` takes no such folder for its downloads, so the client's own setting is changed meanwhile.
+    `datasets` takes no such folder for its downloads, so the client's own setting is changed for the block.
     """
     counting, cache = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS, constants.HF_HUB_CACHE
     bars = datasets.are_progress_bars_disabled()

@@ -26,11 +26,12 @@ def publish_model(
     message: str = "",
     say: Say,
 ) -> tuple[Pushed, int]:
-    """Make the newest revision of `repo` this model, compare it as it is there, and tag it.
+    """Publish a model as the newest revision of `repo`, compare it with what is there, and tag it.
 
-    Returns what was done, and how many files are there. A new repository is private unless `public`; an
-    old one stays as it is. HubError where the model must not be public and would be, or the base of an
-    adapter is not on the Hub; until the commit is made, which is one step, the repository is as it was.
+    Returns what was done, and the number of files there. A new repository is private unless `public`; an
+    existing one keeps its visibility. Raises HubError, also if the model must stay private and would not, or
+    the base of an adapter is not on the Hub. Until the commit is made, which is one step, the repository is
+    as it was.
     """
     check_target(repo, tag, MODEL)
     check_public(folder, public)
@@ -43,7 +44,7 @@ def publish_model(
 
 
 def check_public(folder: ModelFolder, public: bool) -> None:
-    """HubError for a model that must stay private."""
+    """Check that a model may be public, if it is to be. Raises HubError if it must stay private."""
     if public and folder.keep_private:
         raise HubError(
             f"{folder.path}: not made public: {folder.keep_private}; without --public it may go "

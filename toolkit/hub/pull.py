@@ -50,14 +50,14 @@ class Remote:
 
     @property
     def place(self) -> str:
-        """For messages."""
+        """The dataset and the first digits of its commit, for messages."""
         return f"{self.repo}@{self.revision[:8]}"
 
 
 def find_remote(name: str, config: str | None, license: str | None, say: Say) -> Remote:
-    """The dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card.
+    """Find the dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card's.
 
-    Raises HubError where there is none, or no such config.
+    Raises HubError if there is no such dataset or config, SourceError if the licence is unknown.
     """
     repo, _, revision = name.partition("@")
     check_repo_id(repo)
@@ -88,7 +88,7 @@ def find_remote(name: str, config: str | None, license: str | None, say: Say) ->
 
 
 def card_license(card: dict[str, Any]) -> License:
-    """The licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
+    """Read the licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
     named = card.get("license")
     names = [str(name) for name in (named if isinstance(named, list) else [named]) if name]
     if names == ["other"]:
@@ -109,13 +109,16 @@ def _language(said: Any) -> str:
 
 
 def holds(con: Store, source: str, remote: Remote) -> bool:
-    """Whether the store has this revision under that name."""
+    """True if the store has this revision as that source."""
     rows = query(con, "SELECT url, revision, reader FROM sources WHERE name = ?", [source]).rows()
     return rows == [(remote.url, remote.revision, FORMAT.name)]
 
 
 def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
-    """The rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows."""
+    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows.
+
+    Raises HubError if the download fails, SourceError if the columns are neither preferences nor chats.
+    """
     rows = _load(remote, remote.config, folder, say)
     columns = next(iter(rows.values())).column_names
     if not any(set(shape) <= set(columns) for shape in _SHAPES):
@@ -152,7 +155,10 @@ def _with_meta(rows: Any, meta: Any) -> Any:
 
 
 def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> IngestReport:
-    """Ingest what was fetched, all or nothing; SourceError names the dataset, not the file fetched."""
+    """Ingest the files that were fetched, all or nothing.
+
+    Raises SourceError, which names the dataset instead of the fetched file.
+    """
     context = Context(source, remote.language)
     origin = Origin(remote.license, remote.url, remote.revision)
     try:

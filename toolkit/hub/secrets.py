@@ -47,7 +47,7 @@ _HARMLESS = re.compile(r"/(?:dev/null|usr/bin/env|mnt/data)")  # the last is in 
 
 
 def find_private(path: Path) -> Iterator[str]:
-    """What a file holds of this machine, one line each; nothing for files that are no text."""
+    """Find paths of this machine and secrets in a file, one line each; none in files that are not text."""
     if path.suffix not in TEXT and not path.name.startswith(("LICENSE", "NOTICE")):
         return
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")  # which UTF-16 is full of
@@ -66,7 +66,7 @@ def find_private(path: Path) -> Iterator[str]:
 
 
 def placeless(value: Any) -> Any:
-    """A JSON value whose paths of this machine are cut to their last part: "/home/me/dist/gec" -> "gec"."""
+    """Cut the paths of this machine in a JSON value to their last part: "/home/me/dist/gec" -> "gec"."""
     if isinstance(value, str):
         return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], value)
     if isinstance(value, list):

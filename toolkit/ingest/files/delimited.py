@@ -26,12 +26,11 @@ _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 def read_records(
     file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Blocks of (records, rejects).
+    """Read blocks of (records, rejects).
 
-    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are
-    null. rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs
-    its own line only: what it would swallow is read line by line. Raises SourceError without a
-    usable header.
+    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are null.
+    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs its own line only:
+    what it would swallow is read line by line. Raises SourceError without a usable header.
     """
     header: list[str] | None = None
     for joined in _joined(read_lines(file, on_bytes=on_bytes, keep_cr=True), delimiter):
@@ -45,7 +44,10 @@ def read_records(
 
 
 def read_header(file: Input, delimiter: str = ",") -> list[str]:
-    """The columns that `read_records` gives, without reading more records than it must."""
+    """Read the names of the columns that `read_records` returns, from no more records than needed.
+
+    Raises SourceError without a usable header.
+    """
     few = (part for block in read_lines(file, keep_cr=True) for part in block.iter_slices(_HEADER_LINES))
     for joined in _joined(few, delimiter):
         header, _ = _take_header(file, joined, delimiter)
@@ -133,7 +135,7 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
 
 
 def column(field: str) -> str:
-    """The column that holds a field of the header: its name, unless that is one of ours."""
+    """Name the column for a field of the header: the field's name, unless it is one of ours."""
     return f"{field} " if field in ("line", "raw") else field
 
 

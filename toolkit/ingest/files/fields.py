@@ -20,7 +20,10 @@ class Columns:
 
 
 def their_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
-    """What the file calls our columns; SourceError where one that is needed, or was named, is not there."""
+    """Map our columns to the file's names for them.
+
+    Raises SourceError if a column that is required, or that the user mapped, is missing.
+    """
     unknown = set(context.columns) - {*columns.required, *columns.optional}
     if unknown:
         known = ", ".join((*columns.required, *columns.optional))
@@ -37,7 +40,10 @@ def their_names(file: Input, context: Context, columns: Columns) -> dict[str, st
 
 
 def under_our_name(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
-    """The file's column under our name, null where it has none; as text, but for times that are typed."""
+    """Select the file's column under our name; null if the file has none.
+
+    As text, except for typed times.
+    """
     name = column(theirs)
     if ours == "at" and isinstance(records.schema.get(name), pl.Datetime):
         return pl.col(name).alias(ours)
@@ -45,32 +51,32 @@ def under_our_name(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
 
 
 def as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Line, raw and reason of the wrong ones, raw as the file has it."""
+    """Collect line, raw and reason of the wrong records, raw as in the file."""
     there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
     return there.join(wrong.select("line", "reason"), on="line")
 
 
 def got(column: str, expected: str) -> pl.Expr:
-    """A reason: what stands in the column, and what was expected."""
+    """Write a reason for a rejected row: the column's value, and what was expected."""
     return pl.format(
         "{} is '{}', expected {}", pl.lit(column), pl.col(column).fill_null(""), pl.lit(expected)
     )
 
 
 def whole(column: str) -> pl.Expr:
-    """Whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
+    """Parse whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
     number = pl.col(column).cast(pl.Float64, strict=False)
     return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
 
 
 def truth(text: pl.Expr) -> pl.Expr:
-    """true, false, 1 or 0, in any case; null for the rest."""
+    """Parse true, false, 1 and 0, in any case; null for the rest."""
     known = {"true": True, "1": True, "false": False, "0": False}
     return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
 
 
 def with_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """`at` (ISO 8601, typed, or seconds since 1970; UTC where it has no offset) parsed into `time`.
+    """Parse `at` (ISO 8601, typed, or seconds since 1970; UTC without an offset) into `time`.
 
     Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
     """
@@ -98,6 +104,6 @@ def _parsed_time() -> pl.Expr:
 
 
 def bad_time() -> tuple[pl.Expr, pl.Expr]:
-    """A check for what `with_time` could not parse."""
+    """Check for times that `with_time` could not parse: a mask and a reason."""
     unread = pl.col("at").is_not_null() & pl.col("time").is_null()
     return unread, got("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")

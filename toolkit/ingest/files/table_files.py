@@ -33,13 +33,13 @@ Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
-    """Blocks of (records, rejects).
+    """Read blocks of (records, rejects).
 
-    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
-    and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
-    Lines, those that a row of this block or an earlier one has. CSV, TSV and JSON Lines give text,
-    Parquet keeps its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
-    another kind of file, and for what cannot be read as what its name says.
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`) and those
+    of the columns `wanted` that the file has, as `delimited.column` names them; in JSON Lines, those that a
+    row of this block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
+    fields are null. rejects: line, raw, reason. Raises SourceError for another kind of file, and for a file
+    that is not what its name says.
     """
     names = list(dict.fromkeys(wanted))
     match ending(file):
@@ -54,9 +54,9 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
 
 
 def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+    """Read rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
 
-    Only the columns `wanted` are read. Raises SourceError where the file has none of them.
+    Only the columns `wanted` are read. Raises SourceError if the file has none of them.
     """
     parquet, schema = _open(file)
     here = _present(file, wanted, schema)
@@ -80,9 +80,9 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
 
 
 def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
-    """A column of any type as the text that CSV would hold: trimmed, null where empty, 2.0 as 2.
+    """Convert a column of any type to the text that CSV would hold: trimmed, null if empty, 2.0 as 2.
 
-    Null where there is no such column.
+    Null if there is no such column.
     """
     if name not in records.columns:
         return pl.lit(None, pl.String).alias(name)
@@ -100,7 +100,10 @@ def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def column_names(file: Input) -> list[str]:
-    """The file's columns, for choosing among them; of JSON Lines, those of its first block."""
+    """List the file's columns, for choosing among them; of JSON Lines, those of its first block.
+
+    Raises SourceError if the file cannot be read.
+    """
     match ending(file):
         case ".parquet":
             return list(_open(file)[1].names)
@@ -119,7 +122,7 @@ def column_names(file: Input) -> list[str]:
 
 
 def ending(file: Input) -> str:
-    """What the file is by its name, such as .csv for votes.csv.gz. SourceError for anything else."""
+    """Find a file's kind by its name, such as .csv for votes.csv.gz. Raises SourceError for other names."""
     name = PurePath(file.path.name.lower())
     packed = name.suffix in PACKED
     kind = PurePath(name.stem).suffix if packed else name.suffix

@@ -69,14 +69,14 @@ _OF_PHYSICS, _OF_BIOLOGY = ("stepstate", "stepnumber"), ("subproblemstate", "sub
 
 
 def state_sql(text: str) -> str:
-    """A SQL expression that reads a structured turn: a STRUCT, never null.
+    """Write a SQL expression that reads a structured turn: a STRUCT, never null.
 
-    valid: `text` is strict JSON, an object; complete: it has evaluation, action, state, subproblem
-    (or step) and response; repaired: a key, a code or a type is other than published, or a key
-    unknown, so that `turn` says it otherwise. variant: biology or physics. evaluation, action, state:
-    codes, several as "a,b", null where they cannot be recognised. part: the subproblem or step.
-    thoughts, response: texts. turn: canonical JSON, published keys in order, codes in place of
-    labels (as written where they are not recognised), without thoughts; null without a response.
+    valid: `text` is strict JSON, an object; complete: it has evaluation, action, state, subproblem (or step)
+    and response; repaired: a key, a code or a type is not as published, or a key is unknown, so that `turn`
+    differs from the text. variant: biology or physics. evaluation, action, state: codes, several as "a,b",
+    null if they cannot be recognised. part: the subproblem or step. thoughts, response: texts. turn:
+    canonical JSON, published keys in order, codes in place of labels (as written if they are not recognised),
+    without thoughts; null without a response.
     """
     valid = f"{strict_json_sql('t')} AND CASE WHEN json_valid(t) THEN json_type(t) END = 'OBJECT'"
     codes = bind_sql(_codes(), "c", _result())
@@ -149,9 +149,9 @@ def _turn(variant: Variant) -> str:
 
 
 def literal_sql(text: str) -> str:
-    """JSON of a Python dictionary as `str` writes it, which the original's scripts read and write.
+    """Write SQL for the JSON of a Python dictionary literal, which the original's scripts read and write.
 
-    What is no such dictionary becomes some text that is not JSON.
+    A text that is not such a literal becomes some text that is not JSON.
     """
     quoted = """'(?s)''(?:[^''\\\\]|\\\\.)*''|"(?:[^"\\\\]|\\\\.)*"|[^''"]+'"""
     letter = r"""CASE c WHEN '\''' THEN '''' WHEN '\x' THEN '\u00' ELSE replace(c, '"', '\"') END"""

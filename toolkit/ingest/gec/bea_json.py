@@ -52,7 +52,7 @@ FROM rows"""
 
 
 def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Texts and edits of one JSON Lines file."""
+    """Read the texts and edits of one JSON Lines file. Raises SourceError if the file cannot be read."""
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)

@@ -30,7 +30,7 @@ _SPOOLED = "ORDER BY file, line"
 
 
 def find_c4(path: Path) -> list[Path] | None:
-    """Edit shards and sentence files of a folder."""
+    """Find the edit shards and sentence files of a folder. Raises SourceError if one kind is missing."""
     if not path.is_dir():
         return None
     found = sorted(p for p in path.rglob("*.tsv*") if p.is_file() and (_is_edits(p) or _is_sentences(p)))
@@ -48,7 +48,10 @@ def _is_edits(path: Path) -> bool:
 
 
 def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences and edits of all shards; first what cannot be read, then sentences by md5."""
+    """Read the sentences and edits of all shards; first what cannot be read, then sentences by md5.
+
+    Raises SourceError if a file is neither, or cannot be read.
+    """
     kinds = {_is_sentences(file.path) for file in files}
     if kinds != {True, False}:
         raise SourceError(

@@ -36,12 +36,12 @@ class _Place:
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences and edits of one M2 file, a block at a time.
+    """Read the sentences and edits of one M2 file, a block at a time.
 
-    Edits outside their sentence, edits that change nothing, lines of no known kind and edits
-    without a sentence are rejected with their line; the rest of the block is kept. A line of no
-    known kind after a blank line may be a damaged S line: the edits below it are rejected too,
-    and not given to the sentence before it.
+    Edits outside their sentence, edits that change nothing, lines of no known kind and edits without a
+    sentence are rejected with their line; the rest of the block is kept. A line of no known kind after a
+    blank line may be a damaged S line: the edits below it are rejected too, and not given to the sentence
+    before it. Raises SourceError if the file cannot be read.
     """
     place = _Place()
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
@@ -82,7 +82,7 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
 
 
 def split_tokens(texts: pl.Series) -> pl.Series:
-    """Tokens of texts, as `sentences.tokens` splits them: a run of spaces is a token of its own."""
+    """Split texts into tokens as in `sentences.tokens`: a run of spaces is a token of its own."""
     runs = texts.str.contains("  ", literal=True)
     if not runs.any():
         return texts.str.split(" ")

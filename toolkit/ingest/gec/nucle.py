@@ -36,7 +36,9 @@ _OFFSETS = ("start_par", "start_off", "end_par", "end_off")
 
 
 def read_nucle(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Paragraphs and mistakes of one SGML file, a block of documents at a time."""
+    """Read the paragraphs and mistakes of one SGML file, a block of documents at a time. Raises SourceError
+    if the file cannot be read.
+    """
     position, rest, first = 0, "", 1
     for block in read_lines(file, on_bytes=on_bytes):
         text = rest + "".join(f"{line}\n" for line in block["raw"])

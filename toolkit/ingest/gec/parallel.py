@@ -32,7 +32,10 @@ _ID = r"^\((?:id=)?([^)\s]+)\)$"
 
 
 def find_parallel(path: Path) -> list[Path] | None:
-    """`*.src` and its `*.ref*` of a folder, in that order."""
+    """Find `*.src` and its `*.ref*` in a folder, in that order.
+
+    Raises SourceError unless there is exactly one source with references.
+    """
     if not path.is_dir():
         return None
     sources = [p for p in sorted(path.glob("*.src")) if p.with_suffix(".ref0").exists() or _references(p)]
@@ -52,7 +55,10 @@ def _references(source: Path) -> list[Path]:
 def read_parallel(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Sentences of the source, edits of every reference."""
+    """Read the sentences of the source and the edits of every reference.
+
+    Raises SourceError if the files differ in length, or one cannot be read.
+    """
     align, by = aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
     position = 0

@@ -36,7 +36,10 @@ _HEADS = {4: "id|time|attempt|sentence", 6: "id|time|attempt|label|category|sent
 
 
 def find_relco(path: Path) -> list[Path] | None:
-    """Pairs of csv files, then the sentences annotated by hand, then the M2."""
+    """Find the pairs of csv files of a folder, then the sentences annotated by hand, then the M2.
+
+    Raises SourceError if the folder has none of them.
+    """
     if not path.is_dir():
         return None
     pairs = [
@@ -51,7 +54,10 @@ def find_relco(path: Path) -> list[Path] | None:
 def read_relco(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Batches of each file or pair of files; the M2 last, since the pairs tell its direction."""
+    """Read batches of each file or pair of files; the M2 last, since the pairs determine its direction.
+
+    Raises SourceError if the other file of a pair is missing or of another length, or a header is unknown.
+    """
     by_name = {file.path.name: file for file in files}
     known: list[pl.DataFrame] = []
     for file in files:

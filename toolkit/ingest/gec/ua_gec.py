@@ -31,7 +31,10 @@ _METADATA = "metadata.csv"
 
 
 def find_ua_gec(path: Path) -> list[Path] | None:
-    """The .ann files of a layer and its metadata; SourceError where a folder holds two layers."""
+    """Find the .ann files of a layer and its metadata.
+
+    Raises SourceError if the folder has no or two layers.
+    """
     if not path.is_dir():
         return None
     found = sorted(path.rglob("*.ann"))
@@ -51,7 +54,10 @@ def find_ua_gec(path: Path) -> list[Path] | None:
 def read_ua_gec(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Documents of a layer, all annotators of a text together."""
+    """Read the documents of a layer, all annotators of a text together.
+
+    Raises SourceError if the metadata or the name of a file has another form.
+    """
     authors = {}
     for file in files:
         if file.path.name == _METADATA:

@@ -38,7 +38,7 @@ _DAY_S = 86_400
 
 
 def find_anki(path: Path) -> list[Path] | None:
-    """The collections of a folder, else its revlog*.csv."""
+    """Find the collections of a folder, else its revlog*.csv. Raises SourceError if it has neither."""
     if not path.is_dir():
         return None
     kinds = ("*.colpkg", "*.apkg", "*.anki2", "*.anki21", "revlog*.csv")
@@ -49,7 +49,10 @@ def find_anki(path: Path) -> list[Path] | None:
 
 
 def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one collection or export."""
+    """Read the reviews of one collection or export.
+
+    Raises SourceError if the package is damaged or is not a collection.
+    """
     suffix = file.path.suffix.lower()
     if suffix in _PACKAGES:
         with _unpacked(file) as collection:

@@ -37,7 +37,10 @@ _COUNTS = ("grade", "attempts", "duration_ms")
 
 
 def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one file."""
+    """Read the reviews of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     if not context.columns and is_triples(file):
         yield from read_triples(file, context, on_bytes)
         return

@@ -32,7 +32,9 @@ Tables = dict[str, pl.DataFrame]
 
 
 def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts, completions, votes and ratings of one file."""
+    """Read the turns, prompts, completions, votes and ratings of one file. Raises SourceError if the file
+    cannot be read.
+    """
     seen = no_ids()
     for block in _rows(file, on_bytes):
         rows, bad = json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))

@@ -129,12 +129,12 @@ FROM kinds k LEFT JOIN asked USING (line) ORDER BY k.line"""
 
 
 def shaped(rows: pl.DataFrame) -> pl.DataFrame:
-    """What each row holds, and its scores.
+    """Recognise the shape of each row, and bring its messages and scores into one form.
 
-    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations,
-    pair, answer or null), `problem` (of one of its messages), `messages` (the dialogue, or what is
-    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their
-    last texts), and what the checks of `chat` need. `opening` is a hash of the text up to the first
+    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations, pair,
+    answer or null), `problem` (of one of its messages), `messages` (the dialogue, or the messages that are
+    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their last
+    texts), and the columns that the checks of `chat` need. `opening` is a hash of the text up to the first
     message of the user, for rows that begin alike.
     """
     with scratch() as con:

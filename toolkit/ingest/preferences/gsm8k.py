@@ -44,7 +44,9 @@ FROM bare ORDER BY line, n"""
 
 
 def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and their solutions of one JSON Lines file."""
+    """Read the prompts and their solutions of one JSON Lines file. Raises SourceError if the file cannot be
+    read.
+    """
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
         answer = pl.coalesce("answer", "ground_truth")

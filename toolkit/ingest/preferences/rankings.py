@@ -36,17 +36,17 @@ _ORIGINS = {
 
 
 def stand_alone(files: Sequence[Input], context: Context) -> bool:
-    """Whether all the files are rankings, which need no texts."""
+    """True if all the files are rankings, which need no texts."""
     return all(is_ranking(file, context) for file in files)
 
 
 def is_ranking(file: Input, context: Context) -> bool:
-    """Whether the file has the columns of rankings, and the user named none for votes."""
+    """True if the file has the columns of rankings, and the user mapped none for votes."""
     return not context.columns and bool(ranking_columns(column_names(file)))
 
 
 def ranking_columns(names: Sequence[str]) -> list[str]:
-    """Those of the columns that say who ranked what; none where the others are no ranking."""
+    """Find the columns that say who ranked what; [] if the columns are not those of rankings."""
     systems = _systems(names)
     if len(systems) < 2 or "judgeId" not in names or not set(_PLACE) & set(names):
         return []
@@ -62,9 +62,9 @@ def _systems(names: Sequence[str]) -> list[int]:
 def ranked_votes(
     records: pl.DataFrame, context: Context, path: str
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
-    """Votes, the prompts and completions made for them, and the rows that are none.
+    """Make votes of rankings, with the prompts and completions made for them, and the rejected rows.
 
-    Votes: line, n, completion_a and completion_b (keys), choice, annotator. The others: line, raw, reason.
+    Votes: line, n, completion_a and completion_b (keys), choice, annotator. Rejected rows: line, raw, reason.
     """
     systems = _systems(records.columns)
     rows, wrong = divide(_wide(records, systems), *_checks(systems))

@@ -37,7 +37,7 @@ _NOVICE, _EXPERT = "novice", "expert"
 
 
 def find_bridge(path: Path) -> list[Path] | None:
-    """The published splits of a folder."""
+    """Find the published splits of a folder. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = [path / f"{split}.json" for split in _SPLITS if (path / f"{split}.json").is_file()]
@@ -47,7 +47,9 @@ def find_bridge(path: Path) -> list[Path] | None:
 
 
 def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and two completions of each element."""
+    """Read the turns, prompts and two completions of each element. Raises SourceError if the file cannot be
+    read.
+    """
     rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
 
     def empty(name: str) -> pl.Expr:

@@ -69,7 +69,9 @@ FROM rows ORDER BY line"""
 
 
 def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and the tutors' replies of each exercise."""
+    """Read the turns, prompts and the tutors' replies of each exercise. Raises SourceError if the file cannot
+    be read.
+    """
     exercises = _exercises(file, on_bytes)
     again, _ = repeats(exercises.select("line", pl.col("ref").alias("id")), no_ids())
     rows, bad = json_rows(exercises, _SHAPE)

@@ -26,7 +26,10 @@ _REST = json.dumps(dict.fromkeys(_TEXTS))  # taken out of what is kept as contex
 
 
 def find_mathdial(path: Path) -> list[Path] | None:
-    """JSON Lines of a folder, and CSV where the same dialogues are not there as JSON Lines."""
+    """Find the JSON Lines of a folder, and the CSV of dialogues that are not there as JSON Lines.
+
+    Raises SourceError if there are neither.
+    """
     if not path.is_dir():
         return None
     lines = sorted(path.rglob("*.jsonl"))
@@ -37,7 +40,10 @@ def find_mathdial(path: Path) -> list[Path] | None:
 
 
 def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and completions of one file."""
+    """Read the turns, prompts and completions of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     for rows, bad in _csv(file, on_bytes) if ".csv" in file.path.suffixes else _jsonl(file, on_bytes):
         yield _batch(rows, bad, file.name, context)
 

@@ -42,7 +42,7 @@ _TURN, _SAID = "\ufdd0", "\ufdd1"
 
 
 def find_mrbench(path: Path) -> list[Path] | None:
-    """The lists of a folder that are named after MRBench."""
+    """Find the lists of a folder that are named after MRBench. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     named = {found for name in _NAMES for found in path.rglob(name) if "mrbench" in found.name.lower()}
@@ -54,7 +54,9 @@ def find_mrbench(path: Path) -> list[Path] | None:
 def read_mrbench(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts, completions and ratings of each file; groups run across the files."""
+    """Read the turns, prompts, completions and ratings of each file; groups run across the files. Raises
+    SourceError if a file cannot be read.
+    """
     parts = []
     for file in files:
         rows, bad = json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)

@@ -105,12 +105,15 @@ _RATED = f"{_JUDGED} SELECT line, tutor, criterion, value, levels FROM labels OR
 
 
 def wrong_replies(rows: pl.DataFrame) -> pl.Series:
-    """What is wrong with the `replies` (JSON) of each row, null where nothing is."""
+    """Check the `replies` (JSON) of each row: what is wrong, null if nothing is."""
     return _over(rows, _WRONG)["wrong"]
 
 
 def replies_and_ratings(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Replies (line, tutor, response, context) and ratings (line, tutor, criterion, value, levels)."""
+    """Extract the replies and ratings of each row.
+
+    Replies: line, tutor, response, context. Ratings: line, tutor, criterion, value, levels.
+    """
     return _over(rows, _TABLE), _over(rows, _RATED)
 
 

@@ -45,7 +45,7 @@ _FENCE = "```"
 
 
 def find_socratic_debugging(path: Path) -> list[Path] | None:
-    """The dialogues of a folder, by their names."""
+    """Find the dialogues of a folder, by their names. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = sorted(file for file in path.rglob("*.txt") if _NAME.match(file.name))
@@ -57,7 +57,9 @@ def find_socratic_debugging(path: Path) -> list[Path] | None:
 def read_socratic_debugging(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts, tutors' turns and their alternatives of all files."""
+    """Read the turns, prompts, tutors' turns and their alternatives of all files. Raises SourceError if a
+    file cannot be read.
+    """
     lines = in_sections(read_files(files, on_bytes))
     spoken = in_turns(lines)
     rows = _rows(files, lines, spoken)
@@ -77,7 +79,7 @@ def read_socratic_debugging(
 
 
 def read_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
-    """Every line: path, line, raw, damaged."""
+    """Read every line: path, line, raw, damaged. Raises SourceError if a file cannot be read."""
     blocks = [
         block.with_columns(pl.lit(file.name).alias("path"))
         for file in files
@@ -105,10 +107,10 @@ def in_sections(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_turns(lines: pl.DataFrame) -> pl.DataFrame:
-    """The dialogues' lines that are not blank, and blank ones in code.
+    """Select the dialogues' lines that are not blank, and blank ones in code, and number their turns.
 
-    Adds speaker (on a turn's first line), alternative (whether the line is one's first), code (whether
-    it belongs to a block), turn (from 1; 0 before the first) and part (of a turn: 0, alternatives from 1).
+    Adds speaker (on a turn's first line), alternative (true on an alternative's first line), code (true
+    inside a block of code), turn (from 1; 0 before the first) and part (of a turn: 0, alternatives from 1).
     """
     raw = pl.col("raw")
     said = lines.filter(pl.col("section") == "dialogue").with_columns(
@@ -296,7 +298,7 @@ def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
 
 
 def tag_counts(lines: pl.DataFrame) -> pl.DataFrame:
-    """How often each file opens and closes each section: path, tag, opened, closed."""
+    """Count how often each file opens and closes each section: path, tag, opened, closed."""
     counts = [
         lines.group_by("path", maintain_order=True).agg(
             pl.lit(name).alias("tag"),

@@ -39,7 +39,7 @@ _GROUP = r"""SELECT trim(regexp_replace(regexp_replace(coalesce(
 
 
 def find_socratic_llm(path: Path) -> list[Path] | None:
-    """The JSON lists of a folder."""
+    """Find the JSON lists of a folder. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = sorted({file for name in _NAMES for file in path.rglob(name) if file.is_file()})
@@ -58,7 +58,9 @@ def _opens_list(path: Path) -> bool:
 
 
 def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, and where outputs were evaluated completions and ratings, of one list."""
+    """Read the prompts, and the completions and ratings of evaluated outputs, of one list. Raises SourceError
+    if the file cannot be read.
+    """
     elements = read_elements(file, "prompts or evaluated outputs", on_bytes)
     texts = elements.filter(pl.col("raw").str.starts_with('"'))
     objects, bad = json_rows(

@@ -111,7 +111,7 @@ class Judged:
     blank: pl.DataFrame  # line, place of outputs without text
 
     def of(self, rows: pl.DataFrame) -> "Judged":
-        """Only what belongs to these rows."""
+        """Select the outputs and ratings of these rows."""
         return Judged(
             *(
                 part.join(rows.select("line"), on="line", how="semi", maintain_order="left")
@@ -120,7 +120,7 @@ class Judged:
         )
 
     def notes(self) -> Iterator[str]:
-        """What users should know of the evaluations."""
+        """List what users should know about the evaluations."""
         for what, part in (
             (
                 "outputs without ratings, as no evaluation of them can be read",
@@ -134,7 +134,7 @@ class Judged:
 
 
 def judge(rows: pl.DataFrame) -> Judged:
-    """Outputs and ratings of the objects: line, raw, all_evaluations."""
+    """Read the outputs and ratings of the objects: line, raw, all_evaluations."""
     with scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
         fields = pl.col("criterion").replace(_FIELDS).alias("field")
@@ -156,5 +156,5 @@ def judge(rows: pl.DataFrame) -> Judged:
 
 
 def rubrics(criteria: pl.Series) -> pl.DataFrame:
-    """The rubric's criteria that occur."""
+    """List the rubric's criteria that occur."""
     return RUBRIC.filter(pl.col("criterion").is_in(criteria.unique().implode()))

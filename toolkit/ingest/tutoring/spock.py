@@ -132,7 +132,10 @@ FROM judged ORDER BY n, position"""
 
 
 def find_spock(path: Path) -> list[Path] | None:
-    """The files of a folder that are called conversation… or hold conversations."""
+    """Find the files of a folder that are called conversation… or hold conversations.
+
+    Raises SourceError if there are none.
+    """
     if not path.is_dir():
         return None
     there = sorted({p for pattern in _PATTERNS for p in path.rglob(pattern) if p.is_file()})
@@ -152,7 +155,9 @@ def _holds_dialogues(path: Path) -> bool:
 def read_spock(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts and completions; small files are read together."""
+    """Read the turns, prompts and completions; small files are read together. Raises SourceError if a file
+    cannot be read.
+    """
     waiting: list[pl.DataFrame] = []
     size = 0
     for file in files:

@@ -64,7 +64,10 @@ ORDER BY line, n"""
 
 
 def find_spock_problems(path: Path) -> list[Path] | None:
-    """The CSV files of a folder whose header has the columns that are needed."""
+    """Find the CSV files of a folder whose header has the required columns.
+
+    Raises SourceError if there are none.
+    """
     if not path.is_dir():
         return None
     there = sorted({p for pattern in CSV for p in path.rglob(pattern) if p.is_file()})
@@ -83,7 +86,10 @@ def _has_columns(path: Path) -> bool:
 
 
 def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and completions of one CSV file."""
+    """Read the prompts and completions of one CSV file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     for records, bad in read_records(file, on_bytes=on_bytes):
         missing = [name for name in _NEEDED if name not in records.columns]
         if missing:

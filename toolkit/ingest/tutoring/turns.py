@@ -65,12 +65,12 @@ def dialogue_tables(
     author: str | None = None,
     written: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Tables turns, prompts and completions, these by `author`.
+    """Make the tables turns, prompts and completions, these by `author`.
 
     `dialogues`: dialogue, opening (or null), group, context (JSON), path, line; it may have task and
-    language. `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
-    `written`: dialogue, first (position of a turn), content, context (JSON): what the tutor wrote
-    where that is more than the learner sees; then only these turns are completions.
+    language. `turns`: dialogue, position, role, content, act (or null), state (JSON or null). `written`:
+    dialogue, first (position of a turn), content, context (JSON): what the tutor wrote, if that is more than
+    the learner sees; then only these turns are completions.
     """
     usual = {"task": TASK, "language": context.language}
     dialogues = dialogues.with_columns(
@@ -110,7 +110,7 @@ def dialogue_tables(
 
 
 def histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
-    """What was said in each dialogue as messages, in the dialogues' order; null where nothing was.
+    """Collect the messages of each dialogue, in the dialogues' order; null if a dialogue has none.
 
     `dialogues`: dialogue, opening (or null), line. `turns`: dialogue, position, role, content.
     """

@@ -40,7 +40,10 @@ _SIXTHS = 2 * _RATERS  # every average of one, two or three whole numbers is a w
 
 
 def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, completions, ratings and rubrics of one file."""
+    """Read the prompts, completions, ratings and rubrics of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     seen_refs, seen_prompts = no_ids(), no_ids()
     open_rows = dict.fromkeys(_RATED, 0)
     for records, bad in read_records(file, on_bytes=on_bytes):
@@ -66,10 +69,11 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
 
 
 def ways(levels: int) -> pl.DataFrame:
-    """How raters can have answered: sixths (average), agree, majority, ratings (from 0, ascending), ways.
+    """List how raters can have answered: sixths (average), agree, majority, ratings (from 0, ascending),
+    ways.
 
-    One row for each three numbers that can be published; `ways` counts the sets of ratings that give
-    them, and `ratings` is the set where it is the only one.
+    One row for each three numbers that can be published; `ways` counts the sets of ratings that give them,
+    and `ratings` is the set if it is the only one.
     """
     sets = pl.DataFrame(
         {

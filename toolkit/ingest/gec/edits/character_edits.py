@@ -50,7 +50,7 @@ EDITS = pl.Schema(
 def batch_of(
     documents: pl.DataFrame, edits: pl.DataFrame, bad: pl.DataFrame, context: Context, position: int
 ) -> Batch:
-    """A batch from DOCUMENTS, EDITS and what was rejected so far (path, line, raw, reason).
+    """Make a batch from DOCUMENTS, EDITS and the rejects so far (path, line, raw, reason).
 
     A row is a document or an edit. `position` is that of the first sentence.
     """
@@ -72,10 +72,10 @@ def batch_of(
 def token_batch(
     sentences: pl.DataFrame, edits: pl.DataFrame, rejects: pl.DataFrame, read: int, context: Context
 ) -> Batch:
-    """A batch from sentences (with `key` and `annotators`) and edits in tokens.
+    """Make a batch from sentences (with `key` and `annotators`) and edits in tokens.
 
-    Edits have `sentence_at`, the row of their sentence, and `order`. Who left a sentence as it was
-    gets a noop.
+    Edits have `sentence_at`, the row of their sentence, and `order`. An annotator who left a sentence as it
+    was gets a noop.
     """
     made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
     made = made.sort("sentence_at", "annotator", "start", "end", "order")
@@ -91,9 +91,10 @@ def token_batch(
 
 
 def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Texts with their edits applied, and the edits that lead back; for edits that corrupt a clean text.
+    """Apply edits to their texts, and return these texts with the edits that lead back.
 
-    Edits that overlap an earlier one of their document are returned as rejects.
+    For edits that corrupt a clean text. Edits that overlap an earlier one of their document are returned as
+    rejects.
     """
     edits = edits.sort("doc", "start", "end", maintain_order=True)
     texts = documents.select("doc", "text", pl.col("text").str.len_chars().cast(pl.Int64).alias("size"))
@@ -134,7 +135,7 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
 
 
 def frame_of(rows: list[dict[str, object]]) -> pl.DataFrame:
-    """Documents or edits from a parser that goes one by one."""
+    """Make a frame of documents or edits from a parser that returns them one by one."""
     return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"doc": pl.Int64})
 
 

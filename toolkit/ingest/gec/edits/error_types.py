@@ -52,7 +52,7 @@ def _known() -> dict[str, str]:
 
 @cache
 def category(tag: str) -> str | None:
-    """ERRANT's category of a tag, such as NOUN:NUM of Nn or of R:NOUN:NUM; None where not known."""
+    """Find ERRANT's category of a tag, such as NOUN:NUM for Nn or R:NOUN:NUM; None if not known."""
     if tag in _known():
         return _known()[tag]
     name = tag[2:] if tag[:2] in ("M:", "R:", "U:") else tag
@@ -66,7 +66,7 @@ def category(tag: str) -> str | None:
 
 
 def errant_type(edits: pl.DataFrame) -> pl.Series:
-    """`errant_type` of edits with start, end, error_type and correction; null where there is none."""
+    """Derive `errant_type` of edits with start, end, error_type and correction; null if there is none."""
     names = {tag: category(tag) for tag in edits["error_type"].unique()}
     known = {tag: name for tag, name in names.items() if name}
     of_tag = pl.col("error_type").replace_strict(known, default=None, return_dtype=pl.String)

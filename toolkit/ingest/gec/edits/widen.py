@@ -13,10 +13,10 @@ _BY = ("sentence_at", "annotator")
 
 
 def in_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Edits with token offsets; and, as rejects, those that change nothing but spaces.
+    """Convert edits from character to token offsets; return as rejects those that change only spaces.
 
-    `edits` has sentence_at, text (of the sentence), start and end (characters), correction (null:
-    detected only), annotator, order and what is carried along.
+    `edits` has sentence_at, text (of the sentence), start and end (characters), correction (null: detected
+    only), annotator, order, and columns that are passed through.
     """
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
     old = text.str.slice(start, end - start)
