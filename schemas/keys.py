@@ -1,7 +1,7 @@
 """Content keys: short hashes of the fields that make a row what it is.
 
 Fields are written as netstrings ("5:hello", null as "~") before they are hashed, so that no two
-different tuples of fields give the same bytes. The same key comes out of DuckDB (`key_sql`, for
+different tuples of fields give the same bytes. The same key comes out of DuckDB (`hash_key_sql`, for
 millions of rows) and of Python (`key`, for one).
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 LENGTH = 20  # hex digits: 80 bits, so 10^8 rows collide with probability below 10^-8
 
 
-def key(fields: Sequence[str | int | float | None]) -> str:
+def hash_key(fields: Sequence[str | int | float | None]) -> str:
     """Hash the identity fields of one row, in order, to its key."""
     parts = ("~" if f is None else f"{len(str(f))}:{f}" for f in fields)
     return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()[:LENGTH]
 
 
-def key_sql(columns: Iterable[str]) -> str:
+def hash_key_sql(columns: Iterable[str]) -> str:
     """Write a DuckDB expression for the key of the named columns, in order.
 
     Lists and structs enter as their JSON text.

@@ -51,7 +51,7 @@ class License:
     share_alike: bool
 
 
-def hub_name(id: str) -> str:
+def find_hub_name(id: str) -> str:
     """Find the name by which the Hub knows a licence, given its SPDX id."""
     return next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
 

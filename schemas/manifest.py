@@ -14,7 +14,7 @@ _KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 
 
-def as_manifest(text: bytes) -> dict[str, Any] | None:
+def parse_manifest(text: bytes) -> dict[str, Any] | None:
     """Parse a manifest of a build; None if the text is anything else."""
     try:
         read = json.loads(text)
@@ -24,18 +24,18 @@ def as_manifest(text: bytes) -> dict[str, Any] | None:
     return read if ours else None
 
 
-def manifest_or(text: bytes, where: str, error: type[PreceptorError]) -> dict[str, Any]:
+def require_manifest(text: bytes, where: str, error: type[PreceptorError]) -> dict[str, Any]:
     """Parse a manifest of a build that must be one.
 
     Raises the given error, which names `where` the text is from, if it is anything else.
     """
-    found = as_manifest(text)
+    found = parse_manifest(text)
     if found is None:
         raise error(f"{where}: is not the manifest of a build; {_AGAIN}")
     return found
 
 
-def manifest_bytes(folder: Path, error: type[PreceptorError]) -> bytes:
+def read_manifest_bytes(folder: Path, error: type[PreceptorError]) -> bytes:
     """Read manifest.json in the folder of a built dataset.
 
     Raises the given error if there is none.

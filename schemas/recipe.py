@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .support.nearest import nearest
+from .support.nearest import suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -215,7 +215,7 @@ class Recipe(_Section):
                 raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
         return self
 
-    def wording(self, language: str) -> str:
+    def find_wording(self, language: str) -> str:
         """Find the instruction for prompts in a language: its own, its base language's, or the default."""
         for tag in (language, language.partition("-")[0]):
             if tag in self.instructions:
@@ -241,10 +241,10 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {faults(error, Recipe)}") from error
+        raise RecipeError(f"{path}: {explain_faults(error, Recipe)}") from error
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> str:
+def explain_faults(error: ValidationError, model: type[BaseModel]) -> str:
     """Explain all errors in a file of the model's keys, in a user's words."""
     return "; ".join(_explain(dict(one), model) for one in error.errors())
 
@@ -254,7 +254,7 @@ def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _section_at(error["loc"][:-1], model).model_fields
-        return f"unknown key '{where}': {nearest(str(error['loc'][-1]), known, 'known keys')}"
+        return f"unknown key '{where}': {suggest(str(error['loc'][-1]), known, 'known keys')}"
     if error["type"] == "missing":
         return f"'{where}' is missing; add it"
     message = error["msg"].removeprefix("Value error, ")

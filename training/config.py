@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.support.nearest import find_nearest, nearest
-from ..schemas.support.settings_files import assignment, chosen_variant, read_file, read_variants
-from ..schemas.support.settings_files import merged as with_told
+from ..schemas.support.nearest import find_nearest, suggest
+from ..schemas.support.settings_files import choose_variant, parse_assignment, read_file, read_variants
+from ..schemas.support.settings_files import merge_settings as with_told
 from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
 
 # Of a small model on JFLEG (docs/training.md): a run that had lost 21 % of the chosen log-probability wrote
@@ -123,8 +123,8 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     environment, content = _split(path, content)
     variants = read_variants(path, content)
     content.pop("variants", None)
-    told = dict(assignment(one, "learning_rate=1e-5") for one in sets)
-    chosen = chosen_variant(path, variants, variant)
+    told = dict(parse_assignment(one, "learning_rate=1e-5") for one in sets)
+    chosen = choose_variant(path, variants, variant)
     for name, values in variants.items():  # those that are not asked for too
         merged = with_told(path, content | values, told if name == variant else {})
         _check(f"{path}: variant {name}", merged, _stage(path, merged))
@@ -186,7 +186,7 @@ def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
         near = find_nearest("stage", values)
         hint = f"did you mean '{near}' to be it?" if near else "add it"
         raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
-    raise RecipeError(f"{path}: 'stage': no stage '{named}': {nearest(str(named), STAGES, 'known stages')}")
+    raise RecipeError(f"{path}: 'stage': no stage '{named}': {suggest(str(named), STAGES, 'known stages')}")
 
 
 def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any]:

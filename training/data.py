@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
-from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
+from ..schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
 from .config import DATASET_CONFIG, Config
 from .keys import Stage
 from .trainer.logging import quiet
@@ -93,8 +93,8 @@ def load(config: Config) -> Loaded:
 
 def _folder(folder: Path, table: str) -> dict[str, Any]:
     """Where a built folder is from, its files checked against the manifest."""
-    content = manifest_bytes(folder, TrainingError)
-    manifest = manifest_or(content, str(folder / MANIFEST), TrainingError)
+    content = read_manifest_bytes(folder, TrainingError)
+    manifest = require_manifest(content, str(folder / MANIFEST), TrainingError)
     files = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{table}/")}
     if not files:
         raise TrainingError(
@@ -139,7 +139,7 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
             f"{repo}: cannot be had from the Hub at {revision}: {' '.join(str(error).split())}"
         ) from error
     content = Path(file).read_bytes()
-    about = _origin(content, manifest_or(content, f"{repo}/{MANIFEST}", TrainingError))
+    about = _origin(content, require_manifest(content, f"{repo}/{MANIFEST}", TrainingError))
     return {"repo": repo, "revision": info.sha, **about, "name": repo}
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..schemas.support.adapter_folders import fingerprint
-from ..schemas.support.versions import versions
+from ..schemas.support.adapter_folders import hash_model
+from ..schemas.support.versions import read_versions
 from .config import Config
 from .data import Loaded
 
@@ -72,7 +72,7 @@ def write_about(
         "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
         "preflight": preflight,
         "seed": trainer.args.seed,
-        "versions": versions(LIBRARIES),
+        "versions": read_versions(LIBRARIES),
         "commit": _commit(config.path),
         "metrics": metrics,
     }
@@ -118,9 +118,9 @@ def _base(config: Config) -> tuple[str | None, dict[str, Any] | None]:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None, {"folder": folder.name, "sha256": fingerprint(folder)}
+        return None, {"folder": folder.name, "sha256": hash_model(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
-    return about.get("base_model"), {"folder": folder.name, "sha256": fingerprint(folder), **kept}
+    return about.get("base_model"), {"folder": folder.name, "sha256": hash_model(folder), **kept}
 
 
 def _commit(recipe: Path) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
-from ..schemas.support.unfinished_run import finish, unfinished
+from ..schemas.support.unfinished_run import finish, hold_run
 from .config import Config
 from .data import Loaded, load
 from .launch import rank, told_by_first, world
@@ -262,7 +262,7 @@ def _enter(
     """Make the folder of the unfinished run, or go back into it if it is of this very run: its checkpoint."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
     run = {"stage": config.stage, "values": values, "dataset": loaded.about()}
-    held.enter_context(unfinished(work, run, restart, TrainingError, lambda old: _other(old, run)))
+    held.enter_context(hold_run(work, run, restart, TrainingError, lambda old: _other(old, run)))
     _check_target(target)  # the same command may have finished meanwhile
     checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
     if kept.is_dir() and not checkpoints.exists():  # killed while it was finished

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from ...schemas.derive import polars_schema
+from ...schemas.derive import derive_polars_schema
 from ...schemas.rubric import Rubric
 from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
@@ -112,7 +112,7 @@ def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
     rows = rows.with_columns(pl.col("judge").fill_null(unnamed))
     votes, ratings, scales, lengths = (
         pl.DataFrame(schema=columns)
-        for columns in (*map(polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
+        for columns in (*map(derive_polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
     )
     return [
         Evidence(

@@ -12,7 +12,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _check(same: dict[str, str], mine: set[str], theirs: set[str]) -> None:
     for one, other in same.items():
         for name, have, whose in ((one, mine, "the judge"), (other, theirs, "people")):
             if name not in have:
-                hint = nearest(name, sorted(have), f"{whose} rated")
+                hint = suggest(name, sorted(have), f"{whose} rated")
                 raise AnnotationError(f"--same {one}={other}: {whose} rated no '{name}'; {hint}")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .orders import CHOICES, JUDGEMENTS
 
 NEEDED = ("item", "first", "second", "choice")
@@ -103,7 +103,7 @@ def _check_columns(have: list[str], where: str) -> None:
     for name in NEEDED:
         if name not in have:
             others = [column for column in have if column not in (*NEEDED, *OPTIONAL)]
-            hint = nearest(name, others or have, "columns there")
+            hint = suggest(name, others or have, "columns there")
             raise AnnotationError(f"{where}: no column '{name}'; {hint} (needed: {', '.join(NEEDED)})")
 
 

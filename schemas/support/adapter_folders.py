@@ -27,10 +27,10 @@ def find_base(adapter: Path, named: str) -> Path | None:
 
 def was_folder(adapter: Path, named: str) -> bool:
     """True if the base was a folder of the machine that trained the adapter, not a model on the Hub."""
-    return bool(known_base(adapter)) or named.startswith(("/", ".", "~")) or named.count("/") > 1
+    return bool(read_known_base(adapter)) or named.startswith(("/", ".", "~")) or named.count("/") > 1
 
 
-def known_base(adapter: Path) -> dict[str, Any]:
+def read_known_base(adapter: Path) -> dict[str, Any]:
     """Read what training recorded about a base that was a folder; {} for other bases."""
     try:
         known = json.loads((adapter / ABOUT).read_text(encoding="utf-8")).get("base")
@@ -39,7 +39,7 @@ def known_base(adapter: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def fingerprint(folder: Path) -> str | None:
+def hash_model(folder: Path) -> str | None:
     """Hash the file that identifies a folder's model: preceptor.json, new in every run, or config.json.
 
     Returns the sha256, None if the folder has neither file.

@@ -31,7 +31,7 @@ def read_chat_template(folder: Path) -> tuple[str, Render] | None:
     except ValueError as error:
         raise GateError(f"tokenizer: {folder}: tokenizer_config.json is not JSON: {error}") from error
     template = find_chat_template(files, config)
-    tokens = special_tokens(config)
+    tokens = read_special_tokens(config)
     return (template, compile_chat_template(template, tokens)) if template else None
 
 
@@ -59,7 +59,7 @@ def find_chat_template(files: dict[str, str], config: dict[str, Any]) -> str | N
     return str(template) if template else None
 
 
-def special_tokens(config: dict[str, Any]) -> dict[str, str]:
+def read_special_tokens(config: dict[str, Any]) -> dict[str, str]:
     """Read the texts of the special tokens in tokenizer_config.json; "" for those it does not name."""
     return {token: _token(config.get(token)) for token in _SPECIAL}
 

@@ -46,7 +46,7 @@ def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str,
     return variants
 
 
-def chosen_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
+def choose_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
     """Choose the values of a variant; {} for None.
 
     Raises RecipeError if the file has no variant of that name.
@@ -56,7 +56,7 @@ def chosen_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str
     return {} if name is None else variants[name]
 
 
-def assignment(text: str, example: str) -> tuple[str, Any]:
+def parse_assignment(text: str, example: str) -> tuple[str, Any]:
     """Parse KEY=VALUE, the value as YAML; LEFT_OUT if the value is empty.
 
     `example` is for the message. Raises RecipeError if the text has another form.
@@ -72,7 +72,7 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: the value is not YAML") from error
 
 
-def merged(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the values of a file with those `told` on the command line, which win.
 
     Raises RecipeError if a key that is to be left out is not in the file.

@@ -19,6 +19,6 @@ def clean(text: str, length: int) -> str:
     return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
 
 
-def shown(text: str, name: str) -> str:
+def show_sql(text: str, name: str) -> str:
     """Write a SQL expression for a text, or for its name if the text is not published."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"

@@ -1,6 +1,6 @@
 """The folder of a run that is not finished, .OUT.unfinished: of one setting, and one process at a time.
 
-with unfinished(work, {"seed": 0}, restart=False, error=TrainingError, differing=differing):
+with hold_run(work, {"seed": 0}, restart=False, error=TrainingError, differing=differing):
     …       # work/run.json tells the settings; work/lock is held until the block ends, or by a kill
     finish(work)
 """
@@ -21,7 +21,7 @@ NOTE, LOCK = "run.json", "lock"
 
 
 @contextmanager
-def unfinished(
+def hold_run(
     work: Path,
     run: Mapping[str, Any],
     restart: bool,

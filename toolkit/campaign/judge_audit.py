@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
 
 _ALIKE = """WITH about AS (
@@ -110,5 +110,5 @@ def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in have:
             raise AnnotationError(
-                f"{option} {name}: nothing was judged there; {nearest(name, have, 'there are')}"
+                f"{option} {name}: nothing was judged there; {suggest(name, have, 'there are')}"
             )

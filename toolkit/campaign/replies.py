@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ...schemas.derive import polars_schema
+from ...schemas.derive import derive_polars_schema
 from ...schemas.tables import REPLIES
 from ..store.connection import Store, insert, query
 
@@ -15,7 +15,7 @@ from ..store.connection import Store, insert, query
 def known_replies(con: Store, model: str, requests: Sequence[str]) -> pl.DataFrame:
     """All replies of a model to these requests (their digests): columns of `replies`, by request and nth."""
     if not requests:
-        return pl.DataFrame(schema=polars_schema(REPLIES))
+        return pl.DataFrame(schema=derive_polars_schema(REPLIES))
     wanted = pl.DataFrame({"request": list(requests)}, schema={"request": pl.String})
     con.register("wanted", wanted.to_arrow())
     try:

@@ -16,9 +16,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
-from ...schemas.recipe import faults
-from ...schemas.support.nearest import nearest
-from ...schemas.support.settings_files import assignment, chosen_variant, merged, read_file, read_variants
+from ...schemas.recipe import explain_faults
+from ...schemas.support.nearest import suggest
+from ...schemas.support.settings_files import (
+    choose_variant,
+    merge_settings,
+    parse_assignment,
+    read_file,
+    read_variants,
+)
 from .metrics.registry import METRICS
 
 _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
@@ -87,7 +93,7 @@ class Evaluation(BaseModel):
     def _metrics_are_known(cls, names: list[str]) -> list[str]:
         for name in names:
             if name not in METRICS:
-                raise ValueError(f"no metric '{name}': {nearest(name, METRICS, 'known metrics')}")
+                raise ValueError(f"no metric '{name}': {suggest(name, METRICS, 'known metrics')}")
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"'{repeated[0]}' stands there twice")
         if METRICS[names[0]].better == "neither":
@@ -117,14 +123,14 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     """
     text, content = _read(path)
     variants = read_variants(path, content)
-    chosen = chosen_variant(path, variants, variant)
-    told = dict(assignment(one, "prompts=100") for one in sets)
+    chosen = choose_variant(path, variants, variant)
+    told = dict(parse_assignment(one, "prompts=100") for one in sets)
     for name, values in variants.items():  # those that are not asked for too
         if "variants" in values:
             raise RecipeError(f"{path}: variant {name}: a variant has no variants")
         if name != variant:
             _check(f"{path}: variant {name}", content | values)
-    checked = _check(str(path), merged(path, content | chosen, told))
+    checked = _check(str(path), merge_settings(path, content | chosen, told))
     return Config(path, text, checked, variant, tuple(sets))
 
 
@@ -139,4 +145,4 @@ def _check(where: str, content: dict[str, Any]) -> Evaluation:
     try:
         return Evaluation.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {faults(error, Evaluation)}") from error
+        raise RecipeError(f"{where}: {explain_faults(error, Evaluation)}") from error

@@ -20,8 +20,8 @@ from typing import Any
 
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines, read_lines
-from ...schemas.support.unfinished_run import finish, unfinished
-from ...schemas.support.versions import versions
+from ...schemas.support.unfinished_run import finish, hold_run
+from ...schemas.support.versions import read_versions
 from .config import Config
 from .items import HeldOut
 from .metrics.likelihood import Score
@@ -118,7 +118,7 @@ def evaluate(
     work = out.with_name(f".{out.name}.unfinished")
     settings = config.values.model_dump(exclude=_NOT_OF_ANSWERS) | {"template": template}
     run = {"settings": settings, "dataset": held.about()}
-    with unfinished(work, run, restart, EvaluationError, lambda old: _differing(old, run)):
+    with hold_run(work, run, restart, EvaluationError, lambda old: _differing(old, run)):
         check_out(out)  # the same command may have finished meanwhile
         about = _evaluated(config, held, models, work, template, judge, without or {})
         check_out(out)
@@ -156,7 +156,7 @@ def _evaluated(
         "judge": dict(asked.about) if asked else None,
         "models": [_about(model, given[model.name]) for model in models],
         **compare(config.values, [item.group for item in held.items], rows, names),
-        "versions": versions(_LIBRARIES),
+        "versions": read_versions(_LIBRARIES),
     }
     _write(work / _WHOLE, about, held.items, given)
     if (work / JUDGED).is_file():

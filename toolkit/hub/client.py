@@ -50,14 +50,14 @@ def connect() -> HfApi:
     return HfApi()
 
 
-def endpoint() -> str:
+def get_endpoint() -> str:
     """Return the address of the Hub."""
     return constants.ENDPOINT
 
 
-def page(repo: str, kind: Kind) -> str:
+def make_page_url(repo: str, kind: Kind) -> str:
     """Return the address of a repository's page."""
-    return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    return f"{get_endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
 def check_token() -> None:
@@ -65,7 +65,7 @@ def check_token() -> None:
     token = get_token()
     if token is None:
         raise HubError(
-            f"no token for {endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
+            f"no token for {get_endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
             f"write is made at {_TOKENS_PAGE}"
         )
     if not re.fullmatch(r"[!-~]+", token):  # the client's error would show it
@@ -92,7 +92,7 @@ def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
         )
 
 
-def status_of(error: BaseException) -> int | None:
+def find_status(error: BaseException) -> int | None:
     """Find the HTTP status that an error carries; None without one."""
     root = _root(error)
     return root.response.status_code if isinstance(root, HfHubHTTPError) else None
@@ -111,7 +111,7 @@ def is_passing(error: BaseException) -> bool:
     root = _root(error)
     if isinstance(root, OfflineModeIsEnabled):
         return False
-    if status := status_of(root):
+    if status := find_status(root):
         return status in _PASSING
     # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
     passing = (
@@ -150,7 +150,7 @@ def _asked_for(error: BaseException) -> float:
     return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
 
 
-def explained(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
+def explain_error(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
     """Explain an error of the Hub or the network in plain words.
 
     `doing` names the step that failed, `remedy` what to do if the failure is not the user's mistake.
@@ -162,8 +162,8 @@ def explained(error: Exception, repo: str, doing: str, remedy: str, kind: Kind =
 def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | None:
     """What the user can mend, and how; None where it is something else."""
     error = _root(error)
-    at = page(repo.partition("@")[0], kind)
-    status, token = status_of(error), get_token()
+    at = make_page_url(repo.partition("@")[0], kind)
+    status, token = find_status(error), get_token()
     log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"
     cases = (
         (isinstance(error, OfflineModeIsEnabled), "HF_HUB_OFFLINE forbids to use the network; unset it"),
@@ -178,8 +178,8 @@ def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | N
         ),
         (
             status == 401,
-            f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid "
-            f"one: {_TOKENS_PAGE}",
+            f"{get_endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); "
+            f"give a valid one: {_TOKENS_PAGE}",
         ),
         (
             status == 403,
@@ -197,13 +197,13 @@ def _says(error: BaseException) -> str:
 
 def _why(error: BaseException) -> str:
     """A failure in a few words."""
-    if status := status_of(error):
+    if status := find_status(error):
         said = {429: "the Hub asks to slow down (429)"}
         return said.get(status, f"the Hub answered {status}{'' if status in _PASSING else _says(error)}")
     if isinstance(_root(error), httpx2.ConnectError | ConnectionError):
-        return f"{endpoint()} cannot be reached"
+        return f"{get_endpoint()} cannot be reached"
     if is_passing(error):
-        return f"the connection to {endpoint()} broke off, or it gave no sensible answer"
+        return f"the connection to {get_endpoint()} broke off, or it gave no sensible answer"
     return _one_line(str(error)) or type(error).__name__
 
 

@@ -31,8 +31,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from ...schemas.support.files import file_sha256
-from .client import Kind, Say, call_patiently, check_repo_id, explained, page
+from ...schemas.support.files import hash_file
+from .client import Kind, Say, call_patiently, check_repo_id, explain_error, make_page_url
 from .dataset_folder import CARD
 
 _KEPT = ".gitattributes"
@@ -81,11 +81,11 @@ class Target:
     @property
     def url(self) -> str:
         """The repository's page."""
-        return page(self.repo, self.kind)
+        return make_page_url(self.repo, self.kind)
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PublishedRevision:
     """Where a parcel is, and what was done for it."""
 
     url: str
@@ -117,7 +117,7 @@ def check_target(repo: str, tag: str | None, kind: Kind) -> None:
 
 def push(
     to: Target, parcel: Parcel, tag: str | None, message: str, check: Callable[[str], T]
-) -> tuple[Pushed, T]:
+) -> tuple[PublishedRevision, T]:
     """Push a parcel as the newest revision of a repository, `check` that revision, and tag it.
 
     Returns where it is and what `check` returned. Raises HubError. Until the commit is made, which is one
@@ -130,7 +130,7 @@ def push(
         _set_tag(to, tag, head.revision)
     if to.public and head.private:
         to.say(f"note: {to.repo} was private before and stays so; {to.url}/settings changes it")
-    return Pushed(to.url, head.revision, added, head.private, fresh), checked
+    return PublishedRevision(to.url, head.revision, added, head.private, fresh), checked
 
 
 def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[Head, bool]:
@@ -184,7 +184,7 @@ def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, to.repo, "reading the repository", remedy, to.kind) from error
+        raise explain_error(error, to.repo, "reading the repository", remedy, to.kind) from error
     if parcel.keep_private and not head.private:
         raise HubError(f"{to.repo}: is public, and this {parcel.what} must not be: {parcel.keep_private}")
     return head
@@ -204,7 +204,7 @@ def _create(to: Target) -> None:
         ) from error
     except Exception as error:
         remedy = f"nothing was published; {AGAIN}"
-        raise explained(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
+        raise explain_error(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
     to.say(f"created {to.repo} ({'public' if to.public else 'private'})")
 
 
@@ -319,7 +319,7 @@ def _explain_commit(error: Exception, to: Target, parcel: Parcel) -> HubError:
             f"{to.repo}: the Hub refuses the card: {said}; {parcel.mend_card}; nothing was published"
         )
     remedy = f"nothing was published, {to.repo} is as it was; {AGAIN}"
-    return explained(error, to.repo, f"sending the {parcel.what}", remedy, to.kind)
+    return explain_error(error, to.repo, f"sending the {parcel.what}", remedy, to.kind)
 
 
 @contextmanager
@@ -343,7 +343,7 @@ def check_file(to: Target, name: str, revision: str, sha256: str) -> None:
         return str(to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision))
 
     got = call_patiently(get, to.say)
-    if file_sha256(Path(got)) != sha256:
+    if hash_file(Path(got)) != sha256:
         raise HubError(
             f"{to.repo}@{revision[:8]}: {name} comes back from the Hub with another sha256 than "
             f"{sha256[:12]}…; do not use this revision, and run the same command again"
@@ -365,7 +365,7 @@ def _set_tag(to: Target, tag: str, revision: str) -> None:
         )  # an answer may be lost, or somebody else have been faster
     except Exception as error:
         remedy = f"{revision[:8]} is published, but has no tag; {AGAIN}"
-        raise explained(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error
+        raise explain_error(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error
     if there != revision:
         raise HubError(
             f"{to.repo}: {revision[:8]} is published, but somebody else has just set the tag {tag} at "

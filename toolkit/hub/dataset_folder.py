@@ -19,7 +19,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from ...schemas.errors import HubError, StoreError
-from ...schemas.support.files import MANIFEST, file_sha256
+from ...schemas.support.files import MANIFEST, hash_file
 from ..dataset.folder import read_manifest
 
 CARD = "README.md"
@@ -51,7 +51,7 @@ class Built:
         found: dict[str, Any] = next(g for g in self.manifest["gates"] if g["name"] == "licence")
         return found
 
-    def size(self, name: str) -> int:
+    def get_size(self, name: str) -> int:
         """Return the size of a file in bytes."""
         return (self.path / name).stat().st_size
 
@@ -65,7 +65,7 @@ def read_built(path: Path) -> Built:
     listed = {name: str(digest) for name, digest in manifest["files"].items()}
     _check_files(path, listed)
     _check_leave(path, manifest)
-    files = {**listed, MANIFEST: file_sha256(path / MANIFEST)}
+    files = {**listed, MANIFEST: hash_file(path / MANIFEST)}
     return Built(path, manifest, files, _rows(path, manifest, listed))
 
 
@@ -82,7 +82,7 @@ def _check_files(path: Path, listed: dict[str, str]) -> None:
     kinds = {
         "missing": sorted(listed.keys() - found),
         "changed since the build": [
-            n for n in sorted(listed.keys() & found) if file_sha256(path / n) != listed[n]
+            n for n in sorted(listed.keys() & found) if hash_file(path / n) != listed[n]
         ],
         "not of the build": sorted(found - listed.keys()),
     }

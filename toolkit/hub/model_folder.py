@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 
 from ...schemas.errors import HubError, SourceError
-from ...schemas.licenses import HUB_NAMES, hub_name, read_license
-from ...schemas.support.files import file_sha256
-from ...schemas.support.nearest import nearest
+from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
+from ...schemas.support.files import hash_file
+from ...schemas.support.nearest import suggest
 from .client import Kind, check_repo_id
 from .commit import Parcel
 from .dataset_folder import CARD
-from .secrets import find_private, placeless
+from .secrets import cut_paths, find_private
 
 MODEL: Kind = "model"
 ABOUT = "preceptor.json"
@@ -204,13 +204,13 @@ def _license(text: str) -> str:
     try:
         found = read_license(text)
     except SourceError as error:
-        near = nearest(low, MODEL_LICENSES, "of models' own there are")
+        near = suggest(low, MODEL_LICENSES, "of models' own there are")
         raise HubError(f"{str(error).partition('; For other')[0]}; {near}") from error
     if not found.redistribution and "ND" not in found.id.split("-"):
         raise HubError(
             f"--license {text}: says nothing of what others may do; name the licence, such as apache-2.0"
         )
-    return hub_name(found.id)
+    return find_hub_name(found.id)
 
 
 def _trained_on(about: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -270,7 +270,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
         if folder.local_base is not None:
             config |= {"base_model_name_or_path": folder.base, "revision": revision}
             _rewrite(work / ADAPTER, _json(config))
-    about = placeless(folder.about)  # of all files the one that holds what the user wrote: the recipe
+    about = cut_paths(folder.about)  # of all files the one that holds what the user wrote: the recipe
     _rewrite(work / ABOUT, _json(about))
     amiss = [f"{name}: {found}" for name in folder.names for found in find_private(work / name)]
     if amiss:
@@ -279,16 +279,16 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
             f"{folder.path}: not sent, for what is of this machine or secret: "
             f"{'; '.join(amiss[:3])}{more}; take it out of the files"
         )
-    files = {name: file_sha256(work / name) for name in folder.names if name != ABOUT}
+    files = {name: hash_file(work / name) for name in folder.names if name != ABOUT}
     _rewrite(work / ABOUT, _json(about | {"files": files}))
-    files[ABOUT] = file_sha256(work / ABOUT)
+    files[ABOUT] = hash_file(work / ABOUT)
     stage, data = folder.about.get("stage", "model"), folder.about["dataset"].get("name", "dataset")
     return Parcel(
         MODEL,
         work,
         files,
         ABOUT,
-        listed,
+        list_files,
         "model",
         title=f"Publish {stage} on {data}, {files[ABOUT][:12]}",
         mend_card="choose another --license, or mend README.md",
@@ -296,7 +296,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
     )
 
 
-def listed(about: bytes) -> dict[str, str]:
+def list_files(about: bytes) -> dict[str, str]:
     """List the files in a published preceptor.json with their sha256; {} if it is not ours."""
     try:
         files = json.loads(about).get("files")

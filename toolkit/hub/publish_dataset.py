@@ -13,10 +13,10 @@ import datasets
 from huggingface_hub import constants
 
 from ...schemas.errors import HubError
-from ...schemas.manifest import as_manifest
+from ...schemas.manifest import parse_manifest
 from ...schemas.support.files import MANIFEST
-from .client import Say, call_patiently, check_token, connect, explained
-from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .client import Say, call_patiently, check_token, connect, explain_error
+from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .dataset_folder import Built
 
 DATASET: Literal["dataset"] = "dataset"
@@ -24,7 +24,7 @@ DATASET: Literal["dataset"] = "dataset"
 
 def publish(
     built: Built, repo: str, *, tag: str | None = None, public: bool = False, message: str = "", say: Say
-) -> tuple[Pushed, int]:
+) -> tuple[PublishedRevision, int]:
     """Publish a build as the newest revision of `repo`, load it back from there, and tag it.
 
     Returns what was done, and the number of rows read back, of all configs. A new repository is private
@@ -49,7 +49,7 @@ def publish(
 
 
 def _listed(manifest: bytes) -> dict[str, str]:
-    files: dict[str, str] = (as_manifest(manifest) or {}).get("files", {})
+    files: dict[str, str] = (parse_manifest(manifest) or {}).get("files", {})
     return files
 
 
@@ -60,7 +60,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
     """
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as folder, fresh_cache(folder):
+        with tempfile.TemporaryDirectory(prefix="preceptor-") as folder, use_fresh_cache(folder):
             for name, sha256 in built.files.items():
                 check_file(to, name, revision, sha256)
             return sum(
@@ -72,7 +72,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, place, "loading it back", remedy) from error
+        raise explain_error(error, place, "loading it back", remedy) from error
 
 
 def _loading(repo: str, config: str, revision: str, folder: str) -> Any:
@@ -90,7 +90,7 @@ def _check_config(place: str, config: str, expected: dict[str, int], loaded: Any
 
 
 @contextmanager
-def fresh_cache(folder: str) -> Iterator[None]:
+def use_fresh_cache(folder: str) -> Iterator[None]:
     """Send downloads to the empty folder `folder`: files in the user's cache would prove nothing.
 
     `datasets` takes no such folder for its downloads, so the client's own setting is changed for the block.

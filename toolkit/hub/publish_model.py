@@ -11,10 +11,10 @@ from pathlib import Path
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from .client import Say, call_patiently, check_token, connect, explained
-from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .client import Say, call_patiently, check_token, connect, explain_error
+from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .model_folder import ABOUT, MODEL, ModelFolder, pack
-from .publish_dataset import fresh_cache
+from .publish_dataset import use_fresh_cache
 
 
 def publish_model(
@@ -25,7 +25,7 @@ def publish_model(
     public: bool = False,
     message: str = "",
     say: Say,
-) -> tuple[Pushed, int]:
+) -> tuple[PublishedRevision, int]:
     """Publish a model as the newest revision of `repo`, compare it with what is there, and tag it.
 
     Returns what was done, and the number of files there. A new repository is private unless `public`; an
@@ -69,7 +69,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
     try:
         revision, there = call_patiently(read, to.say)
     except Exception as error:
-        said = explained(error, base, "reading it", AGAIN, MODEL)
+        said = explain_error(error, base, "reading it", AGAIN, MODEL)
         raise HubError(f"--base {said}; publish the base first: preceptor publish-model") from error
     known = {name: (folder.local_base or {}).get(name) for name in ("stage", "dataset")}
     if there is None or not all(known.values()):
@@ -95,7 +95,7 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
         there = call_patiently(read, to.say)
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, fresh_cache(cache):
+        with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, use_fresh_cache(cache):
             for name, sha256 in parcel.files.items():
                 stated = there[name].lfs if name in there else None
                 if stated is None:
@@ -108,5 +108,5 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, place, "reading it back", remedy, MODEL) from error
+        raise explain_error(error, place, "reading it back", remedy, MODEL) from error
     return len(parcel.files)

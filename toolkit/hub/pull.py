@@ -26,7 +26,7 @@ from ..ingest.formats import FORMATS
 from ..ingest.preferences.chat_shapes import FIELDS, SCORES
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
 from ..store.connection import Store, query
-from .client import Say, call_patiently, check_repo_id, connect, endpoint, explained
+from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
@@ -81,13 +81,13 @@ def find_remote(name: str, config: str | None, license: str | None, say: Say) ->
         commit,
         chosen,
         f"{chosen}_meta" in configs,
-        f"{endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
+        f"{get_endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
         _language(card.get("language")),
-        read_license(license) if license else card_license(card),
+        read_license(license) if license else read_card_license(card),
     )
 
 
-def card_license(card: dict[str, Any]) -> License:
+def read_card_license(card: dict[str, Any]) -> License:
     """Read the licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
     named = card.get("license")
     names = [str(name) for name in (named if isinstance(named, list) else [named]) if name]
@@ -174,4 +174,4 @@ def _asked(call: Callable[[], T], repo: str, doing: str, say: Say) -> T:
     try:
         return call_patiently(call, say)
     except Exception as error:
-        raise explained(error, repo, doing, _AGAIN) from error
+        raise explain_error(error, repo, doing, _AGAIN) from error

@@ -65,14 +65,14 @@ def find_private(path: Path) -> Iterator[str]:
         yield f"a path of this machine: {one[:80]}"
 
 
-def placeless(value: Any) -> Any:
+def cut_paths(value: Any) -> Any:
     """Cut the paths of this machine in a JSON value to their last part: "/home/me/dist/gec" -> "gec"."""
     if isinstance(value, str):
         return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], value)
     if isinstance(value, list):
-        return [placeless(one) for one in value]
+        return [cut_paths(one) for one in value]
     if isinstance(value, dict):
-        return {name: placeless(one) for name, one in value.items()}
+        return {name: cut_paths(one) for name, one in value.items()}
     return value
 
 

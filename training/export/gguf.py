@@ -21,8 +21,8 @@ from typing import Any
 
 from ...schemas.errors import GateError, TrainingError
 from ...schemas.support.chat_template import read_chat_template
-from ...schemas.support.files import file_sha256, partial_folder, write_text
-from ...schemas.support.nearest import nearest
+from ...schemas.support.files import hash_file, make_partial_folder, write_text
+from ...schemas.support.nearest import suggest
 from .modelfile import Pieces, find_pieces, modelfile
 
 ABOUT = "preceptor.json"
@@ -81,7 +81,7 @@ def export_gguf(
     _check(model, out, kind)
     program = find_converter(converter)
     quantizer = find_quantizer() if kind in QUANTIZED else []
-    with partial_folder(out) as work:
+    with make_partial_folder(out) as work:
         whole = model
         if (model / "adapter_config.json").is_file():
             say(f"{model}: an adapter; merging it into its model first")
@@ -108,7 +108,7 @@ def export_gguf(
 
 def _check(model: Path, out: Path, kind: str) -> None:
     if kind not in KINDS:
-        raise TrainingError(f"--quantize {kind}: {nearest(kind, KINDS, 'known')}")
+        raise TrainingError(f"--quantize {kind}: {suggest(kind, KINDS, 'known')}")
     if not model.is_dir():
         raise TrainingError(f"{model}: no such folder; name one that preceptor train or merge wrote")
     if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
@@ -236,7 +236,7 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
         text = modelfile(out.name, pieces, system, found.stops)
     except ValueError as error:
         raise TrainingError(f"{out}: {error}") from error
-    sha256, size = file_sha256(made), made.stat().st_size
+    sha256, size = hash_file(made), made.stat().st_size
     about = _about(model) | {
         "gguf": {
             "file": out.name,

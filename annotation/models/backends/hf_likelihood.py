@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ....schemas.errors import AnnotationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
 from ..budget import Ledger
 from ..judge.answers import FIRST, SECOND, TIE, Way
@@ -97,7 +97,7 @@ def by_likelihood(rubric: Rubric, normalise: str, margin: float) -> Way:
     def make(prompt: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
         return pair_request(prompt, texts[0], texts[1], normalise, margin, about)
 
-    template = key([KIND, normalise, margin, rubric.digest])
+    template = hash_key([KIND, normalise, margin, rubric.digest])
     return Way(make, checker(normalise, margin), both=False, template=template)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....schemas.errors import AnnotationError
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from .backend import Backend
 
 
@@ -48,6 +48,6 @@ def find_backend(model: str, base_url: str | None = None, prices: Path | None = 
         known = " or ".join(f"{prefix}:{model or 'NAME'}" for prefix in KINDS)
         raise AnnotationError(f"--model {model}: say where it answers: {known}")
     if kind not in KINDS:
-        hint = nearest(kind, [*KINDS], "there are")
+        hint = suggest(kind, [*KINDS], "there are")
         raise AnnotationError(f"--model {model}: no back-end '{kind}': {hint}")
     return KINDS[kind](name, base_url, prices)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import AnnotationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ..fence import Fence, fence_for
 from ..requests import Message, Request, Sampling
 from ..templates import Template, render
@@ -55,7 +55,7 @@ def by_letters(judge: Judge) -> Way:
     def make(messages: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
         return judge_request(judge, messages, texts, about)
 
-    return Way(make, checker(judge.rubric), both=True, template=key(parts))
+    return Way(make, checker(judge.rubric), both=True, template=hash_key(parts))
 
 
 def judge_request(
@@ -125,7 +125,7 @@ def _read_example(entry: Any, rubric: Rubric) -> Example:
         raise ValueError(f"expected a JSON object with {', '.join(wanted)}")
     for name in entry:
         if name not in (*wanted, REASON):
-            raise ValueError(f"unknown key '{name}': {nearest(name, [*wanted, REASON], 'known')}")
+            raise ValueError(f"unknown key '{name}': {suggest(name, [*wanted, REASON], 'known')}")
     for name in (*wanted[:-1], *([REASON] if REASON in entry else [])):
         if not isinstance(entry.get(name), str):
             raise ValueError(f"'{name}' is missing, or no text")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.errors import AnnotationError
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ..options import Common, common, stderr, stdout, table
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _chosen(evidence: "list[Evidence]", judges: Sequence[str]) -> "list[Evidence
     have = [one.judge for one in evidence]
     for name in judges:
         if name not in have:
-            raise AnnotationError(f"--judge {name}: no such judge; {nearest(name, have, 'there are')}")
+            raise AnnotationError(f"--judge {name}: no such judge; {suggest(name, have, 'there are')}")
     return [one for one in evidence if not judges or one.judge in judges]
 
 

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ....schemas.errors import EvaluationError, SourceError
-from ...ingest.gec.edits.align import Aligner, aligner
+from ...ingest.gec.edits.align import Aligner, load_aligner
 from .statistics import Counts, Item, Statistics, ratio, share
 
 N = 4  # words in the longest n-gram of GLEU
@@ -119,7 +119,7 @@ def check_edits(items: Sequence[Item]) -> None:
 @cache
 def _english() -> Aligner:
     try:
-        return aligner("errant", "en")[0]
+        return load_aligner("errant", "en")[0]
     except SourceError as error:
         raise EvaluationError(
             "metric edits needs ERRANT and its English model: pip install "

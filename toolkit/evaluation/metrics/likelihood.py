@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from ....schemas.errors import EvaluationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from .statistics import FEW, Counts, Item, Statistics, ratio
 from .tutor_states import read_turns, storable
 
@@ -137,12 +137,12 @@ def needs_turns(items: Sequence[Item]) -> None:
 def text_key(text: Text) -> str:
     """Tells a text with its prompt from others."""
     messages, completion = text
-    return key([prompt_key(messages), storable(completion)])
+    return hash_key([prompt_key(messages), storable(completion)])
 
 
 def prompt_key(messages: Sequence[Mapping[str, str]]) -> str:
     """Tells a prompt from others."""
-    return key([json.dumps([[m["role"], m["content"]] for m in messages])])
+    return hash_key([json.dumps([[m["role"], m["content"]] for m in messages])])
 
 
 def remembering(

@@ -131,10 +131,10 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
-    return [column(name) for name in header], records.filter(pl.col("line") > line)
+    return [name_column(name) for name in header], records.filter(pl.col("line") > line)
 
 
-def column(field: str) -> str:
+def name_column(field: str) -> str:
     """Name the column for a field of the header: the field's name, unless it is one of ours."""
     return f"{field} " if field in ("line", "raw") else field
 

@@ -6,9 +6,9 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ..batch import Context, with_raw
-from .delimited import column
+from .delimited import name_column
 from .numbered_lines import Input
-from .table_files import as_text, column_names
+from .table_files import convert_to_text, list_columns
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Columns:
     optional: tuple[str, ...]
 
 
-def their_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
+def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
     """Map our columns to the file's names for them.
 
     Raises SourceError if a column that is required, or that the user mapped, is missing.
@@ -28,7 +28,7 @@ def their_names(file: Input, context: Context, columns: Columns) -> dict[str, st
     if unknown:
         known = ", ".join((*columns.required, *columns.optional))
         raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    have = column_names(file)
+    have = list_columns(file)
     names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
     for ours, theirs in names.items():
         if theirs not in have and (ours in columns.required or ours in context.columns):
@@ -39,43 +39,43 @@ def their_names(file: Input, context: Context, columns: Columns) -> dict[str, st
     return names
 
 
-def under_our_name(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
+def select_column(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
     """Select the file's column under our name; null if the file has none.
 
     As text, except for typed times.
     """
-    name = column(theirs)
+    name = name_column(theirs)
     if ours == "at" and isinstance(records.schema.get(name), pl.Datetime):
         return pl.col(name).alias(ours)
-    return as_text(records, name).alias(ours)
+    return convert_to_text(records, name).alias(ours)
 
 
-def as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+def collect_rejects(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
     """Collect line, raw and reason of the wrong records, raw as in the file."""
     there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
     return there.join(wrong.select("line", "reason"), on="line")
 
 
-def got(column: str, expected: str) -> pl.Expr:
+def expect(column: str, expected: str) -> pl.Expr:
     """Write a reason for a rejected row: the column's value, and what was expected."""
     return pl.format(
         "{} is '{}', expected {}", pl.lit(column), pl.col(column).fill_null(""), pl.lit(expected)
     )
 
 
-def whole(column: str) -> pl.Expr:
+def parse_whole(column: str) -> pl.Expr:
     """Parse whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
     number = pl.col(column).cast(pl.Float64, strict=False)
     return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
 
 
-def truth(text: pl.Expr) -> pl.Expr:
+def parse_bool(text: pl.Expr) -> pl.Expr:
     """Parse true, false, 1 and 0, in any case; null for the rest."""
     known = {"true": True, "1": True, "false": False, "0": False}
     return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
 
 
-def with_time(rows: pl.DataFrame) -> pl.DataFrame:
+def parse_time(rows: pl.DataFrame) -> pl.DataFrame:
     """Parse `at` (ISO 8601, typed, or seconds since 1970; UTC without an offset) into `time`.
 
     Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
@@ -103,7 +103,7 @@ def _parsed_time() -> pl.Expr:
     return pl.coalesce(with_offset, *without, epoch.dt.replace_time_zone("UTC"))
 
 
-def bad_time() -> tuple[pl.Expr, pl.Expr]:
-    """Check for times that `with_time` could not parse: a mask and a reason."""
+def check_time() -> tuple[pl.Expr, pl.Expr]:
+    """Check for times that `parse_time` could not parse: a mask and a reason."""
     unread = pl.col("at").is_not_null() & pl.col("time").is_null()
-    return unread, got("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")
+    return unread, expect("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")

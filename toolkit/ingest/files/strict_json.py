@@ -8,7 +8,7 @@ _STRINGS = r""""(?:[^"\\]|\\.)*\""""
 _LAX = r"(?i),\s*[\]}]|nan|inf"
 
 
-def strict_json_sql(text: str) -> str:
+def check_json_sql(text: str) -> str:
     """Write a SQL condition: a text is strict JSON.
 
     json_valid also accepts a comma before a bracket, NaN and Infinity.
@@ -24,7 +24,7 @@ def bind_sql(value: str, name: str, body: str) -> str:
     return f"list_transform([{value}], lambda {name}: {body})[1]"
 
 
-def fields_sql(json: str) -> str:
+def read_fields_sql(json: str) -> str:
     """Write SQL for a JSON object's keys, their plain names, and values, in order: a STRUCT of three lists.
 
     A plain name is the key's letters, in lower case, without "the".
@@ -36,7 +36,7 @@ def fields_sql(json: str) -> str:
     )
 
 
-def field_sql(fields: str, *names: str) -> str:
-    """Write SQL for the value, as JSON, of the first of these names in `fields_sql`; null without one."""
+def find_field_sql(fields: str, *names: str) -> str:
+    """Write SQL for the value, as JSON, of the first of these names that the object has; else null."""
     found = (f"{fields}.values[list_position({fields}.names, '{name}')]" for name in names)
     return f"coalesce(NULL, {', '.join(found)})"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ....schemas.errors import SourceError
 from ...store.connection import json_rows, query, scratch
 from ..batch import divide, no_rejects
-from .delimited import column, read_header, read_records
+from .delimited import name_column, read_header, read_records
 from .numbered_lines import Input, OnBytes, read_lines
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -42,14 +42,14 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
     that is not what its name says.
     """
     names = list(dict.fromkeys(wanted))
-    match ending(file):
+    match find_ending(file):
         case ".parquet":
             yield from _read_parquet(file, names, on_bytes)
         case ".jsonl" | ".ndjson":
             yield from _read_json_lines(file, names, on_bytes)
         case delimited:
             for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
-                here = [column(name) for name in names if column(name) in records.columns]
+                here = [name_column(name) for name in names if name_column(name) in records.columns]
                 yield records.select("line", "raw", *here), bad
 
 
@@ -79,7 +79,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
         done += len(table)
 
 
-def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
+def convert_to_text(records: pl.DataFrame, name: str) -> pl.Expr:
     """Convert a column of any type to the text that CSV would hold: trimmed, null if empty, 2.0 as 2.
 
     Null if there is no such column.
@@ -99,12 +99,12 @@ def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
     return field.cast(pl.String)
 
 
-def column_names(file: Input) -> list[str]:
+def list_columns(file: Input) -> list[str]:
     """List the file's columns, for choosing among them; of JSON Lines, those of its first block.
 
     Raises SourceError if the file cannot be read.
     """
-    match ending(file):
+    match find_ending(file):
         case ".parquet":
             return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
@@ -121,7 +121,7 @@ def column_names(file: Input) -> list[str]:
             return [name.strip() for name in read_header(file, DELIMITERS[delimited])]
 
 
-def ending(file: Input) -> str:
+def find_ending(file: Input) -> str:
     """Find a file's kind by its name, such as .csv for votes.csv.gz. Raises SourceError for other names."""
     name = PurePath(file.path.name.lower())
     packed = name.suffix in PACKED
@@ -149,7 +149,7 @@ def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks
             *((pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), _nested(name)) for i, name in here),
         )
         yield (
-            good.select("line", "raw", *(pl.col(f"field_{i}").alias(column(name)) for i, name in here)),
+            good.select("line", "raw", *(pl.col(f"field_{i}").alias(name_column(name)) for i, name in here)),
             pl.concat([bad, wrong]).sort("line"),
         )
 
@@ -181,7 +181,7 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
             arrays = [_cast(table[name], types[name]) for name in here]
         except _DAMAGE as error:
             raise _damaged(file, error) from error
-        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[column(name) for name in here])))
+        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[name_column(name) for name in here])))
         yield (
             pl.select(
                 pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),

@@ -12,7 +12,7 @@ matter; "g) N/A", "b) Evaluating Correct Response" and "N/A" are codes, "a and b
 
 from dataclasses import dataclass
 
-from .strict_json import bind_sql, field_sql, fields_sql, strict_json_sql
+from .strict_json import bind_sql, check_json_sql, find_field_sql, read_fields_sql
 
 BIOLOGY, PHYSICS = "biology", "physics"
 
@@ -52,7 +52,7 @@ VARIANTS = {
         "p",
     ),
 }
-# Plain names (see fields_sql) of what a turn holds, in either variant.
+# Plain names (see read_fields_sql) of what a turn holds, in either variant.
 _NAMES = {
     "evaluation": (
         "evaluationofstudentresponse",
@@ -68,7 +68,7 @@ _NAMES = {
 _OF_PHYSICS, _OF_BIOLOGY = ("stepstate", "stepnumber"), ("subproblemstate", "subproblem", "tutorbot")
 
 
-def state_sql(text: str) -> str:
+def read_state_sql(text: str) -> str:
     """Write a SQL expression that reads a structured turn: a STRUCT, never null.
 
     valid: `text` is strict JSON, an object; complete: it has evaluation, action, state, subproblem (or step)
@@ -78,10 +78,10 @@ def state_sql(text: str) -> str:
     canonical JSON, published keys in order, codes in place of labels (as written if they are not recognised),
     without thoughts; null without a response.
     """
-    valid = f"{strict_json_sql('t')} AND CASE WHEN json_valid(t) THEN json_type(t) END = 'OBJECT'"
+    valid = f"{check_json_sql('t')} AND CASE WHEN json_valid(t) THEN json_type(t) END = 'OBJECT'"
     codes = bind_sql(_codes(), "c", _result())
     parts = bind_sql(_parts(), "p", codes)
-    fields = bind_sql(fields_sql("j.json"), "f", parts)
+    fields = bind_sql(read_fields_sql("j.json"), "f", parts)
     parsed = bind_sql(f"{{'valid': {valid}, 'json': CASE WHEN {valid} THEN t::JSON END}}", "j", fields)
     return bind_sql(f"({text})::VARCHAR", "t", parsed)
 
@@ -89,7 +89,9 @@ def state_sql(text: str) -> str:
 def _parts() -> str:
     """What the turn holds, as text; blank is null."""
     filled = r"CASE WHEN regexp_matches(x, '\S') THEN x END"
-    texts = {part: bind_sql(field_sql("f", *names) + "->>'$'", "x", filled) for part, names in _NAMES.items()}
+    texts = {
+        part: bind_sql(find_field_sql("f", *names) + "->>'$'", "x", filled) for part, names in _NAMES.items()
+    }
     variant = f"""CASE WHEN list_has_any(f.names, {list(_OF_PHYSICS)}) THEN '{PHYSICS}'
         WHEN list_has_any(f.names, {list(_OF_BIOLOGY)}) THEN '{BIOLOGY}'
         WHEN list_contains(f.names, 'tutorbotresponse') THEN '{PHYSICS}' END"""
@@ -148,7 +150,7 @@ def _turn(variant: Variant) -> str:
     return f"json_merge_patch('{{}}', json_object({pairs}))::VARCHAR"
 
 
-def literal_sql(text: str) -> str:
+def convert_literal_sql(text: str) -> str:
     """Write SQL for the JSON of a Python dictionary literal, which the original's scripts read and write.
 
     A text that is not such a literal becomes some text that is not JSON.

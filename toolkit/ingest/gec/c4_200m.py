@@ -20,8 +20,8 @@ from ....schemas.errors import SourceError
 from ...store.connection import Store, append, query, run, spool
 from ..batch import Batch, Context, divide, rejected
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.character_edits import batch_of, turned
-from .edits.repeats import count_in, first_of, sum_before
+from .edits.character_edits import apply_edits, make_batch
+from .edits.repeats import count_in, mark_first, sum_before
 
 ANNOTATOR = "0"
 _EDITS_A_STEP = 200_000
@@ -132,8 +132,8 @@ def _batch(clean: pl.DataFrame, edits: pl.DataFrame, context: Context, position:
     edits = edits.drop("text", "md5", "file").with_columns(
         pl.lit(ANNOTATOR).alias("annotator"), pl.lit("").alias("error_type")
     )
-    corrupted, back, bad = turned(clean, edits)
-    return batch_of(corrupted, back, bad, context, position)
+    corrupted, back, bad = apply_edits(clean, edits)
+    return make_batch(corrupted, back, bad, context, position)
 
 
 def _in_characters(edits: pl.DataFrame, clean: pl.DataFrame) -> pl.DataFrame:
@@ -147,8 +147,8 @@ def _in_characters(edits: pl.DataFrame, clean: pl.DataFrame) -> pl.DataFrame:
         .explode("char")
         .select(
             "doc",
-            (sum_before(size, first_of("doc")) + size).alias("byte"),
-            (count_in(first_of("doc")) + 1).alias("at"),
+            (sum_before(size, mark_first("doc")) + size).alias("byte"),
+            (count_in(mark_first("doc")) + 1).alias("at"),
         )
     )
     origin = wide.select("doc", pl.lit(0, pl.Int64).alias("byte"), pl.lit(0, pl.Int64).alias("at"))

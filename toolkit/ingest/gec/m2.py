@@ -18,8 +18,8 @@ from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
 from ..batch import Batch, Context, divide, rejected
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.error_types import DETECTION_ONLY, NOOP, errant_type
-from .edits.repeats import count_in, first_of
+from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
+from .edits.repeats import count_in, mark_first
 
 NONE = "-NONE-"
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
@@ -160,7 +160,7 @@ def _edits(
     names = context.annotator_names
     edits = good.select(
         "block",
-        count_in(first_of("block")).alias("position"),
+        count_in(mark_first("block")).alias("position"),
         pl.col("annotator").replace(names) if names else "annotator",
         "start",
         "end",
@@ -176,7 +176,7 @@ def _edits(
         .alias("as_written"),
         "line",
     )
-    return edits.with_columns(errant_type(edits)), bad
+    return edits.with_columns(derive_errant_type(edits)), bad
 
 
 def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:

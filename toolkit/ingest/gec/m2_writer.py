@@ -7,7 +7,7 @@ What was read from a file in that form comes back byte for byte.
 from pathlib import Path
 
 from ....schemas.errors import StoreError
-from ....schemas.support.files import whole_file
+from ....schemas.support.files import open_whole_file
 from ...store.connection import Store, query, run
 from ...store.where import check_names
 
@@ -58,7 +58,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
     headers = query(con, "SELECT reader FROM sources WHERE name = $1", [source]).item() == "m2"
     run(con, f"CREATE OR REPLACE TEMP TABLE blocks AS {_BLOCKS}", {"source": source, "headers": headers})
     ((total,),) = run(con, "SELECT count(*) FROM blocks")
-    with whole_file(out) as stream:
+    with open_whole_file(out) as stream:
         for done in range(0, total, _ROWS_A_STEP):
             part = query(
                 con, f"SELECT block FROM blocks WHERE n > {done} AND n <= {done + _ROWS_A_STEP} ORDER BY n"

@@ -22,9 +22,9 @@ from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
 from ..batch import Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.align import Aligner, aligner
-from .edits.character_edits import token_batch
-from .edits.error_types import errant_type
+from .edits.align import Aligner, load_aligner
+from .edits.character_edits import make_token_batch
+from .edits.error_types import derive_errant_type
 from .m2 import split_tokens
 
 _UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
@@ -59,7 +59,7 @@ def read_parallel(
 
     Raises SourceError if the files differ in length, or one cannot be read.
     """
-    align, by = aligner(context.align, context.language)
+    align, by = load_aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
     position = 0
     for frame in rows:
@@ -179,7 +179,7 @@ def _batch(
             "line": pl.Int64,
         },
     )
-    made = made.with_columns(pl.lit(by).alias("aligned_by"), errant_type(made)).with_row_index("order")
+    made = made.with_columns(pl.lit(by).alias("aligned_by"), derive_errant_type(made)).with_row_index("order")
     missing = pl.DataFrame(
         bad_references,
         orient="row",
@@ -187,7 +187,7 @@ def _batch(
     )
     rejects = pl.concat([bad.select(pl.lit(path).alias("path"), "line", "raw", "reason"), missing])
     references = sum(good.height - good[name].null_count() for name in names)
-    return token_batch(sentences, made, rejects, good.height + bad.height + references, context)
+    return make_token_batch(sentences, made, rejects, good.height + bad.height + references, context)
 
 
 def _sentences(

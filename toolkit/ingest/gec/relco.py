@@ -24,8 +24,8 @@ from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..people import nameless, with_pseudonyms
-from .edits.align import aligner
-from .edits.character_edits import batch_of, turned
+from .edits.align import load_aligner
+from .edits.character_edits import apply_edits, make_batch
 from .m2 import read_m2, split_tokens
 
 EXPECTED = "expected"  # the annotator of what the exercise expected
@@ -143,12 +143,12 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
     ).filter(pl.col("learner") != pl.col("expected"))
     documents = _documents(good, pl.col("f3").str.replace_all("__", ""), file, EXPECTED)
     rejects = _rejects(file, bad, rows)
-    return batch_of(documents, _edits(edits, file, EXPECTED), rejects, context, 0), words
+    return make_batch(documents, _edits(edits, file, EXPECTED), rejects, context, 0), words
 
 
 def _aligned(parts: pl.DataFrame) -> pl.DataFrame:
     """Edits of the rows whose marks do not line up: the fewest tokens changed."""
-    align, by = aligner("minimal", "ru")
+    align, by = load_aligner("minimal", "ru")
     found = []
     for line, mine, theirs in parts.select("line", "mine", "theirs").rows():
         source, target = ("".join(text).split(" ") for text in (mine, theirs))
@@ -236,7 +236,7 @@ def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
     )
     documents = _documents(good, sentence.str.replace_all("__|\\+\\+", ""), file, BY_HAND)
     rejects = _rejects(file, bad, rows)
-    return batch_of(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
+    return make_batch(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
 
 
 def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_bytes: OnBytes) -> Batch:
@@ -335,9 +335,9 @@ def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context
         pl.concat_str("correction", gap).alias("correction"),
         pl.concat_str("start", "end", "correction", separator=" ").alias("raw"),
     )
-    texts, back, bad = turned(docs, changes)
+    texts, back, bad = apply_edits(docs, changes)
     position = int(sentences["position"].min()) if sentences.height else 0  # type: ignore[arg-type]
-    return batch_of(texts, back, bad, context, position)
+    return make_batch(texts, back, bad, context, position)
 
 
 def _place(tokens: str, index: pl.Expr) -> pl.Expr:

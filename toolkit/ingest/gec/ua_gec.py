@@ -22,7 +22,7 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.character_edits import batch_of, frame_of
+from .edits.character_edits import make_batch, make_frame
 
 _MARK = re.compile(r"\{([^{}]*?)(?:=>([^{}]*?))?:::(?!:)([^{}]*?)\}")
 _NAME = re.compile(r"^(.+?)(?:\.a(\w+))?\.ann$")
@@ -139,9 +139,9 @@ def _batch(
         ]
         rejects += [reject | {"path": file.name} for reject in bad]
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
-    batch = batch_of(
-        frame_of(list(documents.values())),
-        frame_of(edits),
+    batch = make_batch(
+        make_frame(list(documents.values())),
+        make_frame(edits),
         pl.DataFrame(rejects, schema=schema),
         context,
         position,

@@ -20,8 +20,8 @@ from ..batch import Batch, Context, divide, no_ids, rejected, repeats
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.table_files import read_parquet_as_json
-from ..tutoring.turns import TASK, dialogue_tables
-from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, shaped
+from ..tutoring.turns import TASK, make_tables
+from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, recognise_shapes
 
 DESIRABLE = "desirable"
 _WORDING = "Is this a desirable answer? (1: no, 2: yes)"
@@ -40,7 +40,7 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
         rows, bad = json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
         rows = rows.with_columns(pl.col(_ABOUT).str.strip_chars().replace("", None))
         again, seen = repeats(rows.select("line", "id"), seen)
-        whole = shaped(rows).join(again, on="line", how="left", maintain_order="left")
+        whole = recognise_shapes(rows).join(again, on="line", how="left", maintain_order="left")
         good, wrong = divide(whole, *_checks())
         yield Batch(
             rows.height + bad.height,
@@ -183,7 +183,7 @@ def _talk(rows: pl.DataFrame, context: Context) -> Tables:
         "path",
         "line",
     )
-    return dialogue_tables(dialogues, turns, context, origin="model")
+    return make_tables(dialogues, turns, context, origin="model")
 
 
 def _answered(rows: pl.DataFrame) -> Tables:

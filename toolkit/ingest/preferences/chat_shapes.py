@@ -128,7 +128,7 @@ SELECT k.line, k."raw", k.mistyped, k.id, k."group", k.task, k.language, k.kind,
 FROM kinds k LEFT JOIN asked USING (line) ORDER BY k.line"""
 
 
-def shaped(rows: pl.DataFrame) -> pl.DataFrame:
+def recognise_shapes(rows: pl.DataFrame) -> pl.DataFrame:
     """Recognise the shape of each row, and bring its messages and scores into one form.
 
     `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations, pair,

@@ -18,7 +18,7 @@ from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Context, divide, known_completions
 from ..files.numbered_lines import Input
-from ..files.table_files import as_text, column_names
+from ..files.table_files import convert_to_text, list_columns
 
 _PLACE = ("documentId", "segmentId", "srcIndex")
 NOT_PUBLISHED = (
@@ -35,17 +35,17 @@ _ORIGINS = {
 }
 
 
-def stand_alone(files: Sequence[Input], context: Context) -> bool:
+def are_rankings(files: Sequence[Input], context: Context) -> bool:
     """True if all the files are rankings, which need no texts."""
     return all(is_ranking(file, context) for file in files)
 
 
 def is_ranking(file: Input, context: Context) -> bool:
     """True if the file has the columns of rankings, and the user mapped none for votes."""
-    return not context.columns and bool(ranking_columns(column_names(file)))
+    return not context.columns and bool(find_ranking_columns(list_columns(file)))
 
 
-def ranking_columns(names: Sequence[str]) -> list[str]:
+def find_ranking_columns(names: Sequence[str]) -> list[str]:
     """Find the columns that say who ranked what; [] if the columns are not those of rankings."""
     systems = _systems(names)
     if len(systems) < 2 or "judgeId" not in names or not set(_PLACE) & set(names):
@@ -59,7 +59,7 @@ def _systems(names: Sequence[str]) -> list[int]:
     return [i for i in numbers if f"system{i}rank" in names]
 
 
-def ranked_votes(
+def make_votes(
     records: pl.DataFrame, context: Context, path: str
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
     """Make votes of rankings, with the prompts and completions made for them, and the rejected rows.
@@ -85,9 +85,11 @@ def ranked_votes(
 
 def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
     """One row a record: segment, annotator, languages; per system its id, the rank said, the rank meant."""
-    texts = records.with_columns(as_text(records, name) for name in ranking_columns(records.columns))
+    texts = records.with_columns(
+        convert_to_text(records, name) for name in find_ranking_columns(records.columns)
+    )
     place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
-    languages = [as_text(records, name) for name in ("srclang", "trglang")]
+    languages = [convert_to_text(records, name) for name in ("srclang", "trglang")]
     return texts.with_columns(
         place.list.drop_nulls().list.unique(maintain_order=True).list.join("/").alias("place"),
         languages[0].alias("from_"),

@@ -19,7 +19,7 @@ from ...store.connection import add_key, json_rows
 from ..batch import Batch, Context, divide, rejected
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .turns import ASSISTANT, TASK, USER, histories
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {
@@ -98,7 +98,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             dialogue.alias("ref"),
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"),
+            collect_histories(dialogues, turns).alias("messages"),
             pl.col("c_id").alias("group"),
             pl.struct("lesson_topic").struct.json_encode().alias("context"),
             "line",

@@ -19,7 +19,7 @@ from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ...store.connection import add_key, json_rows, query, scratch, without_nulls
 from ..batch import Batch, Context, divide, no_ids, rejected, repeats
 from ..files.numbered_lines import Input, OnBytes, read_whole
-from .turns import ASSISTANT, TASK, USER, histories
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
@@ -157,7 +157,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             "ref",
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"),
+            collect_histories(dialogues, turns).alias("messages"),
             pl.concat_str([pl.col(name).str.strip_chars() for name in _ASKED], separator=" ").alias("group"),
             without_nulls(_about(good)),
             "line",

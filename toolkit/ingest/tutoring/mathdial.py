@@ -18,7 +18,7 @@ from ...store.connection import json_rows, query, scratch
 from ..batch import Batch, Context, divide, rejected
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, dialogue_tables
+from .turns import ASSISTANT, USER, make_tables
 
 _END = "|EOM|"
 _TEXTS = ("qid", "question", "student_incorrect_solution", "conversation")
@@ -125,4 +125,4 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.lit(None, pl.String).alias("state"),
     )
     rejects = rejected([bad, wrong], path)
-    return Batch(rows.height + bad.height, good.height, dialogue_tables(dialogues, stored, context), rejects)
+    return Batch(rows.height + bad.height, good.height, make_tables(dialogues, stored, context), rejects)

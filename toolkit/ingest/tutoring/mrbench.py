@@ -24,8 +24,8 @@ from ...store.connection import add_key, json_rows, query, scratch
 from ..batch import Batch, Context, divide, rejected
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .mrbench_labels import RUBRIC, replies_and_ratings, wrong_replies
-from .turns import ASSISTANT, TASK, USER, histories
+from .mrbench_labels import RUBRIC, check_replies, extract_replies
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
 _SHAPE = {
@@ -83,7 +83,7 @@ def _checked(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .alias("turns"),
         pl.coalesce(pl.col("anno_llm_responses", "tutor_responses").cast(pl.String)).alias("replies"),
     )
-    rows = rows.with_columns(wrong_replies(rows))
+    rows = rows.with_columns(check_replies(rows))
 
     def says(turn: pl.Expr, who: str = "Tutor|Student") -> pl.Expr:
         return turn.str.contains(rf"^(?:{who}){_SAID}\s*\S")
@@ -149,14 +149,14 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             pl.col("dialogue").alias("ref"),
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(opened, said).alias("messages"),
+            collect_histories(opened, said).alias("messages"),
             "group",
             _about(good),
             "line",
         ),
         PROMPTS,
     )
-    replies, labels = replies_and_ratings(good)
+    replies, labels = extract_replies(good)
     asked = good.select("line", prompts["key"].alias("prompt"))
     human = pl.col("tutor").str.to_lowercase().is_in(["expert", "novice"])
     completions = add_key(

@@ -104,12 +104,12 @@ FROM replies ORDER BY line, place"""
 _RATED = f"{_JUDGED} SELECT line, tutor, criterion, value, levels FROM labels ORDER BY line, place, dimension"
 
 
-def wrong_replies(rows: pl.DataFrame) -> pl.Series:
+def check_replies(rows: pl.DataFrame) -> pl.Series:
     """Check the `replies` (JSON) of each row: what is wrong, null if nothing is."""
     return _over(rows, _WRONG)["wrong"]
 
 
-def replies_and_ratings(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def extract_replies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Extract the replies and ratings of each row.
 
     Replies: line, tutor, response, context. Ratings: line, tutor, criterion, value, levels.

@@ -27,7 +27,7 @@ from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ...store.connection import add_key, without_nulls
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, dialogue_tables
+from .turns import ASSISTANT, USER, make_tables
 
 _SECTIONS = ("problem", "bug_code", "bug_desc", "bug_fixes", "unit_tests", "stu_desc", "dialogue")
 _ABOUT = ("bug_desc", "bug_fixes", "unit_tests", "stu_desc")
@@ -60,8 +60,8 @@ def read_socratic_debugging(
     """Read the turns, prompts, tutors' turns and their alternatives of all files. Raises SourceError if a
     file cannot be read.
     """
-    lines = in_sections(read_files(files, on_bytes))
-    spoken = in_turns(lines)
+    lines = mark_sections(read_files(files, on_bytes))
+    spoken = mark_turns(lines)
     rows = _rows(files, lines, spoken)
     good, bad = divide_named(
         rows,
@@ -91,7 +91,7 @@ def read_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> pl
     return pl.concat([empty, *blocks])
 
 
-def in_sections(lines: pl.DataFrame) -> pl.DataFrame:
+def mark_sections(lines: pl.DataFrame) -> pl.DataFrame:
     """Add `opens` and `closes` (a section's name on its tags) and `section` (on the lines inside)."""
     names = "|".join(_SECTIONS)
     tagged = lines.with_columns(
@@ -106,7 +106,7 @@ def in_sections(lines: pl.DataFrame) -> pl.DataFrame:
     return tagged.with_columns(pl.when(inside).then("within").alias("section")).drop("within")
 
 
-def in_turns(lines: pl.DataFrame) -> pl.DataFrame:
+def mark_turns(lines: pl.DataFrame) -> pl.DataFrame:
     """Select the dialogues' lines that are not blank, and blank ones in code, and number their turns.
 
     Adds speaker (on a turn's first line), alternative (true on an alternative's first line), code (true
@@ -223,7 +223,7 @@ def _tables(
     said = turns.select(
         "dialogue", "position", "role", "content", "act", pl.lit(None, pl.String).alias("state")
     )
-    tables = dialogue_tables(dialogues, said, context)
+    tables = make_tables(dialogues, said, context)
     at = pl.format("{}-{}", "dialogue", "position").alias("ref")
     places = turns.select(at, "line", "dialogue", "position")
     prompts, answers = (
@@ -274,7 +274,7 @@ def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -
 def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
     """What was odd in files that were taken."""
     found = []
-    by_tag = tag_counts(lines).group_by("tag", maintain_order=True)
+    by_tag = count_tags(lines).group_by("tag", maintain_order=True)
     for name, opened, closed in by_tag.agg("opened", "closed").rows():
         pairs = list(zip(opened, closed, strict=True))
         found += [
@@ -297,7 +297,7 @@ def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
     return tuple(f"{n} {what}" for n, what in found if n)
 
 
-def tag_counts(lines: pl.DataFrame) -> pl.DataFrame:
+def count_tags(lines: pl.DataFrame) -> pl.DataFrame:
     """Count how often each file opens and closes each section: path, tag, opened, closed."""
     counts = [
         lines.group_by("path", maintain_order=True).agg(

@@ -23,7 +23,7 @@ from ...store.connection import add_key, json_rows, query, scratch
 from ..batch import Batch, Context, divide, rejected
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .socratic_llm_scores import Judged, judge, rubrics
+from .socratic_llm_scores import EvaluatedOutputs, list_criteria, read_evaluations
 from .turns import TASK
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
@@ -67,7 +67,7 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
         elements.filter(~pl.col("raw").str.starts_with('"')), {"prompt": "VARCHAR", "all_evaluations": "JSON"}
     )
     bad = bad.with_columns(pl.lit("expected a prompt's text, or an object with a 'prompt'").alias("reason"))
-    judged = judge(objects)
+    judged = read_evaluations(objects)
     rows = pl.concat([_prompts(texts), objects.join(judged.faults, on="line", how="left")], how="diagonal")
     good, wrong = divide(
         rows.sort("line"),
@@ -75,9 +75,9 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
         (pl.col("prompt").fill_null("").str.strip_chars() == "", "the prompt is missing or empty"),
         (pl.col("fault").is_not_null(), pl.col("fault")),
     )
-    judged = judged.of(good)
+    judged = judged.select(good)
     tables = _tables(good, judged, file.name, context)
-    notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.notes()]
+    notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.list_notes()]
     yield Batch(
         elements.height,
         good.height,
@@ -99,7 +99,9 @@ def _repeated(prompts: pl.DataFrame) -> Iterator[str]:
         yield f"prompts that repeat an earlier one, stored once: {again} of {prompts.height}"
 
 
-def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> dict[str, pl.DataFrame]:
+def _tables(
+    good: pl.DataFrame, judged: EvaluatedOutputs, path: str, context: Context
+) -> dict[str, pl.DataFrame]:
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     with scratch() as con:
         con.register("rows", good.select("line", "prompt").to_arrow())
@@ -150,5 +152,5 @@ def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> 
             pl.when("by_model").then(who).alias("annotator"),
             pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n"),
         ),
-        RUBRICS.name: rubrics(judged.ratings["criterion"]).with_columns(here[0]),
+        RUBRICS.name: list_criteria(judged.ratings["criterion"]).with_columns(here[0]),
     }

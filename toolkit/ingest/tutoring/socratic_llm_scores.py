@@ -102,7 +102,7 @@ _BLANK = " \t\r\n\u00a0"
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedOutputs:
     """What a list's objects hold."""
 
     faults: pl.DataFrame  # line, fault (or null)
@@ -110,16 +110,16 @@ class Judged:
     ratings: pl.DataFrame  # line, place, criterion, levels, value, by_model
     blank: pl.DataFrame  # line, place of outputs without text
 
-    def of(self, rows: pl.DataFrame) -> "Judged":
+    def select(self, rows: pl.DataFrame) -> "EvaluatedOutputs":
         """Select the outputs and ratings of these rows."""
-        return Judged(
+        return EvaluatedOutputs(
             *(
                 part.join(rows.select("line"), on="line", how="semi", maintain_order="left")
                 for part in (self.faults, self.outputs, self.ratings, self.blank)
             )
         )
 
-    def notes(self) -> Iterator[str]:
+    def list_notes(self) -> Iterator[str]:
         """List what users should know about the evaluations."""
         for what, part in (
             (
@@ -133,7 +133,7 @@ class Judged:
                 yield f"{what}: {part.height}, the first in row {part['line'][0]}"
 
 
-def judge(rows: pl.DataFrame) -> Judged:
+def read_evaluations(rows: pl.DataFrame) -> EvaluatedOutputs:
     """Read the outputs and ratings of the objects: line, raw, all_evaluations."""
     with scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
@@ -152,9 +152,9 @@ def judge(rows: pl.DataFrame) -> Judged:
     full = pl.col("content") != ""
     blank = outputs.filter(~full)
     ratings = ratings.join(blank, on=["line", "place"], how="anti", maintain_order="left")
-    return Judged(faults, outputs.filter(full), ratings, blank)
+    return EvaluatedOutputs(faults, outputs.filter(full), ratings, blank)
 
 
-def rubrics(criteria: pl.Series) -> pl.DataFrame:
+def list_criteria(criteria: pl.Series) -> pl.DataFrame:
     """List the rubric's criteria that occur."""
     return RUBRIC.filter(pl.col("criterion").is_in(criteria.unique().implode()))

@@ -28,10 +28,10 @@ from ....schemas.errors import SourceError
 from ...store.connection import query, run, scratch
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..files.strict_json import strict_json_sql
-from ..files.tutor_turn import literal_sql, state_sql
+from ..files.strict_json import check_json_sql
+from ..files.tutor_turn import convert_literal_sql, read_state_sql
 from ..formats import JSON, JSONL
-from .turns import dialogue_tables
+from .turns import make_tables
 
 AUTHOR = "gpt-4"
 _PATTERNS = (*JSON, *JSONL)
@@ -66,15 +66,15 @@ WITH whole AS (
 ), elements AS (
     SELECT path, unnest(json_extract(text, '$[*]')::JSON[]) AS element,
         generate_subscripts(json_extract(text, '$[*]')::JSON[], 1) AS line
-    FROM typed WHERE kind = 'ARRAY' AND {strict_json_sql("text")}
+    FROM typed WHERE kind = 'ARRAY' AND {check_json_sql("text")}
 ), rows AS (
     SELECT path, line, element::VARCHAR AS "raw", false AS damaged FROM elements
     UNION ALL SELECT path, 1, text, damaged FROM typed
-        WHERE NOT by_line AND NOT (coalesce(kind, '') = 'ARRAY' AND {strict_json_sql("text")})
+        WHERE NOT by_line AND NOT (coalesce(kind, '') = 'ARRAY' AND {check_json_sql("text")})
     UNION ALL SELECT path, line, "raw", l.damaged FROM lines l JOIN typed USING (path)
         WHERE by_line AND trim("raw", e' \\t\\r\\n') <> ''
 ), parsed AS (
-    SELECT *, CASE WHEN NOT damaged AND {strict_json_sql('"raw"')} THEN "raw"::JSON END AS json FROM rows
+    SELECT *, CASE WHEN NOT damaged AND {check_json_sql('"raw"')} THEN "raw"::JSON END AS json FROM rows
 )
 SELECT row_number() OVER (ORDER BY f.place, line) AS n, path, line, "raw", damaged, json,
     json_type(json) AS kind, json_type(json, '$.conversations') AS talk,
@@ -106,13 +106,13 @@ WITH said AS (
     SELECT *, CASE {_ROLE} END AS role FROM spoken
 ), written AS (
     SELECT *, CASE WHEN role <> 'assistant' OR kind NOT IN ('OBJECT', 'VARCHAR') THEN NULL
-        WHEN {strict_json_sql("text")} OR NOT starts_with(ltrim(text, e' \\t\\r\\n'), '{{') THEN text
-        ELSE {literal_sql("text")} END AS object,
+        WHEN {check_json_sql("text")} OR NOT starts_with(ltrim(text, e' \\t\\r\\n'), '{{') THEN text
+        ELSE {convert_literal_sql("text")} END AS object,
         role = 'user' AND contains(text, 'Instructions to Act as a Tutorbot')
             AND contains(text, '{_QUESTION}') AS instructed
     FROM told
 ), read AS (
-    SELECT *, {state_sql("object")} AS s FROM written
+    SELECT *, {read_state_sql("object")} AS s FROM written
 ), judged AS (
     SELECT *, role = 'assistant' AND (s.repaired OR text IS DISTINCT FROM object) AS repaired,
         CASE s.variant WHEN 'physics' THEN 'step' ELSE 'subproblem' END AS part FROM read
@@ -214,7 +214,7 @@ def _tables(rows: pl.DataFrame, turns: pl.DataFrame, context: Context) -> dict[s
         pl.col("codes").alias("context"),
     )
     said = turns.select("dialogue", "position", "role", "content", "act", "state")
-    return dialogue_tables(dialogues, said, context, origin="model", author=AUTHOR, written=written)
+    return make_tables(dialogues, said, context, origin="model", author=AUTHOR, written=written)
 
 
 def _question() -> pl.Expr:

@@ -27,7 +27,7 @@ from ...store.connection import add_key, query, run, scratch
 from ..batch import Batch, Context, divide, first_reason, rejected
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..files.strict_json import bind_sql, field_sql, fields_sql, strict_json_sql
+from ..files.strict_json import bind_sql, check_json_sql, find_field_sql, read_fields_sql
 from ..formats import CSV
 from .spock import AUTHOR
 from .turns import ASSISTANT, TASK, USER
@@ -45,18 +45,18 @@ def _text(json: str) -> str:
 
 
 _PROBLEMS = f"""
-SELECT line, json_type(json) AS kind, {_text(field_sql("f", "problem"))} AS problem,
-    {field_sql("f", "subproblems")} AS parts, json_type(parts) AS listed,
+SELECT line, json_type(json) AS kind, {_text(find_field_sql("f", "problem"))} AS problem,
+    {find_field_sql("f", "subproblems")} AS parts, json_type(parts) AS listed,
     json_object('section', section_id, 'name', section_name,
         'objectives', trim(section_learning_objs, e' \r\n'),
-        'facts', {field_sql("f", "facts")}, 'solution', {field_sql("f", "solution")}) AS about
-FROM (SELECT *, CASE WHEN json_type(json) = 'OBJECT' THEN {fields_sql("json")} END AS f FROM (
-    SELECT *, CASE WHEN {strict_json_sql("problems")} THEN problems::JSON END AS json FROM records))"""
+        'facts', {find_field_sql("f", "facts")}, 'solution', {find_field_sql("f", "solution")}) AS about
+FROM (SELECT *, CASE WHEN json_type(json) = 'OBJECT' THEN {read_fields_sql("json")} END AS f FROM (
+    SELECT *, CASE WHEN {check_json_sql("problems")} THEN problems::JSON END AS json FROM records))"""
 
-_TOLD = ", ".join(f"{_text(field_sql('f', name))} AS {part}" for part, name in _PARTS.items())
+_TOLD = ", ".join(f"{_text(find_field_sql('f', name))} AS {part}" for part, name in _PARTS.items())
 _SUBPROBLEMS = f"""
 SELECT line, n, about, problem, {_TOLD}
-FROM (SELECT *, CASE WHEN json_type(part) = 'OBJECT' THEN {fields_sql("part")} END AS f FROM (
+FROM (SELECT *, CASE WHEN json_type(part) = 'OBJECT' THEN {read_fields_sql("part")} END AS f FROM (
     SELECT line, about, problem, unnest(json_extract(parts, '$[*]')) AS part,
         generate_subscripts(json_extract(parts, '$[*]'), 1) AS n
     FROM problems WHERE json_type(parts) = 'ARRAY'))

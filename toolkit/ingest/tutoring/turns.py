@@ -56,7 +56,7 @@ WITH {_RUNS}, whole AS (
 SELECT dialogue, w.messages FROM dialogues LEFT JOIN whole w USING (dialogue) ORDER BY line"""
 
 
-def dialogue_tables(
+def make_tables(
     dialogues: pl.DataFrame,
     turns: pl.DataFrame,
     context: Context,
@@ -109,7 +109,7 @@ def dialogue_tables(
     return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
 
 
-def histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
+def collect_histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
     """Collect the messages of each dialogue, in the dialogues' order; null if a dialogue has none.
 
     `dialogues`: dialogue, opening (or null), line. `turns`: dialogue, position, role, content.

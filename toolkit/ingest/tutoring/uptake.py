@@ -68,7 +68,7 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
     yield Batch(0, 0, {}, rejected([], file.name), tuple(notes))
 
 
-def ways(levels: int) -> pl.DataFrame:
+def list_ways(levels: int) -> pl.DataFrame:
     """List how raters can have answered: sixths (average), agree, majority, ratings (from 0, ascending),
     ways.
 
@@ -148,7 +148,7 @@ def _recovered(rows: pl.DataFrame) -> pl.DataFrame:
             "agree": _whole(f"{field}_num_agree"),
             "majority": _whole(f"{field}_majority"),
         }
-        possible = ways(levels).rename({"ways": f"{field}_ways", "ratings": f"{field}_ratings"})
+        possible = list_ways(levels).rename({"ways": f"{field}_ways", "ratings": f"{field}_ratings"})
         unrated = pl.col(field).is_null() & pl.col(f"{field}_majority").is_null()
         unrated &= pl.col(f"{field}_num_agree").fill_null(1).is_in([0.0, 1.0])  # the file writes 1
         rows = (

@@ -51,7 +51,7 @@ def _known() -> dict[str, str]:
 
 
 @cache
-def category(tag: str) -> str | None:
+def find_category(tag: str) -> str | None:
     """Find ERRANT's category of a tag, such as NOUN:NUM for Nn or R:NOUN:NUM; None if not known."""
     if tag in _known():
         return _known()[tag]
@@ -65,9 +65,9 @@ def category(tag: str) -> str | None:
     return None
 
 
-def errant_type(edits: pl.DataFrame) -> pl.Series:
+def derive_errant_type(edits: pl.DataFrame) -> pl.Series:
     """Derive `errant_type` of edits with start, end, error_type and correction; null if there is none."""
-    names = {tag: category(tag) for tag in edits["error_type"].unique()}
+    names = {tag: find_category(tag) for tag in edits["error_type"].unique()}
     known = {tag: name for tag, name in names.items() if name}
     of_tag = pl.col("error_type").replace_strict(known, default=None, return_dtype=pl.String)
     letter = (

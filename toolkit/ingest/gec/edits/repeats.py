@@ -9,13 +9,13 @@ import polars as pl
 _APART = 1 << 40  # more than any offset: keeps the values of one run above those of the one before
 
 
-def first_of(*columns: str) -> pl.Expr:
+def mark_first(*columns: str) -> pl.Expr:
     """Mark the first row of each run: true if any of the columns differs from the row before."""
     changes = (pl.col(name) != pl.col(name).shift() for name in columns)
     return pl.any_horizontal(changes).fill_null(True)
 
 
-def before(values: pl.Expr, first: pl.Expr) -> pl.Expr:
+def take_before(values: pl.Expr, first: pl.Expr) -> pl.Expr:
     """Take the value of the row before in the run; null in its first row."""
     return pl.when(~first).then(values.shift())
 
@@ -32,13 +32,13 @@ def sum_before(values: pl.Expr, first: pl.Expr) -> pl.Expr:
     return done - pl.when(first).then(done).forward_fill()
 
 
-def highest_before(values: pl.Expr, first: pl.Expr) -> pl.Expr:
+def find_highest_before(values: pl.Expr, first: pl.Expr) -> pl.Expr:
     """Find the highest of the values (0 to 2^40) of the run's rows before this one; null in its first."""
     lift = first.cum_sum().cast(pl.Int64) * _APART
-    return before((values + lift).cum_max() - lift, first)
+    return take_before((values + lift).cum_max() - lift, first)
 
 
-def lowest_ahead(values: pl.Expr, first: pl.Expr) -> pl.Expr:
+def find_lowest_ahead(values: pl.Expr, first: pl.Expr) -> pl.Expr:
     """Find the lowest of the values (0 to 2^40) of this row and the run's rows after it."""
     lift = first.cum_sum().cast(pl.Int64) * _APART
     return (values + lift).cum_min(reverse=True) - lift

@@ -7,12 +7,12 @@ stands between spaces is a token. Edits of one annotator that come to share a to
 import polars as pl
 
 from ...batch import divide_named
-from .repeats import before, first_of, highest_before, lowest_ahead
+from .repeats import find_highest_before, find_lowest_ahead, mark_first, take_before
 
 _BY = ("sentence_at", "annotator")
 
 
-def in_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def convert_to_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Convert edits from character to token offsets; return as rejects those that change only spaces.
 
     `edits` has sentence_at, text (of the sentence), start and end (characters), correction (null: detected
@@ -84,16 +84,16 @@ def _merged(wide: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
 
     A merged edit may continue a word beside it: it has to be widened again.
     """
-    rows = wide.sort(*_BY, "start", "end", "order").with_columns(first_of(*_BY).alias("first"))
+    rows = wide.sort(*_BY, "start", "end", "order").with_columns(mark_first(*_BY).alias("first"))
     first = pl.col("first")
     rows = rows.with_columns(
-        highest_before(pl.col("to"), first).alias("reached"),
-        highest_before(pl.col("end"), first).alias("done"),
-        lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
+        find_highest_before(pl.col("to"), first).alias("reached"),
+        find_highest_before(pl.col("end"), first).alias("done"),
+        find_lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
     )
     # Two edits side by side, one of them of spaces alone, may join words that neither joins by itself.
     blank = (pl.col("old").str.strip_chars(" ") == "") & (pl.col("new").str.strip_chars(" ") == "")
-    touches = (pl.col("start") == pl.col("done")) & (blank | before(blank, first))
+    touches = (pl.col("start") == pl.col("done")) & (blank | take_before(blank, first))
     joins = (~first & ((pl.col("ahead") < pl.col("reached")) | touches)).fill_null(False)
     rows = rows.with_columns(joins.alias("joins"))
     several = rows.filter(pl.col("joins") | pl.col("joins").shift(-1, fill_value=False))
