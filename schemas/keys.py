@@ -1,8 +1,8 @@
-"""Content keys: short hashes of the fields that make a row what it is.
+"""Content keys: short hashes of the fields that identify a row.
 
 Fields are written as netstrings ("5:hello", null as "~") before they are hashed, so that no two
-different tuples of fields give the same bytes. The same key comes out of DuckDB (`hash_key_sql`, for
-millions of rows) and of Python (`key`, for one).
+different tuples of fields give the same bytes. DuckDB (`hash_key_sql`, for millions of rows) and Python
+(`hash_key`, for one row) compute the same key.
 """
 
 import hashlib

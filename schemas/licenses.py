@@ -1,4 +1,4 @@
-"""What a licence lets others do with the data: three facts from an SPDX id.
+"""Licences: what others may do with the data, as three facts from an SPDX id.
 
 CC-BY-NC-SA-4.0 -> may be passed on, not commercially, only under the same licence.
 """
@@ -29,7 +29,7 @@ COMMON = (
     "ODbL-1.0",
     "PDDL-1.0",
 )
-# What the Hub calls a licence, where that is not its SPDX id in lower case.
+# The Hub's names of licences, if they are not the SPDX id in lower case.
 HUB_NAMES = {
     "odc-by": "ODC-By-1.0",
     "odbl": "ODbL-1.0",

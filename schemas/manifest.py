@@ -1,4 +1,4 @@
-"""The manifest of a built dataset, manifest.json: what it holds and from what it was made.
+"""The manifest of a built dataset, manifest.json: its contents and its origin.
 
 {"recipe": {…}, "files": {"sft/train.parquet": "3f…"}, "gates": […], "counts": {"sft": {"train": 812}}, …}
 """

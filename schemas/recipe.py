@@ -121,7 +121,7 @@ class ReviewOutcomes(_Section):
 
 
 class Leaks(_Section):
-    """What may not stand in what is learned from."""
+    """Texts of held-out data that training data must not contain."""
 
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.8
     """Jaccard similarity from which texts are near-duplicates; null: equal texts alone."""
@@ -130,18 +130,18 @@ class Leaks(_Section):
 
 
 class Benchmark(_Section):
-    """Texts that the dataset must not hold: a file, or a folder of files."""
+    """Texts that the dataset must not contain: a file, or a folder of files."""
 
     name: str
     path: Path
     column: str | None = None
-    """Of the question; may be left out where there is one column."""
+    """Column of the question; may be left out if the file has one column."""
     answer: str | None = None
-    """Of the answer, where no completion may hold it either."""
+    """Column of the answer, if no completion may contain it either."""
 
 
 class Tokenizer(_Section):
-    """What the trainer will cut texts with; finds pairs that are the same once they are cut."""
+    """The tokenizer of the trainer; finds pairs that are the same after truncation."""
 
     name: str
     """A folder with tokenizer.json, or a name on the Hub."""
@@ -154,12 +154,12 @@ class Tokenizer(_Section):
 
 
 class Privacy(_Section):
-    """Personal data in texts, and learners who stand alone in signals."""
+    """Personal data in texts, and signals of too few learners."""
 
     look: bool = True
     """Look for personal data; needs pip install 'preceptor[privacy]'."""
     allow: list[str] = []
-    """Kinds that may stand there, such as url; preceptor scan --help lists them."""
+    """Kinds that may occur in texts, such as url; preceptor scan --help lists them."""
     learners: Annotated[int, Field(ge=1)] = 5
     """Outcomes of a completion that come from fewer learners than this are not published."""
     drop: bool = False
@@ -180,27 +180,27 @@ class Recipe(_Section):
     format: Literal["conversational", "plain"] = "conversational"
     """Lists of messages, or plain text (single-turn prompts only)."""
     instruction: str = "{prompt}"
-    """How the last user turn is worded; {prompt} stands for the source's own text."""
+    """Wording of the last user turn; {prompt} is replaced by the source's own text."""
     instructions: dict[str, str] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
     pairs: Pairs = Pairs()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
     outcomes: list[ReviewOutcomes] = []
-    """What study logs say of completions: made by preceptor outcomes, before the fit."""
+    """Outcomes of completions from study logs: made by preceptor outcomes, before the fit."""
     splits: Splits = Splits()
     leaks: Leaks = Leaks()
     benchmarks: list[Benchmark] = []
     """Texts of tests that are not in the store."""
     tokenizer: Tokenizer | None = None
-    """Of the model to be trained; pairs that it does not tell apart are found."""
+    """Tokenizer of the model to be trained; finds pairs that it cannot distinguish."""
     privacy: Privacy = Privacy()
     max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
     configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]
-    """What is written. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
+    """The tables to write. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
     language: str = "en"

@@ -1,4 +1,4 @@
-"""Where the model is that a LoRA adapter is put on: what adapter_config.json names as its base.
+"""Find the base model of a LoRA adapter, which adapter_config.json names.
 
 models/gec/adapter_config.json  {"base_model_name_or_path": "/home/me/models/gec-sft", …}
 -> models/gec-sft, where both folders were moved together; HuggingFaceTB/SmolLM2-135M is a name on the Hub

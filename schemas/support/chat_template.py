@@ -1,8 +1,8 @@
 """Chat templates as transformers renders them, without transformers.
 
-folder/tokenizer.json          what turns text into tokens
+folder/tokenizer.json          the tokenizer
 folder/tokenizer_config.json   special tokens, and the chat template
-folder/chat_template.jinja     or here
+folder/chat_template.jinja     the chat template, if it has a file of its own
 """
 
 import json

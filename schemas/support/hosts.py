@@ -1,4 +1,4 @@
-"""Hosts that nobody but this machine can mean: 127.0.0.1, ::1, [::1], localhost."""
+"""Addresses of this machine itself: 127.0.0.1, ::1, [::1], localhost."""
 
 import contextlib
 import ipaddress

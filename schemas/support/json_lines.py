@@ -1,7 +1,7 @@
-"""JSON Lines that are added to as things come, and read again after a kill.
+"""JSON Lines that grow during a run, and are read again after a kill.
 
 add_lines(path, [{"request": "1f…", "answer": …}])      # on the disk when it returns
-read_lines(path)                                        # a last line that was cut off is left out
+read_lines(path)                                        # skips a last line that was cut off
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Files of keys and values with named variants, and what the command line sets over them: --set key=value.
+"""Files of keys and values with named variants, and overrides on the command line: --set key=value.
 
 variants: {tiny: {lora_r: 4}}       --variant tiny -> {"lora_r": 4}
 lora_r=8 -> ("lora_r", 8)        max_length=null -> ("max_length", None)        loss_type= -> left out
@@ -14,7 +14,7 @@ from ..errors import RecipeError
 from .nearest import find_nearest
 
 LEFT_OUT = object()
-"""The value of a key that is to be left out, as if the file did not name it."""
+"""The value of a key to leave out, as if the file did not name it."""
 
 
 def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:

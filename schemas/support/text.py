@@ -2,9 +2,9 @@
 
 import re
 
-SURE = 0.9  # what is more probable than this is said, and looked at
+SURE = 0.9  # findings with a higher probability are reported
 
-# What would break a line, ring a bell, colour a terminal or turn the writing's direction around.
+# Control characters: line breaks, the bell, terminal colours, changes of writing direction.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 

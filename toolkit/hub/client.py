@@ -1,8 +1,8 @@
-"""Talking to the Hugging Face Hub: who one is, going on after passing failures, errors in plain words.
+"""Client of the Hugging Face Hub: token, retries, errors in plain words.
 
 The client (huggingface_hub) takes HF_ENDPOINT, HF_TOKEN and HF_HOME from the environment when it is
-imported; so this module is imported by the commands that need it, and by nothing else. The token is
-the client's business: it is never held, printed or logged here.
+imported; so this module is imported only by the commands that need it. Only the client uses the token: it is
+never stored, printed or logged here.
 """
 
 import json
@@ -31,7 +31,7 @@ from ...schemas.errors import HubError
 from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
-_LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per five minutes
+_LONGEST_WAIT = 300.0  # seconds, if the Hub asks for more: its limits are per five minutes
 _PASSING = {408, 429, 500, 502, 503, 504}
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 Say = Callable[[str], None]
@@ -99,7 +99,7 @@ def find_status(error: BaseException) -> int | None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The failed request, which the libraries wrap in errors of their own."""
+    """Find the failed request, which the libraries wrap in errors of their own."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, HfHubHTTPError | httpx2.HTTPError | OSError):
         cause = cause.__cause__
@@ -113,7 +113,7 @@ def is_passing(error: BaseException) -> bool:
         return False
     if status := find_status(root):
         return status in _PASSING
-    # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
+    # A failed download is reported as missing from the cache; an overloaded Hub answers in HTML.
     passing = (
         httpx2.TimeoutException,
         httpx2.NetworkError,
@@ -144,7 +144,7 @@ def call_patiently(call: Callable[[], T], say: Say) -> T:
 
 
 def _asked_for(error: BaseException) -> float:
-    """Seconds that the Hub asks to wait, 0 where it does not."""
+    """Return the seconds that the Hub asks to wait, 0 if it does not."""
     root = _root(error)
     said = root.response.headers.get("Retry-After", "") if isinstance(root, HfHubHTTPError) else ""
     return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
@@ -160,7 +160,7 @@ def explain_error(error: Exception, repo: str, doing: str, remedy: str, kind: Ki
 
 
 def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | None:
-    """What the user can mend, and how; None where it is something else."""
+    """Explain the mistake of the user, and how to mend it; None if the failure is something else."""
     error = _root(error)
     at = make_page_url(repo.partition("@")[0], kind)
     status, token = find_status(error), get_token()
@@ -196,7 +196,7 @@ def _says(error: BaseException) -> str:
 
 
 def _why(error: BaseException) -> str:
-    """A failure in a few words."""
+    """Describe a failure in a few words."""
     if status := find_status(error):
         said = {429: "the Hub asks to slow down (429)"}
         return said.get(status, f"the Hub answered {status}{'' if status in _PASSING else _says(error)}")
@@ -208,7 +208,7 @@ def _why(error: BaseException) -> str:
 
 
 def _one_line(text: str) -> str:
-    """As one line, without the token, whatever the text is."""
+    """Write a text as one line, without the token."""
     line = " ".join(text.split())
     token = get_token()
     return line.replace(token, "<token>") if token else line

@@ -3,17 +3,16 @@
     dist/gec (README.md, train.parquet, manifest.json)      -> the dataset lab/gec, at a commit
     models/gec (README.md, model.safetensors, preceptor.json) -> the model lab/gec-tutor, at a commit
 
-One commit holds all files, one of which lists the others by their sha256, and takes away what the folder
-before had and this one has not; so at every moment, whoever reads and wherever it is killed, the repository
-holds a whole folder. Files that Preceptor did not put there stay, as does `.gitattributes`.
+One commit adds all files, one of which lists the others by their sha256, and removes files of the folder
+before that are not in this one. So the repository is a whole folder at every moment, for every reader and
+after every crash. Files that Preceptor did not put there stay, as does `.gitattributes`.
 
-The commit names the revision that was read before as its parent. If somebody else commits in between,
-the Hub refuses it; then the repository is read anew and the commit is made on top. That is always
-right, and no need to ask: a folder never depends on what it follows, other people's files are not
-touched, and of two pushes the later one stands, as it would had they come a minute apart; the
-earlier one stays in the history.
+The commit names the revision that was read before as its parent. If somebody else commits in between, the Hub
+refuses it; then the repository is read again and the commit is made on top. This needs no confirmation: a
+folder does not depend on earlier revisions, other people's files are not touched, and of two pushes the later
+one wins; the earlier one stays in the history.
 
-A repository that holds the same files already is left as it is.
+A repository that has the same files already is not changed.
 """
 
 import hashlib
@@ -51,11 +50,11 @@ class Parcel:
     path: Path
     files: dict[str, str]  # path -> sha256
     record: str  # the file that lists the others
-    listed: Callable[[bytes], dict[str, str]]  # of such a record: path -> sha256; nothing of another's
-    what: str  # it is called in messages: "build"
-    title: str  # of the commit, if the user gives none
-    mend_card: str  # what to do about a card that the Hub refuses
-    keep_private: str = ""  # why it must not go where everybody reads it, and what to do; empty: it may
+    listed: Callable[[bytes], dict[str, str]]  # parses a record into {path: sha256}; {} if it is not ours
+    what: str  # its name in messages: "build"
+    title: str  # default message of the commit
+    mend_card: str  # remedy for a card that the Hub refuses
+    keep_private: str = ""  # why it must not be public, and what to do; empty if it may be
 
     @property
     def digest(self) -> str:
@@ -86,25 +85,25 @@ class Target:
 
 @dataclass(frozen=True)
 class PublishedRevision:
-    """Where a parcel is, and what was done for it."""
+    """The revision that a parcel became, and what was done for it."""
 
     url: str
     revision: str
-    added: bool  # False where the repository held it already
+    added: bool  # False if the repository had it already
     private: bool
-    tagged: bool  # True where the tag is new
+    tagged: bool  # True if the tag is new
 
 
 @dataclass(frozen=True)
 class Head:
-    """A repository as it was when read; `lost` says what of it others changed and a push replaces."""
+    """A repository as it was read; `touched` are files of its build that others changed since."""
 
     revision: str
     private: bool
     tags: dict[str, str]
     branches: set[str]
     files: dict[str, RepoFile]
-    earlier: dict[str, str]  # of the build it holds, path -> sha256
+    earlier: dict[str, str]  # files of the build there, path -> sha256
     touched: tuple[str, ...]  # of these, files that somebody changed there since
 
 
@@ -134,9 +133,9 @@ def push(
 
 
 def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[Head, bool]:
-    """The repository once it holds the parcel, and whether it took a commit.
+    """Bring the repository to hold the parcel; return it, and whether a commit was made.
 
-    What came of a commit that failed is read from the repository: its answer may be lost on the way.
+    After a commit that failed the repository is read again: the answer may have been lost on the way.
     """
     head = _read(to, parcel, f"nothing was published; {AGAIN}")
     for attempt in range(_ROUNDS):
@@ -169,7 +168,7 @@ def _say_touched(head: Head, what: str, say: Say) -> None:
 
 
 def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
-    """The repository as it is, made where there is none."""
+    """Read the repository; create it if there is none."""
 
     def read() -> Head:
         info = to.api.repo_info(to.repo, repo_type=to.kind)
@@ -238,7 +237,7 @@ def _fetch(to: Target, revision: str, name: str) -> bytes:
 
 
 def _holds(head: Head, parcel: Parcel) -> bool:
-    """Whether the repository's newest revision has this parcel, and nothing of another."""
+    """True if the repository's newest revision has this parcel, and nothing of an earlier one."""
     return not _left_over(head, parcel) and all(
         name in head.files and _equal(head.files[name], parcel.path / name, sha256)
         for name, sha256 in parcel.files.items()
@@ -250,7 +249,7 @@ def _equal(remote: RepoFile, path: Path, sha256: str) -> bool:
         return remote.lfs.sha256 == sha256
     if remote.size != path.stat().st_size:
         return False
-    content = path.read_bytes()  # what is not stored by LFS is small
+    content = path.read_bytes()  # files outside LFS are small
     return (
         remote.blob_id
         == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
@@ -258,12 +257,12 @@ def _equal(remote: RepoFile, path: Path, sha256: str) -> bool:
 
 
 def _left_over(head: Head, parcel: Parcel) -> list[str]:
-    """Files of the earlier parcel that this one has not."""
+    """List files of the earlier parcel that are not in this one."""
     return sorted((head.earlier.keys() & head.files.keys()) - parcel.files.keys() - {_KEPT})
 
 
 def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
-    """HubError if the tag stands somewhere else than where it would have to."""
+    """Check the tag. Raises HubError if it exists and points elsewhere."""
     if tag is None:
         return
     if tag in head.branches:
@@ -277,7 +276,7 @@ def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
 
 
 def _check_ours(repo: str, head: Head) -> None:
-    """HubError for a repository of other data, which a wrong name would otherwise overwrite."""
+    """Check the repository. Raises HubError if it has other data, which a wrong name would overwrite."""
     foreign = sorted(name for name in head.files if not _NO_DATA.fullmatch(name))
     if foreign and not head.earlier:
         raise HubError(
@@ -287,7 +286,7 @@ def _check_ours(repo: str, head: Head) -> None:
 
 
 def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Exception:
-    """Send the parcel as one commit on top of `head`; its id, or what went wrong."""
+    """Send the parcel as one commit on top of `head`; return its id, or the error."""
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         CommitOperationAdd(name, parcel.path / name) for name in parcel.files
     ]
@@ -312,7 +311,7 @@ def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Excep
 
 
 def _explain_commit(error: Exception, to: Target, parcel: Parcel) -> HubError:
-    """Why a commit was not made."""
+    """Explain why a commit was not made."""
     said = " ".join(str(error).split())
     if isinstance(error, ValueError) and "Invalid metadata" in said:
         return HubError(
@@ -324,7 +323,7 @@ def _explain_commit(error: Exception, to: Target, parcel: Parcel) -> HubError:
 
 @contextmanager
 def _warnings_said(say: Say) -> Iterator[None]:
-    """Python's warnings, such as the Hub's remarks about a card, as notes."""
+    """Report Python's warnings, such as the Hub's remarks about a card, as notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield

@@ -77,7 +77,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:
-    """HubError where a file is missing, changed, or one too many."""
+    """Check the files. Raises HubError if one is missing, changed, or not in the manifest."""
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
     kinds = {
         "missing": sorted(listed.keys() - found),
@@ -101,7 +101,7 @@ def _some(names: list[str]) -> str:
 
 
 def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
-    """HubError for a build that may not be published."""
+    """Check that the build may be published. Raises HubError if not."""
     if not manifest["recipe"].get("publish_under"):
         licences = ", ".join(manifest.get("licenses") or ["none stated"])
         raise HubError(
@@ -118,10 +118,10 @@ def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[str, dict[str, int]]:
-    """Rows per config and split as card, files and manifest agree on them; else HubError.
+    """Count rows per config and split. Raises HubError unless card, files and manifest agree.
 
-    The card is read as huggingface_hub and `datasets` read it. A config that the card forgets would
-    not load, and a card without configs would load all of them as one.
+    The card is read as huggingface_hub and `datasets` read it. A config that the card forgets would not load,
+    and a card without configs would load all of them as one.
     """
     place = path / CARD
     try:
@@ -155,7 +155,7 @@ def _stored(file: Path) -> int:
 def _check_rows(
     place: Path, rows: dict[str, dict[str, int]], counts: dict[str, dict[str, int]], unused: set[str]
 ) -> None:
-    """HubError where the card names other rows than the manifest counts."""
+    """Check the card. Raises HubError if its rows are not those that the manifest counts."""
     if unused:
         raise HubError(f"{place}: no config of the card has {_some(sorted(unused))}; {_AGAIN}")
     if forgotten := counts.keys() - rows.keys():

@@ -72,11 +72,11 @@ class ModelFolder:
     """The card's YAML, with licence and base model."""
     body: str
     base: str
-    """On the Hub; of an adapter, what it is put on."""
+    """Name of the base model on the Hub."""
     local_base: Mapping[str, Any] | None
-    """What training knew of a base that was a folder of this machine, where an adapter now names another."""
+    """Training's record of a base that was a folder of this machine; None if the base was on the Hub."""
     keep_private: str
-    """Why it must not be public; empty where it may be."""
+    """Why it must not be public; empty if it may be."""
 
 
 def read_model_folder(path: Path, license: str | None, base: str | None) -> ModelFolder:
@@ -123,14 +123,14 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _names(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files to send, and what stays: folders such as checkpoints, pickles, states of optimizers."""
+    """List the files to send, and those left out: folders such as checkpoints, pickles, optimizer states."""
     found = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     sent = tuple(name for name in found if any(fnmatch.fnmatchcase(name, kind) for kind in SENT))
     return sent, tuple(name for name in found if name not in sent)
 
 
 def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
-    """HubError where weights are missing, or there only as a pickle, which may do anything when read."""
+    """Check the weights. Raises HubError if they are missing, or only a pickle, which may run code."""
     first = "adapter_model.safetensors" if adapter else "model.safetensors"
     index = f"{first}.index.json"
     wanted = {first}
@@ -146,7 +146,7 @@ def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
 
 
 def _card(path: Path) -> tuple[dict[str, Any], str]:
-    """The YAML of the card and the text below."""
+    """Read the card: its YAML and the text below."""
     try:
         text = (path / CARD).read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -167,7 +167,7 @@ def _card(path: Path) -> tuple[dict[str, Any], str]:
 def _base(
     path: Path, about: Mapping[str, Any], adapter: bool, named: str | None
 ) -> tuple[str, Mapping[str, Any] | None]:
-    """The model on the Hub that this one stands on, and what is known of it where it was a folder here."""
+    """Find the base model on the Hub, and what is known about it if it was a folder of this machine."""
     if named is not None:
         check_repo_id(named, MODEL)
     of_base = about.get("base")
@@ -197,7 +197,7 @@ def _base(
 
 
 def _license(text: str) -> str:
-    """A licence as the Hub calls it."""
+    """Find the Hub's name of a licence."""
     low = text.lower()
     if low in MODEL_LICENSES or low in HUB_NAMES:
         return low
@@ -223,7 +223,7 @@ def _trained_on(about: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
-    """Why a model must stay private, for what it was trained on."""
+    """List the reasons why a model must stay private, from its training data."""
     for dataset in _trained_on(about):
         name, of = dataset.get("name"), dataset.get("licenses") or [None]
         if not dataset.get("publishable"):
@@ -338,7 +338,7 @@ def _card_text(folder: ModelFolder) -> str:
 
 
 def _evaluation(about: Mapping[str, Any]) -> dict[str, float]:
-    """Held-out loss, accuracy of tokens and of rewards, as far as the run has them."""
+    """Collect held-out loss and accuracy of tokens and rewards, if the run has them."""
     found = (about.get("metrics") or {}).get("evaluation") or {}
     told = ("eval_loss", "eval_mean_token_accuracy", "eval_rewards/accuracies")
     return {name: found[name] for name in told if isinstance(found.get(name), float)}

@@ -1,7 +1,7 @@
 """`preceptor publish`: a dataset folder -> a revision of a dataset on the Hub, loaded back from there.
 
-One commit holds the card, the data and the manifest (`push.py`). A card that came after its data would
-leave `configs` of another build for a while, and two configs would then load silently as one.
+One commit adds the card, the data and the manifest (`commit.py`). If the card came after its data, `configs`
+of another build would stay for a while, and two configs would then load silently as one.
 """
 
 import tempfile
@@ -54,9 +54,9 @@ def _listed(manifest: bytes) -> dict[str, str]:
 
 
 def _load_back(to: Target, built: Built, revision: str) -> int:
-    """Rows of all configs, loaded from the Hub at that revision into an empty cache.
+    """Load all configs from the Hub at that revision into an empty cache; return the number of rows.
 
-    Every file has the digest that the manifest states, and every config its rows.
+    Raises HubError unless every file has the sha256 that the manifest states, and every config its rows.
     """
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:

@@ -53,7 +53,7 @@ def check_public(folder: ModelFolder, public: bool) -> None:
 
 
 def _base_revision(to: Target, folder: ModelFolder) -> str:
-    """The commit of an adapter's base that was a folder here; HubError where that is another model."""
+    """Find the commit of an adapter's base that was a folder here. Raises HubError if it is another model."""
     base = folder.base
     place = f"--base {base}"
 
@@ -86,7 +86,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
 
 
 def _compare(to: Target, parcel: Parcel, revision: str) -> int:
-    """Files at that revision, each with its digest."""
+    """Compare the files at that revision with the parcel; return their number."""
 
     def read() -> dict[str, RepoFile]:
         tree = to.api.list_repo_tree(to.repo, repo_type=MODEL, revision=revision, recursive=True)

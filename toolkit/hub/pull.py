@@ -5,9 +5,9 @@
     trl-lib/ultrafeedback_binarized
     chosen, rejected                                       the prompt is what the two share
 
-One config is pulled, the card's default where none is named: the others of a build are made of the same
-judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store
-tells the split. The source's licence is the card's, its revision the commit.
+One config is pulled, by default the card's default: the other configs of a build are made of the same
+judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store shows the
+split. The source's licence is the card's, its revision the commit.
 """
 
 import re
@@ -38,12 +38,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Remote:
-    """One config of a dataset at one revision, and what its card says."""
+    """One config of a dataset at one revision, and the facts on its card."""
 
     repo: str
     revision: str  # the commit
     config: str
-    meta: bool  # whether a config of the build says more about its rows
+    meta: bool  # True if a `_meta` config of the build describes its rows
     url: str
     language: str
     license: License
@@ -103,7 +103,7 @@ def read_card_license(card: dict[str, Any]) -> License:
 
 
 def _language(said: Any) -> str:
-    """The card's language, und where it names none or several."""
+    """Read the card's language; "und" if it names none or several."""
     names = said if isinstance(said, list) else [said]
     return str(names[0]) if len(names) == 1 and names[0] else "und"
 
@@ -145,7 +145,7 @@ def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
 
 
 def _with_meta(rows: Any, meta: Any) -> Any:
-    """Rows with task and group of the meta rows, which are in the same order; ids and the like as text."""
+    """Add task and group of the meta rows, which are in the same order; ids and the like as text."""
     if meta is not None and len(meta) == len(rows):
         more = [n for n in _OF_META if n in meta.column_names and n not in rows.column_names]
         rows = datasets.concatenate_datasets([rows, meta.select_columns(more)], axis=1) if more else rows

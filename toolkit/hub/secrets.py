@@ -1,4 +1,4 @@
-"""What must not leave this machine in a text file: its paths, and secrets.
+"""Paths of this machine and secrets in text files, which must not leave it.
 
 preceptor.json  "deepspeed": "/home/me/zero3.json"   -> a path of this machine: /home/me/zero3.json
 README.md       HF_TOKEN=hf_abcdef…                  -> a token of Hugging Face (it is not shown)
@@ -16,7 +16,7 @@ _VOCABULARIES = {
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
-}  # hold all kinds of pieces
+}  # vocabularies contain pieces that look like anything
 _SECRETS = {
     "a token of Hugging Face": r"hf_[A-Za-z0-9]{30,}",
     "a key of an API": r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}|AIza[0-9A-Za-z_-]{35}",
@@ -37,7 +37,7 @@ _ROOTS = (
     "|var|usr|etc"
 )
 # From the root, a home folder or a drive, two parts at least; not the end of an address or relative path. In
-# the middle of a text, as after a bracket or 在, only below what roots hold.
+# the middle of a text, as after a bracket or 在, only below the usual roots.
 _PATH = re.compile(
     rf"(?<![\w./~)\]}}-])(?:(?:file://)?(?:~[\w.-]*)?/{_PART}(?:/{_PART})+"
     rf"|[A-Za-z]:[\\/]+{_PART}(?:[\\/]+[\w.+@ -]+)+)"
@@ -86,13 +86,13 @@ def _strings(text: str) -> str:
         elif isinstance(value, list):
             for one in value:
                 walk(one)
-        elif isinstance(value, tuple):  # a name and what it stands for
+        elif isinstance(value, tuple):  # a name and its value
             name, of = value
             found.append(f"{name}: {of}" if isinstance(of, str) else name)
             walk([] if isinstance(of, str) else of)
 
     try:
-        walk(json.loads(text, object_pairs_hook=list))  # of names that stand there twice both
+        walk(json.loads(text, object_pairs_hook=list))  # keeps both values of a repeated name
     except ValueError:
         return text
     return "\n".join(found)
