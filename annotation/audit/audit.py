@@ -2,8 +2,8 @@
 
     500 pairs in both orders: consistent 47.4 % (43.0 to 51.9), the first slot twice 38.8 % (34.5 to 43.2)
 
-Frames in, a record out. What orders and lengths tell stands in audit_orders.py, agreement with people in
-audit_people.py; which criteria of people are the judge's, in audit_criteria.py.
+Frames in, a record out. orders.py measures position and length, people.py agreement with people;
+criteria.py finds people's criteria that are the judge's.
 """
 
 from dataclasses import dataclass, field
@@ -26,17 +26,17 @@ SCORE = "summary score"
 POINTS = 1500  # of a figure of scores
 SIZE: dict[str, Any] = {"completion": pl.String, "length": pl.Int64}
 _VOTES = ("for one", "tie", "for the other")
-_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie stands between the two
+_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie is between the two
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one judge, and of people about the same pairs and completions.
+    """The answers of one judge, and of people about the same pairs and completions.
 
-    `shown` has the columns of audit_orders.JUDGEMENTS: single answers, each about one order. Votes and
-    ratings have the columns of those tables (annotator: a name, or null) and of ratings the source;
-    `rubrics` source, criterion, levels, higher_is_better; `lengths` completion, length (characters).
-    `failed` replies of the judge could not be used.
+    `shown` has the columns of orders.JUDGEMENTS: single answers, each about one order. Votes and ratings have
+    the columns of those tables (annotator: a name, or null) and of ratings the source; `rubrics` source,
+    criterion, levels, higher_is_better; `lengths` completion, length (characters). `failed` is the number of
+    replies of the judge that could not be used.
     """
 
     judge: str
@@ -53,7 +53,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Audit:
-    """All about one judge; null and notes where something cannot be told."""
+    """The findings about one judge; null, with a note, if something cannot be computed."""
 
     judge: str
     judgements: int  # single answers about an order, or votes where their order is not known
@@ -74,8 +74,8 @@ def audit(
 ) -> Audit:
     """Audit one judge; the same input and seed give the same numbers.
 
-    `same` names criteria of people by the judge's criterion, where they are not called alike. Raises
-    AnnotationError where it names a criterion that is not there.
+    `same` maps criteria of the judge to people's, if their names differ. `resamples` is the number of
+    bootstrap draws. Raises AnnotationError if `same` names a criterion that is not there.
     """
     notes: list[str] = []
     found, in_orders = _verdicts(evidence, notes)
@@ -108,7 +108,9 @@ def audit(
 
 
 def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
-    """What a file tells (audit_files.read_judgements): each judge by name, `unnamed` where none is given."""
+    """Split the judgements of a file (see files.read_judgements) by judge; `unnamed` names a judge without
+    one.
+    """
     rows = rows.with_columns(pl.col("judge").fill_null(unnamed))
     votes, ratings, scales, lengths = (
         pl.DataFrame(schema=columns)
@@ -123,7 +125,7 @@ def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
 
 
 def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
-    """Votes as single answers (audit_orders.JUDGEMENTS); where the order is not known, a stands first."""
+    """Convert votes to single answers (columns of orders.JUDGEMENTS); a is first if the order is unknown."""
     second = pl.col("shown_first") == "b"
     swapped = second.fill_null(value=False)
     rows = votes.select(
@@ -140,7 +142,7 @@ def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
-    """`shown` with the lengths of both completions."""
+    """Add the lengths of both completions, in characters, to `shown`."""
     for side in ("first", "second"):
         those = lengths.select(pl.col("completion").alias(side), pl.col("length").alias(f"{side}_length"))
         shown = shown.join(those, on=side, how="left", maintain_order="left")
@@ -148,7 +150,7 @@ def with_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
 
 
 def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]:
-    """The judge's verdicts, and whether the orders that they were given in are known."""
+    """Return the judge's verdicts, and whether the orders of showing are known."""
     shown, known = evidence.shown, True
     if shown.is_empty():
         dated = evidence.votes.filter(pl.col("shown_first").is_not_null())
@@ -250,7 +252,7 @@ def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
 
 
 def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    """Rows of both; `by_judge` tells them apart. Annotators of both may be called alike."""
+    """Concatenate both; `by_judge` distinguishes them, since annotators of both may share a name."""
     named = [
         rows.with_columns(annotator=pl.format(mark, "annotator"))
         for mark, rows in (("j{}", judge), ("p{}", people))

@@ -1,8 +1,8 @@
-"""Which criteria of people are a judge's: called alike, on as many levels, in whatever source they lie.
+"""Match criteria of people to a judge's: of the same name and number of levels, in any source.
 
 reveals_answer (2 levels, of the judge)    reveal_answer (2 levels, of people)    the same
-clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          turned round
-helpful (5 levels)                         helpful (3 levels)                     left out, and said
+clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          reversed
+helpful (5 levels)                         helpful (3 levels)                     left out, with a note
 """
 
 import re
@@ -17,7 +17,7 @@ from ...schemas.support.nearest import suggest
 
 @dataclass(frozen=True)
 class Matched:
-    """Ratings by the judge's names and directions, and what was left out or turned round."""
+    """Ratings with the judge's names and directions, and the criteria that were left out or reversed."""
 
     judge: pl.DataFrame
     people: pl.DataFrame
@@ -25,7 +25,7 @@ class Matched:
 
 
 def folded(name: str) -> str:
-    """A criterion's name without case, signs and the s at the end of its words."""
+    """Normalise a criterion's name: drop case, punctuation and the s at the end of its words."""
     words = re.findall(r"[^\W_]+", name.lower())
     return " ".join(word.removesuffix("s") if len(word) > 3 else word for word in words)
 
@@ -33,11 +33,11 @@ def folded(name: str) -> str:
 def match_criteria(
     judge: pl.DataFrame, people: pl.DataFrame, rubrics: pl.DataFrame, same: dict[str, str]
 ) -> Matched:
-    """People's ratings of the judge's criteria, under the judge's names.
+    """Match people's ratings to the judge's criteria, and return them under the judge's names.
 
-    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (where a
-    criterion is not there, more is better). `same` has people's name by the judge's. Values of a criterion
-    that runs the other way in the people's source are turned round.
+    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (by default, more
+    is better). `same` maps the judge's names to people's. Values of a criterion with the opposite direction
+    in the people's source are reversed. Raises AnnotationError if `same` names a criterion that is not there.
     """
     directions = {(s, c): up for s, c, up in rubrics.select("source", "criterion", "higher_is_better").rows()}
     mine = _scales(judge)
@@ -58,7 +58,7 @@ def match_criteria(
             notes.append(f"{criterion} of {source}: {levels} levels, the judge has {those[0][2]}; left out")
         if not alike:
             continue
-        # The judge's own source of that scale: the name as it stands, and its direction.
+        # The judge's own source of that scale: the name as written, and its direction.
         of, own, _ = next((scale for scale in alike if scale[1] == name), alike[0])
         turned = directions.get((source, criterion), True) != directions.get((of, own), True)
         value = levels + 1 - pl.col("value") if turned else pl.col("value")
@@ -105,7 +105,7 @@ def _unmet(
 
 
 def criterion_levels(name: str, answers: int, rubric: Rubric | None) -> list[str]:
-    """What the levels of a criterion are called: as the rubric words short ones, else their numbers."""
+    """Name the levels of a criterion: by the rubric's words if they are short, else by number."""
     for criterion in rubric.criteria if rubric else ():
         short = max(map(len, criterion.levels)) <= 10
         if folded(criterion.name) == folded(name) and len(criterion.levels) == answers and short:
@@ -114,11 +114,12 @@ def criterion_levels(name: str, answers: int, rubric: Rubric | None) -> list[str
 
 
 def rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
-    """What each annotator gave each completion, by the rubric's criteria: one row, one column a criterion.
+    """Collect the ratings of each annotator and completion: one row each, one column per criterion of the
+    rubric.
 
-    Columns: completion, annotator, and the criteria. What names nobody is held together by its place in
-    the input. Of a criterion rated twice the first counts. Null where a criterion with weight is not there,
-    or lies on other levels than the rubric's.
+    Columns: completion, annotator, and the criteria. Ratings without annotator are grouped by their place in
+    the input. If a criterion is rated twice, the first rating counts. Null if a criterion with weight is
+    missing, or has other levels than the rubric's.
     """
     have = {(folded(c), levels): c for _, c, levels in _scales(ratings)}
     wanted = {c.name: have.get((folded(c.name), len(c.levels))) for c in rubric.criteria if c.weight}

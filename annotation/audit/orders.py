@@ -40,11 +40,11 @@ _SURE = 20.0  # log-odds beyond which a slope is taken to run off to infinity
 
 @dataclass(frozen=True)
 class Position:
-    """What became of pairs that were shown in both orders; the five shares add up to 1."""
+    """Verdicts about pairs that were shown in both orders; the five shares add up to 1."""
 
     pairs: int
     consistent: Share  # the same completion in both orders
-    first_twice: Share  # whatever stood first
+    first_twice: Share  # whichever was shown first
     second_twice: Share
     both_tie: Share  # a tie in both orders
     one_tie: Share  # a tie in one order, a choice in the other
@@ -64,7 +64,7 @@ class LengthOfPeople:
 
 @dataclass(frozen=True)
 class Length:
-    """Whether longer completions win; pairs of equal length say nothing about it and are left out."""
+    """Length bias: whether longer completions win; pairs of equal length are left out."""
 
     pairs: int  # with a decided verdict and two lengths
     longer: Share | None  # of these, the longer one won
@@ -77,11 +77,11 @@ class Length:
 
 
 def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
-    """One row for each item and pair: item, low, high, in_low, in_high, verdict, lengths.
+    """Combine judgements to one row for each item and pair.
 
-    in_low and in_high are what was chosen (low, high or tie) when the lower, and the higher, key stood first;
-    null where it never did. verdict is the same, or the only one; a tie where they differ. Of one order shown
-    again, the first answer counts.
+    Columns: item, low, high, in_low, in_high, verdict, lengths. in_low and in_high are the choice (low, high
+    or tie) when the lower, and the higher, key was shown first; null if it never was. verdict is the common
+    choice, or the only one; a tie if they differ. If one order was shown again, the first answer counts.
     """
     low_first = pl.col("first") < pl.col("second")
     places = judgements.with_columns(
@@ -109,7 +109,7 @@ def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
 
 
 def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
-    """Position bias of `verdicts`' rows, over pairs that were shown in both orders; null without any."""
+    """Measure position bias of the rows of `verdicts`, over pairs shown in both orders; null without any."""
     rows = found.filter("both")
     if rows.is_empty():
         return None
@@ -129,7 +129,7 @@ def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
 
 
 def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
-    """Share of decided judgements for the first slot, of pairs shown in any number of orders."""
+    """Estimate the share of decided judgements for the first slot, of pairs shown in any number of orders."""
     firsts = [pl.col(f"in_{side}") == side for side in ("low", "high")]
     decided = [pl.col(f"in_{side}") != "tie" for side in ("low", "high")]
     count = [pl.sum_horizontal(*(part.cast(pl.Int64) for part in parts)) for parts in (firsts, decided)]
@@ -145,7 +145,7 @@ def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstim
 
 
 def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> Length | None:
-    """Length bias of `verdicts`' rows; null where no decided pair has two different lengths.
+    """Measure length bias of the rows of `verdicts`; null if no decided pair has two different lengths.
 
     `people` has low, high, for_low, for_high: their decided votes about each pair.
     """
@@ -172,7 +172,9 @@ def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int)
 
 
 def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
-    """Decided judgements: log length ratio, 1, whether the first was chosen; and which pair it was about."""
+    """Make the design of decided judgements: log length ratio, 1, first chosen (0 or 1); and the pair's
+    number.
+    """
     apart = (pl.col("low_length") / pl.col("high_length")).log()
     rows = rows.with_columns(pair=pl.concat_str("low", "high", separator="\n").rank("dense").cast(pl.Int64))
     parts = [
@@ -186,11 +188,11 @@ def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
 
 
 def logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | None]:
-    """Coefficients of a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
+    """Fit a logistic regression of y (rows,) on x (rows, columns): coefficients with 95 % intervals.
 
-    Intervals are normal, with standard errors robust to rows of one cluster hanging together (Liang & Zeger,
-    Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have it).
-    Null for all where there is no finite maximum: y is the same everywhere, or x tells it without error.
+    Intervals are normal, with standard errors robust to correlation within a `cluster` (rows,) (Liang &
+    Zeger, Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have
+    it). All are null if there is no finite maximum: y is constant, or x predicts it without error.
     """
     beta = np.zeros(x.shape[1])
     nothing: list[IntervalEstimate | None] = [None] * x.shape[1]

@@ -1,4 +1,4 @@
-"""Fields of tables that people map by name: which column is ours, and its text as what it stands for."""
+"""Fields of tables that users map by name: find our columns, and parse their text."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from .table_files import convert_to_text, list_columns
 
 @dataclass(frozen=True)
 class Columns:
-    """What a table of signals must and may have."""
+    """The required and the optional columns of a table of signals."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]

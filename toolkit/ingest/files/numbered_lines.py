@@ -21,7 +21,7 @@ import pyarrow as pa
 from ....schemas.errors import SourceError
 
 BLOCK_BYTES = 8 << 20
-LONGEST_BYTES = 256 << 20  # held in memory while waiting for a cut
+LONGEST_BYTES = 256 << 20  # kept in memory until the next cut
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 

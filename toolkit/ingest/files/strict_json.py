@@ -3,7 +3,7 @@
 {"Action Based on the Evaluation": "3"}  ->  names: [actionbasedonevaluation], values: ["3"]
 """
 
-# With 0 for every string, what is left is punctuation, numbers, true, false and null.
+# With 0 for every string, only punctuation, numbers, true, false and null are left.
 _STRINGS = r""""(?:[^"\\]|\\.)*\""""
 _LAX = r"(?i),\s*[\]}]|nan|inf"
 

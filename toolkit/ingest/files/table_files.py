@@ -1,4 +1,4 @@
-"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records, told apart by the file's name.
+"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records; the file's name gives its kind.
 
     votes.csv      completion_a,completion_b,choice
     votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
@@ -28,7 +28,7 @@ PACKED = (".gz", ".bz2")
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
-_DAMAGE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over a damaged file
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # errors that pyarrow raises for a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
@@ -160,7 +160,7 @@ def _nested(name: str) -> str:
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
-    # By pointer, since a name may hold what has a meaning in a path.
+    # By pointer, since a name may contain characters with a meaning in a path.
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
     picked = "".join(
         f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
@@ -225,7 +225,7 @@ def _tables(
 def _open(file: Input) -> tuple[pq.ParquetFile, pa.Schema]:
     """The file and its schema, which is read now rather than later: it may be damaged."""
     try:
-        # Buffered beforehand, what was read of the file would stay in memory.
+        # With pre-buffering, all that was read of the file would stay in memory.
         parquet = pq.ParquetFile(
             file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )
@@ -239,7 +239,7 @@ def _damaged(file: Input, why: object) -> SourceError:
 
 
 def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
-    """The type that a column is read as; SourceError for one that holds no plain values."""
+    """Find the type to read a column as. Raises SourceError if the column has no plain values."""
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -266,6 +266,6 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """As that type; of times, what is finer than a microsecond is cut off."""
+    """Cast to that type; times are cut to microseconds."""
     finer = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
     return array.cast(kind, safe=not finer)

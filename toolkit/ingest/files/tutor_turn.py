@@ -1,12 +1,12 @@
-"""The structured turn of a SPOCK tutor: what it decides before it speaks, read in SQL.
+"""The structured turn of a SPOCK tutor: its decisions before it speaks, read in SQL.
 
     {"Evaluation of Student Response": "a", "Action Based on Evaluation": "1",
      "Subproblem State": "x", "Subproblem": "…", "Tutorbot": "…"}
 
 Sonkar et al., CLASS (Findings of EMNLP 2023) and Pedagogical Alignment of Large Language Models
 (Findings of EMNLP 2024). Evaluations are a to g, actions 1 to 12, states w to z. The physics variant
-says Step Number, Step State (p to t) and Tutorbot Response. One place knows the keys and codes, for
-published data and for what models write: how a key is spelt (case, spaces, a "the") does not
+has Step Number, Step State (p to t) and Tutorbot Response. Keys and codes are defined here only, for
+published data and for the output of models: the spelling of a key (case, spaces, a "the") does not
 matter; "g) N/A", "b) Evaluating Correct Response" and "N/A" are codes, "a and b" is "a,b".
 """
 
@@ -19,11 +19,11 @@ BIOLOGY, PHYSICS = "biology", "physics"
 
 @dataclass(frozen=True)
 class Variant:
-    """The published keys of a variant's turn, in order, what each holds, and its states."""
+    """The published keys of a variant's turn, in order, the content of each, and its states."""
 
     keys: dict[str, str]
     states: str  # regular expression of one code
-    no_state: str  # the code that "N/A" stands for
+    no_state: str  # the code for "N/A"
 
 
 _EVALUATION, _ACTION = "Evaluation of Student Response", "Action Based on Evaluation"
@@ -52,7 +52,7 @@ VARIANTS = {
         "p",
     ),
 }
-# Plain names (see read_fields_sql) of what a turn holds, in either variant.
+# Plain names (see read_fields_sql) of a turn's parts, in either variant.
 _NAMES = {
     "evaluation": (
         "evaluationofstudentresponse",
@@ -87,7 +87,7 @@ def read_state_sql(text: str) -> str:
 
 
 def _parts() -> str:
-    """What the turn holds, as text; blank is null."""
+    """Write SQL for the parts of the turn as text; blank is null."""
     filled = r"CASE WHEN regexp_matches(x, '\S') THEN x END"
     texts = {
         part: bind_sql(find_field_sql("f", *names) + "->>'$'", "x", filled) for part, names in _NAMES.items()
@@ -146,7 +146,7 @@ def _turn(variant: Variant) -> str:
         else f"'{key}', p.{part}"
         for key, part in variant.keys.items()
     )
-    # A merge patch leaves out what is null.
+    # A merge patch drops nulls.
     return f"json_merge_patch('{{}}', json_object({pairs}))::VARCHAR"
 
 

@@ -4,9 +4,9 @@
     target_sentences.tsv   00000002020d286371dd59a2f8a900e6  Bitcoin goes for $7,094 this morning.
 
 Stahlberg and Kumar, Synthetic Data Generation for Grammatical Error Correction (2021). An edit has
-the md5 of the clean sentence, a start and an end in bytes of UTF-8, and what stands there in the
-corrupted sentence, spaces included (a missing fourth field is an empty one). Stored is the
-corrupted sentence, with the edits that lead back. A row is an edit line or a sentence line, in any
+the md5 of the clean sentence, a start and an end in bytes of UTF-8, and the text there in the
+corrupted sentence, spaces included (a missing fourth field is an empty one). The corrupted sentence
+is stored, with the edits that lead back. A row is an edit line or a sentence line, in any
 order and in any number of shards.
 """
 

@@ -180,7 +180,7 @@ def _edits(
 
 
 def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:
-    """Whether a correction equals the tokens it replaces."""
+    """True if a correction equals the tokens it replaces."""
     width = pl.col("end") - pl.col("start")
     inside = (pl.col("start") >= 0) & (pl.col("end") <= pl.col("size")) & (width >= 0)
     at = fields.select(pl.when(inside & (width == 1)).then(pl.col("first") + pl.col("start")))

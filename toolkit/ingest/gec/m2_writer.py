@@ -1,7 +1,7 @@
 """M2 written from the store: the inverse of the M2 reader.
 
 Canonical form: LF, one blank line after each sentence's edits, fields as ERRANT writes them.
-What was read from a file in that form comes back byte for byte.
+A file in that form is written back byte for byte.
 """
 
 from pathlib import Path

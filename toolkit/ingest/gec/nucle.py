@@ -141,7 +141,7 @@ def _document(
 
 
 def _span(attributes: str, paragraphs: list[str], starts: list[int]) -> tuple[int, int]:
-    """Offsets in the whole text; ValueError says what is wrong."""
+    """Return offsets in the whole text. Raises ValueError, which says what is wrong."""
     given = dict(_ATTRIBUTE.findall(attributes))
     try:
         start_par, start_off, end_par, end_off = (int(given[name]) for name in _OFFSETS)

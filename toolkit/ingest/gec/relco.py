@@ -1,17 +1,17 @@
-"""ReLCo: Russian learners' answers beside what was expected, and sentences annotated by hand.
+"""ReLCo: Russian learners' answers with the expected ones, and sentences annotated by hand.
 
     gram_err.csv                7|1499630677.97||Они __суровые__ люди .
     correct_gram_err.csv        7|1499630677.97||Они __суровыми__ людьми .
     manually_annotated_sent.csv 7|1499630677.97||1|Number: s/p|Все ++смогли++ сделать .
 
 Katinskaia et al., Semi-automatically Annotated Learner Corpus for Russian (LREC 2022). Lines of a
-pair of files belong together; no field is quoted. The n-th marked word is what was expected for
-the n-th; where marks or the text around them differ, the edits are the fewest tokens changed
+pair of files belong together; no field is quoted. The n-th marked word is the expected one for
+the n-th; if marks or the text around them differ, the edits are the fewest tokens changed
 (`aligned_by`). By hand, the word between ++ is an error of the category, without a correction.
 
 errors_tagged.m2 changes direction: after its first noop the sentences are the expected ones and
-the edits put the learner's errors in. Which way it goes is counted against the pairs of the csv
-files; where it goes the wrong way the blocks are turned round and a note says so.
+the edits put the learner's errors in. The direction is found by counts against the pairs of the csv
+files; where it is the wrong one the blocks are reversed and a note says so.
 A row is a pair of lines, a marked word, a line annotated by hand, a line of the M2.
 """
 
@@ -28,7 +28,7 @@ from .edits.align import load_aligner
 from .edits.character_edits import apply_edits, make_batch
 from .m2 import read_m2, split_tokens
 
-EXPECTED = "expected"  # the annotator of what the exercise expected
+EXPECTED = "expected"  # the annotator for the exercise's expected answers
 BY_HAND = "by hand"
 _PREFIX = "correct_"
 _MANUAL = "manually_annotated_sent.csv"
@@ -92,7 +92,7 @@ def _rows(file: Input, width: int, on_bytes: OnBytes) -> pl.DataFrame:
 
 
 def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> tuple[Batch, pl.DataFrame]:
-    """Answers with what was expected; and the pairs of words, in lower case."""
+    """Read answers with the expected ones; and the pairs of words, in lower case."""
     mine, theirs = _rows(file, 4, on_bytes), _rows(correct, 4, on_bytes)
     if mine.height != theirs.height:
         raise SourceError(
@@ -240,7 +240,7 @@ def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
 
 
 def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_bytes: OnBytes) -> Batch:
-    """The M2 in one batch, each part of it the right way round as far as the pairs can tell."""
+    """Return the M2 in one batch, each part turned in the direction that the pairs indicate."""
     parts = list(read_m2(file, context, on_bytes))
     sentences, edits, rejects = (
         pl.concat(frames)

@@ -4,8 +4,8 @@ r"""UA-GEC: Ukrainian documents with corrections inside the text, and their meta
 
 Syvokon et al. (2023). annotated/0006.a1.ann is document 0006 by annotator 1; a line end inside a
 correction is written \\n; {word:::error_type=…} is an error without a correction; several
-corrections stand between bars. gec-only and gec-fluency are two layers over the same texts: each
-is a source of its own. metadata.csv is read where it lies in the layer's folder or the one above;
+corrections are separated by bars. gec-only and gec-fluency are two layers over the same texts: each
+is a source of its own. metadata.csv is read if it is in the layer's folder or the one above;
 region, gender and occupation of the authors are left out. A row is a document by one annotator,
 or a correction.
 """
@@ -70,7 +70,7 @@ def read_ua_gec(
 
 
 def _authors(file: Input, context: Context, on_bytes: OnBytes) -> dict[str, dict[str, str]]:
-    """Metadata by document, with the author's pseudonym and whether that author was forgotten."""
+    """Read the metadata by document: the author's pseudonym, and whether that author was forgotten."""
     text, damage = _text(file, on_bytes)
     rows = list(csv.DictReader(io.StringIO(text)))
     if damage or (rows and "id" not in rows[0]):

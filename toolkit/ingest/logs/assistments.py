@@ -4,7 +4,8 @@
     31,31,68
     0,1,1
 
-The order is all that is known of time. A list may end with a comma. A row is an attempt; three lines
+Only the order of attempts is known, not their times. A
+list may end with a comma. A row is an attempt; three lines
 that do not fit together are one row. A student is known by the file and the line.
 """
 

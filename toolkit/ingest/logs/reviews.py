@@ -1,12 +1,12 @@
-"""Study logs: one event of a learner a record, or ASSISTments' three lines a student.
+"""Study logs: one event of a learner per record, or ASSISTments' three lines per student.
 
     learner,item,at,correct,attempts,duration_ms
     learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300
 
-CSV, TSV, JSON Lines or Parquet, columns mapped by name. `correct` may be told from `grade` with
+CSV, TSV, JSON Lines or Parquet, columns mapped by name. `correct` may be derived from `grade` with
 --passing; `at` may be seconds, milliseconds or microseconds since 1970. A row is a record. Three
 lines a student (Feng, Heffernan and Koedinger 2009, as knowledge-tracing projects pass it on) are
-read by `triples.py`.
+read by `assistments.py`.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
 
 
 def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """Rows with each field as what it stands for, and why a row cannot be taken."""
+    """Parse each field, and give the reason why a row is rejected."""
     days = pl.col("interval_days").cast(pl.Float64, strict=False)
     parsed = parse_time(rows).with_columns(
         parse_bool(pl.col("correct")).alias("known"),

@@ -1,11 +1,11 @@
-"""The shapes in which chats are written, recognised row by row and brought into one, in SQL.
+"""The shapes of chats, recognised row by row and brought into one form, in SQL.
 
     {"messages": [{"role": "user", "content": "…"}, …]}                   OpenAI, TRL
     {"conversations": [{"from": "human", "value": "…"}, …]}               ShareGPT
     {"prompt": "…", "chosen": "…", "rejected": "…"}                       TRL, UltraFeedback
     {"prompt": "…", "completion": "…", "label": true}                     TRL, KTO
 
-Where TRL's hold lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
+If TRL's fields are lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
 being what they share.
 """
 
@@ -31,7 +31,7 @@ def _given(field: str) -> str:
     return f"coalesce(json_type(\"raw\", '$.{field}'), 'NULL') <> 'NULL'"
 
 
-# What a text stands for, by the field it is in; lists are taken as they are.
+# The role of a text, by its field; lists are taken as they are.
 _WHO = {"prompt": "user", "chosen": "assistant", "rejected": "assistant", "completion": "assistant"}
 _LISTS = " UNION ALL ".join(
     f"""SELECT line, kind, '{field}' AS field, {order} AS field_n,

@@ -5,7 +5,7 @@ r"""GSM8K: problems with worked answers, their Socratic version, and model solut
     {"question": "…", "ground_truth": "…\nA: 13", "6b_finetuning": {"is_correct": false, "solution": "…"}}
 
 Cobbe et al. (2021). Calculator notes are taken out, and every answer ends "Answer: 13", whatever its
-file writes, so that the form does not tell a model's solution from a person's; solutions that broke
+file writes, so that the form does not reveal whether a model or a person wrote it; solutions that broke
 off have no such line. The question is the group: the files share questions. A row is a line.
 """
 

@@ -25,7 +25,7 @@ NOT_PUBLISHED = (
     "the texts that were ranked are not in the file: the votes can be fused, but no dataset comes of them"
 )
 _OTHERS = ("srclang", "trglang", "judgeId")
-# What the papers list among the systems: the text itself, and what people made of it.
+# Names in the papers' lists of systems that are none: the text itself, and people's corrections.
 _ORIGINS = {
     "orig": "learner",
     "source": "learner",
@@ -84,7 +84,9 @@ def make_votes(
 
 
 def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
-    """One row a record: segment, annotator, languages; per system its id, the rank said, the rank meant."""
+    """Make one row per record: segment, annotator, languages; per system its id, the rank as written, the
+    rank as read.
+    """
     texts = records.with_columns(
         convert_to_text(records, name) for name in find_ranking_columns(records.columns)
     )
@@ -101,7 +103,7 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
 
 
 def _unless_minus_one(name: str) -> pl.Expr:
-    """-1 stands for none."""
+    """Replace -1, which means none, by null."""
     return pl.when(pl.col(name) != "-1").then(name)
 
 

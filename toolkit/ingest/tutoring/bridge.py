@@ -1,4 +1,4 @@
-"""Bridge: what a novice tutor answered to a mistake, and what an expert would answer.
+"""Bridge: a novice tutor's reply to a mistake, and an expert's revision of it.
 
     [{"c_id": "4110653_19", "c_h": [{"user": "student", "text": "7?"}], "c_r": [{"user": "tutor", …}],
       "c_r_": [{"user": "tutor", "text": "Hm, not quite"}], "e": "guess", "z_what": "ask_question", …}]

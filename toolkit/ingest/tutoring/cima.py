@@ -1,4 +1,4 @@
-"""CIMA: tutors' replies to a student who says in Italian where a thing stands, with their actions.
+"""CIMA: tutors' replies to a student who describes in Italian where a thing is, with their actions.
 
     {"prepDataset": {"1": {"past_convo": ["Please try to fill in the blank in Italian. ", "e sotto il?"],
       "engPrep": "is under the", "engObj": "table", "engColor": "pink", "prep": "e sotto il", …,
@@ -6,7 +6,7 @@
       "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}
 
 Stasaski et al. (BEA 2020). past_convo alternates tutor and student; several tutors replied to its last
-turn. Equal replies keep an id each. What is to be said (preposition, object, colour) is the group.
+turn. Equal replies keep an id each. The content to be said (preposition, object, colour) is the group.
 A row is an exercise; `line` is its number, since the file is one JSON value.
 """
 
@@ -186,7 +186,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
 
 
 def _about(good: pl.DataFrame) -> pl.Series:
-    """The exercise's facts as JSON; what the file leaves out is null."""
+    """Write the exercise's facts as JSON; missing ones are null."""
     acted = pl.struct(
         pl.col("acted").list.get(n, null_on_oob=True).alias(name) for n, name in enumerate(_STUDENT_ACTIONS)
     )
@@ -203,7 +203,7 @@ def _about(good: pl.DataFrame) -> pl.Series:
 
 
 def _actions() -> pl.Expr:
-    """What the reply does, by name."""
+    """List the actions of the reply by name."""
     named = [
         pl.when(pl.col("replied").list.get(n)).then(pl.lit(name)) for n, name in enumerate(_TUTOR_ACTIONS)
     ]

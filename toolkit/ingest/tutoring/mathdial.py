@@ -3,8 +3,8 @@
     {"qid": 6000060, "question": "…", "student_incorrect_solution": "…", "self-correctness": "Yes",
      "conversation": "Teacher: (generic)Hi Scott|EOM|Student: I began with …"}
 
-Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Whoever is not Teacher
-is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
+Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Every speaker except
+Teacher is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
 """
 
 import json
@@ -22,7 +22,7 @@ from .turns import ASSISTANT, USER, make_tables
 
 _END = "|EOM|"
 _TEXTS = ("qid", "question", "student_incorrect_solution", "conversation")
-_REST = json.dumps(dict.fromkeys(_TEXTS))  # taken out of what is kept as context
+_REST = json.dumps(dict.fromkeys(_TEXTS))  # not kept as context
 
 
 def find_mathdial(path: Path) -> list[Path] | None:

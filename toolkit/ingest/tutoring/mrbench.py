@@ -131,7 +131,7 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
         if wider["whole"].equals(rows["whole"]):
             break
         rows = wider
-    # Named after what is in it, so that another file's part of it has the same name.
+    # Named after its content, so that its part in another file has the same name.
     name = pl.coalesce(pl.col("solution").min(), pl.col("id").min()).over("whole")
     return rows.select(name.alias("group"))["group"]
 
@@ -211,7 +211,7 @@ def _turns(good: pl.DataFrame) -> pl.DataFrame:
 
 
 def _about(good: pl.DataFrame) -> pl.Series:
-    """What else a row says about its conversation, as JSON."""
+    """Write the row's other facts about its conversation as JSON."""
     with scratch() as con:
         con.register("rows", good.select("line", "raw", "marked_tutor").to_arrow())
         return query(

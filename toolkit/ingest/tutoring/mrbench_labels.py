@@ -2,7 +2,8 @@
 
 {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral", …}}}
 
-Whether what a reply reveals is correct stays in the completion's context with all labels as published.
+The label for whether a revealed answer is correct stays in the completion's context, with all labels as
+published.
 """
 
 import polars as pl
@@ -30,7 +31,7 @@ RUBRIC = pl.DataFrame(
     schema={"criterion": pl.String, "wording": pl.String, "higher_is_better": pl.Boolean},
     orient="row",
 )
-# The empty criterion stands for those that later versions may add.
+# The empty criterion is for those that later versions may add.
 _LEVELS = pl.DataFrame(
     [
         (name, label.lower(), level, len(labels), ", ".join(labels))
@@ -54,7 +55,7 @@ WITH replies AS (
     FROM rows, json_each(rows.replies) e WHERE json_type(rows.replies) = 'OBJECT'
 )"""
 
-# An annotation that is null says as little as one that is missing; so does a label.
+# A null annotation is treated as a missing one; so is a null label.
 _JUDGED = f"""
 {_REPLIES}, criteria AS (
     SELECT criterion, lower(criterion) AS name, any_value(levels) AS levels, any_value(expected) AS expected

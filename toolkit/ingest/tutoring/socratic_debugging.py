@@ -9,11 +9,11 @@
         <alt>Sure. What does your code do, line by line?
     </dialogue>
 
-Al-Hossami et al. (SIGCSE 2024). Not XML: code holds < and &. A section ends at its last closing tag
-before the next one opens. Code between lines <code> and </code> belongs to the turn above, also where
-alternatives stand between; it is fenced as Markdown. What a tutor is shown first is problem and code;
-the rest is context of the prompt. Files are named problem_bug_name_kind.txt: the problem is the group.
-A row is a file, which holds one dialogue.
+Al-Hossami et al. (SIGCSE 2024). Not XML: code contains < and &. A section ends at its last closing tag
+before the next one opens. Code between lines <code> and </code> belongs to the turn above, also if
+alternatives are in between; it is fenced as Markdown. A tutor first sees problem and code; the rest is
+context of the prompt. Files are named problem_bug_name_kind.txt: the problem is the group.
+A row is a file, which is one dialogue.
 """
 
 import re
@@ -133,7 +133,7 @@ def mark_turns(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> pl.DataFrame:
-    """One row a file: its sections as texts, and what its dialogue holds."""
+    """Make one row per file: its sections as texts, and its dialogue."""
     text = {
         name: pl.col("raw").filter(pl.col("section") == name).str.join("\n").str.strip_chars("\n\r \t")
         for name in _SECTIONS[:-1]
@@ -169,7 +169,7 @@ def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> 
 
 
 def _turns(spoken: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Turns as they were said, and their alternatives: dialogue, position, n, content, line."""
+    """Make the turns and their alternatives: dialogue, position, n, content, line."""
     raw = pl.col("raw").str.strip_chars_end()
     text = (
         pl.when(pl.col("speaker").is_not_null())
@@ -244,7 +244,7 @@ def _tables(
 
 
 def _alternatives(others: pl.DataFrame, answers: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """What else tutors would have said where a turn of theirs answers the user."""
+    """Select the alternatives to tutors' turns that answer the user."""
     answered = answers.select("prompt", "origin", "author", "path", "dialogue", "position")
     where = pl.format("{}-{}-{}", "dialogue", "position", "n")
     return others.join(
@@ -272,7 +272,7 @@ def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -
 
 
 def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
-    """What was odd in files that were taken."""
+    """Describe oddities of the files that were read."""
     found = []
     by_tag = count_tags(lines).group_by("tag", maintain_order=True)
     for name, opened, closed in by_tag.agg("opened", "closed").rows():

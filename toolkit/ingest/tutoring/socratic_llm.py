@@ -6,10 +6,10 @@ r"""socratic-llm: outputs of tutor models rated for the Socratic method, and the
     [{"prompt": "…", "chosen_eval": {"output": "…", …}, "rejected_eval": …, "all_evaluations": [{…}, …]}, …]
     ["<problem>\nDefine a function …", …]
 
-Bonino et al. (2024). Each element of a list says by itself what it is: an output that was evaluated, by
-people or by a model (the file does not say by whom: no annotator); an example for DPO, whose outputs a
-model judged; or a prompt. A prompt is one user message, its text as the models were given it; an
-output loses the spaces around it. A row is an element; `line` is its number.
+Bonino et al. (2024). Each element of a list shows its kind: an output that was evaluated, by people or by a
+model (the file does not name it: no annotator); an example for DPO, whose outputs a model judged; or a
+prompt. A prompt is one user message, with the text that the models got; the spaces around an output are
+removed. A row is an element; `line` is its number.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from .turns import TASK
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
 _JUDGE = "judge"
 
-# What keeps a problem together: MathDial's problem, the one to debug, or how a lesson of TutorChat
+# The group of a problem: MathDial's problem, the one to debug, or how a lesson of TutorChat
 # opens. Prompts are remains of Python lists, in which quotes may be escaped and line ends spelt out.
 _GROUP = r"""SELECT trim(regexp_replace(regexp_replace(coalesce(
     nullif(regexp_extract(prompt, '(?s)here is the text: (.*?)Here is my solution', 1), ''),

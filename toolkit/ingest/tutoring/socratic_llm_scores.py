@@ -1,11 +1,11 @@
-"""The evaluations of socratic-llm: outputs, their ratings, and what is wrong or odd with them.
+"""The evaluations of socratic-llm: outputs, their ratings, errors and oddities.
 
 {"output": "…", "evaluation_error": null, "raw_evaluation": "{…}", "evaluation":
  {"questions": "yes", "on_topic": 5.0, "helpful": 3.0, "reveal_answer": "no"}}
 
 Published score = 0.25 [questions] + 0.25 [does not reveal] + 0.05 on_topic + 0.05 helpful: each of the
-four criteria has a quarter of it. Where `evaluation` is missing or an error is stated, what
-`raw_evaluation` spells is taken; where that cannot be read either, the output has no ratings.
+four criteria has a quarter of it. If `evaluation` is missing or an error is stated, `raw_evaluation` is
+parsed; if that cannot be read either, the output has no ratings.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ RUBRIC = pl.DataFrame(
     },
     orient="row",
 ).with_columns(pl.lit(0.25).alias("weight"))
-_FIELDS = {"reveals_answer": "reveal_answer"}  # as the file says; ours is the word of the rubric `socratic`
+_FIELDS = {"reveals_answer": "reveal_answer"}  # the file's word; ours is that of the rubric `socratic`
 
 _OUTPUTS = r"""
 CREATE TEMP TABLE outputs AS
@@ -69,7 +69,7 @@ WITH each AS (
 )
 SELECT *, bool_and(value IS NOT NULL) OVER (PARTITION BY line, place) AS readable FROM valued"""
 
-# The first thing that is wrong with a row; what a model spelt out wrongly is only not taken.
+# The first error of a row; malformed text of a model is only skipped.
 _FAULTS = """
 WITH faults AS (
     SELECT line, place, '''output'' is missing or not text' AS fault FROM outputs
@@ -103,7 +103,7 @@ _BLANK = " \t\r\n\u00a0"
 
 @dataclass(frozen=True)
 class EvaluatedOutputs:
-    """What a list's objects hold."""
+    """Outputs and ratings in a list's objects."""
 
     faults: pl.DataFrame  # line, fault (or null)
     outputs: pl.DataFrame  # line, place, content, context, rated, odd

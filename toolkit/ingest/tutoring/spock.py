@@ -6,16 +6,16 @@
        "g", "Action Based on Evaluation": "12", "Step Number": "1", "Step State": "q",
        "Tutorbot Response": "Let's begin with …"}}, …]}
 
-Sonkar et al., CLASS (Findings of EMNLP 2023); keys and codes are in tutor_states.py. A file is one
-dialogue, a JSON list of them or JSON Lines; a tutor's value may be JSON, or a Python dictionary, as
-text. A row is a dialogue; `line` is its line in JSON Lines, else its number. What is no JSON at
+Sonkar et al., CLASS (Findings of EMNLP 2023); keys and codes are in files/tutor_turn.py. A file is
+one dialogue, a JSON list of them or JSON Lines; a tutor's value may be JSON, or a Python dictionary, as
+text. A row is a dialogue; `line` is its line in JSON Lines, else its number. A text that is not JSON at
 all is one row.
 
-Turns hold what the student sees; what the tutor does before (deciding states, Python) is kept as
-empty turns of the system, in their state. A state has the codes, and `raw`, the published object,
-where that says more or otherwise. A completion is what a SPOCK model is trained to write: the
-structured turn as canonical JSON, without thoughts; the messages before it are what was seen.
-Instructions before the first question stand in that turn's state: a recipe gives its own. Dialogues
+Turns have the text that the student sees; the tutor's steps before (deciding states, Python) are kept as
+empty turns of the system, in their state. A state has the codes, and `raw`, the published object, if
+that has more or other content. A completion is the text that a SPOCK model is trained to write: the
+structured turn as canonical JSON, without thoughts; the messages before it are those that were seen.
+Instructions before the first question are in that turn's state: a recipe gives its own. Dialogues
 about one question, however it is numbered, are one group.
 """
 
@@ -39,7 +39,7 @@ _AT_ONCE = 32 << 20  # letters of a batch
 _KEY = '"conversations"'
 _NEITHER = "not valid JSON, and no JSON Lines of dialogues"
 
-# Who speaks -> role; what has no response is never seen by the student.
+# Speaker -> role; the student never sees turns without a response.
 _ROLES = {
     "user": ("student", "human", "user"),
     "assistant": (
@@ -55,7 +55,7 @@ _ROLES = {
 }
 _ROLE = " ".join(f"WHEN lower(speaker) IN {names} THEN '{role}'" for role, names in _ROLES.items())
 
-# What a file is: one JSON value, or JSON Lines if a line of it is a dialogue by itself.
+# A file is one JSON value, or JSON Lines if a line of it is a dialogue by itself.
 _ROWS = f"""
 WITH whole AS (
     SELECT path, string_agg("raw", chr(10) ORDER BY line) AS text, bool_or(damaged) AS damaged,
@@ -81,7 +81,7 @@ SELECT row_number() OVER (ORDER BY f.place, line) AS n, path, line, "raw", damag
     json_merge_patch(json, '{{"conversations": null}}')::VARCHAR AS rest
 FROM parsed JOIN files f USING (path) ORDER BY 1"""
 
-_QUESTION = "Student: "  # stands between the instructions and the question of the biology dialogues
+_QUESTION = "Student: "  # separates the instructions from the question in the biology dialogues
 
 _STATE = """'from', speaker, 'evaluation', s.evaluation, 'action', s.action, 'state', s.state,
     part, s.part, 'thoughts', s.thoughts"""

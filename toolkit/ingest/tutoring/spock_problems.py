@@ -1,4 +1,4 @@
-"""SPOCK's problems: questions, a wrong answer to each, and what a tutor could say to it.
+"""SPOCK's problems: questions, a wrong answer to each, and possible replies of a tutor.
 
     section_name,section_learning_objs,section_id,problems
     Cells,"Describe the cell",4.1,"{""Problem"": ""…"", ""SubProblems"": [{""Question"": ""…"",
@@ -8,8 +8,8 @@
 Sonkar et al., CLASS (Findings of EMNLP 2023): GPT-4 wrote them from the learning objectives of a
 textbook. Each sub-problem is a prompt as a tutor would meet it: the learner brings the problem, the
 tutor asks the question, the learner answers wrongly. Its completions are the feedback, the hint and
-the answer given away, told apart by `kind` in their context: a trainer wants feedback or hint
-chosen over the answer. What else the problem says (facts, solution, the objectives) is the prompt's
+the answer given away, distinguished by `kind` in their context: a trainer wants feedback or hint
+chosen over the answer. The rest of the problem (facts, solution, the objectives) is the prompt's
 context; the section is the group.
 
 A row is a record. Its JSON must be strict, and each sub-problem must have its question, the wrong
@@ -131,7 +131,7 @@ def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
 
 
 def _wrong() -> pl.Expr:
-    """What a sub-problem lacks; null where it can be taken."""
+    """Name the parts that a sub-problem lacks; null if it is complete."""
     return first_reason(
         (pl.col("question").is_null(), "'Question' is missing or no text"),
         (pl.col("wrong").is_null(), "'Incorrect Response' is missing or no text"),

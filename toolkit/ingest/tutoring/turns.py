@@ -3,8 +3,8 @@
     Teacher: (probing)How many are left?|EOM|Student: Nine.
 
 Turns of one role that follow each other are one message of a prompt, and one completion: chat
-models take turns. What opens a dialogue (the problem) is said by the learner. What the system said
-until then stands in front, as one message.
+models take turns. The opening of a dialogue (the problem) is a message of the learner. Turns of the
+system before it come first, as one message.
 """
 
 import polars as pl

@@ -1,6 +1,6 @@
 """Edits with character offsets in running text -> sentences and edits in tokens.
 
-A sentence is a line of the text, its tokens what stands between spaces. An edit is widened to whole
+A sentence is a line of the text, its tokens are the strings between spaces. An edit is widened to whole
 tokens ("alot" with a space put in at 1 becomes alot -> a lot), so that applying it gives the
 annotator's text with its own spacing and punctuation. Edits of one annotator inside one token
 become one. A line end inside an edit joins its two lines to one sentence.
@@ -17,10 +17,10 @@ from .widen import convert_to_tokens
 
 DOCUMENTS = pl.Schema(
     {
-        "doc": pl.Int64(),  # any number that tells the documents of a batch apart
+        "doc": pl.Int64(),  # any number that distinguishes the documents of a batch
         "document": pl.String(),
         "text": pl.String(),
-        "annotators": pl.List(pl.String()),  # who annotated it, whether they changed anything or not
+        "annotators": pl.List(pl.String()),  # all its annotators, also those who changed nothing
         "original": pl.String(),  # as published, where `text` was tokenised since; or null
         "learner": pl.String(),
         "level": pl.String(),
@@ -115,7 +115,7 @@ def apply_edits(
         (pl.col("start") < pl.col("done"), "overlaps the edit before it"),
     )
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
-    done = take_before(end, mark_first("doc")).fill_null(0)  # once more: what was rejected does not count
+    done = take_before(end, mark_first("doc")).fill_null(0)  # again, without the rejected ones
     pieces = good.with_columns(
         pl.concat_str(text.str.slice(done, start - done), "correction").alias("piece"),
         text.str.slice(start, end - start).alias("before"),
@@ -217,7 +217,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
 
 
 def _line_of(lines: pl.DataFrame, edits: pl.DataFrame, place: str) -> pl.Series:
-    """Row of the line in which each edit's start or end lies."""
+    """Find the row of the line in which each edit's start or end is."""
     found = edits.select("doc", pl.col(place).alias("from")).with_row_index("n").sort("from")
     places = lines.select("doc", "from", pl.col("row").cast(pl.Int64)).sort("from")
     return found.join_asof(places, on="from", by="doc", check_sortedness=False).sort("n")["row"]
@@ -232,7 +232,7 @@ def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame,
         .join_asof(rows, left_on="start", right_on="from", by="doc", check_sortedness=False)
         .sort("order")
     )
-    # White space before a line's first word belongs to no sentence: what is put in there is put first.
+    # White space before a line's first word belongs to no sentence: text inserted there goes first.
     size = pl.col("text").str.len_chars().cast(pl.Int64)
     first = rows.group_by("doc").agg(pl.all().sort_by("from").first())
     missing = (

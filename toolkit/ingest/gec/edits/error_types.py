@@ -1,4 +1,4 @@
-"""A corpus's own error tags in ERRANT's classes: M, R or U, and a category where it is known.
+"""Map a corpus's own error tags to ERRANT's classes: M, R or U, and a category if it is known.
 
 The letter comes from span and correction, never from the tag: JFLEG's #Del# inserts text. The
 categories are those of Bryant, Felice and Briscoe (ACL 2017); `error_types.csv` maps other

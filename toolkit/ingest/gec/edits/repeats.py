@@ -1,7 +1,7 @@
-"""Expressions over runs: rows of one group that stand together, in frames sorted by the group.
+"""Expressions over runs: adjacent rows of one group, in frames sorted by the group.
 
-`first` marks the first row of each run. One pass over the column, where a window over the group
-would sort and gather it.
+`first` marks the first row of each run. An expression is one pass over the column; a window over the
+group would sort and gather it.
 """
 
 import polars as pl

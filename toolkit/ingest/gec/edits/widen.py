@@ -1,7 +1,7 @@
 """Edits of characters as edits of whole tokens.
 
-"alot" with a space put in at 1 becomes alot -> a lot; "dog" with an "s" at its end, dog -> dogs. What
-stands between spaces is a token. Edits of one annotator that come to share a token become one.
+"alot" with a space put in at 1 becomes alot -> a lot; "dog" with an "s" at its end, dog -> dogs. Tokens
+are the strings between spaces. Edits of one annotator that come to share a token become one.
 """
 
 import polars as pl
@@ -45,9 +45,9 @@ def convert_to_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _widened(edits: pl.DataFrame) -> pl.DataFrame:
-    """`from` and `to`, the edit with the halves of tokens it cuts; `after`, what stands there then.
+    """Widen edits to whole tokens: `from` and `to`, and `after`, the text that replaces them.
 
-    A side grows where a word stands at it and the edit, before or after, continues that word.
+    A side grows if it touches a word and the edit, before or after, continues that word.
     """
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
     beside = edits.with_columns(
