@@ -285,6 +285,71 @@ def test_rooms_that_are_held_are_there():
     assert [room for room in HELD if not (ROOT / room).exists()] == []
 
 
+GOOD = '''
+class PreceptorError(Exception): ...
+class RoomError(PreceptorError): ...
+class Fit:
+    @property
+    def draws(self) -> int: """Number of draws."""
+def read_fit(x: np.ndarray) -> Fit:
+    """Read a fit of x (chains, draws).
+
+    Raises RoomError if there is none.
+    """
+    raise RoomError("no")
+def is_fit(name: str) -> bool: """True if the name is a fit's."""
+@click.command(help="Fits.")
+def fits() -> None: ...
+class Dataset(torch.Dataset):
+    def torch_call(self) -> int: """Return 0."""
+'''
+BAD = '''
+class PreceptorError(Exception): ...
+class Fit: ...
+def key_of(x: np.ndarray) -> Fit:
+    """What a name says."""
+    raise PreceptorError("no")
+def is_fit(name: str) -> str:
+    """True if the name is a fit's."""
+def read() -> None: ...
+'''
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """A function that says which names each rule finds in modules."""
+
+    def check(*modules):
+        read = {f"{n}.py": ast.parse(text) for n, text in enumerate(modules)}
+        for one in (functions, errors, arrays):
+            one.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setitem(globals(), "trees", lambda: read)
+            listed = {rule: find() if rule != "class" else twice(tuple(read)) for rule, find in RULES.items()}
+            return {
+                rule: sorted({one.split()[1].rstrip(":") for one in some}) for rule, some in listed.items()
+            }
+
+    yield check
+    for one in (functions, errors, arrays):
+        one.cache_clear()
+
+
+def test_what_keeps_to_the_rules_is_not_found(found):
+    text = "import torch\nimport numpy as np\n" + GOOD
+    assert found(text) == {rule: [] for rule in RULES}
+
+
+def test_what_breaks_a_rule_is_found(found):
+    assert found(BAD, "class Fit: ...") == {
+        "class": ["Fit"],
+        "name": ["is_fit", "key_of"],
+        "docstring": ["is_fit", "key_of", "read"],
+        "raises": ["key_of"],
+        "shape": ["key_of"],
+    }
+
+
 def main(rooms: tuple[str, ...]) -> None:
     counts: Counter[str] = Counter()
     for rule, find in RULES.items():
