@@ -1,4 +1,4 @@
-"""What follows from a table's declaration: DDL, Polars schema, features, data dictionary."""
+"""Derive DDL, Polars schema, features and data dictionary from a table's declaration."""
 
 from typing import TYPE_CHECKING
 

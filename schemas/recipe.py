@@ -46,9 +46,9 @@ class Pairs(_Section):
     uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of
     the completions and need no fit."""
     band: tuple[Share, Share] = (0.6, 0.9)
-    """Of uncertain-band: the least and the greatest probability that the better side is better."""
+    """For uncertain-band: the least and the greatest probability that the better side is better."""
     criteria: list[str] = []
-    """Of rubric-dominance: the criteria that count; all where it is empty."""
+    """For rubric-dominance: the criteria that count; all if empty."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
     """A pair whose better side is better with less than this probability is a coin flip: it is dropped, and
     kept for soft labels alone."""
@@ -97,11 +97,11 @@ class Corrections(_Section):
     left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of an annotator's edits that a partial correction leaves out, at least one."""
     seed: int = 0
-    """Of the choice of edits left out and of words over-corrected."""
+    """Random seed: chooses the edits to leave out and the words to over-correct."""
 
 
 class ReviewOutcomes(_Section):
-    """How a study log becomes outcomes: preceptor outcomes RECIPE."""
+    """Rules that make outcomes from a study log: preceptor outcomes RECIPE."""
 
     reviews: str
     """Source of the log; its items are ids of completions."""
@@ -111,7 +111,7 @@ class ReviewOutcomes(_Section):
     """turns: events a learner failed before the first success with a completion; censored where the log
     ends before it. success: whether the first event after an interval succeeded."""
     after_days: Annotated[float, Field(gt=0)] | None = None
-    """Of success: the interval since the event before, at least; events need times."""
+    """For success: the least interval since the event before; events need times."""
 
     @model_validator(mode="after")
     def _interval_belongs_to_success(self) -> "ReviewOutcomes":
@@ -167,10 +167,10 @@ class Privacy(_Section):
 
 
 class Recipe(_Section):
-    """How a fit becomes a dataset."""
+    """Rules that make a dataset from a fit."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    """Of the dataset: lower case, digits, hyphens."""
+    """Name of the dataset: lower case, digits, hyphens."""
     task: str | None = None
     """Prompts of this task only; all tasks where it is left out."""
     sources: list[str] = []

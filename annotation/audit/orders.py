@@ -53,7 +53,7 @@ class Position:
 
 @dataclass(frozen=True)
 class LengthOfPeople:
-    """How often the longer one wins on pairs that people decided as well; bootstrap over pairs."""
+    """Share of pairs in which the longer one wins, for judge and people; bootstrap over pairs."""
 
     pairs: int
     votes: int  # decided votes of people about them

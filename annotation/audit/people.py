@@ -214,7 +214,7 @@ def _measure(name: str, found: Found, drawn: Found) -> Measure:
 
 
 def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, IntervalEstimate | None]:
-    """How often a perfect judge of these answers could be right, at least and at most (see alpha.py)."""
+    """Bound the share of these answers that a perfect judge could get right (see agreement/alpha.py)."""
     numbered = people["unit"].rank("dense").cast(pl.Int64).to_numpy() - 1
     kinds, many = kinds_of_units(numbered, people["value"].to_numpy(), size)
     found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)

@@ -64,7 +64,7 @@ class ModelFolder:
 
     path: Path
     names: tuple[str, ...]
-    """Of the files to send."""
+    """Names of the files to send."""
     left_out: tuple[str, ...]
     about: Mapping[str, Any]
     adapter: bool

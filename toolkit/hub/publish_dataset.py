@@ -97,7 +97,7 @@ def use_fresh_cache(folder: str) -> Iterator[None]:
     """
     counting, cache = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS, constants.HF_HUB_CACHE
     bars = datasets.are_progress_bars_disabled()
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # nobody uses it here
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a check is no use of the dataset
     constants.HF_HUB_CACHE = f"{folder}/hub"
     datasets.disable_progress_bars()
     try:

@@ -28,7 +28,7 @@ _HEADER = r"^# \S+$"
 
 @dataclass
 class _Place:
-    """Where in the file the next block goes on."""
+    """The place in the file where the next block starts."""
 
     position: int = 0
     document: str | None = None  # of the last header

@@ -69,7 +69,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
 
 
 def _check_texts(con: Store, source: str) -> None:
-    """StoreError for a text that would be read back as something else."""
+    """Check a text. Raises StoreError if it would be read back as something else."""
     bad = query(
         con,
         """SELECT path, line, text FROM (

@@ -103,7 +103,7 @@ class _Lines:
         self._held = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
 
     def ready(self) -> int:
-        """How many lines are held; 0 at the end of the file."""
+        """Return the number of buffered lines; 0 at the end of the file."""
         if self._held.is_empty():
             self._held = next(self._blocks, self._held)
         return self._held.height

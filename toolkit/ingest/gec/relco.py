@@ -287,7 +287,7 @@ def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_byte
 
 
 def _votes(sentences: pl.DataFrame, edits: pl.DataFrame, known: pl.DataFrame) -> tuple[int, int]:
-    """How many edits go from a learner's word to the expected one, and how many the other way."""
+    """Count edits from a learner's word to the expected one, and edits the other way."""
     tokens = sentences.select(
         pl.col("key").alias("sentence"), split_tokens(sentences["text"]).alias("tokens")
     )

@@ -72,7 +72,7 @@ def _has(*parts: str, pattern: str) -> pl.Expr:
 
 
 def _count(text: pl.Expr) -> pl.Expr:
-    """How many tokens a beginning of a text has: runs of spaces are tokens, as in `sentences.tokens`."""
+    """Count the tokens in a text's first characters: runs of spaces are tokens, as in `sentences.tokens`."""
     bare = text.str.strip_chars(" ")
     plain = pl.when(bare == "").then(0).otherwise(bare.str.count_matches(" ", literal=True) + 1)
     runs = text.str.count_matches("[^ ]+| {2,}")
