@@ -25,7 +25,7 @@ from preceptor.annotation.server.environment import make_environment
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.schemas.support.files import user_cache
+from preceptor.schemas.support.files import find_user_cache
 from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
@@ -139,7 +139,7 @@ def damaged_files_balance(opened, tmp_path):
 @pytest.fixture(scope="session")
 def server_environment():
     """The environment of Argilla's server, kept from run to run in the user's cache."""
-    return make_environment(user_cache(), print)
+    return make_environment(find_user_cache(), print)
 
 
 @dataclass(frozen=True)

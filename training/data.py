@@ -132,7 +132,7 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
             f"{repo}: cannot be had from the Hub at {revision}: {' '.join(str(error).split())}"
         ) from error
     content = Path(file).read_bytes()
-    about = _origin(content, manifest_or(content, f"{repo}/{MANIFEST}", TrainingError))
+    about = _origin(content, require_manifest(content, f"{repo}/{MANIFEST}", TrainingError))
     return {"repo": repo, "revision": info.sha, **about, "name": repo}
 
 

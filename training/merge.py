@@ -57,7 +57,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
         raise TrainingError(
             f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
         ) from error
-    with partial_folder(out) as part:
+    with make_partial_folder(out) as part:
         model.merge_and_unload(safe_merge=True).save_pretrained(part)
         tokenizer.save_pretrained(part)
         for name in KEPT:
@@ -85,7 +85,7 @@ def _base(adapter: Path) -> tuple[str, str | None]:
         raise TrainingError(
             f"{adapter / ADAPTER}: names no base_model_name_or_path; train it again"
         ) from error
-    known, found = known_base(adapter), find_base(adapter, named)
+    known, found = read_known_base(adapter), find_base(adapter, named)
     if found is None:
         if not was_folder(adapter, named):
             return named, revision
@@ -94,7 +94,7 @@ def _base(adapter: Path) -> tuple[str, str | None]:
             f"{adapter}: an adapter of the model in the folder {folder}, which is neither at {named} nor "
             f"beside {adapter}; bring it there: without it the adapter is of no use"
         )
-    if known.get("sha256") not in (None, fingerprint(found)):
+    if known.get("sha256") not in (None, hash_model(found)):
         raise TrainingError(
             f"{found}: is another model than {adapter} was trained on (was it trained again since?); bring "
             "the old one back, or train the adapter again"

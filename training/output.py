@@ -68,7 +68,7 @@ def write_about(
         "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
         "preflight": preflight,
         "seed": trainer.args.seed,
-        "versions": versions(LIBRARIES),
+        "versions": read_versions(LIBRARIES),
         "commit": _commit(config.path),
         "metrics": metrics,
     }
@@ -114,9 +114,9 @@ def _base(config: TrainingConfig) -> tuple[str | None, dict[str, Any] | None]:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None, {"folder": folder.name, "sha256": fingerprint(folder)}
+        return None, {"folder": folder.name, "sha256": hash_model(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
-    return about.get("base_model"), {"folder": folder.name, "sha256": fingerprint(folder), **kept}
+    return about.get("base_model"), {"folder": folder.name, "sha256": hash_model(folder), **kept}
 
 
 def _commit(recipe: Path) -> str | None:

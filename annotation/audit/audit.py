@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from ...schemas.derive import polars_schema
+from ...schemas.derive import derive_polars_schema
 from ...schemas.rubric import Rubric
 from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
@@ -34,12 +34,12 @@ SCORE = "summary score"
 POINTS = 1500  # of a figure of scores
 SIZE: dict[str, Any] = {"completion": pl.String, "length": pl.Int64}
 _VOTES = ("for one", "tie", "for the other")
-_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie stands between the two
+_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie is between the two
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one judge, and of people about the same pairs and completions.
+    """The answers of one judge, and of people about the same pairs and completions.
 
     `shown` has the columns of orders.JUDGEMENTS: single answers, each about one order. Votes and
     ratings have the columns of those tables (annotator: a name, or null) and of ratings the source;
@@ -82,8 +82,8 @@ def audit_evidence(
 ) -> JudgeAudit:
     """Audit one judge; the same input and seed give the same numbers.
 
-    `same` names criteria of people by the judge's criterion, where they are not called alike. Raises
-    AnnotationError where it names a criterion that is not there.
+    `same` maps criteria of the judge to people's, if their names differ. `resamples` is the number of
+    bootstrap draws. Raises AnnotationError if `same` names a criterion that is not there.
     """
     notes: list[str] = []
     found, in_orders = _verdicts(evidence, notes)
@@ -120,7 +120,7 @@ def make_evidence(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
     rows = rows.with_columns(pl.col("judge").fill_null(unnamed))
     votes, ratings, scales, lengths = (
         pl.DataFrame(schema=columns)
-        for columns in (*map(polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
+        for columns in (*map(derive_polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
     )
     return [
         Evidence(
@@ -156,7 +156,7 @@ def add_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
 
 
 def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]:
-    """The judge's verdicts, and whether the orders that they were given in are known."""
+    """Return the judge's verdicts, and whether the orders of showing are known."""
     shown, known = evidence.shown, True
     if shown.is_empty():
         dated = evidence.votes.filter(pl.col("shown_first").is_not_null())
@@ -258,7 +258,7 @@ def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
 
 
 def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    """Rows of both; `by_judge` tells them apart. Annotators of both may be called alike."""
+    """Concatenate both; `by_judge` distinguishes them, since annotators of both may share a name."""
     named = [
         rows.with_columns(annotator=pl.format(mark, "annotator"))
         for mark, rows in (("j{}", judge), ("p{}", people))

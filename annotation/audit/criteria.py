@@ -1,8 +1,8 @@
-"""Which criteria of people are a judge's: called alike, on as many levels, in whatever source they lie.
+"""Match criteria of people to a judge's: of the same name and number of levels, in any source.
 
 reveals_answer (2 levels, of the judge)    reveal_answer (2 levels, of people)    the same
-clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          turned round
-helpful (5 levels)                         helpful (3 levels)                     left out, and said
+clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          reversed
+helpful (5 levels)                         helpful (3 levels)                     left out, with a note
 """
 
 import re
@@ -12,7 +12,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def match_criteria(
 ) -> MatchedCriteria:
     """Match people's ratings with the judge's criteria, and give them the judge's names.
 
-    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (where a
-    criterion is not there, more is better). `same` has people's name by the judge's. Values of a criterion
-    that runs the other way in the people's source are turned round.
+    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (by default, more
+    is better). `same` maps the judge's names to people's. Values of a criterion with the opposite direction
+    in the people's source are reversed. Raises AnnotationError if `same` names a criterion that is not there.
     """
     directions = {(s, c): up for s, c, up in rubrics.select("source", "criterion", "higher_is_better").rows()}
     mine = _scales(judge)
@@ -58,7 +58,7 @@ def match_criteria(
             notes.append(f"{criterion} of {source}: {levels} levels, the judge has {those[0][2]}; left out")
         if not alike:
             continue
-        # The judge's own source of that scale: the name as it stands, and its direction.
+        # The judge's own source of that scale: the name as written, and its direction.
         of, own, _ = next((scale for scale in alike if scale[1] == name), alike[0])
         turned = directions.get((source, criterion), True) != directions.get((of, own), True)
         value = levels + 1 - pl.col("value") if turned else pl.col("value")
@@ -85,7 +85,7 @@ def _check(same: dict[str, str], mine: set[str], theirs: set[str]) -> None:
     for one, other in same.items():
         for name, have, whose in ((one, mine, "the judge"), (other, theirs, "people")):
             if name not in have:
-                hint = nearest(name, sorted(have), f"{whose} rated")
+                hint = suggest(name, sorted(have), f"{whose} rated")
                 raise AnnotationError(f"--same {one}={other}: {whose} rated no '{name}'; {hint}")
 
 
@@ -116,9 +116,9 @@ def name_levels(name: str, answers: int, rubric: Rubric | None) -> list[str]:
 def gather_rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
     """Gather what each annotator gave each completion: one row, one column a criterion of the rubric.
 
-    Columns: completion, annotator, and the criteria. What names nobody is held together by its place in
-    the input. Of a criterion rated twice the first counts. Null where a criterion with weight is not there,
-    or lies on other levels than the rubric's.
+    Columns: completion, annotator, and the criteria. Ratings without annotator are grouped by their place in
+    the input. If a criterion is rated twice, the first rating counts. Null if a criterion with weight is
+    missing, or has other levels than the rubric's.
     """
     have = {(fold_name(c), levels): c for _, c, levels in _scales(ratings)}
     wanted = {c.name: have.get((fold_name(c.name), len(c.levels))) for c in rubric.criteria if c.weight}

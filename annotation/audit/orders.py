@@ -44,7 +44,7 @@ class PositionBias:
 
     pairs: int
     consistent: Share  # the same completion in both orders
-    first_twice: Share  # whatever stood first
+    first_twice: Share  # whichever was shown first
     second_twice: Share
     both_tie: Share  # a tie in both orders
     one_tie: Share  # a tie in one order, a choice in the other
@@ -79,9 +79,9 @@ class LengthBias:
 def combine_orders(judgements: pl.DataFrame) -> pl.DataFrame:
     """Combine both orders to one row an item and pair: item, low, high, in_low, in_high, verdict, lengths.
 
-    in_low and in_high are what was chosen (low, high or tie) when the lower, and the higher, key stood first;
-    null where it never did. verdict is the same, or the only one; a tie where they differ. Of one order shown
-    again, the first answer counts.
+    Columns: item, low, high, in_low, in_high, verdict, lengths. in_low and in_high are the choice (low, high
+    or tie) when the lower, and the higher, key was shown first; null if it never was. verdict is the common
+    choice, or the only one; a tie if they differ. If one order was shown again, the first answer counts.
     """
     low_first = pl.col("first") < pl.col("second")
     places = judgements.with_columns(
@@ -172,7 +172,9 @@ def measure_length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resampl
 
 
 def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
-    """Decided judgements: log length ratio, 1, whether the first was chosen; and which pair it was about."""
+    """Make the design of decided judgements: log length ratio, 1, first chosen (0 or 1); and the pair's
+    number.
+    """
     apart = (pl.col("low_length") / pl.col("high_length")).log()
     rows = rows.with_columns(pair=pl.concat_str("low", "high", separator="\n").rank("dense").cast(pl.Int64))
     parts = [
@@ -188,9 +190,9 @@ def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
 def fit_logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | None]:
     """Fit a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
 
-    Intervals are normal, with standard errors robust to rows of one cluster hanging together (Liang & Zeger,
-    Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have it).
-    Null for all where there is no finite maximum: y is the same everywhere, or x tells it without error.
+    Intervals are normal, with standard errors robust to correlation within a `cluster` (rows,) (Liang &
+    Zeger, Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have
+    it). All are null if there is no finite maximum: y is constant, or x predicts it without error.
     """
     beta = np.zeros(x.shape[1])
     nothing: list[IntervalEstimate | None] = [None] * x.shape[1]

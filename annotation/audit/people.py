@@ -3,9 +3,8 @@
     helpful: judge 0.52 (0.31 to 0.69), people 0.61 (0.48 to 0.72), difference -0.09 (-0.21 to 0.02)
 
 Every measure is of two single answers about the same unit (a pair, a completion): the judge's and a
-person's, or two persons', so that both can be held against each other. Units where several people answered
-weigh as many answers as there are. Intervals and differences are bootstraps over units, both sides drawn
-together.
+person's, or two persons', so that both can be compared. Units with several people's answers are weighted by
+their number. Intervals and differences are bootstraps over units, both sides drawn together.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,8 +39,8 @@ class PeopleAgreement:
     answers: list[str]  # that can be given, lowest first; of a score those that were
     units: int  # pairs or completions that the judge and somebody judged
     people: int  # named
-    unnamed: int  # judgements that name nobody, each taken as another person's
-    comparisons: int  # answers of people that the judge's was held against
+    unnamed: int  # judgements without annotator, each taken as another person's
+    comparisons: int  # answers of people that the judge's was compared with
     shared_units: int  # of the units, with answers of several people
     metric: str  # of alpha
     measures: dict[str, Measure]
@@ -62,9 +61,9 @@ def compare_with_people(
 ) -> PeopleAgreement | None:
     """Compare a judge's answers with those of people; None where they have no unit in common.
 
-    `judge` has unit and value, one row a unit; `people` unit, annotator (null: nobody is named) and value.
-    Values number `answers` from 0, in their order; `values` says what they stand for (their number if left
-    out). With `values` answers are taken as a scale without steps: no kappa and no exact agreement.
+    `judge` has unit and value, one row per unit; `people` unit, annotator (null if not named) and value.
+    Values index `answers` from 0; `values` gives their numeric values (the index by default). With `values`
+    answers are taken as a continuous scale: no kappa and no exact agreement.
     """
     size = len(answers)
     told = people.join(judge.select("unit"), on="unit", how="semi")
@@ -98,7 +97,7 @@ def compare_with_people(
 
 
 def _kinds(judge: pl.DataFrame, people: pl.DataFrame, size: int) -> tuple[Ints, Floats, Ints]:
-    """Units by what was answered: cells (columns,), weights (kinds, columns), how many units of each kind.
+    """Group units by their answers: cells (columns,), weights (kinds, columns), number of units of each kind.
 
     A cell is (block * size + the one's answer) * size + the other's.
     """
@@ -141,7 +140,7 @@ Measuring = Callable[[Floats], dict[str, Floats]]
 
 
 def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bool) -> Measuring | None:
-    """A function from how much lies in each cell (rows, cells) to every measure (rows,)."""
+    """Make a function from the mass of each cell, shape (rows, cells), to every measure, shape (rows,)."""
     if not len(cells):
         return None
     one, other = np.divmod(cells % size**2, size)
@@ -212,7 +211,7 @@ def _measure(name: str, found: Found, drawn: Found) -> Measure:
 
 
 def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, IntervalEstimate | None]:
-    """How often a perfect judge of these answers could be right, at least and at most (see alpha.py)."""
+    """Bound the share of these answers that a perfect judge could get right (see agreement/alpha.py)."""
     numbered = people["unit"].rank("dense").cast(pl.Int64).to_numpy() - 1
     kinds, many = count_kinds(numbered, people["value"].to_numpy(), size)
     found = compute_measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)

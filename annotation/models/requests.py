@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ...schemas.keys import key
+from ...schemas.keys import hash_key
 
 Message = dict[str, str]
 
@@ -66,7 +66,7 @@ class Reply:
 def digest(request: Request) -> str:
     """Compute 20 hex digits over messages, sampling, draw and schema."""
     parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
-    return key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
+    return hash_key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
 
 def describe_sampling(request: Request) -> dict[str, Any]:

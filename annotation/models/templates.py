@@ -21,7 +21,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .requests import Message
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +73,7 @@ def parse_template(text: str, name: str = "template") -> Template:
         if line[1] not in (*ROLES, DIALOGUE):
             at = text.count("\n", 0, line.start()) + 1
             raise AnnotationError(
-                f"{name}:{at}: '--- {line[1]} ---': {nearest(line[1], (*ROLES, DIALOGUE), 'a message is of')}"
+                f"{name}:{at}: '--- {line[1]} ---': {suggest(line[1], (*ROLES, DIALOGUE), 'a message is of')}"
             )
     made = Template(name, text, hashlib.sha256(text.encode()).hexdigest()[:20], bool(_LINE.search(text)))
     try:
@@ -124,7 +124,7 @@ def _messages(template: Template, part: str, variables: dict[str, Any]) -> list[
 def _undefined(error: UndefinedError, known: list[str]) -> str:
     found = _UNKNOWN.search(error.message or "")
     listed = f"known: {', '.join(known)}"
-    hint = nearest(found[1], known, "known") if found else listed
+    hint = suggest(found[1], known, "known") if found else listed
     return f"{error.message}; {hint}{'' if hint == listed else f' ({listed})'}"
 
 

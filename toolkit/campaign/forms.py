@@ -20,7 +20,7 @@ from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
 from ..privacy.pseudonyms import default_key_file, is_forgotten, naming
 from ..store.connection import Store, insert, query, run, transaction
@@ -113,7 +113,7 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        hint = nearest(campaign, names, "campaigns")
+        hint = suggest(campaign, names, "campaigns")
         raise AnnotationError(f"no campaign '{campaign}': {hint} (export --rubric NAME begins one)")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]

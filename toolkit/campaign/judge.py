@@ -37,7 +37,7 @@ from ...annotation.models.templates import read_template
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
 from ..store.where import EVERYWHERE, Where
 from .answers import MODEL, Taken, take_answers
@@ -274,7 +274,7 @@ def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where)
             if value not in have:
                 raise AnnotationError(
                     f"{option} {value}: campaign '{campaign}' asks nothing of it; "
-                    f"{nearest(value, have, 'there are')}"
+                    f"{suggest(value, have, 'there are')}"
                 )
         if asked:
             questions = questions.filter(pl.col(column).is_in(asked))

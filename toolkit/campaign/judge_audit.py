@@ -214,5 +214,5 @@ def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in have:
             raise AnnotationError(
-                f"{option} {name}: nothing was judged there; {nearest(name, have, 'there are')}"
+                f"{option} {name}: nothing was judged there; {suggest(name, have, 'there are')}"
             )

@@ -52,7 +52,7 @@ def find_replies(con: Store, model: str, requests: Sequence[str]) -> pl.DataFram
     Columns of `replies`, by request and nth.
     """
     if not requests:
-        return pl.DataFrame(schema=polars_schema(REPLIES))
+        return pl.DataFrame(schema=derive_polars_schema(REPLIES))
     wanted = pl.DataFrame({"request": list(requests)}, schema={"request": pl.String})
     con.register("wanted", wanted.to_arrow())
     try:

@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...schemas.derive import polars_schema
-from ...schemas.published import published, with_meta
+from ...schemas.derive import derive_polars_schema
+from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import Recipe
 from ...schemas.tables import COUNTS
 from ..store.chunks import join_in_chunks
@@ -50,8 +50,8 @@ def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str
     """
     counts: dict[str, dict[str, int]] = {}
     for config in recipe.configs:
-        for name in with_meta(config):
-            schema = polars_schema(published(name, recipe.format == "conversational"))
+        for name in list_with_meta(config):
+            schema = derive_polars_schema(declare_published(name, recipe.format == "conversational"))
             columns, source = _select(name, recipe)
             found = {}
             for split in SPLITS:

@@ -16,9 +16,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
-from ...schemas.recipe import faults
-from ...schemas.support.nearest import nearest
-from ...schemas.support.settings_files import assignment, chosen_variant, merged, read_file, read_variants
+from ...schemas.recipe import explain_faults
+from ...schemas.support.nearest import suggest
+from ...schemas.support.settings_files import (
+    choose_variant,
+    merge_settings,
+    parse_assignment,
+    read_file,
+    read_variants,
+)
 from .metrics.registry import METRICS
 
 _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
@@ -87,7 +93,7 @@ class EvaluationSettings(BaseModel):
     def _metrics_are_known(cls, names: list[str]) -> list[str]:
         for name in names:
             if name not in METRICS:
-                raise ValueError(f"no metric '{name}': {nearest(name, METRICS, 'known metrics')}")
+                raise ValueError(f"no metric '{name}': {suggest(name, METRICS, 'known metrics')}")
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"'{repeated[0]}' stands there twice")
         if METRICS[names[0]].better == "neither":

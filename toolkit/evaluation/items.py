@@ -16,10 +16,10 @@ import polars as pl
 
 from ...annotation.models.backends.backend import Say
 from ...schemas.errors import EvaluationError
-from ...schemas.keys import key_sql
-from ...schemas.manifest import as_manifest
-from ...schemas.support.files import MANIFEST, file_sha256
-from ...schemas.support.nearest import nearest
+from ...schemas.keys import hash_key_sql
+from ...schemas.manifest import parse_manifest
+from ...schemas.support.files import MANIFEST, hash_file
+from ...schemas.support.nearest import suggest
 from ..dataset.folder import read_manifest
 from ..store.connection import query, scratch
 from .config import EvaluationSettings
@@ -114,7 +114,7 @@ def _folder(folder: Path, config: str, split: str) -> _Read:
         files = {name: sha for name, sha in sorted(manifest["files"].items()) if named.fullmatch(name)}
         for name, sha in files.items():
             file = folder / name
-            if not file.is_file() or file_sha256(file) != sha:
+            if not file.is_file() or hash_file(file) != sha:
                 state = "changed since the build" if file.is_file() else "missing"
                 raise EvaluationError(f"{file}: {state}; {_AGAIN}")
         parts.append(pl.read_parquet([folder / name for name in files]) if files else pl.DataFrame())
@@ -129,7 +129,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    from ..hub.client import call_patiently, check_repo_id, connect, explained
+    from ..hub.client import call_patiently, check_repo_id, connect, explain_error
 
     check_repo_id(repo)
     api = connect()
@@ -141,7 +141,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
         except EntryNotFoundError:
             raise
         except Exception as error:
-            raise explained(error, f"{repo}@{revision}", doing, "run the same command again") from error
+            raise explain_error(error, f"{repo}@{revision}", doing, "run the same command again") from error
 
     commit = str(asked(lambda: api.dataset_info(repo, revision=revision), "reading it").sha)
     try:
@@ -168,14 +168,14 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
         return made
 
     rows = _shaped(part(table), part(f"{config}_meta"), f"{repo} ({table})", config)
-    manifest = as_manifest(content)
+    manifest = parse_manifest(content)
     digest = hashlib.sha256(content).hexdigest() if manifest else ""
     return _Read(rows, (manifest or {}).get("recipe", {}), repo, digest, repo, commit)
 
 
 def _check_split(where: str, config: str, split: str, known: list[str]) -> None:
     if split not in known:
-        hint = nearest(split, known, "it has")
+        hint = suggest(split, known, "it has")
         raise EvaluationError(f"{where}: config {config} has no split '{split}': {hint} (--set split=NAME)")
 
 

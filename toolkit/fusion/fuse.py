@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import FusionError
-from ...schemas.keys import key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, signals_sql
+from ...schemas.keys import hash_key
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
 from ..store.connection import Store, insert, query, transaction
 from .checks import check_predictions
 from .likelihoods.registry import LIKELIHOODS
@@ -67,7 +67,7 @@ def fuse(
         return known
     earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
-    name = key([config, inputs, method, settings.seed, versions])
+    name = hash_key([config, inputs, method, settings.seed, versions])
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = quality_draws(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
@@ -194,7 +194,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         con,
         f"""SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT c.prompt FROM completions c JOIN ({signals_sql()}) s ON s.completion = c.key)
+            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
         ORDER BY key""",
         [asked],
     )

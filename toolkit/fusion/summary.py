@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...schemas.support.text import clean, shown
+from ...schemas.support.text import clean, show_sql
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from ..store.connection import Store, query, run
 
@@ -36,7 +36,7 @@ def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
     )
     rows = query(
         con,
-        f"""SELECT p.completion_a, p.completion_b, {shown("q.messages[-1].content", "q.ref")} AS prompt,
+        f"""SELECT p.completion_a, p.completion_b, {show_sql("q.messages[-1].content", "q.ref")} AS prompt,
             p.information_gain AS gain
         FROM preferences p LEFT JOIN prompts q ON q.key = p.prompt
         WHERE p.fit = $fit AND p.information_gain > 0

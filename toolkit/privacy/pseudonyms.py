@@ -17,7 +17,7 @@ import click
 import polars as pl
 
 from ...schemas.errors import StoreError
-from ...schemas.support.files import whole_file
+from ...schemas.support.files import open_whole_file
 from ...schemas.tables import SIGNALS
 from ..store.connection import Store, query, run, scratch
 
@@ -61,7 +61,7 @@ def make_key(path: Path) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with whole_file(path, 0o600, new=True) as stream:
+        with open_whole_file(path, 0o600, new=True) as stream:
             stream.write(f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
     except FileExistsError:  # another process was first: its key is the key
         pass

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.errors import PrivacyError
-from ...schemas.tables import OF_A_SOURCE, Column, Table, signals_sql
+from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
 from ..store.connection import Store, frames, query, remove_orphans, run, transaction
 from ..store.where import check_names, in_sources
 from .recognisers import LIKELY, Finding, Wanted, finder, mask
@@ -204,7 +204,7 @@ def _unmake(con: Store, found: pl.DataFrame) -> int:
         WHERE (s.key IN (FROM touched) OR p.key IN (FROM touched)
             OR s.key IN (SELECT sentence FROM edits WHERE key IN (FROM touched)))
         AND p.key NOT IN (SELECT prompt FROM completions WHERE key IN (
-            {signals_sql()} UNION ALL SELECT completion FROM effectiveness))""",
+            {select_signals()} UNION ALL SELECT completion FROM effectiveness))""",
     )
     con.unregister("touched")
     run(con, "DELETE FROM completions WHERE prompt IN (FROM unmade)")

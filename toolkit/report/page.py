@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ...schemas.support.text import SURE, clean, shown
-from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, signals_sql
+from ...schemas.support.text import SURE, clean, show_sql
+from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, select_signals
 from ..dataset.build import Build, find_fit
 from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
@@ -279,8 +279,8 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
     """Pairs in the given order, the likelier better answer first, texts shortened."""
     rows = query(
         con,
-        f"""SELECT q.task, {shown("q.messages[-1].content", "q.ref")} AS prompt,
-        {shown("a.content", "a.author")} AS a, {shown("b.content", "b.author")} AS b,
+        f"""SELECT q.task, {show_sql("q.messages[-1].content", "q.ref")} AS prompt,
+        {show_sql("a.content", "a.author")} AS a, {show_sql("b.content", "b.author")} AS b,
         p.p, p.p_expressed AS people, p.p_observed AS learners, p.information_gain AS gain
         FROM preferences p JOIN effectiveness ea ON ea.fit = p.fit AND ea.completion = p.completion_a
         JOIN effectiveness eb ON eb.fit = p.fit AND eb.completion = p.completion_b
@@ -318,7 +318,7 @@ def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
         con,
         f"""WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $fit), heard AS (
             SELECT source FROM completions WHERE key IN (FROM mine)
-            UNION SELECT source FROM ({signals_sql(", source")}) WHERE completion IN (FROM mine))
+            UNION SELECT source FROM ({select_signals(", source")}) WHERE completion IN (FROM mine))
         SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
             revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
         {"fit": fit},

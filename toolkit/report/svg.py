@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...schemas.support.files import whole_file
+from ...schemas.support.files import open_whole_file
 
 WIDTH = 420.0  # of every drawing, in points; the page scales it
 
@@ -124,7 +124,7 @@ def save(
         for unused in axes[len(paints) :]:
             unused.remove()
         for suffix, told in (("svg", {"Title": title, "Date": None}), ("png", {"Title": title})):
-            with whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
+            with open_whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
                 figure.savefig(stream, format=suffix, dpi=200, metadata=told)
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ...schemas.derive import ddl, polars_schema
+from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
-from ...schemas.keys import key_sql
+from ...schemas.keys import hash_key_sql
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 
 Store = duckdb.DuckDBPyConnection
@@ -108,7 +108,7 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
     """
     if frame.is_empty():
         return 0
-    schema = polars_schema(table)
+    schema = derive_polars_schema(table)
     keyless = "key" in schema and "key" not in frame.columns
     rows = frame.select(pl.col(n).cast(t) for n, t in schema.items() if n in frame.columns)
     if keyless:
@@ -140,7 +140,7 @@ def insert_select(con: Store, table: Table, select: str, parameters: dict[str, A
     ((added,),) = run(
         con,
         f'INSERT INTO "{table.name}" ("key", {columns}) '
-        f"SELECT {key_sql(table.identity)}, {columns} FROM ({select})",
+        f"SELECT {hash_key_sql(table.identity)}, {columns} FROM ({select})",
         parameters,
     )
     return int(added)
@@ -150,7 +150,7 @@ def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`frame` with a first column `key`, from the table's identity columns."""
     with scratch() as con:
         con.register("rows", frame.select(table.identity).to_arrow())
-        keys = query(con, f'SELECT {key_sql(table.identity)} AS "key" FROM rows')
+        keys = query(con, f'SELECT {hash_key_sql(table.identity)} AS "key" FROM rows')
     return frame.select(keys["key"], pl.all())
 
 
@@ -230,7 +230,7 @@ def write_anew(path: Path) -> None:
 def _make_tables() -> dict[str, str]:
     """What makes each table, the store's own note of its version first."""
     return {"preceptor": "CREATE TABLE preceptor (schema_version INTEGER NOT NULL, key_digest VARCHAR)"} | {
-        table.name: ddl(table) for table in TABLES.values()
+        table.name: derive_ddl(table) for table in TABLES.values()
     }
 
 

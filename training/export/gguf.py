@@ -84,7 +84,7 @@ def export_gguf(
     _check(model, out, kind)
     program = find_converter(converter)
     quantizer = find_quantizer() if kind in QUANTIZED else []
-    with partial_folder(out) as work:
+    with make_partial_folder(out) as work:
         whole = model
         if (model / ADAPTER).is_file():
             say(f"{model}: an adapter; merging it into its model first")
@@ -115,7 +115,7 @@ def _say_nothing(_text: str) -> None:
 
 def _check(model: Path, out: Path, kind: str) -> None:
     if kind not in KINDS:
-        raise TrainingError(f"--quantize {kind}: {nearest(kind, KINDS, 'known')}")
+        raise TrainingError(f"--quantize {kind}: {suggest(kind, KINDS, 'known')}")
     if not model.is_dir():
         raise TrainingError(f"{model}: no such folder; name one that preceptor train or merge wrote")
     if not any((model / name).is_file() for name in ("config.json", ADAPTER)):
@@ -247,7 +247,7 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
         text = render_modelfile(out.name, pieces, system, found.stops)
     except ValueError as error:
         raise TrainingError(f"{out}: {error}") from error
-    sha256, size = file_sha256(made), made.stat().st_size
+    sha256, size = hash_file(made), made.stat().st_size
     about = _about(model) | {
         "gguf": {
             "file": out.name,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import AnnotationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
 from ..budget import Ledger
 from ..judge.answers import FIRST, SECOND, TIE, JudgingMethod

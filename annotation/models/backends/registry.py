@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ....schemas.errors import AnnotationError
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from .backend import Backend
 
 # A prefix and its file here, which is loaded when it is asked for. Its function `open_backend` takes what
@@ -47,6 +47,6 @@ def _find_file(model: str) -> tuple[ModuleType, str]:
         known = " or ".join(f"{prefix}:{model or 'NAME'}" for prefix in KINDS)
         raise AnnotationError(f"--model {model}: say where it answers: {known}")
     if kind not in KINDS:
-        hint = nearest(kind, [*KINDS], "there are")
+        hint = suggest(kind, [*KINDS], "there are")
         raise AnnotationError(f"--model {model}: no back-end '{kind}': {hint}")
     return import_module(f".{KINDS[kind]}", __package__), name

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....schemas.rubric import PREFERENCE, Criterion, Rubric
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ..requests import Message, Request
 
 REASON = "reason"
@@ -79,7 +79,7 @@ def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
         found = find_json(content)
         for name in found:
             if name not in known and name != REASON:
-                raise ValueError(f"'{name}' was not asked for: {nearest(name, known, 'expected')}")
+                raise ValueError(f"'{name}' was not asked for: {suggest(name, known, 'expected')}")
         missing = [name for name in known if name not in found]
         if missing:
             raise ValueError(f"no value for {', '.join(missing)}")

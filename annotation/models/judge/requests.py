@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import AnnotationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
 from ....schemas.support.nearest import nearest
 from ..fence import Fence, make_fence
@@ -127,7 +127,7 @@ def _read_example(entry: Any, rubric: Rubric) -> Example:
         raise ValueError(f"expected a JSON object with {', '.join(wanted)}")
     for name in entry:
         if name not in (*wanted, REASON):
-            raise ValueError(f"unknown key '{name}': {nearest(name, [*wanted, REASON], 'known')}")
+            raise ValueError(f"unknown key '{name}': {suggest(name, [*wanted, REASON], 'known')}")
     for name in (*wanted[:-1], *([REASON] if REASON in entry else [])):
         if not isinstance(entry.get(name), str):
             raise ValueError(f"'{name}' is missing, or no text")

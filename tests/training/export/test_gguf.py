@@ -97,7 +97,7 @@ def test_the_gguf_computes_what_the_folder_does_and_says_where_it_is_from(model,
     assert 0 < apart(logits(of_gguf(out), model), wanted) < 0.05
     about = json.loads((out.parent / "tiny.json").read_text())
     assert about["dataset"] == {"digest": "ab" * 32}
-    assert about["gguf"]["sha256"] == file_sha256(out)
+    assert about["gguf"]["sha256"] == hash_file(out)
     assert about["stage"] == "dpo"
     assert sorted(p.name for p in out.parent.iterdir()) == ["tiny.Modelfile", "tiny.gguf", "tiny.json"]
     told = (out.parent / "tiny.Modelfile").read_text()

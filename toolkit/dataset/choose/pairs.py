@@ -10,7 +10,7 @@ Only completions that received a signal take part. What every chooser of pairs l
 the others do not. No row passes through Python: there may be ten million.
 """
 
-from ....schemas.keys import key_sql
+from ....schemas.keys import hash_key_sql
 from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
@@ -134,7 +134,7 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
             LEFT JOIN scores rb ON rb.completion = c.rejected"""
             if rule
             else "",
-            key=key_sql(("prompt", "chosen_completion", "rejected_completion")),
+            key=hash_key_sql(("prompt", "chosen_completion", "rejected_completion")),
             split=split_sql(recipe),
             part=part_sql(recipe),
             flip=COIN_FLIP,

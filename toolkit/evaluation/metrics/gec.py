@@ -125,7 +125,7 @@ def check_edits(items: Sequence[Item]) -> None:
 @cache
 def _english() -> Aligner:
     try:
-        return aligner("errant", "en")[0]
+        return load_aligner("errant", "en")[0]
     except SourceError as error:
         raise EvaluationError(
             "metric edits needs ERRANT and its English model: pip install "

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from ...ingest.files.tutor_turn import state_sql
+from ...ingest.files.tutor_turn import read_state_sql
 from ...store.connection import query, scratch
 from .statistics import Counts, Figures, Item, Statistics, divide_sums, make_share
 
@@ -71,7 +71,7 @@ def read_turns(texts: Sequence[str]) -> dict[str, list[str | None]]:
     names = ("valid", "complete", *FIELDS)
     with scratch() as con:
         con.register("texts", frame.to_arrow())
-        read = f"SELECT n, {state_sql('text')} AS s FROM texts"
+        read = f"SELECT n, {read_state_sql('text')} AS s FROM texts"
         found = query(con, f"SELECT {', '.join(f's.{name}' for name in names)} FROM ({read}) ORDER BY n")
     return {name: found[name].to_list() for name in names}
 

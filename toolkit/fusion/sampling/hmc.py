@@ -23,7 +23,7 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from ....schemas.support.files import user_cache
+from ....schemas.support.files import find_user_cache
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
 from ..model import joint, model
@@ -330,5 +330,5 @@ def prepare_jax(rows: int) -> None:
     if rows < ONE_THREAD:
         os.environ.setdefault("NPROC", "1")
     update: Callable[[str, Any], None] = jax.config.update
-    update("jax_compilation_cache_dir", str(user_cache() / "jax"))
+    update("jax_compilation_cache_dir", str(find_user_cache() / "jax"))
     update("jax_persistent_cache_min_compile_time_secs", 0.5)

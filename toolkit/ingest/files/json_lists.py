@@ -11,9 +11,10 @@ from .numbered_lines import Input, OnBytes, read_whole
 
 
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
-    """Line (the element's number), raw (its JSON) and damaged, as `json_rows` takes them.
+    """Read the elements of a JSON list: line (the element's number), raw (its JSON) and damaged.
 
-    `what` names the elements in the SourceError for a file that is no JSON list.
+    These are the columns that `json_rows` takes. `what` names the elements in the message. Raises SourceError
+    if the file is not a JSON list.
     """
     text = read_whole(file, on_bytes)
     with scratch() as con:

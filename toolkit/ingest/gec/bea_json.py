@@ -15,7 +15,7 @@ from ...store.connection import json_rows, query, scratch
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..people import nameless, with_pseudonyms
-from .edits.character_edits import batch_of
+from .edits.character_edits import make_batch
 
 _SHAPE = {
     "text": "VARCHAR",
@@ -52,7 +52,7 @@ FROM rows"""
 
 
 def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Texts and edits of one JSON Lines file."""
+    """Read the texts and edits of one JSON Lines file. Raises SourceError if the file cannot be read."""
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
@@ -72,6 +72,6 @@ def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) 
         edits, odd = divide(edits, (pl.col("wrong").is_not_null(), pl.col("wrong")))
         hidden = nameless(bad, unusable, rows.drop("mistyped"), ("userid",))
         rejects = pl.concat([part.select(here, "line", "raw", "reason") for part in (*hidden, odd)])
-        batch = batch_of(documents.with_columns(here), edits.with_columns(here), rejects, context, position)
+        batch = make_batch(documents.with_columns(here), edits.with_columns(here), rejects, context, position)
         position += batch.tables["sentences"].height
         yield batch

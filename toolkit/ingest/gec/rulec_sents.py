@@ -19,7 +19,9 @@ _HEAD = r"^([^_\[\]\s]+)_([^\[\]\s]+)_([0-9]+)\["
 
 
 def read_sents(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences of one file, each document's in the order of the lines."""
+    """Read the sentences of one file, each document's in the order of the lines. Raises SourceError if the
+    file cannot be read.
+    """
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
         raw = pl.col("raw").str.strip_chars_end(" ")

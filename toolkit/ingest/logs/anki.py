@@ -5,8 +5,8 @@
 
 id: when, in milliseconds; cid: the card, which is the item; ease: 0 none, 1 again, 2 hard, 3 good,
 4 easy, and again is a failure; ivl: until it is due, in days, or in seconds where negative; time: taken,
-in ms, never more than the collection's cap; type: what kind of review. A row is a row of the log. A
-collection is one person's: --learner names whose. (Anki manual; rslib/src/revlog of ankitects/anki.)
+in ms, never more than the collection's cap; type: the kind of review. A row is a row of the log. A
+collection is one person's: --learner names the learner. (Anki manual; rslib/src/revlog of ankitects/anki.)
 """
 
 import sqlite3
@@ -31,14 +31,14 @@ _KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: 
 _GRADES = 4
 _PACKAGES = (".apkg", ".colpkg")
 _COLLECTIONS = (".anki2", ".anki21")
-# Newest first: a package of a new Anki holds an old collection too, which only asks to update.
+# Newest first: a package of a new Anki also has an old collection, which only asks to update.
 _INSIDE = ("collection.anki21b", "collection.anki21", "collection.anki2")
 _BATCH_ROWS = 200_000
 _DAY_S = 86_400
 
 
 def find_anki(path: Path) -> list[Path] | None:
-    """The collections of a folder, else its revlog*.csv."""
+    """Find the collections of a folder, else its revlog*.csv. Raises SourceError if it has neither."""
     if not path.is_dir():
         return None
     kinds = ("*.colpkg", "*.apkg", "*.anki2", "*.anki21", "revlog*.csv")
@@ -49,7 +49,10 @@ def find_anki(path: Path) -> list[Path] | None:
 
 
 def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one collection or export."""
+    """Read the reviews of one collection or export.
+
+    Raises SourceError if the package is damaged or is not a collection.
+    """
     suffix = file.path.suffix.lower()
     if suffix in _PACKAGES:
         with _unpacked(file) as collection:
@@ -122,7 +125,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
     names = ", ".join(_COLUMNS)
     first = 1
     try:
-        # Opened as it lies there, read only: a collection that Anki has open is not waited for.
+        # Opened read-only as it is, without waiting for a lock of Anki.
         with closing(sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)) as con:
             found = con.execute(
                 f"SELECT {', '.join(f'CAST({n} AS TEXT)' for n in _COLUMNS)} FROM revlog ORDER BY id"

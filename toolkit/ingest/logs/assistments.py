@@ -4,7 +4,8 @@
     31,31,68
     0,1,1
 
-The order is all that is known of time. A list may end with a comma. A row is an attempt; three lines
+Only the order of attempts is known, not their times. A
+list may end with a comma. A row is an attempt; three lines
 that do not fit together are one row. A student is known by the file and the line.
 """
 
@@ -21,7 +22,7 @@ _EACH = 3
 
 
 def is_triples(file: Input) -> bool:
-    """Whether the file begins with a number alone, and a list of as many items."""
+    """True if the file begins with a number alone, and a list of as many items."""
     lines: list[str] = []
     for block in read_lines(file):
         lines.extend(block["raw"].head(2))
@@ -33,7 +34,10 @@ def is_triples(file: Input) -> bool:
 
 
 def read_triples(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one file."""
+    """Read the reviews of one file of three lines per student.
+
+    Raises SourceError if the file cannot be read.
+    """
     rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
     for block in read_lines(file, on_bytes=on_bytes):
         lines = pl.concat([rest, block])

@@ -1,15 +1,15 @@
-"""Answers to prompts of another source, one a line: what a model, run elsewhere, makes of them.
+"""Answers to prompts of another source, one a line, such as those of a model that was run elsewhere.
 
     {"prompt": "mn-01", "id": "mn-01-m", "content": "…", "origin": "model",
      "author": "model-7b@3f2c", "context": {"temperature": 0.7}}
 
 `prompt` is the prompt's id in the source that --about names, or its key where it has no id. The
 answers are a source of their own, so that their licence and their author stay apart from the
-prompts'. `id` is what votes, ratings and outcomes name an answer by; without one it is the file's
+prompts'. `id` is the name of an answer in votes, ratings and outcomes; by default the file's
 name and the line. `origin` defaults to model, and a model's answer must have its author.
 
-The same text by the same author to the same prompt is kept each time, since how often a model says
-something is worth knowing; a note counts these, and pairs are never made of equal texts. A row is
+The same text by the same author to the same prompt is kept each time, since the frequency of a model's
+answer is of interest; a note counts these, and pairs are never made of equal texts. A row is
 a line.
 """
 
@@ -35,7 +35,7 @@ _SHAPE = {
 
 
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Completions of one JSON Lines file."""
+    """Read the completions of one JSON Lines file. Raises SourceError if the file cannot be read."""
     seen, said, again = no_ids(), no_ids(), 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
@@ -45,7 +45,7 @@ def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _
             rows.join(used, on="line", how="left", maintain_order="left"), *_checks(context.about)
         )
         table = _table(good, file.name, context)
-        # With the author in place of the id, the key says who answered what with which words.
+        # With the author in place of the id, the key identifies author, prompt and text.
         words = add_key(table.with_columns(ref="author").drop("key"), COMPLETIONS)
         repeated, said = repeats(words.select("line", pl.col("key").alias("id")), said)
         again += repeated["first"].count()

@@ -5,7 +5,7 @@ r"""GSM8K: problems with worked answers, their Socratic version, and model solut
     {"question": "…", "ground_truth": "…\nA: 13", "6b_finetuning": {"is_correct": false, "solution": "…"}}
 
 Cobbe et al. (2021). Calculator notes are taken out, and every answer ends "Answer: 13", whatever its
-file writes, so that the form does not tell a model's solution from a person's; solutions that broke
+file writes, so that the form does not reveal whether a model or a person wrote it; solutions that broke
 off have no such line. The question is the group: the files share questions. A row is a line.
 """
 
@@ -44,7 +44,9 @@ FROM bare ORDER BY line, n"""
 
 
 def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and their solutions of one JSON Lines file."""
+    """Read the prompts and their solutions of one JSON Lines file. Raises SourceError if the file cannot be
+    read.
+    """
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
         answer = pl.coalesce("answer", "ground_truth")

@@ -34,7 +34,10 @@ _SHAPE = {
 
 
 def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and completions of one JSON Lines file."""
+    """Read the prompts and completions of one JSON Lines file.
+
+    Raises SourceError if the file cannot be read.
+    """
     seen = no_ids()
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")

@@ -59,7 +59,7 @@ _ARRAYS = (
 
 
 def find_smart(path: Path) -> list[Path]:
-    """The one file of a SMART folder that holds everything."""
+    """Find the file of a SMART folder that holds everything. Raises SourceError if there is none."""
     if not path.is_dir():
         return [path]
     for name in NAMES:
@@ -70,7 +70,10 @@ def find_smart(path: Path) -> list[Path]:
 
 
 def read_smart(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, completions, votes, ratings and outcomes of one SMART file."""
+    """Read the prompts, completions, votes, ratings and outcomes of one SMART file.
+
+    Raises SourceError if the file is not one of SMART's, or its arrays do not fit together.
+    """
     readers = {".jsonl": _from_jsonl, ".csv": _from_csv, ".json": _from_arrays}
     kinds = [suffix.lower() for suffix in file.path.suffixes if suffix.lower() in readers]
     if not kinds:

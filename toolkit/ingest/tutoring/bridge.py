@@ -1,4 +1,4 @@
-"""Bridge: what a novice tutor answered to a mistake, and what an expert would answer.
+"""Bridge: a novice tutor's reply to a mistake, and an expert's revision of it.
 
     [{"c_id": "4110653_19", "c_h": [{"user": "student", "text": "7?"}], "c_r": [{"user": "tutor", …}],
       "c_r_": [{"user": "tutor", "text": "Hm, not quite"}], "e": "guess", "z_what": "ask_question", …}]
@@ -19,7 +19,7 @@ from ...store.connection import add_key, json_rows
 from ..batch import Batch, Context, divide, rejected
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .turns import ASSISTANT, TASK, USER, histories
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {
@@ -37,7 +37,7 @@ _NOVICE, _EXPERT = "novice", "expert"
 
 
 def find_bridge(path: Path) -> list[Path] | None:
-    """The published splits of a folder."""
+    """Find the published splits of a folder. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = [path / f"{split}.json" for split in _SPLITS if (path / f"{split}.json").is_file()]
@@ -47,7 +47,9 @@ def find_bridge(path: Path) -> list[Path] | None:
 
 
 def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and two completions of each element."""
+    """Read the turns, prompts and two completions of each element. Raises SourceError if the file cannot be
+    read.
+    """
     rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
 
     def empty(name: str) -> pl.Expr:
@@ -96,7 +98,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             dialogue.alias("ref"),
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"),
+            collect_histories(dialogues, turns).alias("messages"),
             pl.col("c_id").alias("group"),
             pl.struct("lesson_topic").struct.json_encode().alias("context"),
             "line",

@@ -3,8 +3,8 @@
     {"qid": 6000060, "question": "…", "student_incorrect_solution": "…", "self-correctness": "Yes",
      "conversation": "Teacher: (generic)Hi Scott|EOM|Student: I began with …"}
 
-Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Whoever is not Teacher
-is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
+Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Every speaker except
+Teacher is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
 """
 
 import json
@@ -18,15 +18,18 @@ from ...store.connection import json_rows, query, scratch
 from ..batch import Batch, Context, divide, rejected
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, dialogue_tables
+from .turns import ASSISTANT, USER, make_tables
 
 _END = "|EOM|"
 _TEXTS = ("qid", "question", "student_incorrect_solution", "conversation")
-_REST = json.dumps(dict.fromkeys(_TEXTS))  # taken out of what is kept as context
+_REST = json.dumps(dict.fromkeys(_TEXTS))  # not kept as context
 
 
 def find_mathdial(path: Path) -> list[Path] | None:
-    """JSON Lines of a folder, and CSV where the same dialogues are not there as JSON Lines."""
+    """Find the JSON Lines of a folder, and the CSV of dialogues that are not there as JSON Lines.
+
+    Raises SourceError if there are neither.
+    """
     if not path.is_dir():
         return None
     lines = sorted(path.rglob("*.jsonl"))
@@ -37,7 +40,10 @@ def find_mathdial(path: Path) -> list[Path] | None:
 
 
 def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and completions of one file."""
+    """Read the turns, prompts and completions of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     for rows, bad in _csv(file, on_bytes) if ".csv" in file.path.suffixes else _jsonl(file, on_bytes):
         yield _batch(rows, bad, file.name, context)
 
@@ -119,4 +125,4 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.lit(None, pl.String).alias("state"),
     )
     rejects = rejected([bad, wrong], path)
-    return Batch(rows.height + bad.height, good.height, dialogue_tables(dialogues, stored, context), rejects)
+    return Batch(rows.height + bad.height, good.height, make_tables(dialogues, stored, context), rejects)

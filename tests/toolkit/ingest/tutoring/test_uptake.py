@@ -13,7 +13,7 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.ingest.tutoring.uptake import ways
+from preceptor.toolkit.ingest.tutoring.uptake import list_ways
 from preceptor.toolkit.store.connection import count, query, without_nulls
 
 
@@ -138,7 +138,7 @@ def test_what_the_student_said_in_uptake(store, shared_data):
 
 @pytest.mark.parametrize(("levels", "several"), [(3, {(6, 1, None)}), (2, set())])
 def test_ways_to_rate(levels, several):
-    table = ways(levels)
+    table = list_ways(levels)
     keys = table.select("sixths", "agree", "majority").rows()
     assert len(set(keys)) == len(keys)
     assert {key for key, ways in zip(keys, table["ways"], strict=True) if ways > 1} == several
