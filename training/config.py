@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.support.nearest import find_nearest, nearest
-from ..schemas.support.settings_files import assignment, chosen_variant, read_file, read_variants
-from ..schemas.support.settings_files import merged as merge_values
+from ..schemas.support.nearest import find_nearest, suggest
+from ..schemas.support.settings_files import choose_variant, parse_assignment, read_file, read_variants
+from ..schemas.support.settings_files import merge_settings as merge_values
 from .keys import Key, convert_value, list_keys
 from .stages.registry import STAGES
 
@@ -105,8 +105,8 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     environment, content = _split(path, content)
     variants = read_variants(path, content)
     content.pop("variants", None)
-    given = dict(assignment(one, "learning_rate=1e-5") for one in sets)
-    chosen = chosen_variant(path, variants, variant)
+    given = dict(parse_assignment(one, "learning_rate=1e-5") for one in sets)
+    chosen = choose_variant(path, variants, variant)
     for name, values in variants.items():  # those that are not asked for too
         merged = merge_values(path, content | values, given if name == variant else {})
         _check(f"{path}: variant {name}", merged, _stage(path, merged))
@@ -171,7 +171,7 @@ def _stage(path: Path, values: Mapping[str, Any]) -> str:
         hint = f"did you mean '{near}' to be it?" if near else "add it"
         raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
     raise RecipeError(
-        f"{path}: 'stage': no stage '{named}': {nearest(str(named), tuple(STAGES), 'known stages')}"
+        f"{path}: 'stage': no stage '{named}': {suggest(str(named), tuple(STAGES), 'known stages')}"
     )
 
 

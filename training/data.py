@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
-from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
+from ..schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
 from .config import TrainingConfig
 from .stages.registry import STAGES
 from .stages.stage import Stage
@@ -86,8 +86,8 @@ def load(config: TrainingConfig) -> LoadedData:
 
 def _folder(folder: Path, table: str) -> dict[str, Any]:
     """Read the provenance of a built folder and check its files against the manifest."""
-    content = manifest_bytes(folder, TrainingError)
-    manifest = manifest_or(content, str(folder / MANIFEST), TrainingError)
+    content = read_manifest_bytes(folder, TrainingError)
+    manifest = require_manifest(content, str(folder / MANIFEST), TrainingError)
     files = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{table}/")}
     if not files:
         raise TrainingError(

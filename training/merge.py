@@ -15,11 +15,11 @@ from ..schemas.support.adapter_folders import (
     CURVES,
     METRICS,
     find_base,
-    fingerprint,
-    known_base,
+    hash_model,
+    read_known_base,
     was_folder,
 )
-from ..schemas.support.files import partial_folder
+from ..schemas.support.files import make_partial_folder
 from .output import render_card
 from .trainer.logging import hide_library_messages
 

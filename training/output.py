@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..schemas.support.adapter_folders import ABOUT, CARD, CURVES, METRICS, fingerprint
-from ..schemas.support.versions import versions
+from ..schemas.support.adapter_folders import ABOUT, CARD, CURVES, METRICS, hash_model
+from ..schemas.support.versions import read_versions
 from .config import TrainingConfig
 from .data import LoadedData
 from .stages.registry import STAGES

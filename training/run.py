@@ -22,7 +22,7 @@ from typing import Any
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
 from ..schemas.support.adapter_folders import ADAPTER
-from ..schemas.support.unfinished_run import finish, unfinished
+from ..schemas.support.unfinished_run import finish, hold_run
 from .config import TrainingConfig
 from .data import LoadedData, load
 from .launch import call_in_first, count_processes, get_rank
@@ -276,7 +276,7 @@ def _enter(
     """Make the folder of the unfinished run, or reopen it; the checkpoint to resume from, if any."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
     run = {"stage": config.stage, "values": values, "dataset": loaded.describe()}
-    held.enter_context(unfinished(work, run, restart, TrainingError, lambda old: _other(old, run)))
+    held.enter_context(hold_run(work, run, restart, TrainingError, lambda old: _other(old, run)))
     _check_target(target)  # the same command may have finished meanwhile
     checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
     if kept.is_dir() and not checkpoints.exists():  # killed while it was finished

@@ -58,7 +58,7 @@ def read_template(name_or_path: str | Path) -> Template:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        hint = nearest(str(name_or_path), list_templates(), "there are")
+        hint = suggest(str(name_or_path), list_templates(), "there are")
         raise AnnotationError(
             f"{path}: {error.strerror}; name a Jinja file, or a template: {hint}"
         ) from error

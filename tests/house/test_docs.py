@@ -14,7 +14,7 @@ from tiny_model import tiny_model
 from preceptor.annotation.models.requests import Sampling
 from preceptor.annotation.models.templates import read_template
 from preceptor.annotation.models.writing import write_requests
-from preceptor.schemas.derive import dictionary
+from preceptor.schemas.derive import write_dictionary
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import CONFIGS, read_recipe
 from preceptor.toolkit.cli.main import cli

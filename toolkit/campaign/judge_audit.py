@@ -18,7 +18,7 @@ from ...annotation.audit.files import read_judgements
 from ...annotation.rubrics.rubric import read_rubric, rubric_names
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
 
 _ALIKE = """WITH about AS (
@@ -120,7 +120,7 @@ def _audit(evidence: Sequence[Evidence], options: AuditOptions) -> tuple[JudgeAu
     have = [one.judge for one in evidence]
     for name in options.judges:
         if name not in have:
-            raise AnnotationError(f"--judge {name}: no such judge; {nearest(name, have, 'there are')}")
+            raise AnnotationError(f"--judge {name}: no such judge; {suggest(name, have, 'there are')}")
     chosen = [one for one in evidence if not options.judges or one.judge in options.judges]
     return tuple(audit_evidence(one, same=dict(options.same), seed=options.seed) for one in chosen)
 

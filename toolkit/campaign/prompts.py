@@ -13,7 +13,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.recipe import Recipe, read_recipe
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..dataset.choose.pairs import part_sql
 from ..store.connection import Store, query
 from ..store.where import EVERYWHERE, Where, check_where, in_where
@@ -61,7 +61,7 @@ def select_prompts(con: Store, sql: str) -> pl.DataFrame:
     except duckdb.Error as error:
         raise AnnotationError(f"--prompts: {str(error).strip()}") from error
     if "key" not in found.columns:
-        hint = nearest("key", found.columns, "it has")
+        hint = suggest("key", found.columns, "it has")
         raise AnnotationError(f"--prompts: the SELECT has no column 'key', keys of prompts; {hint}")
     keys = found.select(pl.col("key").cast(pl.String)).drop_nulls().unique(maintain_order=True)
     rows = _in_order(con, keys)
@@ -118,7 +118,7 @@ def _worded(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
 
     def word(row: dict[str, Any]) -> list[dict[str, str]]:
         *before, last = row["messages"]
-        text = recipe.wording(row["language"]).replace("{prompt}", last["content"], 1)
+        text = recipe.find_wording(row["language"]).replace("{prompt}", last["content"], 1)
         return [*before, {"role": last["role"], "content": text}]
 
     worded = [word(row) for row in rows.select("messages", "language").iter_rows(named=True)]

@@ -10,7 +10,7 @@ import polars as pl
 
 from ...annotation.models.memory import KnownReplies, sort_replies
 from ...annotation.models.requests import Reply, make_row
-from ...schemas.derive import polars_schema
+from ...schemas.derive import derive_polars_schema
 from ...schemas.tables import REPLIES
 from ..store.connection import Store, insert, query, transaction
 

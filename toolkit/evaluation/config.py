@@ -124,14 +124,14 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     """
     text, content = _read(path)
     variants = read_variants(path, content)
-    chosen = chosen_variant(path, variants, variant)
-    overrides = dict(assignment(one, "prompts=100") for one in sets)
+    chosen = choose_variant(path, variants, variant)
+    overrides = dict(parse_assignment(one, "prompts=100") for one in sets)
     for name, values in variants.items():  # also those that are not chosen
         if "variants" in values:
             raise RecipeError(f"{path}: variant {name}: a variant has no variants")
         if name != variant:
             _check(f"{path}: variant {name}", content | values)
-    checked = _check(str(path), merged(path, content | chosen, overrides))
+    checked = _check(str(path), merge_settings(path, content | chosen, overrides))
     return EvaluationConfig(path, text, checked, variant, tuple(sets))
 
 
@@ -146,4 +146,4 @@ def _check(where: str, content: dict[str, Any]) -> EvaluationSettings:
     try:
         return EvaluationSettings.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {faults(error, EvaluationSettings)}") from error
+        raise RecipeError(f"{where}: {explain_faults(error, EvaluationSettings)}") from error

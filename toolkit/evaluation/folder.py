@@ -20,7 +20,7 @@ from typing import Any
 
 from ...schemas.errors import EvaluationError
 from ...schemas.support.json_lines import add_lines
-from ...schemas.support.unfinished_run import finish, unfinished
+from ...schemas.support.unfinished_run import finish, hold_run
 from .answers import KeptAnswer
 from .figures import draw_figures
 from .metrics.statistics import Item
@@ -48,7 +48,7 @@ def open_folder(out: Path, run: Mapping[str, Mapping[str, Any]], restart: bool) 
     """
     check_out(out)
     work = out.with_name(f".{out.name}.unfinished")
-    with unfinished(work, run, restart, EvaluationError, lambda old: _compare_runs(old, run)):
+    with hold_run(work, run, restart, EvaluationError, lambda old: _compare_runs(old, run)):
         check_out(out)  # the same command may have finished meanwhile
         yield work
         check_out(out)

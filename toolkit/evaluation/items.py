@@ -213,7 +213,7 @@ def _prompts(rows: pl.DataFrame, wanted: EvaluationSettings) -> tuple[pl.DataFra
     good, *bad = _COLUMNS[wanted.dataset_config][1:]
     rejected = text(bad[0]) if bad else "[]::VARCHAR[]"
     select = f"""WITH asked AS (SELECT * EXCLUDE prompt, {given} AS messages FROM split_rows),
-        keyed AS (SELECT *, {key_sql(["messages"])} AS key FROM asked)
+        keyed AS (SELECT *, {hash_key_sql(["messages"])} AS key FROM asked)
         SELECT key, coalesce(min("group"), key) AS "group", any_value(messages) AS messages,
             {text(good)} AS "references", {rejected} AS rejected
         FROM keyed GROUP BY key ORDER BY md5($seed || ':' || key), key LIMIT $n"""

@@ -18,7 +18,7 @@ from ...annotation.models.budget import NO_LIMITS, Limits
 from ...annotation.models.requests import Request
 from ...annotation.models.templates import Template
 from ...schemas.errors import EvaluationError
-from ...schemas.support.versions import versions
+from ...schemas.support.versions import read_versions
 from .answers import Asking, KeptAnswer, complete_answers, find_template, make_requests
 from .asking import SILENT, Callbacks
 from .config import EvaluationConfig, read_config
@@ -211,7 +211,7 @@ def _run(plan: _Plan, out: Path) -> dict[str, Any]:
             "judge": dict(judge.about) if judge else None,
             "models": [_describe_model(one, plan.held, answers[one.name]) for one in plan.backends],
             **compare(values, [item.group for item in items], rows, names),
-            "versions": versions((*_LIBRARIES, *list_packages())),
+            "versions": read_versions((*_LIBRARIES, *list_packages())),
         }
         write_folder(work, about, items, answers)
     return about

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...annotation.models.backends.backend import Say
 from ...annotation.models.backends.text_scores import Messages, ScoreTexts, Text, TextScore
-from ...schemas.keys import key
+from ...schemas.keys import hash_key
 from ...schemas.support.json_lines import add_lines, read_lines
 from .metrics.tutor_states import replace_surrogates
 
@@ -47,12 +47,12 @@ def make_scorer(name: str, score: ScoreTexts, worded: Mapping[str, Messages], sa
 def hash_text(text: Text) -> str:
     """Compute the digest of a text with its prompt."""
     messages, completion = text
-    return key([hash_prompt(messages), replace_surrogates(completion)])
+    return hash_key([hash_prompt(messages), replace_surrogates(completion)])
 
 
 def hash_prompt(messages: Messages) -> str:
     """Compute the digest of a prompt's messages."""
-    return key([json.dumps([[m["role"], m["content"]] for m in messages])])
+    return hash_key([json.dumps([[m["role"], m["content"]] for m in messages])])
 
 
 def remember_scores(
@@ -86,7 +86,8 @@ def keep_scores(file: Path, model: str, score: ScoreTexts) -> ScoreTexts:
 
     def keep(made: Sequence[tuple[str, TextScore | None]]) -> None:
         add_lines(
-            file, ({"model": model, "text": key, "score": asdict(one) if one else None} for key, one in made)
+            file,
+            ({"model": model, "text": text, "score": asdict(one) if one else None} for text, one in made),
         )
 
     return remember_scores(score, known, keep)

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from ...schemas.errors import HubError, SourceError
-from ...schemas.licenses import HUB_NAMES, hub_name, read_license
+from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER
-from ...schemas.support.files import file_sha256
-from ...schemas.support.nearest import nearest
+from ...schemas.support.files import hash_file
+from ...schemas.support.nearest import suggest
 from .client import Kind, check_repo_id
 from .commit import Parcel
 from .dataset_folder import CARD

@@ -12,10 +12,10 @@ from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
 from ...schemas.support.adapter_folders import ABOUT
-from .client import Say, call_patiently, check_token, connect, explained
-from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .client import Say, call_patiently, check_token, connect, explain_error
+from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .model_folder import MODEL, ModelFolder, pack
-from .publish_dataset import fresh_cache
+from .publish_dataset import use_fresh_cache
 
 
 def publish_model(

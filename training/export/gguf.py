@@ -22,8 +22,8 @@ from typing import Any
 from ...schemas.errors import GateError, TrainingError
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER
 from ...schemas.support.chat_template import read_chat_template
-from ...schemas.support.files import file_sha256, partial_folder, write_text
-from ...schemas.support.nearest import nearest
+from ...schemas.support.files import hash_file, make_partial_folder, write_text
+from ...schemas.support.nearest import suggest
 from ..merge import merge
 from .modelfile import TemplatePieces, find_pieces, render_modelfile
 

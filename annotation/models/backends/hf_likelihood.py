@@ -86,7 +86,7 @@ def judge_by_likelihood(rubric: Rubric, normalise: str = NORMALISE[0], margin: f
     def make(prompt: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
         return make_pair_request(prompt, texts[0], texts[1], normalise, margin, about)
 
-    template = key([KIND, normalise, margin, rubric.digest])
+    template = hash_key([KIND, normalise, margin, rubric.digest])
     return JudgingMethod(make, make_checker(normalise, margin), both=False, template=template)
 
 

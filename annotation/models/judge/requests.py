@@ -14,7 +14,7 @@ from typing import Any
 from ....schemas.errors import AnnotationError
 from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ..fence import Fence, make_fence
 from ..requests import LIKELIEST, Message, Request, Sampling
 from ..templates import Template, render
@@ -54,7 +54,7 @@ def judge_by_letters(wording: JudgeWording) -> JudgingMethod:
     def make(messages: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
         return make_judge_request(wording, messages, texts, about)
 
-    return JudgingMethod(make, make_checker(wording.rubric), both=True, template=key(parts))
+    return JudgingMethod(make, make_checker(wording.rubric), both=True, template=hash_key(parts))
 
 
 def make_judge_request(

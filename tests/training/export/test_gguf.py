@@ -11,7 +11,7 @@ from in_process import run
 from smollm2 import smollm2
 
 from preceptor.schemas.support.chat_template import compile_chat_template
-from preceptor.schemas.support.files import file_sha256
+from preceptor.schemas.support.files import hash_file
 from preceptor.training.export.modelfile import find_pieces, render_go_template
 
 TEXT = "He have two cat and she go home yesterday ."

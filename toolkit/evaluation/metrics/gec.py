@@ -17,7 +17,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from ....schemas.errors import EvaluationError, SourceError
-from ...ingest.gec.edits.align import Aligner, aligner
+from ...ingest.gec.edits.align import Aligner, load_aligner
 from .statistics import Counts, Figures, Item, Statistics, divide_sums, make_share
 
 N = 4  # words in the longest n-gram of GLEU
