@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.recipe import Recipe
-from ...schemas.tables import COUNTS, SIGNALS, SignalType, signals_sql
+from ...schemas.tables import COUNTS, SIGNALS, SignalType, select_signals
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run
 from .choose.pairs import COIN_FLIP, NO_FIT, part_sql, split_sql
@@ -44,7 +44,7 @@ WITH picked AS (
     SELECT chosen_completion AS completion FROM picked_rows
     UNION SELECT rejected_completion FROM picked_rows WHERE rejected_completion IS NOT NULL
 ), said AS (
-    SELECT DISTINCT * FROM ({signals_sql(", source")})
+    SELECT DISTINCT * FROM ({select_signals(", source")})
 )
 SELECT completion, list(source) AS sources FROM said SEMI JOIN picked USING (completion)
 GROUP BY completion"""

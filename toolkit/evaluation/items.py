@@ -20,7 +20,7 @@ from ...schemas.manifest import as_manifest
 from ...schemas.support.files import MANIFEST, file_sha256
 from ...schemas.support.nearest import nearest
 from ..dataset.folder import read_manifest
-from ..store.connection import query, scratch
+from ..store.connection import open_scratch, query
 from .config import Evaluation
 from .metrics.statistics import Item
 
@@ -217,7 +217,7 @@ def _prompts(rows: pl.DataFrame, wanted: Evaluation) -> tuple[pl.DataFrame, int]
         SELECT key, coalesce(min("group"), key) AS "group", any_value(messages) AS messages,
             {text(good)} AS "references", {rejected} AS rejected
         FROM keyed GROUP BY key ORDER BY md5($seed || ':' || key), key LIMIT $n"""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("split_rows", rows.with_row_index("nth").to_arrow())
         found = query(con, select, {"seed": str(wanted.seed), "n": wanted.prompts or rows.height})
         of = query(con, f"SELECT count(DISTINCT {given}) FROM split_rows").item()

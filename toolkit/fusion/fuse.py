@@ -12,17 +12,17 @@ import polars as pl
 
 from ...schemas.errors import FusionError
 from ...schemas.keys import key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, signals_sql
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
 from ..store.connection import Store, insert, query, transaction
 from .checks import check_predictions
 from .likelihoods.registry import LIKELIHOODS
-from .methods import chosen, fit_by
+from .methods import choose_method, fit_by
 from .observations import Observations, encode
-from .oddities import odd_signals
-from .posterior import effectiveness, findings, points_apart, preferences, quality_draws
+from .oddities import find_oddities
+from .posterior import count_apart, draw_qualities, summarise_completions, summarise_fit, summarise_pairs
 from .sampling.fit import OnProgress, SamplerSettings
-from .sampling.rank_histograms import rank_histograms
-from .sampling.warm_start import Ends, in_order
+from .sampling.rank_histograms import make_rank_histograms
+from .sampling.warm_start import Ends, sort_ends
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def fuse(
     signals = read_signals(con, sources)
     obs = encode(signals)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
-    inputs = inputs_digest(signals)
+    inputs = digest_inputs(signals)
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
-    method = chosen(obs, settings.method)
+    method = choose_method(obs, settings.method)
     if warm and method != "hmc":
         raise FusionError(
             f"--warm-start is for chains, and here the method is {method}: "
@@ -69,21 +69,21 @@ def fuse(
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
     name = key([config, inputs, method, settings.seed, versions])
     posterior = fit_by(obs, settings, on_progress, ends)
-    e, o = quality_draws(obs, posterior, settings.seed)
+    e, o = draw_qualities(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
         "checks": check_predictions(obs, posterior, signals, settings.seed),
-        "ranks": rank_histograms(posterior) if method == "hmc" else [],
+        "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
-    pairs = preferences(obs, posterior, e, o, target)
+    pairs = summarise_pairs(obs, posterior, e, o, target)
     found = (
-        findings(obs, posterior)
+        summarise_fit(obs, posterior)
         | _count(obs, signals)
         | {
-            "apart": points_apart(obs, pairs),
-            "notes": odd_signals(con, sources),
+            "apart": count_apart(obs, pairs),
+            "notes": find_oddities(con, sources),
         }
     )
     row = pl.DataFrame(
@@ -102,11 +102,13 @@ def fuse(
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, row)
-        insert(con, EFFECTIVENESS, effectiveness(obs, e, o, target).with_columns(of_fit))
+        insert(con, EFFECTIVENESS, summarise_completions(obs, e, o, target).with_columns(of_fit))
         insert(con, PREFERENCES, pairs.with_columns(of_fit))
         if posterior.ends is not None and posterior.diagnostics.converged:
             insert(
-                con, CHAIN_ENDS, posterior.ends.with_columns(of_fit, as_json("ends"), as_json("covariance"))
+                con,
+                CHAIN_ENDS,
+                posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
             )
     return _result(name, diagnostics, found)
 
@@ -139,11 +141,11 @@ def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
             rows = query(
                 con, "SELECT site, member, ends, covariance FROM chain_ends WHERE fit = ?", [name]
             ).with_columns(pl.col("ends", "covariance").str.json_decode(pl.List(pl.Float64)))
-            return name, Ends(in_order(rows), json.loads(diagnostics)["leapfrogs"])
+            return name, Ends(sort_ends(rows), json.loads(diagnostics)["leapfrogs"])
     return "", None
 
 
-def as_json(column: str) -> pl.Expr:
+def format_as_json(column: str) -> pl.Expr:
     """A column of lists of numbers as JSON."""
     numbers = pl.col(column).list.eval(pl.element().cast(pl.String)).list.join(", ")
     return pl.format("[{}]", numbers).alias(column)
@@ -194,7 +196,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         con,
         f"""SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT c.prompt FROM completions c JOIN ({signals_sql()}) s ON s.completion = c.key)
+            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
         ORDER BY key""",
         [asked],
     )
@@ -217,7 +219,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
 _PEOPLE = ("annotator", "learner", "author")  # columns of what is read
 
 
-def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
+def digest_inputs(signals: dict[str, pl.DataFrame]) -> str:
     """A digest of everything a fit sees, row order included.
 
     People count by the order they come in, so that another key for their pseudonyms changes nothing.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Draws = NDArray[np.float64]
 
 
-def vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
+def compute_vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
     """Probabilities (3, draws, pairs) of a vote for the first, for the second, and of a tie.
 
     Davidson's, of an average annotator. `slope` and `tie` are (draws,), `difference` of expressed
@@ -26,10 +26,10 @@ def vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
     return shares
 
 
-def expected_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
+def compute_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
     """By how much one more vote lowers 2p(1 - p), in expectation: (pairs,), between 0 and 0.5.
 
-    `vote` is (3, draws, pairs) as `vote_shares` returns it, `a_better` is (draws, pairs).
+    `vote` is (3, draws, pairs) as `compute_vote_shares` returns it, `a_better` is (draws, pairs).
     """
     told = vote.mean(axis=1)  # P(vote)
     share = a_better.mean(axis=0)  # p

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...schemas.tables import SIGNALS, signals_sql
+from ...schemas.tables import SIGNALS, select_signals
 from ..store.connection import Store, query
 
 _OURS = "len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
@@ -37,7 +37,7 @@ SELECT count(*), arg_min(said[1].place, (said[1].place, line)),
 FROM torn"""
 
 
-def odd_signals(con: Store, sources: Sequence[str]) -> list[str]:
+def find_oddities(con: Store, sources: Sequence[str]) -> list[str]:
     """A sentence for each oddity in the signals about `sources` (all where empty), rows named."""
     asked = [list(sources)]
     votes = query(con, f"SELECT * FROM ({_VOTES}) ORDER BY key", asked)
@@ -102,7 +102,7 @@ def _alone(con: Store, asked: list[list[str]]) -> list[str]:
         con,
         f"""SELECT count(*) FILTER (n = 1), count(*) FROM (
             SELECT prompt, count(*) AS n FROM completions WHERE prompt IN (
-                SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({signals_sql()}))
+                SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({select_signals()}))
                     AND ({_OURS})
             ) GROUP BY prompt)""",
         asked,

@@ -23,7 +23,7 @@ from ..store.connection import (
     Store,
     insert,
     insert_select,
-    little_memory,
+    limit_memory,
     query,
     remove_source,
     run,
@@ -82,7 +82,7 @@ def make_outcomes(con: Store, recipe: Recipe) -> list[Made]:
     """
     if not recipe.outcomes:
         raise SourceError(f"recipe '{recipe.name}' has no outcomes: say which reviews are about which source")
-    with little_memory(con), transaction(con):
+    with limit_memory(con), transaction(con):
         return [_make(con, rule) for rule in recipe.outcomes]
 
 

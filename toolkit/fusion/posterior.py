@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from ...schemas.support.text import SURE
 from ...schemas.tables import COUNTS, OBSERVED
-from .information import expected_gain, vote_shares
+from .information import compute_gain, compute_vote_shares
 from .likelihoods.likelihood import NOBODY
 from .model import AUTHOR_SCALE
 from .observations import Observations
@@ -23,7 +23,7 @@ _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
 _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
 
 
-def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
+def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
     """Draws of expressed and observed quality, each (draws, items).
 
     Where no learner tried a completion its observed quality given the expressed one is the prior's.
@@ -43,7 +43,7 @@ def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[D
     return posterior.flat("e"), o
 
 
-def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
+def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
     """One row per completion: mean, sd and 90 % interval of the target, means and sds of e and o."""
     t = target * o + (1 - target) * e
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
@@ -59,7 +59,9 @@ def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.Da
     )
 
 
-def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float) -> pl.DataFrame:
+def summarise_pairs(
+    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float
+) -> pl.DataFrame:
     """One row per pair of completions of a prompt, the lower key first.
 
     Beside the columns of the stored table it has `p_apart`: the probability that the two qualities
@@ -70,7 +72,7 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
     t = target * o + (1 - target) * e
-    chance = normal_chance if posterior.approximate else share_above
+    chance = compute_normal_chance if posterior.approximate else compute_share_above
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
@@ -83,7 +85,7 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
             ("p_expressed", chance(expressed)),
             ("p_observed", chance(observed)),
             ("p_apart", ((expressed > 0) != (observed > 0)).mean(axis=0)),
-            ("information_gain", information_gain(posterior, expressed, difference > 0)),
+            ("information_gain", compute_information_gain(posterior, expressed, difference > 0)),
         ):
             columns[name].append(values)
     return pairs.select(
@@ -94,19 +96,19 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     )
 
 
-def share_above(differences: Draws) -> Draws:
+def compute_share_above(differences: Draws) -> Draws:
     """Share of draws (draws, pairs) above zero."""
     share: Draws = (differences > 0).mean(axis=0)
     return share
 
 
-def normal_chance(differences: Draws) -> Draws:
+def compute_normal_chance(differences: Draws) -> Draws:
     """The same of a normal distribution, from its few draws."""
     sd = differences.std(axis=0)
     return np.asarray(ndtr(np.divide(differences.mean(axis=0), sd, out=np.zeros_like(sd), where=sd > 0)))
 
 
-def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
+def count_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
     """Of the pairs that learners tried on both sides: how many there are, in how many expressed and
     observed lie on different sides of a half, and in how many they surely (SURE) point apart.
     """
@@ -118,26 +120,26 @@ def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
     return {"pairs": both.height, "sides": int(sides.sum()), "sure": int((both["p_apart"] > SURE).sum())}
 
 
-def information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
+def compute_information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
     """What one more vote should tell about which of two is better: the expected fall of 2p(1 - p).
 
     The vote is an average annotator's. `difference` of expressed quality and `a_better`, by the
-    target, are (draws, pairs). Zero where no votes were fused. See `asking` for why it is so measured.
+    target, are (draws, pairs). Zero where no votes were fused. See `information` for why it is so measured.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
-    vote = vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
-    return expected_gain(vote, a_better)
+    vote = compute_vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
+    return compute_gain(vote, a_better)
 
 
-def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
+def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     """Rho and every other single-valued parameter, annotators' reliability and habit of ties.
 
     Means with 90 % intervals. An annotator of another tie habit calls a tie at least twice, or at
     most half, as readily as most: log 2 on the scale of the model.
     """
     single = {
-        name: interval(values.reshape(-1))
+        name: summarise_draws(values.reshape(-1))
         for name, values in sorted(posterior.sites.items())
         if values.ndim == 2
     }
@@ -154,9 +156,9 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
             {
                 "annotator": name,
                 "votes": int(voted[j]),
-                "reliability": interval(reliability[:, j]),
+                "reliability": summarise_draws(reliability[:, j]),
                 "p_below_half": round(float((reliability[:, j] < 0.5).mean()), 4),
-                "tie_habit": interval(habit[:, j]),
+                "tie_habit": summarise_draws(habit[:, j]),
                 "p_ties_often": round(float((habit[:, j] > np.log(2)).mean()), 4),
                 "p_ties_seldom": round(float((habit[:, j] < -np.log(2)).mean()), 4),
             }
@@ -173,13 +175,13 @@ def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
         {
             "author": obs.authors[i],
             "completions": int(counts[i]),
-            "expressed": interval(posterior.flat("author_expressed")[:, i]),
+            "expressed": summarise_draws(posterior.flat("author_expressed")[:, i]),
         }
         for i in np.argsort(-counts, kind="stable")[:AUTHORS_SAID]
     ]
 
 
-def interval(draws: Draws) -> dict[str, float]:
+def summarise_draws(draws: Draws) -> dict[str, float]:
     """Mean and 90 % interval, rounded to what the draws can tell."""
     low, high = np.quantile(draws, [0.05, 0.95])
     return {

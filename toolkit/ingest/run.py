@@ -18,9 +18,9 @@ import polars as pl
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
-from ..privacy.pseudonyms import FORM, default_key_file, is_forgotten, naming
-from ..store.connection import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
-from .batch import Batch, Context, known_completions
+from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
+from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
+from .batch import Batch, Context, make_known
 from .files.numbered_lines import Input, OnBytes
 from .formats import Format
 
@@ -81,7 +81,7 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     ]
 
 
-def digest(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
+def digest_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
     """sha256 of one file; of several, sha256 of what `sha256sum` prints for them."""
     sums = []
     for file in files:
@@ -116,20 +116,20 @@ def ingest(
     With `strict` any reject stops it; with `replacing` a source of that name makes way in the
     same transaction. Raises SourceError, and the store is as it was.
     """
-    sha256 = digest(files, on_bytes)
+    sha256 = digest_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
         return IngestReport(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
-    with little_memory(con), transaction(con):
+    with limit_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
         if format.needs_known(files, context):
-            context = with_known(con, context, format.about)
+            context = add_known(con, context, format.about)
         if format.people:
-            named, gone = naming(con, default_key_file()), is_forgotten(con)
+            named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
@@ -196,7 +196,7 @@ _NAMED = {
 }
 
 
-def with_known(con: Store, context: Context, what: str) -> Context:
+def add_known(con: Store, context: Context, what: str) -> Context:
     """Add the completions or prompts that rows may name; finds their source if only one can be."""
     sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
     names: list[str] = sources["source"].to_list()
@@ -206,7 +206,7 @@ def with_known(con: Store, context: Context, what: str) -> Context:
         said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
         raise SourceError(f"--about: {said}; sources with {what}: {have}")
     rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
-    return replace(context, about=about, known=rows.cast(known_completions([]).schema))
+    return replace(context, about=about, known=rows.cast(make_known([]).schema))
 
 
 def _read_all(

@@ -19,7 +19,7 @@ import polars as pl
 from ...schemas.errors import StoreError
 from ...schemas.support.files import whole_file
 from ...schemas.tables import SIGNALS
-from ..store.connection import Store, query, run, scratch
+from ..store.connection import Store, open_scratch, query, run
 
 DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
 VARIABLE = "PRECEPTOR_KEY"
@@ -30,7 +30,7 @@ _BLOCK = 64  # of SHA-256, in bytes
 Naming = Callable[[pl.Series], pl.Series]
 
 
-def default_key_file() -> Path:
+def find_key_file() -> Path:
     """Where the key lies: PRECEPTOR_KEY, or the user's own settings folder."""
     given = os.environ.get(VARIABLE)
     return Path(given) if given else Path(click.get_app_dir("preceptor")) / "pseudonyms.key"
@@ -69,7 +69,7 @@ def make_key(path: Path) -> None:
         raise StoreError(f"{path}: cannot write a key there ({error.strerror}); set {VARIABLE}") from error
 
 
-def naming(con: Store, path: Path) -> Naming:
+def make_naming(con: Store, path: Path) -> Naming:
     """A function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
 
     A key is made where neither the store nor `path` has one. StoreError where they differ.
@@ -78,11 +78,11 @@ def naming(con: Store, path: Path) -> Naming:
     if known is None:
         make_key(path)
         run(con, "UPDATE preceptor SET key_digest = ?", [_digest(read_key(path))])
-    key = key_of(con, path)
-    return lambda ids: pseudonyms(ids, key)
+    key = read_store_key(con, path)
+    return lambda ids: make_pseudonyms(ids, key)
 
 
-def key_of(con: Store, path: Path) -> bytes:
+def read_store_key(con: Store, path: Path) -> bytes:
     """The key of this store's pseudonyms. StoreError where it has none, or `path` holds another."""
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
@@ -102,13 +102,13 @@ def _digest(key: bytes) -> str:
     return hashlib.sha256(b"preceptor" + key).hexdigest()
 
 
-def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
+def make_pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     """The first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
     if ids.null_count() == len(ids):
         return ids.cast(pl.String)
     block = key.ljust(_BLOCK, b"\0")
     pads = {name: bytes(b ^ pad for b in block) for name, pad in (("inner", 0x36), ("outer", 0x5C))}
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("people", pl.DataFrame({"id": ids.cast(pl.String).unique()}).to_arrow())
         made = query(
             con,
@@ -119,26 +119,26 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     return ids.cast(pl.String).replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
 
 
-def pseudonym(id: str, key: bytes) -> str:
+def make_pseudonym(id: str, key: bytes) -> str:
     """The pseudonym of one id."""
-    return str(pseudonyms(pl.Series([id]), key)[0])
+    return str(make_pseudonyms(pl.Series([id]), key)[0])
 
 
-def is_forgotten(con: Store) -> Callable[[pl.Series], pl.Series]:
+def make_forgotten_check(con: Store) -> Callable[[pl.Series], pl.Series]:
     """A function from pseudonyms to whether the store was told to forget them."""
     gone = query(con, "SELECT person FROM forgotten")["person"]
     if gone.is_empty():
         return lambda names: pl.repeat(False, len(names), dtype=pl.Boolean, eager=True)
 
     def forgotten(names: pl.Series) -> pl.Series:
-        with scratch() as memory:
+        with open_scratch() as memory:
             memory.register("people", pl.DataFrame({"name": names.cast(pl.String)}).to_arrow())
-            hashes = query(memory, f"SELECT {mark_sql('name')} AS person FROM people")["person"]
+            hashes = query(memory, f"SELECT {write_mark_sql('name')} AS person FROM people")["person"]
         return hashes.is_in(gone.implode()).fill_null(False)
 
     return forgotten
 
 
-def mark_sql(pseudonym: str) -> str:
+def write_mark_sql(pseudonym: str) -> str:
     """What `forgotten` keeps of a pseudonym, so that it is known again but does not stand there."""
     return f"left(sha256({pseudonym}), 20)"

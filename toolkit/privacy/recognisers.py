@@ -73,7 +73,7 @@ class Wanted:
     student_number: str = ""
 
 
-def finder(wanted: Wanted) -> Finder:
+def make_finder(wanted: Wanted) -> Finder:
     """A function from a text to what was found in it, in order, none overlapping.
 
     Raises PrivacyError without Presidio, and for a region or a pattern that cannot be.

@@ -45,7 +45,7 @@ def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str
     return format_interval(found["value"], found["low"], found["high"], form, unit).replace("-", "−")
 
 
-def position_rows(position: Found) -> list[Cells]:
+def list_positions(position: Found) -> list[Cells]:
     """What happened to pairs in both orders: words, count, share. Ties only where there are any."""
     return [
         (words, f"{position[name]['k']:,}", share(position[name]))
@@ -54,7 +54,7 @@ def position_rows(position: Found) -> list[Cells]:
     ]
 
 
-def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
+def list_measures(signals: list[Found], *, short: bool = False) -> list[Cells]:
     """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
     rows: list[Cells] = []
     for signal in signals:
@@ -77,7 +77,7 @@ def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
     return rows
 
 
-def about(found: Found) -> str:
+def describe_size(found: Found) -> str:
     """How much there is."""
     counts = (
         ("judgement of a pair", "judgements of pairs", found["judgements"]),
@@ -88,7 +88,7 @@ def about(found: Found) -> str:
     return ", ".join(said) or "nothing was judged"
 
 
-def all_notes(found: Found) -> list[str]:
+def list_notes(found: Found) -> list[str]:
     """Notes of the audit and of its signals, each once, with the signals it is about."""
     of_signals: dict[str, list[str]] = {}
     for signal in found["signals"]:
@@ -97,7 +97,7 @@ def all_notes(found: Found) -> list[str]:
     return [*found["notes"], *(f"{', '.join(names)}: {note}" for note, names in of_signals.items())]
 
 
-def sentences(found: Found) -> Iterator[str]:
+def write_sentences(found: Found) -> Iterator[str]:
     """What to make of an audit; nothing is claimed that an interval does not bear out."""
     yield from _of_position(found)
     yield from _of_length(found["length"])

@@ -148,21 +148,21 @@ def insert_select(con: Store, table: Table, select: str, parameters: dict[str, A
 
 def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """`frame` with a first column `key`, from the table's identity columns."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", frame.select(table.identity).to_arrow())
         keys = query(con, f'SELECT {key_sql(table.identity)} AS "key" FROM rows')
     return frame.select(keys["key"], pl.all())
 
 
 @contextmanager
-def scratch() -> Iterator[Store]:
+def open_scratch() -> Iterator[Store]:
     """A connection to nothing, for SQL over frames that are given to it by `register`."""
     with _memory().cursor() as con:
         yield con
 
 
 @contextmanager
-def little_memory(con: Store) -> Iterator[None]:
+def limit_memory(con: Store) -> Iterator[None]:
     """Keep no more of what was written in memory than it takes, so that a large input needs no more."""
     run(con, _LITTLE)
     try:
@@ -173,7 +173,7 @@ def little_memory(con: Store) -> Iterator[None]:
 
 
 @contextmanager
-def spool() -> Iterator[Store]:
+def open_spool() -> Iterator[Store]:
     """A database in a temporary file, for an input that must be regrouped and may not fit in memory."""
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
@@ -263,7 +263,7 @@ def query(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ())
     return result
 
 
-def frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[pl.DataFrame]:
+def read_frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[pl.DataFrame]:
     """The result of a SELECT in frames of so many rows that they are no burden, as it comes."""
     for batch in con.sql(sql, params=parameters or None).to_arrow_reader(100_000):
         yield pl.DataFrame(batch)
@@ -275,7 +275,7 @@ def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -
     return rows
 
 
-def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read one JSON object per line into columns of the given DuckDB types.
 
     `lines` has line, raw, damaged. Returns (rows with line, raw and the columns; rejects with
@@ -286,7 +286,7 @@ def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame,
         f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}", """ for name, kind in shape.items()
     )
     columns += f"coalesce({', '.join(('NULL::VARCHAR', *_mistyped(shape)))}) AS mistyped"
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("lines", lines.to_arrow())
         run(
             con,
@@ -328,9 +328,9 @@ def _expect(path: str, types: tuple[str, ...], words: str) -> str:
     return f"if(len({wrong}) > 0, '''{path}'' is not {words}', NULL)"
 
 
-def without_nulls(objects: pl.Series) -> pl.Series:
+def drop_nulls(objects: pl.Series) -> pl.Series:
     """JSON objects without the fields that are null; null for one that holds nothing else."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("objects", pl.DataFrame({"o": objects}, schema={"o": pl.String}).to_arrow())
         kept = query(con, "SELECT nullif(json_merge_patch('{}', o)::VARCHAR, '{}') AS o FROM objects")
     return kept["o"].alias(objects.name)

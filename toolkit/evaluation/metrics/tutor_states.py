@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from ...ingest.files.tutor_turn import state_sql
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 from .statistics import Counts, Item, Statistics, ratio, share
 
 FIELDS = ("evaluation", "action", "state")
@@ -67,7 +67,7 @@ def read_turns(texts: Sequence[str]) -> dict[str, list[str | None]]:
         schema={"n": pl.Int64, "text": pl.String},
     )
     names = ("valid", "complete", *FIELDS)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("texts", frame.to_arrow())
         read = f"SELECT n, {state_sql('text')} AS s FROM texts"
         found = query(con, f"SELECT {', '.join(f's.{name}' for name in names)} FROM ({read}) ORDER BY n")

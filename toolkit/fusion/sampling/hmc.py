@@ -26,7 +26,7 @@ from numpyro import handlers
 from ....schemas.support.files import user_cache
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
-from ..model import joint, model
+from ..model import evaluate_joint, run_model
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -95,9 +95,9 @@ def make_sampler(data: Arrays, block: int) -> Sampler:
 
 @lru_cache(maxsize=8)  # a second fit of the same structure traces and compiles nothing
 def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...], block: int) -> Sampler:
-    data = hollow(structure, leaves)
-    packing, n_globals = pack(site_shapes(data, latent=True))
-    gradient = jax.vmap(jax.value_and_grad(potential_of(packing)), in_axes=(0, None))
+    data = make_abstract(structure, leaves)
+    packing, n_globals = pack(trace_shapes(data, latent=True))
+    gradient = jax.vmap(jax.value_and_grad(make_potential(packing)), in_axes=(0, None))
 
     def draw(
         state: State, metric: Metric, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
@@ -110,24 +110,24 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
         leapfrogs = jnp.clip(jnp.ceil(length / size_used), 1, MAX_STEPS).astype(int)
         at_momentum, at_accept = random.split(key)
         momentum = random.normal(at_momentum, state.position.shape)
-        energy = state.potential + kinetic(momentum)
+        energy = state.potential + compute_kinetic_energy(momentum)
 
         def leap(_: Array, at: tuple[Array, ...]) -> tuple[Array, ...]:
             position, momentum, _, slope, error = at
-            momentum = momentum - size_used / 2 * pulled(metric, slope, n_globals)
-            position = position + size_used * pushed(metric, momentum, n_globals)
+            momentum = momentum - size_used / 2 * compute_force(metric, slope, n_globals)
+            position = position + size_used * compute_velocity(metric, momentum, n_globals)
             height, slope = gradient(position, data)
-            momentum = momentum - size_used / 2 * pulled(metric, slope, n_globals)
-            rise = height + kinetic(momentum) - energy
+            momentum = momentum - size_used / 2 * compute_force(metric, slope, n_globals)
+            rise = height + compute_kinetic_energy(momentum) - energy
             rise = jnp.where(jnp.isnan(rise), jnp.inf, rise)
             return position, momentum, height, slope, jnp.fmax(error, rise)
 
         before = (state.position, momentum, state.potential, state.gradient, jnp.zeros_like(energy))
         position, momentum, height, slope, error = lax.fori_loop(0, leapfrogs, leap, before)
-        rise = height + kinetic(momentum) - energy
+        rise = height + compute_kinetic_energy(momentum) - energy
         chance = jnp.where(jnp.isnan(rise), 0.0, jnp.exp(jnp.minimum(0.0, -rise)))
         taken = random.uniform(at_accept, chance.shape) < chance
-        learned = adapted(state.steps, accept - chance.mean())
+        learned = adapt_steps(state.steps, accept - chance.mean())
         steps = jax.tree.map(lambda new, old: jnp.where(adapt, new, old), learned, state.steps)
         state = State(
             jnp.where(taken[:, None], position, state.position),
@@ -153,7 +153,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
 
     def sites(position: Array, data: Arrays, predicted: bool) -> dict[str, Array]:
         def one(position: Array) -> dict[str, Array]:
-            made = joint(unpack(position, packing), data)[1]
+            made = evaluate_joint(unpack(position, packing), data)[1]
             # What is not returned is not computed: log-probabilities would fill the memory.
             told = {k: v for k, v in made.items() if not k.startswith(SCORE)}
             return {k: v for k, v in told.items() if k.startswith(LOG_PROBS) == predicted}
@@ -163,24 +163,24 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     return Sampler(
         packing=packing,
         globals=n_globals,
-        size=size_of(packing),
+        size=count_entries(packing),
         advance=jax.jit(advance),
         constrain=jax.jit(lambda position, data: sites(position, data, predicted=False)),
         predict=jax.jit(lambda position, data: sites(position, data, predicted=True)),
     )
 
 
-def potential_of(packing: Shapes) -> Callable[[Array, Arrays], Array]:
+def make_potential(packing: Shapes) -> Callable[[Array, Arrays], Array]:
     """The potential energy of a vector, given the arrays."""
 
     def potential(position: Array, data: Arrays) -> Array:
-        density: Array = joint(unpack(position, packing), data)[0]
+        density: Array = evaluate_joint(unpack(position, packing), data)[0]
         return -density
 
     return potential
 
 
-def start(position: NDArray[Any], step: float = 0.1) -> State:
+def start_chains(position: NDArray[Any], step: float = 0.1) -> State:
     """Chains at `position` (chains, size), about to move.
 
     Nothing is known of the energy there, so the first trajectory is taken wherever it ends; to
@@ -188,39 +188,39 @@ def start(position: NDArray[Any], step: float = 0.1) -> State:
     """
     unknown = np.full(len(position), np.inf, dtype=np.float32)
     return State(
-        position.astype(np.float32), unknown, np.zeros(position.shape, np.float32), fresh_steps(step)
+        position.astype(np.float32), unknown, np.zeros(position.shape, np.float32), start_adaptation(step)
     )
 
 
-def hollow(structure: Any, leaves: Sequence[Any]) -> Arrays:
+def make_abstract(structure: Any, leaves: Sequence[Any]) -> Arrays:
     """Arrays of these shapes and types without contents."""
     shapes: list[Any] = [jax.eval_shape(lambda leaf=leaf: jnp.zeros(*leaf)) for leaf in leaves]
     data: Arrays = jax.tree.unflatten(structure, shapes)
     return data
 
 
-def kinetic(momentum: Array) -> Array:
+def compute_kinetic_energy(momentum: Array) -> Array:
     """Energy of unit masses: the metric stretches the positions instead."""
     return jnp.square(momentum).sum(axis=-1) / 2
 
 
-def pushed(metric: Metric, momentum: Array, n: int) -> Array:
+def compute_velocity(metric: Metric, momentum: Array, n: int) -> Array:
     """Velocity of positions: the metric's root times the momentum."""
     return jnp.concatenate([momentum[:, :n] @ metric.globals.T, momentum[:, n:] * metric.members], axis=1)
 
 
-def pulled(metric: Metric, gradient: Array, n: int) -> Array:
+def compute_force(metric: Metric, gradient: Array, n: int) -> Array:
     """Force on momenta: the transposed root times the gradient."""
     return jnp.concatenate([gradient[:, :n] @ metric.globals, gradient[:, n:] * metric.members], axis=1)
 
 
-def fresh_steps(size: float) -> StepAdaptation:
+def start_adaptation(size: float) -> StepAdaptation:
     """Begin to adapt the step size anew."""
     log_size, zero = np.float32(math.log(size)), np.float32(0)
     return StepAdaptation(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
 
 
-def adapted(steps: StepAdaptation, error: Array) -> StepAdaptation:
+def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
     """One step of dual averaging; `error` is how far acceptance stayed below its target."""
     n = steps.n + 1
     weight = 1 / (n + 10)
@@ -232,13 +232,13 @@ def adapted(steps: StepAdaptation, error: Array) -> StepAdaptation:
     )
 
 
-def unit_metric(sampler: Sampler) -> Metric:
+def make_unit_metric(sampler: Sampler) -> Metric:
     """Before anything is known: priors have about unit scale."""
     n = sampler.globals
     return Metric(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
 
 
-def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
+def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
     """From (…, size), pooled over chains; a little of the unit metric keeps it sound.
 
     `early` draws depend on each other too much to say how globals hang together: the covariance of a
@@ -264,7 +264,7 @@ def _spread(n: int) -> NDArray[np.float64]:
     return (kept + 0.5) / n
 
 
-def site_shapes(data: Arrays, latent: bool = False) -> Shapes:
+def trace_shapes(data: Arrays, latent: bool = False) -> Shapes:
     """Shape of every site that is not observed, or of the latent ones alone; in a fixed order.
 
     Runs the model on shapes alone.
@@ -272,7 +272,7 @@ def site_shapes(data: Arrays, latent: bool = False) -> Shapes:
     shapes: Shapes = {}
 
     def collect(data: Arrays) -> int:
-        trace = handlers.trace(handlers.seed(model, random.PRNGKey(0))).get_trace(data)
+        trace = handlers.trace(handlers.seed(run_model, random.PRNGKey(0))).get_trace(data)
         for name, site in sorted(trace.items()):
             kinds = ("sample",) if latent else ("sample", "deterministic")
             if site["type"] in kinds and not site.get("is_observed"):
@@ -290,7 +290,7 @@ def pack(shapes: Shapes) -> tuple[Shapes, int]:
     return {name: shapes[name] for name in in_order}, n_globals
 
 
-def entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
+def list_entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
     """Entries of the vector that stand for something, not for padding: column, site, place in it."""
     found: list[tuple[int, str, int]] = []
     at = 0
@@ -300,7 +300,7 @@ def entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
     return found
 
 
-def size_of(packing: Shapes) -> int:
+def count_entries(packing: Shapes) -> int:
     """Entries of the vector."""
     return sum(math.prod(shape) for shape in packing.values())
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
-from ..model import joint, observed_counts
-from .hmc import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
+from ..model import collect_counts, evaluate_joint
+from .hmc import Shapes, count_entries, make_abstract, make_potential, pack, trace_shapes, unpack
 
 Floats = NDArray[np.float64]
 
@@ -168,11 +168,11 @@ def make_programs(data: Arrays) -> Programs:
 
 @lru_cache(maxsize=8)
 def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...]) -> Programs:
-    shapes = site_shapes(hollow(structure, leaves), latent=True)
+    shapes = trace_shapes(make_abstract(structure, leaves), latent=True)
     packing, n = pack(shapes)
 
     def log_probs(at: Array, data: Arrays) -> dict[str, Array]:
-        made = joint(unpack(at, packing), data)[1]
+        made = evaluate_joint(unpack(at, packing), data)[1]
         return {k.removeprefix(LOG_PROBS): v for k, v in made.items() if k.startswith(LOG_PROBS)}
 
     def solve(
@@ -184,7 +184,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         """
         values, forward = jax.linearize(lambda x: log_probs(x, data), at)
         backward = jax.linear_transpose(forward, at)
-        counts = observed_counts(data)
+        counts = collect_counts(data)
         weight = {k: jnp.exp(v) * counts[k].sum(axis=1, keepdims=True) for k, v in values.items()}
 
         def informed(direction: Array) -> Array:
@@ -207,16 +207,16 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         # Rows of no count weigh nothing: what is left is the prior. Globals are independent there, so
         # the row sums of its curvature are its diagonal.
         empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
-        few, _ = pack(site_shapes(empty, latent=True))
-        rest, potential = jnp.zeros(size_of(few) - n), potential_of(few)
+        few, _ = pack(trace_shapes(empty, latent=True))
+        rest, potential = jnp.zeros(count_entries(few) - n), make_potential(few)
 
         def height(some: Array) -> Array:
             return potential(jnp.concatenate([some, rest]), empty)
 
         return jnp.diag(jax.jvp(jax.grad(height), (at[:n],), (jnp.ones(n),))[1])
 
-    height = jax.jit(jax.value_and_grad(potential_of(packing)))
-    return Programs(packing, n, size_of(packing), height, jax.jit(solve), jax.jit(prior))
+    height = jax.jit(jax.value_and_grad(make_potential(packing)))
+    return Programs(packing, n, count_entries(packing), height, jax.jit(solve), jax.jit(prior))
 
 
 def _conjugate_gradients(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.registry import LIKELIHOODS
 from ..observations import Observations
-from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
+from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, list_entries
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _GROUPS = {
 class Ends:
     """The last draw of each chain and what was learnt of the posterior's shape.
 
-    `rows` has site, member, ends (one per chain) and covariance, `in_order`.
+    `rows` has site, member, ends (one per chain) and covariance, sorted by `sort_ends`.
     Of a global parameter `member` is its place (0, 1 …) and `covariance` its covariances with all
     global ones, in the order of the rows; of any other `covariance` is its variance.
     """
@@ -49,7 +49,7 @@ class Start:
     step: float
 
 
-def ends_of(
+def record_ends(
     obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
 ) -> pl.DataFrame:
     """Rows of `Ends` from the last draw of each chain, (chains, size)."""
@@ -117,13 +117,13 @@ def _named(obs: Observations, sampler: Sampler, shapes: Shapes) -> pl.DataFrame:
     names = {site: _members(obs, site) for site in sampler.packing}
     rows = [
         (column, site, str(place) if (known := names[site]) is None else known[place])
-        for column, site, place in entries(sampler.packing, shapes)
+        for column, site, place in list_entries(sampler.packing, shapes)
     ]
     schema = {"column": pl.Int64, "site": pl.String, "member": pl.String}
-    return in_order(pl.DataFrame(rows, schema=schema, orient="row"))
+    return sort_ends(pl.DataFrame(rows, schema=schema, orient="row"))
 
 
-def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+def sort_ends(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows by site and member, those of global parameters first."""
     return rows.sort(~_of_globals(), "site", "member")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ..batch import Context, with_raw
+from ..batch import Context, add_raw
 from .delimited import column
 from .numbered_lines import Input
 from .table_files import as_text, column_names
@@ -46,7 +46,7 @@ def under_our_name(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
 
 def as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
     """Line, raw and reason of the wrong ones, raw as the file has it."""
-    there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
+    there = add_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
     return there.join(wrong.select("line", "reason"), on="line")
 
 

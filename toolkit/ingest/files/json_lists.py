@@ -6,17 +6,17 @@
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 from .numbered_lines import Input, OnBytes, read_whole
 
 
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
-    """Line (the element's number), raw (its JSON) and damaged, as `json_rows` takes them.
+    """Line (the element's number), raw (its JSON) and damaged, as `parse_json_rows` takes them.
 
     `what` names the elements in the SourceError for a file that is no JSON list.
     """
     text = read_whole(file, on_bytes)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(con, "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS k FROM whole").item()
         if kind != "ARRAY":

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....schemas.errors import SourceError
-from ...store.connection import json_rows, query, scratch
-from ..batch import divide, no_rejects
+from ...store.connection import open_scratch, parse_json_rows, query
+from ..batch import divide, make_no_rejects
 from .delimited import column, read_header, read_records
 from .numbered_lines import Input, OnBytes, read_lines
 
@@ -35,7 +35,7 @@ Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
     """Blocks of (records, rejects).
 
-    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `add_raw`)
     and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
     Lines, those that a row of this block or an earlier one has. CSV, TSV and JSON Lines give text,
     Parquet keeps its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
@@ -54,7 +54,7 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
 
 
 def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+    """Rows of Parquet, nested ones too, as `parse_json_rows` takes them: line, raw (JSON), damaged.
 
     Only the columns `wanted` are read. Raises SourceError where the file has none of them.
     """
@@ -67,7 +67,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
     for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
-        with scratch() as con:
+        with open_scratch() as con:
             con.register(
                 "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
             )
@@ -106,7 +106,7 @@ def column_names(file: Input) -> list[str]:
             return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
             lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
-            with scratch() as con:
+            with open_scratch() as con:
                 con.register("lines", lines.select("raw").to_arrow())
                 keys = query(
                     con,
@@ -136,7 +136,7 @@ def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks
     present: set[str] = set()
     any_row = False
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
         fields = _fields(rows, names)
         any_row = any_row or rows.height > 0
         present |= {n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height}
@@ -163,7 +163,7 @@ def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
         f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
         for i, pointer in enumerate(pointers)
     )
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         return query(con, f'SELECT "line", "raw"{picked} FROM rows ORDER BY "line"')
 
@@ -184,7 +184,7 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
                 pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),
                 pl.lit(None).alias("raw"),
             ).hstack(values),
-            no_rejects(),
+            make_no_rejects(),
         )
         done += len(table)
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from ....schemas.tables import ANNOTATORS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
 from ..files.delimited import column
 from ..files.fields import (
     Columns,
@@ -30,7 +30,7 @@ from ..files.fields import (
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import column_names, read_table
-from ..people import nameless, with_pseudonyms
+from ..people import hide_ids, replace_ids
 from .rankings import NOT_PUBLISHED, is_ranking, ranked_votes, ranking_columns
 
 PEOPLE = ("annotator", "learner")
@@ -64,7 +64,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
     for records, bad in read_table(file, ranking_columns(column_names(file)), on_bytes):
-        named = with_pseudonyms(records, context, ["judgeId"])
+        named = replace_ids(records, context, ["judgeId"])
         votes, tables, wrong = ranked_votes(named, context, file.name)
         judged, annotators = _annotators(
             votes.with_columns(
@@ -79,7 +79,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
             read=records.height + bad.height,
             taken=records.height - wrong.height,
             tables=tables | {"annotators": annotators, "votes": judged},
-            rejects=rejected(nameless(bad, as_read(named, wrong), named, ["judgeId"]), file.name),
+            rejects=collect_rejects(hide_ids(bad, as_read(named, wrong), named, ["judgeId"]), file.name),
             notes=notes,
         )
         notes = ()
@@ -96,7 +96,7 @@ def _read(
     names = their_names(file, context, columns)
     for records, bad in read_table(file, list(names.values()), on_bytes):
         mapped = records.select("line", *(under_our_name(records, *pair) for pair in names.items()))
-        named = with_pseudonyms(mapped, context, [name for name in PEOPLE if name in names])
+        named = replace_ids(mapped, context, [name for name in PEOPLE if name in names])
         people = [name for name in PEOPLE if column(names.get(name, "")) in records.columns]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
@@ -109,7 +109,7 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected(nameless(bad, as_read(records, wrong), named, people), file.name),
+            rejects=collect_rejects(hide_ids(bad, as_read(records, wrong), named, people), file.name),
         )
 
 
@@ -117,7 +117,7 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
     judged = with_time(rows).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
             (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
@@ -147,7 +147,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
     rows = rows.with_columns(whole("levels").alias("k"), whole("value").alias("v"))
     judged = with_time(rows).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
@@ -182,7 +182,7 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
     number = pl.col("value").cast(pl.Float64, strict=False)
     value = pl.when(success).then(number.fill_null(truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
     judged = with_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (

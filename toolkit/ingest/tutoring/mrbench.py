@@ -20,8 +20,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, TURNS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
 from .mrbench_labels import RUBRIC, replies_and_ratings, wrong_replies
@@ -57,7 +57,7 @@ def read_mrbench(
     """Turns, prompts, completions and ratings of each file; groups run across the files."""
     parts = []
     for file in files:
-        rows, bad = json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
+        rows, bad = parse_json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
         good, wrong = _checked(rows)
         parts.append((file.name, good, [bad, wrong], rows.height + bad.height))
     groups = _groups(pl.concat(good for _, good, _, _ in parts))
@@ -66,7 +66,11 @@ def read_mrbench(
         here = good.with_columns(groups[start : start + good.height])
         start += good.height
         yield Batch(
-            read, good.height, _tables(here, name, context), rejected(rejects, name), _notes(here, name)
+            read,
+            good.height,
+            _tables(here, name, context),
+            collect_rejects(rejects, name),
+            _notes(here, name),
         )
 
 
@@ -210,7 +214,7 @@ def _turns(good: pl.DataFrame) -> pl.DataFrame:
 
 def _about(good: pl.DataFrame) -> pl.Series:
     """What else a row says about its conversation, as JSON."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", good.select("line", "raw", "marked_tutor").to_arrow())
         return query(
             con,

@@ -7,7 +7,7 @@ Whether what a reply reveals is correct stays in the completion's context with a
 
 import polars as pl
 
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 
 _REVEALING = "Revealing_of_the_Answer"
 _PLAIN = ("No", "To some extent", "Yes")
@@ -115,7 +115,7 @@ def replies_and_ratings(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]
 
 
 def _over(rows: pl.DataFrame, sql: str) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.select("line", "replies").to_arrow())
         con.register("scale", _LEVELS.to_arrow())
         return query(con, sql)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ...store.connection import query, run, scratch
+from ...store.connection import open_scratch, query, run
 
 _FIFTHS = "[0.2, 0.4, 0.6, 0.8, 1]"
 RUBRIC = pl.DataFrame(
@@ -135,7 +135,7 @@ class Judged:
 
 def judge(rows: pl.DataFrame) -> Judged:
     """Outputs and ratings of the objects: line, raw, all_evaluations."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
         fields = pl.col("criterion").replace(_FIELDS).alias("field")
         con.register("rubric", RUBRIC.with_columns(fields).to_arrow())
