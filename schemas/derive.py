@@ -36,7 +36,7 @@ _POLARS: dict[Type, pl.DataType] = {
 
 
 def ddl(table: Table) -> str:
-    """CREATE TABLE for DuckDB. Uniqueness of keys is kept by insertion, not by an index."""
+    """Write CREATE TABLE for DuckDB. Insertion keeps keys unique, not an index."""
     return f'CREATE TABLE "{table.name}" ({", ".join(map(_column, table.columns))})'
 
 
@@ -49,12 +49,12 @@ def _column(column: Column) -> str:
 
 
 def polars_schema(table: Table) -> pl.Schema:
-    """Names and Polars types of the stored columns, in order."""
+    """Return names and Polars types of the stored columns, in order."""
     return pl.Schema({c.name: _POLARS[c.type] for c in table.stored})
 
 
 def features(table: Table) -> "Features":
-    """The `datasets.Features` of a published table."""
+    """Return the `datasets.Features` of a published table."""
     from datasets import Features, List, Value
 
     kinds = {
@@ -71,7 +71,7 @@ def features(table: Table) -> "Features":
 
 
 def dictionary() -> str:
-    """The data dictionary as Markdown, one section per table; docs/data.md holds it."""
+    """Write the data dictionary as Markdown, one section per table; docs/data.md holds it."""
     tables = [published(name, True) for config in CONFIGS for name in with_meta(config)]
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (

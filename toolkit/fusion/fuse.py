@@ -114,7 +114,7 @@ def fuse(
 
 
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
-    """The fit of this input with these settings; begun warm only where that is asked for."""
+    """Find the fit of this input with these settings; one that began warm only if `warm`."""
     rows = query(
         con,
         """SELECT key, config, diagnostics, findings FROM fits
@@ -130,7 +130,7 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
 
 
 def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
-    """Where the chains of the last converged fit of these sources ended, and its key."""
+    """Read the key of the last converged fit of these sources, and where its chains ended."""
     fits = query(
         con,
         """SELECT key, config, diagnostics FROM fits
@@ -146,7 +146,7 @@ def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
 
 
 def format_as_json(column: str) -> pl.Expr:
-    """A column of lists of numbers as JSON."""
+    """Format a column of lists of numbers as JSON."""
     numbers = pl.col(column).list.eval(pl.element().cast(pl.String)).list.join(", ")
     return pl.format("[{}]", numbers).alias(column)
 
@@ -158,7 +158,7 @@ def _result(
 
 
 def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int]:
-    """Numbers of prompts, completions and people, and of the signals of each type."""
+    """Count prompts, completions and people, and the signals of each type."""
     return {
         "prompts": int(obs.prompt.max()) + 1,
         "completions": obs.completions.height,
@@ -220,9 +220,9 @@ _PEOPLE = ("annotator", "learner", "author")  # columns of what is read
 
 
 def digest_inputs(signals: dict[str, pl.DataFrame]) -> str:
-    """A digest of everything a fit sees, row order included.
+    """Compute a digest of everything that a fit sees, row order included.
 
-    People count by the order they come in, so that another key for their pseudonyms changes nothing.
+    People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
     """
     state = hashlib.sha256()
     for name in sorted(signals.keys() - {"annotators"}):

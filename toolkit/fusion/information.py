@@ -13,10 +13,10 @@ Draws = NDArray[np.float64]
 
 
 def compute_vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
-    """Probabilities (3, draws, pairs) of a vote for the first, for the second, and of a tie.
+    """Compute P(vote) for the first, for the second, and of a tie: (3, draws, pairs).
 
-    Davidson's, of an average annotator. `slope` and `tie` are (draws,), `difference` of expressed
-    quality is (draws, pairs).
+    The model is Davidson's, for an average annotator. `slope` and `tie` are (draws,), `difference` of
+    expressed quality is (draws, pairs), in log-odds.
     """
     half = slope[:, None] / 2 * difference
     scores = np.stack([half, -half, np.broadcast_to(tie[:, None], half.shape)])
@@ -27,7 +27,7 @@ def compute_vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
 
 
 def compute_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
-    """By how much one more vote lowers 2p(1 - p), in expectation: (pairs,), between 0 and 0.5.
+    """Compute the expected fall of 2p(1 - p) after one more vote: (pairs,), between 0 and 0.5.
 
     `vote` is (3, draws, pairs) as `compute_vote_shares` returns it, `a_better` is (draws, pairs).
     """

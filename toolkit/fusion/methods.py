@@ -32,7 +32,7 @@ FEW_DRAWS = 64  # where each costs seconds
 
 
 def choose_method(obs: Observations, method: str) -> str:
-    """The method that `auto` stands for."""
+    """Choose the method that `auto` stands for; any other method is returned unchanged."""
     return method if method != "auto" else "hmc" if obs.rows <= AUTO else "laplace"
 
 
@@ -52,7 +52,7 @@ def fit_by(
 def _fit_normal(
     obs: Observations, settings: SamplerSettings, quick: bool, on_progress: OnProgress
 ) -> Posterior:
-    """The mean and the curvature there; unless `quick`, set beside chains on a part."""
+    """Fit the normal approximation; unless `quick`, compare it with chains on a part."""
     learnt = _normal(thin(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
     found = learnt.normal.globals
     whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=found)
@@ -101,7 +101,7 @@ def _normal(
 
 
 def compare_with_chains(obs: Observations, sampled: Draws, normal: Draws, found: Globals) -> Approximation:
-    """Draws (draws, completions) of expressed quality by chains and by the approximation."""
+    """Compare expressed quality from chains and from the approximation; both (draws, completions)."""
     rank = float(spearmanr(sampled.mean(axis=0), normal.mean(axis=0)).statistic)
     # Neighbours in the table: completions of one prompt stand side by side.
     a = np.flatnonzero(obs.prompt[:-1] == obs.prompt[1:])
@@ -114,7 +114,7 @@ def compare_with_chains(obs: Observations, sampled: Draws, normal: Draws, found:
 
 
 def _sites(fitted: _Fitted) -> dict[str, Draws]:
-    """Draws of every site as one chain."""
+    """Return the draws of every site as one chain."""
     made = make_sampler(fitted.data, BLOCK).constrain(fitted.normal.draws[None], fitted.data)
     return cut_padding(made, fitted.shapes)
 

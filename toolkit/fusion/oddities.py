@@ -38,7 +38,7 @@ FROM torn"""
 
 
 def find_oddities(con: Store, sources: Sequence[str]) -> list[str]:
-    """A sentence for each oddity in the signals about `sources` (all where empty), rows named."""
+    """Describe each oddity in the signals about `sources` (all if empty) in a sentence that names rows."""
     asked = [list(sources)]
     votes = query(con, f"SELECT * FROM ({_VOTES}) ORDER BY key", asked)
     return [
@@ -72,7 +72,7 @@ def _one_annotator(votes: pl.DataFrame) -> list[str]:
 
 
 def _apart(votes: pl.DataFrame) -> list[str]:
-    """Prompts whose voted completions fall into groups that no vote compares."""
+    """Find prompts whose voted completions fall into groups that no vote compares."""
     if votes.is_empty():
         return []
     ends = pl.concat([votes["completion_a"], votes["completion_b"]])

@@ -24,9 +24,9 @@ _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_ga
 
 
 def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
-    """Draws of expressed and observed quality, each (draws, items).
+    """Draw expressed and observed quality, each (draws, items), in log-odds.
 
-    Where no learner tried a completion its observed quality given the expressed one is the prior's.
+    Where no learner tried a completion, its observed quality is drawn from the prior given the expressed one.
     """
     own, rho = posterior.flat("own"), posterior.flat("rho")[:, None]
     w = np.random.default_rng([seed, 1]).standard_normal(own.shape)
@@ -44,7 +44,10 @@ def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[
 
 
 def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
-    """One row per completion: mean, sd and 90 % interval of the target, means and sds of e and o."""
+    """Summarise each completion: mean, sd and 90 % interval of the target, means and sds of e and o.
+
+    `e` and `o` are (draws, items); the target is target * o + (1 - target) * e.
+    """
     t = target * o + (1 - target) * e
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
     return obs.completions.select("completion", *COUNTS).with_columns(
@@ -62,10 +65,10 @@ def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) 
 def summarise_pairs(
     obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float
 ) -> pl.DataFrame:
-    """One row per pair of completions of a prompt, the lower key first.
+    """Compare each two completions of a prompt, the lower key first; one row per pair.
 
-    Beside the columns of the stored table it has `p_apart`: the probability that the two qualities
-    put different completions first.
+    `e` and `o` are (draws, items). The columns are those of the table `preferences` but the fit, and
+    `p_apart`: the probability that the two qualities put different completions first.
     """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
@@ -97,20 +100,22 @@ def summarise_pairs(
 
 
 def compute_share_above(differences: Draws) -> Draws:
-    """Share of draws (draws, pairs) above zero."""
+    """Compute the share of draws above zero: (draws, pairs) -> (pairs,)."""
     share: Draws = (differences > 0).mean(axis=0)
     return share
 
 
 def compute_normal_chance(differences: Draws) -> Draws:
-    """The same of a normal distribution, from its few draws."""
+    """Compute P(difference > 0) of a normal distribution from a few draws: (draws, pairs) -> (pairs,)."""
     sd = differences.std(axis=0)
     return np.asarray(ndtr(np.divide(differences.mean(axis=0), sd, out=np.zeros_like(sd), where=sd > 0)))
 
 
 def count_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
-    """Of the pairs that learners tried on both sides: how many there are, in how many expressed and
-    observed lie on different sides of a half, and in how many they surely (SURE) point apart.
+    """Count pairs that learners tried on both sides.
+
+    pairs: all of them; sides: expressed and observed p lie on different sides of a half; sure: the two
+    point apart with a probability above SURE.
     """
     tried = obs.completions.filter(pl.sum_horizontal(signal.count for signal in OBSERVED) > 0)[
         "completion"
@@ -121,10 +126,10 @@ def count_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
 
 
 def compute_information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
-    """What one more vote should tell about which of two is better: the expected fall of 2p(1 - p).
+    """Compute by how much one more vote of an average annotator should lower 2p(1 - p): (pairs,).
 
-    The vote is an average annotator's. `difference` of expressed quality and `a_better`, by the
-    target, are (draws, pairs). Zero where no votes were fused. See `information` for why it is so measured.
+    `difference` of expressed quality and `a_better`, by the target, are (draws, pairs). Zero for fits
+    without votes. See `information` for why it is measured so.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
@@ -133,10 +138,10 @@ def compute_information_gain(posterior: Posterior, difference: Draws, a_better: 
 
 
 def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
-    """Rho and every other single-valued parameter, annotators' reliability and habit of ties.
+    """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
-    Means with 90 % intervals. An annotator of another tie habit calls a tie at least twice, or at
-    most half, as readily as most: log 2 on the scale of the model.
+    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator calls a tie at least twice, or at
+    most half, as readily as most (log 2 on the scale of the model).
     """
     single = {
         name: summarise_draws(values.reshape(-1))
@@ -169,7 +174,7 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
 
 
 def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
-    """What an author's completions share, those of the most completions first, AUTHORS_SAID at most."""
+    """Summarise what an author's completions share, for the AUTHORS_SAID with most completions."""
     counts = np.bincount(obs.author[obs.author != NOBODY], minlength=len(obs.authors))
     return [
         {
@@ -182,7 +187,7 @@ def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
 
 
 def summarise_draws(draws: Draws) -> dict[str, float]:
-    """Mean and 90 % interval, rounded to what the draws can tell."""
+    """Compute mean and 90 % interval of draws (draws,), rounded to four decimals."""
     low, high = np.quantile(draws, [0.05, 0.95])
     return {
         "mean": round(float(draws.mean()), 4),

@@ -31,13 +31,13 @@ Naming = Callable[[pl.Series], pl.Series]
 
 
 def find_key_file() -> Path:
-    """Where the key lies: PRECEPTOR_KEY, or the user's own settings folder."""
+    """Return the path of the key: PRECEPTOR_KEY, or a file in the user's settings folder."""
     given = os.environ.get(VARIABLE)
     return Path(given) if given else Path(click.get_app_dir("preceptor")) / "pseudonyms.key"
 
 
 def read_key(path: Path) -> bytes:
-    """The key. StoreError where the file is no key of ours, or others may read it."""
+    """Read the key. Raises StoreError if the file is no key of ours, or other users may read it."""
     try:
         open_to_others = os.name == "posix" and path.stat().st_mode & 0o077
         key = bytes.fromhex(path.read_text(encoding="ascii"))
@@ -56,7 +56,7 @@ def read_key(path: Path) -> bytes:
 
 
 def make_key(path: Path) -> None:
-    """A new key at `path`, readable by its owner alone, where there is none; whole or not at all."""
+    """Write a new key to `path`, readable by its owner alone, if there is none. Raises StoreError."""
     if path.exists():
         return
     try:
@@ -70,9 +70,9 @@ def make_key(path: Path) -> None:
 
 
 def make_naming(con: Store, path: Path) -> Naming:
-    """A function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
+    """Make a function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
 
-    A key is made where neither the store nor `path` has one. StoreError where they differ.
+    A key is made if neither the store nor `path` has one. Raises StoreError if they differ.
     """
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
@@ -83,7 +83,7 @@ def make_naming(con: Store, path: Path) -> Naming:
 
 
 def read_store_key(con: Store, path: Path) -> bytes:
-    """The key of this store's pseudonyms. StoreError where it has none, or `path` holds another."""
+    """Read the key of this store's pseudonyms. Raises StoreError if it has none, or `path` has another."""
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
         signals = ", ".join(signal.name for signal in SIGNALS)
@@ -98,12 +98,12 @@ def read_store_key(con: Store, path: Path) -> bytes:
 
 
 def _digest(key: bytes) -> str:
-    """Says which key it is, and nothing of it."""
+    """Compute which key it is, without revealing it."""
     return hashlib.sha256(b"preceptor" + key).hexdigest()
 
 
 def make_pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
-    """The first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
+    """Compute the first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
     if ids.null_count() == len(ids):
         return ids.cast(pl.String)
     block = key.ljust(_BLOCK, b"\0")
@@ -120,12 +120,12 @@ def make_pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
 
 
 def make_pseudonym(id: str, key: bytes) -> str:
-    """The pseudonym of one id."""
+    """Compute the pseudonym of one id."""
     return str(make_pseudonyms(pl.Series([id]), key)[0])
 
 
 def make_forgotten_check(con: Store) -> Callable[[pl.Series], pl.Series]:
-    """A function from pseudonyms to whether the store was told to forget them."""
+    """Make a function from pseudonyms to booleans: true if that person is forgotten."""
     gone = query(con, "SELECT person FROM forgotten")["person"]
     if gone.is_empty():
         return lambda names: pl.repeat(False, len(names), dtype=pl.Boolean, eager=True)
@@ -140,5 +140,5 @@ def make_forgotten_check(con: Store) -> Callable[[pl.Series], pl.Series]:
 
 
 def write_mark_sql(pseudonym: str) -> str:
-    """What `forgotten` keeps of a pseudonym, so that it is known again but does not stand there."""
+    """Write the expression of the hash that `forgotten` keeps of a pseudonym, to recognise it again."""
     return f"left(sha256({pseudonym}), 20)"

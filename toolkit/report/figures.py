@@ -32,7 +32,7 @@ class IntervalLine:
 
 
 def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
-    """Expressed against observed effectiveness: a dot per completion.
+    """Draw expressed against observed effectiveness: a dot per completion.
 
     `completions` has expressed, observed, their sds, tried (by a learner) and task; `rho` mean, low and high.
     The line is what rho makes of expressed, its fan rho's interval.
@@ -136,7 +136,7 @@ def _parts(shown: pl.DataFrame, names: list[str]) -> list[tuple[tuple[str, bool]
 
 
 def draw_confidence(surer: pl.Series) -> Picture:
-    """Histogram of max(p, 1 - p) over pairs, the coin flips shaded."""
+    """Draw a histogram of max(p, 1 - p) over pairs, the coin flips shaded."""
     values = surer.to_numpy().round(6)
     edges = np.linspace(0.5, 1, 21).round(6)
     counts, _ = np.histogram(values, edges)
@@ -176,12 +176,12 @@ def draw_confidence(surer: pl.Series) -> Picture:
 
 
 def measure_annotators(n: int) -> float:
-    """Height in points that a plot of so many annotators asks for."""
+    """Compute the height in points of a plot of so many annotators."""
     return measure_lines(n) if n <= NAMED else 420.0
 
 
 def draw_annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
-    """Reliability of annotators with 90 % intervals, the most reliable on top."""
+    """Draw the reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
     rows = [
         IntervalLine(
@@ -241,7 +241,7 @@ def draw_annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Pictu
 
 
 def paint_caterpillar(axes: Axes, rows: Sequence[IntervalLine]) -> None:
-    """Thin lines without names, evenly spread over the order, each at its rank."""
+    """Paint thin lines without names, evenly spread over the order, each at its rank."""
     at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
     for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
         part = [rank for rank in at if rows[rank - 1].flagged == flagged]
@@ -267,7 +267,7 @@ def _named(flagged: list[str]) -> str:
 
 
 def draw_recovery(recovered: pl.DataFrame) -> Picture:
-    """Inferred against known effectiveness; columns completion, mean, low, high and truth."""
+    """Draw inferred against known effectiveness; columns completion, mean, low, high and truth."""
     rows = recovered.with_columns(pl.col("truth").is_between("low", "high").alias("inside"))
     inside, n = int(rows["inside"].sum()), rows.height
     shown = rows.head(DOTS)
@@ -310,12 +310,12 @@ def draw_recovery(recovered: pl.DataFrame) -> Picture:
 
 
 def measure_lines(rows: int) -> float:
-    """Height in points of an interval plot of so many rows."""
+    """Compute the height in points of an interval plot of so many rows."""
     return 70.0 + (19 if rows <= 24 else 15) * max(rows, 3)
 
 
 def paint_intervals(axes: Axes, rows: Sequence[IntervalLine]) -> None:
-    """Bars with a dot, one line each, from the top."""
+    """Paint a bar with a dot per row, from the top."""
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")
         axes.hlines(y, row.low, row.high, colors=colour, alpha=0.35, linewidth=5, capstyle="round")

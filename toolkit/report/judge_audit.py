@@ -109,7 +109,7 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
 
 
 def paint_bars(axes: Axes, position: Found) -> None:
-    """Shares of pairs in both orders with their intervals; what a judge without position bias has is blue."""
+    """Paint shares of pairs in both orders with their intervals; what an unbiased judge has is blue."""
     names = [name for name in POSITION if position[name]["k"] or not name.endswith("tie")]
     for y, name in enumerate(names):
         found = position[name]
@@ -129,7 +129,7 @@ def paint_bars(axes: Axes, position: Found) -> None:
 
 
 def paint_jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -> None:
-    """The judge against people: a dot for each comparison beside its levels; of scores, where they lie."""
+    """Paint the judge against people: a dot for each comparison beside its levels; scores at their values."""
     levels = len(signal["answers"])
     if signal["metric"] == "interval":
         points = np.array(scores, dtype=float)
@@ -171,7 +171,7 @@ def _spread(table: "np.ndarray[Any, Any]") -> tuple[Any, Any]:
 
 
 def paint_confusion(axes: Axes, signal: Found) -> None:
-    """Counts of the judge's answers by people's; where they are the same is framed."""
+    """Paint counts of the judge's answers by people's; equal answers are framed."""
     rows, columns, table = list_confusion(signal)
     most = max(max(filter(None, row), default=1) for row in table)
     for y, row in enumerate(table):
@@ -217,10 +217,10 @@ def _same(signal: Found, x: int, y: int) -> bool:
 
 
 def list_confusion(signal: Found) -> tuple[list[str], list[str], list[list[int | None]]]:
-    """Names of rows (judge's answers) and columns (people's), and counts.
+    """List names of rows (judge's answers), names of columns (people's answers), and counts.
 
-    Which of two completions is the one is arbitrary, so that votes are told by whether people took the
-    judge's side; of a tie of the judge either side is one cell, and the next one is null.
+    The order of two completions is arbitrary, so votes are counted by whether people took the judge's side;
+    for a tie of the judge both sides are one cell, and the next one is null.
     """
     table = signal["table"]
     if signal["signal"] != "votes":

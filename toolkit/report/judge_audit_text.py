@@ -46,7 +46,7 @@ def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str
 
 
 def list_positions(position: Found) -> list[Cells]:
-    """What happened to pairs in both orders: words, count, share. Ties only where there are any."""
+    """List what happened to pairs in both orders: words, count, share. Ties only if there are any."""
     return [
         (words, f"{position[name]['k']:,}", share(position[name]))
         for name, words in POSITION.items()
@@ -55,7 +55,7 @@ def list_positions(position: Found) -> list[Cells]:
 
 
 def list_measures(signals: list[Found], *, short: bool = False) -> list[Cells]:
-    """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
+    """List signal, units, measure, judge, people, difference; only a signal's first row has its name."""
     rows: list[Cells] = []
     for signal in signals:
         name, units = signal["signal"], f"{signal['units']:,}"
@@ -78,7 +78,7 @@ def list_measures(signals: list[Found], *, short: bool = False) -> list[Cells]:
 
 
 def describe_size(found: Found) -> str:
-    """How much there is."""
+    """Say how many judgements, ratings and pairs there are."""
     counts = (
         ("judgement of a pair", "judgements of pairs", found["judgements"]),
         ("rating", "ratings", found["ratings"]),
@@ -89,7 +89,7 @@ def describe_size(found: Found) -> str:
 
 
 def list_notes(found: Found) -> list[str]:
-    """Notes of the audit and of its signals, each once, with the signals it is about."""
+    """List notes of the audit and of its signals, each once, with the signals it is about."""
     of_signals: dict[str, list[str]] = {}
     for signal in found["signals"]:
         for note in signal["notes"]:
@@ -98,7 +98,7 @@ def list_notes(found: Found) -> list[str]:
 
 
 def write_sentences(found: Found) -> Iterator[str]:
-    """What to make of an audit; nothing is claimed that an interval does not bear out."""
+    """Write what to make of an audit, in sentences; only what the intervals support."""
     yield from _of_position(found)
     yield from _of_length(found["length"])
     yield from _of_signals(found["signals"])

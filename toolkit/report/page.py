@@ -42,11 +42,11 @@ def render_report(
     recovered: pl.DataFrame | None = None,
     agreed: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The page about `fit`, a full key in `fits`, as one HTML document.
+    """Render the page about `fit`, a full key in `fits`, as one HTML document.
 
-    `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low,
-    high, truth) a picture of what was inferred against what is known; `agreed`, what `preceptor annotate
-    agreement --json` prints, pictures of annotators. Raises StoreError where there is no such fit.
+    `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low, high, truth)
+    a picture of inferred against known values; `agreed`, what `preceptor annotate agreement --json` prints,
+    pictures of annotators. Raises StoreError if there is no such fit.
     """
     row = find_fit(con, fit)
     found, diagnostics = row["findings"], row["diagnostics"]
@@ -200,7 +200,7 @@ def _same_height(*heights: float) -> float:
 
 
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:
-    """Why a reader looks in vain for a figure or a table."""
+    """List why a figure or a table is missing."""
     notes = []
     if not count_signals(found, EXPRESSED):
         none = " and no ".join(signal.plural for signal in EXPRESSED)
@@ -218,7 +218,7 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
 
 
 def _tried(row: str) -> str:
-    """DuckDB expression: true if a learner tried the completion of a row of `effectiveness`."""
+    """Write the DuckDB condition that a learner tried the completion of a row of `effectiveness`."""
     return f"({' + '.join(f'{row}.{signal.count}' for signal in OBSERVED)} > 0)"
 
 

@@ -21,12 +21,12 @@ Check = dict[str, Any]  # as `predictive_checks` returns them
 
 
 def measure_checks(found: Sequence[Check]) -> float:
-    """Height in points that the panels of these checks ask for."""
+    """Compute the height in points of the panels of these checks."""
     return _height(min(len({c["signal"] for c in found}), PANELS))
 
 
 def draw_checks(found: Sequence[Check], height: float = 0) -> Picture:
-    """Posterior predictive checks: per signal the data's shares as bars, replicated data as bands."""
+    """Draw posterior predictive checks: per signal the data's shares as bars, replicated data as bands."""
     signals = list(dict.fromkeys(c["signal"] for c in found))
     panels = [[c for c in found if c["signal"] == signal] for signal in _worst(found, signals)]
     failed = sum(not c["holds"] for c in found)
@@ -128,12 +128,12 @@ def _check_panel(panel: Sequence[Check]) -> Paint:
 
 
 def measure_ranks(found: Sequence[dict[str, Any]]) -> float:
-    """Height in points that the rank histograms ask for."""
+    """Compute the height in points of the rank histograms."""
     return _height(len(found), 95)
 
 
 def draw_ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
-    """Rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
+    """Draw rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
     bands = [compute_band(one["counts"], one["ess"]) for one in found]
     counts = [np.array(one["counts"]) for one in found]
     inside = sum(int(((c >= low) & (c <= high)).sum()) for c, (low, high) in zip(counts, bands, strict=True))

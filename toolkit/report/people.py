@@ -19,7 +19,7 @@ WRITTEN = 10  # annotators of a heat map with room for numbers
 
 
 def draw_people(found: Mapping[str, Any], place: int) -> list[Picture]:
-    """Both pictures of a source, as far as its annotators are named and share what they judged."""
+    """Draw both pictures of a source; only if its annotators are named and share what they judged."""
     pictures = []
     signal = max(found["signals"], key=lambda s: len(s["pairs"]), default=None)
     if signal and signal["pairs"]:
@@ -31,7 +31,7 @@ def draw_people(found: Mapping[str, Any], place: int) -> list[Picture]:
 
 
 def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
-    """Agreement of every two annotators about one signal: the darker, the more."""
+    """Draw the agreement of every two annotators about one signal: the darker, the more."""
     names, shares = _grid(signal["pairs"])
     by_chance = signal["chance"]["value"] if signal["chance"] else 0.0
 
@@ -96,7 +96,7 @@ def _grid(pairs: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[tuple[int
 
 
 def draw_consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> Picture:
-    """Each annotator's share of answers that most of the others gave as well, with 95 % intervals."""
+    """Draw each annotator's share of answers that most of the others gave too, with 95 % intervals."""
     order = sorted(people, key=lambda p: (-p["majority"]["value"], p["annotator"]))
     rows = []
     for p in order:

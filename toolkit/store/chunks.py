@@ -6,7 +6,7 @@ ROWS = 1_000_000  # joined at once
 
 
 def split_rows(con: Store, table: str, size: int) -> range:
-    """Rowids where each chunk of a table's rows begins.
+    """Return the rowids where each chunk of a table's rows begins.
 
     They do not begin at 0: in an open transaction rowids of new rows begin at 2^60 or so.
     """

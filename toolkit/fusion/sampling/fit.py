@@ -113,7 +113,7 @@ def fit(
 
 
 def prepare(obs: Observations) -> tuple[Arrays, Shapes]:
-    """The model's arrays, padded, and the shapes of its sites without the padding."""
+    """Make the model's arrays, padded, and the shapes of its sites without the padding."""
     arrays = make_arrays(obs)
     prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
     shapes = trace_shapes(arrays)
@@ -122,14 +122,14 @@ def prepare(obs: Observations) -> tuple[Arrays, Shapes]:
 
 
 def _single(x: NDArray[Any]) -> Any:
-    """In single precision, on the device; jax alone would compile a program for each conversion."""
+    """Move an array to the device in single precision; jax would compile a program for each conversion."""
     return jax.device_put(x.astype(np.float32 if x.dtype.kind == "f" else np.int32))
 
 
 def pad_arrays(arrays: Arrays) -> Arrays:
-    """Rows that say nothing added, so that inputs of nearly one size are one compiled program.
+    """Pad arrays with rows without weight, so that inputs of nearly one size share a compiled program.
 
-    Rows are counts of zero, and members of groups that no row speaks of keep their priors.
+    Added rows have counts of zero, and added members of groups keep their priors.
     """
 
     def pad(x: NDArray[Any]) -> NDArray[Any]:
@@ -140,7 +140,7 @@ def pad_arrays(arrays: Arrays) -> Arrays:
 
 
 def round_up(n: int) -> int:
-    """The next of 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 …: at most a quarter more."""
+    """Round up to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 …: at most a quarter more."""
     step = 1 << max(1, (max(n, 8) - 1).bit_length() - 3)
     return max(8, -(-n // step) * step)
 
@@ -157,10 +157,10 @@ class Task:
 
 
 def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
-    """Where chains start and what they know of the posterior's shape.
+    """Choose where chains start, and their first metric.
 
-    With few rows: anywhere, and nothing. With many, the way from anywhere costs more than the draws:
-    they start at draws of the normal approximation, and with its covariance.
+    With few rows: random positions and the unit metric. With many, the way from there costs more than the
+    draws: chains start at draws of the normal approximation, with its covariance.
     """
     chains = task.settings.chains
     if task.ends:
@@ -215,7 +215,7 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
 
 
 def _learning(blocks: int) -> set[int]:
-    """After which blocks of the warm-up the metric is learnt from those since it was learnt last.
+    """Choose the blocks of the warm-up after which the metric is learnt from the blocks since the last time.
 
     After the second, the fourth, the eighth and so on, and before a last block for the step size alone.
     """
@@ -224,12 +224,12 @@ def _learning(blocks: int) -> set[int]:
 
 
 def _up(draws: int) -> int:
-    """The next whole number of blocks."""
+    """Round draws up to a whole number of blocks."""
     return -(-draws // BLOCK) * BLOCK
 
 
 def cut_padding(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
-    """Without the padding; drawn in single precision (twice as fast), summarised in double."""
+    """Cut the padding off every site. Draws are made in single precision, and summarised in double."""
 
     def within(value: Any, shape: tuple[int, ...]) -> Draws:
         kept: tuple[Any, ...] = (..., *(slice(n) for n in shape))
@@ -240,7 +240,10 @@ def cut_padding(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
 
 
 def predict(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
-    """Log-probabilities of what was observed, at draws spread evenly over chains and time."""
+    """Compute log-probabilities of what was observed, at PREDICTED draws spread evenly over chains and time.
+
+    `position` is (chains, draws, size); the result by part of the signals is (PREDICTED, rows, categories).
+    """
     chains, draws = position.shape[:2]
     picked = np.linspace(0, draws - 1, PREDICTED // chains).astype(int)
     values = cut_padding(sampler.predict(position[:, picked], data), shapes)
@@ -250,9 +253,9 @@ def predict(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> di
 def _judge(
     kept: Block, real: dict[int, str], n_globals: int, warmup: int, target_accept: float
 ) -> Diagnostics:
-    """Diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
+    """Compute diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
 
-    The few globals are looked at first: while they fail, the thousands of others need no look.
+    The few globals come first: while they fail, the thousands of others are not looked at.
     """
     columns, names = np.array(list(real)), list(real.values())
     few = columns[columns < n_globals]

@@ -88,7 +88,7 @@ class Sampler:
 
 
 def make_sampler(data: Arrays, block: int) -> Sampler:
-    """The functions for data of this structure; `advance` makes `block` draws of each chain."""
+    """Compile the sampler for data of this structure; `advance` makes `block` draws of each chain."""
     leaves, structure = jax.tree.flatten(data)
     return _make_sampler(structure, tuple((x.shape, x.dtype) for x in leaves), block)
 
@@ -171,7 +171,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
 
 
 def make_potential(packing: Shapes) -> Callable[[Array, Arrays], Array]:
-    """The potential energy of a vector, given the arrays."""
+    """Make the potential energy as a function of a vector (size,) and the arrays."""
 
     def potential(position: Array, data: Arrays) -> Array:
         density: Array = evaluate_joint(unpack(position, packing), data)[0]
@@ -181,10 +181,10 @@ def make_potential(packing: Shapes) -> Callable[[Array, Arrays], Array]:
 
 
 def start_chains(position: NDArray[Any], step: float = 0.1) -> State:
-    """Chains at `position` (chains, size), about to move.
+    """Place chains at `position` (chains, size), with this step size.
 
-    Nothing is known of the energy there, so the first trajectory is taken wherever it ends; to
-    evaluate it first would compile the gradient a second time.
+    The energy there is unknown, so the first trajectory is accepted wherever it ends; evaluating it first
+    would compile the gradient a second time.
     """
     unknown = np.full(len(position), np.inf, dtype=np.float32)
     return State(
@@ -193,35 +193,35 @@ def start_chains(position: NDArray[Any], step: float = 0.1) -> State:
 
 
 def make_abstract(structure: Any, leaves: Sequence[Any]) -> Arrays:
-    """Arrays of these shapes and types without contents."""
+    """Make abstract arrays (shape and dtype only) for tracing."""
     shapes: list[Any] = [jax.eval_shape(lambda leaf=leaf: jnp.zeros(*leaf)) for leaf in leaves]
     data: Arrays = jax.tree.unflatten(structure, shapes)
     return data
 
 
 def compute_kinetic_energy(momentum: Array) -> Array:
-    """Energy of unit masses: the metric stretches the positions instead."""
+    """Compute the kinetic energy (chains,) for unit masses; the metric scales the positions instead."""
     return jnp.square(momentum).sum(axis=-1) / 2
 
 
 def compute_velocity(metric: Metric, momentum: Array, n: int) -> Array:
-    """Velocity of positions: the metric's root times the momentum."""
+    """Compute the velocity M^{1/2} p, shape (chains, size); M is the metric, n the number of globals."""
     return jnp.concatenate([momentum[:, :n] @ metric.globals.T, momentum[:, n:] * metric.members], axis=1)
 
 
 def compute_force(metric: Metric, gradient: Array, n: int) -> Array:
-    """Force on momenta: the transposed root times the gradient."""
+    """Compute the force on momenta, M^{T/2} times the gradient, shape (chains, size)."""
     return jnp.concatenate([gradient[:, :n] @ metric.globals, gradient[:, n:] * metric.members], axis=1)
 
 
 def start_adaptation(size: float) -> StepAdaptation:
-    """Begin to adapt the step size anew."""
+    """Start the adaptation of the step size at `size`."""
     log_size, zero = np.float32(math.log(size)), np.float32(0)
     return StepAdaptation(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
 
 
 def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
-    """One step of dual averaging; `error` is how far acceptance stayed below its target."""
+    """Take one step of dual averaging; `error` is the target minus the acceptance rate."""
     n = steps.n + 1
     weight = 1 / (n + 10)
     mean_error = (1 - weight) * steps.error + weight * error
@@ -233,16 +233,16 @@ def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
 
 
 def make_unit_metric(sampler: Sampler) -> Metric:
-    """Before anything is known: priors have about unit scale."""
+    """Make the metric before anything is known: priors have about unit scale."""
     n = sampler.globals
     return Metric(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
 
 
 def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
-    """From (…, size), pooled over chains; a little of the unit metric keeps it sound.
+    """Learn the metric from draws (…, size), pooled over chains; some of the unit metric keeps it regular.
 
-    `early` draws depend on each other too much to say how globals hang together: the covariance of a
-    few of them would be narrow in directions in which the posterior is wide, and steps as short as that.
+    `early` draws are too correlated to show how globals correlate: their covariance would be too narrow in
+    some directions, and steps too short.
     """
     flat = draws.reshape(-1, draws.shape[-1]).astype(np.float64)
     count = len(flat)
@@ -257,7 +257,7 @@ def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Met
 
 
 def _spread(n: int) -> NDArray[np.float64]:
-    """`n` numbers evenly over (0, 1) in an order that jumps about (van der Corput)."""
+    """Spread `n` numbers evenly over (0, 1) in a scattered order (van der Corput)."""
     bits = max(1, math.ceil(math.log2(n)))
     turned = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits)]
     kept = np.array([t for t in turned if t < n])
@@ -265,7 +265,7 @@ def _spread(n: int) -> NDArray[np.float64]:
 
 
 def trace_shapes(data: Arrays, latent: bool = False) -> Shapes:
-    """Shape of every site that is not observed, or of the latent ones alone; in a fixed order.
+    """Trace the shape of every site that is not observed, or of the latent ones alone; in a fixed order.
 
     Runs the model on shapes alone.
     """
@@ -284,14 +284,14 @@ def trace_shapes(data: Arrays, latent: bool = False) -> Shapes:
 
 
 def pack(shapes: Shapes) -> tuple[Shapes, int]:
-    """Sites in the order of the vector, globals first; how many entries the globals take."""
+    """Order the sites as in the vector, globals first; also counts the entries of globals."""
     in_order = sorted(shapes, key=lambda name: (_is_member(name), name))
     n_globals = sum(math.prod(shapes[name]) for name in in_order if not _is_member(name))
     return {name: shapes[name] for name in in_order}, n_globals
 
 
 def list_entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
-    """Entries of the vector that stand for something, not for padding: column, site, place in it."""
+    """List the entries of the vector that are not padding: (column, site, place in the site)."""
     found: list[tuple[int, str, int]] = []
     at = 0
     for name, shape in packing.items():
@@ -301,17 +301,17 @@ def list_entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
 
 
 def count_entries(packing: Shapes) -> int:
-    """Entries of the vector."""
+    """Count the entries of the vector."""
     return sum(math.prod(shape) for shape in packing.values())
 
 
 def _is_member(name: str) -> bool:
-    """Sites with one value per completion, prompt or person; there can be thousands."""
+    """True for sites with one value per completion, prompt or person; there can be thousands."""
     return name in ("own", "w") or name.startswith("z_")
 
 
 def unpack(position: Array, packing: Shapes) -> dict[str, Array]:
-    """Sites by name from the vector."""
+    """Split the vector (size,) into sites by name."""
     values = {}
     at = 0
     for name, shape in packing.items():

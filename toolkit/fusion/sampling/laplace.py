@@ -89,10 +89,10 @@ def approximate(
     quick: bool = False,
     rounds: int = ROUNDS,
 ) -> Normal:
-    """The normal approximation given the model's arrays; `draws` is rounded up to an even number.
+    """Find the normal approximation given the model's arrays; `draws` is rounded up to an even number.
 
-    With globals `known` from a large part of the same data only the members are found. `quick`
-    leaves out how members hang together: draws of each by itself, at a fraction of the cost.
+    With globals `known` from a large part of the same data, only the members are found. `quick` leaves out
+    correlations of members: each is drawn by itself, at a fraction of the cost.
     """
     programs = make_programs(data)
     n = programs.globals
@@ -122,8 +122,10 @@ def _settle(
     known: Globals | None,
     on_progress: Callable[[int, int], None],
 ) -> tuple[Array, Array, Globals, Floats]:
-    """Rounds of Newton steps with mean gradients; the diagonal of members' precision, the globals, and
-    how members lean against them.
+    """Take Newton steps with averaged gradients until they are small.
+
+    Returns the position (size,), the diagonal of members' precision, the globals, and how members move with
+    the globals (globals, members).
     """
     n = programs.globals
     at = jnp.zeros(programs.size, dtype=jnp.float32)
@@ -161,7 +163,7 @@ def _settle(
 
 
 def make_programs(data: Arrays) -> Programs:
-    """The functions for data of this structure."""
+    """Compile the functions for data of this structure."""
     leaves, structure = jax.tree.flatten(data)
     return _make_programs(structure, tuple((x.shape, x.dtype) for x in leaves))
 
@@ -247,7 +249,7 @@ def _conjugate_gradients(
 
 
 def _modest(programs: Programs) -> Floats:
-    """Globals to begin at: as the priors have them, groups alike."""
+    """Choose the globals to begin at: the middle of their priors, with small group scales."""
     begin: list[float] = []
     for name, shape in programs.packing.items():
         if len(begin) < programs.globals:
@@ -256,7 +258,7 @@ def _modest(programs: Programs) -> Floats:
 
 
 def _solve(programs: Programs, data: Arrays, at: Array, asked: Any, precision: Array) -> Array:
-    """Members' precision at `at` into `asked`."""
+    """Solve (precision of members at `at`) x = `asked`."""
     nowhere = jnp.zeros(programs.size, dtype=jnp.float32)
     args = jnp.asarray(asked, dtype=jnp.float32), nowhere, random.PRNGKey(0), np.False_, precision
     return programs.solve(at, data, *args).members
@@ -265,7 +267,7 @@ def _solve(programs: Programs, data: Arrays, at: Array, asked: Any, precision: A
 def _noise(
     programs: Programs, data: Arrays, at: Array, precision: Array, key: Array, draws: int
 ) -> tuple[Floats, Array]:
-    """Draws of the members around their mode (draws, members), and the diagonal of their precision."""
+    """Draw members around their mode (draws, members); also the diagonal of their precision."""
     nowhere = jnp.zeros(programs.size, dtype=jnp.float32)
     nothing = nowhere[programs.globals :]
     made = [
@@ -277,7 +279,7 @@ def _noise(
 
 
 def _mirrored(at: Array, noise: Floats) -> Iterator[Array]:
-    """Positions on both sides of the mode, a draw of the members away."""
+    """Yield positions on both sides of the mode, one draw of the members away."""
     n = at.shape[0] - noise.shape[1]
     for away in noise:
         yield at.at[n:].add(away)
@@ -285,7 +287,7 @@ def _mirrored(at: Array, noise: Floats) -> Iterator[Array]:
 
 
 def _schur(programs: Programs, data: Arrays, at: Array, precision: Array) -> tuple[Floats, Floats]:
-    """How members' mode leans against the globals (globals, members); the globals' marginal precision."""
+    """Compute how members' mode moves with globals (globals, members); the globals' marginal precision."""
     n = programs.globals
     unit = jnp.eye(n, programs.size, dtype=jnp.float32)
     nothing, key = jnp.zeros(programs.size - n, dtype=jnp.float32), random.PRNGKey(0)

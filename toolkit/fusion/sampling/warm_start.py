@@ -52,7 +52,7 @@ class Start:
 def record_ends(
     obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
 ) -> pl.DataFrame:
-    """Rows of `Ends` from the last draw of each chain, (chains, size)."""
+    """Make the rows of `Ends` from the last draw of each chain, (chains, size)."""
     known = _named(obs, sampler, shapes)
     column = known["column"].to_numpy()
     few = column[column < sampler.globals]
@@ -70,9 +70,9 @@ def record_ends(
 def start_from(
     ends: Ends, obs: Observations, sampler: Sampler, shapes: Shapes, chains: int, seed: int
 ) -> Start:
-    """Chains at the ends of an earlier fit; what that fit did not know starts as it would anywhere.
+    """Start chains at the final states of an earlier fit; new members start at random, as their priors.
 
-    With more chains than there are ends some begin at the same place, and part at once.
+    With more chains than final states, some begin at the same place and soon part.
     """
     random, n = np.random.default_rng([seed, 7]), sampler.globals
     at = random.standard_normal((chains, sampler.size))
@@ -101,7 +101,7 @@ _NUMBERS = pl.List(pl.Float64)
 
 
 def _short(values: Floats) -> list[Any]:
-    """The first DIGITS digits of each."""
+    """Round each value to DIGITS significant digits."""
     size = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
     unit = 10.0 ** (DIGITS - 1 - size)
     kept: list[Any] = (np.rint(values * unit) / unit).tolist()
@@ -113,7 +113,7 @@ def _of_globals() -> pl.Expr:
 
 
 def _named(obs: Observations, sampler: Sampler, shapes: Shapes) -> pl.DataFrame:
-    """The vector's columns that stand for something, not for padding: column, site, member."""
+    """List the vector's columns that are not padding: column, site, member."""
     names = {site: _members(obs, site) for site in sampler.packing}
     rows = [
         (column, site, str(place) if (known := names[site]) is None else known[place])
@@ -124,7 +124,7 @@ def _named(obs: Observations, sampler: Sampler, shapes: Shapes) -> pl.DataFrame:
 
 
 def sort_ends(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows by site and member, those of global parameters first."""
+    """Sort rows by site and member, global parameters first."""
     return rows.sort(~_of_globals(), "site", "member")
 
 
