@@ -45,16 +45,16 @@ def fuse(
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:
-    """Fit the model to the signals about `sources` (all where empty) and store what it says.
+    """Fit the model to the signals about `sources` (all if empty) and store what it finds.
 
-    `target` is the weight of observed against expressed in what "better" means. The same input
-    and settings are fitted once. An unconverged fit is stored too, marked; no build takes it.
-    A `warm` one begins where the chains of the last converged fit of these sources ended, if any.
+    `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
+    and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
+    one starts at the final states of the last converged fit of these sources, if there is one. Raises
+    FusionError if there is nothing to fuse, for an unknown source, and for `warm` without chains.
     """
     signals = read_signals(con, sources)
     obs = encode(signals)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
-    inputs = digest_inputs(signals)
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = choose_method(obs, settings.method)
     if warm and method != "hmc":
@@ -62,12 +62,13 @@ def fuse(
             f"--warm-start is for chains, and here the method is {method}: "
             "leave it out, or ask for --method hmc"
         )
-    known = _known(con, asked, (inputs, method, settings.seed, versions), warm)
+    identity = (digest_inputs(signals), method, settings.seed, versions)
+    known = _known(con, asked, identity, warm)
     if known:
         return known
     earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
-    name = key([config, inputs, method, settings.seed, versions])
+    name = key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = draw_qualities(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
@@ -78,30 +79,11 @@ def fuse(
         "warm_start": earlier if ends else None,
     }
     pairs = summarise_pairs(obs, posterior, e, o, target)
-    found = (
-        summarise_fit(obs, posterior)
-        | _count(obs, signals)
-        | {
-            "apart": count_apart(obs, pairs),
-            "notes": find_oddities(con, sources),
-        }
-    )
-    row = pl.DataFrame(
-        {
-            "config": [config],
-            "inputs": [inputs],
-            "method": [method],
-            "seed": [settings.seed],
-            "converged": [diagnostics["converged"]],
-            "diagnostics": [json.dumps(diagnostics)],
-            "findings": [json.dumps(found)],
-            "versions": [versions],
-            "fitted_at": [datetime.now(UTC)],
-        }
-    )
+    found = summarise_fit(obs, posterior) | _count(obs, signals)
+    found |= {"apart": count_apart(obs, pairs), "notes": find_oddities(con, sources)}
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
-        insert(con, FITS, row)
+        insert(con, FITS, _row(config, identity, diagnostics, found))
         insert(con, EFFECTIVENESS, summarise_completions(obs, e, o, target).with_columns(of_fit))
         insert(con, PREFERENCES, pairs.with_columns(of_fit))
         if posterior.ends is not None and posterior.diagnostics.converged:
@@ -111,6 +93,26 @@ def fuse(
                 posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
             )
     return _result(name, diagnostics, found)
+
+
+def _row(
+    config: str, identity: tuple[str, str, int, str], diagnostics: dict[str, Any], found: dict[str, Any]
+) -> pl.DataFrame:
+    """Make the row of `fits`; `identity` is inputs, method, seed and versions."""
+    inputs, method, seed, versions = identity
+    return pl.DataFrame(
+        {
+            "config": [config],
+            "inputs": [inputs],
+            "method": [method],
+            "seed": [seed],
+            "converged": [diagnostics["converged"]],
+            "diagnostics": [json.dumps(diagnostics)],
+            "findings": [json.dumps(found)],
+            "versions": [versions],
+            "fitted_at": [datetime.now(UTC)],
+        }
+    )
 
 
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:

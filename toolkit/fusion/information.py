@@ -31,11 +31,11 @@ def compute_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
 
     `vote` is (3, draws, pairs) as `compute_vote_shares` returns it, `a_better` is (draws, pairs).
     """
-    told = vote.mean(axis=1)  # P(vote)
+    chance = vote.mean(axis=1)  # P(vote)
     share = a_better.mean(axis=0)  # p
     both = np.where(a_better, vote, 0).mean(axis=1)  # P(vote and a is better)
-    # After a vote p is both / told. What p(1 - p) loses is the variance of that over the votes.
+    # After a vote p is both / chance. What p(1 - p) loses is the variance of that over the votes.
     with np.errstate(divide="ignore", invalid="ignore"):
-        lost = np.where(told > 0, (both - told * share) ** 2 / told, 0.0)
+        lost = np.where(chance > 0, (both - chance * share) ** 2 / chance, 0.0)
     gain: Draws = 2 * lost.sum(axis=0)
     return gain

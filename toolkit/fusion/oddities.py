@@ -23,14 +23,14 @@ FROM votes v JOIN completions c ON c.key = v.completion_a JOIN prompts q ON q.ke
 WHERE v.completion_a IN (SELECT key FROM completions WHERE {_OURS})"""
 
 _BOTH_WAYS = f"""
-WITH votes_here AS ({_VOTES}), told AS (
+WITH votes_here AS ({_VOTES}), decided AS (
     SELECT annotator, place, source, path, line, least(completion_a, completion_b) AS one,
         greatest(completion_a, completion_b) AS other,
         if(choice = 'a', completion_a, completion_b) AS better
     FROM votes_here WHERE choice <> 'tie' AND annotator IS NOT NULL
 ), torn AS (
     SELECT min(line) AS line, list({{'better': better, 'place': place}} ORDER BY source, path, line) AS said
-    FROM told GROUP BY annotator, one, other HAVING count(DISTINCT better) > 1
+    FROM decided GROUP BY annotator, one, other HAVING count(DISTINCT better) > 1
 )
 SELECT count(*), arg_min(said[1].place, (said[1].place, line)),
     arg_min(list_filter(said, lambda s: s.better <> said[1].better)[1].place, (said[1].place, line))

@@ -39,8 +39,8 @@ def replace_learners(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
 
 def withhold_learners(wrong: pl.DataFrame) -> pl.DataFrame:
     """Withhold the text of rejected lines of JSON that mention a learner."""
-    told = pl.col("raw").str.contains('"learner"', literal=True)
-    return wrong.with_columns(pl.when(told).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
+    personal = pl.col("raw").str.contains('"learner"', literal=True)
+    return wrong.with_columns(pl.when(personal).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
 
 
 def hide_ids(

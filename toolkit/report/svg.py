@@ -123,9 +123,9 @@ def save(
             paint(one)
         for unused in axes[len(paints) :]:
             unused.remove()
-        for suffix, told in (("svg", {"Title": title, "Date": None}), ("png", {"Title": title})):
+        for suffix, metadata in (("svg", {"Title": title, "Date": None}), ("png", {"Title": title})):
             with whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
-                figure.savefig(stream, format=suffix, dpi=200, metadata=told)
+                figure.savefig(stream, format=suffix, dpi=200, metadata=metadata)
 
 
 def _inline(document: str, name: str, title: str, description: str) -> Markup:

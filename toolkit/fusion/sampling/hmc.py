@@ -155,8 +155,8 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
         def one(position: Array) -> dict[str, Array]:
             made = evaluate_joint(unpack(position, packing), data)[1]
             # What is not returned is not computed: log-probabilities would fill the memory.
-            told = {k: v for k, v in made.items() if not k.startswith(SCORE)}
-            return {k: v for k, v in told.items() if k.startswith(LOG_PROBS) == predicted}
+            kept = {k: v for k, v in made.items() if not k.startswith(SCORE)}
+            return {k: v for k, v in kept.items() if k.startswith(LOG_PROBS) == predicted}
 
         return jax.vmap(jax.vmap(one))(position)
 
