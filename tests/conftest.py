@@ -32,7 +32,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.privacy.pseudonyms import make_key, pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_key, make_pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, remove_source
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
@@ -69,7 +69,7 @@ def named(key_file):
     """A function from people's ids to their pseudonyms."""
 
     def name(*ids):
-        found = [pseudonym(id, read_key(key_file)) for id in ids]
+        found = [make_pseudonym(id, read_key(key_file)) for id in ids]
         return found[0] if len(found) == 1 else found
 
     return name

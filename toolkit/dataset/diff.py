@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..store.connection import Store, run, scratch
+from ..store.connection import Store, open_scratch, run
 from .folder import read_manifest, rows_sql, shards
 
 SHOWN = 5  # keys of each kind that are listed
@@ -37,7 +37,7 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     """Changes by config, and what else differs: (before, after) by name of recipe key, fit or source."""
     before, after = read_manifest(a), read_manifest(b)
     configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
-    with scratch() as con:
+    with open_scratch() as con:
         found = [_changes(con, a, b, config) for config in configs]
     return found, _otherwise(before, after)
 

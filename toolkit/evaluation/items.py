@@ -217,7 +217,7 @@ def _prompts(rows: pl.DataFrame, wanted: EvaluationSettings) -> tuple[pl.DataFra
         SELECT key, coalesce(min("group"), key) AS "group", any_value(messages) AS messages,
             {text(good)} AS "references", {rejected} AS rejected
         FROM keyed GROUP BY key ORDER BY md5($seed || ':' || key), key LIMIT $n"""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("split_rows", rows.with_row_index("nth").to_arrow())
         found = query(con, select, {"seed": str(wanted.seed), "n": wanted.prompts or rows.height})
         of = query(con, f"SELECT count(DISTINCT {given}) FROM split_rows").item()

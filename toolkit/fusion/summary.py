@@ -22,10 +22,10 @@ class PairSummary:
     more: int  # pairs beyond those that bring at least WORTH times as much as the best
 
 
-def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
-    """Counts over the pairs of `fit`, and the `limit` pairs of the largest information gain.
+def read_pairs(con: Store, fit: str, limit: int) -> PairSummary:
+    """Read counts over the pairs of `fit`, and the `limit` pairs with the largest information gain.
 
-    Prompts come from the store, not from the fit: a text that was forgotten is not shown again.
+    Prompts come from the store, not from the fit: a forgotten text is not shown again.
     """
     (counts,) = run(
         con,

@@ -18,7 +18,7 @@ import polars as pl
 from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
 from ..store.connection import Store, insert, query, run, transaction
-from .pseudonyms import mark_sql
+from .pseudonyms import write_mark_sql
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:
 
 
 def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
-    ((mark,),) = run(con, f"SELECT {mark_sql('$who')}", {"who": pseudonym})
+    ((mark,),) = run(con, f"SELECT {write_mark_sql('$who')}", {"who": pseudonym})
     return pl.DataFrame({"person": [mark], "forgotten_at": [datetime.now(UTC)]})
 
 

@@ -79,7 +79,7 @@ Paint = Callable[[Axes], None]
 
 
 def draw(name: str, title: str, description: str, height: float, paint: Paint) -> Markup:
-    """The SVG of what `paint` draws. `name` keeps apart the ids of two drawings on one page.
+    """Draw what `paint` paints as SVG. `name` keeps apart the ids of two drawings on one page.
 
     `title` and `description` are for readers who do not see it.
     """
@@ -89,7 +89,7 @@ def draw(name: str, title: str, description: str, height: float, paint: Paint) -
 def draw_panels(
     name: str, title: str, description: str, height: float, paints: Sequence[Paint], columns: int
 ) -> Markup:
-    """Several drawings side by side in one SVG, row by row."""
+    """Draw several drawings side by side in one SVG, row by row."""
     out = io.StringIO()
     style = _STYLE | {"svg.hashsalt": name}
     with warnings.catch_warnings(), matplotlib.style.context(["default", style]):

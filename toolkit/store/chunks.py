@@ -5,8 +5,8 @@ from .connection import Store, run
 ROWS = 1_000_000  # joined at once
 
 
-def chunks(con: Store, table: str, size: int) -> range:
-    """Rowids where each chunk of a table's rows begins.
+def split_rows(con: Store, table: str, size: int) -> range:
+    """Return the rowids where each chunk of a table's rows begins.
 
     They do not begin at 0: in an open transaction rowids of new rows begin at 2^60 or so.
     """
@@ -27,5 +27,5 @@ def join_in_chunks(con: Store, made: str, narrow: str, select: str) -> None:
     # Declared, for DuckDB 2.0.0 loses what is inserted in order into a table made AS of no rows.
     columns = ", ".join(f'"{name}" {type}' for name, type, *_ in run(con, f"DESCRIBE {widened('false')}"))
     run(con, f'CREATE OR REPLACE TEMP TABLE "{made}" ({columns})')
-    for first in chunks(con, narrow, ROWS):
+    for first in split_rows(con, narrow, ROWS):
         run(con, f'INSERT INTO "{made}" {widened(f"rowid >= {first} AND rowid < {first + ROWS}")}')

@@ -25,7 +25,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.report.people import pictures_of
+from preceptor.toolkit.report.people import draw_people
 from preceptor.toolkit.store.connection import insert, open_store, query, run
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
@@ -610,9 +610,9 @@ def test_pictures_of_annotators():
     votes, known = simulate(2, annotators=9, pairs=300, careless=("random", "side"))
     odd = votes.with_columns(pl.col("annotator").replace("p04", "<b>&"))
     found = asdict(compute_agreement("<i>", heard(odd, known=known), resamples=10))
-    pairs, consensus = pictures_of(found, 3)
+    pairs, consensus = draw_people(found, 3)
     assert (pairs.name, consensus.name) == ("pairs-3", "consensus-3")
-    assert [str(p.svg) for p in pictures_of(found, 3)] == [str(pairs.svg), str(consensus.svg)]
+    assert [str(p.svg) for p in draw_people(found, 3)] == [str(pairs.svg), str(consensus.svg)]
     for picture in (pairs, consensus):
         assert "<b>" not in picture.svg
         assert "&lt;b&gt;&amp;" in picture.svg
@@ -623,9 +623,9 @@ def test_pictures_of_annotators():
     share = found["signals"][0]["pairs"][0]["agreement"]
     assert f">{100 * share:.0f}<" in str(pairs.svg)
     alone = asdict(compute_agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
-    assert pictures_of(alone, 0) == []
+    assert draw_people(alone, 0) == []
     many = asdict(compute_agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
-    assert "of 45, evenly" not in pictures_of(many, 0)[-1].caption
+    assert "of 45, evenly" not in draw_people(many, 0)[-1].caption
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from preceptor.schemas.published import declare_published
 from preceptor.schemas.support.files import hash_file
 from preceptor.toolkit.cli.demo import draw
 from preceptor.toolkit.cli.demo.draw import CARELESS
-from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_pseudonym, read_key
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def test_demo_says_where_to_look(demo):
 def test_demo_finds_what_the_sample_was_drawn_from(demo, key_file):
     """n = 126 completions, one data set, one seed: loose bounds around what is expected."""
     found = demo.fit["findings"]
-    careless = {pseudonym(name, read_key(key_file)) for name in CARELESS}
+    careless = {make_pseudonym(name, read_key(key_file)) for name in CARELESS}
     assert {a["annotator"] for a in found["annotators"] if a["p_below_half"] > 0.9} == careless
     assert found["rho"]["low"] < 0.5 < found["rho"]["high"]  # drawn with correlation 0.50
     with duckdb.connect(str(demo.out / "preceptor.duckdb"), read_only=True) as con:

@@ -149,17 +149,28 @@ def _say_rejects(rejects: Sequence[str]) -> None:
 
 def _say(found: dict[str, Any]) -> None:
     """One judge: tables, what to make of them, what cannot be told."""
-    from ...report.judge_audit_text import about, all_notes, measure_rows, position_rows, sentences
+    from ...report.judge_audit_text import (
+        describe_size,
+        list_measures,
+        list_notes,
+        list_positions,
+        write_sentences,
+    )
 
     out = stdout()
-    out.print(f"{found['judge']}: {about(found)}", markup=False, emoji=False, style="bold")
+    out.print(f"{found['judge']}: {describe_size(found)}", markup=False, emoji=False, style="bold")
     if found["position"]:
-        _tabulate("Position", ("a pair in both orders", "pairs ", "share "), position_rows(found["position"]))
+        _tabulate(
+            "Position", ("a pair in both orders", "pairs ", "share "), list_positions(found["position"])
+        )
     for signal in found["signals"]:
-        rows = [row[2:] for row in measure_rows([signal], short=True)]
+        rows = [row[2:] for row in list_measures([signal], short=True)]
         title = f"Beside people: {signal['signal']} ({signal['units']:,} judged by both)"
         _tabulate(title, ("", "judge ", "people ", "difference "), rows)
-    for line in (*(f"- {line}" for line in sentences(found)), *(f"note: {n}" for n in all_notes(found))):
+    for line in (
+        *(f"- {line}" for line in write_sentences(found)),
+        *(f"note: {n}" for n in list_notes(found)),
+    ):
         out.print(line, markup=False, emoji=False)
     out.print()
 

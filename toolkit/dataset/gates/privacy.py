@@ -11,7 +11,7 @@ import polars as pl
 
 from ....schemas.errors import PrivacyError
 from ....schemas.tables import SIGNALS, name_all
-from ...privacy.recognisers import KINDS, Wanted, finder
+from ...privacy.recognisers import KINDS, Wanted, make_finder
 from ...privacy.scan import texts_worth_a_look
 from ...store.connection import Store, query, run
 from .gate import Gate
@@ -34,7 +34,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
             raise PrivacyError(f"privacy: allow: '{kind}' is no kind; there are {', '.join(KINDS)}")
     wanted = wanted or Wanted()
     wanted = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in allow])
-    find = finder(wanted)
+    find = make_finder(wanted)
     found = [
         (text, one.kind, f"{text[one.start]}…[{one.end - one.start}]")
         for text in texts_worth_a_look(con, _TEXTS, wanted)

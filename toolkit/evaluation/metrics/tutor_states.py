@@ -69,7 +69,7 @@ def read_turns(texts: Sequence[str]) -> dict[str, list[str | None]]:
         schema={"n": pl.Int64, "text": pl.String},
     )
     names = ("valid", "complete", *FIELDS)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("texts", frame.to_arrow())
         read = f"SELECT n, {read_state_sql('text')} AS s FROM texts"
         found = query(con, f"SELECT {', '.join(f's.{name}' for name in names)} FROM ({read}) ORDER BY n")

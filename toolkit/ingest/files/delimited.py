@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ..batch import first_reason
+from ..batch import find_reason
 from .numbered_lines import Input, OnBytes, read_lines
 
 _QUOTED = r'"(?:[^"]|"")*"'
@@ -160,7 +160,7 @@ def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl
     rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
     found = _bare().str.count_matches(delimiter, literal=True) + 1
     checked = rows.with_columns(
-        first_reason(
+        find_reason(
             (pl.col("damaged"), "not valid UTF-8"),
             (_misquoted(delimiter), "a quote is not closed, or does not stand around a whole field"),
             (

@@ -6,7 +6,7 @@
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 from .numbered_lines import Input, OnBytes, read_whole
 
 
@@ -17,7 +17,7 @@ def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) ->
     if the file is not a JSON list.
     """
     text = read_whole(file, on_bytes)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(con, "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS k FROM whole").item()
         if kind != "ARRAY":

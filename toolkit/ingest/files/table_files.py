@@ -67,7 +67,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
     for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
-        with scratch() as con:
+        with open_scratch() as con:
             con.register(
                 "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
             )
@@ -109,7 +109,7 @@ def list_columns(file: Input) -> list[str]:
             return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
             lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
-            with scratch() as con:
+            with open_scratch() as con:
                 con.register("lines", lines.select("raw").to_arrow())
                 keys = query(
                     con,
@@ -139,7 +139,7 @@ def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks
     present: set[str] = set()
     any_row = False
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
         fields = _fields(rows, names)
         any_row = any_row or rows.height > 0
         present |= {n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height}
@@ -166,7 +166,7 @@ def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
         f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
         for i, pointer in enumerate(pointers)
     )
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         return query(con, f'SELECT "line", "raw"{picked} FROM rows ORDER BY "line"')
 
@@ -187,7 +187,7 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
                 pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),
                 pl.lit(None).alias("raw"),
             ).hstack(values),
-            no_rejects(),
+            make_no_rejects(),
         )
         done += len(table)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import Store, append, query, run, spool
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import Store, append, open_spool, query, run
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.character_edits import apply_edits, make_batch
 from .edits.repeats import count_in, mark_first, sum_before
@@ -61,7 +61,7 @@ def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda
         {"file": range(len(files)), "path": [file.name for file in files]},
         schema={"file": pl.Int64, "path": pl.String},
     )
-    with spool() as con:
+    with open_spool() as con:
         for number, file in enumerate(files):
             table, parse = ("sentences", _sentences) if _is_sentences(file.path) else ("edits", _edits)
             for block in read_lines(file, on_bytes=on_bytes):
@@ -69,7 +69,7 @@ def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda
                 good, bad = parse(rows)
                 append(con, table, good.with_columns(pl.lit(number, pl.Int64).alias("file")))
                 if bad.height:
-                    yield Batch(bad.height, 0, {}, rejected([bad], file.name))
+                    yield Batch(bad.height, 0, {}, collect_rejects([bad], file.name))
         yield from _joined(con, names, context)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
-from ..batch import Batch, Context, divide, rejected
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
@@ -77,7 +77,7 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         read=rows.height,
         taken=sentences.height + headers + edits.height,
         tables={"sentences": sentences, "edits": kept},
-        rejects=rejected([bad_sentences, bad_edits, strays], path),
+        rejects=collect_rejects([bad_sentences, bad_edits, strays], path),
     )
 
 

@@ -103,7 +103,7 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
         pl.Series(f"{n}_", theirs[n]) for n in ("width", "damaged", "f0", "f1", "f2", "f3")
     )
     other = pl.any_horizontal(pl.col(f"f{n}") != pl.col(f"f{n}_") for n in range(3))
-    rows = with_pseudonyms(rows.with_columns(other.alias("other")), context, ("f0",))
+    rows = replace_ids(rows.with_columns(other.alias("other")), context, ("f0",))
     good, bad = divide(
         rows,
         (pl.col("gone"), FORGOTTEN_REASON),
@@ -190,7 +190,7 @@ def _documents(rows: pl.DataFrame, text: pl.Expr, file: Input, annotator: str) -
 
 def _rejects(file: Input, bad: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     fields = [name for name in ("line", "raw", "gone", *(f"f{n}" for n in range(6))) if name in rows.columns]
-    _, hidden = nameless(bad.clear(), bad, rows.select(fields), ("f0",))
+    _, hidden = hide_ids(bad.clear(), bad, rows.select(fields), ("f0",))
     return hidden.select(pl.lit(file.name).alias("path"), "line", "raw", "reason")
 
 
@@ -206,7 +206,7 @@ def _edits(edits: pl.DataFrame, file: Input, annotator: str) -> pl.DataFrame:
 
 def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
     """Sentences with the word under annotation: a category, no correction."""
-    rows = with_pseudonyms(_rows(file, 6, on_bytes), context, ("f0",))
+    rows = replace_ids(_rows(file, 6, on_bytes), context, ("f0",))
     sentence = pl.col("f5")
     good, bad = divide(
         rows,

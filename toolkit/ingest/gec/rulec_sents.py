@@ -12,7 +12,7 @@ import polars as pl
 
 from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
-from ..batch import Batch, Context, divide, rejected
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 
 _HEAD = r"^([^_\[\]\s]+)_([^\[\]\s]+)_([0-9]+)\["
@@ -56,7 +56,10 @@ def read_sents(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
         )
         position += sentences.height
         yield Batch(
-            rows.height, good.height, {"sentences": add_key(sentences, SENTENCES)}, rejected([bad], file.name)
+            rows.height,
+            good.height,
+            {"sentences": add_key(sentences, SENTENCES)},
+            collect_rejects([bad], file.name),
         )
 
 

@@ -21,10 +21,10 @@ import pyarrow as pa
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import REVIEWS
-from ..batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
-from ..people import with_pseudonyms
+from ..people import replace_ids
 
 _COLUMNS = ("id", "cid", "ease", "ivl", "time", "type")
 _KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: "rescheduled"}
@@ -68,10 +68,10 @@ def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
 def _batches(
     file: Input, blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]], context: Context
 ) -> Iterator[Batch]:
-    seen = no_ids()
+    seen = make_no_ids()
     longest = many = 0  # the longest time, and how many reviews took it
     for rows, bad in blocks:
-        again, seen = repeats(rows.select("line", "id"), seen)
+        again, seen = find_repeats(rows.select("line", "id"), seen)
         marked = rows.join(again.drop("twice"), on="line", how="left", maintain_order="left")
         batch = _batch(marked, bad, file.name, context)
         yield batch
@@ -84,7 +84,7 @@ def _batches(
             f"{file.name}: {many:,} reviews took {longest:,} ms, where the clock stops; "
             "they may have taken longer"
         )
-        yield Batch(0, 0, {}, rejected([], file.name), (note,))
+        yield Batch(0, 0, {}, collect_rejects([], file.name), (note,))
 
 
 def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -146,7 +146,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
     number = {name: pl.col(name).cast(pl.Int64, strict=False) for name in _COLUMNS}
     owner = pl.lit(context.learner or context.source)
-    named = with_pseudonyms(rows.with_columns(owner.alias("learner")), context, ["learner"])
+    named = replace_ids(rows.with_columns(owner.alias("learner")), context, ["learner"])
     good, wrong = divide(
         named,
         (pl.col("gone"), FORGOTTEN_REASON),
@@ -175,4 +175,6 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.lit(path).alias("path"),
         "line",
     )
-    return Batch(rows.height + bad.height, good.height, {REVIEWS.name: reviews}, rejected([bad, wrong], path))
+    return Batch(
+        rows.height + bad.height, good.height, {REVIEWS.name: reviews}, collect_rejects([bad, wrong], path)
+    )

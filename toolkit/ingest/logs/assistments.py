@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import REVIEWS
-from ..batch import FORGOTTEN_REASON, Batch, Context, divide, rejected
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import with_pseudonyms
+from ..people import replace_ids
 
 _EACH = 3
 
@@ -55,7 +55,7 @@ def read_triples(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
 
 def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
     students = _students(lines, path)
-    named = with_pseudonyms(students, context, ["learner"])
+    named = replace_ids(students, context, ["learner"])
     count, size = pl.col("count").cast(pl.Int64, strict=False), pl.col("items").list.len()
     good, broken = divide(
         named,
@@ -102,7 +102,7 @@ def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
         "line",
     )
     read = attempts.height + broken.height
-    return Batch(read, taken.height, {REVIEWS.name: reviews}, rejected([broken, wrong], path))
+    return Batch(read, taken.height, {REVIEWS.name: reviews}, collect_rejects([broken, wrong], path))
 
 
 def _students(lines: pl.DataFrame, path: str) -> pl.DataFrame:

@@ -29,7 +29,7 @@ from ..files.fields import (
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import read_table
-from ..people import nameless, with_pseudonyms
+from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
 _OPTIONAL = ("correct", "grade", "at", "kind", "attempts", "duration_ms", "interval_days")
@@ -51,7 +51,7 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
         mapped = records.select("line", *(select_column(records, *pair) for pair in names.items()))
         if context.learner:
             mapped = mapped.with_columns(pl.col("learner").fill_null(context.learner))
-        named = with_pseudonyms(mapped, context, ["learner"])
+        named = replace_ids(mapped, context, ["learner"])
         judged = _judged(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         people = ["learner"] if name_column(names["learner"]) in records.columns else []
@@ -74,7 +74,7 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     if context.passing is not None:
         parsed = parsed.with_columns(pl.coalesce("known", pl.col("grade_") >= context.passing))
     return parsed.with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             (pl.col("learner").is_null(), "'learner' is empty"),
             (pl.col("item").is_null(), "'item' is empty"),

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, VOTES
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.table_files import read_parquet_as_json
@@ -37,7 +37,7 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     """
     seen = no_ids()
     for block in _rows(file, on_bytes):
-        rows, bad = json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
+        rows, bad = parse_json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
         rows = rows.with_columns(pl.col(_ABOUT).str.strip_chars().replace("", None))
         again, seen = repeats(rows.select("line", "id"), seen)
         whole = recognise_shapes(rows).join(again, on="line", how="left", maintain_order="left")
@@ -46,12 +46,12 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
             rows.height + bad.height,
             good.height,
             _tables(_placed(good, file.name, context), context),
-            rejected([bad, wrong], file.name),
+            collect_rejects([bad, wrong], file.name),
         )
 
 
 def _rows(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Rows as `json_rows` takes them, of whichever form the file has."""
+    """Rows as `parse_json_rows` takes them, of whichever form the file has."""
     if file.path.suffix.lower() == ".parquet":
         yield from read_parquet_as_json(file, _NAMES, on_bytes)
         return

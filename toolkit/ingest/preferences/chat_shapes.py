@@ -11,7 +11,7 @@ being what they share.
 
 import polars as pl
 
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 
 PAIR, ANSWER = "pair", "answer"
 FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label")
@@ -137,6 +137,6 @@ def recognise_shapes(rows: pl.DataFrame) -> pl.DataFrame:
     texts), and the columns that the checks of `chat` need. `opening` is a hash of the text up to the first
     message of the user, for rows that begin alike.
     """
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         return query(con, _SHAPED)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 
 TASK = "math"
@@ -48,7 +48,7 @@ def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
     read.
     """
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
         answer = pl.coalesce("answer", "ground_truth")
         good, wrong = divide(
             rows,
@@ -60,10 +60,10 @@ def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
                 "the answer does not end with '#### number' or 'A: number'",
             ),
         )
-        with scratch() as con:
+        with open_scratch() as con:
             con.register("rows", good.to_arrow())
             solutions = query(con, _SOLUTIONS)
-        rejects = rejected([bad, wrong], file.name)
+        rejects = collect_rejects([bad, wrong], file.name)
         yield Batch(rows.height + bad.height, good.height, _tables(solutions, file.name, context), rejects)
 
 

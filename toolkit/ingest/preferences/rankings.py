@@ -16,7 +16,7 @@ import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Context, divide, known_completions
+from ..batch import FORGOTTEN_REASON, Context, divide, make_known
 from ..files.numbered_lines import Input
 from ..files.table_files import convert_to_text, list_columns
 
@@ -206,7 +206,7 @@ def _texts(ranked: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
 
 def _known(completions: pl.DataFrame) -> pl.DataFrame:
     return completions.select("ref", pl.col("key").alias("completion"), "prompt").cast(
-        dict.fromkeys(known_completions([]).columns, pl.String)
+        dict.fromkeys(make_known([]).columns, pl.String)
     )
 
 

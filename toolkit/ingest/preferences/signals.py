@@ -1,4 +1,4 @@
-"""Votes, ratings and outcomes as tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
+"""Read signals from tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
 
     completion_a,completion_b,choice,annotator,shown_first,at
     completion,criterion,value,levels,annotator,at
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from ....schemas.tables import ANNOTATORS
+from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
 from ..files.delimited import name_column
@@ -33,7 +33,7 @@ from ..files.table_files import list_columns, read_table
 from ..people import nameless, with_pseudonyms
 from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
 
-PEOPLE = ("annotator", "learner")
+PEOPLE = tuple(dict.fromkeys(signal.person for signal in SIGNALS))  # columns that name them
 Frames = dict[str, pl.DataFrame]
 
 
@@ -43,7 +43,7 @@ OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censo
 
 
 def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Votes and their annotators; of rankings, each two systems of a row."""
+    """Read votes and their annotators; from rankings, a vote for each two systems of a row."""
     if is_ranking(file, context):
         yield from _read_rankings(file, context, on_bytes)
     else:
@@ -51,12 +51,12 @@ def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
 
 
 def read_ratings(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Ratings, their annotators and the rubric's criteria."""
+    """Read ratings, their annotators and the rubric's criteria."""
     yield from _read(file, context, on_bytes, RATING_COLUMNS, _ratings)
 
 
 def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Outcomes of learners."""
+    """Read outcomes of learners."""
     yield from _read(file, context, on_bytes, OUTCOME_COLUMNS, _outcomes)
 
 

@@ -15,8 +15,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
 from .turns import ASSISTANT, TASK, USER, collect_histories
@@ -70,7 +70,7 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
         (empty("c_r_"), "'c_r_' holds no reply of the expert"),
     )
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
 
 
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:

@@ -16,8 +16,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, json_rows, query, scratch, without_nulls
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, drop_nulls, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.numbered_lines import Input, OnBytes, read_whole
 from .turns import ASSISTANT, TASK, USER, collect_histories
 
@@ -73,21 +73,21 @@ def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     be read.
     """
     exercises = _exercises(file, on_bytes)
-    again, _ = repeats(exercises.select("line", pl.col("ref").alias("id")), no_ids())
-    rows, bad = json_rows(exercises, _SHAPE)
-    with scratch() as con:
+    again, _ = find_repeats(exercises.select("line", pl.col("ref").alias("id")), make_no_ids())
+    rows, bad = parse_json_rows(exercises, _SHAPE)
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         rows = query(con, _READ)
     rows = rows.join(exercises.select("line", "ref"), on="line", maintain_order="left")
     good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
 
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
-    """Exercises of both data sets of the file, as `json_rows` takes them, and their ref."""
+    """Exercises of both data sets of the file, as `parse_json_rows` takes them, and their ref."""
     text = read_whole(file, on_bytes)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(
             con,
@@ -159,7 +159,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             pl.lit(context.language).alias("language"),
             collect_histories(dialogues, turns).alias("messages"),
             pl.concat_str([pl.col(name).str.strip_chars() for name in _ASKED], separator=" ").alias("group"),
-            without_nulls(_about(good)),
+            drop_nulls(_about(good)),
             "line",
         ),
         PROMPTS,

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .turns import ASSISTANT, USER, make_tables
@@ -51,8 +51,8 @@ def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
 def _jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
-        rows, bad = json_rows(lines, dict.fromkeys(_TEXTS, "VARCHAR"))
-        with scratch() as con:
+        rows, bad = parse_json_rows(lines, dict.fromkeys(_TEXTS, "VARCHAR"))
+        with open_scratch() as con:
             con.register("rows", rows.to_arrow())
             yield query(con, f"SELECT *, json_merge_patch(raw, '{_REST}')::VARCHAR AS about FROM rows"), bad
 

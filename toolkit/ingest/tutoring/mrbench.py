@@ -20,8 +20,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, TURNS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
 from .mrbench_labels import RUBRIC, check_replies, extract_replies
@@ -59,7 +59,7 @@ def read_mrbench(
     """
     parts = []
     for file in files:
-        rows, bad = json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
+        rows, bad = parse_json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
         good, wrong = _checked(rows)
         parts.append((file.name, good, [bad, wrong], rows.height + bad.height))
     groups = _groups(pl.concat(good for _, good, _, _ in parts))
@@ -68,7 +68,11 @@ def read_mrbench(
         here = good.with_columns(groups[start : start + good.height])
         start += good.height
         yield Batch(
-            read, good.height, _tables(here, name, context), rejected(rejects, name), _notes(here, name)
+            read,
+            good.height,
+            _tables(here, name, context),
+            collect_rejects(rejects, name),
+            _notes(here, name),
         )
 
 

@@ -8,7 +8,7 @@ published.
 
 import polars as pl
 
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 
 _REVEALING = "Revealing_of_the_Answer"
 _PLAIN = ("No", "To some extent", "Yes")
@@ -119,7 +119,7 @@ def extract_replies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _over(rows: pl.DataFrame, sql: str) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.select("line", "replies").to_arrow())
         con.register("scale", _LEVELS.to_arrow())
         return query(con, sql)

@@ -24,7 +24,7 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, without_nulls
+from ...store.connection import add_key, drop_nulls
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .turns import ASSISTANT, USER, make_tables
@@ -216,7 +216,7 @@ def _tables(
         pl.col("path").alias("dialogue"),
         opening.alias("opening"),
         pl.coalesce(number, "problem", "path").alias("group"),
-        without_nulls(about),
+        drop_nulls(about),
         "path",
         pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),  # the files' order; rows get their own below
     )
@@ -267,7 +267,7 @@ def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -
         maintain_order="left",
     )
     state = extra.select(pl.struct("speaker", "alternatives").struct.json_encode().alias("state")).to_series()
-    own = extra.select(*at, "line").with_columns(without_nulls(state))
+    own = extra.select(*at, "line").with_columns(drop_nulls(state))
     return stored.drop("line", "state").join(own, on=at, how="left", maintain_order="left")
 
 

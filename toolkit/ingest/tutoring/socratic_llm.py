@@ -19,8 +19,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import ANNOTATORS, COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .socratic_llm_scores import EvaluatedOutputs, list_criteria, read_evaluations
@@ -63,7 +63,7 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
     """
     elements = read_elements(file, "prompts or evaluated outputs", on_bytes)
     texts = elements.filter(pl.col("raw").str.starts_with('"'))
-    objects, bad = json_rows(
+    objects, bad = parse_json_rows(
         elements.filter(~pl.col("raw").str.starts_with('"')), {"prompt": "VARCHAR", "all_evaluations": "JSON"}
     )
     bad = bad.with_columns(pl.lit("expected a prompt's text, or an object with a 'prompt'").alias("reason"))
@@ -82,13 +82,13 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
         elements.height,
         good.height,
         tables,
-        rejected([bad, wrong], file.name),
+        collect_rejects([bad, wrong], file.name),
         tuple(f"{file.name}: {note}" for note in notes),
     )
 
 
 def _prompts(texts: pl.DataFrame) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("texts", texts.to_arrow())
         return query(con, """SELECT line, "raw", "raw"::JSON->>'$' AS prompt FROM texts""")
 
@@ -103,7 +103,7 @@ def _tables(
     good: pl.DataFrame, judged: EvaluatedOutputs, path: str, context: Context
 ) -> dict[str, pl.DataFrame]:
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", good.select("line", "prompt").to_arrow())
         groups = query(con, _GROUP)["group"]
     message = pl.struct(pl.lit("user").alias("role"), pl.col("prompt").alias("content"))

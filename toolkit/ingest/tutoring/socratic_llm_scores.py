@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ...store.connection import query, run, scratch
+from ...store.connection import open_scratch, query, run
 
 _FIFTHS = "[0.2, 0.4, 0.6, 0.8, 1]"
 RUBRIC = pl.DataFrame(

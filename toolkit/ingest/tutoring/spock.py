@@ -25,7 +25,7 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import query, run, scratch
+from ...store.connection import open_scratch, query, run
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.strict_json import check_json_sql
@@ -173,7 +173,7 @@ def read_spock(
 
 def _batch(lines: pl.DataFrame, context: Context) -> Batch:
     files = lines.select("path").unique(maintain_order=True).with_row_index("place")
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("lines", lines.to_arrow())
         con.register("files", files.to_arrow())
         run(con, f"CREATE TEMP TABLE rows AS {_ROWS}")

@@ -23,8 +23,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, query, run, scratch
-from ..batch import Batch, Context, divide, first_reason, rejected
+from ...store.connection import add_key, open_scratch, query, run
+from ..batch import Batch, Context, collect_rejects, divide, find_reason
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.strict_json import bind_sql, check_json_sql, find_field_sql, read_fields_sql
@@ -104,7 +104,7 @@ def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambd
 def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
     absent = [pl.lit(None, pl.String).alias(name) for name in _OTHERS if name not in records.columns]
     records = records.with_columns(absent)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("records", records.select("line", *_NEEDED, *_OTHERS).to_arrow())
         run(con, f"CREATE TEMP TABLE problems AS {_PROBLEMS}")
         judged = query(con, "SELECT line, kind, problem, listed FROM problems")
@@ -127,7 +127,7 @@ def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
     )
     kept = parts.join(good.select("line", "group"), on="line", maintain_order="left")
     read = records.height + bad.height
-    return Batch(read, good.height, _tables(kept, path, context), rejected([bad, wrong], path))
+    return Batch(read, good.height, _tables(kept, path, context), collect_rejects([bad, wrong], path))
 
 
 def _wrong() -> pl.Expr:

@@ -10,7 +10,7 @@ system before it come first, as one message.
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, query, scratch
+from ...store.connection import add_key, open_scratch, query
 from ..batch import Context
 
 TASK = "tutor"
@@ -118,7 +118,7 @@ def collect_histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series
 
 
 def _over(dialogues: pl.DataFrame, turns: pl.DataFrame, sql: str) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("dialogues", dialogues.to_arrow())
         con.register("turns", turns.to_arrow())
         return query(con, sql)

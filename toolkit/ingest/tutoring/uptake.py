@@ -16,8 +16,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ...store.connection import add_key, without_nulls
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, drop_nulls
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
 from .turns import TASK, USER
@@ -48,15 +48,17 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
     open_rows = dict.fromkeys(_RATED, 0)
     for records, bad in read_records(file, on_bytes=on_bytes):
         rows = _recovered(_numbers(_named(file, records)))
-        again, seen_refs = repeats(rows.select("line", pl.col("ref").alias("id")), seen_refs)
+        again, seen_refs = find_repeats(rows.select("line", pl.col("ref").alias("id")), seen_refs)
         good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
         prompts = _prompts(good, context, file.name)
         told = prompts.select("line", pl.col("key").alias("id"))
-        again, seen_prompts = repeats(told, seen_prompts)
+        again, seen_prompts = find_repeats(told, seen_prompts)
         later = good.select("line").join(again, on="line", how="left", maintain_order="left")["first"]
         answers = good.with_columns(prompts["key"].alias("prompt"), told_before=later.is_not_null())
         tables = {PROMPTS.name: prompts, **_answers(answers, context, file.name)}
-        yield Batch(records.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+        yield Batch(
+            records.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name)
+        )
         for field in _RATED:
             open_rows[field] += good.filter(pl.col(f"{field}_ways") > 1).height
     notes = [
@@ -65,7 +67,7 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
         for field, n in open_rows.items()
         if n
     ]
-    yield Batch(0, 0, {}, rejected([], file.name), tuple(notes))
+    yield Batch(0, 0, {}, collect_rejects([], file.name), tuple(notes))
 
 
 def list_ways(levels: int) -> pl.DataFrame:
@@ -212,7 +214,7 @@ def _prompts(good: pl.DataFrame, context: Context, path: str) -> pl.DataFrame:
             pl.lit(context.language).alias("language"),
             pl.concat_list(message).alias("messages"),
             pl.col("obs_id").alias("group"),
-            without_nulls(about),
+            drop_nulls(about),
             pl.lit(path).alias("path"),
             "line",
         ),
@@ -235,7 +237,7 @@ def _answers(good: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
             pl.col("teacher_text").alias("content"),
             pl.lit("human").alias("origin"),
             pl.lit(None, pl.String).alias("author"),
-            without_nulls(good.select(_context().alias("context")).to_series()),
+            drop_nulls(good.select(_context().alias("context")).to_series()),
             "line",
         ),
         COMPLETIONS,

@@ -252,7 +252,7 @@ def test_what_is_not_uptake(store, tmp_path):
 
 def test_json_without_nulls():
     objects = pl.Series("c", ['{"a":null,"b":{"c":null,"d":0.1}}', None, '{"a":null}'])
-    assert without_nulls(objects).to_list() == ['{"b":{"d":0.1}}', None, None]
+    assert drop_nulls(objects).to_list() == ['{"b":{"d":0.1}}', None, None]
 
 
 WHOLE = HEADER + "".join(f'\n{n},1,"Yes, é",Why?,1.6666666666666667,2,2.0,1.0,3,1' for n in range(5))

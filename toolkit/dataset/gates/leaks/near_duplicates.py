@@ -28,7 +28,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from ....store.chunks import chunks
+from ....store.chunks import split_rows
 from ....store.connection import Store, run
 
 SHINGLE = 5
@@ -62,7 +62,7 @@ def find_near(
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
     run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
-    for first in chunks(con, "candidates", _CHUNK):
+    for first in split_rows(con, "candidates", _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
             FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
@@ -142,7 +142,7 @@ def _write_bands(con: Store, texts: str, sides: int) -> None:
         con,
         f"CREATE OR REPLACE TEMP TABLE near_bands (id BIGINT, tag UBIGINT, sides INTEGER, {columns})",
     )
-    for first in chunks(con, texts, _CHUNK):
+    for first in split_rows(con, texts, _CHUNK):
         wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
