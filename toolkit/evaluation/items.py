@@ -21,7 +21,7 @@ from ...schemas.manifest import parse_manifest
 from ...schemas.support.files import MANIFEST, hash_file
 from ...schemas.support.nearest import suggest
 from ..dataset.folder import read_manifest
-from ..store.connection import query, scratch
+from ..store.connection import open_scratch, query
 from .config import EvaluationSettings
 from .metrics.statistics import Item
 

@@ -68,7 +68,7 @@ def fuse(
         return known
     earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
-    name = hash_key([config, inputs, method, settings.seed, versions])
+    name = hash_key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = draw_qualities(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {

@@ -17,7 +17,7 @@ import polars as pl
 
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
-from ..store.connection import Store, frames, query, remove_orphans, run, transaction
+from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
 from ..store.where import check_names, in_sources
 from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 

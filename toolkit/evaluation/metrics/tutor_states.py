@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from ...ingest.files.tutor_turn import read_state_sql
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 from .statistics import Counts, Figures, Item, Statistics, divide_sums, make_share
 
 FIELDS = ("evaluation", "action", "state")

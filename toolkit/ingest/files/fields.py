@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ..batch import Context, with_raw
+from ..batch import Context, add_raw
 from .delimited import name_column
 from .numbered_lines import Input
 from .table_files import convert_to_text, list_columns
@@ -50,9 +50,9 @@ def select_column(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
     return convert_to_text(records, name).alias(ours)
 
 
-def collect_rejects(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Collect line, raw and reason of the wrong records, raw as in the file."""
-    there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
+def select_wrong(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+    """Select line, raw (as in the file) and reason of the wrong records."""
+    there = add_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
     return there.join(wrong.select("line", "reason"), on="line")
 
 

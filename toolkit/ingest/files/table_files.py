@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....schemas.errors import SourceError
-from ...store.connection import json_rows, query, scratch
-from ..batch import divide, no_rejects
+from ...store.connection import open_scratch, parse_json_rows, query
+from ..batch import divide, make_no_rejects
 from .delimited import name_column, read_header, read_records
 from .numbered_lines import Input, OnBytes, read_lines
 

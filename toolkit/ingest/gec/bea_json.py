@@ -14,7 +14,7 @@ import polars as pl
 from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import nameless, with_pseudonyms
+from ..people import hide_ids, replace_ids
 from .edits.character_edits import make_batch
 
 _SHAPE = {

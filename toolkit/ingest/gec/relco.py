@@ -23,7 +23,7 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import nameless, with_pseudonyms
+from ..people import hide_ids, replace_ids
 from .edits.align import load_aligner
 from .edits.character_edits import apply_edits, make_batch
 from .m2 import read_m2, split_tokens

@@ -14,18 +14,18 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import REVIEWS
-from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
 from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
-    collect_rejects,
     expect,
     map_names,
     parse_bool,
     parse_time,
     parse_whole,
     select_column,
+    select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import read_table
@@ -59,7 +59,7 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
             read=records.height + bad.height,
             taken=judged.height - wrong.height,
             tables={REVIEWS.name: _reviews(judged.filter(pl.col("reason").is_null()), file.name, context)},
-            rejects=rejected(nameless(bad, collect_rejects(records, wrong), named, people), file.name),
+            rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
         )
 
 

@@ -35,11 +35,11 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     """Read the turns, prompts, completions, votes and ratings of one file. Raises SourceError if the file
     cannot be read.
     """
-    seen = no_ids()
+    seen = make_no_ids()
     for block in _rows(file, on_bytes):
         rows, bad = parse_json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
         rows = rows.with_columns(pl.col(_ABOUT).str.strip_chars().replace("", None))
-        again, seen = repeats(rows.select("line", "id"), seen)
+        again, seen = find_repeats(rows.select("line", "id"), seen)
         whole = recognise_shapes(rows).join(again, on="line", how="left", maintain_order="left")
         good, wrong = divide(whole, *_checks())
         yield Batch(

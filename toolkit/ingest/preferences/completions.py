@@ -36,7 +36,7 @@ _SHAPE = {
 
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Read the completions of one JSON Lines file. Raises SourceError if the file cannot be read."""
-    seen, said, again = no_ids(), no_ids(), 0
+    seen, said, again = make_no_ids(), make_no_ids(), 0
     for block in read_lines(file, on_bytes=on_bytes):
         rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
         rows = _resolved(replace_learners(rows, context), context)

@@ -38,7 +38,7 @@ def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
 
     Raises SourceError if the file cannot be read.
     """
-    seen = no_ids()
+    seen = make_no_ids()
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
         rows, bad = parse_json_rows(lines, _SHAPE)

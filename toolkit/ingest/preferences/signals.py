@@ -15,22 +15,22 @@ import polars as pl
 
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
 from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
-    collect_rejects,
     expect,
     map_names,
     parse_bool,
     parse_time,
     parse_whole,
     select_column,
+    select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import list_columns, read_table
-from ..people import nameless, with_pseudonyms
+from ..people import hide_ids, replace_ids
 from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
 
 PEOPLE = tuple(dict.fromkeys(signal.person for signal in SIGNALS))  # columns that name them
@@ -64,7 +64,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
     for records, bad in read_table(file, find_ranking_columns(list_columns(file)), on_bytes):
-        named = with_pseudonyms(records, context, ["judgeId"])
+        named = replace_ids(records, context, ["judgeId"])
         votes, tables, wrong = make_votes(named, context, file.name)
         judged, annotators = _annotators(
             votes.with_columns(
@@ -79,7 +79,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
             read=records.height + bad.height,
             taken=records.height - wrong.height,
             tables=tables | {"annotators": annotators, "votes": judged},
-            rejects=rejected(nameless(bad, collect_rejects(named, wrong), named, ["judgeId"]), file.name),
+            rejects=collect_rejects(hide_ids(bad, select_wrong(named, wrong), named, ["judgeId"]), file.name),
             notes=notes,
         )
         notes = ()
@@ -96,7 +96,7 @@ def _read(
     names = map_names(file, context, columns)
     for records, bad in read_table(file, list(names.values()), on_bytes):
         mapped = records.select("line", *(select_column(records, *pair) for pair in names.items()))
-        named = with_pseudonyms(mapped, context, [name for name in PEOPLE if name in names])
+        named = replace_ids(mapped, context, [name for name in PEOPLE if name in names])
         people = [name for name in PEOPLE if name_column(names.get(name, "")) in records.columns]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
@@ -109,7 +109,7 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected(nameless(bad, collect_rejects(records, wrong), named, people), file.name),
+            rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
         )
 
 
@@ -117,7 +117,7 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
     judged = parse_time(rows).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
             (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
@@ -147,7 +147,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
     rows = rows.with_columns(parse_whole("levels").alias("k"), parse_whole("value").alias("v"))
     judged = parse_time(rows).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
@@ -186,7 +186,7 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
         .otherwise(number)
     )
     judged = parse_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
-        first_reason(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (

@@ -50,7 +50,7 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
     """Read the turns, prompts and two completions of each element. Raises SourceError if the file cannot be
     read.
     """
-    rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
+    rows, bad = parse_json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
 
     def empty(name: str) -> pl.Expr:
         said = pl.col(name).list.eval(pl.element().struct["text"].fill_null("").str.strip_chars() != "")

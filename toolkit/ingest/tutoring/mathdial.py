@@ -124,5 +124,5 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.when(teaches).then(text.str.extract(move)).alias("act"),
         pl.lit(None, pl.String).alias("state"),
     )
-    rejects = rejected([bad, wrong], path)
+    rejects = collect_rejects([bad, wrong], path)
     return Batch(rows.height + bad.height, good.height, make_tables(dialogues, stored, context), rejects)

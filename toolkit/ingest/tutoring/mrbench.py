@@ -216,7 +216,7 @@ def _turns(good: pl.DataFrame) -> pl.DataFrame:
 
 def _about(good: pl.DataFrame) -> pl.Series:
     """Write the row's other facts about its conversation as JSON."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", good.select("line", "raw", "marked_tutor").to_arrow())
         return query(
             con,

@@ -135,7 +135,7 @@ class EvaluatedOutputs:
 
 def read_evaluations(rows: pl.DataFrame) -> EvaluatedOutputs:
     """Read the outputs and ratings of the objects: line, raw, all_evaluations."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
         fields = pl.col("criterion").replace(_FIELDS).alias("field")
         con.register("rubric", RUBRIC.with_columns(fields).to_arrow())

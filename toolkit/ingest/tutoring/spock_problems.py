@@ -132,7 +132,7 @@ def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
 
 def _wrong() -> pl.Expr:
     """Name the parts that a sub-problem lacks; null if it is complete."""
-    return first_reason(
+    return find_reason(
         (pl.col("question").is_null(), "'Question' is missing or no text"),
         (pl.col("wrong").is_null(), "'Incorrect Response' is missing or no text"),
         (pl.all_horizontal(pl.col(_KINDS).is_null()), "has no 'Feedback', 'Hint' or 'Answer'"),

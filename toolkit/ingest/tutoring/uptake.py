@@ -44,7 +44,7 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
 
     Raises SourceError if a column is missing or the file cannot be read.
     """
-    seen_refs, seen_prompts = no_ids(), no_ids()
+    seen_refs, seen_prompts = make_no_ids(), make_no_ids()
     open_rows = dict.fromkeys(_RATED, 0)
     for records, bad in read_records(file, on_bytes=on_bytes):
         rows = _recovered(_numbers(_named(file, records)))

@@ -14,7 +14,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.ingest.tutoring.uptake import list_ways
-from preceptor.toolkit.store.connection import count, query, without_nulls
+from preceptor.toolkit.store.connection import count, drop_nulls, query
 
 
 def load(store, format, path, source="s"):
