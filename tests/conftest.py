@@ -1,44 +1,44 @@
 """What several test files share."""
 
-import base64
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from examples import TIMES, few
+from examples import TIMES
 from filelock import FileLock
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hub_server import Server, running
+from hypothesis import HealthCheck, settings
 from in_process import run
 from places import ROOT
+from waiting import run_to_end
 
 from preceptor.annotation.server.environment import make_environment
-from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.support.files import find_user_cache
-from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import make_key, make_pseudonym, read_key
-from preceptor.toolkit.store.connection import count, open_store, remove_source
+from preceptor.toolkit.store.connection import open_store
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
 
-# No deadlines: compiling takes its time. In CI the same examples every run. See examples.py.
-settings.register_profile("preceptor", deadline=None, derandomize="CI" in os.environ, max_examples=40 * TIMES)
+# No deadlines, nor checks of how fast examples are drawn: a busy machine takes its time. In CI the same examples
+# every run. See examples.py.
+settings.register_profile(
+    "preceptor",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=40 * TIMES,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("preceptor")
 
 
@@ -91,51 +91,6 @@ def store(tmp_path):
         yield con
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    """An open store that a module's tests of many small ingests empty and fill again."""
-    with open_store(tmp_path_factory.mktemp("store") / "s.duckdb", create=True) as con:
-        yield con
-
-
-@pytest.fixture
-def damaged_files_balance(opened, tmp_path):
-    """A function that ingests a file damaged in many ways, read in blocks of several sizes.
-
-    Each is refused, or its rejects are stored and `holds(report)` is called to look at the rest.
-    """
-    path = tmp_path / "f.txt"
-
-    def check(format, whole, pieces, holds):
-        place = st.integers(0, len(whole))
-
-        @few()
-        @given(
-            st.lists(st.tuples(place, st.integers(0, 6), st.sampled_from([b"", *pieces])), max_size=4),
-            st.sampled_from([16, 300, 1 << 20]),
-        )
-        def run(changes, block):
-            data = whole
-            for start, dropped, put in changes:
-                data = data[:start] + put + data[start + dropped :]
-            path.write_bytes(data)
-            remove_source(opened, "s")
-            old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
-            try:
-                files = find_inputs(FORMATS[format], [path])
-                report = ingest(opened, FORMATS[format], files, Context("s"), Origin(read_license(None)))
-            except SourceError:
-                return
-            finally:
-                lines_module.BLOCK_BYTES = old
-            assert report.rejects == count(opened, REJECTS)
-            holds(report)
-
-        run()
-
-    return check
-
-
 @pytest.fixture(scope="session")
 def server_environment():
     """The environment of Argilla's server, kept from run to run in the user's cache."""
@@ -175,15 +130,7 @@ def demo(sample, of_all_workers):
 
 def process(*arguments, cwd=None, env=None):
     """Run the command line in a process of its own, which starts for a second or more."""
-    return subprocess.run(
-        [sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=cwd,
-        env=env,
-    )
+    return run_to_end([sys.executable, "-m", "preceptor.toolkit.cli.main", *arguments], cwd=cwd, env=env)
 
 
 @pytest.fixture(scope="session")
@@ -240,50 +187,6 @@ def builds(tmp_path_factory):
     return {name: top / name for name in recipes}
 
 
-@dataclass
-class Server:
-    """The stand-in for the Hub as a test sees it."""
-
-    url: str
-    repo_name: str = "lab/tiny"
-
-    def ask(self, what, **body):
-        request = urllib.request.Request(
-            f"{self.url}/stand-in/{what}", json.dumps(body).encode(), method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def fails(self, method, path, **how):
-        self.ask("fault", method=method, path=path, **how)
-
-    def repo(self, name=None):
-        return self.ask("state")["repos"].get(name or self.repo_name)
-
-    def environment(self, home, **more):
-        return environment(self.url, home, **more)
-
-    def made(self, name, files, private=False):
-        encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
-        self.ask("repo", name=name, files=encoded, private=private)
-
-
-@contextlib.contextmanager
-def running(program, *arguments, **how):
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "support" / "hub" / program, *map(str, arguments)],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        **how,
-    )
-    try:
-        yield process
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.fixture(scope="session")
 def lfs_server(tmp_path_factory):
     with running("stand_in.py", tmp_path_factory.mktemp("hub") / "root") as process:
@@ -295,29 +198,6 @@ def hub(lfs_server):
     """An empty Hub to which files go by git-LFS."""
     lfs_server.ask("reset")
     return lfs_server
-
-
-@pytest.fixture(scope="module")
-def xet_hub(tmp_path_factory):
-    """A Hub to which files go by Xet."""
-    with running("stand_in.py", tmp_path_factory.mktemp("xet") / "root", "--xet") as process:
-        yield Server(process.stdout.readline().strip())
-
-
-def environment(url, home, **more):
-    """Of a client of that Hub; nothing of the user's own."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and "proxy" not in k.lower()}
-    return (
-        clean
-        | {
-            "HF_ENDPOINT": url,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        | more
-    )
 
 
 @dataclass

@@ -17,5 +17,6 @@ TIMES = 5 if THOROUGH else 1
 def few(examples=10):
     """So many examples; fixtures may be those of the one test that all of them share."""
     return settings(
-        max_examples=examples * TIMES, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=examples * TIMES,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

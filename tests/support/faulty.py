@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from waiting import IDLE
+
 
 @dataclass
 class Proxy:
@@ -46,11 +48,11 @@ def _handler(target, proxy):
             if how == "drop":
                 return self.hang_up()
             if how == "hang":
-                threading.Event().wait(60)
+                threading.Event().wait(IDLE)
                 return self.hang_up()
             if isinstance(how, int):
                 return self.send(how, b'{"detail": "as told"}', "application/json")
-            server = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
+            server = http.client.HTTPConnection(target.hostname, target.port, timeout=IDLE)
             headers = {
                 k: v
                 for k, v in self.headers.items()

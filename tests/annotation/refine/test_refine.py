@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from waiting import IDLE, wait_until
 
 from preceptor.annotation.models.backends import endpoint as endpoint_module
 from preceptor.annotation.models.backends.endpoint import make_endpoint
@@ -60,7 +60,7 @@ class Model(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked, self.headers, self.fails, self.answers = [], [], [], model
         self.block_at = None
-        self.blocked = threading.Event()
+        self.blocked, self.release = threading.Event(), threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         server.headers.append(self.headers)
         if server.block_at == len(server.asked):
             server.blocked.set()
-            time.sleep(5)
+            server.release.wait(IDLE)
             return
         if server.fails:
             status, headers, text = server.fails.pop(0)
@@ -353,24 +353,19 @@ def command(server, outputs, *more):
         server.url,
         *more,
     ]
-    return [sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)]
+    return list(map(str, arguments))
 
 
-def test_a_killed_run_goes_on_without_repeating_a_request(server, outputs, tmp_path):
+def test_a_killed_run_goes_on_without_repeating_a_request(preceptor, server, outputs, tmp_path):
     server.block_at = 6
     environment = os.environ | {"PRECEPTOR_API_KEY": KEY}
-    with subprocess.Popen(command(server, outputs), cwd=tmp_path, env=environment) as process:
-        assert server.blocked.wait(60)
+    program = [sys.executable, "-m", "preceptor.toolkit.cli.main"]
+    with subprocess.Popen([*program, *command(server, outputs)], cwd=tmp_path, env=environment) as process:
+        wait_until(server.blocked.is_set, process)
         process.send_signal(signal.SIGKILL)
+    server.release.set()
     assert not (tmp_path / "gec-refined" / "draft.yaml").exists()
-    done = subprocess.run(
-        command(server, outputs),
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = preceptor(*command(server, outputs), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "5 answers were there already" in done.stdout
     times = Counter(map(json.dumps, server.asked))
@@ -381,13 +376,7 @@ def test_a_killed_run_goes_on_without_repeating_a_request(server, outputs, tmp_p
     assert not any(KEY in text for text in [*written, done.stdout, done.stderr])
 
     arguments = ("--accept", "--folder", "gec-refined", "--out", "ours.yaml")
-    accepted = subprocess.run(
-        [*command(server, outputs)[:6], *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    accepted = preceptor("rubric", "refine", "gec", *arguments, cwd=tmp_path)
     assert accepted.returncode == 0, accepted.stderr
     assert yaml.safe_load((tmp_path / "ours.yaml").read_text())["name"] == "ours"
 

@@ -12,11 +12,11 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from waiting import IDLE, wait_for_end, wait_until
 
 from preceptor.annotation.server import environment as environment_module
 from preceptor.annotation.server import serve as serve_module
@@ -34,7 +34,7 @@ class Client(httpx.Client):
 
     def __init__(self, url, api_key):
         super().__init__(
-            base_url=f"{url}/api/v1", headers={"X-Argilla-Api-Key": api_key}, timeout=60, trust_env=False
+            base_url=f"{url}/api/v1", headers={"X-Argilla-Api-Key": api_key}, timeout=IDLE, trust_env=False
         )
 
     def do(self, method, path, **how):
@@ -475,7 +475,7 @@ def test_similar_vectors_come_first(server):
 
 def log_in(url, name, password):
     form = {"username": name, "password": password}
-    return httpx.post(f"{url}/api/v1/token", data=form, trust_env=False, timeout=60)
+    return httpx.post(f"{url}/api/v1/token", data=form, trust_env=False, timeout=IDLE)
 
 
 def test_accounts_are_the_files_and_no_others(server, home):
@@ -506,7 +506,7 @@ def test_accounts_are_the_files_and_no_others(server, home):
 
 
 def test_the_pages_are_served_from_here_and_nothing_is_reported_elsewhere(server, filled):
-    page = httpx.get(f"{server.url}/sign-in", trust_env=False, timeout=60)
+    page = httpx.get(f"{server.url}/sign-in", trust_env=False, timeout=IDLE)
     assert page.status_code == 200
     assert "<title" in page.text
     assert "font-src 'self' data:" in page.headers["content-security-policy"]
@@ -516,7 +516,10 @@ def test_the_pages_are_served_from_here_and_nothing_is_reported_elsewhere(server
     assert (
         "access-control-allow-origin"
         not in httpx.get(
-            f"{server.url}/api/v1/version", headers={"Origin": "http://example.com"}, trust_env=False
+            f"{server.url}/api/v1/version",
+            headers={"Origin": "http://example.com"},
+            trust_env=False,
+            timeout=IDLE,
         ).headers
     )
 
@@ -538,7 +541,7 @@ def test_a_job_that_argilla_queues_is_done(server):
     """A webhook hears of a record: events reach the queue as soon as somebody listens, and leave it."""
     owner = client(server)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
+        listener.settimeout(IDLE)
         hook = owner.do(
             "POST",
             "/webhooks",
@@ -547,7 +550,7 @@ def test_a_job_that_argilla_queues_is_done(server):
         make_dataset(owner, server.workspace, "heard")
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(IDLE)
             assert connection.recv(4) == b"POST"
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         owner.do("DELETE", f"/webhooks/{hook['id']}")
@@ -581,6 +584,11 @@ def answered(who, ids):
         yield record_id
 
 
+def kill_after(pid, taken, count):
+    wait_until(lambda: len(taken) >= count)
+    os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp_path, preceptor_process):
     """Killed while it takes answers; then the command goes on with the same home, and one more annotator."""
@@ -593,7 +601,7 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         token = log_in(first.url, "ada", first.accounts["ada"].password).json()["access_token"]
         taken = []
         with ThreadPoolExecutor(1) as pool:
-            killed = pool.submit(lambda: (time.sleep(1.5), os.kill(first.pid, signal.SIGKILL)))
+            killed = pool.submit(kill_after, first.pid, taken, 30)
             with pytest.raises(httpx.TransportError):
                 taken.extend(answered(ada, ids))
             killed.result()
@@ -620,7 +628,10 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         progress = owner.do("GET", f"/datasets/{made}/progress")
         assert progress["completed"] == len(found), "an answer without its record's status"
         me = httpx.get(
-            f"{again.url}/api/v1/me", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+            f"{again.url}/api/v1/me",
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+            timeout=IDLE,
         )
         assert me.json()["username"] == "ada", "a restart logged her out"
         assert (
@@ -636,7 +647,7 @@ def test_what_was_answered_outlives_a_kill_and_a_restart(server_environment, tmp
         assert taken_port.returncode == 2
         assert f"127.0.0.1:{port}: another program listens there" in taken_port.stderr
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert wait_for_end(process) == 0
         assert "start again with the same --home" in process.stderr.read()
     shutil.copy(home / "argilla.db", tmp_path / "copy.db")  # the one file, without what SQLite puts beside it
     with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
@@ -676,6 +687,7 @@ def small(tmp_path_factory):
         "import pathlib, sys\n"
         "home = pathlib.Path(sys.argv[2])\n"
         "if '--empty' in sys.argv: (home / 'argilla.db').touch()\n"
+        "elif not (home / 'status').exists(): sys.stdin.read()\n"
         "else: print('all went', 'wrong'); sys.exit(int((home / 'status').read_text()))\n"
     )
     (folder / "versions.txt").write_text("# nothing\n")
@@ -702,6 +714,13 @@ def test_an_environment_is_made_once_and_anew_when_it_is_not_whole(small):
     assert make_environment(small / "cache", said.append) == folder
     assert "half made or damaged; making it anew" in said[0]
     assert not (folder / "left").exists()
+
+
+def test_a_server_that_never_answers_is_given_up(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(serve_module, "START_SECONDS", 1.5)
+    folder = make_environment(small / "cache")
+    with pytest.raises(AnnotationError, match="no answer for 2 s"), run_server(tmp_path, folder):
+        pass
 
 
 def test_a_server_that_does_not_start_says_its_last_words(small, tmp_path):

@@ -15,6 +15,7 @@ from model_server import serving
 from places import RECIPES
 from smollm2 import smollm2
 from tiny_model import tiny_model
+from waiting import IDLE, wait_until
 
 from preceptor.annotation.models.asking import AskOptions
 from preceptor.annotation.models.backends.registry import find_backend
@@ -199,7 +200,7 @@ def test_a_killed_run_goes_on_without_repeating_a_request(path):
     def answer(body):
         if len(server.asked) > 6 and not release.is_set():
             blocked.set()
-            release.wait(30)
+            release.wait(IDLE)
         return echo(body)
 
     with serving(answer) as server:
@@ -220,7 +221,7 @@ def test_a_killed_run_goes_on_without_repeating_a_request(path):
             "2",
         ]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            assert blocked.wait(60)
+            wait_until(blocked.is_set, process)
             process.send_signal(signal.SIGKILL)
         release.set()
         before = rows(

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from faulty import faulty
 from invented import fill, with_fit
+from waiting import IDLE, wait_until
 
 from preceptor.annotation.argilla import client as argilla
 from preceptor.annotation.rubrics.rubric import read_rubric
@@ -117,7 +117,7 @@ class Team:
             method,
             f"{self.server.url}/api/v1/{path}",
             headers={"X-Argilla-Api-Key": key},
-            timeout=60,
+            timeout=IDLE,
             trust_env=False,
             **body,
         )
@@ -697,10 +697,7 @@ def test_a_push_that_is_killed_is_completed_by_the_next(team, proxy):
     arguments = ["--store", team.store, *team.push(*team.by(proxy.url), n=170)]
     process = subprocess.Popen([sys.executable, "-m", "preceptor.toolkit.cli.main", *map(str, arguments)])
     try:
-        for _ in range(1200):
-            if sum("records/bulk" in path for path in proxy.asked) == 2:
-                break
-            time.sleep(0.1)
+        wait_until(lambda: sum("records/bulk" in path for path in proxy.asked) == 2, process)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -4,25 +4,27 @@ import io
 import time
 
 from rich.console import Console
+from waiting import wait_until
 
 from preceptor.toolkit.cli import progress
 
 
-def shown(monkeypatch, patience, seconds):
+def shown(monkeypatch, patience, wanted):
+    """What is shown of work that lasts until `wanted` is shown."""
     out = io.StringIO()
     monkeypatch.setattr(progress, "PATIENCE", patience)
     with progress.bar("fuse", Console(file=out, force_terminal=True, width=80)) as update:
-        time.sleep(seconds)
+        wait_until(lambda: wanted in out.getvalue())
         update(1, 2)
     return out.getvalue()
 
 
 def test_quick_work_shows_nothing(monkeypatch):
-    assert shown(monkeypatch, patience=30, seconds=0) == ""
+    assert shown(monkeypatch, patience=3000, wanted="") == ""
 
 
 def test_slow_work_shows_a_bar_before_its_first_report(monkeypatch):
-    assert "fuse" in shown(monkeypatch, patience=0.05, seconds=0.5)
+    assert "fuse" in shown(monkeypatch, patience=0.05, wanted="fuse")
 
 
 def test_a_failure_ends_the_bar(monkeypatch):

@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import polars as pl
 import pytest
 from ended import refused, well
+from waiting import wait_for_end, wait_until
 
 from preceptor.schemas.support.files import hash_file
 
@@ -406,7 +406,7 @@ def test_two_at_once_both_end_well_and_one_of_them_stands(hub, builds, tmp_path)
         subprocess.Popen([*command, str(builds[name]), REPO, "--tag", name], env=env)
         for name in ("edits", "replies")
     ]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [wait_for_end(process) for process in both] == [0, 0]
     repo = hub.repo()
     assert only(repo) in [digests(builds["edits"]), digests(builds["replies"])]
     assert len(repo["titles"]) == 3
@@ -446,10 +446,10 @@ def test_killed_on_the_way_the_repository_is_as_it_was(hub, publish, builds, tmp
     command = [sys.executable, "-m", "preceptor.toolkit.cli.main", "publish", str(builds["edits"]), REPO]
     already = len(hub.ask("state")["arrived"])
     process = subprocess.Popen(command, env=hub.environment(tmp_path, HF_TOKEN="hf_alice"))
-    until = time.monotonic() + 60
-    while not any(a.startswith(method) and path in a for a in hub.ask("state")["arrived"][already:]):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(
+        lambda: any(a.startswith(method) and path in a for a in hub.ask("state")["arrived"][already:]),
+        process,
+    )
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert hub.repo() == before

@@ -1,14 +1,16 @@
 """kill -9 at any moment of an ingest: the store opens and holds all of the source or none of it."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import duckdb
 import pytest
+from waiting import wait_until
 
 from preceptor.schemas.errors import StoreError
 from preceptor.toolkit.store.connection import open_store, query
@@ -43,6 +45,17 @@ def start(store, path):
     )
 
 
+def kill_at(process, seconds):
+    """Kill a process when it has used so much CPU time, if it has not ended by then."""
+
+    def used():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    wait_until(lambda: process.poll() is not None or used() >= seconds, process)
+    process.send_signal(signal.SIGKILL)
+
+
 def held(store):
     """Rows of sources, sentences and edits, or zeros where no store was made yet."""
     if not store.exists():
@@ -62,16 +75,16 @@ def held(store):
 
 @pytest.mark.slow
 def test_sigkill_leaves_all_or_nothing(large_m2, tmp_path):
-    began = time.monotonic()
-    assert start(tmp_path / "whole.duckdb", large_m2).wait() == 0
-    whole = time.monotonic() - began
+    _, status, used = os.wait4(start(tmp_path / "whole.duckdb", large_m2).pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    whole = used.ru_utime + used.ru_stime
     rng = random.Random(7)
     killed = 0
     for n in range(10):
         store = tmp_path / f"{n}.duckdb"
         process = start(store, large_m2)
-        time.sleep(whole * (n + rng.random()) / 10)
-        process.send_signal(signal.SIGKILL)
+        moment = whole * (n + rng.random()) / 10
+        kill_at(process, moment)
         killed += process.wait() == -signal.SIGKILL
         assert held(store) in {(0, 0, 0), (1, SENTENCES, SENTENCES)}
     assert killed >= 5

@@ -1,11 +1,11 @@
 """Metrics of corrections."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import run_to_end
 
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.gec import split_words
@@ -67,9 +67,7 @@ def test_gleu_is_that_of_the_packages_own_command(tmp_path):
         "-r",
         *(f"r{k}" for k in range(4)),
     ]
-    said = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
-    ).stdout
+    said = run_to_end(command, check=True, cwd=tmp_path).stdout
     mine = values("gleu", [item(s, *r) for s, r in zip(sources, references, strict=True)], answers)
     assert mine["gleu"] == pytest.approx(float(said.split()[-1]), abs=0.1)
 
