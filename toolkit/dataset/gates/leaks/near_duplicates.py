@@ -62,9 +62,9 @@ def find_near(
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
     run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
-    for first in chunks(con, "candidates", _CHUNK):
+    for first in chunks(con, "near_candidates", _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
-            FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
+            FROM (FROM near_candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
         _add(
             con,
@@ -77,7 +77,7 @@ def find_near(
             ],
         )
     run(con, "DROP TABLE near_bands")
-    run(con, "DROP TABLE candidates")
+    run(con, "DROP TABLE near_candidates")
 
 
 def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
@@ -157,9 +157,9 @@ def _write_bands(con: Store, texts: str, sides: int) -> None:
 
 
 def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]]) -> None:
-    """candidates: pairs of rowids that share a bucket of any band, each once."""
+    """near_candidates: pairs of rowids that share a bucket of any band, each once."""
     left, right = (reduce(or_, sides) for sides in zip(*between, strict=True))
-    run(con, "CREATE OR REPLACE TEMP TABLE shared (l BIGINT, r BIGINT)")
+    run(con, "CREATE OR REPLACE TEMP TABLE near_shared (l BIGINT, r BIGINT)")
     for band in range(BANDS):
         run(
             con,
@@ -167,14 +167,14 @@ def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]
                 band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
             ),
         )
-    run(con, "CREATE OR REPLACE TEMP TABLE candidates AS SELECT DISTINCT l, r FROM shared")
-    run(con, "DROP TABLE shared")
+    run(con, "CREATE OR REPLACE TEMP TABLE near_candidates AS SELECT DISTINCT l, r FROM near_shared")
+    run(con, "DROP TABLE near_shared")
 
 
 # Which texts share a bucket of one band. In a crowded bucket the first of each kind of sides stand for
 # the others; they are the first in every band, so that the pairs of one family are the same in all.
 _ONE_BAND = """
-INSERT INTO shared
+INSERT INTO near_shared
 WITH mine AS (
     SELECT id, tag, sides, b{band} AS b FROM near_bands
 ), bucket AS (
