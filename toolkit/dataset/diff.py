@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...schemas.tables import Column, Table
 from ..store.connection import Store, run, scratch
+from ..store.temporary import make
 from .folder import read_manifest, rows_sql, shards
 
 SHOWN = 5  # keys of each kind that are listed
@@ -18,6 +20,17 @@ _PAIR = (
     "chosen_completion",
 )
 _NOT_TEXT = ("filename", "file", "file_row_number", "split", "p", "label")
+
+_COLUMNS = (
+    Column("id", "text", "the same for the same pair or answer, whichever side is chosen"),
+    Column("side", "text", "what may be flipped: the chosen completion, or the label", nullable=True),
+    Column("key", "text", "key of the row"),
+    Column("split", "text", "train, validation or test"),
+    Column("texts", "text", "hash of its texts"),
+    Column("p", "float", "P(chosen is better); null where the config has none", nullable=True),
+)
+_OLD = Table("diff_old", "a row of a config before", _COLUMNS)
+_NEW = Table("diff_new", "a row of a config after", _COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -48,40 +61,38 @@ def as_dict(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str
 
 
 def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
-    for name, folder in (("old", a), ("new", b)):
-        _load(con, name, folder, config)
+    for table, folder in ((_OLD, a), (_NEW, b)):
+        _load(con, table, folder, config)
     run(
         con,
-        """CREATE OR REPLACE TEMP TABLE changed AS
+        """CREATE OR REPLACE TEMP TABLE changed_rows AS
         SELECT coalesce(n.key, o.key) AS key, n.p - o.p AS p, CASE WHEN o.id IS NULL THEN 'added'
             WHEN n.id IS NULL THEN 'removed' WHEN n.side IS DISTINCT FROM o.side THEN 'flipped'
             WHEN n.split <> o.split THEN 'moved' WHEN n.texts <> o.texts THEN 'reworded'
             ELSE 'same' END AS kind
-        FROM old o FULL JOIN new n ON n.id = o.id""",
+        FROM diff_old o FULL JOIN diff_new n ON n.id = o.id""",
     )
-    counts = dict(run(con, "SELECT kind, count(*) FROM changed GROUP BY 1"))
+    counts = dict(run(con, "SELECT kind, count(*) FROM changed_rows GROUP BY 1"))
     keys = {
         kind: [
             key
-            for (key,) in run(con, "SELECT key FROM changed WHERE kind = ? ORDER BY 1 LIMIT ?", [kind, SHOWN])
+            for (key,) in run(
+                con, "SELECT key FROM changed_rows WHERE kind = ? ORDER BY 1 LIMIT ?", [kind, SHOWN]
+            )
         ]
         for kind in KINDS
     }
     ((largest,),) = run(
-        con, "SELECT max(abs(p)) FROM changed WHERE kind NOT IN ('flipped', 'added', 'removed')"
+        con, "SELECT max(abs(p)) FROM changed_rows WHERE kind NOT IN ('flipped', 'added', 'removed')"
     )
     return Changes(config, {kind: counts.get(kind, 0) for kind in ("same", *KINDS)}, keys, largest)
 
 
-def _load(con: Store, name: str, folder: Path, config: str) -> None:
-    """Table of a config's rows: id, side, key, split, texts (a hash), p."""
+def _load(con: Store, table: Table, folder: Path, config: str) -> None:
+    """Make the table of a config's rows; it is empty where the folder has none."""
     files = shards(folder, config)
     if not files:
-        run(
-            con,
-            f"""CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR, side VARCHAR, key VARCHAR,
-            split VARCHAR, texts VARCHAR, p DOUBLE)""",
-        )
+        make(con, table)
         return
     meta = shards(folder, f"{config}_meta") or files
     known = {column for column, *_ in run(con, f"DESCRIBE ({rows_sql(meta)})")}
@@ -90,10 +101,10 @@ def _load(con: Store, name: str, folder: Path, config: str) -> None:
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
     if "label" in written:
         side = "label"
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE {name} AS
-        SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
+        table,
+        f"""SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
             {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
         FROM ({rows_sql(meta)}) m JOIN (
             SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts

@@ -43,7 +43,7 @@ untangled AS (
         ).kept AS kept
     FROM ordered SEMI JOIN tangled USING (sentence, annotator) GROUP BY sentence, annotator
 ),
-kept AS (
+kept_edits AS (
     SELECT * FROM ordered ANTI JOIN tangled USING (sentence, annotator)
     UNION ALL
     SELECT o.* FROM ordered o JOIN untangled u USING (sentence, annotator)
@@ -59,7 +59,7 @@ _PIECES = f"""
 pieces AS (
     SELECT k.*, s.tokens,
         coalesce(lag("end") OVER (PARTITION BY sentence, annotator ORDER BY {_ORDER}), 0) AS done
-    FROM kept k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
+    FROM kept_edits k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
 ),
 joined AS (
     SELECT sentence, annotator, coalesce(concat_ws(' ',

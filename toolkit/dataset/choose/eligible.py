@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 from ....schemas.errors import RecipeError
+from ....schemas.published import OF_A_FIT
 from ....schemas.support.nearest import nearest
-from ....schemas.tables import SIGNALS
 from ...store.connection import Store, run
 
 COLUMNS = {
@@ -20,11 +20,8 @@ COLUMNS = {
     "rejected_score": "the same of the rejected one",
     "chosen_length": "characters of the chosen one",
     "rejected_length": "characters of the rejected one",
+    **{column.name: column.meaning for column in OF_A_FIT},
     "p": "P(chosen is better); null without a fit, like the next three",
-    "p_expressed": "P(chosen is preferred)",
-    "p_observed": "P(chosen helps more)",
-    "sd": "of the difference",
-    **{signal.count: signal.of_pair for signal in SIGNALS},
     "made": "how the pair was made, as preference_meta says",
     "task": "of the prompt",
     "language": "of the prompt",

@@ -10,10 +10,14 @@ Only completions that received a signal take part. What every chooser of pairs l
 the others do not. No row passes through Python: there may be ten million.
 """
 
+from ....schemas.derive import absent_sql
 from ....schemas.keys import key_sql
+from ....schemas.published import FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
+from ...store.temporary import make
+from ..steps import CANDIDATES, PAIRS, SCORES
 from .eligible import checked
 
 _POLICIES = {
@@ -29,9 +33,8 @@ NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".for
 SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
 
-# What a table of candidates has beside prompt, chosen, rejected, made and dropped.
-NO_FIT = f"""NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    {", ".join(f"0 AS {count}" for count in COUNTS)}, NULL::VARCHAR AS fit"""
+NO_FIT = absent_sql((*OF_A_FIT, FIT))
+"""Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
 
 # Signals of a pair: comparisons of the two, and whatever else is about either.
 _N_OF_A_PAIR = ", ".join(
@@ -48,7 +51,6 @@ LEFT JOIN (SELECT least({", ".join(s.completions)}) AS a, greatest({", ".join(s.
 )
 
 _JUDGED = f"""
-CREATE OR REPLACE TEMP TABLE candidates AS
 WITH ranked AS (
     SELECT e.completion, c.prompt, {", ".join(f"e.{count}" for count in COUNTS)},
         {" + ".join(f"e.{count}" for count in COUNTS)} > 0 AS judged,
@@ -69,7 +71,6 @@ JOIN ranked b ON b.completion = p.completion_b{_COMPARISONS}
 WHERE p.fit = $fit"""
 
 _SETTLED = """
-CREATE OR REPLACE TEMP TABLE pairs AS
 WITH known AS (
     SELECT c.* RENAME (dropped AS why, chosen AS chosen_completion, rejected AS rejected_completion),
         q.task, q."group", q.language, q.source AS prompt_source,
@@ -81,7 +82,8 @@ WITH known AS (
     WHERE ($task IS NULL OR q.task = $task)
         AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], q.source))
 )
-SELECT *, {key} AS key, {split} AS split, {part} AS part,
+SELECT * EXCLUDE (why, untold, equal, chosen_length, rejected_length{not_scores}), {key} AS key,
+    {split} AS split, {part} AS part,
     CASE WHEN why IS NOT NULL THEN why
         WHEN untold THEN 'text not published'
         WHEN equal THEN 'equal texts'
@@ -91,8 +93,7 @@ SELECT *, {key} AS key, {split} AS split, {part} AS part,
 FROM known"""
 
 # One score of each rated completion, and the criteria it is made of.
-SCORES = """
-CREATE OR REPLACE TEMP TABLE scores AS
+_SCORED = """
 SELECT completion, sum(weight * share) / sum(weight) AS score,
     list(criterion ORDER BY criterion) AS criteria FROM (
     SELECT r.completion, r.criterion, coalesce(any_value(u.weight), 1) AS weight,
@@ -110,7 +111,12 @@ def choose_judged(con: Store, fit: str, recipe: Recipe) -> None:
     given: dict[str, str | float] = {"fit": fit}
     if pairs.policy == "uncertain-band":
         given |= {"low": pairs.band[0], "high": pairs.band[1]}
-    run(con, _JUDGED.format(policy=_POLICIES[pairs.policy]), given)
+    make(con, CANDIDATES, _JUDGED.format(policy=_POLICIES[pairs.policy]), given)
+
+
+def make_scores(con: Store) -> None:
+    """Make `scores`: the summary score of each rated completion, 0 to 1."""
+    make(con, SCORES, _SCORED)
 
 
 def settle(con: Store, recipe: Recipe) -> dict[str, int]:
@@ -123,13 +129,15 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
     given = {"task": recipe.task, "sources": recipe.sources, "confidence": recipe.pairs.min_confidence}
     eligible = f"coalesce(({checked(con, rule)})::BOOLEAN, false)" if rule else ""
     if rule:
-        run(con, SCORES)
-    run(
+        make_scores(con)
+    make(
         con,
+        PAIRS,
         _SETTLED.format(
             text_a=NORMAL("a.content"),
             text_b=NORMAL("b.content"),
             scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",
+            not_scores=", chosen_score, rejected_score" if rule else "",
             scored=""" LEFT JOIN scores ra ON ra.completion = c.chosen
             LEFT JOIN scores rb ON rb.completion = c.rejected"""
             if rule

@@ -10,10 +10,12 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.errors import PrivacyError
-from ....schemas.tables import SIGNALS, name_all
+from ....schemas.tables import SIGNALS, Column, Table, name_all
 from ...privacy.recognisers import KINDS, Wanted, finder
 from ...privacy.scan import texts_worth_a_look
 from ...store.connection import Store, query, run
+from ...store.temporary import make
+from ..steps import COMPLETION
 from .gate import Gate
 
 OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
@@ -21,6 +23,17 @@ OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
 # Every text of a row, as readers will see it.
 _TEXTS = """SELECT rowid AS id, config, split, key, unnest(list_concat(
     [m."content" FOR m IN messages], [chosen_content, rejected_content])) AS "text" FROM kept"""
+
+
+SMALL_GROUPS = Table(
+    "small_groups",
+    "a completion about which signals of a type come from few learners",
+    (
+        Column("kind", "text", "the type of signal"),
+        COMPLETION,
+        Column("learners", "int", "number of learners; all unknown ones count as one"),
+    ),
+)
 
 
 def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> Gate:
@@ -77,10 +90,10 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     away.
     """
     kinds = ", ".join(f"'{signal.kind}'" for signal in OF_LEARNERS)
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE small_groups AS
-        SELECT kind, completion, count(DISTINCT person) + max((person IS NULL)::INT)
+        SMALL_GROUPS,
+        f"""SELECT kind, completion, count(DISTINCT person) + max((person IS NULL)::INT)
             AS learners
         FROM signals_kept WHERE kind IN ({kinds}) GROUP BY kind, completion""",
     )

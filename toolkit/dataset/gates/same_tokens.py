@@ -15,13 +15,21 @@ from unicodedata import is_normalized
 import polars as pl
 
 from ....schemas.support.chat_template import Messages
+from ....schemas.tables import Column, Table
 from ...store.connection import Store, run
+from ...store.temporary import add_frames, make
 from .gate import Gate
 from .tokens import Encoder, encode, rendered
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
 _ADDED = 8  # tokens that a tokenizer adds by itself, at most
+
+DEAD = Table(
+    "dead",
+    "a pair that is the same tokens on both sides",
+    (Column("config", "text", "its config in `kept`"), Column("key", "text", "its key in `kept`")),
+)
 
 Cut = Literal["keep_start", "keep_end"]
 
@@ -31,7 +39,7 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
 
     Leaves the temp table `dead` (config, key), for a build that drops them.
     """
-    run(con, "CREATE OR REPLACE TEMP TABLE dead (config VARCHAR, key VARCHAR)")
+    make(con, DEAD)
     ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
     for first in range(begin, last + 1, _CHUNK):
         pairs = f"""SELECT config, key, messages, chosen_content AS chosen, rejected_content AS rejected
@@ -41,10 +49,7 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
             for frame in (pl.DataFrame(batch) for batch in con.sql(pairs).to_arrow_reader(_ROWS))
             if frame.height
         ]
-        if found:
-            incoming = pl.concat(found).to_arrow()
-            con.execute("INSERT INTO dead FROM incoming").fetchall()
-            del incoming
+        add_frames(con, DEAD, found)
     ((number, first_key),) = run(con, "SELECT count(*), min(key) FROM dead")
     to = f" cut to {max_length}" if max_length else ""
     if not number:

@@ -15,7 +15,20 @@ import duckdb
 
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
+from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
+from ....store.temporary import make
+
+BENCHMARKS = Table(
+    "benchmarks",
+    "a text that the dataset must not hold",
+    (
+        Column("name", "text", "of the benchmark, as in the recipe"),
+        Column("line", "text", "row of the file, from 1; in a folder FILE:ROW"),
+        Column("text", "text", "the question"),
+        Column("answer", "text", "null where the recipe names no column of answers", nullable=True),
+    ),
+)
 
 _READ = {
     ".jsonl": "read_json({0}, union_by_name = true)",
@@ -37,11 +50,7 @@ def read_benchmarks(con: Store, benchmarks: Sequence[Benchmark]) -> dict[str, in
     Raises SourceError for a path that is not there, a file of another kind or that cannot be read, a
     column it has not, and for a benchmark without a text.
     """
-    run(
-        con,
-        """CREATE OR REPLACE TEMP TABLE benchmarks
-        (name VARCHAR, line VARCHAR, "text" VARCHAR, answer VARCHAR)""",
-    )
+    make(con, BENCHMARKS)
     counts = {}
     for one in benchmarks:
         if one.name in counts:

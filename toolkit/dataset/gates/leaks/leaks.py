@@ -22,10 +22,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
+from ....store.temporary import drop, make
 from ...choose.pairs import NORMAL
 from ..gate import Gate
-from .near_duplicates import find_near
+from .benchmarks import BENCHMARKS
+from .near_duplicates import NEAR, find_near
 
 ANSWER = 70
 """Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 stand in dialogues on two or
@@ -38,6 +41,53 @@ _LEAKY = [
     (_INSIDE, _BENCHMARK),
 ]
 _SHOWN = 3
+_SAID = """[m."content" FOR m IN messages IF m."role" <> 'system']"""  # a dialogue's texts, in order
+
+_ID = Column("id", "int", "rowid in `kept`; of a benchmark's text less than 0")
+_BIT = Column("bit", "int", "number of the side: 1, 2, 4, …")
+_SIDE = Column("side", "text", "CONFIG/SPLIT, or name of a benchmark")
+PLACED = Table(
+    "placed",
+    "a row of `kept` or a benchmark's text, by hashes",
+    (
+        _ID,
+        _SIDE,
+        Column("config", "text", "of the row; null of a benchmark", nullable=True),
+        Column("key", "text", "of the row; of a benchmark its line"),
+        Column("group", "text", "of the row; null of a benchmark", nullable=True),
+        _BIT,
+        Column("chosen", "hash128", "of the chosen text or a benchmark's answer; null: short", nullable=True),
+        Column("rejected", "hash128", "of the rejected text; null where short or absent", nullable=True),
+    ),
+)
+STANDS = Table(
+    "stands",
+    "a text that stands on a side: of a prompt, a benchmark, a message or a completion",
+    (_ID, _BIT, Column("text", "text", "normalised, without the recipe's wording", nullable=True)),
+)
+OVERLAP_TEXTS = Table(
+    "overlap_texts",
+    "a text of `stands`, each once",
+    (
+        Column("text", "text", "normalised"),
+        Column("sides", "int", "sum of the bits of the sides it stands on"),
+        Column("hash", "hash128", "of the text"),
+    ),
+)
+LEAKS = Table(
+    "leaks",
+    "a row of one side that shares something with another side",
+    (
+        Column("kind", "text", "group, prompt, answer or near"),
+        Column("id", "int", "rowid in `kept`"),
+        _SIDE,
+        Column("config", "text", "of the row"),
+        Column("key", "text", "of the row"),
+        Column("other", "text", "the other side"),
+        Column("other_key", "text", "least key of a row there that has the same"),
+        Column("similarity", "float", "1 if equal; of near texts Jaccard of their shingles"),
+    ),
+)
 
 
 def check_leaks(
@@ -50,12 +100,11 @@ def check_leaks(
     kind, id (rowid in `kept`), side, config, key, other, other_key, similarity.
     """
     leaky = [*_LEAKY, (_SFT, _TRAIN)] if disjoint else _LEAKY
-    _write_placed(con, wordings)
+    _write_sides(con, wordings)
     _write_leaks(con, leaky)
     if near is not None:
         _add_near(con, near, leaky)
-    for table in ("placed", "stands"):
-        run(con, f"DROP TABLE {table}")
+    drop(con, PLACED, STANDS)
     return _verdict(con)
 
 
@@ -91,42 +140,40 @@ def _unworded(wordings: Sequence[str]) -> str:
     return NORMAL(f"""array_to_string(list_append(said[:-2], {bare}), ' ')""")
 
 
-def _write_placed(con: Store, wordings: Sequence[str]) -> None:
-    """placed: the rows and benchmarks with their sides and hashes; stands: which texts they hold."""
+# Rows and benchmarks with the side they stand on; `said`: what a prompt says, `answer`: long ones tell.
+_ON_SIDES = f"""
+SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
+    CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
+        WHEN 'validation' THEN {_VALIDATION} ELSE {_TEST} END::BIGINT AS bit,
+    {_SAID} AS said, chosen_content AS chosen, rejected_content AS rejected
+FROM kept
+UNION ALL
+SELECT -1 - rowid, name, NULL, line, NULL, {_BENCHMARK}::BIGINT, ["text"], answer, NULL FROM benchmarks"""
+
+
+def _write_sides(con: Store, wordings: Sequence[str]) -> None:
+    """Make `placed` and `stands`."""
     has_benchmarks = bool(run(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'benchmarks'"))
     if not has_benchmarks:
-        run(
-            con,
-            """CREATE TEMP TABLE benchmarks AS
-            SELECT '' AS name, '' AS line, '' AS "text", '' AS answer LIMIT 0""",
-        )
+        make(con, BENCHMARKS)
     long = f"if(length({{0}}) >= {ANSWER}, md5_number({{0}}), NULL)".format
-    said = """[m."content" FOR m IN messages IF m."role" <> 'system']"""
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE placed AS
-        SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
-            CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
-                WHEN 'validation' THEN {_VALIDATION} ELSE {_TEST} END AS bit,
-            {_unworded(wordings)} AS asked,
-            {long(NORMAL("chosen_content"))} AS chosen, {long(NORMAL("rejected_content"))} AS rejected
-        FROM (SELECT rowid, *, {said} AS said FROM kept)
-        UNION ALL
-        SELECT -row_number() OVER (), name, NULL, line, NULL, {_BENCHMARK}, {NORMAL('"text"')},
-            {long(NORMAL("answer"))}, NULL
-        FROM benchmarks""",
+        PLACED,
+        f"""SELECT id, side, config, key, "group", bit, {long(NORMAL("chosen"))} AS chosen,
+            {long(NORMAL("rejected"))} AS rejected FROM ({_ON_SIDES})""",
     )
-    inside = f"""UNION ALL SELECT rowid, {_INSIDE}, {NORMAL("unnest(texts)")} FROM (
-        SELECT rowid, list_concat({said}, [chosen_content, rejected_content]) AS texts
+    inside = f"""UNION ALL SELECT rowid, {_INSIDE}::BIGINT, {NORMAL("unnest(texts)")} FROM (
+        SELECT rowid, list_concat({_SAID}, [chosen_content, rejected_content]) AS texts
         FROM kept WHERE split IN ('train', 'validation'))"""
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE stands AS
-        SELECT id, bit, asked AS "text" FROM placed {inside if has_benchmarks else ""}""",
+        STANDS,
+        f"""SELECT id, bit, if(bit = {_BENCHMARK}, {NORMAL("said[1]")}, {_unworded(wordings)}) AS "text"
+        FROM ({_ON_SIDES}) {inside if has_benchmarks else ""}""",
     )
-    run(con, "ALTER TABLE placed DROP COLUMN asked")
     if not has_benchmarks:
-        run(con, "DROP TABLE benchmarks")
+        drop(con, BENCHMARKS)
 
 
 def _is_leaky(leaky: Sequence[tuple[int, int]]) -> str:
@@ -154,22 +201,24 @@ _HAD = {
 
 
 def _write_leaks(con: Store, leaky: Sequence[tuple[int, int]]) -> None:
-    kinds = (_SAME.format(kind=kind, had=had, leaky=_is_leaky(leaky)) for kind, had in _HAD.items())
-    run(con, "CREATE OR REPLACE TEMP TABLE leaks AS " + " UNION ALL ".join(f"({one})" for one in kinds))
+    make(con, LEAKS)
+    for kind, had in _HAD.items():
+        run(con, "INSERT INTO leaks BY NAME " + _SAME.format(kind=kind, had=had, leaky=_is_leaky(leaky)))
 
 
 def _add_near(con: Store, threshold: float, leaky: Sequence[tuple[int, int]]) -> None:
-    run(
+    make(
         con,
-        """CREATE OR REPLACE TEMP TABLE overlap_texts AS
-        SELECT any_value("text") AS "text", bit_or(bit) AS sides, md5_number("text") AS hash FROM stands
+        OVERLAP_TEXTS,
+        """SELECT any_value("text") AS "text", bit_or(bit) AS sides, md5_number("text") AS hash FROM stands
         WHERE "text" <> '' GROUP BY hash""",
     )
-    find_near(con, "overlap_texts", threshold, leaky)
+    find_near(con, OVERLAP_TEXTS.name, threshold, leaky)
     for statement in _NEAR_LEAKS:
         run(con, statement.format(leaky=_is_leaky(leaky)))
-    for table in ("overlap_texts", "near", "near_texts", "near_rows"):
+    for table in ("near_texts", "near_rows"):
         run(con, f"DROP TABLE {table}")
+    drop(con, OVERLAP_TEXTS, NEAR)
 
 
 # Few texts are near to others: first these, then the rows that hold them, so that no join is large.

@@ -28,8 +28,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from .....schemas.tables import Column, Table
 from ....store.chunks import chunks
 from ....store.connection import Store, run
+from ....store.temporary import add_frames, drop, make
+
+_PAIR = (Column("l", "int", "rowid of a text"), Column("r", "int", "rowid of another text"))
+NEAR = Table(
+    "near",
+    "two texts that are nearly the same",
+    (*_PAIR, Column("similarity", "float", "Jaccard of their shingles, 0 to 1")),
+)
+_CANDIDATES = Table("near_candidates", "two texts that share a bucket of some band", _PAIR)
 
 SHINGLE = 5
 SHORTEST = 50
@@ -43,6 +53,18 @@ _FIRST = 8
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+
+_BAND_NAMES = [f"b{band}" for band in range(BANDS)]
+_BAND_TABLE = Table(
+    "near_bands",
+    "a text that may be near to another",
+    (
+        Column("id", "int", "rowid of the text"),
+        Column("tag", "hash64", "of the text, to order texts by"),
+        Column("sides", "int", "sum of the bits of the sides it stands on"),
+        *(Column(name, "hash32", "its bucket in this band") for name in _BAND_NAMES),
+    ),
+)
 
 
 def find_near(
@@ -61,14 +83,14 @@ def find_near(
     both_ways = set(between) == {(b, a) for a, b in between}
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
-    run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
-    for first in chunks(con, "near_candidates", _CHUNK):
+    make(con, NEAR)
+    for first in chunks(con, _CANDIDATES.name, _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
             FROM (FROM near_candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
-        _add(
+        add_frames(
             con,
-            "near",
+            NEAR,
             [
                 part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list())).filter(
                     pl.col("similarity") >= threshold
@@ -76,8 +98,7 @@ def find_near(
                 for part in _parts(con, pairs, ("a", "b"))
             ],
         )
-    run(con, "DROP TABLE near_bands")
-    run(con, "DROP TABLE near_candidates")
+    drop(con, _BAND_TABLE, _CANDIDATES)
 
 
 def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
@@ -136,28 +157,24 @@ def _bands(texts: list[str]) -> NDArray[np.uint32]:
 
 
 def _write_bands(con: Store, texts: str, sides: int) -> None:
-    """near_bands: per text that may be near to one, its rowid, tag, sides, and b0, b1, …"""
-    columns = ", ".join(f"b{band} UINTEGER" for band in range(BANDS))
-    run(
-        con,
-        f"CREATE OR REPLACE TEMP TABLE near_bands (id BIGINT, tag UBIGINT, sides INTEGER, {columns})",
-    )
+    """Make `near_bands`."""
+    make(con, _BAND_TABLE)
     for first in chunks(con, texts, _CHUNK):
-        wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
+        wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
-        _add(
+        add_frames(
             con,
-            "near_bands",
+            _BAND_TABLE,
             [
-                part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list())))
+                part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list()), _BAND_NAMES))
                 for part in _parts(con, wanted, ("text",))
             ],
         )
 
 
 def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]]) -> None:
-    """near_candidates: pairs of rowids that share a bucket of any band, each once."""
+    """Make `near_candidates`."""
     left, right = (reduce(or_, sides) for sides in zip(*between, strict=True))
     run(con, "CREATE OR REPLACE TEMP TABLE near_shared (l BIGINT, r BIGINT)")
     for band in range(BANDS):
@@ -167,7 +184,7 @@ def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]
                 band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
             ),
         )
-    run(con, "CREATE OR REPLACE TEMP TABLE near_candidates AS SELECT DISTINCT l, r FROM near_shared")
+    make(con, _CANDIDATES, "SELECT DISTINCT l, r FROM near_shared")
     run(con, "DROP TABLE near_shared")
 
 
@@ -199,10 +216,3 @@ def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFra
         size = pl.sum_horizontal(pl.col(name).str.len_chars() for name in texts)
         parts = frame.with_columns(part=size.cum_sum() // _CHARACTERS)
         yield from parts.partition_by("part", include_key=False)
-
-
-def _add(con: Store, table: str, frames: list[pl.DataFrame]) -> None:
-    if frames:
-        incoming = pl.concat(frames).to_arrow()  # DuckDB finds it by its name
-        con.execute(f"INSERT INTO {table} FROM incoming").fetchall()
-        del incoming
