@@ -29,9 +29,8 @@ from .card import render_card
 from .choose.from_edits import choose_corrections
 from .choose.pairs import choose_judged, settle
 from .choose.policies import MARKED, choose_marked
-from .gates.gate import Gate
-from .gates.leaks.leaks import count_leaks
-from .gates.run import check_all
+from .gates.gate import GateResult
+from .gates.run import check_all, list_gates, read_settings
 from .parquet import label_completions, write_tables
 from .rows import keep
 
@@ -46,7 +45,7 @@ class Build:
     fit: str | None
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
-    gates: list[Gate]
+    gates: list[GateResult]
     digests: dict[str, str]
 
 
@@ -64,9 +63,10 @@ def build(
     about each source of the dataset's rows, and must answer from the store alone, for the same bytes;
     card and manifest say what it answers. Raises GateError if a gate is red, and then writes nothing.
     """
+    settings = read_settings(recipe)
     with _within(con, MEMORY), transaction(con):
         judged, dropped = gather(con, recipe, fit)
-        gates = check_all(con, recipe, judged, dropped)
+        gates = check_all(con, recipe, judged, dropped, settings)
         _check_plain(con, recipe)
         red = [gate for gate in gates if not gate.passed]
         if red:
@@ -169,7 +169,7 @@ def _facts(
     fit: dict[str, Any] | None,
     counts: dict[str, dict[str, int]],
     dropped: dict[str, int],
-    gates: list[Gate],
+    gates: list[GateResult],
 ) -> dict[str, Any]:
     """What card and manifest say beyond the recipe; nothing in it depends on time or place."""
     sources = query(
@@ -190,8 +190,7 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.as_dict() for gate in gates],
-        "leaks": count_leaks(con).to_dicts(),
-    }
+    } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 
 def _agreement(con: Store, sources: list[str], agreed: Agreed) -> dict[str, Any]:

@@ -7,15 +7,14 @@ import sys
 from collections import defaultdict
 
 import pytest
+from problems import TERMS, load_problems, recipe
 
 import preceptor.toolkit
-from preceptor.schemas.licenses import read_license
-from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.tables import TABLES, Table
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.ingest.run import find_inputs, ingest
 from preceptor.toolkit.store.connection import run
 
 M2 = """S This are a sentence with an error .
@@ -29,29 +28,13 @@ A 1 2|||UNK||||||REQUIRED|||-NONE-|||0
 S They was here .
 A 1 2|||R:VERB:SVA|||were|||REQUIRED|||-NONE-|||0
 """
-TERMS = Origin(read_license("MIT"))
 
 
 @pytest.fixture
 def problems(store, tmp_path):
     """A store with 40 problems, a right and a wrong answer to each."""
-    path = tmp_path / "p.jsonl"
-    lines = [
-        {
-            "question": f"Anna has {k} apples and Ben gives her {k} more of them. How many has she now?",
-            "ground_truth": f"#### {2 * k}",
-            "6b": {"is_correct": True, "solution": f"It is {2 * k}."},
-            "175b": {"is_correct": False, "solution": f"I say {k}."},
-        }
-        for k in range(40)
-    ]
-    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    ingest(store, FORMATS["gsm8k"], find_inputs(FORMATS["gsm8k"], [path]), Context("gsm"), TERMS)
+    load_problems(store, tmp_path)
     return store
-
-
-def recipe(**keys):
-    return Recipe.model_validate({"name": "x", "pairs": {"policy": "right-over-wrong"}, **keys})
 
 
 def test_the_gate_on_near_duplicates_leaves_the_builds_candidates_alone(problems, tmp_path):

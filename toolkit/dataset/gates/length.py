@@ -3,12 +3,12 @@
 from math import sqrt
 
 from ...store.connection import Store, run
-from .gate import Gate
+from .gate import Gate, GateResult
 
 _Z = 1.6449  # 90 %, both sides
 
 
-def check_length(con: Store, most: float | None = None) -> Gate:
+def check_length(con: Store, most: float | None = None) -> GateResult:
     """The share of pairs of `kept` whose chosen text is longer; red where it exceeds `most`.
 
     Of pairs whose texts differ in length (characters); 0.5 has no bias, and where there is no such pair
@@ -30,7 +30,7 @@ def check_length(con: Store, most: float | None = None) -> Gate:
             coalesce(sum(pow(longer - p * n, 2)), 0)::DOUBLE FROM of_group, share""",
     )
     if not n:
-        return Gate("length bias", True, 0.5, "no pair differs in length")
+        return GateResult("length bias", True, 0.5, "no pair differs in length")
     share = longer / n
     low, high = interval(share, n, groups, spread)
     passed = most is None or share <= most
@@ -42,7 +42,7 @@ def check_length(con: Store, most: float | None = None) -> Gate:
         verdict += (
             f", more than {most:.0%}; bring in pairs whose shorter answer is better, or raise max_length_bias"
         )
-    return Gate("length bias", passed, round(share, 4), verdict)
+    return GateResult("length bias", passed, round(share, 4), verdict)
 
 
 def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
@@ -57,3 +57,6 @@ def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, f
     middle = (share + z2 / 2) / (1 + z2)
     half = _Z / (1 + z2) * sqrt(share * (1 - share) / effective + z2 / (4 * effective))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+GATE = Gate("length bias", lambda con, inputs: check_length(con, inputs.recipe.max_length_bias))

@@ -18,8 +18,9 @@ from ....schemas.support.chat_template import Messages
 from ....schemas.tables import Column, Table
 from ...store.connection import Store, run
 from ...store.temporary import add_frames, make
-from .gate import Gate
-from .tokens import Encoder, encode, rendered
+from ..steps import KEPT
+from .gate import Drop, Gate, GateResult, Inputs
+from .tokens import Encoder, encode, read_encoder, rendered
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
@@ -34,7 +35,9 @@ DEAD = Table(
 Cut = Literal["keep_start", "keep_end"]
 
 
-def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start") -> Gate:
+def check_dead(
+    con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start"
+) -> GateResult:
     """Red if a preference pair of `kept` is dead; the number counts them.
 
     Leaves the temp table `dead` (config, key), for a build that drops them.
@@ -53,13 +56,18 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
     ((number, first_key),) = run(con, "SELECT count(*), min(key) FROM dead")
     to = f" cut to {max_length}" if max_length else ""
     if not number:
-        return Gate("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
-    return Gate(
+        return GateResult("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
+    return GateResult(
         "dead pairs",
         False,
         number,
         f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}; "
         "raise max_length, or drop these pairs by tokenizer: {drop: true}",
+        Drop(
+            KEPT,
+            "(config, key) IN (SELECT (config, key) FROM dead)",
+            "the same tokens once they are cut",
+        ),
     )
 
 
@@ -112,3 +120,20 @@ def _common(ids: list[int], others: list[int]) -> int:
     """How many tokens two sequences begin with alike."""
     pairs = enumerate(zip(ids, others, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(ids), len(others)))
+
+
+def _check(con: Store, inputs: Inputs) -> GateResult:
+    wanted = inputs.recipe.tokenizer
+    if wanted is None:
+        raise ValueError("no tokenizer is named")
+    encoder = read_encoder(wanted.name, inputs.recipe.format == "conversational")
+    return check_dead(con, encoder, wanted.max_length, wanted.cut)
+
+
+GATE = Gate(
+    "dead pairs",
+    _check,
+    applies=lambda inputs: inputs.recipe.tokenizer is not None,
+    drops=lambda inputs: inputs.recipe.tokenizer is not None and inputs.recipe.tokenizer.drop,
+    order=1,
+)

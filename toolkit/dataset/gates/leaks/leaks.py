@@ -26,8 +26,9 @@ from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
 from ....store.temporary import drop, make
 from ...choose.pairs import NORMAL
-from ..gate import Gate
-from .benchmarks import BENCHMARKS
+from ...steps import KEPT
+from ..gate import Drop, Gate, GateResult, Inputs
+from .benchmarks import BENCHMARKS, read_benchmarks
 from .near_duplicates import NEAR, find_near
 
 ANSWER = 70
@@ -92,7 +93,7 @@ LEAKS = Table(
 
 def check_leaks(
     con: Store, wordings: Sequence[str] = (), near: float | None = 0.8, disjoint: bool = False
-) -> Gate:
+) -> GateResult:
     """Red if a row of `kept` leaks; the number counts such rows. Reads `benchmarks` where it is there.
 
     `wordings` are the recipe's instructions, whose words are no part of a text; `near` is the Jaccard
@@ -241,10 +242,10 @@ _NEAR_LEAKS = (
 )
 
 
-def _verdict(con: Store) -> Gate:
+def _verdict(con: Store) -> GateResult:
     ((rows,),) = run(con, "SELECT count(DISTINCT id) FROM leaks")
     if not rows:
-        return Gate("leaks", True, 0, "no group, prompt or answer of one side stands in another")
+        return GateResult("leaks", True, 0, "no group, prompt or answer of one side stands in another")
     first = query(
         con,
         f"""SELECT l.* EXCLUDE (id), kept.messages[-1]."content" AS "text" FROM leaks AS l
@@ -256,12 +257,17 @@ def _verdict(con: Store) -> Gate:
         f"{one['other']} {one['other_key'][:16]}"
         for one in first.to_dicts()
     )
-    return Gate(
+    return GateResult(
         "leaks",
         False,
         rows,
         f"{rows} rows leak into what they are measured by, the first: {shown}; "
         "give such prompts one group, or drop these rows by leaks: {drop: true}",
+        Drop(
+            KEPT,
+            "(config, key) IN (SELECT (config, key) FROM leaks)",
+            "leaks into what is measured by",
+        ),
     )
 
 
@@ -269,3 +275,20 @@ def _shares(leak: dict[str, object]) -> str:
     if leak["kind"] == "near":
         return f"is {leak['similarity']:.2f} like"
     return f"has the {leak['kind']} of"
+
+
+def _check(con: Store, inputs: Inputs) -> GateResult:
+    recipe = inputs.recipe
+    read_benchmarks(con, recipe.benchmarks)
+    wordings = [recipe.instruction, *recipe.instructions.values()]
+    disjoint = "sft" in recipe.configs and not recipe.splits.shared
+    return check_leaks(con, wordings, recipe.leaks.near, disjoint)
+
+
+GATE = Gate(
+    "leaks",
+    _check,
+    drops=lambda inputs: inputs.recipe.leaks.drop,
+    order=2,
+    facts=lambda con: {"leaks": count_leaks(con).to_dicts()},
+)
