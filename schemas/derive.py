@@ -55,12 +55,12 @@ def _column(column: Column) -> str:
     return f'"{column.name}" {_SQL[column.type]}{rule}'
 
 
-def sql_types(table: Table) -> dict[str, str]:
+def derive_sql_types(table: Table) -> dict[str, str]:
     """Map the names of a table's columns, in order, to DuckDB types."""
     return {column.name: _SQL[column.type] for column in table.columns}
 
 
-def absent_sql(columns: Iterable[Column]) -> str:
+def derive_absent_sql(columns: Iterable[Column]) -> str:
     """Write columns of which nothing is known as SQL: null, or 0 where a column is never null.
 
     For the second half of a UNION, or for pairs without a fit: `NULL::DOUBLE AS "p", 0::BIGINT AS "n_votes"`.

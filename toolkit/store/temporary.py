@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from ...schemas.derive import sql_types
+from ...schemas.derive import derive_sql_types
 from ...schemas.tables import Table
 from .connection import Store, run
 
@@ -23,7 +23,7 @@ def make(con: Store, table: Table, select: str = "", parameters: Sequence[Any] |
     Raises TypeError, with names of table and column, where the SELECT does not have the declared columns.
     """
     if not select:
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in sql_types(table).items())
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in derive_sql_types(table).items())
         run(con, f'CREATE OR REPLACE TEMP TABLE "{table.name}" ({columns})')
         return
     run(con, f'CREATE OR REPLACE TEMP TABLE "{table.name}" AS {select}', parameters)
@@ -58,7 +58,7 @@ def check_columns(con: Store, table: Table, select: str) -> None:
 
     Raises TypeError, with names of table and column, where they differ: a mistake in the program.
     """
-    nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in sql_types(table).items())
+    nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in derive_sql_types(table).items())
     declared = {name: kind for name, kind, *_ in run(con, f"DESCRIBE SELECT {nothing}")}
     found = {name: kind for name, kind, *_ in run(con, f"DESCRIBE {select}")}
     wrong = [f"column {name} is missing" for name in declared if name not in found]

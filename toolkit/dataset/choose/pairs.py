@@ -10,7 +10,7 @@ Only completions that received a signal take part. What every chooser of pairs l
 the others do not. No row passes through Python: there may be ten million.
 """
 
-from ....schemas.derive import absent_sql
+from ....schemas.derive import derive_absent_sql
 from ....schemas.keys import key_sql
 from ....schemas.published import FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
@@ -33,7 +33,7 @@ NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".for
 SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
 
-NO_FIT = absent_sql((*OF_A_FIT, FIT))
+NO_FIT = derive_absent_sql((*OF_A_FIT, FIT))
 """Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
 
 # Signals of a pair: comparisons of the two, and whatever else is about either.

@@ -66,8 +66,8 @@ class Inputs:
     """The fit that labels come from: a row of `fits`, its JSON read."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Number of pairs or rows dropped so far, by reason."""
-    settings: GateSettings = field(default_factory=GateSettings)
-    """The gate's own section of the recipe."""
+    settings: Any = field(default_factory=GateSettings)
+    """The gate's own section of the recipe: an instance of its `Gate.settings`."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Gate:
     check: Callable[[Store, Inputs], GateResult]
     applies: Callable[[Inputs], bool] = lambda _inputs: True
     """False: the gate is not run, and neither card nor manifest has it."""
-    drops: Callable[[Inputs], bool] = lambda inputs: inputs.settings.drop
+    drops: Callable[[Inputs], bool] = lambda inputs: bool(inputs.settings.drop)
     """True if the recipe wants rows of a red gate dropped."""
     settings: type[GateSettings] | None = None
     """The gate's section under `gates:` in a recipe; None: it has none."""

@@ -86,7 +86,7 @@ def _decide(con: Store, gate: Gate, inputs: Inputs) -> GateResult:
     if result.drop and gate.drops(inputs):
         n = _drop(con, result.drop, inputs.recipe)
         inputs.dropped[result.drop.reason] = inputs.dropped.get(result.drop.reason, 0) + n
-        return replace(result, passed=True, verdict=f"{result.drop.said}: {result.verdict}")
+        return replace(result, passed=True, verdict=f"{result.drop.said}: {result.verdict}", drop=None)
     if gate.warns_locally and inputs.recipe.publish_under is None:
         return replace(result, passed=True, verdict=result.local or f"local build: {result.verdict}")
     return result
