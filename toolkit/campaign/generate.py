@@ -23,7 +23,7 @@ from ...schemas.licenses import NONE_STATED, License
 from ...schemas.recipe import Recipe, read_recipe
 from ...schemas.support.nearest import nearest
 from ...schemas.tables import COMPLETIONS, SOURCES
-from ..dataset.choose.pairs import part_sql
+from ..dataset.choose.pairs import assign_part_sql
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.where import Where, check_where
 from .campaigns import check_name
@@ -93,7 +93,7 @@ def filter_prompts(
 def recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
     """Prompts that a recipe builds from, worded as it says; for rejected candidates those of its pairs."""
     recipe = read_recipe(path)
-    where = "true" if purpose == CANDIDATES else f"{part_sql(recipe)} <> 'sft'"
+    where = "true" if purpose == CANDIDATES else f"{assign_part_sql(recipe)} <> 'sft'"
     rows = _filtered(con, recipe.sources, recipe.task, None, where)
     return _worded(_some(rows, f"{path}: no prompts of its sources and task"), recipe)
 

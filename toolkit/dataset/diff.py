@@ -1,4 +1,4 @@
-"""`preceptor diff A B`: what became of the rows of one built dataset in another.
+"""`preceptor diff A B`: compare the rows of two built datasets.
 
 A pair is the same pair whichever side is chosen, so it can be flipped; a row is reworded where its
 texts differ (another instruction, masked names), and moved where its split does.
@@ -11,7 +11,7 @@ from typing import Any
 from ...schemas.tables import Column, Table
 from ..store.connection import Store, run, scratch
 from ..store.temporary import make
-from .folder import read_manifest, rows_sql, shards
+from .folder import list_shards, read_manifest, select_rows
 
 SHOWN = 5  # keys of each kind that are listed
 
@@ -35,7 +35,7 @@ _NEW = Table("diff_new", "a row of a config after", _COLUMNS)
 
 @dataclass(frozen=True)
 class Changes:
-    """Rows of one config by what became of them, and a few keys of each kind."""
+    """Number of rows of one config by kind of change, and a few keys of each kind."""
 
     config: str
     counts: dict[str, int]  # same, added, removed, flipped, moved, reworded
@@ -47,7 +47,11 @@ KINDS = ("added", "removed", "flipped", "moved", "reworded")
 
 
 def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
-    """Changes by config, and what else differs: (before, after) by name of recipe key, fit or source."""
+    """Compare two built datasets: rows by config, and what else differs.
+
+    The second value is {name of a recipe key, fit, version or source: [before, after]}.
+    Raises StoreError if a folder holds no built dataset.
+    """
     before, after = read_manifest(a), read_manifest(b)
     configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
     with scratch() as con:
@@ -55,8 +59,8 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     return found, _otherwise(before, after)
 
 
-def as_dict(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str, Any]:
-    """Plain values for scripts."""
+def describe_changes(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the result of `diff` as plain values, for scripts."""
     return {"configs": [asdict(c) for c in changes], "otherwise": otherwise}
 
 
@@ -90,13 +94,13 @@ def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
 
 def _load(con: Store, table: Table, folder: Path, config: str) -> None:
     """Make the table of a config's rows; it is empty where the folder has none."""
-    files = shards(folder, config)
+    files = list_shards(folder, config)
     if not files:
         make(con, table)
         return
-    meta = shards(folder, f"{config}_meta") or files
-    known = {column for column, *_ in run(con, f"DESCRIBE ({rows_sql(meta)})")}
-    written = [column for column, *_ in run(con, f"DESCRIBE ({rows_sql(files)})")]
+    meta = list_shards(folder, f"{config}_meta") or files
+    known = {column for column, *_ in run(con, f"DESCRIBE ({select_rows(meta)})")}
+    written = [column for column, *_ in run(con, f"DESCRIBE ({select_rows(files)})")]
     texts = ", ".join(f'to_json("{column}")' for column in written if column not in _NOT_TEXT)
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
     if "label" in written:
@@ -106,15 +110,15 @@ def _load(con: Store, table: Table, folder: Path, config: str) -> None:
         table,
         f"""SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
             {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
-        FROM ({rows_sql(meta)}) m JOIN (
+        FROM ({select_rows(meta)}) m JOIN (
             SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts
-                {", label" if "label" in written else ""} FROM ({rows_sql(files)})
+                {", label" if "label" in written else ""} FROM ({select_rows(files)})
         ) t USING (file, file_row_number)""",
     )
 
 
 def _otherwise(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
-    """What differs beside the rows."""
+    """List what differs beside the rows."""
 
     def named(manifest: dict[str, Any]) -> dict[str, Any]:
         fit = manifest["fit"] or {}

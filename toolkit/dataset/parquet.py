@@ -41,9 +41,9 @@ FROM chunk l JOIN (SELECT rowid AS id, * FROM kept) k ON k.id = l.of_pair WHERE 
 
 
 def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
-    """Every config of the recipe with what stands beside it; an empty split has no file.
+    """Write each config of the recipe and its _meta table as Parquet; an empty split has no file.
 
-    Returns rows by config and split.
+    Returns the number of rows by config and split.
     """
     counts: dict[str, dict[str, int]] = {}
     for config in recipe.configs:
@@ -62,7 +62,7 @@ def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str
 
 
 def label_completions(con: Store) -> dict[str, int]:
-    """Make `unpaired`; answers that are left out of it, by reason."""
+    """Make `labels` and `unpaired`; return the number of answers left out of it, by reason."""
     make(con, LABELS, _LABELS)
     join_in_chunks(con, UNPAIRED, "labels", _LABELLED)
     ((n,),) = run(con, "SELECT count(*) FROM labels WHERE mixed")
@@ -96,7 +96,7 @@ def _select(table: Table, recipe: Recipe) -> tuple[str, str]:
 
 
 def _write(con: Store, select: str, schema: pl.Schema, folder: Path, split: str) -> int:
-    """The rows of a SELECT, in its order, as files of a folder; how many there were."""
+    """Write the rows of a SELECT, in its order, as files of a folder; return how many there were."""
     target = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
     ((total,),) = run(con, f"SELECT count(*) FROM ({select})")
     if not total:
@@ -125,7 +125,7 @@ def _quoted(schema: pl.Schema) -> list[str]:
 
 
 def _groups(con: Store, select: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of GROUP rows each but the last, cast to the schema, in the order of the SELECT."""
+    """Yield the rows of a SELECT, in its order and cast to the schema, in tables of GROUP rows or fewer."""
     held: list[pa.Table] = []
     n = 0
     for batch in con.sql(select).to_arrow_reader(GROUP):

@@ -1,8 +1,6 @@
-"""What a dataset is made of: `kept`, a temporary table of every row that is written, in its order.
+"""Rows of a dataset: the temporary tables `kept` and `signals_kept`, in the order in which they are written.
 
-kept(config, split, key, task, "group", language, messages, chosen_content, rejected_content, licenses,
-and the columns of preference_meta); config is preference, sft, or soft for the coin flips that only
-soft labels take. `messages` are worded as the recipe says. `signals_kept` holds the signals.
+`steps` declares both. `messages` of `kept` are worded as the recipe says.
 """
 
 from typing import Any
@@ -15,7 +13,7 @@ from ...schemas.tables import SIGNALS, SignalType, signals_sql
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run
 from ..store.temporary import make
-from .choose.pairs import COIN_FLIP, NO_FIT, part_sql, split_sql
+from .choose.pairs import COIN_FLIP, NO_FIT, assign_part_sql, assign_split_sql
 from .steps import KEPT, SIGNALS_KEPT
 
 _OF_A_FIT = ", ".join(column.name for column in (*OF_A_FIT, FIT))
@@ -106,12 +104,12 @@ FROM said d JOIN mine m USING (completion) JOIN sources s ON s.name = d.source
 ORDER BY m.split, d.key"""
 
 
-def keep(con: Store, recipe: Recipe) -> None:
-    """Make `kept` from `pairs` (and `examples`, of a recipe with corrections), and `signals_kept`."""
+def keep_rows(con: Store, recipe: Recipe) -> None:
+    """Make `kept` from `pairs` (and from `examples`), and `signals_kept` if config signals is wanted."""
     wanted = set(recipe.configs)
     examples = _CHOSEN
     if recipe.corrections:
-        examples = _CORRECTED.format(split=split_sql(recipe), part=part_sql(recipe))
+        examples = _CORRECTED.format(split=assign_split_sql(recipe), part=assign_part_sql(recipe))
     given: dict[str, Any] = {
         "pairs": bool(wanted - {"sft", "signals"}),
         "soft": "soft" in wanted,

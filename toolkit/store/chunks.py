@@ -1,4 +1,4 @@
-"""Tables too wide to join and sort at once: narrow rows in order first, then texts, a chunk at a time."""
+"""Make tables too wide to join and sort at once: narrow rows in order first, then texts, chunk by chunk."""
 
 from ...schemas.tables import Table
 from .connection import Store, run

@@ -30,8 +30,11 @@ _FUNCTIONS = ("+", "-", "*", "/", "abs", "greatest", "least", "coalesce", "round
 _CLASSES = ("COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "OPERATOR", "BETWEEN", "FUNCTION")
 
 
-def checked(con: Store, rule: str) -> str:
-    """The rule as DuckDB writes it, if it is one of known columns; else RecipeError says what is wrong."""
+def check_rule(con: Store, rule: str) -> str:
+    """Check a recipe's rule and return it as DuckDB writes it.
+
+    Raises RecipeError if it is not an expression of known columns and functions.
+    """
     ((text,),) = run(con, "SELECT json_serialize_sql('SELECT 1 WHERE ' || $rule)", {"rule": rule})
     parsed = json.loads(text)
     if parsed["error"]:
@@ -48,7 +51,7 @@ def checked(con: Store, rule: str) -> str:
 
 
 def _check(node: Any, rule: str) -> None:
-    """Every part of the expression is one of the few that are let through."""
+    """Raise RecipeError unless every part of the expression is one that is allowed."""
     if isinstance(node, list):
         for part in node:
             _check(part, rule)

@@ -17,7 +17,7 @@ from ....schemas.tables import COMPLETIONS, PROMPTS, Column, Table
 from ...store.connection import Store, add_key, insert, query, run
 from ...store.temporary import make, make_from_frame
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
-from .corrections import corrections_sql
+from .corrections import select_corrections
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
@@ -85,10 +85,10 @@ _COMPLETIONS = Table(
 )
 
 
-def choose_corrections(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
-    """`candidates`, as `pairs` says, and `examples` (prompt, completion) of the recipe's sources.
+def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
+    """Make `candidates` and `examples` from edits of the recipe's sources; store prompts and completions.
 
-    Their prompts and completions are stored. Returns how many sentences were left out, by reason.
+    Returns the number of sentences that were left out, by reason.
     """
     _sentences(con, recipe.sources)
     _texts(con, wanted)
@@ -132,7 +132,7 @@ def _texts(con: Store, wanted: Corrections) -> None:
         """SELECT DISTINCT sentence, annotator FROM edits
         WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)""",
     )
-    full = corrections_sql(_MINE)
+    full = select_corrections(_MINE)
     make(con, _TEXTS)
     run(con, f"INSERT INTO gec_texts SELECT sentence, annotator, 'full', text, changed FROM ({full})")
     if "partial" in wanted.rejected:
@@ -147,7 +147,7 @@ def _texts(con: Store, wanted: Corrections) -> None:
             ) WHERE n > 1 AND nth > least(greatest(round($share * n), 1), n - 1)""",
             {"seed": str(wanted.seed), "share": wanted.left_out},
         )
-        some = corrections_sql("e.key IN (SELECT key FROM gec_edits_kept)")
+        some = select_corrections("e.key IN (SELECT key FROM gec_edits_kept)")
         run(con, f"INSERT INTO gec_texts SELECT sentence, annotator, 'partial', text, changed FROM ({some})")
         run(con, "DROP TABLE gec_edits_kept")
     if "over" in wanted.rejected:
@@ -184,7 +184,7 @@ SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(
 
 
 def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Insert prompts and completions; both with their keys, completions with sentence and made."""
+    """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
         """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,

@@ -5,9 +5,9 @@ all             every pair of a prompt's completions
 adjacent        neighbours in the order of posterior means
 uncertain-band  pairs that are neither sure nor open: p within a band
 
-Only completions that received a signal take part. What every chooser of pairs leaves (this one,
-`policies` and `gec`) is a temporary table `candidates`; `settle` says which of them stay and counts why
-the others do not. No row passes through Python: there may be ten million.
+Only completions that received a signal take part. Every chooser of pairs (this file, `policies` and
+`from_edits`) makes the temporary table `candidates`; `settle_pairs` decides which of them stay, and counts
+the others by reason. No row passes through Python: there may be ten million.
 """
 
 from ....schemas.derive import derive_absent_sql
@@ -18,7 +18,7 @@ from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
 from ...store.temporary import make
 from ..steps import CANDIDATES, PAIRS, SCORES
-from .eligible import checked
+from .eligible import check_rule
 
 _POLICIES = {
     "best-worst": "a.best = 1 AND b.worst = 1 OR a.worst = 1 AND b.best = 1",
@@ -106,7 +106,7 @@ SELECT completion, sum(weight * share) / sum(weight) AS score,
 
 
 def choose_judged(con: Store, fit: str, recipe: Recipe) -> None:
-    """`candidates` from the pairs of a fit, the better side chosen."""
+    """Make `candidates` from the pairs of a fit (its whole key), the better side chosen."""
     pairs = recipe.pairs
     given: dict[str, str | float] = {"fit": fit}
     if pairs.policy == "uncertain-band":
@@ -119,15 +119,15 @@ def make_scores(con: Store) -> None:
     make(con, SCORES, _SCORED)
 
 
-def settle(con: Store, recipe: Recipe) -> dict[str, int]:
-    """`pairs` from `candidates`: with key, split, part and why a pair is dropped; counted by reason.
+def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
+    """Make `pairs` from `candidates`; return the number of dropped pairs by reason.
 
-    A coin flip that the recipe's rule would drop, too, is no coin flip. RecipeError where the rule
-    is no expression of the known columns.
+    A pair that the recipe's rule drops is not counted as a coin flip.
+    Raises RecipeError if the rule is not an expression of the known columns.
     """
     rule = recipe.pairs.eligible
     given = {"task": recipe.task, "sources": recipe.sources, "confidence": recipe.pairs.min_confidence}
-    eligible = f"coalesce(({checked(con, rule)})::BOOLEAN, false)" if rule else ""
+    eligible = f"coalesce(({check_rule(con, rule)})::BOOLEAN, false)" if rule else ""
     if rule:
         make_scores(con)
     make(
@@ -143,8 +143,8 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
             if rule
             else "",
             key=key_sql(("prompt", "chosen_completion", "rejected_completion")),
-            split=split_sql(recipe),
-            part=part_sql(recipe),
+            split=assign_split_sql(recipe),
+            part=assign_part_sql(recipe),
             flip=COIN_FLIP,
             rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
         ),
@@ -154,8 +154,8 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
     return dict(counts)
 
 
-def split_sql(recipe: Recipe) -> str:
-    """A group's split from a hash of its name: a new group never moves an old one."""
+def assign_split_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of a group's split: by a hash of its name, so a new group moves no old one."""
     share = _hash_sql(f"{recipe.splits.seed}:")
     train = recipe.splits.train
     return (
@@ -164,16 +164,20 @@ def split_sql(recipe: Recipe) -> str:
     )
 
 
-def part_sql(recipe: Recipe) -> str:
-    """What a group is for: sft, preference, or both, as of those that no stage trains on."""
+def assign_part_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of what a group is for: sft, preference or both.
+
+    Groups of validation and test are for both, since nothing is trained on them.
+    """
     if recipe.splits.shared or "sft" not in recipe.configs:
         return "'both'"
     if set(recipe.configs) <= {"sft", "signals"}:
         return "'sft'"
     sft = f"{_hash_sql(f'{recipe.splits.seed}:sft:')} < {recipe.splits.sft}"
-    return f"CASE WHEN {split_sql(recipe)} <> 'train' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
+    split = assign_split_sql(recipe)
+    return f"CASE WHEN {split} <> 'train' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
 
 
 def _hash_sql(salt: str) -> str:
-    """A number from 0 to 1 that depends on the salt and the group's name."""
+    """Write an SQL number from 0 to 1 that depends on the salt and the group's name."""
     return f"""('0x' || left(md5('{salt}' || "group"), 13))::UBIGINT / pow(2, 52)"""

@@ -128,7 +128,7 @@ MEANINGS = {
 
 
 def choose_marked(con: Store, recipe: Recipe) -> None:
-    """`candidates`, as `pairs` says, by the recipe's policy."""
+    """Make `candidates` by the recipe's policy, one of MARKED."""
     select = MARKED[recipe.pairs.policy]
     if recipe.pairs.policy == "best-over-worst-score":
         make_scores(con)

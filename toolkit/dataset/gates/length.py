@@ -1,4 +1,4 @@
-"""Length bias: how often the longer answer wins, which a model learns before it learns anything else."""
+"""Length bias: the share of pairs whose longer answer is chosen."""
 
 from math import sqrt
 
@@ -9,11 +9,11 @@ _Z = 1.6449  # 90 %, both sides
 
 
 def check_length(con: Store, most: float | None = None) -> GateResult:
-    """The share of pairs of `kept` whose chosen text is longer; red where it exceeds `most`.
+    """Check that the longer text is chosen in at most the share `most` of pairs; the number is that share.
 
-    Of pairs whose texts differ in length (characters); 0.5 has no bias, and where there is no such pair
-    it is taken to be 0.5. The share is what will be trained on and decides; the 90 % interval says what
-    it may be of such pairs in general. Pairs of one group are not independent: Wilson's interval for as
+    Only pairs of `kept` whose texts differ in length (characters) count; 0.5 is no bias, and the value
+    without any such pair. The share of this dataset decides, since it is trained on; the 90 % interval
+    is about such pairs in general. Pairs of one group are not independent: Wilson's interval for as
     many independent pairs as have the same variance as the groups' (Kish's effective n).
     """
     ((n, groups, longer, spread),) = run(
@@ -32,7 +32,7 @@ def check_length(con: Store, most: float | None = None) -> GateResult:
     if not n:
         return GateResult("length bias", True, 0.5, "no pair differs in length")
     share = longer / n
-    low, high = interval(share, n, groups, spread)
+    low, high = estimate_interval(share, n, groups, spread)
     passed = most is None or share <= most
     verdict = (
         f"the longer answer is chosen in {share:.0%} (90 % interval {low:.0%} to {high:.0%}; "
@@ -45,8 +45,8 @@ def check_length(con: Store, most: float | None = None) -> GateResult:
     return GateResult("length bias", passed, round(share, 4), verdict)
 
 
-def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
-    """Wilson's 90 % interval for a share among n pairs in groups.
+def estimate_interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
+    """Estimate Wilson's 90 % interval for a share among n pairs in groups.
 
     `spread` is the sum over groups of the squared (longer - share * pairs). With one group or no spread
     there are as many independent pairs as groups.

@@ -6,7 +6,7 @@ from .gate import Gate, GateResult
 
 
 def check_licence(con: Store, publish_under: str | None) -> GateResult:
-    """Red if a licence of a row of `kept` forbids `publish_under`; the number counts such rows.
+    """Check that no licence of a row of `kept` forbids `publish_under`; the number counts such rows.
 
     All licences of a row apply, and both of one that reads A AND B. Without `publish_under` the build
     is local and passes, and is marked NOT FOR PUBLICATION.
@@ -29,19 +29,19 @@ def check_licence(con: Store, publish_under: str | None) -> GateResult:
     )
     if not rows:
         return GateResult("licence", True, 0, f"every row may be published under {under.id}")
-    told = [f"{n} rows: {reasons[name]}" for name, n in counted.rows() if reasons[name]]
-    told += [f"{unlicensed} rows: of no source"] if unlicensed else []
+    reasons_given = [f"{n} rows: {reasons[name]}" for name, n in counted.rows() if reasons[name]]
+    reasons_given += [f"{unlicensed} rows: of no source"] if unlicensed else []
     return GateResult(
         "licence",
         False,
         rows,
-        f"cannot publish under {under.id}: {'; '.join(told)}; leave those sources out, "
+        f"cannot publish under {under.id}: {'; '.join(reasons_given)}; leave those sources out, "
         "change publish_under, or drop it for a local build",
     )
 
 
 def _forbidden(name: str, under: License) -> str:
-    """Why data under the licences of this name may not be published under another; empty where they may."""
+    """Say why data under the licences of this name may not be published under another; "" if they may."""
     alone = "OR" not in name.split()
     for part in name.split(" AND ") if alone else [name]:
         source = read_license(part.strip("() "))

@@ -37,10 +37,10 @@ SMALL_GROUPS = Table(
 
 
 def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> GateResult:
-    """Red if a text of `kept` holds personal data; the number counts such rows.
+    """Check texts of `kept` for personal data; the number counts rows that have some.
 
-    Kinds in `allow` are not looked for, so that what stands inside one (an address of e-mail in a url)
-    is found all the same. Needs Presidio: PrivacyError without it, and for a kind that is none.
+    Kinds in `allow` are not looked for; other kinds inside them (an e-mail address in a url) still are.
+    Raises PrivacyError without Presidio, and for an unknown kind.
     """
     _check_kinds(allow)
     wanted = wanted or Wanted()

@@ -20,7 +20,7 @@ from ...store.connection import Store, run
 from ...store.temporary import add_frames, make
 from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, Inputs
-from .tokens import Encoder, encode, read_encoder, rendered
+from .tokens import Encoder, encode, read_encoder, render_texts
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
@@ -35,12 +35,12 @@ DEAD = Table(
 Cut = Literal["keep_start", "keep_end"]
 
 
-def check_dead(
+def check_same_tokens(
     con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start"
 ) -> GateResult:
-    """Red if a preference pair of `kept` is dead; the number counts them.
+    """Check that no pair of `kept` is dead; the number counts those that are.
 
-    Leaves the temp table `dead` (config, key), for a build that drops them.
+    Makes the temporary table `dead`.
     """
     make(con, DEAD)
     ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
@@ -72,9 +72,9 @@ def check_dead(
 
 
 def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
-    """Of each pair whether it is dead."""
+    """Return for each pair whether it is dead."""
     prompts = pairs["messages"].to_list()
-    texts = [list(rendered(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
+    texts = [list(render_texts(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
     at = [
         i for i, (a, b) in enumerate(zip(*texts, strict=True)) if not _differ(encoder, a, b, max_length, cut)
     ]
@@ -89,7 +89,7 @@ def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut
 
 
 def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) -> bool:
-    """Whether two texts surely differ once they are cut, to be known without tokens.
+    """Return true if two texts surely differ once they are cut, without tokenising them.
 
     Where every token is of a byte at least, tokens that are equal up to the cut are texts that are equal
     for as many bytes, but for what the tokenizer adds by itself.
@@ -106,18 +106,18 @@ def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) 
 def _count_alike(
     encoder: Encoder, prompt: Messages, chosen: list[int], rejected: list[int], max_length: int | None
 ) -> bool:
-    """Whether as many tokens count on both sides, where the ends are equal: those of the completions.
+    """Return true if both completions have as many tokens, where the ends of the sequences are equal.
 
     The completion begins where the prompt alone and both sides cease to be alike.
     """
-    (alone,) = encode(encoder, list(rendered(encoder, [prompt], None)))
+    (alone,) = encode(encoder, list(render_texts(encoder, [prompt], None)))
     start = min(_common(alone, chosen), _common(alone, rejected))
     counts = [min(len(ids) - start, max_length or len(ids)) for ids in (chosen, rejected)]
     return counts[0] == counts[1]
 
 
 def _common(ids: list[int], others: list[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+    """Count the tokens with which two sequences begin alike."""
     pairs = enumerate(zip(ids, others, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(ids), len(others)))
 
@@ -127,7 +127,7 @@ def _check(con: Store, inputs: Inputs) -> GateResult:
     if wanted is None:
         raise ValueError("no tokenizer is named")
     encoder = read_encoder(wanted.name, inputs.recipe.format == "conversational")
-    return check_dead(con, encoder, wanted.max_length, wanted.cut)
+    return check_same_tokens(con, encoder, wanted.max_length, wanted.cut)
 
 
 GATE = Gate(

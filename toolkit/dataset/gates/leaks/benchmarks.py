@@ -44,9 +44,8 @@ _PACKED = (".gz", ".zst")
 
 
 def read_benchmarks(con: Store, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
-    """Make the temp table `benchmarks` (name, line, text, answer); returns texts per benchmark.
+    """Make the temporary table `benchmarks`; return the number of texts per benchmark.
 
-    `line` counts a file's rows from 1 and is preceded by the file's name where there are several.
     Raises SourceError for a path that is not there, a file of another kind or that cannot be read, a
     column it has not, and for a benchmark without a text.
     """
@@ -109,7 +108,7 @@ def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
 
 
 def _column(one: Benchmark, file: Path, name: str | None, columns: list[str]) -> str:
-    """The column as SQL; where none is named, the only one."""
+    """Return the column, quoted as SQL; the only one if none is named."""
     if name is None and len(columns) == 1:
         name = columns[0]
     if name not in columns:

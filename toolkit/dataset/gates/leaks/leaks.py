@@ -10,12 +10,12 @@ where it shares with a later side
     prompt   the normalised text of its prompt, without the recipe's wording and system messages
     answer   a chosen or rejected text of 70 characters or more: also one rejected there and chosen here
              tells what a test asks for; shorter ones ("Well done, can you explain?") are everybody's
-    near     a prompt whose text is nearly the same (near.py)
+    near     a prompt whose text is nearly the same (near_duplicates.py)
 
 and test and benchmarks, from neither of which anything is learned, are not compared. A benchmark's
 question leaks by prompt and near also as one message of a dialogue or as a completion. Equal prompts of
 sft/train and preference/train are wanted, unless the recipe says disjoint: then sft's rows leak.
-To drop the rows that leak (`leaked`) mends all of it.
+To drop the rows that leak (`list_leaked`) mends all of it.
 """
 
 from collections.abc import Sequence
@@ -94,11 +94,12 @@ LEAKS = Table(
 def check_leaks(
     con: Store, wordings: Sequence[str] = (), near: float | None = 0.8, disjoint: bool = False
 ) -> GateResult:
-    """Red if a row of `kept` leaks; the number counts such rows. Reads `benchmarks` where it is there.
+    """Check that no row of `kept` leaks; the number counts those that do.
 
-    `wordings` are the recipe's instructions, whose words are no part of a text; `near` is the Jaccard
-    similarity from which texts are near, None for equal texts alone. Leaves the temp table `leaks`:
-    kind, id (rowid in `kept`), side, config, key, other, other_key, similarity.
+    Reads `benchmarks` if it has been made. `wordings` are the recipe's instructions, whose words are no
+    part of a text; `near` is the Jaccard similarity from which texts are near, None: only equal texts
+    leak; `disjoint`: rows of sft/train that share something with preference/train leak, too. Makes the
+    temporary table `leaks`.
     """
     leaky = [*_LEAKY, (_SFT, _TRAIN)] if disjoint else _LEAKY
     _write_sides(con, wordings)
@@ -109,13 +110,13 @@ def check_leaks(
     return _verdict(con)
 
 
-def leaked(con: Store) -> pl.DataFrame:
-    """Keys, with their config, of the rows that leak, for the build to drop: without them nothing leaks."""
+def list_leaked(con: Store) -> pl.DataFrame:
+    """List config and key of the rows that leak; without them nothing leaks."""
     return query(con, "SELECT DISTINCT config, key FROM leaks ORDER BY ALL")
 
 
 def count_leaks(con: Store) -> pl.DataFrame:
-    """side, other, kind, rows: how many rows of a side leak by which kind into which other side."""
+    """Count leaking rows. Columns: side, other (the side into which they leak), kind, rows."""
     return query(
         con,
         """SELECT side, other, kind, count(DISTINCT id) AS rows FROM leaks
@@ -128,7 +129,7 @@ def _literal(text: str) -> str:
 
 
 def _unworded(wordings: Sequence[str]) -> str:
-    """SQL: what a list of messages asks, as one text, without the words the recipe put around it."""
+    """Write the SQL of what a list of messages asks, as one text, without the recipe's wording."""
     last = "said[-1]"
     cases = [
         f"""WHEN starts_with({last}, {_literal(before)}) AND ends_with({last}, {_literal(after)})

@@ -70,7 +70,7 @@ _BAND_TABLE = Table(
 def find_near(
     con: Store, texts: str, threshold: float = 0.8, between: Sequence[tuple[int, int]] = ((1, 1),)
 ) -> None:
-    """Make the temp table `near` (l, r, similarity): rowids of texts at least `threshold` similar.
+    """Make the temporary table `near`: pairs of texts that are at least `threshold` similar.
 
     `texts` is a table with `text`, normalised (`pairs.NORMAL`), each text once, and `sides`, the sum
     of the bits of the sides that it stands on; the table must not change meanwhile. `between` says which
@@ -92,21 +92,22 @@ def find_near(
             con,
             NEAR,
             [
-                part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list())).filter(
-                    pl.col("similarity") >= threshold
-                )
+                part.select(
+                    "l", "r", similarity=compute_similarity(part["a"].to_list(), part["b"].to_list())
+                ).filter(pl.col("similarity") >= threshold)
                 for part in _parts(con, pairs, ("a", "b"))
             ],
         )
     drop(con, _BAND_TABLE, _CANDIDATES)
 
 
-def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
-    """Jaccard of the shingles of each text of `a` and its fellow in `b`; NaN where neither has any.
+def compute_similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
+    """Compute the Jaccard similarity of each text of `a` to the one in its place of `b`.
 
-    Of 64-bit hashes of the shingles, of which two out of billions may coincide.
+    Shape (texts,); NaN where neither text has a shingle. Computed from 64-bit hashes of the
+    shingles, of which two out of billions may coincide.
     """
-    sides = {"a": _lists(*shingles(a)), "b": _lists(*shingles(b))}
+    sides = {"a": _lists(*hash_shingles(a)), "b": _lists(*hash_shingles(b))}
     both, either = (
         pl.col("a").list.set_intersection("b").list.len(),
         pl.col("a").list.set_union("b").list.len(),
@@ -114,11 +115,11 @@ def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
     return pl.DataFrame(sides).select(both / either).to_series().to_numpy()
 
 
-def shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The hash of every shingle of every text, one after another, and where each text's begin and end.
+def hash_shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash every shingle of every text; return the hashes, text after text, and where each text's begin.
 
-    Shapes (shingles,) and (texts + 1,). Made of code points by wrapping arithmetic alone, so the same
-    everywhere; one that a text holds twice is there twice.
+    Shapes (shingles,) and (texts + 1,); the last offset is the number of hashes. Computed from code
+    points by wrapping arithmetic, so the same on every machine; a repeated shingle is there twice.
     """
     points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -133,7 +134,7 @@ def shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 
 def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Every bit of the input in every bit of the output."""
+    """Mix 64-bit hashes, so that every bit of the input changes every bit of the output."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _MIX[0]
     hashes = (hashes ^ (hashes >> np.uint64(27))) * _MIX[1]
     return hashes ^ (hashes >> np.uint64(31))
@@ -144,8 +145,8 @@ def _lists(values: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pl.Series:
 
 
 def _bands(texts: list[str]) -> NDArray[np.uint32]:
-    """One number per text and band, equal where the band's six values are; (texts, BANDS)."""
-    hashes, offsets = shingles(texts)
+    """Compute a number per text and band, equal where the band's six values are; shape (texts, BANDS)."""
+    hashes, offsets = hash_shingles(texts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets.astype(np.uint64), BANDS * ROWS, _SEED
     )
@@ -210,7 +211,7 @@ WHERE (l.place <= {first} OR r.place <= {first}) AND {wanted}"""
 
 
 def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows of a SELECT in frames with no more than so many characters in their texts, or one row."""
+    """Yield the rows of a SELECT in frames of one row or of texts of at most _CHARACTERS together."""
     for batch in con.sql(select).to_arrow_reader(_BATCH):
         frame = pl.DataFrame(batch)
         size = pl.sum_horizontal(pl.col(name).str.len_chars() for name in texts)
