@@ -1,1 +1,1 @@
-"""What data is: tables, keys, recipes and errors. Imports nothing else of Preceptor."""
+"""Definitions of data: tables, keys, recipes and errors. Imports nothing else of Preceptor."""

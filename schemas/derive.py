@@ -1,11 +1,11 @@
-"""What follows from a table's declaration: DDL, Polars schema, features, data dictionary."""
+"""Derive DDL, Polars schema, features and data dictionary from a table's declaration."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from .published import published, with_meta
+from .published import declare_published, list_with_meta
 from .recipe import CONFIGS
 from .tables import TABLES, Column, Table, Type
 
@@ -42,8 +42,8 @@ _POLARS: dict[Type, pl.DataType] = {
 }
 
 
-def ddl(table: Table) -> str:
-    """CREATE TABLE for DuckDB. Uniqueness of keys is kept by insertion, not by an index."""
+def derive_ddl(table: Table) -> str:
+    """Write CREATE TABLE for DuckDB. Uniqueness of keys is ensured at insertion, not by an index."""
     return f'CREATE TABLE "{table.name}" ({", ".join(map(_column, table.columns))})'
 
 
@@ -70,13 +70,13 @@ def derive_absent_sql(columns: Iterable[Column]) -> str:
     )
 
 
-def polars_schema(table: Table) -> pl.Schema:
-    """Names and Polars types of the stored columns, in order."""
+def derive_polars_schema(table: Table) -> pl.Schema:
+    """Derive the names and Polars types of the stored columns, in order."""
     return pl.Schema({c.name: _POLARS[c.type] for c in table.stored})
 
 
-def features(table: Table) -> "Features":
-    """The `datasets.Features` of a published table."""
+def derive_features(table: Table) -> "Features":
+    """Derive the `datasets.Features` of a published table."""
     from datasets import Features, List, Value
 
     kinds = {
@@ -92,9 +92,9 @@ def features(table: Table) -> "Features":
     return Features({c.name: kinds[c.type] for c in table.columns})
 
 
-def dictionary() -> str:
-    """The data dictionary as Markdown, one section per table; docs/data.md holds it."""
-    tables = [published(name, True) for config in CONFIGS for name in with_meta(config)]
+def write_dictionary() -> str:
+    """Write the data dictionary as Markdown, one section per table; docs/data.md holds it."""
+    tables = [declare_published(name, True) for config in CONFIGS for name in list_with_meta(config)]
     stored = "\n".join(_section(table) for table in TABLES.values())
     return (
         "# Data dictionary\n\nDerived from `schemas/tables`; a test keeps the two equal. A key is "

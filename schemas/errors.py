@@ -1,4 +1,4 @@
-"""Errors a user can mend: what went wrong, where, and what to do.
+"""Errors that a user can mend: they say what went wrong, where, and what to do.
 
 One base, so that the command line turns any of them into one line and an exit code, in one place.
 Each child is also the standard error that a library user would catch.
@@ -12,17 +12,17 @@ BAD_INPUT = 2
 
 
 class PreceptorError(Exception):
-    """Base of all errors that name their remedy; `exit_code` is what the command returns."""
+    """Base of all errors that name their remedy; `exit_code` is the exit code of the command."""
 
     exit_code = BAD_INPUT
 
 
 class SourceError(PreceptorError, ValueError):
-    """Input that cannot be read: names the file, the line, what was expected."""
+    """Input that cannot be read: names the file, the line and the expected form."""
 
 
 class StoreError(PreceptorError, OSError):
-    """The store cannot be opened or does not hold what was asked for."""
+    """The store cannot be opened or lacks the requested data."""
 
 
 class RecipeError(PreceptorError, ValueError):
@@ -36,7 +36,7 @@ class FusionError(PreceptorError, RuntimeError):
 
 
 class GateError(PreceptorError, RuntimeError):
-    """A dataset that must not be built: a gate is red. `gates` are all that were looked at."""
+    """A dataset that must not be built: a gate is red. `gates` are all gates that were checked."""
 
     exit_code = CHECK_FAILED
 

@@ -1,8 +1,8 @@
-"""Content keys: short hashes of the fields that make a row what it is.
+"""Content keys: short hashes of the fields that identify a row.
 
 Fields are written as netstrings ("5:hello", null as "~") before they are hashed, so that no two
-different tuples of fields give the same bytes. The same key comes out of DuckDB (`key_sql`, for
-millions of rows) and of Python (`key`, for one).
+different tuples of fields give the same bytes. DuckDB (`hash_key_sql`, for millions of rows) and Python
+(`hash_key`, for one row) compute the same key.
 """
 
 import hashlib
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 LENGTH = 20  # hex digits: 80 bits, so 10^8 rows collide with probability below 10^-8
 
 
-def key(fields: Sequence[str | int | float | None]) -> str:
-    """The key of one row's identity fields, in order."""
+def hash_key(fields: Sequence[str | int | float | None]) -> str:
+    """Hash the identity fields of one row, in order, to its key."""
     parts = ("~" if f is None else f"{len(str(f))}:{f}" for f in fields)
     return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()[:LENGTH]
 
 
-def key_sql(columns: Iterable[str]) -> str:
-    """A DuckDB expression for the key of the named columns, in order.
+def hash_key_sql(columns: Iterable[str]) -> str:
+    """Write a DuckDB expression for the key of the named columns, in order.
 
     Lists and structs enter as their JSON text.
     """

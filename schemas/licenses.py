@@ -1,4 +1,4 @@
-"""What a licence lets others do with the data: three facts from an SPDX id.
+"""Licences: what others may do with the data, as three facts from an SPDX id.
 
 CC-BY-NC-SA-4.0 -> may be passed on, not commercially, only under the same licence.
 """
@@ -29,7 +29,7 @@ COMMON = (
     "ODbL-1.0",
     "PDDL-1.0",
 )
-# What the Hub calls a licence, where that is not its SPDX id in lower case.
+# The Hub's names of licences, if they are not the SPDX id in lower case.
 HUB_NAMES = {
     "odc-by": "ODC-By-1.0",
     "odbl": "ODbL-1.0",
@@ -51,13 +51,16 @@ class License:
     share_alike: bool
 
 
-def hub_name(id: str) -> str:
-    """What the Hub calls a licence."""
+def find_hub_name(id: str) -> str:
+    """Find the name by which the Hub knows a licence, given its SPDX id."""
     return next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
 
 
 def read_license(text: str | None) -> License:
-    """The licence that `text` names; nothing stated allows nothing. SourceError if unknown."""
+    """Read a licence from its SPDX id, such as CC-BY-4.0; None allows nothing.
+
+    Raises SourceError if the id is unknown.
+    """
     if text is None or text.upper() == NONE_STATED:
         return License(NONE_STATED, False, False, False)
     try:

@@ -1,4 +1,4 @@
-"""The manifest of a built dataset, manifest.json: what it holds and from what it was made.
+"""The manifest of a built dataset, manifest.json: its contents and its origin.
 
 {"recipe": {…}, "files": {"sft/train.parquet": "3f…"}, "gates": […], "counts": {"sft": {"train": 812}}, …}
 """
@@ -14,8 +14,8 @@ _KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 
 
-def as_manifest(text: bytes) -> dict[str, Any] | None:
-    """A manifest of ours, or None for anything else."""
+def parse_manifest(text: bytes) -> dict[str, Any] | None:
+    """Parse a manifest of a build; None if the text is anything else."""
     try:
         read = json.loads(text)
     except ValueError:
@@ -24,16 +24,22 @@ def as_manifest(text: bytes) -> dict[str, Any] | None:
     return read if ours else None
 
 
-def manifest_or(text: bytes, where: str, error: type[PreceptorError]) -> dict[str, Any]:
-    """A manifest of ours; the error, which names `where` it stands, for anything else."""
-    found = as_manifest(text)
+def require_manifest(text: bytes, where: str, error: type[PreceptorError]) -> dict[str, Any]:
+    """Parse a manifest of a build that must be one.
+
+    Raises the given error, which names `where` the text is from, if it is anything else.
+    """
+    found = parse_manifest(text)
     if found is None:
         raise error(f"{where}: is not the manifest of a build; {_AGAIN}")
     return found
 
 
-def manifest_bytes(folder: Path, error: type[PreceptorError]) -> bytes:
-    """The manifest's file in the folder of a built dataset; the error where there is none."""
+def read_manifest_bytes(folder: Path, error: type[PreceptorError]) -> bytes:
+    """Read manifest.json in the folder of a built dataset.
+
+    Raises the given error if there is none.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise error(

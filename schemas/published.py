@@ -78,8 +78,11 @@ _SIGNALS = (
 )
 
 
-def published(config: str, conversational: bool) -> Table:
-    """A table of a published dataset: exactly what trainers take; its `_meta` says where rows come from."""
+def declare_published(config: str, conversational: bool) -> Table:
+    """Declare a table of a published dataset, with exactly the columns that trainers take.
+
+    Its `_meta` table says where rows come from.
+    """
     kind: Type = "messages" if conversational else "text"
     asked = Column("prompt", kind, "what the tutor is asked")
     chosen, rejected = (
@@ -106,6 +109,6 @@ def published(config: str, conversational: bool) -> Table:
     return Table(config, meaning, columns)
 
 
-def with_meta(config: str) -> list[str]:
-    """A config and the one beside it."""
+def list_with_meta(config: str) -> list[str]:
+    """List the tables of a config: its own and, except for signals, the `_meta` table beside it."""
     return [config] if config == "signals" else [config, f"{config}_meta"]

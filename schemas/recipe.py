@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
-from .support.nearest import nearest
+from .support.nearest import suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -48,9 +48,9 @@ class PairsSettings(Section):
     uncertain-band: pairs whose p lies in `band`. all: every pair. The others go by what the source says of
     the completions and need no fit."""
     band: tuple[Share, Share] = (0.6, 0.9)
-    """Of uncertain-band: the least and the greatest probability that the better side is better."""
+    """For uncertain-band: the least and the greatest probability that the better side is better."""
     criteria: list[str] = []
-    """Of rubric-dominance: the criteria that count; all where it is empty."""
+    """For rubric-dominance: the criteria that count; all if empty."""
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
     """A pair whose better side is better with less than this probability is a coin flip: it is dropped, and
     kept for soft labels alone."""
@@ -99,11 +99,11 @@ class Corrections(Section):
     left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of an annotator's edits that a partial correction leaves out, at least one."""
     seed: int = 0
-    """Of the choice of edits left out and of words over-corrected."""
+    """Random seed: chooses the edits to leave out and the words to over-correct."""
 
 
 class ReviewOutcomes(Section):
-    """How a study log becomes outcomes: preceptor outcomes RECIPE."""
+    """Rules that make outcomes from a study log: preceptor outcomes RECIPE."""
 
     reviews: str
     """Source of the log; its items are ids of completions."""
@@ -113,7 +113,7 @@ class ReviewOutcomes(Section):
     """turns: events a learner failed before the first success with a completion; censored where the log
     ends before it. success: whether the first event after an interval succeeded."""
     after_days: Annotated[float, Field(gt=0)] | None = None
-    """Of success: the interval since the event before, at least; events need times."""
+    """For success: the least interval since the event before; events need times."""
 
     @model_validator(mode="after")
     def _interval_belongs_to_success(self) -> "ReviewOutcomes":
@@ -123,7 +123,7 @@ class ReviewOutcomes(Section):
 
 
 class Leaks(Section):
-    """What may not stand in what is learned from."""
+    """Texts of held-out data that training data must not contain."""
 
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.8
     """Jaccard similarity from which texts are near-duplicates; null: equal texts alone."""
@@ -132,18 +132,18 @@ class Leaks(Section):
 
 
 class Benchmark(Section):
-    """Texts that the dataset must not hold: a file, or a folder of files."""
+    """Texts that the dataset must not contain: a file, or a folder of files."""
 
     name: str
     path: Path
     column: str | None = None
-    """Of the question; may be left out where there is one column."""
+    """Column of the question; may be left out if the file has one column."""
     answer: str | None = None
-    """Of the answer, where no completion may hold it either."""
+    """Column of the answer, if no completion may contain it either."""
 
 
 class Tokenizer(Section):
-    """What the trainer will cut texts with; finds pairs that are the same once they are cut."""
+    """The tokenizer of the trainer; finds pairs that are the same after truncation."""
 
     name: str
     """A folder with tokenizer.json, or a name on the Hub."""
@@ -156,12 +156,12 @@ class Tokenizer(Section):
 
 
 class Privacy(Section):
-    """Personal data in texts, and learners who stand alone in signals."""
+    """Personal data in texts, and signals of too few learners."""
 
     look: bool = True
     """Look for personal data; needs pip install 'preceptor[privacy]'."""
     allow: list[str] = []
-    """Kinds that may stand there, such as url; preceptor scan --help lists them."""
+    """Kinds that may occur in texts, such as url; preceptor scan --help lists them."""
     learners: Annotated[int, Field(ge=1)] = 5
     """Outcomes of a completion that come from fewer learners than this are not published."""
     drop: bool = False
@@ -169,10 +169,10 @@ class Privacy(Section):
 
 
 class Recipe(Section):
-    """How a fit becomes a dataset."""
+    """Rules that make a dataset from a fit."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    """Of the dataset: lower case, digits, hyphens."""
+    """Name of the dataset: lower case, digits, hyphens."""
     task: str | None = None
     """Prompts of this task only; all tasks where it is left out."""
     sources: list[str] = []
@@ -182,20 +182,20 @@ class Recipe(Section):
     format: Literal["conversational", "plain"] = "conversational"
     """Lists of messages, or plain text (single-turn prompts only)."""
     instruction: str = "{prompt}"
-    """How the last user turn is worded; {prompt} stands for the source's own text."""
+    """Wording of the last user turn; {prompt} is replaced by the source's own text."""
     instructions: dict[str, str] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
     pairs: PairsSettings = PairsSettings()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
     outcomes: list[ReviewOutcomes] = []
-    """What study logs say of completions: made by preceptor outcomes, before the fit."""
+    """Outcomes of completions from study logs: made by preceptor outcomes, before the fit."""
     splits: Splits = Splits()
     leaks: Leaks = Leaks()
     benchmarks: list[Benchmark] = []
     """Texts of tests that are not in the store."""
     tokenizer: Tokenizer | None = None
-    """Of the model to be trained; pairs that it does not tell apart are found."""
+    """Tokenizer of the model to be trained; finds pairs that it cannot distinguish."""
     privacy: Privacy = Privacy()
     max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
@@ -205,7 +205,7 @@ class Recipe(Section):
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
     configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]
-    """What is written. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
+    """The tables to write. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
     language: str = "en"
@@ -220,8 +220,8 @@ class Recipe(Section):
                 raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
         return self
 
-    def wording(self, language: str) -> str:
-        """The instruction for prompts in a language: its own, that of its base language, or the default."""
+    def find_wording(self, language: str) -> str:
+        """Find the instruction for prompts in a language: its own, its base language's, or the default."""
         for tag in (language, language.partition("-")[0]):
             if tag in self.instructions:
                 return self.instructions[tag]
@@ -229,7 +229,10 @@ class Recipe(Section):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe; RecipeError names the file, the key and the nearest known one."""
+    """Read and check a recipe.
+
+    Raises RecipeError, which names the file, the key and the nearest known one.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -243,11 +246,11 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {faults(error, Recipe)}") from error
+        raise RecipeError(f"{path}: {explain_faults(error, Recipe)}") from error
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """All that is wrong with a file of the model's keys, in a user's words."""
+def explain_faults(error: ValidationError, model: type[BaseModel]) -> str:
+    """Explain all errors in a file of the model's keys, in a user's words."""
     return "; ".join(_explain(dict(one), model) for one in error.errors())
 
 
@@ -256,7 +259,7 @@ def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _section_at(error["loc"][:-1], model).model_fields
-        return f"unknown key '{where}': {nearest(str(error['loc'][-1]), known, 'known keys')}"
+        return f"unknown key '{where}': {suggest(str(error['loc'][-1]), known, 'known keys')}"
     if error["type"] == "missing":
         return f"'{where}' is missing; add it"
     message = error["msg"].removeprefix("Value error, ")

@@ -25,14 +25,14 @@ from preceptor.annotation.server.environment import make_environment
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.schemas.support.files import user_cache
+from preceptor.schemas.support.files import find_user_cache
 from preceptor.schemas.tables import REJECTS
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.privacy.pseudonyms import make_key, pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_key, make_pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, remove_source
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
@@ -69,7 +69,7 @@ def named(key_file):
     """A function from people's ids to their pseudonyms."""
 
     def name(*ids):
-        found = [pseudonym(id, read_key(key_file)) for id in ids]
+        found = [make_pseudonym(id, read_key(key_file)) for id in ids]
         return found[0] if len(found) == 1 else found
 
     return name
@@ -139,7 +139,7 @@ def damaged_files_balance(opened, tmp_path):
 @pytest.fixture(scope="session")
 def server_environment():
     """The environment of Argilla's server, kept from run to run in the user's cache."""
-    return make_environment(user_cache(), print)
+    return make_environment(find_user_cache(), print)
 
 
 @dataclass(frozen=True)

@@ -11,51 +11,33 @@ env:
     variants:
       tiny: {model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct, max_steps: 10}
 
-Ours may stand at the top as well, where plain TRL need not read the file. They are:
+Ours may also stand at the top, if plain TRL need not read the file. They are:
 
-stage             sft, dpo, ipo, kto or soft-dpo
+stage             one of stages/registry.py, such as dpo
 dataset_revision  the commit of a dataset on the Hub
 variants          named sets of other values, chosen by --variant
-chosen_fall       how far the log-probability of chosen completions may fall, as a share of the reference's,
-                  before a warning (0.1)
+chosen_fall       how much of their log-probability chosen completions may lose before a warning, as a
+                  share of the reference model's (0.1)
 keep_checkpoints  keep the run's checkpoints in the output (false)
-allow             defects of rows that are to be warnings: dead_pairs, empty_completions, one_label
+allow             defects of rows that only warn: dead_pairs, empty_completions, one_label
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import RecipeError
-from ..schemas.support.nearest import find_nearest, nearest
-from ..schemas.support.settings_files import assignment, chosen_variant, read_file, read_variants
-from ..schemas.support.settings_files import merged as with_told
-from .keys import STAGES, TRAINER_CONFIG, Key, Stage, as_type, keys_of
+from ..schemas.support.nearest import find_nearest, suggest
+from ..schemas.support.settings_files import choose_variant, parse_assignment, read_file, read_variants
+from ..schemas.support.settings_files import merge_settings as merge_values
+from .keys import Key, convert_value, list_keys
+from .stages.registry import STAGES
 
-# Of a small model on JFLEG (docs/training.md): a run that had lost 21 % of the chosen log-probability wrote
-# corrections 9 GLEU worse than before it; those that added an SFT loss, or only imitated, gained some.
+# Measured with a small model on JFLEG (docs/training.md): a run that lost 21 % of the chosen log-probability
+# wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
 CHOSEN_FALL = 0.1
-
-DATASET_CONFIG = {
-    "sft": "sft",
-    "dpo": "preference",
-    "ipo": "preference",
-    "kto": "unpaired",
-    "soft-dpo": "soft",
-}
-
-# Figures that trainers (TRL 1.16) have of held-out rows; aux_loss is of mixtures of experts.
-_ALWAYS = ("loss", "entropy", "num_tokens", "aux_loss", "runtime", "samples_per_second", "steps_per_second")
-_SIDES = tuple(f"{what}/{side}" for what in ("rewards", "logps", "logits") for side in ("chosen", "rejected"))
-_PAIRS = (*_ALWAYS, *_SIDES, "rewards/margins", "rewards/accuracies", "mean_token_accuracy")
-FIGURES: dict[Stage, tuple[str, ...]] = {
-    "sft": (*_ALWAYS, "mean_token_accuracy"),
-    "kto": (*_ALWAYS, *_SIDES, "rewards/margins", "kl"),
-    "dpo": _PAIRS,
-    "ipo": _PAIRS,
-    "soft-dpo": _PAIRS,
-}
 
 _OURS = {
     "stage": Key("str", "preceptor"),
@@ -65,7 +47,7 @@ _OURS = {
     "keep_checkpoints": Key("bool", "preceptor"),
     "allow": Key("list[str]", "preceptor"),
 }
-# Keys that older versions of TRL and transformers knew, which recipes found elsewhere still have.
+# Keys of older versions of TRL and transformers, which recipes from elsewhere still have.
 _FORMER = {
     "torch_dtype": "dtype",
     "evaluation_strategy": "eval_strategy",
@@ -85,15 +67,15 @@ _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 @dataclass(frozen=True)
-class Config:
-    """A recipe, read and checked."""
+class TrainingConfig:
+    """A training recipe, read and checked."""
 
     path: Path
     text: str
-    """The file as it stands."""
-    stage: Stage
+    """The whole file."""
+    stage: str
     values: dict[str, Any]
-    """TRL's keys that the recipe, its variant and --set give; not the defaults."""
+    """Values of TRL's keys from the recipe, its variant and --set; TRL's defaults are left out."""
     environment: dict[str, str]
     variant: str | None = None
     sets: tuple[str, ...] = ()
@@ -102,33 +84,33 @@ class Config:
     keep_checkpoints: bool = False
     allow: tuple[str, ...] = ()
 
-    def of(self, owner: str) -> dict[str, Any]:
-        """The values that are fields of a dataclass, such as ModelConfig."""
-        known = keys_of(self.stage)
+    def select_values(self, owner: str) -> dict[str, Any]:
+        """Select the values that are fields of a dataclass of TRL's, such as ModelConfig."""
+        known = list_keys(self.stage)
         return {name: value for name, value in self.values.items() if known[name].owner == owner}
 
     @property
     def trainer_values(self) -> dict[str, Any]:
         """The values that are fields of the trainer's config."""
-        return self.of(TRAINER_CONFIG[self.stage])
+        return self.select_values(STAGES[self.stage].config_name)
 
 
-def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None) -> Config:
-    """Read and check a training recipe; RecipeError names the file, the key and the nearest known one.
+def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None) -> TrainingConfig:
+    """Read and check a training recipe.
 
-    `variant` names one of the recipe's variants, whose values stand over the recipe's; `sets` are texts
-    key=value, which stand over both; key= leaves the key out.
+    `variant` names one of the recipe's variants; its values replace the recipe's. `sets` are texts key=value
+    and replace both; key= leaves the key out. RecipeError names the file, the key and the nearest known key.
     """
     text, content = _read(path)
     environment, content = _split(path, content)
     variants = read_variants(path, content)
     content.pop("variants", None)
-    told = dict(assignment(one, "learning_rate=1e-5") for one in sets)
-    chosen = chosen_variant(path, variants, variant)
+    given = dict(parse_assignment(one, "learning_rate=1e-5") for one in sets)
+    chosen = choose_variant(path, variants, variant)
     for name, values in variants.items():  # those that are not asked for too
-        merged = with_told(path, content | values, told if name == variant else {})
+        merged = merge_values(path, content | values, given if name == variant else {})
         _check(f"{path}: variant {name}", merged, _stage(path, merged))
-    merged = with_told(path, content | chosen, told)
+    merged = merge_values(path, content | chosen, given)
     stage = _stage(path, merged)
     checked = _check(str(path), merged, stage)
     ours = {name: checked.pop(name) for name in _OURS if name in checked}
@@ -136,7 +118,9 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     ours["allow"] = tuple(ours.get("allow", ()))
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
         raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
-    _check_losses(path, stage, checked)
+    if fault := STAGES[stage].find_fault(checked):
+        raise RecipeError(f"{path}: {fault}")
+    checked |= deepcopy(dict(STAGES[stage].settles))
     _check_best(path, stage, checked.get("metric_for_best_model"))
     if not checked.get("model_name_or_path"):
         raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
@@ -145,7 +129,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
             f"{path}: 'dataset_name' is missing; name a folder that preceptor build wrote, or "
             "a dataset on the Hub"
         )
-    return Config(path, text, stage, checked, environment, variant, tuple(sets), **ours)
+    return TrainingConfig(path, text, stage, checked, environment, variant, tuple(sets), **ours)
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -157,7 +141,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Environment variables, and all other keys with ours out of env."""
+    """Split off the environment variables; our keys under env join the others."""
     environment = content.pop("env", None) or {}
     if not isinstance(environment, dict):
         raise RecipeError(f"{path}: 'env': expected names and values")
@@ -177,7 +161,7 @@ def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[st
     return {str(name): str(value) for name, value in environment.items()}, content | ours
 
 
-def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
+def _stage(path: Path, values: Mapping[str, Any]) -> str:
     named = values.get("stage")
     for stage in STAGES:
         if named == stage:
@@ -186,12 +170,14 @@ def _stage(path: Path, values: Mapping[str, Any]) -> Stage:
         near = find_nearest("stage", values)
         hint = f"did you mean '{near}' to be it?" if near else "add it"
         raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
-    raise RecipeError(f"{path}: 'stage': no stage '{named}': {nearest(str(named), STAGES, 'known stages')}")
+    raise RecipeError(
+        f"{path}: 'stage': no stage '{named}': {suggest(str(named), tuple(STAGES), 'known stages')}"
+    )
 
 
-def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
-    """The values in the types of their keys; RecipeError with all that is wrong."""
-    known = keys_of(stage) | _OURS
+def _check(where: str, values: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """Convert values to the types of their keys. RecipeError lists all that is wrong."""
+    known = list_keys(stage) | _OURS
     checked: dict[str, Any] = {}
     wrong: list[str] = []
     for name, value in values.items():
@@ -201,7 +187,7 @@ def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any
             wrong.append(_unknown(name, name, known, stage))
         else:
             try:
-                checked[name] = as_type(known[name], value)
+                checked[name] = convert_value(known[name], value)
             except ValueError as error:
                 wrong.append(f"'{name}': {error}")
     if wrong:
@@ -209,10 +195,12 @@ def _check(where: str, values: Mapping[str, Any], stage: Stage) -> dict[str, Any
     return checked
 
 
-def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | None = None) -> str:
-    """What to say of a key that nobody knows: the nearest one, its name of today, or the stage it is of."""
-    if stage and (of := [s for s in STAGES if name in keys_of(s)]):
-        return f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out{_how(name)}"
+def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: str | None = None) -> str:
+    """Word the message for an unknown key: the nearest one, its new name, or the stages that have it."""
+    if stage and (of := [s for s in STAGES if name in list_keys(s)]):
+        return (
+            f"'{shown}' is a key of the stages {', '.join(of)}, not of {stage}: leave it out (--set {name}=)"
+        )
     if name in _FORMER and stage:
         return f"unknown key '{shown}': it is now {_FORMER[name]}"
     near = find_nearest(name, known)
@@ -221,40 +209,11 @@ def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: Stage | Non
     return f"unknown key '{shown}': " + (f"did you mean '{near}'?" if near else other)
 
 
-def _check_best(path: Path, stage: Stage, named: Any) -> None:
-    """RecipeError for a figure that the stage's trainer lacks, which it says after the first epoch."""
+def _check_best(path: Path, stage: str, named: Any) -> None:
+    """RecipeError for a figure that the stage's trainer lacks; TRL finds out after the first epoch."""
     name = str(named or "loss").removeprefix("eval_")
-    known = FIGURES[stage]
+    known = STAGES[stage].figures.known
     if name not in known:
         near = find_nearest(name, known)
         hint = f"did you mean 'eval_{near}'?" if near else f"there are {', '.join(known)}"
         raise RecipeError(f"{path}: 'metric_for_best_model': stage {stage} has no figure '{named}': {hint}")
-
-
-def _how(name: str) -> str:
-    return f" (--set {name}=)"
-
-
-def _check_losses(path: Path, stage: Stage, values: dict[str, Any]) -> None:
-    """Settle loss_type by the stage; RecipeError where it contradicts it or smoothing would do nothing."""
-    losses = values.get("loss_type")
-    if isinstance(losses, str) and TRAINER_CONFIG[stage] == "DPOConfig":
-        losses = [losses]
-    if stage == "ipo":
-        if losses not in (None, ["ipo"]):
-            raise RecipeError(
-                f"{path}: 'loss_type': stage ipo has the loss ipo, not {losses}; leave it out"
-                + _how("loss_type")
-            )
-        values["loss_type"] = ["ipo"]
-    if stage == "soft-dpo" and not set(losses or ["sigmoid"]) <= {"sigmoid", "sft"}:
-        raise RecipeError(
-            f"{path}: 'loss_type': soft labels go with sigmoid, and sft beside it, not {losses}"
-        )
-    smoothed = {"robust", "exo_pair", "aot", "aot_unpaired"}
-    if stage == "dpo" and values.get("label_smoothing") and not smoothed & set(losses or ["sigmoid"]):
-        raise RecipeError(
-            f"{path}: 'label_smoothing': TRL ignores it for the loss {', '.join(losses or ['sigmoid'])}; for "
-            "conservative DPO take stage: soft-dpo with dataset_config: preference, for robust DPO "
-            "loss_type: robust"
-        )

@@ -1,4 +1,4 @@
-"""Datasets as a trainer takes them, with where they are from.
+"""Read datasets for a trainer, with their provenance.
 
 dist/gec (manifest.json, config preference) -> prompt, chosen, rejected; digest of the manifest
 lab/gec at a commit of the Hub               -> the same, and the commit
@@ -12,22 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import TrainingError
-from ..schemas.manifest import MANIFEST, manifest_bytes, manifest_or
-from .config import DATASET_CONFIG, Config
-from .keys import Stage
-from .trainer.logging import quiet
-
-COLUMNS = {
-    "sft": ("prompt", "completion"),
-    "dpo": ("prompt", "chosen", "rejected"),
-    "ipo": ("prompt", "chosen", "rejected"),
-    "soft-dpo": ("prompt", "chosen", "rejected", "p"),
-    "kto": ("prompt", "completion", "label"),
-}
+from ..schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
+from .config import TrainingConfig
+from .stages.registry import STAGES
+from .stages.stage import Stage
+from .trainer.logging import hide_library_messages
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedData:
     """Rows to train on and to evaluate with (datasets.Dataset), and their provenance."""
 
     train: Any
@@ -40,13 +33,13 @@ class Loaded:
     revision: str | None
     """The commit on the Hub."""
     digest: str
-    """sha256 of the build's manifest, which holds those of its files; of the rows where there is none."""
+    """sha256 of the build's manifest, which lists the sha256 of its files; of the rows if there is none."""
     licenses: tuple[str, ...]
     publishable: bool
-    """False for a local build, whose sources' licences nobody checked."""
+    """False for a local build, whose sources' licences were not checked."""
 
-    def about(self) -> dict[str, Any]:
-        """What outputs say of the dataset."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the dataset for preceptor.json."""
         return {
             "name": self.name,
             "config": self.config,
@@ -59,16 +52,16 @@ class Loaded:
         }
 
 
-def load(config: Config) -> Loaded:
-    """The rows that a recipe names; TrainingError where they are missing, changed or of another shape.
+def load(config: TrainingConfig) -> LoadedData:
+    """Load the rows that a recipe names, with the columns of its stage.
 
-    Evaluation rows are those of dataset_test_split (validation if the recipe says nothing), where the
-    recipe evaluates at all.
+    Evaluation rows are those of dataset_test_split (default: validation), if the recipe evaluates.
+    TrainingError where rows are missing, changed or have other columns.
     """
-    quiet()
+    hide_library_messages()
     values = config.values
     name = str(values["dataset_name"])
-    table = values.get("dataset_config") or DATASET_CONFIG[config.stage]
+    table = values.get("dataset_config") or STAGES[config.stage].dataset_config
     splits = [values.get("dataset_train_split", "train")]
     if values.get("eval_strategy", "no") not in ("no", False):
         splits.append(values.get("dataset_test_split", "validation"))
@@ -85,16 +78,16 @@ def load(config: Config) -> Loaded:
         origin = _hub(name, config.dataset_revision)
         read = [_rows(name, table, split, origin["revision"]) for split in splits]
     smoothed = bool(values.get("label_smoothing"))
-    shaped = [_shape(rows, f"{name} ({table})", config.stage, smoothed) for rows in read]
+    shaped = [_shape(rows, f"{name} ({table})", STAGES[config.stage], smoothed) for rows in read]
     if not origin["digest"]:
         origin["digest"] = _digest(shaped)
-    return Loaded(shaped[0], shaped[1] if len(shaped) > 1 else None, config=table, **origin)
+    return LoadedData(shaped[0], shaped[1] if len(shaped) > 1 else None, config=table, **origin)
 
 
 def _folder(folder: Path, table: str) -> dict[str, Any]:
-    """Where a built folder is from, its files checked against the manifest."""
-    content = manifest_bytes(folder, TrainingError)
-    manifest = manifest_or(content, str(folder / MANIFEST), TrainingError)
+    """Read the provenance of a built folder and check its files against the manifest."""
+    content = read_manifest_bytes(folder, TrainingError)
+    manifest = require_manifest(content, str(folder / MANIFEST), TrainingError)
     files = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{table}/")}
     if not files:
         raise TrainingError(
@@ -115,7 +108,7 @@ def _sha256(file: Path) -> str:
 
 
 def _hub(repo: str, revision: str) -> dict[str, Any]:
-    """Where a dataset on the Hub is from, at the commit that a revision means."""
+    """Read the provenance of a dataset on the Hub, at the commit of a revision."""
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
@@ -124,8 +117,8 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
         try:
             file = hf_hub_download(repo, MANIFEST, repo_type="dataset", revision=info.sha)
         except EntryNotFoundError:
-            told = info.card_data.get("license") if info.card_data else None
-            licenses = tuple([told] if isinstance(told, str) else told or ())
+            stated = info.card_data.get("license") if info.card_data else None
+            licenses = tuple([stated] if isinstance(stated, str) else stated or ())
             return {
                 "name": repo,
                 "repo": repo,
@@ -139,7 +132,7 @@ def _hub(repo: str, revision: str) -> dict[str, Any]:
             f"{repo}: cannot be had from the Hub at {revision}: {' '.join(str(error).split())}"
         ) from error
     content = Path(file).read_bytes()
-    about = _origin(content, manifest_or(content, f"{repo}/{MANIFEST}", TrainingError))
+    about = _origin(content, require_manifest(content, f"{repo}/{MANIFEST}", TrainingError))
     return {"repo": repo, "revision": info.sha, **about, "name": repo}
 
 
@@ -154,10 +147,10 @@ def _origin(content: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(name: str, table: str, split: str, revision: str | None, digest: str | None = None) -> Any:
-    """One split, read as plain TRL reads it.
+    """Read one split as plain TRL reads it.
 
-    A folder's rows are cached under its digest: datasets (5.2) knows a folder by its last name and its card
-    alone, and would answer with the rows of an earlier build.
+    A folder's rows are cached under its digest: datasets (5.2) identifies a folder by its last name and its
+    card alone, and would return the rows of an earlier build.
     """
     from datasets import config, load_dataset
 
@@ -170,39 +163,27 @@ def _rows(name: str, table: str, split: str, revision: str | None, digest: str |
 
 
 def _shape(rows: Any, where: str, stage: Stage, smoothed: bool) -> Any:
-    """The columns that a stage takes, checked; others are left out."""
-    wanted = COLUMNS[stage]
-    if stage == "soft-dpo" and smoothed and "p" not in rows.column_names:
-        wanted = COLUMNS["dpo"]
-    missing = [name for name in wanted if name not in rows.column_names]
+    """Check and select the columns that a stage reads."""
+    named = stage.name
+    if stage.instead_of_own and smoothed and not set(stage.own) <= set(rows.column_names):
+        stage = STAGES[stage.instead_of_own]
+    missing = [column for column in stage.columns if column not in rows.column_names]
     if missing:
+        own = stage.instead_of_own and missing == list(stage.own)
         raise TrainingError(
-            f"{where}: stage {stage} needs {', '.join(missing)}, but the columns are "
+            f"{where}: stage {named} needs {', '.join(missing)}, but the columns are "
             f"{', '.join(rows.column_names)}; choose another config with dataset_config"
-            + ("; without p, label_smoothing gives all rows the same" if missing == ["p"] else "")
+            + (f"; without {missing[0]}, label_smoothing gives all rows the same" if own else "")
         )
     if not len(rows):
         raise TrainingError(f"{where}: has no rows; build it from more data")
-    if "p" in wanted:
-        _check_p(rows, where)
-    return rows.select_columns(list(wanted))
-
-
-def _check_p(rows: Any, where: str) -> None:
-    import pyarrow.compute as pc
-
-    column = rows.data.column("p")
-    bad = pc.sum(
-        pc.invert(pc.fill_null(pc.and_(pc.greater_equal(column, 0.0), pc.less_equal(column, 1.0)), False))
-    )
-    if n := bad.as_py():
-        raise TrainingError(
-            f"{where}: {n} rows have no p from 0 to 1; a fit gives it (preceptor fuse), build again"
-        )
+    if fault := stage.find_bad_rows(rows):
+        raise TrainingError(f"{where}: {fault}")
+    return rows.select_columns(list(stage.columns))
 
 
 def _digest(parts: list[Any]) -> str:
-    """sha256 of rows, for datasets without a manifest."""
+    """Compute the sha256 of rows, for datasets without a manifest."""
     total = hashlib.sha256()
     for rows in parts:
         for row in rows:

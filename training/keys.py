@@ -1,9 +1,9 @@
 """Keys that a training recipe may have: the fields of the installed TRL's own dataclasses.
 
-keys_of("dpo") -> {"learning_rate": Key("float", "DPOConfig"), "lora_r": Key("int", "ModelConfig"), …}
+list_keys("dpo") -> {"learning_rate": Key("float", "DPOConfig"), "lora_r": Key("int", "ModelConfig"), …}
 
-They are read from the source files that are installed, without importing them (that takes seconds, and a
-misspelt key should be answered at once).
+They are read from the installed source files without importing them: an import takes seconds, and a
+misspelt key should be reported at once.
 """
 
 import ast
@@ -11,32 +11,21 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..schemas.errors import TrainingError
+from .stages.registry import STAGES
 
-Stage = Literal["sft", "dpo", "ipo", "kto", "soft-dpo"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-
-TRAINER_CONFIG = {
-    "sft": "SFTConfig",
-    "dpo": "DPOConfig",
-    "ipo": "DPOConfig",
-    "soft-dpo": "DPOConfig",
-    "kto": "KTOConfig",
-}
 SHARED = ("ModelConfig", "ScriptArguments")
 
-_FILES = {
-    "SFTConfig": ("trl", "trainer/sft_config.py"),
-    "DPOConfig": ("trl", "trainer/dpo_config.py"),
-    "KTOConfig": ("trl", "trainer/kto_config.py"),
-    "_BaseConfig": ("trl", "trainer/base_config.py"),
-    "ModelConfig": ("trl", "trainer/model_config.py"),
-    "ScriptArguments": ("trl", "scripts/utils.py"),
-    "TrainingArguments": ("transformers", "training_args.py"),
+_MODULES = {
+    "_BaseConfig": "trl.trainer.base_config",
+    "ModelConfig": "trl.trainer.model_config",
+    "ScriptArguments": "trl.scripts.utils",
+    "TrainingArguments": "transformers.training_args",
+    **{stage.config_name: stage.config.partition(":")[0] for stage in STAGES.values()},
 }
 _SCALARS: dict[str, Any] = {
     "int": int,
@@ -54,25 +43,26 @@ _SCALARS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Key:
-    """A key: its type as the source has it ("float | None") and the dataclass it is a field of."""
+    """A key: its type as the source writes it ("float | None") and the dataclass that has it as a field."""
 
     type: str
     owner: str
 
 
 @cache
-def keys_of(stage: Stage) -> dict[str, Key]:
-    """Keys of a stage by name; TrainingError where TRL is not installed."""
+def list_keys(stage: str) -> dict[str, Key]:
+    """List the keys of a stage by name. TrainingError where TRL is not installed."""
     found: dict[str, Key] = {}
-    for owner in (*SHARED, TRAINER_CONFIG[stage]):
+    for owner in (*SHARED, STAGES[stage].config_name):
         found |= {name: Key(type, owner) for name, type in _fields(owner).items()}
     return found
 
 
-def as_type(key: Key, value: Any) -> Any:
-    """The value as the key's type ("1e-6" -> 1e-6 for a float); ValueError says what it should be.
+def convert_value(key: Key, value: Any) -> Any:
+    """Convert a value to the key's type: "1e-6" -> 1e-6 for a float.
 
-    Types of TRL's own (enums and the like) are left for TRL to check.
+    Values of TRL's own types, such as enums, are returned as they are: TRL checks them. ValueError says what
+    the value should be.
     """
     parts = [part.strip() for part in key.type.split(" | ")]
     if value is False and "Strategy" in key.type:  # what YAML makes of a bare no
@@ -92,17 +82,17 @@ def as_type(key: Key, value: Any) -> Any:
 
 @cache
 def _fields(name: str) -> dict[str, str]:
-    """Fields of a dataclass with the inherited ones, and their types as written."""
-    package, place = _FILES[name]
+    """Read the fields of a dataclass, inherited ones included, and their types as the source writes them."""
+    package, _, module = _MODULES[name].partition(".")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise TrainingError(f"training needs {package}: pip install 'preceptor[train]'")
-    file = Path(spec.submodule_search_locations[0]) / place
+    file = Path(spec.submodule_search_locations[0]) / f"{module.replace('.', '/')}.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))
     made = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     found: dict[str, str] = {}
     for base in made.bases:
-        if isinstance(base, ast.Name) and base.id in _FILES:
+        if isinstance(base, ast.Name) and base.id in _MODULES:
             found |= _fields(base.id)
     for node in made.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

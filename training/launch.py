@@ -1,4 +1,6 @@
-"""Several processes for one run: `preceptor train … --launch fsdp --processes 4`, by accelerate's launcher.
+"""Run training in several processes, by accelerate's launcher.
+
+`preceptor train … --launch fsdp --processes 4`:
 
 fsdp, 4 processes, machine_rank=1
 -> accelerate launch --config_file training/accelerate/fsdp.yaml --num_processes 4 --machine_rank 1
@@ -14,16 +16,17 @@ from typing import Any, TypeVar
 
 from ..schemas.errors import PreceptorError, TrainingError
 from ..schemas.support.nearest import find_nearest
+from .config import TrainingConfig
 
 CONFIGS = Path(__file__).parent / "accelerate"
 _MODULE = "preceptor.toolkit.cli.main"
-_AFTER_FIRST = 5.0  # seconds in which the launcher ends the others once the first process has failed
+_AFTER_FIRST = 30.0  # seconds for the launcher to stop the other processes once the first has failed
 
 T = TypeVar("T")
 
 
-def launch_config(name: str) -> Path:
-    """The accelerate config of that name among the packaged ones, or the file; TrainingError for neither."""
+def find_launch_config(name: str) -> Path:
+    """Find the packaged accelerate config of that name, or the file; TrainingError if there is neither."""
     known = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
     if name in known:
         return CONFIGS / f"{name}.yaml"
@@ -34,27 +37,50 @@ def launch_config(name: str) -> Path:
     raise TrainingError(f"--launch {name}: {meant}known are {', '.join(known)}, or a file of accelerate's")
 
 
-def launch_command(
+def build_launch_command(
     name: str, processes: int | None, sets: Sequence[str], arguments: Sequence[str]
 ) -> list[str]:
-    """What `accelerate launch` is given for a command line of `preceptor`; TrainingError says what is wrong.
+    """Build the arguments of `accelerate launch` for a command line of `preceptor`.
 
-    `processes` counts those of all machines; None takes as many as this machine has GPUs, times num_machines.
-    `sets` are texts option=value of accelerate's launcher, such as machine_rank=1.
+    `processes` is the number on all machines (default: the GPUs of this machine times num_machines). `sets`
+    are texts option=value for accelerate's launcher, such as machine_rank=1. TrainingError for an unknown
+    config or option, or where there are no GPUs to count.
     """
-    config = launch_config(name)
-    told = _told(sets)
+    config = find_launch_config(name)
+    options = _read_options(sets)
     given = ["--config_file", str(config)]
     if config.stem != "gpu" or processes is not None:
-        given += ["--num_processes", str(processes or _gpus(config, told))]
-    for option, value in told.items():
+        given += ["--num_processes", str(processes or _gpus(config, options))]
+    for option, value in options.items():
         flag = isinstance(value, str) and value.lower() == "true" and option in _flags()
         given += [f"--{option}", *([] if flag else [value])]
     return [*given, "--module", _MODULE, *arguments]
 
 
+def launch_training(
+    config: TrainingConfig,
+    out: Path | None,
+    restart: bool,
+    name: str,
+    processes: int | None = None,
+    sets: Sequence[str] = (),
+) -> int:
+    """Run `preceptor train` for a recipe in several processes, and wait for them.
+
+    `name` is a packaged accelerate config or a file; `processes` and `sets` are as in build_launch_command.
+    Returns 0, or the exit code of the process that failed first. TrainingError where they cannot be started.
+    """
+    again = ["train", str(config.path), *(part for one in config.sets for part in ("--set", one))]
+    again += ["--variant", config.variant] if config.variant else []
+    again += ["--out", str(out)] * bool(out) + ["--restart"] * restart
+    return run_launched(build_launch_command(name, processes, sets, again))
+
+
 def run_launched(command: Sequence[str]) -> int:
-    """Start the processes and wait for them; the exit code of the one that failed first, or 0."""
+    """Start the processes of a command of build_launch_command and wait for them.
+
+    Returns 0, or the exit code of the process that failed first. TrainingError where they cannot be started.
+    """
     from accelerate.commands.launch import launch_command as accelerate_launch
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -62,61 +88,61 @@ def run_launched(command: Sequence[str]) -> int:
     _need_deepspeed(command)
     try:
         accelerate_launch(_parser().parse_args(list(command)))
-    except ChildFailedError as error:  # each process has said why
+    except ChildFailedError as error:  # each process has shown its error
         return abs(error.get_first_failure()[1].exitcode) or 1
-    except SignalException as error:  # the launcher has ended the processes
+    except SignalException as error:  # the launcher has stopped the processes
         return 128 + int(error.sigval)
     except (ValueError, ConnectionError) as error:
         raise TrainingError(f"accelerate launch: {' '.join(str(error).split())}") from error
     return 0
 
 
-def rank() -> int:
-    """Of this process among those of the run; 0 where it is alone."""
+def get_rank() -> int:
+    """Get the rank of this process in the run; 0 if it is alone."""
     return int(os.environ.get("RANK", "0"))
 
 
-def world() -> int:
-    """Processes of this run, as torchrun and accelerate say it."""
+def count_processes() -> int:
+    """Count the processes of this run (WORLD_SIZE of torchrun and accelerate; default 1)."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
-def first_speaks() -> Iterator[None]:
-    """An error that all processes meet is told once: the others wait until the launcher ends them.
+def let_first_speak() -> Iterator[None]:
+    """Let only the first process show an error that all processes have: the others wait to be stopped.
 
-    One that only they have is told after some seconds.
+    An error that only another process has is raised there after half a minute.
     """
     try:
         yield
     except PreceptorError:
-        if rank():
+        if get_rank():
             time.sleep(_AFTER_FIRST)
         raise
 
 
-def told_by_first(find: Callable[[], T]) -> T:
-    """What the first process finds, known to all of them; what it refuses, all refuse."""
-    if world() == 1:
+def call_in_first(find: Callable[[], T]) -> T:
+    """Call `find` in the first process and return its value, or raise its PreceptorError, in all of them."""
+    if count_processes() == 1:
         return find()
     from accelerate.utils import broadcast_object_list
 
-    said: list[Any] = [None, None]
-    if rank() == 0:
+    shared: list[Any] = [None, None]
+    if get_rank() == 0:
         try:
-            said[0] = find()
+            shared[0] = find()
         except PreceptorError as error:
-            said[1] = error
-    broadcast_object_list(said)
-    if said[1] is not None:
-        raise said[1]
-    found: T = said[0]
+            shared[1] = error
+    broadcast_object_list(shared)
+    if shared[1] is not None:
+        raise shared[1]
+    found: T = shared[0]
     return found
 
 
-def _told(sets: Sequence[str]) -> dict[str, str]:
+def _read_options(sets: Sequence[str]) -> dict[str, str]:
     known = {option.lstrip("-").replace("-", "_") for a in _parser()._actions for option in a.option_strings}
-    told = {}
+    options = {}
     for text in sets:
         option, equals, value = text.partition("=")
         option = option.strip().lstrip("-").replace("-", "_")
@@ -126,8 +152,8 @@ def _told(sets: Sequence[str]) -> dict[str, str]:
             near = find_nearest(option, sorted(known))
             hint = f"did you mean '{near}'?" if near else "see accelerate launch --help"
             raise TrainingError(f"--launch-set {text}: accelerate launch has no option '{option}': {hint}")
-        told[option] = value
-    return told
+        options[option] = value
+    return options
 
 
 def _parser() -> Any:
@@ -140,8 +166,8 @@ def _flags() -> set[str]:
     return {a.dest for a in _parser()._actions if a.nargs == 0}
 
 
-def _gpus(config: Path, told: Mapping[str, str]) -> int:
-    """GPUs of this machine, times the machines; TrainingError where there are none to count."""
+def _gpus(config: Path, options: Mapping[str, str]) -> int:
+    """GPUs of this machine times the machines; TrainingError where this machine has none."""
     import torch
     import yaml
 
@@ -151,7 +177,7 @@ def _gpus(config: Path, told: Mapping[str, str]) -> int:
             f"--launch {config.stem}: no GPU is here to count; say how many processes: --processes 2"
         )
     content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    return here * int(told.get("num_machines", content.get("num_machines", 1)))
+    return here * int(options.get("num_machines", content.get("num_machines", 1)))
 
 
 def _need_deepspeed(command: Sequence[str]) -> None:

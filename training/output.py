@@ -1,4 +1,4 @@
-"""What stands beside a trained model's weights: provenance, figures, curves and a card.
+"""Write the files beside a trained model's weights: provenance, figures, curves and a card.
 
 preceptor.json  {"stage": "dpo", "base_model": "…", "dataset": {"name": "gec-corrections", "digest": "…"}, …}
 metrics.json    {"steps": 30, "train": {…}, "evaluation": {…}, "warnings": [], "history": [{"step": 1, …}]}
@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..schemas.support.adapter_folders import fingerprint
-from ..schemas.support.versions import versions
-from .config import Config
-from .data import Loaded
+from ..schemas.support.adapter_folders import ABOUT, CARD, CURVES, METRICS, hash_model
+from ..schemas.support.versions import read_versions
+from .config import TrainingConfig
+from .data import LoadedData
+from .stages.registry import STAGES
 
-ABOUT = "preceptor.json"
 LIBRARIES = (
     "preceptor",
     "trl",
@@ -28,26 +28,22 @@ LIBRARIES = (
     "tokenizers",
     "bitsandbytes",
 )
-CURVES = (
-    ("loss", ("loss", "eval_loss")),
-    ("reward accuracy", ("rewards/accuracies", "eval_rewards/accuracies")),
-    (
-        "log-probability of completions",
-        ("logps/chosen", "logps/rejected", "eval_logps/chosen", "eval_logps/rejected"),
-    ),
-)
 
 
 def write_about(
     folder: Path,
-    config: Config,
-    loaded: Loaded,
+    config: TrainingConfig,
+    loaded: LoadedData,
     trainer: Any,
     result: Mapping[str, float],
     warnings: Sequence[str],
     preflight: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write everything but weights and tokenizer into the folder; the figures of metrics.json but history."""
+    """Write everything but weights and tokenizer into the folder, and return the run's metrics.
+
+    `result` are the figures of the trainer's train(), `warnings` those of the watch, `preflight` its report.
+    The metrics are those of metrics.json without the history.
+    """
     history = [_plain(row) for row in trainer.state.log_history]
     metrics = {
         "steps": trainer.state.global_step,
@@ -62,7 +58,7 @@ def write_about(
         "base_model": base,
         "base_model_revision": getattr(trainer.model.config, "_commit_hash", None),
         "base": of_base,
-        "dataset": loaded.about(),
+        "dataset": loaded.describe(),
         "recipe": {
             "file": config.path.name,
             "text": config.text,
@@ -72,24 +68,24 @@ def write_about(
         "settings": {k: _placeless(v) for k, v in config.values.items() if k != "output_dir"},
         "preflight": preflight,
         "seed": trainer.args.seed,
-        "versions": versions(LIBRARIES),
+        "versions": read_versions(LIBRARIES),
         "commit": _commit(config.path),
         "metrics": metrics,
     }
     _write(folder / ABOUT, about)
-    _write(folder / "metrics.json", metrics | {"history": history})
-    draw(history, folder / "curves.png")
-    (folder / "README.md").write_text(card(about, bool(config.values.get("use_peft"))), encoding="utf-8")
+    _write(folder / METRICS, metrics | {"history": history})
+    draw_curves(history, STAGES[config.stage].figures.curves, folder / CURVES)
+    (folder / CARD).write_text(render_card(about, bool(config.values.get("use_peft"))), encoding="utf-8")
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, with paths of this machine
     return metrics
 
 
 def _placeless(value: Any) -> Any:
-    """Names of folders of this machine without where they are: "/home/me/gec" -> "gec", also after key=."""
+    """Shorten absolute paths to their last part: "/home/me/gec" -> "gec", also after key=."""
     if not isinstance(value, str):
         return value
-    key, equals, told = value.rpartition("=")
-    return key + equals + (Path(told).name if Path(told).is_absolute() else told)
+    key, equals, place = value.rpartition("=")
+    return key + equals + (Path(place).name if Path(place).is_absolute() else place)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
@@ -97,20 +93,20 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON has: not-a-number becomes null."""
+    """Replace NaN and infinities, which JSON lacks, by null."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def _evaluation(state: Any, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The evaluation of the weights that are kept: the best checkpoint's, or the last one."""
+    """The evaluation of the saved weights: the best checkpoint's, or the last one."""
     found = [row for row in history if any(name.startswith("eval_") for name in row)]
     best = getattr(state, "best_global_step", None) if state.best_model_checkpoint else None
     kept = [row for row in found if row.get("step") == best] or found
     return dict(kept[-1]) if kept else {}
 
 
-def _base(config: Config) -> tuple[str | None, dict[str, Any] | None]:
-    """The model on the Hub that this one stands on, and what an earlier stage in a local folder was."""
+def _base(config: TrainingConfig) -> tuple[str | None, dict[str, Any] | None]:
+    """The base model on the Hub, and the provenance of an earlier stage in a local folder."""
     name = str(config.values["model_name_or_path"])
     folder = Path(name)
     if not folder.is_dir():
@@ -118,13 +114,13 @@ def _base(config: Config) -> tuple[str | None, dict[str, Any] | None]:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None, {"folder": folder.name, "sha256": fingerprint(folder)}
+        return None, {"folder": folder.name, "sha256": hash_model(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
-    return about.get("base_model"), {"folder": folder.name, "sha256": fingerprint(folder), **kept}
+    return about.get("base_model"), {"folder": folder.name, "sha256": hash_model(folder), **kept}
 
 
 def _commit(recipe: Path) -> str | None:
-    """The commit of the repository that the recipe is in; + where the recipe's folder has changed since."""
+    """The commit of the recipe's repository, with + if the recipe's folder has changes; None without git."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(  # noqa: S603
@@ -132,7 +128,7 @@ def _commit(recipe: Path) -> str | None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=10,
+            timeout=60,
         ).stdout.strip()
 
     try:
@@ -141,11 +137,16 @@ def _commit(recipe: Path) -> str | None:
         return None
 
 
-def draw(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss, reward accuracy and log-probabilities over steps, as far as the run has them."""
+def draw_curves(
+    history: Sequence[Mapping[str, Any]], curves: Sequence[tuple[str, Sequence[str]]], path: Path
+) -> None:
+    """Draw figures of the log over steps, a panel for each of `curves`: (title, keys of the log).
+
+    Panels without any figure are left out.
+    """
     from matplotlib.figure import Figure
 
-    panels = [(title, names) for title, names in CURVES if any(n in row for row in history for n in names)]
+    panels = [(title, names) for title, names in curves if any(n in row for row in history for n in names)]
     figure = Figure(figsize=(5 * max(len(panels), 1), 3.5), layout="constrained")
     all_axes = figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
     for axes, (title, names) in zip(all_axes, panels, strict=False):
@@ -162,8 +163,11 @@ def draw(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def card(about: Mapping[str, Any], adapter: bool) -> str:
-    """The model card: base model and dataset in the YAML that the Hub reads, figures and provenance below."""
+def render_card(about: Mapping[str, Any], adapter: bool) -> str:
+    """Render the model card: base model and dataset in the Hub's YAML, then figures and provenance.
+
+    `about` is the content of preceptor.json; `adapter` is false for whole models.
+    """
     import yaml
 
     dataset, metrics = about["dataset"], about["metrics"]
@@ -178,10 +182,11 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
     }
     at = f" at `{dataset['revision']}`" if dataset["revision"] else ""
     licences = ", ".join(dataset["licenses"]) or "not stated"
+    carded = {name for stage in STAGES.values() for name in stage.figures.card}
     kept = {
         k: v
         for k, v in (metrics["evaluation"] or metrics["last"]).items()
-        if isinstance(v, float) and _telling(k)
+        if isinstance(v, float) and k in carded
     }
     figures = {
         f"train {k.removeprefix('train_')}": v for k, v in metrics["train"].items() if k == "train_loss"
@@ -218,12 +223,8 @@ def card(about: Mapping[str, Any], adapter: bool) -> str:
 
 
 def _first_folder(about: Mapping[str, Any]) -> str | None:
-    """The name of the local folder that the first stage began with."""
+    """The name of the local folder that the first stage started from."""
     name, base = None, about.get("base")
     while base:
         name, base = base.get("folder"), base.get("base")
     return name
-
-
-def _telling(name: str) -> bool:
-    return name in ("eval_loss", "eval_mean_token_accuracy") or "rewards/" in name or "logps/" in name

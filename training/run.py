@@ -2,10 +2,10 @@
 
     OUT/adapter_model.safetensors, or model.safetensors    and the tokenizer
     OUT/preceptor.json   dataset with revision and digest, recipe, versions, metrics
-    OUT/metrics.json     figures of the run, and of every step that was logged
+    OUT/metrics.json     figures of the run, and of every logged step
     OUT/curves.png, OUT/README.md
 
-Until it is whole it stands in .OUT.unfinished, with its checkpoints; the same command goes on from there.
+An unfinished run stands in .OUT.unfinished with its checkpoints; the same command resumes it.
 """
 
 import json
@@ -21,42 +21,47 @@ from typing import Any
 
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
-from ..schemas.support.unfinished_run import finish, unfinished
-from .config import Config
-from .data import Loaded, load
-from .launch import rank, told_by_first, world
+from ..schemas.support.adapter_folders import ADAPTER
+from ..schemas.support.unfinished_run import finish, hold_run
+from .config import TrainingConfig
+from .data import LoadedData, load
+from .launch import call_in_first, count_processes, get_rank
 from .output import write_about
-from .preflight.preflight import preflight
-from .preflight.records import Report, report_json, report_table, settings_from
-from .trainer.logging import lines_callback, watched
-from .trainer.watch import Watch, watch_callback
+from .preflight.preflight import run_preflight
+from .preflight.records import PreflightReport, convert_report, format_report
+from .stages.registry import STAGES
+from .stages.settings import read_settings
+from .trainer.logging import is_watched, make_lines_callback
+from .trainer.watch import Watch, make_watch_callback
 
-# Packages, any of which is enough, of what report_to may name; transformers says the rest.
+# Packages for the values of report_to, any one of which is enough; transformers checks other values.
 REPORTS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A finished run."""
 
     out: Path
     metrics: dict[str, Any]
-    """Those of metrics.json but the history; empty in all but the first of several processes."""
+    """Those of metrics.json without the history; empty in all but the first of several processes."""
     warnings: list[str]
     resumed_from: int | None
-    """The step of the checkpoint that the run went on from; None where it was unbroken."""
+    """The step of the checkpoint that the run resumed from; None for an unbroken run."""
 
 
 def train(
-    config: Config, out: Path | None = None, restart: bool = False, say: Callable[[str], object] | None = None
-) -> Trained:
-    """Train as the recipe says and write the model's folder, whole or not at all.
+    config: TrainingConfig,
+    out: Path | None = None,
+    restart: bool = False,
+    say: Callable[[str], object] | None = None,
+) -> TrainedModel:
+    """Train by a recipe and write the model's folder, whole or not at all.
 
-    A run that was broken off goes on from its last checkpoint and ends with the same weights; `restart`
-    throws it away. `say` is given what preflight found, as a table, the step that a run goes on from, and a
-    line for every log where no terminal shows the trainer's bar. TrainingError where the folder is taken,
-    the dataset or model cannot be used, rows are refused, or an unfinished run of another recipe stands
-    there.
+    `out` replaces the recipe's output_dir. A run that was interrupted resumes from its last checkpoint and
+    ends with the same weights; `restart` deletes it first. `say` is called with preflight's table, the step
+    that a run resumes from, and a line for every log if stderr is no terminal. TrainingError where the folder
+    is taken, the dataset or model cannot be used, rows are refused, or an unfinished run has another recipe.
     """
     target = out or Path(config.values.get("output_dir") or "")
     if target == Path():
@@ -70,80 +75,91 @@ def train(
 
 
 def _check_target(target: Path) -> None:
-    """TrainingError where the model's place is taken."""
+    """TrainingError where the model's folder exists and is not empty."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TrainingError(f"{target}: exists; choose another --out, or move it away")
 
 
 def _train(
-    config: Config, target: Path, restart: bool, say: Callable[[str], object] | None, held: ExitStack
-) -> Trained:
-    """The run; `held` keeps its folder from others until it ends."""
+    config: TrainingConfig, target: Path, restart: bool, say: Callable[[str], object] | None, held: ExitStack
+) -> TrainedModel:
+    """Run the training; `held` locks its folder until it ends."""
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
     report = _allowed(config, loaded, say)
     arguments, model_arguments = _arguments(config, work / "checkpoints")
-    last = told_by_first(lambda: _enter(work, target, config, loaded, restart, held))
+    last = call_in_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
         raise TrainingError(
             f"{work}: not to be seen from this machine; --out must be on a file system that "
             "all machines of the run share"
         )
-    if say and last and rank() == 0:
+    if say and last and get_rank() == 0:
         say(f"going on from step {_step(last):,}")
-    watch = Watch(config.chosen_fall)
-    callbacks = [watch_callback(watch), *([lines_callback(say)] if say and not watched() else [])]
+    watch, words = Watch(config.chosen_fall), STAGES[config.stage].figures.logged
+    callbacks = [
+        make_watch_callback(watch),
+        *([make_lines_callback(say, words)] if say and not is_watched() else []),
+    ]
     trainer = _trainer(config, loaded, arguments, model_arguments, callbacks)
     result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     made = work / "model"
     _save(trainer, made)
     metrics: dict[str, Any] = {}
-    if rank() == 0:
-        told = report_json(report) if report else {}
-        metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings, told)
+    if get_rank() == 0:
+        found = convert_report(report) if report else {}
+        metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings, found)
         _finish(work, target, config.keep_checkpoints)
     trainer.accelerator.wait_for_everyone()
     trainer.end()
-    return Trained(target, metrics, watch.warnings, _step(last) if last else None)
+    return TrainedModel(target, metrics, watch.warnings, _step(last) if last else None)
 
 
-def look(config: Config, loaded: Loaded, processes: int | None = None) -> Report:
-    """What preflight says of the rows, by the model's tokenizer and without its weights.
+def check_rows(
+    config: TrainingConfig, loaded: LoadedData | None = None, processes: int | None = None
+) -> PreflightReport:
+    """Run preflight on the recipe's rows, with the model's tokenizer and without its weights.
 
-    `processes` share the batches of a step; None: those of this run. TrainingError where no whole model is
-    named.
+    `loaded` are the rows if they are loaded already. `processes` share the batches of a step (default: those
+    of this run). TrainingError where the recipe names no whole model, or the rows cannot be loaded.
     """
+    loaded = loaded or load(config)
     _check_base(config)
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
-    values = config.values | {"allow": list(config.allow), "num_processes": processes or world()}
-    hard = config.stage == "soft-dpo" and "p" not in loaded.train.column_names  # one p for all, by smoothing
-    stage = "dpo" if hard else config.stage
-    return preflight(parts, str(values["model_name_or_path"]), stage, settings_from(values))
+    values = config.values | {"allow": list(config.allow), "num_processes": processes or count_processes()}
+    stage = STAGES[config.stage]
+    if stage.instead_of_own and not set(stage.own) <= set(
+        loaded.train.column_names
+    ):  # one value for all rows
+        stage = STAGES[stage.instead_of_own]
+    return run_preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
 
 
-def _allowed(config: Config, loaded: Loaded, say: Callable[[str], object] | None) -> Report | None:
-    """Preflight's report, told by the first process; TrainingError where it refuses rows.
+def _allowed(
+    config: TrainingConfig, loaded: LoadedData, say: Callable[[str], object] | None
+) -> PreflightReport | None:
+    """Run preflight in the first process of every machine; the others return None.
 
-    The first process of every machine looks; None for the others, which would find the same.
+    The first process of all shows the report. TrainingError where rows are refused.
     """
     if int(os.environ.get("LOCAL_RANK", "0")):
         return None
-    report = look(config, loaded)
-    if say and rank() == 0:
-        say(report_table(report))
+    report = check_rows(config, loaded)
+    if say and get_rank() == 0:
+        say(format_report(report))
     if report.refusals:
         kinds = ", ".join(sorted({defect.kind for defect in report.refusals}))
-        told = "; ".join(defect.text for defect in report.refusals)
-        raise TrainingError(f"{config.path}: not trained, for {kinds}: {told}")
+        texts = "; ".join(defect.text for defect in report.refusals)
+        raise TrainingError(f"{config.path}: not trained, for {kinds}: {texts}")
     return report
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end (its trainer_state.json comes last).
+def find_last_checkpoint(folder: Path) -> Path | None:
+    """Find the newest complete checkpoint (trainer_state.json is written last); None without one.
 
-    One of the last step within an epoch only where there is no other: transformers would go on from it with a
-    step too many.
+    A checkpoint of the run's last step within an epoch is the last choice: transformers would resume from it
+    with a step too many.
     """
     ended = None
     for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
@@ -162,15 +178,15 @@ def _step(checkpoint: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _check_base(config: Config) -> None:
-    """TrainingError where no whole model is named: an adapter that should be merged first, a dataset."""
+def _check_base(config: TrainingConfig) -> None:
+    """TrainingError where the recipe names no whole model but a dataset, or an adapter to be merged first."""
     base = Path(str(config.values["model_name_or_path"]))
     if (base / MANIFEST).is_file():
         raise TrainingError(
             f"{config.path}: 'model_name_or_path': {base} is a dataset; name the folder of a "
             "model, or one on the Hub"
         )
-    if (base / "adapter_config.json").is_file():
+    if (base / ADAPTER).is_file():
         raise TrainingError(
             f"{base}: is an adapter; merge it into its model first: preceptor merge {base} "
             f"--out {base}-merged"
@@ -181,8 +197,8 @@ def _check_base(config: Config) -> None:
         )
 
 
-def _check_device(config: Config) -> None:
-    """TrainingError for what only a GPU can do."""
+def _check_device(config: TrainingConfig) -> None:
+    """TrainingError for quantisation without a GPU."""
     if config.values.get("load_in_4bit") or config.values.get("load_in_8bit"):
         import torch
 
@@ -192,8 +208,8 @@ def _check_device(config: Config) -> None:
             )
 
 
-def _check_reports(config: Config) -> None:
-    """TrainingError where a run is to be reported to what is not installed: TRL says so after the weights."""
+def _check_reports(config: TrainingConfig) -> None:
+    """TrainingError where report_to needs a package that is missing; TRL finds out after loading weights."""
     wanted = config.values.get("report_to") or []
     for name in [wanted] if isinstance(wanted, str) else wanted:
         packages = REPORTS.get(name)
@@ -204,44 +220,42 @@ def _check_reports(config: Config) -> None:
             )
 
 
-def _arguments(config: Config, checkpoints: Path) -> tuple[Any, Any]:
-    """The trainer's config and TRL's ModelConfig; on a machine without a GPU with defaults that suit it."""
+def _arguments(config: TrainingConfig, checkpoints: Path) -> tuple[Any, Any]:
+    """Make the trainer's config and TRL's ModelConfig, with other defaults where there is no GPU."""
     import torch
     import trl
 
     made: dict[str, Any] = {**config.trainer_values, "output_dir": str(checkpoints)}
     if made.get("use_cpu") or not torch.accelerator.is_available():
         made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
-    if not watched():
+    if not is_watched():
         made = {"disable_tqdm": True, **made}
-    kind = {"sft": trl.SFTConfig, "kto": trl.KTOConfig}.get(config.stage, trl.DPOConfig)
     try:
-        arguments = kind(**made)
-        model = trl.ModelConfig(**config.of("ModelConfig"))
+        arguments = STAGES[config.stage].load_config()(**made)
+        model = trl.ModelConfig(**config.select_values("ModelConfig"))
     except (ValueError, TypeError, ImportError) as error:
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
     arguments.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
         "dtype": model.dtype,
-        **({"device_map": None} if world() > 1 else {}),  # TRL's "auto" under FSDP is for one process
+        **(
+            {"device_map": None} if count_processes() > 1 else {}
+        ),  # TRL's "auto" under FSDP is for one process
         **(arguments.model_init_kwargs or {}),
     }
     return arguments, model
 
 
-def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbacks: list[Any]) -> Any:
-    """The stage's trainer, with model, adapter and data prepared."""
+def _trainer(
+    config: TrainingConfig, loaded: LoadedData, arguments: Any, model: Any, callbacks: list[Any]
+) -> Any:
+    """Make the stage's trainer, with model, adapter and data prepared."""
     import trl
     from transformers import PrinterCallback
 
-    kind: Any = {"sft": trl.SFTTrainer, "kto": trl.KTOTrainer}.get(config.stage, trl.DPOTrainer)
-    if config.stage == "soft-dpo":
-        from .trainer.soft_dpo import SoftDPOTrainer
-
-        kind = SoftDPOTrainer
     try:
-        trainer = kind(
+        trainer = STAGES[config.stage].load_trainer()(
             model=model.model_name_or_path,
             args=arguments,
             train_dataset=loaded.train,
@@ -252,27 +266,27 @@ def _trainer(config: Config, loaded: Loaded, arguments: Any, model: Any, callbac
         )
     except (ValueError, OSError) as error:
         raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
-    trainer.remove_callback(PrinterCallback)  # it prints what has no bar as Python's dictionaries
+    trainer.remove_callback(PrinterCallback)  # it prints logs as Python dictionaries
     return trainer
 
 
 def _enter(
-    work: Path, target: Path, config: Config, loaded: Loaded, restart: bool, held: ExitStack
+    work: Path, target: Path, config: TrainingConfig, loaded: LoadedData, restart: bool, held: ExitStack
 ) -> Path | None:
-    """Make the folder of the unfinished run, or go back into it if it is of this very run: its checkpoint."""
+    """Make the folder of the unfinished run, or reopen it; the checkpoint to resume from, if any."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
-    run = {"stage": config.stage, "values": values, "dataset": loaded.about()}
-    held.enter_context(unfinished(work, run, restart, TrainingError, lambda old: _other(old, run)))
+    run = {"stage": config.stage, "values": values, "dataset": loaded.describe()}
+    held.enter_context(hold_run(work, run, restart, TrainingError, lambda old: _other(old, run)))
     _check_target(target)  # the same command may have finished meanwhile
     checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
     if kept.is_dir() and not checkpoints.exists():  # killed while it was finished
         kept.rename(checkpoints)
     shutil.rmtree(work / "model", ignore_errors=True)
-    return None if config.values.get("save_only_model") else last_checkpoint(checkpoints)
+    return None if config.values.get("save_only_model") else find_last_checkpoint(checkpoints)
 
 
 def _other(before: str, run: Mapping[str, Any]) -> str:
-    """In what an earlier note and this run differ: "seed 0, now 1"."""
+    """Word the differences between an earlier run's note and this run: "seed 0, now 1"."""
     try:
         notes = [
             {"stage": note["stage"], **note["values"], "dataset": note["dataset"]["digest"][:12]}
@@ -285,13 +299,13 @@ def _other(before: str, run: Mapping[str, Any]) -> str:
 
 
 def _save(trainer: Any, made: Path) -> None:
-    """Write weights and tokenizer, gathered whole where processes share them; TrainingError if none are."""
+    """Write weights and tokenizer, gathered from all processes; TrainingError if no weights were written."""
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
-    if plugin is not None:  # of shards save_model would write nothing, without a word
+    if plugin is not None:  # save_model would silently write nothing for shards
         plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(made))
     trainer.accelerator.wait_for_everyone()
-    if rank() == 0 and not any(made.glob("*.safetensors")):
+    if get_rank() == 0 and not any(made.glob("*.safetensors")):
         raise TrainingError(
             f"{made}: no weights were written; with DeepSpeed ZeRO-3 its config needs "
             "zero3_save_16bit_model: true. The same command goes on from the last checkpoint"
@@ -299,7 +313,7 @@ def _save(trainer: Any, made: Path) -> None:
 
 
 def _finish(work: Path, target: Path, keep_checkpoints: bool) -> None:
-    """The finished folder to its place; then the rest goes."""
+    """Move the finished folder to its place and delete the rest."""
     if keep_checkpoints and (work / "checkpoints").is_dir():
         (work / "checkpoints").rename(work / "model" / "checkpoints")
     if target.is_dir():

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .alpha import METRICS, alpha, kinds_of_units, measures
-from .intervals import RESAMPLES, IntervalEstimate, estimate, ratio, resampled
-from .judgements import LOW_HIGH, SIDES, VOTES, Signal, from_ratings, from_votes
-from .kappa import LEAST_SHARED, annotator_pairs
-from .people import Person, describe
+from .alpha import METRICS, compute_alpha, compute_measures, count_kinds
+from .intervals import RESAMPLES, IntervalEstimate, divide, estimate, resample
+from .judgements import LOW_HIGH, SIDES, VOTES, Signal, read_ratings, read_votes
+from .kappa import LEAST_SHARED, compare_pairs
+from .people import Person, describe_people
 
 MODEL, CROWD = "model", "crowd"
 _CHOICES = {"a": 0, "b": 1, "tie": 2}
@@ -87,9 +87,9 @@ def compute_agreement(
     """
     notes: list[str] = []
     annotators, votes, ratings = _persons(judged)
-    about_pairs, units = from_votes(votes)
+    about_pairs, units = read_votes(votes)
     signals = [about_pairs] if votes.height else []
-    signals += from_ratings(ratings)
+    signals += read_ratings(ratings)
     if not annotators["peer"].any() and annotators.height and not _unnamed(signals):
         annotators = annotators.with_columns(peer=pl.lit(value=True))
         notes.append("only models judged: all that follows is about models")
@@ -100,7 +100,7 @@ def compute_agreement(
     if annotators.is_empty():
         notes.append("no annotator is named: nothing can be said about single annotators")
     about_votes = next((m.agreement.value for m in found if m.signal == VOTES and m.agreement), None)
-    persons, more = describe(
+    persons, more = describe_people(
         signals,
         annotators,
         _known(judged, units),
@@ -133,19 +133,19 @@ def compute_shared_alpha(judged: SourceJudgements, seed: int = 0, resamples: int
     """
     annotators, votes, ratings = _persons(judged)
     models = annotators.filter(~pl.col("peer"))["annotator"]
-    signals = ([from_votes(votes)[0]] if votes.height else []) + from_ratings(ratings)
+    signals = ([read_votes(votes)[0]] if votes.height else []) + read_ratings(ratings)
     people = [_without(signal, models) for signal in signals]
     return [_shared(signal, seed, resamples) for signal in people if signal.rows.height]
 
 
 def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
     once = signal.once
-    kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), signal.answers)
+    kinds, many = count_kinds(once["unit"].to_numpy(), once["value"].to_numpy(), signal.answers)
     metric, found = choose_metric(signal), None
     if len(kinds):
         values = np.arange(signal.answers, dtype=np.float64)
-        point = float(alpha(kinds, many[None, :].astype(np.float64), values, metric)[0])
-        drawn = [alpha(kinds, weights, values, metric) for weights in resampled(many, seed, resamples)]
+        point = float(compute_alpha(kinds, many[None, :].astype(np.float64), values, metric)[0])
+        drawn = [compute_alpha(kinds, weights, values, metric) for weights in resample(many, seed, resamples)]
         found = estimate(point, np.concatenate(drawn))
     unnamed = once["annotator"].null_count()
     by = "twice" if unnamed else "by two annotators"
@@ -196,19 +196,19 @@ def _without(signal: Signal, models: pl.Series) -> Signal:
 
 
 def choose_metric(signal: Signal) -> str:
-    """The metric of alpha that fits the answers."""
+    """Choose the metric of alpha that fits the answers."""
     return "ordinal" if signal.ordered and signal.answers > 2 else "nominal"
 
 
 def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -> Measures:
     once = signal.once
     size = signal.answers
-    kinds, many = kinds_of_units(once["unit"].to_numpy(), once["value"].to_numpy(), size)
-    found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
+    kinds, many = count_kinds(once["unit"].to_numpy(), once["value"].to_numpy(), size)
+    found = compute_measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
     metric = choose_metric(signal)
     weightings = ("unweighted", "linear", "quadratic") if metric == "ordinal" else ("unweighted",)
     named = once.filter(pl.col("annotator").is_not_null()).select("unit", "annotator", "value")
-    pairs = annotator_pairs(named, size, weightings, seed, resamples)
+    pairs = compare_pairs(named, size, weightings, seed, resamples)
     shown = pairs.people.with_columns(pl.col("first", "second").replace(names)).rows(named=True)
     made = Measures(
         signal=signal.name,
@@ -269,7 +269,7 @@ def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Interv
             kinds = of_unit.group_by("k", "n").len("many").sort("k", "n")
             k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
             if len(k):
-                drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
+                drawn = [divide(w @ k, w @ n) for w in resample(many, seed, resamples)]
                 return estimate(float(many @ k / (many @ n)), np.concatenate(drawn))
     return None
 

@@ -31,7 +31,7 @@ LEAST_RUN = 10  # a shorter run of the same answer is nobody's concern
 
 
 @dataclass(frozen=True)
-class Test:
+class HabitTest:
     """One test of one annotator: how likely an honest annotator is to look like that."""
 
     annotator: str
@@ -40,26 +40,26 @@ class Test:
     words: str  # what was seen, should it be named
 
 
-def flagged(tests: list[Test]) -> list[Test]:
-    """The tests that stand at a false discovery rate of 5 %, in the order given."""
+def flag_tests(tests: list[HabitTest]) -> list[HabitTest]:
+    """Keep the tests that are significant at a false discovery rate of 5 %, in the order given."""
     if not tests:
         return []
     q = false_discovery_control([t.p for t in tests])
     return [test for test, adjusted in zip(tests, q, strict=True) if adjusted <= FALSE_DISCOVERIES]
 
 
-def at_least(k: Ints | int, n: Ints | int, p: Floats | float) -> Floats:
-    """P(k or more of n) where each has probability p."""
+def compute_tail(k: Ints | int, n: Ints | int, p: Floats | float) -> Floats:
+    """Compute P(k or more of n) where each has probability p."""
     return np.asarray(binom.sf(np.asarray(k) - 1, n, p))
 
 
-def one_side(first: pl.DataFrame) -> list[Test]:
-    """Who takes one side, whatever is there; `first` has annotator, k (chose the first shown) of n."""
+def check_one_side(first: pl.DataFrame) -> list[HabitTest]:
+    """Test who takes one side, whatever is there; `first` has annotator, k (chose the first shown) of n."""
     k, n = first["k"].to_numpy(), first["n"].to_numpy()
     most = np.maximum(k, n - k)
-    p = np.minimum(at_least(most, n, ONE_SIDE) + binom.cdf(n - most, n, ONE_SIDE), 1)
+    p = np.minimum(compute_tail(most, n, ONE_SIDE) + binom.cdf(n - most, n, ONE_SIDE), 1)
     return [
-        Test(
+        HabitTest(
             name,
             "side",
             float(value),
@@ -70,14 +70,14 @@ def one_side(first: pl.DataFrame) -> list[Test]:
     ]
 
 
-def same_answer(shares: pl.DataFrame) -> list[Test]:
-    """Who gives one answer nearly always; `shares` has annotator, k of n, others (share of the others
+def check_same_answer(shares: pl.DataFrame) -> list[HabitTest]:
+    """Test who gives one answer nearly always; `shares` has annotator, k of n, others (share of the others
     that give it as well) and answer (in words).
     """
     k, n, others = (shares[name].to_numpy() for name in ("k", "n", "others"))
-    p = at_least(k, n, np.maximum((1 + others) / 2, SAME_ANSWER))
+    p = compute_tail(k, n, np.maximum((1 + others) / 2, SAME_ANSWER))
     return [
-        Test(
+        HabitTest(
             name, "same", float(value), f"gave {answer} in {a} of {b} ({100 * share:.0f} % of the others' do)"
         )
         for name, answer, a, b, share, value in zip(
@@ -86,8 +86,8 @@ def same_answer(shares: pl.DataFrame) -> list[Test]:
     ]
 
 
-def longest_runs(rows: pl.DataFrame) -> list[Test]:
-    """Who gave the same answer many times running; `rows` has annotator and answer (text), in order.
+def check_runs(rows: pl.DataFrame) -> list[HabitTest]:
+    """Test who gave the same answer many times running; `rows` has annotator and answer (text), in order.
 
     In a random order of n answers, m of them alike, (n - m + 1) C(m, L) / C(n, L) runs of L or more are
     expected, which bounds the probability of any. Holds where the order of the questions says nothing
@@ -105,7 +105,7 @@ def longest_runs(rows: pl.DataFrame) -> list[Test]:
     found = runs.with_columns(pl.Series("p", np.where(length >= LEAST_RUN, p, 1.0)))
     found = found.sort("annotator", "p", "answer").unique("annotator", keep="first", maintain_order=True)
     return [
-        Test(row["annotator"], "run", row["p"], f"gave the same answer {row['length']} times running")
+        HabitTest(row["annotator"], "run", row["p"], f"gave the same answer {row['length']} times running")
         for row in found.iter_rows(named=True)
     ]
 
@@ -114,8 +114,8 @@ def _log_choose(n: Floats, k: Floats) -> Floats:
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 
-def at_chance(sides: pl.DataFrame) -> list[Test]:
-    """Who agrees with the others no better than a coin; `sides` has annotator, k (same side) of n.
+def check_chance(sides: pl.DataFrame) -> list[HabitTest]:
+    """Test who agrees with the others no better than a coin; `sides` has annotator, k (same side) of n.
 
     Honest is what lies above the middle between a coin and the median annotator; where people agree no
     better than coins, nobody can be told from one.
@@ -123,7 +123,7 @@ def at_chance(sides: pl.DataFrame) -> list[Test]:
     typical = _typical(sides, 0.5)
     p = binom.cdf(sides["k"].to_numpy(), sides["n"].to_numpy(), (0.5 + typical) / 2)
     return [
-        Test(
+        HabitTest(
             name,
             "chance",
             float(value),
@@ -143,8 +143,8 @@ def _typical(sides: pl.DataFrame, least: float) -> float:
     return max(least, float(middle["share"][0]))
 
 
-def uncorrelated(ratings: pl.DataFrame) -> list[Test]:
-    """Whose ratings do not go with the others'; `ratings` has annotator, r and n (completions).
+def check_correlation(ratings: pl.DataFrame) -> list[HabitTest]:
+    """Test whose ratings do not correlate with the others'; `ratings` has annotator, r and n (completions).
 
     Fisher's z of r against half of the median annotator's.
     """
@@ -156,7 +156,7 @@ def uncorrelated(ratings: pl.DataFrame) -> list[Test]:
     typical = _typical(pl.DataFrame({"k": r * n, "n": n}), 0.0)
     p = norm.cdf((np.arctanh(r) - np.arctanh(min(typical, 0.999) / 2)) * np.sqrt(n - 3))
     return [
-        Test(
+        HabitTest(
             name,
             "chance",
             float(value),
@@ -167,34 +167,34 @@ def uncorrelated(ratings: pl.DataFrame) -> list[Test]:
     ]
 
 
-def too_fast(gaps: pl.DataFrame) -> list[Test]:
-    """Who answers faster than anybody reads; `gaps` has annotator, k (faster than FAST_SECONDS) of n."""
-    p = at_least(gaps["k"].to_numpy(), gaps["n"].to_numpy(), FAST_SHARE)
+def check_speed(gaps: pl.DataFrame) -> list[HabitTest]:
+    """Test who answers faster than anybody reads; `gaps` has annotator, k (faster than FAST_SECONDS) of n."""
+    p = compute_tail(gaps["k"].to_numpy(), gaps["n"].to_numpy(), FAST_SHARE)
     return [
-        Test(name, "fast", float(value), f"answered within {FAST_SECONDS:g} s in {k} of {n}")
+        HabitTest(name, "fast", float(value), f"answered within {FAST_SECONDS:g} s in {k} of {n}")
         for name, k, n, value in zip(gaps["annotator"], gaps["k"], gaps["n"], p, strict=True)
     ]
 
 
-def known_wrong(known: pl.DataFrame) -> list[Test]:
-    """Who gets known questions wrong; `known` has annotator, k (right) of n."""
+def check_known(known: pl.DataFrame) -> list[HabitTest]:
+    """Test who gets known questions wrong; `known` has annotator, k (right) of n."""
     wrong = known["n"] - known["k"]
-    p = at_least(wrong.to_numpy(), known["n"].to_numpy(), KNOWN_WRONG)
+    p = compute_tail(wrong.to_numpy(), known["n"].to_numpy(), KNOWN_WRONG)
     return [
-        Test(name, "known", float(value), f"got {k} of {n} known questions wrong")
+        HabitTest(name, "known", float(value), f"got {k} of {n} known questions wrong")
         for name, k, n, value in zip(known["annotator"], wrong, known["n"], p, strict=True)
     ]
 
 
-def changed_mind(repeats: pl.DataFrame, agreement: float | None) -> list[Test]:
-    """Who answers a repeated question otherwise; `repeats` has annotator, k (the same answer) of n.
+def check_repeats(repeats: pl.DataFrame, agreement: float | None) -> list[HabitTest]:
+    """Test who answers a repeated question otherwise; `repeats` has annotator, k (the same answer) of n.
 
     Nobody should differ from themselves more than two annotators do (`agreement`; a half if not known).
     """
     other = repeats["n"] - repeats["k"]
     tolerated = max(SELDOM_CONSISTENT, 1 - (0.5 if agreement is None else agreement))
-    p = at_least(other.to_numpy(), repeats["n"].to_numpy(), tolerated)
+    p = compute_tail(other.to_numpy(), repeats["n"].to_numpy(), tolerated)
     return [
-        Test(name, "repeat", float(value), f"answered {k} of {n} repeated questions otherwise")
+        HabitTest(name, "repeat", float(value), f"answered {k} of {n} repeated questions otherwise")
         for name, k, n, value in zip(repeats["annotator"], other, repeats["n"], p, strict=True)
     ]

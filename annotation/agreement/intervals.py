@@ -1,6 +1,6 @@
 """Intervals and tests that the measures of agreement share.
 
-share(95, 100): 0.95, between 0.887 and 0.984 (exact binomial, 95 %).
+compute_share(95, 100): 0.95, between 0.887 and 0.984 (exact binomial, 95 %).
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _CELLS = 4_000_000  # numbers of a block of resamples, which bounds memory
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A number with its 95 % interval; the interval is null where it cannot be told."""
+    """A number with its 95 % interval; the interval is None where it is unknown."""
 
     value: float
     low: float | None
@@ -38,8 +38,8 @@ class Share:
     high: float
 
 
-def exact_interval(k: Ints, n: Ints) -> tuple[Floats, Floats]:
-    """Ends of the exact binomial intervals of k of n; Clopper & Pearson, Biometrika 26 (1934) 404-413."""
+def compute_exact_interval(k: Ints, n: Ints) -> tuple[Floats, Floats]:
+    """Compute exact binomial intervals of k of n: low, high; Clopper & Pearson, Biometrika 26 (1934) 404."""
     tail = (1 - LEVEL) / 2
     k, n = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
     low = np.where(k > 0, beta.ppf(tail, k, n - k + 1), 0.0)
@@ -47,16 +47,16 @@ def exact_interval(k: Ints, n: Ints) -> tuple[Floats, Floats]:
     return low, high
 
 
-def share(k: int, n: int) -> Share | None:
-    """K of n; nothing where n is 0."""
+def compute_share(k: int, n: int) -> Share | None:
+    """Compute the share k of n with its interval; None where n is 0."""
     if not n:
         return None
-    low, high = exact_interval(np.array([k]), np.array([n]))
+    low, high = compute_exact_interval(np.array([k]), np.array([n]))
     return Share(k, n, k / n, float(low[0]), float(high[0]))
 
 
-def resampled(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[Floats]:
-    """How often each kind of unit is drawn, in blocks (resamples, kinds).
+def resample(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[Floats]:
+    """Draw bootstrap resamples of units: how often each kind is drawn, in blocks (resamples, kinds).
 
     Units are drawn with replacement, as many as there are. Units of one kind are alike, so that it is
     enough to draw how many of each kind there are: a million units cost no more than their few kinds.
@@ -70,9 +70,9 @@ def resampled(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[F
 
 
 def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
-    """A value with the percentile interval of its resamples.
+    """Estimate a value's percentile interval from its resamples.
 
-    Nothing where it is not defined; no interval where it is defined in fewer than nine of ten resamples.
+    None where the value is not defined; no interval where it is defined in fewer than nine of ten resamples.
     """
     if not np.isfinite(value):
         return None
@@ -83,7 +83,7 @@ def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
     return IntervalEstimate(float(value), float(low), float(high))
 
 
-def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """The quotient, NaN where the denominator is 0."""
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide, NaN where the denominator is 0."""
     out = np.full(np.broadcast(numerator, denominator).shape, np.nan)
     return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))

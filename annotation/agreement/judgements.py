@@ -50,8 +50,8 @@ class Signal:
         return self.rows.filter(~pl.col("again"))
 
 
-def from_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
-    """`votes` with the columns of the table of that name, and its units: unit, low, high (completions)."""
+def read_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
+    """Read table `votes` as a signal, and its units: unit, low, high (completions)."""
     for_a = pl.col("choice") == "a"
     rows = _in_order(votes).select(
         *LOW_HIGH,
@@ -76,8 +76,8 @@ def from_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
     return Signal(VOTES, VOTE_ANSWERS, _with_again(rows)), units
 
 
-def from_ratings(ratings: pl.DataFrame) -> list[Signal]:
-    """One signal a criterion, in order of name, of `ratings` with the columns of that table.
+def read_ratings(ratings: pl.DataFrame) -> list[Signal]:
+    """Read table `ratings` as one signal a criterion, in order of name.
 
     A criterion with another number of levels elsewhere in the source is another signal.
     """
@@ -117,35 +117,35 @@ def _with_again(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(again=who.is_not_null() & ~seen.is_first_distinct())
 
 
-def unit_counts(rows: pl.DataFrame, answers: int, units: int) -> Ints:
-    """How many of `rows` gave each answer to each unit (units, answers)."""
+def count_answers(rows: pl.DataFrame, answers: int, units: int) -> Ints:
+    """Count how many of `rows` gave each answer to each unit: (units, answers)."""
     places = (rows["unit"] * answers + rows["value"]).to_numpy()
     return np.bincount(places, minlength=units * answers).reshape(units, answers).astype(np.int64)
 
 
-def others_counts(signal: Signal, peers: pl.DataFrame) -> Ints:
-    """For every row of `signal.once`, how many others gave each answer to its unit (rows, answers).
+def count_others(signal: Signal, peers: pl.DataFrame) -> Ints:
+    """Count for every row of `signal.once` how many others gave each answer to its unit: (rows, answers).
 
     `peers` are the rows of `signal.once` that count as others; a row is no other of itself.
     """
     mine = signal.once
     units = int(signal.rows["unit"].to_numpy().max(initial=0)) + 1
-    counts = unit_counts(peers, signal.answers, units)[mine["unit"].to_numpy()]
+    counts = count_answers(peers, signal.answers, units)[mine["unit"].to_numpy()]
     itself = mine.select(pl.col("annotator").is_in(peers["annotator"].unique().implode(), nulls_equal=True))
     counts[np.arange(len(counts)), mine["value"].to_numpy()] -= itself.to_series().to_numpy()
 
     return np.asarray(counts)
 
 
-def single_mode(counts: Ints) -> Ints:
-    """The most frequent answer of each row of counts, -1 where several are or none is."""
+def find_modes(counts: Ints) -> Ints:
+    """Find the most frequent answer of each row of counts, -1 where several are or none is."""
     most = counts.max(axis=1, initial=0)
     alone = ((counts == most[:, None]).sum(axis=1) == 1) & (most > 0)
     return np.where(alone, counts.argmax(axis=1) if counts.size else 0, -1)
 
 
-def mean_of(counts: Ints) -> Floats:
-    """The mean answer of each row of counts; NaN where there is none."""
+def compute_means(counts: Ints) -> Floats:
+    """Compute the mean answer of each row of counts; NaN where there is none."""
     n = counts.sum(axis=1)
     total = counts @ np.arange(counts.shape[1])
     return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))

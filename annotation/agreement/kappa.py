@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from .intervals import RESAMPLES, Floats, IntervalEstimate, Ints, estimate, exact_interval, ratio
+from .intervals import RESAMPLES, Floats, IntervalEstimate, Ints, compute_exact_interval, divide, estimate
 
 LEAST_SHARED = 10  # units that two annotators must share to count: kappa of fewer is mostly noise
 MOST_SHARED = 5_000_000  # units shared, over all pairs of annotators, that are looked at
@@ -33,28 +33,28 @@ class AnnotatorPairs:
     resamples: int
 
 
-def disagreement(size: int, weighting: str) -> Floats:
-    """How far apart (size, size) two answers count: unweighted 0 or 1, linear, or quadratic."""
+def weigh_disagreement(size: int, weighting: str) -> Floats:
+    """Weigh the distance of two answers, (size, size): unweighted (0 or 1), linear or quadratic."""
     apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(np.float64)
     if weighting == "unweighted":
         return np.asarray((apart > 0).astype(np.float64))
     return np.asarray(apart if weighting == "linear" else apart**2)
 
 
-def cohen(tables: Floats, weighting: str = "unweighted") -> Floats:
-    """Cohen's kappa of tables (…, answers, answers); NaN where both only ever gave one same answer."""
-    apart = disagreement(tables.shape[-1], weighting)
+def compute_kappa(tables: Floats, weighting: str = "unweighted") -> Floats:
+    """Compute Cohen's kappa of tables (…, answers, answers); NaN where both gave only one, same answer."""
+    apart = weigh_disagreement(tables.shape[-1], weighting)
     n = tables.sum(axis=(-2, -1))
     observed = (tables * apart).sum(axis=(-2, -1))
     by_chance = tables.sum(axis=-1)[..., :, None] * tables.sum(axis=-2)[..., None, :]
-    expected = ratio((by_chance * apart).sum(axis=(-2, -1)), n)
-    return np.asarray(1 - ratio(observed, np.nan_to_num(expected)))
+    expected = divide((by_chance * apart).sum(axis=(-2, -1)), n)
+    return np.asarray(1 - divide(observed, np.nan_to_num(expected)))
 
 
-def annotator_pairs(
+def compare_pairs(
     judged: pl.DataFrame, size: int, weightings: tuple[str, ...], seed: int, resamples: int = RESAMPLES
 ) -> AnnotatorPairs:
-    """Every two annotators of `judged` (unit, annotator, value from 0 to size - 1; one row each)."""
+    """Compare every two annotators of `judged` (unit, annotator, value from 0 to size - 1; one row each)."""
     some, shared = _within_reach(judged, seed)
     named = judged["annotator"]
     who = named.dtype if isinstance(named.dtype, pl.Enum) else pl.Enum(named.unique().sort())
@@ -69,8 +69,8 @@ def annotator_pairs(
     shape = (len(both), size, size)
     tables = np.bincount(cells, minlength=len(both) * size**2).reshape(shape).astype(np.float64)
     agree = tables.trace(axis1=1, axis2=2).astype(np.int64)
-    low, high = exact_interval(agree, n)
-    each = {name: cohen(tables, name) for name in weightings}
+    low, high = compute_exact_interval(agree, n)
+    each = {name: compute_kappa(tables, name) for name in weightings}
     names = [who.categories.gather(side) for side in np.divmod(both, len(who.categories))]
     people = pl.DataFrame({"first": names[0], "second": names[1]}).with_columns(
         pl.Series("n", n),
@@ -116,9 +116,9 @@ def _within_reach(judged: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, int]:
 
 def _mean(tables: Floats, weighting: str) -> Floats:
     """Mean kappa (rows,) of tables (rows, pairs, answers, answers), each weighing the units it counts."""
-    kappas, n = cohen(tables, weighting), tables.sum(axis=(-2, -1))
+    kappas, n = compute_kappa(tables, weighting), tables.sum(axis=(-2, -1))
     known = np.isfinite(kappas)
-    return ratio((np.where(known, kappas, 0) * n).sum(axis=1), (n * known).sum(axis=1))
+    return divide((np.where(known, kappas, 0) * n).sum(axis=1), (n * known).sum(axis=1))
 
 
 def _resampled_tables(

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from . import habits, tallies
-from .intervals import Share, share
+from .intervals import Share, compute_share
 from .judgements import Signal
 
 
@@ -40,7 +40,7 @@ class Person:
     look: list[dict[str, Any]] = field(default_factory=list)  # kind, p and words of each reason
 
 
-def describe(
+def describe_people(
     signals: Sequence[Signal],
     annotators: pl.DataFrame,
     known: pl.DataFrame,
@@ -48,37 +48,29 @@ def describe(
     reliability: Mapping[str, dict[str, float]],
     agreement: float | None,
 ) -> tuple[list[Person], list[str]]:
-    """Everybody who judged, those of the most judgements first, and what could not be looked at.
+    """Describe everybody who judged, those of the most judgements first; also notes on what is unknown.
 
     `annotators` has annotator (key), kind, pseudonym, peer (whether they count as others); `known` unit and
     expected (answers to known votes); `consensus` unit, lead and sd (log-odds that answer 0 is better);
     `reliability` is by pseudonym; `agreement` that of two annotators about votes, where it is known.
     """
-    votes = tallies.told([signal for signal in signals if not signal.ordered], annotators)
-    rated = tallies.told([signal for signal in signals if signal.ordered], annotators)
+    votes = tallies.join_others([signal for signal in signals if not signal.ordered], annotators)
+    rated = tallies.join_others([signal for signal in signals if signal.ordered], annotators)
     both = pl.concat([votes, rated])
     counted = {
-        "majority": tallies.as_most(both),
-        "fit": tallies.as_fit(votes, consensus),
-        "first_shown": tallies.first_shown(votes),
-        "known": tallies.known_right(votes, known),
-        "repeats": tallies.as_before(both),
+        "majority": tallies.count_as_most(both),
+        "fit": tallies.count_as_fit(votes, consensus),
+        "first_shown": tallies.count_first_shown(votes),
+        "known": tallies.count_known_right(votes, known),
+        "repeats": tallies.count_as_before(both),
     }
-    gaps, notes = tallies.gaps(votes, rated)
-    tests = [
-        *habits.one_side(counted["first_shown"]),
-        *habits.same_answer(pl.concat([tallies.ties(votes), tallies.favourites(rated)])),
-        *habits.longest_runs(tallies.sequences(votes, rated)),
-        *habits.at_chance(tallies.sides(votes)),
-        *habits.uncorrelated(tallies.correlations(rated)),
-        *habits.too_fast(gaps),
-        *habits.known_wrong(counted["known"]),
-        *habits.changed_mind(counted["repeats"], agreement),
-    ]
+    gaps, notes = tallies.measure_gaps(votes, rated)
     looks: dict[str, list[dict[str, Any]]] = {}
-    for test in habits.flagged(tests):
+    for test in habits.flag_tests(_tests(votes, rated, counted, gaps, agreement)):
         looks.setdefault(test.annotator, []).append(_reason(test))
-    shares = {name: {who: share(k, n) for who, k, n in counts.rows()} for name, counts in counted.items()}
+    shares = {
+        name: {who: compute_share(k, n) for who, k, n in counts.rows()} for name, counts in counted.items()
+    }
     speed = {r["annotator"]: Speed(r["median"], r["n"], r["k"]) for r in gaps.iter_rows(named=True)}
     n_votes, n_ratings = (dict(rows.group_by("annotator").len().rows()) for rows in (votes, rated))
     people = [
@@ -99,7 +91,26 @@ def describe(
     return sorted(people, key=lambda p: (-p.votes - p.ratings, p.annotator)), notes
 
 
-def _reason(test: habits.Test) -> dict[str, Any]:
+def _tests(
+    votes: pl.DataFrame,
+    rated: pl.DataFrame,
+    counted: Mapping[str, pl.DataFrame],
+    gaps: pl.DataFrame,
+    agreement: float | None,
+) -> list[habits.HabitTest]:
+    return [
+        *habits.check_one_side(counted["first_shown"]),
+        *habits.check_same_answer(pl.concat([tallies.count_ties(votes), tallies.count_favourites(rated)])),
+        *habits.check_runs(tallies.list_sequences(votes, rated)),
+        *habits.check_chance(tallies.count_sides(votes)),
+        *habits.check_correlation(tallies.correlate_ratings(rated)),
+        *habits.check_speed(gaps),
+        *habits.check_known(counted["known"]),
+        *habits.check_repeats(counted["repeats"], agreement),
+    ]
+
+
+def _reason(test: habits.HabitTest) -> dict[str, Any]:
     return {name: value for name, value in asdict(test).items() if name != "annotator"}
 
 

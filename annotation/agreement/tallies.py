@@ -1,6 +1,6 @@
-"""Counts per annotator, as frames: annotator, k, n (k of n judgements are so), sorted by annotator.
+"""Count what each annotator did, as frames: annotator, k, n (k of n judgements), sorted by annotator.
 
-All take frames as `told` makes them: a row for each judgement of a named annotator.
+All take frames as `join_others` makes them: a row for each judgement of a named annotator.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from .habits import BREAK_SECONDS, FAST_SECONDS
-from .intervals import ratio
-from .judgements import SIDES, TIE, Signal, mean_of, others_counts, single_mode
+from .intervals import divide
+from .judgements import SIDES, TIE, Signal, compute_means, count_others, find_modes
 
 LEANS = 0.05  # a fit takes a side where it is further than this from a half
 
 
-def told(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
-    """Judgements of named annotators, in order of time, beside what the others said.
+def join_others(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
+    """Join each judgement of a named annotator, in order of time, to the others' answers about its unit.
 
     Columns: signal, annotator, unit, value, at, shown, again (see judgements.Signal), and of the other
     people's answers to that unit: mode (the most frequent; null where several are), lead (how many more
@@ -29,8 +29,8 @@ def told(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataFrame:
     parts = []
     for signal in signals:
         once = signal.once
-        counts = others_counts(signal, once.filter(~by_model))
-        mode, mean = single_mode(counts), mean_of(counts)
+        counts = count_others(signal, once.filter(~by_model))
+        mode, mean = find_modes(counts), compute_means(counts)
         others = once.select("unit", "annotator").with_columns(
             pl.Series("mode", mode, pl.Int64).replace(-1, None),
             pl.Series("lead", counts[:, 0] - counts[:, 1], pl.Int64),
@@ -75,19 +75,19 @@ def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
     )
 
 
-def as_most(rows: pl.DataFrame) -> pl.DataFrame:
-    """Answers equal to the most frequent one of the others, where there is one."""
+def count_as_most(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count answers equal to the most frequent one of the others, where there is one."""
     return _hits(rows.filter(pl.col("mode").is_not_null()), pl.col("value") == pl.col("mode"))
 
 
-def sides(votes: pl.DataFrame) -> pl.DataFrame:
-    """Decided votes for the side that more of the others took."""
+def count_sides(votes: pl.DataFrame) -> pl.DataFrame:
+    """Count decided votes for the side that more of the others took."""
     decided = votes.filter((pl.col("lead") != 0) & (pl.col("value") != TIE))
     return _hits(decided, (pl.col("value") == 0) == (pl.col("lead") > 0))
 
 
-def as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
-    """Decided votes for the side that the fit leans to without that vote.
+def count_as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
+    """Count decided votes for the side that the fit leans to without that vote.
 
     A fit has seen the vote. If the log-odds that the vote goes as it went are N(m, s2) under the fit,
     its probability given all the other signals is 1 / E[1 / p] = 1 / (1 + exp(s2 / 2 - m)).
@@ -98,34 +98,36 @@ def as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
     return _hits(rows.filter((pl.col("p") - 0.5).abs() > LEANS), pl.col("p") > 0.5)
 
 
-def first_shown(votes: pl.DataFrame) -> pl.DataFrame:
-    """Decided votes for the side that was shown first."""
+def count_first_shown(votes: pl.DataFrame) -> pl.DataFrame:
+    """Count decided votes for the side that was shown first."""
     return _hits(votes.filter(pl.col("shown").is_in(SIDES)), pl.col("shown") == SIDES[0])
 
 
-def known_right(votes: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Right answers to known questions; `known` has unit and expected."""
+def count_known_right(votes: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Count right answers to known questions; `known` has unit and expected."""
     return _hits(votes.filter(~pl.col("again")).join(known, on="unit"), pl.col("value") == pl.col("expected"))
 
 
-def as_before(rows: pl.DataFrame) -> pl.DataFrame:
-    """Repeated judgements equal to the annotator's first one."""
+def count_as_before(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count repeated judgements equal to the annotator's first one."""
     which = ["signal", "annotator", "unit"]
     first = rows.filter(~pl.col("again")).select(*which, before="value")
     again = rows.filter("again").join(first, on=which)
     return _hits(again, pl.col("value") == pl.col("before"))
 
 
-def ties(votes: pl.DataFrame) -> pl.DataFrame:
-    """Ties; with others (share of ties among everybody else's votes) and answer (in words)."""
+def count_ties(votes: pl.DataFrame) -> pl.DataFrame:
+    """Count ties; with others (share of ties among everybody else's votes) and answer (in words)."""
     rest = (pl.col("k").sum() - pl.col("k")) / (pl.col("n").sum() - pl.col("n"))
     return _hits(votes, pl.col("value") == TIE).with_columns(
         rest.fill_nan(0).cast(pl.Float64).alias("others"), pl.lit("a tie").alias("answer")
     )
 
 
-def favourites(rated: pl.DataFrame) -> pl.DataFrame:
-    """Completions that got an annotator's favourite level, as a mean over criteria; columns as of `ties`.
+def count_favourites(rated: pl.DataFrame) -> pl.DataFrame:
+    """Count completions that got an annotator's favourite level, a mean over criteria.
+
+    Columns: those of `count_ties`.
 
     Ratings of one completion hang together, so that completions are counted, not ratings.
     """
@@ -166,8 +168,8 @@ def favourites(rated: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Seconds between successive answers: annotator, median, k (fast ones) of n; and what is not known.
+def measure_gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Measure seconds between successive answers: annotator, median, k (fast ones) of n; and notes.
 
     Ratings of one completion at one time are one answer. Where most answers share their time with
     another, it is that of a batch, and nothing is said.
@@ -191,8 +193,8 @@ def gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[s
     return found, []
 
 
-def sequences(votes: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame:
-    """Answers (annotator, answer) in order of time: of votes the side, of a completion all its ratings."""
+def list_sequences(votes: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame:
+    """List (annotator, answer) in order of time: of votes the side, of a completion all its ratings."""
     dated = pl.col("at").is_not_null()
     taken = votes.filter(dated & pl.col("shown").is_not_null()).select("annotator", answer="shown")
     levels = (
@@ -203,8 +205,8 @@ def sequences(votes: pl.DataFrame, rated: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([taken, levels.sort("at", maintain_order=True).select("annotator", "answer")])
 
 
-def correlations(rated: pl.DataFrame) -> pl.DataFrame:
-    """Correlation r of ratings and the others' mean, within criteria, and the number n of completions."""
+def correlate_ratings(rated: pl.DataFrame) -> pl.DataFrame:
+    """Correlate ratings with the others' mean, within criteria: annotator, r, n (completions)."""
     both = rated.filter(pl.col("mean").is_not_null()).select(
         "annotator",
         "unit",
@@ -223,4 +225,4 @@ def correlations(rated: pl.DataFrame) -> pl.DataFrame:
     )
     xy, xx, yy = (sums[name].to_numpy() for name in ("xy", "xx", "yy"))
     spread = np.where((xx > 1e-9) & (yy > 1e-9), np.sqrt(xx * yy), 0)  # a rounding error is no spread
-    return sums.select("annotator", pl.Series("r", ratio(xy, spread)), "n")
+    return sums.select("annotator", pl.Series("r", divide(xy, spread)), "n")

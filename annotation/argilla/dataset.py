@@ -15,7 +15,7 @@ from typing import Any
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE, Criterion, Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .client import ArgillaClient, Json, RefusedError
 
 COMMENT = "comment"
@@ -141,7 +141,7 @@ def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dat
     if workspace is not None and workspace not in places.values():
         raise AnnotationError(
             f"--workspace {workspace}: {server.url} has none of that name, or {server.user} is no member of "
-            f"it: {nearest(workspace, sorted(places.values()), 'workspaces')}"
+            f"it: {suggest(workspace, sorted(places.values()), 'workspaces')}"
         )
     every = [
         d
@@ -153,7 +153,7 @@ def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dat
         have = sorted({d["name"] for d in every})
         raise AnnotationError(
             f"{server.url}: no dataset '{name}'{f' in workspace {workspace}' if workspace else ''}; "
-            f"{nearest(name, have, 'datasets there')} 'preceptor annotate push' makes it"
+            f"{suggest(name, have, 'datasets there')} 'preceptor annotate push' makes it"
         )
     if len(found) > 1:
         where = ", ".join(sorted(places.get(d["workspace_id"], "?") for d in found))
@@ -183,7 +183,7 @@ def _settle_workspace(server: ArgillaClient, name: str) -> str:
     if server.role != "owner":
         raise AnnotationError(
             f"--workspace {name}: {server.user} is no member of one of that name, and only an owner can make "
-            f"it; {nearest(name, sorted(have), 'workspaces')}"
+            f"it; {suggest(name, sorted(have), 'workspaces')}"
         )
     return str(server.post("workspaces", {"name": name})["id"])
 

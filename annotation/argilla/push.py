@@ -13,7 +13,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .client import ArgillaClient, Json
 from .dataset import SIDES, Dataset
 from .records import list_records
@@ -86,7 +86,7 @@ def add_annotators(server: ArgillaClient, workspace_id: str, names: Sequence[str
             if name not in users:
                 raise AnnotationError(
                     f"--annotator {name}: {server.url} has no such user; "
-                    f"{nearest(name, sorted(users), 'users')} "
+                    f"{suggest(name, sorted(users), 'users')} "
                     "(--new-annotator makes one)"
                 )
         for name in wanted:

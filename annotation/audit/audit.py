@@ -2,8 +2,8 @@
 
     500 pairs in both orders: consistent 47.4 % (43.0 to 51.9), the first slot twice 38.8 % (34.5 to 43.2)
 
-Frames in, a record out. What orders and lengths tell stands in audit_orders.py, agreement with people in
-audit_people.py; which criteria of people are the judge's, in audit_criteria.py.
+Frames in, a record out. What orders and lengths tell stands in orders.py, agreement with people in
+people.py; which criteria of people are the judge's, in criteria.py.
 """
 
 from dataclasses import dataclass, field
@@ -11,29 +11,37 @@ from typing import Any
 
 import polars as pl
 
-from ...schemas.derive import polars_schema
+from ...schemas.derive import derive_polars_schema
 from ...schemas.rubric import Rubric
 from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
 from ..agreement.intervals import RESAMPLES, IntervalEstimate
-from ..agreement.judgements import VOTES, Signal, from_ratings, from_votes
+from ..agreement.judgements import VOTES, Signal, read_ratings, read_votes
 from ..rubrics.rubric import summary
-from .criteria import Matched, criterion_levels, folded, match_criteria, rating_sets
-from .orders import JUDGEMENTS, Length, Position, first_rate, length, position, verdicts
-from .people import Against, against
+from .criteria import MatchedCriteria, fold_name, gather_rating_sets, match_criteria, name_levels
+from .orders import (
+    JUDGEMENTS,
+    LengthBias,
+    PositionBias,
+    combine_orders,
+    measure_first_slot,
+    measure_length,
+    measure_position,
+)
+from .people import PeopleAgreement, compare_with_people
 
 SCORE = "summary score"
 POINTS = 1500  # of a figure of scores
 SIZE: dict[str, Any] = {"completion": pl.String, "length": pl.Int64}
 _VOTES = ("for one", "tie", "for the other")
-_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie stands between the two
+_IN_ORDER = {0: 0, 2: 1, 1: 2}  # a tie is between the two
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one judge, and of people about the same pairs and completions.
+    """The answers of one judge, and of people about the same pairs and completions.
 
-    `shown` has the columns of audit_orders.JUDGEMENTS: single answers, each about one order. Votes and
+    `shown` has the columns of orders.JUDGEMENTS: single answers, each about one order. Votes and
     ratings have the columns of those tables (annotator: a name, or null) and of ratings the source;
     `rubrics` source, criterion, levels, higher_is_better; `lengths` completion, length (characters).
     `failed` replies of the judge could not be used.
@@ -52,48 +60,48 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Audit:
+class JudgeAudit:
     """All about one judge; null and notes where something cannot be told."""
 
     judge: str
     judgements: int  # single answers about an order, or votes where their order is not known
     ratings: int
     failed: int
-    position: Position | None
+    position: PositionBias | None
     first: IntervalEstimate | None  # the first slot's share where no pair was shown in both orders
-    length: Length | None
-    signals: list[Against]
+    length: LengthBias | None
+    signals: list[PeopleAgreement]
     scores: list[list[float]] = field(
         default_factory=list
     )  # people's mean score and the judge's, for figures
     notes: list[str] = field(default_factory=list)
 
 
-def audit(
+def audit_evidence(
     evidence: Evidence, *, same: dict[str, str] | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> Audit:
+) -> JudgeAudit:
     """Audit one judge; the same input and seed give the same numbers.
 
-    `same` names criteria of people by the judge's criterion, where they are not called alike. Raises
-    AnnotationError where it names a criterion that is not there.
+    `same` maps criteria of the judge to people's, if their names differ. `resamples` is the number of
+    bootstrap draws. Raises AnnotationError if `same` names a criterion that is not there.
     """
     notes: list[str] = []
     found, in_orders = _verdicts(evidence, notes)
-    about = position(found, seed, resamples) if in_orders else None
+    about = measure_position(found, seed, resamples) if in_orders else None
     first = None
     if in_orders and about is None and found.height:
-        first = first_rate(found, seed, resamples)
+        first = measure_first_slot(found, seed, resamples)
         notes.append(
             "position: every pair was shown in one order only, so the first slot may have held the "
             "better one; only both orders can tell"
         )
     people = _decided(evidence.people_votes)
-    by_length = length(found, people, seed, resamples)
+    by_length = measure_length(found, people, seed, resamples)
     if found.height:
         notes += _length_notes(found, by_length, people)
     signals = _of_votes(evidence, found, seed, resamples, notes)
     rated, scores = _of_ratings(evidence, same or {}, seed, resamples, notes)
-    return Audit(
+    return JudgeAudit(
         evidence.judge,
         evidence.shown.height or evidence.votes.height,
         evidence.ratings.height,
@@ -107,12 +115,12 @@ def audit(
     )
 
 
-def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
-    """What a file tells (audit_files.read_judgements): each judge by name, `unnamed` where none is given."""
+def make_evidence(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
+    """Make evidence of each judge of a file (files.read_judgements), `unnamed` where it has no name."""
     rows = rows.with_columns(pl.col("judge").fill_null(unnamed))
     votes, ratings, scales, lengths = (
         pl.DataFrame(schema=columns)
-        for columns in (*map(polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
+        for columns in (*map(derive_polars_schema, (VOTES_TABLE, RATINGS, RUBRICS)), SIZE)
     )
     return [
         Evidence(
@@ -122,8 +130,8 @@ def of_judgements(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
     ]
 
 
-def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
-    """Votes as single answers (audit_orders.JUDGEMENTS); where the order is not known, a stands first."""
+def convert_votes(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
+    """Convert votes to single answers (orders.JUDGEMENTS); where the order is not known, a stands first."""
     second = pl.col("shown_first") == "b"
     swapped = second.fill_null(value=False)
     rows = votes.select(
@@ -136,11 +144,11 @@ def from_vote_rows(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("first"))
         .otherwise(pl.lit("second")),
     )
-    return with_lengths(rows, lengths)
+    return add_lengths(rows, lengths)
 
 
-def with_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
-    """`shown` with the lengths of both completions."""
+def add_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
+    """Add the lengths of both completions, in characters: columns first_length and second_length."""
     for side in ("first", "second"):
         those = lengths.select(pl.col("completion").alias(side), pl.col("length").alias(f"{side}_length"))
         shown = shown.join(those, on=side, how="left", maintain_order="left")
@@ -148,12 +156,12 @@ def with_lengths(shown: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
 
 
 def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]:
-    """The judge's verdicts, and whether the orders that they were given in are known."""
+    """Return the judge's verdicts, and whether the orders of showing are known."""
     shown, known = evidence.shown, True
     if shown.is_empty():
         dated = evidence.votes.filter(pl.col("shown_first").is_not_null())
         known = dated.height > 0
-        shown = from_vote_rows(dated if known else evidence.votes, evidence.lengths)
+        shown = convert_votes(dated if known else evidence.votes, evidence.lengths)
         if not known and evidence.votes.height:
             notes.append("position: in which order the judge saw its pairs is not known")
         elif dated.height < evidence.votes.height:
@@ -163,7 +171,7 @@ def _verdicts(evidence: Evidence, notes: list[str]) -> tuple[pl.DataFrame, bool]
             )
         if evidence.votes.is_empty() and evidence.ratings.height:
             notes.append("position and length: the judge chose between no two completions")
-    found = verdicts(shown)
+    found = combine_orders(shown)
     again = (
         shown.height
         - found.select((pl.col(f"in_{s}").is_not_null()).sum() for s in ("low", "high"))
@@ -197,7 +205,7 @@ def _decided(votes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _length_notes(found: pl.DataFrame, by_length: Length | None, people: pl.DataFrame) -> list[str]:
+def _length_notes(found: pl.DataFrame, by_length: LengthBias | None, people: pl.DataFrame) -> list[str]:
     if by_length is None:
         known = found.filter(pl.col("low_length").is_not_null() & pl.col("high_length").is_not_null())
         why = "no lengths are known" if known.is_empty() else "no decided pair has two different lengths"
@@ -213,7 +221,7 @@ def _length_notes(found: pl.DataFrame, by_length: Length | None, people: pl.Data
 
 def _of_votes(
     evidence: Evidence, found: pl.DataFrame, seed: int, resamples: int, notes: list[str]
-) -> list[Against]:
+) -> list[PeopleAgreement]:
     """The judge's votes, or its verdicts where none are stored, beside people's votes."""
     judge = evidence.votes
     if judge.is_empty():
@@ -223,9 +231,9 @@ def _of_votes(
     if evidence.people_votes.is_empty():
         notes.append("votes: no person voted, so agreement with people cannot be told")
         return []
-    mine, theirs = _sides(from_votes(_together(judge, evidence.people_votes))[0])
+    mine, theirs = _sides(read_votes(_together(judge, evidence.people_votes))[0])
     in_order = pl.col("value").replace_strict(_IN_ORDER, return_dtype=pl.Int64)
-    made = against(
+    made = compare_with_people(
         VOTES, _VOTES, mine.with_columns(in_order), theirs.with_columns(in_order), "nominal", seed, resamples
     )
     if made is None:
@@ -250,7 +258,7 @@ def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
 
 
 def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    """Rows of both; `by_judge` tells them apart. Annotators of both may be called alike."""
+    """Concatenate both; `by_judge` distinguishes them, since annotators of both may share a name."""
     named = [
         rows.with_columns(annotator=pl.format(mark, "annotator"))
         for mark, rows in (("j{}", judge), ("p{}", people))
@@ -267,7 +275,7 @@ def _sides(signal: Signal) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _of_ratings(
     evidence: Evidence, same: dict[str, str], seed: int, resamples: int, notes: list[str]
-) -> tuple[list[Against], list[list[float]]]:
+) -> tuple[list[PeopleAgreement], list[list[float]]]:
     """Every criterion that both rated, and the rubric's score."""
     if evidence.ratings.is_empty():
         return [], []
@@ -278,11 +286,11 @@ def _of_ratings(
     notes += matched.notes
     rows = _together(matched.judge, matched.people)
     made, apart = [], []
-    for signal in _as_asked(from_ratings(rows) if matched.people.height else [], evidence.rubric):
+    for signal in _as_asked(read_ratings(rows) if matched.people.height else [], evidence.rubric):
         mine, theirs = _sides(signal)
         metric = "ordinal" if signal.answers > 2 else "nominal"
-        levels = criterion_levels(signal.name, signal.answers, evidence.rubric)
-        one = against(signal.name, levels, mine, theirs, metric, seed, resamples)
+        levels = name_levels(signal.name, signal.answers, evidence.rubric)
+        one = compare_with_people(signal.name, levels, mine, theirs, metric, seed, resamples)
         if one:
             made.append(one)
         elif theirs.height and mine.height:
@@ -295,21 +303,21 @@ def _of_ratings(
 
 def _as_asked(signals: list[Signal], rubric: Rubric | None) -> list[Signal]:
     """In the order of the rubric's criteria, others last."""
-    order = [folded(criterion.name) for criterion in rubric.criteria] if rubric else []
+    order = [fold_name(criterion.name) for criterion in rubric.criteria] if rubric else []
     return sorted(
-        signals, key=lambda s: order.index(folded(s.name)) if folded(s.name) in order else len(order)
+        signals, key=lambda s: order.index(fold_name(s.name)) if fold_name(s.name) in order else len(order)
     )
 
 
 def _of_scores(
-    rubric: Rubric | None, matched: Matched, seed: int, resamples: int, notes: list[str]
-) -> tuple[Against | None, list[list[float]]]:
+    rubric: Rubric | None, matched: MatchedCriteria, seed: int, resamples: int, notes: list[str]
+) -> tuple[PeopleAgreement | None, list[list[float]]]:
     """Summary scores of the judge and of people, where both have a value of every criterion with weight."""
     if rubric is None or rubric.kind == "pairwise":
         if rubric is None:
             notes.append(f"{SCORE}: by which rubric it rated is not known; name it with --rubric")
         return None, []
-    judge, people = (rating_sets(rows, rubric) for rows in (matched.judge, matched.people))
+    judge, people = (gather_rating_sets(rows, rubric) for rows in (matched.judge, matched.people))
     if judge is None or people is None:
         notes.append(f"{SCORE}: the rubric '{rubric.name}' has criteria that were not rated by both")
         return None, []
@@ -330,7 +338,7 @@ def _of_scores(
         )
         for rows in (judge, people)
     ]
-    made = against(
+    made = compare_with_people(
         SCORE,
         [f"{score:g}" for score in stand],
         told[0].select("unit", "value"),

@@ -1,8 +1,8 @@
-"""Which criteria of people are a judge's: called alike, on as many levels, in whatever source they lie.
+"""Match criteria of people to a judge's: of the same name and number of levels, in any source.
 
 reveals_answer (2 levels, of the judge)    reveal_answer (2 levels, of people)    the same
-clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          turned round
-helpful (5 levels)                         helpful (3 levels)                     left out, and said
+clarity (5 levels, 5 is best)              Clarity (5 levels, 1 is best)          reversed
+helpful (5 levels)                         helpful (3 levels)                     left out, with a note
 """
 
 import re
@@ -12,11 +12,11 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedCriteria:
     """Ratings by the judge's names and directions, and what was left out or turned round."""
 
     judge: pl.DataFrame
@@ -24,20 +24,20 @@ class Matched:
     notes: list[str]
 
 
-def folded(name: str) -> str:
-    """A criterion's name without case, signs and the s at the end of its words."""
+def fold_name(name: str) -> str:
+    """Fold a criterion's name: without case, signs and the s at the end of its words."""
     words = re.findall(r"[^\W_]+", name.lower())
     return " ".join(word.removesuffix("s") if len(word) > 3 else word for word in words)
 
 
 def match_criteria(
     judge: pl.DataFrame, people: pl.DataFrame, rubrics: pl.DataFrame, same: dict[str, str]
-) -> Matched:
-    """People's ratings of the judge's criteria, under the judge's names.
+) -> MatchedCriteria:
+    """Match people's ratings with the judge's criteria, and give them the judge's names.
 
-    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (where a
-    criterion is not there, more is better). `same` has people's name by the judge's. Values of a criterion
-    that runs the other way in the people's source are turned round.
+    Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (by default, more
+    is better). `same` maps the judge's names to people's. Values of a criterion with the opposite direction
+    in the people's source are reversed. Raises AnnotationError if `same` names a criterion that is not there.
     """
     directions = {(s, c): up for s, c, up in rubrics.select("source", "criterion", "higher_is_better").rows()}
     mine = _scales(judge)
@@ -46,19 +46,19 @@ def match_criteria(
     called = {other: one for one, other in same.items()}
     by_name: dict[str, list[tuple[str, str, int]]] = {}
     for scale in mine:
-        by_name.setdefault(folded(scale[1]), []).append(scale)
+        by_name.setdefault(fold_name(scale[1]), []).append(scale)
     rows, notes, met = [], [], set()
     for source, criterion, levels in theirs:
         name = called.get(criterion, criterion)
         those = [
-            scale for scale in by_name.get(folded(name), []) if criterion in called or scale[1] not in same
+            scale for scale in by_name.get(fold_name(name), []) if criterion in called or scale[1] not in same
         ]
         alike = [scale for scale in those if scale[2] == levels]
         if those and not alike:
             notes.append(f"{criterion} of {source}: {levels} levels, the judge has {those[0][2]}; left out")
         if not alike:
             continue
-        # The judge's own source of that scale: the name as it stands, and its direction.
+        # The judge's own source of that scale: the name as written, and its direction.
         of, own, _ = next((scale for scale in alike if scale[1] == name), alike[0])
         turned = directions.get((source, criterion), True) != directions.get((of, own), True)
         value = levels + 1 - pl.col("value") if turned else pl.col("value")
@@ -73,7 +73,7 @@ def match_criteria(
         if turned:
             notes.append(f"{own}: runs the other way in {source}; its values are turned round")
     notes += _unmet(mine, theirs, met, rows)
-    return Matched(judge, pl.concat(rows) if rows else people.clear(), notes)
+    return MatchedCriteria(judge, pl.concat(rows) if rows else people.clear(), notes)
 
 
 def _scales(ratings: pl.DataFrame) -> list[tuple[str, str, int]]:
@@ -85,7 +85,7 @@ def _check(same: dict[str, str], mine: set[str], theirs: set[str]) -> None:
     for one, other in same.items():
         for name, have, whose in ((one, mine, "the judge"), (other, theirs, "people")):
             if name not in have:
-                hint = nearest(name, sorted(have), f"{whose} rated")
+                hint = suggest(name, sorted(have), f"{whose} rated")
                 raise AnnotationError(f"--same {one}={other}: {whose} rated no '{name}'; {hint}")
 
 
@@ -104,24 +104,24 @@ def _unmet(
     return [said if rows else f"{said} (people rated {', '.join(those)}; --same OURS=THEIRS joins two)"]
 
 
-def criterion_levels(name: str, answers: int, rubric: Rubric | None) -> list[str]:
-    """What the levels of a criterion are called: as the rubric words short ones, else their numbers."""
+def name_levels(name: str, answers: int, rubric: Rubric | None) -> list[str]:
+    """Name the levels of a criterion: as the rubric words short ones, else their numbers."""
     for criterion in rubric.criteria if rubric else ():
         short = max(map(len, criterion.levels)) <= 10
-        if folded(criterion.name) == folded(name) and len(criterion.levels) == answers and short:
+        if fold_name(criterion.name) == fold_name(name) and len(criterion.levels) == answers and short:
             return list(criterion.levels)
     return [str(level) for level in range(1, answers + 1)]
 
 
-def rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
-    """What each annotator gave each completion, by the rubric's criteria: one row, one column a criterion.
+def gather_rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
+    """Gather what each annotator gave each completion: one row, one column a criterion of the rubric.
 
-    Columns: completion, annotator, and the criteria. What names nobody is held together by its place in
-    the input. Of a criterion rated twice the first counts. Null where a criterion with weight is not there,
-    or lies on other levels than the rubric's.
+    Columns: completion, annotator, and the criteria. Ratings without annotator are grouped by their place in
+    the input. If a criterion is rated twice, the first rating counts. Null if a criterion with weight is
+    missing, or has other levels than the rubric's.
     """
-    have = {(folded(c), levels): c for _, c, levels in _scales(ratings)}
-    wanted = {c.name: have.get((folded(c.name), len(c.levels))) for c in rubric.criteria if c.weight}
+    have = {(fold_name(c), levels): c for _, c, levels in _scales(ratings)}
+    wanted = {c.name: have.get((fold_name(c.name), len(c.levels))) for c in rubric.criteria if c.weight}
     if None in wanted.values():
         return None
     who = pl.coalesce(pl.format("a{}", "annotator"), pl.format("n{}:{}", "path", "line"))

@@ -4,8 +4,8 @@
     q17,gpt-4,llama-7b,first,120,80
     q17,llama-7b,gpt-4,tie,80,120
 
-first and second are names of what was shown there: ids of completions, or of the systems that wrote them.
-Lengths may be left out, or texts stand for them (first_text, second_text); judge names whose answer it is.
+first and second name the shown completions: their ids, or the systems that wrote them. Lengths may be left
+out, or be replaced by texts (first_text, second_text); the column judge names the judge.
 """
 
 import csv
@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .orders import CHOICES, JUDGEMENTS
 
 NEEDED = ("item", "first", "second", "choice")
@@ -28,10 +28,10 @@ _FIELD_LIMIT = 1 << 30
 
 
 def read_judgements(path: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Judgements (audit_orders.JUDGEMENTS and judge), and what was not taken, by line, with the reason.
+    """Read judgements (orders.JUDGEMENTS and judge), and what was not taken, by line, with the reason.
 
-    Raises AnnotationError where the file cannot be read, lacks a column (with the nearest there is), or no
-    line of it can be taken.
+    Raises AnnotationError if the file cannot be read, lacks a column (the nearest one is named), or has no
+    usable line.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise AnnotationError(f"{path}: judgements are read from .csv and .jsonl")
@@ -103,7 +103,7 @@ def _check_columns(have: list[str], where: str) -> None:
     for name in NEEDED:
         if name not in have:
             others = [column for column in have if column not in (*NEEDED, *OPTIONAL)]
-            hint = nearest(name, others or have, "columns there")
+            hint = suggest(name, others or have, "columns there")
             raise AnnotationError(f"{where}: no column '{name}'; {hint} (needed: {', '.join(NEEDED)})")
 
 
@@ -120,7 +120,7 @@ def _judgement(row: Any) -> tuple[Any, ...]:
     if named["first"] == named["second"]:
         raise ValueError(f"'first' and 'second' are both '{named['first']}'")
     judge = str(row.get("judge") or "").strip() or None
-    # A system's name stands for another completion in every item.
+    # A system's name means another completion in every item.
     shown = (f"{named['item']}\t{named[side]}" for side in ("first", "second"))
     lengths = (_length(row, side) for side in ("first", "second"))
     return judge, named["item"], *shown, choice, *lengths

@@ -19,10 +19,10 @@ from ..agreement.intervals import (
     IntervalEstimate,
     Ints,
     Share,
+    compute_share,
+    divide,
     estimate,
-    ratio,
-    resampled,
-    share,
+    resample,
 )
 
 JUDGEMENTS: dict[str, type[pl.DataType]] = {
@@ -39,12 +39,12 @@ _SURE = 20.0  # log-odds beyond which a slope is taken to run off to infinity
 
 
 @dataclass(frozen=True)
-class Position:
+class PositionBias:
     """What became of pairs that were shown in both orders; the five shares add up to 1."""
 
     pairs: int
     consistent: Share  # the same completion in both orders
-    first_twice: Share  # whatever stood first
+    first_twice: Share  # whichever was shown first
     second_twice: Share
     both_tie: Share  # a tie in both orders
     one_tie: Share  # a tie in one order, a choice in the other
@@ -52,7 +52,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class LengthOfPeople:
+class PeopleLengthBias:
     """How often the longer one wins on pairs that people decided as well; bootstrap over pairs."""
 
     pairs: int
@@ -63,7 +63,7 @@ class LengthOfPeople:
 
 
 @dataclass(frozen=True)
-class Length:
+class LengthBias:
     """Whether longer completions win; pairs of equal length say nothing about it and are left out."""
 
     pairs: int  # with a decided verdict and two lengths
@@ -73,15 +73,15 @@ class Length:
         IntervalEstimate | None
     )  # log-odds of choosing the first for each unit of log(first / second length)
     first_slot: IntervalEstimate | None  # log-odds of choosing the first of two that are equally long
-    people: LengthOfPeople | None
+    people: PeopleLengthBias | None
 
 
-def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
-    """One row for each item and pair: item, low, high, in_low, in_high, verdict, lengths.
+def combine_orders(judgements: pl.DataFrame) -> pl.DataFrame:
+    """Combine both orders to one row an item and pair: item, low, high, in_low, in_high, verdict, lengths.
 
-    in_low and in_high are what was chosen (low, high or tie) when the lower, and the higher, key stood first;
-    null where it never did. verdict is the same, or the only one; a tie where they differ. Of one order shown
-    again, the first answer counts.
+    Columns: item, low, high, in_low, in_high, verdict, lengths. in_low and in_high are the choice (low, high
+    or tie) when the lower, and the higher, key was shown first; null if it never was. verdict is the common
+    choice, or the only one; a tie if they differ. If one order was shown again, the first answer counts.
     """
     low_first = pl.col("first") < pl.col("second")
     places = judgements.with_columns(
@@ -108,8 +108,8 @@ def verdicts(judgements: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(verdict=pl.when(differ).then(pl.lit("tie")).otherwise(one), both=both)
 
 
-def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
-    """Position bias of `verdicts`' rows, over pairs that were shown in both orders; null without any."""
+def measure_position(found: pl.DataFrame, seed: int, resamples: int) -> PositionBias | None:
+    """Measure position bias in `combine_orders`' rows over pairs shown in both orders; None without any."""
     rows = found.filter("both")
     if rows.is_empty():
         return None
@@ -124,12 +124,12 @@ def position(found: pl.DataFrame, seed: int, resamples: int) -> Position | None:
         both_tie=(pl.col("n") == 0).sum(),
         one_tie=(pl.col("n") == 1).sum(),
     ).to_dicts()[0]
-    shares = {name: share(k, rows.height) for name, k in counts.items()}
-    return Position(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
+    shares = {name: compute_share(k, rows.height) for name, k in counts.items()}
+    return PositionBias(rows.height, **shares, first=_first_rate(kinds, seed, resamples))  # type: ignore[arg-type]
 
 
-def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
-    """Share of decided judgements for the first slot, of pairs shown in any number of orders."""
+def measure_first_slot(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
+    """Measure the share of decided judgements for the first slot, of pairs shown in any number of orders."""
     firsts = [pl.col(f"in_{side}") == side for side in ("low", "high")]
     decided = [pl.col(f"in_{side}") != "tie" for side in ("low", "high")]
     count = [pl.sum_horizontal(*(part.cast(pl.Int64) for part in parts)) for parts in (firsts, decided)]
@@ -139,13 +139,13 @@ def first_rate(found: pl.DataFrame, seed: int, resamples: int) -> IntervalEstima
 def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
     kinds = pairs.group_by("k", "n").len("many").sort("k", "n")
     k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
-    drawn = [ratio(w @ k, w @ n) for w in resampled(many, seed, resamples)]
-    point = ratio(np.array([float(many @ k)]), np.array([float(many @ n)]))
+    drawn = [divide(w @ k, w @ n) for w in resample(many, seed, resamples)]
+    point = divide(np.array([float(many @ k)]), np.array([float(many @ n)]))
     return estimate(float(point[0]), np.concatenate(drawn))
 
 
-def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> Length | None:
-    """Length bias of `verdicts`' rows; null where no decided pair has two different lengths.
+def measure_length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> LengthBias | None:
+    """Measure length bias in `combine_orders`' rows; None where no decided pair has two different lengths.
 
     `people` has low, high, for_low, for_high: their decided votes about each pair.
     """
@@ -160,10 +160,10 @@ def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int)
         return None
     won = decided.with_columns(won=pl.col("verdict") == pl.col("longer"))
     design, cluster = _design(rows)
-    slope, first_slot = logistic(design[:, :2], design[:, 2], cluster) if len(design) else (None, None)
-    return Length(
+    slope, first_slot = fit_logistic(design[:, :2], design[:, 2], cluster) if len(design) else (None, None)
+    return LengthBias(
         decided.height,
-        share(int(won["won"].sum()), won.height),
+        compute_share(int(won["won"].sum()), won.height),
         len(design),
         slope,
         first_slot,
@@ -172,7 +172,9 @@ def length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int)
 
 
 def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
-    """Decided judgements: log length ratio, 1, whether the first was chosen; and which pair it was about."""
+    """Make the design of decided judgements: log length ratio, 1, first chosen (0 or 1); and the pair's
+    number.
+    """
     apart = (pl.col("low_length") / pl.col("high_length")).log()
     rows = rows.with_columns(pair=pl.concat_str("low", "high", separator="\n").rank("dense").cast(pl.Int64))
     parts = [
@@ -185,12 +187,12 @@ def _design(rows: pl.DataFrame) -> tuple[Floats, Ints]:
     return every.select("x", "one", "y").to_numpy(), every["pair"].to_numpy()
 
 
-def logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | None]:
-    """Coefficients of a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
+def fit_logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | None]:
+    """Fit a logistic regression of y (rows,) on x (rows, columns), with 95 % intervals.
 
-    Intervals are normal, with standard errors robust to rows of one cluster hanging together (Liang & Zeger,
-    Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have it).
-    Null for all where there is no finite maximum: y is the same everywhere, or x tells it without error.
+    Intervals are normal, with standard errors robust to correlation within a `cluster` (rows,) (Liang &
+    Zeger, Biometrika 73 (1986) 13-22; times G / (G - 1) and (n - 1) / (n - k), as Stata and statsmodels have
+    it). All are null if there is no finite maximum: y is constant, or x predicts it without error.
     """
     beta = np.zeros(x.shape[1])
     nothing: list[IntervalEstimate | None] = [None] * x.shape[1]
@@ -220,7 +222,7 @@ def logistic(x: Floats, y: Floats, cluster: Ints) -> list[IntervalEstimate | Non
 
 def _length_of_people(
     won: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int
-) -> LengthOfPeople | None:
+) -> PeopleLengthBias | None:
     both = (
         won.join(people, on=["low", "high"])
         .with_columns(
@@ -235,14 +237,14 @@ def _length_of_people(
     w, k, n, many = (kinds[c].cast(pl.Int64).to_numpy() for c in ("won", "k", "n", "many"))
 
     def shares(weights: Floats) -> tuple[Floats, Floats]:
-        return ratio(weights @ w, weights.sum(axis=-1)), ratio(weights @ k, weights @ n)
+        return divide(weights @ w, weights.sum(axis=-1)), divide(weights @ k, weights @ n)
 
     judge, human = (float(part[0]) for part in shares(many[None, :].astype(np.float64)))
-    drawn = [shares(weights) for weights in resampled(many, seed, resamples)]
+    drawn = [shares(weights) for weights in resample(many, seed, resamples)]
     judges, humans = (np.concatenate([pair[i] for pair in drawn]) for i in (0, 1))
     estimates = [
         estimate(value, draws)
         for value, draws in ((judge, judges), (human, humans), (judge - human, judges - humans))
     ]
     found = [one for one in estimates if one]
-    return LengthOfPeople(both.height, int(both["n"].sum()), *found)
+    return PeopleLengthBias(both.height, int(both["n"].sum()), *found)

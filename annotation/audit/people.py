@@ -3,9 +3,8 @@
     helpful: judge 0.52 (0.31 to 0.69), people 0.61 (0.48 to 0.72), difference -0.09 (-0.21 to 0.02)
 
 Every measure is of two single answers about the same unit (a pair, a completion): the judge's and a
-person's, or two persons', so that both can be held against each other. Units where several people answered
-weigh as many answers as there are. Intervals and differences are bootstraps over units, both sides drawn
-together.
+person's, or two persons', so that both can be compared. Units with several people's answers are weighted by
+their number. Intervals and differences are bootstraps over units, both sides drawn together.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ..agreement.alpha import alpha, kinds_of_units, measures, mid_ranks
-from ..agreement.intervals import Floats, IntervalEstimate, Ints, estimate, ratio, resampled
-from ..agreement.kappa import cohen
+from ..agreement.alpha import compute_alpha, compute_measures, compute_mid_ranks, count_kinds
+from ..agreement.intervals import Floats, IntervalEstimate, Ints, divide, estimate, resample
+from ..agreement.kappa import compute_kappa
 
 NAMES = ("exact", "kappa", "alpha", "pearson", "spearman")
 _BLOCKS = ("judge", "beside", "people")  # beside: the judge where several people answered
@@ -33,15 +32,15 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Against:
+class PeopleAgreement:
     """A judge beside people about one signal: votes, a criterion, or the rubric's score."""
 
     signal: str
     answers: list[str]  # that can be given, lowest first; of a score those that were
     units: int  # pairs or completions that the judge and somebody judged
     people: int  # named
-    unnamed: int  # judgements that name nobody, each taken as another person's
-    comparisons: int  # answers of people that the judge's was held against
+    unnamed: int  # judgements without annotator, each taken as another person's
+    comparisons: int  # answers of people that the judge's was compared with
     shared_units: int  # of the units, with answers of several people
     metric: str  # of alpha
     measures: dict[str, Measure]
@@ -50,7 +49,7 @@ class Against:
     notes: list[str]
 
 
-def against(
+def compare_with_people(
     signal: str,
     answers: Sequence[str],
     judge: pl.DataFrame,
@@ -59,12 +58,12 @@ def against(
     seed: int,
     resamples: int,
     values: Sequence[float] | None = None,
-) -> Against | None:
-    """Hold a judge's answers against those of people; null where they have no unit in common.
+) -> PeopleAgreement | None:
+    """Compare a judge's answers with those of people; None where they have no unit in common.
 
-    `judge` has unit and value, one row a unit; `people` unit, annotator (null: nobody is named) and value.
-    Values number `answers` from 0, in their order; `values` says what they stand for (their number if left
-    out). With `values` answers are taken as a scale without steps: no kappa and no exact agreement.
+    `judge` has unit and value, one row per unit; `people` unit, annotator (null if not named) and value.
+    Values index `answers` from 0; `values` gives their numeric values (the index by default). With `values`
+    answers are taken as a continuous scale: no kappa and no exact agreement.
     """
     size = len(answers)
     told = people.join(judge.select("unit"), on="unit", how="semi")
@@ -81,7 +80,7 @@ def against(
     table = np.zeros(size**2)
     here = cells < size**2
     table[cells[here]] = (many @ weights)[here]
-    return Against(
+    return PeopleAgreement(
         signal,
         list(answers),
         told["unit"].n_unique(),
@@ -98,7 +97,7 @@ def against(
 
 
 def _kinds(judge: pl.DataFrame, people: pl.DataFrame, size: int) -> tuple[Ints, Floats, Ints]:
-    """Units by what was answered: cells (columns,), weights (kinds, columns), how many units of each kind.
+    """Group units by their answers: cells (columns,), weights (kinds, columns), number of units of each kind.
 
     A cell is (block * size + the one's answer) * size + the other's.
     """
@@ -141,7 +140,7 @@ Measuring = Callable[[Floats], dict[str, Floats]]
 
 
 def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bool) -> Measuring | None:
-    """A function from how much lies in each cell (rows, cells) to every measure (rows,)."""
+    """Make a function from the mass of each cell, shape (rows, cells), to every measure, shape (rows,)."""
     if not len(cells):
         return None
     one, other = np.divmod(cells % size**2, size)
@@ -151,28 +150,28 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
 
     def measure(mass: Floats) -> dict[str, Floats]:
         found = {
-            "alpha": alpha(pairs, mass, values, metric),
-            "pearson": correlation(mass, values[one], values[other]),
-            "spearman": correlation(mass, mid_ranks(mass, one), mid_ranks(mass, other)),
+            "alpha": compute_alpha(pairs, mass, values, metric),
+            "pearson": correlate(mass, values[one], values[other]),
+            "spearman": correlate(mass, compute_mid_ranks(mass, one), compute_mid_ranks(mass, other)),
         }
         if steps:
             tables = np.zeros((len(mass), size**2))
             tables[:, one * size + other] = mass
-            found["kappa"] = cohen(tables.reshape(-1, size, size), "quadratic")
-            found["exact"] = ratio(mass @ (one == other), mass.sum(axis=1))
+            found["kappa"] = compute_kappa(tables.reshape(-1, size, size), "quadratic")
+            found["exact"] = divide(mass @ (one == other), mass.sum(axis=1))
         return found
 
     return measure
 
 
-def correlation(mass: Floats, x: Floats, y: Floats) -> Floats:
-    """Pearson's correlation (rows,) of x and y ((cells,) or (rows, cells)) where cells weigh `mass`."""
+def correlate(mass: Floats, x: Floats, y: Floats) -> Floats:
+    """Correlate x and y, (cells,) or (rows, cells), where cells weigh `mass`: Pearson's r, (rows,)."""
     total = mass.sum(axis=1, keepdims=True)
-    x = x - ratio((mass * x).sum(axis=1, keepdims=True), total)
-    y = y - ratio((mass * y).sum(axis=1, keepdims=True), total)
+    x = x - divide((mass * x).sum(axis=1, keepdims=True), total)
+    y = y - divide((mass * y).sum(axis=1, keepdims=True), total)
     spread = np.sqrt((mass * x**2).sum(axis=1) * (mass * y**2).sum(axis=1))
     # A rounding error is no spread.
-    return ratio((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
+    return divide((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
 
 
 Found = dict[str, dict[str, Floats]]
@@ -191,7 +190,7 @@ def _with_draws(
             if (measure := sides[name])
         }
 
-    blocks = [measured(drawn) for drawn in resampled(many, seed, resamples)]
+    blocks = [measured(drawn) for drawn in resample(many, seed, resamples)]
     drawn = {
         side: {name: np.concatenate([part[side][name] for part in blocks]) for name in found}
         for side, found in blocks[0].items()
@@ -212,10 +211,10 @@ def _measure(name: str, found: Found, drawn: Found) -> Measure:
 
 
 def _best(people: pl.DataFrame, size: int, seed: int, resamples: int) -> dict[str, IntervalEstimate | None]:
-    """How often a perfect judge of these answers could be right, at least and at most (see alpha.py)."""
+    """Bound the share of these answers that a perfect judge could get right (see agreement/alpha.py)."""
     numbered = people["unit"].rank("dense").cast(pl.Int64).to_numpy() - 1
-    kinds, many = kinds_of_units(numbered, people["value"].to_numpy(), size)
-    found = measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
+    kinds, many = count_kinds(numbered, people["value"].to_numpy(), size)
+    found = compute_measures(kinds, many, np.arange(size, dtype=np.float64), seed, resamples)
     return {name: found.get(name) for name in ("majority", "perfect")}
 
 

@@ -19,7 +19,7 @@ import polars as pl
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.files import write_text
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..rubrics.new import show_rubric
 from .forms import (
     CELL_LIMIT,
@@ -195,7 +195,7 @@ def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[FormRow]:
         wanted = [*answers, "comment", "annotator", "question"]
         cells = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
         absent = next((name for name in answers if name not in row), None)
-        fault = f"no '{absent}': {nearest(absent, list(row), 'it has')}" if absent and cells else None
+        fault = f"no '{absent}': {suggest(absent, list(row), 'it has')}" if absent and cells else None
         yield FormRow(n, cells, fault=fault)
 
 
@@ -254,7 +254,7 @@ def _places(
         raise AnnotationError(f"{path}:{line}: two columns are named '{twice}'; leave one")
     for name in wanted[: 1 + len(answers)]:
         if name not in names:
-            hint = nearest(name, [n for n in names if n], "it has")
+            hint = suggest(name, [n for n in names if n], "it has")
             raise AnnotationError(
                 f"{path}:{line}: no column '{name}': {hint} (is it a form of this campaign?)"
             )

@@ -7,7 +7,7 @@ answer is there. So neither cap is ever exceeded. An attempt that failed counts 
 import asyncio
 from dataclasses import dataclass
 
-from .prices import Price, highest_cost
+from .prices import Price, bound_cost
 from .requests import Request
 
 
@@ -76,7 +76,7 @@ class Ledger:
         self._wake()
 
     def _most(self, request: Request) -> float:
-        return highest_cost(request, self.price) if self.price else 0.0
+        return bound_cost(request, self.price) if self.price else 0.0
 
     def _free(self, request: Request, cost: float) -> None:
         self.reserved = max(0.0, self.reserved - self._most(request))

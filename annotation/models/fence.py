@@ -1,6 +1,6 @@
 r"""Texts of learners and models inside a request, so that they are data and nothing else.
 
-    fence = fence_for(["What is 2/3 of 15?", "Ten."])         # Fence("5b0c9d1e7f3a2b4c")
+    fence = make_fence(["What is 2/3 of 15?", "Ten."])         # Fence("5b0c9d1e7f3a2b4c")
     fence.around("the answer", "Ten. Ignore the above.")
     # <data-5b0c9d1e7f3a2b4c name="the answer">
     # Ten. Ignore the above.
@@ -37,11 +37,11 @@ class Fence:
 
     def around(self, name: str, text: str) -> str:
         """A text within its fence; `name` says what it is, in words of ours."""
-        return f'<data-{self.mark} name="{name}">\n{without_markers(text)}\n</data-{self.mark}>'
+        return f'<data-{self.mark} name="{name}">\n{break_markers(text)}\n</data-{self.mark}>'
 
 
-def fence_for(texts: Iterable[str]) -> Fence:
-    """A fence whose mark occurs in none of the texts; the same texts give the same one."""
+def make_fence(texts: Iterable[str]) -> Fence:
+    """Make a fence whose mark occurs in none of the texts; the same texts give the same one."""
     every = list(texts)
     whole = hashlib.sha256()
     for text in every:
@@ -54,6 +54,6 @@ def fence_for(texts: Iterable[str]) -> Fence:
     return Fence(mark)
 
 
-def without_markers(text: str) -> str:
-    """A text in which nothing is a chat template's marker: a space stands after its first character."""
+def break_markers(text: str) -> str:
+    """Break chat templates' markers in a text by a space after their first character."""
     return _MARKERS.sub(lambda found: f"{found[0]} ", text)

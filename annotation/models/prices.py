@@ -36,7 +36,7 @@ FREE = Price(0.0, 0.0)
 
 
 def find_price(model: str, prices: Path | None = None) -> Price | None:
-    """The price of a model, by the user's own table first; None where no pattern fits.
+    """Find the price of a model, in the user's own table first; None where no pattern fits.
 
     Raises AnnotationError for a table that cannot be read, with its file and entry.
     """
@@ -47,16 +47,16 @@ def find_price(model: str, prices: Path | None = None) -> Price | None:
     return None
 
 
-def most_tokens(request: Request) -> int:
-    """No fewer tokens than the request's messages can be: none is shorter than a byte."""
+def count_most_tokens(request: Request) -> int:
+    """Bound the tokens of a request's messages from above: none is shorter than a byte."""
     texts = [message["content"] for message in request.messages]
     texts += [json.dumps(request.schema)] if request.schema else []
     return sum(len(text.encode()) for text in texts) + _AROUND_REQUEST + _AROUND_MESSAGE * len(texts)
 
 
-def highest_cost(request: Request, price: Price) -> float:
-    """USD that a request can cost at most."""
-    return price.cost(most_tokens(request), request.sampling.max_tokens)
+def bound_cost(request: Request, price: Price) -> float:
+    """Bound the cost of a request from above, in USD."""
+    return price.cost(count_most_tokens(request), request.sampling.max_tokens)
 
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:

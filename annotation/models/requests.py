@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ...schemas.keys import key
+from ...schemas.keys import hash_key
 
 Message = dict[str, str]
 
@@ -26,6 +26,9 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+LIKELIEST = Sampling()
+
+
 @dataclass(frozen=True)
 class Request:
     """Messages for a model; `draw` tells several answers to the same messages apart, from 0.
@@ -34,7 +37,7 @@ class Request:
     """
 
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = LIKELIEST
     draw: int = 0
     schema: dict[str, Any] | None = None
     about: Any = None
@@ -61,23 +64,23 @@ class Reply:
 
 
 def digest(request: Request) -> str:
-    """20 hex digits over messages, sampling, draw and schema."""
+    """Compute 20 hex digits over messages, sampling, draw and schema."""
     parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
-    return key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
+    return hash_key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
 
-def settings(request: Request) -> dict[str, Any]:
-    """How a request samples, for the record; nothing that was not asked for."""
+def describe_sampling(request: Request) -> dict[str, Any]:
+    """Describe how a request samples, for the record; leaves out what was not asked for."""
     chosen = asdict(request.sampling) | {"draw": request.draw}
     return {name: value for name, value in chosen.items() if value not in (None, ())}
 
 
-def row(reply: Reply) -> dict[str, Any]:
-    """Columns of `replies` that a reply fills by itself.
+def make_row(reply: Reply) -> dict[str, Any]:
+    """Make the columns of table `replies` that a reply fills by itself.
 
     The caller adds source, purpose, model, prompt, completion_a, completion_b and template.
     """
-    sampling = settings(reply.request) | ({"said": reply.said} if reply.said else {})
+    sampling = describe_sampling(reply.request) | ({"said": reply.said} if reply.said else {})
     return {
         "request": digest(reply.request),
         "nth": reply.nth,

@@ -21,7 +21,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .requests import Message
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -42,38 +42,38 @@ class Template:
     whole: bool
 
 
-def template_names() -> list[str]:
-    """Templates that come with Preceptor."""
+def list_templates() -> list[str]:
+    """List the templates that come with Preceptor."""
     return sorted(path.name.removesuffix(SUFFIX) for path in TEMPLATES.glob(f"*{SUFFIX}"))
 
 
 def read_template(name_or_path: str | Path) -> Template:
-    """A template by its file, or by the name of one that comes with Preceptor.
+    """Read a template by its file, or by the name of one that comes with Preceptor.
 
     Raises AnnotationError where there is none, or where it is no template, with its line.
     """
     path = Path(name_or_path)
-    if not path.is_file() and str(name_or_path) in template_names():
+    if not path.is_file() and str(name_or_path) in list_templates():
         path = TEMPLATES / f"{name_or_path}{SUFFIX}"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        hint = nearest(str(name_or_path), template_names(), "there are")
+        hint = suggest(str(name_or_path), list_templates(), "there are")
         raise AnnotationError(
             f"{path}: {error.strerror}; name a Jinja file, or a template: {hint}"
         ) from error
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path}: not UTF-8; save it as UTF-8") from error
-    return template_of(text, str(name_or_path))
+    return parse_template(text, str(name_or_path))
 
 
-def template_of(text: str, name: str = "template") -> Template:
-    """A template of a text, checked as far as that goes without values."""
+def parse_template(text: str, name: str = "template") -> Template:
+    """Parse a template and check what can be without values; raises AnnotationError with the line."""
     for line in _LINE.finditer(text):
         if line[1] not in (*ROLES, DIALOGUE):
             at = text.count("\n", 0, line.start()) + 1
             raise AnnotationError(
-                f"{name}:{at}: '--- {line[1]} ---': {nearest(line[1], (*ROLES, DIALOGUE), 'a message is of')}"
+                f"{name}:{at}: '--- {line[1]} ---': {suggest(line[1], (*ROLES, DIALOGUE), 'a message is of')}"
             )
     made = Template(name, text, hashlib.sha256(text.encode()).hexdigest()[:20], bool(_LINE.search(text)))
     try:
@@ -84,7 +84,7 @@ def template_of(text: str, name: str = "template") -> Template:
 
 
 def render(template: Template, **variables: Any) -> tuple[Message, ...]:
-    """The messages that a template makes of its variables; those that come out blank are left out.
+    """Render the messages that a template makes of its variables; those that come out blank are left out.
 
     Raises AnnotationError for a name that is none of the variables, with the nearest, and where the last
     message is not the user's.
@@ -124,7 +124,7 @@ def _messages(template: Template, part: str, variables: dict[str, Any]) -> list[
 def _undefined(error: UndefinedError, known: list[str]) -> str:
     found = _UNKNOWN.search(error.message or "")
     listed = f"known: {', '.join(known)}"
-    hint = nearest(found[1], known, "known") if found else listed
+    hint = suggest(found[1], known, "known") if found else listed
     return f"{error.message}; {hint}{'' if hint == listed else f' ({listed})'}"
 
 

@@ -1,6 +1,6 @@
 """Requests for completions of prompts: as many draws of each as are wanted, by a template or as it stands.
 
-writes(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
+write_requests(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,10 +13,10 @@ from .templates import Template, render
 VARIABLES = ("messages", "prompt", "context", "group", "language", "task")
 
 
-def writes(
+def write_requests(
     prompts: Iterable[Mapping[str, Any]], template: Template | None, sampling: Sampling, draws: int
 ) -> Iterator[Request]:
-    """`draws` requests for each prompt; `about` is the prompt's key.
+    """Write `draws` requests for each prompt; `about` is the prompt's key.
 
     A prompt has key, messages (the last one the user's), context (what its JSON says, or None), group,
     language and task. Raises AnnotationError where the template does not fit them.
@@ -45,7 +45,7 @@ def _messages(prompt: Mapping[str, Any], template: Template | None) -> tuple[Mes
 
 
 def read_completion(content: str) -> dict[str, Any]:
-    """How long a completion is, {"characters": 120}; FinalError where it is empty, as another would be."""
+    """Read a completion: {"characters": 120}; raises FinalError where it is empty, as another would be."""
     if not content.strip():
         raise FinalError("the model said nothing")
     return {"characters": len(content)}

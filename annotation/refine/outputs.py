@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..forms.forms import join_turns
 
 
@@ -50,7 +50,7 @@ def _output(line: str, where: str) -> Output:
     if not isinstance(entry, dict):
         raise AnnotationError(f'{where}: expected an object such as {{"prompt": "…", "completion": "…"}}')
     if "prompt" not in entry:
-        raise AnnotationError(f"{where}: no 'prompt': {nearest('prompt', [*entry], 'it has')}")
+        raise AnnotationError(f"{where}: no 'prompt': {suggest('prompt', [*entry], 'it has')}")
     plain = _answer(entry, "completion", where) or _answer(entry, "without", where)
     return Output(_prompt(entry["prompt"], where), plain, _answer(entry, "with", where))
 

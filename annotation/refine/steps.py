@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import write_text
-from ..models.backends.endpoint import Endpoint, Message, ask_one
+from ..models.backends.endpoint import ChatCompletion, Endpoint, ask_one
 
 T = TypeVar("T")
 READINGS = 3  # answers that cannot be read before a run gives up
@@ -70,7 +70,7 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
     )
 
 
-def _try_reading(answer: Message, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
+def _try_reading(answer: ChatCompletion, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
     if answer.content is None:
         return "no message in the answer", []
     try:

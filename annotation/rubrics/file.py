@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 # Columns of answer forms.
@@ -190,12 +190,12 @@ def _explain(where: str, error: dict[str, Any], places: dict[_Place, int]) -> st
 
 def _fault(error: dict[str, Any], key: str, at: _Place) -> str:
     if error["type"] == "extra_forbidden":
-        return f"unknown key '{key}': {nearest(str(at[-1]), _known(at), 'known keys')}"
+        return f"unknown key '{key}': {suggest(str(at[-1]), _known(at), 'known keys')}"
     if error["type"] == "missing":
         return f"'{key}' is missing; add it"
     if error["type"] == "literal_error":
         kinds = get_args(RubricEntry.model_fields["kind"].annotation)
-        return f"'{key}': no kind '{error['input']}': {nearest(str(error['input']), kinds, 'known kinds')}"
+        return f"'{key}': no kind '{error['input']}': {suggest(str(error['input']), kinds, 'known kinds')}"
     if error["type"] == "string_type" and not isinstance(error["input"], dict | list | None):
         return f"'{key}': YAML reads this as {error['input']!r}; put it in quotes"
     if error["type"] == "string_pattern_mismatch":

@@ -13,7 +13,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import BETWEEN, Criterion, Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .file import CriterionEntry, RubricEntry, parse_entry
 
 FOLDER = Path(__file__).parent / "packaged"
@@ -42,7 +42,7 @@ def read_rubric(name_or_path: str | Path) -> Rubric:
     beside = given.with_suffix(".yaml")
     if beside.is_file():
         raise AnnotationError(f"no rubric '{name_or_path}': did you mean the file {beside}?")
-    hint = nearest(str(name_or_path), rubric_names(), "known rubrics")
+    hint = suggest(str(name_or_path), rubric_names(), "known rubrics")
     raise AnnotationError(f"no rubric '{name_or_path}': {hint} (a file of your own: name it with its .yaml)")
 
 
@@ -121,7 +121,7 @@ def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
 def _earned(criterion: Criterion, values: pl.DataFrame) -> pl.Series:
     """What each row earns by one criterion, its weight at most."""
     if criterion.name not in values.columns:
-        hint = nearest(criterion.name, values.columns, "columns there")
+        hint = suggest(criterion.name, values.columns, "columns there")
         raise AnnotationError(f"no column '{criterion.name}' with its values: {hint}")
     levels = [float(level) for level in range(1, len(criterion.levels) + 1)]
     given = values[criterion.name]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.files import replace_file, user_cache, write_text
+from ...schemas.support.files import find_user_cache, replace_file, write_text
 from ...schemas.support.hosts import is_local
 from .accounts import HOME, Account, check_names, settle_accounts
 from .environment import (
@@ -74,7 +74,7 @@ def serve(
     annotator's, or the server cannot start or crashes.
     """
     names = check_names(annotators)
-    environment = make_environment(user_cache(), say)
+    environment = make_environment(find_user_cache(), say)
     say(f"starting Argilla on {home}; this takes about ten seconds")
     if not is_local(host):
         say(

@@ -1,4 +1,4 @@
-"""Where the model is that a LoRA adapter is put on: what adapter_config.json names as its base.
+"""Find the base model of a LoRA adapter, which adapter_config.json names.
 
 models/gec/adapter_config.json  {"base_model_name_or_path": "/home/me/models/gec-sft", …}
 -> models/gec-sft, where both folders were moved together; HuggingFaceTB/SmolLM2-135M is a name on the Hub
@@ -9,15 +9,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-CONFIG = "adapter_config.json"
+ADAPTER = "adapter_config.json"
+"""PEFT's config of an adapter, with the name of its base model."""
 ABOUT = "preceptor.json"
+"""Provenance, as training writes it."""
+METRICS = "metrics.json"
+CURVES = "curves.png"
+CARD = "README.md"
 
 
 def find_base(adapter: Path, named: str) -> Path | None:
-    """The folder that an adapter's base is: as named, seen from the adapter, or of that name beside it.
+    """Find the folder of an adapter's base: as named, relative to the adapter, or of that name beside it.
 
-    None where there is none, as for a name on the Hub. Beside it is looked only where the base is known to
-    have been a folder.
+    Looks beside the adapter only if the base is known to have been a folder. None if there is no folder, as
+    for a model on the Hub.
     """
     places = [Path(named), adapter / named]
     if was_folder(adapter, named):
@@ -26,12 +31,12 @@ def find_base(adapter: Path, named: str) -> Path | None:
 
 
 def was_folder(adapter: Path, named: str) -> bool:
-    """Whether the base was a folder of the machine that trained the adapter, not a model on the Hub."""
-    return bool(known_base(adapter)) or named.startswith(("/", ".", "~")) or named.count("/") > 1
+    """True if the base was a folder of the machine that trained the adapter, not a model on the Hub."""
+    return bool(read_known_base(adapter)) or named.startswith(("/", ".", "~")) or named.count("/") > 1
 
 
-def known_base(adapter: Path) -> dict[str, Any]:
-    """What training wrote of a base that was a folder; nothing for others."""
+def read_known_base(adapter: Path) -> dict[str, Any]:
+    """Read what training recorded about a base that was a folder; {} for other bases."""
     try:
         known = json.loads((adapter / ABOUT).read_text(encoding="utf-8")).get("base")
     except (OSError, ValueError, AttributeError):
@@ -39,8 +44,11 @@ def known_base(adapter: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def fingerprint(folder: Path) -> str | None:
-    """sha256 of what says which model a folder holds: preceptor.json, new in every run, or config.json."""
+def hash_model(folder: Path) -> str | None:
+    """Hash the file that identifies a folder's model: preceptor.json, new in every run, or config.json.
+
+    Returns the sha256, None if the folder has neither file.
+    """
     for name in (ABOUT, "config.json"):
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()

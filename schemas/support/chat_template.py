@@ -1,8 +1,8 @@
 """Chat templates as transformers renders them, without transformers.
 
-folder/tokenizer.json          what turns text into tokens
+folder/tokenizer.json          the tokenizer
 folder/tokenizer_config.json   special tokens, and the chat template
-folder/chat_template.jinja     or here
+folder/chat_template.jinja     the chat template, if it has a file of its own
 """
 
 import json
@@ -21,21 +21,24 @@ _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 def read_chat_template(folder: Path) -> tuple[str, Render] | None:
-    """Read a model folder's chat template: its text and a function that renders messages, or None."""
+    """Read a model folder's chat template: its text and a function that renders messages, or None.
+
+    Raises GateError if the tokenizer's files are missing or not JSON, or the template cannot be compiled.
+    """
     files = read_tokenizer_files(str(folder))
     try:
         config = json.loads(files.get("tokenizer_config.json", "{}"))
     except ValueError as error:
         raise GateError(f"tokenizer: {folder}: tokenizer_config.json is not JSON: {error}") from error
     template = find_chat_template(files, config)
-    tokens = special_tokens(config)
+    tokens = read_special_tokens(config)
     return (template, compile_chat_template(template, tokens)) if template else None
 
 
 def read_tokenizer_files(name: str) -> dict[str, str]:
     """Read the files of a tokenizer, from a folder or the Hub, as {file name: text}.
 
-    Raises GateError where there is no tokenizer.json.
+    Raises GateError if there is no tokenizer.json.
     """
     folder = Path(name)
     if not folder.is_dir():
@@ -49,23 +52,23 @@ def read_tokenizer_files(name: str) -> dict[str, str]:
 
 
 def find_chat_template(files: dict[str, str], config: dict[str, Any]) -> str | None:
-    """Return the default chat template of a tokenizer's files; None where it has none."""
+    """Return the default chat template of a tokenizer's files; None if it has none."""
     template = files.get("chat_template.jinja") or config.get("chat_template")
     if isinstance(template, list):  # several, by name
         template = next((one["template"] for one in template if one["name"] == "default"), None)
     return str(template) if template else None
 
 
-def special_tokens(config: dict[str, Any]) -> dict[str, str]:
-    """Return the texts of the special tokens that tokenizer_config.json names, "" where it names none."""
+def read_special_tokens(config: dict[str, Any]) -> dict[str, str]:
+    """Read the texts of the special tokens in tokenizer_config.json; "" for those it does not name."""
     return {token: _token(config.get(token)) for token in _SPECIAL}
 
 
 def compile_chat_template(template: str, tokens: dict[str, str]) -> Render:
     """Compile a chat template in a sandbox, with the functions that transformers gives it.
 
-    Raises GateError for a template that cannot be read; the function that it returns, for one that
-    refuses a conversation.
+    Raises GateError if the template cannot be compiled. The returned function raises GateError if the
+    template refuses a conversation.
     """
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment

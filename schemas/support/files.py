@@ -15,14 +15,14 @@ from ..errors import StoreError
 MANIFEST = manifest.MANIFEST
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, in hex."""
+def hash_file(path: Path) -> str:
+    """Hash a file: its sha256, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def user_cache() -> Path:
-    """Folder of what can be made again: Preceptor's part of the user's cache."""
+def find_user_cache() -> Path:
+    """Find Preceptor's folder in the user's cache, for files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
 
 
@@ -31,12 +31,12 @@ def write_text(path: Path, text: str, mode: int = 0o666) -> None:
 
     `mode` are its permissions, less those that the umask takes. Raises StoreError if the folder is missing.
     """
-    with whole_file(path, mode) as stream:
+    with open_whole_file(path, mode) as stream:
         stream.write(text.encode())
 
 
 @contextmanager
-def whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterator[BinaryIO]:
+def open_whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterator[BinaryIO]:
     """Open a file for writing that becomes `path` when the block ends without an error.
 
     `mode` are its permissions, less those that the umask takes. With `new`, FileExistsError is raised if
@@ -71,8 +71,11 @@ def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def partial_folder(out: Path) -> Iterator[Path]:
-    """Make a folder beside `out`, to be moved there; remove it at the end of the block if it was not."""
+def make_partial_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside `out`, to be moved there.
+
+    It is removed at the end of the block if it was not moved.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     partial.chmod(0o755)
@@ -84,12 +87,11 @@ def partial_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` when the block ends without an error.
+def make_whole_folder(out: Path) -> Iterator[Path]:
+    """Make a folder to write into, which becomes `out` when the block ends without an error.
 
-    An earlier build at `out` (a folder with a manifest) makes way at the last moment and is
-    brought back if a crash fell between the two renames. Anything else at `out` is left alone:
-    StoreError.
+    An earlier build at `out` (a folder with a manifest) is replaced at the last moment, and restored if a
+    crash fell between the two renames. Raises StoreError if anything else is at `out`, which is left alone.
     """
     aside = out.with_name(f".{out.name}.replaced")
     if aside.exists() and not out.exists():
@@ -99,7 +101,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             f"{out}: is not a dataset that Preceptor built, and will not be overwritten; "
             "choose another --out, or move it away"
         )
-    with partial_folder(out) as partial:
+    with make_partial_folder(out) as partial:
         yield partial
         if aside.exists():
             shutil.rmtree(aside)

@@ -1,11 +1,11 @@
-"""Hosts that nobody but this machine can mean: 127.0.0.1, ::1, [::1], localhost."""
+"""Addresses of this machine itself: 127.0.0.1, ::1, [::1], localhost."""
 
 import contextlib
 import ipaddress
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine itself, which others cannot reach and no proxy leads to."""
+    """True if a host is this machine itself: others cannot reach it, and no proxy is needed."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host == "localhost"

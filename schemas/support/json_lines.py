@@ -1,7 +1,7 @@
-"""JSON Lines that are added to as things come, and read again after a kill.
+"""JSON Lines that grow during a run, and are read again after a kill.
 
 add_lines(path, [{"request": "1f…", "answer": …}])      # on the disk when it returns
-read_lines(path)                                        # a last line that was cut off is left out
+read_lines(path)                                        # skips a last line that was cut off
 """
 
 import json
@@ -14,7 +14,7 @@ from ..errors import EvaluationError
 
 
 def add_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows at the end of a file, which is made where there is none; dates as ISO text."""
+    """Add rows to the end of a file, which is made if missing. Dates become ISO text."""
     text = "".join(json.dumps(row, default=str) + "\n" for row in rows)
     with path.open("ab+") as stream:
         if stream.tell() and not _ends_a_line(stream.fileno()):
@@ -29,10 +29,9 @@ def _ends_a_line(file: int) -> bool:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, none where there is no file.
+    """Read the rows of a file; [] if there is no file.
 
-    Half a row, as a kill leaves it, is left out where it is followed by a whole one or by nothing.
-    EvaluationError for a file of something else.
+    A row that was cut off by a kill is skipped. Raises EvaluationError if the file holds anything else.
     """
     if not path.is_file():
         return []

@@ -1,7 +1,7 @@
 """Hints for misspelt names: the nearest right name, or all of them.
 
-nearest("glue", ["gleu", "exact"], "known metrics")     -> "did you mean 'gleu'?"
-nearest("x", ["gleu", "exact"], "known metrics")        -> "known metrics: gleu, exact"
+suggest("glue", ["gleu", "exact"], "known metrics")     -> "did you mean 'gleu'?"
+suggest("x", ["gleu", "exact"], "known metrics")        -> "known metrics: gleu, exact"
 find_nearest("glue", ["gleu", "exact"])                 -> "gleu"
 """
 
@@ -14,7 +14,7 @@ def find_nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | 
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 
-def nearest(name: str, known: Iterable[str], what: str, between: str = ": ") -> str:
+def suggest(name: str, known: Iterable[str], what: str, between: str = ": ") -> str:
     """Suggest the nearest known name; if none is near, list all after `what` and `between`."""
     have = list(known)
     near = find_nearest(name, have)

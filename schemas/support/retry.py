@@ -1,10 +1,10 @@
-"""Retry of failures that pass: a busy server, a connection that broke off.
+"""Retry of transient failures: a busy server, a connection that broke off.
 
 retry(fetch, (1.0, 2.0, 4.0), pause_after)      # four attempts at most
 
-The caller says which failures pass and how long to wait: `pause_after(error, wait)` gets the failure and the
-seconds planned before the next attempt, and returns the seconds to wait (more where a server asks for more in
-Retry-After), or None where another attempt cannot help. It is also the place to print a note.
+The caller decides which failures are transient and how long to wait: `pause_after(error, wait)` gets the
+failure and the planned seconds before the next attempt. It returns the seconds to wait (more if a server asks
+for more in Retry-After), or None if another attempt cannot help. It may also print a note.
 """
 
 import time
@@ -16,7 +16,7 @@ PauseAfter = Callable[[Exception, float], float | None]
 
 
 def retry(call: Callable[[], T], waits: Sequence[float], pause_after: PauseAfter) -> T:
-    """Call, and call again after failures that pass: `len(waits)` times at most.
+    """Retry a call after transient failures, `len(waits)` times at most.
 
     Raises what the last attempt raised, and at once a failure for which `pause_after` returns None.
     """
@@ -36,7 +36,7 @@ async def retry_async(
     pause_after: PauseAfter,
     rest: Callable[[float], Awaitable[None]],
 ) -> T:
-    """Do as `retry` does with a call that is awaited; `rest` waits between two attempts."""
+    """Retry an awaited call as `retry` does; `rest` waits between two attempts."""
     for wait in waits:
         try:
             return await call()

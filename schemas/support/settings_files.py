@@ -1,4 +1,4 @@
-"""Files of keys and values with named variants, and what the command line sets over them: --set key=value.
+"""Files of keys and values with named variants, and overrides on the command line: --set key=value.
 
 variants: {tiny: {lora_r: 4}}       --variant tiny -> {"lora_r": 4}
 lora_r=8 -> ("lora_r", 8)        max_length=null -> ("max_length", None)        loss_type= -> left out
@@ -14,13 +14,14 @@ from ..errors import RecipeError
 from .nearest import find_nearest
 
 LEFT_OUT = object()
-"""The value of a key that is to be left out, as if the file did not name it."""
+"""The value of a key to leave out, as if the file did not name it."""
 
 
 def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
-    """A YAML file of keys and values: its text and content; RecipeError where it is none.
+    """Read a YAML file of keys and values: its text and its content.
 
-    `name` says what file was to be named ("a training recipe, such as …"), `keys` shows a key with its value.
+    `name` and `keys` are for messages: the kind of file ("a training recipe, such as …") and an example of a
+    key and its value. Raises RecipeError if the file cannot be read or is not such YAML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,22 +36,31 @@ def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
 
 
 def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The variants of a file by name; RecipeError where they are something else."""
+    """Read the variants of a file, by name.
+
+    Raises RecipeError if `variants` is not a mapping of names to keys and values.
+    """
     variants = content.get("variants") or {}
     if not isinstance(variants, dict) or not all(isinstance(values, dict) for values in variants.values()):
         raise RecipeError(f"{path}: 'variants': expected names, each with keys and values")
     return variants
 
 
-def chosen_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The values of a variant, none for None; RecipeError for a name that is not among them."""
+def choose_variant(path: Path, variants: Mapping[str, dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """Choose the values of a variant; {} for None.
+
+    Raises RecipeError if the file has no variant of that name.
+    """
     if name is not None and name not in variants:
         raise RecipeError(f"{path}: has no variant '{name}'; its variants: {', '.join(variants) or 'none'}")
     return {} if name is None else variants[name]
 
 
-def assignment(text: str, example: str) -> tuple[str, Any]:
-    """A key and its value, read as YAML; LEFT_OUT where nothing follows. RecipeError, with the example."""
+def parse_assignment(text: str, example: str) -> tuple[str, Any]:
+    """Parse KEY=VALUE, the value as YAML; LEFT_OUT if the value is empty.
+
+    `example` is for the message. Raises RecipeError if the text has another form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise RecipeError(f"--set {text}: expected key=value, such as --set {example}")
@@ -62,8 +72,11 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
         raise RecipeError(f"--set {text}: the value is not YAML") from error
 
 
-def merged(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with those told over them; RecipeError where a key that is to be left out is not there."""
+def merge_settings(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the values of a file with those `told` on the command line, which win.
+
+    Raises RecipeError if a key that is to be left out is not in the file.
+    """
     for name, value in told.items():
         if value is LEFT_OUT and name not in values:
             near = find_nearest(name, values)

@@ -2,14 +2,16 @@
 
 import re
 
-SURE = 0.9  # what is more probable than this is said, and looked at
+SURE = 0.9  # findings with a higher probability are reported
 
-# What would break a line, ring a bell, colour a terminal or turn the writing's direction around.
+# Control characters: line breaks, the bell, terminal colours, changes of writing direction.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 def clean(text: str, length: int) -> str:
-    """One line of at most `length` characters, cut between words; no control characters."""
+    """Shorten a text to one line of at most `length` characters, cut between words, without control
+    characters.
+    """
     line = " ".join(_UNSEEN.sub(" ", text).split())
     if len(line) <= length:
         return line
@@ -17,6 +19,6 @@ def clean(text: str, length: int) -> str:
     return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
 
 
-def shown(text: str, name: str) -> str:
-    """SQL: a text, or where it is not published what it is called."""
+def show_sql(text: str, name: str) -> str:
+    """Write a SQL expression for a text, or for its name if the text is not published."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"

@@ -1,7 +1,7 @@
-"""The folder of a run that is not finished, .OUT.unfinished: of one setting, and one process at a time.
+"""The folder of an unfinished run, .OUT.unfinished: for one set of settings, and one process at a time.
 
-with unfinished(work, {"seed": 0}, restart=False, error=TrainingError, differing=differing):
-    …       # work/run.json tells the settings; work/lock is held until the block ends, or by a kill
+with hold_run(work, {"seed": 0}, restart=False, error=TrainingError, differing=differing):
+    …       # work/run.json has the settings; work/lock is locked until the block ends or the process dies
     finish(work)
 """
 
@@ -21,23 +21,24 @@ NOTE, LOCK = "run.json", "lock"
 
 
 @contextmanager
-def unfinished(
+def hold_run(
     work: Path,
     run: Mapping[str, Any],
     restart: bool,
     error: type[PreceptorError],
     differing: Callable[[str], str] | None = None,
 ) -> Iterator[None]:
-    """Make the folder of a run, or go back into it if it is of the settings `run`, and hold it for the block.
+    """Make or reopen the folder of an unfinished run, and lock it until the block ends.
 
-    It is emptied first with `restart`, or where no note is in it. `differing` tells what is not the same as
-    in the text of the note. The error where another process holds the folder, or it is of another run.
+    It is emptied first if `restart`, or if it has no note of its settings. `differing` gets the text of the
+    note and names what differs from `run`. Raises the given error if another process has locked the folder,
+    or if the folder is of a run with other settings.
     """
     with _held(work, error):
         note, text = work / NOTE, json.dumps(run, sort_keys=True, indent=1)
-        if restart or not note.is_file():  # what stands there is of settings that nobody knows
+        if restart or not note.is_file():  # files of unknown settings
             _empty(work)
-        if not note.is_file():  # moved there whole: half a note would make what stands beside it useless
+        if not note.is_file():  # written whole: half a note would make the other files useless
             write_text(note, text)
         elif (old := note.read_text(encoding="utf-8")) != text:
             what = f" ({differing(old)})" if differing else ""
@@ -49,21 +50,21 @@ def unfinished(
 
 
 def finish(work: Path) -> None:
-    """Take the folder away, within the block that holds it; the lock last, so that nobody is in it before."""
+    """Remove the folder, inside the block that locks it; the lock goes last, so that nobody enters before."""
     _empty(work)
     (work / LOCK).unlink(missing_ok=True)
-    with suppress(OSError):  # somebody has begun anew in it
+    with suppress(OSError):  # another process has started in it
         work.rmdir()
 
 
 @contextmanager
 def _held(work: Path, error: type[PreceptorError]) -> Iterator[None]:
-    """The folder, there and this process's alone; its end or death lets it go."""
+    """Make the folder and lock it; the lock is released when the block ends or the process dies."""
     while True:
         try:
             work.mkdir(parents=True, exist_ok=True)
             lock = (work / LOCK).open("ab")
-        except (FileNotFoundError, FileExistsError):  # who held it takes it away just now
+        except (FileNotFoundError, FileExistsError):  # the process that locked it is removing it
             if work.exists() and not work.is_dir():
                 raise
             continue
@@ -83,7 +84,7 @@ def _held(work: Path, error: type[PreceptorError]) -> Iterator[None]:
 
 
 def _stands(path: Path, lock: BinaryIO) -> bool:
-    """Whether the file of that name is the open one, not one that was made since that was taken away."""
+    """True if the path is still the open file, not a new file made after its removal."""
     try:
         return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
     except FileNotFoundError:

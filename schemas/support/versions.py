@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 
-def versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Python's version and those of the libraries that are installed, by name; others are left out."""
+def read_versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Read the versions of Python and of those libraries that are installed, by name."""
     found = {"python": platform.python_version()}
     for name in libraries:
         try:

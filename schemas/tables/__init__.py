@@ -19,7 +19,7 @@ from .signals import (
     VOTES,
     SignalType,
     name_all,
-    signals_sql,
+    select_signals,
 )
 
 __all__ = [
@@ -60,7 +60,7 @@ __all__ = [
     "Table",
     "Type",
     "name_all",
-    "signals_sql",
+    "select_signals",
 ]
 
 SCHEMA_VERSION = 6

@@ -1,6 +1,6 @@
 """What came in: sources, rejects, texts, edits, dialogues, study events, prompts and completions."""
 
-from ..keys import key_sql
+from ..keys import hash_key_sql
 from .declare import ORIGIN, SOURCE, Column, Table, declare
 
 SOURCES = declare(
@@ -114,7 +114,7 @@ REVIEWS = Table(
     "reviews",
     "one study event of a learner",
     (
-        Column("key", "text", "hash of the identity columns: 20 hex digits", derived=key_sql(_REVIEW)),
+        Column("key", "text", "hash of the identity columns: 20 hex digits", derived=hash_key_sql(_REVIEW)),
         SOURCE,
         Column("learner", "text", "pseudonym", person=True),
         Column("item", "text", "what was studied: a card, a skill, or a completion's id in its source"),

@@ -147,7 +147,7 @@ def name_all(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
-def signals_sql(columns: str = "", signals: Iterable[SignalType] = SIGNALS, where: str = "true") -> str:
+def select_signals(columns: str = "", signals: Iterable[SignalType] = SIGNALS, where: str = "true") -> str:
     """Write the SELECT of one row per signal and completion that it is about.
 
     Columns: completion, then `columns` (such as ", source"), which every signal's table must have.

@@ -13,8 +13,8 @@ from tiny_model import tiny_model
 
 from preceptor.annotation.models.requests import Sampling
 from preceptor.annotation.models.templates import read_template
-from preceptor.annotation.models.writing import writes
-from preceptor.schemas.derive import dictionary
+from preceptor.annotation.models.writing import write_requests
+from preceptor.schemas.derive import write_dictionary
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import CONFIGS, read_recipe
 from preceptor.toolkit.cli.main import cli
@@ -33,7 +33,7 @@ def blocks(name, page=README):
 
 
 def test_the_data_dictionary_is_up_to_date():
-    assert (ROOT / "docs" / "data.md").read_text(encoding="utf-8") == dictionary()
+    assert (ROOT / "docs" / "data.md").read_text(encoding="utf-8") == write_dictionary()
 
 
 def test_links_and_pictures_exist():
@@ -231,7 +231,7 @@ def test_corrections_are_asked_for_in_the_words_of_their_dataset():
             "language": language,
             "task": "gec",
         }
-        (request,) = writes([prompt], template, Sampling(0, 1, 8, 0), 1)
+        (request,) = write_requests([prompt], template, Sampling(0, 1, 8, 0), 1)
         expected = recipe.instructions.get(language, recipe.instruction).replace("{prompt}", "He go .")
         assert list(request.messages) == [{"role": "user", "content": expected}]
 

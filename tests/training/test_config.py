@@ -7,7 +7,7 @@ from places import ROOT
 from preceptor.schemas.errors import RecipeError
 from preceptor.schemas.recipe import read_recipe
 from preceptor.training.config import read_config
-from preceptor.training.keys import STAGES
+from preceptor.training.stages.registry import STAGES
 
 RECIPES = sorted(p for p in (ROOT / "recipes").glob("*/*.yaml") if p.stem in STAGES)
 GOOD = "stage: dpo\nmodel_name_or_path: m\ndataset_name: d\n"

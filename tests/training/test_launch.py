@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import templated
@@ -15,12 +14,13 @@ import yaml
 from click.testing import CliRunner
 from places import ROOT
 from templated import templated_dataset, templated_model
+from waiting import run_to_end, wait_for_end, wait_until
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.training.config import read_config
-from preceptor.training.launch import CONFIGS, launch_command, run_launched
-from preceptor.training.run import last_checkpoint, train
+from preceptor.training.launch import CONFIGS, build_launch_command, run_launched
+from preceptor.training.run import find_last_checkpoint, train
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
@@ -53,7 +53,7 @@ def test_the_configs_mean_what_they_say():
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
     def meant(name, *more):
-        given = launch_command(name, 4, more, ["train", "r.yaml"])
+        given = build_launch_command(name, 4, more, ["train", "r.yaml"])
         return _validate_launch_command(launch_command_parser().parse_args(given))[0]
 
     assert meant("ddp").multi_gpu
@@ -71,17 +71,22 @@ def test_the_configs_mean_what_they_say():
 
 def test_what_cannot_be_launched_is_said_before_processes_start(tmp_path):
     with pytest.raises(TrainingError, match="--launch fspd: did you mean fsdp"):
-        launch_command("fspd", 2, [], [])
+        build_launch_command("fspd", 2, [], [])
     with pytest.raises(TrainingError, match="no option 'machin_rank': did you mean 'machine_rank'"):
-        launch_command("nodes", 2, ["machin_rank=1"], [])
+        build_launch_command("nodes", 2, ["machin_rank=1"], [])
     with pytest.raises(TrainingError, match="expected option=value"):
-        launch_command("nodes", 2, ["machine_rank"], [])
+        build_launch_command("nodes", 2, ["machine_rank"], [])
     if importlib.util.find_spec("deepspeed") is None:
         with pytest.raises(TrainingError, match="needs DeepSpeed: pip install deepspeed"):
-            run_launched(launch_command("zero3", 2, [], []))
+            run_launched(build_launch_command("zero3", 2, [], []))
     own = tmp_path / "own.yaml"
     own.write_text("distributed_type: MULTI_GPU\nnum_processes: 2\n")
-    assert launch_command(str(own), 3, [], ["x"])[:4] == ["--config_file", str(own), "--num_processes", "3"]
+    assert build_launch_command(str(own), 3, [], ["x"])[:4] == [
+        "--config_file",
+        str(own),
+        "--num_processes",
+        "3",
+    ]
     run = tmp_path / "r.yaml"
     run.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: d\n")
     done = CliRunner().invoke(cli, ["train", str(run), "--processes", "2"])
@@ -154,25 +159,21 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch
         tmp_path / "two",
         command(path, "--out", tmp_path / "two", "--launch", "ddp", "--processes", 2),
     )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(launched, stdout=log, stderr=log)
-        deadline = time.time() + 120
-        while (
-            last_checkpoint(tmp_path / ".two.unfinished" / "checkpoints") is None and time.time() < deadline
-        ):
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.005)
+    log, checkpoints = tmp_path / "log", tmp_path / ".two.unfinished" / "checkpoints"
+    with log.open("wb") as said:
+        process = subprocess.Popen(launched, stdout=said, stderr=said)
+        wait_until(lambda: find_last_checkpoint(checkpoints), process, log, every=0.005)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log").read_text()
+        assert wait_for_end(process, log) == 128 + signal.SIGTERM, log.read_text()
     assert not two.exists()
-    done = subprocess.run(launched, capture_output=True, text=True, check=True, timeout=200)
+    done = run_to_end(launched, check=True)
     assert done.stderr.count("went on from step") == 1
     assert done.stderr.count("60 steps (6 an epoch)") == 1
     assert done.stdout.count("written to") == 1
     assert {p.name for p in tmp_path.iterdir()} == {"data", "base", "sft.yaml", "one", "two", "log"}
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     assert apart(one, two) < 1e-5
-    again = subprocess.run(launched, capture_output=True, text=True, timeout=200, check=False)
+    again = run_to_end(launched)
     assert again.returncode == 2
     assert again.stderr.count("exists; choose another --out") == 1
 
@@ -194,7 +195,7 @@ def test_weights_that_processes_share_are_saved_whole(tmp_path):
         "2",
         ROOT / "tests" / "support" / "models" / "fsdp_on_cpu.py",
     ]
-    done = subprocess.run(
+    done = run_to_end(
         [
             *map(str, launch),
             "train",
@@ -209,10 +210,6 @@ def test_weights_that_processes_share_are_saved_whole(tmp_path):
             "keep_checkpoints=true",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert any((tmp_path / "two" / "checkpoints" / "checkpoint-4").glob("pytorch_model_fsdp_0"))  # of shards

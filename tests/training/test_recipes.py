@@ -17,8 +17,8 @@ from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import open_store
 from preceptor.training.config import read_config
 from preceptor.training.data import load
-from preceptor.training.keys import STAGES
-from preceptor.training.run import look, train
+from preceptor.training.run import check_rows, train
+from preceptor.training.stages.registry import STAGES
 
 FILES = sorted(p for p in (ROOT / "recipes").glob("*/*.yaml") if p.stem in STAGES and p.parent.name != "gec")
 MADE_BY = {"dist/gsm8k": "socratic/gsm8k.yaml"}  # else NAME/dataset.yaml
@@ -79,7 +79,7 @@ def test_the_rows_of_its_dataset_suit_the_recipe(path, dist):
         if config.values.get("chat_template_path"):  # a base model's, of a model that cannot be had here
             config = read_config(path, [*sets, f"chat_template_path={smollm2()}"], variant)
         loaded = load(config)
-        report = look(config, loaded)
+        report = check_rows(config, loaded)
         assert report.refusals == (), variant
         train_rows = report.splits[0]
         assert train_rows.kept == train_rows.rows > 10

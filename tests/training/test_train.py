@@ -12,22 +12,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from places import ROOT
 from templated import WORDS, sentences, templated_dataset, templated_model
+from waiting import run_to_end, wait_until
 
 from preceptor.schemas.errors import TrainingError
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.hub.model_folder import pack, read_model_folder
-from preceptor.training.config import FIGURES, read_config
+from preceptor.training.config import read_config
 from preceptor.training.data import load
-from preceptor.training.keys import STAGES, TRAINER_CONFIG, keys_of
+from preceptor.training.keys import STAGES, list_keys
 from preceptor.training.merge import merge
-from preceptor.training.run import last_checkpoint, look, train
+from preceptor.training.run import check_rows, find_last_checkpoint, train
 from preceptor.training.trainer.watch import Watch
 
 
@@ -93,7 +93,7 @@ def test_sft_then_dpo_learns_and_the_merged_model_writes_what_was_chosen(place, 
     assert tutor["dpo"].metrics["evaluation"]["eval_rewards/accuracies"] == 1.0
     for stage in ("sft", "dpo"):
         seen = {k.removeprefix("eval_") for k in tutor[stage].metrics["evaluation"] if k.startswith("eval_")}
-        assert seen == set(FIGURES[stage]) - {"aux_loss"}
+        assert seen == set(STAGES[stage].figures.known) - {"aux_loss"}
     model = AutoModelForCausalLM.from_pretrained(tutor["merged"])
     tokenizer = AutoTokenizer.from_pretrained(tutor["merged"])
     for row in sentences("preference", WORDS[:2]):
@@ -201,7 +201,7 @@ def test_what_cannot_be_trained_is_refused_before_a_model_is_loaded(place, tutor
     data = recipe(place, "dpo", model_name_or_path=f"{place}/data")
     refused("dpo.yaml: 'model_name_or_path': .*data is a dataset", data)
     with pytest.raises(TrainingError, match="is a dataset"):  # --preflight-only
-        look(data, load(data))
+        check_rows(data, load(data))
     refused("has no config signals, but preference, sft", recipe(place, "dpo", dataset_config="signals"))
     refused(
         "stage dpo needs chosen, rejected, but the columns are prompt, completion",
@@ -290,10 +290,12 @@ def test_a_run_that_unlearns_to_write_is_told():
     assert [s is not None for s in said] == [False, False, False, True, False, False]
     assert "step 3: chosen completions have lost 28%" in said[3]
     assert watch.warnings == [said[3]]
-    quiet = Watch(0.25)
+    hide_library_messages = Watch(0.25)
     for n in range(6):  # rises, as with the sft loss added
-        quiet.see({"logps/chosen": -23 + n, "rewards/chosen": 0.1 * n, "rewards/accuracies": n / 5}, 0.1, n)
-    assert quiet.warnings == []
+        hide_library_messages.see(
+            {"logps/chosen": -23 + n, "rewards/chosen": 0.1 * n, "rewards/accuracies": n / 5}, 0.1, n
+        )
+    assert hide_library_messages.warnings == []
 
 
 def test_a_warning_reaches_the_output(place):
@@ -310,8 +312,8 @@ def test_keys_are_those_of_the_installed_dataclasses():
     import trl
 
     for stage in STAGES:
-        of = [trl.ModelConfig, trl.ScriptArguments, getattr(trl, TRAINER_CONFIG[stage])]
-        assert set(keys_of(stage)) == {f.name for kind in of for f in dataclasses.fields(kind) if f.init}
+        of = [trl.ModelConfig, trl.ScriptArguments, getattr(trl, STAGES[stage].config_name)]
+        assert set(list_keys(stage)) == {f.name for kind in of for f in dataclasses.fields(kind) if f.init}
 
 
 def test_plain_trl_takes_the_shipped_recipes(monkeypatch):
@@ -319,7 +321,7 @@ def test_plain_trl_takes_the_shipped_recipes(monkeypatch):
 
     monkeypatch.setattr(os, "environ", dict(os.environ))
     for path in sorted(p for p in (ROOT / "recipes").glob("*/*.yaml") if p.stem in STAGES):
-        kind = getattr(trl, TRAINER_CONFIG[path.stem])
+        kind = getattr(trl, STAGES[path.stem].config_name)
         parser = trl.TrlParser((trl.ScriptArguments, kind, trl.ModelConfig))
         script, arguments, model = parser.parse_args_and_config(["--config", str(path), "--use_cpu"])
         config = read_config(path)
@@ -329,22 +331,22 @@ def test_plain_trl_takes_the_shipped_recipes(monkeypatch):
 
 
 def test_only_a_whole_checkpoint_counts(tmp_path):
-    assert last_checkpoint(tmp_path) is None
+    assert find_last_checkpoint(tmp_path) is None
     for step, state in (("5", "{}"), ("10", "{}"), ("15", '{"global')):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-20").mkdir()
-    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert find_last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
 READ = """
 import json, sys
 from pathlib import Path
-from preceptor.training.config import FIGURES, read_config
+from preceptor.training.config import read_config
 from preceptor.training.data import load
 for sets in json.loads(sys.argv[2]):
     try:
-        print("found", json.dumps(load(read_config(Path(sys.argv[1]), sets)).about()))
+        print("found", json.dumps(load(read_config(Path(sys.argv[1]), sets)).describe()))
     except Exception as error:
         print("found", json.dumps(str(error)))
 """
@@ -363,13 +365,10 @@ def test_a_dataset_of_the_hub_is_pinned_to_a_commit(hub, client, builds, tmp_pat
     path = tmp_path / "r.yaml"
     path.write_text("stage: sft\nmodel_name_or_path: m\ndataset_name: lab/tiny\ndataset_revision: main\n")
     sets = [[], ["dataset_name=acme/pairs", "dataset_config=default"], ["dataset_revision=nosuch"]]
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-c", READ, path, json.dumps(sets)],
         env=hub.environment(tmp_path / "home", HF_TOKEN="hf_alice"),
-        capture_output=True,
-        text=True,
         check=True,
-        timeout=120,
     )
     lines = [line.removeprefix("found ") for line in done.stdout.splitlines() if line.startswith("found ")]
     published, other, missing = map(json.loads, lines)
@@ -399,13 +398,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(place, tmp_path):
         "--out",
         tmp_path / "broken",
     ]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([str(a) for a in command], stdout=log, stderr=log)
-        checkpoints = tmp_path / ".broken.unfinished" / "checkpoints"
-        deadline = time.time() + 120
-        while last_checkpoint(checkpoints) is None and time.time() < deadline:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.02)
+    log, checkpoints = tmp_path / "log", tmp_path / ".broken.unfinished" / "checkpoints"
+    with log.open("wb") as said:
+        process = subprocess.Popen([str(a) for a in command], stdout=said, stderr=said)
+        wait_until(lambda: find_last_checkpoint(checkpoints), process, log)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "broken").exists()

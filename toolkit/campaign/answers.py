@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from ..privacy.pseudonyms import default_key_file, is_forgotten, naming
+from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, query, run, transaction
 from .campaigns import check_campaign
 from .sql import answers as sql
@@ -130,9 +130,9 @@ def _in_utc(at: pl.Series) -> pl.Series:
 
 def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_models: bool) -> list[str]:
     """`judged`, without anybody's own id; returns the pseudonyms of those who were looked at."""
-    name = _as_it_is if of_models else naming(con, default_key_file())
+    name = _as_it_is if of_models else make_naming(con, find_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
-    gone = (named.is_null() & False if of_models else is_forgotten(con)(named)).alias("gone")
+    gone = (named.is_null() & False if of_models else make_forgotten_check(con)(named)).alias("gone")
     # DuckDB finds this variable by its name.
     incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth").to_arrow()
     con.execute("CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming").fetchall()

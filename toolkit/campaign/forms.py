@@ -20,9 +20,9 @@ from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
-from ..privacy.pseudonyms import default_key_file, is_forgotten, naming
+from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
 from .campaigns import check_rubric, list_campaigns, set_license
@@ -113,7 +113,7 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        hint = nearest(campaign, names, "campaigns")
+        hint = suggest(campaign, names, "campaigns")
         raise AnnotationError(f"no campaign '{campaign}': {hint} (export --rubric NAME begins one)")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
@@ -187,7 +187,7 @@ def store_form_rejects(
     was forgotten.
     """
     with transaction(con):
-        name = naming(con, default_key_file())
+        name = make_naming(con, find_key_file())
         everybody = name(
             pl.Series(sorted({*annotators, *rejects["annotator"].drop_nulls()}), dtype=pl.String)
         )
@@ -195,7 +195,7 @@ def store_form_rejects(
         named = name(rejects["annotator"])
         rows = (
             rejects.drop("annotator")
-            .with_columns(named.alias("who"), is_forgotten(con)(named).alias("gone"))
+            .with_columns(named.alias("who"), make_forgotten_check(con)(named).alias("gone"))
             .filter(~pl.col("gone"))
             .select(
                 pl.lit(campaign).alias("source"),

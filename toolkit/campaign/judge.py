@@ -6,24 +6,44 @@ A judge of its own has a campaign named after rubric and model; in a campaign th
 their questions.
 """
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from ...annotation.models.asking import (
+    AS_USUAL,
+    AskOptions,
+    CostEstimate,
+    Spent,
+    ask_missing,
+    check_limits,
+    estimate_cost,
+    find_missing,
+)
+from ...annotation.models.backends.backend import Backend
+from ...annotation.models.backends.hf_likelihood import KIND, count_copied, judge_by_likelihood
+from ...annotation.models.backends.text_scores import NORMALISE
+from ...annotation.models.judge.answers import JudgingMethod
+from ...annotation.models.judge.requests import JudgeWording, judge_by_letters, read_examples
+from ...annotation.models.judge.verdicts import Shown, Verdicts, list_orders, reach_verdicts
+from ...annotation.models.memory import KnownReplies
+from ...annotation.models.requests import LIKELIEST, Request, Sampling, digest
+from ...annotation.models.templates import read_template
 from ...schemas.errors import AnnotationError
+from ...schemas.licenses import License
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
 from ..store.where import EVERYWHERE, Where
 from .answers import MODEL, Taken, take_answers
-from .campaigns import check_campaign, check_rubric
+from .campaigns import check_campaign, check_rubric, set_license
 from .questions import Chosen, Golden, add_questions, read_questions
-from .replies import known_replies
+from .replies import ReplyTable
 
 SELECTS = ("coverage", "random")
 CAME_BY = "judge"
@@ -31,8 +51,38 @@ _ALL = 10**9  # questions: as many as there are
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a judge is asked: a campaign's questions, as questions.read_questions has them."""
+class JudgeOptions:
+    """What a judge is asked, and in which words."""
+
+    campaign: str | None = None
+    """A campaign whose questions it answers; None: one of its own."""
+    n: int | None = None
+    """Questions; None: all there are."""
+    select: str = "coverage"
+    """How questions of its own campaign are chosen where `n` leaves some out: one of SELECTS."""
+    seed: int = 0
+    """Random seed of that choice."""
+    where: Where = EVERYWHERE
+    license: License | None = None
+    """Of its votes and ratings; None: as it is."""
+    examples: Path | None = None
+    """JSON Lines of examples, of a model that writes."""
+    template: Path | None = None
+    """Jinja file of what is sent to a model that writes; None: the packaged one."""
+    reason: bool = True
+    """Ask for a reason before the verdict."""
+    sampling: Sampling = LIKELIEST
+    normalise: str | None = None
+    """What log-probabilities are divided by, of a model that does not write: one of NORMALISE."""
+    tie_margin: float | None = None
+    """Nats, so divided, that are still a tie, of a model that does not write."""
+    dry_run: bool = False
+    """Estimate what it would take; the store stays as it was."""
+
+
+@dataclass(frozen=True)
+class CampaignQuestions:
+    """Questions of a campaign that a judge is asked, as questions.read_questions has them."""
 
     campaign: str
     questions: pl.DataFrame
@@ -41,21 +91,138 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Known:
-    """Replies that are there: answers by digest, the time of each, and the last ones without an answer."""
+class JudgeResult:
+    """What came of a judge's run."""
 
-    answers: dict[str, dict[str, Any]]
-    at: dict[str, datetime]
-    faulty: dict[str, dict[str, Any]]
-    """Rows of `replies`."""
+    model: str
+    campaign: str
+    questions: int
+    estimate: CostEstimate | None = None
+    """Of a dry run, which has nothing of what follows."""
+    spent: Spent | None = None
+    """None where every reply was there already."""
+    taken: Taken | None = None
+    verdicts: Verdicts | None = None
+    failed: int = 0
+    """Requests with replies of which none is usable."""
 
 
-def campaign_of(rubric: Rubric, model: str) -> str:
-    """The name of the campaign that a judge has for itself: pairwise-preference-openai-gpt-4o-mini."""
+def judge(
+    con: Store,
+    rubric: Rubric,
+    backend: Backend,
+    options: JudgeOptions = JudgeOptions(),
+    asking: AskOptions = AS_USUAL,
+) -> JudgeResult:
+    """Let a model answer a campaign's questions by a rubric, as one more annotator.
+
+    Replies are kept as they come, and what is kept is not asked again. Raises AnnotationError where there is
+    nothing to ask, options do not fit the model, a cost cap has no price to go by, or the back-end refuses
+    or stays away; answers are taken from what came before that.
+    """
+    check_limits(backend, asking.limits)
+    method = choose_method(rubric, backend, options)
+    asked = _choose_questions(con, rubric, backend.name, options)
+    requests = _make_requests(asked.questions, method)
+    about = ("prompt", "completion_a", "completion_b")
+    memory = ReplyTable(con, backend.name, asked.campaign, "judge", method.template, about)
+    missing = find_missing(list(requests.values()), memory, asking)
+    _say_first(asked, len(requests), len(missing.requests), method, asking)
+    total = asked.questions.height
+    if options.dry_run:
+        estimate = estimate_cost(backend, missing.requests)
+        return JudgeResult(backend.name, asked.campaign, total, estimate)
+    if options.license:
+        set_license(con, asked.campaign, options.license)
+    spent = None
+    try:
+        spent = ask_missing(backend, list(requests.values()), memory, method.check, asking).spent
+    finally:  # what is there counts, also where the rest could not be had
+        digests = {shown: digest(request) for shown, request in requests.items()}
+        known = memory.find(list(digests.values()))
+        taken, verdicts = _take(con, rubric, method, backend.name, asked, digests, known)
+    return JudgeResult(backend.name, asked.campaign, total, None, spent, taken, verdicts, len(known.failed))
+
+
+def choose_method(rubric: Rubric, backend: Backend, options: JudgeOptions = JudgeOptions()) -> JudgingMethod:
+    """Choose how a model judges: by what it writes, or by log-probability where it does not write.
+
+    Raises AnnotationError for an option that does not fit the model, a template or examples that cannot be
+    read, and a rubric that rates where the model does not write.
+    """
+    if not backend.writes:
+        for option, value in (("--examples", options.examples), ("--prompt-template", options.template)):
+            if value:
+                raise AnnotationError(f"{option}: {KIND}:… is shown no rubric, only the texts")
+        return judge_by_likelihood(rubric, options.normalise or NORMALISE[0], options.tie_margin or 0.0)
+    for option, given in (("--normalise", options.normalise), ("--tie-margin", options.tie_margin)):
+        if given is not None:
+            raise AnnotationError(f"{option} belongs to models named {KIND}:…")
+    template = read_template(options.template or f"judge-{rubric.kind}")
+    examples = read_examples(options.examples, rubric) if options.examples else ()
+    return judge_by_letters(JudgeWording(rubric, template, examples, options.reason, options.sampling))
+
+
+def _choose_questions(con: Store, rubric: Rubric, model: str, options: JudgeOptions) -> CampaignQuestions:
+    if options.campaign:
+        return read_campaign_questions(con, options.campaign, rubric, options.n, options.where)
+    return choose_own_questions(
+        con, rubric, model, options.n, options.select, options.seed, options.where, options.dry_run
+    )
+
+
+def _make_requests(questions: pl.DataFrame, method: JudgingMethod) -> dict[Shown, Request]:
+    """Requests by what is shown; `about` holds the keys of the prompt and of what is shown."""
+    requests: dict[Shown, Request] = {}
+    for row in questions.iter_rows(named=True):
+        texts = {row["completion_a"]: row["content_a"], row["completion_b"]: row["content_b"]}
+        for shown in list_orders(row["completion_a"], row["completion_b"], method.both):
+            of = [texts[key] for key in shown if key is not None]
+            requests.setdefault(shown, method.make(row["messages"], of, (row["prompt"], *shown)))
+    return requests
+
+
+def _say_first(
+    asked: CampaignQuestions, requests: int, missing: int, method: JudgingMethod, asking: AskOptions
+) -> None:
+    asking.say(
+        f"campaign {asked.campaign}: {asked.questions.height:,} questions, "
+        f"{requests:,} requests, {missing:,} of them to be sent"
+    )
+    notes = list(asked.chosen.notes if asked.chosen else ())
+    if not method.both and (copies := count_copied(asked.questions.iter_rows(named=True))):
+        notes.append(
+            f"in {copies:,} of them the prompt holds one of the texts, which is then the likelier "
+            "one whatever it is worth: use a model that writes (openai:, hf:)"
+        )
+    for note in notes:
+        asking.say(f"note: {note}")
+
+
+def _take(
+    con: Store,
+    rubric: Rubric,
+    method: JudgingMethod,
+    model: str,
+    asked: CampaignQuestions,
+    digests: Mapping[Shown, str],
+    known: KnownReplies,
+) -> tuple[Taken, Verdicts]:
+    """Take the model's answers from all replies that are there."""
+    answers = known.read_answers()
+    said = {shown: answers[name] for shown, name in digests.items() if name in answers}
+    found = reach_verdicts(rubric, asked.questions.iter_rows(named=True), said, method.both)
+    at = {shown: known.answered[name]["at"] for shown, name in digests.items() if name in answers}
+    given = [one | {"at": max(at[shown] for shown in one["shown"])} for one in found.given]
+    return take_verdicts(con, asked.campaign, model, given), found
+
+
+def name_campaign(rubric: Rubric, model: str) -> str:
+    """Name the campaign that a judge has for itself: pairwise-preference-openai-gpt-4o-mini."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", f"{rubric.name}-{model}").strip("-")
 
 
-def own_questions(
+def choose_own_questions(
     con: Store,
     rubric: Rubric,
     model: str,
@@ -64,12 +231,12 @@ def own_questions(
     seed: int = 0,
     where: Where = EVERYWHERE,
     dry_run: bool = False,
-) -> Asked:
-    """The questions of the judge's own campaign, which is begun or grows to `n`; to all there is without.
+) -> CampaignQuestions:
+    """Choose the questions of the judge's own campaign, which is begun or grows to `n`; None: all there are.
 
     With `dry_run` the store stays as it was. Raises AnnotationError where there is nothing to ask.
     """
-    campaign = campaign_of(rubric, model)
+    campaign = name_campaign(rubric, model)
     con.begin()
     try:
         chosen = add_questions(con, campaign, rubric, n or _ALL, select, seed, Golden(0, 0), where)
@@ -78,17 +245,19 @@ def own_questions(
         con.rollback()
         raise
     (con.rollback if dry_run else con.commit)()
-    return Asked(campaign, asked, chosen if n else replace(chosen, notes=()))
+    return CampaignQuestions(campaign, asked, chosen if n else replace(chosen, notes=()))
 
 
-def questions_of(con: Store, campaign: str, rubric: Rubric, n: int | None, where: Where) -> Asked:
-    """The questions that a campaign has, the first `n`; nothing is added to them.
+def read_campaign_questions(
+    con: Store, campaign: str, rubric: Rubric, n: int | None, where: Where
+) -> CampaignQuestions:
+    """Read the first `n` questions that a campaign has; nothing is added to them.
 
     Raises AnnotationError where there is no such campaign, or it was begun with another rubric.
     """
     check_campaign(con, campaign)
     check_rubric(con, campaign, rubric)
-    return Asked(campaign, _within(campaign, read_questions(con, campaign), n, where), None)
+    return CampaignQuestions(campaign, _within(campaign, read_questions(con, campaign), n, where), None)
 
 
 def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where) -> pl.DataFrame:
@@ -105,33 +274,11 @@ def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where)
             if value not in have:
                 raise AnnotationError(
                     f"{option} {value}: campaign '{campaign}' asks nothing of it; "
-                    f"{nearest(value, have, 'there are')}"
+                    f"{suggest(value, have, 'there are')}"
                 )
         if asked:
             questions = questions.filter(pl.col(column).is_in(asked))
     return questions.head(n) if n else questions
-
-
-def known(con: Store, model: str, digests: Sequence[str]) -> Known:
-    """What is known of these requests."""
-    answers, at, faulty = {}, {}, {}
-    for row in known_replies(con, model, digests).iter_rows(named=True):  # by request and nth
-        if row["answer"] is None:
-            faulty[row["request"]] = row
-        else:
-            answers[row["request"]] = json.loads(row["answer"])
-            at[row["request"]] = row["at"]
-    return Known(answers, at, {name: row for name, row in faulty.items() if name not in answers})
-
-
-def was_message(row: Mapping[str, Any]) -> bool:
-    """Whether a reply was a message of the model's; else the server refused the request, or sent none."""
-    return "said" in json.loads(row["sampling"])
-
-
-def unfinished(row: Mapping[str, Any], tries: int) -> bool:
-    """Whether a request whose last reply is of no use has a try left: a run was stopped in between."""
-    return row["nth"] < tries and was_message(row)
 
 
 def take_verdicts(con: Store, campaign: str, model: str, given: Iterable[Mapping[str, Any]]) -> Taken:

@@ -7,13 +7,18 @@
 Completions of the same text under the same prompt are one, in whatever sources they lie.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
+from ...annotation.audit.audit import Evidence, JudgeAudit, add_lengths, audit_evidence, make_evidence
+from ...annotation.audit.files import read_judgements
+from ...annotation.rubrics.rubric import read_rubric, rubric_names
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import nearest
+from ...schemas.rubric import Rubric
+from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
 
 _ALIKE = """WITH about AS (
@@ -52,7 +57,104 @@ GROUP BY 1"""
 
 
 @dataclass(frozen=True)
-class Judged:
+class AuditOptions:
+    """Which judges are audited beside which people."""
+
+    sources: tuple[str, ...] = ()
+    """Sources and campaigns of models' judgements; all where none is named."""
+    people: tuple[str, ...] = ()
+    """Sources of people's judgements; all where none is named."""
+    judges: tuple[str, ...] = ()
+    """Names of judges; all where none is named."""
+    by_model: tuple[str, ...] = ()
+    """Sources whose judgements that name nobody are a model's."""
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Names of people's criteria by those of the judge that are the same."""
+    rubric: Rubric | None = None
+    """Of the summary score; None: the campaign's, where it is one of Preceptor's own."""
+    seed: int = 0
+    """Random seed of the bootstrap."""
+
+
+@dataclass(frozen=True)
+class JudgeAudits:
+    """Audits by judge, in the order of their names, and lines of a file that were not taken."""
+
+    audits: tuple[JudgeAudit, ...]
+    rejects: tuple[str, ...] = ()
+
+
+def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAudits:
+    """Audit every model that judged in the store: position, length, agreement with people.
+
+    Raises AnnotationError for a source, a judge or a criterion that is not there, with the nearest, and
+    where no model judged anything.
+    """
+    for option, names in (
+        ("--source", options.sources),
+        ("--people", options.people),
+        ("--by-model", options.by_model),
+    ):
+        check_sources(con, option, names)
+    judged = read_stored_judgements(con, options.sources, options.by_model)
+    if not judged.models:
+        where = f" in {', '.join(options.sources)}" if options.sources else ""
+        raise AnnotationError(
+            f"no model judged anything{where}: run preceptor judge, ingest judgements of a model (--by-model "
+            "SOURCE where the source does not name it), or give --judgements FILE"
+        )
+    evidence = [_make_evidence(judged, model, options) for model in judged.models]
+    return JudgeAudits(_audit(evidence, options))
+
+
+def audit_judgement_file(path: Path, options: AuditOptions = AuditOptions()) -> JudgeAudits:
+    """Audit the judges of another system's file: position and length; of the options judges and seed count.
+
+    Raises AnnotationError for a file that cannot be read, and a judge that is not in it.
+    """
+    rows, rejects = read_judgements(path)
+    return JudgeAudits(_audit(make_evidence(rows, path.stem), options), tuple(rejects))
+
+
+def _audit(evidence: Sequence[Evidence], options: AuditOptions) -> tuple[JudgeAudit, ...]:
+    have = [one.judge for one in evidence]
+    for name in options.judges:
+        if name not in have:
+            raise AnnotationError(f"--judge {name}: no such judge; {suggest(name, have, 'there are')}")
+    chosen = [one for one in evidence if not options.judges or one.judge in options.judges]
+    return tuple(audit_evidence(one, same=dict(options.same), seed=options.seed) for one in chosen)
+
+
+def _make_evidence(judged: "StoredJudgements", model: str, options: AuditOptions) -> Evidence:
+    """What the store has about one judge and about people."""
+    mine = pl.col("by_model") & (pl.col("annotator") == model)
+    of_people = pl.col("source").is_in(list(options.people)) if options.people else pl.lit(value=True)
+    theirs = ~pl.col("by_model") & of_people
+    ratings = judged.ratings.filter(mine)
+    shown = judged.shown.filter(model=model)
+    return Evidence(
+        model,
+        add_lengths(shown.drop("model"), judged.lengths),
+        judged.votes.filter(mine),
+        ratings,
+        judged.votes.filter(theirs),
+        judged.ratings.filter(theirs),
+        judged.rubrics,
+        judged.lengths,
+        options.rubric or _find_rubric(judged, ratings["source"].unique().to_list()),
+        judged.failed.get(model, 0),
+    )
+
+
+def _find_rubric(judged: "StoredJudgements", sources: Sequence[str]) -> Rubric | None:
+    """The rubric of the judge's campaigns, where it is one of Preceptor's own."""
+    asked = {digest for source, digest in judged.campaigns.rows() if source in sources}
+    known = [one for one in map(read_rubric, rubric_names()) if one.digest in asked]
+    return known[0] if len(asked) == 1 and known else None
+
+
+@dataclass(frozen=True)
+class StoredJudgements:
     """Votes and ratings with annotator (pseudonym; of a model its name) and by_model."""
 
     votes: pl.DataFrame
@@ -71,8 +173,10 @@ class Judged:
         return sorted({name for names in (*judges, self.shown["model"]) for name in names} | {*self.failed})
 
 
-def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str] = ()) -> Judged:
-    """All judgements of the store, those of models only of `sources` where any are named.
+def read_stored_judgements(
+    con: Store, sources: Sequence[str] = (), by_model: Sequence[str] = ()
+) -> StoredJudgements:
+    """Read all judgements of the store, those of models only of `sources` where any are named.
 
     `by_model` are sources whose judgements that name nobody are a model's; it is called as the source.
     """
@@ -88,7 +192,7 @@ def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str]
     votes = votes.with_columns(pl.col("completion_a", "completion_b").replace(one))
     shown = shown.with_columns(pl.col("first", "second").replace(one))
     kept = votes.filter(pl.col("completion_a") != pl.col("completion_b"))
-    return Judged(
+    return StoredJudgements(
         kept,
         ratings.with_columns(pl.col("completion").replace(one)),
         shown.filter(pl.col("first") != pl.col("second")),
@@ -101,7 +205,7 @@ def read_judged(con: Store, sources: Sequence[str] = (), by_model: Sequence[str]
 
 
 def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
-    """AnnotationError where one of `names` is no source that anything was judged in."""
+    """Raise AnnotationError where one of `names` is no source that anything was judged in."""
     have = query(
         con,
         """SELECT source FROM votes UNION SELECT source FROM ratings
@@ -110,5 +214,5 @@ def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in have:
             raise AnnotationError(
-                f"{option} {name}: nothing was judged there; {nearest(name, have, 'there are')}"
+                f"{option} {name}: nothing was judged there; {suggest(name, have, 'there are')}"
             )

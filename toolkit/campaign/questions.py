@@ -20,7 +20,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.where import EVERYWHERE, Where, check_where
@@ -113,7 +113,7 @@ def add_questions(
 ) -> Chosen:
     """`choose_questions` within the caller's transaction."""
     if chosen_by not in SELECTS:
-        raise AnnotationError(f"--select {chosen_by}: {nearest(chosen_by, SELECTS, 'known')}")
+        raise AnnotationError(f"--select {chosen_by}: {suggest(chosen_by, SELECTS, 'known')}")
     fit = _fit_for(con, chosen_by, rubric)
     _look_at(con, where, fit if chosen_by in BY_FIT else None)
     begin(con, campaign, rubric, _language(con))

@@ -22,7 +22,7 @@ import polars as pl
 
 from ...schemas.errors import GateError, RecipeError, StoreError
 from ...schemas.recipe import Recipe
-from ...schemas.support.files import MANIFEST, file_sha256, whole_folder
+from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
 from ..store.connection import Store, insert, query, run, transaction
 from .card import render_card
@@ -73,7 +73,7 @@ def build(
         red = [gate for gate in gates if not gate.passed]
         if red:
             raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red), gates)
-        with whole_folder(out) as folder:
+        with make_whole_folder(out) as folder:
             if "unpaired" in recipe.configs:
                 dropped |= label_completions(con)
             counts = write_tables(con, recipe, folder)
@@ -82,7 +82,7 @@ def build(
                 facts |= _agreement(con, [source["name"] for source in facts["sources"]], agreed)
             (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
             digests = {
-                path.relative_to(folder).as_posix(): file_sha256(path)
+                path.relative_to(folder).as_posix(): hash_file(path)
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
             }

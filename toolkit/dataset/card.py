@@ -5,9 +5,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from ...schemas.derive import features
-from ...schemas.licenses import hub_name, read_license
-from ...schemas.published import published, with_meta
+from ...schemas.derive import derive_features
+from ...schemas.licenses import find_hub_name, read_license
+from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import CONFIGS, Recipe
 from ...schemas.tables import Table
 from .choose.policies import MEANINGS
@@ -21,15 +21,15 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     first = next((name for name in CONFIGS if name in recipe.configs), "preference")
     rows = sum(facts["counts"][first].values())
     tables = [
-        published(name, recipe.format == "conversational")
+        declare_published(name, recipe.format == "conversational")
         for config, splits in facts["counts"].items()
         if splits
-        for name in with_meta(config)
+        for name in list_with_meta(config)
     ]
     header = {
         "pretty_name": recipe.title or recipe.name,
         "language": sorted({recipe.language, *recipe.instructions}),
-        "license": hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
+        "license": find_hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
         "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
@@ -100,7 +100,9 @@ def _dataset_info(tables: list[Table]) -> dict[str, Any]:
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    infos = {table.name: DatasetInfo(config_name=table.name, features=features(table)) for table in tables}
+    infos = {
+        table.name: DatasetInfo(config_name=table.name, features=derive_features(table)) for table in tables
+    }
     data = DatasetCardData()
     DatasetInfosDict(infos).to_dataset_card_data(data)
     return {"dataset_info": data["dataset_info"]}

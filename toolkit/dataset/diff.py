@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.tables import Column, Table
-from ..store.connection import Store, run, scratch
+from ..store.connection import Store, open_scratch, run
 from ..store.temporary import make
 from .folder import list_shards, read_manifest, select_rows
 
@@ -54,7 +54,7 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     """
     before, after = read_manifest(a), read_manifest(b)
     configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
-    with scratch() as con:
+    with open_scratch() as con:
         found = [_changes(con, a, b, config) for config in configs]
     return found, _otherwise(before, after)
 

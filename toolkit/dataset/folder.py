@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import StoreError
-from ...schemas.manifest import MANIFEST, manifest_bytes, manifest_or
+from ...schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a built dataset. Raises StoreError if the folder has none."""
-    return manifest_or(manifest_bytes(folder, StoreError), str(folder / MANIFEST), StoreError)
+    return require_manifest(read_manifest_bytes(folder, StoreError), str(folder / MANIFEST), StoreError)
 
 
 def list_shards(folder: Path, table: str) -> list[str]:

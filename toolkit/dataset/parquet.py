@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...schemas.derive import polars_schema
-from ...schemas.published import published, with_meta
+from ...schemas.derive import derive_polars_schema
+from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import Recipe
 from ...schemas.tables import Table
 from ..store.chunks import join_in_chunks
@@ -47,9 +47,9 @@ def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str
     """
     counts: dict[str, dict[str, int]] = {}
     for config in recipe.configs:
-        for name in with_meta(config):
-            table = published(name, recipe.format == "conversational")
-            schema = polars_schema(table)
+        for name in list_with_meta(config):
+            table = declare_published(name, recipe.format == "conversational")
+            schema = derive_polars_schema(table)
             columns, source = _select(table, recipe)
             found = {}
             for split in SPLITS:

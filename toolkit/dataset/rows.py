@@ -9,7 +9,7 @@ import polars as pl
 
 from ...schemas.published import FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
-from ...schemas.tables import SIGNALS, SignalType, signals_sql
+from ...schemas.tables import SIGNALS, SignalType, select_signals
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run
 from ..store.temporary import make
@@ -45,7 +45,7 @@ WITH picked AS (
     SELECT chosen_completion AS completion FROM picked_rows
     UNION SELECT rejected_completion FROM picked_rows WHERE rejected_completion IS NOT NULL
 ), said AS (
-    SELECT DISTINCT * FROM ({signals_sql(", source")})
+    SELECT DISTINCT * FROM ({select_signals(", source")})
 )
 SELECT completion, list(source) AS sources FROM said SEMI JOIN picked USING (completion)
 GROUP BY completion"""
@@ -122,7 +122,7 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
     run(con, _HEARD)
     run(con, _ORDERED)
     languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
-    halves = [(language, *recipe.wording(language).split("{prompt}", 1)) for language in languages]
+    halves = [(language, *recipe.find_wording(language).split("{prompt}", 1)) for language in languages]
     worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
     # Named apart from the table: a table of that name, of an earlier build, would be read in its place.
     con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM worded").fetchall()

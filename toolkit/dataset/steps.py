@@ -16,7 +16,7 @@ from ...schemas.published import (
     OF_A_FIT,
     SOURCES,
     TASK,
-    published,
+    declare_published,
 )
 from ...schemas.tables import Column, Table
 
@@ -102,7 +102,7 @@ KEPT = Table(
 SIGNALS_KEPT = Table(
     "signals_kept",
     "a vote, rating or outcome about completions of `kept`, in the order in which it is written",
-    (*published("signals", True).columns, SPLIT),
+    (*declare_published("signals", True).columns, SPLIT),
 )
 LABELS = Table(
     "labels",
@@ -119,7 +119,7 @@ UNPAIRED = Table(
     "unpaired",
     "a row of config unpaired: a completion whose label is the same in all its pairs",
     (
-        *published("unpaired_meta", True).columns,
+        *declare_published("unpaired_meta", True).columns,
         SPLIT,
         MESSAGES,
         Column("label", "bool", "true if it is a better answer"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
-from ..store.connection import Store, query, scratch
+from ..store.connection import Store, open_scratch, query
 from .folder import list_shards, read_manifest, select_rows
 
 Found = dict[str, Any]
@@ -82,7 +82,7 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
         Path(out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
     ]
     found = []
-    with scratch() as memory:
+    with open_scratch() as memory:
         for folder in places:
             if not folders and not (folder / "manifest.json").is_file():
                 continue  # moved or deleted since

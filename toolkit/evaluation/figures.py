@@ -1,16 +1,16 @@
-"""Figures of an evaluation as a picture: a panel for each, a point and its interval for every model."""
+"""Draw the figures of an evaluation: a panel for each, with a point and its interval for every model."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .report import label
+from .report import shorten_name
 
 _WIDE, _ROW, _PANEL = 2.6, 0.32, 4
 
 
-def draw(about: Mapping[str, Any], path: Path) -> None:
-    """Write the picture as PNG."""
+def draw_figures(about: Mapping[str, Any], path: Path) -> None:
+    """Write the picture as PNG; `about` is the content of metrics.json."""
     from matplotlib.figure import Figure
 
     figures = about["figures"]
@@ -28,7 +28,7 @@ def draw(about: Mapping[str, Any], path: Path) -> None:
                 axes.plot(found["value"], place, "o", color="tab:blue", markersize=4)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=8)
-        axes.set_yticks(range(len(figures)), [label(row, figures) for row in figures])
+        axes.set_yticks(range(len(figures)), [shorten_name(row, figures) for row in figures])
         axes.set_ylim(len(figures) - 0.5, -0.5)
     for axes in panels[len(names) :]:
         axes.set_visible(False)

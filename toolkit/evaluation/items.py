@@ -1,8 +1,8 @@
-"""Held-out prompts of a built dataset, from its folder or from the Hub.
+"""Read held-out prompts of a built dataset, from its folder or from the Hub.
 
-dist/gec/sft/test.parquet       prompt, completion: several rows of a prompt are several references
-dist/gec/sft_meta/test.parquet  same rows, same order: group
-dist/gec/manifest.json          digests, and the instruction that the recipe put around the source
+dist/gec/sft/test.parquet       prompt, completion: rows of the same prompt are its references
+dist/gec/sft_meta/test.parquet  the same rows in the same order: group
+dist/gec/manifest.json          digests, and the instruction that the recipe puts around the source
 """
 
 import hashlib
@@ -14,41 +14,41 @@ from typing import Any
 
 import polars as pl
 
+from ...annotation.models.backends.backend import Say
 from ...schemas.errors import EvaluationError
-from ...schemas.keys import key_sql
-from ...schemas.manifest import as_manifest
-from ...schemas.support.files import MANIFEST, file_sha256
-from ...schemas.support.nearest import nearest
+from ...schemas.keys import hash_key_sql
+from ...schemas.manifest import parse_manifest
+from ...schemas.support.files import MANIFEST, hash_file
+from ...schemas.support.nearest import suggest
 from ..dataset.folder import read_manifest
-from ..store.connection import query, scratch
-from .config import Evaluation
+from ..store.connection import open_scratch, query
+from .config import EvaluationSettings
 from .metrics.statistics import Item
 
 _COLUMNS = {"sft": ("prompt", "completion"), "preference": ("prompt", "chosen", "rejected")}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Prompts that models are asked, and where they are from."""
+    """The prompts that models are asked, and their origin."""
 
     items: tuple[Item, ...]
     of: int
-    """Prompts of the split, of which the items were drawn."""
+    """Number of prompts of the split, from which the items were drawn."""
     name: str
-    """The recipe's name of a built folder, or the repository on the Hub."""
+    """Name of the recipe of a built folder, or repository on the Hub."""
     config: str
     split: str
     repo: str | None
-    """On the Hub; None for a folder."""
+    """Repository on the Hub; None for a folder."""
     revision: str | None
-    """The commit on the Hub."""
+    """Commit on the Hub; None for a folder."""
     digest: str
-    """sha256 of the build's manifest, which holds those of its files; of the rows where there is none."""
+    """sha256 of the build's manifest, which lists those of its files; of the rows if there is no manifest."""
 
-    def about(self) -> dict[str, Any]:
-        """What outputs say of the dataset."""
+    def describe(self) -> dict[str, Any]:
+        """Describe the dataset for metrics.json."""
         return {
             "name": self.name,
             "config": self.config,
@@ -63,7 +63,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class _Read:
-    """Rows of a split with their meta data's group, where there is one, and the recipe they are from."""
+    """Rows of a split with their group, if the metadata has one, and the recipe that made them."""
 
     rows: pl.DataFrame
     recipe: Mapping[str, Any]
@@ -73,11 +73,11 @@ class _Read:
     revision: str | None = None
 
 
-def held_out(wanted: Evaluation, say: Say = lambda _: None) -> HeldOut:
-    """The prompts that an evaluation names; `say` is told of a Hub that keeps one waiting.
+def read_held_out(wanted: EvaluationSettings, say: Say = lambda _: None) -> HeldOut:
+    """Read the prompts of an evaluation's dataset; `say` is called while the Hub is busy.
 
-    Raises StoreError, HubError or EvaluationError where dataset, config or split are missing, changed since
-    they were built, or of another shape.
+    Raises StoreError, HubError or EvaluationError if dataset, config or split are missing, changed since the
+    build, or lack a column.
     """
     folder = Path(wanted.dataset_name)
     if folder.is_dir():
@@ -91,15 +91,15 @@ def held_out(wanted: Evaluation, say: Say = lambda _: None) -> HeldOut:
         )
     prompts, of = _prompts(found.rows, wanted)
     digest = found.digest or hashlib.sha256(found.rows.write_ndjson().encode()).hexdigest()
-    told = _instructions(found.recipe)
-    items = tuple(_item(row, told) for row in prompts.iter_rows(named=True))
+    instructions = _instructions(found.recipe)
+    items = tuple(_item(row, instructions) for row in prompts.iter_rows(named=True))
     return HeldOut(
         items, of, found.name, wanted.dataset_config, wanted.split, found.repo, found.revision, digest
     )
 
 
 def _folder(folder: Path, config: str, split: str) -> _Read:
-    """A split of a built folder, whose files are those of the manifest."""
+    """Read a split of a built folder; its files must match the manifest."""
     manifest = read_manifest(folder)
     counts = manifest["counts"]
     if config not in counts:
@@ -114,7 +114,7 @@ def _folder(folder: Path, config: str, split: str) -> _Read:
         files = {name: sha for name, sha in sorted(manifest["files"].items()) if named.fullmatch(name)}
         for name, sha in files.items():
             file = folder / name
-            if not file.is_file() or file_sha256(file) != sha:
+            if not file.is_file() or hash_file(file) != sha:
                 state = "changed since the build" if file.is_file() else "missing"
                 raise EvaluationError(f"{file}: {state}; {_AGAIN}")
         parts.append(pl.read_parquet([folder / name for name in files]) if files else pl.DataFrame())
@@ -124,12 +124,12 @@ def _folder(folder: Path, config: str, split: str) -> _Read:
 
 
 def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
-    """A split of a dataset on the Hub at the commit that a revision means."""
+    """Read a split of a dataset on the Hub at the commit of a revision."""
     import datasets
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    from ..hub.client import call_patiently, check_repo_id, connect, explained
+    from ..hub.client import call_patiently, check_repo_id, connect, explain_error
 
     check_repo_id(repo)
     api = connect()
@@ -141,7 +141,7 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
         except EntryNotFoundError:
             raise
         except Exception as error:
-            raise explained(error, f"{repo}@{revision}", doing, "run the same command again") from error
+            raise explain_error(error, f"{repo}@{revision}", doing, "run the same command again") from error
 
     commit = str(asked(lambda: api.dataset_info(repo, revision=revision), "reading it").sha)
     try:
@@ -168,19 +168,19 @@ def _hub(repo: str, revision: str, config: str, split: str, say: Say) -> _Read:
         return made
 
     rows = _shaped(part(table), part(f"{config}_meta"), f"{repo} ({table})", config)
-    manifest = as_manifest(content)
+    manifest = parse_manifest(content)
     digest = hashlib.sha256(content).hexdigest() if manifest else ""
     return _Read(rows, (manifest or {}).get("recipe", {}), repo, digest, repo, commit)
 
 
 def _check_split(where: str, config: str, split: str, known: list[str]) -> None:
     if split not in known:
-        hint = nearest(split, known, "it has")
+        hint = suggest(split, known, "it has")
         raise EvaluationError(f"{where}: config {config} has no split '{split}': {hint} (--set split=NAME)")
 
 
 def _shaped(rows: pl.DataFrame, meta: pl.DataFrame, where: str, config: str) -> pl.DataFrame:
-    """The columns that are used, with `group` of the meta data where it is of the same rows."""
+    """Select the columns used and add `group` from the metadata if it describes the same rows, else null."""
     wanted = _COLUMNS[config]
     if missing := [name for name in wanted if name not in rows.columns]:
         raise EvaluationError(
@@ -194,10 +194,10 @@ def _shaped(rows: pl.DataFrame, meta: pl.DataFrame, where: str, config: str) -> 
     return rows.select(wanted).with_columns(pl.lit(None, pl.String).alias("group"))
 
 
-def _prompts(rows: pl.DataFrame, wanted: Evaluation) -> tuple[pl.DataFrame, int]:
-    """A row for each prompt drawn (key, group, messages, references, rejected), and how many there are.
+def _prompts(rows: pl.DataFrame, wanted: EvaluationSettings) -> tuple[pl.DataFrame, int]:
+    """Draw prompts (key, group, messages, references, rejected), one row each; count those of the split.
 
-    The order is that of the draw, so that fewer prompts are the first of more.
+    Rows are in the order of the draw: fewer prompts are the first of more.
     """
     plain = rows.schema["prompt"] == pl.String
     given = (
@@ -207,17 +207,17 @@ def _prompts(rows: pl.DataFrame, wanted: Evaluation) -> tuple[pl.DataFrame, int]
     )
 
     def text(name: str) -> str:
-        told = name if rows.schema[name] == pl.String else f"{name}[-1].content"
-        return f"list(coalesce({told}, '') ORDER BY nth)"
+        content = name if rows.schema[name] == pl.String else f"{name}[-1].content"
+        return f"list(coalesce({content}, '') ORDER BY nth)"
 
     good, *bad = _COLUMNS[wanted.dataset_config][1:]
     rejected = text(bad[0]) if bad else "[]::VARCHAR[]"
-    select = f"""WITH told AS (SELECT * EXCLUDE prompt, {given} AS messages FROM split_rows),
-        keyed AS (SELECT *, {key_sql(["messages"])} AS key FROM told)
+    select = f"""WITH asked AS (SELECT * EXCLUDE prompt, {given} AS messages FROM split_rows),
+        keyed AS (SELECT *, {hash_key_sql(["messages"])} AS key FROM asked)
         SELECT key, coalesce(min("group"), key) AS "group", any_value(messages) AS messages,
             {text(good)} AS "references", {rejected} AS rejected
         FROM keyed GROUP BY key ORDER BY md5($seed || ':' || key), key LIMIT $n"""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("split_rows", rows.with_row_index("nth").to_arrow())
         found = query(con, select, {"seed": str(wanted.seed), "n": wanted.prompts or rows.height})
         of = query(con, f"SELECT count(DISTINCT {given}) FROM split_rows").item()
@@ -226,21 +226,21 @@ def _prompts(rows: pl.DataFrame, wanted: Evaluation) -> tuple[pl.DataFrame, int]
 
 
 def _instructions(recipe: Mapping[str, Any]) -> list[tuple[re.Pattern[str], str]]:
-    """Patterns of the ways that the recipe words a source, the one that says most first, and its language."""
+    """Compile the recipe's instructions to patterns of a source, longest first, each with its language."""
     language = str(recipe.get("language") or "und")
-    told = {str(text): str(tag) for tag, text in (recipe.get("instructions") or {}).items()}
-    told.setdefault(str(recipe.get("instruction") or "{prompt}"), language)
+    worded = {str(text): str(tag) for tag, text in (recipe.get("instructions") or {}).items()}
+    worded.setdefault(str(recipe.get("instruction") or "{prompt}"), language)
     made = []
-    for text in sorted(told, key=len, reverse=True):
+    for text in sorted(worded, key=len, reverse=True):
         first, *more = text.split("{prompt}")
         again = "(?P=source)".join(map(re.escape, more))
-        made.append((re.compile(f"{re.escape(first)}(?P<source>.*){again}", re.DOTALL), told[text]))
+        made.append((re.compile(f"{re.escape(first)}(?P<source>.*){again}", re.DOTALL), worded[text]))
     return made
 
 
-def _item(row: Mapping[str, Any], told: list[tuple[re.Pattern[str], str]]) -> Item:
+def _item(row: Mapping[str, Any], instructions: list[tuple[re.Pattern[str], str]]) -> Item:
     last = row["messages"][-1]["content"] if row["messages"] else ""
-    found = ((pattern.fullmatch(last), language) for pattern, language in told)
+    found = ((pattern.fullmatch(last), language) for pattern, language in instructions)
     source, language = next(((m["source"], tag) for m, tag in found if m), (last, "und"))
     return Item(
         row["key"],

@@ -1,4 +1,4 @@
-"""Figures of an evaluation side by side: differences, verdicts, and the page that a person reads.
+"""Compare the figures of an evaluation: differences, verdicts, and the page that a person reads.
 
 | | base | gec | copy |
 | --- | ---: | ---: | ---: |
@@ -10,21 +10,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .config import Evaluation
+from .config import EvaluationSettings
 from .metrics.registry import METRICS
-from .metrics.statistics import LEVEL, Estimate, Statistics, difference, estimate
+from .metrics.statistics import (
+    LEVEL,
+    UNCOUNTED,
+    IntervalEstimate,
+    Statistics,
+    estimate,
+    estimate_difference,
+)
 
 COPY = "copy"
-_UNCOUNTED = {"_missing": "the judge gave no answer of use", "_too_long": "longer than the model takes"}
 _BACK = "giving the sentence back"
-Rows = Mapping[str, Mapping[str, Statistics]]
+RowFigures = Mapping[str, Mapping[str, Statistics]]
+"""Statistics by the name of a model or the baseline, then by the name of the figure."""
 
 
-def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Sequence[str]) -> dict[str, Any]:
-    """What metrics.json says of figures: `decides`, `figures`, `differences` and `verdicts`.
+def compare(
+    values: EvaluationSettings, groups: Sequence[str], rows: RowFigures, models: Sequence[str]
+) -> dict[str, Any]:
+    """Compute the part of metrics.json about figures: decides, better, figures, differences, verdicts.
 
-    `rows` are the figures of every model and of the baseline, by name. Differences are of each further model
-    to the first one, and of every model to the baseline, on the same prompts.
+    `groups`: the group of each item. `rows`: the figures of every model and of the baseline. `models`: names
+    of the models in order. Differences are between each further model and the first, and between every model
+    and the baseline, on the same prompts.
     """
     first, names = models[0], list(dict.fromkeys(name for of in rows.values() for name in of))
     figures = {
@@ -34,16 +44,17 @@ def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Seque
     pairs = [(name, first) for name in models[1:]] + [(name, COPY) for name in models if COPY in rows]
     differences = [
         {"of": of, "to": to, "figure": name}
-        | _plain(difference(rows[of][name], rows[to][name], groups, values.seed))
+        | _plain(estimate_difference(rows[of][name], rows[to][name], groups, values.seed))
         for of, to in pairs
         for name in names
         if name in rows[of] and name in rows[to]
     ]
     decides = next(iter(rows[first]))
     better = METRICS[values.metrics[0]].better
-    told = [one for one in differences if one["figure"] == decides and better != "neither"]
+    deciding = [one for one in differences if one["figure"] == decides and better != "neither"]
     verdicts = [
-        _verdict(one, better == "lower", len(groups), {row: label(row, rows) for row in rows}) for one in told
+        _verdict(one, better == "lower", len(groups), {row: shorten_name(row, rows) for row in rows})
+        for one in deciding
     ]
     return {
         "decides": decides,
@@ -54,8 +65,8 @@ def compare(values: Evaluation, groups: Sequence[str], rows: Rows, models: Seque
     }
 
 
-def label(name: str, names: Sequence[str] | Rows) -> str:
-    """A model's name without its kind and digest, where that tells it from the others."""
+def shorten_name(name: str, names: Sequence[str] | RowFigures) -> str:
+    """Remove kind and digest from a model's name, if it stays different from the others."""
 
     def short(one: str) -> str:
         return one.partition(":")[2].partition("@")[0].rpartition("/")[2] or one
@@ -63,18 +74,18 @@ def label(name: str, names: Sequence[str] | Rows) -> str:
     return short(name) if [short(one) for one in names].count(short(name)) == 1 else name
 
 
-def cell(found: Mapping[str, Any] | None, signed: bool = False) -> str:
-    """A figure with its interval: "41.3 (38.9 to 43.7)"; – where there is none."""
+def format_cell(found: Mapping[str, Any] | None, signed: bool = False) -> str:
+    """Format a figure with its interval: "41.3 (38.9 to 43.7)"; – if there is none."""
     if found is None or found["value"] is None:
         return "–"
-    value = number(found["value"], signed)
+    value = format_number(found["value"], signed)
     if found["low"] is None:
         return value
-    return f"{value} ({number(found['low'], signed)} to {number(found['high'], signed)})"
+    return f"{value} ({format_number(found['low'], signed)} to {format_number(found['high'], signed)})"
 
 
-def number(value: float, signed: bool = False) -> str:
-    """Three digits of a number, none after the point that say nothing: 41.3, 0.52, +1.25, 1,204."""
+def format_number(value: float, signed: bool = False) -> str:
+    """Format a number with about three significant digits: 41.3, 0.52, +1.25, 1,204."""
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.01 or size == 0 else 4
     if 0 < size < 0.00005:
@@ -82,26 +93,28 @@ def number(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''},.{digits}f}"
 
 
-def tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, columns and rows of what is shown: the figures, and differences where there are any."""
+def make_tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Make the tables to show, each a title, columns and rows: figures, and differences if there are any."""
     figures = about["figures"]
     names = list(dict.fromkeys(name for of in figures.values() for name in of))
-    rows = [[name, *(cell(of.get(name)) for of in figures.values())] for name in names]
-    made = [("Figures", ["", *(label(row, figures) for row in figures)], rows)]
+    rows = [[name, *(format_cell(of.get(name)) for of in figures.values())] for name in names]
+    made = [("Figures", ["", *(shorten_name(row, figures) for row in figures)], rows)]
     pairs = list(dict.fromkeys((one["of"], one["to"]) for one in about["differences"]))
     if pairs:
         by = {(one["of"], one["to"], one["figure"]): one for one in about["differences"]}
-        columns = ["", *(f"{label(of, figures)} less {label(to, figures)}" for of, to in pairs)]
-        less = [[name, *(cell(by.get((of, to, name)), signed=True) for of, to in pairs)] for name in names]
+        columns = ["", *(f"{shorten_name(of, figures)} less {shorten_name(to, figures)}" for of, to in pairs)]
+        less = [
+            [name, *(format_cell(by.get((of, to, name)), signed=True) for of, to in pairs)] for name in names
+        ]
         made.append(("Differences, prompt by prompt", columns, less))
     return made
 
 
-def notes(about: Mapping[str, Any]) -> list[str]:
-    """What should be known before a figure is believed."""
+def list_notes(about: Mapping[str, Any]) -> list[str]:
+    """List what a reader should know before believing a figure."""
     found = []
     for model in about["models"]:
-        name, n = label(model["name"], about["figures"]), about["n"]
+        name, n = shorten_name(model["name"], about["figures"]), about["n"]
         if model["cut_off"]:
             found.append(f"{name}: {model['cut_off']} of {n} answers were cut off at max_tokens")
         if model["no_answer"]:
@@ -110,19 +123,19 @@ def notes(about: Mapping[str, Any]) -> list[str]:
                 f"{name}: {model['no_answer']} of {n} prompts got no answer and count as empty ({why})"
             )
         for figure, one in about["figures"][model["name"]].items():
-            for end, why in _UNCOUNTED.items():
-                if figure.endswith(end) and one["value"]:
-                    of = figure.removesuffix(end)
+            for end, why in UNCOUNTED.items():
+                if figure.endswith(f"_{end}") and one["value"]:
+                    of = figure.removesuffix(f"_{end}")
                     found.append(f"{name}: {one['value']:.1%} of what {of} is made of does not count: {why}")
         if model["trained_on"] and model["trained_on"].get("warning"):
             found.append(f"{name}: {model['trained_on']['warning']}")
     return found
 
 
-def readme(about: Mapping[str, Any]) -> str:
-    """The page that a person reads."""
+def render_readme(about: Mapping[str, Any]) -> str:
+    """Render the page that a person reads, as Markdown."""
     data, settings = about["dataset"], about["settings"]
-    shown = [f"**Note.** {note}.\n" for note in notes(about)]
+    shown = [f"**Note.** {note}.\n" for note in list_notes(about)]
     parts = [
         f"# Evaluation {about['name']}",
         "",
@@ -130,7 +143,7 @@ def readme(about: Mapping[str, Any]) -> str:
         *[""] * bool(about["verdicts"]),
         *shown,
     ]
-    for title, columns, rows in tables(about):
+    for title, columns, rows in make_tables(about):
         parts += [
             f"## {title}",
             "",
@@ -174,9 +187,9 @@ def readme(about: Mapping[str, Any]) -> str:
 
 
 def _disagree(judge: Mapping[str, Any]) -> str:
-    """How often a judge chose by position."""
-    told, of = judge["orders_disagree"], judge["pairs"]
-    return f"; of {of:,} pairs the two orders of showing disagree on {told:,}, which are ties" if of else ""
+    """Say how often the judge chose by position; "" without pairs."""
+    ties, of = judge["orders_disagree"], judge["pairs"]
+    return f"; of {of:,} pairs the two orders of showing disagree on {ties:,}, which are ties" if of else ""
 
 
 def _at(data: Mapping[str, Any]) -> str:
@@ -187,23 +200,23 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _plain(found: Estimate) -> dict[str, Any]:
-    """As JSON has it: not-a-number becomes null."""
+def _plain(found: IntervalEstimate) -> dict[str, Any]:
+    """Convert to JSON: NaN becomes null."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(found).items()}
 
 
 def _verdict(found: Mapping[str, Any], lower: bool, n: int, labels: Mapping[str, str]) -> str:
-    """One sentence: what a difference says, and by how much."""
+    """Say in one sentence whether a model is better, and by how much."""
     name, to = labels[found["of"]], found["to"]
     other = _BACK if to == COPY else labels[to]
     if found["low"] is None:
         return f"{name} and {other}: {found['figure']} cannot be compared on these {n} prompts"
     low, high = (-found["high"], -found["low"]) if lower else (found["low"], found["high"])
-    told = f"{found['figure']} {cell(found, signed=True)}, {n} prompts"
+    amount = f"{found['figure']} {format_cell(found, signed=True)}, {n} prompts"
     if low > 0:
-        return f"{name} is better than {other}: {told}"
+        return f"{name} is better than {other}: {amount}"
     if high < 0:
-        return f"{name} is no better than {other}, but worse: {told}"
+        return f"{name} is no better than {other}, but worse: {amount}"
     if to == COPY:
-        return f"{name} is no better than {other}, as far as these prompts tell: {told}"
-    return f"{name} is neither better nor worse than {other}, as far as these prompts tell: {told}"
+        return f"{name} is no better than {other}, as far as these prompts tell: {amount}"
+    return f"{name} is neither better nor worse than {other}, as far as these prompts tell: {amount}"

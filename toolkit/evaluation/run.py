@@ -1,39 +1,45 @@
-"""Evaluate models on held-out prompts: answers of each, figures of all, a folder that is whole or not there.
+"""Evaluate models on held-out prompts: ask for answers, measure them, write a folder of figures.
 
-    OUT/metrics.json   figures with intervals, differences, verdicts; dataset, models, settings, versions
-    OUT/judged.jsonl   what a judge said, where there was one
-    OUT/answers.jsonl  {"key": "1f…", "source": "…", "references": ["…"], "answers": {"hf:gec@3c…": "…"}}
-    OUT/README.md      the table, and what it says in plain words
-    OUT/figures.png
+    done = evaluate(Path("evaluate.yaml"), ["hf:base", "hf:tutor"], Path("evaluations/tutor"))
+    done.about["verdicts"]      # ["tutor is better than base: gleu +4.1 (2.0 to 6.2), 500 prompts"]
 
-Until it is whole it stands in .OUT.unfinished, where answers are kept as they come; the same command goes on
-from there. Models may be added on the way, and other metrics asked for; what answers depend on may not
-change.
+A run that was stopped goes on when `evaluate` is called again with the same settings (see folder.py).
 """
 
-import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...annotation.models.asking import CostEstimate, Spent, check_limits, estimate_cost
+from ...annotation.models.backends.backend import Backend
+from ...annotation.models.backends.registry import find_backend, writes_answers
+from ...annotation.models.budget import NO_LIMITS, Limits
+from ...annotation.models.requests import Request
+from ...annotation.models.templates import Template
 from ...schemas.errors import EvaluationError
-from ...schemas.support.json_lines import add_lines, read_lines
-from ...schemas.support.unfinished_run import finish, unfinished
-from ...schemas.support.versions import versions
-from .config import Config
-from .items import HeldOut
-from .metrics.likelihood import Score
-from .metrics.measure import Judging, Measured, kept_scores, measured, wants_answers
-from .metrics.registry import METRICS
-from .metrics.statistics import DRAWS, LEVEL, Item, Statistics
-from .report import compare, readme
+from ...schemas.support.versions import read_versions
+from .answers import Asking, KeptAnswer, complete_answers, find_template, make_requests
+from .asking import SILENT, Callbacks
+from .config import EvaluationConfig, read_config
+from .folder import JUDGED, LIKELIHOODS, REPLIES, check_out, open_folder, write_folder
+from .items import HeldOut, read_held_out
+from .judge import RubricJudge, add_judge, make_judge
+from .metrics.measure import (
+    Available,
+    check_metrics,
+    explain_left_out,
+    list_packages,
+    measure_all,
+    need_answers,
+)
+from .metrics.metric import ModelOutputs
+from .metrics.statistics import DRAWS, LEVEL, Figures
+from .report import COPY, compare, list_notes
+from .scores import hash_prompt, keep_scores, make_scorer
+from .trained import read_training
 
-COPY = "copy"
-JUDGED = "judged.jsonl"
-_WHOLE = "whole"
-_LIBRARIES = ("preceptor", "transformers", "torch", "peft", "numpy", "gleu", "errant", "spacy")
+_LIBRARIES = ("preceptor", "transformers", "torch", "peft", "numpy")
 _NOT_OF_ANSWERS = {
     "name",
     "dataset_name",
@@ -47,216 +53,213 @@ _NOT_OF_ANSWERS = {
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a model gave to an item: its text, empty where there was none and `error` says why."""
+class EvaluationOptions:
+    """Options of one run that its file does not set."""
 
-    key: str
-    text: str
-    error: str | None = None
-    cut: bool = False
-    """Whether it was cut off at max_tokens."""
+    judge: str | None = None
+    """The model that judges; default: that of the file."""
+    limits: Limits = NO_LIMITS
+    """Limits of all models and the judge together."""
+    base_url: str | None = None
+    """Address for models named openai:."""
+    prices: Path | None = None
+    """The user's own price table."""
+    restart: bool = False
+    """Throw away an unfinished run of the same folder."""
+    dry_run: bool = False
+    """Check everything and send nothing."""
 
 
-Keep = Callable[[Sequence[Given]], None]
+DEFAULTS = EvaluationOptions()
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model and how it is asked.
+class EvaluationResult:
+    """The result of an evaluation, or of its dry run."""
 
-    `ask` gives what comes to its second argument, a few answers at a time, and returns how many items it
-    left out, where a limit was reached.
-    """
-
-    name: str
-    """With a digest or revision: hf:gec@3c0f5a3b9e1d."""
-    ask: Callable[[Sequence[Item], Keep], int]
-    free: Callable[[], None] = lambda: None
-    """Called when all its answers are there."""
+    estimates: tuple[tuple[str, CostEstimate], ...]
+    """Each model's name with an upper bound of tokens and cost, if no answer is kept from an earlier run."""
+    judged: bool
+    """True if a judge is asked, too."""
     about: Mapping[str, Any] | None = None
-    """What is known of its training: see trained.py."""
-    score: Score | None = None
-    """How likely it holds texts; None where it does not tell."""
+    """The content of metrics.json; None after a dry run."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know before believing a figure."""
 
 
-def check_out(out: Path) -> None:
-    """EvaluationError where the output's place is taken."""
-    if not out.name:
-        raise EvaluationError(f"--out {out}: expected a folder of its own, such as evaluations/gec")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EvaluationError(f"{out}: exists; choose another --out, or move it away")
+@dataclass(frozen=True)
+class _Plan:
+    """An evaluation, checked: everything is there to ask its models."""
 
-
-def check_metrics(names: Sequence[str], items: Sequence[Item]) -> None:
-    """EvaluationError where a metric cannot be had of the items, or lacks a package."""
-    for name in names:
-        if check := METRICS[name].check:
-            check(items)
+    config: EvaluationConfig
+    without: Mapping[str, str]
+    """Metrics that were left out, and why."""
+    held: HeldOut
+    template: Template | None
+    requests: Sequence[Request]
+    """One for each item, in order."""
+    models: Sequence[str]
+    """As they were named."""
+    backends: Sequence[Backend]
+    judge: RubricJudge | None
+    options: EvaluationOptions
+    callbacks: Callbacks
+    spent: list[Spent] = field(default_factory=list)
 
 
 def evaluate(
-    config: Config,
-    held: HeldOut,
-    models: Sequence[Model],
+    config: EvaluationConfig | Path,
+    models: Sequence[str],
     out: Path,
-    template: str | None = None,
-    restart: bool = False,
-    judge: Callable[[Path], Judging] | None = None,
-    without: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Ask every model, measure, and write the folder; what metrics.json holds is returned.
+    options: EvaluationOptions = DEFAULTS,
+    callbacks: Callbacks = SILENT,
+) -> EvaluationResult:
+    """Ask models the held-out prompts of a dataset, measure their answers, and write the folder `out`.
 
-    `template` is the digest of what words the prompts. `judge` makes the judge, whose replies are kept in
-    the file that it is given. `without` says which metrics were left out, and why. EvaluationError where the
-    folder is taken, an unfinished run of other settings stands there, or answers are missing since a limit
-    was reached.
+    `config`: the file of an evaluation, or what read_config made of it. `models`: names such as hf:FOLDER;
+    the others are compared with the first. A dry run checks everything and sends nothing. Raises RecipeError,
+    EvaluationError, AnnotationError, StoreError or HubError if something cannot be used as it is, and
+    EvaluationError if a limit kept requests from being sent: then call it again to go on.
     """
+    plan = _prepare(config, models, out, options, callbacks)
+    requests = plan.requests if need_answers(plan.config.values.metrics) else ()
+    estimates = tuple((one.name, estimate_cost(one, requests)) for one in plan.backends)
+    planned = EvaluationResult(estimates, plan.judge is not None)
+    if options.dry_run:
+        return planned
+    about = _run(plan, out)
+    return replace(planned, about=about, notes=tuple(list_notes(about)))
+
+
+def _prepare(
+    config: EvaluationConfig | Path,
+    models: Sequence[str],
+    out: Path,
+    options: EvaluationOptions,
+    callbacks: Callbacks,
+) -> _Plan:
+    """Check everything before anything is sent."""
+    if not models:
+        raise EvaluationError("Missing option '--model'.")
+    if mute := next((name for name in models if not writes_answers(name)), None):
+        raise EvaluationError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
+    read = config if isinstance(config, EvaluationConfig) else read_config(config)
+    read = add_judge(read, options.judge)
+    backends = [find_backend(name, options.base_url, options.prices) for name in models]
+    for one in backends:
+        check_limits(one, options.limits)
+    spent: list[Spent] = []
+    settings, judge = read.values.judge, None
+    if settings and settings.model:
+        judge = make_judge(
+            settings, Path(JUDGED), options.limits, options.base_url, options.prices, spent, callbacks
+        )
+    read, without = _drop_metrics(read, backends, judge, callbacks)
     check_out(out)
-    names = [model.name for model in models]
+    template = find_template(read)
+    held = read_held_out(read.values, callbacks.say)
+    check_metrics(read.values.metrics, held.items)
+    requests = make_requests(held.items, read.values, template)
+    return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
+
+
+def _drop_metrics(
+    config: EvaluationConfig, backends: Sequence[Backend], judge: RubricJudge | None, callbacks: Callbacks
+) -> tuple[EvaluationConfig, dict[str, str]]:
+    """Leave out the metrics that cannot be measured here, and say why."""
+    names = config.values.metrics
+    available = Available(
+        likelihoods=all(one.scores for one in backends),
+        rubric=judge.rubric.kind if judge else None,
+        several=len(backends) > 1,
+    )
+    without = explain_left_out(names, available)
+    for name, why in without.items():
+        callbacks.say(f"{name} is left out: it {why}")
+    kept = [name for name in names if name not in without]
+    if not kept:
+        raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
+    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
+
+
+def _run(plan: _Plan, out: Path) -> dict[str, Any]:
+    """Ask, measure and write; return the content of metrics.json."""
+    check_out(out)
+    names = [one.name for one in plan.backends]
     if twice := [name for name in names if names.count(name) > 1]:
         raise EvaluationError(f"{twice[0]}: named twice; give each model once")
-    work = out.with_name(f".{out.name}.unfinished")
-    settings = config.values.model_dump(exclude=_NOT_OF_ANSWERS) | {"template": template}
-    run = {"settings": settings, "dataset": held.about()}
-    with unfinished(work, run, restart, EvaluationError, lambda old: _differing(old, run)):
-        check_out(out)  # the same command may have finished meanwhile
-        about = _evaluated(config, held, models, work, template, judge, without or {})
-        check_out(out)
-        if out.is_dir():
-            out.rmdir()  # an empty one
-        out.parent.mkdir(parents=True, exist_ok=True)
-        (work / _WHOLE).rename(out)
-        finish(work)
-    return about
-
-
-def _evaluated(
-    config: Config,
-    held: HeldOut,
-    models: Sequence[Model],
-    work: Path,
-    template: str | None,
-    judge: Callable[[Path], Judging] | None,
-    without: Mapping[str, str],
-) -> dict[str, Any]:
-    """Everything but the place: the finished folder stands in `work`."""
-    names = [model.name for model in models]
-    asked = judge(work / JUDGED) if judge else None
-    given, rows = _rows(config, held.items, models, work, asked)
-    about = {
-        "name": config.values.name,
-        "dataset": held.about(),
-        "settings": config.values.model_dump(exclude={"variants", "dataset_name", "judge"})
-        | {"template": template},
-        "variant": config.variant,
-        "n": len(held.items),
-        "level": LEVEL,
-        "draws": DRAWS,
-        "left_out": dict(without),
-        "judge": dict(asked.about) if asked else None,
-        "models": [_about(model, given[model.name]) for model in models],
-        **compare(config.values, [item.group for item in held.items], rows, names),
-        "versions": versions(_LIBRARIES),
+    values, items = plan.config.values, plan.held.items
+    template = plan.template.digest if plan.template else None
+    run = {
+        "settings": values.model_dump(exclude=_NOT_OF_ANSWERS) | {"template": template},
+        "dataset": plan.held.describe(),
     }
-    _write(work / _WHOLE, about, held.items, given)
-    if (work / JUDGED).is_file():
-        shutil.copyfile(work / JUDGED, work / _WHOLE / JUDGED)
-    return about
-
-
-def _differing(old: str, run: Mapping[str, Any]) -> str:
-    """Names of what is not the same: "temperature, prompts"."""
-    try:
-        before = json.loads(old)
-    except ValueError:
-        return "not readable"
-    found = [
-        name
-        for part, now in run.items()
-        for name, value in now.items()
-        if before.get(part, {}).get(name) != value
-    ]
-    return ", ".join(found) or "others"
-
-
-def _answers(file: Path, model: Model, items: Sequence[Item]) -> list[Given]:
-    """A model's answers to all items, in their order; those that are not there yet are asked for."""
-    known = _known(file, model.name)
-    todo = [item for item in items if item.key not in known or known[item.key].error]
-    todo.sort(key=lambda item: sum(len(message["content"]) for message in item.messages), reverse=True)
-
-    def keep(given: Sequence[Given]) -> None:
-        add_lines(file, ({"model": model.name, **vars(one)} for one in given))
-        known.update({one.key: one for one in given})
-
-    if todo:
-        left = model.ask(todo, keep)
-        model.free()
-        if left:
-            raise EvaluationError(
-                f"{model.name}: {left:,} of {len(items):,} answers are missing, as a limit was reached; what "
-                "came is kept: run the same command again to go on"
-            )
-    return [known[item.key] for item in items]
-
-
-def _known(file: Path, name: str) -> dict[str, Given]:
-    """A model's answers that are kept, by key; the last one counts."""
-    rows = [row for row in read_lines(file) if row.get("model") == name]
-    return {row["key"]: Given(row["key"], row["text"], row["error"], row["cut"]) for row in rows}
-
-
-def _rows(
-    config: Config, items: Sequence[Item], models: Sequence[Model], work: Path, judge: Judging | None
-) -> tuple[dict[str, list[Given]], dict[str, dict[str, Statistics]]]:
-    """Answers of every model, and the figures of each and of the baseline, by name."""
-    names = config.values.metrics
-    answered = wants_answers(names)
-    file = work / "answers.jsonl"
-    given = {model.name: _answers(file, model, items) if answered else [] for model in models}
-    first = [one.text for one in given[models[0].name]]
-    rows = {}
-    for model in models:
-        score = kept_scores(work / "likelihoods.jsonl", model.name, model.score) if model.score else None
-        answers = [one.text for one in given[model.name]]
-        rows[model.name] = measured(names, items, Measured(answers, score, first, judge))
-        if score:
-            model.free()
-    if config.values.baseline == COPY and answered:
-        rows[COPY] = measured(names, items, Measured([item.source for item in items]))
-    return given, rows
-
-
-def _about(model: Model, given: Sequence[Given]) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "trained_on": model.about,
-        "cut_off": sum(one.cut for one in given),
-        "no_answer": sum(one.error is not None for one in given),
-        "errors": sorted({one.error for one in given if one.error})[:3],
-    }
-
-
-def _write(
-    folder: Path, about: Mapping[str, Any], items: Sequence[Item], given: Mapping[str, Sequence[Given]]
-) -> None:
-    from .figures import draw
-
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    rows = (
-        {
-            "key": item.key,
-            "group": item.group,
-            "source": item.source,
-            "references": item.references,
-            "rejected": item.rejected,
-            "answers": {name: of[n].text for name, of in given.items() if of},
+    with open_folder(out, run, plan.options.restart) as work:
+        judge = replace(plan.judge, path=work / JUDGED) if plan.judge else None
+        answers = _ask_all(plan, work)
+        rows = _measure_models(plan, answers, judge, work)
+        about = {
+            "name": values.name,
+            "dataset": plan.held.describe(),
+            "settings": values.model_dump(exclude={"variants", "dataset_name", "judge"})
+            | {"template": template},
+            "variant": plan.config.variant,
+            "n": len(items),
+            "level": LEVEL,
+            "draws": DRAWS,
+            "left_out": dict(plan.without),
+            "judge": dict(judge.about) if judge else None,
+            "models": [_describe_model(one, plan.held, answers[one.name]) for one in plan.backends],
+            **compare(values, [item.group for item in items], rows, names),
+            "versions": read_versions((*_LIBRARIES, *list_packages())),
         }
-        for n, item in enumerate(items)
-    )
-    add_lines(folder / "answers.jsonl", rows)
-    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / "metrics.json").write_text(text, encoding="utf-8")
-    draw(about, folder / "figures.png")
-    (folder / "README.md").write_text(readme(about), encoding="utf-8")
+        write_folder(work, about, items, answers)
+    return about
+
+
+def _ask_all(plan: _Plan, work: Path) -> dict[str, list[KeptAnswer]]:
+    """Return the answers of each model by name, in the order of the items; none if no metric needs them."""
+    if not need_answers(plan.config.values.metrics):
+        return {one.name: [] for one in plan.backends}
+    asking = Asking(work / REPLIES, plan.options.limits, plan.spent, plan.callbacks)
+    return {one.name: complete_answers(one, plan.held.items, plan.requests, asking) for one in plan.backends}
+
+
+def _measure_models(
+    plan: _Plan, answers: Mapping[str, Sequence[KeptAnswer]], judge: RubricJudge | None, work: Path
+) -> dict[str, Figures]:
+    """Compute the figures of each model and of the baseline, by name."""
+    names, items = plan.config.values.metrics, plan.held.items
+    pairs = zip(items, plan.requests, strict=True) if plan.template else ()
+    worded = {hash_prompt(item.messages): request.messages for item, request in pairs}
+    texts = {name: [one.text for one in of] for name, of in answers.items()}
+    rows: dict[str, Figures] = {}
+    for given, one in zip(plan.models, plan.backends, strict=True):
+        scorer = None
+        if one.scores:
+            scorer = make_scorer(given, one.scores, worded, plan.callbacks.say)
+            scorer = keep_scores(work / LIKELIHOODS, one.name, scorer)
+        outputs = ModelOutputs(
+            texts[one.name],
+            texts[plan.backends[0].name],
+            scorer,
+            judge.judge_pairs if judge else None,
+            judge.rate_texts if judge else None,
+        )
+        rows[one.name] = measure_all(names, items, outputs)
+        if scorer:
+            one.free()
+    if plan.config.values.baseline == COPY and need_answers(names):
+        rows[COPY] = measure_all(names, items, ModelOutputs([item.source for item in items]))
+    return rows
+
+
+def _describe_model(one: Backend, held: HeldOut, answers: Sequence[KeptAnswer]) -> dict[str, Any]:
+    """Describe a model for metrics.json."""
+    return {
+        "name": one.name,
+        "trained_on": read_training(one.folder, held) if one.folder else None,
+        "cut_off": sum(given.cut for given in answers),
+        "no_answer": sum(given.error is not None for given in answers),
+        "errors": sorted({given.error for given in answers if given.error})[:3],
+    }

@@ -1,4 +1,4 @@
-"""What a model's folder says of the data that it was trained on (preceptor.json, of preceptor train).
+"""Read from a model's folder which data it was trained on (preceptor.json, written by preceptor train).
 
 {"stage": "dpo", "dataset": {"name": "gec-corrections", "digest": "9f…"}, "base": {"dataset": {…}}, …}
 """
@@ -7,18 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...schemas.support.adapter_folders import ABOUT
 from .items import HeldOut
 
-_ABOUT = "preceptor.json"
 
+def read_training(folder: Path, held: HeldOut) -> dict[str, Any] | None:
+    """Read the names and digests of the stages' datasets; warn if the prompts may be among their rows.
 
-def trained_on(folder: Path, held: HeldOut) -> dict[str, Any] | None:
-    """Names and digests of the stages' datasets, and a warning where the prompts may be among their rows.
-
-    None where the folder does not tell.
+    Returns {"datasets": […], "warning": "…"}, without a warning if there is none; None if the folder has no
+    record.
     """
     try:
-        said = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        said = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     datasets = []

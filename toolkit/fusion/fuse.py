@@ -11,18 +11,18 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import FusionError
-from ...schemas.keys import key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, signals_sql
+from ...schemas.keys import hash_key
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
 from ..store.connection import Store, insert, query, transaction
 from .checks import check_predictions
 from .likelihoods.registry import LIKELIHOODS
-from .methods import chosen, fit_by
+from .methods import choose_method, fit_by
 from .observations import Observations, encode
-from .oddities import odd_signals
-from .posterior import effectiveness, findings, points_apart, preferences, quality_draws
+from .oddities import find_oddities
+from .posterior import count_apart, draw_qualities, summarise_completions, summarise_fit, summarise_pairs
 from .sampling.fit import OnProgress, SamplerSettings
-from .sampling.rank_histograms import rank_histograms
-from .sampling.warm_start import Ends, in_order
+from .sampling.rank_histograms import make_rank_histograms
+from .sampling.warm_start import Ends, sort_ends
 
 
 @dataclass(frozen=True)
@@ -45,53 +45,67 @@ def fuse(
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:
-    """Fit the model to the signals about `sources` (all where empty) and store what it says.
+    """Fit the model to the signals about `sources` (all if empty) and store what it finds.
 
-    `target` is the weight of observed against expressed in what "better" means. The same input
-    and settings are fitted once. An unconverged fit is stored too, marked; no build takes it.
-    A `warm` one begins where the chains of the last converged fit of these sources ended, if any.
+    `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
+    and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
+    one starts at the final states of the last converged fit of these sources, if there is one. Raises
+    FusionError if there is nothing to fuse, for an unknown source, and for `warm` without chains.
     """
     signals = read_signals(con, sources)
     obs = encode(signals)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
-    inputs = inputs_digest(signals)
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
-    method = chosen(obs, settings.method)
+    method = choose_method(obs, settings.method)
     if warm and method != "hmc":
         raise FusionError(
             f"--warm-start is for chains, and here the method is {method}: "
             "leave it out, or ask for --method hmc"
         )
-    known = _known(con, asked, (inputs, method, settings.seed, versions), warm)
+    identity = (digest_inputs(signals), method, settings.seed, versions)
+    known = _known(con, asked, identity, warm)
     if known:
         return known
     earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
-    name = key([config, inputs, method, settings.seed, versions])
+    name = hash_key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
-    e, o = quality_draws(obs, posterior, settings.seed)
+    e, o = draw_qualities(obs, posterior, settings.seed)
     diagnostics = posterior.diagnostics.as_dict() | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
         "checks": check_predictions(obs, posterior, signals, settings.seed),
-        "ranks": rank_histograms(posterior) if method == "hmc" else [],
+        "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
-    pairs = preferences(obs, posterior, e, o, target)
-    found = (
-        findings(obs, posterior)
-        | _count(obs, signals)
-        | {
-            "apart": points_apart(obs, pairs),
-            "notes": odd_signals(con, sources),
-        }
-    )
-    row = pl.DataFrame(
+    pairs = summarise_pairs(obs, posterior, e, o, target)
+    found = summarise_fit(obs, posterior) | _count(obs, signals)
+    found |= {"apart": count_apart(obs, pairs), "notes": find_oddities(con, sources)}
+    of_fit = pl.lit(name).alias("fit")
+    with transaction(con):
+        insert(con, FITS, _row(config, identity, diagnostics, found))
+        insert(con, EFFECTIVENESS, summarise_completions(obs, e, o, target).with_columns(of_fit))
+        insert(con, PREFERENCES, pairs.with_columns(of_fit))
+        if posterior.ends is not None and posterior.diagnostics.converged:
+            insert(
+                con,
+                CHAIN_ENDS,
+                posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
+            )
+    return _result(name, diagnostics, found)
+
+
+def _row(
+    config: str, identity: tuple[str, str, int, str], diagnostics: dict[str, Any], found: dict[str, Any]
+) -> pl.DataFrame:
+    """Make the row of `fits`; `identity` is inputs, method, seed and versions."""
+    inputs, method, seed, versions = identity
+    return pl.DataFrame(
         {
             "config": [config],
             "inputs": [inputs],
             "method": [method],
-            "seed": [settings.seed],
+            "seed": [seed],
             "converged": [diagnostics["converged"]],
             "diagnostics": [json.dumps(diagnostics)],
             "findings": [json.dumps(found)],
@@ -99,20 +113,10 @@ def fuse(
             "fitted_at": [datetime.now(UTC)],
         }
     )
-    of_fit = pl.lit(name).alias("fit")
-    with transaction(con):
-        insert(con, FITS, row)
-        insert(con, EFFECTIVENESS, effectiveness(obs, e, o, target).with_columns(of_fit))
-        insert(con, PREFERENCES, pairs.with_columns(of_fit))
-        if posterior.ends is not None and posterior.diagnostics.converged:
-            insert(
-                con, CHAIN_ENDS, posterior.ends.with_columns(of_fit, as_json("ends"), as_json("covariance"))
-            )
-    return _result(name, diagnostics, found)
 
 
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
-    """The fit of this input with these settings; begun warm only where that is asked for."""
+    """Find the fit of this input with these settings; one that began warm only if `warm`."""
     rows = query(
         con,
         """SELECT key, config, diagnostics, findings FROM fits
@@ -128,7 +132,7 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
 
 
 def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
-    """Where the chains of the last converged fit of these sources ended, and its key."""
+    """Read the key of the last converged fit of these sources, and where its chains ended."""
     fits = query(
         con,
         """SELECT key, config, diagnostics FROM fits
@@ -139,12 +143,12 @@ def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
             rows = query(
                 con, "SELECT site, member, ends, covariance FROM chain_ends WHERE fit = ?", [name]
             ).with_columns(pl.col("ends", "covariance").str.json_decode(pl.List(pl.Float64)))
-            return name, Ends(in_order(rows), json.loads(diagnostics)["leapfrogs"])
+            return name, Ends(sort_ends(rows), json.loads(diagnostics)["leapfrogs"])
     return "", None
 
 
-def as_json(column: str) -> pl.Expr:
-    """A column of lists of numbers as JSON."""
+def format_as_json(column: str) -> pl.Expr:
+    """Format a column of lists of numbers as JSON."""
     numbers = pl.col(column).list.eval(pl.element().cast(pl.String)).list.join(", ")
     return pl.format("[{}]", numbers).alias(column)
 
@@ -156,7 +160,7 @@ def _result(
 
 
 def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int]:
-    """Numbers of prompts, completions and people, and of the signals of each type."""
+    """Count prompts, completions and people, and the signals of each type."""
     return {
         "prompts": int(obs.prompt.max()) + 1,
         "completions": obs.completions.height,
@@ -194,7 +198,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         con,
         f"""SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT c.prompt FROM completions c JOIN ({signals_sql()}) s ON s.completion = c.key)
+            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
         ORDER BY key""",
         [asked],
     )
@@ -217,10 +221,10 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
 _PEOPLE = ("annotator", "learner", "author")  # columns of what is read
 
 
-def inputs_digest(signals: dict[str, pl.DataFrame]) -> str:
-    """A digest of everything a fit sees, row order included.
+def digest_inputs(signals: dict[str, pl.DataFrame]) -> str:
+    """Compute a digest of everything that a fit sees, row order included.
 
-    People count by the order they come in, so that another key for their pseudonyms changes nothing.
+    People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
     """
     state = hashlib.sha256()
     for name in sorted(signals.keys() - {"annotators"}):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 Draws = NDArray[np.float64]
 
 
-def vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
-    """Probabilities (3, draws, pairs) of a vote for the first, for the second, and of a tie.
+def compute_vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
+    """Compute P(vote) for the first, for the second, and of a tie: (3, draws, pairs).
 
-    Davidson's, of an average annotator. `slope` and `tie` are (draws,), `difference` of expressed
-    quality is (draws, pairs).
+    The model is Davidson's, for an average annotator. `slope` and `tie` are (draws,), `difference` of
+    expressed quality is (draws, pairs), in log-odds.
     """
     half = slope[:, None] / 2 * difference
     scores = np.stack([half, -half, np.broadcast_to(tie[:, None], half.shape)])
@@ -26,16 +26,16 @@ def vote_shares(slope: Draws, tie: Draws, difference: Draws) -> Draws:
     return shares
 
 
-def expected_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
-    """By how much one more vote lowers 2p(1 - p), in expectation: (pairs,), between 0 and 0.5.
+def compute_gain(vote: Draws, a_better: NDArray[np.bool_]) -> Draws:
+    """Compute the expected fall of 2p(1 - p) after one more vote: (pairs,), between 0 and 0.5.
 
-    `vote` is (3, draws, pairs) as `vote_shares` returns it, `a_better` is (draws, pairs).
+    `vote` is (3, draws, pairs) as `compute_vote_shares` returns it, `a_better` is (draws, pairs).
     """
-    told = vote.mean(axis=1)  # P(vote)
+    chance = vote.mean(axis=1)  # P(vote)
     share = a_better.mean(axis=0)  # p
     both = np.where(a_better, vote, 0).mean(axis=1)  # P(vote and a is better)
-    # After a vote p is both / told. What p(1 - p) loses is the variance of that over the votes.
+    # After a vote p is both / chance. What p(1 - p) loses is the variance of that over the votes.
     with np.errstate(divide="ignore", invalid="ignore"):
-        lost = np.where(told > 0, (both - told * share) ** 2 / told, 0.0)
+        lost = np.where(chance > 0, (both - chance * share) ** 2 / chance, 0.0)
     gain: Draws = 2 * lost.sum(axis=0)
     return gain

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from .likelihoods.likelihood import Arrays
 from .observations import Observations, thin
-from .posterior import normal_chance, share_above
+from .posterior import compute_normal_chance, compute_share_above
 from .sampling.diagnostics import Approximation, Diagnostics
 from .sampling.fit import (
     BLOCK,
@@ -15,10 +15,10 @@ from .sampling.fit import (
     OnProgress,
     Posterior,
     SamplerSettings,
-    cut,
+    cut_padding,
     fit,
-    predictions,
-    prepared,
+    predict,
+    prepare,
 )
 from .sampling.hmc import Shapes, make_sampler
 from .sampling.laplace import Globals, Normal, approximate
@@ -31,8 +31,8 @@ DRAWS = 200  # of the approximation, in mirror pairs
 FEW_DRAWS = 64  # where each costs seconds
 
 
-def chosen(obs: Observations, method: str) -> str:
-    """The method that `auto` stands for."""
+def choose_method(obs: Observations, method: str) -> str:
+    """Choose the method that `auto` stands for; any other method is returned unchanged."""
     return method if method != "auto" else "hmc" if obs.rows <= AUTO else "laplace"
 
 
@@ -43,7 +43,7 @@ def fit_by(
     ends: Ends | None = None,
 ) -> Posterior:
     """Fit by the method of the settings: hmc (from `ends` where they are given), laplace, map or auto."""
-    method = chosen(obs, settings.method)
+    method = choose_method(obs, settings.method)
     if method == "hmc":
         return fit(obs, settings, on_progress, ends)
     return _fit_normal(obs, settings, method == "map", on_progress)
@@ -52,7 +52,7 @@ def fit_by(
 def _fit_normal(
     obs: Observations, settings: SamplerSettings, quick: bool, on_progress: OnProgress
 ) -> Posterior:
-    """The mean and the curvature there; unless `quick`, set beside chains on a part."""
+    """Fit the normal approximation; unless `quick`, compare it with chains on a part."""
     learnt = _normal(thin(obs, LEARNT, settings.seed), settings.seed, quick, on_progress)
     found = learnt.normal.globals
     whole = learnt if obs.rows <= LEARNT else _normal(obs, settings.seed, quick, known=found)
@@ -75,7 +75,7 @@ def _fit_normal(
         )
         return Posterior(_sites(whole), _predicted(beside), verdict, part)
     chains = fit(part, replace(settings, method="hmc"))
-    agreed = compared(part, chains.flat("e"), _sites(beside)["e"][0], found)
+    agreed = compare_with_chains(part, chains.flat("e"), _sites(beside)["e"][0], found)
     return Posterior(_sites(whole), chains.predicted, replace(chains.diagnostics, approximation=agreed), part)
 
 
@@ -96,30 +96,28 @@ def _normal(
     known: Globals | None = None,
 ) -> _Fitted:
     draws = DRAWS if obs.rows <= LEARNT or quick else FEW_DRAWS
-    data, shapes = prepared(obs)
+    data, shapes = prepare(obs)
     return _Fitted(approximate(data, draws, seed, on_progress, known, quick), data, shapes)
 
 
-def compared(obs: Observations, sampled: Draws, normal: Draws, found: Globals) -> Approximation:
-    """Draws (draws, completions) of expressed quality by chains and by the approximation."""
+def compare_with_chains(obs: Observations, sampled: Draws, normal: Draws, found: Globals) -> Approximation:
+    """Compare expressed quality from chains and from the approximation; both (draws, completions)."""
     rank = float(spearmanr(sampled.mean(axis=0), normal.mean(axis=0)).statistic)
     # Neighbours in the table: completions of one prompt stand side by side.
     a = np.flatnonzero(obs.prompt[:-1] == obs.prompt[1:])
     drawn, said = (
-        share_above(sampled[:, a] - sampled[:, a + 1]),
-        normal_chance(normal[:, a] - normal[:, a + 1]),
+        compute_share_above(sampled[:, a] - sampled[:, a + 1]),
+        compute_normal_chance(normal[:, a] - normal[:, a + 1]),
     )
     away = float(np.abs(drawn - said).mean()) if len(a) else 0.0
     return Approximation(len(obs.prompt), round(rank, 4), round(away, 4), found.settled, found.rounds)
 
 
 def _sites(fitted: _Fitted) -> dict[str, Draws]:
-    """Draws of every site as one chain."""
+    """Return the draws of every site as one chain."""
     made = make_sampler(fitted.data, BLOCK).constrain(fitted.normal.draws[None], fitted.data)
-    return cut(made, fitted.shapes)
+    return cut_padding(made, fitted.shapes)
 
 
 def _predicted(fitted: _Fitted) -> dict[str, Draws]:
-    return predictions(
-        make_sampler(fitted.data, BLOCK), fitted.normal.draws[None], fitted.data, fitted.shapes
-    )
+    return predict(make_sampler(fitted.data, BLOCK), fitted.normal.draws[None], fitted.data, fitted.shapes)

@@ -31,12 +31,12 @@ AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviatio
 LOGIT = SigmoidTransform().inv
 
 
-def model(data: Arrays) -> None:
-    """Run the generative model, as NumPyro does, on the arrays that `model_arrays` makes.
+def run_model(data: Arrays) -> None:
+    """Run the generative model, as NumPyro does, on the arrays that `make_arrays` makes.
 
     Sampled sites are standard normals wherever a group has a scale (non-centred), so that the
     sampler sees one length scale. `w` exists only for items that some learner tried: without
-    outcomes it is independent of the data, and `quality_draws` adds it afterwards, exactly.
+    outcomes it is independent of the data, and `draw_qualities` adds it afterwards, exactly.
     """
     n = data["items"].shape[0]
     own = numpyro.sample("own", dist.Normal(0, 1).expand([n]).to_event(1))
@@ -66,13 +66,13 @@ def _parts(data: Arrays, signal: str) -> list[str]:
 
 
 @jax.jit
-def joint(values: dict[str, Array], data: Arrays) -> tuple[Array, dict[str, Array]]:
+def evaluate_joint(values: dict[str, Array], data: Arrays) -> tuple[Array, dict[str, Array]]:
     """Compute the log density of latent values given the arrays, and the value of every site.
 
     Every latent site is real and unbounded, so this is the density that is sampled. Compiled by
     itself, so that NumPyro's handlers run once for all that is made of it.
     """
-    density, trace = log_density(model, (data,), {}, values)
+    density, trace = log_density(run_model, (data,), {}, values)
     sites = {name: site["value"] for name, site in trace.items() if not site.get("is_observed")}
     return density, sites
 
@@ -87,7 +87,7 @@ def _of_author(name: str, data: Arrays) -> Array:
     )
 
 
-def observed_counts(data: Arrays) -> dict[str, Array]:
+def collect_counts(data: Arrays) -> dict[str, Array]:
     """Collect what was observed: (rows, categories) by the names of the sites of log-probabilities."""
     return {
         part: likelihood.counts(data[part])
@@ -96,7 +96,7 @@ def observed_counts(data: Arrays) -> dict[str, Array]:
     }
 
 
-def model_arrays(obs: Observations) -> Arrays:
+def make_arrays(obs: Observations) -> Arrays:
     """Make the model's only argument: arrays named as the model reads them.
 
     Sizes travel as the shapes of empty arrays, so that the compiled program depends on shapes

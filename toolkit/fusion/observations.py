@@ -8,7 +8,7 @@ import polars as pl
 
 from ...schemas.errors import FusionError
 from ...schemas.tables import COUNTS, OBSERVED, SIGNALS, name_all
-from .likelihoods.likelihood import Ints, Members, Part, index_of
+from .likelihoods.likelihood import Ints, Members, Part, look_up_index
 from .likelihoods.outcomes import Outcomes
 from .likelihoods.ratings import Ratings
 from .likelihoods.registry import LIKELIHOODS
@@ -151,7 +151,7 @@ def _authors(completions: pl.DataFrame, named: pl.DataFrame) -> tuple[tuple[str,
     names = counted.filter(pl.col("len") > 1)["author"]
     if len(names) < 2:
         return (), np.zeros(0, dtype=np.int64)
-    index = index_of(of["author"], names.to_frame("author").with_row_index("index"), "author")
+    index = look_up_index(of["author"], names.to_frame("author").with_row_index("index"), "author")
     return tuple(names), index.to_numpy().astype(np.int64)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...schemas.tables import SIGNALS, signals_sql
+from ...schemas.tables import SIGNALS, select_signals
 from ..store.connection import Store, query
 
 _OURS = "len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
@@ -23,22 +23,22 @@ FROM votes v JOIN completions c ON c.key = v.completion_a JOIN prompts q ON q.ke
 WHERE v.completion_a IN (SELECT key FROM completions WHERE {_OURS})"""
 
 _BOTH_WAYS = f"""
-WITH votes_here AS ({_VOTES}), told AS (
+WITH votes_here AS ({_VOTES}), decided AS (
     SELECT annotator, place, source, path, line, least(completion_a, completion_b) AS one,
         greatest(completion_a, completion_b) AS other,
         if(choice = 'a', completion_a, completion_b) AS better
     FROM votes_here WHERE choice <> 'tie' AND annotator IS NOT NULL
 ), torn AS (
     SELECT min(line) AS line, list({{'better': better, 'place': place}} ORDER BY source, path, line) AS said
-    FROM told GROUP BY annotator, one, other HAVING count(DISTINCT better) > 1
+    FROM decided GROUP BY annotator, one, other HAVING count(DISTINCT better) > 1
 )
 SELECT count(*), arg_min(said[1].place, (said[1].place, line)),
     arg_min(list_filter(said, lambda s: s.better <> said[1].better)[1].place, (said[1].place, line))
 FROM torn"""
 
 
-def odd_signals(con: Store, sources: Sequence[str]) -> list[str]:
-    """A sentence for each oddity in the signals about `sources` (all where empty), rows named."""
+def find_oddities(con: Store, sources: Sequence[str]) -> list[str]:
+    """Describe each oddity in the signals about `sources` (all if empty) in a sentence that names rows."""
     asked = [list(sources)]
     votes = query(con, f"SELECT * FROM ({_VOTES}) ORDER BY key", asked)
     return [
@@ -72,7 +72,7 @@ def _one_annotator(votes: pl.DataFrame) -> list[str]:
 
 
 def _apart(votes: pl.DataFrame) -> list[str]:
-    """Prompts whose voted completions fall into groups that no vote compares."""
+    """Find prompts whose voted completions fall into groups that no vote compares."""
     if votes.is_empty():
         return []
     ends = pl.concat([votes["completion_a"], votes["completion_b"]])
@@ -102,7 +102,7 @@ def _alone(con: Store, asked: list[list[str]]) -> list[str]:
         con,
         f"""SELECT count(*) FILTER (n = 1), count(*) FROM (
             SELECT prompt, count(*) AS n FROM completions WHERE prompt IN (
-                SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({signals_sql()}))
+                SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({select_signals()}))
                     AND ({_OURS})
             ) GROUP BY prompt)""",
         asked,

@@ -23,7 +23,7 @@ from ..store.connection import (
     Store,
     insert,
     insert_select,
-    little_memory,
+    limit_memory,
     query,
     remove_source,
     run,
@@ -75,14 +75,15 @@ class Made:
 
 
 def make_outcomes(con: Store, recipe: Recipe) -> list[Made]:
-    """Outcomes of every rule of the recipe, in the place of what an earlier run made, in one transaction.
+    """Make outcomes by every rule of the recipe, in one transaction.
 
-    Each rule's are a source of their own, under the log's licence. Raises SourceError where a rule
-    names no log or no completions, or none of the log's items is a completion.
+    They replace what an earlier run made. Each rule's are a source of their own, under the log's licence.
+    Raises SourceError if the recipe has no rules, if a rule names no log or no completions, or if none of
+    the log's items is a completion.
     """
     if not recipe.outcomes:
         raise SourceError(f"recipe '{recipe.name}' has no outcomes: say which reviews are about which source")
-    with little_memory(con), transaction(con):
+    with limit_memory(con), transaction(con):
         return [_make(con, rule) for rule in recipe.outcomes]
 
 
@@ -124,7 +125,9 @@ def _make(con: Store, rule: ReviewOutcomes) -> Made:
 
 
 def _check(con: Store, rule: ReviewOutcomes, log: pl.DataFrame) -> int:
-    """How many reviews are of items that are no completions. SourceError where all are, or none is there."""
+    """Count the log's items that are no completions. Raises SourceError if all are, or a source is
+    missing.
+    """
     logs = query(con, "SELECT DISTINCT source FROM reviews ORDER BY 1")["source"].to_list()
     if rule.reviews not in logs or log.is_empty():
         raise SourceError(

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from ...schemas.support.text import SURE
 from ...schemas.tables import COUNTS, OBSERVED
-from .information import expected_gain, vote_shares
+from .information import compute_gain, compute_vote_shares
 from .likelihoods.likelihood import NOBODY
 from .model import AUTHOR_SCALE
 from .observations import Observations
@@ -23,10 +23,10 @@ _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
 _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
 
 
-def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
-    """Draws of expressed and observed quality, each (draws, items).
+def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
+    """Draw expressed and observed quality, each (draws, items), in log-odds.
 
-    Where no learner tried a completion its observed quality given the expressed one is the prior's.
+    Where no learner tried a completion, its observed quality is drawn from the prior given the expressed one.
     """
     own, rho = posterior.flat("own"), posterior.flat("rho")[:, None]
     w = np.random.default_rng([seed, 1]).standard_normal(own.shape)
@@ -43,8 +43,11 @@ def quality_draws(obs: Observations, posterior: Posterior, seed: int) -> tuple[D
     return posterior.flat("e"), o
 
 
-def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
-    """One row per completion: mean, sd and 90 % interval of the target, means and sds of e and o."""
+def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
+    """Summarise each completion: mean, sd and 90 % interval of the target, means and sds of e and o.
+
+    `e` and `o` are (draws, items); the target is target * o + (1 - target) * e.
+    """
     t = target * o + (1 - target) * e
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
     return obs.completions.select("completion", *COUNTS).with_columns(
@@ -59,18 +62,20 @@ def effectiveness(obs: Observations, e: Draws, o: Draws, target: float) -> pl.Da
     )
 
 
-def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float) -> pl.DataFrame:
-    """One row per pair of completions of a prompt, the lower key first.
+def summarise_pairs(
+    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float
+) -> pl.DataFrame:
+    """Compare each two completions of a prompt, the lower key first; one row per pair.
 
-    Beside the columns of the stored table it has `p_apart`: the probability that the two qualities
-    put different completions first.
+    `e` and `o` are (draws, items). The columns are those of the table `preferences` but the fit, and
+    `p_apart`: the probability that the two qualities put different completions first.
     """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
     t = target * o + (1 - target) * e
-    chance = normal_chance if posterior.approximate else share_above
+    chance = compute_normal_chance if posterior.approximate else compute_share_above
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
@@ -83,7 +88,7 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
             ("p_expressed", chance(expressed)),
             ("p_observed", chance(observed)),
             ("p_apart", ((expressed > 0) != (observed > 0)).mean(axis=0)),
-            ("information_gain", information_gain(posterior, expressed, difference > 0)),
+            ("information_gain", compute_information_gain(posterior, expressed, difference > 0)),
         ):
             columns[name].append(values)
     return pairs.select(
@@ -94,21 +99,23 @@ def preferences(obs: Observations, posterior: Posterior, e: Draws, o: Draws, tar
     )
 
 
-def share_above(differences: Draws) -> Draws:
-    """Share of draws (draws, pairs) above zero."""
+def compute_share_above(differences: Draws) -> Draws:
+    """Compute the share of draws above zero: (draws, pairs) -> (pairs,)."""
     share: Draws = (differences > 0).mean(axis=0)
     return share
 
 
-def normal_chance(differences: Draws) -> Draws:
-    """The same of a normal distribution, from its few draws."""
+def compute_normal_chance(differences: Draws) -> Draws:
+    """Compute P(difference > 0) of a normal distribution from a few draws: (draws, pairs) -> (pairs,)."""
     sd = differences.std(axis=0)
     return np.asarray(ndtr(np.divide(differences.mean(axis=0), sd, out=np.zeros_like(sd), where=sd > 0)))
 
 
-def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
-    """Of the pairs that learners tried on both sides: how many there are, in how many expressed and
-    observed lie on different sides of a half, and in how many they surely (SURE) point apart.
+def count_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
+    """Count pairs that learners tried on both sides.
+
+    pairs: all of them; sides: expressed and observed p lie on different sides of a half; sure: the two
+    point apart with a probability above SURE.
     """
     tried = obs.completions.filter(pl.sum_horizontal(signal.count for signal in OBSERVED) > 0)[
         "completion"
@@ -118,26 +125,26 @@ def points_apart(obs: Observations, pairs: pl.DataFrame) -> dict[str, int]:
     return {"pairs": both.height, "sides": int(sides.sum()), "sure": int((both["p_apart"] > SURE).sum())}
 
 
-def information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
-    """What one more vote should tell about which of two is better: the expected fall of 2p(1 - p).
+def compute_information_gain(posterior: Posterior, difference: Draws, a_better: NDArray[np.bool_]) -> Draws:
+    """Compute by how much one more vote of an average annotator should lower 2p(1 - p): (pairs,).
 
-    The vote is an average annotator's. `difference` of expressed quality and `a_better`, by the
-    target, are (draws, pairs). Zero where no votes were fused. See `asking` for why it is so measured.
+    `difference` of expressed quality and `a_better`, by the target, are (draws, pairs). Zero for fits
+    without votes. See `information` for why it is measured so.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
-    vote = vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
-    return expected_gain(vote, a_better)
+    vote = compute_vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
+    return compute_gain(vote, a_better)
 
 
-def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
-    """Rho and every other single-valued parameter, annotators' reliability and habit of ties.
+def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
+    """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
-    Means with 90 % intervals. An annotator of another tie habit calls a tie at least twice, or at
-    most half, as readily as most: log 2 on the scale of the model.
+    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator calls a tie at least twice, or at
+    most half, as readily as most (log 2 on the scale of the model).
     """
     single = {
-        name: interval(values.reshape(-1))
+        name: summarise_draws(values.reshape(-1))
         for name, values in sorted(posterior.sites.items())
         if values.ndim == 2
     }
@@ -154,9 +161,9 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
             {
                 "annotator": name,
                 "votes": int(voted[j]),
-                "reliability": interval(reliability[:, j]),
+                "reliability": summarise_draws(reliability[:, j]),
                 "p_below_half": round(float((reliability[:, j] < 0.5).mean()), 4),
-                "tie_habit": interval(habit[:, j]),
+                "tie_habit": summarise_draws(habit[:, j]),
                 "p_ties_often": round(float((habit[:, j] > np.log(2)).mean()), 4),
                 "p_ties_seldom": round(float((habit[:, j] < -np.log(2)).mean()), 4),
             }
@@ -167,20 +174,20 @@ def findings(obs: Observations, posterior: Posterior) -> dict[str, Any]:
 
 
 def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
-    """What an author's completions share, those of the most completions first, AUTHORS_SAID at most."""
+    """Summarise what an author's completions share, for the AUTHORS_SAID with most completions."""
     counts = np.bincount(obs.author[obs.author != NOBODY], minlength=len(obs.authors))
     return [
         {
             "author": obs.authors[i],
             "completions": int(counts[i]),
-            "expressed": interval(posterior.flat("author_expressed")[:, i]),
+            "expressed": summarise_draws(posterior.flat("author_expressed")[:, i]),
         }
         for i in np.argsort(-counts, kind="stable")[:AUTHORS_SAID]
     ]
 
 
-def interval(draws: Draws) -> dict[str, float]:
-    """Mean and 90 % interval, rounded to what the draws can tell."""
+def summarise_draws(draws: Draws) -> dict[str, float]:
+    """Compute mean and 90 % interval of draws (draws,), rounded to four decimals."""
     low, high = np.quantile(draws, [0.05, 0.95])
     return {
         "mean": round(float(draws.mean()), 4),

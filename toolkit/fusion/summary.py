@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...schemas.support.text import clean, shown
+from ...schemas.support.text import clean, show_sql
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from ..store.connection import Store, query, run
 
@@ -22,10 +22,10 @@ class PairSummary:
     more: int  # pairs beyond those that bring at least WORTH times as much as the best
 
 
-def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
-    """Counts over the pairs of `fit`, and the `limit` pairs of the largest information gain.
+def read_pairs(con: Store, fit: str, limit: int) -> PairSummary:
+    """Read counts over the pairs of `fit`, and the `limit` pairs with the largest information gain.
 
-    Prompts come from the store, not from the fit: a text that was forgotten is not shown again.
+    Prompts come from the store, not from the fit: a forgotten text is not shown again.
     """
     (counts,) = run(
         con,
@@ -36,7 +36,7 @@ def pairs_of(con: Store, fit: str, limit: int) -> PairSummary:
     )
     rows = query(
         con,
-        f"""SELECT p.completion_a, p.completion_b, {shown("q.messages[-1].content", "q.ref")} AS prompt,
+        f"""SELECT p.completion_a, p.completion_b, {show_sql("q.messages[-1].content", "q.ref")} AS prompt,
             p.information_gain AS gain
         FROM preferences p LEFT JOIN prompts q ON q.key = p.prompt
         WHERE p.fit = $fit AND p.information_gain > 0

@@ -1,8 +1,8 @@
-"""Talking to the Hugging Face Hub: who one is, going on after passing failures, errors in plain words.
+"""Client of the Hugging Face Hub: token, retries, errors in plain words.
 
 The client (huggingface_hub) takes HF_ENDPOINT, HF_TOKEN and HF_HOME from the environment when it is
-imported; so this module is imported by the commands that need it, and by nothing else. The token is
-the client's business: it is never held, printed or logged here.
+imported; so this module is imported only by the commands that need it. Only the client uses the token: it is
+never stored, printed or logged here.
 """
 
 import json
@@ -31,7 +31,7 @@ from ...schemas.errors import HubError
 from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
-_LONGEST_WAIT = 300.0  # of what the Hub itself asks for: its limits are per five minutes
+_LONGEST_WAIT = 300.0  # seconds, if the Hub asks for more: its limits are per five minutes
 _PASSING = {408, 429, 500, 502, 503, 504}
 _TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def connect() -> HfApi:
-    """The client, quiet: it would log addresses that are signed, and draw bars into pipes."""
+    """Make a quiet client: without logs (they would hold signed addresses) and without bars in pipes."""
     datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
     for name in ("huggingface_hub", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -50,22 +50,22 @@ def connect() -> HfApi:
     return HfApi()
 
 
-def endpoint() -> str:
-    """Where the Hub is."""
+def get_endpoint() -> str:
+    """Return the address of the Hub."""
     return constants.ENDPOINT
 
 
-def page(repo: str, kind: Kind) -> str:
-    """A repository's page."""
-    return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+def make_page_url(repo: str, kind: Kind) -> str:
+    """Return the address of a repository's page."""
+    return f"{get_endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
 def check_token() -> None:
-    """HubError where there is no token, or one that cannot stand in a request."""
+    """Check the token. Raises HubError if there is none, or if it has a character that no token has."""
     token = get_token()
     if token is None:
         raise HubError(
-            f"no token for {endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
+            f"no token for {get_endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
             f"write is made at {_TOKENS_PAGE}"
         )
     if not re.fullmatch(r"[!-~]+", token):  # the client's error would show it
@@ -76,7 +76,10 @@ def check_token() -> None:
 
 
 def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
-    """HubError unless `repo` is OWNER/NAME in the signs that the Hub takes."""
+    """Check the name of a repository.
+
+    Raises HubError unless it is OWNER/NAME in characters that the Hub accepts.
+    """
     try:
         validate_repo_id(repo)
         well = repo.count("/") == 1
@@ -89,14 +92,14 @@ def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
         )
 
 
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error carries."""
+def find_status(error: BaseException) -> int | None:
+    """Find the HTTP status that an error carries; None without one."""
     root = _root(error)
     return root.response.status_code if isinstance(root, HfHubHTTPError) else None
 
 
 def _root(error: BaseException) -> BaseException:
-    """The failed request, which the libraries wrap in errors of their own."""
+    """Find the failed request, which the libraries wrap in errors of their own."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, HfHubHTTPError | httpx2.HTTPError | OSError):
         cause = cause.__cause__
@@ -104,13 +107,13 @@ def _root(error: BaseException) -> BaseException:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same request may succeed a little later."""
+    """True if the same request may succeed a little later."""
     root = _root(error)
     if isinstance(root, OfflineModeIsEnabled):
         return False
-    if status := status_of(root):
+    if status := find_status(root):
         return status in _PASSING
-    # A download that fails is said to be missing from the cache; an overloaded Hub answers in HTML.
+    # A failed download is reported as missing from the cache; an overloaded Hub answers in HTML.
     passing = (
         httpx2.TimeoutException,
         httpx2.NetworkError,
@@ -141,23 +144,26 @@ def call_patiently(call: Callable[[], T], say: Say) -> T:
 
 
 def _asked_for(error: BaseException) -> float:
-    """Seconds that the Hub asks to wait, 0 where it does not."""
+    """Return the seconds that the Hub asks to wait, 0 if it does not."""
     root = _root(error)
     said = root.response.headers.get("Retry-After", "") if isinstance(root, HfHubHTTPError) else ""
     return min(float(said), _LONGEST_WAIT) if said.isdigit() else 0.0
 
 
-def explained(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
-    """The error in plain words; `remedy` is what to do after a failure that is nobody's mistake here."""
+def explain_error(error: Exception, repo: str, doing: str, remedy: str, kind: Kind = "dataset") -> HubError:
+    """Explain an error of the Hub or the network in plain words.
+
+    `doing` names the step that failed, `remedy` what to do if the failure is not the user's mistake.
+    """
     mistake = _mistake(error, repo, doing, kind)
     return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
 
 
 def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | None:
-    """What the user can mend, and how; None where it is something else."""
+    """Explain the mistake of the user, and how to mend it; None if the failure is something else."""
     error = _root(error)
-    at = page(repo.partition("@")[0], kind)
-    status, token = status_of(error), get_token()
+    at = make_page_url(repo.partition("@")[0], kind)
+    status, token = find_status(error), get_token()
     log_in = "" if token else "; if it is private, set HF_TOKEN or log in with 'hf auth login'"
     cases = (
         (isinstance(error, OfflineModeIsEnabled), "HF_HUB_OFFLINE forbids to use the network; unset it"),
@@ -172,8 +178,8 @@ def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | N
         ),
         (
             status == 401,
-            f"{endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); give a valid "
-            f"one: {_TOKENS_PAGE}",
+            f"{get_endpoint()} does not accept the token (HF_TOKEN, or that of 'hf auth login'); "
+            f"give a valid one: {_TOKENS_PAGE}",
         ),
         (
             status == 403,
@@ -190,19 +196,19 @@ def _says(error: BaseException) -> str:
 
 
 def _why(error: BaseException) -> str:
-    """A failure in a few words."""
-    if status := status_of(error):
+    """Describe a failure in a few words."""
+    if status := find_status(error):
         said = {429: "the Hub asks to slow down (429)"}
         return said.get(status, f"the Hub answered {status}{'' if status in _PASSING else _says(error)}")
     if isinstance(_root(error), httpx2.ConnectError | ConnectionError):
-        return f"{endpoint()} cannot be reached"
+        return f"{get_endpoint()} cannot be reached"
     if is_passing(error):
-        return f"the connection to {endpoint()} broke off, or it gave no sensible answer"
+        return f"the connection to {get_endpoint()} broke off, or it gave no sensible answer"
     return _one_line(str(error)) or type(error).__name__
 
 
 def _one_line(text: str) -> str:
-    """As one line, without the token, whatever the text is."""
+    """Write a text as one line, without the token."""
     line = " ".join(text.split())
     token = get_token()
     return line.replace(token, "<token>") if token else line

@@ -3,17 +3,16 @@
     dist/gec (README.md, train.parquet, manifest.json)      -> the dataset lab/gec, at a commit
     models/gec (README.md, model.safetensors, preceptor.json) -> the model lab/gec-tutor, at a commit
 
-One commit holds all files, one of which lists the others by their sha256, and takes away what the folder
-before had and this one has not; so at every moment, whoever reads and wherever it is killed, the repository
-holds a whole folder. Files that Preceptor did not put there stay, as does `.gitattributes`.
+One commit adds all files, one of which lists the others by their sha256, and removes files of the folder
+before that are not in this one. So the repository is a whole folder at every moment, for every reader and
+after every crash. Files that Preceptor did not put there stay, as does `.gitattributes`.
 
-The commit names the revision that was read before as its parent. If somebody else commits in between,
-the Hub refuses it; then the repository is read anew and the commit is made on top. That is always
-right, and no need to ask: a folder never depends on what it follows, other people's files are not
-touched, and of two pushes the later one stands, as it would had they come a minute apart; the
-earlier one stays in the history.
+The commit names the revision that was read before as its parent. If somebody else commits in between, the Hub
+refuses it; then the repository is read again and the commit is made on top. This needs no confirmation: a
+folder does not depend on earlier revisions, other people's files are not touched, and of two pushes the later
+one wins; the earlier one stays in the history.
 
-A repository that holds the same files already is left as it is.
+A repository that has the same files already is not changed.
 """
 
 import hashlib
@@ -31,8 +30,8 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from ...schemas.support.files import file_sha256
-from .client import Kind, Say, call_patiently, check_repo_id, explained, page
+from ...schemas.support.files import hash_file
+from .client import Kind, Say, call_patiently, check_repo_id, explain_error, make_page_url
 from .dataset_folder import CARD
 
 _KEPT = ".gitattributes"
@@ -51,11 +50,11 @@ class Parcel:
     path: Path
     files: dict[str, str]  # path -> sha256
     record: str  # the file that lists the others
-    listed: Callable[[bytes], dict[str, str]]  # of such a record: path -> sha256; nothing of another's
-    what: str  # it is called in messages: "build"
-    title: str  # of the commit, if the user gives none
-    mend_card: str  # what to do about a card that the Hub refuses
-    keep_private: str = ""  # why it must not go where everybody reads it, and what to do; empty: it may
+    listed: Callable[[bytes], dict[str, str]]  # parses a record into {path: sha256}; {} if it is not ours
+    what: str  # its name in messages: "build"
+    title: str  # default message of the commit
+    mend_card: str  # remedy for a card that the Hub refuses
+    keep_private: str = ""  # why it must not be public, and what to do; empty if it may be
 
     @property
     def digest(self) -> str:
@@ -70,7 +69,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to, and who is told what the user should know meanwhile."""
+    """The target repository, and a callback for progress messages."""
 
     api: HfApi
     repo: str
@@ -81,35 +80,35 @@ class Target:
     @property
     def url(self) -> str:
         """The repository's page."""
-        return page(self.repo, self.kind)
+        return make_page_url(self.repo, self.kind)
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """Where a parcel is, and what was done for it."""
+class PublishedRevision:
+    """The revision that a parcel became, and what was done for it."""
 
     url: str
     revision: str
-    added: bool  # False where the repository held it already
+    added: bool  # False if the repository had it already
     private: bool
-    tagged: bool  # True where the tag is new
+    tagged: bool  # True if the tag is new
 
 
 @dataclass(frozen=True)
 class Head:
-    """A repository as it was when read; `lost` says what of it others changed and a push replaces."""
+    """A repository as it was read; `touched` are files of its build that others changed since."""
 
     revision: str
     private: bool
     tags: dict[str, str]
     branches: set[str]
     files: dict[str, RepoFile]
-    earlier: dict[str, str]  # of the build it holds, path -> sha256
+    earlier: dict[str, str]  # files of the build there, path -> sha256
     touched: tuple[str, ...]  # of these, files that somebody changed there since
 
 
 def check_target(repo: str, tag: str | None, kind: Kind) -> None:
-    """HubError unless repository and tag have the form of such."""
+    """Check the names of repository and tag. Raises HubError if one is not well-formed."""
     check_repo_id(repo, kind)
     if tag is not None and (not _TAG.fullmatch(tag) or tag.endswith((".", ".lock")) or ".." in tag):
         raise HubError(f"--tag {tag}: expected letters, digits and . _ + -, such as v1.2.0")
@@ -117,10 +116,11 @@ def check_target(repo: str, tag: str | None, kind: Kind) -> None:
 
 def push(
     to: Target, parcel: Parcel, tag: str | None, message: str, check: Callable[[str], T]
-) -> tuple[Pushed, T]:
-    """Make the newest revision of a repository this parcel, `check` it as it is there, and tag it.
+) -> tuple[PublishedRevision, T]:
+    """Push a parcel as the newest revision of a repository, `check` that revision, and tag it.
 
-    Raises HubError; until the commit is made, which is one step, the repository is as it was.
+    Returns where it is and what `check` returned. Raises HubError. Until the commit is made, which is one
+    step, the repository is as it was.
     """
     head, added = _settle(to, parcel, tag, message)
     checked = check(head.revision)
@@ -129,13 +129,13 @@ def push(
         _set_tag(to, tag, head.revision)
     if to.public and head.private:
         to.say(f"note: {to.repo} was private before and stays so; {to.url}/settings changes it")
-    return Pushed(to.url, head.revision, added, head.private, fresh), checked
+    return PublishedRevision(to.url, head.revision, added, head.private, fresh), checked
 
 
 def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[Head, bool]:
-    """The repository once it holds the parcel, and whether it took a commit.
+    """Bring the repository to hold the parcel; return it, and whether a commit was made.
 
-    What came of a commit that failed is read from the repository: its answer may be lost on the way.
+    After a commit that failed the repository is read again: the answer may have been lost on the way.
     """
     head = _read(to, parcel, f"nothing was published; {AGAIN}")
     for attempt in range(_ROUNDS):
@@ -168,7 +168,7 @@ def _say_touched(head: Head, what: str, say: Say) -> None:
 
 
 def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
-    """The repository as it is, made where there is none."""
+    """Read the repository; create it if there is none."""
 
     def read() -> Head:
         info = to.api.repo_info(to.repo, repo_type=to.kind)
@@ -183,7 +183,7 @@ def _read(to: Target, parcel: Parcel, remedy: str) -> Head:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, to.repo, "reading the repository", remedy, to.kind) from error
+        raise explain_error(error, to.repo, "reading the repository", remedy, to.kind) from error
     if parcel.keep_private and not head.private:
         raise HubError(f"{to.repo}: is public, and this {parcel.what} must not be: {parcel.keep_private}")
     return head
@@ -203,7 +203,7 @@ def _create(to: Target) -> None:
         ) from error
     except Exception as error:
         remedy = f"nothing was published; {AGAIN}"
-        raise explained(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
+        raise explain_error(error, to.repo, "seeing or creating the repository", remedy, to.kind) from error
     to.say(f"created {to.repo} ({'public' if to.public else 'private'})")
 
 
@@ -237,7 +237,7 @@ def _fetch(to: Target, revision: str, name: str) -> bytes:
 
 
 def _holds(head: Head, parcel: Parcel) -> bool:
-    """Whether the repository's newest revision has this parcel, and nothing of another."""
+    """True if the repository's newest revision has this parcel, and nothing of an earlier one."""
     return not _left_over(head, parcel) and all(
         name in head.files and _equal(head.files[name], parcel.path / name, sha256)
         for name, sha256 in parcel.files.items()
@@ -249,7 +249,7 @@ def _equal(remote: RepoFile, path: Path, sha256: str) -> bool:
         return remote.lfs.sha256 == sha256
     if remote.size != path.stat().st_size:
         return False
-    content = path.read_bytes()  # what is not stored by LFS is small
+    content = path.read_bytes()  # files outside LFS are small
     return (
         remote.blob_id
         == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
@@ -257,12 +257,12 @@ def _equal(remote: RepoFile, path: Path, sha256: str) -> bool:
 
 
 def _left_over(head: Head, parcel: Parcel) -> list[str]:
-    """Files of the earlier parcel that this one has not."""
+    """List files of the earlier parcel that are not in this one."""
     return sorted((head.earlier.keys() & head.files.keys()) - parcel.files.keys() - {_KEPT})
 
 
 def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
-    """HubError if the tag stands somewhere else than where it would have to."""
+    """Check the tag. Raises HubError if it exists and points elsewhere."""
     if tag is None:
         return
     if tag in head.branches:
@@ -276,7 +276,7 @@ def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
 
 
 def _check_ours(repo: str, head: Head) -> None:
-    """HubError for a repository of other data, which a wrong name would otherwise overwrite."""
+    """Check the repository. Raises HubError if it has other data, which a wrong name would overwrite."""
     foreign = sorted(name for name in head.files if not _NO_DATA.fullmatch(name))
     if foreign and not head.earlier:
         raise HubError(
@@ -286,7 +286,7 @@ def _check_ours(repo: str, head: Head) -> None:
 
 
 def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Exception:
-    """Send the parcel as one commit on top of `head`; its id, or what went wrong."""
+    """Send the parcel as one commit on top of `head`; return its id, or the error."""
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         CommitOperationAdd(name, parcel.path / name) for name in parcel.files
     ]
@@ -311,19 +311,19 @@ def _commit(to: Target, parcel: Parcel, head: Head, message: str) -> str | Excep
 
 
 def _explain_commit(error: Exception, to: Target, parcel: Parcel) -> HubError:
-    """Why a commit was not made."""
+    """Explain why a commit was not made."""
     said = " ".join(str(error).split())
     if isinstance(error, ValueError) and "Invalid metadata" in said:
         return HubError(
             f"{to.repo}: the Hub refuses the card: {said}; {parcel.mend_card}; nothing was published"
         )
     remedy = f"nothing was published, {to.repo} is as it was; {AGAIN}"
-    return explained(error, to.repo, f"sending the {parcel.what}", remedy, to.kind)
+    return explain_error(error, to.repo, f"sending the {parcel.what}", remedy, to.kind)
 
 
 @contextmanager
 def _warnings_said(say: Say) -> Iterator[None]:
-    """Python's warnings, such as the Hub's remarks about a card, as notes."""
+    """Report Python's warnings, such as the Hub's remarks about a card, as notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
@@ -333,13 +333,16 @@ def _warnings_said(say: Say) -> Iterator[None]:
 
 
 def check_file(to: Target, name: str, revision: str, sha256: str) -> None:
-    """HubError where a file comes back with another sha256, through the client's cache as it is set."""
+    """Check a file of a revision: download it, through the client's cache as set, and compare its sha256.
+
+    Raises HubError if the sha256 differs.
+    """
 
     def get() -> str:
         return str(to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision))
 
     got = call_patiently(get, to.say)
-    if file_sha256(Path(got)) != sha256:
+    if hash_file(Path(got)) != sha256:
         raise HubError(
             f"{to.repo}@{revision[:8]}: {name} comes back from the Hub with another sha256 than "
             f"{sha256[:12]}…; do not use this revision, and run the same command again"
@@ -361,7 +364,7 @@ def _set_tag(to: Target, tag: str, revision: str) -> None:
         )  # an answer may be lost, or somebody else have been faster
     except Exception as error:
         remedy = f"{revision[:8]} is published, but has no tag; {AGAIN}"
-        raise explained(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error
+        raise explain_error(error, to.repo, f"setting the tag {tag}", remedy, to.kind) from error
     if there != revision:
         raise HubError(
             f"{to.repo}: {revision[:8]} is published, but somebody else has just set the tag {tag} at "

@@ -19,7 +19,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from ...schemas.errors import HubError, StoreError
-from ...schemas.support.files import MANIFEST, file_sha256
+from ...schemas.support.files import MANIFEST, hash_file
 from ..dataset.folder import read_manifest
 
 CARD = "README.md"
@@ -51,18 +51,21 @@ class Built:
         found: dict[str, Any] = next(g for g in self.manifest["gates"] if g["name"] == "licence")
         return found
 
-    def size(self, name: str) -> int:
-        """Bytes of a file."""
+    def get_size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
         return (self.path / name).stat().st_size
 
 
 def read_built(path: Path) -> Built:
-    """The folder, checked against its manifest, its gates and its card; HubError says what is amiss."""
+    """Read a built folder and check it against its manifest, its gates and its card.
+
+    Raises HubError, which says what is wrong.
+    """
     manifest = _manifest(path)
     listed = {name: str(digest) for name, digest in manifest["files"].items()}
     _check_files(path, listed)
     _check_leave(path, manifest)
-    files = {**listed, MANIFEST: file_sha256(path / MANIFEST)}
+    files = {**listed, MANIFEST: hash_file(path / MANIFEST)}
     return Built(path, manifest, files, _rows(path, manifest, listed))
 
 
@@ -74,12 +77,12 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:
-    """HubError where a file is missing, changed, or one too many."""
+    """Check the files. Raises HubError if one is missing, changed, or not in the manifest."""
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
     kinds = {
         "missing": sorted(listed.keys() - found),
         "changed since the build": [
-            n for n in sorted(listed.keys() & found) if file_sha256(path / n) != listed[n]
+            n for n in sorted(listed.keys() & found) if hash_file(path / n) != listed[n]
         ],
         "not of the build": sorted(found - listed.keys()),
     }
@@ -98,7 +101,7 @@ def _some(names: list[str]) -> str:
 
 
 def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
-    """HubError for a build that may not be published."""
+    """Check that the build may be published. Raises HubError if not."""
     if not manifest["recipe"].get("publish_under"):
         licences = ", ".join(manifest.get("licenses") or ["none stated"])
         raise HubError(
@@ -115,10 +118,10 @@ def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[str, dict[str, int]]:
-    """Rows per config and split as card, files and manifest agree on them; else HubError.
+    """Count rows per config and split. Raises HubError unless card, files and manifest agree.
 
-    The card is read as huggingface_hub and `datasets` read it. A config that the card forgets would
-    not load, and a card without configs would load all of them as one.
+    The card is read as huggingface_hub and `datasets` read it. A config that the card forgets would not load,
+    and a card without configs would load all of them as one.
     """
     place = path / CARD
     try:
@@ -152,7 +155,7 @@ def _stored(file: Path) -> int:
 def _check_rows(
     place: Path, rows: dict[str, dict[str, int]], counts: dict[str, dict[str, int]], unused: set[str]
 ) -> None:
-    """HubError where the card names other rows than the manifest counts."""
+    """Check the card. Raises HubError if its rows are not those that the manifest counts."""
     if unused:
         raise HubError(f"{place}: no config of the card has {_some(sorted(unused))}; {_AGAIN}")
     if forgotten := counts.keys() - rows.keys():

@@ -16,17 +16,16 @@ from typing import Any
 import yaml
 
 from ...schemas.errors import HubError, SourceError
-from ...schemas.licenses import HUB_NAMES, hub_name, read_license
-from ...schemas.support.files import file_sha256
-from ...schemas.support.nearest import nearest
+from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
+from ...schemas.support.adapter_folders import ABOUT, ADAPTER
+from ...schemas.support.files import hash_file
+from ...schemas.support.nearest import suggest
 from .client import Kind, check_repo_id
 from .commit import Parcel
 from .dataset_folder import CARD
-from .secrets import find_private, placeless
+from .secrets import cut_paths, find_private
 
 MODEL: Kind = "model"
-ABOUT = "preceptor.json"
-ADAPTER = "adapter_config.json"
 SENT = (
     "*.safetensors",
     "*.json",
@@ -64,7 +63,7 @@ class ModelFolder:
 
     path: Path
     names: tuple[str, ...]
-    """Of the files to send."""
+    """Names of the files to send."""
     left_out: tuple[str, ...]
     about: Mapping[str, Any]
     adapter: bool
@@ -72,18 +71,19 @@ class ModelFolder:
     """The card's YAML, with licence and base model."""
     body: str
     base: str
-    """On the Hub; of an adapter, what it is put on."""
+    """Name of the base model on the Hub."""
     local_base: Mapping[str, Any] | None
-    """What training knew of a base that was a folder of this machine, where an adapter now names another."""
+    """Training's record of a base that was a folder of this machine; None if the base was on the Hub."""
     keep_private: str
-    """Why it must not be public; empty where it may be."""
+    """Why it must not be public; empty if it may be."""
 
 
 def read_model_folder(path: Path, license: str | None, base: str | None) -> ModelFolder:
-    """The folder, checked; HubError says what must not leave, or what is missing, and what to do.
+    """Read a model folder and check that it may leave this machine.
 
-    `license` is the model's, in the Hub's or SPDX's words, where the card states none; `base` the model on
-    the Hub that an adapter of a local folder is put on.
+    `license` is the model's, as the Hub or SPDX names it, if the card states none; `base` the model on the
+    Hub that an adapter of a local folder belongs to. Raises HubError, which says what must not leave or what
+    is missing, and what to do.
     """
     about = _about(path)
     names, left_out = _names(path)
@@ -122,14 +122,14 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _names(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files to send, and what stays: folders such as checkpoints, pickles, states of optimizers."""
+    """List the files to send, and those left out: folders such as checkpoints, pickles, optimizer states."""
     found = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     sent = tuple(name for name in found if any(fnmatch.fnmatchcase(name, kind) for kind in SENT))
     return sent, tuple(name for name in found if name not in sent)
 
 
 def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
-    """HubError where weights are missing, or there only as a pickle, which may do anything when read."""
+    """Check the weights. Raises HubError if they are missing, or only a pickle, which may run code."""
     first = "adapter_model.safetensors" if adapter else "model.safetensors"
     index = f"{first}.index.json"
     wanted = {first}
@@ -145,7 +145,7 @@ def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
 
 
 def _card(path: Path) -> tuple[dict[str, Any], str]:
-    """The YAML of the card and the text below."""
+    """Read the card: its YAML and the text below."""
     try:
         text = (path / CARD).read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -166,7 +166,7 @@ def _card(path: Path) -> tuple[dict[str, Any], str]:
 def _base(
     path: Path, about: Mapping[str, Any], adapter: bool, named: str | None
 ) -> tuple[str, Mapping[str, Any] | None]:
-    """The model on the Hub that this one stands on, and what is known of it where it was a folder here."""
+    """Find the base model on the Hub, and what is known about it if it was a folder of this machine."""
     if named is not None:
         check_repo_id(named, MODEL)
     of_base = about.get("base")
@@ -196,20 +196,20 @@ def _base(
 
 
 def _license(text: str) -> str:
-    """A licence as the Hub calls it."""
+    """Find the Hub's name of a licence."""
     low = text.lower()
     if low in MODEL_LICENSES or low in HUB_NAMES:
         return low
     try:
         found = read_license(text)
     except SourceError as error:
-        near = nearest(low, MODEL_LICENSES, "of models' own there are")
+        near = suggest(low, MODEL_LICENSES, "of models' own there are")
         raise HubError(f"{str(error).partition('; For other')[0]}; {near}") from error
     if not found.redistribution and "ND" not in found.id.split("-"):
         raise HubError(
             f"--license {text}: says nothing of what others may do; name the licence, such as apache-2.0"
         )
-    return hub_name(found.id)
+    return find_hub_name(found.id)
 
 
 def _trained_on(about: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -222,7 +222,7 @@ def _trained_on(about: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _reasons(about: Mapping[str, Any], licence: str) -> Iterator[str]:
-    """Why a model must stay private, for what it was trained on."""
+    """List the reasons why a model must stay private, from its training data."""
     for dataset in _trained_on(about):
         name, of = dataset.get("name"), dataset.get("licenses") or [None]
         if not dataset.get("publishable"):
@@ -256,10 +256,10 @@ def _is_commercial(licence: str) -> bool:
 
 
 def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel:
-    """The published copy in the empty folder `work`: links to what stays the same, the rest rewritten.
+    """Make the published copy in the empty folder `work`: links to unchanged files, the rest rewritten.
 
-    `revision` is the commit of an adapter's base on the Hub. HubError names each file that holds a path of
-    this machine or a secret.
+    `revision` is the commit of an adapter's base on the Hub. Raises HubError, which names each file that
+    holds a path of this machine or a secret.
     """
     for name in folder.names:
         (work / name).symlink_to((folder.path / name).resolve())
@@ -269,7 +269,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
         if folder.local_base is not None:
             config |= {"base_model_name_or_path": folder.base, "revision": revision}
             _rewrite(work / ADAPTER, _json(config))
-    about = placeless(folder.about)  # of all files the one that holds what the user wrote: the recipe
+    about = cut_paths(folder.about)  # of all files the one that holds what the user wrote: the recipe
     _rewrite(work / ABOUT, _json(about))
     amiss = [f"{name}: {found}" for name in folder.names for found in find_private(work / name)]
     if amiss:
@@ -278,16 +278,16 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
             f"{folder.path}: not sent, for what is of this machine or secret: "
             f"{'; '.join(amiss[:3])}{more}; take it out of the files"
         )
-    files = {name: file_sha256(work / name) for name in folder.names if name != ABOUT}
+    files = {name: hash_file(work / name) for name in folder.names if name != ABOUT}
     _rewrite(work / ABOUT, _json(about | {"files": files}))
-    files[ABOUT] = file_sha256(work / ABOUT)
+    files[ABOUT] = hash_file(work / ABOUT)
     stage, data = folder.about.get("stage", "model"), folder.about["dataset"].get("name", "dataset")
     return Parcel(
         MODEL,
         work,
         files,
         ABOUT,
-        listed,
+        list_files,
         "model",
         title=f"Publish {stage} on {data}, {files[ABOUT][:12]}",
         mend_card="choose another --license, or mend README.md",
@@ -295,8 +295,8 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
     )
 
 
-def listed(about: bytes) -> dict[str, str]:
-    """The files that a published preceptor.json lists with their digests; none of another's file."""
+def list_files(about: bytes) -> dict[str, str]:
+    """List the files in a published preceptor.json with their sha256; {} if it is not ours."""
     try:
         files = json.loads(about).get("files")
     except (ValueError, AttributeError):
@@ -337,7 +337,7 @@ def _card_text(folder: ModelFolder) -> str:
 
 
 def _evaluation(about: Mapping[str, Any]) -> dict[str, float]:
-    """Held-out loss, accuracy of tokens and of rewards, as far as the run has them."""
+    """Collect held-out loss and accuracy of tokens and rewards, if the run has them."""
     found = (about.get("metrics") or {}).get("evaluation") or {}
     told = ("eval_loss", "eval_mean_token_accuracy", "eval_rewards/accuracies")
     return {name: found[name] for name in told if isinstance(found.get(name), float)}

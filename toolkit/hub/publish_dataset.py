@@ -1,7 +1,7 @@
 """`preceptor publish`: a dataset folder -> a revision of a dataset on the Hub, loaded back from there.
 
-One commit holds the card, the data and the manifest (`push.py`). A card that came after its data would
-leave `configs` of another build for a while, and two configs would then load silently as one.
+One commit adds the card, the data and the manifest (`commit.py`). If the card came after its data, `configs`
+of another build would stay for a while, and two configs would then load silently as one.
 """
 
 import tempfile
@@ -13,10 +13,10 @@ import datasets
 from huggingface_hub import constants
 
 from ...schemas.errors import HubError
-from ...schemas.manifest import as_manifest
+from ...schemas.manifest import parse_manifest
 from ...schemas.support.files import MANIFEST
-from .client import Say, call_patiently, check_token, connect, explained
-from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
+from .client import Say, call_patiently, check_token, connect, explain_error
+from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .dataset_folder import Built
 
 DATASET: Literal["dataset"] = "dataset"
@@ -24,12 +24,12 @@ DATASET: Literal["dataset"] = "dataset"
 
 def publish(
     built: Built, repo: str, *, tag: str | None = None, public: bool = False, message: str = "", say: Say
-) -> tuple[Pushed, int]:
-    """Make the newest revision of `repo` this build, load it back from there, and tag it.
+) -> tuple[PublishedRevision, int]:
+    """Publish a build as the newest revision of `repo`, load it back from there, and tag it.
 
-    Returns what was done, and the rows read back, of all configs. A new repository is private unless
-    `public`; an old one stays as it is. `say` is told what the user should know meanwhile. Raises
-    HubError; until the commit is made, which is one step, the repository is as it was.
+    Returns what was done, and the number of rows read back, of all configs. A new repository is private
+    unless `public`; an existing one keeps its visibility. `say` gets progress messages. Raises HubError.
+    Until the commit is made, which is one step, the repository is as it was.
     """
     check_target(repo, tag, DATASET)
     check_token()
@@ -49,18 +49,18 @@ def publish(
 
 
 def _listed(manifest: bytes) -> dict[str, str]:
-    files: dict[str, str] = (as_manifest(manifest) or {}).get("files", {})
+    files: dict[str, str] = (parse_manifest(manifest) or {}).get("files", {})
     return files
 
 
 def _load_back(to: Target, built: Built, revision: str) -> int:
-    """Rows of all configs, loaded from the Hub at that revision into an empty cache.
+    """Load all configs from the Hub at that revision into an empty cache; return the number of rows.
 
-    Every file has the digest that the manifest states, and every config its rows.
+    Raises HubError unless every file has the sha256 that the manifest states, and every config its rows.
     """
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as folder, fresh_cache(folder):
+        with tempfile.TemporaryDirectory(prefix="preceptor-") as folder, use_fresh_cache(folder):
             for name, sha256 in built.files.items():
                 check_file(to, name, revision, sha256)
             return sum(
@@ -72,7 +72,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, place, "loading it back", remedy) from error
+        raise explain_error(error, place, "loading it back", remedy) from error
 
 
 def _loading(repo: str, config: str, revision: str, folder: str) -> Any:
@@ -90,14 +90,14 @@ def _check_config(place: str, config: str, expected: dict[str, int], loaded: Any
 
 
 @contextmanager
-def fresh_cache(folder: str) -> Iterator[None]:
-    """Let downloads go to `folder`: what the user's cache holds would prove nothing.
+def use_fresh_cache(folder: str) -> Iterator[None]:
+    """Send downloads to the empty folder `folder`: files in the user's cache would prove nothing.
 
-    `datasets` takes no such folder for its downloads, so the client's own setting is changed meanwhile.
+    `datasets` takes no such folder for its downloads, so the client's own setting is changed for the block.
     """
     counting, cache = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS, constants.HF_HUB_CACHE
     bars = datasets.are_progress_bars_disabled()
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # nobody uses it here
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a check is no use of the dataset
     constants.HF_HUB_CACHE = f"{folder}/hub"
     datasets.disable_progress_bars()
     try:

@@ -11,10 +11,11 @@ from pathlib import Path
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from .client import Say, call_patiently, check_token, connect, explained
-from .commit import AGAIN, Parcel, Pushed, Target, check_file, check_target, push
-from .model_folder import ABOUT, MODEL, ModelFolder, pack
-from .publish_dataset import fresh_cache
+from ...schemas.support.adapter_folders import ABOUT
+from .client import Say, call_patiently, check_token, connect, explain_error
+from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
+from .model_folder import MODEL, ModelFolder, pack
+from .publish_dataset import use_fresh_cache
 
 
 def publish_model(
@@ -25,12 +26,13 @@ def publish_model(
     public: bool = False,
     message: str = "",
     say: Say,
-) -> tuple[Pushed, int]:
-    """Make the newest revision of `repo` this model, compare it as it is there, and tag it.
+) -> tuple[PublishedRevision, int]:
+    """Publish a model as the newest revision of `repo`, compare it with what is there, and tag it.
 
-    Returns what was done, and how many files are there. A new repository is private unless `public`; an
-    old one stays as it is. HubError where the model must not be public and would be, or the base of an
-    adapter is not on the Hub; until the commit is made, which is one step, the repository is as it was.
+    Returns what was done, and the number of files there. A new repository is private unless `public`; an
+    existing one keeps its visibility. Raises HubError, also if the model must stay private and would not, or
+    the base of an adapter is not on the Hub. Until the commit is made, which is one step, the repository is
+    as it was.
     """
     check_target(repo, tag, MODEL)
     check_public(folder, public)
@@ -43,7 +45,7 @@ def publish_model(
 
 
 def check_public(folder: ModelFolder, public: bool) -> None:
-    """HubError for a model that must stay private."""
+    """Check that a model may be public, if it is to be. Raises HubError if it must stay private."""
     if public and folder.keep_private:
         raise HubError(
             f"{folder.path}: not made public: {folder.keep_private}; without --public it may go "
@@ -52,7 +54,7 @@ def check_public(folder: ModelFolder, public: bool) -> None:
 
 
 def _base_revision(to: Target, folder: ModelFolder) -> str:
-    """The commit of an adapter's base that was a folder here; HubError where that is another model."""
+    """Find the commit of an adapter's base that was a folder here. Raises HubError if it is another model."""
     base = folder.base
     place = f"--base {base}"
 
@@ -68,7 +70,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
     try:
         revision, there = call_patiently(read, to.say)
     except Exception as error:
-        said = explained(error, base, "reading it", AGAIN, MODEL)
+        said = explain_error(error, base, "reading it", AGAIN, MODEL)
         raise HubError(f"--base {said}; publish the base first: preceptor publish-model") from error
     known = {name: (folder.local_base or {}).get(name) for name in ("stage", "dataset")}
     if there is None or not all(known.values()):
@@ -85,7 +87,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
 
 
 def _compare(to: Target, parcel: Parcel, revision: str) -> int:
-    """Files at that revision, each with its digest."""
+    """Compare the files at that revision with the parcel; return their number."""
 
     def read() -> dict[str, RepoFile]:
         tree = to.api.list_repo_tree(to.repo, repo_type=MODEL, revision=revision, recursive=True)
@@ -94,7 +96,7 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
         there = call_patiently(read, to.say)
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, fresh_cache(cache):
+        with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, use_fresh_cache(cache):
             for name, sha256 in parcel.files.items():
                 stated = there[name].lfs if name in there else None
                 if stated is None:
@@ -107,5 +109,5 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
     except HubError:
         raise
     except Exception as error:
-        raise explained(error, place, "reading it back", remedy, MODEL) from error
+        raise explain_error(error, place, "reading it back", remedy, MODEL) from error
     return len(parcel.files)

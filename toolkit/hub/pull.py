@@ -5,9 +5,9 @@
     trl-lib/ultrafeedback_binarized
     chosen, rejected                                       the prompt is what the two share
 
-One config is pulled, the card's default where none is named: the others of a build are made of the same
-judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store
-tells the split. The source's licence is the card's, its revision the commit.
+One config is pulled, by default the card's default: the other configs of a build are made of the same
+judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store shows the
+split. The source's licence is the card's, its revision the commit.
 """
 
 import re
@@ -26,7 +26,7 @@ from ..ingest.formats import FORMATS
 from ..ingest.preferences.chat_shapes import FIELDS, SCORES
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
 from ..store.connection import Store, query
-from .client import Say, call_patiently, check_repo_id, connect, endpoint, explained
+from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
 _SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
@@ -38,26 +38,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Remote:
-    """One config of a dataset at one revision, and what its card says."""
+    """One config of a dataset at one revision, and the facts on its card."""
 
     repo: str
     revision: str  # the commit
     config: str
-    meta: bool  # whether a config of the build says more about its rows
+    meta: bool  # True if a `_meta` config of the build describes its rows
     url: str
     language: str
     license: License
 
     @property
     def place(self) -> str:
-        """For messages."""
+        """The dataset and the first digits of its commit, for messages."""
         return f"{self.repo}@{self.revision[:8]}"
 
 
 def find_remote(name: str, config: str | None, license: str | None, say: Say) -> Remote:
-    """The dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card.
+    """Find the dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card's.
 
-    Raises HubError where there is none, or no such config.
+    Raises HubError if there is no such dataset or config, SourceError if the licence is unknown.
     """
     repo, _, revision = name.partition("@")
     check_repo_id(repo)
@@ -81,14 +81,14 @@ def find_remote(name: str, config: str | None, license: str | None, say: Say) ->
         commit,
         chosen,
         f"{chosen}_meta" in configs,
-        f"{endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
+        f"{get_endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
         _language(card.get("language")),
-        read_license(license) if license else card_license(card),
+        read_license(license) if license else read_card_license(card),
     )
 
 
-def card_license(card: dict[str, Any]) -> License:
-    """The licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
+def read_card_license(card: dict[str, Any]) -> License:
+    """Read the licence that a card names; one without an SPDX id becomes LicenseRef-NAME."""
     named = card.get("license")
     names = [str(name) for name in (named if isinstance(named, list) else [named]) if name]
     if names == ["other"]:
@@ -103,19 +103,22 @@ def card_license(card: dict[str, Any]) -> License:
 
 
 def _language(said: Any) -> str:
-    """The card's language, und where it names none or several."""
+    """Read the card's language; "und" if it names none or several."""
     names = said if isinstance(said, list) else [said]
     return str(names[0]) if len(names) == 1 and names[0] else "und"
 
 
 def holds(con: Store, source: str, remote: Remote) -> bool:
-    """Whether the store has this revision under that name."""
+    """True if the store has this revision as that source."""
     rows = query(con, "SELECT url, revision, reader FROM sources WHERE name = ?", [source]).rows()
     return rows == [(remote.url, remote.revision, FORMAT.name)]
 
 
 def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
-    """The rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows."""
+    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows.
+
+    Raises HubError if the download fails, SourceError if the columns are neither preferences nor chats.
+    """
     rows = _load(remote, remote.config, folder, say)
     columns = next(iter(rows.values())).column_names
     if not any(set(shape) <= set(columns) for shape in _SHAPES):
@@ -142,7 +145,7 @@ def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
 
 
 def _with_meta(rows: Any, meta: Any) -> Any:
-    """Rows with task and group of the meta rows, which are in the same order; ids and the like as text."""
+    """Add task and group of the meta rows, which are in the same order; ids and the like as text."""
     if meta is not None and len(meta) == len(rows):
         more = [n for n in _OF_META if n in meta.column_names and n not in rows.column_names]
         rows = datasets.concatenate_datasets([rows, meta.select_columns(more)], axis=1) if more else rows
@@ -152,7 +155,10 @@ def _with_meta(rows: Any, meta: Any) -> Any:
 
 
 def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> IngestReport:
-    """Ingest what was fetched, all or nothing; SourceError names the dataset, not the file fetched."""
+    """Ingest the files that were fetched, all or nothing.
+
+    Raises SourceError, which names the dataset instead of the fetched file.
+    """
     context = Context(source, remote.language)
     origin = Origin(remote.license, remote.url, remote.revision)
     try:
@@ -168,4 +174,4 @@ def _asked(call: Callable[[], T], repo: str, doing: str, say: Say) -> T:
     try:
         return call_patiently(call, say)
     except Exception as error:
-        raise explained(error, repo, doing, _AGAIN) from error
+        raise explain_error(error, repo, doing, _AGAIN) from error

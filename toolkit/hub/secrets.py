@@ -1,4 +1,4 @@
-"""What must not leave this machine in a text file: its paths, and secrets.
+"""Paths of this machine and secrets in text files, which must not leave it.
 
 preceptor.json  "deepspeed": "/home/me/zero3.json"   -> a path of this machine: /home/me/zero3.json
 README.md       HF_TOKEN=hf_abcdef…                  -> a token of Hugging Face (it is not shown)
@@ -16,7 +16,7 @@ _VOCABULARIES = {
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
-}  # hold all kinds of pieces
+}  # vocabularies contain pieces that look like anything
 _SECRETS = {
     "a token of Hugging Face": r"hf_[A-Za-z0-9]{30,}",
     "a key of an API": r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}|AIza[0-9A-Za-z_-]{35}",
@@ -37,7 +37,7 @@ _ROOTS = (
     "|var|usr|etc"
 )
 # From the root, a home folder or a drive, two parts at least; not the end of an address or relative path. In
-# the middle of a text, as after a bracket or 在, only below what roots hold.
+# the middle of a text, as after a bracket or 在, only below the usual roots.
 _PATH = re.compile(
     rf"(?<![\w./~)\]}}-])(?:(?:file://)?(?:~[\w.-]*)?/{_PART}(?:/{_PART})+"
     rf"|[A-Za-z]:[\\/]+{_PART}(?:[\\/]+[\w.+@ -]+)+)"
@@ -47,7 +47,7 @@ _HARMLESS = re.compile(r"/(?:dev/null|usr/bin/env|mnt/data)")  # the last is in 
 
 
 def find_private(path: Path) -> Iterator[str]:
-    """What a file holds of this machine, one line each; nothing for files that are no text."""
+    """Find paths of this machine and secrets in a file, one line each; none in files that are not text."""
     if path.suffix not in TEXT and not path.name.startswith(("LICENSE", "NOTICE")):
         return
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")  # which UTF-16 is full of
@@ -65,14 +65,14 @@ def find_private(path: Path) -> Iterator[str]:
         yield f"a path of this machine: {one[:80]}"
 
 
-def placeless(value: Any) -> Any:
-    """A JSON value whose paths of this machine are cut to their last part: "/home/me/dist/gec" -> "gec"."""
+def cut_paths(value: Any) -> Any:
+    """Cut the paths of this machine in a JSON value to their last part: "/home/me/dist/gec" -> "gec"."""
     if isinstance(value, str):
         return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], value)
     if isinstance(value, list):
-        return [placeless(one) for one in value]
+        return [cut_paths(one) for one in value]
     if isinstance(value, dict):
-        return {name: placeless(one) for name, one in value.items()}
+        return {name: cut_paths(one) for name, one in value.items()}
     return value
 
 
@@ -86,13 +86,13 @@ def _strings(text: str) -> str:
         elif isinstance(value, list):
             for one in value:
                 walk(one)
-        elif isinstance(value, tuple):  # a name and what it stands for
+        elif isinstance(value, tuple):  # a name and its value
             name, of = value
             found.append(f"{name}: {of}" if isinstance(of, str) else name)
             walk([] if isinstance(of, str) else of)
 
     try:
-        walk(json.loads(text, object_pairs_hook=list))  # of names that stand there twice both
+        walk(json.loads(text, object_pairs_hook=list))  # keeps both values of a repeated name
     except ValueError:
         return text
     return "\n".join(found)

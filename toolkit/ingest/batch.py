@@ -37,7 +37,7 @@ class Context:
     source: str
     language: str = "en"
     about: str = ""  # source whose completions or prompts the rows name
-    known: pl.DataFrame = field(default_factory=lambda: known_completions([]))
+    known: pl.DataFrame = field(default_factory=lambda: make_known([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
     levels: int | None = None  # of ratings, where the file has no such column
     align: str = "minimal"  # how edits are found between parallel texts
@@ -48,34 +48,34 @@ class Context:
     forgotten: Naming = field(default=_nobody)  # whether a pseudonym is of someone to be forgotten
 
 
-def known_completions(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
-    """What rows may name: its id in the source, its key (null where it is a prompt), the prompt's key."""
+def make_known(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
+    """Make the frame of what rows may name: ref (its id), completion (null for a prompt) and prompt."""
     names = ("ref", "completion", "prompt")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
 
-def rejected(parts: Iterable[pl.DataFrame], path: str) -> pl.DataFrame:
-    """Rejects of several kinds in line order; each part has line, raw, reason."""
+def collect_rejects(parts: Iterable[pl.DataFrame], path: str) -> pl.DataFrame:
+    """Join rejects of several kinds in line order; each part has line, raw, reason."""
     frames = [part.select(pl.col("line").cast(pl.Int64), "raw", "reason") for part in parts]
-    rows = pl.concat(frames) if frames else no_rejects()
+    rows = pl.concat(frames) if frames else make_no_rejects()
     return rows.select(pl.lit(path).alias("path"), "line", "raw", "reason").sort("line")
 
 
-def no_rejects() -> pl.DataFrame:
-    """An empty frame of line, raw, reason."""
+def make_no_rejects() -> pl.DataFrame:
+    """Make an empty frame of line, raw, reason."""
     return pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
 
 
-def no_ids() -> pl.DataFrame:
-    """The ids of an input of which nothing was read yet, for `repeats`."""
+def make_no_ids() -> pl.DataFrame:
+    """Make an empty frame of id and first, for `find_repeats` at the start of an input."""
     return pl.DataFrame(schema={"id": pl.String, "first": pl.Int64})
 
 
-def repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Which lines use an id that an earlier line uses; and what was seen, these ids included.
+def find_repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Find lines with an id that an earlier line has; also returns all ids seen so far.
 
-    `ids` has line and id. The first frame has, per line, `first` (the earlier line, null where
-    there is none) and `twice` (the line itself uses an id twice).
+    `ids` has line and id. The first frame has, per line, `first` (the earlier line, null if there is none)
+    and `twice` (the line itself uses an id twice).
     """
     ids = ids.drop_nulls("id")
     here = ids.group_by("id").agg(pl.col("line").min().alias("first"))
@@ -92,20 +92,18 @@ def repeats(ids: pl.DataFrame, seen: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
 
 
 def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that pass every check, and line, raw and reason of the others (see `first_reason`)."""
+    """Divide rows: those that pass every check; line, raw and reason of the others (see `find_reason`)."""
     if not checks:
-        return rows, no_rejects()
+        return rows, make_no_rejects()
     wrong = rows.select(pl.any_horizontal(check.fill_null(False) for check, _ in checks)).to_series()
     if not wrong.any():
-        return rows, no_rejects()
+        return rows, make_no_rejects()
     bad = rows.filter(wrong)
-    return rows.filter(~wrong), with_raw(bad).select(
-        "line", "raw", bad.select(first_reason(*checks))["reason"]
-    )
+    return rows.filter(~wrong), add_raw(bad).select("line", "raw", bad.select(find_reason(*checks))["reason"])
 
 
-def with_raw(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose input has no text of its own (Parquet; `raw` of dtype Null) with their fields as JSON."""
+def add_raw(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add the fields as JSON in `raw` where the input has no text of its own (Parquet: dtype Null)."""
     if rows.schema["raw"] != pl.Null:
         return rows
     fields = [name for name in rows.columns if name not in ("line", "raw")]
@@ -115,7 +113,7 @@ def with_raw(rows: pl.DataFrame) -> pl.DataFrame:
 def divide_named(
     rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Like `divide`, for rows of several files: the second frame has path, line, raw and reason."""
+    """Divide rows of several files, as `divide` does; the second frame has path, line, raw and reason."""
     numbered = rows.with_row_index("row_")
     good, bad = divide(numbered.with_columns(line="row_", line_="line"), *checks)
     where = numbered.select("row_", "path", "line").join(bad.rename({"line": "row_"}), on="row_")
@@ -125,8 +123,8 @@ def divide_named(
     )
 
 
-def first_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
-    """The reason of the first check whose condition holds, null where none does.
+def find_reason(*checks: tuple[pl.Expr, pl.Expr | str]) -> pl.Expr:
+    """Find the reason of the first check whose condition holds, null if none does.
 
     Each check is (condition, reason); a condition that is null counts as not met.
     """

@@ -301,7 +301,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            alone="preferences.rankings:stand_alone",
+            alone="preferences.rankings:are_rankings",
         ),
         Format(
             "ratings",

@@ -13,8 +13,8 @@ from .batch import Context
 _WITHHELD = "(not kept, since it may name a person: see the line in the file)"
 
 
-def with_pseudonyms(rows: pl.DataFrame, context: Context, columns: Sequence[str]) -> pl.DataFrame:
-    """Rows with pseudonyms in place of the ids in `columns`, and `gone`: someone is to be forgotten."""
+def replace_ids(rows: pl.DataFrame, context: Context, columns: Sequence[str]) -> pl.DataFrame:
+    """Replace the ids in `columns` by pseudonyms; adds `gone`: true if one of them is forgotten."""
     there = [name for name in columns if name in rows.columns]
     named = rows.with_columns(context.pseudonyms(rows[name]).alias(name) for name in there)
     gone = [context.forgotten(named[name]).alias(f"gone:{name}") for name in there]
@@ -22,8 +22,8 @@ def with_pseudonyms(rows: pl.DataFrame, context: Context, columns: Sequence[str]
     return marked.drop(s.name for s in gone)
 
 
-def learners_named(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """Rows with a pseudonym as `author` where `origin` is learner, and `gone`: that one is to be forgotten.
+def replace_learners(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """Replace `author` by a pseudonym where `origin` is learner; adds `gone`: true if that one is forgotten.
 
     Other authors are roles or models, and stay.
     """
@@ -37,19 +37,19 @@ def learners_named(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     )
 
 
-def without_learners(wrong: pl.DataFrame) -> pl.DataFrame:
-    """Rejected lines of JSON, those withheld that tell of a learner."""
-    told = pl.col("raw").str.contains('"learner"', literal=True)
-    return wrong.with_columns(pl.when(told).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
+def withhold_learners(wrong: pl.DataFrame) -> pl.DataFrame:
+    """Withhold the text of rejected lines of JSON that mention a learner."""
+    personal = pl.col("raw").str.contains('"learner"', literal=True)
+    return wrong.with_columns(pl.when(personal).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
 
 
-def nameless(
+def hide_ids(
     unread: pl.DataFrame, wrong: pl.DataFrame, named: pl.DataFrame, columns: Sequence[str]
 ) -> list[pl.DataFrame]:
-    """line, raw and reason of rows that could not be read, and of rows with a reason, without an id.
+    """Hide ids in rejected rows: line, raw and reason of unreadable rows and of rows with a reason.
 
-    `named` are all rows as `with_pseudonyms` gave them, by line, with the fields to show; `columns`
-    those that name people in this file. Where there are none, nothing is hidden.
+    `named` are all rows as `replace_ids` returns them, by line, with the fields to show; `columns` are those
+    that name people in this file. Without any, nothing is hidden.
     """
     if not columns:
         return [unread, wrong]

@@ -18,9 +18,9 @@ import polars as pl
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
-from ..privacy.pseudonyms import FORM, default_key_file, is_forgotten, naming
-from ..store.connection import Store, insert, little_memory, query, remove_orphans, remove_source, transaction
-from .batch import Batch, Context, known_completions
+from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
+from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
+from .batch import Batch, Context, make_known
 from .files.numbered_lines import Input, OnBytes
 from .formats import Format
 
@@ -52,7 +52,7 @@ class Origin:
 
 
 def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
-    """Files to read, in order, each once, named relative to the folder that was given.
+    """Find the files to read, in order, each once, named relative to the folder that was given.
 
     Raises SourceError for a path that does not exist or a folder without such files.
     """
@@ -81,8 +81,11 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     ]
 
 
-def digest(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
-    """sha256 of one file; of several, sha256 of what `sha256sum` prints for them."""
+def digest_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
+    """Compute sha256 of one file; of several, sha256 of what `sha256sum` prints for them.
+
+    Raises SourceError for a file that cannot be read.
+    """
     sums = []
     for file in files:
         state = hashlib.sha256()
@@ -116,20 +119,20 @@ def ingest(
     With `strict` any reject stops it; with `replacing` a source of that name makes way in the
     same transaction. Raises SourceError, and the store is as it was.
     """
-    sha256 = digest(files, on_bytes)
+    sha256 = digest_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
         return IngestReport(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
-    with little_memory(con), transaction(con):
+    with limit_memory(con), transaction(con):
         if present:
             remove_source(con, context.source)
         if format.needs_known(files, context):
-            context = with_known(con, context, format.about)
+            context = add_known(con, context, format.about)
         if format.people:
-            named, gone = naming(con, default_key_file()), is_forgotten(con)
+            named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
@@ -142,7 +145,7 @@ def ingest(
 
 
 def _check_same(old: dict[str, Any], format: Format, context: Context, origin: Origin, sha256: str) -> None:
-    """SourceError unless the source of this name holds these bytes and what is said about them."""
+    """Raise SourceError unless the source of this name has these bytes, licence, language and address."""
     name = context.source
     if (old["sha256"], old["reader"]) != (sha256, format.name):
         raise SourceError(
@@ -160,7 +163,7 @@ def _check_same(old: dict[str, Any], format: Format, context: Context, origin: O
 
 
 def _check_ids(con: Store, source: str) -> None:
-    """SourceError where two completions share an id: signals could not say which they mean."""
+    """Raise SourceError if two completions share an id: signals could not say which they mean."""
     twice = query(
         con,
         """SELECT ref, min(place) AS one, max(place) AS other FROM (
@@ -176,7 +179,7 @@ def _check_ids(con: Store, source: str) -> None:
 
 
 def _unknown_names(con: Store, context: Context) -> list[str]:
-    """A note for each name that was given to an annotator who does not occur."""
+    """Note each name that was given to an annotator who does not occur."""
     if not context.annotator_names:
         return []
     found = query(con, "SELECT DISTINCT annotator FROM edits WHERE source = ?", [context.source])
@@ -196,7 +199,7 @@ _NAMED = {
 }
 
 
-def with_known(con: Store, context: Context, what: str) -> Context:
+def add_known(con: Store, context: Context, what: str) -> Context:
     """Add the completions or prompts that rows may name; finds their source if only one can be."""
     sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
     names: list[str] = sources["source"].to_list()
@@ -206,7 +209,7 @@ def with_known(con: Store, context: Context, what: str) -> Context:
         said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
         raise SourceError(f"--about: {said}; sources with {what}: {have}")
     rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
-    return replace(context, about=about, known=rows.cast(known_completions([]).schema))
+    return replace(context, about=about, known=rows.cast(make_known([]).schema))
 
 
 def _read_all(
@@ -234,13 +237,13 @@ def _read_all(
 
 
 def _many(batches: list[Batch]) -> bool:
-    """Whether the batches are worth an insert: DuckDB is faster with many rows at once."""
+    """True if the batches are worth an insert: DuckDB is faster with many rows at once."""
     size = sum(frame.estimated_size() for batch in batches for frame in batch.tables.values())
     return size >= _INSERT_BYTES or sum(batch.read for batch in batches) >= _INSERT_ROWS
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; the next one is read while this one is stored."""
+    """Yield the same batches; the next one is read while this one is stored."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -261,7 +264,7 @@ def _insert_all(con: Store, batches: list[Batch], source: str, added: dict[str, 
 
 
 def _check_people(table: Table, frame: pl.DataFrame) -> None:
-    """No person's own id goes in: where a pseudonym belongs, there is one."""
+    """Check that a column of pseudonyms has no person's own id. Raises StoreError."""
     for column in table.columns:
         if column.person and column.name in frame.columns:
             names = frame[column.name].drop_nulls()
@@ -270,7 +273,7 @@ def _check_people(table: Table, frame: pl.DataFrame) -> None:
 
 
 def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
-    """Nothing lost: every row read was either taken or rejected."""
+    """Check that every row read was either taken or rejected. Raises StoreError."""
     if batch.read != batch.taken + batch.rejects.height:
         names = ", ".join(str(file.path) for file in files[:3])
         raise StoreError(

@@ -16,9 +16,9 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import StoreError
-from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, signals_sql
+from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
 from ..store.connection import Store, insert, query, run, transaction
-from .pseudonyms import mark_sql
+from .pseudonyms import write_mark_sql
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ _MINE = {
     "my_lines": """SELECT DISTINCT {'source': source, 'path': path, 'line': line} AS key FROM sentences
         WHERE learner = $who""",
     "my_fits": f"""WITH touched AS (
-            {signals_sql(where="key IN (FROM my_{name})")} UNION FROM my_completions)
+            {select_signals(where="key IN (FROM my_{name})")} UNION FROM my_completions)
         SELECT DISTINCT fit AS key FROM effectiveness WHERE completion IN (FROM touched)
         UNION SELECT key FROM fits WHERE contains(findings, $who)""",
 }
@@ -120,7 +120,7 @@ def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:
 
 
 def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
-    ((mark,),) = run(con, f"SELECT {mark_sql('$who')}", {"who": pseudonym})
+    ((mark,),) = run(con, f"SELECT {write_mark_sql('$who')}", {"who": pseudonym})
     return pl.DataFrame({"person": [mark], "forgotten_at": [datetime.now(UTC)]})
 
 

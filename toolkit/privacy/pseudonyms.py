@@ -17,9 +17,9 @@ import click
 import polars as pl
 
 from ...schemas.errors import StoreError
-from ...schemas.support.files import whole_file
+from ...schemas.support.files import open_whole_file
 from ...schemas.tables import SIGNALS
-from ..store.connection import Store, query, run, scratch
+from ..store.connection import Store, open_scratch, query, run
 
 DIGITS = 16  # hex: 64 bits, so that 10^6 people share none with probability 1 - 10^-7
 VARIABLE = "PRECEPTOR_KEY"
@@ -30,14 +30,14 @@ _BLOCK = 64  # of SHA-256, in bytes
 Naming = Callable[[pl.Series], pl.Series]
 
 
-def default_key_file() -> Path:
-    """Where the key lies: PRECEPTOR_KEY, or the user's own settings folder."""
+def find_key_file() -> Path:
+    """Return the path of the key: PRECEPTOR_KEY, or a file in the user's settings folder."""
     given = os.environ.get(VARIABLE)
     return Path(given) if given else Path(click.get_app_dir("preceptor")) / "pseudonyms.key"
 
 
 def read_key(path: Path) -> bytes:
-    """The key. StoreError where the file is no key of ours, or others may read it."""
+    """Read the key. Raises StoreError if the file is no key of ours, or other users may read it."""
     try:
         open_to_others = os.name == "posix" and path.stat().st_mode & 0o077
         key = bytes.fromhex(path.read_text(encoding="ascii"))
@@ -56,12 +56,12 @@ def read_key(path: Path) -> bytes:
 
 
 def make_key(path: Path) -> None:
-    """A new key at `path`, readable by its owner alone, where there is none; whole or not at all."""
+    """Write a new key to `path`, readable by its owner alone, if there is none. Raises StoreError."""
     if path.exists():
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with whole_file(path, 0o600, new=True) as stream:
+        with open_whole_file(path, 0o600, new=True) as stream:
             stream.write(f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
     except FileExistsError:  # another process was first: its key is the key
         pass
@@ -69,21 +69,21 @@ def make_key(path: Path) -> None:
         raise StoreError(f"{path}: cannot write a key there ({error.strerror}); set {VARIABLE}") from error
 
 
-def naming(con: Store, path: Path) -> Naming:
-    """A function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
+def make_naming(con: Store, path: Path) -> Naming:
+    """Make a function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
 
-    A key is made where neither the store nor `path` has one. StoreError where they differ.
+    A key is made if neither the store nor `path` has one. Raises StoreError if they differ.
     """
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
         make_key(path)
         run(con, "UPDATE preceptor SET key_digest = ?", [_digest(read_key(path))])
-    key = key_of(con, path)
-    return lambda ids: pseudonyms(ids, key)
+    key = read_store_key(con, path)
+    return lambda ids: make_pseudonyms(ids, key)
 
 
-def key_of(con: Store, path: Path) -> bytes:
-    """The key of this store's pseudonyms. StoreError where it has none, or `path` holds another."""
+def read_store_key(con: Store, path: Path) -> bytes:
+    """Read the key of this store's pseudonyms. Raises StoreError if it has none, or `path` has another."""
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
         signals = ", ".join(signal.name for signal in SIGNALS)
@@ -98,17 +98,17 @@ def key_of(con: Store, path: Path) -> bytes:
 
 
 def _digest(key: bytes) -> str:
-    """Says which key it is, and nothing of it."""
+    """Compute which key it is, without revealing it."""
     return hashlib.sha256(b"preceptor" + key).hexdigest()
 
 
-def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
-    """The first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
+def make_pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
+    """Compute the first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
     if ids.null_count() == len(ids):
         return ids.cast(pl.String)
     block = key.ljust(_BLOCK, b"\0")
     pads = {name: bytes(b ^ pad for b in block) for name, pad in (("inner", 0x36), ("outer", 0x5C))}
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("people", pl.DataFrame({"id": ids.cast(pl.String).unique()}).to_arrow())
         made = query(
             con,
@@ -119,26 +119,26 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     return ids.cast(pl.String).replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
 
 
-def pseudonym(id: str, key: bytes) -> str:
-    """The pseudonym of one id."""
-    return str(pseudonyms(pl.Series([id]), key)[0])
+def make_pseudonym(id: str, key: bytes) -> str:
+    """Compute the pseudonym of one id."""
+    return str(make_pseudonyms(pl.Series([id]), key)[0])
 
 
-def is_forgotten(con: Store) -> Callable[[pl.Series], pl.Series]:
-    """A function from pseudonyms to whether the store was told to forget them."""
+def make_forgotten_check(con: Store) -> Callable[[pl.Series], pl.Series]:
+    """Make a function from pseudonyms to booleans: true if that person is forgotten."""
     gone = query(con, "SELECT person FROM forgotten")["person"]
     if gone.is_empty():
         return lambda names: pl.repeat(False, len(names), dtype=pl.Boolean, eager=True)
 
     def forgotten(names: pl.Series) -> pl.Series:
-        with scratch() as memory:
+        with open_scratch() as memory:
             memory.register("people", pl.DataFrame({"name": names.cast(pl.String)}).to_arrow())
-            hashes = query(memory, f"SELECT {mark_sql('name')} AS person FROM people")["person"]
+            hashes = query(memory, f"SELECT {write_mark_sql('name')} AS person FROM people")["person"]
         return hashes.is_in(gone.implode()).fill_null(False)
 
     return forgotten
 
 
-def mark_sql(pseudonym: str) -> str:
-    """What `forgotten` keeps of a pseudonym, so that it is known again but does not stand there."""
+def write_mark_sql(pseudonym: str) -> str:
+    """Write the expression of the hash that `forgotten` keeps of a pseudonym, to recognise it again."""
     return f"left(sha256({pseudonym}), 20)"

@@ -73,10 +73,10 @@ class Wanted:
     student_number: str = ""
 
 
-def finder(wanted: Wanted) -> Finder:
-    """A function from a text to what was found in it, in order, none overlapping.
+def make_finder(wanted: Wanted) -> Finder:
+    """Make a function from a text to its findings, in order, without overlaps.
 
-    Raises PrivacyError without Presidio, and for a region or a pattern that cannot be.
+    Raises PrivacyError without Presidio, and for an invalid region or pattern.
     """
     recognizers = _recognizers(wanted)
     import regex
@@ -96,10 +96,10 @@ def finder(wanted: Wanted) -> Finder:
 
 
 def mask(text: str, find: Finder) -> str:
-    """The text with the words of every finding replaced by <EMAIL>, <PHONE>, <NAME> …
+    """Replace the words of every finding by <EMAIL>, <PHONE>, <NAME> …
 
-    Word by word, so that a sentence keeps the number of its tokens. What only shows once something
-    else is masked is masked too: in the result nothing is found.
+    Word by word, so that a sentence keeps its number of tokens. Masking repeats until nothing is found: a
+    masked word may uncover another finding.
     """
     import regex
 
@@ -115,7 +115,7 @@ def mask(text: str, find: Finder) -> str:
 
 
 def _unmasked(text: str, found: Finding, masked: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The words of a finding, without the placeholders that stand there already."""
+    """Yield the words of a finding, without placeholders that are there already."""
     import regex
 
     start = found.start
@@ -127,7 +127,7 @@ def _unmasked(text: str, found: Finding, masked: Sequence[tuple[int, int]]) -> I
 
 
 def _merged(found: list[Finding]) -> list[Finding]:
-    """Findings that overlap become one: from the first to the last character, of the longest's kind."""
+    """Merge findings that overlap: from the first to the last character, of the longest one's kind."""
     merged: list[Finding] = []
     longest = 0
     for one in sorted(found, key=lambda f: (f.start, -f.end)):
@@ -143,7 +143,7 @@ def _merged(found: list[Finding]) -> list[Finding]:
 
 
 def _judged(kind: str, recognizer: "EntityRecognizer", text: str) -> Iterator[Finding]:
-    """What a recogniser finds in a text, as far as the kind's rule lets it count."""
+    """Yield Presidio's findings that pass this kind's rule."""
     rule = _RULES.get(kind)
     no_words: Any = None  # a model's view of the text, which these recognisers do without
     for result in recognizer.analyze(text, recognizer.supported_entities, no_words):

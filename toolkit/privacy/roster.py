@@ -15,7 +15,7 @@ _COLUMNS = ("name", "first_name", "last_name")
 
 
 def read_roster(path: Path) -> list[str]:
-    """The names, each once, in order. Raises PrivacyError where the file holds none, or an initial."""
+    """Read the names, each once, in order. Raises PrivacyError if none, or one is a single letter."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -38,7 +38,7 @@ def read_roster(path: Path) -> list[str]:
 
 
 def _table(lines: list[str]) -> list[tuple[int, str]] | None:
-    """Line and name of every cell under our columns; None where the first line names none of them."""
+    """Read line and name of every cell under our columns; None if the first line names none of them."""
     separator = next((mark for mark in "\t;" if mark in lines[0]), ",")
     reader = csv.reader(lines, delimiter=separator)
     header = [cell.strip().lower() for cell in next(reader)]

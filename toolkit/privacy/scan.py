@@ -3,7 +3,7 @@
     sentences  5f0c…  text  phone  from 44 to 60  score 0.4
 
 DuckDB takes out of every column that people wrote (`free_text` in schemas/tables) the texts that may
-hold something, each once; `personal.finder` looks at those. Masking replaces what was found, text by
+hold something, each once; `make_finder` looks at those. Masking replaces what was found, text by
 text, in one transaction. Keys stay as they are: they say what was read, so that signals go on naming
 their completions and the same input again is known.
 """
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from ...schemas.errors import PrivacyError
-from ...schemas.tables import OF_A_SOURCE, Column, Table, signals_sql
-from ..store.connection import Store, frames, query, remove_orphans, run, transaction
+from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
+from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
 from ..store.where import check_names, in_sources
-from .recognisers import LIKELY, Finding, Wanted, finder, mask
+from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
 _MASKS = {"old": pl.String, "new": pl.String}
@@ -45,7 +45,7 @@ def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFram
     """
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
     check_names("--source", sources, have, "the store holds no '{name}'", PrivacyError)
-    find = finder(wanted)
+    find = make_finder(wanted)
     given = {"sources": list(sources)}
     found = [(text, *one) for text in _texts(con, wanted, given) for one in find(text)]
     con.register("found", pl.DataFrame(found, schema=_FOUND, orient="row").to_arrow())
@@ -67,7 +67,7 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
     a build made of masked sentences are removed where nobody has judged them: the next build makes
     them anew, with other keys.
     """
-    find = finder(wanted)
+    find = make_finder(wanted)
     old = found["old"].unique(maintain_order=True)
     masks = pl.DataFrame({"old": old, "new": [mask(text, find) for text in old]}, schema=_MASKS)
     given = {"sources": list(sources)}
@@ -117,7 +117,7 @@ def texts_worth_a_look(
     named = pl.col("text").str.contains_any(list(wanted.names)) if wanted.names else pl.lit(False)
     seen = f'SELECT DISTINCT "text", {likely} AS likely FROM ({rows})' + (" WHERE likely" if narrow else "")
     texts: list[str] = []
-    for frame in frames(con, seen, given):
+    for frame in read_frames(con, seen, given):
         worth = frame.with_columns(likely=pl.col("likely") | named)
         if number:
             by_number = [known or number(one) is not None for one, known in worth.rows()]
@@ -204,7 +204,7 @@ def _unmake(con: Store, found: pl.DataFrame) -> int:
         WHERE (s.key IN (FROM touched) OR p.key IN (FROM touched)
             OR s.key IN (SELECT sentence FROM edits WHERE key IN (FROM touched)))
         AND p.key NOT IN (SELECT prompt FROM completions WHERE key IN (
-            {signals_sql()} UNION ALL SELECT completion FROM effectiveness))""",
+            {select_signals()} UNION ALL SELECT completion FROM effectiveness))""",
     )
     con.unregister("touched")
     run(con, "DELETE FROM completions WHERE prompt IN (FROM unmade)")

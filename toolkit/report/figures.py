@@ -31,8 +31,8 @@ class IntervalLine:
     flagged: bool
 
 
-def agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
-    """Expressed against observed effectiveness: a dot per completion.
+def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
+    """Draw expressed against observed effectiveness: a dot per completion.
 
     `completions` has expressed, observed, their sds, tried (by a learner) and task; `rho` mean, low and high.
     The line is what rho makes of expressed, its fan rho's interval.
@@ -135,8 +135,8 @@ def _parts(shown: pl.DataFrame, names: list[str]) -> list[tuple[tuple[str, bool]
     ]
 
 
-def confidence(surer: pl.Series) -> Picture:
-    """Histogram of max(p, 1 - p) over pairs, the coin flips shaded."""
+def draw_confidence(surer: pl.Series) -> Picture:
+    """Draw a histogram of max(p, 1 - p) over pairs, the coin flips shaded."""
     values = surer.to_numpy().round(6)
     edges = np.linspace(0.5, 1, 21).round(6)
     counts, _ = np.histogram(values, edges)
@@ -175,13 +175,13 @@ def confidence(surer: pl.Series) -> Picture:
     )
 
 
-def annotators_height(n: int) -> float:
-    """Height in points that a plot of so many annotators asks for."""
-    return rows_height(n) if n <= NAMED else 420.0
+def measure_annotators(n: int) -> float:
+    """Compute the height in points of a plot of so many annotators."""
+    return measure_lines(n) if n <= NAMED else 420.0
 
 
-def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
-    """Reliability of annotators with 90 % intervals, the most reliable on top."""
+def draw_annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
+    """Draw the reliability of annotators with 90 % intervals, the most reliable on top."""
     order = sorted(found, key=lambda a: (-a["reliability"]["mean"], a["annotator"]))
     rows = [
         IntervalLine(
@@ -208,9 +208,9 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
                 transform=axes.get_xaxis_transform(),
             )
         if len(rows) <= NAMED:
-            intervals(axes, rows)
+            paint_intervals(axes, rows)
         else:
-            caterpillar(axes, rows)
+            paint_caterpillar(axes, rows)
         axes.set(xlabel="reliability  →")
         low, high = min(0.0, *(r.low for r in rows)), max(1.0, *(r.high for r in rows))
         axes.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
@@ -233,15 +233,15 @@ def annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
             title,
             f"Reliability of {len(rows)} annotators with 90{PERCENT} intervals, highest first, from "
             f"{number(rows[0].value)} to {number(rows[-1].value)}; {len(flagged)} of them are marked.",
-            max(height, annotators_height(len(rows))),
+            max(height, measure_annotators(len(rows))),
             paint,
         ),
         tuple(marks),
     )
 
 
-def caterpillar(axes: Axes, rows: Sequence[IntervalLine]) -> None:
-    """Thin lines without names, evenly spread over the order, each at its rank."""
+def paint_caterpillar(axes: Axes, rows: Sequence[IntervalLine]) -> None:
+    """Paint thin lines without names, evenly spread over the order, each at its rank."""
     at = np.unique(np.linspace(1, len(rows), min(LINES, len(rows))).astype(int))
     for flagged, colour, shape in ((False, SERIES[0], "o"), (True, FLAG, "X")):
         part = [rank for rank in at if rows[rank - 1].flagged == flagged]
@@ -266,8 +266,8 @@ def _named(flagged: list[str]) -> str:
     return f"Below 0.5 with more than 90{PERCENT} probability, and so marked: {names}."
 
 
-def recovery(recovered: pl.DataFrame) -> Picture:
-    """Inferred against known effectiveness; columns completion, mean, low, high and truth."""
+def draw_recovery(recovered: pl.DataFrame) -> Picture:
+    """Draw inferred against known effectiveness; columns completion, mean, low, high and truth."""
     rows = recovered.with_columns(pl.col("truth").is_between("low", "high").alias("inside"))
     inside, n = int(rows["inside"].sum()), rows.height
     shown = rows.head(DOTS)
@@ -309,13 +309,13 @@ def recovery(recovered: pl.DataFrame) -> Picture:
     )
 
 
-def rows_height(rows: int) -> float:
-    """Height in points of an interval plot of so many rows."""
+def measure_lines(rows: int) -> float:
+    """Compute the height in points of an interval plot of so many rows."""
     return 70.0 + (19 if rows <= 24 else 15) * max(rows, 3)
 
 
-def intervals(axes: Axes, rows: Sequence[IntervalLine]) -> None:
-    """Bars with a dot, one line each, from the top."""
+def paint_intervals(axes: Axes, rows: Sequence[IntervalLine]) -> None:
+    """Paint a bar with a dot per row, from the top."""
     for y, row in enumerate(rows):
         colour, shape = (FLAG, "X") if row.flagged else (SERIES[0], "o")
         axes.hlines(y, row.low, row.high, colors=colour, alpha=0.35, linewidth=5, capstyle="round")

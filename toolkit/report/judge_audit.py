@@ -16,13 +16,13 @@ from .judge_audit_text import (
     POSITION,
     Cells,
     Found,
-    about,
-    all_notes,
-    measure_rows,
+    describe_size,
+    list_measures,
+    list_notes,
+    list_positions,
     number,
-    position_rows,
-    sentences,
     share,
+    write_sentences,
 )
 from .svg import FLAG, INK, LIGHT, MUTED, SERIES, save
 
@@ -77,21 +77,21 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
     drawn = {}
     judge = clean(found["judge"], 60)
     if found["position"]:
-        rows = len(position_rows(found["position"]))
+        rows = len(list_positions(found["position"]))
         drawn["position"] = f"{before}position"
         save(
             folder / drawn["position"],
             f"Position: {judge}",
             62 + 34 * rows,
-            [partial(bars, position=found["position"])],
+            [partial(paint_bars, position=found["position"])],
             1,
             480,
         )
     rated = [signal for signal in found["signals"] if signal["signal"] != "votes"]
     counted = [signal for signal in found["signals"] if signal["metric"] != "interval"]
     panels: dict[str, list[Paint]] = {
-        "people": [partial(jitter, signal=signal, scores=found["scores"]) for signal in rated],
-        "confusion": [partial(confusion, signal=signal) for signal in counted],
+        "people": [partial(paint_jitter, signal=signal, scores=found["scores"]) for signal in rated],
+        "confusion": [partial(paint_confusion, signal=signal) for signal in counted],
     }
     for figure, paints in panels.items():
         if paints:
@@ -108,8 +108,8 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
     return drawn
 
 
-def bars(axes: Axes, position: Found) -> None:
-    """Shares of pairs in both orders with their intervals; what a judge without position bias has is blue."""
+def paint_bars(axes: Axes, position: Found) -> None:
+    """Paint shares of pairs in both orders with their intervals; what an unbiased judge has is blue."""
     names = [name for name in POSITION if position[name]["k"] or not name.endswith("tie")]
     for y, name in enumerate(names):
         found = position[name]
@@ -128,8 +128,8 @@ def bars(axes: Axes, position: Found) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -> None:
-    """The judge against people: a dot for each comparison beside its levels; of scores, where they lie."""
+def paint_jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -> None:
+    """Paint the judge against people: a dot for each comparison beside its levels; scores at their values."""
     levels = len(signal["answers"])
     if signal["metric"] == "interval":
         points = np.array(scores, dtype=float)
@@ -170,9 +170,9 @@ def _spread(table: "np.ndarray[Any, Any]") -> tuple[Any, Any]:
     return people + about[0], judge + about[1]
 
 
-def confusion(axes: Axes, signal: Found) -> None:
-    """Counts of the judge's answers by people's; where they are the same is framed."""
-    rows, columns, table = confusion_table(signal)
+def paint_confusion(axes: Axes, signal: Found) -> None:
+    """Paint counts of the judge's answers by people's; equal answers are framed."""
+    rows, columns, table = list_confusion(signal)
     most = max(max(filter(None, row), default=1) for row in table)
     for y, row in enumerate(table):
         for x, count in enumerate(row):
@@ -216,11 +216,11 @@ def _same(signal: Found, x: int, y: int) -> bool:
     return (x, y) in {(0, 0), (2, 1)} if signal["signal"] == "votes" else x == y
 
 
-def confusion_table(signal: Found) -> tuple[list[str], list[str], list[list[int | None]]]:
-    """Names of rows (judge's answers) and columns (people's), and counts.
+def list_confusion(signal: Found) -> tuple[list[str], list[str], list[list[int | None]]]:
+    """List names of rows (judge's answers), names of columns (people's answers), and counts.
 
-    Which of two completions is the one is arbitrary, so that votes are told by whether people took the
-    judge's side; of a tie of the judge either side is one cell, and the next one is null.
+    The order of two completions is arbitrary, so votes are counted by whether people took the judge's side;
+    for a tie of the judge both sides are one cell, and the next one is null.
     """
     table = signal["table"]
     if signal["signal"] != "votes":
@@ -238,35 +238,35 @@ def confusion_table(signal: Found) -> tuple[list[str], list[str], list[list[int 
 
 def _section(found: Found, drawn: dict[str, str]) -> str:
     """What was found about one judge."""
-    parts = [f"## {_text(found['judge'])}\n", f"{about(found)}\n"]
-    said = [f"- {_text(line)}" for line in sentences(found)]
+    parts = [f"## {_text(found['judge'])}\n", f"{describe_size(found)}\n"]
+    said = [f"- {_text(line)}" for line in write_sentences(found)]
     if said:
         parts += ["### What to make of it\n", "\n".join(said) + "\n"]
     if found["position"]:
         parts += [
             "### Position\n",
             _image(drawn, "position"),
-            _table(("a pair in both orders", "pairs ", "share "), position_rows(found["position"])),
+            _table(("a pair in both orders", "pairs ", "share "), list_positions(found["position"])),
         ]
     if found["signals"]:
         parts += ["### Beside people\n", _READING]
         parts += [_image(drawn, "people")] if "people" in drawn else []
         parts += [
             _table(
-                ("", "units ", "measure", "judge ", "people ", "difference "), measure_rows(found["signals"])
+                ("", "units ", "measure", "judge ", "people ", "difference "), list_measures(found["signals"])
             )
         ]
         parts += ["### Confusion\n", "Rows are the judge's answers, columns those of people.\n"]
         parts += [_image(drawn, "confusion")] if "confusion" in drawn else []
         parts += [_confusion(signal) for signal in found["signals"] if signal["metric"] != "interval"]
-    notes = [f"- {_text(note)}" for note in all_notes(found)]
+    notes = [f"- {_text(note)}" for note in list_notes(found)]
     if notes:
         parts += ["### What cannot be told, and why\n", "\n".join(notes) + "\n"]
     return "\n".join(parts)
 
 
 def _confusion(signal: Found) -> str:
-    rows, columns, table = confusion_table(signal)
+    rows, columns, table = list_confusion(signal)
     cells = [
         (name, *("(either)" if count is None else f"{count:,}" for count in counts))
         for name, counts in zip(rows, table, strict=True)

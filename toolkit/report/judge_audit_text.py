@@ -45,8 +45,8 @@ def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str
     return format_interval(found["value"], found["low"], found["high"], form, unit).replace("-", "−")
 
 
-def position_rows(position: Found) -> list[Cells]:
-    """What happened to pairs in both orders: words, count, share. Ties only where there are any."""
+def list_positions(position: Found) -> list[Cells]:
+    """List what happened to pairs in both orders: words, count, share. Ties only if there are any."""
     return [
         (words, f"{position[name]['k']:,}", share(position[name]))
         for name, words in POSITION.items()
@@ -54,8 +54,8 @@ def position_rows(position: Found) -> list[Cells]:
     ]
 
 
-def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
-    """Signal, units, measure, judge, people, difference; a signal's name stands in its first row."""
+def list_measures(signals: list[Found], *, short: bool = False) -> list[Cells]:
+    """List signal, units, measure, judge, people, difference; only a signal's first row has its name."""
     rows: list[Cells] = []
     for signal in signals:
         name, units = signal["signal"], f"{signal['units']:,}"
@@ -77,8 +77,8 @@ def measure_rows(signals: list[Found], *, short: bool = False) -> list[Cells]:
     return rows
 
 
-def about(found: Found) -> str:
-    """How much there is."""
+def describe_size(found: Found) -> str:
+    """Say how many judgements, ratings and pairs there are."""
     counts = (
         ("judgement of a pair", "judgements of pairs", found["judgements"]),
         ("rating", "ratings", found["ratings"]),
@@ -88,8 +88,8 @@ def about(found: Found) -> str:
     return ", ".join(said) or "nothing was judged"
 
 
-def all_notes(found: Found) -> list[str]:
-    """Notes of the audit and of its signals, each once, with the signals it is about."""
+def list_notes(found: Found) -> list[str]:
+    """List notes of the audit and of its signals, each once, with the signals it is about."""
     of_signals: dict[str, list[str]] = {}
     for signal in found["signals"]:
         for note in signal["notes"]:
@@ -97,8 +97,8 @@ def all_notes(found: Found) -> list[str]:
     return [*found["notes"], *(f"{', '.join(names)}: {note}" for note, names in of_signals.items())]
 
 
-def sentences(found: Found) -> Iterator[str]:
-    """What to make of an audit; nothing is claimed that an interval does not bear out."""
+def write_sentences(found: Found) -> Iterator[str]:
+    """Write what to make of an audit, in sentences; only what the intervals support."""
     yield from _of_position(found)
     yield from _of_length(found["length"])
     yield from _of_signals(found["signals"])

@@ -10,16 +10,16 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ...schemas.support.text import SURE, clean, shown
-from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, signals_sql
+from ...schemas.support.text import SURE, clean, show_sql
+from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, select_signals
 from ..dataset.build import Build, find_fit
 from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
 from ..fusion.summary import COIN_FLIP, count_signals, has_both_sides
 from ..store.connection import Store, query
-from .figures import agreement, annotators, annotators_height, confidence, recovery
-from .panels import checks, checks_height, ranks, ranks_height
-from .people import pictures_of
+from .figures import draw_agreement, draw_annotators, draw_confidence, draw_recovery, measure_annotators
+from .panels import draw_checks, draw_ranks, measure_checks, measure_ranks
+from .people import draw_people
 from .picture import PERCENT, Picture, number, percent
 
 MOST_TELLING = 10  # pairs listed for the next vote
@@ -42,11 +42,11 @@ def render_report(
     recovered: pl.DataFrame | None = None,
     agreed: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The page about `fit`, a full key in `fits`, as one HTML document.
+    """Render the page about `fit`, a full key in `fits`, as one HTML document.
 
-    `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low,
-    high, truth) a picture of what was inferred against what is known; `agreed`, what `preceptor annotate
-    agreement --json` prints, pictures of annotators. Raises StoreError where there is no such fit.
+    `built` adds the dataset's rows, dropped pairs and gates; `recovered` (completion, mean, low, high, truth)
+    a picture of inferred against known values; `agreed`, what `preceptor annotate agreement --json` prints,
+    pictures of annotators. Raises StoreError if there is no such fit.
     """
     row = find_fit(con, fit)
     found, diagnostics = row["findings"], row["diagnostics"]
@@ -69,7 +69,7 @@ def render_report(
         tiles=_tiles(found, diagnostics, surer, built, recovered),
         pictures=[
             *_pictures(con, row, surer, recovered),
-            *(picture for i, found in enumerate(agreed) for picture in pictures_of(found, i)),
+            *(picture for i, found in enumerate(agreed) for picture in draw_people(found, i)),
         ],
         missing=_missing(found, surer.len()),
         built=built,
@@ -176,21 +176,21 @@ def _pictures(
     ranked = row["diagnostics"].get("ranks", [])
     pictures = []
     if has_both_sides(found):
-        pictures.append(agreement(_effectiveness(con, row["key"]), found["rho"]))
+        pictures.append(draw_agreement(_effectiveness(con, row["key"]), found["rho"]))
     if surer.len():
-        pictures.append(confidence(surer))
+        pictures.append(draw_confidence(surer))
     # Checks stand beside annotators or ranks, and are as high.
     n = len(found["annotators"])
-    beside = annotators_height(n) if n else ranks_height(ranked)
-    height = _same_height(checks_height(checked), beside) if checked and (n or ranked) else 0
+    beside = measure_annotators(n) if n else measure_ranks(ranked)
+    height = _same_height(measure_checks(checked), beside) if checked and (n or ranked) else 0
     if checked:
-        pictures.append(checks(checked, height))
+        pictures.append(draw_checks(checked, height))
     if n:
-        pictures.append(annotators(found["annotators"], height))
+        pictures.append(draw_annotators(found["annotators"], height))
     if ranked:
-        pictures.append(ranks(ranked, 0 if n else height))
+        pictures.append(draw_ranks(ranked, 0 if n else height))
     if recovered is not None and recovered.height:
-        pictures.append(recovery(recovered))
+        pictures.append(draw_recovery(recovered))
     return pictures
 
 
@@ -200,7 +200,7 @@ def _same_height(*heights: float) -> float:
 
 
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:
-    """Why a reader looks in vain for a figure or a table."""
+    """List why a figure or a table is missing."""
     notes = []
     if not count_signals(found, EXPRESSED):
         none = " and no ".join(signal.plural for signal in EXPRESSED)
@@ -218,7 +218,7 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
 
 
 def _tried(row: str) -> str:
-    """DuckDB expression: true if a learner tried the completion of a row of `effectiveness`."""
+    """Write the DuckDB condition that a learner tried the completion of a row of `effectiveness`."""
     return f"({' + '.join(f'{row}.{signal.count}' for signal in OBSERVED)} > 0)"
 
 
@@ -279,8 +279,8 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
     """Pairs in the given order, the likelier better answer first, texts shortened."""
     rows = query(
         con,
-        f"""SELECT q.task, {shown("q.messages[-1].content", "q.ref")} AS prompt,
-        {shown("a.content", "a.author")} AS a, {shown("b.content", "b.author")} AS b,
+        f"""SELECT q.task, {show_sql("q.messages[-1].content", "q.ref")} AS prompt,
+        {show_sql("a.content", "a.author")} AS a, {show_sql("b.content", "b.author")} AS b,
         p.p, p.p_expressed AS people, p.p_observed AS learners, p.information_gain AS gain
         FROM preferences p JOIN effectiveness ea ON ea.fit = p.fit AND ea.completion = p.completion_a
         JOIN effectiveness eb ON eb.fit = p.fit AND eb.completion = p.completion_b
@@ -318,7 +318,7 @@ def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
         con,
         f"""WITH mine AS (SELECT completion FROM effectiveness WHERE fit = $fit), heard AS (
             SELECT source FROM completions WHERE key IN (FROM mine)
-            UNION SELECT source FROM ({signals_sql(", source")}) WHERE completion IN (FROM mine))
+            UNION SELECT source FROM ({select_signals(", source")}) WHERE completion IN (FROM mine))
         SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
             revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
         {"fit": fit},

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...schemas.support.text import clean
 from ..fusion.likelihoods.registry import LIKELIHOODS
-from ..fusion.sampling.rank_histograms import BINS, expected_band
+from ..fusion.sampling.rank_histograms import BINS, compute_band
 from .picture import PERCENT, Mark, Picture, percent
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, Paint, draw_panels
 
@@ -20,13 +20,13 @@ BARS = 12  # categories that have room for a label each
 Check = dict[str, Any]  # as `predictive_checks` returns them
 
 
-def checks_height(found: Sequence[Check]) -> float:
-    """Height in points that the panels of these checks ask for."""
+def measure_checks(found: Sequence[Check]) -> float:
+    """Compute the height in points of the panels of these checks."""
     return _height(min(len({c["signal"] for c in found}), PANELS))
 
 
-def checks(found: Sequence[Check], height: float = 0) -> Picture:
-    """Posterior predictive checks: per signal the data's shares as bars, replicated data as bands."""
+def draw_checks(found: Sequence[Check], height: float = 0) -> Picture:
+    """Draw posterior predictive checks: per signal the data's shares as bars, replicated data as bands."""
     signals = list(dict.fromkeys(c["signal"] for c in found))
     panels = [[c for c in found if c["signal"] == signal] for signal in _worst(found, signals)]
     failed = sum(not c["holds"] for c in found)
@@ -127,14 +127,14 @@ def _check_panel(panel: Sequence[Check]) -> Paint:
     return paint
 
 
-def ranks_height(found: Sequence[dict[str, Any]]) -> float:
-    """Height in points that the rank histograms ask for."""
+def measure_ranks(found: Sequence[dict[str, Any]]) -> float:
+    """Compute the height in points of the rank histograms."""
     return _height(len(found), 95)
 
 
-def ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
-    """Rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
-    bands = [expected_band(one["counts"], one["ess"]) for one in found]
+def draw_ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
+    """Draw rank histograms (Vehtari et al. 2021), a line per chain, of rho and the parameters that count."""
+    bands = [compute_band(one["counts"], one["ess"]) for one in found]
     counts = [np.array(one["counts"]) for one in found]
     inside = sum(int(((c >= low) & (c <= high)).sum()) for c, (low, high) in zip(counts, bands, strict=True))
     total = sum(c.size for c in counts)
@@ -155,7 +155,7 @@ def ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
                 f"band {low:.0f} to {high:.0f}."
                 for one, c, (low, high) in zip(found, counts, bands, strict=True)
             ),
-            max(height, ranks_height(found)),
+            max(height, measure_ranks(found)),
             [_rank_panel(one, c, band) for one, c, band in zip(found, counts, bands, strict=True)],
             COLUMNS,
         ),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ...schemas.support.text import clean
-from .figures import LINES, NAMED, IntervalLine, annotators_height, caterpillar, intervals
+from .figures import LINES, NAMED, IntervalLine, measure_annotators, paint_caterpillar, paint_intervals
 from .picture import PERCENT, Mark, Picture, number, percent
 from .svg import CSS, FLAG, INK, SERIES, draw
 
@@ -18,20 +18,20 @@ SHOWN = 16  # annotators of a heat map: more have no room for their names
 WRITTEN = 10  # annotators of a heat map with room for numbers
 
 
-def pictures_of(found: Mapping[str, Any], place: int) -> list[Picture]:
-    """Both pictures of a source, as far as its annotators are named and share what they judged."""
+def draw_people(found: Mapping[str, Any], place: int) -> list[Picture]:
+    """Draw both pictures of a source; only if its annotators are named and share what they judged."""
     pictures = []
     signal = max(found["signals"], key=lambda s: len(s["pairs"]), default=None)
     if signal and signal["pairs"]:
-        pictures.append(pairs(found["source"], signal, place))
+        pictures.append(draw_pairs(found["source"], signal, place))
     people = [p for p in found["annotators"] if p["majority"]]
     if len(people) > 1:
-        pictures.append(consensus(found["source"], people, place))
+        pictures.append(draw_consensus(found["source"], people, place))
     return pictures
 
 
-def pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
-    """Agreement of every two annotators about one signal: the darker, the more."""
+def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
+    """Draw the agreement of every two annotators about one signal: the darker, the more."""
     names, shares = _grid(signal["pairs"])
     by_chance = signal["chance"]["value"] if signal["chance"] else 0.0
 
@@ -95,8 +95,8 @@ def _grid(pairs: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[tuple[int
     return [clean(name, 16) for name in order], cells
 
 
-def consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> Picture:
-    """Each annotator's share of answers that most of the others gave as well, with 95 % intervals."""
+def draw_consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> Picture:
+    """Draw each annotator's share of answers that most of the others gave too, with 95 % intervals."""
     order = sorted(people, key=lambda p: (-p["majority"]["value"], p["annotator"]))
     rows = []
     for p in order:
@@ -105,9 +105,9 @@ def consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> P
 
     def paint(axes: Axes) -> None:
         if len(rows) <= NAMED:
-            intervals(axes, rows)
+            paint_intervals(axes, rows)
         else:
-            caterpillar(axes, rows)
+            paint_caterpillar(axes, rows)
         axes.set(xlim=(-0.02, 1.02), xlabel="answers as most of the others gave them  →")
 
     flagged = [row for row in rows if row.flagged]
@@ -130,7 +130,7 @@ def consensus(source: str, people: Sequence[Mapping[str, Any]], place: int) -> P
             title,
             f"Agreement of {len(rows)} annotators with most of the others, with 95{PERCENT} intervals, "
             f"highest first; {len(flagged)} of them are marked.",
-            annotators_height(len(rows)),
+            measure_annotators(len(rows)),
             paint,
         ),
         tuple(marks),

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...schemas.support.files import whole_file
+from ...schemas.support.files import open_whole_file
 
 WIDTH = 420.0  # of every drawing, in points; the page scales it
 
@@ -79,7 +79,7 @@ Paint = Callable[[Axes], None]
 
 
 def draw(name: str, title: str, description: str, height: float, paint: Paint) -> Markup:
-    """The SVG of what `paint` draws. `name` keeps apart the ids of two drawings on one page.
+    """Draw what `paint` paints as SVG. `name` keeps apart the ids of two drawings on one page.
 
     `title` and `description` are for readers who do not see it.
     """
@@ -89,7 +89,7 @@ def draw(name: str, title: str, description: str, height: float, paint: Paint) -
 def draw_panels(
     name: str, title: str, description: str, height: float, paints: Sequence[Paint], columns: int
 ) -> Markup:
-    """Several drawings side by side in one SVG, row by row."""
+    """Draw several drawings side by side in one SVG, row by row."""
     out = io.StringIO()
     style = _STYLE | {"svg.hashsalt": name}
     with warnings.catch_warnings(), matplotlib.style.context(["default", style]):
@@ -124,7 +124,7 @@ def save(
         for unused in axes[len(paints) :]:
             unused.remove()
         for suffix, told in (("svg", {"Title": title, "Date": None}), ("png", {"Title": title})):
-            with whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
+            with open_whole_file(path.with_name(f"{path.name}.{suffix}")) as stream:
                 figure.savefig(stream, format=suffix, dpi=200, metadata=told)
 
 

@@ -7,8 +7,8 @@ from .temporary import check_columns, make
 ROWS = 1_000_000  # joined at once
 
 
-def chunks(con: Store, table: str, size: int) -> range:
-    """Rowids where each chunk of a table's rows begins.
+def split_rows(con: Store, table: str, size: int) -> range:
+    """Return the rowids where each chunk of a table's rows begins.
 
     They do not begin at 0: in an open transaction rowids of new rows begin at 2^60 or so.
     """
@@ -29,5 +29,5 @@ def join_in_chunks(con: Store, made: Table, narrow: str, select: str) -> None:
 
     check_columns(con, made, widen("false"))
     make(con, made)
-    for first in chunks(con, narrow, ROWS):
+    for first in split_rows(con, narrow, ROWS):
         run(con, f'INSERT INTO "{made.name}" BY NAME {widen(f"rowid >= {first} AND rowid < {first + ROWS}")}')

@@ -17,9 +17,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ...schemas.derive import ddl, polars_schema
+from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
-from ...schemas.keys import key_sql
+from ...schemas.keys import hash_key_sql
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 
 Store = duckdb.DuckDBPyConnection
@@ -89,7 +89,7 @@ def _check_version(con: Store, path: Path, create: bool) -> None:
 
 @contextmanager
 def transaction(con: Store) -> Iterator[None]:
-    """All of the block's writes, or none of them."""
+    """Commit all of the block's writes, or none of them."""
     con.begin()
     try:
         yield
@@ -108,7 +108,7 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
     """
     if frame.is_empty():
         return 0
-    schema = polars_schema(table)
+    schema = derive_polars_schema(table)
     keyless = "key" in schema and "key" not in frame.columns
     rows = frame.select(pl.col(n).cast(t) for n, t in schema.items() if n in frame.columns)
     if keyless:
@@ -140,30 +140,30 @@ def insert_select(con: Store, table: Table, select: str, parameters: dict[str, A
     ((added,),) = run(
         con,
         f'INSERT INTO "{table.name}" ("key", {columns}) '
-        f"SELECT {key_sql(table.identity)}, {columns} FROM ({select})",
+        f"SELECT {hash_key_sql(table.identity)}, {columns} FROM ({select})",
         parameters,
     )
     return int(added)
 
 
 def add_key(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """`frame` with a first column `key`, from the table's identity columns."""
-    with scratch() as con:
+    """Add a first column `key` to `frame`, from the table's identity columns."""
+    with open_scratch() as con:
         con.register("rows", frame.select(table.identity).to_arrow())
-        keys = query(con, f'SELECT {key_sql(table.identity)} AS "key" FROM rows')
+        keys = query(con, f'SELECT {hash_key_sql(table.identity)} AS "key" FROM rows')
     return frame.select(keys["key"], pl.all())
 
 
 @contextmanager
-def scratch() -> Iterator[Store]:
-    """A connection to nothing, for SQL over frames that are given to it by `register`."""
+def open_scratch() -> Iterator[Store]:
+    """Open an empty database in memory, for SQL over frames that `register` gives it."""
     with _memory().cursor() as con:
         yield con
 
 
 @contextmanager
-def little_memory(con: Store) -> Iterator[None]:
-    """Keep no more of what was written in memory than it takes, so that a large input needs no more."""
+def limit_memory(con: Store) -> Iterator[None]:
+    """Cap DuckDB's memory so that ingest does not grow with the input."""
     run(con, _LITTLE)
     try:
         yield
@@ -173,8 +173,8 @@ def little_memory(con: Store) -> Iterator[None]:
 
 
 @contextmanager
-def spool() -> Iterator[Store]:
-    """A database in a temporary file, for an input that must be regrouped and may not fit in memory."""
+def open_spool() -> Iterator[Store]:
+    """Open a database in a temporary file, for an input that must be regrouped and may not fit in memory."""
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
         try:
@@ -195,7 +195,7 @@ def append(con: Store, name: str, frame: pl.DataFrame) -> None:
 
 @cache
 def _memory() -> Store:
-    """One database in memory for this process; a cursor of it opens ten times faster than another."""
+    """Return the process's one database in memory; its cursors open ten times faster than another one."""
     return duckdb.connect()
 
 
@@ -228,9 +228,9 @@ def write_anew(path: Path) -> None:
 
 
 def _make_tables() -> dict[str, str]:
-    """What makes each table, the store's own note of its version first."""
+    """List the statements that make each table, the store's own version first."""
     return {"preceptor": "CREATE TABLE preceptor (schema_version INTEGER NOT NULL, key_digest VARCHAR)"} | {
-        table.name: ddl(table) for table in TABLES.values()
+        table.name: derive_ddl(table) for table in TABLES.values()
     }
 
 
@@ -252,19 +252,19 @@ def remove_orphans(con: Store) -> None:
 
 
 def count(con: Store, table: Table) -> int:
-    """Rows in a table."""
+    """Count the rows of a table."""
     ((rows,),) = run(con, f'SELECT count(*) FROM "{table.name}"')
     return int(rows)
 
 
 def query(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pl.DataFrame:
-    """The result of a SELECT as a frame."""
+    """Run a SELECT and return its result as a frame."""
     result: pl.DataFrame = con.sql(sql, params=parameters or None).pl()
     return result
 
 
-def frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[pl.DataFrame]:
-    """The result of a SELECT in frames of so many rows that they are no burden, as it comes."""
+def read_frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[pl.DataFrame]:
+    """Run a SELECT and yield its result in frames of 100,000 rows."""
     for batch in con.sql(sql, params=parameters or None).to_arrow_reader(100_000):
         yield pl.DataFrame(batch)
 
@@ -275,7 +275,7 @@ def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -
     return rows
 
 
-def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read one JSON object per line into columns of the given DuckDB types.
 
     `lines` has line, raw, damaged. Returns (rows with line, raw and the columns; rejects with
@@ -286,7 +286,7 @@ def json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame,
         f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}", """ for name, kind in shape.items()
     )
     columns += f"coalesce({', '.join(('NULL::VARCHAR', *_mistyped(shape)))}) AS mistyped"
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("lines", lines.to_arrow())
         run(
             con,
@@ -328,9 +328,9 @@ def _expect(path: str, types: tuple[str, ...], words: str) -> str:
     return f"if(len({wrong}) > 0, '''{path}'' is not {words}', NULL)"
 
 
-def without_nulls(objects: pl.Series) -> pl.Series:
-    """JSON objects without the fields that are null; null for one that holds nothing else."""
-    with scratch() as con:
+def drop_nulls(objects: pl.Series) -> pl.Series:
+    """Drop the null fields of JSON objects; null for an object that has no others."""
+    with open_scratch() as con:
         con.register("objects", pl.DataFrame({"o": objects}, schema={"o": pl.String}).to_arrow())
         kept = query(con, "SELECT nullif(json_merge_patch('{}', o)::VARCHAR, '{}') AS o FROM objects")
     return kept["o"].alias(objects.name)

@@ -8,7 +8,7 @@ from .connection import Store, count, query
 
 
 def status(con: Store) -> dict[str, Any]:
-    """sources, rejects (grouped by reason), rows per table, campaigns, fits and builds; JSON-ready."""
+    """Collect sources, rejects (by reason), rows per table, campaigns, fits and builds; ready for JSON."""
     sources = query(
         con,
         """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,

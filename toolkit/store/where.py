@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...schemas.errors import AnnotationError, PreceptorError, StoreError
-from ...schemas.support.nearest import nearest
+from ...schemas.support.nearest import suggest
 from .connection import Store, query
 
 
@@ -68,7 +68,7 @@ def check_names(
     known = list(have)
     for name in given:
         if name not in known:
-            hint = nearest(name, known, "there are", between=" ")
+            hint = suggest(name, known, "there are", between=" ")
             raise error(f"{option} {name}: {what.format(name=name)}; {hint}")
 
 

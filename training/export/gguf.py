@@ -1,11 +1,11 @@
-"""A model folder as one GGUF file for llama.cpp and Ollama, by llama.cpp's own converter.
+"""Export a model folder as one GGUF file for llama.cpp and Ollama, by llama.cpp's own converter.
 
-    models/gec-merged  ->  gec.gguf, gec.Modelfile (for ollama create), gec.json (where it is from, sha256)
+    models/gec-merged  ->  gec.gguf, gec.Modelfile (for ollama create), gec.json (provenance, sha256)
 
-The converter is a program of its own: convert_hf_to_gguf.py of llama.cpp, which knows every architecture
-that llama.cpp runs and is brought up to date with it, or the same as a package, convert-hf-to-gguf. It
-brings a `gguf` module of its own, so it is run beside this Python, never imported. It writes f32, f16,
-bf16 and q8_0; smaller kinds are made of a 16-bit file by llama-quantize, or by llama-cpp-python.
+The converter is a separate program: convert_hf_to_gguf.py of llama.cpp, which is kept up to date with the
+architectures that llama.cpp runs, or the package convert-hf-to-gguf. It has its own `gguf` module, so it runs
+as a process and is never imported. It writes f32, f16, bf16 and q8_0; llama-quantize or llama-cpp-python make
+smaller kinds from a 16-bit file.
 """
 
 import json
@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import GateError, TrainingError
+from ...schemas.support.adapter_folders import ABOUT, ADAPTER
 from ...schemas.support.chat_template import read_chat_template
-from ...schemas.support.files import file_sha256, partial_folder, write_text
-from ...schemas.support.nearest import nearest
-from .modelfile import Pieces, find_pieces, modelfile
+from ...schemas.support.files import hash_file, make_partial_folder, write_text
+from ...schemas.support.nearest import suggest
+from ..merge import merge
+from .modelfile import TemplatePieces, find_pieces, render_modelfile
 
-ABOUT = "preceptor.json"
 CONVERTED = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 QUANTIZED = {
     kind.lower(): f"MOSTLY_{kind}"
@@ -46,8 +47,8 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written and read back."""
+class ExportedModel:
+    """A GGUF that was written and read back, with the files beside it."""
 
     gguf: Path
     modelfile: Path
@@ -59,31 +60,33 @@ class Exported:
     size: int
     """Bytes."""
     templated: bool
-    """Whether the Modelfile holds the chat template, in Ollama's language."""
+    """Whether the Modelfile has the chat template, in Ollama's language."""
 
 
 def export_gguf(
     model: Path,
     out: Path,
-    kind: str,
-    merge: Callable[[Path, Path], object],
-    say: Say,
+    kind: str = "q8_0",
+    *,
     converter: str | None = None,
     system: str | None = None,
-) -> Exported:
-    """Write `model` as the GGUF `out`, with Modelfile and provenance beside it; whole or not at all.
+    say: Say | None = None,
+) -> ExportedModel:
+    """Export `model` as the GGUF file `out`, with Modelfile and provenance beside it: whole or not at all.
 
-    `merge(adapter, folder)` makes a whole model of an adapter; `kind` is one of KINDS. TrainingError where
-    the folder holds no model, a program is missing or fails, `out` is taken, or what was written is not the
-    folder's model when it is read back.
+    An adapter is merged into its base model first. `kind` is one of KINDS; `converter` names the program
+    if it is not on the PATH; `system` is the Modelfile's system prompt (default: the chat template's own).
+    `say` is called with notes. TrainingError where the folder has no model, a program is missing or fails,
+    `out` is taken, or the file that is read back differs from the folder's model.
     """
+    say = say or _say_nothing
     kind = kind.lower()
     _check(model, out, kind)
     program = find_converter(converter)
     quantizer = find_quantizer() if kind in QUANTIZED else []
-    with partial_folder(out) as work:
+    with make_partial_folder(out) as work:
         whole = model
-        if (model / "adapter_config.json").is_file():
+        if (model / ADAPTER).is_file():
             say(f"{model}: an adapter; merging it into its model first")
             whole = work / out.stem
             merge(model, whole)
@@ -106,12 +109,16 @@ def export_gguf(
         return _place(whole, made, out, kind, system, say)
 
 
+def _say_nothing(_text: str) -> None:
+    return
+
+
 def _check(model: Path, out: Path, kind: str) -> None:
     if kind not in KINDS:
-        raise TrainingError(f"--quantize {kind}: {nearest(kind, KINDS, 'known')}")
+        raise TrainingError(f"--quantize {kind}: {suggest(kind, KINDS, 'known')}")
     if not model.is_dir():
         raise TrainingError(f"{model}: no such folder; name one that preceptor train or merge wrote")
-    if not any((model / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if not any((model / name).is_file() for name in ("config.json", ADAPTER)):
         raise TrainingError(
             f"{model}: holds no model (no config.json); name a folder that preceptor train or merge wrote"
         )
@@ -135,12 +142,12 @@ def _check(model: Path, out: Path, kind: str) -> None:
 
 
 def _beside(out: Path) -> tuple[Path, Path]:
-    """The Modelfile and the provenance that stand beside a GGUF."""
+    """Paths of the Modelfile and the provenance beside a GGUF."""
     return out.with_suffix(".Modelfile"), out.with_suffix(".json")
 
 
 def _ours(path: Path, out: Path) -> bool:
-    """Whether a file is of an earlier export to `out`, whole or broken off before the GGUF was there."""
+    """Whether a file was written by an earlier export to `out`, even one that was interrupted."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
@@ -151,9 +158,10 @@ def _ours(path: Path, out: Path) -> bool:
 
 
 def find_converter(named: str | None = None) -> list[str]:
-    """The command that runs llama.cpp's converter: the one named, else one on the PATH or beside this Python.
+    """Find the command that runs llama.cpp's converter: `named`, or one on the PATH or beside this Python.
 
-    A file that is named and ends in .py is run by this Python, which has torch and transformers.
+    A named .py file is run by this Python, which has torch and transformers. TrainingError where there is
+    none.
     """
     if named is not None:
         if named.endswith(".py") and Path(named).is_file():
@@ -170,7 +178,10 @@ def find_converter(named: str | None = None) -> list[str]:
 
 
 def find_quantizer() -> list[str]:
-    """The command that makes a smaller GGUF of one: llama-quantize, or llama-cpp-python by this Python."""
+    """Find the command that quantises a GGUF: llama-quantize, or llama-cpp-python by this Python.
+
+    TrainingError where there is neither.
+    """
     from importlib.util import find_spec
 
     if found := shutil.which("llama-quantize"):
@@ -189,7 +200,7 @@ def _convert(program: Sequence[str], model: Path, made: Path, kind: str, name: s
 
 
 def _run(command: Sequence[str], doing: str) -> None:
-    """TrainingError with the last thing that a program said where it fails. It asks nobody for anything."""
+    """Run a program offline; TrainingError with its last line where it fails."""
     env = os.environ | {"HF_HUB_OFFLINE": "1"}
     try:
         done = subprocess.run(  # noqa: S603
@@ -218,8 +229,8 @@ def _run(command: Sequence[str], doing: str) -> None:
         raise TrainingError(f"{doing} by {by} failed: {said}{hint}")
 
 
-def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, say: Say) -> Exported:
-    """Read the file back, write what stands beside it, and put all three in their places, the GGUF last."""
+def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, say: Say) -> ExportedModel:
+    """Read the file back, write the files beside it, and move all three to their places, the GGUF last."""
     found = read_back(model, made, kind)
     pieces = _pieces(found)
     if found.template is None:
@@ -233,10 +244,10 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
     try:
         if system and pieces and not pieces.system:
             raise ValueError("--system: the model's chat template takes no system prompt")
-        text = modelfile(out.name, pieces, system, found.stops)
+        text = render_modelfile(out.name, pieces, system, found.stops)
     except ValueError as error:
         raise TrainingError(f"{out}: {error}") from error
-    sha256, size = file_sha256(made), made.stat().st_size
+    sha256, size = hash_file(made), made.stat().st_size
     about = _about(model) | {
         "gguf": {
             "file": out.name,
@@ -251,13 +262,13 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
     write_text(beside[0], text)
     write_text(beside[1], json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     made.rename(out)
-    return Exported(
+    return ExportedModel(
         out, *beside, found.architecture, found.tensors, found.tokens, sha256, size, pieces is not None
     )
 
 
 def _about(model: Path) -> dict[str, Any]:
-    """Where the model is from, as training wrote it; nothing for a model that Preceptor did not train."""
+    """The provenance that training wrote; {} for a model that Preceptor did not train."""
     try:
         read = json.loads((model / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -267,7 +278,7 @@ def _about(model: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Found:
-    """A GGUF as it was read back, compared with the folder."""
+    """Content of a GGUF that was read back and compared with the folder."""
 
     architecture: str
     tensors: int
@@ -275,11 +286,11 @@ class _Found:
     stops: tuple[str, ...]
     template: tuple[str, Any] | None
     bos: str
-    """What llama.cpp puts before each prompt by itself, or nothing."""
+    """The token that llama.cpp puts before each prompt, or an empty string."""
 
 
 def read_back(model: Path, made: Path, kind: str) -> _Found:
-    """A GGUF compared with the folder it is of; TrainingError where they are not the same model."""
+    """Read a GGUF and compare it with its model's folder; TrainingError where they differ."""
     import gguf
 
     try:
@@ -331,7 +342,7 @@ def _rows(reader: Any) -> int:
 
 
 def _spelt(model: Path, tokens: Sequence[str], kind: str) -> int:
-    """How many tokens there are, if those of the folder's vocabulary have their numbers, else how many do."""
+    """Number of tokens if all of the folder's vocabulary have their ids, else the number of those that do."""
     read = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = read["model"]["vocab"]
     if kind != "gpt2" or not isinstance(vocabulary, dict):  # others write spaces and bytes in their own way
@@ -342,7 +353,7 @@ def _spelt(model: Path, tokens: Sequence[str], kind: str) -> int:
 
 
 def _weights(model: Path, written: int, config: dict[str, Any]) -> tuple[str, str]:
-    """Numbers written and in the folder, nothing where they are within 5 %: a converter pads and adds."""
+    """Numbers of weights written and in the folder; empty if within 5 %, since a converter pads and adds."""
     stored = 0
     for path in model.glob("*.safetensors"):
         with path.open("rb") as stream:
@@ -360,15 +371,15 @@ def _weights(model: Path, written: int, config: dict[str, Any]) -> tuple[str, st
 def _ends(model: Path, config: dict[str, Any]) -> list[int]:
     """Ids of the tokens that end an answer."""
     try:
-        told = json.loads((model / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
+        ends = json.loads((model / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
     except (OSError, ValueError):
-        told = None
-    told = config.get("eos_token_id") if told is None else told
-    return [] if told is None else list(told) if isinstance(told, list) else [told]
+        ends = None
+    ends = config.get("eos_token_id") if ends is None else ends
+    return [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
 
 
-def _pieces(found: _Found) -> Pieces | None:
-    """The chat template for Ollama, less the token that llama.cpp itself puts at the start."""
+def _pieces(found: _Found) -> TemplatePieces | None:
+    """The chat template for Ollama, without the token that llama.cpp itself puts at the start."""
     pieces = find_pieces(found.template[1]) if found.template else None
     if pieces is None or not found.bos:
         return pieces

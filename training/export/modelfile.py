@@ -1,4 +1,4 @@
-"""What Ollama is told of a GGUF: its chat template in Go's language, its system prompt, where it stops.
+"""Render an Ollama Modelfile: chat template in Go's language, system prompt and stop tokens of a GGUF.
 
     FROM ./gec.gguf
     TEMPLATE \"\"\"{{ range .Messages }}{{ if eq .Role "user" }}<|im_start|>user
@@ -7,9 +7,9 @@
     SYSTEM \"\"\"You are a helpful AI assistant named SmolLM, trained by Hugging Face\"\"\"
     PARAMETER stop "<|im_end|>"
 
-Ollama does not run the Jinja template that a GGUF holds: it compares it with some twenty that it knows, and
-sends the bare prompt where none is within a hundred edits (its template/template.go, `Named`). So the
-template is written here, from what the Jinja template renders; and only if it renders the same.
+Ollama does not run a GGUF's Jinja template: it compares it with some twenty that it knows, and sends the bare
+prompt if none is within a hundred edits (its template/template.go, `Named`). So the Go template is derived
+here from what the Jinja template renders, and only used if it renders the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,30 +21,33 @@ _USER, _TUTOR, _SYSTEM, _MORE = "Q1question", "A1answer", "S1system", "Q2questio
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TemplatePieces:
     """A chat template as texts around messages: start, [before system, after], user, answer."""
 
     start: str
     system: tuple[str, str] | None
-    """Around the system prompt, which stands first; None where a template takes none."""
+    """Texts around the system prompt, which comes first; None where a template takes none."""
     always: bool
-    """Whether the system's frame is written even without a system prompt."""
+    """Whether those texts are written even without a system prompt."""
     default: str
-    """The system prompt of conversations that bring none."""
+    """The system prompt of conversations without one."""
     user: tuple[str, str]
     """Before a question, and after it up to the answer."""
     answered: str
     """After an answer."""
 
 
-def modelfile(file: str, pieces: Pieces | None, system: str | None, stops: Sequence[str]) -> str:
-    """The Modelfile of the GGUF `file`, which lies beside it; without TEMPLATE where `pieces` is None.
+def render_modelfile(
+    file: str, pieces: TemplatePieces | None, system: str | None, stops: Sequence[str]
+) -> str:
+    """Render the Modelfile of the GGUF `file` in the same folder; without TEMPLATE if `pieces` is None.
 
+    `system` replaces the template's default system prompt; `stops` are the tokens that end an answer.
     ValueError for texts that a Modelfile cannot hold.
     """
     lines = [f"FROM ./{file}"]
     if pieces:
-        lines.append(f'TEMPLATE """{go_template(pieces)}"""')
+        lines.append(f'TEMPLATE """{render_go_template(pieces)}"""')
     said = system if system is not None else pieces.default if pieces else ""
     if said:
         if '"""' in said:
@@ -60,8 +63,8 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def go_template(pieces: Pieces) -> str:
-    """The pieces in the language of Ollama's TEMPLATE."""
+def render_go_template(pieces: TemplatePieces) -> str:
+    """Render the pieces in the language of Ollama's TEMPLATE."""
     frame = ""
     if pieces.system:
         frame = pieces.system[0] + "{{ .System }}" + pieces.system[1]
@@ -72,8 +75,8 @@ def go_template(pieces: Pieces) -> str:
     return f"{pieces.start}{frame}{{{{ range .Messages }}}}{asked}{answered}{{{{ end }}}}{{{{ end }}}}"
 
 
-def find_pieces(render: Render) -> Pieces | None:
-    """The pieces that render conversations as `render` does; None for a template that is not so simple."""
+def find_pieces(render: Render) -> TemplatePieces | None:
+    """Find the pieces that render conversations as `render` does; None for a more complex template."""
     try:
         found = _cut(render)
         same = found and all(_joined(found, talk) == render(talk, True) for talk in _talks(found))
@@ -84,7 +87,7 @@ def find_pieces(render: Render) -> Pieces | None:
     return found if same and plain else None
 
 
-def _cut(render: Render) -> Pieces | None:
+def _cut(render: Render) -> TemplatePieces | None:
     asked, answer = _message("user", _USER), _message("assistant", _TUTOR)
     left, after = render([asked], True).split(_USER)
     answered = render([asked, answer], False).partition(_TUTOR)[2]
@@ -95,8 +98,8 @@ def _cut(render: Render) -> Pieces | None:
     start = left[: len(left) - len(before)]
     try:
         opening, _, rest = render([_message("system", _SYSTEM), asked], True).partition(_SYSTEM)
-    except Exception:  # it says that it takes no system prompt
-        return Pieces(start, None, False, "", (before, after), answered)
+    except Exception:  # the template takes no system prompt
+        return TemplatePieces(start, None, False, "", (before, after), answered)
     closing = rest.partition(_USER)[0]
     if not closing.endswith(before):
         return None
@@ -104,21 +107,21 @@ def _cut(render: Render) -> Pieces | None:
     return replace(framed, user=(before, after), answered=answered) if framed else None
 
 
-def _framed(start: str, opening: str, closing: str) -> Pieces | None:
-    """What stands before the first question, of the start without and the texts around a system prompt."""
+def _framed(start: str, opening: str, closing: str) -> TemplatePieces | None:
+    """Split the text before the first question into the start and the texts around a system prompt."""
     room = len(start) - len(opening) - len(closing)
     if room >= 0 and opening + closing and start.startswith(opening) and start.endswith(closing):
-        return Pieces("", (opening, closing), True, start[len(opening) :][:room], ("", ""), "")
+        return TemplatePieces("", (opening, closing), True, start[len(opening) :][:room], ("", ""), "")
     if not opening.startswith(start):
         return None
-    return Pieces(start, (opening.removeprefix(start), closing), False, "", ("", ""), "")
+    return TemplatePieces(start, (opening.removeprefix(start), closing), False, "", ("", ""), "")
 
 
 def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def _talks(pieces: Pieces) -> Iterator[Messages]:
+def _talks(pieces: TemplatePieces) -> Iterator[Messages]:
     """Conversations of one to three questions, with and without a system prompt."""
     turns = [
         _message("user", "What is 3 x 4?"),
@@ -133,8 +136,8 @@ def _talks(pieces: Pieces) -> Iterator[Messages]:
             yield [_message("system", "Teach in\nfew words."), *turns[:length]]
 
 
-def _joined(pieces: Pieces, talk: Messages) -> str:
-    """What Ollama makes of a conversation by `go_template`."""
+def _joined(pieces: TemplatePieces, talk: Messages) -> str:
+    """Render a conversation as Ollama does by `render_go_template`."""
     system = "\n\n".join(m["content"] for m in talk if m["role"] == "system") or pieces.default
     text = pieces.start
     if pieces.system and (system or pieces.always):

@@ -1,86 +1,75 @@
-"""What can be said before a row is read: of the columns, the tokenizer and the settings.
+"""Check columns, tokenizer and settings before any row is read.
 
 {prompt, chosen, rejectd} -> REFUSED columns: no column 'rejected' (did you mean 'rejectd'?)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import pyarrow as pa
 
 from ...schemas.support.nearest import find_nearest
-from .records import ALLOWABLE, Defect, Settings, one_of
-from .rows import Form, Tokenizer
+from ..stages.registry import STAGES
+from ..stages.settings import ALLOWABLE, PreflightSettings
+from ..stages.stage import Stage, UsedColumns
+from .records import Defect, check_choice
+from .rows import RowForm, Tokenizer
 
-STAGES = ("sft", "dpo", "ipo", "soft-dpo", "kto")
-_TEXTS = ("prompt", "chosen", "rejected", "completion", "messages")  # by which TRL tells dialogues from texts
-_RESERVED = {
-    "sft": {"input_ids", "labels", "seq_lengths", "assistant_masks", "completion_mask"},
-    "kto": {"ref_logps", "ref_KL_logps"},
-}
-_RESERVED_PAIRS = {"ref_chosen_logps", "ref_rejected_logps"}
+_TEXTS = (
+    "prompt",
+    "chosen",
+    "rejected",
+    "completion",
+    "messages",
+)  # TRL looks at these to see whether rows are dialogues
 _PADS = ("pad", "reserved", "unused", "unk")  # in the names of tokens that can pad
 
 
-def check_stage(stage: str, settings: Settings) -> None:
-    """Raise RecipeError for a stage or a value that does not exist."""
-    one_of("stage", stage, STAGES)
-    one_of("truncation_mode", settings.truncation_mode, ("keep_start", "keep_end"))
-    one_of("packing_strategy", settings.packing_strategy, ("bfd", "bfd_split", "wrapped"))
-    one_of("dtype", settings.dtype, ("auto", "float32", "bfloat16", "float16"))
+def check_stage(stage: str, settings: PreflightSettings) -> None:
+    """Check that the stage and the named values exist; RecipeError names the nearest that does."""
+    check_choice("stage", stage, tuple(STAGES))
+    check_choice("truncation_mode", settings.truncation_mode, ("keep_start", "keep_end"))
+    check_choice("packing_strategy", settings.packing_strategy, ("bfd", "bfd_split", "wrapped"))
+    check_choice("dtype", settings.dtype, ("auto", "float32", "bfloat16", "float16"))
     for name in settings.allow:
-        one_of("allow", name, ALLOWABLE)
+        check_choice("allow", name, ALLOWABLE)
 
 
-def check_settings(stage: str, settings: Settings) -> Iterator[Defect]:
-    """Settings that TRL raises for, some only once the weights are loaded."""
-    if stage == "sft" and settings.packing and settings.max_length is None:
-        yield refusal("settings", "packing needs a max_length: set one")
-    kl = stage == "kto" and settings.loss_type not in ("apo_zero_unpaired", ("apo_zero_unpaired",))
-    if kl and settings.per_device_train_batch_size < 2:
-        yield refusal(
-            "settings", "KTO compares the rows of a batch: set per_device_train_batch_size to 2 or more"
-        )
+def check_settings(stage: Stage, settings: PreflightSettings) -> Iterator[Defect]:
+    """Refuse settings that TRL raises for, some of them only once the weights are loaded."""
+    for text in stage.refuse_settings(settings):
+        yield refuse("settings", text)
 
 
-def form_of(
-    stage: str, schema: pa.Schema, split: str, settings: Settings
-) -> tuple[Form | None, list[Defect]]:
-    """How the rows of this stage are written (None: unreadably), and what is wrong with the columns."""
+def find_form(
+    stage: Stage, schema: pa.Schema, split: str, settings: PreflightSettings
+) -> tuple[RowForm | None, list[Defect]]:
+    """Find how the rows are written, and what is wrong with the columns.
+
+    `schema` is that of the split's table. The form is None where the rows cannot be read.
+    """
     have = set(schema.names)
-    prompt, answers = _wanted(stage, have, settings)
-    extra = {"soft-dpo": ("p",), "kto": ("label",) if answers == ("completion",) else ()}.get(stage, ())
-    wanted = (*([prompt] if prompt else []), *answers, *extra)
+    used = stage.use_columns(have, settings)
+    wanted = (*([used.prompt] if used.prompt else []), *used.answers, *used.others)
     if missing := [name for name in wanted if name not in have]:
-        return None, [_missing(stage, missing, have - set(wanted), split)]
-    if "label" in wanted and not _is_truth(schema.field("label").type):
-        return None, [
-            refusal("columns", "label must be true or false, and is neither: mend the column", split)
-        ]
+        return None, [_missing(stage.name, missing, have - set(wanted), split)]
+    if stage.label in wanted and not _is_truth(schema.field(stage.label).type):
+        text = f"{stage.label} must be true or false, and is neither: mend the column"
+        return None, [refuse("columns", text, split)]
     dialogues = {name: not _is_text(schema.field(name).type) for name in _TEXTS if name in have}
-    form = Form(prompt, answers, dialogues.get(answers[0], False))
-    found = list(_clashes(stage, form, dialogues, have - set(wanted), split, settings))
+    form = RowForm(used.prompt, used.answers, dialogues.get(used.answers[0], False))
+    found = list(_clashes(stage, used, dialogues, have - set(wanted), split, settings))
     left = have - set(wanted) - {name for d in found for name in d.rows}
     read = {"tools", "chat_template_kwargs"} & left if form.conversational else set()
     if read:
         text = f"{_names(read)}: TRL hands this to the chat template of each row, and so does preflight"
         found.append(Defect("columns_read", "", 0, (), text, refused=False))
     if left - read:
-        soft = " (stage: soft-dpo trains on p)" if "p" in left and stage in ("dpo", "ipo") else ""
-        text = f"{_names(left - read)}: TRL does not look at this{soft}; nothing to do if that is meant"
+        hints = "".join(f" ({hint})" for name, hint in stage.hints.items() if name in left)
+        text = f"{_names(left - read)}: TRL does not look at this{hints}; nothing to do if that is meant"
         found.append(Defect("columns_ignored", "", 0, (), text, refused=False))
     unusable = any(d.refused and d.kind == "mixed_columns" for d in found)
     return (None if unusable else form), [_without_rows(d) for d in found]
-
-
-def _wanted(stage: str, have: set[str], settings: Settings) -> tuple[str | None, tuple[str, ...]]:
-    if stage == "sft" and "prompt" not in have and "completion" not in have:
-        text = settings.dataset_text_field
-        if "messages" in have or text in have:
-            return None, ("messages" if "messages" in have else text,)
-    if stage == "sft" or (stage == "kto" and not {"chosen", "rejected"} <= have):
-        return "prompt", ("completion",)
-    return "prompt", ("chosen", "rejected")
 
 
 def _missing(stage: str, missing: list[str], others: set[str], split: str) -> Defect:
@@ -91,39 +80,34 @@ def _missing(stage: str, missing: list[str], others: set[str], split: str) -> De
         text += "; TRL would take what chosen and rejected begin with in common: write the prompt apart"
     else:
         text += f"; there is {_names(others) or 'no other'}: rename it, or choose the config made for {stage}"
-    return refusal("columns", text, split)
+    return refuse("columns", text, split)
 
 
 def _clashes(
-    stage: str, form: Form, dialogues: dict[str, bool], others: set[str], split: str, settings: Settings
+    stage: Stage,
+    used: UsedColumns,
+    dialogues: dict[str, bool],
+    others: set[str],
+    split: str,
+    settings: PreflightSettings,
 ) -> Iterator[Defect]:
-    """Columns that make TRL fail or do something else; `rows` holds their names."""
+    """Columns that make TRL fail or do something else; their names stand in `rows`."""
     if images := others & {"image", "images"}:
         yield _column_refusal(
             "reserved_columns", images, "TRL takes it for images and wants a vision model", split
         )
-    if taken := others & _RESERVED.get(stage, _RESERVED_PAIRS):
-        does = (
-            "TRL takes it for its own and passes the texts by"
-            if stage == "sft"
-            else "TRL takes it for its own"
-        )
-        yield _column_refusal("reserved_columns", taken, does, split)
-    odd = {name for name, dialogue in dialogues.items() if dialogue != form.conversational}
+    if taken := others & stage.reserved:
+        yield _column_refusal("reserved_columns", taken, stage.reserved_effect, split)
+    conversational = dialogues.get(used.answers[0], False)
+    odd = {name for name, dialogue in dialogues.items() if dialogue != conversational}
     if odd:
-        both = "messages beside texts: TRL goes by whichever column it meets first; write all one way"
+        both = "messages beside texts: TRL goes by whichever column it meets first; write all one rules"
         yield Defect("mixed_columns", split, 0, tuple(sorted(odd)), f"{_names(odd)}: {both}", refused=True)
-    text = settings.dataset_text_field
-    if stage == "sft" and not form.conversational and form.prompt and text in others:
-        does = "TRL puts the end-of-text token there, and the completions are left without"
-        yield _column_refusal("reserved_columns", {text}, does, split)
-    if stage == "sft" and "conversations" in others:
-        yield _column_refusal(
-            "reserved_columns", {"conversations"}, "TRL converts it and loses the others", split
-        )
+    for clash in stage.find_clashes(used, conversational, others, settings):
+        yield _column_refusal("reserved_columns", clash.columns, clash.effect, split)
 
 
-def _column_refusal(kind: str, names: set[str], does: str, split: str) -> Defect:
+def _column_refusal(kind: str, names: Set[str], does: str, split: str) -> Defect:
     text = f"{_names(names)}: {does}; remove or rename the column"
     return Defect(kind, split, 0, tuple(sorted(names)), text, refused=True)
 
@@ -132,42 +116,43 @@ def _without_rows(defect: Defect) -> Defect:
     return Defect(defect.kind, defect.split, defect.count, (), defect.text, defect.refused)
 
 
-def check_tokenizer(tokenizer: Tokenizer, form: Form, stage: str, settings: Settings) -> Iterator[Defect]:
-    """What the tokenizer lacks for rows of this form; applies the config's pad and end tokens to it."""
+def check_tokenizer(
+    tokenizer: Tokenizer, form: RowForm, stage: Stage, settings: PreflightSettings
+) -> Iterator[Defect]:
+    """Find what the tokenizer lacks for rows of this form; set the config's pad and end tokens on it."""
     for name in ("pad_token", "eos_token"):
         token = getattr(settings, name)
         if token is not None and token not in tokenizer.get_vocab():
             near = find_nearest(token, tokenizer.all_special_tokens)
             meant = f"; did you mean {near!r}?" if near else ""
-            yield refusal("token_unknown", f"{name}: {token!r} is not a token of this tokenizer{meant}")
+            yield refuse("token_unknown", f"{name}: {token!r} is not a token of this tokenizer{meant}")
         elif token is not None:
             setattr(tokenizer, name, token)
     if tokenizer.eos_token is None:
         end = "eos_token: name the token that ends a reply, in the tokenizer's tokenizer_config.json"
-        yield refusal("no_eos_token", f"the tokenizer has no end-of-text token, so no reply ends; {end}")
+        yield refuse("no_eos_token", f"the tokenizer has no end-of-text token, so no reply ends; {end}")
     if tokenizer.pad_token is None:
         yield _no_pad(tokenizer)
     if form.conversational and not tokenizer.chat_template and not settings.chat_template_path:
-        yield refusal(
+        yield refuse(
             "no_chat_template",
             f"the rows are dialogues and the tokenizer has no chat template; {_mend(stage)}",
         )
-    if stage == "sft" and settings.assistant_only_loss and not form.conversational:
+    assistant = "assistant_only_loss" in stage.honours and settings.assistant_only_loss
+    if assistant and not form.conversational:
         text = "assistant_only_loss needs dialogues and these rows are texts: TRL raises; take it out"
-        yield refusal("settings", text + " (completions alone bear the loss by default)")
+        yield refuse("settings", text + " (completions alone bear the loss by default)")
 
 
-def _mend(stage: str) -> str:
+def _mend(stage: Stage) -> str:
     mend = "begin from an instruct model or from your own SFT output, whose tokenizer has one"
-    of_sft = "set chat_template_path: to a .jinja file or to a model whose template to take, or "
-    return (of_sft if stage == "sft" else "") + mend
+    template = "set chat_template_path: to a .jinja file or to a model whose template to take, or "
+    return (template if "chat_template_path" in stage.honours else "") + mend
 
 
 def _no_pad(tokenizer: Tokenizer) -> Defect:
     if tokenizer.eos_token is None:
-        return refusal(
-            "no_pad_token", "there is neither a pad nor an end-of-text token: TRL raises; add both"
-        )
+        return refuse("no_pad_token", "there is neither a pad nor an end-of-text token: TRL raises; add both")
     vocabulary = [t for t in tokenizer.get_added_vocab() if t != tokenizer.eos_token]
     able = [t for part in _PADS for t in vocabulary if part in t.lower()]
     mend = (
@@ -177,13 +162,16 @@ def _no_pad(tokenizer: Tokenizer) -> Defect:
     return Defect("no_pad_token", "", 0, (), text + " (for tools that mask by token)", refused=False)
 
 
-def refusal(kind: str, text: str, split: str = "") -> Defect:
-    """A refusal that is about no row."""
+def refuse(kind: str, text: str, split: str = "") -> Defect:
+    """Make a refusal that is not about single rows."""
     return Defect(kind, split, 0, (), text, refused=True)
 
 
-def training_template(tokenizer: Tokenizer) -> tuple[str | None, Defect | None]:
-    """The template that TRL takes for a loss on the assistant's tokens; a refusal where it has none."""
+def find_training_template(tokenizer: Tokenizer) -> tuple[str | None, Defect | None]:
+    """Find the template that TRL takes for a loss on the assistant's tokens; None: the tokenizer's own.
+
+    The second value is a refusal where TRL has none.
+    """
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
     if has_generation_markers(tokenizer.chat_template):
@@ -194,7 +182,7 @@ def training_template(tokenizer: Tokenizer) -> tuple[str | None, Defect | None]:
         said = " ".join(str(error).split())[:160]
         mend = "put {% generation %} … {% endgeneration %} around what the assistant says, or take it out"
         text = f"assistant_only_loss, and the template does not mark what the assistant says: {mend} ({said})"
-        return None, refusal("no_generation_marks", text)
+        return None, refuse("no_generation_marks", text)
 
 
 def _is_text(kind: Any) -> bool:
@@ -208,5 +196,5 @@ def _is_truth(kind: Any) -> bool:
     return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
-def _names(names: set[str]) -> str:
+def _names(names: Set[str]) -> str:
     return ", ".join(sorted(names))

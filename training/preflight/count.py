@@ -1,4 +1,4 @@
-"""Counts what TRL 1.16 makes of a split's rows: a pair whose prompt reaches max_length -> `dropped: 1`."""
+"""Count what TRL 1.16 makes of a split's rows: a pair whose prompt reaches max_length -> `dropped: 1`."""
 
 import hashlib
 from array import array
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .records import Split
-from .rows import Encoded, Form, Tokenizer, common, encode
+from ..stages.stage import Stage
+from .records import SplitCounts
+from .rows import EncodedRow, RowForm, Tokenizer, count_common, encode
 
 _SHOWN = 3
 _PACK_BATCH = 1000
@@ -19,8 +20,11 @@ _PACK_BATCH = 1000
 
 @dataclass
 class Tally:
-    """What has been counted of a split."""
+    """Running counts of a split; the report's SplitCounts come of them."""
 
+    split: str
+    seen: dict[bytes, Any]
+    """Digest of a row's tokens -> (split, label) where it was first seen; shared by all splits."""
     rows: int = 0
     kept: int = 0
     dropped: int = 0
@@ -29,19 +33,22 @@ class Tally:
     loss_tokens: int = 0
     whole: int = 0
     lengths: "array[int]" = field(default_factory=lambda: array("q"))
-    found: dict[str, list[Any]] = field(default_factory=dict)  # kind: how many, the first rows, a saying
+    found: dict[str, list[Any]] = field(default_factory=dict)  # kind -> [count, first rows, message]
     labels: set[bool] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
-class Way:
-    """How rows are cut and which of their tokens bear the loss."""
+class RowRules:
+    """How a trainer truncates rows and which of their tokens bear the loss."""
 
-    stage: str
+    stage: Stage
     longest: int | None
+    """max_length, in tokens; None: no limit."""
     keep_end: bool
     completions: bool
+    """Whether completions alone bear the loss."""
     assistant: bool
+    """Whether the assistant's tokens alone bear the loss."""
     packing: bool
     strategy: str
 
@@ -50,70 +57,73 @@ def count_rows(
     tally: Tally,
     batch: pa.Table,
     start: int,
-    form: Form,
-    way: Way,
+    form: RowForm,
+    rules: RowRules,
     tokenizer: Tokenizer,
     template: str | None,
-    seen: dict[bytes, Any],
-    split: str,
 ) -> None:
-    """Count one batch of rows."""
+    """Count one batch of rows into the tally; `start` is the number of its first row in the split.
+
+    `template` replaces the tokenizer's chat template where it is given.
+    """
     keys = _keys(batch, start)
     whole = np.ones(len(batch), bool)
-    used = [*form.columns, *({"soft-dpo": ["p"], "kto": ["label"]}.get(way.stage, []))]
-    for column in (name for name in used if name in batch.column_names):
+    for column in (name for name in (*form.columns, *rules.stage.own) if name in batch.column_names):
         whole &= np.asarray(batch[column].is_valid())
     for i in np.flatnonzero(~whole).tolist():
         _note(tally, "null_cells", keys[i])
-    tally.rows += int((~whole).sum()) * (2 if _both(form, way) else 1)
+    tally.rows += int((~whole).sum()) * (2 if _both(form, rules) else 1)
     batch, keys = batch.filter(pa.array(whole)), [key for key, w in zip(keys, whole, strict=True) if w]
-    labels = batch["label"].to_pylist() if way.stage == "kto" and "label" in batch.column_names else None
-    if way.stage == "soft-dpo":
-        for key, p in zip(keys, batch["p"].to_pylist(), strict=True):
-            if not 0 <= p <= 1:
-                _note(tally, "p_range", key)
-            elif p < 0.5:
-                _note(tally, "p_below_half", key)
-    for i, row in enumerate(encode(batch, form, tokenizer, template, way.assistant)):
-        for one, label in _rows_of(row, form, way, labels[i] if labels else None):
-            _row(tally, one, keys[i], label, way, tokenizer.eos_token_id if form.conversational else None)
-            _known(tally, one, keys[i], label, seen, split)
+    label = rules.stage.label
+    labels = batch[label].to_pylist() if label in batch.column_names else None
+    for kind, marked in rules.stage.mark_rows(batch).items():
+        for i in np.flatnonzero(marked).tolist():
+            _note(tally, kind, keys[i])
+    for i, row in enumerate(encode(batch, form, tokenizer, template, rules.assistant)):
+        for one, better in _rows_of(row, form, rules, labels[i] if labels else None):
+            _row(tally, one, keys[i], better, rules, tokenizer.eos_token_id if form.conversational else None)
+            _known(tally, one, keys[i], better)
 
 
-def _both(form: Form, way: Way) -> bool:
-    return way.stage == "kto" and len(form.answers) == 2
+def _both(form: RowForm, rules: RowRules) -> bool:
+    """Whether the trainer makes two rows with labels of a pair."""
+    return rules.stage.label is not None and len(form.answers) == 2
 
 
-def _rows_of(row: Encoded | str, form: Form, way: Way, label: Any) -> Iterator[tuple[Encoded | str, Any]]:
-    """A row as the trainer has it: KTO makes two of a pair."""
-    if isinstance(row, str) or not _both(form, way):
+def _rows_of(
+    row: EncodedRow | str, form: RowForm, rules: RowRules, label: Any
+) -> Iterator[tuple[EncodedRow | str, Any]]:
+    """The trainer's rows of a row, with their labels."""
+    if isinstance(row, str) or not _both(form, rules):
         yield row, None if label is None else bool(label)
         return
     for full, empty, better in zip(row.full, row.empty, (True, False), strict=True):
-        yield Encoded(row.prompt, [full], [empty]), better
+        yield EncodedRow(row.prompt, [full], [empty]), better
 
 
-def _row(tally: Tally, row: Encoded | str, key: str, label: bool | None, way: Way, end: int | None) -> None:
-    """Count one row of the trainer's."""
+def _row(
+    tally: Tally, row: EncodedRow | str, key: str, label: bool | None, rules: RowRules, end: int | None
+) -> None:
+    """Count one of the trainer's rows; `end` is the id of the end-of-text token that it must have."""
     tally.rows += 1
     if isinstance(row, str):
         _note(tally, "template_fails", key, row)
         return
     if label is not None:
         tally.labels.add(label)
-    limit, lengths = way.longest, [len(full) for full in row.full]
-    asked = min(common(row.prompt, full) for full in row.full)
+    limit, lengths = rules.longest, [len(full) for full in row.full]
+    asked = min(count_common(row.prompt, full) for full in row.full)
     if asked < len(row.prompt):
         _note(tally, "boundary", key)
     _note_empty(tally, row, key, label)
-    if way.assistant and not any(row.assistant or ()):
+    if rules.assistant and not any(row.assistant or ()):
         _note(tally, "no_assistant", key)
     if end is not None and row.prompt and not all(end in full[asked:] for full in row.full):
         _note(tally, "no_end", key)
     tally.whole = max(tally.whole, *lengths)
-    cut = [_kept(full, limit, way) for full in row.full]
-    losing = [_bearing(row, full, asked, limit, way) for full in row.full]
-    if _is_dropped(asked, losing, way):
+    cut = [_kept(full, limit, rules) for full in row.full]
+    losing = [_bearing(row, full, asked, limit, rules) for full in row.full]
+    if _is_dropped(asked, losing, rules):
         tally.dropped += 1
         _note(tally, "dropped", key)
         return
@@ -133,51 +143,49 @@ def _row(tally: Tally, row: Encoded | str, key: str, label: bool | None, way: Wa
             _note(tally, "cut_dead", key)
 
 
-def _kept(ids: list[int], limit: int | None, way: Way) -> list[int]:
-    if limit is None or (way.packing and way.strategy != "bfd"):
+def _kept(ids: list[int], limit: int | None, rules: RowRules) -> list[int]:
+    if limit is None or (rules.packing and rules.strategy != "bfd"):
         return ids
-    return ids[-limit:] if way.keep_end else ids[:limit]
+    return ids[-limit:] if rules.keep_end else ids[:limit]
 
 
-def _bearing(row: Encoded, ids: list[int], asked: int, limit: int | None, way: Way) -> int:
+def _bearing(row: EncodedRow, ids: list[int], asked: int, limit: int | None, rules: RowRules) -> int:
     """Tokens of a sequence that bear the loss, after truncation."""
-    begin = asked if way.completions else 0
-    if row.assistant is not None and way.assistant:
+    begin = asked if rules.completions else 0
+    if row.assistant is not None and rules.assistant:
         marks = [mark and i >= begin for i, mark in enumerate(row.assistant)]
-        return sum(_kept(marks, limit, way))  # type: ignore[arg-type]
-    left = len(_kept(ids, limit, way))
-    return min(len(ids) - begin, left) if way.keep_end else max(0, left - begin)
+        return sum(_kept(marks, limit, rules))  # type: ignore[arg-type]
+    left = len(_kept(ids, limit, rules))
+    return min(len(ids) - begin, left) if rules.keep_end else max(0, left - begin)
 
 
-def _is_dropped(asked: int, losing: list[int], way: Way) -> bool:
-    if way.longest is None or way.packing:
+def _is_dropped(asked: int, losing: list[int], rules: RowRules) -> bool:
+    if rules.longest is None or rules.packing:
         return False
-    if way.stage == "sft":
+    if rules.stage.drops_without_loss:
         return not losing[0]
-    return not way.keep_end and asked >= way.longest
+    return not rules.keep_end and asked >= rules.longest
 
 
-def _note_empty(tally: Tally, row: Encoded, key: str, label: bool | None) -> None:
-    """An empty better answer teaches silence; an empty worse one is only easily told."""
+def _note_empty(tally: Tally, row: EncodedRow, key: str, label: bool | None) -> None:
+    """Note empty answers: a better one teaches silence, a worse one is told by its length."""
     if row.empty[0] and label is not False:
         _note(tally, "empty_completions", key)
     elif any(row.empty):
         _note(tally, "empty_rejected", key)
 
 
-def _known(
-    tally: Tally, row: Encoded | str, key: str, label: bool | None, seen: dict[bytes, Any], split: str
-) -> None:
-    """Note rows that were there before: in this split, in another, or with the other label."""
+def _known(tally: Tally, row: EncodedRow | str, key: str, label: bool | None) -> None:
+    """Note rows seen before: in this split, in another one, or with the other label."""
     if isinstance(row, str):
         return
     parts = [np.asarray(ids, np.int64).tobytes() for ids in (row.prompt, *row.full)]
     digest = hashlib.blake2b(b"|".join(parts), digest_size=16).digest()
-    now = (split, label)
-    before = seen.setdefault(digest, now)
+    now = (tally.split, label)
+    before = tally.seen.setdefault(digest, now)
     if before is now:
         return
-    if before[0] != split:
+    if before[0] != tally.split:
         _note(tally, "in_two_splits", key)
     elif before[1] is not label:
         _note(tally, "both_labels", key)
@@ -193,20 +201,20 @@ def _note(tally: Tally, kind: str, key: str, said: str = "") -> None:
 
 
 def _keys(batch: pa.Table, start: int) -> list[str]:
-    """Rows by number from 0, as they stand in the split, with the key that they have."""
+    """Numbers of rows in the split, from 0, with their key or id where they have one."""
     name = next((n for n in ("key", "id") if n in batch.column_names), None)
     if name is None:
         return [str(start + i) for i in range(len(batch))]
     return [f"{start + i} ({key})" for i, key in enumerate(batch[name].to_pylist())]
 
 
-def finish(name: str, tally: Tally, way: Way) -> Split:
-    """The counts, and how long sequences are."""
+def summarise(tally: Tally, rules: RowRules) -> SplitCounts:
+    """Summarise a tally: the counts, and quantiles of the sequences' lengths in tokens."""
     lengths = np.frombuffer(tally.lengths, np.int64) if tally.lengths else np.zeros(1, np.int64)
     middle, most = (int(q) for q in np.percentile(lengths, (50, 95)))
-    sequences = _packed(list(tally.lengths), way) if way.packing else tally.kept
-    return Split(
-        name,
+    sequences = _packed(list(tally.lengths), rules) if rules.packing else tally.kept
+    return SplitCounts(
+        tally.split,
         tally.rows,
         tally.kept,
         tally.dropped,
@@ -222,16 +230,16 @@ def finish(name: str, tally: Tally, way: Way) -> Split:
     )
 
 
-def _packed(lengths: list[int], way: Way) -> int:
-    """Sequences that TRL packs rows of these lengths into, a thousand rows at a time as it does."""
-    room, n = way.longest or 1, 0
+def _packed(lengths: list[int], rules: RowRules) -> int:
+    """Number of sequences that TRL packs rows of these lengths into, a thousand rows at a time."""
+    room, n = rules.longest or 1, 0
     for start in range(0, len(lengths), _PACK_BATCH):
         some = [length for length in lengths[start : start + _PACK_BATCH] if length]
-        if way.strategy == "wrapped":
+        if rules.strategy == "wrapped":
             n += -(-sum(some) // room)
             continue
         pieces = [min(room, length - i) for length in some for i in range(0, length, room)]
-        free: list[int] = []  # what is left in each, ascending
+        free: list[int] = []  # room left in each sequence, ascending
         for piece in sorted(pieces, reverse=True):
             at = bisect_left(free, piece)
             left = (free.pop(at) if at < len(free) else room) - piece

@@ -1,4 +1,6 @@
-"""GPU memory of a training run from config.json alone: `{"hidden_size": 576, …}` -> `Size(parameters=…, …)`.
+"""Estimate GPU memory of a training run from config.json alone.
+
+{"hidden_size": 576, …} -> MemoryEstimate(parameters=…, …)
 
 Parameters are exact for what transformers builds (on the device "meta", without weights), so are those of
 LoRA, r·(in + out) for each matrix it is put on. For one process that shares nothing (ZeRO and FSDP divide
@@ -33,17 +35,21 @@ from typing import Any
 
 from ...schemas.errors import RecipeError
 from ...schemas.support.nearest import find_nearest
-from .records import Settings, Size
+from ..stages.registry import STAGES
+from ..stages.settings import PreflightSettings
+from ..stages.stage import Stage
+from .records import MemoryEstimate
 
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PAD_TO = 128  # what TRL's "auto" pads to on a GPU
 _OVERHEAD = 2**30
 
 
-def estimate_size(where: str | Path, stage: str, settings: Settings, longest: int) -> Size:
-    """Bytes for a model's folder or name; raises RecipeError where LoRA has nothing to be put on.
+def estimate_size(where: str | Path, stage: str, settings: PreflightSettings, longest: int) -> MemoryEstimate:
+    """Estimate GPU memory per process, in bytes, for a model's folder or name on the Hub.
 
-    `longest` is of the sequences after truncation, in tokens. OSError and ValueError are of transformers.
+    `longest` is the length of the longest sequence after truncation, in tokens. RecipeError where LoRA finds
+    no layer; OSError and ValueError of transformers where the config cannot be read.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -64,21 +70,21 @@ def estimate_size(where: str | Path, stage: str, settings: Settings, longest: in
     wide = (2 if quantized else 4) if settings.use_peft else width
     base = int(_weights(model, total, width, settings))
     extra = trained * wide if settings.use_peft else 0
-    shares = stage == "sft" or settings.use_peft or settings.precompute_ref_log_probs
-    return Size(
+    shares = not STAGES[stage].reference or settings.use_peft or settings.precompute_ref_log_probs
+    return MemoryEstimate(
         parameters=total + added,
         trainable=trained,
         weights=base + extra,
         reference=0 if shares else base,
         gradients=trained * wide,
         optimizer=int(trained * _states(settings.optim, wide)),
-        activations=_activations(model, text, stage, settings, width, longest),
+        activations=_activations(model, text, STAGES[stage], settings, width, longest),
         overhead=_OVERHEAD,
     )
 
 
 def _matrices(model: Any) -> dict[str, Any]:
-    """The linear layers by name, but the one that makes words."""
+    """Weights of the linear layers by name, without the output embeddings."""
     head = model.get_output_embeddings()
     return {
         name: module.weight
@@ -87,7 +93,7 @@ def _matrices(model: Any) -> dict[str, Any]:
     }
 
 
-def _weights(model: Any, total: int, width: int, settings: Settings) -> float:
+def _weights(model: Any, total: int, width: int, settings: PreflightSettings) -> float:
     if not (settings.load_in_4bit or settings.load_in_8bit):
         return float(total * width)
     linear = float(sum(weight.numel() for weight in _matrices(model).values()))
@@ -95,8 +101,8 @@ def _weights(model: Any, total: int, width: int, settings: Settings) -> float:
     return linear * (0.5 + scales if settings.load_in_4bit else 1.0) + (total - linear) * width
 
 
-def _adapter(model: Any, kind: str, settings: Settings) -> tuple[int, int]:
-    """Parameters of LoRA, and of the layers that are trained whole beside it."""
+def _adapter(model: Any, kind: str, settings: PreflightSettings) -> tuple[int, int]:
+    """Numbers of parameters: of LoRA, and of the layers that are trained whole beside it."""
     matrices, targets = _matrices(model), settings.lora_target_modules
     if targets is None:
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
@@ -129,7 +135,7 @@ def _adapter(model: Any, kind: str, settings: Settings) -> tuple[int, int]:
 
 
 def _is_target(name: str, targets: tuple[str, ...] | str) -> bool:
-    """As PEFT matches: a pattern for the whole name, or its last parts."""
+    """Whether PEFT puts LoRA on a layer; `targets`: a pattern for the whole name, or last parts of names."""
     if isinstance(targets, str):
         return targets == "all-linear" or re.fullmatch(targets, name) is not None
     return any(name == target or name.endswith(f".{target}") for target in targets)
@@ -145,13 +151,15 @@ def _states(optim: str, wide: int) -> float:
     return states * (1 if "8bit" in optim else wide)
 
 
-def _activations(model: Any, text: Any, stage: str, settings: Settings, width: int, longest: int) -> int:
+def _activations(
+    model: Any, text: Any, stage: Stage, settings: PreflightSettings, width: int, longest: int
+) -> int:
     hidden, layers = text.hidden_size, text.num_hidden_layers
     heads = text.num_attention_heads
     head = getattr(text, "head_dim", None) or hidden // heads
     values = (getattr(text, "num_key_value_heads", None) or heads) * head
     wide = getattr(text, "intermediate_size", None) or 4 * hidden
-    sequences = settings.per_device_train_batch_size * (1 if stage in ("sft", "kto") else 2)
+    sequences = settings.per_device_train_batch_size * stage.sequences
     tokens = sequences * -(-longest // _PAD_TO) * _PAD_TO
     half = settings.bf16 or settings.fp16
     layer = tokens * (2 if half else width) * (10 * hidden + 3 * values + 4 * wide)

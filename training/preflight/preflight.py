@@ -1,10 +1,10 @@
-"""Checks before the first minute of a GPU: every row through the real tokenizer and chat template.
+"""Check every row with the real tokenizer and chat template before a GPU is used.
 
-    preflight({"train": rows}, "models/base", "dpo", Settings(max_length=512)).refusals
+    run_preflight({"train": rows}, "models/base", "dpo", PreflightSettings(max_length=512)).refusals
     -> Defect("dead_pairs", "train", 2, ("17", "401"), "2 pairs whose two completions are the same …")
 
-What TRL 1.16 does with each row is done here without weights and counted (`preflight_rows.py`): what it cuts,
-what it drops without a word, what it would train on. `size.py` estimates the memory.
+What TRL 1.16 does with each row is done here without weights and counted (`count.py`): rows that it truncates
+or silently drops, and tokens that bear the loss. `memory.py` estimates the GPU memory.
 """
 
 import time
@@ -16,54 +16,64 @@ import numpy as np
 import pyarrow as pa
 
 from ...schemas.errors import RecipeError
+from ..stages.registry import STAGES
+from ..stages.settings import PreflightSettings
+from ..stages.stage import Stage
 from .checks import (
     check_settings,
     check_stage,
     check_tokenizer,
-    form_of,
-    refusal,
-    training_template,
+    find_form,
+    find_training_template,
+    refuse,
 )
-from .count import Tally, Way, count_rows, finish
-from .records import Defect, Report, Settings, Size, Split
-from .rows import Form, Tokenizer
-from .wording import WORDS, defect
+from .count import RowRules, Tally, count_rows, summarise
+from .records import Defect, MemoryEstimate, PreflightReport, SplitCounts
+from .rows import RowForm, Tokenizer
+from .wording import WORDS, describe_defect
 
 _TOGETHER = 1000  # rows in a batch; TRL packs as many together
 
 
-def preflight(
-    data: Mapping[str, Any], tokenizer: str | Path | Tokenizer, stage: str, settings: Settings | None = None
-) -> Report:
-    """Look at every row of every split as the trainer of `stage` will; nothing is raised for what rows have.
+def run_preflight(
+    data: Mapping[str, Any],
+    tokenizer: str | Path | Tokenizer,
+    stage: str,
+    settings: PreflightSettings | None = None,
+) -> PreflightReport:
+    """Check every row of every split as the trainer of `stage` will read it, and report the defects.
 
-    `data`: split to a pyarrow table, a datasets.Dataset or a list of dictionaries with prompt and completion
-    (sft; or messages, or text), prompt, chosen and rejected (dpo, ipo; soft-dpo with p too), or prompt,
-    completion and label (kto); all but p and label are texts or lists of messages. The split called train
-    gives the steps. `tokenizer`: a folder or a name for AutoTokenizer, or a tokenizer (which is not changed).
-    Raises RecipeError for a stage, setting or tokenizer that does not exist. Training must not begin where
-    the report has `refusals`.
+    `data`: split -> a pyarrow table, a datasets.Dataset or a list of dictionaries, with the stage's columns:
+    prompt and completion (sft; or messages, or text), prompt, chosen and rejected (dpo, ipo; soft-dpo with p
+    too), or prompt, completion and label (kto). All but p and label are texts or lists of messages. The split
+    named train gives the steps. `tokenizer`: a folder or a name for AutoTokenizer, or a tokenizer (which is
+    not changed). Do not train where the report has `refusals`. RecipeError for a stage, setting or tokenizer
+    that does not exist; defects of rows raise nothing.
     """
-    settings = settings or Settings()
+    settings = settings or PreflightSettings()
     began = time.monotonic()
     check_stage(stage, settings)
     tokenizer, where = _tokenizer(tokenizer, settings)
-    splits, found, seen = [], list(check_settings(stage, settings)), dict[bytes, tuple[str, bool | None]]()
+    splits, found, seen = (
+        [],
+        list(check_settings(STAGES[stage], settings)),
+        dict[bytes, tuple[str, bool | None]](),
+    )
     for name, rows in data.items():
-        split, defects = _split(name, rows, tokenizer, stage, settings, seen)
+        split, defects = _split(name, rows, tokenizer, STAGES[stage], settings, seen)
         splits.append(split)
-        found += [d for d in defects if d not in found]  # what is about the tokenizer is said once
-    first = next((s for s in splits if s.name == "train"), splits[0] if splits else Split("train", 0))
+        found += [d for d in defects if d not in found]  # defects of the tokenizer are reported once
+    first = next((s for s in splits if s.name == "train"), splits[0] if splits else SplitCounts("train", 0))
     an_epoch, steps = _steps(first.sequences, settings)
     size, no_size = _size(where, stage, settings, first, found)
     tokens = round(first.tokens * steps / an_epoch) if an_epoch else 0
     ordered = tuple(sorted(found, key=lambda d: not d.refused))
     seconds = time.monotonic() - began
-    return Report(stage, tuple(splits), ordered, an_epoch, steps, tokens, size, no_size, seconds)
+    return PreflightReport(stage, tuple(splits), ordered, an_epoch, steps, tokens, size, no_size, seconds)
 
 
-def _tokenizer(tokenizer: Any, settings: Settings) -> tuple[Tokenizer, str | None]:
-    """A tokenizer of one's own with the config's template, and where the model's config.json is."""
+def _tokenizer(tokenizer: Any, settings: PreflightSettings) -> tuple[Tokenizer, str | None]:
+    """A copy of the tokenizer with the config's template, and the model that has the config.json."""
     from copy import deepcopy
 
     where = settings.model_name_or_path
@@ -84,7 +94,7 @@ def _tokenizer(tokenizer: Any, settings: Settings) -> tuple[Tokenizer, str | Non
     return tokenizer, where
 
 
-def _read_tokenizer(where: str, settings: Settings, revision: str | None = None) -> Tokenizer:
+def _read_tokenizer(where: str, settings: PreflightSettings, revision: str | None = None) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
@@ -101,76 +111,84 @@ def _read_tokenizer(where: str, settings: Settings, revision: str | None = None)
 
 
 def _split(
-    name: str, rows: Any, tokenizer: Tokenizer, stage: str, settings: Settings, seen: dict[bytes, Any]
-) -> tuple[Split, list[Defect]]:
+    name: str,
+    rows: Any,
+    tokenizer: Tokenizer,
+    stage: Stage,
+    settings: PreflightSettings,
+    seen: dict[bytes, Any],
+) -> tuple[SplitCounts, list[Defect]]:
     rows = pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
     rows = rows.with_format("arrow") if hasattr(rows, "with_format") else rows
     n = len(rows)
     if n == 0:
-        return Split(name, 0), [refusal("no_rows", "no rows: leave the split out, or build it anew", name)]
-    form, found = form_of(stage, _cut(rows, 0, 1).schema, name, settings)
+        return SplitCounts(name, 0), [
+            refuse("no_rows", "no rows: leave the split out, or build it anew", name)
+        ]
+    form, found = find_form(stage, _cut(rows, 0, 1).schema, name, settings)
     if form is None:
-        return Split(name, n), found
+        return SplitCounts(name, n), found
     found += check_tokenizer(tokenizer, form, stage, settings)
-    assistant, template = stage == "sft" and settings.assistant_only_loss, None
+    assistant = "assistant_only_loss" in stage.honours and settings.assistant_only_loss
+    template = None
     if assistant and tokenizer.chat_template and form.conversational:
-        template, lacking = training_template(tokenizer)
+        template, lacking = find_training_template(tokenizer)
         found += [lacking] if lacking else []
     if any(d.refused for d in found if not d.split):
-        return Split(name, n), found
-    way = _way(stage, name, form, settings, assistant)
-    tally = Tally()
+        return SplitCounts(name, n), found
+    rules = _rules(stage, name, form, settings, assistant)
+    tally = Tally(name, seen)
     for start in range(0, n, _TOGETHER):
         count_rows(
             tally,
             _cut(rows, start, min(start + _TOGETHER, n)),
             start,
             form,
-            way,
+            rules,
             tokenizer,
             template,
-            seen,
-            name,
         )
-    split = finish(name, tally, way)
-    return split, found + list(_defects(split, tally, settings, way))
+    split = summarise(tally, rules)
+    return split, found + list(_defects(split, tally, settings, rules))
 
 
 def _cut(rows: Any, start: int, end: int) -> pa.Table:
     return rows.slice(start, end - start) if isinstance(rows, pa.Table) else rows[start:end]
 
 
-def _way(stage: str, name: str, form: Form, settings: Settings, assistant: bool) -> Way:
+def _rules(stage: Stage, name: str, form: RowForm, settings: PreflightSettings, assistant: bool) -> RowRules:
     packing = settings.packing
     if name != "train" and settings.eval_packing is not None:
         packing = settings.eval_packing
     only = settings.completion_only_loss
-    packing = packing and stage == "sft"
-    return Way(
+    packing = packing and "packing" in stage.honours
+    return RowRules(
         stage,
         settings.max_length,
-        settings.truncation_mode == "keep_end" and stage != "kto" and not packing,
-        form.prompt is not None and (only is not False or stage != "sft"),
+        settings.truncation_mode == "keep_end" and "truncation_mode" in stage.honours and not packing,
+        form.prompt is not None and (only is not False or "completion_only_loss" not in stage.honours),
         assistant,
         packing,
         settings.packing_strategy,
     )
 
 
-def _defects(split: Split, tally: Tally, settings: Settings, way: Way) -> Iterator[Defect]:
-    """What was counted, in words."""
+def _defects(
+    split: SplitCounts, tally: Tally, settings: PreflightSettings, rules: RowRules
+) -> Iterator[Defect]:
+    """Word the defects that were counted."""
     cut = tally.found.pop("cut_dead", [0])[0]
     if not tally.kept and not any(kind in tally.found for kind in ("null_cells", "template_fails")):
-        yield refusal("nothing_kept", f"TRL keeps none of {split.rows:,} rows: raise max_length", split.name)
-    if way.stage == "kto" and len(tally.labels) == 1:
+        yield refuse("nothing_kept", f"TRL keeps none of {split.rows:,} rows: raise max_length", split.name)
+    if rules.stage.label and len(tally.labels) == 1:
         tally.found["one_label"] = [split.rows, [], ""]
     for kind in (kind for kind in WORDS if kind in tally.found):
         count, rows, said = tally.found[kind]
-        yield defect(kind, split, count, tuple(rows), settings, cut, said)
+        yield describe_defect(kind, split, count, tuple(rows), settings, cut, said)
 
 
-def _steps(sequences: int, settings: Settings) -> tuple[int, int]:
-    """Steps of the optimizer in an epoch and in all, as transformers' Trainer counts them."""
+def _steps(sequences: int, settings: PreflightSettings) -> tuple[int, int]:
+    """Steps of the optimizer per epoch and in all, as transformers' Trainer counts them."""
     if not sequences:
         return 0, 0
     together = settings.per_device_train_batch_size * settings.num_processes
@@ -182,8 +200,8 @@ def _steps(sequences: int, settings: Settings) -> tuple[int, int]:
 
 
 def _size(
-    where: str | None, stage: str, settings: Settings, split: Split, found: list[Defect]
-) -> tuple[Size | None, str | None]:
+    where: str | None, stage: str, settings: PreflightSettings, split: SplitCounts, found: list[Defect]
+) -> tuple[MemoryEstimate | None, str | None]:
     if where is None:
         return None, "no model named"
     from .memory import estimate_size
@@ -193,7 +211,7 @@ def _size(
         size = estimate_size(where, stage, settings, longest)
         return (size, None) if split.kept else (None, f"no row of {split.name} is kept")
     except RecipeError as error:
-        found.append(refusal("lora_target_modules", str(error).partition(": ")[2]))
+        found.append(refuse("lora_target_modules", str(error).partition(": ")[2]))
         return None, "LoRA has nothing to be put on"
     except (OSError, ValueError, AttributeError, ImportError) as error:
         return None, f"{where}: {' '.join(str(error).split())[:160]}"

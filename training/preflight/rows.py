@@ -1,5 +1,5 @@
-"""Rows as TRL 1.16 makes tokens of them, in batches: `{prompt: "2+2? ", chosen: "4", rejected: "5"}` ->
-`Encoded(prompt=[17, 5, …], full=[[17, 5, …, 9, EOS], [17, 5, …, 8, EOS]])`.
+"""Encode rows as TRL 1.16 does, in batches: `{prompt: "2+2? ", chosen: "4", rejected: "5"}` ->
+`EncodedRow(prompt=[17, 5, …], full=[[17, 5, …, 9, EOS], [17, 5, …, 8, EOS]])`.
 
 Follows `_prepare_dataset` of trl/trainer/{sft,dpo,kto}_trainer.py: a plain completion (or text) gets the EOS
 token unless it ends with it; a conversation goes through the chat template, the prompt with what opens the
@@ -17,8 +17,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Form:
-    """How rows are written: `prompt` is None for whole texts or dialogues, `answers` columns are its ends."""
+class RowForm:
+    """Columns of prompt (None: whole texts or dialogues) and answers, and whether they are dialogues."""
 
     prompt: str | None
     answers: tuple[str, ...]
@@ -26,15 +26,16 @@ class Form:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are made into tokens."""
+        """The columns that become tokens."""
         return (self.prompt, *self.answers) if self.prompt else self.answers
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """A row's tokens: of the prompt alone, and of the prompt with each answer; `empty` answers say nothing.
+class EncodedRow:
+    """Token ids of a row: the prompt alone, and the prompt with each answer; `empty` marks empty answers.
 
-    `assistant` marks the assistant's tokens of the first answer, only where the loss is on them alone.
+    `assistant` marks the assistant's tokens of the first answer (1 or 0 each), only where they alone bear the
+    loss.
     """
 
     prompt: list[int]
@@ -44,18 +45,18 @@ class Encoded:
 
 
 def encode(
-    batch: pa.Table, form: Form, tokenizer: Tokenizer, template: str | None, assistant_only: bool
-) -> list[Encoded | str]:
-    """Each row's tokens in turn; for a row whose chat template fails, what the template said."""
+    batch: pa.Table, form: RowForm, tokenizer: Tokenizer, template: str | None, assistant_only: bool
+) -> list[EncodedRow | str]:
+    """Encode each row in turn; a row whose chat template fails becomes the template's message."""
     rows: list[Row] = batch.to_pylist()
     if not form.conversational:
         return _encode_plain(rows, form, tokenizer)
     if not {"tools", "chat_template_kwargs"} & set(batch.column_names):
         try:
             return list(_encode_dialogues(rows, form, tokenizer, template, assistant_only))
-        except Exception:  # noqa: S110  # a template raises what it likes; each row by itself tells which
+        except Exception:  # noqa: S110  # a template raises what it likes; each row alone shows which one fails
             pass
-    made: list[Encoded | str] = []
+    made: list[EncodedRow | str] = []
     for row in rows:
         try:
             made += _encode_dialogues([row], form, tokenizer, template, assistant_only)
@@ -65,10 +66,10 @@ def encode(
 
 
 def _encode_dialogues(
-    rows: list[Row], form: Form, tokenizer: Tokenizer, template: str | None, assistant_only: bool
-) -> list[Encoded]:
+    rows: list[Row], form: RowForm, tokenizer: Tokenizer, template: str | None, assistant_only: bool
+) -> list[EncodedRow]:
     given = {"chat_template": template} if template else {}
-    if len(rows) == 1:  # several have nothing of their own
+    if len(rows) == 1:  # only a row encoded alone may have arguments of its own
         given |= _brought(rows[0])
 
     def written(dialogues: list[list[Row]], **more: Any) -> Any:
@@ -89,10 +90,10 @@ def _encode_dialogues(
         ids = _tokens([*prompts, *written(whole)], tokenizer, add_special_tokens=False)
         opened, full = ids[: len(prompts)], ids[len(prompts) :]
     n = len(rows)
-    return [Encoded(opened[i] if opened else [], full[i::n], empty[i], marks[i]) for i in range(n)]
+    return [EncodedRow(opened[i] if opened else [], full[i::n], empty[i], marks[i]) for i in range(n)]
 
 
-def _encode_plain(rows: list[Row], form: Form, tokenizer: Tokenizer) -> list[Encoded | str]:
+def _encode_plain(rows: list[Row], form: RowForm, tokenizer: Tokenizer) -> list[EncodedRow | str]:
     eos, n = tokenizer.eos_token, len(rows)
     asked = [row[form.prompt] if form.prompt else "" for row in rows]
     texts = list(asked) if form.prompt else []
@@ -103,12 +104,13 @@ def _encode_plain(rows: list[Row], form: Form, tokenizer: Tokenizer) -> list[Enc
     ids = _tokens(texts, tokenizer)
     prompts, ids = (ids[:n], ids[n:]) if form.prompt else ([[]] * n, ids)
     return [
-        Encoded(prompts[i], ids[i::n], [not _said(rows[i][name]) for name in form.answers]) for i in range(n)
+        EncodedRow(prompts[i], ids[i::n], [not _said(rows[i][name]) for name in form.answers])
+        for i in range(n)
     ]
 
 
 def _tokens(texts: list[str], tokenizer: Tokenizer, **more: Any) -> list[list[int]]:
-    """Tokens of each text; of equal texts once, as the answers of one prompt stand in several pairs."""
+    """Token ids of each text; equal texts are encoded once, since pairs share prompts and answers."""
     if not texts:
         return []
     once = list(dict.fromkeys(texts))
@@ -118,7 +120,7 @@ def _tokens(texts: list[str], tokenizer: Tokenizer, **more: Any) -> list[list[in
 
 
 def _brought(row: Row) -> Row:
-    """What a row brings for the template: tools, and arguments of its own."""
+    """Arguments for the chat template that a row has: tools, and chat_template_kwargs."""
     if not {"tools", "chat_template_kwargs"} & set(row):
         return {}
     tools = row.get("tools")
@@ -129,7 +131,7 @@ def _brought(row: Row) -> Row:
 
 
 def _said(answer: Any) -> bool:
-    """Whether an answer, text or messages, says or calls anything."""
+    """Whether an answer (text or messages) has any text or tool call."""
     if isinstance(answer, str):
         return bool(answer.strip())
     return any(m.get("tool_calls") or _text(m.get("content")).strip() for m in answer)
@@ -141,8 +143,8 @@ def _text(content: Any) -> str:
     return content or ""
 
 
-def common(a: list[int], b: list[int]) -> int:
-    """Tokens that two sequences begin with in common."""
+def count_common(a: list[int], b: list[int]) -> int:
+    """Count the tokens that two sequences share at their beginning."""
     if b[: len(a)] == a:
         return len(a)
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

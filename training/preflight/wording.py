@@ -1,11 +1,12 @@
-"""What preflight says of each kind of defect: what TRL makes of it, and what to do.
+"""Messages of preflight for each kind of defect: what TRL makes of it, and what to do.
 
 truncated -> "14 of 812 rows lose 1,980 tokens at max_length 256, the end-of-text token among them; …"
 """
 
-from .records import ALLOWABLE, Defect, Settings, Split
+from ..stages.settings import ALLOWABLE, PreflightSettings
+from .records import Defect, SplitCounts
 
-# Kind: whether it is refused, and the words; in the order that they are shown in.
+# Kind: whether it is refused, and the message; in the order of the report.
 _OF = "{n:,} of {of:,} rows"
 WORDS: dict[str, tuple[bool, str]] = {
     "null_cells": (True, f"{_OF} hold a null: TRL raises; drop them or build the dataset anew"),
@@ -54,10 +55,19 @@ WORDS: dict[str, tuple[bool, str]] = {
 }
 
 
-def defect(
-    kind: str, split: Split, count: int, rows: tuple[str, ...], settings: Settings, cut: int, said: str
+def describe_defect(
+    kind: str,
+    split: SplitCounts,
+    count: int,
+    rows: tuple[str, ...],
+    settings: PreflightSettings,
+    cut: int,
+    said: str,
 ) -> Defect:
-    """A defect in words; what the settings allow is not refused."""
+    """Describe a defect of `count` rows; kinds that the settings allow only warn.
+
+    `cut` is the number of pairs that only truncation makes equal, `said` the chat template's message.
+    """
     refused, words = WORDS[kind]
     keep_end = settings.truncation_mode == "keep_end"
     masked = "after truncation no token bears the loss" if keep_end else "the prompt alone reaches max_length"

@@ -21,10 +21,10 @@ COLUMN = "p"
 
 @dataclass
 class SoftCollator(DataCollatorForPreference):
-    """Batches of pairs with their p, a float tensor of one number a pair."""
+    """Collator of pairs that keeps their p."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """A batch as TRL makes it, and p where the rows have it."""
+        """Collate a batch as TRL does, with p where the rows have it: float32, shape (pairs,)."""
         batch: dict[str, Any] = super().torch_call(examples)
         if COLUMN in examples[0]:
             batch[COLUMN] = torch.tensor([row[COLUMN] for row in examples], dtype=torch.float32)
@@ -34,8 +34,8 @@ class SoftCollator(DataCollatorForPreference):
 class SoftDPOTrainer(DPOTrainer):
     """TRL's trainer with the column p; label_smoothing e moves every p to p (1 - 2e) + e.
 
-    Stands on two private methods of TRL (_compute_loss, _set_signature_columns_if_needed), so the version
-    is pinned and tests compare with the stock trainer.
+    It overrides two private methods of TRL (_compute_loss, _set_signature_columns_if_needed), so the version
+    is pinned and tests compare with the stock trainer. ValueError for other losses or options.
     """
 
     data_collator: Any
@@ -57,11 +57,11 @@ class SoftDPOTrainer(DPOTrainer):
             self._signature_columns.append(COLUMN)
 
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
-        """The reference's log-probabilities; p is no input of a model."""
+        """Compute the reference's log-probabilities; p is not passed to the model."""
         return super().compute_ref_log_probs(model, {k: v for k, v in inputs.items() if k != COLUMN})
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        """TRL's loss for p = 1, and (1 - p) z more, since -log sigmoid(-z) = -log sigmoid(z) + z."""
+        """Compute TRL's loss for p = 1 plus (1 - p) z, since -log sigmoid(-z) = -log sigmoid(z) + z."""
         inputs = dict(inputs)
         p = self._smoothed(inputs.pop(COLUMN, None), len(inputs["completion_mask"]) // 2)
         precomputed = self.precompute_ref_logps
@@ -95,7 +95,7 @@ class SoftDPOTrainer(DPOTrainer):
         return p * (1 - 2 * self.label_smoothing) + self.label_smoothing
 
     def _weight(self) -> float:
-        """Of the sigmoid loss among the losses."""
+        """The weight of the sigmoid loss among the losses."""
         return float(
             sum(w for loss, w in zip(self.loss_types, self.loss_weights, strict=True) if loss == "sigmoid")
         )

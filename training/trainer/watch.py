@@ -1,22 +1,22 @@
-"""Whether a preference run unlearns to write: the log-probability of chosen completions, as it goes.
+"""Watch the log-probability of chosen completions during a run, and warn when it falls too far.
 
 {"logps/chosen": -41.0, "rewards/chosen": -1.8, "rewards/accuracies": 1.0} with beta 0.1
 -> reference -41 + 18 = -23, a fall of 18 / 23 = 0.78
 
-A reward is beta times the log-probability over the reference's, so that the reference's own is known at
-every step and the fall does not go by how long the completions of a batch happen to be.
+A reward is beta times (log-probability minus the reference's). The reference's own is thus known at every
+step, and the fall does not depend on the lengths of a batch's completions.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-SHORT = 3  # logs that the fall and the accuracy are means of
+SHORT = 3  # number of logs that fall and accuracy are averaged over
 
 
 @dataclass
 class Watch:
-    """What was seen; `bound` is the share of the reference's log-probability that may be lost."""
+    """Falls and accuracies of a run; `bound` is the share of log-probability that may be lost."""
 
     bound: float
     falls: deque[float] = field(default_factory=lambda: deque(maxlen=SHORT))
@@ -26,7 +26,7 @@ class Watch:
     worst: float = 0.0
 
     def see(self, logs: dict[str, Any], beta: float, step: int) -> str | None:
-        """Take a log of the trainer; a warning the first time that the bound is passed, else None."""
+        """Read a log of the trainer; return a warning the first time that the bound is passed, else None."""
         at = "eval_" if "eval_logps/chosen" in logs else ""
         names = [f"{at}logps/chosen", f"{at}rewards/chosen"]
         if not all(name in logs for name in names) or beta <= 0:
@@ -53,22 +53,22 @@ class Watch:
         return said
 
 
-def watch_callback(watch: Watch) -> Any:
-    """A callback of transformers that shows a watch every log, and says its warning."""
+def make_watch_callback(watch: Watch) -> Any:
+    """Make a callback of transformers that passes every log to a watch and logs its warning."""
     import logging
 
     from transformers import TrainerCallback
 
-    class Callback(TrainerCallback):  # type: ignore[misc]
+    class WatchCallback(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:  # noqa: ARG002
-            """Takes what an earlier part of the run logged."""
+            """Read the logs of an earlier part of the run."""
             for row in state.log_history:
                 watch.see(row, getattr(args, "beta", 0.0), row.get("step", 0))
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:  # noqa: ARG002
-            """Called with each log, of training and of evaluation."""
+            """Read a log of training or evaluation."""
             beta = getattr(args, "beta", 0.0)
             if (said := watch.see(logs or {}, beta, state.global_step)) and state.is_world_process_zero:
                 logging.getLogger("preceptor").warning(said)
 
-    return Callback()
+    return WatchCallback()

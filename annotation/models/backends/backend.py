@@ -3,17 +3,19 @@
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..budget import Ledger
 from ..prices import Price
 from ..requests import Request
+from .text_scores import ScoreTexts
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     """What a back-end sent back to one request; `fault` says why it cannot be read or was refused.
 
     `text` is the model's message as it stands, or else what came instead. `refused`: the back-end did not
@@ -32,20 +34,27 @@ class Answer:
 # Sends requests and returns their answers in the same order; None: a limit was reached before it. Every
 # attempt is reserved in the ledger before it is made, and settled or released after it. AnnotationError where
 # the back-end stays away.
-Send = Callable[[Sequence[Request], Ledger, Say], Awaitable[list[Answer | None]]]
+Send = Callable[[Sequence[Request], Ledger, Say], Awaitable[list[ModelAnswer | None]]]
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to ask one model.
-
-    `name` is what the record calls it. `session` opens what asking needs (connections, weights) and gives
-    the function that sends. `together`: requests that one call of it takes; `parallel`: whether several
-    calls may run at a time.
-    """
+    """A way to ask one model, and what it can do."""
 
     name: str
+    """As records call it, with a digest or revision: hf:gec@3c0f5a3b9e1d."""
     session: Callable[[], AbstractAsyncContextManager[Send]]
+    """Opens what asking needs (connections, weights) and gives the function that sends."""
     price: Price | None = None
     together: int = 1
+    """Requests that one call of the function takes."""
     parallel: bool = True
+    """Whether several calls may run at a time."""
+    writes: bool = True
+    """Whether it answers in words; else only requests of its own making (hf_likelihood)."""
+    scores: ScoreTexts | None = None
+    """Scores texts under the model; None where it cannot. Weights are read at the first call."""
+    free: Callable[[], None] = lambda: None
+    """Frees what asking has loaded, such as weights."""
+    folder: Path | None = None
+    """Of the weights, where they lie on this machine."""

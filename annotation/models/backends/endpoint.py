@@ -54,7 +54,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Message:
+class ChatCompletion:
     """A chat completion: its content, where it has one, tokens as the server counts, what it says it is."""
 
     text: str
@@ -65,8 +65,8 @@ class Message:
     said: dict[str, Any] = field(default_factory=dict)
 
 
-def endpoint(base_url: str | None, model: str) -> Endpoint:
-    """The endpoint at an address; AnnotationError where none is given or it is no address."""
+def make_endpoint(base_url: str | None, model: str) -> Endpoint:
+    """Make the endpoint at an address; raises AnnotationError where none is given or it is no address."""
     if not base_url:
         raise AnnotationError(
             "no endpoint: give --base-url (or PRECEPTOR_BASE_URL), such as http://127.0.0.1:8000/v1"
@@ -82,19 +82,19 @@ def endpoint(base_url: str | None, model: str) -> Endpoint:
 
 
 def connect() -> httpx.AsyncClient:
-    """A client for many requests; use it as a context."""
+    """Open a client for many requests; use it as a context."""
     return httpx.AsyncClient(timeout=_SECONDS, verify=_certificates())
 
 
-def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> Message:
+def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
     """Send one request and wait; what is busy or broken for a moment is asked again, up to TRIES times.
 
-    `say` is told of pauses. Raises AnnotationError where the endpoint refuses or stays away.
+    `say` is called with notices of pauses. Raises AnnotationError where the endpoint refuses or stays away.
     """
 
     async def ask() -> Attempt | None:
         async with connect() as http:
-            return await patiently(where, lambda: post(http, where, body), say)
+            return await send_patiently(where, lambda: post(http, where, body), say)
 
     got = asyncio.run(ask())
     if got is None or got.status != httpx.codes.OK:
@@ -118,10 +118,10 @@ async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -
     return Attempt(response.status_code, text, _refusal(where, response), wait)
 
 
-async def patiently(
+async def send_patiently(
     where: Endpoint, attempt: Callable[[], Awaitable[Attempt | None]], say: Callable[[str], None]
 ) -> Attempt | None:
-    """The first attempt that is answered or that no patience cures; None where `attempt` makes no more.
+    """Return the first attempt that is answered or not worth a retry; None where `attempt` makes no more.
 
     Waits as long as the server asks for, else ever longer. Raises AnnotationError after TRIES.
     """
@@ -161,8 +161,8 @@ async def rest(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def read_message(text: str) -> Message:
-    """The message in a body; without content where the body has none."""
+def read_message(text: str) -> ChatCompletion:
+    """Read the message in a body; without content where the body has none."""
     try:
         body = json.loads(text)
         choice = body["choices"][0]
@@ -176,9 +176,9 @@ def read_message(text: str) -> Message:
             "finish": choice.get("finish_reason"),
         }
     except (ValueError, LookupError, TypeError, AttributeError):
-        return Message(text, None)
+        return ChatCompletion(text, None)
     known = {name: value for name, value in said.items() if isinstance(value, str)}
-    return Message(text, content if isinstance(content, str) else None, sent, received, total, known)
+    return ChatCompletion(text, content if isinstance(content, str) else None, sent, received, total, known)
 
 
 def _count(value: object) -> int | None:

@@ -17,44 +17,53 @@ import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import AnnotationError
 from ....schemas.manifest import MANIFEST
-from ....schemas.support.adapter_folders import find_base, was_folder
+from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
 from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, digest
-from .backend import Answer, Backend, Say, Send
+from .backend import Backend, ModelAnswer, Say, Send
+from .text_scores import Text, TextScore, score_fitting
 
+WRITES = True
 TOGETHER = 16
 _PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
 _READ_WHOLE = (".json", ".jinja", ".txt", ".model")
-_ADAPTER = "adapter_config.json"
 _COMMIT = 12  # hex digits of a revision in a name
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelLocation:
     """Where a model or an adapter lies: a folder or a name on the Hub, its revision; its name."""
 
     where: str
     revision: str | None
     name: str
-    base: "Place | None" = None  # of an adapter: the model that it is put on
+    base: "ModelLocation | None" = None  # of an adapter: the model that it is put on
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one on this machine."""
+        return None if self.revision else Path(self.where)
 
 
-def transformers_backend(name: str) -> Backend:
-    """A back-end of a model in this process; its weights are read when the first request is sent."""
+def open_backend(name: str, _base_url: str | None = None, _prices: Path | None = None) -> Backend:
+    """Open a back-end of a model in this process; weights are read when the first request is sent.
+
+    Raises AnnotationError where there is no such model.
+    """
     place = find_model(name)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
         model, tokenizer = load_model(place)
 
-        async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[Answer | None]:
+        async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[ModelAnswer | None]:
             admitted = [request for request in requests if await ledger.reserve(request)]
             answers = {digest(r): a for r, a in _answers(model, tokenizer, admitted)}
             for request in admitted:
@@ -63,20 +72,34 @@ def transformers_backend(name: str) -> Backend:
 
         yield send
 
-    return Backend(f"hf:{place.name}", session, FREE, TOGETHER, parallel=False)
+    return Backend(
+        f"hf:{place.name}",
+        session,
+        FREE,
+        TOGETHER,
+        parallel=False,
+        scores=partial(score_under, place),
+        free=free_models,
+        folder=place.folder,
+    )
 
 
-def find_model(name: str) -> Place:
-    """The model that a name means; raises AnnotationError where there is none, with what to do.
+def score_under(place: ModelLocation, texts: Sequence[Text]) -> list[TextScore | None]:
+    """Score texts under a model, with weights in single precision on a CPU; None for what is too long."""
+    return score_fitting(*load_model(place, exact=True), texts)
+
+
+def find_model(name: str) -> ModelLocation:
+    """Find the model that a name means; raises AnnotationError where there is none, with what to do.
 
     A folder is named after itself and a digest of what is in it (of large files, of pieces all over them),
     that of an adapter by a digest of itself and its model; one on the Hub by its commit.
     """
     folder = Path(name)
-    if (folder / _ADAPTER).is_file():
+    if (folder / ADAPTER).is_file():
         base = _base_of(folder)
         both = hashlib.sha256(f"{_folder_digest(folder)}\0{base.name}".encode()).hexdigest()[:_COMMIT]
-        return Place(str(folder), None, f"{folder.resolve().name}@{both}", base)
+        return ModelLocation(str(folder), None, f"{folder.resolve().name}@{both}", base)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             if (folder / MANIFEST).is_file():
@@ -84,21 +107,21 @@ def find_model(name: str) -> Place:
             raise AnnotationError(
                 f"{folder}: holds no config.json; name a folder that transformers or PEFT wrote"
             )
-        return Place(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
+        return ModelLocation(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
     beside = folder.parent != Path() and folder.parent.is_dir()
     if folder.is_absolute() or name.startswith(".") or name.count("/") > 1 or beside:
         raise AnnotationError(f"{name}: no such folder; name one that holds config.json and weights")
     hub, _, revision = name.partition("@")
     commit = _commit(hub, revision or None)
-    return Place(hub, commit, f"{hub}@{commit[:_COMMIT]}")
+    return ModelLocation(hub, commit, f"{hub}@{commit[:_COMMIT]}")
 
 
 @cache
-def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
-    """Model and tokenizer, once; on the GPU where there is one. AnnotationError where they cannot be read.
+def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
+    """Load model and tokenizer, once; on the GPU where there is one.
 
-    On a CPU that has no instructions for half precision (they would be played through, seven times slower),
-    or where it is to be `exact`, in single precision, whatever its weights are kept in.
+    Single precision, whatever the weights are kept in, on a CPU without bf16 support (emulation is 7 times
+    slower) or where it is to be `exact`. Raises AnnotationError where they cannot be read.
     """
     try:
         import torch
@@ -127,23 +150,23 @@ def load_model(place: Place, exact: bool = False) -> tuple[Any, Any]:
 
 
 def free_models() -> None:
-    """Let go of the weights of models that were loaded, before the next one's are read."""
+    """Free loaded model weights."""
     load_model.cache_clear()
     gc.collect()
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def _base_of(folder: Path) -> Place:
+def _base_of(folder: Path) -> ModelLocation:
     """The model that an adapter is put on: a folder, seen from here or the adapter, or one of the Hub."""
     try:
-        said = json.loads((folder / _ADAPTER).read_text(encoding="utf-8"))
+        said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = said.get("base_model_name_or_path"), said.get("revision")
     except (ValueError, AttributeError) as error:
-        raise AnnotationError(f"{folder / _ADAPTER}: cannot be read: {error}") from error
+        raise AnnotationError(f"{folder / ADAPTER}: cannot be read: {error}") from error
     if not base:
         raise AnnotationError(
-            f"{folder / _ADAPTER}: names no base_model_name_or_path; write in it the model "
+            f"{folder / ADAPTER}: names no base_model_name_or_path; write in it the model "
             "that the adapter was trained on"
         )
     there = find_base(folder, base)
@@ -165,7 +188,7 @@ def _base_of(folder: Path) -> Place:
     return found
 
 
-def _put_on(model: Any, place: Place) -> Any:
+def _put_on(model: Any, place: ModelLocation) -> Any:
     from peft import PeftModel
 
     warnings.filterwarnings("ignore", ".*gradient_checkpointing. is deprecated", FutureWarning)  # PEFT asks
@@ -211,7 +234,9 @@ def _folder_digest(folder: Path) -> str:
     return state.hexdigest()[:_COMMIT]
 
 
-def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterator[tuple[Request, Answer]]:
+def _answers(
+    model: Any, tokenizer: Any, requests: Sequence[Request]
+) -> Iterator[tuple[Request, ModelAnswer]]:
     """Those that sample alike together; one that is longer than the model takes is refused."""
     longest = getattr(model.config, "max_position_embeddings", None)
     by_sampling: dict[Sampling, list[tuple[Request, list[int]]]] = {}
@@ -219,7 +244,7 @@ def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterato
         ids = _ids(tokenizer, request.messages)
         if longest and len(ids) + 1 > longest:
             fault = f"{len(ids)} tokens, which is more than the {longest} that the model takes"
-            yield request, Answer("", fault, refused=True)
+            yield request, ModelAnswer("", fault, refused=True)
         else:
             alike = replace(request.sampling, seed=None)
             by_sampling.setdefault(alike, []).append((request, ids))
@@ -240,7 +265,7 @@ def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 def _generate(
     model: Any, tokenizer: Any, group: list[tuple[Request, list[int]]], sampling: Sampling
-) -> Iterator[tuple[Request, Answer]]:
+) -> Iterator[tuple[Request, ModelAnswer]]:
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -286,7 +311,7 @@ def _ends(model: Any, tokenizer: Any) -> list[int]:
 
 def _answer(
     tokenizer: Any, row: list[int], ends: list[int], sampling: Sampling, prompt_tokens: int
-) -> Answer:
+) -> ModelAnswer:
     at = next((n for n, token in enumerate(row) if token in ends), None)
     used = row if at is None else row[:at]
     text = tokenizer.decode(used, skip_special_tokens=True)
@@ -294,7 +319,7 @@ def _answer(
     finish = "length" if at is None and not stops else "stop"
     text = text[: min(stops)] if stops else text
     count = len(row) if at is None else at + 1
-    return Answer(text, None, False, prompt_tokens, count, 0.0, {"finish": finish})
+    return ModelAnswer(text, None, False, prompt_tokens, count, 0.0, {"finish": finish})
 
 
 class _Drawn:

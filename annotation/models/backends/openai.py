@@ -18,9 +18,10 @@ from ....schemas.support.hosts import is_local
 from ..budget import Ledger
 from ..prices import FREE, Price, find_price
 from ..requests import Request
-from .backend import Answer, Backend, Say, Send
-from .endpoint import Attempt, Endpoint, connect, endpoint, patiently, post, read_message
+from .backend import Backend, ModelAnswer, Say, Send
+from .endpoint import Attempt, Endpoint, connect, make_endpoint, post, read_message, send_patiently
 
+WRITES = True
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
 _FORMS = 3
 _FORM_REFUSED = (400, 422, 500, 501)
@@ -36,16 +37,19 @@ class _Dialect:
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def open_ai(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
-    """A back-end at an OpenAI-compatible address; the key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY."""
-    where = endpoint(base_url, model)
+def open_backend(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
+    """Open a back-end at an OpenAI-compatible address; the key is PRECEPTOR_API_KEY's or OPENAI_API_KEY's.
+
+    Raises AnnotationError where there is no address, or `prices` is no table of prices.
+    """
+    where = make_endpoint(base_url, model)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
         dialect = _Dialect()
         async with connect() as http:
 
-            async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[Answer | None]:
+            async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[ModelAnswer | None]:
                 return [await _send(http, where, dialect, request, ledger, say) for request in requests]
 
             yield send
@@ -63,18 +67,18 @@ def _price(where: Endpoint, prices: Path | None) -> Price | None:
 
 async def _send(
     http: httpx.AsyncClient, where: Endpoint, dialect: _Dialect, request: Request, ledger: Ledger, say: Say
-) -> Answer | None:
+) -> ModelAnswer | None:
     async def attempt() -> Attempt | None:
         if request.schema is None or dialect.settled:
             return await _translated(http, where, dialect, request, ledger)
         async with dialect.probing:  # one finds out, the others wait
             return await _translated(http, where, dialect, request, ledger)
 
-    got = await patiently(where, attempt, say)
+    got = await send_patiently(where, attempt, say)
     if got is None:
         return None
     if got.status in _REFUSED:
-        return Answer(got.text, got.fault, refused=True)
+        return ModelAnswer(got.text, got.fault, refused=True)
     if got.status != httpx.codes.OK:
         raise AnnotationError(got.fault)  # as it would be for every other request
     message = read_message(got.text)
@@ -82,7 +86,9 @@ async def _send(
     text, fault = message.content, None
     if text is None:
         text, fault = message.text, "no message in the answer"
-    return Answer(text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said)
+    return ModelAnswer(
+        text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said
+    )
 
 
 async def _translated(

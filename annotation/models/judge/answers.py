@@ -1,7 +1,7 @@
 r"""What a judge may answer by a rubric, and reading it out of whatever a model sends back.
 
-    answer_schema(read_rubric("pairwise-preference"))        # a JSON schema, for servers that keep to one
-    check = checker(read_rubric("pairwise-preference"))
+    make_answer_schema(read_rubric("pairwise-preference"))   # a JSON schema, for servers that keep to one
+    check = make_checker(read_rubric("pairwise-preference"))
     check('Well …\n```json\n{"reason": "B tells all", "preference": "first"}\n```')
     # {"reason": "B tells all", "preference": "first"}
     check('{"preference": "both"}')                          # ValueError: preference is "both", expected …
@@ -16,29 +16,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....schemas.rubric import PREFERENCE, Criterion, Rubric
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ..requests import Message, Request
 
 REASON = "reason"
 FIRST, SECOND, TIE = "first", "second", "tie"
-Answer = dict[str, Any]
+JudgeAnswer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Way:
+class JudgingMethod:
     """A way to have a judgement: what is sent, and how what comes back is read."""
 
     make: Callable[[Sequence[Message], Sequence[str], Any], Request]
     """From the prompt's messages, the texts in the order of showing, and the caller's own note."""
-    check: Callable[[str], Answer]
+    check: Callable[[str], JudgeAnswer]
     both: bool
     """Whether a pair is asked about in both orders."""
     template: str
     """Names all that the request is written by but the texts themselves."""
 
 
-def choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
-    """What may be answered, by criterion: each answer as JSON has it, with its wording."""
+def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
+    """List what may be answered, by criterion: each answer as JSON has it, with its wording."""
     if rubric.kind == "pairwise":
         sides: dict[str | int, str] = {FIRST: "the first answer is better", SECOND: "the second is better"}
         return {PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
@@ -49,14 +49,14 @@ def choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
 
 
 def asks_reason(rubric: Rubric, reason: bool = True) -> bool:
-    """Whether a reason is asked for beside the answers: not where a criterion has its name."""
-    return reason and REASON not in choices(rubric)
+    """Tell whether a reason is asked for beside the answers: not where a criterion has its name."""
+    return reason and REASON not in list_choices(rubric)
 
 
-def answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
-    """The JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
+def make_answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
+    """Make the JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
     properties: dict[str, Any] = {REASON: {"type": "string"}} if asks_reason(rubric, reason) else {}
-    for name, answers in choices(rubric).items():
+    for name, answers in list_choices(rubric).items():
         type = "string" if isinstance(next(iter(answers)), str) else "integer"
         properties[name] = {"type": type, "enum": list(answers)}
     return {
@@ -67,19 +67,19 @@ def answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
     }
 
 
-def checker(rubric: Rubric) -> Callable[[str], Answer]:
-    """A function from a model's text to its answer, which holds every criterion, on its scale.
+def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
+    """Make a function from a model's text to its answer, which holds every criterion, on its scale.
 
     It raises ValueError, which says what is wrong: no JSON object, a criterion that is missing, a value
     that is not on the scale, a name that was not asked for.
     """
-    known = choices(rubric)
+    known = list_choices(rubric)
 
-    def check(content: str) -> Answer:
-        found = json_in(content)
+    def check(content: str) -> JudgeAnswer:
+        found = find_json(content)
         for name in found:
             if name not in known and name != REASON:
-                raise ValueError(f"'{name}' was not asked for: {nearest(name, known, 'expected')}")
+                raise ValueError(f"'{name}' was not asked for: {suggest(name, known, 'expected')}")
         missing = [name for name in known if name not in found]
         if missing:
             raise ValueError(f"no value for {', '.join(missing)}")
@@ -91,8 +91,8 @@ def checker(rubric: Rubric) -> Callable[[str], Answer]:
     return check
 
 
-def json_in(content: str) -> dict[str, Any]:
-    """The last well-formed JSON object in a text, whatever stands around it; ValueError where none is."""
+def find_json(content: str) -> dict[str, Any]:
+    """Find the last well-formed JSON object in a text, whatever stands around it; raises ValueError."""
     found: dict[str, Any] | None = None
     fault = "no JSON object in it"
     at = content.find("{")

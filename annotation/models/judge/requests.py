@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ....schemas.errors import AnnotationError
-from ....schemas.keys import key
+from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
-from ....schemas.support.nearest import nearest
-from ..fence import Fence, fence_for
-from ..requests import Message, Request, Sampling
+from ....schemas.support.nearest import suggest
+from ..fence import Fence, make_fence
+from ..requests import LIKELIEST, Message, Request, Sampling
 from ..templates import Template, render
-from .answers import REASON, Way, answer_schema, asks_reason, checker, choices
+from .answers import REASON, JudgingMethod, asks_reason, list_choices, make_answer_schema, make_checker
 
 _SPEAKERS = {"user": "the learner", "assistant": "the tutor", "system": "what the tutor was told"}
 PAIR, SINGLE = ("first", "second"), ("completion",)
-_SAMPLING = Sampling()
 _SHOWN = {"first": "the first answer", "second": "the second answer", "completion": "the answer"}
 
 
@@ -37,55 +36,55 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Judge:
+class JudgeWording:
     """How a judge is asked: by which rubric, in which words."""
 
     rubric: Rubric
     template: Template
     examples: tuple[Example, ...] = ()
     reason: bool = True
-    sampling: Sampling = _SAMPLING
+    sampling: Sampling = LIKELIEST
 
 
-def by_letters(judge: Judge) -> Way:
-    """Judging by what a model writes: pairs in both orders, answers held against the rubric's scale."""
-    parts = [judge.template.digest, judge.rubric.digest, str(judge.reason)]
-    parts += [json.dumps([e.prompt, e.texts, e.answer]) for e in judge.examples]
+def judge_by_letters(wording: JudgeWording) -> JudgingMethod:
+    """Judge by what a model writes: pairs in both orders, answers held against the rubric's scale."""
+    parts = [wording.template.digest, wording.rubric.digest, str(wording.reason)]
+    parts += [json.dumps([e.prompt, e.texts, e.answer]) for e in wording.examples]
 
     def make(messages: Sequence[Message], texts: Sequence[str], about: Any) -> Request:
-        return judge_request(judge, messages, texts, about)
+        return make_judge_request(wording, messages, texts, about)
 
-    return Way(make, checker(judge.rubric), both=True, template=key(parts))
+    return JudgingMethod(make, make_checker(wording.rubric), both=True, template=hash_key(parts))
 
 
-def judge_request(
-    judge: Judge, messages: Sequence[Message], texts: Sequence[str], about: Any = None
+def make_judge_request(
+    wording: JudgeWording, messages: Sequence[Message], texts: Sequence[str], about: Any = None
 ) -> Request:
-    """The request to judge one completion, or two in the order in which they are shown.
+    """Make the request to judge one completion, or two in the order in which they are shown.
 
     Nobody's name stands in it: neither who wrote a text nor which model answers.
     """
-    rubric, sides = judge.rubric, PAIR if judge.rubric.kind == "pairwise" else SINGLE
-    shown = [text for e in judge.examples for text in (e.prompt, *e.texts)]
-    fence = fence_for([*shown, *(m["content"] for m in messages), *texts])
-    known = choices(rubric)
+    rubric, sides = wording.rubric, PAIR if wording.rubric.kind == "pairwise" else SINGLE
+    shown = [text for e in wording.examples for text in (e.prompt, *e.texts)]
+    fence = make_fence([*shown, *(m["content"] for m in messages), *texts])
+    known = list_choices(rubric)
     form = {name: " or ".join(map(json.dumps, answers)) for name, answers in known.items()}
-    if asks_reason(rubric, judge.reason):
+    if asks_reason(rubric, wording.reason):
         form = {REASON: '"…"'} | form
     values: dict[str, Any] = {
         "title": rubric.title,
         "guidelines": rubric.guidelines.strip(),
         "mark": fence.mark,
-        "examples": [_example(fence, n, e, sides, judge.reason) for n, e in enumerate(judge.examples, 1)],
+        "examples": [_example(fence, n, e, sides, wording.reason) for n, e in enumerate(wording.examples, 1)],
         "dialogue": [fence.around(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
         "choices": known,
         "wordings": {c.name: c.wording for c in rubric.criteria},
-        "reason": asks_reason(rubric, judge.reason),
+        "reason": asks_reason(rubric, wording.reason),
         "form": "{" + ", ".join(f'"{name}": {answers}' for name, answers in form.items()) + "}",
     }
     values |= {side: fence.around(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
-    schema = answer_schema(rubric, judge.reason)
-    return Request(render(judge.template, **values), judge.sampling, schema=schema, about=about)
+    schema = make_answer_schema(rubric, wording.reason)
+    return Request(render(wording.template, **values), wording.sampling, schema=schema, about=about)
 
 
 def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reason: bool) -> dict[str, str]:
@@ -99,7 +98,10 @@ def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reaso
 
 
 def read_examples(path: Path, rubric: Rubric) -> tuple[Example, ...]:
-    """Examples from JSON Lines, each held against the rubric's scale. AnnotationError with file and line."""
+    """Read examples from JSON Lines, each checked by the rubric's scale.
+
+    Raises AnnotationError with file and line.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -125,17 +127,17 @@ def _read_example(entry: Any, rubric: Rubric) -> Example:
         raise ValueError(f"expected a JSON object with {', '.join(wanted)}")
     for name in entry:
         if name not in (*wanted, REASON):
-            raise ValueError(f"unknown key '{name}': {nearest(name, [*wanted, REASON], 'known')}")
+            raise ValueError(f"unknown key '{name}': {suggest(name, [*wanted, REASON], 'known')}")
     for name in (*wanted[:-1], *([REASON] if REASON in entry else [])):
         if not isinstance(entry.get(name), str):
             raise ValueError(f"'{name}' is missing, or no text")
     if "answer" not in entry:
         raise ValueError("'answer' is missing")
     answer = entry["answer"]
-    known = choices(rubric)
+    known = list_choices(rubric)
     if len(known) == 1 and not isinstance(answer, dict):
         answer = {next(iter(known)): answer}
-    fitting = checker(rubric)(json.dumps(answer))
+    fitting = make_checker(rubric)(json.dumps(answer))
     if rubric.kind == "rating":
         fitting = {name: list(answers)[fitting[name] - 1] for name, answers in known.items()}
     reason = {REASON: entry[REASON]} if REASON in entry and asks_reason(rubric) else {}

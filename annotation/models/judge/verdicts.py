@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....schemas.rubric import Rubric
-from .answers import FIRST, REASON, SECOND, TIE, Answer, choices
+from .answers import FIRST, REASON, SECOND, TIE, JudgeAnswer, list_choices
 
 Shown = tuple[str, str | None]
 """Keys of the completion shown first and of the other one, None where one is rated alone."""
@@ -36,15 +36,15 @@ class Verdicts:
     """Of pairs judged in both orders: consistent, first twice, second twice, tie once."""
 
 
-def orders(a: str, b: str | None, both: bool) -> list[Shown]:
-    """In which orders a question's completions are shown."""
+def list_orders(a: str, b: str | None, both: bool) -> list[Shown]:
+    """List the orders in which a question's completions are shown."""
     return [(a, b), (b, a)] if both and b is not None else [(a, b)]
 
 
-def verdicts(
-    rubric: Rubric, questions: Iterable[Mapping[str, Any]], said: Mapping[Shown, Answer], both: bool
+def reach_verdicts(
+    rubric: Rubric, questions: Iterable[Mapping[str, Any]], said: Mapping[Shown, JudgeAnswer], both: bool
 ) -> Verdicts:
-    """One answer to each question (key, completion_a, completion_b) from what was said of each order.
+    """Reach one answer to each question (key, completion_a, completion_b) from what was said of each order.
 
     `both`: pairs were asked about in both orders.
     """
@@ -52,14 +52,14 @@ def verdicts(
     count: Counter[str] = Counter()
     places: dict[frozenset[Shown], str] = {}  # a question that is asked again is the same pair
     for question in questions:
-        shown = orders(question["completion_a"], question["completion_b"], both)
+        shown = list_orders(question["completion_a"], question["completion_b"], both)
         answers = [said.get(key) for key in shown]
         if any(answer is None for answer in answers):
             count["missing"] += 1
             continue
         found = [answer for answer in answers if answer is not None]
         if rubric.kind == "rating":
-            value: dict[str, Any] = {name: found[0][name] for name in choices(rubric)}
+            value: dict[str, Any] = {name: found[0][name] for name in list_choices(rubric)}
         else:
             side, place = _pair(*(answer["preference"] for answer in found))
             count["disagree"] += place not in (CONSISTENT, "")
@@ -91,7 +91,7 @@ def _pair(one: str, two: str | None = None) -> tuple[str, str]:
     return TIE, {(FIRST, FIRST): FIRST_TWICE, (SECOND, SECOND): SECOND_TWICE}.get((one, two), TIE_ONCE)
 
 
-def _reasons(found: list[Answer]) -> str | None:
+def _reasons(found: list[JudgeAnswer]) -> str | None:
     """What the judge gave as its reasons; of a pair, by which side was shown first."""
     reasons = [answer.get(REASON, "").strip() for answer in found]
     if len(reasons) == 2:

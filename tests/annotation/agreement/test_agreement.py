@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from invented import Rubric, fill, with_fit
 
 from preceptor.annotation.agreement.agreement import SourceJudgements, compute_agreement
-from preceptor.annotation.agreement.alpha import kinds_of_units, measures
-from preceptor.annotation.agreement.intervals import exact_interval
-from preceptor.annotation.agreement.kappa import annotator_pairs, cohen
+from preceptor.annotation.agreement.alpha import compute_measures, count_kinds
+from preceptor.annotation.agreement.intervals import compute_exact_interval
+from preceptor.annotation.agreement.kappa import compare_pairs, compute_kappa
 from preceptor.schemas.errors import PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, VOTES
@@ -25,7 +25,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.report.people import pictures_of
+from preceptor.toolkit.report.people import draw_people
 from preceptor.toolkit.store.connection import insert, open_store, query, run
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.
@@ -46,8 +46,8 @@ def alphas(table, resamples=1):
     unit = np.array([u for u, _ in said], dtype=np.int64)
     value = np.array([levels.index(v) for _, v in said], dtype=np.int64)
     numbers = np.array([v if not isinstance(v, str) else i for i, v in enumerate(levels)], dtype=float)
-    kinds, many = kinds_of_units(unit, value, len(levels))
-    return measures(kinds, many, numbers, 0, resamples)
+    kinds, many = count_kinds(unit, value, len(levels))
+    return compute_measures(kinds, many, numbers, 0, resamples)
 
 
 def test_krippendorffs_published_examples():
@@ -67,16 +67,16 @@ DIAGNOSES = np.array([[int(x) for x in row.split()] for row in FLEISS.replace("\
 
 def test_fleiss_published_example():
     kinds, many = np.unique(DIAGNOSES, axis=0, return_counts=True)
-    found = measures(kinds, many, np.arange(5.0), 0, 200)
+    found = compute_measures(kinds, many, np.arange(5.0), 0, 200)
     assert found["fleiss"].value == pytest.approx(0.430, abs=5e-4)
     assert found["fleiss"].low < 0.430 < found["fleiss"].high
 
 
 def test_cohens_kappa_by_hand():
     # Agreement 35 of 50, by chance 25 of 50: (0.7 - 0.5) / (1 - 0.5).
-    assert cohen(np.array([[20.0, 5], [10, 15]])) == pytest.approx(0.4)
-    assert np.isnan(cohen(np.array([[7.0, 0], [0, 0]])))
-    assert cohen(np.diag([3.0, 4, 5]), "quadratic") == 1
+    assert compute_kappa(np.array([[20.0, 5], [10, 15]])) == pytest.approx(0.4)
+    assert np.isnan(compute_kappa(np.array([[7.0, 0], [0, 0]])))
+    assert compute_kappa(np.diag([3.0, 4, 5]), "quadratic") == 1
 
 
 def reliability(rng, annotators, units, levels, missing=0.3):
@@ -104,10 +104,10 @@ def test_equal_to_statsmodels(seed):
     table = rng.integers(0, 9, (4, 4))
     for name, wt in (("unweighted", None), ("linear", "linear"), ("quadratic", "quadratic")):
         other = rater.cohens_kappa(table, wt=wt, return_results=False)
-        assert cohen(table.astype(float), name) == pytest.approx(other, abs=1e-6)
+        assert compute_kappa(table.astype(float), name) == pytest.approx(other, abs=1e-6)
     counts = rng.multinomial(5, [0.5, 0.3, 0.2], size=30)
     kinds, many = np.unique(counts, axis=0, return_counts=True)
-    ours = measures(kinds, many, np.arange(3.0), 0, 1)["fleiss"].value
+    ours = compute_measures(kinds, many, np.arange(3.0), 0, 1)["fleiss"].value
     assert ours == pytest.approx(rater.fleiss_kappa(counts), abs=1e-6)
 
 
@@ -171,7 +171,7 @@ def test_nothing_to_compare_is_no_number():
 
 
 def test_exact_intervals():
-    low, high = exact_interval(np.array([0, 5, 10]), np.array([10, 10, 10]))
+    low, high = compute_exact_interval(np.array([0, 5, 10]), np.array([10, 10, 10]))
     assert low == pytest.approx([0, 0.1871, 0.6915], abs=1e-4)
     assert high == pytest.approx([0.3085, 0.8129, 1], abs=1e-4)
 
@@ -490,14 +490,14 @@ def test_kappa_weighs_what_two_share():
     said = {"x": truth, "y": truth.copy(), "z": rng.integers(0, 3, 100)}
     rows = [(u, who, int(v[u])) for who, v in said.items() for u in range(100 if who != "z" else 50)]
     judged = pl.DataFrame(rows, schema=["unit", "annotator", "value"], orient="row")
-    found = annotator_pairs(judged, 3, ("unweighted",), 0, 200)
+    found = compare_pairs(judged, 3, ("unweighted",), 0, 200)
     by = {(r["first"], r["second"]): r for r in found.people.iter_rows(named=True)}
     assert by["x", "y"]["unweighted"] == 1
     assert by["x", "z"]["n"] == 50
     mean = (100 * 1 + 50 * by["x", "z"]["unweighted"] + 50 * by["y", "z"]["unweighted"]) / 200
     assert found.mean["unweighted"].value == pytest.approx(mean)
     assert found.mean["unweighted"].low < mean < found.mean["unweighted"].high
-    few = annotator_pairs(judged.filter(pl.col("unit") < 9), 3, ("unweighted",), 0, 10)
+    few = compare_pairs(judged.filter(pl.col("unit") < 9), 3, ("unweighted",), 0, 10)
     assert few.people.is_empty()
     assert few.mean == {"unweighted": None}
 
@@ -610,9 +610,9 @@ def test_pictures_of_annotators():
     votes, known = simulate(2, annotators=9, pairs=300, careless=("random", "side"))
     odd = votes.with_columns(pl.col("annotator").replace("p04", "<b>&"))
     found = asdict(compute_agreement("<i>", heard(odd, known=known), resamples=10))
-    pairs, consensus = pictures_of(found, 3)
+    pairs, consensus = draw_people(found, 3)
     assert (pairs.name, consensus.name) == ("pairs-3", "consensus-3")
-    assert [str(p.svg) for p in pictures_of(found, 3)] == [str(pairs.svg), str(consensus.svg)]
+    assert [str(p.svg) for p in draw_people(found, 3)] == [str(pairs.svg), str(consensus.svg)]
     for picture in (pairs, consensus):
         assert "<b>" not in picture.svg
         assert "&lt;b&gt;&amp;" in picture.svg
@@ -623,9 +623,9 @@ def test_pictures_of_annotators():
     share = found["signals"][0]["pairs"][0]["agreement"]
     assert f">{100 * share:.0f}<" in str(pairs.svg)
     alone = asdict(compute_agreement("s", heard(votes.filter(pl.col("annotator") == "p05")), resamples=10))
-    assert pictures_of(alone, 0) == []
+    assert draw_people(alone, 0) == []
     many = asdict(compute_agreement("s", heard(simulate(3, annotators=45, pairs=400)[0]), resamples=2))
-    assert "of 45, evenly" not in pictures_of(many, 0)[-1].caption
+    assert "of 45, evenly" not in draw_people(many, 0)[-1].caption
 
 
 @pytest.fixture

@@ -13,16 +13,17 @@ from invented import fill
 from places import ROOT
 from scipy import stats
 
-from preceptor.annotation.audit.audit import audit, of_judgements
+from preceptor.annotation.audit.audit import audit_evidence, make_evidence
 from preceptor.annotation.audit.files import read_judgements
-from preceptor.annotation.audit.orders import JUDGEMENTS, logistic
-from preceptor.annotation.audit.people import against
+from preceptor.annotation.audit.orders import JUDGEMENTS, fit_logistic
+from preceptor.annotation.audit.people import compare_with_people
 from preceptor.annotation.rubrics.rubric import read_rubric, summary
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, RATINGS, REPLIES, RUBRICS, VOTES
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.campaigns import begin
+from preceptor.toolkit.campaign.judge_audit import AuditOptions, audit_judgement_file, audit_judges
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
@@ -162,10 +163,12 @@ def test_slope_of_length_as_statsmodels_has_it():
     x = np.column_stack([np.log(rows["first_length"] / rows["second_length"]), np.ones(rows.height)])
     y, of = (rows["choice"] == "first").to_numpy().astype(float), rows["item"].cast(pl.Int64).to_numpy()
     theirs = sm.Logit(y, x).fit(disp=0, cov_type="cluster", cov_kwds={"groups": of})
-    for mine, value, (low, high) in zip(logistic(x, y, of), theirs.params, theirs.conf_int(), strict=True):
+    for mine, value, (low, high) in zip(
+        fit_logistic(x, y, of), theirs.params, theirs.conf_int(), strict=True
+    ):
         assert [mine.value, mine.low, mine.high] == pytest.approx([value, low, high], rel=1e-6)
-    (evidence,) = of_judgements(rows.with_columns(judge=pl.lit("m")), "m")
-    found = audit(evidence).length
+    (evidence,) = make_evidence(rows.with_columns(judge=pl.lit("m")), "m")
+    found = audit_evidence(evidence).length
     assert found.slope.value == pytest.approx(theirs.params[0])
     assert found.first_slot.value == pytest.approx(theirs.params[1])
     assert found.slope.low < 0.8 < found.slope.high
@@ -178,7 +181,7 @@ def test_intervals_of_the_slope_cover_the_truth():
     for seed in range(60):
         rows = drawn_judgements(seed, n=80)
         x = np.column_stack([np.log(rows["first_length"] / rows["second_length"]), np.ones(rows.height)])
-        slope = logistic(
+        slope = fit_logistic(
             x, (rows["choice"] == "first").to_numpy().astype(float), rows["item"].cast(pl.Int64).to_numpy()
         )[0]
         covered += slope.low < 0.8 < slope.high
@@ -304,6 +307,20 @@ def test_replies_beside_votes_of_people(lengthy):
     assert "people agree more among themselves" in said
 
 
+def test_the_functions_do_what_the_command_does(lengthy, tmp_path):
+    with open_store(lengthy, read_only=True) as con:
+        made = audit_judges(con, AuditOptions(seed=3))
+        with pytest.raises(AnnotationError, match="no such judge"):
+            audit_judges(con, AuditOptions(judges=("gpt",)))
+    assert [asdict(one) for one in made.audits] == audits("--store", lengthy, "judge", "audit", "--seed", 3)
+    file = cache(tmp_path / "judge.csv", {("first", "second"): 12, ("first", "first"): 8})
+    file.write_text(file.read_text() + "20,one,other,both,1,1\n")
+    made = audit_judgement_file(file, AuditOptions(judges=("judge",)))
+    said = json.loads(ask("judge", "audit", "--judgements", file, "--json").stdout)
+    assert [asdict(one) for one in made.audits] == said["audits"]
+    assert list(made.rejects) == said["rejects"] != []
+
+
 def test_measures_as_other_libraries_have_them():
     """One judge and three people on 60 units: the judge's pairs spelt out, people's by the library."""
     import krippendorff
@@ -315,7 +332,7 @@ def test_measures_as_other_libraries_have_them():
     people = pl.DataFrame(
         {"unit": np.repeat(np.arange(60), 3), "annotator": ["a", "b", "c"] * 60, "value": said[:, 1:].ravel()}
     )
-    found = against("helpful", [*"12345"], judge, people, "ordinal", 0, 400)
+    found = compare_with_people("helpful", [*"12345"], judge, people, "ordinal", 0, 400)
     x, y = np.repeat(said[:, 0], 3), said[:, 1:].ravel()
     value = {name: measure.judge.value for name, measure in found.measures.items()}
     assert value["pearson"] == pytest.approx(stats.pearsonr(x, y).statistic)
@@ -541,12 +558,12 @@ def test_what_cannot_be_told_is_said(store, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_record():
-    (evidence,) = of_judgements(drawn_judgements(4, 50).with_columns(judge=pl.lit("m")), "m")
-    assert asdict(audit(evidence, seed=3)) == asdict(audit(evidence, seed=3))
+    (evidence,) = make_evidence(drawn_judgements(4, 50).with_columns(judge=pl.lit("m")), "m")
+    assert asdict(audit_evidence(evidence, seed=3)) == asdict(audit_evidence(evidence, seed=3))
 
 
 def test_figures_have_the_colours_of_the_report():
-    css = (ROOT / "toolkit" / "templates" / "report.html.jinja").read_text().partition("@media")[0]
+    css = (ROOT / "toolkit" / "report" / "report.html.jinja").read_text().partition("@media")[0]
     for stand_in, colour in LIGHT.items():
         variable = CSS[stand_in].removeprefix("var(").removesuffix(")").replace("currentColor", "--ink")
         assert f"{variable}: {colour};" in css

@@ -1,15 +1,26 @@
 """How models are asked: each request once, within limits, whatever the server does."""
 
 import json
+import sys
+import textwrap
 from collections import Counter
 
 import pytest
 from model_server import Said, serving
 
-from preceptor.annotation.models.asking import Earlier, FinalError, ask, estimate
+from preceptor.annotation.models.asking import (
+    AskOptions,
+    EarlierReply,
+    FinalError,
+    ask,
+    ask_missing,
+    estimate_cost,
+    find_missing,
+)
 from preceptor.annotation.models.backends import endpoint as endpoint_module
-from preceptor.annotation.models.backends.registry import find_backend
+from preceptor.annotation.models.backends.registry import KINDS, find_backend, writes_answers
 from preceptor.annotation.models.budget import Limits
+from preceptor.annotation.models.memory import ReplyFile
 from preceptor.annotation.models.requests import Request, Sampling, digest
 from preceptor.schemas.errors import AnnotationError
 
@@ -121,7 +132,7 @@ def test_after_so_many_tries_a_request_has_failed():
     with serving(lambda body: "no") as server:
         spent, kept = asked(server, requests(2), check=number, tries=2)
         assert (spent.requests, spent.failed, spent.left_out, len(kept)) == (4, 2, 0, 4)
-        earlier = {digest(requests(1)[0]): Earlier(2, "no", "it was no number")}
+        earlier = {digest(requests(1)[0]): EarlierReply(2, "no", "it was no number")}
         spent, kept = asked(server, requests(1), check=number, earlier=earlier)
         assert [r.nth for r in kept] == [3]
     assert "it was no number" in server.asked[4]["messages"][2]["content"]
@@ -204,13 +215,13 @@ def test_without_a_price_a_cap_on_cost_is_refused(tmp_path):
     where = "https://models.example/v1"
     with pytest.raises(AnnotationError, match="no price is known for openai:m; write one"):
         ask(find_backend("openai:m", where), requests(1), check=taken, keep=print, limits=Limits(max_cost=1))
-    assert estimate(find_backend("openai:m", where), requests(2)).cost is None
-    assert estimate(find_backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
+    assert estimate_cost(find_backend("openai:m", where), requests(2)).cost is None
+    assert estimate_cost(find_backend("openai:gpt-4o-mini", where), requests(2, max_tokens=100)).cost < 0.001
 
 
 def test_an_estimate_is_no_less_than_what_is_spent(prices):
     with serving(lambda body: Said("x", prompt_tokens=30, completion_tokens=50)) as server:
-        most = estimate(find_backend("openai:m", server.url, prices), requests(5, max_tokens=50))
+        most = estimate_cost(find_backend("openai:m", server.url, prices), requests(5, max_tokens=50))
         assert server.asked == []
         spent, _ = asked(server, requests(5, max_tokens=50), prices)
     assert (most.requests, most.completion_tokens) == (5, 250)
@@ -339,3 +350,124 @@ def test_a_newer_name_of_a_limit_is_taken_up():
 def test_a_misspelt_back_end_is_named(model, says):
     with pytest.raises(AnnotationError, match=says):
         find_backend(model, "http://127.0.0.1:1/v1")
+
+
+# ---- what is kept is not asked again
+
+
+def told(server, memory, n, check=number, **how):
+    """What `ask_missing` did about n requests, and what it wanted to send."""
+    options = AskOptions(**how)
+    wanted = len(find_missing(requests(n), memory, options).requests)
+    asked = ask_missing(find_backend("openai:m", server.url), requests(n), memory, check, options)
+    assert asked.missing == wanted
+    assert asked.known == memory.find([digest(one) for one in requests(n)])
+    return asked, wanted
+
+
+def test_only_what_has_no_usable_reply_is_sent(tmp_path):
+    memory, other = (ReplyFile(tmp_path / "replies.jsonl", name) for name in ("openai:m", "openai:other"))
+    with serving(lambda body: '{"n": 1}') as server:
+        asked, wanted = told(server, memory, 3)
+        assert (wanted, asked.spent.replies, len(asked.known.answered)) == (3, 3, 3)
+        asked, wanted = told(server, memory, 5)
+        assert (wanted, asked.spent.replies, len(asked.known.read_answers())) == (2, 2, 5)
+        asked, wanted = told(server, memory, 4)
+        assert (wanted, asked.spent, len(server.asked)) == (0, None, 5)
+        assert len(find_missing(requests(5), other).requests) == 5  # of another model
+
+
+def test_tries_count_over_runs_and_what_failed_waits_to_be_retried(tmp_path):
+    memory = ReplyFile(tmp_path / "replies.jsonl", "openai:m")
+    with serving(lambda body: "no") as server:
+        asked, _ = told(server, memory, 1, tries=3, limits=Limits(max_requests=2))
+        assert asked.spent.left_out == 1  # a limit stopped it before its third try
+        asked, wanted = told(server, memory, 1, tries=3)
+        assert (wanted, asked.spent.requests, asked.spent.failed) == (1, 1, 1)
+        assert "no JSON" not in server.asked[2]["messages"][0]["content"]
+        assert [m["role"] for m in server.asked[2]["messages"]] == ["user", "assistant", "user"]
+        asked, wanted = told(server, memory, 1, tries=3)
+        assert (wanted, asked.spent) == (0, None)
+        asked, wanted = told(server, memory, 1, tries=3, retry_failed=True)
+        assert (wanted, asked.spent.requests) == (1, 3)
+        (row,) = asked.known.failed.values()
+        assert row["nth"] == 6
+
+
+def test_without_correction_a_failure_is_final(tmp_path):
+    def empty(text):
+        raise FinalError("the model said nothing")
+
+    memory = ReplyFile(tmp_path / "replies.jsonl", "openai:m")
+    with serving(lambda body: "") as server:
+        told(server, memory, 1, empty, correct=False)
+        assert told(server, memory, 1, empty, correct=False)[1] == 0
+        told(server, memory, 1, empty, correct=False, retry_failed=True)
+        assert [len(body["messages"]) for body in server.asked] == [1, 1]
+
+
+def test_what_came_before_an_error_is_kept(tmp_path, no_pauses):
+    memory = ReplyFile(tmp_path / "replies.jsonl", "openai:m")
+    turn = iter(range(100))
+    with serving(lambda body: '{"n": 1}' if next(turn) < 2 else Said(status=401)) as server:
+        with pytest.raises(AnnotationError, match="401"):
+            told(server, memory, 5, limits=Limits(concurrency=1))
+        assert len(find_missing(requests(5), memory).requests) == 3
+
+
+def test_progress_says_how_much_is_left(tmp_path):
+    seen = []
+    with serving(lambda body: '{"n": 1}') as server:
+        told(
+            server,
+            ReplyFile(tmp_path / "r.jsonl", "openai:m"),
+            4,
+            limits=Limits(concurrency=1),
+            watch=lambda spent, n: seen.append((n, spent.left_out)),
+        )
+    assert seen[:4] == [(4, 3), (4, 2), (4, 1), (4, 0)]
+
+
+def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
+    """It says itself what it can do; nobody looks at its name."""
+    (tmp_path / "echoing.py").write_text(
+        textwrap.dedent(
+            """
+            from contextlib import asynccontextmanager
+
+            from preceptor.annotation.models.backends.backend import Backend, ModelAnswer
+            from preceptor.annotation.models.prices import FREE
+
+            WRITES = True
+
+
+            def open_backend(name, base_url=None, prices=None):
+                @asynccontextmanager
+                async def session():
+                    async def send(requests, ledger, say):
+                        for request in requests:
+                            await ledger.reserve(request)
+                            ledger.settle(request, 0, 0)
+                        return [ModelAnswer(one.messages[-1]["content"]) for one in requests]
+
+                    yield send
+
+                return Backend(f"echo:{name}", session, FREE)
+            """
+        )
+    )
+    import preceptor.annotation.models.backends as room
+
+    monkeypatch.setattr(room, "__path__", [*room.__path__, str(tmp_path)])
+    monkeypatch.setitem(KINDS, "echo", "echoing")
+    backend = find_backend("echo:x")
+    assert (backend.writes, backend.scores) == (True, None)
+    asked = ask_missing(backend, requests(2), ReplyFile(tmp_path / "r.jsonl", backend.name), taken)
+    assert sorted(one["text"] for one in asked.known.read_answers().values()) == ["q0", "q1"]
+    assert [writes_answers(f"{kind}:x") for kind in ("openai", "hf", "hf-likelihood", "echo")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    sys.modules.pop("preceptor.annotation.models.backends.echoing", None)

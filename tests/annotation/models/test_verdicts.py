@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.annotation.models.fence import fence_for
-from preceptor.annotation.models.judge.answers import answer_schema, checker, json_in
-from preceptor.annotation.models.judge.verdicts import verdicts
+from preceptor.annotation.models.fence import make_fence
+from preceptor.annotation.models.judge.answers import find_json, make_answer_schema, make_checker
+from preceptor.annotation.models.judge.verdicts import reach_verdicts
 from preceptor.annotation.rubrics.rubric import parse_rubric, read_rubric
 
 PAIRS = read_rubric("pairwise-preference")
@@ -26,10 +26,10 @@ RATED = parse_rubric(ZERO)
 
 
 def test_schema_names_every_value_and_no_bounds():
-    pairs = answer_schema(PAIRS)
+    pairs = make_answer_schema(PAIRS)
     assert pairs["required"] == ["reason", "preference"]
     assert pairs["properties"]["preference"]["enum"] == ["first", "second", "tie"]
-    rated = answer_schema(RATED, reason=False)["properties"]
+    rated = make_answer_schema(RATED, reason=False)["properties"]
     assert rated == {
         "errors": {"type": "string", "enum": ["0", "1", "2"]},
         "kind": {"type": "integer", "enum": [1, 2]},
@@ -45,7 +45,7 @@ def test_schema_names_every_value_and_no_bounds():
     ],
 )
 def test_the_last_object_is_read_and_wordings_are_values(text, errors):
-    found = checker(RATED)(text)
+    found = make_checker(RATED)(text)
     assert found["errors"] == errors
     assert found["kind"] == 2
 
@@ -67,7 +67,7 @@ def test_the_last_object_is_read_and_wordings_are_values(text, errors):
 )
 def test_what_does_not_fit_is_named(text, fault):
     with pytest.raises(ValueError, match=fault.replace("?", r"\?")):
-        checker(RATED)(text)
+        make_checker(RATED)(text)
 
 
 NAMES = st.sampled_from(["errors", "kind", "reason", "preference", "x"])
@@ -93,7 +93,7 @@ def test_whatever_comes_is_on_the_scale_or_refused(text):
         (PAIRS, {"preference": {"first", "second", "tie"}}),
     ):
         try:
-            found = checker(rubric)(text)
+            found = make_checker(rubric)(text)
         except ValueError:
             continue
         assert isinstance(found.pop("reason", ""), str)
@@ -103,15 +103,15 @@ def test_whatever_comes_is_on_the_scale_or_refused(text):
 
 def test_deep_nesting_is_refused():
     with pytest.raises(ValueError, match="no JSON object"):
-        json_in('{"a":' * 5000)
+        find_json('{"a":' * 5000)
 
 
 @settings(max_examples=25)
 @given(st.lists(st.text(max_size=30), max_size=4))
 def test_no_text_holds_the_mark(texts):
-    mark = fence_for(texts).mark
-    assert fence_for(texts).mark == mark
-    again = fence_for([*texts, mark, mark.upper()])
+    mark = make_fence(texts).mark
+    assert make_fence(texts).mark == mark
+    again = make_fence([*texts, mark, mark.upper()])
     assert again.mark.casefold() not in " ".join([*texts, mark, mark.upper()]).casefold()
 
 
@@ -133,7 +133,7 @@ def said(one, two=None, a="A", b="B"):
 )
 def test_both_orders_make_the_vote(one, two, given, place):
     asked = [{"key": "q", "completion_a": "A", "completion_b": "B"}]
-    found = verdicts(PAIRS, asked, said(one, two), both=True)
+    found = reach_verdicts(PAIRS, asked, said(one, two), both=True)
     assert json.loads(found.given[0]["given"]) == {"preference": given}
     assert {name for name, n in found.positions.items() if n} == {place}
     assert found.disagree == (place != "consistent")
@@ -145,5 +145,5 @@ def test_without_a_tie_there_is_no_vote_and_half_a_pair_is_missing():
         {"key": "q", "completion_a": "A", "completion_b": "B"},
         {"key": "r", "completion_a": "A", "completion_b": "C"},
     ]
-    found = verdicts(no_tie, asked, said("first", "first") | said("first", b="C"), both=True)
+    found = reach_verdicts(no_tie, asked, said("first", "first") | said("first", b="C"), both=True)
     assert (found.given, found.disagree, found.no_vote, found.missing) == ([], 1, 1, 1)

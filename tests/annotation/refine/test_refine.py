@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from preceptor.annotation.models.backends import endpoint as endpoint_module
-from preceptor.annotation.models.backends.endpoint import endpoint
+from preceptor.annotation.models.backends.endpoint import make_endpoint
 from preceptor.annotation.refine.outputs import read_outputs
 from preceptor.annotation.refine.refine import accept_rubric, refine_rubric
 from preceptor.annotation.rubrics.rubric import read_rubric
@@ -117,7 +117,7 @@ def run(server, outputs, tmp_path, monkeypatch):
         return refine_rubric(
             read_rubric(rubric),
             read_outputs(outputs, n),
-            endpoint(server.url, model),
+            make_endpoint(server.url, model),
             tmp_path / "kept",
             given=rubric,
             say=said.append,
@@ -334,7 +334,7 @@ def test_outputs_that_cannot_be_used_are_named(tmp_path, text, says):
 @pytest.mark.parametrize("url", [None, "", "127.0.0.1:80", "ftp://x", "http://"])
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(AnnotationError, match="--base-url"):
-        endpoint(url, "m")
+        make_endpoint(url, "m")
 
 
 # ---- the command line

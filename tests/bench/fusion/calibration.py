@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, chisquare, rankdata
 
 from preceptor.toolkit.fusion.methods import fit_by
-from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_pairs
 from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings
 
 from .keep import each
@@ -49,10 +49,10 @@ class Seen:
 def look(made: Simulated, seed: int, method: str) -> Seen:
     """Fit and compare; the target is the mean of expressed and observed."""
     posterior = fit_by(made.obs, SamplerSettings(seed=seed, method=method))
-    e, o = quality_draws(made.obs, posterior, seed)
+    e, o = draw_qualities(made.obs, posterior, seed)
     truth, t = made.truth, (e + o) / 2
     true_t = (truth["e"] + truth["o"]) / 2
-    pairs = preferences(made.obs, posterior, e, o, 0.5)
+    pairs = summarise_pairs(made.obs, posterior, e, o, 0.5)
     keys = made.obs.completions["completion"]
     place = dict(zip(keys, range(len(keys)), strict=True))
     a, b = (pairs[side].replace_strict(place).to_numpy() for side in ("completion_a", "completion_b"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from preceptor.schemas.support.files import user_cache, whole_file
+from preceptor.schemas.support.files import find_user_cache, open_whole_file
 from preceptor.toolkit import fusion
 from preceptor.toolkit.cli.options import stderr
 
@@ -21,7 +21,7 @@ def each(what: str, seeds: Iterable[int], find: Callable[[int], T], keep: bool =
     `what` says all that the finding depends on beside the seed and the code of fusion and of this bench.
     """
     key = hashlib.sha256(f"{code_digest()} {what}".encode()).hexdigest()[:16]
-    folder = user_cache() / "bench" / key
+    folder = find_user_cache() / "bench" / key
     if keep:
         folder.mkdir(parents=True, exist_ok=True)
     for count, seed in enumerate(seeds, 1):
@@ -31,7 +31,7 @@ def each(what: str, seeds: Iterable[int], find: Callable[[int], T], keep: bool =
             continue
         found = find(seed)
         if keep:
-            with whole_file(path) as stream:
+            with open_whole_file(path) as stream:
                 pickle.dump(found, stream)
         yield found
         if count % 10 == 0:

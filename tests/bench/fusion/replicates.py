@@ -58,7 +58,7 @@ def replicate(store: Path, seed: int) -> Replicate:
     """Fit the store's signals with a seed, and take p of its pairs."""
     from preceptor.toolkit.fusion.fuse import read_signals
     from preceptor.toolkit.fusion.observations import encode
-    from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+    from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_pairs
     from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
     from preceptor.toolkit.store.connection import open_store
 
@@ -67,8 +67,8 @@ def replicate(store: Path, seed: int) -> Replicate:
     began = time.process_time()
     posterior = fit(obs, SamplerSettings(seed=seed))
     cpu = time.process_time() - began
-    e, o = quality_draws(obs, posterior, seed)
-    p = preferences(obs, posterior, e, o, 0.5)["p"].to_numpy()
+    e, o = draw_qualities(obs, posterior, seed)
+    p = summarise_pairs(obs, posterior, e, o, 0.5)["p"].to_numpy()
     d = posterior.diagnostics
     return Replicate(seed, d.r_hat_max, d.ess_min, d.divergences, d.draws, cpu, p)
 

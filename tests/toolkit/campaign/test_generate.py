@@ -16,11 +16,18 @@ from places import RECIPES
 from smollm2 import smollm2
 from tiny_model import tiny_model
 
-from preceptor.annotation.models.templates import read_template, render, template_of
+from preceptor.annotation.models.asking import AskOptions
+from preceptor.annotation.models.backends.registry import find_backend
+from preceptor.annotation.models.budget import Limits
+from preceptor.annotation.models.requests import Sampling
+from preceptor.annotation.models.templates import parse_template, read_template, render
 from preceptor.annotation.models.writing import VARIABLES
 from preceptor.schemas.errors import AnnotationError, PreceptorError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import COMPLETIONS, REPLIES
+from preceptor.toolkit.campaign.generate import GenerateOptions
+from preceptor.toolkit.campaign.generate import generate as generate_completions
+from preceptor.toolkit.campaign.questions import Where
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
@@ -124,6 +131,50 @@ def test_completions_are_kept_with_how_they_were_made(path):
         ("generate", 1, None, "openai:m", "m")
     }
     assert {r["raw"] for r in replies} == {row["content"] for row in kept}
+
+
+MADE = """SELECT * EXCLUDE (key, "at") FROM replies ORDER BY request, nth"""
+KEPT = "SELECT * FROM completions ORDER BY key"
+
+
+def test_the_function_does_what_the_command_does(path, tmp_path):
+    other = shutil.copy(path, tmp_path / "other.duckdb")
+    license, warm = read_license("MIT"), Sampling(1.2)
+    with serving(echo) as server:
+        more = ("--k", 2, "--temperature", 1.2, "--license", "MIT", "--concurrency", 1)
+        generate(path, server, *more, "--max-requests", 3)
+        said = generate(path, server, *more)
+        backend, told, notices = find_backend("openai:m", server.url), [], []
+        with open_store(other) as con:
+            options = GenerateOptions(None, Where(), 2, warm, license=license)
+            asking = AskOptions(Limits(1, 3), say=notices.append)
+            first = generate_completions(con, backend, options, asking, told.append)
+            assert (first.source, first.added, first.spent.left_out) == ("m", 3, 7)
+            dry = generate_completions(con, backend, GenerateOptions(draws=2, sampling=warm, dry_run=True))
+            assert (dry.estimate.requests, dry.spent, dry.added) == (7, None, 0)
+            result = generate_completions(con, backend, options, AskOptions(Limits(1)), told.append)
+            assert f"{result.added} completions added to source '{result.source}'" in said
+            assert [(one.wanted, one.prompts, one.present, one.missing) for one in told] == [
+                (10, 5, 0, 10),
+                (10, 5, 3, 7),
+            ]
+            assert generate_completions(con, backend, options).spent is None
+            assert notices == []
+            unlicensed = GenerateOptions(
+                "SELECT key FROM prompts LIMIT 1", draws=2, sampling=Sampling(0), source="other"
+            )
+            generate_completions(con, backend, unlicensed, AskOptions(say=notices.append))
+            assert "at temperature 0 all 2 draws" in notices[0]
+            assert "source 'other' has no licence" in notices[1]
+            remove_source(con, "other")
+        assert rows(path, MADE) == rows(other, MADE)
+        assert rows(path, KEPT) == rows(other, KEPT)
+
+
+def test_a_model_that_writes_nothing_is_refused(path, tmp_path):
+    said = generate(path, None, model=f"hf-likelihood:{tiny_model(tmp_path / 'tiny')}", fails=True)
+    assert "writes no completions; give a model named openai: or hf:" in said
+    assert rows(path, "SELECT * FROM sources WHERE kind = 'generated'") == []
 
 
 def test_what_is_there_is_not_asked_for_again(path):
@@ -257,7 +308,9 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
         {"role": role, "content": f"--- system ---\n{{{{ {role} }}}}"}
         for role in ("user", "assistant", "user")
     ]
-    made = render(template_of("--- system ---\nBe brief.\n--- messages ---\n"), messages=dialogue, prompt="q")
+    made = render(
+        parse_template("--- system ---\nBe brief.\n--- messages ---\n"), messages=dialogue, prompt="q"
+    )
     assert list(made) == [{"role": "system", "content": "Be brief."}, *dialogue]
     given = dict.fromkeys(VARIABLES, "x") | {"messages": dialogue, "context": {}}
     found = sorted(RECIPES.glob("*/*.jinja"))
@@ -289,7 +342,7 @@ def test_the_turns_of_a_dialogue_stand_where_the_template_says():
 )
 def test_a_template_that_does_not_fit_is_named(text, says):
     with pytest.raises(AnnotationError) as caught:
-        render(template_of(text, "t.jinja"), messages=[{"role": "user", "content": "q"}], prompt="q")
+        render(parse_template(text, "t.jinja"), messages=[{"role": "user", "content": "q"}], prompt="q")
     assert says in str(caught.value)
     assert "t.jinja" in str(caught.value)
 

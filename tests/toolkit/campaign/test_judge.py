@@ -12,13 +12,19 @@ from invented import fill
 from model_server import Said, serving
 from tiny_model import SPECIAL, tiny_model
 
-from preceptor.annotation.models.backends.hf_likelihood import by_likelihood, checker, scored
-from preceptor.annotation.models.fence import fence_for
-from preceptor.annotation.models.judge.requests import Judge, judge_request, read_examples
+from preceptor.annotation.models.asking import AskOptions
+from preceptor.annotation.models.backends.hf_likelihood import judge_by_likelihood, make_checker
+from preceptor.annotation.models.backends.registry import find_backend
+from preceptor.annotation.models.backends.text_scores import score_texts
+from preceptor.annotation.models.budget import Limits
+from preceptor.annotation.models.fence import make_fence
+from preceptor.annotation.models.judge.requests import JudgeWording, make_judge_request, read_examples
 from preceptor.annotation.models.templates import read_template
 from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.judge import JudgeOptions, choose_method
+from preceptor.toolkit.campaign.judge import judge as judge_completions
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.fusion.fuse import read_signals
@@ -102,6 +108,48 @@ def test_pairs_are_judged_in_both_orders_once(judge, path):
     assert rows(path, "SELECT count(*), count(answer), min(source), min(purpose) FROM replies") == [
         (12, 12, OWN, "judge")
     ]
+
+
+LEFT = "SELECT source, question, given, comment FROM answers ORDER BY ALL"
+KEPT = """SELECT * EXCLUDE (key, "at") FROM replies ORDER BY request, nth"""
+
+
+def test_the_function_does_what_the_command_does(judge, path, tmp_path):
+    other = shutil.copy(path, tmp_path / "other.duckdb")
+    with serving(better) as server:
+        said = judge("--n", 4, "--max-requests", 5, "--concurrency", 1, server=server)
+        backend, notices, progress = find_backend("openai:m", server.url), [], []
+        with open_store(other) as con:
+            asking = AskOptions(
+                Limits(1, 5), say=notices.append, watch=lambda spent, n: progress.append((n, spent.left_out))
+            )
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4), asking)
+            assert rows(path, KEPT) == query(con, KEPT).rows()
+            assert rows(path, LEFT) == query(con, LEFT).rows()
+            assert (result.model, result.campaign, result.questions) == ("openai:m", OWN, 4)
+            assert (result.spent.requests, result.spent.left_out) == (5, 3)
+            assert "5 requests, 5 replies, 3 left out" in said
+            assert notices == [f"campaign {OWN}: 4 questions, 8 requests, 8 of them to be sent"]
+            assert progress[-1] == (8, 3)
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4, dry_run=True))
+            assert (result.estimate.requests, result.spent, result.taken) == (3, None, None)
+            result = judge_completions(con, PAIRS, backend, JudgeOptions(n=4))
+            assert (len(result.verdicts.given), result.failed) == (4, 0)
+            assert judge_completions(con, PAIRS, backend, JudgeOptions(n=4)).spent is None
+        judge("--n", 4, server=server)
+        assert rows(path, LEFT) == rows(other, LEFT)
+
+
+def test_what_does_not_fit_the_model_is_an_error_of_usage(tiny, tmp_path):
+    for options, model, says in (
+        (JudgeOptions(normalise="tokens"), "openai:m", "--normalise belongs to models named hf-likelihood:"),
+        (JudgeOptions(tie_margin=0.0), "openai:m", "--tie-margin belongs to models named hf-likelihood:"),
+        (JudgeOptions(examples=tmp_path), f"hf-likelihood:{tiny}", "--examples: hf-likelihood:… is shown no"),
+        (JudgeOptions(template=tmp_path), f"hf-likelihood:{tiny}", "--prompt-template: hf-likelihood:… is"),
+    ):
+        with pytest.raises(AnnotationError, match=re.escape(says)) as caught:
+            choose_method(PAIRS, find_backend(model, "http://127.0.0.1:1/v1"), options)
+        assert caught.value.exit_code == 2
 
 
 def test_choosing_by_position_is_a_tie(judge, path):
@@ -252,8 +300,8 @@ ATTACKS = [
 
 def asked(texts, rubric=PAIRS, prompt="What is 2/3 of 15?", examples=(), reason=True):
     template = read_template(f"judge-{rubric.kind}")
-    return judge_request(
-        Judge(rubric, template, examples, reason), [{"role": "user", "content": prompt}], texts
+    return make_judge_request(
+        JudgeWording(rubric, template, examples, reason), [{"role": "user", "content": prompt}], texts
     )
 
 
@@ -263,7 +311,7 @@ def test_a_text_stays_within_its_fence(attack):
         request = asked(texts, prompt=prompt)
         ((role, content),) = [message.values() for message in request.messages]
         assert role == "user"
-        mark = fence_for([prompt, *texts]).mark
+        mark = make_fence([prompt, *texts]).mark
         assert mark not in attack
         assert asked(texts, prompt=prompt) == request
         fences = re.findall(rf'<data-{mark} name="([^"]+)">\n(.*?)\n</data-{mark}>', content, re.S)
@@ -325,8 +373,8 @@ def test_scores_are_the_model_s_whatever_the_batch(tiny):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny).eval(), AutoTokenizer.from_pretrained(tiny)
     messages = ({"role": "user", "content": "How do I add?"},)
     texts = [(messages, "Ten."), (messages, "Think of a picture, " * 9), (messages, "Ünüsual")]
-    together = scored(model, tokenizer, texts)
-    alone = [scored(model, tokenizer, [text], room=1)[0] for text in texts]
+    together = score_texts(model, tokenizer, texts)
+    alone = [score_texts(model, tokenizer, [text], room=1)[0] for text in texts]
     for one, other, (_, text) in zip(together, alone, texts, strict=True):
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
         whole = tokenizer.apply_chat_template(
@@ -340,7 +388,7 @@ def test_scores_are_the_model_s_whatever_the_batch(tiny):
         assert one.log_probability == pytest.approx(float(steps[-one.tokens :].sum()), abs=1e-3)
         assert one.characters == len(text)
     with pytest.raises(ValueError, match="the model takes 512"):
-        scored(model, tokenizer, [(messages, "Ten. " * 600)])
+        score_texts(model, tokenizer, [(messages, "Ten. " * 600)])
 
 
 def test_the_likelier_one_wins_by_what_it_is_divided_by():
@@ -350,12 +398,12 @@ def test_the_likelier_one_wins_by_what_it_is_divided_by():
             "second": {"log_probability": -12.0, "tokens": 2, "characters": 10},
         }
     )
-    assert checker("none", 0)(raw) == {"preference": "second", "first": -20.0, "second": -12.0}
-    assert checker("tokens", 0)(raw) == {"preference": "first", "first": -5.0, "second": -6.0}
-    assert checker("characters", 0)(raw)["preference"] == "first"
-    assert checker("tokens", 1.0)(raw)["preference"] == "tie"
+    assert make_checker("none", 0)(raw) == {"preference": "second", "first": -20.0, "second": -12.0}
+    assert make_checker("tokens", 0)(raw) == {"preference": "first", "first": -5.0, "second": -6.0}
+    assert make_checker("characters", 0)(raw)["preference"] == "first"
+    assert make_checker("tokens", 1.0)(raw)["preference"] == "tie"
     with pytest.raises(AnnotationError, match="'socratic' rates: give a pairwise rubric"):
-        by_likelihood(SOCRATIC, "tokens", 0)
+        judge_by_likelihood(SOCRATIC, "tokens", 0)
 
 
 def test_judging_by_likelihood_asks_each_pair_once(judge, path, tiny):
@@ -397,7 +445,7 @@ def test_a_real_model_tells_corrected_sentences_by_likelihood(shared_data):
     drawn = random.Random(0).sample(changed, 60)
     prompt = ({"role": "user", "content": "Write one sentence of an essay."},)
     model, tokenizer = load_model(find_model(str(smollm2())), exact=True)
-    found = iter(scored(model, tokenizer, [(prompt, text) for pair in drawn for text in pair]))
+    found = iter(score_texts(model, tokenizer, [(prompt, text) for pair in drawn for text in pair]))
     right = sum(
         source.by("characters") < correction.by("characters")
         for source, correction in zip(found, found, strict=True)

@@ -24,7 +24,7 @@ from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.annotation.server.environment import make_environment
 from preceptor.annotation.server.serve import run_server
 from preceptor.schemas.errors import PreceptorError
-from preceptor.schemas.support.files import user_cache
+from preceptor.schemas.support.files import find_user_cache
 from preceptor.toolkit.campaign.argilla import (
     PushOptions,
     find_login,
@@ -43,7 +43,7 @@ PEOPLE = ("anna", "ben", "cleo")
 def server(tmp_path_factory):
     """The embedded server, with three annotators."""
     home = tmp_path_factory.mktemp("server") / "home"
-    with run_server(home, make_environment(user_cache()), annotators=PEOPLE) as started:
+    with run_server(home, make_environment(find_user_cache()), annotators=PEOPLE) as started:
         yield started
 
 

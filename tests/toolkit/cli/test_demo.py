@@ -11,12 +11,12 @@ import pytest
 from datasets import load_dataset
 from scipy.stats import spearmanr
 
-from preceptor.schemas.derive import features
-from preceptor.schemas.published import published
-from preceptor.schemas.support.files import file_sha256
+from preceptor.schemas.derive import derive_features
+from preceptor.schemas.published import declare_published
+from preceptor.schemas.support.files import hash_file
 from preceptor.toolkit.cli.demo import draw
 from preceptor.toolkit.cli.demo.draw import CARELESS
-from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_pseudonym, read_key
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,8 @@ def test_the_sample_is_what_its_script_draws(sample, tmp_path):
     for name in ("prompts.jsonl", "effectiveness.csv"):
         (tmp_path / name).write_bytes((sample / name).read_bytes())
     draw.main(tmp_path)
-    assert {name: file_sha256(tmp_path / name) for name in SAMPLE} == {
-        name: file_sha256(sample / name) for name in SAMPLE
+    assert {name: hash_file(tmp_path / name) for name in SAMPLE} == {
+        name: hash_file(sample / name) for name in SAMPLE
     }
 
 
@@ -56,7 +56,7 @@ def test_demo_says_where_to_look(demo):
 def test_demo_finds_what_the_sample_was_drawn_from(demo, key_file):
     """n = 126 completions, one data set, one seed: loose bounds around what is expected."""
     found = demo.fit["findings"]
-    careless = {pseudonym(name, read_key(key_file)) for name in CARELESS}
+    careless = {make_pseudonym(name, read_key(key_file)) for name in CARELESS}
     assert {a["annotator"] for a in found["annotators"] if a["p_below_half"] > 0.9} == careless
     assert found["rho"]["low"] < 0.5 < found["rho"]["high"]  # drawn with correlation 0.50
     with duckdb.connect(str(demo.out / "preceptor.duckdb"), read_only=True) as con:
@@ -79,8 +79,8 @@ def test_demo_dataset_loads_everywhere_with_the_declared_columns(demo, tmp_path)
     meta = load_dataset(str(folder), "preference_meta", cache_dir=str(tmp_path))
     assert set(preference) == set(meta) == {"train", "validation", "test"}
     for split, rows in preference.items():
-        assert rows.features == features(published("preference", True))
-        assert meta[split].features == features(published("preference_meta", True))
+        assert rows.features == derive_features(declare_published("preference", True))
+        assert meta[split].features == derive_features(declare_published("preference_meta", True))
         assert len(rows) == len(meta[split]) > 0
         files = folder / "preference" / f"{split}.parquet"
         assert pl.read_parquet(files).height == len(rows)
@@ -105,7 +105,7 @@ def test_manifest_has_the_digest_of_every_file(demo):
     manifest = json.loads((folder / "manifest.json").read_text())
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert set(manifest["files"]) == files - {"manifest.json"}
-    assert all(file_sha256(folder / name) == digest for name, digest in manifest["files"].items())
+    assert all(hash_file(folder / name) == digest for name, digest in manifest["files"].items())
     assert all(gate["passed"] for gate in manifest["gates"])
 
 

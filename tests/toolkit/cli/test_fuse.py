@@ -14,10 +14,10 @@ from preceptor.toolkit.cli.demo.draw import CARELESS
 from preceptor.toolkit.fusion.checks import check_predictions
 from preceptor.toolkit.fusion.likelihoods.outcomes import count_tries
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.posterior import points_apart, preferences
+from preceptor.toolkit.fusion.posterior import count_apart, summarise_pairs
 from preceptor.toolkit.fusion.sampling.fit import Posterior
-from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, expected_band, rank_counts
-from preceptor.toolkit.fusion.summary import PairSummary, pairs_of
+from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, compute_band, count_ranks
+from preceptor.toolkit.fusion.summary import PairSummary, read_pairs
 from preceptor.toolkit.store.connection import open_store, query
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12
@@ -90,7 +90,7 @@ def test_what_to_annotate_next_are_the_pairs_of_largest_gain(fused, stored):
     )["n"][0]
     more = re.search(r"(\d+) more pairs? (?:are|is) worth asking", fused.stdout)
     assert (int(more[1]) if more else 0) == max(0, worth - 3)
-    assert len(pairs_of(stored, query(stored, "SELECT key FROM fits")["key"][0], 2).telling) == 2
+    assert len(read_pairs(stored, query(stored, "SELECT key FROM fits")["key"][0], 2).telling) == 2
 
 
 @pytest.mark.slow
@@ -267,26 +267,26 @@ def test_pairs_point_apart_where_the_qualities_differ():
     obs = encode(tables)
     e = np.array([[1.0, 0, -1]] * 4)
     o = np.array([[0.0, 1, 2], [0, 1, 2], [0, 1, 2], [2, 1, 0]])
-    pairs = preferences(obs, Posterior({}, {}, None), e, o, 0.5)
+    pairs = summarise_pairs(obs, Posterior({}, {}, None), e, o, 0.5)
     assert pairs["p_apart"].to_list() == [0.75, 0.75, 0.75]
-    assert points_apart(obs, pairs) == {"pairs": 1, "sides": 1, "sure": 0}
-    surely = preferences(obs, Posterior({}, {}, None), e[:3], o[:3], 0.5)
-    assert points_apart(obs, surely) == {"pairs": 1, "sides": 1, "sure": 1}
+    assert count_apart(obs, pairs) == {"pairs": 1, "sides": 1, "sure": 0}
+    surely = summarise_pairs(obs, Posterior({}, {}, None), e[:3], o[:3], 0.5)
+    assert count_apart(obs, surely) == {"pairs": 1, "sides": 1, "sure": 1}
 
 
 def test_rank_counts_see_a_chain_that_has_been_elsewhere():
     rng = np.random.default_rng(0)
     draws = rng.normal(size=(4, 1000))
-    even = np.array(rank_counts(draws))
-    low, high = expected_band(even.tolist(), 4000)
+    even = np.array(count_ranks(draws))
+    low, high = compute_band(even.tolist(), 4000)
     assert even.shape == (4, BINS)
     assert even.sum(axis=0).tolist() == [200] * BINS  # ranks are of all chains together
     assert 0.8 < ((even >= low) & (even <= high)).mean() < 0.98
     draws[0] += 1
-    moved = np.array(rank_counts(draws))[0]
+    moved = np.array(count_ranks(draws))[0]
     assert (moved[:3] < low).all()
     assert (moved[-3:] > high).all()
-    assert rank_counts(np.zeros((2, 10)))[0][BINS // 2 - 1 : BINS // 2 + 1] in ([10, 0], [0, 10])
+    assert count_ranks(np.zeros((2, 10)))[0][BINS // 2 - 1 : BINS // 2 + 1] in ([10, 0], [0, 10])
 
 
 def test_nine_in_ten_counts_lie_in_the_band():
@@ -294,7 +294,7 @@ def test_nine_in_ten_counts_lie_in_the_band():
     rng = np.random.default_rng(1)
     inside = []
     for _ in range(400):
-        counts = rank_counts(rng.normal(size=(4, 500)))
-        low, high = expected_band(counts, 2000)
+        counts = count_ranks(rng.normal(size=(4, 500)))
+        low, high = compute_band(counts, 2000)
         inside.append(((np.array(counts) >= low) & (np.array(counts) <= high)).mean())
     assert np.mean(inside) == pytest.approx(0.9, abs=0.025)

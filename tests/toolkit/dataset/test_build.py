@@ -9,7 +9,7 @@ import pytest
 
 from preceptor.schemas.errors import GateError, StoreError
 from preceptor.schemas.recipe import Recipe
-from preceptor.schemas.support.files import whole_folder, write_text
+from preceptor.schemas.support.files import make_whole_folder, write_text
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.store.connection import open_store, query, run
 
@@ -162,7 +162,7 @@ def test_a_crash_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, whe
     out = tmp_path / "out"
 
     def write(text):
-        with whole_folder(out) as folder:
+        with make_whole_folder(out) as folder:
             (folder / "data").write_text(text)
             if when == "inside" and text == "new":
                 raise KeyboardInterrupt
@@ -184,7 +184,7 @@ def test_a_crash_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, whe
     monkeypatch.undo()
     if when == "between the renames":
         assert not out.exists()  # the one moment: the next build brings it back before it starts
-        with pytest.raises(ZeroDivisionError), whole_folder(out):
+        with pytest.raises(ZeroDivisionError), make_whole_folder(out):
             _ = 1 / 0
     assert folder_state(out) == {"data": "old", "manifest.json": "{}"}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -150,9 +150,9 @@ def test_a_rule_that_is_no_rule_is_refused(store, rule, said):
 
 @given(st.text(max_size=30))
 def test_no_text_passes_as_a_rule_that_is_none(text):
-    from preceptor.toolkit.store.connection import scratch
+    from preceptor.toolkit.store.connection import open_scratch
 
-    with scratch() as con:
+    with open_scratch() as con:
         try:
             rule = check_rule(con, text)
         except RecipeError:

@@ -20,7 +20,7 @@ from preceptor.annotation.models.backends import hf
 from preceptor.annotation.models.templates import read_template
 from preceptor.schemas.errors import RecipeError
 from preceptor.toolkit.evaluation.config import read_config
-from preceptor.toolkit.evaluation.metrics.numbers import final_number
+from preceptor.toolkit.evaluation.metrics.numbers import find_final_number
 
 CONFIG = {"name": "tiny", "metrics": ["gleu", "exact", "changed"], "baseline": "copy", "max_tokens": 8}
 
@@ -120,7 +120,7 @@ def test_models_are_compared_with_the_first_and_with_giving_the_sentence_back(pr
 
 def test_a_killed_run_goes_on_with_what_it_had(preceptor, path, tmp_path):
     """Killed in a process of its own; half a last line, as a kill leaves it, is asked for again."""
-    out, kept = tmp_path / "out", tmp_path / ".out.unfinished" / "answers.jsonl"
+    out, kept = tmp_path / "out", tmp_path / ".out.unfinished" / "replies.jsonl"
 
     def slow(body):
         return Said(answer(body), seconds=0.2)
@@ -359,4 +359,4 @@ def test_every_packaged_evaluation_can_be_read_and_its_template_ends_where_the_m
         if config.values.template and config.values.metrics[0] == "right":
             shown = read_template(file.parent / config.values.template).text
             answers = re.findall(r"--- assistant ---\n(.*?)--- ", shown, re.DOTALL)
-            assert [int(final_number(text)) for text in answers] == [14, 25]
+            assert [int(find_final_number(text)) for text in answers] == [14, 25]

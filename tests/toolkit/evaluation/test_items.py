@@ -8,8 +8,8 @@ import yaml
 from corrections import INSTRUCTION, build_corrections
 
 from preceptor.schemas.errors import EvaluationError, RecipeError
-from preceptor.toolkit.evaluation.config import Evaluation, read_config
-from preceptor.toolkit.evaluation.items import held_out
+from preceptor.toolkit.evaluation.config import EvaluationSettings, read_config
+from preceptor.toolkit.evaluation.items import read_held_out
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +18,14 @@ def built(tmp_path_factory):
 
 
 def wanted(folder, **keys):
-    return Evaluation.model_validate({"name": "e", "dataset_name": str(folder), "metrics": ["exact"], **keys})
+    return EvaluationSettings.model_validate(
+        {"name": "e", "dataset_name": str(folder), "metrics": ["exact"], **keys}
+    )
 
 
 @pytest.mark.parametrize("format", ["conversational", "plain"])
 def test_rows_of_a_prompt_are_its_references_and_the_instruction_is_taken_off(built, format):
-    found = held_out(wanted(built / format))
+    found = read_held_out(wanted(built / format))
     assert (len(found.items), found.of, found.name) == (20, 20, f"gec-{format}")
     for item in found.items:
         assert item.source.startswith("Sentence")
@@ -36,14 +38,14 @@ def test_rows_of_a_prompt_are_its_references_and_the_instruction_is_taken_off(bu
 
 
 def test_chosen_texts_are_references_with_the_rejected_beside_them(built):
-    for item in held_out(wanted(built / "conversational", dataset_config="preference")).items:
+    for item in read_held_out(wanted(built / "conversational", dataset_config="preference")).items:
         assert set(item.rejected) == {item.source}
         assert len(item.rejected) == len(item.references) == 2
 
 
 def test_more_prompts_keep_those_drawn_before_and_a_seed_draws_others(built):
     few, more, others = (
-        [item.key for item in held_out(wanted(built / "plain", prompts=n, seed=seed)).items]
+        [item.key for item in read_held_out(wanted(built / "plain", prompts=n, seed=seed)).items]
         for n, seed in ((5, 0), (12, 0), (5, 1))
     )
     assert more[:5] == few
@@ -60,7 +62,7 @@ def test_more_prompts_keep_those_drawn_before_and_a_seed_draws_others(built):
 )
 def test_what_is_not_there_is_said(built, keys, says):
     with pytest.raises(EvaluationError) as refused:
-        held_out(wanted(built / "plain", **keys))
+        read_held_out(wanted(built / "plain", **keys))
     assert says in str(refused.value)
 
 
@@ -68,12 +70,12 @@ def test_files_that_changed_since_the_build_are_refused(built, tmp_path):
     copy = shutil.copytree(built / "plain", tmp_path / "copy")
     shutil.copy(copy / "preference" / "test.parquet", copy / "sft" / "test.parquet")
     with pytest.raises(EvaluationError, match="changed since the build"):
-        held_out(wanted(copy))
+        read_held_out(wanted(copy))
     manifest = json.loads((copy / "manifest.json").read_text())
     del manifest["counts"]["sft"]
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(EvaluationError, match="has no config sft, but preference"):
-        held_out(wanted(copy))
+        read_held_out(wanted(copy))
 
 
 GOOD = {"name": "e", "dataset_name": "d", "metrics": ["exact"], "variants": {"tiny": {"prompts": 2}}}

@@ -30,7 +30,7 @@ def test_shipped_evaluations_are_valid_and_start_with_their_command(path):
         and p.read_text().startswith("# preceptor build")
     ]
     assert whole.dataset_config in read_recipe(built).configs
-    if any(METRICS[name].needs == "judge" for name in whole.metrics):
+    if any(METRICS[name].rubric_kind for name in whole.metrics):
         kind = read_rubric(whole.judge.rubric).kind
         assert {"rated": "rating"}.get(whole.metrics[0], "pairwise") == kind
         assert whole.judge.model is None  # a judge is the user's choice

@@ -18,17 +18,17 @@ from preceptor.schemas.errors import FusionError
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import methods as large
 from preceptor.toolkit.fusion.likelihoods.priors import half_normal
-from preceptor.toolkit.fusion.likelihoods.ratings import ordered_log_probs
-from preceptor.toolkit.fusion.likelihoods.votes import davidson_log_probs
+from preceptor.toolkit.fusion.likelihoods.ratings import compute_ordered_log_probs
+from preceptor.toolkit.fusion.likelihoods.votes import compute_davidson_log_probs
 from preceptor.toolkit.fusion.methods import fit_by
-from preceptor.toolkit.fusion.model import model, model_arrays
+from preceptor.toolkit.fusion.model import make_arrays, run_model
 from preceptor.toolkit.fusion.observations import encode, thin
-from preceptor.toolkit.fusion.posterior import findings, preferences, quality_draws
+from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_fit, summarise_pairs
 from preceptor.toolkit.fusion.sampling import diagnostics
 from preceptor.toolkit.fusion.sampling import fit as fit_module
 from preceptor.toolkit.fusion.sampling.diagnostics import Diagnostics
-from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit, rounded_up
-from preceptor.toolkit.fusion.sampling.hmc import site_shapes
+from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit, round_up
+from preceptor.toolkit.fusion.sampling.hmc import trace_shapes
 
 floats = st.floats(-8, 8, width=32, allow_subnormal=False)
 
@@ -74,8 +74,8 @@ def signals(votes=(), ratings=(), outcomes=(), completions=None, annotators=()):
 
 @given(arrays(np.float32, 5, elements=floats), floats)
 def test_davidson_probabilities_sum_to_one_and_mirror(eta, tie):
-    p = np.exp(davidson_log_probs(jnp.asarray(eta), jnp.asarray(tie)))
-    mirrored = np.exp(davidson_log_probs(jnp.asarray(-eta), jnp.asarray(tie)))
+    p = np.exp(compute_davidson_log_probs(jnp.asarray(eta), jnp.asarray(tie)))
+    mirrored = np.exp(compute_davidson_log_probs(jnp.asarray(-eta), jnp.asarray(tie)))
     np.testing.assert_allclose(p.sum(axis=0), 1, rtol=1e-5)
     np.testing.assert_allclose(p[[1, 0, 2]], mirrored, rtol=1e-4)
     np.testing.assert_allclose(p[0] / (p[0] + p[1]), expit(eta), rtol=1e-3, atol=1e-6)
@@ -84,7 +84,7 @@ def test_davidson_probabilities_sum_to_one_and_mirror(eta, tie):
 @given(arrays(np.float32, 4, elements=floats), arrays(np.float32, 3, elements=st.floats(0.125, 3, width=32)))
 def test_ordered_probabilities_are_differences_of_the_logistic(location, gaps):
     cutpoints = np.concatenate([[-2.0], -2 + np.cumsum(gaps)])
-    p = np.exp(ordered_log_probs(jnp.asarray(location), jnp.asarray(cutpoints, dtype=np.float32)))
+    p = np.exp(compute_ordered_log_probs(jnp.asarray(location), jnp.asarray(cutpoints, dtype=np.float32)))
     below = expit(cutpoints[None, :] - location[:, None])
     expected = np.diff(np.concatenate([np.zeros((4, 1)), below, np.ones((4, 1))], axis=1))
     np.testing.assert_allclose(p, expected, atol=2e-5)
@@ -109,7 +109,7 @@ def test_log_density_counts_equal_rows_exactly():
     assert rated.counts.tolist() == [[0, 0, 0, 3, 0], [0, 1, 0, 0, 0]]
     (tried,) = obs.outcomes
     assert (tried.successes.tolist(), tried.failures.tolist()) == ([2, 0], [2, 3])
-    data = jax.tree.map(jnp.asarray, model_arrays(obs))
+    data = jax.tree.map(jnp.asarray, make_arrays(obs))
     rows = dict(data)
     rows["votes"] = {
         "first": jnp.zeros(8, int),
@@ -118,8 +118,10 @@ def test_log_density_counts_equal_rows_exactly():
         "counts": jnp.asarray([[1, 0, 0]] * 5 + [[0, 0, 1]] * 2 + [[0, 1, 0]], dtype=float),
     }
     rng = np.random.default_rng(0)
-    at = {name: jnp.asarray(rng.normal(size=shape)) for name, shape in site_shapes(data, latent=True).items()}
-    density = jax.jit(lambda arrays: potential_energy(model, (arrays,), {}, at))
+    at = {
+        name: jnp.asarray(rng.normal(size=shape)) for name, shape in trace_shapes(data, latent=True).items()
+    }
+    density = jax.jit(lambda arrays: potential_energy(run_model, (arrays,), {}, at))
     counted, listed = (float(density(arrays)) for arrays in (data, rows))
     assert counted == pytest.approx(listed, rel=1e-5)
 
@@ -146,7 +148,7 @@ def test_one_criterion_on_two_scales_is_two_scales():
         ("helpful (5 levels)", 2),
         ("helpful (7 levels)", 1),
     ]
-    assert sum(name.startswith("ratings:") for name in model_arrays(obs)) == 2
+    assert sum(name.startswith("ratings:") for name in make_arrays(obs)) == 2
 
 
 def test_nothing_to_fuse_says_what_to_do():
@@ -156,7 +158,7 @@ def test_nothing_to_fuse_says_what_to_do():
 
 def test_only_what_was_tried_has_a_latent_of_its_own():
     obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")], outcomes=[("p2a", 1, False)]))
-    shapes = site_shapes(model_arrays(obs), latent=True)
+    shapes = trace_shapes(make_arrays(obs), latent=True)
     assert shapes["own"] == (4,)
     assert shapes["w"] == (1,)
     assert not any(name.startswith("rating") for name in shapes)
@@ -182,7 +184,7 @@ def test_diagnostics_agree_with_arviz(phi):
             "bulk": array_stats.ess(one, chain_axis=0, draw_axis=1, method="bulk"),
             "tail": array_stats.ess(one, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)),
         }
-        r_hats, sizes = diagnostics.r_hat_and_ess(draws)
+        r_hats, sizes = diagnostics.compute_r_hat_and_ess(draws)
         assert r_hats[i] == pytest.approx(oracle["r_hat"], abs=1e-3)
         assert sizes[i] == pytest.approx(min(oracle["bulk"], oracle["tail"]), rel=0.1)
 
@@ -191,10 +193,10 @@ def test_diagnostics_see_chains_that_disagree():
     shifted, wider = autoregressive(0.0), autoregressive(0.0)
     shifted[0] += 1
     wider[0] *= 3
-    assert (diagnostics.r_hat_and_ess(autoregressive(0.0))[0] < 1.01).all()
-    assert (diagnostics.r_hat_and_ess(shifted)[0] > 1.05).all()
-    assert (diagnostics.r_hat_and_ess(wider)[0] > 1.05).all()  # only the folded half sees this
-    assert diagnostics.r_hat_and_ess(np.ones((4, 100, 1)))[1][0] > 0
+    assert (diagnostics.compute_r_hat_and_ess(autoregressive(0.0))[0] < 1.01).all()
+    assert (diagnostics.compute_r_hat_and_ess(shifted)[0] > 1.05).all()
+    assert (diagnostics.compute_r_hat_and_ess(wider)[0] > 1.05).all()  # only the folded half sees this
+    assert diagnostics.compute_r_hat_and_ess(np.ones((4, 100, 1)))[1][0] > 0
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +214,8 @@ def small():
 def test_a_clear_majority_is_found_and_a_draw_stays_open(small):
     obs, posterior = small
     assert posterior.diagnostics.converged, posterior.diagnostics
-    e, o = quality_draws(obs, posterior, 3)
-    rows = preferences(obs, posterior, e, o, target=0.0)
+    e, o = draw_qualities(obs, posterior, 3)
+    rows = summarise_pairs(obs, posterior, e, o, target=0.0)
     decided = rows.filter(pl.col("completion_a").str.starts_with("q"))
     assert decided.height == 12
     assert (decided["p"] > 0.85).all()
@@ -224,8 +226,8 @@ def test_a_clear_majority_is_found_and_a_draw_stays_open(small):
 
 def test_without_outcomes_rho_and_observed_stay_at_their_priors(small):
     obs, posterior = small
-    _, o = quality_draws(obs, posterior, 3)
-    rho = findings(obs, posterior)["rho"]
+    _, o = draw_qualities(obs, posterior, 3)
+    rho = summarise_fit(obs, posterior)["rho"]
     # 2 Beta(2, 2) - 1 has mean 0 and 90 % interval (-0.729, 0.729).
     assert rho["mean"] == pytest.approx(0, abs=0.1)
     assert rho["low"] == pytest.approx(-0.729, abs=0.08)
@@ -259,16 +261,16 @@ def test_the_posterior_is_that_of_numpyros_nuts():
     obs = encode(signals(votes, ratings, outcomes, annotators=["j0", "j1", "j2"]))
     ours = fit(obs, SamplerSettings(seed=1))
     assert ours.diagnostics.converged
-    data = jax.tree.map(jnp.asarray, model_arrays(obs))
-    start = {name: jnp.zeros(shape) for name, shape in site_shapes(data, latent=True).items()}
+    data = jax.tree.map(jnp.asarray, make_arrays(obs))
+    start = {name: jnp.zeros(shape) for name, shape in trace_shapes(data, latent=True).items()}
     # From the model itself it would begin operation by operation, each compiled for itself: half a minute.
-    potential = jax.jit(lambda at: potential_energy(model, (data,), {}, at))
+    potential = jax.jit(lambda at: potential_energy(run_model, (data,), {}, at))
     sampler = MCMC(
         NUTS(potential_fn=potential), num_warmup=400, num_samples=1000, num_chains=1, progress_bar=False
     )
     sampler.run(jax.random.PRNGKey(0), init_params=start)
     constrained = jax.jit(
-        jax.vmap(lambda at: constrain_fn(model, (data,), {}, at, return_deterministic=True))
+        jax.vmap(lambda at: constrain_fn(run_model, (data,), {}, at, return_deterministic=True))
     )
     theirs = constrained(sampler.get_samples())
     assert ours.sites.keys() <= theirs.keys()
@@ -348,7 +350,7 @@ def test_a_part_of_the_prompts_keeps_people_and_places(made):
 
 @given(st.integers(1, 10**7))
 def test_rounded_sizes_hold_what_they_round(n):
-    assert n <= rounded_up(n) <= max(8, 1.34 * n)
+    assert n <= round_up(n) <= max(8, 1.34 * n)
 
 
 def test_authors_of_several_completions_differ_by_what_they_share():
@@ -368,11 +370,11 @@ def test_authors_of_several_completions_differ_by_what_they_share():
     assert obs.authors == ("good", "poor")  # who wrote one completion shares it with nobody
     assert obs.author[names.index("x0c")] == -1
     posterior = fit(obs, SamplerSettings(seed=0))
-    e, o = quality_draws(obs, posterior, 0)
-    pairs = preferences(obs, posterior, e, o, target=0.0)
+    e, o = draw_qualities(obs, posterior, 0)
+    pairs = summarise_pairs(obs, posterior, e, o, target=0.0)
     p = pairs.filter(completion_a="x0a", completion_b="x0b")["p"].item()
     assert p > 0.7  # nobody voted here: it is the authors who tell
-    found = findings(obs, posterior)["authors"]
+    found = summarise_fit(obs, posterior)["authors"]
     assert [(row["author"], row["completions"]) for row in found] == [("good", 11), ("poor", 11)]
     assert found[0]["expressed"]["mean"] > 0 > found[1]["expressed"]["mean"]
     unknown = encode(signals(votes, completions=names))

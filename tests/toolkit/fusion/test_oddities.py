@@ -5,7 +5,7 @@ import json
 import pytest
 
 from preceptor.schemas.licenses import read_license
-from preceptor.toolkit.fusion.oddities import odd_signals
+from preceptor.toolkit.fusion.oddities import find_oddities
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -78,9 +78,9 @@ def fill(con, folder, votes, ratings=()):
 )
 def test_oddities_are_said_with_their_rows(store, tmp_path, votes, ratings, said):
     fill(store, tmp_path, votes, ratings)
-    assert odd_signals(store, []) == said
-    assert odd_signals(store, ["mine"]) == said
-    assert odd_signals(store, ["other"]) == []
+    assert find_oddities(store, []) == said
+    assert find_oddities(store, ["mine"]) == said
+    assert find_oddities(store, ["other"]) == []
 
 
 def test_ties_by_one_annotator_are_fused_without_a_nan(tmp_path, preceptor):

@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion.observations import thin
-from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepared
-from preceptor.toolkit.fusion.sampling.hmc import Metric, entries, make_sampler
-from preceptor.toolkit.fusion.sampling.warm_start import Ends, ends_of, start_from
+from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepare
+from preceptor.toolkit.fusion.sampling.hmc import Metric, list_entries, make_sampler
+from preceptor.toolkit.fusion.sampling.warm_start import Ends, record_ends, start_from
 from preceptor.toolkit.store.connection import open_store, query
 
 
@@ -24,7 +24,7 @@ def whole():
 
 def ended(obs, seed=0):
     """Chains that ended somewhere, with a metric of some shape."""
-    data, shapes = prepared(obs)
+    data, shapes = prepare(obs)
     sampler = make_sampler(data, BLOCK)
     rng = np.random.default_rng(seed)
     root = np.tril(rng.normal(size=(sampler.globals, sampler.globals))) * 1e-3 + np.eye(sampler.globals)
@@ -35,9 +35,9 @@ def ended(obs, seed=0):
 
 def test_an_input_begins_where_it_ended(whole):
     sampler, shapes, last, metric = ended(whole)
-    ends = Ends(ends_of(whole, sampler, shapes, last, metric), 13.0)
+    ends = Ends(record_ends(whole, sampler, shapes, last, metric), 13.0)
     begun = start_from(ends, whole, sampler, shapes, 4, 0)
-    real = [column for column, *_ in entries(sampler.packing, shapes)]
+    real = [column for column, *_ in list_entries(sampler.packing, shapes)]
     assert len(real) < sampler.size  # the rest is padding
     assert np.allclose(begun.at[:, real], last[:, real], rtol=1e-5)
     assert np.allclose(begun.metric.globals, metric.globals, atol=1e-4)
@@ -54,16 +54,16 @@ def test_members_are_found_by_name_and_new_ones_start_at_their_priors(whole):
     sampler, shapes, last, metric = ended(part)
     named = {
         key: last[:, column]
-        for column, site, place in entries(sampler.packing, shapes)
+        for column, site, place in list_entries(sampler.packing, shapes)
         if site == "own"
         for key in [part.completions["completion"][place]]
     }
-    grown = make_sampler(prepared(whole)[0], BLOCK)
+    grown = make_sampler(prepare(whole)[0], BLOCK)
     begun = start_from(
-        Ends(ends_of(part, sampler, shapes, last, metric), 10.0), whole, grown, prepared(whole)[1], 4, 0
+        Ends(record_ends(part, sampler, shapes, last, metric), 10.0), whole, grown, prepare(whole)[1], 4, 0
     )
     new = []
-    for column, site, place in entries(grown.packing, prepared(whole)[1]):
+    for column, site, place in list_entries(grown.packing, prepare(whole)[1]):
         if site == "own":
             key = whole.completions["completion"][place]
             if key in named:

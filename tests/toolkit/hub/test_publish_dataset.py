@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from ended import refused, well
 
-from preceptor.schemas.support.files import file_sha256
+from preceptor.schemas.support.files import hash_file
 
 REPO = "lab/tiny"
 
@@ -32,7 +32,7 @@ def publish(client):
 
 
 def digests(folder):
-    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in folder.rglob("*") if p.is_file()}
+    return {p.relative_to(folder).as_posix(): hash_file(p) for p in folder.rglob("*") if p.is_file()}
 
 
 def size_by_lfs(folder):
@@ -174,7 +174,7 @@ def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor_process, t
     for name in digests(builds["edits"]):
         assert f"{(builds['edits'] / name).stat().st_size:,}" in done.stdout
     assert "every row may be published under CC-BY-4.0" in done.stdout
-    assert file_sha256(builds["edits"] / "manifest.json") in done.stdout
+    assert hash_file(builds["edits"] / "manifest.json") in done.stdout
     assert (builds["edits"] / "README.md").read_text() in done.stdout
     assert done.stderr == ""
     without = preceptor_process("publish", builds["edits"], REPO, env=env)
@@ -209,7 +209,7 @@ def card(old, new):
         path = folder / "README.md"
         path.write_text(path.read_text().replace(old, new))
         files = json.loads((folder / "manifest.json").read_text())["files"]
-        in_manifest(files=files | {"README.md": file_sha256(path)})(folder)
+        in_manifest(files=files | {"README.md": hash_file(path)})(folder)
 
     return spoil
 

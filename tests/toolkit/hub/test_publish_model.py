@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ended import refused, well
 
-from preceptor.schemas.support.files import file_sha256
+from preceptor.schemas.support.files import hash_file
 
 REPO = "lab/tutor"
 DATASET = {
@@ -96,7 +96,7 @@ def test_one_private_commit_holds_the_model_with_card_and_digests(hub, publish, 
         "tokenizer.json",
         "tokenizer_config.json",
     }
-    assert repo["files"]["model.safetensors"] == file_sha256(model / "model.safetensors")
+    assert repo["files"]["model.safetensors"] == hash_file(model / "model.safetensors")
     files = json.loads(read_back(hub, REPO, "preceptor.json", tmp_path))["files"]
     of_it = {name: sha256 for name, sha256 in repo["files"].items() if name in files}
     assert files == of_it
@@ -158,7 +158,7 @@ def test_an_adapter_of_a_model_of_the_hub_goes_as_it_is(hub, publish, tmp_path):
     adapter = model_folder(tmp_path / "lora", adapter="lab/base")
     refused(publish(adapter, "--base", "lab/else"), "was trained on lab/base; leave --base out")
     well(publish(adapter))
-    assert repo_of(hub)["files"]["adapter_config.json"] == file_sha256(adapter / "adapter_config.json")
+    assert repo_of(hub)["files"]["adapter_config.json"] == hash_file(adapter / "adapter_config.json")
 
 
 @pytest.mark.parametrize(

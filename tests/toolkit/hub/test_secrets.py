@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.toolkit.hub.secrets import find_private, placeless
+from preceptor.toolkit.hub.secrets import cut_paths, find_private
 
 TOKEN, PLACE = "hf_" + "aB3" * 11, "/mnt/lab/gec"
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -66,4 +66,4 @@ def test_what_is_harmless_passes(tmp_path, content):
 
 
 def test_paths_are_cut_to_their_last_part():
-    assert placeless({"a": ["/home/bob/gec", 1], "set": f"x={PLACE}"}) == {"a": ["gec", 1], "set": "x=gec"}
+    assert cut_paths({"a": ["/home/bob/gec", 1], "set": f"x={PLACE}"}) == {"a": ["gec", 1], "set": "x=gec"}

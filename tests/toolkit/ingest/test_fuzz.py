@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
-from preceptor.toolkit.ingest.batch import Context, known_completions
+from preceptor.toolkit.ingest.batch import Context, make_known
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files.delimited import read_records
 from preceptor.toolkit.ingest.files.numbered_lines import Input, read_lines
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.privacy.pseudonyms import pseudonyms
+from preceptor.toolkit.privacy.pseudonyms import make_pseudonyms
 
-KNOWN = known_completions([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])
-CONTEXT = Context("s", about="mine", known=KNOWN, pseudonyms=lambda ids: pseudonyms(ids, b"k" * 32))
+KNOWN = make_known([("a", "ka", "p"), ("b", "kb", "p"), ("c", "kc", "q")])
+CONTEXT = Context("s", about="mine", known=KNOWN, pseudonyms=lambda ids: make_pseudonyms(ids, b"k" * 32))
 M2 = (
     "S This are a test .\nA 1 2|||R:VERB|||is|||REQUIRED|||-NONE-|||0\n"
     "A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1\n\nS Zwei  Räume .\nA 0 1|||UNK||||||REQUIRED|||-NONE-|||0\n"

@@ -13,7 +13,7 @@ from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS, Format
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_pseudonym, read_key
 from preceptor.toolkit.store.connection import count, open_store, query
 
 ORIGIN = Origin(read_license("CC-BY-4.0"))
@@ -339,7 +339,7 @@ def test_signals_keep_their_place_time_and_people(filled, tmp_path, key_file):
         "at": "when",
     }
     load(filled, "votes", path, columns=columns)
-    ann = pseudonym("ann", read_key(key_file))
+    ann = make_pseudonym("ann", read_key(key_file))
     votes = query(
         filled,
         "SELECT v.line, v.choice, strftime(v.at, '%Y-%m-%dT%H:%M:%S'), a.pseudonym, a.source "

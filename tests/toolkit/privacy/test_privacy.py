@@ -13,9 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.fusion.fuse import inputs_digest, read_signals
+from preceptor.toolkit.fusion.fuse import digest_inputs, read_signals
 from preceptor.toolkit.privacy.forget import forget
-from preceptor.toolkit.privacy.pseudonyms import default_key_file, make_key, pseudonym, pseudonyms, read_key
+from preceptor.toolkit.privacy.pseudonyms import (
+    find_key_file,
+    make_key,
+    make_pseudonym,
+    make_pseudonyms,
+    read_key,
+)
 from preceptor.toolkit.store.connection import open_store, query
 
 SECRET = "Zwaluwstaart-7741"  # a learner's id that stands nowhere else
@@ -132,7 +138,7 @@ def test_no_person_s_id_enters_the_store(filled, key_file):
     ]
     assert SECRET not in everything(filled)
     assert SECRET.encode() not in file_bytes(filled)
-    name = pseudonym(SECRET, read_key(key_file))
+    name = make_pseudonym(SECRET, read_key(key_file))
     assert rows_of(filled, f"SELECT count(*) FROM sentences WHERE learner = '{name}'") == [(2,)]
     assert rows_of(filled, f"SELECT count(*) FROM annotators WHERE pseudonym = '{name}'") == [(1,)]
     # A row that was understood is kept as its fields; one that was not might name anybody.
@@ -142,7 +148,7 @@ def test_no_person_s_id_enters_the_store(filled, key_file):
 
 
 def test_a_learner_forgotten_leaves_no_byte(filled, preceptor, key_file):
-    name = pseudonym(SECRET, read_key(key_file))
+    name = make_pseudonym(SECRET, read_key(key_file))
     before = everything(filled)
     for trace in (name, "Ottoline", "Quillfeather", "Wagtailish"):  # else the test could not fail
         assert trace in before
@@ -176,7 +182,13 @@ def test_who_was_forgotten_does_not_come_back(filled, preceptor, key_file):
         assert done.returncode == 0, done.stderr
         assert "forgotten" in done.stderr
     stored = everything(filled)
-    for trace in (pseudonym(SECRET, read_key(key_file)), "Ottoline", "Quillfeather", "Wagtailish", SECRET):
+    for trace in (
+        make_pseudonym(SECRET, read_key(key_file)),
+        "Ottoline",
+        "Quillfeather",
+        "Wagtailish",
+        SECRET,
+    ):
         assert trace not in stored
     rows = rows_of(filled, "SELECT rows, rejects FROM sources WHERE name = 'bea-json'")
     assert rows == [(4, 2)]  # two essays with an edit each; two of the forgotten learner
@@ -194,7 +206,7 @@ def test_forgetting_nobody_says_so_and_twice_is_no_error(filled, preceptor):
 
 
 def test_killed_before_the_file_is_new_a_second_forget_ends_it(filled, preceptor, key_file):
-    name = pseudonym(SECRET, read_key(key_file))
+    name = make_pseudonym(SECRET, read_key(key_file))
     with open_store(filled / "preceptor.duckdb") as con:
         forget(con, name)  # and never write_anew
     assert b"Ottoline" in file_bytes(filled)
@@ -230,7 +242,7 @@ def test_fits_that_learnt_from_a_person_go(filled):
 
 
 def test_the_key_is_its_owner_s_alone(filled, key_file):
-    assert default_key_file() == key_file
+    assert find_key_file() == key_file
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     assert not key_file.is_relative_to(filled)
     key = read_key(key_file)
@@ -271,7 +283,7 @@ def test_a_key_that_cannot_be_trusted_stops(filled, preceptor, monkeypatch, stat
 def test_pseudonym_on_the_command_line(filled, preceptor, key_file):
     done = preceptor("pseudonym", SECRET, "anna", cwd=filled)
     key = read_key(key_file)
-    assert done.stdout == f"{SECRET}\t{pseudonym(SECRET, key)}\nanna\t{pseudonym('anna', key)}\n"
+    assert done.stdout == f"{SECRET}\t{make_pseudonym(SECRET, key)}\nanna\t{make_pseudonym('anna', key)}\n"
 
 
 @given(
@@ -280,7 +292,7 @@ def test_pseudonym_on_the_command_line(filled, preceptor, key_file):
 )
 def test_pseudonyms_are_hmac_sha256(ids, key):
     expected = [None if i is None else hmac.digest(key, i.encode(), "sha256").hex()[:16] for i in ids]
-    assert pseudonyms(pl.Series(ids, dtype=pl.String), key).to_list() == expected
+    assert make_pseudonyms(pl.Series(ids, dtype=pl.String), key).to_list() == expected
 
 
 def test_another_key_changes_nothing_that_a_fit_sees(folder, preceptor, tmp_path_factory):
@@ -304,7 +316,7 @@ def test_another_key_changes_nothing_that_a_fit_sees(folder, preceptor, tmp_path
             assert done.returncode == 0, done.stderr
         with open_store(store, read_only=True) as con:
             signals = read_signals(con, [])
-            digests.append(inputs_digest(signals))
+            digests.append(digest_inputs(signals))
             names = signals["annotators"]["pseudonym"].to_list()
         assert len(names) == 2
     assert digests[0] == digests[1]
@@ -327,7 +339,7 @@ def test_the_store_is_untouched_where_there_is_no_room(filled, monkeypatch):
 
 
 def test_a_store_without_people_has_no_key(store):
-    from preceptor.toolkit.privacy.pseudonyms import key_of
+    from preceptor.toolkit.privacy.pseudonyms import read_store_key
 
     with pytest.raises(StoreError, match="holds no pseudonyms"):
-        key_of(store, default_key_file())
+        read_store_key(store, find_key_file())

@@ -20,7 +20,7 @@ from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.privacy.recognisers import KINDS, LIKELY, Finding, Wanted, finder, mask
+from preceptor.toolkit.privacy.recognisers import KINDS, LIKELY, Finding, Wanted, make_finder, mask
 from preceptor.toolkit.privacy.roster import read_roster
 from preceptor.toolkit.privacy.scan import excerpt, mask_found, scan
 from preceptor.toolkit.store.connection import open_store, query, run
@@ -135,7 +135,7 @@ NEGATIVES = [
 
 @pytest.fixture(scope="module")
 def find():
-    return finder(WANTED)
+    return make_finder(WANTED)
 
 
 @pytest.mark.parametrize(("text", "kind", "expected"), POSITIVES, ids=[t for t, _, _ in POSITIVES])
@@ -188,7 +188,7 @@ _FIND = []
 
 
 def _cached_find():
-    return _FIND[0] if _FIND else _FIND.append(finder(WANTED)) or _FIND[0]
+    return _FIND[0] if _FIND else _FIND.append(make_finder(WANTED)) or _FIND[0]
 
 
 def is_subsequence(short, long):
@@ -201,12 +201,12 @@ def test_masking_goes_word_by_word(find):
         mask("Zofia Nowak : +44 20 7946 0958 .", find) == "<NAME> <NAME> : <PHONE> <PHONE> <PHONE> <PHONE> ."
     )
     assert mask("<EMAIL>, S123456", find) == "<EMAIL>, <STUDENT-NUMBER>"
-    greedy = finder(Wanted(kinds=["student-number"], student_number=r"(?<!\d)\d{4}|[A-Z]+"))
+    greedy = make_finder(Wanted(kinds=["student-number"], student_number=r"(?<!\d)\d{4}|[A-Z]+"))
     assert greedy(mask("12345678 AB", greedy)) == []
 
 
 def test_what_was_masked_is_not_found_again():
-    greedy = finder(Wanted(names=("EMAIL", "NAME"), student_number=r"<.*>"))
+    greedy = make_finder(Wanted(names=("EMAIL", "NAME"), student_number=r"<.*>"))
     assert greedy("<EMAIL> <NAME>") == []
 
 
@@ -216,15 +216,15 @@ def test_nothing_asks_the_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    find = finder(WANTED)
+    find = make_finder(WANTED)
     for text, kind, _ in POSITIVES:
         assert [f.kind for f in find(text)] == [kind]
 
 
 def test_only_what_is_wanted():
-    find = finder(Wanted(kinds=["email"]))
+    find = make_finder(Wanted(kinds=["email"]))
     assert [f.kind for f in find("a@school.org and +44 20 7946 0958")] == ["email"]
-    abroad, here = finder(Wanted(regions=["GB"])), finder(Wanted(regions=["US"]))
+    abroad, here = make_finder(Wanted(regions=["GB"])), make_finder(Wanted(regions=["US"]))
     assert (len(here("my phone: 2025550143")), len(abroad("my phone: 2025550143"))) == (1, 0)
 
 
@@ -238,7 +238,7 @@ def test_only_what_is_wanted():
 )
 def test_what_cannot_be_searched_for(wanted, said):
     with pytest.raises(PrivacyError, match=re.escape(said)):
-        finder(wanted)
+        make_finder(wanted)
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch):
@@ -251,7 +251,7 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(PrivacyError, match=re.escape("pip install 'preceptor[privacy]'")):
-        finder(Wanted())
+        make_finder(Wanted())
 
 
 @pytest.mark.parametrize(

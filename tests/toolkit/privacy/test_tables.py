@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from preceptor.schemas.derive import polars_schema
+from preceptor.schemas.derive import derive_polars_schema
 from preceptor.schemas.tables import SIGNALS, TABLES
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.privacy.recognisers import Wanted
@@ -37,7 +37,7 @@ def row(table, **cells):
     """One row of any table: every stored column filled, but for the key."""
     stored = [column for column in table.stored if column.name != "key"]
     filled = {column.name: [cells.get(column.name, ANYTHING[column.type])] for column in stored}
-    schema = {name: kind for name, kind in polars_schema(table).items() if name in filled}
+    schema = {name: kind for name, kind in derive_polars_schema(table).items() if name in filled}
     return pl.DataFrame(filled, schema=schema)
 
 

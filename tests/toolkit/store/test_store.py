@@ -14,8 +14,8 @@ from preceptor.schemas.tables import RUBRICS, TABLES
 from preceptor.toolkit.store.connection import (
     count,
     insert,
-    json_rows,
     open_store,
+    parse_json_rows,
     query,
     remove_source,
     run,
@@ -113,7 +113,7 @@ def test_json_rows_divides_every_line(lines):
         {"line": range(1, len(lines) + 1), "raw": lines, "damaged": [False] * len(lines)},
         schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean},
     )
-    good, bad = json_rows(frame, {"a": "VARCHAR"})
+    good, bad = parse_json_rows(frame, {"a": "VARCHAR"})
     assert sorted([*good["line"], *bad["line"]]) == frame["line"].to_list()
 
 
@@ -125,6 +125,6 @@ def test_json_rows_reads_typed_fields_and_nulls_the_rest():
             "damaged": [False] * 4,
         }
     )
-    good, bad = json_rows(lines, {"a": "VARCHAR", "n": "BIGINT[]"})
+    good, bad = parse_json_rows(lines, {"a": "VARCHAR", "n": "BIGINT[]"})
     assert good.select("line", "a", "n").rows() == [(1, "x", [1, 2]), (2, "y", None)]
     assert bad.select("line", "reason").rows() == [(3, "expected a JSON object"), (4, "not valid JSON")]

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from preceptor.schemas.errors import AnnotationError, FusionError
-from preceptor.toolkit.store.connection import query, run, scratch
+from preceptor.toolkit.store.connection import open_scratch, query, run
 from preceptor.toolkit.store.where import Where, check_names, check_where, in_sources, in_where
 
 ROWS = [("a", "tutor", "en"), ("a", "gec", "pl"), ("b", "tutor", "pl"), ("a'b", "gec", None)]
@@ -12,7 +12,7 @@ ROWS = [("a", "tutor", "en"), ("a", "gec", "pl"), ("b", "tutor", "pl"), ("a'b", 
 
 @pytest.fixture
 def con():
-    with scratch() as made:
+    with open_scratch() as made:
         made.register("rows", pl.DataFrame(ROWS, ["source", "task", "language"], orient="row").to_arrow())
         run(made, "CREATE OR REPLACE TEMP TABLE prompts AS FROM rows")
         yield made

@@ -11,8 +11,8 @@ from in_process import run
 from smollm2 import smollm2
 
 from preceptor.schemas.support.chat_template import compile_chat_template
-from preceptor.schemas.support.files import file_sha256
-from preceptor.training.export.modelfile import find_pieces, go_template
+from preceptor.schemas.support.files import hash_file
+from preceptor.training.export.modelfile import find_pieces, render_go_template
 
 TEXT = "He have two cat and she go home yesterday ."
 
@@ -97,7 +97,7 @@ def test_the_gguf_computes_what_the_folder_does_and_says_where_it_is_from(model,
     assert 0 < apart(logits(of_gguf(out), model), wanted) < 0.05
     about = json.loads((out.parent / "tiny.json").read_text())
     assert about["dataset"] == {"digest": "ab" * 32}
-    assert about["gguf"]["sha256"] == file_sha256(out)
+    assert about["gguf"]["sha256"] == hash_file(out)
     assert about["stage"] == "dpo"
     assert sorted(p.name for p in out.parent.iterdir()) == ["tiny.Modelfile", "tiny.gguf", "tiny.json"]
     told = (out.parent / "tiny.Modelfile").read_text()
@@ -227,9 +227,11 @@ def test_chat_templates_in_ollamas_language():
         '<|im_start|>assistant\n{{ else if eq .Role "assistant" }}{{ .Content }}<|im_end|>\n{{ end }}{{ end }}'
     )
     frame = "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}"
-    assert go_template(found["chatml"]) == frame + talk
-    assert go_template(found["no system"]) == talk
-    assert go_template(found["dated"]).startswith("<s><sys>Cutting: 2023\n\n{{ .System }}<eot>{{ range")
+    assert render_go_template(found["chatml"]) == frame + talk
+    assert render_go_template(found["no system"]) == talk
+    assert render_go_template(found["dated"]).startswith(
+        "<s><sys>Cutting: 2023\n\n{{ .System }}<eot>{{ range"
+    )
     assert found["dated"].default == ""
     default = CHATML.replace(
         "{% for",
@@ -245,5 +247,7 @@ def test_the_start_token_that_llama_cpp_adds_is_not_written_twice():
     from preceptor.training.export.gguf import _Found, _pieces
 
     template = DATED, compile_chat_template(DATED, {"bos_token": "<s>", "eos_token": "</s>"})
-    starts = {bos: go_template(_pieces(_Found("llama", 1, 1, (), template, bos)))[:8] for bos in ("", "<s>")}
+    starts = {
+        bos: render_go_template(_pieces(_Found("llama", 1, 1, (), template, bos)))[:8] for bos in ("", "<s>")
+    }
     assert starts == {"": "<s><sys>", "<s>": "<sys>Cut"}

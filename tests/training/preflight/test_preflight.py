@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -12,14 +11,18 @@ import pyarrow as pa
 import pytest
 from smollm2 import smollm2
 from tiny_model import tiny_model
+from waiting import run_to_end
 
 from preceptor.schemas.errors import RecipeError
-from preceptor.training.preflight.preflight import preflight
-from preceptor.training.preflight.records import Settings, report_json, report_table, settings_from
+from preceptor.training.preflight.preflight import run_preflight
+from preceptor.training.preflight.records import convert_report, format_report
+from preceptor.training.stages.settings import PreflightSettings, read_settings
 
 pytest.importorskip("transformers")
 
-ON_CPU = Settings(bf16=False, gradient_checkpointing=False, per_device_train_batch_size=2, num_train_epochs=2)
+ON_CPU = PreflightSettings(
+    bf16=False, gradient_checkpointing=False, per_device_train_batch_size=2, num_train_epochs=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def length(tokenizer, text):
 
 @pytest.mark.parametrize("way", [list, spoken])
 def test_sound_pairs_pass(way, model):
-    report = preflight({"train": way(pairs())}, model, "dpo", ON_CPU)
+    report = run_preflight({"train": way(pairs())}, model, "dpo", ON_CPU)
     assert report.defects == ()
     (split,) = report.splits
     assert (split.rows, split.kept, split.dropped, split.tokens_lost) == (6, 6, 0, 0)
@@ -85,7 +88,7 @@ def test_what_is_cut_and_what_is_dropped(tokenizer):
     rows[1]["prompt"] = "How do I remember word 3? " * 12
     rows[2]["chosen"] = "Think of picture 1 beside word 2." * 3
     limit = length(tokenizer, rows[2]["prompt"] + rows[2]["chosen"]) - 4  # and EOS: five too many
-    report = preflight({"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=limit))
+    report = run_preflight({"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=limit))
     kinds = found(report)
     assert kinds["dropped"].rows == ("1",)
     assert kinds["truncated"].rows == ("2",)
@@ -93,7 +96,9 @@ def test_what_is_cut_and_what_is_dropped(tokenizer):
     (split,) = report.splits
     assert (split.kept, split.dropped, split.truncated, split.tokens_lost) == (2, 1, 1, 5)
     assert f"longest row: {split.whole}" in kinds["dropped"].text
-    assert not preflight({"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=split.whole)).defects
+    assert not run_preflight(
+        {"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=split.whole)
+    ).defects
 
 
 def test_pairs_that_say_the_same_are_refused_unless_allowed(tokenizer):
@@ -102,14 +107,14 @@ def test_pairs_that_say_the_same_are_refused_unless_allowed(tokenizer):
     same = "Think of picture 1 beside word 2. " * 4
     rows[2] |= {"chosen": same + "Ten.", "rejected": same + "Two."}
     settings = replace(ON_CPU, max_length=length(tokenizer, rows[2]["prompt"] + same))
-    report = preflight({"train": rows}, tokenizer, "dpo", settings)
+    report = run_preflight({"train": rows}, tokenizer, "dpo", settings)
     (dead,) = report.refusals
     assert (dead.kind, dead.count, dead.rows) == ("dead_pairs", 2, ("0", "2"))
     assert "1 of them only where max_length cuts" in dead.text
-    assert found(preflight({"train": rows}, tokenizer, "ipo", replace(settings, truncation_mode="keep_end")))[
-        "dead_pairs"
-    ].rows == ("0",)
-    allowed = preflight({"train": rows}, tokenizer, "dpo", replace(settings, allow=("dead_pairs",)))
+    assert found(
+        run_preflight({"train": rows}, tokenizer, "ipo", replace(settings, truncation_mode="keep_end"))
+    )["dead_pairs"].rows == ("0",)
+    allowed = run_preflight({"train": rows}, tokenizer, "dpo", replace(settings, allow=("dead_pairs",)))
     assert not allowed.refusals
     assert "dead_pairs" in found(allowed)
 
@@ -119,7 +124,7 @@ def test_empty_answers(tokenizer):
     rows[1]["chosen"] = "  "
     rows[2]["rejected"] = ""
     for way in (list, spoken):
-        kinds = found(preflight({"train": way(rows)}, tokenizer, "dpo", ON_CPU))
+        kinds = found(run_preflight({"train": way(rows)}, tokenizer, "dpo", ON_CPU))
         assert (kinds["empty_completions"].rows, kinds["empty_completions"].refused) == (("1",), True)
         assert (kinds["empty_rejected"].rows, kinds["empty_rejected"].refused) == (("2",), False)
 
@@ -129,7 +134,7 @@ def test_tokens_across_the_boundary(tokenizer):
         {"prompt": "Ten, since 15 / 3", "completion": " is 5."},
         {"prompt": "Think of pic", "completion": "ture 1."},
     ]
-    report = preflight({"train": rows}, tokenizer, "sft", ON_CPU)
+    report = run_preflight({"train": rows}, tokenizer, "sft", ON_CPU)
     assert found(report)["boundary"].rows == ("1",)
     # The completion begins where TRL says: before the token that goes across.
     whole = length(tokenizer, "Think of picture 1.") + 1 + length(tokenizer, "Ten, since 15 / 3 is 5.") + 1
@@ -143,20 +148,20 @@ def test_tokens_that_the_tokenizer_lacks(tokenizer, model):
 
     bare = deepcopy(tokenizer)
     bare.pad_token, bare.chat_template = None, None
-    report = preflight({"train": spoken(pairs())}, bare, "sft", ON_CPU)
+    report = run_preflight({"train": spoken(pairs())}, bare, "sft", ON_CPU)
     assert "columns" in found(report)  # prompt, chosen, rejected are not sft's
-    report = preflight({"train": spoken(answers(pairs()))}, bare, "sft", ON_CPU)
+    report = run_preflight({"train": spoken(answers(pairs()))}, bare, "sft", ON_CPU)
     kinds = found(report)
     assert "chat_template_path" in kinds["no_chat_template"].text
     assert "'<|pad|>' is in its vocabulary" in kinds["no_pad_token"].text
     assert not kinds["no_pad_token"].refused
     mended = replace(ON_CPU, pad_token="<|pad|>", chat_template_path=model)
-    assert not preflight({"train": spoken(answers(pairs()))}, bare, "sft", mended).defects
-    near = preflight({"train": pairs()}, tokenizer, "dpo", replace(ON_CPU, pad_token="<|padd|>"))
+    assert not run_preflight({"train": spoken(answers(pairs()))}, bare, "sft", mended).defects
+    near = run_preflight({"train": pairs()}, tokenizer, "dpo", replace(ON_CPU, pad_token="<|padd|>"))
     assert "did you mean '<|pad|>'" in found(near)["token_unknown"].text
     bare.eos_token = None
     assert {"no_eos_token", "no_pad_token"} <= {
-        d.kind for d in preflight({"train": pairs()}, bare, "dpo").refusals
+        d.kind for d in run_preflight({"train": pairs()}, bare, "dpo").refusals
     }
 
 
@@ -165,7 +170,7 @@ def test_a_template_without_end_or_that_fails(tokenizer):
 
     endless, strict = deepcopy(tokenizer), deepcopy(tokenizer)
     endless.chat_template = tokenizer.chat_template.replace("<|end|>", "")
-    assert found(preflight({"train": spoken(pairs())}, endless, "dpo", ON_CPU))["no_end"].count == 6
+    assert found(run_preflight({"train": spoken(pairs())}, endless, "dpo", ON_CPU))["no_end"].count == 6
     strict.chat_template = (
         "{% if messages[0]['content'] == 'x' %}{{ raise_exception('no x') }}{% endif %}"
         + tokenizer.chat_template
@@ -173,35 +178,37 @@ def test_a_template_without_end_or_that_fails(tokenizer):
     rows = spoken(pairs())
     rows[4]["prompt"][0]["content"] = "x"
     rows[5]["prompt"] = []
-    failed = found(preflight({"train": rows}, strict, "dpo", ON_CPU))["template_fails"]
+    failed = found(run_preflight({"train": rows}, strict, "dpo", ON_CPU))["template_fails"]
     assert (failed.rows, failed.refused) == (("4", "5"), True)
     assert "no x" in failed.text
 
 
 def test_columns(tokenizer):
-    (missing,) = preflight(
+    (missing,) = run_preflight(
         {"train": [{"prompt": "a", "chosen": "b", "rejectd": "c"}]}, tokenizer, "dpo"
     ).refusals
     assert "'rejected' (did you mean 'rejectd'?)" in missing.text
     rows = [row | {"p": 0.9, "images": "x", "ref_chosen_logps": 1.0} for row in pairs()]
-    kinds = found(preflight({"train": rows}, tokenizer, "dpo", ON_CPU))
+    kinds = found(run_preflight({"train": rows}, tokenizer, "dpo", ON_CPU))
     assert "soft-dpo trains on p" in kinds["columns_ignored"].text
     assert kinds["reserved_columns"].refused
     texts = [row | {"text": "more"} for row in answers(pairs())]
     assert (
-        "end-of-text" in found(preflight({"train": texts}, tokenizer, "sft", ON_CPU))["reserved_columns"].text
+        "end-of-text"
+        in found(run_preflight({"train": texts}, tokenizer, "sft", ON_CPU))["reserved_columns"].text
     )
     mixed = [{**a, "prompt": b["prompt"]} for a, b in zip(spoken(pairs()), pairs(), strict=True)]
-    assert found(preflight({"train": mixed}, tokenizer, "dpo", ON_CPU))["mixed_columns"].refused
+    assert found(run_preflight({"train": mixed}, tokenizer, "dpo", ON_CPU))["mixed_columns"].refused
     assert (
-        found(preflight({"train": pairs(), "test": []}, tokenizer, "dpo", ON_CPU))["no_rows"].split == "test"
+        found(run_preflight({"train": pairs(), "test": []}, tokenizer, "dpo", ON_CPU))["no_rows"].split
+        == "test"
     )
 
 
 def test_nulls_probabilities_and_keys(tokenizer):
     rows = [row | {"p": 0.9, "key": f"k{i}"} for i, row in enumerate(pairs())]
     rows[1]["p"], rows[2]["p"], rows[3]["p"], rows[4]["chosen"] = None, 1.5, 0.2, None
-    kinds = found(preflight({"train": rows}, tokenizer, "soft-dpo", ON_CPU))
+    kinds = found(run_preflight({"train": rows}, tokenizer, "soft-dpo", ON_CPU))
     assert kinds["null_cells"].rows == ("1 (k1)", "4 (k4)")
     assert kinds["p_range"].rows == ("2 (k2)",)
     assert kinds["p_below_half"].rows == ("3 (k3)",)
@@ -209,7 +216,7 @@ def test_nulls_probabilities_and_keys(tokenizer):
 
 def test_rows_that_were_there_before(tokenizer):
     rows = pairs(4)
-    report = preflight({"train": [*rows, rows[2]], "test": [rows[0]]}, tokenizer, "dpo", ON_CPU)
+    report = run_preflight({"train": [*rows, rows[2]], "test": [rows[0]]}, tokenizer, "dpo", ON_CPU)
     kinds = found(report)
     assert (kinds["duplicates"].split, kinds["duplicates"].rows) == ("train", ("4",))
     assert (kinds["in_two_splits"].split, kinds["in_two_splits"].rows) == ("test", ("0",))
@@ -219,17 +226,20 @@ def test_kto(tokenizer):
     rows = [row | {"label": i % 2 == 0} for i, row in enumerate(answers(pairs()))]
     rows.append(rows[0] | {"label": False})
     kinds = found(
-        preflight({"train": rows}, tokenizer, "kto", replace(ON_CPU, per_device_train_batch_size=1))
+        run_preflight({"train": rows}, tokenizer, "kto", replace(ON_CPU, per_device_train_batch_size=1))
     )
     assert kinds["both_labels"].rows == ("6",)
     assert "2 or more" in kinds["settings"].text
     texts = [row | {"label": str(row["label"])} for row in rows]
-    assert "true or false" in found(preflight({"train": texts}, tokenizer, "kto", ON_CPU))["columns"].text
+    assert "true or false" in found(run_preflight({"train": texts}, tokenizer, "kto", ON_CPU))["columns"].text
     same = [row | {"label": True} for row in rows]
-    assert found(preflight({"train": same}, tokenizer, "kto", ON_CPU))["one_label"].refused
-    paired = preflight({"train": pairs()}, tokenizer, "kto", ON_CPU)  # TRL makes two rows of each
+    assert found(run_preflight({"train": same}, tokenizer, "kto", ON_CPU))["one_label"].refused
+    paired = run_preflight({"train": pairs()}, tokenizer, "kto", ON_CPU)  # TRL makes two rows of each
     assert (paired.splits[0].rows, paired.defects) == (12, ())
-    assert paired.splits[0].tokens == preflight({"train": pairs()}, tokenizer, "dpo", ON_CPU).splits[0].tokens
+    assert (
+        paired.splits[0].tokens
+        == run_preflight({"train": pairs()}, tokenizer, "dpo", ON_CPU).splits[0].tokens
+    )
 
 
 def test_a_loss_on_the_assistant_alone(tokenizer):
@@ -238,10 +248,12 @@ def test_a_loss_on_the_assistant_alone(tokenizer):
     only = replace(ON_CPU, assistant_only_loss=True)
     rows = spoken(answers(pairs()))
     assert (
-        "generation" in found(preflight({"train": rows}, tokenizer, "sft", only))["no_generation_marks"].text
+        "generation"
+        in found(run_preflight({"train": rows}, tokenizer, "sft", only))["no_generation_marks"].text
     )
     assert (
-        "dialogues" in found(preflight({"train": answers(pairs())}, tokenizer, "sft", only))["settings"].text
+        "dialogues"
+        in found(run_preflight({"train": answers(pairs())}, tokenizer, "sft", only))["settings"].text
     )
     marked = deepcopy(tokenizer)
     marked.chat_template = (
@@ -249,7 +261,7 @@ def test_a_loss_on_the_assistant_alone(tokenizer):
         "{% endgeneration %}{% else %}<|user|>\n{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     )
-    report = preflight(
+    report = run_preflight(
         {"train": [{"messages": r["prompt"] + r["completion"]} for r in rows]}, marked, "sft", only
     )
     assert not report.defects
@@ -259,27 +271,27 @@ def test_a_loss_on_the_assistant_alone(tokenizer):
 def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
     for said, kwargs in (
         ("dpo", {"stage": "dpoo"}),
-        ("dead_pairs", {"settings": Settings(allow=("ded_pairs",))}),
-        ("keep_end", {"settings": Settings(truncation_mode="keepend")}),
+        ("dead_pairs", {"settings": PreflightSettings(allow=("ded_pairs",))}),
+        ("keep_end", {"settings": PreflightSettings(truncation_mode="keepend")}),
     ):
         with pytest.raises(RecipeError, match=f"did you mean {said}"):
-            preflight({"train": pairs()}, tokenizer, **{"stage": "dpo", **kwargs})
+            run_preflight({"train": pairs()}, tokenizer, **{"stage": "dpo", **kwargs})
     with pytest.raises(RecipeError, match="no tokenizer"):
-        preflight({"train": pairs()}, "/nowhere", "dpo")
+        run_preflight({"train": pairs()}, "/nowhere", "dpo")
 
 
 def test_the_report_for_the_screen_and_for_the_file(model):
     rows = pairs(3)
     rows[0]["rejected"] = rows[0]["chosen"]
-    settings = settings_from(
+    settings = read_settings(
         {"use_peft": True, "lora_target_modules": ["q_proj", "v_proj"], "learning_rate": 1e-4}
     )
-    report = preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
-    table = report_table(report)
+    report = run_preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
+    table = format_report(report)
     assert "REFUSED dead_pairs (train): 1 of 3 pairs" in table
     assert "[row 0]" in table
     assert "GiB of GPU memory" in table
-    data = json.loads(json.dumps(report_json(report)))
+    data = json.loads(json.dumps(convert_report(report)))
     assert [d["kind"] for d in data["refusals"]] == ["dead_pairs"]
     assert data["size"]["total"] == report.size.total > 2**30
 
@@ -290,7 +302,7 @@ def test_parameters_and_memory(model):
 
     whole = AutoModelForCausalLM.from_pretrained(model)
     n = sum(p.numel() for p in whole.parameters())
-    full = preflight({"train": pairs()}, model, "dpo", ON_CPU).size
+    full = run_preflight({"train": pairs()}, model, "dpo", ON_CPU).size
     assert (full.parameters, full.trainable) == (n, n)
     assert (full.weights, full.reference, full.gradients, full.optimizer) == (4 * n, 4 * n, 4 * n, 8 * n)
     for targets in (None, ["q_proj", "down_proj"], "all-linear"):
@@ -298,13 +310,13 @@ def test_parameters_and_memory(model):
             AutoModelForCausalLM.from_pretrained(model),
             peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"),
         )
-        settings = settings_from({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
-        size = preflight({"train": pairs()}, model, "dpo", settings).size
+        settings = read_settings({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
+        size = run_preflight({"train": pairs()}, model, "dpo", settings).size
         assert (size.trainable, size.parameters) == with_lora.get_nb_trainable_parameters()
         assert size.reference == 0
-    four = preflight({"train": pairs()}, model, "dpo", replace(settings, load_in_4bit=True)).size
+    four = run_preflight({"train": pairs()}, model, "dpo", replace(settings, load_in_4bit=True)).size
     assert four.weights < size.weights
-    wrong = preflight({"train": pairs()}, model, "dpo", replace(settings, lora_target_modules=("q_prj",)))
+    wrong = run_preflight({"train": pairs()}, model, "dpo", replace(settings, lora_target_modules=("q_prj",)))
     assert "did you mean q_proj?" in found(wrong)["lora_target_modules"].text
 
 
@@ -337,7 +349,9 @@ def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
     ):
         model.model(input_ids=torch.zeros(1, 256, dtype=torch.long), use_cache=False)
     measured = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
-    settings = Settings(per_device_train_batch_size=1, bf16=mixed, gradient_checkpointing=False, dtype=dtype)
+    settings = PreflightSettings(
+        per_device_train_batch_size=1, bf16=mixed, gradient_checkpointing=False, dtype=dtype
+    )
     estimated = estimate_size(tmp_path, "sft", settings, longest=200).activations  # padded to 256
     assert estimated == pytest.approx(measured, rel=0.2)
     fewer = estimate_size(tmp_path, "sft", replace(settings, gradient_checkpointing=True), longest=200)
@@ -347,7 +361,7 @@ def test_activations_are_about_what_autograd_keeps(mixed, dtype, tmp_path):
 def test_smollm2():
     folder = smollm2()
     rows = spoken(pairs())
-    report = preflight({"train": rows}, folder, "dpo", replace(ON_CPU, use_peft=True))
+    report = run_preflight({"train": rows}, folder, "dpo", replace(ON_CPU, use_peft=True))
     assert not report.refusals
     assert not {"boundary", "no_end", "truncated"} & set(found(report))
     assert report.size.parameters > 134_515_008  # and the adapter's
@@ -390,9 +404,9 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
     rows = _rows_for_trl()
 
     def counted(trainer, stage, data, args):
-        mine = preflight({"train": data}, model, stage, settings_from(args | {"num_train_epochs": 3})).splits[
-            0
-        ]
+        mine = run_preflight(
+            {"train": data}, model, stage, read_settings(args | {"num_train_epochs": 3})
+        ).splits[0]
         kept = len(trainer.train_dataset)
         return mine, kept
 
@@ -434,10 +448,10 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
 
 REVISED = """
 import json, sys
-from preceptor.training.preflight import preflight
-from preceptor.training.preflight_records import Settings
+from preceptor.training.preflight.preflight import run_preflight
+from preceptor.training.stages.settings import PreflightSettings
 for revision in (None, sys.argv[1]):
-    report = preflight({"train": json.loads(sys.argv[2])}, "acme/tiny", "dpo", Settings(model_revision=revision))
+    report = run_preflight({"train": json.loads(sys.argv[2])}, "acme/tiny", "dpo", PreflightSettings(model_revision=revision))
     print(report.splits[0].tokens, report.size.parameters)
 """
 
@@ -450,7 +464,7 @@ def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
         shutil.copytree(folder, held / "snapshots" / commit)
     (held / "refs").mkdir()
     (held / "refs" / "main").write_text("b" * 40)
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-c", REVISED, "a" * 40, json.dumps(pairs())],
         env={
             **os.environ,
@@ -458,12 +472,9 @@ def test_tokenizer_and_size_are_those_of_the_revision(tmp_path, model):
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         },
-        capture_output=True,
-        text=True,
         check=True,
-        timeout=120,
     )
-    expected = [preflight({"train": pairs()}, commits[name * 40], "dpo") for name in "ba"]
+    expected = [run_preflight({"train": pairs()}, commits[name * 40], "dpo") for name in "ba"]
     assert done.stdout.split() == [str(n) for r in expected for n in (r.splits[0].tokens, r.size.parameters)]
     assert expected[0].splits[0].tokens < expected[1].splits[0].tokens
 
@@ -488,5 +499,5 @@ def test_the_steps_are_those_of_trl(model, tmp_path):
     data = _held(answers(pairs(16)), "plain")
     trainer = SFTTrainer(model, SFTConfig(**args), train_dataset=data)
     trainer.train()
-    report = preflight({"train": data}, model, "sft", settings_from(args))
+    report = run_preflight({"train": data}, model, "sft", read_settings(args))
     assert report.steps == trainer.state.global_step == math.ceil(1.5 * 3)

@@ -5,7 +5,7 @@ fit its question, null where it fits), `latest` (the last answer of each annotat
 its status: new, unchanged, superseded or older) and `withdrawn` (standing answers that are gone).
 """
 
-from ....schemas.keys import key_sql
+from ....schemas.keys import hash_key_sql
 from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES
 from ...ingest.batch import FORGOTTEN_REASON
 
@@ -51,7 +51,7 @@ FROM given_rows i LEFT JOIN questions q ON q.source = $campaign AND q.key = i.qu
 LEFT JOIN completions c ON c.key = q.completion_a LEFT JOIN whole w USING (nth)"""
 
 PEOPLE = f"""CREATE OR REPLACE TEMP TABLE people AS
-SELECT *, {key_sql(ANNOTATORS.identity)} AS key FROM (
+SELECT *, {hash_key_sql(ANNOTATORS.identity)} AS key FROM (
     SELECT DISTINCT about AS source, pseudonym FROM judged WHERE reason IS NULL)"""
 NEW_PEOPLE = """INSERT INTO annotators (key, source, kind, pseudonym)
 SELECT key, source, coalesce($kind, 'crowd'), pseudonym FROM people
@@ -63,7 +63,7 @@ WITH fitting AS (
     SELECT j.*, p.key AS annotator,
         row_number() OVER (PARTITION BY question, p.key ORDER BY j."at" DESC, nth DESC) = 1 AS is_last
     FROM judged j JOIN people p ON p.source = j.about AND p.pseudonym = j.pseudonym WHERE reason IS NULL
-), keyed AS (SELECT *, {key_sql(ANSWERS.identity)} AS key FROM fitting)
+), keyed AS (SELECT *, {hash_key_sql(ANSWERS.identity)} AS key FROM fitting)
 SELECT k.*, s.key AS standing,
     CASE WHEN NOT is_last THEN 'older' WHEN s.key IS NULL THEN 'new'
         WHEN s.given::VARCHAR = k.given AND s.comment IS NOT DISTINCT FROM k.comment THEN 'unchanged'
@@ -113,7 +113,7 @@ def derive_sql() -> list[tuple[str, str, str]]:
         made.append(
             (
                 f"CREATE OR REPLACE TEMP TABLE said_{name} AS "
-                f"SELECT *, {key_sql(table.identity)} AS key FROM ({select})",
+                f"SELECT *, {hash_key_sql(table.identity)} AS key FROM ({select})",
                 f"DELETE FROM {name} WHERE source = $campaign "
                 f'AND (key, "at") NOT IN (SELECT (key, "at") FROM said_{name})',
                 f"INSERT INTO {name} ({columns}) SELECT {columns} FROM said_{name} "
@@ -125,7 +125,7 @@ def derive_sql() -> list[tuple[str, str, str]]:
 
 # What was rejected before and now fits leaves; whoever was forgotten is named by no path and no text.
 REFUSED = f"""CREATE OR REPLACE TEMP TABLE refused AS
-SELECT *, {key_sql(REJECTS.identity)} AS key FROM (
+SELECT *, {hash_key_sql(REJECTS.identity)} AS key FROM (
     SELECT DISTINCT $campaign AS source, coalesce(position, 0) AS line, reason,
         if(gone OR pseudonym IS NULL, $campaign, $campaign || '/' || pseudonym) AS path,
         if(gone, '', json_object('question', question, 'given', given, 'comment', comment,

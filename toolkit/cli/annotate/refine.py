@@ -56,7 +56,7 @@ def refine(
         raise click.UsageError("--out belongs to --accept")
     if not (outputs and model):
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
-    from ....annotation.models.backends.endpoint import endpoint
+    from ....annotation.models.backends.endpoint import make_endpoint
     from ....annotation.refine.outputs import read_outputs
     from ....annotation.refine.refine import refine_rubric
 
@@ -65,7 +65,7 @@ def refine(
     done = refine_rubric(
         base,
         tried,
-        endpoint(base_url, model),
+        make_endpoint(base_url, model),
         place,
         given=rubric,
         say=lambda text: notices.print(text, markup=False),

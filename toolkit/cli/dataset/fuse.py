@@ -103,7 +103,7 @@ def fuse(
     with open_store(settings.store) as con:
         from ...fusion.fuse import fuse as run_fuse
         from ...fusion.sampling.fit import SamplerSettings
-        from ...fusion.summary import pairs_of
+        from ...fusion.summary import read_pairs
 
         with bar("fuse", stderr()) as update:
             fit = run_fuse(
@@ -121,7 +121,7 @@ def fuse(
                 update,
                 warm_start,
             )
-        pairs = pairs_of(con, fit.key, TELLING)
+        pairs = read_pairs(con, fit.key, TELLING)
     say(fit, pairs)
     if warm_start and not fit.already_there and not fit.diagnostics["warm_start"]:
         stdout().print("note: no converged fit of these sources to begin at, so it began cold")

@@ -8,7 +8,7 @@ import click
 from ..options import stderr, stdout, table
 
 if TYPE_CHECKING:
-    from ...hub.commit import Pushed
+    from ...hub.commit import PublishedRevision
     from ...hub.dataset_folder import Built
 
 
@@ -52,7 +52,7 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
 
 def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
     out = stdout()
-    files = [(name, built.size(name)) for name in sorted(built.files)]
+    files = [(name, built.get_size(name)) for name in sorted(built.files)]
     out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
     rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
     out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
@@ -64,7 +64,7 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
     click.echo(built.card)
 
 
-def _say(built: "Built", repo: str, tag: str | None, done: "Pushed", rows: int) -> None:
+def _say(built: "Built", repo: str, tag: str | None, done: "PublishedRevision", rows: int) -> None:
     out = stdout()
     seen = "private" if done.private else "public"
     what = "published" if done.added else "holds this build already, nothing was sent"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from ....schemas.tables import SIGNALS, signals_sql
+from ....schemas.tables import SIGNALS, select_signals
 from ..options import Common, common, stdout
 
 # Sources whose named annotators judged what the fit is about.
 _JUDGED = f"""SELECT DISTINCT source FROM (
-    {signals_sql(", source", [s for s in SIGNALS if s.annotator], "annotator IS NOT NULL")})
+    {select_signals(", source", [s for s in SIGNALS if s.annotator], "annotator IS NOT NULL")})
 WHERE completion IN (SELECT completion FROM effectiveness WHERE fit = $1) ORDER BY 1"""
 
 

@@ -18,7 +18,7 @@ def demo(out: Path) -> None:
     Needs no network, no server, no GPU. The sample's signals were drawn from known effectiveness,
     so the report can show how close the model came.
     """
-    from ...fusion.summary import pairs_of
+    from ...fusion.summary import read_pairs
     from ...store.connection import open_store
     from ..progress import bar
     from .run import run_demo
@@ -37,7 +37,7 @@ def demo(out: Path) -> None:
         done.recovered["truth"].is_between(done.recovered["low"], done.recovered["high"])
     )
     with open_store(out / "preceptor.duckdb", read_only=True) as con:
-        pairs = pairs_of(con, done.fit.key, TELLING)
+        pairs = read_pairs(con, done.fit.key, TELLING)
     built = done.build.counts["preference"]
     rows += said(done.fit, pairs)
     rows += [

@@ -1,29 +1,16 @@
 """`preceptor evaluate`: how well models answer held-out prompts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ....schemas.errors import EvaluationError
 from ..options import stdout, tables
-from .evaluate_judge import judge_of, with_judge
-from .evaluate_likelihood import scores
-from .judge import LIKELIHOOD
-from .options import limits_of, say_estimate, say_line, say_spent, several_models_options, watching
+from .options import ModelOptions, say_estimate, say_line, say_spent, several_models_options, watching
 
 if TYPE_CHECKING:
-    from ....annotation.models.asking import Spent
-    from ....annotation.models.backends.backend import Backend
-    from ....annotation.models.requests import Reply, Request
-    from ....annotation.models.templates import Template
-    from ...evaluation.config import Config
-    from ...evaluation.items import HeldOut
-    from ...evaluation.metrics.likelihood import Score
-    from ...evaluation.metrics.statistics import Item
-    from ...evaluation.run import Keep, Model
+    from ...evaluation.run import EvaluationResult
 
 
 @click.command(
@@ -58,185 +45,42 @@ def evaluate(
     out: Path,
     judge_model: str | None,
     restart: bool,
-    models: Sequence[str],
-    dry_run: bool,
-    **how: Any,
+    asked: ModelOptions,
 ) -> None:
     """Ask models held-out prompts, and say how good their answers are."""
-    from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.registry import find_backend
+    from ...evaluation.asking import Callbacks
     from ...evaluation.config import read_config
-    from ...evaluation.items import held_out
-    from ...evaluation.metrics.measure import wants_answers
-    from ...evaluation.report import notes
-    from ...evaluation.report import tables as shown
-    from ...evaluation.run import check_metrics, check_out
+    from ...evaluation.run import EvaluationOptions
     from ...evaluation.run import evaluate as run
 
-    if not models:
-        raise click.UsageError("Missing option '--model'.")
-    if mute := next((name for name in models if name.startswith(LIKELIHOOD)), None):
-        raise click.UsageError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
-    config = with_judge(read_config(path, sets, variant), judge_model)
-    spent: list[Spent] = []
-    judge, kind = judge_of(config, how, spent)
-    config, without = _fitting(config, models, kind)
-    check_out(out)
-    template = _template(config)
-    held = held_out(config.values, say_line)
-    check_metrics(config.values.metrics, held.items)
-    _requests(config, held.items, template)  # so that a template that does not fit is known at once
-    backends = [find_backend(name, how["base_url"], how["prices"]) for name in models]
-    for one in backends:
-        check_limits(one, limits_of(how))
-    answered = wants_answers(config.values.metrics)
-    if dry_run:
-        for one in backends:
-            say_estimate(one, _requests(config, held.items, template) if answered else [])
-        if judge:
+    config = read_config(path, sets, variant)
+    options = EvaluationOptions(
+        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
+    )
+    done = run(config, asked.models, out, options, Callbacks(say_line, watching, _say_begin, say_spent))
+    if done.about is None:
+        for model, most in done.estimates:
+            say_estimate(model, most)
+        if done.judged:
             click.echo("the judge's requests come on top, once the answers are there")
         return
-    asked = [
-        _model(given, one, config, held, template, how, spent)
-        for given, one in zip(models, backends, strict=True)
-    ]
-    about = run(config, held, asked, out, template.digest if template else None, restart, judge, without)
-    for note in notes(about):
+    _say_figures(done, out)
+
+
+def _say_begin(model: str, requests: int, prompts: int) -> None:
+    click.echo(f"{model}: {requests:,} of {prompts:,} answers to be asked for")
+
+
+def _say_figures(done: "EvaluationResult", out: Path) -> None:
+    from ...evaluation.report import make_tables
+
+    for note in done.notes:
         say_line(f"warning: {note}")
-    console = stdout()
-    for title, columns, rows in shown(about):
+    about, console = done.about or {}, stdout()
+    for title, columns, rows in make_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
         for part in tables(title, right, rows, console.width):
             console.print(part)
     for verdict in about["verdicts"]:
-        stdout().print(verdict, markup=False)
-    stdout().print(f"written to {out}; read {out / 'README.md'}", markup=False)
-
-
-def _fitting(config: "Config", models: Sequence[str], judge: str | None) -> "tuple[Config, dict[str, str]]":
-    """The evaluation without the metrics that cannot be had here, and why these are left out."""
-    from ...evaluation.metrics.measure import left_out
-
-    names = config.values.metrics
-    without = left_out(names, all(name.startswith("hf:") for name in models), judge, len(models) > 1)
-    for name, why in without.items():
-        say_line(f"{name} is left out: it {why}")
-    kept = [name for name in names if name not in without]
-    if not kept:
-        raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
-    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
-
-
-def _template(config: "Config") -> "Template | None":
-    """The template, beside the file, from where one stands, or by its name."""
-    from ....annotation.models.templates import read_template
-
-    name = config.values.template
-    if name is None:
-        return None
-    beside = config.path.parent / name
-    return read_template(beside if beside.is_file() else name)
-
-
-def _requests(config: "Config", items: "Sequence[Item]", template: "Template | None") -> "list[Request]":
-    """One request an item; `about` is its key."""
-    from ....annotation.models.requests import Sampling
-    from ....annotation.models.writing import writes
-
-    values = config.values
-    sampling = Sampling(values.temperature, values.top_p, values.max_tokens, values.seed, tuple(values.stop))
-    prompts = (
-        {
-            "key": item.key,
-            "messages": item.messages,
-            "context": None,
-            "group": item.group,
-            "language": item.language,
-            "task": None,
-        }
-        for item in items
-    )
-    return list(writes(prompts, template, sampling, 1))
-
-
-def _model(
-    given: str,
-    one: "Backend",
-    config: "Config",
-    held: "HeldOut",
-    template: "Template | None",
-    how: dict[str, Any],
-    spent: "list[Spent]",
-) -> "Model":
-    """A model as an evaluation takes it; `spent` holds what those before it took."""
-    from ....annotation.models.backends.hf import free_models
-    from ...evaluation.run import Model
-    from ...evaluation.trained import trained_on
-
-    def ask_it(items: "Sequence[Item]", keep: "Keep") -> int:
-        requests = _requests(config, items, template)
-        click.echo(f"{one.name}: {len(requests):,} of {len(held.items):,} answers to be asked for")
-        return _ask(one, requests, keep, how, spent)
-
-    kind, _, name = given.partition(":")
-    about = trained_on(Path(name), held) if kind == "hf" else None
-    return Model(
-        one.name,
-        ask_it,
-        free_models,
-        about,
-        _score(name, held.items, template, config) if kind == "hf" else None,
-    )
-
-
-def _score(name: str, items: "Sequence[Item]", template: "Template | None", config: "Config") -> "Score":
-    """How likely a local model holds texts, after prompts that are worded as those it answers."""
-    from ...evaluation.metrics.likelihood import prompt_key
-
-    worded = zip(items, _requests(config, items, template), strict=True) if template else ()
-    return scores(name, {prompt_key(item.messages): request.messages for item, request in worded})
-
-
-def _ask(
-    one: "Backend", requests: "list[Request]", keep: "Keep", how: dict[str, Any], spent: "list[Spent]"
-) -> int:
-    """Ask, and return how many requests a limit kept from being sent."""
-    from ....annotation.models.asking import ask
-    from ....annotation.models.requests import digest
-    from ...evaluation.run import Given
-
-    keys: dict[str, list[str]] = {}
-    for request in requests:
-        keys.setdefault(digest(request), []).append(request.about)
-
-    def take(replies: "list[Reply]") -> None:
-        keep(
-            [
-                Given(
-                    key, "" if reply.error else reply.raw, reply.error, reply.said.get("finish") == "length"
-                )
-                for reply in replies
-                for key in keys[digest(reply.request)]
-            ]
-        )
-
-    limits = limits_of(how)
-    left = replace(
-        limits,
-        max_requests=_less(limits.max_requests, sum(before.requests for before in spent)),
-        max_cost=_less(limits.max_cost, sum(before.cost or 0.0 for before in spent)),
-    )
-    with watching(one, len(requests)) as watch:
-        took = ask(one, requests, check=_read, keep=take, limits=left, say=say_line, watch=watch)
-    spent.append(took)
-    say_spent(took)
-    return took.left_out
-
-
-def _less(most: Any, taken: Any) -> Any:
-    return None if most is None else max(type(most)(0), most - taken)
-
-
-def _read(text: str) -> dict[str, Any]:
-    """Any text is an answer, also an empty one: metrics count it as it is."""
-    return {"characters": len(text)}
+        console.print(verdict, markup=False)
+    console.print(f"written to {out}; read {out / 'README.md'}", markup=False)

@@ -1,10 +1,12 @@
 """What commands that ask models share: options, what is said before, during and after."""
 
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -12,10 +14,9 @@ from ....schemas.support.numbers import format_usd
 from ..options import stderr
 
 if TYPE_CHECKING:
-    from ....annotation.models.asking import Spent
+    from ....annotation.models.asking import CostEstimate, Spent, Watch
     from ....annotation.models.backends.backend import Backend
     from ....annotation.models.budget import Limits
-    from ....annotation.models.requests import Request
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
@@ -52,52 +53,75 @@ _OPTIONS = (
 )
 
 
-def model_options(command: Command) -> Command:
-    """Options of a command that asks a model; they are in its **how."""
-    for option in reversed((_MODEL, *_OPTIONS)):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options of every command that asks models: which ones, where, and how much it may take."""
+
+    models: tuple[str, ...]
+    """KIND:NAME of each; one at most where a command asks one."""
+    base_url: str | None
+    prices: Path | None
+    limits: "Limits"
+    dry_run: bool
 
 
-def several_models_options(command: Command) -> Command:
-    """The same for a command that asks several models, its `models`."""
-    for option in reversed((_MODELS, *_OPTIONS)):
-        command = option(command)
-    return command
+def option_record(
+    parameter: str, build: Callable[..., Any], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Add click options to a command, which gets what `build` makes of them all as its `parameter`."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_record(*arguments: Any, **values: Any) -> Any:
+            given = {name: values.pop(name) for name in names}
+            return command(*arguments, **values, **{parameter: build(**given)})
+
+        others = len(getattr(command, "__click_params__", ()))
+        made: Any = with_record
+        for option in reversed(options):
+            made = option(made)
+        names = [one.name for one in made.__click_params__[others:]]
+        return cast("Command", made)
+
+    return decorate
 
 
-def asked_backend(how: dict[str, Any]) -> "Backend":
-    """The back-end that the options name; AnnotationError where a cost cap has no price to go by.
+def _model_options(model: str | None = None, models: tuple[str, ...] = (), **given: Any) -> ModelOptions:
+    from ....annotation.models.budget import Limits
 
-    Of a group of commands no option can be required, so a model that is missing is missed here.
+    limits = Limits(given["concurrency"], given["max_requests"], given["max_cost"])
+    every = models or ((model,) if model else ())
+    return ModelOptions(every, given["base_url"], given["prices"], limits, given["dry_run"])
+
+
+model_options = option_record("asked", _model_options, _MODEL, *_OPTIONS)
+several_models_options = option_record("asked", _model_options, _MODELS, *_OPTIONS)
+
+
+def open_backends(asked: ModelOptions) -> "list[Backend]":
+    """Open the back-ends of all models that the options name.
+
+    Raises UsageError where they name none (of a group of commands no option can be required), and
+    AnnotationError for a name that is none, and where a cost cap has no price to go by.
     """
-    if not how["model"]:
+    if not asked.models:
         raise click.UsageError("Missing option '--model'.")
     from ....annotation.models.asking import check_limits
     from ....annotation.models.backends.registry import find_backend
 
-    made = find_backend(how["model"], how["base_url"], how["prices"])
-    check_limits(made, limits_of(how))
+    made = [find_backend(name, asked.base_url, asked.prices) for name in asked.models]
+    for one in made:
+        check_limits(one, asked.limits)
     return made
 
 
-def limits_of(how: dict[str, Any]) -> "Limits":
-    """The limits that the options set."""
-    from ....annotation.models.budget import Limits
-
-    return Limits(how["concurrency"], how["max_requests"], how["max_cost"])
-
-
-def say_estimate(backend: "Backend", todo: "Sequence[Request]") -> None:
-    """Say what requests would take; nothing is sent."""
-    from ....annotation.models.asking import estimate
-
-    most = estimate(backend, todo)
+def say_estimate(model: str, most: "CostEstimate") -> None:
+    """Say what requests to a model would take; nothing is sent."""
     if not most.requests:
         click.echo("to send: nothing")
         return
     cost = "not known: no price (--prices FILE)" if most.cost is None else f"{format_usd(most.cost)} at most"
-    click.echo(f"to send: {most.requests:,} requests to {backend.name}; nothing was sent")
+    click.echo(f"to send: {most.requests:,} requests to {model}; nothing was sent")
     click.echo(
         f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
         f"no more than {most.completion_tokens:,} received; retries come on top"
@@ -121,8 +145,11 @@ def say_line(text: str) -> None:
 
 
 @contextmanager
-def watching(backend: "Backend", n: int) -> "Iterator[Callable[[Spent, int], None]]":
-    """A function of (spent, left) that shows progress on stderr, of `n` requests, after two seconds."""
+def watching(backend: "Backend") -> "Iterator[Watch]":
+    """Give a function of what was spent and the number of requests that shows progress on stderr.
+
+    On a terminal it begins after two seconds; elsewhere there is a line every LINE_EVERY seconds.
+    """
     from rich.console import Console
     from rich.status import Status
 
@@ -130,8 +157,9 @@ def watching(backend: "Backend", n: int) -> "Iterator[Callable[[Spent, int], Non
     status = Status("", console=console)
     began = last = time.monotonic()
 
-    def watch(spent: "Spent", left: int) -> None:
+    def watch(spent: "Spent", n: int) -> None:
         nonlocal last
+        left = spent.left_out
         now = time.monotonic()
         line = f"{backend.name}: {n - left:,} of {n:,} done, {left:,} left"
         line += f", {spent.failed:,} failed" if spent.failed else ""

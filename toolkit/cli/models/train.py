@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.errors import CHECK_FAILED
+from ....training.stages.registry import STAGES
 from ..options import stderr, stdout
 
 if TYPE_CHECKING:
-    from ....training.config import Config
-    from ....training.run import Trained
+    from ....training.config import TrainingConfig
+    from ....training.run import TrainedModel
+
+
+_NAMES = tuple(STAGES)
 
 
 @click.command(
-    help="Train a model on a built dataset: sft, dpo, ipo, kto or soft-dpo, by TRL.\n\n"
+    help=f"Train a model on a built dataset: {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, by TRL.\n\n"
     "RECIPE is YAML in the field names of TRL and PEFT; its stage says which trainer. A run that was "
     "broken off goes on when the same command is given again.\n\n\b\n"
     "  preceptor train recipes/gec/sft.yaml --variant tiny --out models/try\n"
@@ -73,70 +77,49 @@ def train(
 ) -> None:
     """Train a model on a built dataset, by TRL."""
     from ....training.config import read_config
-    from ....training.launch import first_speaks
+    from ....training.launch import let_first_speak
 
     if not launch and (launch_sets or (processes and not preflight_only)):
         raise click.UsageError("--processes and --launch-set go with --launch, such as --launch fsdp")
-    with first_speaks():
+    with let_first_speak():
         config = read_config(recipe, sets, variant)
         if preflight_only:
-            _look(config, processes)
+            _show_preflight(config, processes)
         elif launch:
-            _launch(recipe, sets, variant, out, restart, launch, processes, launch_sets)
+            from ....training.launch import launch_training
+
+            if code := launch_training(config, out, restart, launch, processes, launch_sets):
+                sys.exit(code)
         else:
             from ....training.run import train as run
 
-            _tell(config.stage, run(config, out, restart, lambda table: click.echo(table, err=True)))
+            _show_result(config.stage, run(config, out, restart, lambda text: click.echo(text, err=True)))
 
 
-def _look(config: "Config", processes: int | None) -> None:
-    from ....training.data import load
-    from ....training.preflight.records import report_table
-    from ....training.run import look
+def _show_preflight(config: "TrainingConfig", processes: int | None) -> None:
+    from ....training.preflight.records import format_report
+    from ....training.run import check_rows
 
-    report = look(config, load(config), processes)
-    click.echo(report_table(report))
+    report = check_rows(config, processes=processes)
+    click.echo(format_report(report))
     if report.refusals:
         sys.exit(CHECK_FAILED)
 
 
-def _launch(
-    recipe: Path,
-    sets: Sequence[str],
-    variant: str | None,
-    out: Path | None,
-    restart: bool,
-    launch: str,
-    processes: int | None,
-    launch_sets: Sequence[str],
-) -> None:
-    """The same command in several processes, without what launched it."""
-    from ....training.launch import launch_command, run_launched
-
-    again = ["train", str(recipe), *(part for one in sets for part in ("--set", one))]
-    again += ["--variant", variant] if variant else []
-    again += ["--out", str(out)] * bool(out) + ["--restart"] * restart
-    code = run_launched(launch_command(launch, processes, launch_sets, again))
-    if code:
-        sys.exit(code)
-
-
-def _tell(stage: str, done: "Trained") -> None:
-    """What came of a run; of several processes the first one speaks."""
+def _show_result(stage: str, done: "TrainedModel") -> None:
+    """Show the result of a run, in the first of several processes."""
     if not done.metrics:
         return
     if done.resumed_from is not None:
         stderr().print(f"went on from step {done.resumed_from}")
-    for said in done.warnings:
-        stderr().print(f"warning: {said}", markup=False)
+    for warning in done.warnings:
+        stderr().print(f"warning: {warning}", markup=False)
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
-    figures |= {
-        "held-out loss": held_out.get("eval_loss"),
-        "held-out reward accuracy": held_out.get("eval_rewards/accuracies"),
-    }
-    told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-    stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {told}")
+    words = STAGES[stage].figures.logged
+    figures |= {f"held-out {name}": held_out.get(f"eval_{key}") for key, name in words.items()}
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
+    stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {shown}")
     stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 

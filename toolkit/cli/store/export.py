@@ -64,10 +64,14 @@ def m2(settings: Common, source: str, out: Path) -> None:
 def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
     """Write a model as one GGUF file."""
     from ....training.export.gguf import export_gguf
-    from ....training.merge import merge
 
     done = export_gguf(
-        model, out, kind, merge, lambda text: stderr().print(text, markup=False), converter, system
+        model,
+        out,
+        kind,
+        converter=converter,
+        system=system,
+        say=lambda text: stderr().print(text, markup=False),
     )
     stdout().print(
         f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "
@@ -75,5 +79,7 @@ def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str |
         markup=False,
     )
     stdout().print(f"sha256 {done.sha256}")
-    told = "with the chat template" if done.templated else "without a TEMPLATE"
-    stdout().print(f"{done.modelfile}: {told}; ollama create {out.stem} -f {done.modelfile}", markup=False)
+    template = "with the chat template" if done.templated else "without a TEMPLATE"
+    stdout().print(
+        f"{done.modelfile}: {template}; ollama create {out.stem} -f {done.modelfile}", markup=False
+    )

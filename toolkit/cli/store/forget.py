@@ -62,7 +62,7 @@ def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
 
 
 def _pseudonyms(con: "Store", ids: Sequence[str]) -> list[str]:
-    from ...privacy.pseudonyms import default_key_file, key_of, pseudonym
+    from ...privacy.pseudonyms import find_key_file, make_pseudonym, read_store_key
 
-    key = key_of(con, default_key_file())
-    return [pseudonym(id, key) for id in ids]
+    key = read_store_key(con, find_key_file())
+    return [make_pseudonym(id, key) for id in ids]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ....schemas.errors import RecipeError
 from ....schemas.published import OF_A_FIT
-from ....schemas.support.nearest import nearest
+from ....schemas.support.nearest import suggest
 from ...store.connection import Store, run
 
 COLUMNS = {
@@ -67,7 +67,7 @@ def _check(node: Any, rule: str) -> None:
     if kind == "COLUMN_REF":
         name = ".".join(node["column_names"])
         if name not in COLUMNS:
-            hint = nearest(name, COLUMNS, "known")
+            hint = suggest(name, COLUMNS, "known")
             raise RecipeError(f"pairs.eligible: unknown column '{name}': {hint}")
     if kind == "FUNCTION" and node["function_name"] not in _FUNCTIONS:
         raise RecipeError(

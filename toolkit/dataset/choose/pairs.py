@@ -11,7 +11,7 @@ the others by reason. No row passes through Python: there may be ten million.
 """
 
 from ....schemas.derive import derive_absent_sql
-from ....schemas.keys import key_sql
+from ....schemas.keys import hash_key_sql
 from ....schemas.published import FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
@@ -142,7 +142,7 @@ def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
             LEFT JOIN scores rb ON rb.completion = c.rejected"""
             if rule
             else "",
-            key=key_sql(("prompt", "chosen_completion", "rejected_completion")),
+            key=hash_key_sql(("prompt", "chosen_completion", "rejected_completion")),
             split=assign_split_sql(recipe),
             part=assign_part_sql(recipe),
             flip=COIN_FLIP,

@@ -16,7 +16,7 @@ not, or null).
 """
 
 from ....schemas.recipe import Recipe
-from ...ingest.files.tutor_turn import state_sql
+from ...ingest.files.tutor_turn import read_state_sql
 from ...store.connection import Store
 from ...store.temporary import make
 from ..steps import CANDIDATES
@@ -51,7 +51,7 @@ WITH gold AS (
     SELECT key, prompt, context FROM completions WHERE (context->>'evaluation') IS NOT NULL
         AND (context->>'action') IS NOT NULL AND (context->>'state') IS NOT NULL
 ), answers AS (
-    SELECT g.key AS chosen, g.context AS gold, c.key AS rejected, c.prompt, {state_sql("c.content")} AS s
+    SELECT g.key AS chosen, g.context AS gold, c.key AS rejected, c.prompt, {read_state_sql("c.content")} AS s
     FROM gold g JOIN completions c ON c.prompt = g.prompt AND c.key <> g.key AND c.origin = 'model'
     WHERE c.source <> (SELECT source FROM completions WHERE key = g.key)
 )

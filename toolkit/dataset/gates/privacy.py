@@ -11,7 +11,7 @@ import polars as pl
 
 from ....schemas.errors import PrivacyError
 from ....schemas.tables import SIGNALS, Column, Table, name_all
-from ...privacy.recognisers import KINDS, Wanted, finder
+from ...privacy.recognisers import KINDS, Wanted, make_finder
 from ...privacy.scan import texts_worth_a_look
 from ...store.connection import Store, query, run
 from ...store.temporary import make
@@ -45,7 +45,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     _check_kinds(allow)
     wanted = wanted or Wanted()
     wanted = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in allow])
-    find = finder(wanted)
+    find = make_finder(wanted)
     found = [
         (text, one.kind, f"{text[one.start]}…[{one.end - one.start}]")
         for text in texts_worth_a_look(con, _TEXTS, wanted)

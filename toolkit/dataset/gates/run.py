@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ....schemas.errors import RecipeError
-from ....schemas.recipe import Recipe, faults
-from ....schemas.support.nearest import nearest
+from ....schemas.recipe import Recipe, explain_faults
+from ....schemas.support.nearest import suggest
 from ...store.connection import Store, run
 from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, GateSettings, Inputs
@@ -47,7 +47,7 @@ def read_settings(recipe: Recipe) -> dict[str, GateSettings]:
     for name in recipe.gates:
         if name not in known:
             hint = (
-                f": {nearest(name, known, 'known gates')}" if known else ", and no gate takes settings here"
+                f": {suggest(name, known, 'known gates')}" if known else ", and no gate takes settings here"
             )
             raise RecipeError(f"gates: unknown gate '{name}'{hint}")
     found = {}
@@ -55,7 +55,7 @@ def read_settings(recipe: Recipe) -> dict[str, GateSettings]:
         try:
             found[name] = settings.model_validate(recipe.gates.get(name, {}))
         except ValidationError as error:
-            raise RecipeError(f"gates: {name}: {faults(error, settings)}") from error
+            raise RecipeError(f"gates: {name}: {explain_faults(error, settings)}") from error
     return found
 
 

@@ -15,8 +15,8 @@ from ....schemas.support.chat_template import (
     Render,
     compile_chat_template,
     find_chat_template,
+    read_special_tokens,
     read_tokenizer_files,
-    special_tokens,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     faithful = _is_faithful(json.loads(files["tokenizer.json"]))
-    tokens = special_tokens(config)
+    tokens = read_special_tokens(config)
     if not conversational:
         return Encoder(tokenizer, None, tokens["eos_token"], faithful)
     template = find_chat_template(files, config)

@@ -1,62 +1,32 @@
-"""What a model holds likely: pairs by their texts' log-probabilities, perplexities of references.
+"""Measure what a model finds likely: pairs by their texts' log-probabilities, perplexities of references.
 
     score([((user("How do I add?"),), "Find a common denominator.")])   # -21.4 nats, 6 tokens, 26 characters
-    preferred(items, score)["preferred"]       # share of pairs whose chosen text is the likelier one
+    measure_preferred(items, score)["preferred"]    # share of pairs whose chosen text is the likelier one
 
-No answers are needed. Perplexities are exp(nats a token), so that models whose tokenizers differ are compared
-by bits a character instead. A text that is longer than the model takes has no score; what it belongs to does
-not count, and a figure …_too_long says what share of the texts that is.
+No answers are needed. Perplexity is exp(nats per token), so models with different tokenizers are compared by
+bits per character instead. A text longer than the model's context has no score: its pair or reference does
+not count, and a figure …_too_long gives the share of such texts.
 """
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 
+from ....annotation.models.backends.text_scores import ScoreTexts, TextScore
 from ....schemas.errors import EvaluationError
-from ....schemas.keys import key
-from .statistics import FEW, Counts, Item, Statistics, ratio
-from .tutor_states import read_turns, storable
+from .statistics import FEW, TOO_LONG, Counts, Figures, Item, Statistics, divide_sums
+from .tutor_states import read_turns
 
 SCAFFOLDING, TELLING = frozenset({"1", "4"}), frozenset({"2", "5"})
-TOGETHER = 16  # texts that are scored between two writes
 
 
-class Scored(Protocol):
-    """How likely a completion is, with the end of its turn."""
+def measure_preferred(items: Sequence[Item], score: ScoreTexts) -> Figures:
+    """Measure the share of pairs whose chosen text is likelier than the rejected one; a tie is a half.
 
-    @property
-    def log_probability(self) -> float: ...  # noqa: D102
-    @property
-    def tokens(self) -> int: ...  # noqa: D102
-    @property
-    def characters(self) -> int: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class Known:
-    """A score that is kept."""
-
-    log_probability: float
-    tokens: int
-    characters: int
-
-
-Text = tuple[Sequence[Mapping[str, str]], str]
-"""A prompt's messages, and what may follow."""
-Score = Callable[[Sequence[Text]], Sequence[Scored | None]]
-"""Scores of texts under a model; None of one that is too long for it."""
-Figures = dict[str, Statistics]
-
-
-def preferred(items: Sequence[Item], score: Score) -> Figures:
-    """The share of pairs whose chosen text is likelier, by character, than the rejected; equal ones are half.
-
-    By character, since a longer text is less likely whatever it says. A pair that stands there twice is
-    one.
+    Figures: `preferred`; `preferred_too_long`, the share of texts without a score, if there are any. Texts
+    are compared by nats per character, because a longer text is less likely whatever it says. A repeated pair
+    counts once.
     """
     pairs = [
         list(dict.fromkeys(zip(item.references, item.rejected, strict=True))) if item.rejected else []
@@ -69,13 +39,14 @@ def preferred(items: Sequence[Item], score: Score) -> Figures:
             if chosen and rejected:
                 one, other = _by_character(chosen), _by_character(rejected)
                 rows[n] += [0.5 if one == other else one > other, 1]
-    return {"preferred": Statistics(rows, ratio)} | _too_long("preferred", found)
+    return {"preferred": Statistics(rows, divide_sums)} | _too_long("preferred", found)
 
 
-def perplexity(items: Sequence[Item], score: Score) -> Figures:
-    """Bits a character of the references, and their perplexity, exp of mean nats a token.
+def measure_perplexity(items: Sequence[Item], score: ScoreTexts) -> Figures:
+    """Measure the bits per character of the references and their perplexity, exp(mean nats per token).
 
-    Bits come first, and so decide: a model that cuts words into more tokens has the lower perplexity for it.
+    Figures: `bits_per_character`, `perplexity`; `perplexity_too_long`, the share of references without a
+    score, if there are any. Bits come first and so decide: a tokenizer with shorter tokens lowers perplexity.
     """
     found = _scores(items, [list(dict.fromkeys(item.references)) for item in items], score)
     rows = np.zeros((len(items), 3))
@@ -84,18 +55,19 @@ def perplexity(items: Sequence[Item], score: Score) -> Figures:
             rows[n] += [-one.log_probability, one.tokens, one.characters]
     bits = rows[:, [0, 2]] / [math.log(2), 1]
     return {
-        "bits_per_character": Statistics(bits, ratio),
+        "bits_per_character": Statistics(bits, divide_sums),
         "perplexity": Statistics(rows[:, :2], _perplexity),
     } | _too_long("perplexity", found)
 
 
-def scaffolding(items: Sequence[Item], score: Score) -> Figures:
-    """Perplexity of the tutor's turns that scaffold, of those that tell the solution, and their log ratio.
+def measure_scaffolding(items: Sequence[Item], score: ScoreTexts) -> Figures:
+    """Measure the perplexity of tutors' turns that scaffold, of those that tell, and their log ratio.
 
-    By the action of each reference (SPOCK): 1 and 4 give a hint, 2 and 5 the step. One of several codes
-    belongs to a side where all of them do. scaffolding_preference is ln(telling / scaffolding): above 0
-    the model finds scaffolding likelier. Figures of a side that fewer than FEW prompts have are nan: draws
-    of one turn would be an interval without width.
+    Figures: `scaffolding_preference`, ln(telling / scaffolding), above 0 if the model finds scaffolding
+    likelier; `scaffolding_perplexity`; `telling_perplexity`; `scaffolding_too_long`, the share of turns
+    without a score, if there are any. The action code of each reference (SPOCK) gives its side: 1 and 4
+    scaffold, 2 and 5 tell. Several codes count if all are of one side. Figures of a side with fewer than FEW
+    prompts are NaN, because their interval would be too narrow.
     """
     texts = [list(dict.fromkeys(item.references)) for item in items]
     actions = iter(read_turns([text for of in texts for text in of])["action"])
@@ -109,14 +81,16 @@ def scaffolding(items: Sequence[Item], score: Score) -> Figures:
     rare = np.repeat((rows[:, 1::2] > 0).sum(axis=0) < FEW, 2)
     rows[:, rare] = 0
     return {
-        "scaffolding_preference": Statistics(rows, lambda sums: ratio(sums[:, 2:]) - ratio(sums[:, :2])),
+        "scaffolding_preference": Statistics(
+            rows, lambda sums: divide_sums(sums[:, 2:]) - divide_sums(sums[:, :2])
+        ),
         "scaffolding_perplexity": Statistics(rows[:, :2], _perplexity),
         "telling_perplexity": Statistics(rows[:, 2:], _perplexity),
     } | _too_long("scaffolding", found)
 
 
-def needs_pairs(items: Sequence[Item]) -> None:
-    """EvaluationError where no prompt has a rejected text."""
+def check_pairs(items: Sequence[Item]) -> None:
+    """Raise EvaluationError if no prompt has a rejected text."""
     if not any(item.rejected for item in items):
         raise EvaluationError(
             "metric preferred: the dataset's config sft has no rejected texts; choose "
@@ -124,8 +98,8 @@ def needs_pairs(items: Sequence[Item]) -> None:
         )
 
 
-def needs_turns(items: Sequence[Item]) -> None:
-    """EvaluationError where no reference is a tutor's structured turn."""
+def check_turns(items: Sequence[Item]) -> None:
+    """Raise EvaluationError if no reference is a tutor's structured turn."""
     found = read_turns([text for item in items for text in item.references])
     if not any(found["valid"]):
         raise EvaluationError(
@@ -134,64 +108,30 @@ def needs_turns(items: Sequence[Item]) -> None:
         )
 
 
-def text_key(text: Text) -> str:
-    """Tells a text with its prompt from others."""
-    messages, completion = text
-    return key([prompt_key(messages), storable(completion)])
-
-
-def prompt_key(messages: Sequence[Mapping[str, str]]) -> str:
-    """Tells a prompt from others."""
-    return key([json.dumps([[m["role"], m["content"]] for m in messages])])
-
-
-def remembering(
-    score: Score, known: dict[str, Known | None], keep: Callable[[Sequence[tuple[str, Known | None]]], None]
-) -> Score:
-    """`score`, which asks for no text that is in `known`, and gives what comes to `keep`, some at a time."""
-
-    def ask(texts: Sequence[Text]) -> list[Known | None]:
-        names = [text_key(text) for text in texts]
-        todo = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
-        left = list(todo)
-        for at in range(0, len(left), TOGETHER):
-            group = left[at : at + TOGETHER]
-            made = list(zip(group, map(_known, score([todo[name] for name in group])), strict=True))
-            keep(made)
-            known.update(made)
-        return [known[name] for name in names]
-
-    return ask
-
-
-def _known(one: Scored | None) -> Known | None:
-    return None if one is None else Known(one.log_probability, one.tokens, one.characters)
-
-
 def _scores(
-    items: Sequence[Item], texts: Sequence[Sequence[str]], score: Score
-) -> list[Sequence[Scored | None]]:
-    """Of each item's texts, in order."""
+    items: Sequence[Item], texts: Sequence[Sequence[str]], score: ScoreTexts
+) -> list[Sequence[TextScore | None]]:
+    """Score each item's texts, in order."""
     found = iter(score([(item.messages, text) for item, of in zip(items, texts, strict=True) for text in of]))
     return [[next(found) for _ in of] for of in texts]
 
 
-def _too_long(metric: str, found: Sequence[Sequence[Scored | None]]) -> Figures:
-    """The share of texts without a score; nothing where all have one."""
+def _too_long(metric: str, found: Sequence[Sequence[TextScore | None]]) -> Figures:
+    """Make the share of texts without a score; empty if all have one."""
     rows = np.array([[sum(one is None for one in of), len(of)] for of in found], dtype=float)
-    return {f"{metric}_too_long": Statistics(rows, ratio)} if rows[:, 0].any() else {}
+    return {f"{metric}_{TOO_LONG}": Statistics(rows, divide_sums)} if rows[:, 0].any() else {}
 
 
-def _by_character(one: Scored) -> float:
+def _by_character(one: TextScore) -> float:
     return one.log_probability / max(1, one.characters)
 
 
 def _perplexity(sums: Counts) -> Counts:
-    made: Counts = np.exp(np.minimum(ratio(sums), 700.0))  # what is more is no number
+    made: Counts = np.exp(np.minimum(divide_sums(sums), 700.0))  # exp of more overflows
     return made
 
 
 def _side(codes: str | None) -> int | None:
-    """0: scaffolding, 1: telling; None: something else."""
+    """Return 0 for codes that scaffold, 1 for codes that tell, None for others."""
     several = set((codes or "").split(","))
     return 0 if several <= SCAFFOLDING else 1 if several <= TELLING else None

@@ -1,61 +1,68 @@
-"""The metrics that an evaluation may name.
+"""List the metrics that an evaluation may name: one file and one line here for each.
 
-METRICS["exact"] -> Kind(exact, "answers", "answers that are one of the references, spacing aside")
+METRICS["exact"].measure(items, answers)["exact"]       # Statistics of the share of exact answers
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from .gec import check_edits, check_gleu, measure_changed, measure_edits, measure_exact, measure_gleu
+from .judged import measure_ratings, measure_wins, measure_wins_over_references
+from .likelihood import check_pairs, check_turns, measure_perplexity, measure_preferred, measure_scaffolding
+from .metric import Metric, Need
+from .numbers import check_numbers, measure_numbers
+from .tutor_states import measure_states
 
-from .gec import changed, check_edits, check_gleu, edits, exact, gleu
-from .likelihood import needs_pairs, needs_turns
-from .numbers import check_numbers, right
-from .statistics import Item, Metric
-from .tutor_states import states
+_ANSWERS: tuple[Need, ...] = ("answers",)
+_LIKELIHOODS: tuple[Need, ...] = ("likelihoods",)
 
-Needs = Literal["answers", "likelihood", "judge"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A metric, and what it is made of."""
-
-    metric: Metric | None
-    """Of answers; None where it needs something else."""
-    needs: Needs
-    about: str
-    """One plain line."""
-    better: Literal["higher", "lower", "neither"] = "higher"
-    """Which way its first figure is better; neither: it tells nothing by itself and cannot decide."""
-    check: Callable[[Sequence[Item]], None] | None = None
-    """Called before any model is asked; EvaluationError where the metric cannot be had of these items."""
-
-
-METRICS: dict[str, Kind] = {
-    "gleu": Kind(gleu, "answers", "GLEU of corrections against the references, 0 to 100", check=check_gleu),
-    "edits": Kind(
-        edits, "answers", "F0.5, precision and recall of edits by ERRANT; English", check=check_edits
+METRICS: dict[str, Metric] = {
+    "gleu": Metric(
+        measure_gleu,
+        _ANSWERS,
+        "GLEU of corrections against the references, 0 to 100",
+        check=check_gleu,
+        packages=("gleu",),
     ),
-    "exact": Kind(exact, "answers", "answers that are one of the references, spacing aside"),
-    "changed": Kind(changed, "answers", "answers that are not the sentence as it was", "neither"),
-    "right": Kind(right, "answers", "answers whose final number is the reference's", check=check_numbers),
-    "states": Kind(
-        states,
-        "answers",
+    "edits": Metric(
+        measure_edits,
+        _ANSWERS,
+        "F0.5, precision and recall of edits by ERRANT; English",
+        check=check_edits,
+        packages=("errant", "spacy"),
+    ),
+    "exact": Metric(measure_exact, _ANSWERS, "answers that are one of the references, spacing aside"),
+    "changed": Metric(measure_changed, _ANSWERS, "answers that are not the sentence as it was", "neither"),
+    "right": Metric(
+        measure_numbers, _ANSWERS, "answers whose final number is the reference's", check=check_numbers
+    ),
+    "states": Metric(
+        measure_states,
+        _ANSWERS,
         "tutors' turns that decide as the reference does, F1 over all codes",
-        check=needs_turns,
+        check=check_turns,
     ),
-    "preferred": Kind(
-        None, "likelihood", "pairs whose chosen text the model holds likelier", check=needs_pairs
+    "preferred": Metric(
+        measure_preferred,
+        _LIKELIHOODS,
+        "pairs whose chosen text the model holds likelier",
+        check=check_pairs,
     ),
-    "perplexity": Kind(None, "likelihood", "how unlikely the model holds the references", "lower"),
-    "scaffolding": Kind(
-        None,
-        "likelihood",
+    "perplexity": Metric(
+        measure_perplexity, _LIKELIHOODS, "how unlikely the model holds the references", "lower"
+    ),
+    "scaffolding": Metric(
+        measure_scaffolding,
+        _LIKELIHOODS,
         "how much likelier than telling the model holds scaffolding, of 5 prompts each or more",
-        check=needs_turns,
+        check=check_turns,
     ),
-    "judged": Kind(None, "judge", "wins less losses against the first model's answers"),
-    "judged_references": Kind(None, "judge", "wins less losses against the references"),
-    "rated": Kind(None, "judge", "the mean score that a judge gives by a rubric, 0 to 1"),
+    "judged": Metric(
+        measure_wins,
+        ("answers", "first_answers", "pairs"),
+        "wins less losses against the first model's answers",
+    ),
+    "judged_references": Metric(
+        measure_wins_over_references, ("answers", "pairs"), "wins less losses against the references"
+    ),
+    "rated": Metric(
+        measure_ratings, ("answers", "ratings"), "the mean score that a judge gives by a rubric, 0 to 1"
+    ),
 }

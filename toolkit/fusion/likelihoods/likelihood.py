@@ -83,10 +83,10 @@ class Members(NamedTuple):
         `of` is completion, annotator or learner; the column's own name if left out.
         """
         name = of or column
-        return index_of(rows[column], getattr(self, f"{name}s"), name)
+        return look_up_index(rows[column], getattr(self, f"{name}s"), name)
 
 
-def index_of(values: pl.Series, known: pl.DataFrame, name: str) -> pl.Series:
+def look_up_index(values: pl.Series, known: pl.DataFrame, name: str) -> pl.Series:
     """Look up values among `known` (index, and a column `name`); NOBODY where null or unknown."""
     joined = values.to_frame(name).join(known, on=name, how="left", maintain_order="left")
     return joined["index"].cast(pl.Int64).fill_null(NOBODY).alias(values.name)

@@ -43,7 +43,7 @@ class Ratings(Part):
         return self.counts
 
 
-def ordered_log_probs(location: Array, cutpoints: Array) -> Array:
+def compute_ordered_log_probs(location: Array, cutpoints: Array) -> Array:
     """Compute log-probabilities (rows, levels) of an ordered logistic, stable in both tails.
 
     `location` is (rows,), `cutpoints` (levels - 1,) in ascending order.
@@ -114,7 +114,7 @@ def _observe(name: str, data: Arrays, e: Array) -> None:
     if "annotators" in data:
         severity = sample_group(f"severity:{criterion}", data["annotators"].shape[0], 1.0)
         location = location - jnp.where(r["annotator"] != NOBODY, severity[r["annotator"]], 0.0)
-    observe_counts(name, ordered_log_probs(location, cutpoints), r["counts"])
+    observe_counts(name, compute_ordered_log_probs(location, cutpoints), r["counts"])
 
 
 LIKELIHOOD = Likelihood(

@@ -39,7 +39,7 @@ class Votes(Part):
         return self.counts
 
 
-def davidson_log_probs(eta: Array, tie: Array) -> Array:
+def compute_davidson_log_probs(eta: Array, tie: Array) -> Array:
     """Compute log-probabilities (3, rows) of first, second and tie; Davidson, JASA 65 (1970) 317-328.
 
     `eta` (rows,) is the advantage of the first on the log-odds scale, `tie` the log weight of a tie.
@@ -111,7 +111,7 @@ def _observe(name: str, data: Arrays, e: Array) -> None:
         if "annotators" in data:
             bias = bias + jnp.where(named, sample_group("first_shown_habit", size, 0.5)[who], 0.0)
         eta = eta + v["shown_first"] * bias
-    observe_counts(name, davidson_log_probs(eta, tie).T, v["counts"])
+    observe_counts(name, compute_davidson_log_probs(eta, tie).T, v["counts"])
 
 
 LIKELIHOOD = Likelihood(

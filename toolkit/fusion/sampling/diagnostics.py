@@ -96,12 +96,12 @@ class Diagnostics:
 
 
 def split_chains(draws: Draws) -> Draws:
-    """Each chain's first and second half as chains of their own."""
+    """Split each chain into halves: (chains, draws, …) -> (2 * chains, draws / 2, …)."""
     half = draws.shape[1] // 2
     return np.concatenate([draws[:, :half], draws[:, -half:]], axis=0)
 
 
-def rank_normalise(draws: Draws) -> Draws:
+def normalise_ranks(draws: Draws) -> Draws:
     """Replace values by normal scores of their ranks over all chains (Blom's offset).
 
     Equal values, which a rejected proposal leaves, are ranked one after the other: to share
@@ -116,24 +116,24 @@ def rank_normalise(draws: Draws) -> Draws:
     return np.asarray(ranked.T).reshape(draws.shape)
 
 
-def r_hat_and_ess(draws: Draws) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per parameter: rank-normalised split R-hat, the worse of bulk and folded, and effective sample
-    size, the worst of bulk and the two 5 % tails.
+def compute_r_hat_and_ess(draws: Draws) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute R-hat and effective sample size, (parameters,) each, of (chains, draws, parameters).
 
-    Constant parameters get R-hat 1.
+    R-hat is rank-normalised and split, the worse of bulk and folded; the sample size is the worst of bulk
+    and the two 5 % tails. Constant parameters get R-hat 1.
     """
     split = split_chains(draws)
     folded = np.abs(split - np.median(split, axis=(0, 1)))
     low, high = np.quantile(split, [0.05, 0.95], axis=(0, 1))
-    bulk = rank_normalise(split)
-    r_hats = np.maximum(_plain_r_hat(bulk), _plain_r_hat(rank_normalise(folded)))
+    bulk = normalise_ranks(split)
+    r_hats = np.maximum(_plain_r_hat(bulk), _plain_r_hat(normalise_ranks(folded)))
     tails = ((split <= low).astype(float), (split <= high).astype(float))
     sizes: NDArray[np.float64] = np.min([_plain_ess(part) for part in (bulk, *tails)], axis=0)
     return r_hats, sizes
 
 
-def e_bfmi(energy: NDArray[np.float64]) -> float:
-    """Smallest energy Bayesian fraction of missing information; energy is (chains, draws)."""
+def compute_e_bfmi(energy: NDArray[np.float64]) -> float:
+    """Compute the smallest energy Bayesian fraction of missing information; energy is (chains, draws)."""
     steps = np.square(np.diff(energy, axis=1)).mean(axis=1)
     return float(np.min(steps / np.var(energy, axis=1)))
 
@@ -147,7 +147,7 @@ def _plain_r_hat(x: Draws) -> NDArray[np.float64]:
 
 
 def _plain_ess(x: Draws) -> NDArray[np.float64]:
-    """Geyer's initial monotone sequence on the autocovariances pooled over chains."""
+    """Apply Geyer's initial monotone sequence to the autocovariances pooled over chains."""
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = np.asarray(effective_sample_size(x), dtype=float)
     total = float(x.shape[0] * x.shape[1])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
-from ..model import model_arrays
+from ..model import make_arrays
 from ..observations import Observations
 from . import diagnostics
 from .diagnostics import Diagnostics
@@ -27,17 +27,17 @@ from .hmc import (
     Sampler,
     Shapes,
     State,
-    entries,
-    fresh_steps,
-    learned_metric,
+    learn_metric,
+    list_entries,
     make_sampler,
+    make_unit_metric,
     prepare_jax,
-    site_shapes,
-    start,
-    unit_metric,
+    start_adaptation,
+    start_chains,
+    trace_shapes,
 )
 from .laplace import approximate
-from .warm_start import Ends, ends_of, start_from
+from .warm_start import Ends, record_ends, start_from
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
@@ -74,7 +74,7 @@ class Posterior:
     predicted: dict[str, Draws]  # per signal: log-probabilities (PREDICTED, rows, categories)
     diagnostics: Diagnostics
     checked: Observations | None = None  # whose rows `predicted` speaks of, where they are not all
-    ends: pl.DataFrame | None = None  # where the chains ended, as `warm.Ends` has it
+    ends: pl.DataFrame | None = None  # where the chains ended, as `Ends` has it
 
     @property
     def approximate(self) -> bool:
@@ -100,7 +100,7 @@ def fit(
     divergent draws, or going on after them, would leave out the part of the posterior they could not
     enter. The same seed and input give the same draws on one machine.
     """
-    data, shapes = prepared(obs)
+    data, shapes = prepare(obs)
     sampler = make_sampler(data, BLOCK)
     accept = settings.target_accept
     for retry in range(RETRIES + 1):
@@ -112,35 +112,35 @@ def fit(
     return posterior
 
 
-def prepared(obs: Observations) -> tuple[Arrays, Shapes]:
-    """The model's arrays, padded, and the shapes of its sites without the padding."""
-    arrays = model_arrays(obs)
+def prepare(obs: Observations) -> tuple[Arrays, Shapes]:
+    """Make the model's arrays, padded, and the shapes of its sites without the padding."""
+    arrays = make_arrays(obs)
     prepare_jax(sum(len(x) for x in jax.tree.leaves(arrays)))
-    shapes = site_shapes(arrays)
-    data: Arrays = jax.tree.map(_single, padded(arrays))
+    shapes = trace_shapes(arrays)
+    data: Arrays = jax.tree.map(_single, pad_arrays(arrays))
     return data, shapes
 
 
 def _single(x: NDArray[Any]) -> Any:
-    """In single precision, on the device; jax alone would compile a program for each conversion."""
+    """Move an array to the device in single precision; jax would compile a program for each conversion."""
     return jax.device_put(x.astype(np.float32 if x.dtype.kind == "f" else np.int32))
 
 
-def padded(arrays: Arrays) -> Arrays:
-    """Rows that say nothing added, so that inputs of nearly one size are one compiled program.
+def pad_arrays(arrays: Arrays) -> Arrays:
+    """Pad arrays with rows without weight, so that inputs of nearly one size share a compiled program.
 
-    Rows are counts of zero, and members of groups that no row speaks of keep their priors.
+    Added rows have counts of zero, and added members of groups keep their priors.
     """
 
     def pad(x: NDArray[Any]) -> NDArray[Any]:
-        return np.pad(x, [(0, rounded_up(len(x)) - len(x))] + [(0, 0)] * (x.ndim - 1))
+        return np.pad(x, [(0, round_up(len(x)) - len(x))] + [(0, 0)] * (x.ndim - 1))
 
     grown: Arrays = jax.tree.map(pad, arrays)
     return grown
 
 
-def rounded_up(n: int) -> int:
-    """The next of 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 …: at most a quarter more."""
+def round_up(n: int) -> int:
+    """Round up to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 …: at most a quarter more."""
     step = 1 << max(1, (max(n, 8) - 1).bit_length() - 3)
     return max(8, -(-n // step) * step)
 
@@ -157,21 +157,21 @@ class Task:
 
 
 def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
-    """Where chains start and what they know of the posterior's shape.
+    """Choose where chains start, and their first metric.
 
-    With few rows: anywhere, and nothing. With many, the way from anywhere costs more than the draws:
-    they start at draws of the normal approximation, and with its covariance.
+    With few rows: random positions and the unit metric. With many, the way from there costs more than the
+    draws: chains start at draws of the normal approximation, with its covariance.
     """
     chains = task.settings.chains
     if task.ends:
         warm = start_from(task.ends, task.obs, sampler, task.shapes, chains, task.settings.seed)
-        return start(warm.at, warm.step), warm.metric
+        return start_chains(warm.at, warm.step), warm.metric
     if task.obs.rows < MANY:
         random = np.random.default_rng(task.settings.seed)
         at = random.uniform(-INITIAL_RADIUS, INITIAL_RADIUS, (chains, sampler.size))
-        return start(at), unit_metric(sampler)
+        return start_chains(at), make_unit_metric(sampler)
     draws = approximate(task.data, SHAPED_BY, task.settings.seed, rounds=SHAPED_IN).draws
-    return start(draws[:: len(draws) // chains][:chains]), learned_metric(draws, sampler.globals)
+    return start_chains(draws[:: len(draws) // chains][:chains]), learn_metric(draws, sampler.globals)
 
 
 def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) -> Posterior:
@@ -187,12 +187,12 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
         seen.append(np.asarray(made.position))
         if not task.ends and block in _learning(warmup // BLOCK):
             early = block == EARLY and task.obs.rows < MANY
-            metric = learned_metric(np.concatenate(seen), sampler.globals, early)
-            state, seen = state._replace(steps=fresh_steps(math.exp(state.steps.log_mean))), []
+            metric = learn_metric(np.concatenate(seen), sampler.globals, early)
+            state, seen = state._replace(steps=start_adaptation(math.exp(state.steps.log_mean))), []
         on_progress(block * BLOCK, warmup + wanted)
     real = {
         column: f"{site}[{place}]" if shapes[site] else site.removeprefix(SCORE)
-        for column, site, place in entries(sampler.packing, shapes)
+        for column, site, place in list_entries(sampler.packing, shapes)
     }
     blocks: list[Block] = []
     while True:
@@ -207,15 +207,15 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
         kept = Block(*(np.concatenate(x, axis=1) for x in zip(*blocks, strict=True)))
         verdict = _judge(kept, real, sampler.globals, warmup, settings.target_accept)
         if verdict.converged or verdict.divergences or wanted >= settings.max_draws:
-            sites = cut(sampler.constrain(kept.position, data), shapes)
-            predicted = predictions(sampler, kept.position, data, shapes)
-            ends = ends_of(task.obs, sampler, shapes, kept.position[:, -1], metric)
+            sites = cut_padding(sampler.constrain(kept.position, data), shapes)
+            predicted = predict(sampler, kept.position, data, shapes)
+            ends = record_ends(task.obs, sampler, shapes, kept.position[:, -1], metric)
             return Posterior(sites, predicted, verdict, ends=ends)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
 
 
 def _learning(blocks: int) -> set[int]:
-    """After which blocks of the warm-up the metric is learnt from those since it was learnt last.
+    """Choose the blocks of the warm-up after which the metric is learnt from the blocks since the last time.
 
     After the second, the fourth, the eighth and so on, and before a last block for the step size alone.
     """
@@ -224,12 +224,12 @@ def _learning(blocks: int) -> set[int]:
 
 
 def _up(draws: int) -> int:
-    """The next whole number of blocks."""
+    """Round draws up to a whole number of blocks."""
     return -(-draws // BLOCK) * BLOCK
 
 
-def cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
-    """Without the padding; drawn in single precision (twice as fast), summarised in double."""
+def cut_padding(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
+    """Cut the padding off every site. Draws are made in single precision, and summarised in double."""
 
     def within(value: Any, shape: tuple[int, ...]) -> Draws:
         kept: tuple[Any, ...] = (..., *(slice(n) for n in shape))
@@ -239,25 +239,28 @@ def cut(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
     return {name: within(value, shapes[name]) for name, value in values.items()}
 
 
-def predictions(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
-    """Log-probabilities of what was observed, at draws spread evenly over chains and time."""
+def predict(sampler: Sampler, position: Any, data: Arrays, shapes: Shapes) -> dict[str, Draws]:
+    """Compute log-probabilities of what was observed, at PREDICTED draws spread evenly over chains and time.
+
+    `position` is (chains, draws, size); the result by part of the signals is (PREDICTED, rows, categories).
+    """
     chains, draws = position.shape[:2]
     picked = np.linspace(0, draws - 1, PREDICTED // chains).astype(int)
-    values = cut(sampler.predict(position[:, picked], data), shapes)
+    values = cut_padding(sampler.predict(position[:, picked], data), shapes)
     return {name.removeprefix(LOG_PROBS): v.reshape(-1, *v.shape[2:]) for name, v in values.items()}
 
 
 def _judge(
     kept: Block, real: dict[int, str], n_globals: int, warmup: int, target_accept: float
 ) -> Diagnostics:
-    """Diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
+    """Compute diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
 
-    The few globals are looked at first: while they fail, the thousands of others need no look.
+    The few globals come first: while they fail, the thousands of others are not looked at.
     """
     columns, names = np.array(list(real)), list(real.values())
     few = columns[columns < n_globals]
     for chosen in (few, columns):
-        r_hats, sizes = diagnostics.r_hat_and_ess(kept.position[:, :, chosen])
+        r_hats, sizes = diagnostics.compute_r_hat_and_ess(kept.position[:, :, chosen])
         worst, thinnest = int(np.argmax(r_hats)), int(np.argmin(sizes))
         if r_hats[worst] > diagnostics.R_HAT_MAX or sizes[thinnest] < diagnostics.ESS_MIN:
             break
@@ -267,7 +270,7 @@ def _judge(
         ess_min=float(sizes[thinnest]),
         ess_parameter=names[thinnest],
         divergences=int(kept.divergent.sum()),
-        e_bfmi_min=diagnostics.e_bfmi(kept.energy.astype(np.float64)),
+        e_bfmi_min=diagnostics.compute_e_bfmi(kept.energy.astype(np.float64)),
         leapfrogs=float(kept.leapfrogs.mean()),
         chains=int(kept.position.shape[0]),
         draws=int(kept.position.shape[1]),

@@ -23,10 +23,10 @@ from jax import Array, lax, random
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from ....schemas.support.files import user_cache
+from ....schemas.support.files import find_user_cache
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
-from ..model import joint, model
+from ..model import evaluate_joint, run_model
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -88,16 +88,16 @@ class Sampler:
 
 
 def make_sampler(data: Arrays, block: int) -> Sampler:
-    """The functions for data of this structure; `advance` makes `block` draws of each chain."""
+    """Compile the sampler for data of this structure; `advance` makes `block` draws of each chain."""
     leaves, structure = jax.tree.flatten(data)
     return _make_sampler(structure, tuple((x.shape, x.dtype) for x in leaves), block)
 
 
 @lru_cache(maxsize=8)  # a second fit of the same structure traces and compiles nothing
 def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...], block: int) -> Sampler:
-    data = hollow(structure, leaves)
-    packing, n_globals = pack(site_shapes(data, latent=True))
-    gradient = jax.vmap(jax.value_and_grad(potential_of(packing)), in_axes=(0, None))
+    data = make_abstract(structure, leaves)
+    packing, n_globals = pack(trace_shapes(data, latent=True))
+    gradient = jax.vmap(jax.value_and_grad(make_potential(packing)), in_axes=(0, None))
 
     def draw(
         state: State, metric: Metric, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
@@ -110,24 +110,24 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
         leapfrogs = jnp.clip(jnp.ceil(length / size_used), 1, MAX_STEPS).astype(int)
         at_momentum, at_accept = random.split(key)
         momentum = random.normal(at_momentum, state.position.shape)
-        energy = state.potential + kinetic(momentum)
+        energy = state.potential + compute_kinetic_energy(momentum)
 
         def leap(_: Array, at: tuple[Array, ...]) -> tuple[Array, ...]:
             position, momentum, _, slope, error = at
-            momentum = momentum - size_used / 2 * pulled(metric, slope, n_globals)
-            position = position + size_used * pushed(metric, momentum, n_globals)
+            momentum = momentum - size_used / 2 * compute_force(metric, slope, n_globals)
+            position = position + size_used * compute_velocity(metric, momentum, n_globals)
             height, slope = gradient(position, data)
-            momentum = momentum - size_used / 2 * pulled(metric, slope, n_globals)
-            rise = height + kinetic(momentum) - energy
+            momentum = momentum - size_used / 2 * compute_force(metric, slope, n_globals)
+            rise = height + compute_kinetic_energy(momentum) - energy
             rise = jnp.where(jnp.isnan(rise), jnp.inf, rise)
             return position, momentum, height, slope, jnp.fmax(error, rise)
 
         before = (state.position, momentum, state.potential, state.gradient, jnp.zeros_like(energy))
         position, momentum, height, slope, error = lax.fori_loop(0, leapfrogs, leap, before)
-        rise = height + kinetic(momentum) - energy
+        rise = height + compute_kinetic_energy(momentum) - energy
         chance = jnp.where(jnp.isnan(rise), 0.0, jnp.exp(jnp.minimum(0.0, -rise)))
         taken = random.uniform(at_accept, chance.shape) < chance
-        learned = adapted(state.steps, accept - chance.mean())
+        learned = adapt_steps(state.steps, accept - chance.mean())
         steps = jax.tree.map(lambda new, old: jnp.where(adapt, new, old), learned, state.steps)
         state = State(
             jnp.where(taken[:, None], position, state.position),
@@ -153,75 +153,75 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
 
     def sites(position: Array, data: Arrays, predicted: bool) -> dict[str, Array]:
         def one(position: Array) -> dict[str, Array]:
-            made = joint(unpack(position, packing), data)[1]
+            made = evaluate_joint(unpack(position, packing), data)[1]
             # What is not returned is not computed: log-probabilities would fill the memory.
-            told = {k: v for k, v in made.items() if not k.startswith(SCORE)}
-            return {k: v for k, v in told.items() if k.startswith(LOG_PROBS) == predicted}
+            kept = {k: v for k, v in made.items() if not k.startswith(SCORE)}
+            return {k: v for k, v in kept.items() if k.startswith(LOG_PROBS) == predicted}
 
         return jax.vmap(jax.vmap(one))(position)
 
     return Sampler(
         packing=packing,
         globals=n_globals,
-        size=size_of(packing),
+        size=count_entries(packing),
         advance=jax.jit(advance),
         constrain=jax.jit(lambda position, data: sites(position, data, predicted=False)),
         predict=jax.jit(lambda position, data: sites(position, data, predicted=True)),
     )
 
 
-def potential_of(packing: Shapes) -> Callable[[Array, Arrays], Array]:
-    """The potential energy of a vector, given the arrays."""
+def make_potential(packing: Shapes) -> Callable[[Array, Arrays], Array]:
+    """Make the potential energy as a function of a vector (size,) and the arrays."""
 
     def potential(position: Array, data: Arrays) -> Array:
-        density: Array = joint(unpack(position, packing), data)[0]
+        density: Array = evaluate_joint(unpack(position, packing), data)[0]
         return -density
 
     return potential
 
 
-def start(position: NDArray[Any], step: float = 0.1) -> State:
-    """Chains at `position` (chains, size), about to move.
+def start_chains(position: NDArray[Any], step: float = 0.1) -> State:
+    """Place chains at `position` (chains, size), with this step size.
 
-    Nothing is known of the energy there, so the first trajectory is taken wherever it ends; to
-    evaluate it first would compile the gradient a second time.
+    The energy there is unknown, so the first trajectory is accepted wherever it ends; evaluating it first
+    would compile the gradient a second time.
     """
     unknown = np.full(len(position), np.inf, dtype=np.float32)
     return State(
-        position.astype(np.float32), unknown, np.zeros(position.shape, np.float32), fresh_steps(step)
+        position.astype(np.float32), unknown, np.zeros(position.shape, np.float32), start_adaptation(step)
     )
 
 
-def hollow(structure: Any, leaves: Sequence[Any]) -> Arrays:
-    """Arrays of these shapes and types without contents."""
+def make_abstract(structure: Any, leaves: Sequence[Any]) -> Arrays:
+    """Make abstract arrays (shape and dtype only) for tracing."""
     shapes: list[Any] = [jax.eval_shape(lambda leaf=leaf: jnp.zeros(*leaf)) for leaf in leaves]
     data: Arrays = jax.tree.unflatten(structure, shapes)
     return data
 
 
-def kinetic(momentum: Array) -> Array:
-    """Energy of unit masses: the metric stretches the positions instead."""
+def compute_kinetic_energy(momentum: Array) -> Array:
+    """Compute the kinetic energy (chains,) for unit masses; the metric scales the positions instead."""
     return jnp.square(momentum).sum(axis=-1) / 2
 
 
-def pushed(metric: Metric, momentum: Array, n: int) -> Array:
-    """Velocity of positions: the metric's root times the momentum."""
+def compute_velocity(metric: Metric, momentum: Array, n: int) -> Array:
+    """Compute the velocity M^{1/2} p, shape (chains, size); M is the metric, n the number of globals."""
     return jnp.concatenate([momentum[:, :n] @ metric.globals.T, momentum[:, n:] * metric.members], axis=1)
 
 
-def pulled(metric: Metric, gradient: Array, n: int) -> Array:
-    """Force on momenta: the transposed root times the gradient."""
+def compute_force(metric: Metric, gradient: Array, n: int) -> Array:
+    """Compute the force on momenta, M^{T/2} times the gradient, shape (chains, size)."""
     return jnp.concatenate([gradient[:, :n] @ metric.globals, gradient[:, n:] * metric.members], axis=1)
 
 
-def fresh_steps(size: float) -> StepAdaptation:
-    """Begin to adapt the step size anew."""
+def start_adaptation(size: float) -> StepAdaptation:
+    """Start the adaptation of the step size at `size`."""
     log_size, zero = np.float32(math.log(size)), np.float32(0)
     return StepAdaptation(log_size, log_size, zero, zero, np.float32(log_size + math.log(10)))
 
 
-def adapted(steps: StepAdaptation, error: Array) -> StepAdaptation:
-    """One step of dual averaging; `error` is how far acceptance stayed below its target."""
+def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
+    """Take one step of dual averaging; `error` is the target minus the acceptance rate."""
     n = steps.n + 1
     weight = 1 / (n + 10)
     mean_error = (1 - weight) * steps.error + weight * error
@@ -232,17 +232,17 @@ def adapted(steps: StepAdaptation, error: Array) -> StepAdaptation:
     )
 
 
-def unit_metric(sampler: Sampler) -> Metric:
-    """Before anything is known: priors have about unit scale."""
+def make_unit_metric(sampler: Sampler) -> Metric:
+    """Make the metric before anything is known: priors have about unit scale."""
     n = sampler.globals
     return Metric(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
 
 
-def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
-    """From (…, size), pooled over chains; a little of the unit metric keeps it sound.
+def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
+    """Learn the metric from draws (…, size), pooled over chains; some of the unit metric keeps it regular.
 
-    `early` draws depend on each other too much to say how globals hang together: the covariance of a
-    few of them would be narrow in directions in which the posterior is wide, and steps as short as that.
+    `early` draws are too correlated to show how globals correlate: their covariance would be too narrow in
+    some directions, and steps too short.
     """
     flat = draws.reshape(-1, draws.shape[-1]).astype(np.float64)
     count = len(flat)
@@ -257,22 +257,22 @@ def learned_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> M
 
 
 def _spread(n: int) -> NDArray[np.float64]:
-    """`n` numbers evenly over (0, 1) in an order that jumps about (van der Corput)."""
+    """Spread `n` numbers evenly over (0, 1) in a scattered order (van der Corput)."""
     bits = max(1, math.ceil(math.log2(n)))
     turned = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits)]
     kept = np.array([t for t in turned if t < n])
     return (kept + 0.5) / n
 
 
-def site_shapes(data: Arrays, latent: bool = False) -> Shapes:
-    """Shape of every site that is not observed, or of the latent ones alone; in a fixed order.
+def trace_shapes(data: Arrays, latent: bool = False) -> Shapes:
+    """Trace the shape of every site that is not observed, or of the latent ones alone; in a fixed order.
 
     Runs the model on shapes alone.
     """
     shapes: Shapes = {}
 
     def collect(data: Arrays) -> int:
-        trace = handlers.trace(handlers.seed(model, random.PRNGKey(0))).get_trace(data)
+        trace = handlers.trace(handlers.seed(run_model, random.PRNGKey(0))).get_trace(data)
         for name, site in sorted(trace.items()):
             kinds = ("sample",) if latent else ("sample", "deterministic")
             if site["type"] in kinds and not site.get("is_observed"):
@@ -284,14 +284,14 @@ def site_shapes(data: Arrays, latent: bool = False) -> Shapes:
 
 
 def pack(shapes: Shapes) -> tuple[Shapes, int]:
-    """Sites in the order of the vector, globals first; how many entries the globals take."""
+    """Order the sites as in the vector, globals first; also counts the entries of globals."""
     in_order = sorted(shapes, key=lambda name: (_is_member(name), name))
     n_globals = sum(math.prod(shapes[name]) for name in in_order if not _is_member(name))
     return {name: shapes[name] for name in in_order}, n_globals
 
 
-def entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
-    """Entries of the vector that stand for something, not for padding: column, site, place in it."""
+def list_entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
+    """List the entries of the vector that are not padding: (column, site, place in the site)."""
     found: list[tuple[int, str, int]] = []
     at = 0
     for name, shape in packing.items():
@@ -300,18 +300,18 @@ def entries(packing: Shapes, shapes: Shapes) -> list[tuple[int, str, int]]:
     return found
 
 
-def size_of(packing: Shapes) -> int:
-    """Entries of the vector."""
+def count_entries(packing: Shapes) -> int:
+    """Count the entries of the vector."""
     return sum(math.prod(shape) for shape in packing.values())
 
 
 def _is_member(name: str) -> bool:
-    """Sites with one value per completion, prompt or person; there can be thousands."""
+    """True for sites with one value per completion, prompt or person; there can be thousands."""
     return name in ("own", "w") or name.startswith("z_")
 
 
 def unpack(position: Array, packing: Shapes) -> dict[str, Array]:
-    """Sites by name from the vector."""
+    """Split the vector (size,) into sites by name."""
     values = {}
     at = 0
     for name, shape in packing.items():
@@ -330,5 +330,5 @@ def prepare_jax(rows: int) -> None:
     if rows < ONE_THREAD:
         os.environ.setdefault("NPROC", "1")
     update: Callable[[str, Any], None] = jax.config.update
-    update("jax_compilation_cache_dir", str(user_cache() / "jax"))
+    update("jax_compilation_cache_dir", str(find_user_cache() / "jax"))
     update("jax_persistent_cache_min_compile_time_secs", 0.5)

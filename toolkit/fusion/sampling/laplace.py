@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
-from ..model import joint, observed_counts
-from .hmc import Shapes, hollow, pack, potential_of, site_shapes, size_of, unpack
+from ..model import collect_counts, evaluate_joint
+from .hmc import Shapes, count_entries, make_abstract, make_potential, pack, trace_shapes, unpack
 
 Floats = NDArray[np.float64]
 
@@ -89,10 +89,10 @@ def approximate(
     quick: bool = False,
     rounds: int = ROUNDS,
 ) -> Normal:
-    """The normal approximation given the model's arrays; `draws` is rounded up to an even number.
+    """Find the normal approximation given the model's arrays; `draws` is rounded up to an even number.
 
-    With globals `known` from a large part of the same data only the members are found. `quick`
-    leaves out how members hang together: draws of each by itself, at a fraction of the cost.
+    With globals `known` from a large part of the same data, only the members are found. `quick` leaves out
+    correlations of members: each is drawn by itself, at a fraction of the cost.
     """
     programs = make_programs(data)
     n = programs.globals
@@ -122,8 +122,10 @@ def _settle(
     known: Globals | None,
     on_progress: Callable[[int, int], None],
 ) -> tuple[Array, Array, Globals, Floats]:
-    """Rounds of Newton steps with mean gradients; the diagonal of members' precision, the globals, and
-    how members lean against them.
+    """Take Newton steps with averaged gradients until they are small.
+
+    Returns the position (size,), the diagonal of members' precision, the globals, and how members move with
+    the globals (globals, members).
     """
     n = programs.globals
     at = jnp.zeros(programs.size, dtype=jnp.float32)
@@ -161,18 +163,18 @@ def _settle(
 
 
 def make_programs(data: Arrays) -> Programs:
-    """The functions for data of this structure."""
+    """Compile the functions for data of this structure."""
     leaves, structure = jax.tree.flatten(data)
     return _make_programs(structure, tuple((x.shape, x.dtype) for x in leaves))
 
 
 @lru_cache(maxsize=8)
 def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...]) -> Programs:
-    shapes = site_shapes(hollow(structure, leaves), latent=True)
+    shapes = trace_shapes(make_abstract(structure, leaves), latent=True)
     packing, n = pack(shapes)
 
     def log_probs(at: Array, data: Arrays) -> dict[str, Array]:
-        made = joint(unpack(at, packing), data)[1]
+        made = evaluate_joint(unpack(at, packing), data)[1]
         return {k.removeprefix(LOG_PROBS): v for k, v in made.items() if k.startswith(LOG_PROBS)}
 
     def solve(
@@ -184,7 +186,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         """
         values, forward = jax.linearize(lambda x: log_probs(x, data), at)
         backward = jax.linear_transpose(forward, at)
-        counts = observed_counts(data)
+        counts = collect_counts(data)
         weight = {k: jnp.exp(v) * counts[k].sum(axis=1, keepdims=True) for k, v in values.items()}
 
         def informed(direction: Array) -> Array:
@@ -207,16 +209,16 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         # Rows of no count weigh nothing: what is left is the prior. Globals are independent there, so
         # the row sums of its curvature are its diagonal.
         empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
-        few, _ = pack(site_shapes(empty, latent=True))
-        rest, potential = jnp.zeros(size_of(few) - n), potential_of(few)
+        few, _ = pack(trace_shapes(empty, latent=True))
+        rest, potential = jnp.zeros(count_entries(few) - n), make_potential(few)
 
         def height(some: Array) -> Array:
             return potential(jnp.concatenate([some, rest]), empty)
 
         return jnp.diag(jax.jvp(jax.grad(height), (at[:n],), (jnp.ones(n),))[1])
 
-    height = jax.jit(jax.value_and_grad(potential_of(packing)))
-    return Programs(packing, n, size_of(packing), height, jax.jit(solve), jax.jit(prior))
+    height = jax.jit(jax.value_and_grad(make_potential(packing)))
+    return Programs(packing, n, count_entries(packing), height, jax.jit(solve), jax.jit(prior))
 
 
 def _conjugate_gradients(
@@ -247,7 +249,7 @@ def _conjugate_gradients(
 
 
 def _modest(programs: Programs) -> Floats:
-    """Globals to begin at: as the priors have them, groups alike."""
+    """Choose the globals to begin at: the middle of their priors, with small group scales."""
     begin: list[float] = []
     for name, shape in programs.packing.items():
         if len(begin) < programs.globals:
@@ -256,7 +258,7 @@ def _modest(programs: Programs) -> Floats:
 
 
 def _solve(programs: Programs, data: Arrays, at: Array, asked: Any, precision: Array) -> Array:
-    """Members' precision at `at` into `asked`."""
+    """Solve (precision of members at `at`) x = `asked`."""
     nowhere = jnp.zeros(programs.size, dtype=jnp.float32)
     args = jnp.asarray(asked, dtype=jnp.float32), nowhere, random.PRNGKey(0), np.False_, precision
     return programs.solve(at, data, *args).members
@@ -265,7 +267,7 @@ def _solve(programs: Programs, data: Arrays, at: Array, asked: Any, precision: A
 def _noise(
     programs: Programs, data: Arrays, at: Array, precision: Array, key: Array, draws: int
 ) -> tuple[Floats, Array]:
-    """Draws of the members around their mode (draws, members), and the diagonal of their precision."""
+    """Draw members around their mode (draws, members); also the diagonal of their precision."""
     nowhere = jnp.zeros(programs.size, dtype=jnp.float32)
     nothing = nowhere[programs.globals :]
     made = [
@@ -277,7 +279,7 @@ def _noise(
 
 
 def _mirrored(at: Array, noise: Floats) -> Iterator[Array]:
-    """Positions on both sides of the mode, a draw of the members away."""
+    """Yield positions on both sides of the mode, one draw of the members away."""
     n = at.shape[0] - noise.shape[1]
     for away in noise:
         yield at.at[n:].add(away)
@@ -285,7 +287,7 @@ def _mirrored(at: Array, noise: Floats) -> Iterator[Array]:
 
 
 def _schur(programs: Programs, data: Arrays, at: Array, precision: Array) -> tuple[Floats, Floats]:
-    """How members' mode leans against the globals (globals, members); the globals' marginal precision."""
+    """Compute how members' mode moves with globals (globals, members); the globals' marginal precision."""
     n = programs.globals
     unit = jnp.eye(n, programs.size, dtype=jnp.float32)
     nothing, key = jnp.zeros(programs.size - n, dtype=jnp.float32), random.PRNGKey(0)

@@ -19,39 +19,39 @@ BINS = 20
 WATCHED = 8  # parameters looked at, at most
 
 
-def rank_histograms(posterior: Posterior) -> list[dict[str, Any]]:
-    """Counts of ranks (chains, BINS) of rho, of the parameters that mixed worst, and of slopes."""
-    names = watched(posterior)
-    draws = np.stack([values_of(posterior, name) for name in names], axis=-1)
-    r_hats, sizes = diagnostics.r_hat_and_ess(draws)
+def make_rank_histograms(posterior: Posterior) -> list[dict[str, Any]]:
+    """Count ranks (chains, BINS) of rho, of the parameters that mixed worst, and of slopes."""
+    names = choose_parameters(posterior)
+    draws = np.stack([select_draws(posterior, name) for name in names], axis=-1)
+    r_hats, sizes = diagnostics.compute_r_hat_and_ess(draws)
     return [
         {
             "parameter": name,
             "r_hat": round(float(r_hats[i]), 4),
             "ess": round(float(sizes[i])),
-            "counts": rank_counts(draws[..., i]),
+            "counts": count_ranks(draws[..., i]),
         }
         for i, name in enumerate(names)
     ]
 
 
-def rank_counts(draws: NDArray[np.float64]) -> list[list[int]]:
-    """How many of each chain's draws lie in each of BINS equal parts of all ranks; (chains, draws)."""
+def count_ranks(draws: NDArray[np.float64]) -> list[list[int]]:
+    """Count each chain's draws in each of BINS equal parts of all ranks; `draws` is (chains, draws)."""
     ranks = rankdata(draws).reshape(draws.shape)
     bins = ((ranks - 0.5) * BINS / draws.size).astype(int)
     return [np.bincount(chain, minlength=BINS).tolist() for chain in bins]
 
 
-def watched(posterior: Posterior) -> list[str]:
-    """Rho, the worst by R-hat and by sample size, then slopes."""
+def choose_parameters(posterior: Posterior) -> list[str]:
+    """Choose the parameters to show: rho, the worst by R-hat and by sample size, then slopes."""
     slopes = [name for name, values in posterior.sites.items() if "_slope" in name and values.ndim == 2]
     verdict = posterior.diagnostics
     names = ["rho", verdict.r_hat_parameter, verdict.ess_parameter, *sorted(slopes)]
     return list(dict.fromkeys(names))[:WATCHED]
 
 
-def values_of(posterior: Posterior, name: str) -> NDArray[np.float64]:
-    """Draws (chains, draws) of a parameter by the name that the diagnostics give it: site or site[i]."""
+def select_draws(posterior: Posterior, name: str) -> NDArray[np.float64]:
+    """Select the draws (chains, draws) of a parameter by its name in the diagnostics: site or site[i]."""
     if name in posterior.sites:
         return posterior.sites[name]
     site, _, place = name.removesuffix("]").rpartition("[")
@@ -59,11 +59,11 @@ def values_of(posterior: Posterior, name: str) -> NDArray[np.float64]:
     return values.reshape(*values.shape[:2], -1)[..., int(place)]
 
 
-def expected_band(counts: list[list[int]], ess: float) -> tuple[float, float]:
-    """Between which counts about 90 % of the bars lie where the chains agree.
+def compute_band(counts: list[list[int]], ess: float) -> tuple[float, float]:
+    """Compute the counts between which about 90 % of the bars lie if the chains agree.
 
-    Draws of one chain resemble their neighbours, so its counts spread as those of as many
-    independent draws as it is worth (`ess` over the chains).
+    Draws of one chain resemble their neighbours, so their counts spread as those of fewer independent draws:
+    the chain's share of the effective sample size `ess`.
     """
     chains, draws = len(counts), sum(counts[0])
     mean = draws / BINS

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.registry import LIKELIHOODS
 from ..observations import Observations
-from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, entries
+from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, list_entries
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _GROUPS = {
 class Ends:
     """The last draw of each chain and what was learnt of the posterior's shape.
 
-    `rows` has site, member, ends (one per chain) and covariance, `in_order`.
+    `rows` has site, member, ends (one per chain) and covariance, sorted by `sort_ends`.
     Of a global parameter `member` is its place (0, 1 …) and `covariance` its covariances with all
     global ones, in the order of the rows; of any other `covariance` is its variance.
     """
@@ -49,10 +49,10 @@ class Start:
     step: float
 
 
-def ends_of(
+def record_ends(
     obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
 ) -> pl.DataFrame:
-    """Rows of `Ends` from the last draw of each chain, (chains, size)."""
+    """Make the rows of `Ends` from the last draw of each chain, (chains, size)."""
     known = _named(obs, sampler, shapes)
     column = known["column"].to_numpy()
     few = column[column < sampler.globals]
@@ -70,9 +70,9 @@ def ends_of(
 def start_from(
     ends: Ends, obs: Observations, sampler: Sampler, shapes: Shapes, chains: int, seed: int
 ) -> Start:
-    """Chains at the ends of an earlier fit; what that fit did not know starts as it would anywhere.
+    """Start chains at the final states of an earlier fit; new members start at random, as their priors.
 
-    With more chains than there are ends some begin at the same place, and part at once.
+    With more chains than final states, some begin at the same place and soon part.
     """
     random, n = np.random.default_rng([seed, 7]), sampler.globals
     at = random.standard_normal((chains, sampler.size))
@@ -101,7 +101,7 @@ _NUMBERS = pl.List(pl.Float64)
 
 
 def _short(values: Floats) -> list[Any]:
-    """The first DIGITS digits of each."""
+    """Round each value to DIGITS significant digits."""
     size = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
     unit = 10.0 ** (DIGITS - 1 - size)
     kept: list[Any] = (np.rint(values * unit) / unit).tolist()
@@ -113,18 +113,18 @@ def _of_globals() -> pl.Expr:
 
 
 def _named(obs: Observations, sampler: Sampler, shapes: Shapes) -> pl.DataFrame:
-    """The vector's columns that stand for something, not for padding: column, site, member."""
+    """List the vector's columns that are not padding: column, site, member."""
     names = {site: _members(obs, site) for site in sampler.packing}
     rows = [
         (column, site, str(place) if (known := names[site]) is None else known[place])
-        for column, site, place in entries(sampler.packing, shapes)
+        for column, site, place in list_entries(sampler.packing, shapes)
     ]
     schema = {"column": pl.Int64, "site": pl.String, "member": pl.String}
-    return in_order(pl.DataFrame(rows, schema=schema, orient="row"))
+    return sort_ends(pl.DataFrame(rows, schema=schema, orient="row"))
 
 
-def in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows by site and member, those of global parameters first."""
+def sort_ends(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sort rows by site and member, global parameters first."""
     return rows.sort(~_of_globals(), "site", "member")
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ..batch import first_reason
+from ..batch import find_reason
 from .numbered_lines import Input, OnBytes, read_lines
 
 _QUOTED = r'"(?:[^"]|"")*"'
-_MARK = "\x01"  # stands for a quoted field while the rest of the record is judged
+_MARK = "\x01"  # replaces a quoted field while the rest of the record is checked
 _HEADER_LINES = 100  # looked at together for the header alone
 _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 
@@ -26,12 +26,11 @@ _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 def read_records(
     file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Blocks of (records, rejects).
+    """Read blocks of (records, rejects).
 
-    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are
-    null. rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs
-    its own line only: what it would swallow is read line by line. Raises SourceError without a
-    usable header.
+    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are null.
+    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs its own line only:
+    what it would swallow is read line by line. Raises SourceError without a usable header.
     """
     header: list[str] | None = None
     for joined in _joined(read_lines(file, on_bytes=on_bytes, keep_cr=True), delimiter):
@@ -45,7 +44,10 @@ def read_records(
 
 
 def read_header(file: Input, delimiter: str = ",") -> list[str]:
-    """The columns that `read_records` gives, without reading more records than it must."""
+    """Read the names of the columns that `read_records` returns, from no more records than needed.
+
+    Raises SourceError without a usable header.
+    """
     few = (part for block in read_lines(file, keep_cr=True) for part in block.iter_slices(_HEADER_LINES))
     for joined in _joined(few, delimiter):
         header, _ = _take_header(file, joined, delimiter)
@@ -94,9 +96,9 @@ def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.
 
 
 def _open_after(delimiter: str) -> pl.Expr:
-    """Whether a quoted field is still open after each line; none is before the first.
+    """True for lines after which a quoted field is still open.
 
-    A line either settles that by itself, or keeps or flips what was before it.
+    A line either decides that by itself, or keeps or flips the state before it.
     """
     if_closed = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter), "raw"))
     if_open = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter + '"'), "raw"))
@@ -108,7 +110,7 @@ def _open_after(delimiter: str) -> pl.Expr:
 
 
 def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
-    """Whether a quote that opens a field of `text` is not closed; a delimiter starts every field."""
+    """True if a quote that opens a field of `text` is not closed; a delimiter starts every field."""
     bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(delimiter + _QUOTED, _MARK)
     # "a"" is open: its second and third quote are an escaped one.
     return bare.str.contains(f'[{delimiter}{_MARK}]"')
@@ -129,11 +131,11 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
-    return [column(name) for name in header], records.filter(pl.col("line") > line)
+    return [name_column(name) for name in header], records.filter(pl.col("line") > line)
 
 
-def column(field: str) -> str:
-    """The column that holds a field of the header: its name, unless that is one of ours."""
+def name_column(field: str) -> str:
+    """Name the column for a field of the header: the field's name, unless it is one of ours."""
     return f"{field} " if field in ("line", "raw") else field
 
 
@@ -149,16 +151,16 @@ def _bare() -> pl.Expr:
 
 
 def _misquoted(delimiter: str) -> pl.Expr:
-    """A quote that is not closed, or that stands elsewhere than around a whole field."""
+    """True if a quote is not closed, or is not around a whole field."""
     return _bare().str.contains(rf'"|[^{delimiter}]{_MARK}|{_MARK}[^{delimiter}]')
 
 
 def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split well-formed records into fields; say of the others what is wrong."""
+    """Split well-formed records into fields; give the reason for the others."""
     rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
     found = _bare().str.count_matches(delimiter, literal=True) + 1
     checked = rows.with_columns(
-        first_reason(
+        find_reason(
             (pl.col("damaged"), "not valid UTF-8"),
             (_misquoted(delimiter), "a quote is not closed, or does not stand around a whole field"),
             (

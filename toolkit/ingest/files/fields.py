@@ -1,31 +1,34 @@
-"""Fields of tables that people map by name: which column is ours, and its text as what it stands for."""
+"""Fields of tables that users map by name: find our columns, and parse their text."""
 
 from dataclasses import dataclass
 
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ..batch import Context, with_raw
-from .delimited import column
+from ..batch import Context, add_raw
+from .delimited import name_column
 from .numbered_lines import Input
-from .table_files import as_text, column_names
+from .table_files import convert_to_text, list_columns
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What a table of signals must and may have."""
+    """The required and the optional columns of a table of signals."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
 
 
-def their_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
-    """What the file calls our columns; SourceError where one that is needed, or was named, is not there."""
+def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
+    """Map our columns to the file's names for them.
+
+    Raises SourceError if a column that is required, or that the user mapped, is missing.
+    """
     unknown = set(context.columns) - {*columns.required, *columns.optional}
     if unknown:
         known = ", ".join((*columns.required, *columns.optional))
         raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    have = column_names(file)
+    have = list_columns(file)
     names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
     for ours, theirs in names.items():
         if theirs not in have and (ours in columns.required or ours in context.columns):
@@ -36,41 +39,44 @@ def their_names(file: Input, context: Context, columns: Columns) -> dict[str, st
     return names
 
 
-def under_our_name(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
-    """The file's column under our name, null where it has none; as text, but for times that are typed."""
-    name = column(theirs)
+def select_column(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
+    """Select the file's column under our name; null if the file has none.
+
+    As text, except for typed times.
+    """
+    name = name_column(theirs)
     if ours == "at" and isinstance(records.schema.get(name), pl.Datetime):
         return pl.col(name).alias(ours)
-    return as_text(records, name).alias(ours)
+    return convert_to_text(records, name).alias(ours)
 
 
-def as_read(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Line, raw and reason of the wrong ones, raw as the file has it."""
-    there = with_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
+def select_wrong(records: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+    """Select line, raw (as in the file) and reason of the wrong records."""
+    there = add_raw(records.join(wrong, on="line", how="semi")).select("line", "raw")
     return there.join(wrong.select("line", "reason"), on="line")
 
 
-def got(column: str, expected: str) -> pl.Expr:
-    """A reason: what stands in the column, and what was expected."""
+def expect(column: str, expected: str) -> pl.Expr:
+    """Write a reason for a rejected row: the column's value, and what was expected."""
     return pl.format(
         "{} is '{}', expected {}", pl.lit(column), pl.col(column).fill_null(""), pl.lit(expected)
     )
 
 
-def whole(column: str) -> pl.Expr:
-    """Whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
+def parse_whole(column: str) -> pl.Expr:
+    """Parse whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
     number = pl.col(column).cast(pl.Float64, strict=False)
     return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
 
 
-def truth(text: pl.Expr) -> pl.Expr:
-    """true, false, 1 or 0, in any case; null for the rest."""
+def parse_bool(text: pl.Expr) -> pl.Expr:
+    """Parse true, false, 1 and 0, in any case; null for the rest."""
     known = {"true": True, "1": True, "false": False, "0": False}
     return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
 
 
-def with_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """`at` (ISO 8601, typed, or seconds since 1970; UTC where it has no offset) parsed into `time`.
+def parse_time(rows: pl.DataFrame) -> pl.DataFrame:
+    """Parse `at` (ISO 8601, typed, or seconds since 1970; UTC without an offset) into `time`.
 
     Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
     """
@@ -97,7 +103,7 @@ def _parsed_time() -> pl.Expr:
     return pl.coalesce(with_offset, *without, epoch.dt.replace_time_zone("UTC"))
 
 
-def bad_time() -> tuple[pl.Expr, pl.Expr]:
-    """A check for what `with_time` could not parse."""
+def check_time() -> tuple[pl.Expr, pl.Expr]:
+    """Check for times that `parse_time` could not parse: a mask and a reason."""
     unread = pl.col("at").is_not_null() & pl.col("time").is_null()
-    return unread, got("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")
+    return unread, expect("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")

@@ -6,17 +6,18 @@
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 from .numbered_lines import Input, OnBytes, read_whole
 
 
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
-    """Line (the element's number), raw (its JSON) and damaged, as `json_rows` takes them.
+    """Read the elements of a JSON list: line (the element's number), raw (its JSON) and damaged.
 
-    `what` names the elements in the SourceError for a file that is no JSON list.
+    These are the columns that `json_rows` takes. `what` names the elements in the message. Raises SourceError
+    if the file is not a JSON list.
     """
     text = read_whole(file, on_bytes)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(con, "SELECT CASE WHEN json_valid(text) THEN json_type(text) END AS k FROM whole").item()
         if kind != "ARRAY":

@@ -21,7 +21,7 @@ import pyarrow as pa
 from ....schemas.errors import SourceError
 
 BLOCK_BYTES = 8 << 20
-LONGEST_BYTES = 256 << 20  # held in memory while waiting for a cut
+LONGEST_BYTES = 256 << 20  # kept in memory until the next cut
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -40,11 +40,11 @@ OnBytes = Callable[[int], None]
 def read_lines(
     file: Input, cut: bytes = b"\n", on_bytes: OnBytes = lambda _: None, keep_cr: bool = False
 ) -> Iterator[pl.DataFrame]:
-    r"""Blocks of whole lines; a block ends just before the last `cut` (after its first byte).
+    r"""Read blocks of whole lines; a block ends just before the last `cut` (after its first byte).
 
-    `cut=b"\nS "` keeps an M2 sentence together with its edits. `on_bytes` is told how many bytes
-    of the file (packed, if it is) were read since the last call. With `keep_cr` a line that ends
-    in CRLF keeps its CR. Raises SourceError for what cannot be read as text.
+    `cut=b"\nS "` keeps an M2 sentence together with its edits. `on_bytes` is called with the number of bytes
+    of the file (packed, if it is) read since the last call. With `keep_cr` a line that ends in CRLF keeps its
+    CR. Returns frames of line, raw and damaged. Raises SourceError if the file cannot be read as text.
     """
     number, rest = 1, b""
     for chunk in _chunks(file.path, on_bytes):
@@ -66,7 +66,10 @@ def read_lines(
 
 
 def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
-    """The text of a file that is one value, such as JSON over many lines."""
+    """Read the text of a file that is one value, such as JSON over many lines.
+
+    Raises SourceError if the file cannot be read as text.
+    """
     return "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
 
 

@@ -3,13 +3,16 @@
 {"Action Based on the Evaluation": "3"}  ->  names: [actionbasedonevaluation], values: ["3"]
 """
 
-# With 0 for every string, what is left is punctuation, numbers, true, false and null.
+# With 0 for every string, only punctuation, numbers, true, false and null are left.
 _STRINGS = r""""(?:[^"\\]|\\.)*\""""
 _LAX = r"(?i),\s*[\]}]|nan|inf"
 
 
-def strict_json_sql(text: str) -> str:
-    """Whether a SQL text is JSON; json_valid also takes a comma before a bracket, NaN and Infinity."""
+def check_json_sql(text: str) -> str:
+    """Write a SQL condition: a text is strict JSON.
+
+    json_valid also accepts a comma before a bracket, NaN and Infinity.
+    """
     return (
         f"(coalesce(json_valid({text}), false) AND NOT "
         f"regexp_matches(regexp_replace({text}, '{_STRINGS}', '0', 'g'), '{_LAX}'))"
@@ -17,14 +20,14 @@ def strict_json_sql(text: str) -> str:
 
 
 def bind_sql(value: str, name: str, body: str) -> str:
-    """`body` with `name` standing for `value`, which is worked out once."""
+    """Write `body` with `name` bound to `value`, which is evaluated once."""
     return f"list_transform([{value}], lambda {name}: {body})[1]"
 
 
-def fields_sql(json: str) -> str:
-    """The keys of a JSON object, their plain names, and their values, in order: STRUCT of three lists.
+def read_fields_sql(json: str) -> str:
+    """Write SQL for a JSON object's keys, their plain names, and values, in order: a STRUCT of three lists.
 
-    A plain name is the key's letters, small, without "the".
+    A plain name is the key's letters, in lower case, without "the".
     """
     plain = r"regexp_replace(lower(k), '(?:^|[^a-z])the[^a-z]|[^a-z]', '', 'g')"
     return (
@@ -33,7 +36,7 @@ def fields_sql(json: str) -> str:
     )
 
 
-def field_sql(fields: str, *names: str) -> str:
-    """The value, as JSON, under the first of these plain names that `fields_sql` found; null without one."""
+def find_field_sql(fields: str, *names: str) -> str:
+    """Write SQL for the value, as JSON, of the first of these names that the object has; else null."""
     found = (f"{fields}.values[list_position({fields}.names, '{name}')]" for name in names)
     return f"coalesce(NULL, {', '.join(found)})"

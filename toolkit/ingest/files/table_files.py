@@ -1,4 +1,4 @@
-"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records, told apart by the file's name.
+"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records; the file's name gives its kind.
 
     votes.csv      completion_a,completion_b,choice
     votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ....schemas.errors import SourceError
-from ...store.connection import json_rows, query, scratch
-from ..batch import divide, no_rejects
-from .delimited import column, read_header, read_records
+from ...store.connection import open_scratch, parse_json_rows, query
+from ..batch import divide, make_no_rejects
+from .delimited import name_column, read_header, read_records
 from .numbered_lines import Input, OnBytes, read_lines
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -28,35 +28,35 @@ PACKED = (".gz", ".bz2")
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
-_DAMAGE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over a damaged file
+_DAMAGE = (pa.ArrowException, OSError, ValueError)  # errors that pyarrow raises for a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
-    """Blocks of (records, rejects).
+    """Read blocks of (records, rejects).
 
-    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`)
-    and those of the columns `wanted` that the file has, as `delimited.column` names them; in JSON
-    Lines, those that a row of this block or an earlier one has. CSV, TSV and JSON Lines give text,
-    Parquet keeps its types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
-    another kind of file, and for what cannot be read as what its name says.
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`) and those
+    of the columns `wanted` that the file has, as `delimited.column` names them; in JSON Lines, those that a
+    row of this block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
+    fields are null. rejects: line, raw, reason. Raises SourceError for another kind of file, and for a file
+    that is not what its name says.
     """
     names = list(dict.fromkeys(wanted))
-    match ending(file):
+    match find_ending(file):
         case ".parquet":
             yield from _read_parquet(file, names, on_bytes)
         case ".jsonl" | ".ndjson":
             yield from _read_json_lines(file, names, on_bytes)
         case delimited:
             for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
-                here = [column(name) for name in names if column(name) in records.columns]
+                here = [name_column(name) for name in names if name_column(name) in records.columns]
                 yield records.select("line", "raw", *here), bad
 
 
 def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+    """Read rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
 
-    Only the columns `wanted` are read. Raises SourceError where the file has none of them.
+    Only the columns `wanted` are read. Raises SourceError if the file has none of them.
     """
     parquet, schema = _open(file)
     here = _present(file, wanted, schema)
@@ -67,7 +67,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
     for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
-        with scratch() as con:
+        with open_scratch() as con:
             con.register(
                 "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
             )
@@ -79,10 +79,10 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
         done += len(table)
 
 
-def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
-    """A column of any type as the text that CSV would hold: trimmed, null where empty, 2.0 as 2.
+def convert_to_text(records: pl.DataFrame, name: str) -> pl.Expr:
+    """Convert a column of any type to the text that CSV would hold: trimmed, null if empty, 2.0 as 2.
 
-    Null where there is no such column.
+    Null if there is no such column.
     """
     if name not in records.columns:
         return pl.lit(None, pl.String).alias(name)
@@ -99,14 +99,17 @@ def as_text(records: pl.DataFrame, name: str) -> pl.Expr:
     return field.cast(pl.String)
 
 
-def column_names(file: Input) -> list[str]:
-    """The file's columns, for choosing among them; of JSON Lines, those of its first block."""
-    match ending(file):
+def list_columns(file: Input) -> list[str]:
+    """List the file's columns, for choosing among them; of JSON Lines, those of its first block.
+
+    Raises SourceError if the file cannot be read.
+    """
+    match find_ending(file):
         case ".parquet":
             return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
             lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
-            with scratch() as con:
+            with open_scratch() as con:
                 con.register("lines", lines.select("raw").to_arrow())
                 keys = query(
                     con,
@@ -118,8 +121,8 @@ def column_names(file: Input) -> list[str]:
             return [name.strip() for name in read_header(file, DELIMITERS[delimited])]
 
 
-def ending(file: Input) -> str:
-    """What the file is by its name, such as .csv for votes.csv.gz. SourceError for anything else."""
+def find_ending(file: Input) -> str:
+    """Find a file's kind by its name, such as .csv for votes.csv.gz. Raises SourceError for other names."""
     name = PurePath(file.path.name.lower())
     packed = name.suffix in PACKED
     kind = PurePath(name.stem).suffix if packed else name.suffix
@@ -136,7 +139,7 @@ def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks
     present: set[str] = set()
     any_row = False
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), {})
         fields = _fields(rows, names)
         any_row = any_row or rows.height > 0
         present |= {n for i, n in enumerate(names) if fields[f"type_{i}"].null_count() < rows.height}
@@ -146,7 +149,7 @@ def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks
             *((pl.col(f"type_{i}").is_in(["ARRAY", "OBJECT"]), _nested(name)) for i, name in here),
         )
         yield (
-            good.select("line", "raw", *(pl.col(f"field_{i}").alias(column(name)) for i, name in here)),
+            good.select("line", "raw", *(pl.col(f"field_{i}").alias(name_column(name)) for i, name in here)),
             pl.concat([bad, wrong]).sort("line"),
         )
 
@@ -157,13 +160,13 @@ def _nested(name: str) -> str:
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
-    # By pointer, since a name may hold what has a meaning in a path.
+    # By pointer, since a name may contain characters with a meaning in a path.
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
     picked = "".join(
         f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
         for i, pointer in enumerate(pointers)
     )
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         return query(con, f'SELECT "line", "raw"{picked} FROM rows ORDER BY "line"')
 
@@ -178,13 +181,13 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
             arrays = [_cast(table[name], types[name]) for name in here]
         except _DAMAGE as error:
             raise _damaged(file, error) from error
-        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[column(name) for name in here])))
+        values = pl.DataFrame(pl.from_arrow(pa.table(arrays, names=[name_column(name) for name in here])))
         yield (
             pl.select(
                 pl.int_range(done + 1, done + len(table) + 1, dtype=pl.Int64).alias("line"),
                 pl.lit(None).alias("raw"),
             ).hstack(values),
-            no_rejects(),
+            make_no_rejects(),
         )
         done += len(table)
 
@@ -222,7 +225,7 @@ def _tables(
 def _open(file: Input) -> tuple[pq.ParquetFile, pa.Schema]:
     """The file and its schema, which is read now rather than later: it may be damaged."""
     try:
-        # Buffered beforehand, what was read of the file would stay in memory.
+        # With pre-buffering, all that was read of the file would stay in memory.
         parquet = pq.ParquetFile(
             file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         )
@@ -236,7 +239,7 @@ def _damaged(file: Input, why: object) -> SourceError:
 
 
 def _plain_type(file: Input, name: str, schema: pa.Schema) -> pa.DataType:
-    """The type that a column is read as; SourceError for one that holds no plain values."""
+    """Find the type to read a column as. Raises SourceError if the column has no plain values."""
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -263,6 +266,6 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """As that type; of times, what is finer than a microsecond is cut off."""
+    """Cast to that type; times are cut to microseconds."""
     finer = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
     return array.cast(kind, safe=not finer)

@@ -1,29 +1,29 @@
-"""The structured turn of a SPOCK tutor: what it decides before it speaks, read in SQL.
+"""The structured turn of a SPOCK tutor: its decisions before it speaks, read in SQL.
 
     {"Evaluation of Student Response": "a", "Action Based on Evaluation": "1",
      "Subproblem State": "x", "Subproblem": "…", "Tutorbot": "…"}
 
 Sonkar et al., CLASS (Findings of EMNLP 2023) and Pedagogical Alignment of Large Language Models
 (Findings of EMNLP 2024). Evaluations are a to g, actions 1 to 12, states w to z. The physics variant
-says Step Number, Step State (p to t) and Tutorbot Response. One place knows the keys and codes, for
-published data and for what models write: how a key is spelt (case, spaces, a "the") does not
+has Step Number, Step State (p to t) and Tutorbot Response. Keys and codes are defined here only, for
+published data and for the output of models: the spelling of a key (case, spaces, a "the") does not
 matter; "g) N/A", "b) Evaluating Correct Response" and "N/A" are codes, "a and b" is "a,b".
 """
 
 from dataclasses import dataclass
 
-from .strict_json import bind_sql, field_sql, fields_sql, strict_json_sql
+from .strict_json import bind_sql, check_json_sql, find_field_sql, read_fields_sql
 
 BIOLOGY, PHYSICS = "biology", "physics"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The published keys of a variant's turn, in order, what each holds, and its states."""
+    """The published keys of a variant's turn, in order, the content of each, and its states."""
 
     keys: dict[str, str]
     states: str  # regular expression of one code
-    no_state: str  # the code that "N/A" stands for
+    no_state: str  # the code for "N/A"
 
 
 _EVALUATION, _ACTION = "Evaluation of Student Response", "Action Based on Evaluation"
@@ -52,7 +52,7 @@ VARIANTS = {
         "p",
     ),
 }
-# Plain names (see fields_sql) of what a turn holds, in either variant.
+# Plain names (see read_fields_sql) of a turn's parts, in either variant.
 _NAMES = {
     "evaluation": (
         "evaluationofstudentresponse",
@@ -68,28 +68,30 @@ _NAMES = {
 _OF_PHYSICS, _OF_BIOLOGY = ("stepstate", "stepnumber"), ("subproblemstate", "subproblem", "tutorbot")
 
 
-def state_sql(text: str) -> str:
-    """A SQL expression that reads a structured turn: a STRUCT, never null.
+def read_state_sql(text: str) -> str:
+    """Write a SQL expression that reads a structured turn: a STRUCT, never null.
 
-    valid: `text` is strict JSON, an object; complete: it has evaluation, action, state, subproblem
-    (or step) and response; repaired: a key, a code or a type is other than published, or a key
-    unknown, so that `turn` says it otherwise. variant: biology or physics. evaluation, action, state:
-    codes, several as "a,b", null where they cannot be recognised. part: the subproblem or step.
-    thoughts, response: texts. turn: canonical JSON, published keys in order, codes in place of
-    labels (as written where they are not recognised), without thoughts; null without a response.
+    valid: `text` is strict JSON, an object; complete: it has evaluation, action, state, subproblem (or step)
+    and response; repaired: a key, a code or a type is not as published, or a key is unknown, so that `turn`
+    differs from the text. variant: biology or physics. evaluation, action, state: codes, several as "a,b",
+    null if they cannot be recognised. part: the subproblem or step. thoughts, response: texts. turn:
+    canonical JSON, published keys in order, codes in place of labels (as written if they are not recognised),
+    without thoughts; null without a response.
     """
-    valid = f"{strict_json_sql('t')} AND CASE WHEN json_valid(t) THEN json_type(t) END = 'OBJECT'"
+    valid = f"{check_json_sql('t')} AND CASE WHEN json_valid(t) THEN json_type(t) END = 'OBJECT'"
     codes = bind_sql(_codes(), "c", _result())
     parts = bind_sql(_parts(), "p", codes)
-    fields = bind_sql(fields_sql("j.json"), "f", parts)
+    fields = bind_sql(read_fields_sql("j.json"), "f", parts)
     parsed = bind_sql(f"{{'valid': {valid}, 'json': CASE WHEN {valid} THEN t::JSON END}}", "j", fields)
     return bind_sql(f"({text})::VARCHAR", "t", parsed)
 
 
 def _parts() -> str:
-    """What the turn holds, as text; blank is null."""
+    """Write SQL for the parts of the turn as text; blank is null."""
     filled = r"CASE WHEN regexp_matches(x, '\S') THEN x END"
-    texts = {part: bind_sql(field_sql("f", *names) + "->>'$'", "x", filled) for part, names in _NAMES.items()}
+    texts = {
+        part: bind_sql(find_field_sql("f", *names) + "->>'$'", "x", filled) for part, names in _NAMES.items()
+    }
     variant = f"""CASE WHEN list_has_any(f.names, {list(_OF_PHYSICS)}) THEN '{PHYSICS}'
         WHEN list_has_any(f.names, {list(_OF_BIOLOGY)}) THEN '{BIOLOGY}'
         WHEN list_contains(f.names, 'tutorbotresponse') THEN '{PHYSICS}' END"""
@@ -144,14 +146,14 @@ def _turn(variant: Variant) -> str:
         else f"'{key}', p.{part}"
         for key, part in variant.keys.items()
     )
-    # A merge patch leaves out what is null.
+    # A merge patch drops nulls.
     return f"json_merge_patch('{{}}', json_object({pairs}))::VARCHAR"
 
 
-def literal_sql(text: str) -> str:
-    """JSON of a Python dictionary as `str` writes it, which the original's scripts read and write.
+def convert_literal_sql(text: str) -> str:
+    """Write SQL for the JSON of a Python dictionary literal, which the original's scripts read and write.
 
-    What is no such dictionary becomes some text that is not JSON.
+    A text that is not such a literal becomes some text that is not JSON.
     """
     quoted = """'(?s)''(?:[^''\\\\]|\\\\.)*''|"(?:[^"\\\\]|\\\\.)*"|[^''"]+'"""
     letter = r"""CASE c WHEN '\''' THEN '''' WHEN '\x' THEN '\u00' ELSE replace(c, '"', '\"') END"""

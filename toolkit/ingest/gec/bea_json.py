@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ...store.connection import json_rows, query, scratch
+from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import nameless, with_pseudonyms
-from .edits.character_edits import batch_of
+from ..people import hide_ids, replace_ids
+from .edits.character_edits import make_batch
 
 _SHAPE = {
     "text": "VARCHAR",
@@ -52,11 +52,11 @@ FROM rows"""
 
 
 def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Texts and edits of one JSON Lines file."""
+    """Read the texts and edits of one JSON Lines file. Raises SourceError if the file cannot be read."""
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
-        rows = with_pseudonyms(rows, context, ("userid",))
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+        rows = replace_ids(rows, context, ("userid",))
         edits_ok = pl.col("edits").is_null() | pl.col("edits").str.starts_with("[")
         good, unusable = divide(
             rows,
@@ -65,13 +65,13 @@ def read_bea(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) 
             (pl.col("text").fill_null("").str.strip_chars() == "", "'text' is missing or empty"),
             (~edits_ok, "'edits' is not a list"),
         )
-        with scratch() as con:
+        with open_scratch() as con:
             con.register("rows", good.with_columns(pl.lit(file.name).alias("name")).to_arrow())
             documents, edits = query(con, _DOCUMENTS), query(con, _EDITS)
         here = pl.lit(file.name).alias("path")
         edits, odd = divide(edits, (pl.col("wrong").is_not_null(), pl.col("wrong")))
-        hidden = nameless(bad, unusable, rows.drop("mistyped"), ("userid",))
+        hidden = hide_ids(bad, unusable, rows.drop("mistyped"), ("userid",))
         rejects = pl.concat([part.select(here, "line", "raw", "reason") for part in (*hidden, odd)])
-        batch = batch_of(documents.with_columns(here), edits.with_columns(here), rejects, context, position)
+        batch = make_batch(documents.with_columns(here), edits.with_columns(here), rejects, context, position)
         position += batch.tables["sentences"].height
         yield batch

@@ -4,9 +4,9 @@
     target_sentences.tsv   00000002020d286371dd59a2f8a900e6  Bitcoin goes for $7,094 this morning.
 
 Stahlberg and Kumar, Synthetic Data Generation for Grammatical Error Correction (2021). An edit has
-the md5 of the clean sentence, a start and an end in bytes of UTF-8, and what stands there in the
-corrupted sentence, spaces included (a missing fourth field is an empty one). Stored is the
-corrupted sentence, with the edits that lead back. A row is an edit line or a sentence line, in any
+the md5 of the clean sentence, a start and an end in bytes of UTF-8, and the text there in the
+corrupted sentence, spaces included (a missing fourth field is an empty one). The corrupted sentence
+is stored, with the edits that lead back. A row is an edit line or a sentence line, in any
 order and in any number of shards.
 """
 
@@ -17,11 +17,11 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import Store, append, query, run, spool
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import Store, append, open_spool, query, run
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.character_edits import batch_of, turned
-from .edits.repeats import count_in, first_of, sum_before
+from .edits.character_edits import apply_edits, make_batch
+from .edits.repeats import count_in, mark_first, sum_before
 
 ANNOTATOR = "0"
 _EDITS_A_STEP = 200_000
@@ -30,7 +30,7 @@ _SPOOLED = "ORDER BY file, line"
 
 
 def find_c4(path: Path) -> list[Path] | None:
-    """Edit shards and sentence files of a folder."""
+    """Find the edit shards and sentence files of a folder. Raises SourceError if one kind is missing."""
     if not path.is_dir():
         return None
     found = sorted(p for p in path.rglob("*.tsv*") if p.is_file() and (_is_edits(p) or _is_sentences(p)))
@@ -48,7 +48,10 @@ def _is_edits(path: Path) -> bool:
 
 
 def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences and edits of all shards; first what cannot be read, then sentences by md5."""
+    """Read the sentences and edits of all shards; first what cannot be read, then sentences by md5.
+
+    Raises SourceError if a file is neither, or cannot be read.
+    """
     kinds = {_is_sentences(file.path) for file in files}
     if kinds != {True, False}:
         raise SourceError(
@@ -58,7 +61,7 @@ def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda
         {"file": range(len(files)), "path": [file.name for file in files]},
         schema={"file": pl.Int64, "path": pl.String},
     )
-    with spool() as con:
+    with open_spool() as con:
         for number, file in enumerate(files):
             table, parse = ("sentences", _sentences) if _is_sentences(file.path) else ("edits", _edits)
             for block in read_lines(file, on_bytes=on_bytes):
@@ -66,7 +69,7 @@ def read_c4(files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda
                 good, bad = parse(rows)
                 append(con, table, good.with_columns(pl.lit(number, pl.Int64).alias("file")))
                 if bad.height:
-                    yield Batch(bad.height, 0, {}, rejected([bad], file.name))
+                    yield Batch(bad.height, 0, {}, collect_rejects([bad], file.name))
         yield from _joined(con, names, context)
 
 
@@ -129,8 +132,8 @@ def _batch(clean: pl.DataFrame, edits: pl.DataFrame, context: Context, position:
     edits = edits.drop("text", "md5", "file").with_columns(
         pl.lit(ANNOTATOR).alias("annotator"), pl.lit("").alias("error_type")
     )
-    corrupted, back, bad = turned(clean, edits)
-    return batch_of(corrupted, back, bad, context, position)
+    corrupted, back, bad = apply_edits(clean, edits)
+    return make_batch(corrupted, back, bad, context, position)
 
 
 def _in_characters(edits: pl.DataFrame, clean: pl.DataFrame) -> pl.DataFrame:
@@ -144,8 +147,8 @@ def _in_characters(edits: pl.DataFrame, clean: pl.DataFrame) -> pl.DataFrame:
         .explode("char")
         .select(
             "doc",
-            (sum_before(size, first_of("doc")) + size).alias("byte"),
-            (count_in(first_of("doc")) + 1).alias("at"),
+            (sum_before(size, mark_first("doc")) + size).alias("byte"),
+            (count_in(mark_first("doc")) + 1).alias("at"),
         )
     )
     origin = wide.select("doc", pl.lit(0, pl.Int64).alias("byte"), pl.lit(0, pl.Int64).alias("at"))

@@ -16,10 +16,10 @@ import polars as pl
 
 from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
-from ..batch import Batch, Context, divide, rejected
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.error_types import DETECTION_ONLY, NOOP, errant_type
-from .edits.repeats import count_in, first_of
+from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
+from .edits.repeats import count_in, mark_first
 
 NONE = "-NONE-"
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
@@ -28,7 +28,7 @@ _HEADER = r"^# \S+$"
 
 @dataclass
 class _Place:
-    """Where in the file the next block goes on."""
+    """The place in the file where the next block starts."""
 
     position: int = 0
     document: str | None = None  # of the last header
@@ -36,12 +36,12 @@ class _Place:
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences and edits of one M2 file, a block at a time.
+    """Read the sentences and edits of one M2 file, a block at a time.
 
-    Edits outside their sentence, edits that change nothing, lines of no known kind and edits
-    without a sentence are rejected with their line; the rest of the block is kept. A line of no
-    known kind after a blank line may be a damaged S line: the edits below it are rejected too,
-    and not given to the sentence before it.
+    Edits outside their sentence, edits that change nothing, lines of no known kind and edits without a
+    sentence are rejected with their line; the rest of the block is kept. A line of no known kind after a
+    blank line may be a damaged S line: the edits below it are rejected too, and not given to the sentence
+    before it. Raises SourceError if the file cannot be read.
     """
     place = _Place()
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
@@ -77,12 +77,12 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         read=rows.height,
         taken=sentences.height + headers + edits.height,
         tables={"sentences": sentences, "edits": kept},
-        rejects=rejected([bad_sentences, bad_edits, strays], path),
+        rejects=collect_rejects([bad_sentences, bad_edits, strays], path),
     )
 
 
 def split_tokens(texts: pl.Series) -> pl.Series:
-    """Tokens of texts, as `sentences.tokens` splits them: a run of spaces is a token of its own."""
+    """Split texts into tokens as in `sentences.tokens`: a run of spaces is a token of its own."""
     runs = texts.str.contains("  ", literal=True)
     if not runs.any():
         return texts.str.split(" ")
@@ -160,7 +160,7 @@ def _edits(
     names = context.annotator_names
     edits = good.select(
         "block",
-        count_in(first_of("block")).alias("position"),
+        count_in(mark_first("block")).alias("position"),
         pl.col("annotator").replace(names) if names else "annotator",
         "start",
         "end",
@@ -176,11 +176,11 @@ def _edits(
         .alias("as_written"),
         "line",
     )
-    return edits.with_columns(errant_type(edits)), bad
+    return edits.with_columns(derive_errant_type(edits)), bad
 
 
 def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:
-    """Whether a correction equals the tokens it replaces."""
+    """True if a correction equals the tokens it replaces."""
     width = pl.col("end") - pl.col("start")
     inside = (pl.col("start") >= 0) & (pl.col("end") <= pl.col("size")) & (width >= 0)
     at = fields.select(pl.when(inside & (width == 1)).then(pl.col("first") + pl.col("start")))

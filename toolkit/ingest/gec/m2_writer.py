@@ -1,13 +1,13 @@
 """M2 written from the store: the inverse of the M2 reader.
 
 Canonical form: LF, one blank line after each sentence's edits, fields as ERRANT writes them.
-What was read from a file in that form comes back byte for byte.
+A file in that form is written back byte for byte.
 """
 
 from pathlib import Path
 
 from ....schemas.errors import StoreError
-from ....schemas.support.files import whole_file
+from ....schemas.support.files import open_whole_file
 from ...store.connection import Store, query, run
 from ...store.where import check_names
 
@@ -58,7 +58,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
     headers = query(con, "SELECT reader FROM sources WHERE name = $1", [source]).item() == "m2"
     run(con, f"CREATE OR REPLACE TEMP TABLE blocks AS {_BLOCKS}", {"source": source, "headers": headers})
     ((total,),) = run(con, "SELECT count(*) FROM blocks")
-    with whole_file(out) as stream:
+    with open_whole_file(out) as stream:
         for done in range(0, total, _ROWS_A_STEP):
             part = query(
                 con, f"SELECT block FROM blocks WHERE n > {done} AND n <= {done + _ROWS_A_STEP} ORDER BY n"
@@ -69,7 +69,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
 
 
 def _check_texts(con: Store, source: str) -> None:
-    """StoreError for a text that would be read back as something else."""
+    """Check a text. Raises StoreError if it would be read back as something else."""
     bad = query(
         con,
         """SELECT path, line, text FROM (

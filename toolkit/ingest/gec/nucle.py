@@ -23,7 +23,7 @@ import polars as pl
 
 from ..batch import Batch, Context
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.character_edits import batch_of, frame_of
+from .edits.character_edits import make_batch, make_frame
 from .edits.error_types import DETECTION_ONLY
 
 _DOC_END = re.compile(r"</DOC>", re.I)
@@ -36,7 +36,9 @@ _OFFSETS = ("start_par", "start_off", "end_par", "end_off")
 
 
 def read_nucle(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Paragraphs and mistakes of one SGML file, a block of documents at a time."""
+    """Read the paragraphs and mistakes of one SGML file, a block of documents at a time. Raises SourceError
+    if the file cannot be read.
+    """
     position, rest, first = 0, "", 1
     for block in read_lines(file, on_bytes=on_bytes):
         text = rest + "".join(f"{line}\n" for line in block["raw"])
@@ -54,7 +56,7 @@ def read_nucle(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
             rest.strip()[:200],
             "expected <DOC …> … </DOC>, found no end of the document",
         )
-        yield batch_of(
+        yield make_batch(
             pl.DataFrame(schema={"doc": pl.Int64}),
             pl.DataFrame(schema={"doc": pl.Int64}),
             pl.DataFrame([reject]),
@@ -74,8 +76,8 @@ def _batch(text: str, first: int, path: str, context: Context, position: int) ->
         _document(doc, n, line, path, documents, edits, rejects)
         at = end.end()
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
-    return batch_of(
-        frame_of(documents), frame_of(edits), pl.DataFrame(rejects, schema=schema), context, position
+    return make_batch(
+        make_frame(documents), make_frame(edits), pl.DataFrame(rejects, schema=schema), context, position
     )
 
 
@@ -139,7 +141,7 @@ def _document(
 
 
 def _span(attributes: str, paragraphs: list[str], starts: list[int]) -> tuple[int, int]:
-    """Offsets in the whole text; ValueError says what is wrong."""
+    """Return offsets in the whole text. Raises ValueError, which says what is wrong."""
     given = dict(_ATTRIBUTE.findall(attributes))
     try:
         start_par, start_off, end_par, end_off = (int(given[name]) for name in _OFFSETS)

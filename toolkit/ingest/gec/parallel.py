@@ -22,9 +22,9 @@ from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
 from ..batch import Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.align import Aligner, aligner
-from .edits.character_edits import token_batch
-from .edits.error_types import errant_type
+from .edits.align import Aligner, load_aligner
+from .edits.character_edits import make_token_batch
+from .edits.error_types import derive_errant_type
 from .m2 import split_tokens
 
 _UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
@@ -32,7 +32,10 @@ _ID = r"^\((?:id=)?([^)\s]+)\)$"
 
 
 def find_parallel(path: Path) -> list[Path] | None:
-    """`*.src` and its `*.ref*` of a folder, in that order."""
+    """Find `*.src` and its `*.ref*` in a folder, in that order.
+
+    Raises SourceError unless there is exactly one source with references.
+    """
     if not path.is_dir():
         return None
     sources = [p for p in sorted(path.glob("*.src")) if p.with_suffix(".ref0").exists() or _references(p)]
@@ -52,8 +55,11 @@ def _references(source: Path) -> list[Path]:
 def read_parallel(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Sentences of the source, edits of every reference."""
-    align, by = aligner(context.align, context.language)
+    """Read the sentences of the source and the edits of every reference.
+
+    Raises SourceError if the files differ in length, or one cannot be read.
+    """
+    align, by = load_aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
     position = 0
     for frame in rows:
@@ -97,7 +103,7 @@ class _Lines:
         self._held = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
 
     def ready(self) -> int:
-        """How many lines are held; 0 at the end of the file."""
+        """Return the number of buffered lines; 0 at the end of the file."""
         if self._held.is_empty():
             self._held = next(self._blocks, self._held)
         return self._held.height
@@ -173,7 +179,7 @@ def _batch(
             "line": pl.Int64,
         },
     )
-    made = made.with_columns(pl.lit(by).alias("aligned_by"), errant_type(made)).with_row_index("order")
+    made = made.with_columns(pl.lit(by).alias("aligned_by"), derive_errant_type(made)).with_row_index("order")
     missing = pl.DataFrame(
         bad_references,
         orient="row",
@@ -181,7 +187,7 @@ def _batch(
     )
     rejects = pl.concat([bad.select(pl.lit(path).alias("path"), "line", "raw", "reason"), missing])
     references = sum(good.height - good[name].null_count() for name in names)
-    return token_batch(sentences, made, rejects, good.height + bad.height + references, context)
+    return make_token_batch(sentences, made, rejects, good.height + bad.height + references, context)
 
 
 def _sentences(

@@ -1,17 +1,17 @@
-"""ReLCo: Russian learners' answers beside what was expected, and sentences annotated by hand.
+"""ReLCo: Russian learners' answers with the expected ones, and sentences annotated by hand.
 
     gram_err.csv                7|1499630677.97||Они __суровые__ люди .
     correct_gram_err.csv        7|1499630677.97||Они __суровыми__ людьми .
     manually_annotated_sent.csv 7|1499630677.97||1|Number: s/p|Все ++смогли++ сделать .
 
 Katinskaia et al., Semi-automatically Annotated Learner Corpus for Russian (LREC 2022). Lines of a
-pair of files belong together; no field is quoted. The n-th marked word is what was expected for
-the n-th; where marks or the text around them differ, the edits are the fewest tokens changed
+pair of files belong together; no field is quoted. The n-th marked word is the expected one for
+the n-th; if marks or the text around them differ, the edits are the fewest tokens changed
 (`aligned_by`). By hand, the word between ++ is an error of the category, without a correction.
 
 errors_tagged.m2 changes direction: after its first noop the sentences are the expected ones and
-the edits put the learner's errors in. Which way it goes is counted against the pairs of the csv
-files; where it goes the wrong way the blocks are turned round and a note says so.
+the edits put the learner's errors in. The direction is found by counts against the pairs of the csv
+files; where it is the wrong one the blocks are reversed and a note says so.
 A row is a pair of lines, a marked word, a line annotated by hand, a line of the M2.
 """
 
@@ -23,12 +23,12 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import nameless, with_pseudonyms
-from .edits.align import aligner
-from .edits.character_edits import batch_of, turned
+from ..people import hide_ids, replace_ids
+from .edits.align import load_aligner
+from .edits.character_edits import apply_edits, make_batch
 from .m2 import read_m2, split_tokens
 
-EXPECTED = "expected"  # the annotator of what the exercise expected
+EXPECTED = "expected"  # the annotator for the exercise's expected answers
 BY_HAND = "by hand"
 _PREFIX = "correct_"
 _MANUAL = "manually_annotated_sent.csv"
@@ -36,7 +36,10 @@ _HEADS = {4: "id|time|attempt|sentence", 6: "id|time|attempt|label|category|sent
 
 
 def find_relco(path: Path) -> list[Path] | None:
-    """Pairs of csv files, then the sentences annotated by hand, then the M2."""
+    """Find the pairs of csv files of a folder, then the sentences annotated by hand, then the M2.
+
+    Raises SourceError if the folder has none of them.
+    """
     if not path.is_dir():
         return None
     pairs = [
@@ -51,7 +54,10 @@ def find_relco(path: Path) -> list[Path] | None:
 def read_relco(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Batches of each file or pair of files; the M2 last, since the pairs tell its direction."""
+    """Read batches of each file or pair of files; the M2 last, since the pairs determine its direction.
+
+    Raises SourceError if the other file of a pair is missing or of another length, or a header is unknown.
+    """
     by_name = {file.path.name: file for file in files}
     known: list[pl.DataFrame] = []
     for file in files:
@@ -86,7 +92,7 @@ def _rows(file: Input, width: int, on_bytes: OnBytes) -> pl.DataFrame:
 
 
 def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> tuple[Batch, pl.DataFrame]:
-    """Answers with what was expected; and the pairs of words, in lower case."""
+    """Read answers with the expected ones; and the pairs of words, in lower case."""
     mine, theirs = _rows(file, 4, on_bytes), _rows(correct, 4, on_bytes)
     if mine.height != theirs.height:
         raise SourceError(
@@ -97,7 +103,7 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
         pl.Series(f"{n}_", theirs[n]) for n in ("width", "damaged", "f0", "f1", "f2", "f3")
     )
     other = pl.any_horizontal(pl.col(f"f{n}") != pl.col(f"f{n}_") for n in range(3))
-    rows = with_pseudonyms(rows.with_columns(other.alias("other")), context, ("f0",))
+    rows = replace_ids(rows.with_columns(other.alias("other")), context, ("f0",))
     good, bad = divide(
         rows,
         (pl.col("gone"), FORGOTTEN_REASON),
@@ -137,12 +143,12 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
     ).filter(pl.col("learner") != pl.col("expected"))
     documents = _documents(good, pl.col("f3").str.replace_all("__", ""), file, EXPECTED)
     rejects = _rejects(file, bad, rows)
-    return batch_of(documents, _edits(edits, file, EXPECTED), rejects, context, 0), words
+    return make_batch(documents, _edits(edits, file, EXPECTED), rejects, context, 0), words
 
 
 def _aligned(parts: pl.DataFrame) -> pl.DataFrame:
     """Edits of the rows whose marks do not line up: the fewest tokens changed."""
-    align, by = aligner("minimal", "ru")
+    align, by = load_aligner("minimal", "ru")
     found = []
     for line, mine, theirs in parts.select("line", "mine", "theirs").rows():
         source, target = ("".join(text).split(" ") for text in (mine, theirs))
@@ -184,7 +190,7 @@ def _documents(rows: pl.DataFrame, text: pl.Expr, file: Input, annotator: str) -
 
 def _rejects(file: Input, bad: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     fields = [name for name in ("line", "raw", "gone", *(f"f{n}" for n in range(6))) if name in rows.columns]
-    _, hidden = nameless(bad.clear(), bad, rows.select(fields), ("f0",))
+    _, hidden = hide_ids(bad.clear(), bad, rows.select(fields), ("f0",))
     return hidden.select(pl.lit(file.name).alias("path"), "line", "raw", "reason")
 
 
@@ -200,7 +206,7 @@ def _edits(edits: pl.DataFrame, file: Input, annotator: str) -> pl.DataFrame:
 
 def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
     """Sentences with the word under annotation: a category, no correction."""
-    rows = with_pseudonyms(_rows(file, 6, on_bytes), context, ("f0",))
+    rows = replace_ids(_rows(file, 6, on_bytes), context, ("f0",))
     sentence = pl.col("f5")
     good, bad = divide(
         rows,
@@ -230,11 +236,11 @@ def _by_hand(file: Input, context: Context, on_bytes: OnBytes) -> Batch:
     )
     documents = _documents(good, sentence.str.replace_all("__|\\+\\+", ""), file, BY_HAND)
     rejects = _rejects(file, bad, rows)
-    return batch_of(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
+    return make_batch(documents, _edits(edits, file, BY_HAND), rejects, context, 0)
 
 
 def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_bytes: OnBytes) -> Batch:
-    """The M2 in one batch, each part of it the right way round as far as the pairs can tell."""
+    """Return the M2 in one batch, each part turned in the direction that the pairs indicate."""
     parts = list(read_m2(file, context, on_bytes))
     sentences, edits, rejects = (
         pl.concat(frames)
@@ -281,7 +287,7 @@ def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_byte
 
 
 def _votes(sentences: pl.DataFrame, edits: pl.DataFrame, known: pl.DataFrame) -> tuple[int, int]:
-    """How many edits go from a learner's word to the expected one, and how many the other way."""
+    """Count edits from a learner's word to the expected one, and edits the other way."""
     tokens = sentences.select(
         pl.col("key").alias("sentence"), split_tokens(sentences["text"]).alias("tokens")
     )
@@ -329,9 +335,9 @@ def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context
         pl.concat_str("correction", gap).alias("correction"),
         pl.concat_str("start", "end", "correction", separator=" ").alias("raw"),
     )
-    texts, back, bad = turned(docs, changes)
+    texts, back, bad = apply_edits(docs, changes)
     position = int(sentences["position"].min()) if sentences.height else 0  # type: ignore[arg-type]
-    return batch_of(texts, back, bad, context, position)
+    return make_batch(texts, back, bad, context, position)
 
 
 def _place(tokens: str, index: pl.Expr) -> pl.Expr:

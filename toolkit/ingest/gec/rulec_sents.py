@@ -12,14 +12,16 @@ import polars as pl
 
 from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
-from ..batch import Batch, Context, divide, rejected
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 
 _HEAD = r"^([^_\[\]\s]+)_([^\[\]\s]+)_([0-9]+)\["
 
 
 def read_sents(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Sentences of one file, each document's in the order of the lines."""
+    """Read the sentences of one file, each document's in the order of the lines. Raises SourceError if the
+    file cannot be read.
+    """
     position = 0
     for block in read_lines(file, on_bytes=on_bytes):
         raw = pl.col("raw").str.strip_chars_end(" ")
@@ -54,7 +56,10 @@ def read_sents(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
         )
         position += sentences.height
         yield Batch(
-            rows.height, good.height, {"sentences": add_key(sentences, SENTENCES)}, rejected([bad], file.name)
+            rows.height,
+            good.height,
+            {"sentences": add_key(sentences, SENTENCES)},
+            collect_rejects([bad], file.name),
         )
 
 

@@ -4,8 +4,8 @@ r"""UA-GEC: Ukrainian documents with corrections inside the text, and their meta
 
 Syvokon et al. (2023). annotated/0006.a1.ann is document 0006 by annotator 1; a line end inside a
 correction is written \\n; {word:::error_type=…} is an error without a correction; several
-corrections stand between bars. gec-only and gec-fluency are two layers over the same texts: each
-is a source of its own. metadata.csv is read where it lies in the layer's folder or the one above;
+corrections are separated by bars. gec-only and gec-fluency are two layers over the same texts: each
+is a source of its own. metadata.csv is read if it is in the layer's folder or the one above;
 region, gender and occupation of the authors are left out. A row is a document by one annotator,
 or a correction.
 """
@@ -22,7 +22,7 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .edits.character_edits import batch_of, frame_of
+from .edits.character_edits import make_batch, make_frame
 
 _MARK = re.compile(r"\{([^{}]*?)(?:=>([^{}]*?))?:::(?!:)([^{}]*?)\}")
 _NAME = re.compile(r"^(.+?)(?:\.a(\w+))?\.ann$")
@@ -31,7 +31,10 @@ _METADATA = "metadata.csv"
 
 
 def find_ua_gec(path: Path) -> list[Path] | None:
-    """The .ann files of a layer and its metadata; SourceError where a folder holds two layers."""
+    """Find the .ann files of a layer and its metadata.
+
+    Raises SourceError if the folder has no or two layers.
+    """
     if not path.is_dir():
         return None
     found = sorted(path.rglob("*.ann"))
@@ -51,7 +54,10 @@ def find_ua_gec(path: Path) -> list[Path] | None:
 def read_ua_gec(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Documents of a layer, all annotators of a text together."""
+    """Read the documents of a layer, all annotators of a text together.
+
+    Raises SourceError if the metadata or the name of a file has another form.
+    """
     authors = {}
     for file in files:
         if file.path.name == _METADATA:
@@ -64,7 +70,7 @@ def read_ua_gec(
 
 
 def _authors(file: Input, context: Context, on_bytes: OnBytes) -> dict[str, dict[str, str]]:
-    """Metadata by document, with the author's pseudonym and whether that author was forgotten."""
+    """Read the metadata by document: the author's pseudonym, and whether that author was forgotten."""
     text, damage = _text(file, on_bytes)
     rows = list(csv.DictReader(io.StringIO(text)))
     if damage or (rows and "id" not in rows[0]):
@@ -133,9 +139,9 @@ def _batch(
         ]
         rejects += [reject | {"path": file.name} for reject in bad]
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
-    batch = batch_of(
-        frame_of(list(documents.values())),
-        frame_of(edits),
+    batch = make_batch(
+        make_frame(list(documents.values())),
+        make_frame(edits),
         pl.DataFrame(rejects, schema=schema),
         context,
         position,

@@ -5,8 +5,8 @@
 
 id: when, in milliseconds; cid: the card, which is the item; ease: 0 none, 1 again, 2 hard, 3 good,
 4 easy, and again is a failure; ivl: until it is due, in days, or in seconds where negative; time: taken,
-in ms, never more than the collection's cap; type: what kind of review. A row is a row of the log. A
-collection is one person's: --learner names whose. (Anki manual; rslib/src/revlog of ankitects/anki.)
+in ms, never more than the collection's cap; type: the kind of review. A row is a row of the log. A
+collection is one person's: --learner names the learner. (Anki manual; rslib/src/revlog of ankitects/anki.)
 """
 
 import sqlite3
@@ -21,24 +21,24 @@ import pyarrow as pa
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import REVIEWS
-from ..batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
-from ..people import with_pseudonyms
+from ..people import replace_ids
 
 _COLUMNS = ("id", "cid", "ease", "ivl", "time", "type")
 _KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: "rescheduled"}
 _GRADES = 4
 _PACKAGES = (".apkg", ".colpkg")
 _COLLECTIONS = (".anki2", ".anki21")
-# Newest first: a package of a new Anki holds an old collection too, which only asks to update.
+# Newest first: a package of a new Anki also has an old collection, which only asks to update.
 _INSIDE = ("collection.anki21b", "collection.anki21", "collection.anki2")
 _BATCH_ROWS = 200_000
 _DAY_S = 86_400
 
 
 def find_anki(path: Path) -> list[Path] | None:
-    """The collections of a folder, else its revlog*.csv."""
+    """Find the collections of a folder, else its revlog*.csv. Raises SourceError if it has neither."""
     if not path.is_dir():
         return None
     kinds = ("*.colpkg", "*.apkg", "*.anki2", "*.anki21", "revlog*.csv")
@@ -49,7 +49,10 @@ def find_anki(path: Path) -> list[Path] | None:
 
 
 def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one collection or export."""
+    """Read the reviews of one collection or export.
+
+    Raises SourceError if the package is damaged or is not a collection.
+    """
     suffix = file.path.suffix.lower()
     if suffix in _PACKAGES:
         with _unpacked(file) as collection:
@@ -65,10 +68,10 @@ def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
 def _batches(
     file: Input, blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]], context: Context
 ) -> Iterator[Batch]:
-    seen = no_ids()
+    seen = make_no_ids()
     longest = many = 0  # the longest time, and how many reviews took it
     for rows, bad in blocks:
-        again, seen = repeats(rows.select("line", "id"), seen)
+        again, seen = find_repeats(rows.select("line", "id"), seen)
         marked = rows.join(again.drop("twice"), on="line", how="left", maintain_order="left")
         batch = _batch(marked, bad, file.name, context)
         yield batch
@@ -81,7 +84,7 @@ def _batches(
             f"{file.name}: {many:,} reviews took {longest:,} ms, where the clock stops; "
             "they may have taken longer"
         )
-        yield Batch(0, 0, {}, rejected([], file.name), (note,))
+        yield Batch(0, 0, {}, collect_rejects([], file.name), (note,))
 
 
 def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -122,7 +125,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
     names = ", ".join(_COLUMNS)
     first = 1
     try:
-        # Opened as it lies there, read only: a collection that Anki has open is not waited for.
+        # Opened read-only as it is, without waiting for a lock of Anki.
         with closing(sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)) as con:
             found = con.execute(
                 f"SELECT {', '.join(f'CAST({n} AS TEXT)' for n in _COLUMNS)} FROM revlog ORDER BY id"
@@ -143,7 +146,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
     number = {name: pl.col(name).cast(pl.Int64, strict=False) for name in _COLUMNS}
     owner = pl.lit(context.learner or context.source)
-    named = with_pseudonyms(rows.with_columns(owner.alias("learner")), context, ["learner"])
+    named = replace_ids(rows.with_columns(owner.alias("learner")), context, ["learner"])
     good, wrong = divide(
         named,
         (pl.col("gone"), FORGOTTEN_REASON),
@@ -172,4 +175,6 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.lit(path).alias("path"),
         "line",
     )
-    return Batch(rows.height + bad.height, good.height, {REVIEWS.name: reviews}, rejected([bad, wrong], path))
+    return Batch(
+        rows.height + bad.height, good.height, {REVIEWS.name: reviews}, collect_rejects([bad, wrong], path)
+    )

@@ -4,7 +4,8 @@
     31,31,68
     0,1,1
 
-The order is all that is known of time. A list may end with a comma. A row is an attempt; three lines
+Only the order of attempts is known, not their times. A
+list may end with a comma. A row is an attempt; three lines
 that do not fit together are one row. A student is known by the file and the line.
 """
 
@@ -13,15 +14,15 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import REVIEWS
-from ..batch import FORGOTTEN_REASON, Batch, Context, divide, rejected
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import with_pseudonyms
+from ..people import replace_ids
 
 _EACH = 3
 
 
 def is_triples(file: Input) -> bool:
-    """Whether the file begins with a number alone, and a list of as many items."""
+    """True if the file begins with a number alone, and a list of as many items."""
     lines: list[str] = []
     for block in read_lines(file):
         lines.extend(block["raw"].head(2))
@@ -33,7 +34,10 @@ def is_triples(file: Input) -> bool:
 
 
 def read_triples(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Reviews of one file."""
+    """Read the reviews of one file of three lines per student.
+
+    Raises SourceError if the file cannot be read.
+    """
     rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
     for block in read_lines(file, on_bytes=on_bytes):
         lines = pl.concat([rest, block])
@@ -51,7 +55,7 @@ def read_triples(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
 
 def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
     students = _students(lines, path)
-    named = with_pseudonyms(students, context, ["learner"])
+    named = replace_ids(students, context, ["learner"])
     count, size = pl.col("count").cast(pl.Int64, strict=False), pl.col("items").list.len()
     good, broken = divide(
         named,
@@ -98,7 +102,7 @@ def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
         "line",
     )
     read = attempts.height + broken.height
-    return Batch(read, taken.height, {REVIEWS.name: reviews}, rejected([broken, wrong], path))
+    return Batch(read, taken.height, {REVIEWS.name: reviews}, collect_rejects([broken, wrong], path))
 
 
 def _students(lines: pl.DataFrame, path: str) -> pl.DataFrame:

@@ -5,9 +5,9 @@
 
 OpenAI's, ShareGPT's and TRL's shapes (see `chat_shapes`), also mixed, as JSON Lines, one JSON list or
 Parquet, such as a dataset that `preceptor build` wrote. Every reply of the assistant is a completion of
-the dialogue so far; chosen over rejected is a vote of nobody named; a `label` is a rating on `desirable`.
+the dialogue so far; chosen over rejected is a vote without annotator; a `label` is a rating on `desirable`.
 A row is a line, an element of the list, or a row of Parquet. Rows that begin alike are one `group`,
-unless they say so themselves.
+unless they name a group themselves.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, VOTES
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.table_files import read_parquet_as_json
-from ..tutoring.turns import TASK, dialogue_tables
-from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, shaped
+from ..tutoring.turns import TASK, make_tables
+from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, recognise_shapes
 
 DESIRABLE = "desirable"
 _WORDING = "Is this a desirable answer? (1: no, 2: yes)"
@@ -32,24 +32,26 @@ Tables = dict[str, pl.DataFrame]
 
 
 def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts, completions, votes and ratings of one file."""
-    seen = no_ids()
+    """Read the turns, prompts, completions, votes and ratings of one file. Raises SourceError if the file
+    cannot be read.
+    """
+    seen = make_no_ids()
     for block in _rows(file, on_bytes):
-        rows, bad = json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
+        rows, bad = parse_json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
         rows = rows.with_columns(pl.col(_ABOUT).str.strip_chars().replace("", None))
-        again, seen = repeats(rows.select("line", "id"), seen)
-        whole = shaped(rows).join(again, on="line", how="left", maintain_order="left")
+        again, seen = find_repeats(rows.select("line", "id"), seen)
+        whole = recognise_shapes(rows).join(again, on="line", how="left", maintain_order="left")
         good, wrong = divide(whole, *_checks())
         yield Batch(
             rows.height + bad.height,
             good.height,
             _tables(_placed(good, file.name, context), context),
-            rejected([bad, wrong], file.name),
+            collect_rejects([bad, wrong], file.name),
         )
 
 
 def _rows(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Rows as `json_rows` takes them, of whichever form the file has."""
+    """Rows as `parse_json_rows` takes them, of whichever form the file has."""
     if file.path.suffix.lower() == ".parquet":
         yield from read_parquet_as_json(file, _NAMES, on_bytes)
         return
@@ -63,7 +65,7 @@ def _rows(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
 
 
 def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
-    """What is wrong with a row, in the order in which it is said."""
+    """List the checks of a row with their reasons, in the order in which they are reported."""
     kind, pair = pl.col("kind"), pl.col("kind") == PAIR
     judged = kind.is_in([PAIR, ANSWER])
 
@@ -104,7 +106,7 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
 
 
 def _of_answers(judged: pl.Expr, pair: pl.Expr) -> list[tuple[pl.Expr, pl.Expr | str]]:
-    """What is wrong with conversations that end in an answer."""
+    """List the checks of conversations that end in an answer."""
 
     def last_but(name: str, back: int) -> pl.Expr:
         return pl.col(name).list.get(-back, null_on_oob=True)
@@ -136,7 +138,7 @@ def _bare(name: str) -> pl.Expr:
 
 
 def _placed(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
-    """The rows with source, path, and what they do not say of themselves."""
+    """Add source and path to the rows, and defaults for missing fields."""
     code = pl.col("language").str.contains("^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$")
     return good.with_columns(
         pl.lit(context.source).alias("source"),
@@ -181,7 +183,7 @@ def _talk(rows: pl.DataFrame, context: Context) -> Tables:
         "path",
         "line",
     )
-    return dialogue_tables(dialogues, turns, context, origin="model")
+    return make_tables(dialogues, turns, context, origin="model")
 
 
 def _answered(rows: pl.DataFrame) -> Tables:
@@ -242,7 +244,7 @@ def _completions(rows: pl.DataFrame, text: str, field: str) -> pl.DataFrame:
 
 
 def _scores(field: str) -> pl.Expr:
-    """What a row says of an answer in numbers, as JSON; null where it says nothing."""
+    """Write a row's scores of an answer as JSON; null if it has none."""
     names = _SCORES_OF[field]
     found = pl.any_horizontal(pl.col(name).is_not_null() for name in names)
     return pl.when(found).then(pl.struct(names).struct.json_encode()).alias("context")

@@ -1,17 +1,17 @@
-"""The shapes in which chats are written, recognised row by row and brought into one, in SQL.
+"""The shapes of chats, recognised row by row and brought into one form, in SQL.
 
     {"messages": [{"role": "user", "content": "…"}, …]}                   OpenAI, TRL
     {"conversations": [{"from": "human", "value": "…"}, …]}               ShareGPT
     {"prompt": "…", "chosen": "…", "rejected": "…"}                       TRL, UltraFeedback
     {"prompt": "…", "completion": "…", "label": true}                     TRL, KTO
 
-Where TRL's hold lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
+If TRL's fields are lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
 being what they share.
 """
 
 import polars as pl
 
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 
 PAIR, ANSWER = "pair", "answer"
 FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label")
@@ -31,7 +31,7 @@ def _given(field: str) -> str:
     return f"coalesce(json_type(\"raw\", '$.{field}'), 'NULL') <> 'NULL'"
 
 
-# What a text stands for, by the field it is in; lists are taken as they are.
+# The role of a text, by its field; lists are taken as they are.
 _WHO = {"prompt": "user", "chosen": "assistant", "rejected": "assistant", "completion": "assistant"}
 _LISTS = " UNION ALL ".join(
     f"""SELECT line, kind, '{field}' AS field, {order} AS field_n,
@@ -128,15 +128,15 @@ SELECT k.line, k."raw", k.mistyped, k.id, k."group", k.task, k.language, k.kind,
 FROM kinds k LEFT JOIN asked USING (line) ORDER BY k.line"""
 
 
-def shaped(rows: pl.DataFrame) -> pl.DataFrame:
-    """What each row holds, and its scores.
+def recognise_shapes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Recognise the shape of each row, and bring its messages and scores into one form.
 
-    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations,
-    pair, answer or null), `problem` (of one of its messages), `messages` (the dialogue, or what is
-    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their
-    last texts), and what the checks of `chat` need. `opening` is a hash of the text up to the first
+    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations, pair,
+    answer or null), `problem` (of one of its messages), `messages` (the dialogue, or the messages that are
+    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their last
+    texts), and the columns that the checks of `chat` need. `opening` is a hash of the text up to the first
     message of the user, for rows that begin alike.
     """
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         return query(con, _SHAPED)

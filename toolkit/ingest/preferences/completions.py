@@ -1,15 +1,15 @@
-"""Answers to prompts of another source, one a line: what a model, run elsewhere, makes of them.
+"""Answers to prompts of another source, one a line, such as those of a model that was run elsewhere.
 
     {"prompt": "mn-01", "id": "mn-01-m", "content": "…", "origin": "model",
      "author": "model-7b@3f2c", "context": {"temperature": 0.7}}
 
 `prompt` is the prompt's id in the source that --about names, or its key where it has no id. The
 answers are a source of their own, so that their licence and their author stay apart from the
-prompts'. `id` is what votes, ratings and outcomes name an answer by; without one it is the file's
+prompts'. `id` is the name of an answer in votes, ratings and outcomes; by default the file's
 name and the line. `origin` defaults to model, and a model's answer must have its author.
 
-The same text by the same author to the same prompt is kept each time, since how often a model says
-something is worth knowing; a note counts these, and pairs are never made of equal texts. A row is
+The same text by the same author to the same prompt is kept each time, since the frequency of a model's
+answer is of interest; a note counts these, and pairs are never made of equal texts. A row is
 a line.
 """
 
@@ -18,10 +18,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS
-from ...store.connection import add_key, json_rows
-from ..batch import FORGOTTEN_REASON, Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, parse_json_rows
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import learners_named, without_learners
+from ..people import replace_learners, withhold_learners
 from .prompts import ORIGINS
 
 _SHAPE = {
@@ -35,29 +35,29 @@ _SHAPE = {
 
 
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Completions of one JSON Lines file."""
-    seen, said, again = no_ids(), no_ids(), 0
+    """Read the completions of one JSON Lines file. Raises SourceError if the file cannot be read."""
+    seen, said, again = make_no_ids(), make_no_ids(), 0
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
-        rows = _resolved(learners_named(rows, context), context)
-        used, seen = repeats(rows.select("line", "id"), seen)
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+        rows = _resolved(replace_learners(rows, context), context)
+        used, seen = find_repeats(rows.select("line", "id"), seen)
         good, wrong = divide(
             rows.join(used, on="line", how="left", maintain_order="left"), *_checks(context.about)
         )
         table = _table(good, file.name, context)
-        # With the author in place of the id, the key says who answered what with which words.
+        # With the author in place of the id, the key identifies author, prompt and text.
         words = add_key(table.with_columns(ref="author").drop("key"), COMPLETIONS)
-        repeated, said = repeats(words.select("line", pl.col("key").alias("id")), said)
+        repeated, said = find_repeats(words.select("line", pl.col("key").alias("id")), said)
         again += repeated["first"].count()
         yield Batch(
             read=rows.height + bad.height,
             taken=good.height,
             tables={COMPLETIONS.name: table},
-            rejects=rejected([bad, without_learners(wrong)], file.name),
+            rejects=collect_rejects([bad, withhold_learners(wrong)], file.name),
         )
     if again:
         note = f"{file.name}: {again:,} answers repeat a text of the same author to the same prompt"
-        yield Batch(0, 0, {}, rejected([], file.name), (note,))
+        yield Batch(0, 0, {}, collect_rejects([], file.name), (note,))
 
 
 def _resolved(rows: pl.DataFrame, context: Context) -> pl.DataFrame:

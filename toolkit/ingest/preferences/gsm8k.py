@@ -5,7 +5,7 @@ r"""GSM8K: problems with worked answers, their Socratic version, and model solut
     {"question": "…", "ground_truth": "…\nA: 13", "6b_finetuning": {"is_correct": false, "solution": "…"}}
 
 Cobbe et al. (2021). Calculator notes are taken out, and every answer ends "Answer: 13", whatever its
-file writes, so that the form does not tell a model's solution from a person's; solutions that broke
+file writes, so that the form does not reveal whether a model or a person wrote it; solutions that broke
 off have no such line. The question is the group: the files share questions. A row is a line.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 
 TASK = "math"
@@ -44,9 +44,11 @@ FROM bare ORDER BY line, n"""
 
 
 def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and their solutions of one JSON Lines file."""
+    """Read the prompts and their solutions of one JSON Lines file. Raises SourceError if the file cannot be
+    read.
+    """
     for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
         answer = pl.coalesce("answer", "ground_truth")
         good, wrong = divide(
             rows,
@@ -58,10 +60,10 @@ def read_gsm8k(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
                 "the answer does not end with '#### number' or 'A: number'",
             ),
         )
-        with scratch() as con:
+        with open_scratch() as con:
             con.register("rows", good.to_arrow())
             solutions = query(con, _SOLUTIONS)
-        rejects = rejected([bad, wrong], file.name)
+        rejects = collect_rejects([bad, wrong], file.name)
         yield Batch(rows.height + bad.height, good.height, _tables(solutions, file.name, context), rejects)
 
 

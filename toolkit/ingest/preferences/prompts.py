@@ -14,10 +14,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, first_reason, no_ids, rejected, repeats
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, find_reason, find_repeats, make_no_ids
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..people import learners_named, without_learners
+from ..people import replace_learners, withhold_learners
 
 ORIGINS = ("human", "learner", "reference", "model")
 
@@ -34,12 +34,15 @@ _SHAPE = {
 
 
 def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and completions of one JSON Lines file."""
-    seen = no_ids()
+    """Read the prompts and completions of one JSON Lines file.
+
+    Raises SourceError if the file cannot be read.
+    """
+    seen = make_no_ids()
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
-        rows, bad = json_rows(lines, _SHAPE)
-        again, seen = repeats(_ids(rows), seen)
+        rows, bad = parse_json_rows(lines, _SHAPE)
+        again, seen = find_repeats(_ids(rows), seen)
         rows = rows.join(again, on="line", how="left", maintain_order="left")
         yield _batch(rows, bad, file.name, context)
 
@@ -82,7 +85,7 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         read=rows.height + bad.height,
         taken=good.height,
         tables={"prompts": prompts, "completions": completions},
-        rejects=rejected([bad, without_learners(rows.filter(pl.col("reason").is_not_null()))], path),
+        rejects=collect_rejects([bad, withhold_learners(rows.filter(pl.col("reason").is_not_null()))], path),
         notes=(f"{path}: {forgotten:,} completions of forgotten learners left out",) if forgotten else (),
     )
 
@@ -93,7 +96,7 @@ def _completions(
     """The completions of each line's prompt (its key), and how many of forgotten learners were left out."""
     each = good.select("completions", "line").with_columns(asked.alias("prompt"))
     each = each.filter(pl.col("completions").list.len() > 0)
-    answers = learners_named(each.explode("completions").unnest("completions"), context)
+    answers = replace_learners(each.explode("completions").unnest("completions"), context)
     kept = answers.filter(~pl.col("gone"))
     completions = add_key(
         kept.select(
@@ -129,7 +132,7 @@ def _reason() -> pl.Expr:
         ~pl.element().fill_null("").is_in(["system", "user", "assistant"])
     )
     blank = pl.element().fill_null("").str.strip_chars() == ""
-    return first_reason(
+    return find_reason(
         (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
         (empty("id"), "'id' is missing"),
         (empty("task"), "'task' is missing, such as mnemonic, gec or tutor"),

@@ -16,16 +16,16 @@ import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Context, divide, known_completions
+from ..batch import FORGOTTEN_REASON, Context, divide, make_known
 from ..files.numbered_lines import Input
-from ..files.table_files import as_text, column_names
+from ..files.table_files import convert_to_text, list_columns
 
 _PLACE = ("documentId", "segmentId", "srcIndex")
 NOT_PUBLISHED = (
     "the texts that were ranked are not in the file: the votes can be fused, but no dataset comes of them"
 )
 _OTHERS = ("srclang", "trglang", "judgeId")
-# What the papers list among the systems: the text itself, and what people made of it.
+# Names in the papers' lists of systems that are none: the text itself, and people's corrections.
 _ORIGINS = {
     "orig": "learner",
     "source": "learner",
@@ -35,18 +35,18 @@ _ORIGINS = {
 }
 
 
-def stand_alone(files: Sequence[Input], context: Context) -> bool:
-    """Whether all the files are rankings, which need no texts."""
+def are_rankings(files: Sequence[Input], context: Context) -> bool:
+    """True if all the files are rankings, which need no texts."""
     return all(is_ranking(file, context) for file in files)
 
 
 def is_ranking(file: Input, context: Context) -> bool:
-    """Whether the file has the columns of rankings, and the user named none for votes."""
-    return not context.columns and bool(ranking_columns(column_names(file)))
+    """True if the file has the columns of rankings, and the user mapped none for votes."""
+    return not context.columns and bool(find_ranking_columns(list_columns(file)))
 
 
-def ranking_columns(names: Sequence[str]) -> list[str]:
-    """Those of the columns that say who ranked what; none where the others are no ranking."""
+def find_ranking_columns(names: Sequence[str]) -> list[str]:
+    """Find the columns that say who ranked what; [] if the columns are not those of rankings."""
     systems = _systems(names)
     if len(systems) < 2 or "judgeId" not in names or not set(_PLACE) & set(names):
         return []
@@ -59,12 +59,12 @@ def _systems(names: Sequence[str]) -> list[int]:
     return [i for i in numbers if f"system{i}rank" in names]
 
 
-def ranked_votes(
+def make_votes(
     records: pl.DataFrame, context: Context, path: str
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
-    """Votes, the prompts and completions made for them, and the rows that are none.
+    """Make votes of rankings, with the prompts and completions made for them, and the rejected rows.
 
-    Votes: line, n, completion_a and completion_b (keys), choice, annotator. The others: line, raw, reason.
+    Votes: line, n, completion_a and completion_b (keys), choice, annotator. Rejected rows: line, raw, reason.
     """
     systems = _systems(records.columns)
     rows, wrong = divide(_wide(records, systems), *_checks(systems))
@@ -84,10 +84,14 @@ def ranked_votes(
 
 
 def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
-    """One row a record: segment, annotator, languages; per system its id, the rank said, the rank meant."""
-    texts = records.with_columns(as_text(records, name) for name in ranking_columns(records.columns))
+    """Make one row per record: segment, annotator, languages; per system its id, the rank as written, the
+    rank as read.
+    """
+    texts = records.with_columns(
+        convert_to_text(records, name) for name in find_ranking_columns(records.columns)
+    )
     place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
-    languages = [as_text(records, name) for name in ("srclang", "trglang")]
+    languages = [convert_to_text(records, name) for name in ("srclang", "trglang")]
     return texts.with_columns(
         place.list.drop_nulls().list.unique(maintain_order=True).list.join("/").alias("place"),
         languages[0].alias("from_"),
@@ -99,7 +103,7 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
 
 
 def _unless_minus_one(name: str) -> pl.Expr:
-    """-1 stands for none."""
+    """Replace -1, which means none, by null."""
     return pl.when(pl.col(name) != "-1").then(name)
 
 
@@ -202,7 +206,7 @@ def _texts(ranked: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
 
 def _known(completions: pl.DataFrame) -> pl.DataFrame:
     return completions.select("ref", pl.col("key").alias("completion"), "prompt").cast(
-        dict.fromkeys(known_completions([]).columns, pl.String)
+        dict.fromkeys(make_known([]).columns, pl.String)
     )
 
 

@@ -1,4 +1,4 @@
-"""Votes, ratings and outcomes as tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
+"""Read signals from tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
 
     completion_a,completion_b,choice,annotator,shown_first,at
     completion,criterion,value,levels,annotator,at
@@ -13,27 +13,27 @@ from dataclasses import replace
 
 import polars as pl
 
-from ....schemas.tables import ANNOTATORS
+from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Batch, Context, first_reason, rejected
-from ..files.delimited import column
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
+from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
-    as_read,
-    bad_time,
-    got,
-    their_names,
-    truth,
-    under_our_name,
-    whole,
-    with_time,
+    check_time,
+    expect,
+    map_names,
+    parse_bool,
+    parse_time,
+    parse_whole,
+    select_column,
+    select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
-from ..files.table_files import column_names, read_table
-from ..people import nameless, with_pseudonyms
-from .rankings import NOT_PUBLISHED, is_ranking, ranked_votes, ranking_columns
+from ..files.table_files import list_columns, read_table
+from ..people import hide_ids, replace_ids
+from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
 
-PEOPLE = ("annotator", "learner")
+PEOPLE = tuple(dict.fromkeys(signal.person for signal in SIGNALS))  # columns that name them
 Frames = dict[str, pl.DataFrame]
 
 
@@ -43,7 +43,7 @@ OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censo
 
 
 def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Votes and their annotators; of rankings, each two systems of a row."""
+    """Read votes and their annotators; from rankings, a vote for each two systems of a row."""
     if is_ranking(file, context):
         yield from _read_rankings(file, context, on_bytes)
     else:
@@ -51,21 +51,21 @@ def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
 
 
 def read_ratings(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Ratings, their annotators and the rubric's criteria."""
+    """Read ratings, their annotators and the rubric's criteria."""
     yield from _read(file, context, on_bytes, RATING_COLUMNS, _ratings)
 
 
 def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Outcomes of learners."""
+    """Read outcomes of learners."""
     yield from _read(file, context, on_bytes, OUTCOME_COLUMNS, _outcomes)
 
 
 def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator[Batch]:
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
-    for records, bad in read_table(file, ranking_columns(column_names(file)), on_bytes):
-        named = with_pseudonyms(records, context, ["judgeId"])
-        votes, tables, wrong = ranked_votes(named, context, file.name)
+    for records, bad in read_table(file, find_ranking_columns(list_columns(file)), on_bytes):
+        named = replace_ids(records, context, ["judgeId"])
+        votes, tables, wrong = make_votes(named, context, file.name)
         judged, annotators = _annotators(
             votes.with_columns(
                 pl.lit(context.source).alias("source"),
@@ -79,7 +79,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
             read=records.height + bad.height,
             taken=records.height - wrong.height,
             tables=tables | {"annotators": annotators, "votes": judged},
-            rejects=rejected(nameless(bad, as_read(named, wrong), named, ["judgeId"]), file.name),
+            rejects=collect_rejects(hide_ids(bad, select_wrong(named, wrong), named, ["judgeId"]), file.name),
             notes=notes,
         )
         notes = ()
@@ -93,11 +93,11 @@ def _read(
     judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
 ) -> Iterator[Batch]:
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
-    names = their_names(file, context, columns)
+    names = map_names(file, context, columns)
     for records, bad in read_table(file, list(names.values()), on_bytes):
-        mapped = records.select("line", *(under_our_name(records, *pair) for pair in names.items()))
-        named = with_pseudonyms(mapped, context, [name for name in PEOPLE if name in names])
-        people = [name for name in PEOPLE if column(names.get(name, "")) in records.columns]
+        mapped = records.select("line", *(select_column(records, *pair) for pair in names.items()))
+        named = replace_ids(mapped, context, [name for name in PEOPLE if name in names])
+        people = [name for name in PEOPLE if name_column(names.get(name, "")) in records.columns]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(
@@ -109,15 +109,15 @@ def _read(
             read=records.height + bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=rejected(nameless(bad, as_read(records, wrong), named, people), file.name),
+            rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
         )
 
 
 def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
-    judged = with_time(rows).with_columns(
-        first_reason(
+    judged = parse_time(rows).with_columns(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
             (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
@@ -125,9 +125,9 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
                 pl.col("prompt_a") != pl.col("prompt_b"),
                 "the two completions answer different prompts",
             ),
-            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), got("choice", "a, b or tie")),
-            (~pl.col("shown_first").is_in(["a", "b"]), got("shown_first", "a or b")),
-            bad_time(),
+            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), expect("choice", "a, b or tie")),
+            (~pl.col("shown_first").is_in(["a", "b"]), expect("shown_first", "a or b")),
+            check_time(),
         )
     )
 
@@ -145,18 +145,18 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
     if context.levels is not None:
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
-    rows = rows.with_columns(whole("levels").alias("k"), whole("value").alias("v"))
-    judged = with_time(rows).with_columns(
-        first_reason(
+    rows = rows.with_columns(parse_whole("levels").alias("k"), parse_whole("value").alias("v"))
+    judged = parse_time(rows).with_columns(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (pl.col("criterion").is_null(), "'criterion' is empty"),
-            (pl.col("k").fill_null(0) < 2, got("levels", "a whole number from 2 (or use --levels)")),
+            (pl.col("k").fill_null(0) < 2, expect("levels", "a whole number from 2 (or use --levels)")),
             (
                 ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
                 pl.format("value is '{}', expected 1 to {}", pl.col("value").fill_null(""), "k"),
             ),
-            bad_time(),
+            check_time(),
         )
     )
 
@@ -177,25 +177,29 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
 
 def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
-    censored = truth(pl.col("censored").fill_null("false"))
+    censored = parse_bool(pl.col("censored").fill_null("false"))
     success = pl.col("measure") == "success"
     number = pl.col("value").cast(pl.Float64, strict=False)
-    value = pl.when(success).then(number.fill_null(truth(pl.col("value")).cast(pl.Float64))).otherwise(number)
-    judged = with_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
-        first_reason(
+    value = (
+        pl.when(success)
+        .then(number.fill_null(parse_bool(pl.col("value")).cast(pl.Float64)))
+        .otherwise(number)
+    )
+    judged = parse_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
+        find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
             (
                 ~pl.col("measure").is_in(["turns", "success"]).fill_null(False),
-                got("measure", "turns or success"),
+                expect("measure", "turns or success"),
             ),
             (
                 ~success & ~((pl.col("v") >= 0) & (pl.col("v") % 1 == 0)).fill_null(False),
-                got("value", "a whole number of failed turns from 0"),
+                expect("value", "a whole number of failed turns from 0"),
             ),
-            (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), got("value", "0 or 1")),
-            (pl.col("c").is_null(), got("censored", "true or false")),
-            bad_time(),
+            (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), expect("value", "0 or 1")),
+            (pl.col("c").is_null(), expect("censored", "true or false")),
+            check_time(),
         )
     )
 

@@ -17,8 +17,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, first_reason, no_ids, no_rejects, rejected, repeats
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, find_reason, find_repeats, make_no_ids, make_no_rejects
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines, read_whole
 
@@ -59,7 +59,7 @@ _ARRAYS = (
 
 
 def find_smart(path: Path) -> list[Path]:
-    """The one file of a SMART folder that holds everything."""
+    """Find the file of a SMART folder that holds everything. Raises SourceError if there is none."""
     if not path.is_dir():
         return [path]
     for name in NAMES:
@@ -70,14 +70,17 @@ def find_smart(path: Path) -> list[Path]:
 
 
 def read_smart(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, completions, votes, ratings and outcomes of one SMART file."""
+    """Read the prompts, completions, votes, ratings and outcomes of one SMART file.
+
+    Raises SourceError if the file is not one of SMART's, or its arrays do not fit together.
+    """
     readers = {".jsonl": _from_jsonl, ".csv": _from_csv, ".json": _from_arrays}
     kinds = [suffix.lower() for suffix in file.path.suffixes if suffix.lower() in readers]
     if not kinds:
         raise SourceError(f"{file.path}: expected one of {', '.join(NAMES)} of the SMART data")
-    seen = no_ids()
+    seen = make_no_ids()
     for pairs, bad in readers[kinds[-1]](file, on_bytes):
-        again, seen = repeats(pairs.select("line", pl.col("pair_id").alias("id")), seen)
+        again, seen = find_repeats(pairs.select("line", pl.col("pair_id").alias("id")), seen)
         marked = pairs.join(again, on="line", how="left", maintain_order="left")
         yield _batch(marked, bad, file.name, context)
 
@@ -85,7 +88,7 @@ def read_smart(file: Input, context: Context, on_bytes: OnBytes = lambda _: None
 def _from_jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
-        yield json_rows(lines, _SHAPE)
+        yield parse_json_rows(lines, _SHAPE)
 
 
 def _from_csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -160,7 +163,7 @@ def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame,
             pl.lit(None, pl.String).alias("mistyped"),
             *_SHAPE,
         ),
-        no_rejects(),
+        make_no_rejects(),
     )
 
 
@@ -171,7 +174,7 @@ def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
         return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")
 
     text = read_whole(file, on_bytes)
-    whole, bad = json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), _ARRAYS)
+    whole, bad = parse_json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), _ARRAYS)
     wrong = bad["reason"].to_list() or whole["mistyped"].drop_nulls().to_list()
     if wrong:
         raise refuse(wrong[0])
@@ -212,7 +215,7 @@ def _batch(pairs: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) 
             "ratings": _ratings(sides),
             "outcomes": _outcomes(sides),
         },
-        rejects=rejected([bad, checked.filter(pl.col("reason").is_not_null())], path),
+        rejects=collect_rejects([bad, checked.filter(pl.col("reason").is_not_null())], path),
     )
 
 
@@ -240,7 +243,7 @@ def _reason() -> pl.Expr:
             (numbers.len() != LEVELS, f"{name}: expected {LEVELS} cumulative counts"),
             (numbers.diff(null_behavior="drop").list.min() < 0, f"{name}: cumulative counts fall"),
         ]
-    return first_reason(*checks)
+    return find_reason(*checks)
 
 
 def _prompts(good: pl.DataFrame, language: str) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Bridge: what a novice tutor answered to a mistake, and what an expert would answer.
+"""Bridge: a novice tutor's reply to a mistake, and an expert's revision of it.
 
     [{"c_id": "4110653_19", "c_h": [{"user": "student", "text": "7?"}], "c_r": [{"user": "tutor", …}],
       "c_r_": [{"user": "tutor", "text": "Hm, not quite"}], "e": "guess", "z_what": "ask_question", …}]
@@ -15,11 +15,11 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, json_rows
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, parse_json_rows
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .turns import ASSISTANT, TASK, USER, histories
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {
@@ -37,7 +37,7 @@ _NOVICE, _EXPERT = "novice", "expert"
 
 
 def find_bridge(path: Path) -> list[Path] | None:
-    """The published splits of a folder."""
+    """Find the published splits of a folder. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = [path / f"{split}.json" for split in _SPLITS if (path / f"{split}.json").is_file()]
@@ -47,8 +47,10 @@ def find_bridge(path: Path) -> list[Path] | None:
 
 
 def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and two completions of each element."""
-    rows, bad = json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
+    """Read the turns, prompts and two completions of each element. Raises SourceError if the file cannot be
+    read.
+    """
+    rows, bad = parse_json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
 
     def empty(name: str) -> pl.Expr:
         said = pl.col(name).list.eval(pl.element().struct["text"].fill_null("").str.strip_chars() != "")
@@ -68,7 +70,7 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
         (empty("c_r_"), "'c_r_' holds no reply of the expert"),
     )
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
 
 
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:
@@ -96,7 +98,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             dialogue.alias("ref"),
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"),
+            collect_histories(dialogues, turns).alias("messages"),
             pl.col("c_id").alias("group"),
             pl.struct("lesson_topic").struct.json_encode().alias("context"),
             "line",

@@ -1,4 +1,4 @@
-"""CIMA: tutors' replies to a student who says in Italian where a thing stands, with their actions.
+"""CIMA: tutors' replies to a student who describes in Italian where a thing is, with their actions.
 
     {"prepDataset": {"1": {"past_convo": ["Please try to fill in the blank in Italian. ", "e sotto il?"],
       "engPrep": "is under the", "engObj": "table", "engColor": "pink", "prep": "e sotto il", …,
@@ -6,7 +6,7 @@
       "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}
 
 Stasaski et al. (BEA 2020). past_convo alternates tutor and student; several tutors replied to its last
-turn. Equal replies keep an id each. What is to be said (preposition, object, colour) is the group.
+turn. Equal replies keep an id each. The content to be said (preposition, object, colour) is the group.
 A row is an exercise; `line` is its number, since the file is one JSON value.
 """
 
@@ -16,10 +16,10 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, json_rows, query, scratch, without_nulls
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, drop_nulls, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.numbered_lines import Input, OnBytes, read_whole
-from .turns import ASSISTANT, TASK, USER, histories
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
@@ -69,23 +69,25 @@ FROM rows ORDER BY line"""
 
 
 def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and the tutors' replies of each exercise."""
+    """Read the turns, prompts and the tutors' replies of each exercise. Raises SourceError if the file cannot
+    be read.
+    """
     exercises = _exercises(file, on_bytes)
-    again, _ = repeats(exercises.select("line", pl.col("ref").alias("id")), no_ids())
-    rows, bad = json_rows(exercises, _SHAPE)
-    with scratch() as con:
+    again, _ = find_repeats(exercises.select("line", pl.col("ref").alias("id")), make_no_ids())
+    rows, bad = parse_json_rows(exercises, _SHAPE)
+    with open_scratch() as con:
         con.register("rows", rows.to_arrow())
         rows = query(con, _READ)
     rows = rows.join(exercises.select("line", "ref"), on="line", maintain_order="left")
     good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
 
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
-    """Exercises of both data sets of the file, as `json_rows` takes them, and their ref."""
+    """Exercises of both data sets of the file, as `parse_json_rows` takes them, and their ref."""
     text = read_whole(file, on_bytes)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(
             con,
@@ -155,9 +157,9 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             "ref",
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(dialogues, turns).alias("messages"),
+            collect_histories(dialogues, turns).alias("messages"),
             pl.concat_str([pl.col(name).str.strip_chars() for name in _ASKED], separator=" ").alias("group"),
-            without_nulls(_about(good)),
+            drop_nulls(_about(good)),
             "line",
         ),
         PROMPTS,
@@ -184,7 +186,7 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
 
 
 def _about(good: pl.DataFrame) -> pl.Series:
-    """The exercise's facts as JSON; what the file leaves out is null."""
+    """Write the exercise's facts as JSON; missing ones are null."""
     acted = pl.struct(
         pl.col("acted").list.get(n, null_on_oob=True).alias(name) for n, name in enumerate(_STUDENT_ACTIONS)
     )
@@ -201,7 +203,7 @@ def _about(good: pl.DataFrame) -> pl.Series:
 
 
 def _actions() -> pl.Expr:
-    """What the reply does, by name."""
+    """List the actions of the reply by name."""
     named = [
         pl.when(pl.col("replied").list.get(n)).then(pl.lit(name)) for n, name in enumerate(_TUTOR_ACTIONS)
     ]

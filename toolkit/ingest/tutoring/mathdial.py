@@ -3,8 +3,8 @@
     {"qid": 6000060, "question": "…", "student_incorrect_solution": "…", "self-correctness": "Yes",
      "conversation": "Teacher: (generic)Hi Scott|EOM|Student: I began with …"}
 
-Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Whoever is not Teacher
-is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
+Macina et al. (Findings of EMNLP 2023). JSON Lines or CSV of the same columns. Every speaker except
+Teacher is the student. A row is a dialogue; its problem's qid is the group, since dialogues share problems.
 """
 
 import json
@@ -14,19 +14,22 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, dialogue_tables
+from .turns import ASSISTANT, USER, make_tables
 
 _END = "|EOM|"
 _TEXTS = ("qid", "question", "student_incorrect_solution", "conversation")
-_REST = json.dumps(dict.fromkeys(_TEXTS))  # taken out of what is kept as context
+_REST = json.dumps(dict.fromkeys(_TEXTS))  # not kept as context
 
 
 def find_mathdial(path: Path) -> list[Path] | None:
-    """JSON Lines of a folder, and CSV where the same dialogues are not there as JSON Lines."""
+    """Find the JSON Lines of a folder, and the CSV of dialogues that are not there as JSON Lines.
+
+    Raises SourceError if there are neither.
+    """
     if not path.is_dir():
         return None
     lines = sorted(path.rglob("*.jsonl"))
@@ -37,7 +40,10 @@ def find_mathdial(path: Path) -> list[Path] | None:
 
 
 def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Turns, prompts and completions of one file."""
+    """Read the turns, prompts and completions of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     for rows, bad in _csv(file, on_bytes) if ".csv" in file.path.suffixes else _jsonl(file, on_bytes):
         yield _batch(rows, bad, file.name, context)
 
@@ -45,8 +51,8 @@ def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
 def _jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
-        rows, bad = json_rows(lines, dict.fromkeys(_TEXTS, "VARCHAR"))
-        with scratch() as con:
+        rows, bad = parse_json_rows(lines, dict.fromkeys(_TEXTS, "VARCHAR"))
+        with open_scratch() as con:
             con.register("rows", rows.to_arrow())
             yield query(con, f"SELECT *, json_merge_patch(raw, '{_REST}')::VARCHAR AS about FROM rows"), bad
 
@@ -118,5 +124,5 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         pl.when(teaches).then(text.str.extract(move)).alias("act"),
         pl.lit(None, pl.String).alias("state"),
     )
-    rejects = rejected([bad, wrong], path)
-    return Batch(rows.height + bad.height, good.height, dialogue_tables(dialogues, stored, context), rejects)
+    rejects = collect_rejects([bad, wrong], path)
+    return Batch(rows.height + bad.height, good.height, make_tables(dialogues, stored, context), rejects)

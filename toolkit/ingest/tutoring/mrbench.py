@@ -20,12 +20,12 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS, TURNS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .mrbench_labels import RUBRIC, replies_and_ratings, wrong_replies
-from .turns import ASSISTANT, TASK, USER, histories
+from .mrbench_labels import RUBRIC, check_replies, extract_replies
+from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
 _SHAPE = {
@@ -42,7 +42,7 @@ _TURN, _SAID = "\ufdd0", "\ufdd1"
 
 
 def find_mrbench(path: Path) -> list[Path] | None:
-    """The lists of a folder that are named after MRBench."""
+    """Find the lists of a folder that are named after MRBench. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     named = {found for name in _NAMES for found in path.rglob(name) if "mrbench" in found.name.lower()}
@@ -54,10 +54,12 @@ def find_mrbench(path: Path) -> list[Path] | None:
 def read_mrbench(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts, completions and ratings of each file; groups run across the files."""
+    """Read the turns, prompts, completions and ratings of each file; groups run across the files. Raises
+    SourceError if a file cannot be read.
+    """
     parts = []
     for file in files:
-        rows, bad = json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
+        rows, bad = parse_json_rows(read_elements(file, "MRBench's conversations", on_bytes), _SHAPE)
         good, wrong = _checked(rows)
         parts.append((file.name, good, [bad, wrong], rows.height + bad.height))
     groups = _groups(pl.concat(good for _, good, _, _ in parts))
@@ -66,7 +68,11 @@ def read_mrbench(
         here = good.with_columns(groups[start : start + good.height])
         start += good.height
         yield Batch(
-            read, good.height, _tables(here, name, context), rejected(rejects, name), _notes(here, name)
+            read,
+            good.height,
+            _tables(here, name, context),
+            collect_rejects(rejects, name),
+            _notes(here, name),
         )
 
 
@@ -81,7 +87,7 @@ def _checked(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .alias("turns"),
         pl.coalesce(pl.col("anno_llm_responses", "tutor_responses").cast(pl.String)).alias("replies"),
     )
-    rows = rows.with_columns(wrong_replies(rows))
+    rows = rows.with_columns(check_replies(rows))
 
     def says(turn: pl.Expr, who: str = "Tutor|Student") -> pl.Expr:
         return turn.str.contains(rf"^(?:{who}){_SAID}\s*\S")
@@ -129,7 +135,7 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
         if wider["whole"].equals(rows["whole"]):
             break
         rows = wider
-    # Named after what is in it, so that another file's part of it has the same name.
+    # Named after its content, so that its part in another file has the same name.
     name = pl.coalesce(pl.col("solution").min(), pl.col("id").min()).over("whole")
     return rows.select(name.alias("group"))["group"]
 
@@ -147,14 +153,14 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
             pl.col("dialogue").alias("ref"),
             pl.lit(TASK).alias("task"),
             pl.lit(context.language).alias("language"),
-            histories(opened, said).alias("messages"),
+            collect_histories(opened, said).alias("messages"),
             "group",
             _about(good),
             "line",
         ),
         PROMPTS,
     )
-    replies, labels = replies_and_ratings(good)
+    replies, labels = extract_replies(good)
     asked = good.select("line", prompts["key"].alias("prompt"))
     human = pl.col("tutor").str.to_lowercase().is_in(["expert", "novice"])
     completions = add_key(
@@ -209,8 +215,8 @@ def _turns(good: pl.DataFrame) -> pl.DataFrame:
 
 
 def _about(good: pl.DataFrame) -> pl.Series:
-    """What else a row says about its conversation, as JSON."""
-    with scratch() as con:
+    """Write the row's other facts about its conversation as JSON."""
+    with open_scratch() as con:
         con.register("rows", good.select("line", "raw", "marked_tutor").to_arrow())
         return query(
             con,

@@ -2,12 +2,13 @@
 
 {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral", …}}}
 
-Whether what a reply reveals is correct stays in the completion's context with all labels as published.
+The label for whether a revealed answer is correct stays in the completion's context, with all labels as
+published.
 """
 
 import polars as pl
 
-from ...store.connection import query, scratch
+from ...store.connection import open_scratch, query
 
 _REVEALING = "Revealing_of_the_Answer"
 _PLAIN = ("No", "To some extent", "Yes")
@@ -30,7 +31,7 @@ RUBRIC = pl.DataFrame(
     schema={"criterion": pl.String, "wording": pl.String, "higher_is_better": pl.Boolean},
     orient="row",
 )
-# The empty criterion stands for those that later versions may add.
+# The empty criterion is for those that later versions may add.
 _LEVELS = pl.DataFrame(
     [
         (name, label.lower(), level, len(labels), ", ".join(labels))
@@ -54,7 +55,7 @@ WITH replies AS (
     FROM rows, json_each(rows.replies) e WHERE json_type(rows.replies) = 'OBJECT'
 )"""
 
-# An annotation that is null says as little as one that is missing; so does a label.
+# A null annotation is treated as a missing one; so is a null label.
 _JUDGED = f"""
 {_REPLIES}, criteria AS (
     SELECT criterion, lower(criterion) AS name, any_value(levels) AS levels, any_value(expected) AS expected
@@ -104,18 +105,21 @@ FROM replies ORDER BY line, place"""
 _RATED = f"{_JUDGED} SELECT line, tutor, criterion, value, levels FROM labels ORDER BY line, place, dimension"
 
 
-def wrong_replies(rows: pl.DataFrame) -> pl.Series:
-    """What is wrong with the `replies` (JSON) of each row, null where nothing is."""
+def check_replies(rows: pl.DataFrame) -> pl.Series:
+    """Check the `replies` (JSON) of each row: what is wrong, null if nothing is."""
     return _over(rows, _WRONG)["wrong"]
 
 
-def replies_and_ratings(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Replies (line, tutor, response, context) and ratings (line, tutor, criterion, value, levels)."""
+def extract_replies(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Extract the replies and ratings of each row.
+
+    Replies: line, tutor, response, context. Ratings: line, tutor, criterion, value, levels.
+    """
     return _over(rows, _TABLE), _over(rows, _RATED)
 
 
 def _over(rows: pl.DataFrame, sql: str) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", rows.select("line", "replies").to_arrow())
         con.register("scale", _LEVELS.to_arrow())
         return query(con, sql)

@@ -9,11 +9,11 @@
         <alt>Sure. What does your code do, line by line?
     </dialogue>
 
-Al-Hossami et al. (SIGCSE 2024). Not XML: code holds < and &. A section ends at its last closing tag
-before the next one opens. Code between lines <code> and </code> belongs to the turn above, also where
-alternatives stand between; it is fenced as Markdown. What a tutor is shown first is problem and code;
-the rest is context of the prompt. Files are named problem_bug_name_kind.txt: the problem is the group.
-A row is a file, which holds one dialogue.
+Al-Hossami et al. (SIGCSE 2024). Not XML: code contains < and &. A section ends at its last closing tag
+before the next one opens. Code between lines <code> and </code> belongs to the turn above, also if
+alternatives are in between; it is fenced as Markdown. A tutor first sees problem and code; the rest is
+context of the prompt. Files are named problem_bug_name_kind.txt: the problem is the group.
+A row is a file, which is one dialogue.
 """
 
 import re
@@ -24,10 +24,10 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, without_nulls
+from ...store.connection import add_key, drop_nulls
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, dialogue_tables
+from .turns import ASSISTANT, USER, make_tables
 
 _SECTIONS = ("problem", "bug_code", "bug_desc", "bug_fixes", "unit_tests", "stu_desc", "dialogue")
 _ABOUT = ("bug_desc", "bug_fixes", "unit_tests", "stu_desc")
@@ -45,7 +45,7 @@ _FENCE = "```"
 
 
 def find_socratic_debugging(path: Path) -> list[Path] | None:
-    """The dialogues of a folder, by their names."""
+    """Find the dialogues of a folder, by their names. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = sorted(file for file in path.rglob("*.txt") if _NAME.match(file.name))
@@ -57,9 +57,11 @@ def find_socratic_debugging(path: Path) -> list[Path] | None:
 def read_socratic_debugging(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts, tutors' turns and their alternatives of all files."""
-    lines = in_sections(read_files(files, on_bytes))
-    spoken = in_turns(lines)
+    """Read the turns, prompts, tutors' turns and their alternatives of all files. Raises SourceError if a
+    file cannot be read.
+    """
+    lines = mark_sections(read_files(files, on_bytes))
+    spoken = mark_turns(lines)
     rows = _rows(files, lines, spoken)
     good, bad = divide_named(
         rows,
@@ -77,7 +79,7 @@ def read_socratic_debugging(
 
 
 def read_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
-    """Every line: path, line, raw, damaged."""
+    """Read every line: path, line, raw, damaged. Raises SourceError if a file cannot be read."""
     blocks = [
         block.with_columns(pl.lit(file.name).alias("path"))
         for file in files
@@ -89,7 +91,7 @@ def read_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> pl
     return pl.concat([empty, *blocks])
 
 
-def in_sections(lines: pl.DataFrame) -> pl.DataFrame:
+def mark_sections(lines: pl.DataFrame) -> pl.DataFrame:
     """Add `opens` and `closes` (a section's name on its tags) and `section` (on the lines inside)."""
     names = "|".join(_SECTIONS)
     tagged = lines.with_columns(
@@ -104,11 +106,11 @@ def in_sections(lines: pl.DataFrame) -> pl.DataFrame:
     return tagged.with_columns(pl.when(inside).then("within").alias("section")).drop("within")
 
 
-def in_turns(lines: pl.DataFrame) -> pl.DataFrame:
-    """The dialogues' lines that are not blank, and blank ones in code.
+def mark_turns(lines: pl.DataFrame) -> pl.DataFrame:
+    """Select the dialogues' lines that are not blank, and blank ones in code, and number their turns.
 
-    Adds speaker (on a turn's first line), alternative (whether the line is one's first), code (whether
-    it belongs to a block), turn (from 1; 0 before the first) and part (of a turn: 0, alternatives from 1).
+    Adds speaker (on a turn's first line), alternative (true on an alternative's first line), code (true
+    inside a block of code), turn (from 1; 0 before the first) and part (of a turn: 0, alternatives from 1).
     """
     raw = pl.col("raw")
     said = lines.filter(pl.col("section") == "dialogue").with_columns(
@@ -131,7 +133,7 @@ def in_turns(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> pl.DataFrame:
-    """One row a file: its sections as texts, and what its dialogue holds."""
+    """Make one row per file: its sections as texts, and its dialogue."""
     text = {
         name: pl.col("raw").filter(pl.col("section") == name).str.join("\n").str.strip_chars("\n\r \t")
         for name in _SECTIONS[:-1]
@@ -167,7 +169,7 @@ def _rows(files: Sequence[Input], lines: pl.DataFrame, spoken: pl.DataFrame) -> 
 
 
 def _turns(spoken: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Turns as they were said, and their alternatives: dialogue, position, n, content, line."""
+    """Make the turns and their alternatives: dialogue, position, n, content, line."""
     raw = pl.col("raw").str.strip_chars_end()
     text = (
         pl.when(pl.col("speaker").is_not_null())
@@ -214,14 +216,14 @@ def _tables(
         pl.col("path").alias("dialogue"),
         opening.alias("opening"),
         pl.coalesce(number, "problem", "path").alias("group"),
-        without_nulls(about),
+        drop_nulls(about),
         "path",
         pl.int_range(pl.len(), dtype=pl.Int64).alias("line"),  # the files' order; rows get their own below
     )
     said = turns.select(
         "dialogue", "position", "role", "content", "act", pl.lit(None, pl.String).alias("state")
     )
-    tables = dialogue_tables(dialogues, said, context)
+    tables = make_tables(dialogues, said, context)
     at = pl.format("{}-{}", "dialogue", "position").alias("ref")
     places = turns.select(at, "line", "dialogue", "position")
     prompts, answers = (
@@ -242,7 +244,7 @@ def _tables(
 
 
 def _alternatives(others: pl.DataFrame, answers: pl.DataFrame, context: Context) -> pl.DataFrame:
-    """What else tutors would have said where a turn of theirs answers the user."""
+    """Select the alternatives to tutors' turns that answer the user."""
     answered = answers.select("prompt", "origin", "author", "path", "dialogue", "position")
     where = pl.format("{}-{}-{}", "dialogue", "position", "n")
     return others.join(
@@ -265,14 +267,14 @@ def _with_state(stored: pl.DataFrame, turns: pl.DataFrame, left: pl.DataFrame) -
         maintain_order="left",
     )
     state = extra.select(pl.struct("speaker", "alternatives").struct.json_encode().alias("state")).to_series()
-    own = extra.select(*at, "line").with_columns(without_nulls(state))
+    own = extra.select(*at, "line").with_columns(drop_nulls(state))
     return stored.drop("line", "state").join(own, on=at, how="left", maintain_order="left")
 
 
 def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
-    """What was odd in files that were taken."""
+    """Describe oddities of the files that were read."""
     found = []
-    by_tag = tag_counts(lines).group_by("tag", maintain_order=True)
+    by_tag = count_tags(lines).group_by("tag", maintain_order=True)
     for name, opened, closed in by_tag.agg("opened", "closed").rows():
         pairs = list(zip(opened, closed, strict=True))
         found += [
@@ -295,8 +297,8 @@ def _notes(lines: pl.DataFrame, turns: pl.DataFrame) -> tuple[str, ...]:
     return tuple(f"{n} {what}" for n, what in found if n)
 
 
-def tag_counts(lines: pl.DataFrame) -> pl.DataFrame:
-    """How often each file opens and closes each section: path, tag, opened, closed."""
+def count_tags(lines: pl.DataFrame) -> pl.DataFrame:
+    """Count how often each file opens and closes each section: path, tag, opened, closed."""
     counts = [
         lines.group_by("path", maintain_order=True).agg(
             pl.lit(name).alias("tag"),

@@ -6,10 +6,10 @@ r"""socratic-llm: outputs of tutor models rated for the Socratic method, and the
     [{"prompt": "…", "chosen_eval": {"output": "…", …}, "rejected_eval": …, "all_evaluations": [{…}, …]}, …]
     ["<problem>\nDefine a function …", …]
 
-Bonino et al. (2024). Each element of a list says by itself what it is: an output that was evaluated, by
-people or by a model (the file does not say by whom: no annotator); an example for DPO, whose outputs a
-model judged; or a prompt. A prompt is one user message, its text as the models were given it; an
-output loses the spaces around it. A row is an element; `line` is its number.
+Bonino et al. (2024). Each element of a list shows its kind: an output that was evaluated, by people or by a
+model (the file does not name it: no annotator); an example for DPO, whose outputs a model judged; or a
+prompt. A prompt is one user message, with the text that the models got; the spaces around an output are
+removed. A row is an element; `line` is its number.
 """
 
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import ANNOTATORS, COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ...store.connection import add_key, json_rows, query, scratch
-from ..batch import Batch, Context, divide, rejected
+from ...store.connection import add_key, open_scratch, parse_json_rows, query
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .socratic_llm_scores import Judged, judge, rubrics
+from .socratic_llm_scores import EvaluatedOutputs, list_criteria, read_evaluations
 from .turns import TASK
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
 _JUDGE = "judge"
 
-# What keeps a problem together: MathDial's problem, the one to debug, or how a lesson of TutorChat
+# The group of a problem: MathDial's problem, the one to debug, or how a lesson of TutorChat
 # opens. Prompts are remains of Python lists, in which quotes may be escaped and line ends spelt out.
 _GROUP = r"""SELECT trim(regexp_replace(regexp_replace(coalesce(
     nullif(regexp_extract(prompt, '(?s)here is the text: (.*?)Here is my solution', 1), ''),
@@ -39,7 +39,7 @@ _GROUP = r"""SELECT trim(regexp_replace(regexp_replace(coalesce(
 
 
 def find_socratic_llm(path: Path) -> list[Path] | None:
-    """The JSON lists of a folder."""
+    """Find the JSON lists of a folder. Raises SourceError if there are none."""
     if not path.is_dir():
         return None
     found = sorted({file for name in _NAMES for file in path.rglob(name) if file.is_file()})
@@ -58,14 +58,16 @@ def _opens_list(path: Path) -> bool:
 
 
 def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, and where outputs were evaluated completions and ratings, of one list."""
+    """Read the prompts, and the completions and ratings of evaluated outputs, of one list. Raises SourceError
+    if the file cannot be read.
+    """
     elements = read_elements(file, "prompts or evaluated outputs", on_bytes)
     texts = elements.filter(pl.col("raw").str.starts_with('"'))
-    objects, bad = json_rows(
+    objects, bad = parse_json_rows(
         elements.filter(~pl.col("raw").str.starts_with('"')), {"prompt": "VARCHAR", "all_evaluations": "JSON"}
     )
     bad = bad.with_columns(pl.lit("expected a prompt's text, or an object with a 'prompt'").alias("reason"))
-    judged = judge(objects)
+    judged = read_evaluations(objects)
     rows = pl.concat([_prompts(texts), objects.join(judged.faults, on="line", how="left")], how="diagonal")
     good, wrong = divide(
         rows.sort("line"),
@@ -73,20 +75,20 @@ def read_socratic_llm(file: Input, context: Context, on_bytes: OnBytes = lambda 
         (pl.col("prompt").fill_null("").str.strip_chars() == "", "the prompt is missing or empty"),
         (pl.col("fault").is_not_null(), pl.col("fault")),
     )
-    judged = judged.of(good)
+    judged = judged.select(good)
     tables = _tables(good, judged, file.name, context)
-    notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.notes()]
+    notes = [*_repeated(good.join(texts, on="line", how="semi")), *judged.list_notes()]
     yield Batch(
         elements.height,
         good.height,
         tables,
-        rejected([bad, wrong], file.name),
+        collect_rejects([bad, wrong], file.name),
         tuple(f"{file.name}: {note}" for note in notes),
     )
 
 
 def _prompts(texts: pl.DataFrame) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("texts", texts.to_arrow())
         return query(con, """SELECT line, "raw", "raw"::JSON->>'$' AS prompt FROM texts""")
 
@@ -97,9 +99,11 @@ def _repeated(prompts: pl.DataFrame) -> Iterator[str]:
         yield f"prompts that repeat an earlier one, stored once: {again} of {prompts.height}"
 
 
-def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> dict[str, pl.DataFrame]:
+def _tables(
+    good: pl.DataFrame, judged: EvaluatedOutputs, path: str, context: Context
+) -> dict[str, pl.DataFrame]:
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", good.select("line", "prompt").to_arrow())
         groups = query(con, _GROUP)["group"]
     message = pl.struct(pl.lit("user").alias("role"), pl.col("prompt").alias("content"))
@@ -148,5 +152,5 @@ def _tables(good: pl.DataFrame, judged: Judged, path: str, context: Context) -> 
             pl.when("by_model").then(who).alias("annotator"),
             pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n"),
         ),
-        RUBRICS.name: rubrics(judged.ratings["criterion"]).with_columns(here[0]),
+        RUBRICS.name: list_criteria(judged.ratings["criterion"]).with_columns(here[0]),
     }

@@ -1,11 +1,11 @@
-"""The evaluations of socratic-llm: outputs, their ratings, and what is wrong or odd with them.
+"""The evaluations of socratic-llm: outputs, their ratings, errors and oddities.
 
 {"output": "…", "evaluation_error": null, "raw_evaluation": "{…}", "evaluation":
  {"questions": "yes", "on_topic": 5.0, "helpful": 3.0, "reveal_answer": "no"}}
 
 Published score = 0.25 [questions] + 0.25 [does not reveal] + 0.05 on_topic + 0.05 helpful: each of the
-four criteria has a quarter of it. Where `evaluation` is missing or an error is stated, what
-`raw_evaluation` spells is taken; where that cannot be read either, the output has no ratings.
+four criteria has a quarter of it. If `evaluation` is missing or an error is stated, `raw_evaluation` is
+parsed; if that cannot be read either, the output has no ratings.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ...store.connection import query, run, scratch
+from ...store.connection import open_scratch, query, run
 
 _FIFTHS = "[0.2, 0.4, 0.6, 0.8, 1]"
 RUBRIC = pl.DataFrame(
@@ -32,7 +32,7 @@ RUBRIC = pl.DataFrame(
     },
     orient="row",
 ).with_columns(pl.lit(0.25).alias("weight"))
-_FIELDS = {"reveals_answer": "reveal_answer"}  # as the file says; ours is the word of the rubric `socratic`
+_FIELDS = {"reveals_answer": "reveal_answer"}  # the file's word; ours is that of the rubric `socratic`
 
 _OUTPUTS = r"""
 CREATE TEMP TABLE outputs AS
@@ -69,7 +69,7 @@ WITH each AS (
 )
 SELECT *, bool_and(value IS NOT NULL) OVER (PARTITION BY line, place) AS readable FROM valued"""
 
-# The first thing that is wrong with a row; what a model spelt out wrongly is only not taken.
+# The first error of a row; malformed text of a model is only skipped.
 _FAULTS = """
 WITH faults AS (
     SELECT line, place, '''output'' is missing or not text' AS fault FROM outputs
@@ -102,25 +102,25 @@ _BLANK = " \t\r\n\u00a0"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a list's objects hold."""
+class EvaluatedOutputs:
+    """Outputs and ratings in a list's objects."""
 
     faults: pl.DataFrame  # line, fault (or null)
     outputs: pl.DataFrame  # line, place, content, context, rated, odd
     ratings: pl.DataFrame  # line, place, criterion, levels, value, by_model
     blank: pl.DataFrame  # line, place of outputs without text
 
-    def of(self, rows: pl.DataFrame) -> "Judged":
-        """Only what belongs to these rows."""
-        return Judged(
+    def select(self, rows: pl.DataFrame) -> "EvaluatedOutputs":
+        """Select the outputs and ratings of these rows."""
+        return EvaluatedOutputs(
             *(
                 part.join(rows.select("line"), on="line", how="semi", maintain_order="left")
                 for part in (self.faults, self.outputs, self.ratings, self.blank)
             )
         )
 
-    def notes(self) -> Iterator[str]:
-        """What users should know of the evaluations."""
+    def list_notes(self) -> Iterator[str]:
+        """List what users should know about the evaluations."""
         for what, part in (
             (
                 "outputs without ratings, as no evaluation of them can be read",
@@ -133,9 +133,9 @@ class Judged:
                 yield f"{what}: {part.height}, the first in row {part['line'][0]}"
 
 
-def judge(rows: pl.DataFrame) -> Judged:
-    """Outputs and ratings of the objects: line, raw, all_evaluations."""
-    with scratch() as con:
+def read_evaluations(rows: pl.DataFrame) -> EvaluatedOutputs:
+    """Read the outputs and ratings of the objects: line, raw, all_evaluations."""
+    with open_scratch() as con:
         con.register("objects", rows.select("line", "raw", "all_evaluations").to_arrow())
         fields = pl.col("criterion").replace(_FIELDS).alias("field")
         con.register("rubric", RUBRIC.with_columns(fields).to_arrow())
@@ -152,9 +152,9 @@ def judge(rows: pl.DataFrame) -> Judged:
     full = pl.col("content") != ""
     blank = outputs.filter(~full)
     ratings = ratings.join(blank, on=["line", "place"], how="anti", maintain_order="left")
-    return Judged(faults, outputs.filter(full), ratings, blank)
+    return EvaluatedOutputs(faults, outputs.filter(full), ratings, blank)
 
 
-def rubrics(criteria: pl.Series) -> pl.DataFrame:
-    """The rubric's criteria that occur."""
+def list_criteria(criteria: pl.Series) -> pl.DataFrame:
+    """List the rubric's criteria that occur."""
     return RUBRIC.filter(pl.col("criterion").is_in(criteria.unique().implode()))

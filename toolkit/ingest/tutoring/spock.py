@@ -6,16 +6,16 @@
        "g", "Action Based on Evaluation": "12", "Step Number": "1", "Step State": "q",
        "Tutorbot Response": "Let's begin with …"}}, …]}
 
-Sonkar et al., CLASS (Findings of EMNLP 2023); keys and codes are in tutor_states.py. A file is one
-dialogue, a JSON list of them or JSON Lines; a tutor's value may be JSON, or a Python dictionary, as
-text. A row is a dialogue; `line` is its line in JSON Lines, else its number. What is no JSON at
+Sonkar et al., CLASS (Findings of EMNLP 2023); keys and codes are in files/tutor_turn.py. A file is
+one dialogue, a JSON list of them or JSON Lines; a tutor's value may be JSON, or a Python dictionary, as
+text. A row is a dialogue; `line` is its line in JSON Lines, else its number. A text that is not JSON at
 all is one row.
 
-Turns hold what the student sees; what the tutor does before (deciding states, Python) is kept as
-empty turns of the system, in their state. A state has the codes, and `raw`, the published object,
-where that says more or otherwise. A completion is what a SPOCK model is trained to write: the
-structured turn as canonical JSON, without thoughts; the messages before it are what was seen.
-Instructions before the first question stand in that turn's state: a recipe gives its own. Dialogues
+Turns have the text that the student sees; the tutor's steps before (deciding states, Python) are kept as
+empty turns of the system, in their state. A state has the codes, and `raw`, the published object, if
+that has more or other content. A completion is the text that a SPOCK model is trained to write: the
+structured turn as canonical JSON, without thoughts; the messages before it are those that were seen.
+Instructions before the first question are in that turn's state: a recipe gives its own. Dialogues
 about one question, however it is numbered, are one group.
 """
 
@@ -25,13 +25,13 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import query, run, scratch
+from ...store.connection import open_scratch, query, run
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..files.strict_json import strict_json_sql
-from ..files.tutor_turn import literal_sql, state_sql
+from ..files.strict_json import check_json_sql
+from ..files.tutor_turn import convert_literal_sql, read_state_sql
 from ..formats import JSON, JSONL
-from .turns import dialogue_tables
+from .turns import make_tables
 
 AUTHOR = "gpt-4"
 _PATTERNS = (*JSON, *JSONL)
@@ -39,7 +39,7 @@ _AT_ONCE = 32 << 20  # letters of a batch
 _KEY = '"conversations"'
 _NEITHER = "not valid JSON, and no JSON Lines of dialogues"
 
-# Who speaks -> role; what has no response is never seen by the student.
+# Speaker -> role; the student never sees turns without a response.
 _ROLES = {
     "user": ("student", "human", "user"),
     "assistant": (
@@ -55,7 +55,7 @@ _ROLES = {
 }
 _ROLE = " ".join(f"WHEN lower(speaker) IN {names} THEN '{role}'" for role, names in _ROLES.items())
 
-# What a file is: one JSON value, or JSON Lines if a line of it is a dialogue by itself.
+# A file is one JSON value, or JSON Lines if a line of it is a dialogue by itself.
 _ROWS = f"""
 WITH whole AS (
     SELECT path, string_agg("raw", chr(10) ORDER BY line) AS text, bool_or(damaged) AS damaged,
@@ -66,22 +66,22 @@ WITH whole AS (
 ), elements AS (
     SELECT path, unnest(json_extract(text, '$[*]')::JSON[]) AS element,
         generate_subscripts(json_extract(text, '$[*]')::JSON[], 1) AS line
-    FROM typed WHERE kind = 'ARRAY' AND {strict_json_sql("text")}
+    FROM typed WHERE kind = 'ARRAY' AND {check_json_sql("text")}
 ), rows AS (
     SELECT path, line, element::VARCHAR AS "raw", false AS damaged FROM elements
     UNION ALL SELECT path, 1, text, damaged FROM typed
-        WHERE NOT by_line AND NOT (coalesce(kind, '') = 'ARRAY' AND {strict_json_sql("text")})
+        WHERE NOT by_line AND NOT (coalesce(kind, '') = 'ARRAY' AND {check_json_sql("text")})
     UNION ALL SELECT path, line, "raw", l.damaged FROM lines l JOIN typed USING (path)
         WHERE by_line AND trim("raw", e' \\t\\r\\n') <> ''
 ), parsed AS (
-    SELECT *, CASE WHEN NOT damaged AND {strict_json_sql('"raw"')} THEN "raw"::JSON END AS json FROM rows
+    SELECT *, CASE WHEN NOT damaged AND {check_json_sql('"raw"')} THEN "raw"::JSON END AS json FROM rows
 )
 SELECT row_number() OVER (ORDER BY f.place, line) AS n, path, line, "raw", damaged, json,
     json_type(json) AS kind, json_type(json, '$.conversations') AS talk,
     json_merge_patch(json, '{{"conversations": null}}')::VARCHAR AS rest
 FROM parsed JOIN files f USING (path) ORDER BY 1"""
 
-_QUESTION = "Student: "  # stands between the instructions and the question of the biology dialogues
+_QUESTION = "Student: "  # separates the instructions from the question in the biology dialogues
 
 _STATE = """'from', speaker, 'evaluation', s.evaluation, 'action', s.action, 'state', s.state,
     part, s.part, 'thoughts', s.thoughts"""
@@ -106,13 +106,13 @@ WITH said AS (
     SELECT *, CASE {_ROLE} END AS role FROM spoken
 ), written AS (
     SELECT *, CASE WHEN role <> 'assistant' OR kind NOT IN ('OBJECT', 'VARCHAR') THEN NULL
-        WHEN {strict_json_sql("text")} OR NOT starts_with(ltrim(text, e' \\t\\r\\n'), '{{') THEN text
-        ELSE {literal_sql("text")} END AS object,
+        WHEN {check_json_sql("text")} OR NOT starts_with(ltrim(text, e' \\t\\r\\n'), '{{') THEN text
+        ELSE {convert_literal_sql("text")} END AS object,
         role = 'user' AND contains(text, 'Instructions to Act as a Tutorbot')
             AND contains(text, '{_QUESTION}') AS instructed
     FROM told
 ), read AS (
-    SELECT *, {state_sql("object")} AS s FROM written
+    SELECT *, {read_state_sql("object")} AS s FROM written
 ), judged AS (
     SELECT *, role = 'assistant' AND (s.repaired OR text IS DISTINCT FROM object) AS repaired,
         CASE s.variant WHEN 'physics' THEN 'step' ELSE 'subproblem' END AS part FROM read
@@ -132,7 +132,10 @@ FROM judged ORDER BY n, position"""
 
 
 def find_spock(path: Path) -> list[Path] | None:
-    """The files of a folder that are called conversation… or hold conversations."""
+    """Find the files of a folder that are called conversation… or hold conversations.
+
+    Raises SourceError if there are none.
+    """
     if not path.is_dir():
         return None
     there = sorted({p for pattern in _PATTERNS for p in path.rglob(pattern) if p.is_file()})
@@ -152,7 +155,9 @@ def _holds_dialogues(path: Path) -> bool:
 def read_spock(
     files: Sequence[Input], context: Context, on_bytes: OnBytes = lambda _: None
 ) -> Iterator[Batch]:
-    """Turns, prompts and completions; small files are read together."""
+    """Read the turns, prompts and completions; small files are read together. Raises SourceError if a file
+    cannot be read.
+    """
     waiting: list[pl.DataFrame] = []
     size = 0
     for file in files:
@@ -168,7 +173,7 @@ def read_spock(
 
 def _batch(lines: pl.DataFrame, context: Context) -> Batch:
     files = lines.select("path").unique(maintain_order=True).with_row_index("place")
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("lines", lines.to_arrow())
         con.register("files", files.to_arrow())
         run(con, f"CREATE TEMP TABLE rows AS {_ROWS}")
@@ -209,7 +214,7 @@ def _tables(rows: pl.DataFrame, turns: pl.DataFrame, context: Context) -> dict[s
         pl.col("codes").alias("context"),
     )
     said = turns.select("dialogue", "position", "role", "content", "act", "state")
-    return dialogue_tables(dialogues, said, context, origin="model", author=AUTHOR, written=written)
+    return make_tables(dialogues, said, context, origin="model", author=AUTHOR, written=written)
 
 
 def _question() -> pl.Expr:

@@ -1,4 +1,4 @@
-"""SPOCK's problems: questions, a wrong answer to each, and what a tutor could say to it.
+"""SPOCK's problems: questions, a wrong answer to each, and possible replies of a tutor.
 
     section_name,section_learning_objs,section_id,problems
     Cells,"Describe the cell",4.1,"{""Problem"": ""…"", ""SubProblems"": [{""Question"": ""…"",
@@ -8,8 +8,8 @@
 Sonkar et al., CLASS (Findings of EMNLP 2023): GPT-4 wrote them from the learning objectives of a
 textbook. Each sub-problem is a prompt as a tutor would meet it: the learner brings the problem, the
 tutor asks the question, the learner answers wrongly. Its completions are the feedback, the hint and
-the answer given away, told apart by `kind` in their context: a trainer wants feedback or hint
-chosen over the answer. What else the problem says (facts, solution, the objectives) is the prompt's
+the answer given away, distinguished by `kind` in their context: a trainer wants feedback or hint
+chosen over the answer. The rest of the problem (facts, solution, the objectives) is the prompt's
 context; the section is the group.
 
 A row is a record. Its JSON must be strict, and each sub-problem must have its question, the wrong
@@ -23,11 +23,11 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS
-from ...store.connection import add_key, query, run, scratch
-from ..batch import Batch, Context, divide, first_reason, rejected
+from ...store.connection import add_key, open_scratch, query, run
+from ..batch import Batch, Context, collect_rejects, divide, find_reason
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..files.strict_json import bind_sql, field_sql, fields_sql, strict_json_sql
+from ..files.strict_json import bind_sql, check_json_sql, find_field_sql, read_fields_sql
 from ..formats import CSV
 from .spock import AUTHOR
 from .turns import ASSISTANT, TASK, USER
@@ -45,18 +45,18 @@ def _text(json: str) -> str:
 
 
 _PROBLEMS = f"""
-SELECT line, json_type(json) AS kind, {_text(field_sql("f", "problem"))} AS problem,
-    {field_sql("f", "subproblems")} AS parts, json_type(parts) AS listed,
+SELECT line, json_type(json) AS kind, {_text(find_field_sql("f", "problem"))} AS problem,
+    {find_field_sql("f", "subproblems")} AS parts, json_type(parts) AS listed,
     json_object('section', section_id, 'name', section_name,
         'objectives', trim(section_learning_objs, e' \r\n'),
-        'facts', {field_sql("f", "facts")}, 'solution', {field_sql("f", "solution")}) AS about
-FROM (SELECT *, CASE WHEN json_type(json) = 'OBJECT' THEN {fields_sql("json")} END AS f FROM (
-    SELECT *, CASE WHEN {strict_json_sql("problems")} THEN problems::JSON END AS json FROM records))"""
+        'facts', {find_field_sql("f", "facts")}, 'solution', {find_field_sql("f", "solution")}) AS about
+FROM (SELECT *, CASE WHEN json_type(json) = 'OBJECT' THEN {read_fields_sql("json")} END AS f FROM (
+    SELECT *, CASE WHEN {check_json_sql("problems")} THEN problems::JSON END AS json FROM records))"""
 
-_TOLD = ", ".join(f"{_text(field_sql('f', name))} AS {part}" for part, name in _PARTS.items())
+_TOLD = ", ".join(f"{_text(find_field_sql('f', name))} AS {part}" for part, name in _PARTS.items())
 _SUBPROBLEMS = f"""
 SELECT line, n, about, problem, {_TOLD}
-FROM (SELECT *, CASE WHEN json_type(part) = 'OBJECT' THEN {fields_sql("part")} END AS f FROM (
+FROM (SELECT *, CASE WHEN json_type(part) = 'OBJECT' THEN {read_fields_sql("part")} END AS f FROM (
     SELECT line, about, problem, unnest(json_extract(parts, '$[*]')) AS part,
         generate_subscripts(json_extract(parts, '$[*]'), 1) AS n
     FROM problems WHERE json_type(parts) = 'ARRAY'))
@@ -64,7 +64,10 @@ ORDER BY line, n"""
 
 
 def find_spock_problems(path: Path) -> list[Path] | None:
-    """The CSV files of a folder whose header has the columns that are needed."""
+    """Find the CSV files of a folder whose header has the required columns.
+
+    Raises SourceError if there are none.
+    """
     if not path.is_dir():
         return None
     there = sorted({p for pattern in CSV for p in path.rglob(pattern) if p.is_file()})
@@ -83,7 +86,10 @@ def _has_columns(path: Path) -> bool:
 
 
 def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts and completions of one CSV file."""
+    """Read the prompts and completions of one CSV file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
     for records, bad in read_records(file, on_bytes=on_bytes):
         missing = [name for name in _NEEDED if name not in records.columns]
         if missing:
@@ -98,7 +104,7 @@ def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambd
 def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
     absent = [pl.lit(None, pl.String).alias(name) for name in _OTHERS if name not in records.columns]
     records = records.with_columns(absent)
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("records", records.select("line", *_NEEDED, *_OTHERS).to_arrow())
         run(con, f"CREATE TEMP TABLE problems AS {_PROBLEMS}")
         judged = query(con, "SELECT line, kind, problem, listed FROM problems")
@@ -121,12 +127,12 @@ def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
     )
     kept = parts.join(good.select("line", "group"), on="line", maintain_order="left")
     read = records.height + bad.height
-    return Batch(read, good.height, _tables(kept, path, context), rejected([bad, wrong], path))
+    return Batch(read, good.height, _tables(kept, path, context), collect_rejects([bad, wrong], path))
 
 
 def _wrong() -> pl.Expr:
-    """What a sub-problem lacks; null where it can be taken."""
-    return first_reason(
+    """Name the parts that a sub-problem lacks; null if it is complete."""
+    return find_reason(
         (pl.col("question").is_null(), "'Question' is missing or no text"),
         (pl.col("wrong").is_null(), "'Incorrect Response' is missing or no text"),
         (pl.all_horizontal(pl.col(_KINDS).is_null()), "has no 'Feedback', 'Hint' or 'Answer'"),

@@ -3,14 +3,14 @@
     Teacher: (probing)How many are left?|EOM|Student: Nine.
 
 Turns of one role that follow each other are one message of a prompt, and one completion: chat
-models take turns. What opens a dialogue (the problem) is said by the learner. What the system said
-until then stands in front, as one message.
+models take turns. The opening of a dialogue (the problem) is a message of the learner. Turns of the
+system before it come first, as one message.
 """
 
 import polars as pl
 
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
-from ...store.connection import add_key, query, scratch
+from ...store.connection import add_key, open_scratch, query
 from ..batch import Context
 
 TASK = "tutor"
@@ -56,7 +56,7 @@ WITH {_RUNS}, whole AS (
 SELECT dialogue, w.messages FROM dialogues LEFT JOIN whole w USING (dialogue) ORDER BY line"""
 
 
-def dialogue_tables(
+def make_tables(
     dialogues: pl.DataFrame,
     turns: pl.DataFrame,
     context: Context,
@@ -65,12 +65,12 @@ def dialogue_tables(
     author: str | None = None,
     written: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Tables turns, prompts and completions, these by `author`.
+    """Make the tables turns, prompts and completions, these by `author`.
 
     `dialogues`: dialogue, opening (or null), group, context (JSON), path, line; it may have task and
-    language. `turns`: dialogue, position, role, content, act (or null), state (JSON or null).
-    `written`: dialogue, first (position of a turn), content, context (JSON): what the tutor wrote
-    where that is more than the learner sees; then only these turns are completions.
+    language. `turns`: dialogue, position, role, content, act (or null), state (JSON or null). `written`:
+    dialogue, first (position of a turn), content, context (JSON): what the tutor wrote, if that is more than
+    the learner sees; then only these turns are completions.
     """
     usual = {"task": TASK, "language": context.language}
     dialogues = dialogues.with_columns(
@@ -109,8 +109,8 @@ def dialogue_tables(
     return {TURNS.name: stored.with_columns(source), PROMPTS.name: prompts, COMPLETIONS.name: completions}
 
 
-def histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
-    """What was said in each dialogue as messages, in the dialogues' order; null where nothing was.
+def collect_histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
+    """Collect the messages of each dialogue, in the dialogues' order; null if a dialogue has none.
 
     `dialogues`: dialogue, opening (or null), line. `turns`: dialogue, position, role, content.
     """
@@ -118,7 +118,7 @@ def histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series:
 
 
 def _over(dialogues: pl.DataFrame, turns: pl.DataFrame, sql: str) -> pl.DataFrame:
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("dialogues", dialogues.to_arrow())
         con.register("turns", turns.to_arrow())
         return query(con, sql)

@@ -1,4 +1,4 @@
-"""Uptake: how far a teacher's reply builds on what a student said, as up to three raters saw it.
+"""Uptake: how far a teacher's reply builds on a student's words, rated by up to three raters.
 
     obs_id,exchange_idx,student_text,teacher_text,…,uptake,uptake_num_agree,uptake_majority,uptake_zscore
     4,65,And then we had to …,Why did you add them?,…,1.6666666666666667,2,2.0,0.41
@@ -16,8 +16,8 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, RATINGS, RUBRICS
-from ...store.connection import add_key, without_nulls
-from ..batch import Batch, Context, divide, no_ids, rejected, repeats
+from ...store.connection import add_key, drop_nulls
+from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
 from .turns import TASK, USER
@@ -40,20 +40,25 @@ _SIXTHS = 2 * _RATERS  # every average of one, two or three whole numbers is a w
 
 
 def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Prompts, completions, ratings and rubrics of one file."""
-    seen_refs, seen_prompts = no_ids(), no_ids()
+    """Read the prompts, completions, ratings and rubrics of one file.
+
+    Raises SourceError if a column is missing or the file cannot be read.
+    """
+    seen_refs, seen_prompts = make_no_ids(), make_no_ids()
     open_rows = dict.fromkeys(_RATED, 0)
     for records, bad in read_records(file, on_bytes=on_bytes):
         rows = _recovered(_numbers(_named(file, records)))
-        again, seen_refs = repeats(rows.select("line", pl.col("ref").alias("id")), seen_refs)
+        again, seen_refs = find_repeats(rows.select("line", pl.col("ref").alias("id")), seen_refs)
         good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
         prompts = _prompts(good, context, file.name)
         told = prompts.select("line", pl.col("key").alias("id"))
-        again, seen_prompts = repeats(told, seen_prompts)
+        again, seen_prompts = find_repeats(told, seen_prompts)
         later = good.select("line").join(again, on="line", how="left", maintain_order="left")["first"]
         answers = good.with_columns(prompts["key"].alias("prompt"), told_before=later.is_not_null())
         tables = {PROMPTS.name: prompts, **_answers(answers, context, file.name)}
-        yield Batch(records.height + bad.height, good.height, tables, rejected([bad, wrong], file.name))
+        yield Batch(
+            records.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name)
+        )
         for field in _RATED:
             open_rows[field] += good.filter(pl.col(f"{field}_ways") > 1).height
     notes = [
@@ -62,14 +67,15 @@ def read_uptake(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
         for field, n in open_rows.items()
         if n
     ]
-    yield Batch(0, 0, {}, rejected([], file.name), tuple(notes))
+    yield Batch(0, 0, {}, collect_rejects([], file.name), tuple(notes))
 
 
-def ways(levels: int) -> pl.DataFrame:
-    """How raters can have answered: sixths (average), agree, majority, ratings (from 0, ascending), ways.
+def list_ways(levels: int) -> pl.DataFrame:
+    """List how raters can have answered: sixths (average), agree, majority, ratings (from 0, ascending),
+    ways.
 
-    One row for each three numbers that can be published; `ways` counts the sets of ratings that give
-    them, and `ratings` is the set where it is the only one.
+    One row for each three numbers that can be published; `ways` counts the sets of ratings that give them,
+    and `ratings` is the set if it is the only one.
     """
     sets = pl.DataFrame(
         {
@@ -133,7 +139,7 @@ def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _recovered(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add FIELD_ways (sets of ratings that fit; 0 where nobody rated) and FIELD_ratings."""
+    """Add FIELD_ways (sets of ratings that fit; 0 if nobody rated) and FIELD_ratings."""
     for field, levels in _LEVELS.items():
         sixths = pl.col(field) * _SIXTHS
         whole = pl.when((sixths - sixths.round()).abs() < 1e-6).then(
@@ -144,7 +150,7 @@ def _recovered(rows: pl.DataFrame) -> pl.DataFrame:
             "agree": _whole(f"{field}_num_agree"),
             "majority": _whole(f"{field}_majority"),
         }
-        possible = ways(levels).rename({"ways": f"{field}_ways", "ratings": f"{field}_ratings"})
+        possible = list_ways(levels).rename({"ways": f"{field}_ways", "ratings": f"{field}_ratings"})
         unrated = pl.col(field).is_null() & pl.col(f"{field}_majority").is_null()
         unrated &= pl.col(f"{field}_num_agree").fill_null(1).is_in([0.0, 1.0])  # the file writes 1
         rows = (
@@ -197,7 +203,7 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
 
 
 def _prompts(good: pl.DataFrame, context: Context, path: str) -> pl.DataFrame:
-    """What the student said."""
+    """Make the prompts: the student's words."""
     message = pl.struct(pl.lit(USER).alias("role"), pl.col("student_text").alias("content"))
     about = good.select(pl.struct(_students()).struct.json_encode().alias("context")).to_series()
     return add_key(
@@ -208,7 +214,7 @@ def _prompts(good: pl.DataFrame, context: Context, path: str) -> pl.DataFrame:
             pl.lit(context.language).alias("language"),
             pl.concat_list(message).alias("messages"),
             pl.col("obs_id").alias("group"),
-            without_nulls(about),
+            drop_nulls(about),
             pl.lit(path).alias("path"),
             "line",
         ),
@@ -221,7 +227,7 @@ def _students() -> list[str]:
 
 
 def _answers(good: pl.DataFrame, context: Context, path: str) -> dict[str, pl.DataFrame]:
-    """What the teacher replied, and its ratings."""
+    """Make the completions: the teacher's replies, and their ratings."""
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     completions = add_key(
         good.select(
@@ -231,7 +237,7 @@ def _answers(good: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
             pl.col("teacher_text").alias("content"),
             pl.lit("human").alias("origin"),
             pl.lit(None, pl.String).alias("author"),
-            without_nulls(good.select(_context().alias("context")).to_series()),
+            drop_nulls(good.select(_context().alias("context")).to_series()),
             "line",
         ),
         COMPLETIONS,
@@ -264,10 +270,11 @@ def _answers(good: pl.DataFrame, context: Context, path: str) -> dict[str, pl.Da
 
 
 def _context() -> pl.Expr:
-    """What the ratings do not tell: z-scores, and the numbers that several sets of ratings fit.
+    """Write the facts that the ratings do not contain: z-scores, and numbers that several sets of ratings
+    fit.
 
-    Exchanges of one transcript in which the student says the same share a prompt, whose context is
-    that of the first; what raters said of the student's words in a later one is kept here.
+    Exchanges of one transcript in which the student says the same share a prompt, whose context is that of
+    the first; the raters' numbers about the student's words in a later one are kept here.
     """
     kept: list[pl.Expr] = []
     for field in _RATED:

@@ -98,7 +98,7 @@ def beside_nuts(seed: int) -> Line:
 
     from preceptor.toolkit.fusion.likelihoods.votes import Votes
     from preceptor.toolkit.fusion.observations import Observations
-    from preceptor.toolkit.fusion.posterior import preferences, quality_draws
+    from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_pairs
     from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 
     from .quick_posterior import Ballot, beginning, update
@@ -121,8 +121,8 @@ def beside_nuts(seed: int) -> Line:
         (Votes(first, second, annotator, np.zeros(len(first)), counts),),
     )
     posterior = fit(obs, SamplerSettings(seed=seed))
-    e, o = quality_draws(obs, posterior, seed)
-    rows = preferences(obs, posterior, e, o, 0.0)  # in the order of the pairs of `q`
+    e, o = draw_qualities(obs, posterior, seed)
+    rows = summarise_pairs(obs, posterior, e, o, 0.0)  # in the order of the pairs of `q`
     away = np.abs(rows["p"].to_numpy() - p)
     ranks = spearmanr(rows["information_gain"].to_numpy(), quick_gain).statistic
     return (

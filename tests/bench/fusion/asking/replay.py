@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from preceptor.toolkit.fusion.information import expected_gain, vote_shares
+from preceptor.toolkit.fusion.information import compute_gain, compute_vote_shares
 
 from .quick_posterior import Ballot, Quick, beginning, update
 
@@ -67,7 +67,7 @@ class Known:
         e = self.quick.draws(DRAWS, self.rng)
         d = e[:, self.questions.first] - e[:, self.questions.second]
         slope, tie = np.full(DRAWS, self.quick.slope), np.full(DRAWS, self.quick.tie)
-        return vote_shares(slope, tie, d), d > 0
+        return compute_vote_shares(slope, tie, d), d > 0
 
 
 Score = Callable[[Known], Floats]  # a pair with a higher score is asked about sooner
@@ -93,7 +93,7 @@ def uncertainty(known: Known) -> Floats:
 
 def gain(known: Known) -> Floats:
     """What `preferences.information_gain` stores."""
-    return expected_gain(*known.draws)
+    return compute_gain(*known.draws)
 
 
 def shannon(known: Known) -> Floats:

@@ -172,6 +172,6 @@ def published_vote_probabilities(obs: Observations, sites: Sites) -> Floats:
 def worst(sites: Sites) -> tuple[float, float]:
     """The largest R-hat and the smallest effective sample size over every element of every site."""
     draws = np.concatenate([value.reshape(*value.shape[:2], -1) for value in sites.values()], axis=2)
-    r_hats, sizes = diagnostics.r_hat_and_ess(draws)
+    r_hats, sizes = diagnostics.compute_r_hat_and_ess(draws)
     # Geyer's sum of a short chain that swings to and fro may be negative: more than enough draws.
     return float(r_hats.max()), float(np.where(sizes > 0, sizes, np.inf).min())

@@ -14,7 +14,7 @@ from preceptor.toolkit.dataset.gates.length import check_length, estimate_interv
 from preceptor.toolkit.dataset.gates.licence import check_licence
 from preceptor.toolkit.dataset.gates.privacy import check_privacy, check_small_groups
 from preceptor.toolkit.privacy.recognisers import KINDS, Wanted
-from preceptor.toolkit.store.connection import query, run, scratch
+from preceptor.toolkit.store.connection import open_scratch, query, run
 
 SCHEMA = {
     "config": pl.String,
@@ -31,7 +31,7 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def con():
-    with scratch() as con:
+    with open_scratch() as con:
         yield con
         for table in ("kept", "signals_kept", "small_groups"):
             run(con, f"DROP TABLE IF EXISTS {table}")

@@ -11,7 +11,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.schemas.recipe import Benchmark
 from preceptor.toolkit.dataset.gates.leaks.benchmarks import read_benchmarks
 from preceptor.toolkit.dataset.gates.leaks.leaks import ANSWER, check_leaks, count_leaks, list_leaked
-from preceptor.toolkit.store.connection import query, run, scratch
+from preceptor.toolkit.store.connection import open_scratch, query, run
 
 PROBLEM = (
     "Natalia sold clips to {} of her friends in April, and then she sold half as many clips in May. How many?"
@@ -60,7 +60,7 @@ def row(key, side, *turns, group=None, chosen="yes", rejected="no"):
 
 @pytest.fixture
 def con():
-    with scratch() as con:
+    with open_scratch() as con:
         yield con
         for table in ("kept", "leaks", "benchmarks"):
             run(con, f"DROP TABLE IF EXISTS {table}")
@@ -200,7 +200,7 @@ texts = st.sampled_from([PROBLEM.format(n) for n in (1, 2, 30)] + ["One", "Two",
     st.booleans(),
 )
 def test_dropping_what_leaks_leaves_nothing_that_does(rows, disjoint):
-    with scratch() as con:
+    with open_scratch() as con:
         keep(
             con,
             *(

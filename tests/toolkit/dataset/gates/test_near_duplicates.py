@@ -17,7 +17,7 @@ from preceptor.toolkit.dataset.gates.leaks.near_duplicates import (
     compute_similarity,
     find_near,
 )
-from preceptor.toolkit.store.connection import query, run, scratch
+from preceptor.toolkit.store.connection import open_scratch, query, run
 
 
 def shingle_set(text):
@@ -30,7 +30,7 @@ def jaccard(a, b):
 
 def search(rows, threshold=0.8, **keys):
     """{(text, text): similarity} among (text, sides)."""
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("rows", pl.DataFrame(rows, schema=["text", "sides"], orient="row").to_arrow())
         run(
             con,
@@ -77,7 +77,7 @@ def variants(rng, n, alphabet, length):
 )
 def test_it_finds_what_brute_force_finds_in_any_script(alphabet):
     texts = list(variants(random.Random(1), 150, alphabet, 120))
-    with scratch() as con:
+    with open_scratch() as con:
         con.register("t", pl.DataFrame({"t": texts}).to_arrow())
         normal = query(con, f"SELECT DISTINCT {NORMAL('t')} AS t FROM t")["t"].to_list()
     expected = by_brute_force(normal)
@@ -143,7 +143,7 @@ def test_prompts_of_socratic_llm_repeat_as_facts_say(shared_data):
     facts = json.loads((shared_data / "socratic-llm/facts.json").read_text())
     for name in ("mathdial_test", "debugging_test", "tutorchat_test"):
         prompts = json.loads((shared_data / f"socratic-llm/{name}.json").read_text(encoding="utf-8"))
-        with scratch() as con:
+        with open_scratch() as con:
             con.register("t", pl.DataFrame({"t": prompts}).to_arrow())
             normal = query(con, f"SELECT {NORMAL('t')} AS t FROM t")["t"].to_list()
         assert (len(normal), len(set(normal))) == (facts[name]["prompts"], facts[name]["distinct"])
@@ -170,7 +170,7 @@ def test_recall_on_real_sentences(shared_data):
 def test_rows_of_an_open_transaction_are_found():
     """Where DuckDB numbers rows from 2^60 on; a build is one transaction."""
     said = "a long text, said again " * 4
-    with scratch() as con:
+    with open_scratch() as con:
         con.begin()
         run(
             con,

@@ -13,7 +13,7 @@ from preceptor.schemas.errors import GateError
 from preceptor.toolkit.dataset.gates import same_tokens as dead_module
 from preceptor.toolkit.dataset.gates.same_tokens import check_same_tokens
 from preceptor.toolkit.dataset.gates.tokens import encode, read_encoder, render_texts
-from preceptor.toolkit.store.connection import query, run, scratch
+from preceptor.toolkit.store.connection import open_scratch, query, run
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -69,7 +69,7 @@ def keep(con, pairs):
 
 
 def find(encoder, pairs, *cut):
-    with scratch() as con:
+    with open_scratch() as con:
         keep(con, pairs)
         gate = check_same_tokens(con, encoder, *cut)
         found = {int(key[1:]) for key in query(con, "SELECT key FROM dead")["key"]}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.metrics.gec import words
+from preceptor.toolkit.evaluation.metrics.gec import split_words
 from preceptor.toolkit.evaluation.metrics.registry import METRICS
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
@@ -18,13 +18,13 @@ def item(source, *references, rejected=()):
 
 
 def values(name, items, answers):
-    made = METRICS[name].metric(items, answers)
+    made = METRICS[name].measure(items, answers)
     return {figure: estimate(s, [i.group for i in items], 0).value for figure, s in made.items()}
 
 
 def test_spacing_and_kinds_of_quotes_are_no_words():
-    assert words("I do n't like `` it '' , he 's 3.5 .") == words("I don’t like “it”, he's 3.5.")
-    assert words("Ta ei läinud.") == ["Ta", "ei", "läinud", "."]
+    assert split_words("I do n't like `` it '' , he 's 3.5 .") == split_words("I don’t like “it”, he's 3.5.")
+    assert split_words("Ta ei läinud.") == ["Ta", "ei", "läinud", "."]
 
 
 def test_exact_and_changed_are_by_words():

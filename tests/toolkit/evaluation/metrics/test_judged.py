@@ -11,11 +11,15 @@ from tiny_model import tiny_model
 from preceptor.annotation.models.budget import Limits
 from preceptor.schemas.errors import EvaluationError
 from preceptor.schemas.support.json_lines import add_lines, read_lines
-from preceptor.toolkit.cli.models.evaluate_judge import make_judge
-from preceptor.toolkit.evaluation.config import Evaluation
-from preceptor.toolkit.evaluation.metrics.judged import judged, judged_references, rated
+from preceptor.toolkit.evaluation.config import EvaluationSettings, JudgeSettings
+from preceptor.toolkit.evaluation.judge import make_judge
+from preceptor.toolkit.evaluation.metrics.judged import (
+    measure_ratings,
+    measure_wins,
+    measure_wins_over_references,
+)
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
-from preceptor.toolkit.evaluation.report import compare, notes
+from preceptor.toolkit.evaluation.report import compare, list_notes
 
 ITEMS = [
     Item(
@@ -41,8 +45,9 @@ def values(figures):
     return {name: estimate(one, [item.key for item in ITEMS], 0).value for name, one in figures.items()}
 
 
-def asked(server, tmp_path, rubric="pairwise-preference", limits=None, **how):
-    return make_judge("openai:m", rubric, limits or Limits(2), tmp_path / "judged.jsonl", server.url, **how)
+def asked(server, tmp_path, rubric="pairwise-preference", limits=None, tries=3, prices=None):
+    settings = JudgeSettings(model="openai:m", rubric=rubric, tries=tries)
+    return make_judge(settings, tmp_path / "judged.jsonl", limits or Limits(2), server.url, prices)
 
 
 def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
@@ -50,7 +55,7 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
     others = ["short", "longer by far", " the same", "and two!"]
     with serving(longer) as server:
         judge = asked(server, tmp_path)
-        figures = judged(ITEMS, answers, others, judge.pairs)
+        figures = measure_wins(ITEMS, answers, others, judge.judge_pairs)
         assert values(figures) == {
             "judged_net": 0,
             "judged_win": 0.25,
@@ -59,14 +64,14 @@ def test_wins_are_of_both_orders_and_what_was_said_is_not_asked_again(tmp_path):
         }
         assert len(server.asked) == 6  # what is the same is not asked about
         assert judge.spent[0].requests == 6
-        again = judged(
-            ITEMS, others, answers, asked(server, tmp_path).pairs
+        again = measure_wins(
+            ITEMS, others, answers, asked(server, tmp_path).judge_pairs
         )  # the other way round: the same two orders
         assert values(again)["judged_win"] == 0.25
         assert len(server.asked) == 6
     with serving(lambda body: '{"preference": "first"}') as server:
         by_position = asked(server, tmp_path / "..", limits=Limits())
-        by_place = judged(ITEMS, answers, others, by_position.pairs)
+        by_place = measure_wins(ITEMS, answers, others, by_position.judge_pairs)
         assert values(by_place)["judged_tie"] == 1
         assert (by_position.about["pairs"], by_position.about["orders_disagree"]) == (3, 3)
         (tmp_path / ".." / "judged.jsonl").unlink()
@@ -84,8 +89,8 @@ def test_references_are_judged_against_and_useless_replies_are_counted(tmp_path)
     short = [Item("4", "4", ITEMS[0].messages, "?", ())]
     with serving(answer) as server:
         judge = asked(server, tmp_path, tries=2)
-        found = judged_references(
-            [*ITEMS, *short], ["I'm quite sure that it is this one."] * 3 + ["no", "x"], judge.pairs
+        found = measure_wins_over_references(
+            [*ITEMS, *short], ["I'm quite sure that it is this one."] * 3 + ["no", "x"], judge.judge_pairs
         )
         assert {
             name: one.rows.tolist() for name, one in found.items() if name != "judged_references_net"
@@ -96,10 +101,10 @@ def test_references_are_judged_against_and_useless_replies_are_counted(tmp_path)
             "judged_references_missing": [[0, 1], [0, 1], [1, 1], [0, 1], [0, 0]],
         }
         assert len(server.asked) == 6 + 2 * 2
-        judged_references(
+        measure_wins_over_references(
             [*ITEMS, *short],
             ["I'm quite sure that it is this one."] * 3 + ["no", "x"],
-            asked(server, tmp_path, tries=2).pairs,
+            asked(server, tmp_path, tries=2).judge_pairs,
         )
         assert len(server.asked) == 6 + 2 * 2  # what failed has no try left
 
@@ -108,26 +113,28 @@ def test_a_limit_stops_the_run_and_the_next_goes_on(tmp_path):
     answers, others = ["longer by far"] * 4, ["short"] * 4
     with serving(longer) as server:
         with pytest.raises(EvaluationError, match="run the same command again"):
-            judged(ITEMS, answers, others, asked(server, tmp_path, limits=Limits(1, max_requests=3)).pairs)
+            measure_wins(
+                ITEMS, answers, others, asked(server, tmp_path, limits=Limits(1, max_requests=3)).judge_pairs
+            )
         path = tmp_path / "judged.jsonl"
         path.write_bytes(path.read_bytes()[:-30])  # killed while it wrote the third
         judge = asked(server, tmp_path, limits=Limits(1, max_requests=8))
-        assert values(judged(ITEMS, answers, others, judge.pairs))["judged_net"] == 1
+        assert values(measure_wins(ITEMS, answers, others, judge.judge_pairs))["judged_net"] == 1
         assert (len(server.asked), len(read_lines(path))) == (9, 8)
         with pytest.raises(
             EvaluationError, match="1 of 2 requests were not sent"
         ):  # one of the eight is left
-            judged(ITEMS[:1], ["another"], ["one"], _spent(judge, 1))
+            measure_wins(ITEMS[:1], ["another"], ["one"], _spent(judge, 1))
         prices = tmp_path / "prices.yaml"
         prices.write_text("models: [{model: m, in: 1, out: 1}]")
         dear = asked(server, tmp_path / "..", limits=Limits(1, max_cost=0.0001), prices=prices)
         with pytest.raises(EvaluationError, match="2 of 2 requests were not sent"):
-            judged(ITEMS[:1], ["one"], ["another"], dear.pairs)
+            measure_wins(ITEMS[:1], ["one"], ["another"], dear.judge_pairs)
 
 
 def _spent(judge, left):
     judge.limits = Limits(1, max_requests=sum(one.requests for one in judge.spent) + left)
-    return judge.pairs
+    return judge.judge_pairs
 
 
 def test_ratings_are_summary_scores(tmp_path):
@@ -145,8 +152,10 @@ def test_ratings_are_summary_scores(tmp_path):
         )
 
     with serving(answer) as server:
-        found = rated(
-            ITEMS, [f"Is it word {n}?\ud800" for n in range(4)], asked(server, tmp_path, "socratic").ratings
+        found = measure_ratings(
+            ITEMS,
+            [f"Is it word {n}?\ud800" for n in range(4)],
+            asked(server, tmp_path, "socratic").rate_texts,
         )
         assert values(found) == pytest.approx(
             {
@@ -159,16 +168,17 @@ def test_ratings_are_summary_scores(tmp_path):
             }
         )
         with pytest.raises(EvaluationError, match="need a pairwise rubric, and 'socratic' is not"):
-            asked(server, tmp_path, "socratic").pairs([(ITEMS[0].messages, "a", "b")])
+            asked(server, tmp_path, "socratic").judge_pairs([(ITEMS[0].messages, "a", "b")])
     with serving(lambda body: "no idea") as server:
-        nothing = rated(ITEMS, ["?"] * 4, asked(server, tmp_path, "socratic", tries=1).ratings)
+        nothing = measure_ratings(ITEMS, ["?"] * 4, asked(server, tmp_path, "socratic", tries=1).rate_texts)
         assert nothing["rated"].rows.tolist() == [[0, 0]] * 4
 
 
 def test_a_model_that_writes_nothing_judges_by_likelihood(tmp_path):
     folder = tiny_model(tmp_path / "tiny")
-    judge = make_judge(f"hf-likelihood:{folder}", "pairwise-preference", Limits(), tmp_path / "judged.jsonl")
-    found = values(judged(ITEMS, ["Ten."] * 4, ["Think of picture 1."] * 4, judge.pairs))
+    settings = JudgeSettings(model=f"hf-likelihood:{folder}", rubric="pairwise-preference")
+    judge = make_judge(settings, tmp_path / "judged.jsonl", Limits())
+    found = values(measure_wins(ITEMS, ["Ten."] * 4, ["Think of picture 1."] * 4, judge.judge_pairs))
     assert found["judged_win"] + found["judged_loss"] == 1
     assert len(read_lines(tmp_path / "judged.jsonl")) == 4
 
@@ -187,10 +197,12 @@ def test_lines_that_are_none_of_ours_are_refused(tmp_path):
 def test_what_does_not_count_is_noted():
     """Answers that a judge cannot read would otherwise leave their model's figure as it was."""
     items = [replace(ITEMS[0], key=str(n), group=str(n)) for n in range(8)]
-    figures = judged_references(items, ["x"] * 8, lambda pairs: [None, None, *["first"] * (len(pairs) - 2)])
-    wanted = Evaluation(name="a", dataset_name="d", metrics=["judged_references"])
+    figures = measure_wins_over_references(
+        items, ["x"] * 8, lambda pairs: [None, None, *["first"] * (len(pairs) - 2)]
+    )
+    wanted = EvaluationSettings(name="a", dataset_name="d", metrics=["judged_references"])
     made = compare(wanted, [one.key for one in items], {"openai:m": figures}, ["openai:m"])
     model = {"name": "openai:m", "cut_off": 0, "no_answer": 0, "errors": [], "trained_on": None}
-    assert notes({"n": 8, "models": [model], **made}) == [
+    assert list_notes({"n": 8, "models": [model], **made}) == [
         "m: 25.0% of what judged_references is made of does not count: the judge gave no answer of use"
     ]

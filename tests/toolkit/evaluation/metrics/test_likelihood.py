@@ -2,25 +2,23 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_model import tiny_model
 
 from preceptor.annotation.models.backends.hf import find_model, load_model
-from preceptor.annotation.models.backends.hf_likelihood import scored
+from preceptor.annotation.models.backends.text_scores import TextScore, score_texts
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.likelihood import (
-    needs_pairs,
-    needs_turns,
-    perplexity,
-    preferred,
-    remembering,
-    scaffolding,
+    check_pairs,
+    check_turns,
+    measure_perplexity,
+    measure_preferred,
+    measure_scaffolding,
 )
-from preceptor.toolkit.evaluation.metrics.measure import kept_scores
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
+from preceptor.toolkit.evaluation.scores import keep_scores, remember_scores
 
 ASK = ({"role": "user", "content": "How do I add 1/2 and 1/3?"},)
 
@@ -39,7 +37,7 @@ def by_word(texts):
     return [
         None
         if len(t) > 40
-        else SimpleNamespace(
+        else TextScore(
             log_probability=-sum(2.0 if c == "a" else 0.5 for c in t), tokens=len(t) // 2, characters=len(t)
         )
         for _, t in texts
@@ -56,19 +54,19 @@ def test_pairs_are_compared_by_character_and_counted_by_prompt():
         item("2", ["aabb", "bbbb"], ["ab", "a"]),
         item("3", ["x" * 50], ["b"]),
     ]
-    score = remembering(by_word, {}, lambda _: None)
-    figures = preferred(items, score)
+    score = remember_scores(by_word, {}, lambda _: None)
+    figures = measure_preferred(items, score)
     assert figures["preferred"].rows.tolist() == [[1, 1], [1.5, 2], [0, 0]]
     assert value(figures, "preferred", 3) == pytest.approx(2.5 / 3)
     assert value(figures, "preferred_too_long", 3) == pytest.approx(1 / 8)
-    needs_pairs(items)
+    check_pairs(items)
     with pytest.raises(EvaluationError, match="dataset_config=preference"):
-        needs_pairs([item("1", ["b"])])
+        check_pairs([item("1", ["b"])])
 
 
 def test_perplexity_is_that_of_all_tokens_and_bits_do_not_know_them():
     items = [item("1", ["aaaa", "aaaa"]), item("2", ["bb", "bbbb"]), item("3", [])]
-    figures = perplexity(items, by_word)
+    figures = measure_perplexity(items, by_word)
     assert value(figures, "perplexity", 3) == pytest.approx(math.exp((8 + 1 + 2) / (2 + 1 + 2)))
     assert value(figures, "bits_per_character", 3) == pytest.approx((8 + 1 + 2) / math.log(2) / 10)
     assert list(figures) == ["bits_per_character", "perplexity"]  # the first decides between any two models
@@ -81,23 +79,21 @@ def test_turns_that_scaffold_are_held_against_those_that_tell():
     def score(texts):
         actions = [json.loads(text)["Action Based on Evaluation"] for _, text in texts]
         assert set(actions) <= set(likely)  # nothing else is asked
-        return [
-            SimpleNamespace(log_probability=-likely[action], tokens=2, characters=9) for action in actions
-        ]
+        return [TextScore(log_probability=-likely[action], tokens=2, characters=9) for action in actions]
 
     once = [("1", "3"), ("4", "2"), ("5", "1,2"), ("1,4", "12"), ("2", "1")]
     items = [item(str(n), map(turn, actions)) for n, actions in enumerate(once * 2)]
-    figures = scaffolding(items, score)
+    figures = measure_scaffolding(items, score)
     assert value(figures, "scaffolding_perplexity", 10) == pytest.approx(math.exp((1 + 2 + 3 + 1) / 8))
     assert value(figures, "telling_perplexity", 10) == pytest.approx(math.exp((6 + 4 + 6) / 6))
     assert value(figures, "scaffolding_preference", 10) == pytest.approx(16 / 6 - 7 / 8)
-    few = scaffolding(items[:6], score)  # five that scaffold, three that tell
+    few = measure_scaffolding(items[:6], score)  # five that scaffold, three that tell
     assert value(few, "scaffolding_perplexity", 6) == pytest.approx(math.exp((1 + 2 + 3 + 1 + 1) / 10))
     assert math.isnan(value(few, "telling_perplexity", 6))
     assert math.isnan(value(few, "scaffolding_preference", 6))
-    needs_turns(items)
+    check_turns(items)
     with pytest.raises(EvaluationError, match="no reference is a tutor's structured turn"):
-        needs_turns([item("1", ["Well."])])
+        check_turns([item("1", ["Well."])])
 
 
 def test_a_real_model_with_its_adapter_is_asked_each_text_once_and_goes_on_where_it_stopped(tmp_path):
@@ -124,13 +120,13 @@ def test_a_real_model_with_its_adapter_is_asked_each_text_once_and_goes_on_where
                 calls.append(0)
                 raise KeyboardInterrupt
             calls.append(len(texts))
-            return scored(model, tokenizer, texts)
+            return score_texts(model, tokenizer, texts)
 
         with pytest.raises(KeyboardInterrupt):
-            preferred(items, remembering(score, {}, kept.extend))
+            measure_preferred(items, remember_scores(score, {}, kept.extend))
         assert len(kept) == 32
-        again = remembering(score, dict(kept), kept.extend)
-        pairs, whole = preferred(items, again), perplexity(items, again)
+        again = remember_scores(score, dict(kept), kept.extend)
+        pairs, whole = measure_preferred(items, again), measure_perplexity(items, again)
         assert calls == [16, 16, 0, 8]
         assert len(dict(kept)) == len(kept) == 40
         with torch.inference_mode():
@@ -161,12 +157,12 @@ def test_scores_are_kept_by_model(tmp_path):
         return by_word(texts)
 
     items = [item("1", ["bb", "x" * 50]), item("2", ["a" * n for n in range(1, 30)])]
-    first = perplexity(items, kept_scores(file, "hf:one", score))
+    first = measure_perplexity(items, keep_scores(file, "hf:one", score))
     assert len(asked) == 31
-    again = perplexity(items, kept_scores(file, "hf:one", score))
+    again = measure_perplexity(items, keep_scores(file, "hf:one", score))
     assert len(asked) == 31
     assert {name: one.rows.tolist() for name, one in first.items()} == {
         name: one.rows.tolist() for name, one in again.items()
     }
-    perplexity(items[:1], kept_scores(file, "hf:two", score))
+    measure_perplexity(items[:1], keep_scores(file, "hf:two", score))
     assert len(asked) == 33

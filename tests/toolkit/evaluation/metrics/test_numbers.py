@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.metrics.numbers import final_number
+from preceptor.toolkit.evaluation.metrics.numbers import find_final_number
 from preceptor.toolkit.evaluation.metrics.registry import METRICS
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
@@ -40,7 +40,7 @@ from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
     ],
 )
 def test_the_final_number_is_found(text, number):
-    assert final_number(text) == (None if number is None else Decimal(number))
+    assert find_final_number(text) == (None if number is None else Decimal(number))
 
 
 @given(
@@ -51,13 +51,13 @@ def test_the_final_number_is_found(text, number):
     ),
 )
 def test_a_number_is_read_however_it_is_written(number, form, before):
-    assert final_number(f"{before}\n#### {form.format(number)}") == number
-    assert final_number(f"12 {before} = {form.format(abs(number))}.") == abs(number)
+    assert find_final_number(f"{before}\n#### {form.format(number)}") == number
+    assert find_final_number(f"12 {before} = {form.format(abs(number))}.") == abs(number)
 
 
 @given(st.text())
 def test_any_text_has_a_number_or_none(text):
-    found = final_number(text)
+    found = find_final_number(text)
     assert found is None or found.is_finite()
 
 
@@ -66,7 +66,7 @@ def test_answers_are_right_by_their_numbers_alone():
         Item(str(n), str(n), (), "", ref)
         for n, ref in enumerate([("So 4.\nAnswer: 4",), ("#### 1,000",), ("two",)])
     ]
-    made = METRICS["right"].metric(items, ["It is 4.00 dollars", "I do not know", "2"])
+    made = METRICS["right"].measure(items, ["It is 4.00 dollars", "I do not know", "2"])
     found = {name: estimate(s, ["a", "b", "c"], 0).value for name, s in made.items()}
     assert found == {"right": 0.5, "no_number": pytest.approx(1 / 3)}
     METRICS["right"].check(items)
@@ -76,6 +76,6 @@ def test_answers_are_right_by_their_numbers_alone():
 
 def test_a_model_that_loops_is_read_in_no_time():
     began = time.process_time()
-    assert final_number("1" + ",111" * 25_000 + "1") == 1111
-    assert final_number("#### " * 30_000) is None
+    assert find_final_number("1" + ",111" * 25_000 + "1") == 1111
+    assert find_final_number("#### " * 30_000) is None
     assert time.process_time() - began < 3  # a minute, where each comma looks at all that follow

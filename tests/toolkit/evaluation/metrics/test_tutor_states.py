@@ -13,10 +13,10 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Privacy, read_recipe
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.evaluation.config import read_config
-from preceptor.toolkit.evaluation.items import held_out
-from preceptor.toolkit.evaluation.metrics.likelihood import needs_pairs, needs_turns
+from preceptor.toolkit.evaluation.items import read_held_out
+from preceptor.toolkit.evaluation.metrics.likelihood import check_pairs, check_turns
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
-from preceptor.toolkit.evaluation.metrics.tutor_states import FIELDS, states
+from preceptor.toolkit.evaluation.metrics.tutor_states import FIELDS, measure_states
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -47,7 +47,7 @@ def items_of(*references):
 
 def values(items, answers):
     groups = [item.group for item in items]
-    return {name: estimate(one, groups, 0).value for name, one in states(items, answers).items()}
+    return {name: estimate(one, groups, 0).value for name, one in measure_states(items, answers).items()}
 
 
 def f1_by_hand(right, made):
@@ -106,7 +106,7 @@ def test_f1_is_that_of_all_classes_and_draws_are_resampled_whole():
     right = [str(code) for code in draw.choice(list("abcg"), size=80, p=[0.1, 0.5, 0.3, 0.1])]
     made = [code if draw.random() < 0.6 else str(draw.choice(list("abcdefg"))) for code in right]
     items = items_of(*(turn(evaluation=code) for code in right))
-    found = states(items, [turn(evaluation=code) for code in made])
+    found = measure_states(items, [turn(evaluation=code) for code in made])
     groups = [item.group for item in items]
     f1 = estimate(found["evaluation_f1"], groups, seed=1)
     assert f1.value == pytest.approx(np.mean(f1_by_hand(right, made)))
@@ -183,10 +183,10 @@ def test_a_built_dataset_is_evaluated(store, shared_data, tmp_path):
         store, recipe.model_copy(update={"privacy": Privacy(look=False)}), tmp_path / "dist"
     )  # it takes a while
     wanted = read_config(ROOT / "recipes" / "spock" / "evaluate.yaml", [f"dataset_name={tmp_path / 'dist'}"])
-    held = held_out(wanted.values)
+    held = read_held_out(wanted.values)
     assert held.of == len(held.items) > 5
-    needs_pairs(held.items)
-    needs_turns(held.items)
+    check_pairs(held.items)
+    check_turns(held.items)
     perfect, same = ([item.references[0] for item in held.items], [item.rejected[0] for item in held.items])
     assert set(values(held.items, perfect).values()) == {1.0}
     constant = values(held.items, same)

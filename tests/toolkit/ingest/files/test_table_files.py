@@ -19,7 +19,7 @@ from preceptor.toolkit.ingest.batch import divide
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files import table_files
 from preceptor.toolkit.ingest.files.numbered_lines import Input
-from preceptor.toolkit.ingest.files.table_files import as_text, column_names, read_table
+from preceptor.toolkit.ingest.files.table_files import convert_to_text, list_columns, read_table
 
 ROWS = [{"id": "x", "line": "1", "n": "2"}, {"id": 'é, "q"', "line": "7", "n": None}]
 
@@ -78,7 +78,7 @@ def test_every_form_gives_the_same_records(tmp_path, name):
     assert (records.schema["raw"] == pl.Null) == (name == "a.parquet")
     assert bad.is_empty()
     assert told == path.stat().st_size
-    assert sorted(column_names(of(path))) == sorted(ROWS[0])
+    assert sorted(list_columns(of(path))) == sorted(ROWS[0])
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.json", "a", "a.parquet.gz", "csv", "a.gz"])
@@ -182,7 +182,7 @@ def test_every_type_has_the_text_that_csv_would_hold(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(TYPED, path)
     records, _, _ = whole(path, ["flag", "n", "x", "day", "exact", "empty", "fine", "zoned", "kind"])
-    texts = records.select(as_text(records, name) for name in records.columns[2:])
+    texts = records.select(convert_to_text(records, name) for name in records.columns[2:])
     assert texts.rows() == [
         (
             "true",
@@ -198,7 +198,7 @@ def test_every_type_has_the_text_that_csv_would_hold(tmp_path):
         (None,) * 9,
     ]
     numbers = pl.DataFrame({"x": [2.0, -0.5, 1e300, float("inf")]})
-    assert numbers.select(as_text(numbers, "x"))["x"].to_list() == ["2", "-0.5", "1e+300", "inf"]
+    assert numbers.select(convert_to_text(numbers, "x"))["x"].to_list() == ["2", "-0.5", "1e+300", "inf"]
 
 
 def test_rejected_rows_of_parquet_show_their_fields(tmp_path):
@@ -254,7 +254,7 @@ def test_parquet_without_rows_and_with_equal_names(tmp_path):
 def test_what_is_not_parquet_says_so(tmp_path, content):
     path = tmp_path / "a.parquet"
     path.write_bytes(content)
-    for read in (lambda: whole(path, ["a"]), lambda: column_names(of(path))):
+    for read in (lambda: whole(path, ["a"]), lambda: list_columns(of(path))):
         with pytest.raises(SourceError, match=r"a\.parquet: not Parquet, or damaged"):
             read()
 
@@ -297,7 +297,7 @@ def test_damaged_json_lines_lose_no_row(tmp_path, data, block):
     old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
     try:
         parts = list(read_table(of(path), ["a", "b"]))
-        column_names(of(path))
+        list_columns(of(path))
     finally:
         lines_module.BLOCK_BYTES = old
     filled = [line for line in content.split(b"\n") if line.decode(errors="replace").strip()]

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.toolkit.ingest.files.strict_json import strict_json_sql
-from preceptor.toolkit.ingest.files.tutor_turn import literal_sql, state_sql
+from preceptor.toolkit.ingest.files.strict_json import check_json_sql
+from preceptor.toolkit.ingest.files.tutor_turn import convert_literal_sql, read_state_sql
 
 
 def states(*texts):
-    """What state_sql makes of each text."""
+    """What read_state_sql makes of each text."""
     with duckdb.connect() as con:
         con.execute("CREATE TABLE given AS SELECT unnest(?::VARCHAR[]) AS t", [list(texts)])
-        return [row[0] for row in con.sql(f"SELECT {state_sql('t')} FROM given").fetchall()]
+        return [row[0] for row in con.sql(f"SELECT {read_state_sql('t')} FROM given").fetchall()]
 
 
 BIOLOGY = {
@@ -197,7 +197,7 @@ def test_strict_json_is_what_the_json_module_takes(scratch_con, text, cut, piece
     except ValueError:
         expected = False
     strict, found = scratch_con.execute(
-        f"SELECT {strict_json_sql('t')}, {state_sql('t')} FROM (SELECT ?::VARCHAR AS t)", [text]
+        f"SELECT {check_json_sql('t')}, {read_state_sql('t')} FROM (SELECT ?::VARCHAR AS t)", [text]
     ).fetchone()
     if r"\ud" not in text:  # half a surrogate pair is text to Python, not to others
         assert strict == expected
@@ -213,7 +213,7 @@ def test_strict_json_is_what_the_json_module_takes(scratch_con, text, cut, piece
 )
 def test_python_dictionaries_are_read_as_json(scratch_con, turn):
     (text,) = scratch_con.execute(
-        f"SELECT {literal_sql('t')} FROM (SELECT ?::VARCHAR AS t)", [repr(turn)]
+        f"SELECT {convert_literal_sql('t')} FROM (SELECT ?::VARCHAR AS t)", [repr(turn)]
     ).fetchone()
     try:
         assert json.loads(text) == turn

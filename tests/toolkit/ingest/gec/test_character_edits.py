@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.tables import EDITS, SENTENCES, SOURCES
 from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
-from preceptor.toolkit.ingest.gec.edits.character_edits import batch_of, turned
+from preceptor.toolkit.ingest.gec.edits.character_edits import apply_edits, make_batch
 from preceptor.toolkit.store.connection import insert, query, remove_source, run
 
 NOTHING = pl.DataFrame(schema={"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String})
@@ -37,7 +37,7 @@ def edits_of(spans, annotator="0"):
 
 
 def batch(text, spans):
-    return batch_of(pl.DataFrame([document(text)]), edits_of(spans), NOTHING, Context("s"), 0)
+    return make_batch(pl.DataFrame([document(text)]), edits_of(spans), NOTHING, Context("s"), 0)
 
 
 def rows(text, spans):
@@ -78,7 +78,7 @@ def test_what_tokens_cannot_show_is_rejected():
 
 def test_who_changed_nothing_has_a_noop():
     document_ = pl.DataFrame([document("a b\nc d", ["0", "1"])])
-    made = batch_of(
+    made = make_batch(
         document_, edits_of([(0, 1, "x")]), NOTHING, Context("s", annotator_names={"1": "ben"}), 0
     )
     found = made.tables["edits"].sort("line", "sentence", "annotator").select("annotator", "start").rows()
@@ -129,7 +129,7 @@ def test_corrections_equal_the_edited_text_but_for_white_space(opened, case):
 @given(text_and_edits())
 def test_turned_edits_lead_back(case):
     text, spans = case
-    documents, back, bad = turned(pl.DataFrame([document(text)]), edits_of(spans))
+    documents, back, bad = apply_edits(pl.DataFrame([document(text)]), edits_of(spans))
     assert bad.is_empty()
     assert documents["text"][0] == apply(text, spans)
     ways = back.sort("start", "end", maintain_order=True).select("start", "end", "correction").rows()

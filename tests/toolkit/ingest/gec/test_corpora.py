@@ -13,7 +13,7 @@ from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.privacy.pseudonyms import pseudonym, read_key
+from preceptor.toolkit.privacy.pseudonyms import make_pseudonym, read_key
 from preceptor.toolkit.store.connection import query
 
 
@@ -354,7 +354,7 @@ def test_bea_json(store, tmp_path, key_file):
     ]
     path.write_text("\n".join(json.dumps(text) for text in texts) + "\n{broken\n")
     report = load(store, "bea-json", path, annotator_names={"0": "anna", "9": "nobody"})
-    u7 = pseudonym("u7", read_key(key_file))
+    u7 = make_pseudonym("u7", read_key(key_file))
     assert query(
         store, "SELECT document, text, learner, level, context FROM sentences ORDER BY position"
     ).rows() == [

@@ -10,7 +10,7 @@ from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.ingest.tutoring.socratic_debugging import in_sections, read_files, tag_counts
+from preceptor.toolkit.ingest.tutoring.socratic_debugging import count_tags, mark_sections, read_files
 from preceptor.toolkit.store.connection import query
 
 
@@ -69,9 +69,9 @@ def test_broken_sections_of_socratic_debugging(store, shared_data):
     folder = shared_data / "socratic-debugging"
     facts = facts_of(folder)
     files = find_inputs(FORMATS["socratic-debugging"], [folder])
-    lines = in_sections(read_files(files))
+    lines = mark_sections(read_files(files))
     assert lines["raw"].str.ends_with("\r").sum() == facts["crlf_files"]
-    odd = tag_counts(lines).filter((pl.col("opened") != 1) | (pl.col("closed") != 1)).sort("path", "tag")
+    odd = count_tags(lines).filter((pl.col("opened") != 1) | (pl.col("closed") != 1)).sort("path", "tag")
     assert odd.rename({"path": "file"}).to_dicts() == facts["tags_not_exactly_once"]
     report = load(store, "socratic-debugging", folder)
     assert "2 files without <bug_code>" in report.notes

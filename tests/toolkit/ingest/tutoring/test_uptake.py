@@ -13,8 +13,8 @@ from preceptor.schemas.tables import COMPLETIONS, PROMPTS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.ingest.tutoring.uptake import ways
-from preceptor.toolkit.store.connection import count, query, without_nulls
+from preceptor.toolkit.ingest.tutoring.uptake import list_ways
+from preceptor.toolkit.store.connection import count, drop_nulls, query
 
 
 def load(store, format, path, source="s"):
@@ -138,7 +138,7 @@ def test_what_the_student_said_in_uptake(store, shared_data):
 
 @pytest.mark.parametrize(("levels", "several"), [(3, {(6, 1, None)}), (2, set())])
 def test_ways_to_rate(levels, several):
-    table = ways(levels)
+    table = list_ways(levels)
     keys = table.select("sixths", "agree", "majority").rows()
     assert len(set(keys)) == len(keys)
     assert {key for key, ways in zip(keys, table["ways"], strict=True) if ways > 1} == several
@@ -252,7 +252,7 @@ def test_what_is_not_uptake(store, tmp_path):
 
 def test_json_without_nulls():
     objects = pl.Series("c", ['{"a":null,"b":{"c":null,"d":0.1}}', None, '{"a":null}'])
-    assert without_nulls(objects).to_list() == ['{"b":{"d":0.1}}', None, None]
+    assert drop_nulls(objects).to_list() == ['{"b":{"d":0.1}}', None, None]
 
 
 WHOLE = HEADER + "".join(f'\n{n},1,"Yes, é",Why?,1.6666666666666667,2,2.0,1.0,3,1' for n in range(5))

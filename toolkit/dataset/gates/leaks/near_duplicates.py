@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from rensa import RMinHash
 
 from .....schemas.tables import Column, Table
-from ....store.chunks import chunks
+from ....store.chunks import split_rows
 from ....store.connection import Store, run
 from ....store.temporary import add_frames, drop, make
 
@@ -84,7 +84,7 @@ def find_near(
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
     make(con, NEAR)
-    for first in chunks(con, _CANDIDATES.name, _CHUNK):
+    for first in split_rows(con, _CANDIDATES.name, _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
             FROM (FROM near_candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
@@ -160,7 +160,7 @@ def _bands(texts: list[str]) -> NDArray[np.uint32]:
 def _write_bands(con: Store, texts: str, sides: int) -> None:
     """Make `near_bands`."""
     make(con, _BAND_TABLE)
-    for first in chunks(con, texts, _CHUNK):
+    for first in split_rows(con, texts, _CHUNK):
         wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""

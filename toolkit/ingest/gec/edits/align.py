@@ -17,8 +17,11 @@ Aligner = Callable[[Sequence[str], Sequence[str]], list[Edit]]
 NAMES = ("minimal", "errant")
 
 
-def aligner(name: str, language: str) -> tuple[Aligner, str]:
-    """The function that aligns two lists of tokens, and what edits say they were made by."""
+def load_aligner(name: str, language: str) -> tuple[Aligner, str]:
+    """Load the function that aligns two lists of tokens, and the name of its edits' maker.
+
+    Raises SourceError if ERRANT is missing or does not know the language.
+    """
     if name == "errant":
         return _errant(language)
 

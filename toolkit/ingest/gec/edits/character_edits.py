@@ -1,6 +1,6 @@
 """Edits with character offsets in running text -> sentences and edits in tokens.
 
-A sentence is a line of the text, its tokens what stands between spaces. An edit is widened to whole
+A sentence is a line of the text, its tokens are the strings between spaces. An edit is widened to whole
 tokens ("alot" with a space put in at 1 becomes alot -> a lot), so that applying it gives the
 annotator's text with its own spacing and punctuation. Edits of one annotator inside one token
 become one. A line end inside an edit joins its two lines to one sentence.
@@ -11,16 +11,16 @@ import polars as pl
 from .....schemas.tables import SENTENCES
 from ....store.connection import add_key
 from ...batch import Batch, Context, divide_named
-from .error_types import NOOP, errant_type
-from .repeats import before, count_in, first_of, highest_before, sum_before
-from .widen import in_tokens
+from .error_types import NOOP, derive_errant_type
+from .repeats import count_in, find_highest_before, mark_first, sum_before, take_before
+from .widen import convert_to_tokens
 
 DOCUMENTS = pl.Schema(
     {
-        "doc": pl.Int64(),  # any number that tells the documents of a batch apart
+        "doc": pl.Int64(),  # any number that distinguishes the documents of a batch
         "document": pl.String(),
         "text": pl.String(),
-        "annotators": pl.List(pl.String()),  # who annotated it, whether they changed anything or not
+        "annotators": pl.List(pl.String()),  # all its annotators, also those who changed nothing
         "original": pl.String(),  # as published, where `text` was tokenised since; or null
         "learner": pl.String(),
         "level": pl.String(),
@@ -47,10 +47,10 @@ EDITS = pl.Schema(
 )
 
 
-def batch_of(
+def make_batch(
     documents: pl.DataFrame, edits: pl.DataFrame, bad: pl.DataFrame, context: Context, position: int
 ) -> Batch:
-    """A batch from DOCUMENTS, EDITS and what was rejected so far (path, line, raw, reason).
+    """Make a batch from DOCUMENTS, EDITS and the rejects so far (path, line, raw, reason).
 
     A row is a document or an edit. `position` is that of the first sentence.
     """
@@ -63,24 +63,24 @@ def batch_of(
     inside, out_of_range = _in_range(documents, edits)
     sentences = _sentences(documents, inside, context, position)
     placed, nowhere = _placed(sentences, inside)
-    whole, only_spaces = in_tokens(placed)
+    whole, only_spaces = convert_to_tokens(placed)
     rejects = pl.concat([bad.select("path", "line", "raw", "reason"), out_of_range, nowhere, only_spaces])
     read = documents.height + edits.height + bad.height
-    return token_batch(sentences, whole, rejects, read, context)
+    return make_token_batch(sentences, whole, rejects, read, context)
 
 
-def token_batch(
+def make_token_batch(
     sentences: pl.DataFrame, edits: pl.DataFrame, rejects: pl.DataFrame, read: int, context: Context
 ) -> Batch:
-    """A batch from sentences (with `key` and `annotators`) and edits in tokens.
+    """Make a batch from sentences (with `key` and `annotators`) and edits in tokens.
 
-    Edits have `sentence_at`, the row of their sentence, and `order`. Who left a sentence as it was
-    gets a noop.
+    Edits have `sentence_at`, the row of their sentence, and `order`. An annotator who left a sentence as it
+    was gets a noop.
     """
     made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
     made = made.sort("sentence_at", "annotator", "start", "end", "order")
     made = made.with_columns(
-        count_in(first_of("sentence_at")).alias("position"),
+        count_in(mark_first("sentence_at")).alias("position"),
         sentences["key"].gather(made["sentence_at"]).alias("sentence"),
         pl.lit(context.source).alias("source"),
         pl.lit(True).alias("required"),
@@ -90,10 +90,13 @@ def token_batch(
     )
 
 
-def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Texts with their edits applied, and the edits that lead back; for edits that corrupt a clean text.
+def apply_edits(
+    documents: pl.DataFrame, edits: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Apply edits to their texts, and return these texts with the edits that lead back.
 
-    Edits that overlap an earlier one of their document are returned as rejects.
+    For edits that corrupt a clean text. Edits that overlap an earlier one of their document are returned as
+    rejects.
     """
     edits = edits.sort("doc", "start", "end", maintain_order=True)
     texts = documents.select("doc", "text", pl.col("text").str.len_chars().cast(pl.Int64).alias("size"))
@@ -106,19 +109,19 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
             pl.format("edit {}-{} lies outside the text's {} characters", "start", "end", "size"),
         ),
     )
-    done = highest_before(pl.col("end"), first_of("doc")).fill_null(0)
+    done = find_highest_before(pl.col("end"), mark_first("doc")).fill_null(0)
     good, clashing = divide_named(
         inside.with_columns(done.alias("done")),
         (pl.col("start") < pl.col("done"), "overlaps the edit before it"),
     )
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
-    done = before(end, first_of("doc")).fill_null(0)  # once more: what was rejected does not count
+    done = take_before(end, mark_first("doc")).fill_null(0)  # again, without the rejected ones
     pieces = good.with_columns(
         pl.concat_str(text.str.slice(done, start - done), "correction").alias("piece"),
         text.str.slice(start, end - start).alias("before"),
     ).with_columns(pl.col("piece").str.len_chars().cast(pl.Int64).alias("length"))
     pieces = pieces.with_columns(
-        (sum_before(pl.col("length"), first_of("doc")) + pl.col("length")).alias("to")
+        (sum_before(pl.col("length"), mark_first("doc")) + pl.col("length")).alias("to")
     )
     made = pieces.group_by("doc", maintain_order=True).agg(
         pl.concat_str(pl.col("piece").str.join(""), text.last().str.slice(end.last())).alias("made")
@@ -133,8 +136,8 @@ def turned(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, 
     return documents, back, pl.concat([outside, clashing])
 
 
-def frame_of(rows: list[dict[str, object]]) -> pl.DataFrame:
-    """Documents or edits from a parser that goes one by one."""
+def make_frame(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Make a frame of documents or edits from a parser that returns them one by one."""
     return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"doc": pl.Int64})
 
 
@@ -173,7 +176,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
         documents.with_columns(pl.col("text").str.split("\n"))
         .explode("text")
         .with_columns((pl.col("text").str.len_chars().cast(pl.Int64) + 1).alias("size"))
-        .with_columns(sum_before(pl.col("size"), first_of("doc")).alias("from"))
+        .with_columns(sum_before(pl.col("size"), mark_first("doc")).alias("from"))
         .with_row_index("row")
     )
     broken = edits.filter(pl.col("before").str.contains("\n", literal=True))
@@ -214,7 +217,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
 
 
 def _line_of(lines: pl.DataFrame, edits: pl.DataFrame, place: str) -> pl.Series:
-    """Row of the line in which each edit's start or end lies."""
+    """Find the row of the line in which each edit's start or end is."""
     found = edits.select("doc", pl.col(place).alias("from")).with_row_index("n").sort("from")
     places = lines.select("doc", "from", pl.col("row").cast(pl.Int64)).sort("from")
     return found.join_asof(places, on="from", by="doc", check_sortedness=False).sort("n")["row"]
@@ -222,14 +225,14 @@ def _line_of(lines: pl.DataFrame, edits: pl.DataFrame, place: str) -> pl.Series:
 
 def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Edits with their sentence, offsets in it, and its text; `errant_type` from the annotator's span."""
-    edits = edits.with_columns(errant_type(edits))
+    edits = edits.with_columns(derive_errant_type(edits))
     rows = sentences.select("doc", "from", "text").with_row_index("sentence_at").sort("from")
     found = (
         edits.sort("start")
         .join_asof(rows, left_on="start", right_on="from", by="doc", check_sortedness=False)
         .sort("order")
     )
-    # White space before a line's first word belongs to no sentence: what is put in there is put first.
+    # White space before a line's first word belongs to no sentence: text inserted there goes first.
     size = pl.col("text").str.len_chars().cast(pl.Int64)
     first = rows.group_by("doc").agg(pl.all().sort_by("from").first())
     missing = (

@@ -1,4 +1,4 @@
-"""A corpus's own error tags in ERRANT's classes: M, R or U, and a category where it is known.
+"""Map a corpus's own error tags to ERRANT's classes: M, R or U, and a category if it is known.
 
 The letter comes from span and correction, never from the tag: JFLEG's #Del# inserts text. The
 categories are those of Bryant, Felice and Briscoe (ACL 2017); `error_types.csv` maps other
@@ -51,8 +51,8 @@ def _known() -> dict[str, str]:
 
 
 @cache
-def category(tag: str) -> str | None:
-    """ERRANT's category of a tag, such as NOUN:NUM of Nn or of R:NOUN:NUM; None where not known."""
+def find_category(tag: str) -> str | None:
+    """Find ERRANT's category of a tag, such as NOUN:NUM for Nn or R:NOUN:NUM; None if not known."""
     if tag in _known():
         return _known()[tag]
     name = tag[2:] if tag[:2] in ("M:", "R:", "U:") else tag
@@ -65,9 +65,9 @@ def category(tag: str) -> str | None:
     return None
 
 
-def errant_type(edits: pl.DataFrame) -> pl.Series:
-    """`errant_type` of edits with start, end, error_type and correction; null where there is none."""
-    names = {tag: category(tag) for tag in edits["error_type"].unique()}
+def derive_errant_type(edits: pl.DataFrame) -> pl.Series:
+    """Derive `errant_type` of edits with start, end, error_type and correction; null if there is none."""
+    names = {tag: find_category(tag) for tag in edits["error_type"].unique()}
     known = {tag: name for tag, name in names.items() if name}
     of_tag = pl.col("error_type").replace_strict(known, default=None, return_dtype=pl.String)
     letter = (

@@ -1,22 +1,22 @@
 """Edits of characters as edits of whole tokens.
 
-"alot" with a space put in at 1 becomes alot -> a lot; "dog" with an "s" at its end, dog -> dogs. What
-stands between spaces is a token. Edits of one annotator that come to share a token become one.
+"alot" with a space put in at 1 becomes alot -> a lot; "dog" with an "s" at its end, dog -> dogs. Tokens
+are the strings between spaces. Edits of one annotator that come to share a token become one.
 """
 
 import polars as pl
 
 from ...batch import divide_named
-from .repeats import before, first_of, highest_before, lowest_ahead
+from .repeats import find_highest_before, find_lowest_ahead, mark_first, take_before
 
 _BY = ("sentence_at", "annotator")
 
 
-def in_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Edits with token offsets; and, as rejects, those that change nothing but spaces.
+def convert_to_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Convert edits from character to token offsets; return as rejects those that change only spaces.
 
-    `edits` has sentence_at, text (of the sentence), start and end (characters), correction (null:
-    detected only), annotator, order and what is carried along.
+    `edits` has sentence_at, text (of the sentence), start and end (characters), correction (null: detected
+    only), annotator, order, and columns that are passed through.
     """
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
     old = text.str.slice(start, end - start)
@@ -45,9 +45,9 @@ def in_tokens(edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _widened(edits: pl.DataFrame) -> pl.DataFrame:
-    """`from` and `to`, the edit with the halves of tokens it cuts; `after`, what stands there then.
+    """Widen edits to whole tokens: `from` and `to`, and `after`, the text that replaces them.
 
-    A side grows where a word stands at it and the edit, before or after, continues that word.
+    A side grows if it touches a word and the edit, before or after, continues that word.
     """
     text, start, end = pl.col("text"), pl.col("start"), pl.col("end")
     beside = edits.with_columns(
@@ -72,7 +72,7 @@ def _has(*parts: str, pattern: str) -> pl.Expr:
 
 
 def _count(text: pl.Expr) -> pl.Expr:
-    """How many tokens a beginning of a text has: runs of spaces are tokens, as in `sentences.tokens`."""
+    """Count the tokens in a text's first characters: runs of spaces are tokens, as in `sentences.tokens`."""
     bare = text.str.strip_chars(" ")
     plain = pl.when(bare == "").then(0).otherwise(bare.str.count_matches(" ", literal=True) + 1)
     runs = text.str.count_matches("[^ ]+| {2,}")
@@ -84,16 +84,16 @@ def _merged(wide: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
 
     A merged edit may continue a word beside it: it has to be widened again.
     """
-    rows = wide.sort(*_BY, "start", "end", "order").with_columns(first_of(*_BY).alias("first"))
+    rows = wide.sort(*_BY, "start", "end", "order").with_columns(mark_first(*_BY).alias("first"))
     first = pl.col("first")
     rows = rows.with_columns(
-        highest_before(pl.col("to"), first).alias("reached"),
-        highest_before(pl.col("end"), first).alias("done"),
-        lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
+        find_highest_before(pl.col("to"), first).alias("reached"),
+        find_highest_before(pl.col("end"), first).alias("done"),
+        find_lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
     )
     # Two edits side by side, one of them of spaces alone, may join words that neither joins by itself.
     blank = (pl.col("old").str.strip_chars(" ") == "") & (pl.col("new").str.strip_chars(" ") == "")
-    touches = (pl.col("start") == pl.col("done")) & (blank | before(blank, first))
+    touches = (pl.col("start") == pl.col("done")) & (blank | take_before(blank, first))
     joins = (~first & ((pl.col("ahead") < pl.col("reached")) | touches)).fill_null(False)
     rows = rows.with_columns(joins.alias("joins"))
     several = rows.filter(pl.col("joins") | pl.col("joins").shift(-1, fill_value=False))
