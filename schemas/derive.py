@@ -1,5 +1,6 @@
 """Derive DDL, Polars schema, features and data dictionary from a table's declaration."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,6 +23,9 @@ _SQL: dict[Type, str] = {
     "texts": "VARCHAR[]",
     "json": "JSON",
     "messages": "STRUCT(role VARCHAR, content VARCHAR)[]",
+    "hash32": "UINTEGER",
+    "hash64": "UBIGINT",
+    "hash128": "UHUGEINT",
 }
 _POLARS: dict[Type, pl.DataType] = {
     "text": pl.String(),
@@ -32,6 +36,9 @@ _POLARS: dict[Type, pl.DataType] = {
     "texts": pl.List(pl.String),
     "json": pl.String(),
     "messages": _MESSAGES,
+    "hash32": pl.UInt32(),
+    "hash64": pl.UInt64(),
+    "hash128": pl.UInt128(),
 }
 
 
@@ -46,6 +53,21 @@ def _column(column: Column) -> str:
     else:
         rule = "" if column.nullable else " NOT NULL"
     return f'"{column.name}" {_SQL[column.type]}{rule}'
+
+
+def derive_sql_types(table: Table) -> dict[str, str]:
+    """Map the names of a table's columns, in order, to DuckDB types."""
+    return {column.name: _SQL[column.type] for column in table.columns}
+
+
+def derive_absent_sql(columns: Iterable[Column]) -> str:
+    """Write columns of which nothing is known as SQL: null, or 0 where a column is never null.
+
+    For the second half of a UNION, or for pairs without a fit: `NULL::DOUBLE AS "p", 0::BIGINT AS "n_votes"`.
+    """
+    return ", ".join(
+        f'{"NULL" if column.nullable else "0"}::{_SQL[column.type]} AS "{column.name}"' for column in columns
+    )
 
 
 def derive_polars_schema(table: Table) -> pl.Schema:

@@ -9,31 +9,29 @@ from dataclasses import replace
 
 from .tables import SIGNALS, Column, Table, Type, name_all
 
-_KEY_OF_A_PAIR = Column("key", "text", "hash of the prompt's and both completions' keys")
-_ABOUT = (
-    Column("task", "text", "of the prompt"),
-    Column("group", "text", "rows of one group are in one split"),
+KEY_OF_A_PAIR = Column("key", "text", "hash of the prompt's and both completions' keys")
+TASK = Column("task", "text", "of the prompt")
+GROUP = Column("group", "text", "rows of one group are in one split")
+SOURCES = Column("sources", "texts", "sources of the texts and of the signals about them")
+LICENSE = Column("license", "text", "licences of these sources, joined by AND: all apply")
+MADE = Column(
+    "made", "text", "fit: judged by a fit; learner, partial, over: what is rejected; else the policy"
 )
-_FROM = (
-    Column("sources", "texts", "sources of the texts and of the signals about them"),
-    Column("license", "text", "licences of these sources, joined by AND: all apply"),
-)
-_P = Column("p", "float", "P(chosen is better than rejected); null without a fit", nullable=True)
-_PAIR_META = (
-    _KEY_OF_A_PAIR,
-    *_ABOUT,
-    Column("made", "text", "fit: judged by a fit; learner, partial, over: what is rejected; else the policy"),
-    _P,
+FIT = Column("fit", "text", "key of the fit", nullable=True)
+CHOSEN = Column("chosen_completion", "text", "key")
+REJECTED = Column("rejected_completion", "text", "key")
+
+OF_A_FIT = (
+    Column("p", "float", "P(chosen is better than rejected); null without a fit", nullable=True),
     Column("p_expressed", "float", "P(chosen is preferred)", nullable=True),
     Column("p_observed", "float", "P(chosen helps more)", nullable=True),
     Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
     *(Column(signal.count, "int", signal.of_pair) for signal in SIGNALS),
-    *_FROM,
-    Column("fit", "text", "key of the fit", nullable=True),
-    Column("chosen_completion", "text", "key"),
-    Column("rejected_completion", "text", "key"),
 )
-_COMPLETION_META = (Column("key", "text", "key of the completion"), *_ABOUT, *_FROM)
+"""What a fit says of a pair, beside its key (FIT): of a pair without a fit null, and 0 of what is counted."""
+
+_PAIR_META = (KEY_OF_A_PAIR, TASK, GROUP, MADE, *OF_A_FIT, SOURCES, LICENSE, FIT, CHOSEN, REJECTED)
+_COMPLETION_META = (Column("key", "text", "key of the completion"), TASK, GROUP, SOURCES, LICENSE)
 
 
 def _of(kind: str) -> str:
@@ -63,7 +61,7 @@ def _about_signals() -> Iterator[Column]:
 _SIGNALS = (
     Column("key", "text", f"key of the {name_all(_KINDS, 'or')}"),
     Column("kind", "text", name_all(_KINDS, "or")),
-    Column("group", "text", "rows of one group are in one split"),
+    GROUP,
     Column("prompt", "text", "key of the prompt"),
     Column("completion", "text", f"key; {_PAIRWISE} that of its first completion"),
     Column("other", "text", f"{_PAIRWISE}: key of the second completion", nullable=True),

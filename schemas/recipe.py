@@ -23,11 +23,13 @@ Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: keys that are not known are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Pairs(_Section):
+class PairsSettings(Section):
     """Which pairs of a prompt's completions become rows."""
 
     policy: Literal[
@@ -57,14 +59,14 @@ class Pairs(_Section):
     rejected_score. `preceptor build --help` lists the columns."""
 
     @model_validator(mode="after")
-    def _band_is_in_order(self) -> "Pairs":
+    def _band_is_in_order(self) -> "PairsSettings":
         low, high = self.band
         if not 0.5 <= low < high:
             raise ValueError(f"band: expected two numbers from 0.5 to 1 in order, not {low:g} and {high:g}")
         return self
 
 
-class Splits(_Section):
+class Splits(Section):
     """Shares of groups per split; a group's split depends on its name and the seed alone."""
 
     train: Share = 0.8
@@ -85,7 +87,7 @@ class Splits(_Section):
         return self
 
 
-class Corrections(_Section):
+class Corrections(Section):
     """Pairs from annotators' edits, without a fit: chosen is a full correction."""
 
     rejected: Annotated[list[Literal["learner", "partial", "over"]], Field(min_length=1)] = [
@@ -100,7 +102,7 @@ class Corrections(_Section):
     """Random seed: chooses the edits to leave out and the words to over-correct."""
 
 
-class ReviewOutcomes(_Section):
+class ReviewOutcomes(Section):
     """Rules that make outcomes from a study log: preceptor outcomes RECIPE."""
 
     reviews: str
@@ -120,7 +122,7 @@ class ReviewOutcomes(_Section):
         return self
 
 
-class Leaks(_Section):
+class Leaks(Section):
     """Texts of held-out data that training data must not contain."""
 
     near: Annotated[float, Field(gt=0, le=1)] | None = 0.8
@@ -129,7 +131,7 @@ class Leaks(_Section):
     """Drop rows that leak, counted, instead of stopping."""
 
 
-class Benchmark(_Section):
+class Benchmark(Section):
     """Texts that the dataset must not contain: a file, or a folder of files."""
 
     name: str
@@ -140,7 +142,7 @@ class Benchmark(_Section):
     """Column of the answer, if no completion may contain it either."""
 
 
-class Tokenizer(_Section):
+class Tokenizer(Section):
     """The tokenizer of the trainer; finds pairs that are the same after truncation."""
 
     name: str
@@ -153,7 +155,7 @@ class Tokenizer(_Section):
     """Drop such pairs, counted, instead of stopping."""
 
 
-class Privacy(_Section):
+class Privacy(Section):
     """Personal data in texts, and signals of too few learners."""
 
     look: bool = True
@@ -166,7 +168,7 @@ class Privacy(_Section):
     """Leave such outcomes out, counted, instead of stopping."""
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Rules that make a dataset from a fit."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -183,7 +185,7 @@ class Recipe(_Section):
     """Wording of the last user turn; {prompt} is replaced by the source's own text."""
     instructions: dict[str, str] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
-    pairs: Pairs = Pairs()
+    pairs: PairsSettings = PairsSettings()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
     outcomes: list[ReviewOutcomes] = []
@@ -197,6 +199,9 @@ class Recipe(_Section):
     privacy: Privacy = Privacy()
     max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
+    gates: Annotated[dict[str, dict[str, Any]], Field(exclude_if=lambda sections: not sections)] = {}
+    """Settings of gates that have no key of their own here, by the gate's name; drop: true leaves their rows
+    out, counted, instead of stopping."""
     publish_under: str | None = None
     """SPDX id to publish under. Left out: a local build, marked NOT FOR PUBLICATION."""
     configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]

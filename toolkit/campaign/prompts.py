@@ -14,7 +14,7 @@ import polars as pl
 from ...schemas.errors import AnnotationError
 from ...schemas.recipe import Recipe, read_recipe
 from ...schemas.support.nearest import suggest
-from ..dataset.choose.pairs import part_sql
+from ..dataset.choose.pairs import assign_part_sql
 from ..store.connection import Store, query
 from ..store.where import EVERYWHERE, Where, check_where, in_where
 
@@ -89,7 +89,7 @@ def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
     For rejected candidates those of its pairs. Raises AnnotationError where there are none.
     """
     recipe = read_recipe(path)
-    also = "true" if purpose == CANDIDATES else f"{part_sql(recipe)} <> 'sft'"
+    also = "true" if purpose == CANDIDATES else f"{assign_part_sql(recipe)} <> 'sft'"
     rows = _filtered(con, Where(tuple(recipe.sources), recipe.task), also)
     return _worded(_some(rows, f"{path}: no prompts of its sources and task"), recipe)
 

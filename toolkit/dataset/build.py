@@ -1,4 +1,4 @@
-"""`preceptor build`: a recipe and a fit -> a dataset folder that passed its gates.
+"""`preceptor build`: from a recipe and a fit to a dataset folder that passed its gates.
 
     OUT/README.md                      the card, with the configs that `datasets` reads
     OUT/preference/train.parquet       prompt, chosen, rejected; validation and test beside it
@@ -23,50 +23,52 @@ import polars as pl
 from ...schemas.errors import GateError, RecipeError, StoreError
 from ...schemas.recipe import Recipe
 from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
-from ...schemas.tables import BUILDS
+from ...schemas.tables import BUILDS, EXPRESSED
 from ..store.connection import Store, insert, query, run, transaction
 from .card import render_card
-from .choose.from_edits import choose_corrections
-from .choose.pairs import choose_judged, settle
+from .choose.from_edits import choose_from_edits
+from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
-from .gates.gate import Gate
-from .gates.leaks.leaks import count_leaks
-from .gates.run import check_all
+from .gates.gate import GateResult
+from .gates.run import check_all, list_gates, read_settings
 from .parquet import label_completions, write_tables
-from .rows import keep
+from .rows import keep_rows
 
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 
 
 @dataclass(frozen=True)
 class Build:
-    """What was built: rows by config and split, pairs dropped by reason, gates, digests."""
+    """A built dataset: rows by config and split, rows dropped by reason, results of gates, digests."""
 
     out: Path
     fit: str | None
     counts: dict[str, dict[str, int]]
     dropped: dict[str, int]
-    gates: list[Gate]
+    gates: list[GateResult]
     digests: dict[str, str]
 
 
-# What annotators of a source agree in: a dict for each of its signals, as _agreement says.
+# From a source to the agreement of its annotators: a dict for each of its signals, as _agreement says.
 Agreed = Callable[[str], list[dict[str, Any]]]
 
 
 def build(
     con: Store, recipe: Recipe, out: Path, fit: str | None = None, agreed: Agreed | None = None
 ) -> Build:
-    """Build the recipe's dataset from `fit` (its key's first digits do; the newest one if None).
+    """Build the recipe's dataset in the folder `out`.
 
-    A recipe with `corrections` is built from edits and needs no fit; its prompts and completions
-    are stored. Nor does one whose policy goes by what the source says need a fit. `agreed` is asked
-    about each source of the dataset's rows, and must answer from the store alone, for the same bytes;
-    card and manifest say what it answers. Raises GateError if a gate is red, and then writes nothing.
+    `fit` is a fit's key or its first digits, by default the newest fit of the recipe's target. Recipes
+    with `corrections` and those whose policy goes by what the source says need none; the former store
+    prompts and completions. `agreed` is called for each source of the dataset's rows, for card and
+    manifest; it must read the store alone, so that the same store gives the same bytes.
+    Raises GateError if a gate is red, RecipeError for a recipe that cannot be built, StoreError without
+    a fit of its target or for a folder that is not ours; nothing is written then.
     """
+    settings = read_settings(recipe)
     with _within(con, MEMORY), transaction(con):
         judged, dropped = gather(con, recipe, fit)
-        gates = check_all(con, recipe, judged, dropped)
+        gates = check_all(con, recipe, judged, dropped, settings)
         _check_plain(con, recipe)
         red = [gate for gate in gates if not gate.passed]
         if red:
@@ -95,10 +97,14 @@ def build(
 def gather(
     con: Store, recipe: Recipe, fit: str | None = None
 ) -> tuple[dict[str, Any] | None, dict[str, int]]:
-    """Make `kept`: what the recipe's dataset consists of. The fit it stands on, and what was dropped why."""
+    """Make `kept` and `signals_kept`, the rows of the recipe's dataset, before any gate.
+
+    Returns the fit (as `find_fit` does; None without one) and the number of dropped pairs by reason.
+    Raises RecipeError and StoreError as `build` does.
+    """
     judged, left_out = None, {}
     if recipe.corrections:
-        left_out = choose_corrections(con, recipe, recipe.corrections)
+        left_out = choose_from_edits(con, recipe, recipe.corrections)
     elif recipe.pairs.policy in MARKED:
         choose_marked(con, recipe)
     else:
@@ -108,14 +114,14 @@ def gather(
         raise RecipeError(
             f"recipe '{recipe.name}': config soft needs p, which only a fit gives; leave it out"
         )
-    dropped = settle(con, recipe) | left_out
-    keep(con, recipe)
+    dropped = settle_pairs(con, recipe) | left_out
+    keep_rows(con, recipe)
     return judged, dropped
 
 
 @contextmanager
 def _within(con: Store, memory: str) -> Iterator[None]:
-    """DuckDB holds so much in memory and the rest on disk."""
+    """Limit DuckDB's memory; what is larger goes to disk."""
     ((before,),) = run(con, "SELECT current_setting('memory_limit')")
     run(con, f"SET memory_limit = '{memory}'")
     try:
@@ -125,9 +131,10 @@ def _within(con: Store, memory: str) -> Iterator[None]:
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:
-    """The newest fit (or the one whose key starts so), its JSON read.
+    """Find the newest fit, or the one whose key begins with `fit`; with a recipe, of its target.
 
-    With a recipe, one of the recipe's target. StoreError if there is none.
+    Returns key, config, inputs, converged, diagnostics, findings and versions, the JSON read.
+    Raises StoreError if there is none, or several keys begin so.
     """
     rows = query(
         con,
@@ -169,9 +176,9 @@ def _facts(
     fit: dict[str, Any] | None,
     counts: dict[str, dict[str, int]],
     dropped: dict[str, int],
-    gates: list[Gate],
+    gates: list[GateResult],
 ) -> dict[str, Any]:
-    """What card and manifest say beyond the recipe; nothing in it depends on time or place."""
+    """Gather what card and manifest say beyond the recipe; nothing in it depends on time or place."""
     sources = query(
         con,
         """SELECT name, kind, license, url, revision, sha256, notes FROM sources
@@ -190,15 +197,17 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.as_dict() for gate in gates],
-        "leaks": count_leaks(con).to_dicts(),
-    }
+    } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 
 def _agreement(con: Store, sources: list[str], agreed: Agreed) -> dict[str, Any]:
-    """For each signal of a source with votes or ratings: source, signal, annotators, unnamed, judgements,
-    shared_judgements, shared_units, metric, alpha, low, high, why.
+    """Collect the agreement of annotators for each signal of a source in which people judge.
+
+    Each is a dict of source, signal, annotators, unnamed, judgements, shared_judgements, shared_units,
+    metric, alpha, low, high and why.
     """
-    have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]
+    of_people = " UNION ".join(f"SELECT source FROM {signal.name}" for signal in EXPRESSED)
+    have = query(con, f"FROM ({of_people}) ORDER BY source")["source"]
     judged = [name for name in have if name in sources]
     return {"agreement": [{"source": name} | row for name in judged for row in agreed(name)]}
 

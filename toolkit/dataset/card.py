@@ -17,7 +17,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
-    """The card's Markdown; `facts` are the manifest's."""
+    """Write the card as Markdown; `facts` are those of the manifest."""
     first = next((name for name in CONFIGS if name in recipe.configs), "preference")
     rows = sum(facts["counts"][first].values())
     tables = [
@@ -69,7 +69,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
 
 
 def _agreement(one: dict[str, Any]) -> list[str]:
-    """Cells of a row about one signal's annotators."""
+    """Write the cells of a row about one signal's annotators."""
     votes = one["signal"] == "votes"
     who = [f"{one['annotators']:,}"] if one["annotators"] else []
     if one["unnamed"]:
@@ -86,13 +86,13 @@ def _agreement(one: dict[str, Any]) -> list[str]:
 
 
 def _splits(table: str, facts: dict[str, Any]) -> dict[str, int]:
-    """Rows per split; a table of meta data has those of the one it belongs to."""
+    """Return rows per split; a _meta table has those of its config."""
     counts: dict[str, int] = facts["counts"][table.removesuffix("_meta")]
     return counts
 
 
 def _dataset_info(tables: list[Table]) -> dict[str, Any]:
-    """Features as `datasets` writes them into a card.
+    """Derive the features as `datasets` writes them into a card.
 
     No splits: without their bytes in memory, which are not known here, it takes none of them and warns.
     """

@@ -1,4 +1,4 @@
-"""`preceptor diff A B`: what became of the rows of one built dataset in another.
+"""`preceptor diff A B`: compare the rows of two built datasets.
 
 A pair is the same pair whichever side is chosen, so it can be flipped; a row is reworded where its
 texts differ (another instruction, masked names), and moved where its split does.
@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...schemas.tables import Column, Table
 from ..store.connection import Store, open_scratch, run
-from .folder import read_manifest, rows_sql, shards
+from ..store.temporary import make
+from .folder import list_shards, read_manifest, select_rows
 
 SHOWN = 5  # keys of each kind that are listed
 
@@ -19,10 +21,21 @@ _PAIR = (
 )
 _NOT_TEXT = ("filename", "file", "file_row_number", "split", "p", "label")
 
+_COLUMNS = (
+    Column("id", "text", "the same for the same pair or answer, whichever side is chosen"),
+    Column("side", "text", "what may be flipped: the chosen completion, or the label", nullable=True),
+    Column("key", "text", "key of the row"),
+    Column("split", "text", "train, validation or test"),
+    Column("texts", "text", "hash of its texts"),
+    Column("p", "float", "P(chosen is better); null where the config has none", nullable=True),
+)
+_OLD = Table("diff_old", "a row of a config before", _COLUMNS)
+_NEW = Table("diff_new", "a row of a config after", _COLUMNS)
+
 
 @dataclass(frozen=True)
 class Changes:
-    """Rows of one config by what became of them, and a few keys of each kind."""
+    """Number of rows of one config by kind of change, and a few keys of each kind."""
 
     config: str
     counts: dict[str, int]  # same, added, removed, flipped, moved, reworded
@@ -34,7 +47,11 @@ KINDS = ("added", "removed", "flipped", "moved", "reworded")
 
 
 def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
-    """Changes by config, and what else differs: (before, after) by name of recipe key, fit or source."""
+    """Compare two built datasets: rows by config, and what else differs.
+
+    The second value is {name of a recipe key, fit, version or source: [before, after]}.
+    Raises StoreError if a folder holds no built dataset.
+    """
     before, after = read_manifest(a), read_manifest(b)
     configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
     with open_scratch() as con:
@@ -42,68 +59,66 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     return found, _otherwise(before, after)
 
 
-def as_dict(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str, Any]:
-    """Plain values for scripts."""
+def describe_changes(changes: list[Changes], otherwise: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the result of `diff` as plain values, for scripts."""
     return {"configs": [asdict(c) for c in changes], "otherwise": otherwise}
 
 
 def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
-    for name, folder in (("old", a), ("new", b)):
-        _load(con, name, folder, config)
+    for table, folder in ((_OLD, a), (_NEW, b)):
+        _load(con, table, folder, config)
     run(
         con,
-        """CREATE OR REPLACE TEMP TABLE changed AS
+        """CREATE OR REPLACE TEMP TABLE changed_rows AS
         SELECT coalesce(n.key, o.key) AS key, n.p - o.p AS p, CASE WHEN o.id IS NULL THEN 'added'
             WHEN n.id IS NULL THEN 'removed' WHEN n.side IS DISTINCT FROM o.side THEN 'flipped'
             WHEN n.split <> o.split THEN 'moved' WHEN n.texts <> o.texts THEN 'reworded'
             ELSE 'same' END AS kind
-        FROM old o FULL JOIN new n ON n.id = o.id""",
+        FROM diff_old o FULL JOIN diff_new n ON n.id = o.id""",
     )
-    counts = dict(run(con, "SELECT kind, count(*) FROM changed GROUP BY 1"))
+    counts = dict(run(con, "SELECT kind, count(*) FROM changed_rows GROUP BY 1"))
     keys = {
         kind: [
             key
-            for (key,) in run(con, "SELECT key FROM changed WHERE kind = ? ORDER BY 1 LIMIT ?", [kind, SHOWN])
+            for (key,) in run(
+                con, "SELECT key FROM changed_rows WHERE kind = ? ORDER BY 1 LIMIT ?", [kind, SHOWN]
+            )
         ]
         for kind in KINDS
     }
     ((largest,),) = run(
-        con, "SELECT max(abs(p)) FROM changed WHERE kind NOT IN ('flipped', 'added', 'removed')"
+        con, "SELECT max(abs(p)) FROM changed_rows WHERE kind NOT IN ('flipped', 'added', 'removed')"
     )
     return Changes(config, {kind: counts.get(kind, 0) for kind in ("same", *KINDS)}, keys, largest)
 
 
-def _load(con: Store, name: str, folder: Path, config: str) -> None:
-    """Table of a config's rows: id, side, key, split, texts (a hash), p."""
-    files = shards(folder, config)
+def _load(con: Store, table: Table, folder: Path, config: str) -> None:
+    """Make the table of a config's rows; it is empty where the folder has none."""
+    files = list_shards(folder, config)
     if not files:
-        run(
-            con,
-            f"""CREATE OR REPLACE TEMP TABLE {name} (id VARCHAR, side VARCHAR, key VARCHAR,
-            split VARCHAR, texts VARCHAR, p DOUBLE)""",
-        )
+        make(con, table)
         return
-    meta = shards(folder, f"{config}_meta") or files
-    known = {column for column, *_ in run(con, f"DESCRIBE ({rows_sql(meta)})")}
-    written = [column for column, *_ in run(con, f"DESCRIBE ({rows_sql(files)})")]
+    meta = list_shards(folder, f"{config}_meta") or files
+    known = {column for column, *_ in run(con, f"DESCRIBE ({select_rows(meta)})")}
+    written = [column for column, *_ in run(con, f"DESCRIBE ({select_rows(files)})")]
     texts = ", ".join(f'to_json("{column}")' for column in written if column not in _NOT_TEXT)
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
     if "label" in written:
         side = "label"
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE {name} AS
-        SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
+        table,
+        f"""SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
             {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
-        FROM ({rows_sql(meta)}) m JOIN (
+        FROM ({select_rows(meta)}) m JOIN (
             SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts
-                {", label" if "label" in written else ""} FROM ({rows_sql(files)})
+                {", label" if "label" in written else ""} FROM ({select_rows(files)})
         ) t USING (file, file_row_number)""",
     )
 
 
 def _otherwise(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
-    """What differs beside the rows."""
+    """List what differs beside the rows."""
 
     def named(manifest: dict[str, Any]) -> dict[str, Any]:
         fit = manifest["fit"] or {}

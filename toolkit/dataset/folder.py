@@ -1,4 +1,4 @@
-"""Datasets that were built, as tables: rows of every config beside their meta data, from the folders."""
+"""Read built datasets: the manifest, and the rows of each config with their _meta rows."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,20 @@ from ...schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a built dataset; StoreError where the folder holds none."""
+    """Read the manifest of a built dataset. Raises StoreError if the folder has none."""
     return require_manifest(read_manifest_bytes(folder, StoreError), str(folder / MANIFEST), StoreError)
 
 
-def shards(folder: Path, table: str) -> list[str]:
-    """Files of a table in order, over all splits."""
+def list_shards(folder: Path, table: str) -> list[str]:
+    """List the files of a table, over all splits, in order."""
     return [str(path) for path in sorted((folder / table).glob("*.parquet"))]
 
 
-def rows_sql(files: list[str]) -> str:
-    """Rows of a table with split, and file and row, by which a table and its meta data are joined."""
+def select_rows(files: list[str]) -> str:
+    """Write the SELECT of a table's rows from its files.
+
+    Adds split, and file and file_row_number, by which a table and its _meta table are joined.
+    """
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     return f"""SELECT *, regexp_extract(filename, '([^/]+)[.]parquet$', 1) AS file,
         regexp_extract(filename, '(train|validation|test)[^/]*[.]parquet$', 1) AS split

@@ -15,22 +15,19 @@ import pyarrow.parquet as pq
 from ...schemas.derive import derive_polars_schema
 from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import Recipe
-from ...schemas.tables import COUNTS
+from ...schemas.tables import Table
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, run
+from ..store.temporary import make
 from .choose.pairs import SPLITS
+from .steps import LABELS, UNPAIRED
 
 GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file
 
-_PREFERENCE = "config = 'preference'"
-_SOFT = "config IN ('preference', 'soft')"
-_META = f"""key, task, "group", made, p, p_expressed, p_observed, sd, {", ".join(COUNTS)},
-    sources, license, fit, chosen_completion, rejected_completion"""
 
 # An answer that is chosen in one pair and rejected in another is neither good nor bad by itself.
 _LABELS = """
-CREATE OR REPLACE TEMP TABLE labels AS
 SELECT completion, bool_and(label) AS label, min(split) AS split, min(of_pair) AS of_pair,
     bool_and(label) <> bool_or(label) AS mixed
 FROM (SELECT chosen_completion AS completion, true AS label, split, rowid AS of_pair FROM kept
@@ -44,15 +41,16 @@ FROM chunk l JOIN (SELECT rowid AS id, * FROM kept) k ON k.id = l.of_pair WHERE 
 
 
 def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str, int]]:
-    """Every config of the recipe with what stands beside it; an empty split has no file.
+    """Write each config of the recipe and its _meta table as Parquet; an empty split has no file.
 
-    Returns rows by config and split.
+    Returns the number of rows by config and split.
     """
     counts: dict[str, dict[str, int]] = {}
     for config in recipe.configs:
         for name in list_with_meta(config):
-            schema = derive_polars_schema(declare_published(name, recipe.format == "conversational"))
-            columns, source = _select(name, recipe)
+            table = declare_published(name, recipe.format == "conversational")
+            schema = derive_polars_schema(table)
+            columns, source = _select(table, recipe)
             found = {}
             for split in SPLITS:
                 select = f"SELECT {columns} FROM {source} AND split = '{split}'"
@@ -64,15 +62,22 @@ def write_tables(con: Store, recipe: Recipe, folder: Path) -> dict[str, dict[str
 
 
 def label_completions(con: Store) -> dict[str, int]:
-    """Make `unpaired`; answers that are left out of it, by reason."""
-    run(con, _LABELS)
-    join_in_chunks(con, "unpaired", "labels", _LABELLED)
+    """Make `labels` and `unpaired`; return the number of answers left out of it, by reason."""
+    make(con, LABELS, _LABELS)
+    join_in_chunks(con, UNPAIRED, "labels", _LABELLED)
     ((n,),) = run(con, "SELECT count(*) FROM labels WHERE mixed")
     return {"unpaired: chosen in one pair, rejected in another": int(n)} if n else {}
 
 
-def _select(table: str, recipe: Recipe) -> tuple[str, str]:
-    """What a table's columns are, and of which rows."""
+def _select(table: Table, recipe: Recipe) -> tuple[str, str]:
+    """Columns of a published table as SQL, and the rows they come from."""
+    rows = {
+        "preference": "kept WHERE config = 'preference'",
+        "soft": "kept WHERE config IN ('preference', 'soft')",
+        "unpaired": "unpaired WHERE true",
+        "sft": "kept WHERE config = 'sft'",
+        "signals": "signals_kept WHERE true",
+    }[table.name.removesuffix("_meta")]
     conversational = recipe.format == "conversational"
     prompt = "messages AS prompt" if conversational else 'messages[1]."content" AS prompt'
 
@@ -81,22 +86,17 @@ def _select(table: str, recipe: Recipe) -> tuple[str, str]:
         return f"{told} AS {name}"
 
     both = f"{answer('chosen_content', 'chosen')}, {answer('rejected_content', 'rejected')}"
-    one = 'key, task, "group", sources, license'
-    return {
-        "preference": (f"{prompt}, {both}", f"kept WHERE {_PREFERENCE}"),
-        "preference_meta": (_META, f"kept WHERE {_PREFERENCE}"),
-        "soft": (f"{prompt}, {both}, p", f"kept WHERE {_SOFT}"),
-        "soft_meta": (_META, f"kept WHERE {_SOFT}"),
-        "unpaired": (f"{prompt}, {answer('content', 'completion')}, label", "unpaired WHERE true"),
-        "unpaired_meta": (one, "unpaired WHERE true"),
-        "sft": (f"{prompt}, {answer('chosen_content', 'completion')}", "kept WHERE config = 'sft'"),
-        "sft_meta": (one, "kept WHERE config = 'sft'"),
-        "signals": ("*", "signals_kept WHERE true"),
-    }[table]
+    texts = {
+        "preference": f"{prompt}, {both}",
+        "soft": f"{prompt}, {both}, p",
+        "unpaired": f"{prompt}, {answer('content', 'completion')}, label",
+        "sft": f"{prompt}, {answer('chosen_content', 'completion')}",
+    }
+    return texts.get(table.name) or ", ".join(f'"{name}"' for name in table.names), rows
 
 
 def _write(con: Store, select: str, schema: pl.Schema, folder: Path, split: str) -> int:
-    """The rows of a SELECT, in its order, as files of a folder; how many there were."""
+    """Write the rows of a SELECT, in its order, as files of a folder; return how many there were."""
     target = pl.DataFrame(schema=schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
     ((total,),) = run(con, f"SELECT count(*) FROM ({select})")
     if not total:
@@ -125,7 +125,7 @@ def _quoted(schema: pl.Schema) -> list[str]:
 
 
 def _groups(con: Store, select: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of GROUP rows each but the last, cast to the schema, in the order of the SELECT."""
+    """Yield the rows of a SELECT, in its order and cast to the schema, in tables of GROUP rows or fewer."""
     held: list[pa.Table] = []
     n = 0
     for batch in con.sql(select).to_arrow_reader(GROUP):

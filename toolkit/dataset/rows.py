@@ -1,28 +1,29 @@
-"""What a dataset is made of: `kept`, a temporary table of every row that is written, in its order.
+"""Rows of a dataset: the temporary tables `kept` and `signals_kept`, in the order in which they are written.
 
-kept(config, split, key, task, "group", language, messages, chosen_content, rejected_content, licenses,
-and the columns of preference_meta); config is preference, sft, or soft for the coin flips that only
-soft labels take. `messages` are worded as the recipe says. `signals_kept` holds the signals.
+`steps` declares both. `messages` of `kept` are worded as the recipe says.
 """
 
 from typing import Any
 
 import polars as pl
 
+from ...schemas.published import FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
-from ...schemas.tables import COUNTS, SIGNALS, SignalType, select_signals
+from ...schemas.tables import SIGNALS, SignalType, select_signals
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run
-from .choose.pairs import COIN_FLIP, NO_FIT, part_sql, split_sql
+from ..store.temporary import make
+from .choose.pairs import COIN_FLIP, NO_FIT, assign_part_sql, assign_split_sql
+from .steps import KEPT, SIGNALS_KEPT
 
-_META = f"p, p_expressed, p_observed, sd, {', '.join(COUNTS)}, fit"
+_OF_A_FIT = ", ".join(column.name for column in (*OF_A_FIT, FIT))
 
 # Narrow rows first: which, from where, for what, in their order. Texts are joined to those that stay.
 _ABOUT = """task, "group", language, prompt_source, chosen_source"""
 _PICKED = f"""
 CREATE OR REPLACE TEMP TABLE picked_rows AS
 SELECT CASE WHEN dropped IS NULL THEN 'preference' ELSE 'soft' END AS config, key, split, prompt, made,
-    chosen_completion, rejected_completion, {_META}, {_ABOUT}, rejected_source
+    chosen_completion, rejected_completion, {_OF_A_FIT}, {_ABOUT}, rejected_source
 FROM pairs WHERE part <> 'sft' AND $pairs AND (dropped IS NULL OR $soft AND dropped = '{COIN_FLIP}')
 UNION ALL BY NAME
 SELECT 'sft' AS config, key, split, prompt, made, completion AS chosen_completion,
@@ -89,7 +90,6 @@ def _published_sql(signal: SignalType) -> str:
 
 
 _SIGNALS = f"""
-CREATE OR REPLACE TEMP TABLE signals_kept AS
 WITH mine AS (
     SELECT chosen_completion AS completion, any_value(prompt) AS prompt, any_value("group") AS "group",
         any_value(split) AS split FROM (
@@ -104,12 +104,12 @@ FROM said d JOIN mine m USING (completion) JOIN sources s ON s.name = d.source
 ORDER BY m.split, d.key"""
 
 
-def keep(con: Store, recipe: Recipe) -> None:
-    """Make `kept` from `pairs` (and `examples`, of a recipe with corrections), and `signals_kept`."""
+def keep_rows(con: Store, recipe: Recipe) -> None:
+    """Make `kept` from `pairs` (and from `examples`), and `signals_kept` if config signals is wanted."""
     wanted = set(recipe.configs)
     examples = _CHOSEN
     if recipe.corrections:
-        examples = _CORRECTED.format(split=split_sql(recipe), part=part_sql(recipe))
+        examples = _CORRECTED.format(split=assign_split_sql(recipe), part=assign_part_sql(recipe))
     given: dict[str, Any] = {
         "pairs": bool(wanted - {"sft", "signals"}),
         "soft": "soft" in wanted,
@@ -127,8 +127,8 @@ def keep(con: Store, recipe: Recipe) -> None:
     # Named apart from the table: a table of that name, of an earlier build, would be read in its place.
     con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM worded").fetchall()
     del worded
-    join_in_chunks(con, "kept", "ordered_rows", _WITH_TEXTS)
-    for table in ("picked_rows", "heard", "ordered_rows"):
+    join_in_chunks(con, KEPT, "ordered_rows", _WITH_TEXTS)
+    for table in ("picked_rows", "heard", "ordered_rows", "wordings"):
         run(con, f"DROP TABLE {table}")
     if "signals" in wanted:
-        run(con, _SIGNALS, {"name": recipe.name})
+        make(con, SIGNALS_KEPT, _SIGNALS, {"name": recipe.name})

@@ -12,7 +12,7 @@ from typing import Any
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
 from ..store.connection import Store, open_scratch, query
-from .folder import read_manifest, rows_sql, shards
+from .folder import list_shards, read_manifest, select_rows
 
 Found = dict[str, Any]
 
@@ -87,10 +87,12 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
             if not folders and not (folder / "manifest.json").is_file():
                 continue  # moved or deleted since
             for config in read_manifest(folder)["counts"]:
-                files = shards(folder, f"{config}_meta") or shards(folder, config)
+                files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
                 if not files:
                     continue
-                rows = query(memory, f"FROM ({rows_sql(files)}) WHERE starts_with(key, $key)", {"key": key})
+                rows = query(
+                    memory, f"FROM ({select_rows(files)}) WHERE starts_with(key, $key)", {"key": key}
+                )
                 for row in rows.drop("filename", "file", "file_row_number").to_dicts():
                     single = (
                         {}

@@ -1,6 +1,8 @@
-"""Tables too wide to join and sort at once: narrow rows in order first, then texts, a chunk at a time."""
+"""Make tables too wide to join and sort at once: narrow rows in order first, then texts, chunk by chunk."""
 
+from ...schemas.tables import Table
 from .connection import Store, run
+from .temporary import check_columns, make
 
 ROWS = 1_000_000  # joined at once
 
@@ -14,18 +16,18 @@ def split_rows(con: Store, table: str, size: int) -> range:
     return range(int(first), int(last) + 1, size)
 
 
-def join_in_chunks(con: Store, made: str, narrow: str, select: str) -> None:
-    """Make the temp table `made` of the rows of `narrow`, in their order, as `select` widens them.
+def join_in_chunks(con: Store, made: Table, narrow: str, select: str) -> None:
+    """Make the temporary table `made` of the rows of `narrow`, in their order, widened by `select`.
 
-    `select` reads them as `chunk`, and gives each of them at most one row with its column `place`.
+    `select` reads the rows as `chunk`, and returns at most one row for each, with its column `place`.
+    Raises TypeError, with names of table and column, where it does not return the declared columns.
     """
 
-    def widened(rows: str) -> str:
+    def widen(rows: str) -> str:
         return f"""WITH chunk AS (SELECT *, rowid AS place FROM "{narrow}" WHERE {rows}), wide AS ({select})
             SELECT * EXCLUDE (place) FROM wide ORDER BY place"""
 
-    # Declared, for DuckDB 2.0.0 loses what is inserted in order into a table made AS of no rows.
-    columns = ", ".join(f'"{name}" {type}' for name, type, *_ in run(con, f"DESCRIBE {widened('false')}"))
-    run(con, f'CREATE OR REPLACE TEMP TABLE "{made}" ({columns})')
+    check_columns(con, made, widen("false"))
+    make(con, made)
     for first in split_rows(con, narrow, ROWS):
-        run(con, f'INSERT INTO "{made}" {widened(f"rowid >= {first} AND rowid < {first + ROWS}")}')
+        run(con, f'INSERT INTO "{made.name}" BY NAME {widen(f"rowid >= {first} AND rowid < {first + ROWS}")}')

@@ -15,7 +15,7 @@ from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
 from preceptor.toolkit.dataset import parquet as shards
 from preceptor.toolkit.dataset.build import build
-from preceptor.toolkit.dataset.choose.eligible import checked
+from preceptor.toolkit.dataset.choose.eligible import check_rule
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -144,7 +144,7 @@ def test_a_rule_takes_scores_of_ratings(store, tmp_path):
 )
 def test_a_rule_that_is_no_rule_is_refused(store, rule, said):
     with pytest.raises(RecipeError, match=r"pairs\.eligible") as error:
-        checked(store, rule)
+        check_rule(store, rule)
     assert said in str(error.value)
 
 
@@ -154,7 +154,7 @@ def test_no_text_passes_as_a_rule_that_is_none(text):
 
     with open_scratch() as con:
         try:
-            rule = checked(con, text)
+            rule = check_rule(con, text)
         except RecipeError:
             return
         columns = "1.0 AS p, 1 AS n_votes, 'a' AS task, 'a' AS language"

@@ -7,7 +7,7 @@ import pytest
 
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import TABLES
-from preceptor.toolkit.dataset.choose.corrections import corrected, corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import correct_sentence, select_corrections
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
@@ -113,7 +113,7 @@ def texts_of(store, annotator):
     made = query(
         store,
         f"""SELECT coalesce(c.text, s.text) AS text FROM sentences s LEFT JOIN (
-        {corrections_sql("e.source = 's'")}) c ON c.sentence = s.key AND c.annotator = '{annotator}'
+        {select_corrections("e.source = 's'")}) c ON c.sentence = s.key AND c.annotator = '{annotator}'
         ORDER BY s.path, s.position""",
     )
     return made["text"].to_list()
@@ -162,7 +162,7 @@ def test_corrections_of_ua_gec_are_its_documents_but_for_spaces(store, shared_da
 def test_a_word_order_edit_takes_its_inner_edits_with_it(store, shared_data):
     load(store, "m2", shared_data / "estgec-l2" / "dev" / "source_gold_dev.txt")
     key = query(store, "SELECT key FROM sentences WHERE line = 152").item()
-    assert corrected(store, key, "0") == "Palun tulge täna õhtu poole minu juurde ."
-    made = query(store, corrections_sql("e.source = 's'"))
+    assert correct_sentence(store, key, "0") == "Palun tulge täna õhtu poole minu juurde ."
+    made = query(store, select_corrections("e.source = 's'"))
     pairs = query(store, "SELECT DISTINCT sentence, annotator FROM edits")
     assert made.height == pairs.height

@@ -20,7 +20,7 @@ from preceptor.schemas.tables import (
     SOURCES,
 )
 from preceptor.toolkit.dataset.build import Build
-from preceptor.toolkit.dataset.gates.gate import Gate
+from preceptor.toolkit.dataset.gates.gate import GateResult
 from preceptor.toolkit.report import figures, panels, picture
 from preceptor.toolkit.report.page import render_report
 from preceptor.toolkit.store.connection import Store, insert, open_store, query
@@ -247,7 +247,7 @@ def fill(con: Store, findings: dict | None = None, diagnostics: dict | None = No
 
 
 def built(passed: bool = True) -> Build:
-    gates = [Gate("contents", True, 41, "41 pairs"), Gate("leaks", passed, 0, "none & nowhere")]
+    gates = [GateResult("contents", True, 41, "41 pairs"), GateResult("leaks", passed, 0, "none & nowhere")]
     return Build(
         Path("somewhere/else"), "f", {"preference": {"train": 1029, "test": 9}}, {"coin flip": 7}, gates, {}
     )

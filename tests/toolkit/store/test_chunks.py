@@ -2,9 +2,13 @@
 
 import pytest
 
+from preceptor.schemas.tables import Column, Table
 from preceptor.toolkit.store import chunks
 from preceptor.toolkit.store.connection import run, transaction
 
+ID = Column("id", "int", "a number")
+WIDE = Table("wide", "a number and its text", (ID, Column("t", "text", "the text")))
+LISTS = Table("lists", "a number and a list", (ID, Column("list", "messages", "the list")))
 ROWS = 450_000  # more than DuckDB holds back before it writes to a table
 
 
@@ -18,7 +22,7 @@ def test_every_row_is_there_in_order(store, monkeypatch, size):
             f"CREATE TEMP TABLE narrow AS SELECT {ROWS} - 1 - i AS id FROM range({ROWS}) r(i) ORDER BY 1 DESC",
         )
         chunks.join_in_chunks(
-            store, "wide", "narrow", "SELECT n.*, t FROM chunk n JOIN texts ON i = id WHERE id % 3 > 0"
+            store, WIDE, "narrow", "SELECT n.*, t FROM chunk n JOIN texts ON i = id WHERE id % 3 > 0"
         )
         found = run(store, "SELECT count(*), sum(id), count_if(t = 'text ' || id) FROM wide")
         (disorder,) = run(
@@ -31,10 +35,12 @@ def test_every_row_is_there_in_order(store, monkeypatch, size):
 
 def test_no_rows_make_an_empty_table(store):
     with transaction(store):
-        run(store, "CREATE TEMP TABLE narrow AS SELECT 1 AS id WHERE false")
-        chunks.join_in_chunks(store, "wide", "narrow", "SELECT *, [{'a': id}] AS list FROM chunk")
-        assert run(store, "SELECT * FROM wide") == []
-        assert [row[:2] for row in run(store, "DESCRIBE wide")] == [
-            ("id", "INTEGER"),
-            ("list", "STRUCT(a INTEGER)[]"),
+        run(store, "CREATE TEMP TABLE narrow AS SELECT 1::BIGINT AS id WHERE false")
+        chunks.join_in_chunks(
+            store, LISTS, "narrow", "SELECT *, [{'role': 'user', 'content': id::VARCHAR}] AS list FROM chunk"
+        )
+        assert run(store, "SELECT * FROM lists") == []
+        assert [row[:2] for row in run(store, "DESCRIBE lists")] == [
+            ("id", "BIGINT"),
+            ("list", 'STRUCT("role" VARCHAR, "content" VARCHAR)[]'),
         ]

@@ -10,7 +10,7 @@ import click
 from ..options import Common, common, stdout, table
 
 if TYPE_CHECKING:
-    from ...dataset.gates.gate import Gate
+    from ...dataset.gates.gate import GateResult
 
 
 @click.command()
@@ -50,7 +50,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
     console.print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 
-def _say(title: str, gates: "Sequence[Gate]") -> None:
+def _say(title: str, gates: "Sequence[GateResult]") -> None:
     """Every gate's verdict and number."""
     from rich.markup import escape
 

@@ -19,12 +19,12 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     """
     from rich.markup import escape
 
-    from ...dataset.diff import KINDS, as_dict
+    from ...dataset.diff import KINDS, describe_changes
     from ...dataset.diff import diff as compare
 
     changes, otherwise = compare(a, b)
     if as_json:
-        click.echo(json.dumps(as_dict(changes, otherwise), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(describe_changes(changes, otherwise), indent=1, ensure_ascii=False))
         return
     out = stdout()
     kinds = ("same", *KINDS)

@@ -1,4 +1,4 @@
-"""What an annotator makes of a learner's sentence: edits applied, in SQL.
+"""Apply an annotator's edits to a learner's sentence, in SQL.
 
 An edit inside a longer one of the same annotator is part of it (EstGEC nests token edits in word
 order edits) and left out; so is an insertion at the edge of a word order edit that has its words.
@@ -43,7 +43,7 @@ untangled AS (
         ).kept AS kept
     FROM ordered SEMI JOIN tangled USING (sentence, annotator) GROUP BY sentence, annotator
 ),
-kept AS (
+kept_edits AS (
     SELECT * FROM ordered ANTI JOIN tangled USING (sentence, annotator)
     UNION ALL
     SELECT o.* FROM ordered o JOIN untangled u USING (sentence, annotator)
@@ -59,7 +59,7 @@ _PIECES = f"""
 pieces AS (
     SELECT k.*, s.tokens,
         coalesce(lag("end") OVER (PARTITION BY sentence, annotator ORDER BY {_ORDER}), 0) AS done
-    FROM kept k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
+    FROM kept_edits k JOIN (SELECT key, tokens FROM sentences) s ON s.key = k.sentence
 ),
 joined AS (
     SELECT sentence, annotator, coalesce(concat_ws(' ',
@@ -75,10 +75,11 @@ changed AS (  -- a run of spaces that is a token of its own is not given two mor
 )"""
 
 
-def corrections_sql(which: str) -> str:
-    """SELECT of sentence, annotator, text and changed, for the edits `e` that `which` is true of.
+def select_corrections(which: str) -> str:
+    """Write the SELECT of corrected sentences, from the edits `e` for which the condition `which` holds.
 
-    One row for each annotator of each sentence; changed: the text differs from the learner's.
+    Columns: sentence, annotator, text, changed (true if the text differs from the learner's). One row
+    for each annotator of each sentence.
     """
     return f"""
 WITH {_SPANS.format(which=which)}, {_KEPT}, {_PIECES},
@@ -90,8 +91,8 @@ FROM annotated a JOIN sentences s ON s.key = a.sentence
 LEFT JOIN changed c ON c.sentence = a.sentence AND c.annotator = a.annotator"""
 
 
-def corrected(con: Store, sentence: str, annotator: str) -> str | None:
-    """The sentence (by key) as the annotator would have it; None where they did not annotate it."""
-    found = query(con, corrections_sql("e.sentence = $1 AND e.annotator = $2"), [sentence, annotator])
+def correct_sentence(con: Store, sentence: str, annotator: str) -> str | None:
+    """Return a sentence (by key) as an annotator corrected it; None if they did not annotate it."""
+    found = query(con, select_corrections("e.sentence = $1 AND e.annotator = $2"), [sentence, annotator])
     text: str | None = found["text"][0] if found.height else None
     return text

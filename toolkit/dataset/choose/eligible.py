@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 from ....schemas.errors import RecipeError
+from ....schemas.published import OF_A_FIT
 from ....schemas.support.nearest import suggest
-from ....schemas.tables import SIGNALS
 from ...store.connection import Store, run
 
 COLUMNS = {
@@ -20,11 +20,8 @@ COLUMNS = {
     "rejected_score": "the same of the rejected one",
     "chosen_length": "characters of the chosen one",
     "rejected_length": "characters of the rejected one",
+    **{column.name: column.meaning for column in OF_A_FIT},
     "p": "P(chosen is better); null without a fit, like the next three",
-    "p_expressed": "P(chosen is preferred)",
-    "p_observed": "P(chosen helps more)",
-    "sd": "of the difference",
-    **{signal.count: signal.of_pair for signal in SIGNALS},
     "made": "how the pair was made, as preference_meta says",
     "task": "of the prompt",
     "language": "of the prompt",
@@ -33,8 +30,11 @@ _FUNCTIONS = ("+", "-", "*", "/", "abs", "greatest", "least", "coalesce", "round
 _CLASSES = ("COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "OPERATOR", "BETWEEN", "FUNCTION")
 
 
-def checked(con: Store, rule: str) -> str:
-    """The rule as DuckDB writes it, if it is one of known columns; else RecipeError says what is wrong."""
+def check_rule(con: Store, rule: str) -> str:
+    """Check a recipe's rule and return it as DuckDB writes it.
+
+    Raises RecipeError if it is not an expression of known columns and functions.
+    """
     ((text,),) = run(con, "SELECT json_serialize_sql('SELECT 1 WHERE ' || $rule)", {"rule": rule})
     parsed = json.loads(text)
     if parsed["error"]:
@@ -51,7 +51,7 @@ def checked(con: Store, rule: str) -> str:
 
 
 def _check(node: Any, rule: str) -> None:
-    """Every part of the expression is one of the few that are let through."""
+    """Raise RecipeError unless every part of the expression is one that is allowed."""
     if isinstance(node, list):
         for part in node:
             _check(part, rule)

@@ -13,9 +13,11 @@ left it so. These pairs need no fit. The completions are stored, so that people 
 import polars as pl
 
 from ....schemas.recipe import Corrections, Recipe
-from ....schemas.tables import COMPLETIONS, PROMPTS
+from ....schemas.tables import COMPLETIONS, PROMPTS, Column, Table
 from ...store.connection import Store, add_key, insert, query, run
-from .corrections import corrections_sql
+from ...store.temporary import make, make_from_frame
+from ..steps import CANDIDATES, EXAMPLES, PROMPT
+from .corrections import select_corrections
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
@@ -23,31 +25,90 @@ _LEARNER = "learner"
 _ORIGINS = {"full": "human", "learner": "learner"}  # the others are made here
 _CHOICES_A_WORD = 5  # how many corrections of a word, the commonest first, an over-correction may take
 
+_SENTENCE = Column("sentence", "text", "key of the sentence")
+_ANNOTATOR = Column("annotator", "text", "who corrected it; null: the learner's own text", nullable=True)
+_MADE = Column("made", "text", "full, partial, over or learner")
 
-def choose_corrections(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
-    """`candidates`, as `pairs` says, and `examples` (prompt, completion) of the recipe's sources.
+_SENTENCES = Table(
+    "gec_sentences",
+    "a sentence of the recipe's sources",
+    (
+        Column("key", "text", "key of the sentence"),
+        Column("source", "text", "its source"),
+        Column("path", "text", "its file"),
+        Column("line", "int", "its line, from 1"),
+        Column("position", "int", "order within the file, from 0"),
+        Column("language", "text", "BCP 47 code"),
+        Column("learner", "text", "pseudonym", nullable=True),
+        Column("tokens", "texts", "its tokens"),
+        Column("text", "text", "its tokens joined by spaces"),
+        Column("shown", "text", "its text as published"),
+        Column("unspaced", "bool", "true if it is published without spaces between tokens"),
+        Column("group", "text", "its document; without one its normalised text"),
+        Column("first_of_its_text", "bool", "false if a sentence before it has the same text"),
+    ),
+)
+_UNFINISHED = Table(
+    "gec_unfinished",
+    "an annotator who marked an error of a sentence without correcting it",
+    (_SENTENCE, Column("annotator", "text", "as in edits")),
+)
+_TEXTS = Table(
+    "gec_texts",
+    "what an annotator made of a sentence, or the learner's own text",
+    (
+        _SENTENCE,
+        _ANNOTATOR,
+        _MADE,
+        Column("text", "text", "tokens joined by spaces"),
+        Column("changed", "bool", "true if it differs from the learner's"),
+    ),
+)
+_PROMPTS = Table(
+    "gec_prompts",
+    "a prompt: a learner's sentence",
+    (
+        Column("key", "text", "key of the prompt"),
+        Column("messages", "messages", "the sentence, as the user's"),
+    ),
+)
+_COMPLETIONS = Table(
+    "gec_completions",
+    "a completion of such a prompt",
+    (
+        Column("key", "text", "key of the completion"),
+        PROMPT,
+        _ANNOTATOR,
+        _MADE,
+        Column("content", "text", "its text"),
+    ),
+)
 
-    Their prompts and completions are stored. Returns how many sentences were left out, by reason.
+
+def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
+    """Make `candidates` and `examples` from edits of the recipe's sources; store prompts and completions.
+
+    Returns the number of sentences that were left out, by reason.
     """
     _sentences(con, recipe.sources)
     _texts(con, wanted)
     prompts, completions = _store(con, wanted)
-    _temporary(con, "made", completions)
-    _temporary(con, "asked", prompts)
-    run(con, _PAIRS, {"rejected": list(wanted.rejected)})
-    run(con, _EXAMPLES)
-    ((repeated,),) = run(con, "SELECT count(*) FROM picked WHERE NOT first_of_its_text")
-    ((unfinished,),) = run(con, "SELECT count(*) FROM unfinished")
+    make_from_frame(con, _COMPLETIONS, completions)
+    make_from_frame(con, _PROMPTS, prompts)
+    make(con, CANDIDATES, _PAIRS, {"rejected": list(wanted.rejected)})
+    make(con, EXAMPLES, _EXAMPLES)
+    ((repeated,),) = run(con, "SELECT count(*) FROM gec_sentences WHERE NOT first_of_its_text")
+    ((unfinished,),) = run(con, "SELECT count(*) FROM gec_unfinished")
     others = {"a sentence that stands there before": repeated, "an error seen, not corrected": unfinished}
     return {reason: n for reason, n in others.items() if n}
 
 
 def _sentences(con: Store, sources: list[str]) -> None:
-    """Table `picked`: the sentences of corpora, each text once."""
-    run(
+    """Make `gec_sentences`: the sentences of the sources."""
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE picked AS
-        SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
+        _SENTENCES,
+        f"""SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
             coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
             CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
                 ELSE {NORMAL("s.text")} END AS "group",
@@ -59,27 +120,25 @@ def _sentences(con: Store, sources: list[str]) -> None:
 
 
 # Who saw an error without correcting it has not made a full correction.
-_MINE = """e.sentence IN (SELECT key FROM picked WHERE first_of_its_text)
-    AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM unfinished)"""
+_MINE = """e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text)
+    AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"""
 
 
 def _texts(con: Store, wanted: Corrections) -> None:
-    """Table `texts`: sentence, annotator, made (full, partial, over or learner), text."""
-    run(
+    """Make `gec_unfinished` and `gec_texts`."""
+    make(
         con,
-        """CREATE OR REPLACE TEMP TABLE unfinished AS SELECT DISTINCT sentence, annotator FROM edits
-        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM picked)""",
+        _UNFINISHED,
+        """SELECT DISTINCT sentence, annotator FROM edits
+        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)""",
     )
-    full = corrections_sql(_MINE)
-    run(
-        con,
-        "CREATE OR REPLACE TEMP TABLE texts AS "
-        f"SELECT sentence, annotator, 'full' AS made, text, changed FROM ({full})",
-    )
+    full = select_corrections(_MINE)
+    make(con, _TEXTS)
+    run(con, f"INSERT INTO gec_texts SELECT sentence, annotator, 'full', text, changed FROM ({full})")
     if "partial" in wanted.rejected:
         run(
             con,
-            f"""CREATE OR REPLACE TEMP TABLE kept_edits AS
+            f"""CREATE OR REPLACE TEMP TABLE gec_edits_kept AS
             SELECT key FROM (
                 SELECT e.key, row_number() OVER (PARTITION BY e.sentence, e.annotator
                         ORDER BY md5($seed || ':' || e.key), e.key) AS nth,
@@ -88,28 +147,30 @@ def _texts(con: Store, wanted: Corrections) -> None:
             ) WHERE n > 1 AND nth > least(greatest(round($share * n), 1), n - 1)""",
             {"seed": str(wanted.seed), "share": wanted.left_out},
         )
-        some = corrections_sql("e.key IN (SELECT key FROM kept_edits)")
-        run(con, f"INSERT INTO texts SELECT sentence, annotator, 'partial', text, changed FROM ({some})")
+        some = select_corrections("e.key IN (SELECT key FROM gec_edits_kept)")
+        run(con, f"INSERT INTO gec_texts SELECT sentence, annotator, 'partial', text, changed FROM ({some})")
+        run(con, "DROP TABLE gec_edits_kept")
     if "over" in wanted.rejected:
         run(con, _OVER, {"seed": str(wanted.seed), "choices": _CHOICES_A_WORD})
     run(
         con,
-        """INSERT INTO texts SELECT key, NULL, 'learner', text, false FROM picked
-        WHERE first_of_its_text AND key IN (SELECT sentence FROM texts)""",
+        """INSERT INTO gec_texts SELECT key, NULL, 'learner', text, false FROM gec_sentences
+        WHERE first_of_its_text AND key IN (SELECT sentence FROM gec_texts)""",
     )
 
 
 _OVER = """
-INSERT INTO texts
+INSERT INTO gec_texts
 WITH changes AS (
     SELECT p.language, p.tokens[e.start + 1] AS word, e.correction AS instead, count(*) AS n
-    FROM edits e JOIN picked p ON p.key = e.sentence
+    FROM edits e JOIN gec_sentences p ON p.key = e.sentence
     WHERE e."end" = e.start + 1 AND e.correction <> '' AND NOT contains(e.correction, ' ')
         AND regexp_full_match(p.tokens[e.start + 1], '[\\p{L}]+') GROUP BY 1, 2, 3
     QUALIFY row_number() OVER (PARTITION BY p.language, word ORDER BY n DESC, instead) <= $choices
 ), words AS (
     SELECT t.sentence, t.annotator, p.language, string_split(t.text, ' ') AS tokens
-    FROM texts t JOIN picked p ON p.key = t.sentence WHERE t.made = 'full' AND NOT contains(t.text, '  ')
+    FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
+    WHERE t.made = 'full' AND NOT contains(t.text, '  ')
 ), places AS (
     SELECT sentence, annotator, language, tokens, unnest(range(1, len(tokens) + 1)) AS nth FROM words
 ), one AS (
@@ -123,12 +184,12 @@ SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(
 
 
 def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Insert prompts and completions; both with their keys, completions with sentence and made."""
+    """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
         """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
-        FROM texts t JOIN picked p ON p.key = t.sentence
+        FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
         ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",
     )
     message = pl.struct(pl.lit("user").alias("role"), pl.col("shown").alias("content"))
@@ -155,19 +216,13 @@ def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]
     return prompts, completions
 
 
-def _temporary(con: Store, name: str, frame: pl.DataFrame) -> None:
-    rows = frame.to_arrow()
-    con.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS FROM rows').fetchall()
-    del rows
-
-
 _BEST = f"""
 full_ones AS (  -- annotators who agree are one
     SELECT prompt, {NORMAL("content")} AS same, arg_min(key, annotator) AS key, min(annotator) AS annotator,
-        arg_min(content, annotator) AS content FROM made WHERE made = 'full' AND content <> '' GROUP BY ALL
+        arg_min(content, annotator) AS content FROM gec_completions
+    WHERE made = 'full' AND content <> '' GROUP BY ALL
 )"""
 _PAIRS = f"""
-CREATE OR REPLACE TEMP TABLE candidates AS
 WITH {_BEST}
 SELECT f.prompt, f.key AS chosen, m.key AS rejected, m.made, {NO_FIT}, CASE
     WHEN m.content = '' THEN 'an empty text'
@@ -176,8 +231,8 @@ SELECT f.prompt, f.key AS chosen, m.key AS rejected, m.made, {NO_FIT}, CASE
         THEN 'an annotator holds the rejected text right'
     WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
         THEN 'the learner''s text again' END AS dropped
-FROM full_ones f JOIN made m ON m.prompt = f.prompt
+FROM full_ones f JOIN gec_completions m ON m.prompt = f.prompt
     AND (m.made = 'learner' OR m.made <> 'full' AND m.annotator = f.annotator)
-JOIN asked q ON q.key = f.prompt WHERE list_contains($rejected, m.made)"""
+JOIN gec_prompts q ON q.key = f.prompt WHERE list_contains($rejected, m.made)"""
 _EXAMPLES = f"""
-CREATE OR REPLACE TEMP TABLE examples AS WITH {_BEST} SELECT prompt, key AS completion FROM full_ones"""
+WITH {_BEST} SELECT prompt, key AS completion FROM full_ones"""

@@ -5,16 +5,20 @@ all             every pair of a prompt's completions
 adjacent        neighbours in the order of posterior means
 uncertain-band  pairs that are neither sure nor open: p within a band
 
-Only completions that received a signal take part. What every chooser of pairs leaves (this one,
-`policies` and `gec`) is a temporary table `candidates`; `settle` says which of them stay and counts why
-the others do not. No row passes through Python: there may be ten million.
+Only completions that received a signal take part. Every chooser of pairs (this file, `policies` and
+`from_edits`) makes the temporary table `candidates`; `settle_pairs` decides which of them stay, and counts
+the others by reason. No row passes through Python: there may be ten million.
 """
 
+from ....schemas.derive import derive_absent_sql
 from ....schemas.keys import hash_key_sql
+from ....schemas.published import FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
-from .eligible import checked
+from ...store.temporary import make
+from ..steps import CANDIDATES, PAIRS, SCORES
+from .eligible import check_rule
 
 _POLICIES = {
     "best-worst": "a.best = 1 AND b.worst = 1 OR a.worst = 1 AND b.best = 1",
@@ -29,9 +33,8 @@ NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".for
 SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
 
-# What a table of candidates has beside prompt, chosen, rejected, made and dropped.
-NO_FIT = f"""NULL::DOUBLE AS p, NULL::DOUBLE AS p_expressed, NULL::DOUBLE AS p_observed, NULL::DOUBLE AS sd,
-    {", ".join(f"0 AS {count}" for count in COUNTS)}, NULL::VARCHAR AS fit"""
+NO_FIT = derive_absent_sql((*OF_A_FIT, FIT))
+"""Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
 
 # Signals of a pair: comparisons of the two, and whatever else is about either.
 _N_OF_A_PAIR = ", ".join(
@@ -48,7 +51,6 @@ LEFT JOIN (SELECT least({", ".join(s.completions)}) AS a, greatest({", ".join(s.
 )
 
 _JUDGED = f"""
-CREATE OR REPLACE TEMP TABLE candidates AS
 WITH ranked AS (
     SELECT e.completion, c.prompt, {", ".join(f"e.{count}" for count in COUNTS)},
         {" + ".join(f"e.{count}" for count in COUNTS)} > 0 AS judged,
@@ -69,7 +71,6 @@ JOIN ranked b ON b.completion = p.completion_b{_COMPARISONS}
 WHERE p.fit = $fit"""
 
 _SETTLED = """
-CREATE OR REPLACE TEMP TABLE pairs AS
 WITH known AS (
     SELECT c.* RENAME (dropped AS why, chosen AS chosen_completion, rejected AS rejected_completion),
         q.task, q."group", q.language, q.source AS prompt_source,
@@ -81,7 +82,8 @@ WITH known AS (
     WHERE ($task IS NULL OR q.task = $task)
         AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], q.source))
 )
-SELECT *, {key} AS key, {split} AS split, {part} AS part,
+SELECT * EXCLUDE (why, untold, equal, chosen_length, rejected_length{not_scores}), {key} AS key,
+    {split} AS split, {part} AS part,
     CASE WHEN why IS NOT NULL THEN why
         WHEN untold THEN 'text not published'
         WHEN equal THEN 'equal texts'
@@ -91,8 +93,7 @@ SELECT *, {key} AS key, {split} AS split, {part} AS part,
 FROM known"""
 
 # One score of each rated completion, and the criteria it is made of.
-SCORES = """
-CREATE OR REPLACE TEMP TABLE scores AS
+_SCORED = """
 SELECT completion, sum(weight * share) / sum(weight) AS score,
     list(criterion ORDER BY criterion) AS criteria FROM (
     SELECT r.completion, r.criterion, coalesce(any_value(u.weight), 1) AS weight,
@@ -105,38 +106,45 @@ SELECT completion, sum(weight * share) / sum(weight) AS score,
 
 
 def choose_judged(con: Store, fit: str, recipe: Recipe) -> None:
-    """`candidates` from the pairs of a fit, the better side chosen."""
+    """Make `candidates` from the pairs of a fit (its whole key), the better side chosen."""
     pairs = recipe.pairs
     given: dict[str, str | float] = {"fit": fit}
     if pairs.policy == "uncertain-band":
         given |= {"low": pairs.band[0], "high": pairs.band[1]}
-    run(con, _JUDGED.format(policy=_POLICIES[pairs.policy]), given)
+    make(con, CANDIDATES, _JUDGED.format(policy=_POLICIES[pairs.policy]), given)
 
 
-def settle(con: Store, recipe: Recipe) -> dict[str, int]:
-    """`pairs` from `candidates`: with key, split, part and why a pair is dropped; counted by reason.
+def make_scores(con: Store) -> None:
+    """Make `scores`: the summary score of each rated completion, 0 to 1."""
+    make(con, SCORES, _SCORED)
 
-    A coin flip that the recipe's rule would drop, too, is no coin flip. RecipeError where the rule
-    is no expression of the known columns.
+
+def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
+    """Make `pairs` from `candidates`; return the number of dropped pairs by reason.
+
+    A pair that the recipe's rule drops is not counted as a coin flip.
+    Raises RecipeError if the rule is not an expression of the known columns.
     """
     rule = recipe.pairs.eligible
     given = {"task": recipe.task, "sources": recipe.sources, "confidence": recipe.pairs.min_confidence}
-    eligible = f"coalesce(({checked(con, rule)})::BOOLEAN, false)" if rule else ""
+    eligible = f"coalesce(({check_rule(con, rule)})::BOOLEAN, false)" if rule else ""
     if rule:
-        run(con, SCORES)
-    run(
+        make_scores(con)
+    make(
         con,
+        PAIRS,
         _SETTLED.format(
             text_a=NORMAL("a.content"),
             text_b=NORMAL("b.content"),
             scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",
+            not_scores=", chosen_score, rejected_score" if rule else "",
             scored=""" LEFT JOIN scores ra ON ra.completion = c.chosen
             LEFT JOIN scores rb ON rb.completion = c.rejected"""
             if rule
             else "",
             key=hash_key_sql(("prompt", "chosen_completion", "rejected_completion")),
-            split=split_sql(recipe),
-            part=part_sql(recipe),
+            split=assign_split_sql(recipe),
+            part=assign_part_sql(recipe),
             flip=COIN_FLIP,
             rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
         ),
@@ -146,8 +154,8 @@ def settle(con: Store, recipe: Recipe) -> dict[str, int]:
     return dict(counts)
 
 
-def split_sql(recipe: Recipe) -> str:
-    """A group's split from a hash of its name: a new group never moves an old one."""
+def assign_split_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of a group's split: by a hash of its name, so a new group moves no old one."""
     share = _hash_sql(f"{recipe.splits.seed}:")
     train = recipe.splits.train
     return (
@@ -156,16 +164,20 @@ def split_sql(recipe: Recipe) -> str:
     )
 
 
-def part_sql(recipe: Recipe) -> str:
-    """What a group is for: sft, preference, or both, as of those that no stage trains on."""
+def assign_part_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of what a group is for: sft, preference or both.
+
+    Groups of validation and test are for both, since nothing is trained on them.
+    """
     if recipe.splits.shared or "sft" not in recipe.configs:
         return "'both'"
     if set(recipe.configs) <= {"sft", "signals"}:
         return "'sft'"
     sft = f"{_hash_sql(f'{recipe.splits.seed}:sft:')} < {recipe.splits.sft}"
-    return f"CASE WHEN {split_sql(recipe)} <> 'train' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
+    split = assign_split_sql(recipe)
+    return f"CASE WHEN {split} <> 'train' THEN 'both' WHEN {sft} THEN 'sft' ELSE 'preference' END"
 
 
 def _hash_sql(salt: str) -> str:
-    """A number from 0 to 1 that depends on the salt and the group's name."""
+    """Write an SQL number from 0 to 1 that depends on the salt and the group's name."""
     return f"""('0x' || left(md5('{salt}' || "group"), 13))::UBIGINT / pow(2, 52)"""

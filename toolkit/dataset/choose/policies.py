@@ -17,8 +17,10 @@ not, or null).
 
 from ....schemas.recipe import Recipe
 from ...ingest.files.tutor_turn import read_state_sql
-from ...store.connection import Store, run
-from .pairs import NO_FIT, SCORES
+from ...store.connection import Store
+from ...store.temporary import make
+from ..steps import CANDIDATES
+from .pairs import NO_FIT, make_scores
 
 _SAME_ROW = """
 SELECT a.prompt, a.key AS chosen, b.key AS rejected, $policy AS made, NULL::VARCHAR AS dropped
@@ -126,18 +128,19 @@ MEANINGS = {
 
 
 def choose_marked(con: Store, recipe: Recipe) -> None:
-    """`candidates`, as `pairs` says, by the recipe's policy."""
+    """Make `candidates` by the recipe's policy, one of MARKED."""
     select = MARKED[recipe.pairs.policy]
     if recipe.pairs.policy == "best-over-worst-score":
-        run(con, SCORES)
+        make_scores(con)
     given = {
         "policy": recipe.pairs.policy,
         "criteria": recipe.pairs.criteria,
         "task": recipe.task,
         "sources": recipe.sources,
     }
-    run(
+    make(
         con,
-        f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT *, {NO_FIT} FROM ({select})",
+        CANDIDATES,
+        f"SELECT *, {NO_FIT} FROM ({select})",
         {name: value for name, value in given.items() if f"${name}" in select},
     )

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from .gate import Gate
+from ...store.connection import Store
+from .gate import Gate, GateResult, Inputs
 
 
-def check_convergence(fit: str, diagnostics: dict[str, Any]) -> Gate:
-    """Red unless R-hat <= 1.01, ESS >= 400 and no divergences; the number is the worst R-hat."""
+def check_convergence(fit: str, diagnostics: dict[str, Any]) -> GateResult:
+    """Check for R-hat <= 1.01, ESS >= 400 and no divergences; the number is the largest R-hat."""
     r_hat, ess = diagnostics["r_hat_max"], diagnostics["ess_min"]
     passed = bool(diagnostics["converged"])
     verdict = (
@@ -14,4 +15,12 @@ def check_convergence(fit: str, diagnostics: dict[str, Any]) -> Gate:
         if passed
         else f"fit {fit} did not converge: {diagnostics['advice']}, then preceptor fuse again"
     )
-    return Gate("convergence", passed, round(float(r_hat), 4), verdict)
+    return GateResult("convergence", passed, round(float(r_hat), 4), verdict)
+
+
+def _check(_con: Store, inputs: Inputs) -> GateResult:
+    fit = inputs.fit or {}
+    return check_convergence(fit["key"], fit["diagnostics"])
+
+
+GATE = Gate("convergence", _check, applies=lambda inputs: inputs.fit is not None)

@@ -1,19 +1,19 @@
-"""Length bias: how often the longer answer wins, which a model learns before it learns anything else."""
+"""Length bias: the share of pairs whose longer answer is chosen."""
 
 from math import sqrt
 
 from ...store.connection import Store, run
-from .gate import Gate
+from .gate import Gate, GateResult
 
 _Z = 1.6449  # 90 %, both sides
 
 
-def check_length(con: Store, most: float | None = None) -> Gate:
-    """The share of pairs of `kept` whose chosen text is longer; red where it exceeds `most`.
+def check_length(con: Store, most: float | None = None) -> GateResult:
+    """Check that the longer text is chosen in at most the share `most` of pairs; the number is that share.
 
-    Of pairs whose texts differ in length (characters); 0.5 has no bias, and where there is no such pair
-    it is taken to be 0.5. The share is what will be trained on and decides; the 90 % interval says what
-    it may be of such pairs in general. Pairs of one group are not independent: Wilson's interval for as
+    Only pairs of `kept` whose texts differ in length (characters) count; 0.5 is no bias, and the value
+    without any such pair. The share of this dataset decides, since it is trained on; the 90 % interval
+    is about such pairs in general. Pairs of one group are not independent: Wilson's interval for as
     many independent pairs as have the same variance as the groups' (Kish's effective n).
     """
     ((n, groups, longer, spread),) = run(
@@ -30,9 +30,9 @@ def check_length(con: Store, most: float | None = None) -> Gate:
             coalesce(sum(pow(longer - p * n, 2)), 0)::DOUBLE FROM of_group, share""",
     )
     if not n:
-        return Gate("length bias", True, 0.5, "no pair differs in length")
+        return GateResult("length bias", True, 0.5, "no pair differs in length")
     share = longer / n
-    low, high = interval(share, n, groups, spread)
+    low, high = estimate_interval(share, n, groups, spread)
     passed = most is None or share <= most
     verdict = (
         f"the longer answer is chosen in {share:.0%} (90 % interval {low:.0%} to {high:.0%}; "
@@ -42,11 +42,11 @@ def check_length(con: Store, most: float | None = None) -> Gate:
         verdict += (
             f", more than {most:.0%}; bring in pairs whose shorter answer is better, or raise max_length_bias"
         )
-    return Gate("length bias", passed, round(share, 4), verdict)
+    return GateResult("length bias", passed, round(share, 4), verdict)
 
 
-def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
-    """Wilson's 90 % interval for a share among n pairs in groups.
+def estimate_interval(share: float, n: int, groups: int, spread: float) -> tuple[float, float]:
+    """Estimate Wilson's 90 % interval for a share among n pairs in groups.
 
     `spread` is the sum over groups of the squared (longer - share * pairs). With one group or no spread
     there are as many independent pairs as groups.
@@ -57,3 +57,6 @@ def interval(share: float, n: int, groups: int, spread: float) -> tuple[float, f
     middle = (share + z2 / 2) / (1 + z2)
     half = _Z / (1 + z2) * sqrt(share * (1 - share) / effective + z2 / (4 * effective))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+GATE = Gate("length bias", lambda con, inputs: check_length(con, inputs.recipe.max_length_bias))

@@ -2,11 +2,11 @@
 
 from ....schemas.licenses import License, read_license
 from ...store.connection import Store, query, run
-from .gate import Gate
+from .gate import Gate, GateResult
 
 
-def check_licence(con: Store, publish_under: str | None) -> Gate:
-    """Red if a licence of a row of `kept` forbids `publish_under`; the number counts such rows.
+def check_licence(con: Store, publish_under: str | None) -> GateResult:
+    """Check that no licence of a row of `kept` forbids `publish_under`; the number counts such rows.
 
     All licences of a row apply, and both of one that reads A AND B. Without `publish_under` the build
     is local and passes, and is marked NOT FOR PUBLICATION.
@@ -16,7 +16,7 @@ def check_licence(con: Store, publish_under: str | None) -> Gate:
     names = counted["license"].to_list()
     if publish_under is None:
         of = ", ".join(names) or "none"
-        return Gate("licence", True, 0, f"local build, NOT FOR PUBLICATION (sources: {of})")
+        return GateResult("licence", True, 0, f"local build, NOT FOR PUBLICATION (sources: {of})")
     under = read_license(publish_under)
     reasons = {name: _forbidden(name, under) for name in names}
     bad = [name for name in names if reasons[name]]
@@ -28,20 +28,20 @@ def check_licence(con: Store, publish_under: str | None) -> Gate:
         [bad],
     )
     if not rows:
-        return Gate("licence", True, 0, f"every row may be published under {under.id}")
-    told = [f"{n} rows: {reasons[name]}" for name, n in counted.rows() if reasons[name]]
-    told += [f"{unlicensed} rows: of no source"] if unlicensed else []
-    return Gate(
+        return GateResult("licence", True, 0, f"every row may be published under {under.id}")
+    reasons_given = [f"{n} rows: {reasons[name]}" for name, n in counted.rows() if reasons[name]]
+    reasons_given += [f"{unlicensed} rows: of no source"] if unlicensed else []
+    return GateResult(
         "licence",
         False,
         rows,
-        f"cannot publish under {under.id}: {'; '.join(told)}; leave those sources out, "
+        f"cannot publish under {under.id}: {'; '.join(reasons_given)}; leave those sources out, "
         "change publish_under, or drop it for a local build",
     )
 
 
 def _forbidden(name: str, under: License) -> str:
-    """Why data under the licences of this name may not be published under another; empty where they may."""
+    """Say why data under the licences of this name may not be published under another; "" if they may."""
     alone = "OR" not in name.split()
     for part in name.split(" AND ") if alone else [name]:
         source = read_license(part.strip("() "))
@@ -52,3 +52,6 @@ def _forbidden(name: str, under: License) -> str:
         if source.share_alike and source.id != under.id:
             return f"{name} must keep its own licence"
     return ""
+
+
+GATE = Gate("licence", lambda con, inputs: check_licence(con, inputs.recipe.publish_under))

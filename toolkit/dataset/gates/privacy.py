@@ -10,11 +10,13 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.errors import PrivacyError
-from ....schemas.tables import SIGNALS, name_all
+from ....schemas.tables import SIGNALS, Column, Table, name_all
 from ...privacy.recognisers import KINDS, Wanted, make_finder
 from ...privacy.scan import texts_worth_a_look
 from ...store.connection import Store, query, run
-from .gate import Gate
+from ...store.temporary import make
+from ..steps import COMPLETION, SIGNALS_KEPT
+from .gate import Drop, Gate, GateResult, Inputs
 
 OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
 
@@ -23,15 +25,24 @@ _TEXTS = """SELECT rowid AS id, config, split, key, unnest(list_concat(
     [m."content" FOR m IN messages], [chosen_content, rejected_content])) AS "text" FROM kept"""
 
 
-def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> Gate:
-    """Red if a text of `kept` holds personal data; the number counts such rows.
+SMALL_GROUPS = Table(
+    "small_groups",
+    "a completion about which signals of a type come from few learners",
+    (
+        Column("kind", "text", "the type of signal"),
+        COMPLETION,
+        Column("learners", "int", "number of learners; all unknown ones count as one"),
+    ),
+)
 
-    Kinds in `allow` are not looked for, so that what stands inside one (an address of e-mail in a url)
-    is found all the same. Needs Presidio: PrivacyError without it, and for a kind that is none.
+
+def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> GateResult:
+    """Check texts of `kept` for personal data; the number counts rows that have some.
+
+    Kinds in `allow` are not looked for; other kinds inside them (an e-mail address in a url) still are.
+    Raises PrivacyError without Presidio, and for an unknown kind.
     """
-    for kind in allow:
-        if kind not in KINDS:
-            raise PrivacyError(f"privacy: allow: '{kind}' is no kind; there are {', '.join(KINDS)}")
+    _check_kinds(allow)
     wanted = wanted or Wanted()
     wanted = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in allow])
     find = make_finder(wanted)
@@ -42,7 +53,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     ]
     accepted = f" (not looked for: {', '.join(allow)})" if allow else ""
     if not found:
-        return Gate("privacy", True, 0, f"no personal data found{accepted}")
+        return GateResult("privacy", True, 0, f"no personal data found{accepted}")
     schema = {"text": pl.String, "kind": pl.String, "shown": pl.String}
     con.register("found", pl.DataFrame(found, schema=schema, orient="row").to_arrow())
     try:
@@ -57,7 +68,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
         con.unregister("found")
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds)
     shown = "; ".join(f"{side} {key[:16]} {kind} {text}" for side, key, kind, text in first.rows())
-    return Gate(
+    return GateResult(
         "privacy",
         False,
         number,
@@ -66,7 +77,30 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     )
 
 
-def check_small_groups(con: Store, k: int = 5) -> Gate:
+def _check_kinds(allow: Sequence[str]) -> None:
+    for kind in allow:
+        if kind not in KINDS:
+            raise PrivacyError(f"privacy: allow: '{kind}' is no kind; there are {', '.join(KINDS)}")
+
+
+def _check_texts(con: Store, inputs: Inputs) -> GateResult:
+    """Check texts as the recipe says; without Presidio the gate is red, and a local build warned."""
+    privacy = inputs.recipe.privacy
+    if not privacy.look:
+        return GateResult("privacy", True, 0, "the recipe says not to look for personal data")
+    _check_kinds(privacy.allow)
+    try:
+        return check_privacy(con, privacy.allow)
+    except PrivacyError as error:
+        missing = f"NOT LOOKED FOR: {error}"
+        way = "or write privacy: {look: false} into the recipe"
+        return GateResult("privacy", False, 0, f"{missing}; {way}", local=missing)
+
+
+TEXTS_GATE = Gate("privacy", _check_texts, warns_locally=True)
+
+
+def check_small_groups(con: Store, k: int = 5) -> GateResult:
     """Red if outcomes of a completion come from fewer than `k` learners; the number counts such completions.
 
     As in k-anonymity (Samarati and Sweeney 1998), and as tables about pupils suppress small cells: what
@@ -77,10 +111,10 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     away.
     """
     kinds = ", ".join(f"'{signal.kind}'" for signal in OF_LEARNERS)
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE small_groups AS
-        SELECT kind, completion, count(DISTINCT person) + max((person IS NULL)::INT)
+        SMALL_GROUPS,
+        f"""SELECT kind, completion, count(DISTINCT person) + max((person IS NULL)::INT)
             AS learners
         FROM signals_kept WHERE kind IN ({kinds}) GROUP BY kind, completion""",
     )
@@ -93,12 +127,28 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     run(con, "DELETE FROM small_groups WHERE learners >= ?", [k])
     if not number:
         each = name_all((signal.kind for signal in OF_LEARNERS), "or")
-        return Gate("small groups", True, 0, f"every {each} stands among those of {k} learners or more")
+        verdict = f"every {each} stands among those of {k} learners or more"
+        return GateResult("small groups", True, 0, verdict)
     several = name_all(signal.plural for signal in OF_LEARNERS)
-    return Gate(
+    return GateResult(
         "small groups",
         False,
         number,
         f"{number} of {whole} completions have {several} of fewer than {k} learners; leave their {several} "
         "out, or bring in more learners",
+        Drop(
+            SIGNALS_KEPT,
+            "(kind, completion) IN (SELECT (kind, completion) FROM small_groups)",
+            f"signals: {several} of few learners",
+            "left out",
+        ),
     )
+
+
+GROUPS_GATE = Gate(
+    "small groups",
+    lambda con, inputs: check_small_groups(con, inputs.recipe.privacy.learners),
+    applies=lambda inputs: "signals" in inputs.recipe.configs,
+    drops=lambda inputs: inputs.recipe.privacy.drop,
+    warns_locally=True,
+)

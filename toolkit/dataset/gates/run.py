@@ -1,113 +1,106 @@
-"""All gates of a build, in order; what a recipe says to drop is dropped and counted before the verdict."""
+"""Run all gates of a build, and do what follows from a red one: drop rows, warn, or stop."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-from ....schemas.errors import PrivacyError
-from ....schemas.recipe import Recipe
-from ....schemas.tables import name_all
+from pydantic import ValidationError
+
+from ....schemas.errors import RecipeError
+from ....schemas.recipe import Recipe, explain_faults
+from ....schemas.support.nearest import suggest
 from ...store.connection import Store, run
-from .contents import check_contents
-from .convergence import check_convergence
-from .gate import Gate
-from .leaks.benchmarks import read_benchmarks
-from .leaks.leaks import check_leaks
-from .length import check_length
-from .licence import check_licence
-from .privacy import OF_LEARNERS, check_privacy, check_small_groups
-from .same_tokens import check_dead
-from .tokens import read_encoder
+from ..steps import KEPT
+from .gate import Drop, Gate, GateResult, GateSettings, Inputs
+
+GATES = (
+    "convergence:GATE",
+    "contents:GATE",
+    "leaks.leaks:GATE",
+    "licence:GATE",
+    "privacy:TEXTS_GATE",
+    "privacy:GROUPS_GATE",
+    "same_tokens:GATE",
+    "length:GATE",
+)
+"""MODULE:NAME of each `Gate`, in the order in which card and manifest list them."""
 
 
-def check_all(con: Store, recipe: Recipe, fit: dict[str, Any] | None, dropped: dict[str, int]) -> list[Gate]:
-    """Verdicts on `kept` and `signals_kept`. Adds to `dropped` what it takes out of them."""
-    dead = [_dead(con, recipe, dropped)] if recipe.tokenizer else []
-    read_benchmarks(con, recipe.benchmarks)
-    leaks = _leaks(con, recipe, dropped)
-    if dropped and "signals" in recipe.configs:
-        _forget_unkept(con)
-    return [
-        *([check_convergence(fit["key"], fit["diagnostics"])] if fit else []),
-        check_contents(con, dropped),
-        leaks,
-        check_licence(con, recipe.publish_under),
-        _privacy(con, recipe),
-        *([_small_groups(con, recipe, dropped)] if "signals" in recipe.configs else []),
-        *dead,
-        check_length(con, recipe.max_length_bias),
-    ]
+@cache
+def list_gates() -> tuple[Gate, ...]:
+    """Return the gates of GATES, in its order."""
+    found = []
+    for place in GATES:
+        module, _, name = place.partition(":")
+        found.append(getattr(import_module(f".{module}", __package__), name))
+    return tuple(found)
 
 
-def _leaks(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
-    wordings = [recipe.instruction, *recipe.instructions.values()]
-    disjoint = "sft" in recipe.configs and not recipe.splits.shared
-    gate = check_leaks(con, wordings, recipe.leaks.near, disjoint)
-    if gate.passed or not recipe.leaks.drop:
-        return gate
-    _drop(con, "(SELECT DISTINCT config, key FROM leaks)", dropped, "leaks into what is measured by")
-    return Gate(gate.name, True, gate.number, f"dropped: {gate.verdict}")
+def read_settings(recipe: Recipe) -> dict[str, GateSettings]:
+    """Return {gate's name: its settings} of the gates that take a section under `gates:`.
+
+    Raises RecipeError for a section of another name, and for what a gate's section does not take.
+    """
+    known = {gate.name: gate.settings for gate in list_gates() if gate.settings}
+    for name in recipe.gates:
+        if name not in known:
+            hint = (
+                f": {suggest(name, known, 'known gates')}" if known else ", and no gate takes settings here"
+            )
+            raise RecipeError(f"gates: unknown gate '{name}'{hint}")
+    found = {}
+    for name, settings in known.items():
+        try:
+            found[name] = settings.model_validate(recipe.gates.get(name, {}))
+        except ValidationError as error:
+            raise RecipeError(f"gates: {name}: {explain_faults(error, settings)}") from error
+    return found
 
 
-def _dead(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
-    wanted = recipe.tokenizer
-    if wanted is None:
-        raise ValueError("no tokenizer is named")
-    encoder = read_encoder(wanted.name, recipe.format == "conversational")
-    gate = check_dead(con, encoder, wanted.max_length, wanted.cut)
-    if gate.passed or not wanted.drop:
-        return gate
-    _drop(con, "dead", dropped, "the same tokens once they are cut")
-    return Gate(gate.name, True, gate.number, f"dropped: {gate.verdict}")
+def check_all(
+    con: Store,
+    recipe: Recipe,
+    fit: dict[str, Any] | None,
+    dropped: dict[str, int],
+    settings: Mapping[str, GateSettings],
+) -> list[GateResult]:
+    """Run the gates on `kept` and `signals_kept`; return their results in the registry's order.
+
+    Rows that the recipe wants dropped are taken out of these tables, and counted in `dropped` by reason.
+    """
+    results = {}
+    for gate in sorted(list_gates(), key=lambda gate: gate.order):
+        inputs = Inputs(recipe, fit, dropped, settings.get(gate.name, GateSettings()))
+        if gate.applies(inputs):
+            results[gate.name] = _decide(con, gate, inputs)
+    return [results[gate.name] for gate in list_gates() if gate.name in results]
 
 
-def _drop(con: Store, rows: str, dropped: dict[str, int], reason: str) -> None:
-    """Take rows (config, key) out of `kept`; their order stays."""
-    ((n,),) = run(con, f"DELETE FROM kept WHERE (config, key) IN (SELECT (config, key) FROM {rows})")
-    dropped[reason] = dropped.get(reason, 0) + int(n)
+def _decide(con: Store, gate: Gate, inputs: Inputs) -> GateResult:
+    """Run one gate. If it is red, drop its rows or let a local build pass, as recipe and gate say."""
+    result = gate.check(con, inputs)
+    if result.passed:
+        return result
+    if result.drop and gate.drops(inputs):
+        n = _drop(con, result.drop, inputs.recipe)
+        inputs.dropped[result.drop.reason] = inputs.dropped.get(result.drop.reason, 0) + n
+        return replace(result, passed=True, verdict=f"{result.drop.said}: {result.verdict}", drop=None)
+    if gate.warns_locally and inputs.recipe.publish_under is None:
+        return replace(result, passed=True, verdict=result.local or f"local build: {result.verdict}")
+    return result
 
 
-def _forget_unkept(con: Store) -> None:
-    """Signals about completions that were dropped since."""
-    run(
-        con,
-        """DELETE FROM signals_kept WHERE completion NOT IN (
-            SELECT chosen_completion FROM kept UNION SELECT rejected_completion FROM kept
-            WHERE rejected_completion IS NOT NULL)
-        OR other IS NOT NULL AND other NOT IN (
-            SELECT chosen_completion FROM kept UNION SELECT rejected_completion FROM kept
-            WHERE rejected_completion IS NOT NULL)""",
-    )
+def _drop(con: Store, rows: Drop, recipe: Recipe) -> int:
+    """Delete the rows, and signals about completions that are no longer in `kept`; the order stays."""
+    ((n,),) = run(con, f'DELETE FROM "{rows.table.name}" WHERE {rows.where}')
+    if rows.table is KEPT and "signals" in recipe.configs:
+        run(con, _FORGET_UNKEPT)
+    return int(n)
 
 
-def _privacy(con: Store, recipe: Recipe) -> Gate:
-    """A local build is told, not stopped: its texts stay where they are."""
-    local = recipe.publish_under is None
-    if not recipe.privacy.look:
-        return Gate("privacy", True, 0, "the recipe says not to look for personal data")
-    try:
-        gate = check_privacy(con, recipe.privacy.allow)
-    except PrivacyError as error:
-        if "privacy: allow" in str(error):
-            raise
-        way = "or write privacy: {look: false} into the recipe"
-        return Gate("privacy", local, 0, f"NOT LOOKED FOR: {error}{'' if local else f'; {way}'}")
-    if gate.passed or not local:
-        return gate
-    return Gate(gate.name, True, gate.number, f"local build: {gate.verdict}")
-
-
-def _small_groups(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
-    gate = check_small_groups(con, recipe.privacy.learners)
-    if gate.passed:
-        return gate
-    if recipe.privacy.drop:
-        ((n,),) = run(
-            con,
-            """DELETE FROM signals_kept
-            WHERE (kind, completion) IN (SELECT (kind, completion) FROM small_groups)""",
-        )
-        several = name_all(signal.plural for signal in OF_LEARNERS)
-        dropped[f"signals: {several} of few learners"] = int(n)
-        return Gate(gate.name, True, gate.number, f"left out: {gate.verdict}")
-    if recipe.publish_under is None:
-        return Gate(gate.name, True, gate.number, f"local build: {gate.verdict}")
-    return gate
+_COMPLETIONS = """SELECT chosen_completion FROM kept
+    UNION SELECT rejected_completion FROM kept WHERE rejected_completion IS NOT NULL"""
+_FORGET_UNKEPT = f"""DELETE FROM signals_kept WHERE completion NOT IN ({_COMPLETIONS})
+    OR other IS NOT NULL AND other NOT IN ({_COMPLETIONS})"""

@@ -15,23 +15,34 @@ from unicodedata import is_normalized
 import polars as pl
 
 from ....schemas.support.chat_template import Messages
+from ....schemas.tables import Column, Table
 from ...store.connection import Store, run
-from .gate import Gate
-from .tokens import Encoder, encode, rendered
+from ...store.temporary import add_frames, make
+from ..steps import KEPT
+from .gate import Drop, Gate, GateResult, Inputs
+from .tokens import Encoder, encode, read_encoder, render_texts
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
 _ADDED = 8  # tokens that a tokenizer adds by itself, at most
 
+DEAD = Table(
+    "dead",
+    "a pair that is the same tokens on both sides",
+    (Column("config", "text", "its config in `kept`"), Column("key", "text", "its key in `kept`")),
+)
+
 Cut = Literal["keep_start", "keep_end"]
 
 
-def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start") -> Gate:
-    """Red if a preference pair of `kept` is dead; the number counts them.
+def check_same_tokens(
+    con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start"
+) -> GateResult:
+    """Check that no pair of `kept` is dead; the number counts those that are.
 
-    Leaves the temp table `dead` (config, key), for a build that drops them.
+    Makes the temporary table `dead`.
     """
-    run(con, "CREATE OR REPLACE TEMP TABLE dead (config VARCHAR, key VARCHAR)")
+    make(con, DEAD)
     ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
     for first in range(begin, last + 1, _CHUNK):
         pairs = f"""SELECT config, key, messages, chosen_content AS chosen, rejected_content AS rejected
@@ -41,27 +52,29 @@ def check_dead(con: Store, encoder: Encoder, max_length: int | None = 1024, cut:
             for frame in (pl.DataFrame(batch) for batch in con.sql(pairs).to_arrow_reader(_ROWS))
             if frame.height
         ]
-        if found:
-            incoming = pl.concat(found).to_arrow()
-            con.execute("INSERT INTO dead FROM incoming").fetchall()
-            del incoming
+        add_frames(con, DEAD, found)
     ((number, first_key),) = run(con, "SELECT count(*), min(key) FROM dead")
     to = f" cut to {max_length}" if max_length else ""
     if not number:
-        return Gate("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
-    return Gate(
+        return GateResult("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
+    return GateResult(
         "dead pairs",
         False,
         number,
         f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}; "
         "raise max_length, or drop these pairs by tokenizer: {drop: true}",
+        Drop(
+            KEPT,
+            "(config, key) IN (SELECT (config, key) FROM dead)",
+            "the same tokens once they are cut",
+        ),
     )
 
 
 def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
-    """Of each pair whether it is dead."""
+    """Return for each pair whether it is dead."""
     prompts = pairs["messages"].to_list()
-    texts = [list(rendered(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
+    texts = [list(render_texts(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
     at = [
         i for i, (a, b) in enumerate(zip(*texts, strict=True)) if not _differ(encoder, a, b, max_length, cut)
     ]
@@ -76,7 +89,7 @@ def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut
 
 
 def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) -> bool:
-    """Whether two texts surely differ once they are cut, to be known without tokens.
+    """Return true if two texts surely differ once they are cut, without tokenising them.
 
     Where every token is of a byte at least, tokens that are equal up to the cut are texts that are equal
     for as many bytes, but for what the tokenizer adds by itself.
@@ -93,17 +106,34 @@ def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) 
 def _count_alike(
     encoder: Encoder, prompt: Messages, chosen: list[int], rejected: list[int], max_length: int | None
 ) -> bool:
-    """Whether as many tokens count on both sides, where the ends are equal: those of the completions.
+    """Return true if both completions have as many tokens, where the ends of the sequences are equal.
 
     The completion begins where the prompt alone and both sides cease to be alike.
     """
-    (alone,) = encode(encoder, list(rendered(encoder, [prompt], None)))
+    (alone,) = encode(encoder, list(render_texts(encoder, [prompt], None)))
     start = min(_common(alone, chosen), _common(alone, rejected))
     counts = [min(len(ids) - start, max_length or len(ids)) for ids in (chosen, rejected)]
     return counts[0] == counts[1]
 
 
 def _common(ids: list[int], others: list[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+    """Count the tokens with which two sequences begin alike."""
     pairs = enumerate(zip(ids, others, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(ids), len(others)))
+
+
+def _check(con: Store, inputs: Inputs) -> GateResult:
+    wanted = inputs.recipe.tokenizer
+    if wanted is None:
+        raise ValueError("no tokenizer is named")
+    encoder = read_encoder(wanted.name, inputs.recipe.format == "conversational")
+    return check_same_tokens(con, encoder, wanted.max_length, wanted.cut)
+
+
+GATE = Gate(
+    "dead pairs",
+    _check,
+    applies=lambda inputs: inputs.recipe.tokenizer is not None,
+    drops=lambda inputs: inputs.recipe.tokenizer is not None and inputs.recipe.tokenizer.drop,
+    order=1,
+)

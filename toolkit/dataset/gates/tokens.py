@@ -35,9 +35,9 @@ class Encoder:
 
 
 def read_encoder(name: str, conversational: bool = True) -> Encoder:
-    """A tokenizer from a folder with tokenizer.json, or from the Hub by its name.
+    """Read a tokenizer from a folder with tokenizer.json, or from the Hub by its name.
 
-    GateError without the package, for what is no tokenizer, and without a chat template where
+    Raises GateError without the package, for what is no tokenizer, and without a chat template if
     prompts are conversations.
     """
     try:
@@ -66,16 +66,16 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
 
 
 def encode(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of rendered texts."""
+    """Encode rendered texts as lists of token ids."""
     # A chat template writes special tokens itself.
     encoded = encoder.tokenizer.encode_batch_fast(list(texts), add_special_tokens=encoder.render is None)
     return [one.ids for one in encoded]
 
 
-def rendered(
+def render_texts(
     encoder: Encoder, prompts: Sequence[Messages], completions: Sequence[str] | None
 ) -> Iterator[str]:
-    """The text of each prompt with its completion; without completions, of the prompts alone."""
+    """Yield the text of each prompt with its completion; without completions, of the prompt alone."""
     for messages, completion in zip(prompts, completions or (None,) * len(prompts), strict=True):
         if encoder.render is not None:
             answer = [] if completion is None else [{"role": "assistant", "content": completion}]
@@ -87,7 +87,7 @@ def rendered(
 
 
 def _is_faithful(tokenizer: dict[str, Any]) -> bool:
-    """Of a tokenizer.json: merges of bytes with nothing lost, as most models have it."""
+    """Return true if a tokenizer.json merges bytes and loses none, as those of most models do."""
     before = tokenizer.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     kinds = {step.get("type") for step in steps}
@@ -104,7 +104,7 @@ def _is_faithful(tokenizer: dict[str, Any]) -> bool:
 
 
 def _lacks_bytes(vocab: dict[str, int]) -> bool:
-    """Whether some byte has no token, so that it would be left out or be unknown."""
+    """Return true if some byte has no token, so that it would be left out or be unknown."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     return not set(ByteLevel.alphabet()) <= vocab.keys()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import PrivacyError
-from preceptor.toolkit.dataset.gates.length import check_length, interval
+from preceptor.toolkit.dataset.gates.length import check_length, estimate_interval
 from preceptor.toolkit.dataset.gates.licence import check_licence
 from preceptor.toolkit.dataset.gates.privacy import check_privacy, check_small_groups
 from preceptor.toolkit.privacy.recognisers import KINDS, Wanted
@@ -251,7 +251,7 @@ def test_the_interval_covers_the_truth_about_nine_times_in_ten():
         n = rng.integers(1, 7, 80)
         longer = rng.binomial(n, rng.beta(3.5, 1.5, 80))
         share = longer.sum() / n.sum()
-        low, high = interval(share, int(n.sum()), 80, float(((longer - share * n) ** 2).sum()))
+        low, high = estimate_interval(share, int(n.sum()), 80, float(((longer - share * n) ** 2).sum()))
         held += low <= 0.7 <= high
     assert 0.86 < held / 600 < 0.94
 

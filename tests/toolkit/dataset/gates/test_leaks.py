@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.recipe import Benchmark
 from preceptor.toolkit.dataset.gates.leaks.benchmarks import read_benchmarks
-from preceptor.toolkit.dataset.gates.leaks.leaks import ANSWER, check_leaks, count_leaks, leaked
+from preceptor.toolkit.dataset.gates.leaks.leaks import ANSWER, check_leaks, count_leaks, list_leaked
 from preceptor.toolkit.store.connection import open_scratch, query, run
 
 PROBLEM = (
@@ -209,7 +209,7 @@ def test_dropping_what_leaks_leaves_nothing_that_does(rows, disjoint):
             ),
         )
         check_leaks(con, disjoint=disjoint)
-        gone = leaked(con)
+        gone = list_leaked(con)
         assert not any(
             side.endswith("test") for i, (side, *_) in enumerate(rows) if f"k{i}" in set(gone["key"])
         )

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from preceptor.toolkit.dataset.choose.pairs import NORMAL
 from preceptor.toolkit.dataset.gates.leaks import near_duplicates as near_module
-from preceptor.toolkit.dataset.gates.leaks.near_duplicates import SHINGLE, SHORTEST, find_near, similarity
+from preceptor.toolkit.dataset.gates.leaks.near_duplicates import (
+    SHINGLE,
+    SHORTEST,
+    compute_similarity,
+    find_near,
+)
 from preceptor.toolkit.store.connection import open_scratch, query, run
 
 
@@ -83,7 +88,7 @@ def test_it_finds_what_brute_force_finds_in_any_script(alphabet):
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), min_size=1, max_size=8))
 def test_similarity_is_jaccard_of_shingles(pairs):
     a, b = map(list, zip(*pairs, strict=True))
-    for found, one, other in zip(similarity(a, b), a, b, strict=True):
+    for found, one, other in zip(compute_similarity(a, b), a, b, strict=True):
         expected = jaccard(shingle_set(one), shingle_set(other))
         assert np.isnan(found) if expected is None else found == pytest.approx(expected)
 
@@ -116,7 +121,7 @@ def test_short_texts_are_near_to_none():
 
 def test_nothing_gives_nothing():
     assert search([("", 1), ("", 2)]) == {}
-    assert similarity([], []).tolist() == []
+    assert compute_similarity([], []).tolist() == []
 
 
 def test_a_crowd_of_variants_is_not_compared_each_with_each(monkeypatch):
@@ -124,8 +129,8 @@ def test_a_crowd_of_variants_is_not_compared_each_with_each(monkeypatch):
     base = "what is the sum of all the numbers on the board if each of them grows by one and then halves "
     rows = [(f"{base}{i}", 1 if i % 4 else 2) for i in range(2000)]
     compared = []
-    of_pairs = near_module.similarity
-    monkeypatch.setattr(near_module, "similarity", lambda a, b: compared.extend(a) or of_pairs(a, b))
+    of_pairs = near_module.compute_similarity
+    monkeypatch.setattr(near_module, "compute_similarity", lambda a, b: compared.extend(a) or of_pairs(a, b))
     found = search(rows, between=[(1, 2)])
     assert len(compared) < 50_000  # of 750,000
     assert {a for a, _ in found} == {text for text, side in rows if side == 1}

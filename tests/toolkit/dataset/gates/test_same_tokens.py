@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.errors import GateError
 from preceptor.toolkit.dataset.gates import same_tokens as dead_module
-from preceptor.toolkit.dataset.gates.same_tokens import check_dead
-from preceptor.toolkit.dataset.gates.tokens import encode, read_encoder, rendered
+from preceptor.toolkit.dataset.gates.same_tokens import check_same_tokens
+from preceptor.toolkit.dataset.gates.tokens import encode, read_encoder, render_texts
 from preceptor.toolkit.store.connection import open_scratch, query, run
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -71,7 +71,7 @@ def keep(con, pairs):
 def find(encoder, pairs, *cut):
     with open_scratch() as con:
         keep(con, pairs)
-        gate = check_dead(con, encoder, *cut)
+        gate = check_same_tokens(con, encoder, *cut)
         found = {int(key[1:]) for key in query(con, "SELECT key FROM dead")["key"]}
         run(con, "DROP TABLE kept")
         run(con, "DROP TABLE dead")
@@ -178,7 +178,7 @@ def test_pairs_that_surely_differ_are_not_tokenised(folder, monkeypatch):
 def test_a_completion_that_ends_itself_gets_no_second_end(folder):
     encoder = read_encoder(str(folder), conversational=False)
     prompt = [[{"role": "user", "content": "ba "}]]
-    once, twice = (list(rendered(encoder, prompt, [completion])) for completion in ("do", "do</s>"))
+    once, twice = (list(render_texts(encoder, prompt, [completion])) for completion in ("do", "do</s>"))
     assert once == twice == ["ba do</s>"]
     assert encode(encoder, once)[0][-1] == 2
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.tables import EDITS, SENTENCES, SOURCES
-from preceptor.toolkit.dataset.choose.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.gec.edits.character_edits import apply_edits, make_batch
 from preceptor.toolkit.store.connection import insert, query, remove_source, run
@@ -118,7 +118,7 @@ def test_corrections_equal_the_edited_text_but_for_white_space(opened, case):
     )
     found = query(
         opened,
-        f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
+        f"SELECT s.position, c.text FROM ({select_corrections('true')}) c JOIN sentences s "
         "ON s.key = c.sentence ORDER BY s.position",
     )
     applied = apply(text, spans)

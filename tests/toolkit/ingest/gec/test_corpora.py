@@ -8,7 +8,7 @@ import pytest
 
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
-from preceptor.toolkit.dataset.choose.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
@@ -31,7 +31,7 @@ def corrections(store):
     """(document, line, annotator) -> text, in the order of the sentences."""
     made = query(
         store,
-        f"SELECT s.document, s.line, c.annotator, c.text FROM ({corrections_sql('true')}) c "
+        f"SELECT s.document, s.line, c.annotator, c.text FROM ({select_corrections('true')}) c "
         "JOIN sentences s ON s.key = c.sentence ORDER BY s.path, s.position",
     )
     return made.rows()
@@ -252,7 +252,7 @@ def test_relco_m2_is_turned_round_where_the_pairs_say_so_and_that_is_reported(st
             written.setdefault(len(written) + 1, line[2:])
     made = query(
         store,
-        f"SELECT s.position, c.text FROM ({corrections_sql('true')}) c JOIN sentences s "
+        f"SELECT s.position, c.text FROM ({select_corrections('true')}) c JOIN sentences s "
         f"ON s.key = c.sentence WHERE s.path = '{path}' ORDER BY s.position",
     )
     after = made.filter(pl.col("position") >= facts["blocks_before_first_noop"])

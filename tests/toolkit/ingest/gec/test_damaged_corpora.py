@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import REJECTS
-from preceptor.toolkit.dataset.choose.corrections import corrections_sql
+from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files.numbered_lines import Input
@@ -136,7 +136,7 @@ def check(con, format, files):
     assert (
         query(con, "SELECT count(*) FROM edits WHERE sentence NOT IN (SELECT key FROM sentences)").item() == 0
     )
-    texts = query(con, corrections_sql("e.source = 's'"))
+    texts = query(con, select_corrections("e.source = 's'"))
     assert texts["text"].null_count() == 0
 
 

@@ -21,7 +21,7 @@ from preceptor.schemas.tables import (
     REJECTS,
     VOTES,
 )
-from preceptor.toolkit.dataset.choose.pairs import choose_judged, settle
+from preceptor.toolkit.dataset.choose.pairs import choose_judged, settle_pairs
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.ingest.batch import Context
@@ -276,7 +276,7 @@ def test_rankings_are_fused_but_never_published(store, tmp_path):
     (tmp_path / "r.yaml").write_text("name: r\npairs: {policy: all}\n")
     recipe = read_recipe(tmp_path / "r.yaml")
     choose_judged(store, "f", recipe)
-    assert settle(store, recipe) == {"text not published": 2}
+    assert settle_pairs(store, recipe) == {"text not published": 2}
     assert query(store, "FROM pairs")["dropped"].null_count() == 0
 
 

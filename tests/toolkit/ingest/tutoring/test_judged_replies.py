@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import COMPLETIONS, PROMPTS, RATINGS, REJECTS, TURNS
-from preceptor.toolkit.dataset.choose.pairs import SCORES
+from preceptor.toolkit.dataset.choose.pairs import make_scores
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files.numbered_lines import Input
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store.connection import count, query, remove_source, run
+from preceptor.toolkit.store.connection import count, query, remove_source
 
 
 def load(store, format, *paths, source="s"):
@@ -371,7 +371,7 @@ def test_socratic_llm(store, shared_data):
     assert mean == pytest.approx(human["mean_score"], abs=1e-6)
     assert (rows, errors) == (human["rows"], human["rows"] - human["evaluation_error_null"])
     # The published score, as recipes' rules have it.
-    run(store, SCORES)
+    make_scores(store)
     made = query(
         store,
         """SELECT count(*) FROM scores s JOIN completions c ON c.key = s.completion

@@ -15,7 +15,20 @@ import duckdb
 
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
+from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
+from ....store.temporary import make
+
+BENCHMARKS = Table(
+    "benchmarks",
+    "a text that the dataset must not hold",
+    (
+        Column("name", "text", "of the benchmark, as in the recipe"),
+        Column("line", "text", "row of the file, from 1; in a folder FILE:ROW"),
+        Column("text", "text", "the question"),
+        Column("answer", "text", "null where the recipe names no column of answers", nullable=True),
+    ),
+)
 
 _READ = {
     ".jsonl": "read_json({0}, union_by_name = true)",
@@ -31,17 +44,12 @@ _PACKED = (".gz", ".zst")
 
 
 def read_benchmarks(con: Store, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
-    """Make the temp table `benchmarks` (name, line, text, answer); returns texts per benchmark.
+    """Make the temporary table `benchmarks`; return the number of texts per benchmark.
 
-    `line` counts a file's rows from 1 and is preceded by the file's name where there are several.
     Raises SourceError for a path that is not there, a file of another kind or that cannot be read, a
     column it has not, and for a benchmark without a text.
     """
-    run(
-        con,
-        """CREATE OR REPLACE TEMP TABLE benchmarks
-        (name VARCHAR, line VARCHAR, "text" VARCHAR, answer VARCHAR)""",
-    )
+    make(con, BENCHMARKS)
     counts = {}
     for one in benchmarks:
         if one.name in counts:
@@ -100,7 +108,7 @@ def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
 
 
 def _column(one: Benchmark, file: Path, name: str | None, columns: list[str]) -> str:
-    """The column as SQL; where none is named, the only one."""
+    """Return the column, quoted as SQL; the only one if none is named."""
     if name is None and len(columns) == 1:
         name = columns[0]
     if name not in columns:

@@ -10,22 +10,26 @@ where it shares with a later side
     prompt   the normalised text of its prompt, without the recipe's wording and system messages
     answer   a chosen or rejected text of 70 characters or more: also one rejected there and chosen here
              tells what a test asks for; shorter ones ("Well done, can you explain?") are everybody's
-    near     a prompt whose text is nearly the same (near.py)
+    near     a prompt whose text is nearly the same (near_duplicates.py)
 
 and test and benchmarks, from neither of which anything is learned, are not compared. A benchmark's
 question leaks by prompt and near also as one message of a dialogue or as a completion. Equal prompts of
 sft/train and preference/train are wanted, unless the recipe says disjoint: then sft's rows leak.
-To drop the rows that leak (`leaked`) mends all of it.
+To drop the rows that leak (`list_leaked`) mends all of it.
 """
 
 from collections.abc import Sequence
 
 import polars as pl
 
+from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
+from ....store.temporary import drop, make
 from ...choose.pairs import NORMAL
-from ..gate import Gate
-from .near_duplicates import find_near
+from ...steps import KEPT
+from ..gate import Drop, Gate, GateResult, Inputs
+from .benchmarks import BENCHMARKS, read_benchmarks
+from .near_duplicates import NEAR, find_near
 
 ANSWER = 70
 """Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 stand in dialogues on two or
@@ -38,34 +42,81 @@ _LEAKY = [
     (_INSIDE, _BENCHMARK),
 ]
 _SHOWN = 3
+_SAID = """[m."content" FOR m IN messages IF m."role" <> 'system']"""  # a dialogue's texts, in order
+
+_ID = Column("id", "int", "rowid in `kept`; of a benchmark's text less than 0")
+_BIT = Column("bit", "int", "number of the side: 1, 2, 4, …")
+_SIDE = Column("side", "text", "CONFIG/SPLIT, or name of a benchmark")
+PLACED = Table(
+    "placed",
+    "a row of `kept` or a benchmark's text, by hashes",
+    (
+        _ID,
+        _SIDE,
+        Column("config", "text", "of the row; null of a benchmark", nullable=True),
+        Column("key", "text", "of the row; of a benchmark its line"),
+        Column("group", "text", "of the row; null of a benchmark", nullable=True),
+        _BIT,
+        Column("chosen", "hash128", "of the chosen text or a benchmark's answer; null: short", nullable=True),
+        Column("rejected", "hash128", "of the rejected text; null where short or absent", nullable=True),
+    ),
+)
+STANDS = Table(
+    "stands",
+    "a text that stands on a side: of a prompt, a benchmark, a message or a completion",
+    (_ID, _BIT, Column("text", "text", "normalised, without the recipe's wording", nullable=True)),
+)
+OVERLAP_TEXTS = Table(
+    "overlap_texts",
+    "a text of `stands`, each once",
+    (
+        Column("text", "text", "normalised"),
+        Column("sides", "int", "sum of the bits of the sides it stands on"),
+        Column("hash", "hash128", "of the text"),
+    ),
+)
+LEAKS = Table(
+    "leaks",
+    "a row of one side that shares something with another side",
+    (
+        Column("kind", "text", "group, prompt, answer or near"),
+        Column("id", "int", "rowid in `kept`"),
+        _SIDE,
+        Column("config", "text", "of the row"),
+        Column("key", "text", "of the row"),
+        Column("other", "text", "the other side"),
+        Column("other_key", "text", "least key of a row there that has the same"),
+        Column("similarity", "float", "1 if equal; of near texts Jaccard of their shingles"),
+    ),
+)
 
 
 def check_leaks(
     con: Store, wordings: Sequence[str] = (), near: float | None = 0.8, disjoint: bool = False
-) -> Gate:
-    """Red if a row of `kept` leaks; the number counts such rows. Reads `benchmarks` where it is there.
+) -> GateResult:
+    """Check that no row of `kept` leaks; the number counts those that do.
 
-    `wordings` are the recipe's instructions, whose words are no part of a text; `near` is the Jaccard
-    similarity from which texts are near, None for equal texts alone. Leaves the temp table `leaks`:
-    kind, id (rowid in `kept`), side, config, key, other, other_key, similarity.
+    Reads `benchmarks` if it has been made. `wordings` are the recipe's instructions, whose words are no
+    part of a text; `near` is the Jaccard similarity from which texts are near, None: only equal texts
+    leak; `disjoint`: rows of sft/train that share something with preference/train leak, too. Makes the
+    temporary table `leaks`.
     """
     leaky = [*_LEAKY, (_SFT, _TRAIN)] if disjoint else _LEAKY
-    _write_placed(con, wordings)
+    _write_sides(con, wordings)
     _write_leaks(con, leaky)
     if near is not None:
         _add_near(con, near, leaky)
-    for table in ("placed", "stands"):
-        run(con, f"DROP TABLE {table}")
+    drop(con, PLACED, STANDS)
     return _verdict(con)
 
 
-def leaked(con: Store) -> pl.DataFrame:
-    """Keys, with their config, of the rows that leak, for the build to drop: without them nothing leaks."""
+def list_leaked(con: Store) -> pl.DataFrame:
+    """List config and key of the rows that leak; without them nothing leaks."""
     return query(con, "SELECT DISTINCT config, key FROM leaks ORDER BY ALL")
 
 
 def count_leaks(con: Store) -> pl.DataFrame:
-    """side, other, kind, rows: how many rows of a side leak by which kind into which other side."""
+    """Count leaking rows. Columns: side, other (the side into which they leak), kind, rows."""
     return query(
         con,
         """SELECT side, other, kind, count(DISTINCT id) AS rows FROM leaks
@@ -78,7 +129,7 @@ def _literal(text: str) -> str:
 
 
 def _unworded(wordings: Sequence[str]) -> str:
-    """SQL: what a list of messages asks, as one text, without the words the recipe put around it."""
+    """Write the SQL of what a list of messages asks, as one text, without the recipe's wording."""
     last = "said[-1]"
     cases = [
         f"""WHEN starts_with({last}, {_literal(before)}) AND ends_with({last}, {_literal(after)})
@@ -91,42 +142,40 @@ def _unworded(wordings: Sequence[str]) -> str:
     return NORMAL(f"""array_to_string(list_append(said[:-2], {bare}), ' ')""")
 
 
-def _write_placed(con: Store, wordings: Sequence[str]) -> None:
-    """placed: the rows and benchmarks with their sides and hashes; stands: which texts they hold."""
+# Rows and benchmarks with the side they stand on; `said`: what a prompt says, `answer`: long ones tell.
+_ON_SIDES = f"""
+SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
+    CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
+        WHEN 'validation' THEN {_VALIDATION} ELSE {_TEST} END::BIGINT AS bit,
+    {_SAID} AS said, chosen_content AS chosen, rejected_content AS rejected
+FROM kept
+UNION ALL
+SELECT -1 - rowid, name, NULL, line, NULL, {_BENCHMARK}::BIGINT, ["text"], answer, NULL FROM benchmarks"""
+
+
+def _write_sides(con: Store, wordings: Sequence[str]) -> None:
+    """Make `placed` and `stands`."""
     has_benchmarks = bool(run(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'benchmarks'"))
     if not has_benchmarks:
-        run(
-            con,
-            """CREATE TEMP TABLE benchmarks AS
-            SELECT '' AS name, '' AS line, '' AS "text", '' AS answer LIMIT 0""",
-        )
+        make(con, BENCHMARKS)
     long = f"if(length({{0}}) >= {ANSWER}, md5_number({{0}}), NULL)".format
-    said = """[m."content" FOR m IN messages IF m."role" <> 'system']"""
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE placed AS
-        SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
-            CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
-                WHEN 'validation' THEN {_VALIDATION} ELSE {_TEST} END AS bit,
-            {_unworded(wordings)} AS asked,
-            {long(NORMAL("chosen_content"))} AS chosen, {long(NORMAL("rejected_content"))} AS rejected
-        FROM (SELECT rowid, *, {said} AS said FROM kept)
-        UNION ALL
-        SELECT -row_number() OVER (), name, NULL, line, NULL, {_BENCHMARK}, {NORMAL('"text"')},
-            {long(NORMAL("answer"))}, NULL
-        FROM benchmarks""",
+        PLACED,
+        f"""SELECT id, side, config, key, "group", bit, {long(NORMAL("chosen"))} AS chosen,
+            {long(NORMAL("rejected"))} AS rejected FROM ({_ON_SIDES})""",
     )
-    inside = f"""UNION ALL SELECT rowid, {_INSIDE}, {NORMAL("unnest(texts)")} FROM (
-        SELECT rowid, list_concat({said}, [chosen_content, rejected_content]) AS texts
+    inside = f"""UNION ALL SELECT rowid, {_INSIDE}::BIGINT, {NORMAL("unnest(texts)")} FROM (
+        SELECT rowid, list_concat({_SAID}, [chosen_content, rejected_content]) AS texts
         FROM kept WHERE split IN ('train', 'validation'))"""
-    run(
+    make(
         con,
-        f"""CREATE OR REPLACE TEMP TABLE stands AS
-        SELECT id, bit, asked AS "text" FROM placed {inside if has_benchmarks else ""}""",
+        STANDS,
+        f"""SELECT id, bit, if(bit = {_BENCHMARK}, {NORMAL("said[1]")}, {_unworded(wordings)}) AS "text"
+        FROM ({_ON_SIDES}) {inside if has_benchmarks else ""}""",
     )
-    run(con, "ALTER TABLE placed DROP COLUMN asked")
     if not has_benchmarks:
-        run(con, "DROP TABLE benchmarks")
+        drop(con, BENCHMARKS)
 
 
 def _is_leaky(leaky: Sequence[tuple[int, int]]) -> str:
@@ -154,22 +203,24 @@ _HAD = {
 
 
 def _write_leaks(con: Store, leaky: Sequence[tuple[int, int]]) -> None:
-    kinds = (_SAME.format(kind=kind, had=had, leaky=_is_leaky(leaky)) for kind, had in _HAD.items())
-    run(con, "CREATE OR REPLACE TEMP TABLE leaks AS " + " UNION ALL ".join(f"({one})" for one in kinds))
+    make(con, LEAKS)
+    for kind, had in _HAD.items():
+        run(con, "INSERT INTO leaks BY NAME " + _SAME.format(kind=kind, had=had, leaky=_is_leaky(leaky)))
 
 
 def _add_near(con: Store, threshold: float, leaky: Sequence[tuple[int, int]]) -> None:
-    run(
+    make(
         con,
-        """CREATE OR REPLACE TEMP TABLE overlap_texts AS
-        SELECT any_value("text") AS "text", bit_or(bit) AS sides, md5_number("text") AS hash FROM stands
+        OVERLAP_TEXTS,
+        """SELECT any_value("text") AS "text", bit_or(bit) AS sides, md5_number("text") AS hash FROM stands
         WHERE "text" <> '' GROUP BY hash""",
     )
-    find_near(con, "overlap_texts", threshold, leaky)
+    find_near(con, OVERLAP_TEXTS.name, threshold, leaky)
     for statement in _NEAR_LEAKS:
         run(con, statement.format(leaky=_is_leaky(leaky)))
-    for table in ("overlap_texts", "near", "near_texts", "near_rows"):
+    for table in ("near_texts", "near_rows"):
         run(con, f"DROP TABLE {table}")
+    drop(con, OVERLAP_TEXTS, NEAR)
 
 
 # Few texts are near to others: first these, then the rows that hold them, so that no join is large.
@@ -192,10 +243,10 @@ _NEAR_LEAKS = (
 )
 
 
-def _verdict(con: Store) -> Gate:
+def _verdict(con: Store) -> GateResult:
     ((rows,),) = run(con, "SELECT count(DISTINCT id) FROM leaks")
     if not rows:
-        return Gate("leaks", True, 0, "no group, prompt or answer of one side stands in another")
+        return GateResult("leaks", True, 0, "no group, prompt or answer of one side stands in another")
     first = query(
         con,
         f"""SELECT l.* EXCLUDE (id), kept.messages[-1]."content" AS "text" FROM leaks AS l
@@ -207,12 +258,17 @@ def _verdict(con: Store) -> Gate:
         f"{one['other']} {one['other_key'][:16]}"
         for one in first.to_dicts()
     )
-    return Gate(
+    return GateResult(
         "leaks",
         False,
         rows,
         f"{rows} rows leak into what they are measured by, the first: {shown}; "
         "give such prompts one group, or drop these rows by leaks: {drop: true}",
+        Drop(
+            KEPT,
+            "(config, key) IN (SELECT (config, key) FROM leaks)",
+            "leaks into what is measured by",
+        ),
     )
 
 
@@ -220,3 +276,20 @@ def _shares(leak: dict[str, object]) -> str:
     if leak["kind"] == "near":
         return f"is {leak['similarity']:.2f} like"
     return f"has the {leak['kind']} of"
+
+
+def _check(con: Store, inputs: Inputs) -> GateResult:
+    recipe = inputs.recipe
+    read_benchmarks(con, recipe.benchmarks)
+    wordings = [recipe.instruction, *recipe.instructions.values()]
+    disjoint = "sft" in recipe.configs and not recipe.splits.shared
+    return check_leaks(con, wordings, recipe.leaks.near, disjoint)
+
+
+GATE = Gate(
+    "leaks",
+    _check,
+    drops=lambda inputs: inputs.recipe.leaks.drop,
+    order=2,
+    facts=lambda con: {"leaks": count_leaks(con).to_dicts()},
+)

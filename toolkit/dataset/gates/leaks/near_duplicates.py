@@ -28,8 +28,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from .....schemas.tables import Column, Table
 from ....store.chunks import split_rows
 from ....store.connection import Store, run
+from ....store.temporary import add_frames, drop, make
+
+_PAIR = (Column("l", "int", "rowid of a text"), Column("r", "int", "rowid of another text"))
+NEAR = Table(
+    "near",
+    "two texts that are nearly the same",
+    (*_PAIR, Column("similarity", "float", "Jaccard of their shingles, 0 to 1")),
+)
+_CANDIDATES = Table("near_candidates", "two texts that share a bucket of some band", _PAIR)
 
 SHINGLE = 5
 SHORTEST = 50
@@ -44,11 +54,23 @@ _FIRST = 8
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
+_BAND_NAMES = [f"b{band}" for band in range(BANDS)]
+_BAND_TABLE = Table(
+    "near_bands",
+    "a text that may be near to another",
+    (
+        Column("id", "int", "rowid of the text"),
+        Column("tag", "hash64", "of the text, to order texts by"),
+        Column("sides", "int", "sum of the bits of the sides it stands on"),
+        *(Column(name, "hash32", "its bucket in this band") for name in _BAND_NAMES),
+    ),
+)
+
 
 def find_near(
     con: Store, texts: str, threshold: float = 0.8, between: Sequence[tuple[int, int]] = ((1, 1),)
 ) -> None:
-    """Make the temp table `near` (l, r, similarity): rowids of texts at least `threshold` similar.
+    """Make the temporary table `near`: pairs of texts that are at least `threshold` similar.
 
     `texts` is a table with `text`, normalised (`pairs.NORMAL`), each text once, and `sides`, the sum
     of the bits of the sides that it stands on; the table must not change meanwhile. `between` says which
@@ -61,31 +83,31 @@ def find_near(
     both_ways = set(between) == {(b, a) for a, b in between}
     _write_bands(con, texts, reduce(or_, (a | b for a, b in between)))
     _write_candidates(con, wanted + (" AND l.tag < r.tag" if both_ways else " AND l.id <> r.id"), between)
-    run(con, "CREATE OR REPLACE TEMP TABLE near (l BIGINT, r BIGINT, similarity DOUBLE)")
-    for first in split_rows(con, "candidates", _CHUNK):
+    make(con, NEAR)
+    for first in split_rows(con, _CANDIDATES.name, _CHUNK):
         pairs = f"""SELECT c.l, c.r, a."text" AS a, b."text" AS b
-            FROM (FROM candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
+            FROM (FROM near_candidates WHERE rowid >= {first} AND rowid < {first + _CHUNK}) AS c
             JOIN "{texts}" AS a ON a.rowid = c.l JOIN "{texts}" AS b ON b.rowid = c.r"""
-        _add(
+        add_frames(
             con,
-            "near",
+            NEAR,
             [
-                part.select("l", "r", similarity=similarity(part["a"].to_list(), part["b"].to_list())).filter(
-                    pl.col("similarity") >= threshold
-                )
+                part.select(
+                    "l", "r", similarity=compute_similarity(part["a"].to_list(), part["b"].to_list())
+                ).filter(pl.col("similarity") >= threshold)
                 for part in _parts(con, pairs, ("a", "b"))
             ],
         )
-    run(con, "DROP TABLE near_bands")
-    run(con, "DROP TABLE candidates")
+    drop(con, _BAND_TABLE, _CANDIDATES)
 
 
-def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
-    """Jaccard of the shingles of each text of `a` and its fellow in `b`; NaN where neither has any.
+def compute_similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
+    """Compute the Jaccard similarity of each text of `a` to the one in its place of `b`.
 
-    Of 64-bit hashes of the shingles, of which two out of billions may coincide.
+    Shape (texts,); NaN where neither text has a shingle. Computed from 64-bit hashes of the
+    shingles, of which two out of billions may coincide.
     """
-    sides = {"a": _lists(*shingles(a)), "b": _lists(*shingles(b))}
+    sides = {"a": _lists(*hash_shingles(a)), "b": _lists(*hash_shingles(b))}
     both, either = (
         pl.col("a").list.set_intersection("b").list.len(),
         pl.col("a").list.set_union("b").list.len(),
@@ -93,11 +115,11 @@ def similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
     return pl.DataFrame(sides).select(both / either).to_series().to_numpy()
 
 
-def shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The hash of every shingle of every text, one after another, and where each text's begin and end.
+def hash_shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash every shingle of every text; return the hashes, text after text, and where each text's begin.
 
-    Shapes (shingles,) and (texts + 1,). Made of code points by wrapping arithmetic alone, so the same
-    everywhere; one that a text holds twice is there twice.
+    Shapes (shingles,) and (texts + 1,); the last offset is the number of hashes. Computed from code
+    points by wrapping arithmetic, so the same on every machine; a repeated shingle is there twice.
     """
     points = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -112,7 +134,7 @@ def shingles(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 
 def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Every bit of the input in every bit of the output."""
+    """Mix 64-bit hashes, so that every bit of the input changes every bit of the output."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _MIX[0]
     hashes = (hashes ^ (hashes >> np.uint64(27))) * _MIX[1]
     return hashes ^ (hashes >> np.uint64(31))
@@ -123,8 +145,8 @@ def _lists(values: NDArray[np.uint64], offsets: NDArray[np.int64]) -> pl.Series:
 
 
 def _bands(texts: list[str]) -> NDArray[np.uint32]:
-    """One number per text and band, equal where the band's six values are; (texts, BANDS)."""
-    hashes, offsets = shingles(texts)
+    """Compute a number per text and band, equal where the band's six values are; shape (texts, BANDS)."""
+    hashes, offsets = hash_shingles(texts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets.astype(np.uint64), BANDS * ROWS, _SEED
     )
@@ -136,30 +158,26 @@ def _bands(texts: list[str]) -> NDArray[np.uint32]:
 
 
 def _write_bands(con: Store, texts: str, sides: int) -> None:
-    """near_bands: per text that may be near to one, its rowid, tag, sides, and b0, b1, …"""
-    columns = ", ".join(f"b{band} UINTEGER" for band in range(BANDS))
-    run(
-        con,
-        f"CREATE OR REPLACE TEMP TABLE near_bands (id BIGINT, tag UBIGINT, sides INTEGER, {columns})",
-    )
+    """Make `near_bands`."""
+    make(con, _BAND_TABLE)
     for first in split_rows(con, texts, _CHUNK):
-        wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides::INTEGER AS sides, "text"
+        wanted = f"""SELECT rowid AS id, md5_number_lower("text") AS tag, sides, "text"
             FROM "{texts}" WHERE rowid >= {first} AND rowid < {first + _CHUNK}
             AND sides & {sides} <> 0 AND length("text") >= {SHORTEST}"""
-        _add(
+        add_frames(
             con,
-            "near_bands",
+            _BAND_TABLE,
             [
-                part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list())))
+                part.drop("text").hstack(pl.from_numpy(_bands(part["text"].to_list()), _BAND_NAMES))
                 for part in _parts(con, wanted, ("text",))
             ],
         )
 
 
 def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]]) -> None:
-    """candidates: pairs of rowids that share a bucket of any band, each once."""
+    """Make `near_candidates`."""
     left, right = (reduce(or_, sides) for sides in zip(*between, strict=True))
-    run(con, "CREATE OR REPLACE TEMP TABLE shared (l BIGINT, r BIGINT)")
+    run(con, "CREATE OR REPLACE TEMP TABLE near_shared (l BIGINT, r BIGINT)")
     for band in range(BANDS):
         run(
             con,
@@ -167,14 +185,14 @@ def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]
                 band=band, left=left, right=right, wanted=wanted, crowded=_CROWDED, first=_FIRST
             ),
         )
-    run(con, "CREATE OR REPLACE TEMP TABLE candidates AS SELECT DISTINCT l, r FROM shared")
-    run(con, "DROP TABLE shared")
+    make(con, _CANDIDATES, "SELECT DISTINCT l, r FROM near_shared")
+    run(con, "DROP TABLE near_shared")
 
 
 # Which texts share a bucket of one band. In a crowded bucket the first of each kind of sides stand for
 # the others; they are the first in every band, so that the pairs of one family are the same in all.
 _ONE_BAND = """
-INSERT INTO shared
+INSERT INTO near_shared
 WITH mine AS (
     SELECT id, tag, sides, b{band} AS b FROM near_bands
 ), bucket AS (
@@ -193,16 +211,9 @@ WHERE (l.place <= {first} OR r.place <= {first}) AND {wanted}"""
 
 
 def _parts(con: Store, select: str, texts: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows of a SELECT in frames with no more than so many characters in their texts, or one row."""
+    """Yield the rows of a SELECT in frames of one row or of texts of at most _CHARACTERS together."""
     for batch in con.sql(select).to_arrow_reader(_BATCH):
         frame = pl.DataFrame(batch)
         size = pl.sum_horizontal(pl.col(name).str.len_chars() for name in texts)
         parts = frame.with_columns(part=size.cum_sum() // _CHARACTERS)
         yield from parts.partition_by("part", include_key=False)
-
-
-def _add(con: Store, table: str, frames: list[pl.DataFrame]) -> None:
-    if frames:
-        incoming = pl.concat(frames).to_arrow()  # DuckDB finds it by its name
-        con.execute(f"INSERT INTO {table} FROM incoming").fetchall()
-        del incoming
