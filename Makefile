@@ -1,5 +1,5 @@
 # make demo   the main job on the packaged sample, into demo/
-# make test   format, lint, types, import directions, every test but one of minutes; with ALL=1, as CI, that too
+# make test   format, lint, types, import directions, the tests but those of minutes; with ALL=1, as CI, these too
 # make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/fusion-measured.md)

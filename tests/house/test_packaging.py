@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
+from waiting import run_to_end
 
 PACKAGES = ("annotation", "recipes", "schemas", "toolkit", "training")
 DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl", ".txt"}
@@ -30,11 +31,8 @@ def tracked(folder):
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)],
-        check=True,
-        capture_output=True,
-        timeout=300,
+    run_to_end(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT], check=True
     )
     (made,) = out.glob("*.whl")
     return made
@@ -67,6 +65,7 @@ def test_constraints_hold_names_and_versions_only():
 
 
 @pytest.mark.slow
+@pytest.mark.minutes
 def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel, demo, key_file, tmp_path):
     """Installs the core alone: no torch, no dev tools; run from another folder.
 
@@ -76,25 +75,18 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel, demo, key_f
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel],
-        check=True,
-        timeout=900,
-    )
+    installing = ["install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel]
+    run_to_end([*pip, *installing], check=True)
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "demo").mkdir(parents=True)
     shutil.copy(demo.out / "preceptor.duckdb", elsewhere / "demo")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "PRECEPTOR"))}
 
     def installed(*arguments):
-        return subprocess.run(
+        return run_to_end(
             [home / "bin" / "preceptor", *arguments],
             cwd=elsewhere,
             env=clean | {"PRECEPTOR_KEY": str(key_file)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
         )
 
     done = installed("demo")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from waiting import run_to_end
 
 from preceptor.tests.bench import measure, training
 from preceptor.tests.bench.__main__ import COLUMNS, figure, main, side_lines
@@ -21,13 +22,7 @@ from preceptor.tests.bench.rows import ROWS
 
 
 def bench(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "preceptor.tests.bench", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    return run_to_end([sys.executable, "-m", "preceptor.tests.bench", *arguments])
 
 
 def written(path):
@@ -52,6 +47,7 @@ def quick(tmp_path_factory):
     return done, path
 
 
+@pytest.mark.minutes
 def test_every_side_has_finite_positive_figures(quick):
     done, path = quick
     found = written(path)
@@ -69,6 +65,7 @@ def test_every_side_has_finite_positive_figures(quick):
     assert found["read_m2 + store"]["remark"] == "3,364 rows, 0 rejected"
 
 
+@pytest.mark.minutes
 def test_memory_is_each_process_own(quick):
     """Nothing shows the size of what started it: importing click takes a few megabytes."""
     found = written(quick[1])
@@ -77,6 +74,7 @@ def test_memory_is_each_process_own(quick):
     assert peak["import click"] < peak["import polars"] / 2
 
 
+@pytest.mark.minutes
 def test_the_page_names_no_host_and_no_path(quick):
     page = quick[1].read_text(encoding="utf-8")
     assert str(Path.cwd()) not in page
@@ -168,6 +166,7 @@ def test_the_made_up_m2_is_the_same_every_time(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.minutes
 def test_answers_are_pulled_from_a_server_of_each_side_s_own():
     done = bench("pull", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -431,6 +431,7 @@ def test_judging_by_likelihood_asks_each_pair_once(judge, path, tiny):
 
 
 @pytest.mark.slow
+@pytest.mark.minutes
 def test_a_real_model_tells_corrected_sentences_by_likelihood(shared_data):
     from smollm2 import smollm2
 

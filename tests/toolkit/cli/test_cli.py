@@ -24,15 +24,16 @@ HEAVY = (
 )
 
 
-def imported(*arguments):
-    """Modules in sys.modules after a command."""
+def imported(*commands):
+    """Modules in sys.modules after some commands."""
     code = (
         "import sys\nfrom preceptor.toolkit.cli.main import cli\n"
-        f"try: cli.main({[str(a) for a in arguments]!r})\nexcept SystemExit as e: print('exit', e.code)\n"
+        f"for command in {[[str(a) for a in arguments] for arguments in commands]!r}:\n"
+        "    try: cli.main(command)\n    except SystemExit as e: print('exit', e.code)\n"
         "print(chr(10).join(sorted(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "exit 0" in ended.stdout, ended.stdout + ended.stderr
+    assert ended.stdout.count("exit 0\n") == len(commands), ended.stdout + ended.stderr
     return set(ended.stdout.split("\n"))
 
 
@@ -60,8 +61,8 @@ def test_help_and_status_import_nothing_heavy(preceptor, tmp_path):
     store = tmp_path / "s.duckdb"
     done = preceptor("--store", store, "ingest", "prompts", tmp_path / "p.jsonl", "--source", "s")
     assert done.returncode == 0, done.stderr
-    for arguments in (["--help"], ["--store", store, "status"], ["--store", store, "ingest", "m2", "--help"]):
-        assert not imported(*arguments) & set(HEAVY)
+    commands = (["--help"], ["--store", store, "status"], ["--store", store, "ingest", "m2", "--help"])
+    assert not imported(*commands) & set(HEAVY)
 
 
 @pytest.fixture

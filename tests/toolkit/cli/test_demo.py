@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import duckdb
 import polars as pl
@@ -109,15 +107,10 @@ def test_manifest_has_the_digest_of_every_file(demo):
     assert all(gate["passed"] for gate in manifest["gates"])
 
 
-def test_a_second_demo_in_the_same_folder_gives_the_same_bytes(demo, tmp_path):
+def test_a_second_demo_in_the_same_folder_gives_the_same_bytes(demo, preceptor, tmp_path):
     out = shutil.copytree(demo.out, tmp_path / "demo")  # others read the first meanwhile
     before = {p: p.read_bytes() for p in out.rglob("*") if p.suffix in (".parquet", ".md", ".json", ".html")}
-    ended = subprocess.run(
-        [sys.executable, "-m", "preceptor.toolkit.cli.main", "demo", "--out", str(out)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    ended = preceptor("demo", "--out", out)
+    assert ended.returncode == 0, ended.stderr
     assert "preceptor demo" in ended.stdout
     assert before == {p: p.read_bytes() for p in before}

@@ -285,8 +285,8 @@ def test_the_posterior_is_that_of_numpyros_nuts():
 
 @pytest.fixture(scope="module")
 def made():
-    """Votes, ratings and turns of 24 named annotators on 180 completions, some of them adversarial."""
-    size = Size(60, 3, annotators=24, votes=1500, ratings=400, outcomes=400, learners=30, adversarial=0.1)
+    """Votes, ratings and turns of 24 named annotators on 120 completions, some of them adversarial."""
+    size = Size(40, 3, annotators=24, votes=1000, ratings=300, outcomes=300, learners=30, adversarial=0.1)
     return simulate(np.random.default_rng(2), size, ordinary()).obs
 
 
@@ -311,7 +311,7 @@ def test_the_normal_approximation_says_what_the_chains_say(crowd):
     _, posterior, chains = crowd
     a = posterior.diagnostics.approximation
     assert a.settled
-    assert a.completions == 180
+    assert a.completions == 120
     assert a.rank_correlation > 0.99
     assert a.p_difference < 0.03
     assert posterior.diagnostics.converged

@@ -147,7 +147,7 @@ def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
     paths = [p if (shared_data / p).exists() else f"relco/{p}" for p in paths]
     whole = [(shared_data / path).read_bytes() for path in paths]
 
-    @few()
+    @few(5)
     @given(st.data(), st.sampled_from([64, 1000, 1 << 20]))
     def run(data, block):
         parts = data.draw(damaged(whole, paired=name in ("relco", "parallel")))
@@ -171,7 +171,7 @@ def test_damaged_real_files_balance(opened, shared_data, tmp_path, name):
 def test_damaged_samples_balance(opened, tmp_path, name):
     path = tmp_path / "f.txt"
 
-    @few()
+    @few(5)
     @given(damaged([OURS[name].encode()]), st.sampled_from([16, 300, 1 << 20]))
     def run(parts, block):
         path.write_bytes(parts[0])
