@@ -94,7 +94,7 @@ def check_small_groups(con: Store, k: int = 5) -> Gate:
     if not number:
         each = name_all((signal.kind for signal in OF_LEARNERS), "or")
         return Gate("small groups", True, 0, f"every {each} stands among those of {k} learners or more")
-    several = name_all(signal.plural for signal in OF_LEARNERS)
+    several = name_all((signal.plural for signal in OF_LEARNERS), "or")
     return Gate(
         "small groups",
         False,

@@ -105,7 +105,7 @@ def _small_groups(con: Store, recipe: Recipe, dropped: dict[str, int]) -> Gate:
             """DELETE FROM signals_kept
             WHERE (kind, completion) IN (SELECT (kind, completion) FROM small_groups)""",
         )
-        several = name_all(signal.plural for signal in OF_LEARNERS)
+        several = name_all((signal.plural for signal in OF_LEARNERS), "or")
         dropped[f"signals: {several} of few learners"] = int(n)
         return Gate(gate.name, True, gate.number, f"left out: {gate.verdict}")
     if recipe.publish_under is None:
