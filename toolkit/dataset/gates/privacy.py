@@ -129,7 +129,7 @@ def check_small_groups(con: Store, k: int = 5) -> GateResult:
         each = name_all((signal.kind for signal in OF_LEARNERS), "or")
         verdict = f"every {each} stands among those of {k} learners or more"
         return GateResult("small groups", True, 0, verdict)
-    several = name_all(signal.plural for signal in OF_LEARNERS)
+    several = name_all((signal.plural for signal in OF_LEARNERS), "or")
     return GateResult(
         "small groups",
         False,
