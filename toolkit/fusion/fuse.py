@@ -24,6 +24,8 @@ from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
 from .sampling.warm_start import Ends, sort_ends
 
+DEFAULTS = SamplerSettings()
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -39,9 +41,9 @@ class Fit:
 
 def fuse(
     con: Store,
-    target: float,
-    sources: Sequence[str],
-    settings: SamplerSettings,
+    target: float = 0.5,
+    sources: Sequence[str] = (),
+    settings: SamplerSettings = DEFAULTS,
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:

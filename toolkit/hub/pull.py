@@ -11,6 +11,7 @@ split. The source's licence is the card's, its revision the commit.
 """
 
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from ..ingest.files.numbered_lines import Input
 from ..ingest.formats import FORMATS
 from ..ingest.preferences.chat_shapes import FIELDS, SCORES
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
-from ..store.connection import Store, query
+from ..store.connection import Store, open_store, query
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
@@ -152,6 +153,34 @@ def _with_meta(rows: Any, meta: Any) -> Any:
     for name in set(_ABOUT) & set(rows.column_names):
         rows = rows.cast_column(name, datasets.Value("string"))
     return rows
+
+
+def pull_dataset(
+    store: Path,
+    name: str,
+    source: str | None = None,
+    *,
+    config: str | None = None,
+    license: str | None = None,
+    replacing: bool = False,
+    say: Say = lambda _: None,
+) -> tuple[Remote, str, IngestReport | None]:
+    """Read a dataset of the Hub into a source of the store file, which is made if it is not there.
+
+    `name` is REPO_ID or REPO_ID@REVISION; `source` is by default the dataset's name; `license`, an SPDX id,
+    overrides the card's. Returns what was found, the source, and what the ingest did: None if the source
+    has this revision already. Raises HubError or SourceError, and the store is as it was.
+    """
+    remote = find_remote(name, config, license, say)
+    called = source or "-".join([remote.repo.partition("/")[2], *([config] if config else [])])
+    if store.exists() and not replacing:
+        with open_store(store, read_only=True) as con:
+            if holds(con, called, remote):
+                return remote, called, None
+    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
+        files = fetch(remote, Path(folder), say)
+        with open_store(store, create=True) as con:
+            return remote, called, pull(con, remote, files, called, replacing)
 
 
 def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> IngestReport:

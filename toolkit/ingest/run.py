@@ -16,13 +16,14 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import SourceError, StoreError
-from ...schemas.licenses import NONE_STATED, License
+from ...schemas.licenses import NONE_STATED, License, read_license
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from .batch import Batch, Context, make_known
 from .files.numbered_lines import Input, OnBytes
-from .formats import Format
+from .formats import FORMATS, Format
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -101,6 +102,30 @@ def digest_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> 
         return sums[0]
     listing = "".join(f"{s}  {f.name}\n" for s, f in zip(sums, files, strict=True))
     return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def ingest_files(
+    con: Store,
+    format: str,
+    paths: Sequence[Path],
+    source: str,
+    *,
+    license: str | None = None,
+    replacing: bool = False,
+    strict: bool = False,
+    **about: Any,
+) -> IngestReport:
+    """Read files or folders in a format, such as "votes", into a source of the store, all or nothing.
+
+    `license` is an SPDX id; `about` are fields of `Context`, such as language, about, columns or levels.
+    Raises SourceError for an unknown format or license, a missing file, and as `ingest` does.
+    """
+    if format not in FORMATS:
+        raise SourceError(f"no format '{format}': {suggest(format, FORMATS, 'known formats')}")
+    known = FORMATS[format]
+    context = Context(source, **{"language": known.language, **about})
+    origin = Origin(read_license(license))
+    return ingest(con, known, find_inputs(known, paths), context, origin, replacing=replacing, strict=strict)
 
 
 def ingest(

@@ -17,8 +17,8 @@ import polars as pl
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
-from ..store.connection import Store, insert, query, run, transaction
-from .pseudonyms import write_mark_sql
+from ..store.connection import Store, insert, open_store, query, run, transaction, write_anew
+from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,18 @@ _REMOVED = {
     "preferences": "fit IN (FROM my_fits)",
     "chain_ends": "fit IN (FROM my_fits)",
 }
+
+
+def forget_person(store: Path, person: str, is_pseudonym: bool = False) -> Forgotten:
+    """Remove a person from the store file, and write the file anew so that no byte of them stays in it.
+
+    `person` is the id that the input files have, or a pseudonym. Raises StoreError as `forget` does.
+    """
+    with open_store(store) as con:
+        who = person if is_pseudonym else make_pseudonym(person, read_store_key(con, find_key_file()))
+        done = forget(con, who)
+    write_anew(store)
+    return done
 
 
 def forget(con: Store, pseudonym: str) -> Forgotten:

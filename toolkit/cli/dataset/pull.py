@@ -24,29 +24,21 @@ def pull(
 
     HF_TOKEN or 'hf auth login' opens private ones; HF_ENDPOINT names another Hub.
     """
-    import tempfile
-    from pathlib import Path
-
-    from ...hub.pull import fetch, find_remote, holds
-    from ...hub.pull import pull as run_pull
-    from ...store.connection import open_store
+    from ...hub.pull import pull_dataset
 
     notices = stderr()
-
-    def say(text: str) -> None:
-        notices.print(text, markup=False)
-
-    remote = find_remote(name, config, license, say)
-    called = source or "-".join([remote.repo.partition("/")[2], *([config] if config else [])])
-    if settings.store.exists() and not replace:
-        with open_store(settings.store, read_only=True) as con:
-            if holds(con, called, remote):
-                stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
-                return
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
-        files = fetch(remote, Path(folder), say)
-        with open_store(settings.store, create=True) as con:
-            report = run_pull(con, remote, files, called, replace)
+    remote, called, report = pull_dataset(
+        settings.store,
+        name,
+        source,
+        config=config,
+        license=license,
+        replacing=replace,
+        say=lambda text: notices.print(text, markup=False),
+    )
+    if report is None:
+        stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
+        return
     terms = remote.license.id
     stdout().print(f"{remote.place}: config {remote.config}, licence {terms}", markup=False)
     say_report(report, terms)

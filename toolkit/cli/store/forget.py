@@ -27,16 +27,12 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     """
     from rich.markup import escape
 
-    from ...privacy.forget import forget as run_forget
+    from ...privacy.forget import forget_person
     from ...privacy.pseudonyms import FORM
-    from ...store.connection import open_store, write_anew
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
-    with open_store(settings.store) as con:
-        who = learner if is_pseudonym else _pseudonyms(con, [learner])[0]
-        done = run_forget(con, who)
-    write_anew(settings.store)
+    done = forget_person(settings.store, learner, is_pseudonym)
     out = stdout()
     if not done.removed:
         out.print(f"[bold]{escape(learner)}[/]: was forgotten before; the store was written anew")
