@@ -28,6 +28,7 @@ from ...annotation.models.asking import (
     find_missing,
 )
 from ...annotation.models.backends.backend import Backend
+from ...annotation.models.backends.registry import WRITING
 from ...annotation.models.memory import KnownReplies, sort_replies
 from ...annotation.models.requests import Reply, Request, Sampling, digest, make_row
 from ...annotation.models.templates import read_template
@@ -121,7 +122,9 @@ def generate(
     no price to go by, or, after all that came was kept, the back-end refuses or stays away.
     """
     if not backend.writes:
-        raise AnnotationError(f"{backend.name}: writes no completions; give a model named openai: or hf:")
+        raise AnnotationError(
+            f"{backend.name}: writes no completions; give a model named {' or '.join(WRITING)}"
+        )
     check_limits(backend, asking.limits)
     template = read_template(options.template) if options.template else None
     source = options.source or name_source(backend.name, options.purpose)

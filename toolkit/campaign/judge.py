@@ -27,6 +27,7 @@ from ...annotation.models.asking import (
 )
 from ...annotation.models.backends.backend import Backend
 from ...annotation.models.backends.hf_likelihood import KIND, count_copied, judge_by_likelihood
+from ...annotation.models.backends.registry import WRITING
 from ...annotation.models.backends.text_scores import NORMALISE
 from ...annotation.models.judge.answers import JudgingMethod
 from ...annotation.models.judge.requests import JudgeWording, judge_by_letters, read_examples
@@ -193,7 +194,7 @@ def _say_first(
     if not method.both and (copies := count_copied(asked.questions.iter_rows(named=True))):
         notes.append(
             f"in {copies:,} of them the prompt holds one of the texts, which is then the likelier "
-            "one whatever it is worth: use a model that writes (openai:, hf:)"
+            f"one whatever it is worth: use a model that writes ({', '.join(WRITING)})"
         )
     for note in notes:
         asking.say(f"note: {note}")

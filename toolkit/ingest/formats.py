@@ -27,6 +27,7 @@ class Format:
     alone: str = ""  # module:function, whether these files name none, though the format does
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
+    options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -132,6 +133,7 @@ FORMATS: dict[str, Format] = {
             "==> dev.src <==\nFor not use car .\n==> dev.ref0 <==\nNot for use with a car .",
             "gec.parallel:read_parallel",
             finder="gec.parallel:find_parallel",
+            options=("align",),
             together=True,
         ),
         Format(
@@ -312,6 +314,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
+            options=("levels",),
         ),
         Format(
             "outcomes",
@@ -335,6 +338,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
+            options=("learner", "passing"),
         ),
         Format(
             "anki",
@@ -346,6 +350,7 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
+            options=("learner",),
         ),
     )
 }

@@ -1,7 +1,7 @@
 """`preceptor report`: one HTML page with pictures about a fit.
 
 The page stands alone (no script, nothing to load) and holds no time: the same store gives the
-same bytes. Every word and number comes from the store; `figures.py` draws.
+same bytes. Every word and number comes from the store; `panels` draws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
 from ..fusion.summary import COIN_FLIP, count_signals, has_both_sides
 from ..store.connection import Store, query
-from .figures import draw_agreement, draw_annotators, draw_confidence, draw_recovery, measure_annotators
-from .panels import draw_checks, draw_ranks, measure_checks, measure_ranks
-from .people import draw_people
-from .picture import PERCENT, Picture, number, percent
+from .panels.agreement import write_tried
+from .panels.panel import FitView, draw_all
+from .panels.registry import PANELS
+from .picture import PERCENT, number, percent
 
 MOST_TELLING = 10  # pairs listed for the next vote
 DISPUTED = 5  # pairs listed where people and learners disagree
@@ -67,10 +67,7 @@ def render_report(
         verdict=_verdict(diagnostics),
         target=_target(row["config"]["target"]),
         tiles=_tiles(found, diagnostics, surer, built, recovered),
-        pictures=[
-            *_pictures(con, row, surer, recovered),
-            *(picture for i, found in enumerate(agreed) for picture in draw_people(found, i)),
-        ],
+        pictures=draw_all(PANELS, FitView(con, row, surer, built, recovered, agreed)),
         missing=_missing(found, surer.len()),
         built=built,
         listings=_listings(con, row["key"], found),
@@ -166,39 +163,6 @@ def _sampling_tiles(diagnostics: dict[str, Any]) -> list[Tile]:
     ]
 
 
-def _pictures(
-    con: Store, row: dict[str, Any], surer: pl.Series, recovered: pl.DataFrame | None
-) -> list[Picture]:
-    """The figures that the fit has data for, in the page's order."""
-    found = row["findings"]
-    # Fits of earlier versions hold neither bands nor ranks.
-    checked = [c for c in row["diagnostics"]["checks"] if "band" in c]
-    ranked = row["diagnostics"].get("ranks", [])
-    pictures = []
-    if has_both_sides(found):
-        pictures.append(draw_agreement(_effectiveness(con, row["key"]), found["rho"]))
-    if surer.len():
-        pictures.append(draw_confidence(surer))
-    # Checks stand beside annotators or ranks, and are as high.
-    n = len(found["annotators"])
-    beside = measure_annotators(n) if n else measure_ranks(ranked)
-    height = _same_height(measure_checks(checked), beside) if checked and (n or ranked) else 0
-    if checked:
-        pictures.append(draw_checks(checked, height))
-    if n:
-        pictures.append(draw_annotators(found["annotators"], height))
-    if ranked:
-        pictures.append(draw_ranks(ranked, 0 if n else height))
-    if recovered is not None and recovered.height:
-        pictures.append(draw_recovery(recovered))
-    return pictures
-
-
-def _same_height(*heights: float) -> float:
-    """The largest, where they are close; 0, each its own, where one would look empty."""
-    return max(heights) if max(heights) < 1.8 * min(heights) else 0
-
-
 def _missing(found: dict[str, Any], pairs: int) -> list[str]:
     """List why a figure or a table is missing."""
     notes = []
@@ -217,30 +181,13 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
     return notes
 
 
-def _tried(row: str) -> str:
-    """Write the DuckDB condition that a learner tried the completion of a row of `effectiveness`."""
-    return f"({' + '.join(f'{row}.{signal.count}' for signal in OBSERVED)} > 0)"
-
-
-def _effectiveness(con: Store, fit: str) -> pl.DataFrame:
-    return query(
-        con,
-        f"""SELECT e.expressed_mean AS expressed, e.observed_mean AS observed,
-        e.expressed_sd, e.observed_sd, {_tried("e")} AS tried,
-        coalesce(q.task, 'task not known') AS task FROM effectiveness e
-        LEFT JOIN completions c ON c.key = e.completion LEFT JOIN prompts q ON q.key = c.prompt
-        WHERE e.fit = ? ORDER BY e.completion""",
-        [fit],
-    )
-
-
 def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     """The two tables of pairs: title, what to see, rows."""
     telling = _pairs(con, fit, "p.information_gain > 0", "p.information_gain DESC", MOST_TELLING)
     disputed = _pairs(
         con,
         fit,
-        f"(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND {_tried('ea')} AND {_tried('eb')}",
+        f"(p.p_expressed - 0.5) * (p.p_observed - 0.5) < 0 AND {write_tried('ea')} AND {write_tried('eb')}",
         "least(abs(p.p_expressed - 0.5), abs(p.p_observed - 0.5)) DESC",
         DISPUTED,
     )

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from ...schemas.support.numbers import format_percent
 
 PERCENT = "\u202f%"  # a narrow space that does not break
+DOTS = 1500  # completions drawn at most; keys are hashes, so the first ones are a fair sample
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from ...schemas.support.files import open_whole_file
 
 WIDTH = 420.0  # of every drawing, in points; the page scales it
+COLUMNS = 2  # of small drawings in one
 
 # Stand-ins, and what they become. No two may be equal, none may be a colour of matplotlib's own.
 INK, MUTED, GRID, ZONE, FLAG = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
@@ -83,11 +84,11 @@ def draw(name: str, title: str, description: str, height: float, paint: Paint) -
 
     `title` and `description` are for readers who do not see it.
     """
-    return draw_panels(name, title, description, height, [paint], 1)
+    return draw_grid(name, title, description, height, [paint], 1)
 
 
-def draw_panels(
-    name: str, title: str, description: str, height: float, paints: Sequence[Paint], columns: int
+def draw_grid(
+    name: str, title: str, description: str, height: float, paints: Sequence[Paint], columns: int = COLUMNS
 ) -> Markup:
     """Draw several drawings side by side in one SVG, row by row."""
     out = io.StringIO()
@@ -104,6 +105,11 @@ def draw_panels(
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     return _inline(out.getvalue(), name, title, description)
+
+
+def measure_grid(drawings: int, row: float = 120) -> float:
+    """Compute the height in points of so many drawings in rows of COLUMNS, `row` points each."""
+    return 20.0 + row * -(-drawings // COLUMNS)
 
 
 def save(

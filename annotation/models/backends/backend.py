@@ -51,7 +51,7 @@ class Backend:
     parallel: bool = True
     """Whether several calls may run at a time."""
     writes: bool = True
-    """Whether it answers in words; else only requests of its own making (hf_likelihood)."""
+    """Whether it answers in words, as its kind says (registry); else only requests of its own making."""
     scores: ScoreTexts | None = None
     """Scores texts under the model; None where it cannot. Weights are read at the first call."""
     free: Callable[[], None] = lambda: None

@@ -30,7 +30,6 @@ from ..requests import Message, Request, Sampling, digest
 from .backend import Backend, ModelAnswer, Say, Send
 from .text_scores import Text, TextScore, score_fitting
 
-WRITES = True
 TOGETHER = 16
 _PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
 _READ_WHOLE = (".json", ".jinja", ".txt", ".model")

@@ -31,7 +31,6 @@ from .backend import Backend, ModelAnswer, Say, Send
 from .hf import find_model, free_models, load_model, score_under
 from .text_scores import NORMALISE, TextScore, score_texts
 
-WRITES = False
 KIND = "hf-likelihood"
 TOGETHER = 8  # pairs between two writes
 DIGITS = 4  # of a log-probability in an answer: padding moves the sixth
@@ -124,7 +123,6 @@ def open_backend(name: str, _base_url: str | None = None, _prices: Path | None =
         FREE,
         TOGETHER,
         parallel=False,
-        writes=WRITES,
         scores=partial(score_under, place),
         free=free_models,
         folder=place.folder,

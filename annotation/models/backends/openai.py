@@ -21,7 +21,6 @@ from ..requests import Request
 from .backend import Backend, ModelAnswer, Say, Send
 from .endpoint import Attempt, Endpoint, connect, make_endpoint, post, read_message, send_patiently
 
-WRITES = True
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
 _FORMS = 3
 _FORM_REFUSED = (400, 422, 500, 501)

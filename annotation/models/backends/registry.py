@@ -5,31 +5,58 @@ hf:FOLDER or hf:NAME@COMMIT  transformers, in this process
 hf-likelihood:FOLDER         the same, by the log-probability of texts that are there; writes nothing
 """
 
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ....schemas.errors import AnnotationError
 from ....schemas.support.nearest import suggest
-from .backend import Backend
 
-# A prefix and its file here, which is loaded when it is asked for. Its function `open_backend` takes what
-# follows the prefix, the base URL and a table of prices; WRITES says whether its models answer in words.
+if TYPE_CHECKING:
+    from .backend import Backend
+
+
+@dataclass(frozen=True)
+class BackendKind:
+    """A kind of back-end: where it is, how a user writes it and what its models can do."""
+
+    file: str
+    """Its file here, loaded when the kind is asked for. Its function `open_backend` takes what follows the
+    prefix, the base URL and a table of prices."""
+    spelling: str
+    """How `--model` names a model of it, for the help."""
+    writes: bool = True
+    """True if its models answer in words."""
+    scores: bool = False
+    """True if its models score texts that are there."""
+
+
+# One file and one line here for each, by prefix.
 KINDS = {
-    "openai": "openai",
-    "hf": "hf",
-    "hf-likelihood": "hf_likelihood",
+    "openai": BackendKind("openai", "openai:NAME at --base-url"),
+    "hf": BackendKind("hf", "hf:FOLDER or hf:NAME@REVISION in this process", scores=True),
+    "hf-likelihood": BackendKind("hf_likelihood", "hf-likelihood:FOLDER", writes=False, scores=True),
 }
+WRITING = tuple(f"{prefix}:" for prefix, kind in KINDS.items() if kind.writes)
+"""Prefixes of models that answer in words, for messages."""
+SCORING = tuple(f"{prefix}:" for prefix, kind in KINDS.items() if kind.writes and kind.scores)
+"""Prefixes of models that answer in words and score texts, for messages."""
 
 
-def find_backend(model: str, base_url: str | None = None, prices: Path | None = None) -> Backend:
+def describe_models() -> str:
+    """Describe how models that answer in words are named, in one sentence."""
+    return ", or ".join(kind.spelling for kind in KINDS.values() if kind.writes) + "."
+
+
+def find_backend(model: str, base_url: str | None = None, prices: Path | None = None) -> "Backend":
     """Open the back-end that `--model` names; `prices` is a table of the user's own.
 
     Raises AnnotationError for a prefix that is none, with the nearest, and for what cannot be found.
     """
-    file, name = _find_file(model)
-    opened: Backend = file.open_backend(name, base_url, prices)
-    return opened
+    kind, name = _find_kind(model)
+    opened: Backend = import_module(f".{kind.file}", __package__).open_backend(name, base_url, prices)
+    return replace(opened, writes=kind.writes)
 
 
 def writes_answers(model: str) -> bool:
@@ -37,11 +64,11 @@ def writes_answers(model: str) -> bool:
 
     Raises AnnotationError for a prefix that is none, with the nearest.
     """
-    file, _ = _find_file(model)
-    return bool(file.WRITES)
+    kind, _ = _find_kind(model)
+    return kind.writes
 
 
-def _find_file(model: str) -> tuple[ModuleType, str]:
+def _find_kind(model: str) -> tuple[BackendKind, str]:
     kind, colon, name = model.partition(":")
     if not colon or not name:
         known = " or ".join(f"{prefix}:{model or 'NAME'}" for prefix in KINDS)
@@ -49,4 +76,4 @@ def _find_file(model: str) -> tuple[ModuleType, str]:
     if kind not in KINDS:
         hint = suggest(kind, [*KINDS], "there are")
         raise AnnotationError(f"--model {model}: no back-end '{kind}': {hint}")
-    return import_module(f".{KINDS[kind]}", __package__), name
+    return KINDS[kind], name

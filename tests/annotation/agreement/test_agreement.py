@@ -25,7 +25,7 @@ from preceptor.toolkit.cli.main import cli
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.report.people import draw_people
+from preceptor.toolkit.report.panels.people import draw_people
 from preceptor.toolkit.store.connection import insert, open_store, query, run
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C: units by columns.

@@ -18,7 +18,15 @@ from preceptor.annotation.models.asking import (
     find_missing,
 )
 from preceptor.annotation.models.backends import endpoint as endpoint_module
-from preceptor.annotation.models.backends.registry import KINDS, find_backend, writes_answers
+from preceptor.annotation.models.backends.registry import (
+    KINDS,
+    SCORING,
+    WRITING,
+    BackendKind,
+    describe_models,
+    find_backend,
+    writes_answers,
+)
 from preceptor.annotation.models.budget import Limits
 from preceptor.annotation.models.memory import ReplyFile
 from preceptor.annotation.models.requests import Request, Sampling, digest
@@ -429,7 +437,7 @@ def test_progress_says_how_much_is_left(tmp_path):
 
 
 def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
-    """It says itself what it can do; nobody looks at its name."""
+    """Its line says what it can do and how it is written; nobody looks at its name."""
     (tmp_path / "echoing.py").write_text(
         textwrap.dedent(
             """
@@ -437,8 +445,6 @@ def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
 
             from preceptor.annotation.models.backends.backend import Backend, ModelAnswer
             from preceptor.annotation.models.prices import FREE
-
-            WRITES = True
 
 
             def open_backend(name, base_url=None, prices=None):
@@ -459,7 +465,7 @@ def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
     import preceptor.annotation.models.backends as room
 
     monkeypatch.setattr(room, "__path__", [*room.__path__, str(tmp_path)])
-    monkeypatch.setitem(KINDS, "echo", "echoing")
+    monkeypatch.setitem(KINDS, "echo", BackendKind("echoing", "echo:NAME, which repeats the question"))
     backend = find_backend("echo:x")
     assert (backend.writes, backend.scores) == (True, None)
     asked = ask_missing(backend, requests(2), ReplyFile(tmp_path / "r.jsonl", backend.name), taken)
@@ -470,4 +476,8 @@ def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
         False,
         True,
     ]
+    assert describe_models().endswith(" in this process, or echo:NAME, which repeats the question.")
+    assert (WRITING, SCORING) == (("openai:", "hf:"), ("hf:",))
+    monkeypatch.setitem(KINDS, "echo", BackendKind("echoing", "echo:NAME", writes=False))
+    assert not find_backend("echo:x").writes
     sys.modules.pop("preceptor.annotation.models.backends.echoing", None)

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from click.testing import CliRunner
 
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.formats import FORMATS
 
 HEAVY = (
     "jax",
@@ -209,3 +212,11 @@ def test_a_fit_that_does_not_converge_ends_with_1_and_is_marked(project, precept
     assert refused.returncode == 1
     assert "convergence" in refused.stderr
     assert not (project / "out").exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_s_own_options_reach_its_reader(name):
+    own = {"align", "levels", "learner", "passing"}
+    taken = {parameter.name for parameter in cli.commands["ingest"].commands[name].params}
+    assert taken & own == set(FORMATS[name].options)
+    assert own <= {field.name for field in fields(Context)}

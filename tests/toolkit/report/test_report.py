@@ -21,8 +21,10 @@ from preceptor.schemas.tables import (
 )
 from preceptor.toolkit.dataset.build import Build
 from preceptor.toolkit.dataset.gates.gate import GateResult
-from preceptor.toolkit.report import figures, panels, picture
+from preceptor.toolkit.report import intervals, picture
 from preceptor.toolkit.report.page import render_report
+from preceptor.toolkit.report.panels import agreement, annotators, checks, confidence, ranks
+from preceptor.toolkit.report.picture import DOTS
 from preceptor.toolkit.store.connection import Store, insert, open_store, query
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -444,7 +446,7 @@ SDS = {"expressed_sd": 0.3, "observed_sd": 0.5}
 
 def test_agreement_in_words():
     frame = pl.DataFrame({"expressed": [0.1], "observed": [0.2], "tried": [True], "task": ["gec"], **SDS})
-    said = [figures.draw_agreement(frame, interval(mean)).caption for mean in (0.4, 0.1, -0.4)]
+    said = [agreement.draw_agreement(frame, interval(mean)).caption for mean in (0.4, 0.1, -0.4)]
     assert ["tends to help as well" in said[0], "may say nothing" in said[1], "help less" in said[2]] == [
         True
     ] * 3
@@ -453,7 +455,7 @@ def test_agreement_in_words():
 
 
 def test_agreement_names_few_tasks_and_thins_dots():
-    n = 2 * figures.DOTS
+    n = 2 * DOTS
     frame = pl.DataFrame(
         {
             "expressed": [0.001 * i for i in range(n)],
@@ -463,7 +465,7 @@ def test_agreement_names_few_tasks_and_thins_dots():
             **SDS,
         }
     )
-    picture = figures.draw_agreement(frame, interval(0.4))
+    picture = agreement.draw_agreement(frame, interval(0.4))
     words = [mark.words for mark in picture.marks]
     assert words == [
         "task-6",
@@ -475,19 +477,19 @@ def test_agreement_names_few_tasks_and_thins_dots():
         "ρ = 0.40 (0.15 to 0.65)",
     ]
     assert len({(mark.shape, mark.colour) for mark in picture.marks}) == 7
-    assert picture.svg.count("<use") == figures.DOTS + 1  # and the fan of rho
-    assert f"draws {figures.DOTS:,} of {n:,}" in picture.caption
+    assert picture.svg.count("<use") == DOTS + 1  # and the fan of rho
+    assert f"draws {DOTS:,} of {n:,}" in picture.caption
 
 
 def test_coin_flips_are_counted_below_the_limit():
-    picture = figures.draw_confidence(pl.Series([0.5, 1 - 0.41, 1 - 0.4, 0.6, 0.6 + 1e-9, 0.99, 1.0, 1.0]))
+    picture = confidence.draw_confidence(pl.Series([0.5, 1 - 0.41, 1 - 0.4, 0.6, 0.6 + 1e-9, 0.99, 1.0, 1.0]))
     assert "2 of 8 pairs (25\u202f%) are coin flips" in picture.caption
     assert "25\u202f%" in picture.svg
 
 
 def test_failing_checks_are_marked():
-    good = panels.draw_checks([check("votes", "tie", 0.2)])
-    bad = panels.draw_checks([check("votes", "first", 0.2), check("ratings:clear", "5", 0.9)])
+    good = checks.draw_checks([check("votes", "tie", 0.2)])
+    bad = checks.draw_checks([check("votes", "first", 0.2), check("ratings:clear", "5", 0.9)])
     assert "every bar ends where the middle" in good.caption
     assert "var(--flag)" not in good.svg
     assert "1 of 2 bars ends outside" in bad.caption
@@ -498,27 +500,27 @@ def test_failing_checks_are_marked():
 
 
 def test_turns_say_whom_they_leave_out():
-    turns = panels.draw_checks([check("outcomes:turns", str(i), 0.2) for i in range(4)])
+    turns = checks.draw_checks([check("outcomes:turns", str(i), 0.2) for i in range(4)])
     assert "failures before success" in turns.svg
     assert "who gave up" in turns.caption
-    assert "who gave up" not in panels.draw_checks([check("outcomes:success", "success", 0.2)]).caption
+    assert "who gave up" not in checks.draw_checks([check("outcomes:success", "success", 0.2)]).caption
 
 
 def test_many_signals_leave_the_worst():
-    many = [check(f"ratings:c{i}", "1", 0.25) for i in range(panels.PANELS + 5)]
+    many = [check(f"ratings:c{i}", "1", 0.25) for i in range(checks.DRAWINGS + 5)]
     many[-1] = check("ratings:odd", "1", 0.9)
-    shown = panels.draw_checks(many)
+    shown = checks.draw_checks(many)
     assert ">odd · 40<" in shown.svg
-    assert shown.svg.count(" · 40<") == panels.PANELS
-    assert f"{panels.PANELS} of {panels.PANELS + 5} signals" in shown.caption
+    assert shown.svg.count(" · 40<") == checks.DRAWINGS
+    assert f"{checks.DRAWINGS} of {checks.DRAWINGS + 5} signals" in shown.caption
 
 
 def test_a_chain_that_leans_leaves_the_band():
     even = {"parameter": "rho", "r_hat": 1.0, "ess": 1500, "counts": [[50] * 20, [50] * 20]}
     leaning = even | {"counts": [[20 + 3 * i for i in range(20)], [80 - 3 * i for i in range(20)]]}
-    assert "100\u202f% of 40 counts" in panels.draw_ranks([even]).caption
-    assert "100\u202f%" not in panels.draw_ranks([leaning]).caption
-    assert "R-hat 1.000" in panels.draw_ranks([even]).svg
+    assert "100\u202f% of 40 counts" in ranks.draw_ranks([even]).caption
+    assert "100\u202f%" not in ranks.draw_ranks([leaning]).caption
+    assert "R-hat 1.000" in ranks.draw_ranks([even]).svg
 
 
 def test_a_fit_of_an_earlier_version_has_a_page(con):
@@ -531,26 +533,26 @@ def test_a_fit_of_an_earlier_version_has_a_page(con):
 
 
 def test_doubtful_annotators_are_named():
-    picture = figures.draw_annotators(
+    picture = annotators.draw_annotators(
         [annotator("ann", 1.2), annotator("bob", 0.1, 0.97), annotator("cy", 0.3, 0.9)]
     )
     assert "so marked: bob." in picture.caption
     order = [picture.svg.index(f">{name}<") for name in ("ann", "cy", "bob")]
     assert order == sorted(order)
-    nobody = figures.draw_annotators([annotator("ann", 1.2)])
+    nobody = annotators.draw_annotators([annotator("ann", 1.2)])
     assert nobody.caption.count("Nobody is below 0.5") == 1
     assert "var(--flag)" not in nobody.svg
 
 
 def test_many_annotators_are_thinned_evenly():
     crowd = [annotator(f"who-{i:03}", 0.005 * i, 0.99 if i < 12 else 0.0) for i in range(600)]
-    shown = figures.draw_annotators(crowd)
+    shown = annotators.draw_annotators(crowd)
     assert ">who-" not in shown.svg
-    assert f"draws {figures.LINES} of 600" in shown.caption
+    assert f"draws {intervals.LINES} of 600" in shown.caption
     assert "who-007 and 4 more" in shown.caption
-    assert shown.svg.count("<use") < 2 * figures.LINES
-    few = figures.draw_annotators(crowd[: figures.NAMED])
-    assert few.svg.count(">who-") == figures.NAMED
+    assert shown.svg.count("<use") < 2 * intervals.LINES
+    few = annotators.draw_annotators(crowd[: intervals.NAMED])
+    assert few.svg.count(">who-") == intervals.NAMED
 
 
 def test_recovery_counts_what_lies_inside(con):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from ....annotation.models.backends.registry import describe_models, find_backend
 from ....schemas.support.numbers import format_usd
 from ..options import stderr
 
@@ -22,14 +23,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
-_MODEL_HELP = "openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
-_MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
+_MODEL = click.option("--model", metavar="KIND:NAME", help=describe_models())
 _MODELS = click.option(
     "--model",
     "models",
     metavar="KIND:NAME",
     multiple=True,
-    help=f"{_MODEL_HELP} Repeat; the others are compared with the first.",
+    help=f"{describe_models()} Repeat; the others are compared with the first.",
 )
 _OPTIONS = (
     click.option(
@@ -107,7 +107,6 @@ def open_backends(asked: ModelOptions) -> "list[Backend]":
     if not asked.models:
         raise click.UsageError("Missing option '--model'.")
     from ....annotation.models.asking import check_limits
-    from ....annotation.models.backends.registry import find_backend
 
     made = [find_backend(name, asked.base_url, asked.prices) for name in asked.models]
     for one in made:

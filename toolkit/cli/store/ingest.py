@@ -43,6 +43,26 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
     return names
 
 
+# Options of some formats (Format.options), each a field of the reader's context.
+_OWN: dict[str, click.Parameter] = {
+    "align": click.Option(
+        ["--align"],
+        type=click.Choice(("minimal", "errant")),
+        default="minimal",
+        show_default=True,
+        help="How edits are found: fewest tokens changed, or ERRANT.",
+    ),
+    "levels": click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so."),
+    "learner": click.Option(["--learner"], help="Whose log it is, if no column says so."),
+    "passing": click.Option(
+        ["--passing"],
+        type=click.IntRange(0),
+        metavar="GRADE",
+        help="Lowest grade that counts as correct, if no column says so.",
+    ),
+}
+
+
 def _options(format: Format) -> list[click.Parameter]:
     path = click.Path(path_type=Path)
     shared: list[click.Parameter] = [
@@ -76,32 +96,7 @@ def _options(format: Format) -> list[click.Parameter]:
                 help="Names in place of the corpus's ids, such as 0=anna,1=ben.",
             )
         )
-    if format.name == "parallel":
-        shared.append(
-            click.Option(
-                ["--align"],
-                type=click.Choice(("minimal", "errant")),
-                default="minimal",
-                show_default=True,
-                help="How edits are found: fewest tokens changed, or ERRANT.",
-            )
-        )
-    if format.name == "ratings":
-        shared.append(
-            click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so.")
-        )
-    if format.name in ("reviews", "anki"):
-        shared.append(click.Option(["--learner"], help="Whose log it is, if no column says so."))
-    if format.name == "reviews":
-        shared.append(
-            click.Option(
-                ["--passing"],
-                type=click.IntRange(0),
-                metavar="GRADE",
-                help="Lowest grade that counts as correct, if no column says so.",
-            )
-        )
-    return shared
+    return shared + [_OWN[name] for name in format.options]
 
 
 def _command(format: Format) -> click.Command:

@@ -8,6 +8,7 @@ measure_all(["states", "preferred"], items, ModelOutputs(answers, likelihoods=sc
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ....annotation.models.backends.registry import SCORING
 from .metric import Metric, ModelOutputs
 from .registry import METRICS
 from .statistics import Figures, Item
@@ -34,7 +35,7 @@ def explain_left_out(names: Iterable[str], available: Available) -> dict[str, st
 def _explain(metric: Metric, available: Available) -> str | None:
     wanted = metric.rubric_kind
     if "likelihoods" in metric.needs and not available.likelihoods:
-        return "needs the models' log-probabilities, which only those named hf: give"
+        return f"needs the models' log-probabilities, which only those named {' or '.join(SCORING)} give"
     if wanted and available.rubric is None:
         return "needs a judge: --judge openai:NAME, or judge: {model: …} in the file"
     if wanted and available.rubric != wanted:

@@ -9,10 +9,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from ...schemas.support.text import clean
-from .figures import LINES, NAMED, IntervalLine, measure_annotators, paint_caterpillar, paint_intervals
-from .picture import PERCENT, Mark, Picture, number, percent
-from .svg import CSS, FLAG, INK, SERIES, draw
+from ....schemas.support.text import clean
+from ..intervals import LINES, IntervalLine, measure_intervals, paint_intervals
+from ..picture import PERCENT, Mark, Picture, number, percent
+from ..svg import CSS, FLAG, INK, SERIES, draw
+from .panel import Panel
 
 SHOWN = 16  # annotators of a heat map: more have no room for their names
 WRITTEN = 10  # annotators of a heat map with room for numbers
@@ -104,10 +105,7 @@ def draw_consensus(source: str, people: Sequence[Mapping[str, Any]], place: int)
         rows.append(IntervalLine(clean(p["annotator"], 22), low, value, high, bool(p["look"])))
 
     def paint(axes: Axes) -> None:
-        if len(rows) <= NAMED:
-            paint_intervals(axes, rows)
-        else:
-            paint_caterpillar(axes, rows)
+        paint_intervals(axes, rows)
         axes.set(xlim=(-0.02, 1.02), xlabel="answers as most of the others gave them  →")
 
     flagged = [row for row in rows if row.flagged]
@@ -130,8 +128,17 @@ def draw_consensus(source: str, people: Sequence[Mapping[str, Any]], place: int)
             title,
             f"Agreement of {len(rows)} annotators with most of the others, with 95{PERCENT} intervals, "
             f"highest first; {len(flagged)} of them are marked.",
-            measure_annotators(len(rows)),
+            measure_intervals(len(rows)),
             paint,
         ),
         tuple(marks),
     )
+
+
+PANEL = Panel(
+    "people",
+    lambda view: len(view.agreed) > 0,
+    lambda view, _height: [
+        picture for place, found in enumerate(view.agreed) for picture in draw_people(found, place)
+    ],
+)

@@ -1,0 +1,1 @@
+"""The panels of the report page: a file each, listed in the registry."""

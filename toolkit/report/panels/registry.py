@@ -1,0 +1,17 @@
+"""List the panels of the report page, in its order: one file and one line here for each.
+
+draw_all(PANELS, view)       # [Picture(name="agreement", title="What people prefer, …", …), …]
+"""
+
+from . import agreement, annotators, checks, confidence, people, ranks, recovery
+from .panel import Panel
+
+PANELS: tuple[Panel, ...] = (
+    agreement.PANEL,
+    confidence.PANEL,
+    checks.PANEL,
+    annotators.PANEL,
+    ranks.PANEL,
+    recovery.PANEL,
+    people.PANEL,
+)
