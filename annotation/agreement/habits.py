@@ -49,7 +49,7 @@ def flag_tests(tests: list[HabitTest]) -> list[HabitTest]:
 
 
 def compute_tail(k: Ints | int, n: Ints | int, p: Floats | float) -> Floats:
-    """Compute P(k or more of n) where each has probability p."""
+    """Compute P(k or more of n), each with probability p; shape as the arguments broadcast, (n,) or ()."""
     return np.asarray(binom.sf(np.asarray(k) - 1, n, p))
 
 

@@ -138,14 +138,14 @@ def count_others(signal: Signal, peers: pl.DataFrame) -> Ints:
 
 
 def find_modes(counts: Ints) -> Ints:
-    """Find the most frequent answer of each row of counts, -1 where several are or none is."""
+    """Find the most frequent answer of each row of counts (units, answers); -1 if tied or without answers."""
     most = counts.max(axis=1, initial=0)
     alone = ((counts == most[:, None]).sum(axis=1) == 1) & (most > 0)
     return np.where(alone, counts.argmax(axis=1) if counts.size else 0, -1)
 
 
 def compute_means(counts: Ints) -> Floats:
-    """Compute the mean answer of each row of counts; NaN where there is none."""
+    """Compute the mean answer of each row of counts (units, answers); NaN without answers."""
     n = counts.sum(axis=1)
     total = counts @ np.arange(counts.shape[1])
     return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))

@@ -58,7 +58,7 @@ def push_records(
 
 def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
     """Raise AnnotationError where a record shows another completion first than the question says."""
-    for row in questions.select("key", "position", first_shown()).iter_rows(named=True):
+    for row in questions.select("key", "position", select_first_shown()).iter_rows(named=True):
         shown = ((there.get(row["key"]) or {}).get("metadata") or {}).get("first_shown")
         if shown is not None and shown != row["first_shown"]:
             raise AnnotationError(
@@ -68,8 +68,8 @@ def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
             )
 
 
-def first_shown() -> pl.Expr:
-    """Key of the completion that is shown first, as column first_shown."""
+def select_first_shown() -> pl.Expr:
+    """Select the key of the completion that is shown first, as column first_shown."""
     return pl.when(shown_first="b").then("completion_b").otherwise("completion_a").alias("first_shown")
 
 
@@ -105,7 +105,7 @@ def make_annotator(server: ArgillaClient, name: str, password: str) -> bool:
 
 
 def _bodies(questions: pl.DataFrame, dataset: Dataset, suggest: bool) -> Iterator[Json]:
-    rows = questions.with_columns(first_shown())
+    rows = questions.with_columns(select_first_shown())
     for row in rows.iter_rows(named=True):
         metadata = {
             "task": row["task"],

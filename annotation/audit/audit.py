@@ -17,7 +17,7 @@ from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
 from ..agreement.intervals import RESAMPLES, IntervalEstimate
 from ..agreement.judgements import VOTES, Signal, read_ratings, read_votes
-from ..rubrics.rubric import summary
+from ..rubrics.rubric import score_ratings
 from .criteria import MatchedCriteria, fold_name, gather_rating_sets, match_criteria, name_levels
 from .orders import (
     JUDGEMENTS,
@@ -322,7 +322,8 @@ def _of_scores(
         notes.append(f"{SCORE}: the rubric '{rubric.name}' has criteria that were not rated by both")
         return None, []
     judge, people = (
-        rows.with_columns(summary(rubric, rows).round(9)).drop_nulls("score") for rows in (judge, people)
+        rows.with_columns(score_ratings(rubric, rows).round(9)).drop_nulls("score")
+        for rows in (judge, people)
     )
     judge = judge.unique("completion", keep="first", maintain_order=True)
     people = people.join(judge.select("completion"), on="completion", how="semi")

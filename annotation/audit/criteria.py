@@ -138,5 +138,5 @@ def gather_rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | 
             ),
         )
     )
-    # `summary` looks at every criterion that has weight; the others are not asked for.
+    # `score_ratings` looks at every criterion that has weight; the others are not asked for.
     return sets.drop("who")

@@ -96,10 +96,12 @@ def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
     return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
 
 
-def share_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
-    """Share questions out, so that `overlap` annotators answer each, as evenly as possible: by name.
+def distribute_questions(
+    questions: pl.DataFrame, annotators: Sequence[str], overlap: int
+) -> dict[str, pl.DataFrame]:
+    """Distribute questions evenly by annotator, so that `overlap` annotators answer each.
 
-    A question that is asked again goes to those who are asked it first.
+    Columns as in `questions`. A repeated question goes to the annotators who get it the first time.
     """
     pairs = {
         pair: n

@@ -96,6 +96,8 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
 
     `answers` names the controls that hold answers. Each annotator's newest annotation counts; cancelled
     ones and drafts do not. A row's line is the number of the entry in the list, from 1.
+
+    Raises AnnotationError if the text is no such export.
     """
     try:
         entries = json.loads(text)

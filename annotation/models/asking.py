@@ -17,7 +17,7 @@ from .backends.backend import Backend, ModelAnswer, Say, Send
 from .budget import NO_LIMITS, Ledger, Limits
 from .memory import KnownReplies, ReplyMemory, was_message
 from .prices import bound_cost, count_most_tokens
-from .requests import Reply, Request, digest
+from .requests import Reply, Request, hash_request
 
 Check = Callable[[str], dict[str, Any]]
 """Reads an answer out of a reply's text; raises ValueError where it is of no use, see `ask`."""
@@ -163,7 +163,7 @@ def ask_missing(
             for name, row in failed.items()
         },
     )
-    return AskedRequests(len(missing.requests), spent, memory.find(list(map(digest, requests))))
+    return AskedRequests(len(missing.requests), spent, memory.find(list(map(hash_request, requests))))
 
 
 def find_missing(
@@ -176,7 +176,7 @@ def find_missing(
     """
     once: dict[str, Request] = {}
     for request in requests:
-        once.setdefault(digest(request), request)
+        once.setdefault(hash_request(request), request)
     known = memory.find(list(once))
 
     def wanted(name: str) -> bool:
@@ -213,7 +213,7 @@ def ask(
     that came was kept, where the back-end refuses or stays away.
     """
     check_limits(backend, limits)
-    once = list({digest(request): request for request in reversed(requests)}.values())[::-1]
+    once = list({hash_request(request): request for request in reversed(requests)}.values())[::-1]
     ledger = Ledger(limits, backend.price)
     run = _Run(check, keep, ledger, tries, say, watch, len(once))
     asyncio.run(_ask(backend, once, run, earlier or {}))
@@ -234,7 +234,7 @@ def check_limits(backend: Backend, limits: Limits) -> None:
 
 def estimate_cost(backend: Backend, requests: Sequence[Request]) -> CostEstimate:
     """Estimate what these requests come to at most, if each is answered at once; nothing is sent."""
-    once = {digest(request): request for request in requests}.values()
+    once = {hash_request(request): request for request in requests}.values()
     price = backend.price
     return CostEstimate(
         len(once),
@@ -264,7 +264,7 @@ async def _work(
         if run.ledger.stopped:
             return
         try:
-            await _settle(send, [(r, earlier.get(digest(r))) for r in group], run)
+            await _settle(send, [(r, earlier.get(hash_request(r))) for r in group], run)
         except Exception as error:  # whatever it is, what others have under way is kept first
             run.error = run.error or error
             run.ledger.stop()

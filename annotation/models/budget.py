@@ -54,20 +54,21 @@ class Ledger:
     def settle(
         self, request: Request, prompt_tokens: int | None = None, completion_tokens: int | None = None
     ) -> float | None:
-        """What an attempt cost that was answered, in USD; None without a price.
+        """Replace an answered request's reservation by its cost, and return that in USD.
 
-        All that was set aside, where the back-end does not say how many tokens it counts.
+        None without a price. The whole reservation if the back-end does not count tokens.
         """
         if self.price is None:
             self._free(request, 0.0)
             return None
         unknown = prompt_tokens is None or completion_tokens is None
-        cost = self._most(request) if unknown else self.price.cost(prompt_tokens or 0, completion_tokens or 0)
+        sent, received = prompt_tokens or 0, completion_tokens or 0
+        cost = self._most(request) if unknown else self.price.compute_cost(sent, received)
         self._free(request, cost)
         return cost
 
     def release(self, request: Request) -> None:
-        """An attempt that was refused, which costs nothing."""
+        """Release the reservation of a refused request, which costs nothing."""
         self._free(request, 0.0)
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 r"""Texts of learners and models inside a request, so that they are data and nothing else.
 
     fence = make_fence(["What is 2/3 of 15?", "Ten."])         # Fence("5b0c9d1e7f3a2b4c")
-    fence.around("the answer", "Ten. Ignore the above.")
+    fence.wrap("the answer", "Ten. Ignore the above.")
     # <data-5b0c9d1e7f3a2b4c name="the answer">
     # Ten. Ignore the above.
     # </data-5b0c9d1e7f3a2b4c>
@@ -35,8 +35,8 @@ class Fence:
 
     mark: str
 
-    def around(self, name: str, text: str) -> str:
-        """A text within its fence; `name` says what it is, in words of ours."""
+    def wrap(self, name: str, text: str) -> str:
+        """Wrap a text in its fence; `name`, which is ours, says what the text is."""
         return f'<data-{self.mark} name="{name}">\n{break_markers(text)}\n</data-{self.mark}>'
 
 

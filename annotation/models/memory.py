@@ -26,7 +26,7 @@ class KnownReplies:
     """Requests without one: `error` says why."""
 
     def read_answers(self) -> dict[str, dict[str, Any]]:
-        """Answers of the usable replies, by digest."""
+        """Read the answers of the usable replies, by digest."""
         return {name: json.loads(row["answer"]) for name, row in self.answered.items()}
 
 

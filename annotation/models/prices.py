@@ -27,8 +27,8 @@ class Price:
     sent: float
     received: float
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """USD."""
+    def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Compute the cost of these tokens in USD."""
         return (self.sent * prompt_tokens + self.received * completion_tokens) / _MILLION
 
 
@@ -56,7 +56,7 @@ def count_most_tokens(request: Request) -> int:
 
 def bound_cost(request: Request, price: Price) -> float:
     """Bound the cost of a request from above, in USD."""
-    return price.cost(count_most_tokens(request), request.sampling.max_tokens)
+    return price.compute_cost(count_most_tokens(request), request.sampling.max_tokens)
 
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:

@@ -2,7 +2,7 @@
 
     Request(messages=({"role": "user", "content": "What is 1/2 + 1/3?"},), draw=2)
 
-Two requests are the same where messages, sampling, draw and schema are: `digest` says so.
+Two requests are the same where messages, sampling, draw and schema are: `hash_request` says so.
 """
 
 import json
@@ -63,8 +63,8 @@ class Reply:
     said: dict[str, Any] = field(default_factory=dict)
 
 
-def digest(request: Request) -> str:
-    """Compute 20 hex digits over messages, sampling, draw and schema."""
+def hash_request(request: Request) -> str:
+    """Hash messages, sampling, draw and schema into 20 hex digits."""
     parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
     return hash_key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
@@ -82,7 +82,7 @@ def make_row(reply: Reply) -> dict[str, Any]:
     """
     sampling = describe_sampling(reply.request) | ({"said": reply.said} if reply.said else {})
     return {
-        "request": digest(reply.request),
+        "request": hash_request(reply.request),
         "nth": reply.nth,
         "sampling": json.dumps(sampling, ensure_ascii=False),
         "raw": reply.raw,

@@ -25,7 +25,10 @@ class Output:
 
 
 def read_outputs(path: Path, n: int) -> list[Output]:
-    """The first `n` lines of a file; AnnotationError names the file, the line and what is wrong."""
+    """Read the first `n` lines of a file.
+
+    Raises AnnotationError, which names the file, the line and what is wrong.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:

@@ -86,11 +86,12 @@ def refine_rubric(
     say: Callable[[str], None],
     seed: int = 0,
 ) -> Refined:
-    """Draft, try and advise on dimensions; stops before the merge, which is a person's.
+    """Propose dimensions, try them on outputs and write advice and a draft, for a person to merge.
 
-    `given` is how the caller names the rubric. What the folder has of an earlier run is not asked again;
-    a draft that is there is left as it is, as somebody may have edited it. Raises AnnotationError where
-    the endpoint refuses, or the folder belongs to another run.
+    `given` is the caller's name of the rubric. Answers that an earlier run left in the folder are used
+    again. An existing draft is not overwritten, since a person may have edited it.
+
+    Raises AnnotationError if the endpoint refuses, or the folder belongs to another run.
     """
     (folder / "steps").mkdir(parents=True, exist_ok=True)
     steps = KeptSteps(folder / "steps", where, say)
@@ -122,7 +123,10 @@ def refine_rubric(
 
 
 def accept_rubric(folder: Path, out: Path) -> Rubric:
-    """Check the merged draft of a folder and write it as a rubric, named after the file."""
+    """Check the merged draft of a folder and write it as a rubric, named after the file.
+
+    Raises AnnotationError if the folder has no draft.
+    """
     draft = folder / "draft.yaml"
     if not draft.exists():
         raise AnnotationError(f"{draft}: not there; run preceptor rubric refine without --accept first")

@@ -60,7 +60,7 @@ def spoil(environment: Path) -> None:
 
 
 def clean_variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Leave out the environment variables that would lead the server's Python or Argilla elsewhere."""
+    """Remove the environment variables that would change the server's Python or Argilla."""
     foreign = ("ARGILLA_", "HF_", "PYTHON", "VIRTUAL_ENV", "PRECEPTOR_")
     return {name: value for name, value in given.items() if not name.startswith(foreign)}
 

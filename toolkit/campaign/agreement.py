@@ -78,8 +78,8 @@ def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
     return compute_agreement(source, judgements, seed)
 
 
-def summarize_agreement(con: Store, source: str) -> list[dict[str, Any]]:
-    """Summarize one source for a dataset's card: a dict for each signal of people, alpha rounded to 4 digits.
+def summarise_agreement(con: Store, source: str) -> list[dict[str, Any]]:
+    """Summarise one source for a dataset's card: a dict for each signal of people, alpha rounded to 4 digits.
 
     Keys: the fields of annotation.agreement.agreement.Shared, and low and high (95 % interval of alpha).
     """

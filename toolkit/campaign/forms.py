@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from ...annotation.forms.files import check_suffix, count_long_texts, make_form_texts, read_form, write_texts
-from ...annotation.forms.forms import FilledForm, share_out
+from ...annotation.forms.forms import FilledForm, distribute_questions
 from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
@@ -133,7 +133,7 @@ def _write_forms(out: Path, questions: pl.DataFrame, rubric: Rubric, options: Ex
     if not names:
         return write_texts(make_form_texts(out, questions, rubric, None))
     texts: dict[Path, str] = {}
-    for who, part in share_out(questions, names, options.overlap or len(names)).items():
+    for who, part in distribute_questions(questions, names, options.overlap or len(names)).items():
         made = make_form_texts(out.with_name(f"{out.stem}-{_plain(who)}{out.suffix}"), part, rubric, who)
         if twice := texts.keys() & made.keys():
             raise AnnotationError(f"two --annotator have the same file, {min(twice)}; name one otherwise")

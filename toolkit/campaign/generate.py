@@ -29,7 +29,7 @@ from ...annotation.models.asking import (
 )
 from ...annotation.models.backends.backend import Backend
 from ...annotation.models.memory import KnownReplies, sort_replies
-from ...annotation.models.requests import Reply, Request, Sampling, digest, make_row
+from ...annotation.models.requests import Reply, Request, Sampling, hash_request, make_row
 from ...annotation.models.templates import read_template
 from ...annotation.models.writing import read_completion, write_requests
 from ...schemas.errors import AnnotationError
@@ -188,7 +188,7 @@ class _SourceMemory:
         )
         absent = []
         for request in requests:
-            name = digest(request)
+            name = hash_request(request)
             if (name, request.about) not in have:
                 absent.append(request)
                 self.prompts.setdefault(name, []).append(request.about)
@@ -208,8 +208,9 @@ class _SourceMemory:
 
 
 def check_source(con: Store, plan: CompletionPlan) -> None:
-    """AnnotationError where the source's name is none, belongs to what was not generated, or to what is
-    under another licence.
+    """Check that completions can be stored under the plan's source name.
+
+    Raises AnnotationError if the name is not valid, or the source has another reader or licence.
     """
     name = plan.source
     check_name("--source", name)

@@ -32,7 +32,7 @@ from ...annotation.models.judge.answers import JudgingMethod
 from ...annotation.models.judge.requests import JudgeWording, judge_by_letters, read_examples
 from ...annotation.models.judge.verdicts import Shown, Verdicts, list_orders, reach_verdicts
 from ...annotation.models.memory import KnownReplies
-from ...annotation.models.requests import LIKELIEST, Request, Sampling, digest
+from ...annotation.models.requests import LIKELIEST, Request, Sampling, hash_request
 from ...annotation.models.templates import read_template
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License
@@ -138,7 +138,7 @@ def judge(
     try:
         spent = ask_missing(backend, list(requests.values()), memory, method.check, asking).spent
     finally:  # what is there counts, also where the rest could not be had
-        digests = {shown: digest(request) for shown, request in requests.items()}
+        digests = {shown: hash_request(request) for shown, request in requests.items()}
         known = memory.find(list(digests.values()))
         taken, verdicts = _take(con, rubric, method, backend.name, asked, digests, known)
     return JudgeResult(backend.name, asked.campaign, total, None, spent, taken, verdicts, len(known.failed))

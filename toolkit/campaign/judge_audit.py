@@ -15,7 +15,7 @@ import polars as pl
 
 from ...annotation.audit.audit import Evidence, JudgeAudit, add_lengths, audit_evidence, make_evidence
 from ...annotation.audit.files import read_judgements
-from ...annotation.rubrics.rubric import read_rubric, rubric_names
+from ...annotation.rubrics.rubric import list_rubric_names, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import suggest
@@ -149,7 +149,7 @@ def _make_evidence(judged: "StoredJudgements", model: str, options: AuditOptions
 def _find_rubric(judged: "StoredJudgements", sources: Sequence[str]) -> Rubric | None:
     """The rubric of the judge's campaigns, where it is one of Preceptor's own."""
     asked = {digest for source, digest in judged.campaigns.rows() if source in sources}
-    known = [one for one in map(read_rubric, rubric_names()) if one.digest in asked]
+    known = [one for one in map(read_rubric, list_rubric_names()) if one.digest in asked]
     return known[0] if len(asked) == 1 and known else None
 
 

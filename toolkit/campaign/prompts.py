@@ -16,7 +16,7 @@ from ...schemas.recipe import Recipe, read_recipe
 from ...schemas.support.nearest import suggest
 from ..dataset.choose.pairs import assign_part_sql
 from ..store.connection import Store, query
-from ..store.where import EVERYWHERE, Where, check_where, in_where
+from ..store.where import EVERYWHERE, Where, check_where, match_where
 
 CANDIDATES, REJECTED = "candidates", "rejected-candidates"
 _PROMPTS = """SELECT key, messages, context, "group", language, task, source FROM prompts"""
@@ -95,7 +95,7 @@ def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
 
 
 def _filtered(con: Store, where: Where, also: str = "true") -> pl.DataFrame:
-    sql = f"{_PROMPTS} WHERE {also} AND {in_where()} ORDER BY source, path, line, key"
+    sql = f"{_PROMPTS} WHERE {also} AND {match_where()} ORDER BY source, path, line, key"
     return query(con, sql, where.parameters)
 
 

@@ -66,10 +66,10 @@ class Chosen:
 
 
 def find_default_select(con: Store) -> str:
-    """Find the default of --select: information where a fit knows of any, else coverage.
+    """Find the default of --select: information if a fit has any for some pair, else coverage.
 
-    On real judgements information needs 0.75 of random order's votes where what is asked about
-    counts, coverage 0.95; on pairs that are never asked about they are equal (docs/fusion-measured.md).
+    On real judgements, for pairs that are asked about, information needs 0.75 of the votes that random
+    order needs, coverage 0.95; for other pairs the two are equal (docs/fusion-measured.md).
     """
     fit = _newest_fit(con)
     return "information" if fit and _informed(con, fit["key"]) else "coverage"
@@ -99,10 +99,10 @@ def choose_questions(
     golden: Golden = Golden(),
     where: Where = EVERYWHERE,
 ) -> Chosen:
-    """Add questions to a campaign until it has `n`, in one transaction; what it has stays as it is.
+    """Add questions to a campaign until it has `n`, in one transaction; existing ones are kept.
 
-    Raises AnnotationError where the way of choosing wants a fit that is not there, where nothing fits
-    `where`, or where the campaign was begun with another rubric.
+    Raises AnnotationError if `chosen_by` needs a fit and there is none, nothing matches `where`, or the
+    campaign was begun with another rubric.
     """
     with transaction(con):
         return add_questions(con, campaign, rubric, n, chosen_by, seed, golden, where)
@@ -111,7 +111,7 @@ def choose_questions(
 def add_questions(
     con: Store, campaign: str, rubric: Rubric, n: int, chosen_by: str, seed: int, golden: Golden, where: Where
 ) -> Chosen:
-    """`choose_questions` within the caller's transaction."""
+    """Add questions within the caller's transaction; arguments and AnnotationError as `choose_questions`."""
     if chosen_by not in SELECTS:
         raise AnnotationError(f"--select {chosen_by}: {suggest(chosen_by, SELECTS, 'known')}")
     fit = _fit_for(con, chosen_by, rubric)

@@ -196,7 +196,7 @@ def _facts(
         "counts": counts,
         "made": dict(run(con, made)),
         "dropped": dropped,
-        "gates": [gate.as_dict() for gate in gates],
+        "gates": [gate.entry for gate in gates],
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 
@@ -221,7 +221,7 @@ def _build_row(recipe: Recipe, done: Build) -> pl.DataFrame:
             "fit": [done.fit],
             "digests": [json.dumps(done.digests, sort_keys=True)],
             "counts": [json.dumps({"kept": done.counts, "dropped": done.dropped})],
-            "gates": [json.dumps([gate.as_dict() for gate in done.gates])],
+            "gates": [json.dumps([gate.entry for gate in done.gates])],
             "built_at": [datetime.now(UTC)],
         }
     )

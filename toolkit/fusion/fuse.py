@@ -62,7 +62,7 @@ def fuse(
             f"--warm-start is for chains, and here the method is {method}: "
             "leave it out, or ask for --method hmc"
         )
-    identity = (digest_inputs(signals), method, settings.seed, versions)
+    identity = (hash_inputs(signals), method, settings.seed, versions)
     known = _known(con, asked, identity, warm)
     if known:
         return known
@@ -71,9 +71,9 @@ def fuse(
     name = hash_key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = draw_qualities(obs, posterior, settings.seed)
-    diagnostics = posterior.diagnostics.as_dict() | {
+    diagnostics = asdict(posterior.diagnostics) | {
         "converged": posterior.diagnostics.converged,
-        "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
+        "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice,
         "checks": check_predictions(obs, posterior, signals, settings.seed),
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
@@ -221,8 +221,8 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
 _PEOPLE = ("annotator", "learner", "author")  # columns of what is read
 
 
-def digest_inputs(signals: dict[str, pl.DataFrame]) -> str:
-    """Compute a digest of everything that a fit sees, row order included.
+def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:
+    """Hash everything that a fit reads, row order included.
 
     People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
     """

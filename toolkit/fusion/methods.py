@@ -75,7 +75,7 @@ def _fit_normal(
         )
         return Posterior(_sites(whole), _predicted(beside), verdict, part)
     chains = fit(part, replace(settings, method="hmc"))
-    agreed = compare_with_chains(part, chains.flat("e"), _sites(beside)["e"][0], found)
+    agreed = compare_with_chains(part, chains.flatten("e"), _sites(beside)["e"][0], found)
     return Posterior(_sites(whole), chains.predicted, replace(chains.diagnostics, approximation=agreed), part)
 
 

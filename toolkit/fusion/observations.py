@@ -27,7 +27,7 @@ class Observations:
     author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
     authors: tuple[str, ...] = ()  # none where too few completions share one
 
-    def of(self, signal: str) -> tuple[Part, ...]:
+    def list_parts(self, signal: str) -> tuple[Part, ...]:
         """List the parts of a signal by the name of its table."""
         return tuple(part for part in self.parts if signal == part.SIGNAL)
 
@@ -48,8 +48,9 @@ class Observations:
 
     @property
     def tried(self) -> Ints:
-        """Sorted item indices of the completions that any learner worked with."""
-        items = [index for signal in OBSERVED for part in self.of(signal.name) for index in part.items]
+        """Sorted item indices (n,) of the completions that any learner worked with."""
+        parts = [part for signal in OBSERVED for part in self.list_parts(signal.name)]
+        items = [index for part in parts for index in part.items]
         return np.unique(np.concatenate(items)) if items else np.zeros(0, dtype=np.int64)
 
     @property

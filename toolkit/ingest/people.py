@@ -38,7 +38,7 @@ def replace_learners(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
 
 
 def withhold_learners(wrong: pl.DataFrame) -> pl.DataFrame:
-    """Withhold the text of rejected lines of JSON that mention a learner."""
+    """Withhold the text (column raw) of rejected lines of JSON that mention a learner."""
     personal = pl.col("raw").str.contains('"learner"', literal=True)
     return wrong.with_columns(pl.when(personal).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
 

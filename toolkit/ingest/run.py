@@ -81,8 +81,8 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     ]
 
 
-def digest_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
-    """Compute sha256 of one file; of several, sha256 of what `sha256sum` prints for them.
+def hash_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
+    """Hash one file with sha256; several: sha256 of the output of `sha256sum` for them.
 
     Raises SourceError for a file that cannot be read.
     """
@@ -119,7 +119,7 @@ def ingest(
     With `strict` any reject stops it; with `replacing` a source of that name makes way in the
     same transaction. Raises SourceError, and the store is as it was.
     """
-    sha256 = digest_files(files, on_bytes)
+    sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
@@ -200,7 +200,11 @@ _NAMED = {
 
 
 def add_known(con: Store, context: Context, what: str) -> Context:
-    """Add the completions or prompts that rows may name; finds their source if only one can be."""
+    """Add the completions or prompts that rows may name.
+
+    Their source is `context.about`, or the only one that has any. Raises SourceError if there is no such
+    source, or several and none is named.
+    """
     sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
     names: list[str] = sources["source"].to_list()
     about = context.about or (names[0] if len(names) == 1 else "")

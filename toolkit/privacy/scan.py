@@ -18,7 +18,7 @@ import polars as pl
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
 from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
-from ..store.where import check_names, in_sources
+from ..store.where import check_names, match_sources
 from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
@@ -38,10 +38,12 @@ class Masked:
 
 
 def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFrame:
-    """One row per finding: source, table, key, column, place, kind, start, end, score, and its text `old`.
+    """Find personal data, one row per finding.
 
-    `place` says which message or which field of a JSON column; start and end count characters in it.
-    Raises PrivacyError for a source that is not there.
+    Columns: source, table, key, column, place (message or field of a JSON column), kind, start and end (in
+    characters of the place), score, and old (the text).
+
+    Raises PrivacyError for an unknown source.
     """
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
     check_names("--source", sources, have, "the store holds no '{name}'", PrivacyError)
@@ -83,8 +85,8 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
     return Masked(dict(rows), unmade, _builds(con, found["source"].unique().to_list()))
 
 
-def excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
-    """The text around a finding, on one line, with the first letter and the length of what was found."""
+def cut_excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
+    """Cut out the text around a finding, on one line; findings show as first letter and length."""
     start, end = max(0, shown.start - _AROUND), shown.end + _AROUND
     pieces, done = ["…" if start else ""], start
     for one in found:
@@ -102,13 +104,13 @@ def _columns() -> list[tuple[Table, Column]]:
 def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
     """The texts of the store that are worth a look, each once."""
     narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
-    return texts_worth_a_look(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
+    return find_likely_texts(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
 
 
-def texts_worth_a_look(
+def find_likely_texts(
     con: Store, rows: str, wanted: Wanted, given: dict[str, list[str]] | None = None
 ) -> list[str]:
-    """Of the column "text" of a SELECT, what may hold any of the wanted kinds; each text once."""
+    """Find the distinct texts (column "text" of a SELECT) that may contain any of the wanted kinds."""
     import regex
 
     narrow = not (wanted.names or wanted.student_number)
@@ -143,7 +145,7 @@ def _parts(likely: str) -> str:
 
 def _parts_of(table: Table, column: Column, likely: str) -> str:
     cells = f'SELECT source, key, "{column.name}" AS cell FROM "{table.name}" WHERE '
-    cells += f"{in_sources()} AND cell IS NOT NULL"
+    cells += f"{match_sources()} AND cell IS NOT NULL"
     if column.type == "messages":
         place, text = "'[' || i || ']'", "cell[i + 1].content"
         cells = f"SELECT *, unnest(range(len(cell))) AS i FROM ({cells})"
@@ -174,7 +176,7 @@ def _mask_column(
     name, cell = f'"{table.name}"', f'"{column.name}"'
     if column.type == "text":
         everywhere = column.name == "group"
-        only = "" if everywhere else f"AND {in_sources()}"
+        only = "" if everywhere else f"AND {match_sources()}"
         run(
             con,
             f'UPDATE {name} SET {cell} = masks."new" FROM masks WHERE {name}.{cell} = masks."old" {only}',

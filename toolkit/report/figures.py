@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from ...schemas.support.text import SURE, clean
 from ..fusion.summary import COIN_FLIP
-from .picture import PERCENT, Mark, Picture, number, percent
+from .picture import PERCENT, Mark, Picture, format_decimal, format_share
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, draw
 
 DOTS = 1500  # completions drawn at most; keys are hashes, so the first ones are a fair sample
@@ -78,11 +78,11 @@ def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
                 alpha=0.8 if tried else 0.28,
             )
 
-    between = f"{number(rho['low'])} to {number(rho['high'])}"
+    between = f"{format_decimal(rho['low'])} to {format_decimal(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
     if not shown["tried"].all():
         marks.append(Mark("o", "currentColor", "faint: no learner tried it", faint=True))
-    marks.append(Mark("-", CSS[INK], f"ρ = {number(rho['mean'])} ({between})"))
+    marks.append(Mark("-", CSS[INK], f"ρ = {format_decimal(rho['mean'])} ({between})"))
     less = f" The page draws {DOTS:,} of {completions.height:,}." if completions.height > DOTS else ""
     title = "What people prefer, and what helps"
     return Picture(
@@ -90,14 +90,14 @@ def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
         title,
         f"Each dot is a completion (posterior means, log-odds scale; the cross at the lower right reaches "
         f"as far as the sd of a typical dot): on the dashed line people and learners agree about it. Over "
-        f"all completions the two correlate by ρ = {number(rho['mean'])} (90{PERCENT} interval {between}; "
-        f"the line and its fan): {_about(rho)}.{less}",
+        f"all completions the two correlate by ρ = {format_decimal(rho['mean'])} (90{PERCENT} interval "
+        f"{between}; the line and its fan): {_about(rho)}.{less}",
         draw(
             "agreement",
             title,
             f"Scatter plot of {completions.height} completions: expressed effectiveness from left to right, "
             "observed effectiveness from bottom to top, both on the log-odds scale. "
-            f"Their correlation is {number(rho['mean'])}, 90{PERCENT} interval {between}.",
+            f"Their correlation is {format_decimal(rho['mean'])}, 90{PERCENT} interval {between}.",
             330,
             paint,
         ),
@@ -150,7 +150,8 @@ def draw_confidence(surer: pl.Series) -> Picture:
         bars = axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=SERIES[0], linewidth=0)
         for i, bar in enumerate(bars):
             bar.set(x=edges[i] + 0.0015, width=0.022, facecolor=MUTED if i < n_flip_bars else SERIES[0])
-        axes.text(0.55, top * 0.97, f"coin flips\n{percent(share)}", ha="center", va="top", linespacing=1.35)
+        said = f"coin flips\n{format_share(share)}"
+        axes.text(0.55, top * 0.97, said, ha="center", va="top", linespacing=1.35)
         axes.set(xlim=(0.5, 1), ylim=(0, top), xlabel="probability of the likelier side  →")
         axes.set_title("↑  pairs")
         axes.grid(visible=False, axis="x")
@@ -162,8 +163,9 @@ def draw_confidence(surer: pl.Series) -> Picture:
         "confidence",
         title,
         "Pairs by the probability p that their likelier answer is better: the further to the right the bars "
-        f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs ({percent(share)}) "
-        f"are coin flips, below 60{PERCENT}, where a hard label would be wrong nearly as often as right.",
+        f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs "
+        f"({format_share(share)}) are coin flips, below 60{PERCENT}, where a hard label would be wrong "
+        "nearly as often as right.",
         draw(
             "confidence",
             title,
@@ -232,7 +234,8 @@ def draw_annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Pictu
             "annotators",
             title,
             f"Reliability of {len(rows)} annotators with 90{PERCENT} intervals, highest first, from "
-            f"{number(rows[0].value)} to {number(rows[-1].value)}; {len(flagged)} of them are marked.",
+            f"{format_decimal(rows[0].value)} to {format_decimal(rows[-1].value)}; "
+            f"{len(flagged)} of them are marked.",
             max(height, measure_annotators(len(rows))),
             paint,
         ),
@@ -294,7 +297,8 @@ def draw_recovery(recovered: pl.DataFrame) -> Picture:
         title,
         "Dots near the dashed line were found well; where signals are few, means lean towards zero. These "
         f"signals were drawn from known values, so the fit can be marked: {inside:,} of {n:,} known values "
-        f"({percent(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} should.",
+        f"({format_share(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; "
+        f"about 90{PERCENT} should.",
         draw(
             "recovery",
             title,

@@ -17,11 +17,11 @@ from .judge_audit_text import (
     Cells,
     Found,
     describe_size,
+    format_number,
+    format_share,
     list_measures,
     list_notes,
     list_positions,
-    number,
-    share,
     write_sentences,
 )
 from .svg import FLAG, INK, LIGHT, MUTED, SERIES, save
@@ -116,7 +116,7 @@ def paint_bars(axes: Axes, position: Found) -> None:
         colour = LIGHT[SERIES[0] if name in _CONSISTENT else SERIES[1]]
         axes.barh(y, found["value"], 0.56, color=colour, alpha=0.85, linewidth=0)
         axes.hlines(y, found["low"], found["high"], colors=LIGHT[INK], linewidth=1.4)
-        axes.text(found["high"] + 0.015, y, share(found), va="center", color=LIGHT[INK], fontsize=10)
+        axes.text(found["high"] + 0.015, y, format_share(found), va="center", color=LIGHT[INK], fontsize=10)
     axes.set_yticks(range(len(names)), [POSITION[name] for name in names])
     axes.set(
         xlim=(0, min(1.0, max(position[name]["high"] for name in names) + 0.05) * 1.3),
@@ -156,7 +156,7 @@ def paint_jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -
 
 def _correlation(signal: Found) -> str:
     found = signal["measures"]["pearson"]["judge"]
-    return f"Pearson {number(found)}" if found else "Pearson not defined"
+    return f"Pearson {format_number(found)}" if found else "Pearson not defined"
 
 
 def _spread(table: "np.ndarray[Any, Any]") -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from ..store.connection import Store, query
 from .figures import draw_agreement, draw_annotators, draw_confidence, draw_recovery, measure_annotators
 from .panels import draw_checks, draw_ranks, measure_checks, measure_ranks
 from .people import draw_people
-from .picture import PERCENT, Picture, number, percent
+from .picture import PERCENT, Picture, format_decimal, format_share
 
 MOST_TELLING = 10  # pairs listed for the next vote
 DISPUTED = 5  # pairs listed where people and learners disagree
@@ -135,11 +135,12 @@ def _tiles(
         tiles.append(("checks that hold", f"{held} of {n}", "posterior predictive", held < n))
     if has_both_sides(found):
         rho = found["rho"]
-        between = f"90{PERCENT} interval {number(rho['low'])} to {number(rho['high'])}"
-        tiles.append(("correlation ρ", number(rho["mean"]), between, False))
+        between = f"90{PERCENT} interval {format_decimal(rho['low'])} to {format_decimal(rho['high'])}"
+        tiles.append(("correlation ρ", format_decimal(rho["mean"]), between, False))
     if surer.len():
         flips = int((surer.round(6) < COIN_FLIP).sum())
-        tiles.append(("coin flips", percent(flips / surer.len()), f"of {_some(surer.len(), 'pair')}", False))
+        share = format_share(flips / surer.len())
+        tiles.append(("coin flips", share, f"of {_some(surer.len(), 'pair')}", False))
     if found["annotators"]:
         doubtful = sum(a["p_below_half"] > SURE for a in found["annotators"])
         tiles.append(
@@ -152,7 +153,7 @@ def _tiles(
         )
     if recovered is not None and recovered.height:
         inside = int(recovered["truth"].is_between(recovered["low"], recovered["high"]).sum())
-        share = percent(inside / recovered.height)
+        share = format_share(inside / recovered.height)
         tiles.append(("known values found", share, f"in their 90{PERCENT} interval", False))
     return tiles
 
@@ -309,7 +310,7 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
 
 def _probability(p: float) -> str:
     """In percent; a share of draws is never certain, even if it is all of them."""
-    return percent(min(max(p, 0.001), 0.999))
+    return format_share(min(max(p, 0.001), 0.999))
 
 
 def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
@@ -331,6 +332,6 @@ def _parameters(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Single-valued parameters with their 90 % intervals and what they mean, rho first."""
     return [
         {"name": name, "meaning": PARAMETERS.get(name.partition(":")[0], "")}
-        | {part: number(value[part]) for part in ("mean", "low", "high")}
+        | {part: format_decimal(value[part]) for part in ("mean", "low", "high")}
         for name, value in [("rho", found["rho"]), *sorted(found["parameters"].items())]
     ]

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from ...schemas.support.text import clean
 from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.rank_histograms import BINS, compute_band
-from .picture import PERCENT, Mark, Picture, percent
+from .picture import PERCENT, Mark, Picture, format_share
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, Paint, draw_panels
 
 COLUMNS = 2
@@ -96,7 +96,7 @@ def _category(check: Check) -> str:
 def _in_words(panel: Sequence[Check]) -> str:
     name, _ = _signal(panel[0])
     shares = (
-        f"{_category(c)} {percent(c['data'])} ({percent(c['band'][0])} to {percent(c['band'][1])})"
+        f"{_category(c)} {format_share(c['data'])} ({' to '.join(map(format_share, c['band'][:2]))})"
         for c in panel
     )
     return f"{name}, data and band: {', '.join(shares)}."
@@ -144,8 +144,8 @@ def draw_ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
         title,
         "Each line is a chain: how many of its draws lie in each twentieth of the draws of all chains, from "
         "the lowest to the highest; lines that wander about in the band agree, one that leans or bulges has "
-        f"been elsewhere. Here {percent(inside / total)} of {total:,} counts lie in their band; where the "
-        f"chains agree about 90{PERCENT} or more do.",
+        f"been elsewhere. Here {format_share(inside / total)} of {total:,} counts lie in their band; "
+        f"where the chains agree about 90{PERCENT} or more do.",
         draw_panels(
             "ranks",
             title,

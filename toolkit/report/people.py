@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from ...schemas.support.text import clean
 from .figures import LINES, NAMED, IntervalLine, measure_annotators, paint_caterpillar, paint_intervals
-from .picture import PERCENT, Mark, Picture, number, percent
+from .picture import PERCENT, Mark, Picture, format_decimal, format_share
 from .svg import CSS, FLAG, INK, SERIES, draw
 
 SHOWN = 16  # annotators of a heat map: more have no room for their names
@@ -57,18 +57,18 @@ def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
     alpha = signal["alpha"][signal["metric"]]
     all_ = len({p[side] for p in signal["pairs"] for side in ("first", "second")})
     less = f" The page draws the {len(names)} of {all_} who share most." if all_ > len(names) else ""
-    about = f", Krippendorff’s alpha {number(alpha['value'])}" if alpha else ""
+    about = f", Krippendorff’s alpha {format_decimal(alpha['value'])}" if alpha else ""
     return Picture(
         f"pairs-{place}",
         title,
         f"Each square is two annotators and what they judged ({clean(signal['signal'], 30)}): darker is "
-        f"more often agreed. Chance alone gives {percent(by_chance)}, the palest{about}. A pale "
+        f"more often agreed. Chance alone gives {format_share(by_chance)}, the palest{about}. A pale "
         f"row is an annotator apart from the others.{less}",
         draw(
             f"pairs-{place}",
             title,
             f"Heat map of the agreement of {len(names)} annotators two by two, from "
-            f"{percent(min(shares.values()))} to {percent(max(shares.values()))}.",
+            f"{format_share(min(shares.values()))} to {format_share(max(shares.values()))}.",
             60.0 + 19 * len(names),
             paint,
         ),

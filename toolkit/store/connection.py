@@ -100,11 +100,13 @@ def transaction(con: Store) -> Iterator[None]:
 
 
 def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
-    """Add rows; returns how many were added.
+    """Insert rows and return the number of rows added.
 
-    `frame` may lack nullable columns (null) and `key` (made from the identity columns; where it is
-    given it must come from `add_key`). Rows with equal keys, new or there already, are one row:
-    the first. A table of placed rows is appended to, since no place is read twice.
+    `frame` may lack nullable columns (null) and `key` (made from the identity columns; a given key must
+    come from `add_key`). Of rows with equal keys, in the frame or the table, the first is kept. Rows of a
+    table with places are appended unchecked, since no place is read twice.
+
+    Raises StoreError if the rows violate a constraint of the table.
     """
     if frame.is_empty():
         return 0

@@ -26,7 +26,7 @@ from ....schemas.manifest import MANIFEST
 from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
 from ..budget import Ledger
 from ..prices import FREE
-from ..requests import Message, Request, Sampling, digest
+from ..requests import Message, Request, Sampling, hash_request
 from .backend import Backend, ModelAnswer, Say, Send
 from .text_scores import Text, TextScore, score_fitting
 
@@ -65,10 +65,10 @@ def open_backend(name: str, _base_url: str | None = None, _prices: Path | None =
 
         async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[ModelAnswer | None]:
             admitted = [request for request in requests if await ledger.reserve(request)]
-            answers = {digest(r): a for r, a in _answers(model, tokenizer, admitted)}
+            answers = {hash_request(r): a for r, a in _answers(model, tokenizer, admitted)}
             for request in admitted:
                 ledger.settle(request, 0, 0)
-            return [answers.get(digest(request)) for request in requests]
+            return [answers.get(hash_request(request)) for request in requests]
 
         yield send
 
@@ -289,7 +289,7 @@ def _generate(
         pad_token_id=tokenizer.pad_token_id,
         stop_strings=list(sampling.stop) or None,
     )
-    drawn = [_Drawn([digest(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
+    drawn = [_Drawn([hash_request(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
     with torch.inference_mode():
         out = model.generate(
             input_ids=rows.to(model.device),

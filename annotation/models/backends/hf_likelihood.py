@@ -65,7 +65,7 @@ def make_checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any
 
     def check(content: str) -> dict[str, Any]:
         given = json.loads(content)
-        one, two = (round(TextScore(**given[side]).by(normalise), DIGITS) for side in (FIRST, SECOND))
+        one, two = (round(TextScore(**given[side]).normalise(normalise), DIGITS) for side in (FIRST, SECOND))
         preference = TIE if abs(one - two) <= margin else FIRST if one > two else SECOND
         return {"preference": preference, FIRST: one, SECOND: two}
 

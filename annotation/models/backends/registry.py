@@ -33,9 +33,9 @@ def find_backend(model: str, base_url: str | None = None, prices: Path | None = 
 
 
 def writes_answers(model: str) -> bool:
-    """Tell whether the model that `--model` names answers in words; nothing is opened.
+    """Return True if the model that `--model` names writes answers in words; loads nothing.
 
-    Raises AnnotationError for a prefix that is none, with the nearest.
+    Raises AnnotationError for an unknown prefix, with the nearest known one.
     """
     file, _ = _find_file(model)
     return bool(file.WRITES)

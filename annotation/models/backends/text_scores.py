@@ -27,9 +27,9 @@ class TextScore:
     tokens: int
     characters: int
 
-    def by(self, normalise: str) -> float:
-        """Nats in all, by token or by character."""
-        over = {"tokens": self.tokens, "characters": self.characters, "none": 1}[normalise]
+    def normalise(self, by: str) -> float:
+        """Divide the log-probability, in nats, by tokens, characters or none (see NORMALISE)."""
+        over = {"tokens": self.tokens, "characters": self.characters, "none": 1}[by]
         return self.log_probability / max(1, over)
 
 

@@ -49,7 +49,7 @@ def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
 
 
 def asks_reason(rubric: Rubric, reason: bool = True) -> bool:
-    """Tell whether a reason is asked for beside the answers: not where a criterion has its name."""
+    """Return True if a reason is asked for beside the answers: not if a criterion has that name."""
     return reason and REASON not in list_choices(rubric)
 
 

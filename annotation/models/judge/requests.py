@@ -76,13 +76,13 @@ def make_judge_request(
         "guidelines": rubric.guidelines.strip(),
         "mark": fence.mark,
         "examples": [_example(fence, n, e, sides, wording.reason) for n, e in enumerate(wording.examples, 1)],
-        "dialogue": [fence.around(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
+        "dialogue": [fence.wrap(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
         "choices": known,
         "wordings": {c.name: c.wording for c in rubric.criteria},
         "reason": asks_reason(rubric, wording.reason),
         "form": "{" + ", ".join(f'"{name}": {answers}' for name, answers in form.items()) + "}",
     }
-    values |= {side: fence.around(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
+    values |= {side: fence.wrap(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
     schema = make_answer_schema(rubric, wording.reason)
     return Request(render(wording.template, **values), wording.sampling, schema=schema, about=about)
 
@@ -90,10 +90,10 @@ def make_judge_request(
 def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reason: bool) -> dict[str, str]:
     answer = {name: value for name, value in example.answer.items() if reason or name != REASON}
     texts = {
-        side: fence.around(f"example {n}: {_SHOWN[side]}", text)
+        side: fence.wrap(f"example {n}: {_SHOWN[side]}", text)
         for side, text in zip(sides, example.texts, strict=True)
     }
-    prompt = fence.around(f"example {n}: what was asked", example.prompt)
+    prompt = fence.wrap(f"example {n}: what was asked", example.prompt)
     return {"prompt": prompt, "answer": json.dumps(answer, ensure_ascii=False)} | texts
 
 

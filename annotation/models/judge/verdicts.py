@@ -44,9 +44,9 @@ def list_orders(a: str, b: str | None, both: bool) -> list[Shown]:
 def reach_verdicts(
     rubric: Rubric, questions: Iterable[Mapping[str, Any]], said: Mapping[Shown, JudgeAnswer], both: bool
 ) -> Verdicts:
-    """Reach one answer to each question (key, completion_a, completion_b) from what was said of each order.
+    """Reach one answer to each question from the judge's answers in each order.
 
-    `both`: pairs were asked about in both orders.
+    Questions have key, completion_a and completion_b. `both`: each pair was shown in both orders.
     """
     given: list[dict[str, Any]] = []
     count: Counter[str] = Counter()

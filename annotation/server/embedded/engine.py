@@ -47,12 +47,12 @@ def register() -> None:
 
 
 def _turn(user: str, record: str) -> bytes:
-    """Where a record stands in an annotator's own order, which stays as it is while records are added."""
+    """Sort key of a record in an annotator's own order, which does not change as records are added."""
     return hashlib.blake2b(f"{user} {record}".encode(), digest_size=8).digest()
 
 
 async def _nothing(*_: Any, **__: Any) -> None:
-    """What is written is in the database already."""
+    """Do nothing: the search reads the database itself."""
 
 
 class SqlEngine(SearchEngine):
@@ -66,7 +66,7 @@ class SqlEngine(SearchEngine):
 
     @classmethod
     async def new_instance(cls) -> "SqlEngine":
-        """An engine; it holds nothing."""
+        """Make an engine; it has no state."""
         return cls()
 
     async def ping(self) -> bool:
@@ -75,11 +75,11 @@ class SqlEngine(SearchEngine):
             return bool(await db.scalar(text("SELECT 1")) == 1)
 
     async def info(self) -> dict[str, Any]:
-        """What the server says of its engine under /api/v1/status."""
+        """Return name and version, which the server shows under /api/v1/status."""
         return {"name": "sql", "version": {"number": "1", "distribution": "preceptor"}}
 
     async def get_dataset_progress(self, dataset: Any) -> dict[str, int]:
-        """Numbers of a dataset's records: total, completed, pending (absent if none)."""
+        """Count a dataset's records: total, completed, pending (absent if none)."""
         if dataset.is_draft:
             return {}
         return await _counts(
@@ -87,7 +87,7 @@ class SqlEngine(SearchEngine):
         )
 
     async def get_dataset_user_progress(self, dataset: Any, user: Any) -> dict[str, int]:
-        """Numbers of a user's responses in a dataset: total, submitted, draft, discarded (absent if none)."""
+        """Count a user's responses in a dataset: total, submitted, draft, discarded (absent if none)."""
         if dataset.is_draft:
             return {}
         return await _counts(
@@ -107,12 +107,12 @@ class SqlEngine(SearchEngine):
         limit: int = 100,
         user_id: Any = None,
     ) -> SearchResponses:
-        """One page of the records that match, and how many match.
+        """Find one page of the matching records, and their total number.
 
-        Equal ones stand as they were added; for an annotator (`user_id`) without a sort, in an order of
-        their own, which differs from annotator to annotator, so that not all start with the same records.
-        The page and the number come from one statement. A page of a set that changes between pages can
-        still miss some: ask for all of it, or filter by what does not change.
+        Ties of a sort are ordered by time of insertion. An annotator (`user_id`) who sorts by nothing gets
+        an order of their own, so that not all annotators start with the same records. Page and total come
+        from one statement. If records change between two pages, some can be missed: ask for all at once,
+        or filter by a field that does not change.
         """
         async with _session() as db:
             await _check_visible(db, dataset, user_id, set(list_metadata(filter, sort)))
@@ -130,7 +130,7 @@ class SqlEngine(SearchEngine):
         return SearchResponses(items=items, total=total)
 
     async def compute_metrics_for(self, metadata_property: Any) -> Any:
-        """Of a metadata property: its terms with their numbers, most frequent first; or least and most."""
+        """Compute a metadata property's counts by term, most frequent first; or minimum and maximum."""
         values_of = unnest_values(Record.metadata_, metadata_property.name)
         statement = (
             select(values_of.c.value)
@@ -159,7 +159,7 @@ class SqlEngine(SearchEngine):
         order: Any = SimilarityOrder.most_similar,
         threshold: float | None = None,
     ) -> SearchResponses:
-        """The records whose vectors point most (or least) where a vector or a record's vector points.
+        """Find the records whose vectors are most (or least) similar to a vector or a record's vector.
 
         Exact, over all vectors of the dataset; the score is (1 + cosine) / 2, of the opposite vector if
         the least similar ones are asked for, as with Argilla's own engines.

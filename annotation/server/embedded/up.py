@@ -60,7 +60,7 @@ def _settle(home: Path) -> None:
 
 
 def _stand_in_for_redis() -> None:
-    """Argilla's queue of jobs lies in this process; it must be there before argilla_server is imported."""
+    """Keep Argilla's queue of jobs in this process; call before argilla_server is imported."""
     import fakeredis
     import redis
 
@@ -71,7 +71,7 @@ def _stand_in_for_redis() -> None:
 def _serve(descriptor: int) -> None:
     import uvicorn
 
-    for module, step in (("engine", "register"), ("pace", "spare"), ("jobs", "work")):
+    for module, step in (("engine", "register"), ("pace", "reduce_work"), ("jobs", "start_worker")):
         getattr(importlib.import_module(f"argilla_embedded.{module}"), step)()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     pages = importlib.import_module("argilla_embedded.pages")

@@ -7,7 +7,7 @@ and what the campaign asks already.
 """
 
 from ...dataset.choose.pairs import NORMAL
-from ...store.where import in_where
+from ...store.where import match_where
 
 SURE = 0.95  # a known answer is at least this probable
 MANY_VOTES = 5  # votes that either completion of a known pair took part in
@@ -78,7 +78,7 @@ _ORDER = {
 
 # Prompts that are asked about, and questions whose answers the store, or the fit of $since, does not know.
 ASKED_ABOUT = f"""CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM prompts
-    WHERE {in_where()}
+    WHERE {match_where()}
     AND trim(messages[-1].content) <> ''"""
 # Their completions whose texts are published; equal texts have the same mark.
 TEXTS = f"""CREATE OR REPLACE TEMP TABLE texts AS

@@ -47,8 +47,9 @@ class GateResult:
     local: str = ""
     """Verdict of a local build that is only warned; empty: `local build: VERDICT`."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return name, passed, number and verdict, for the manifest and the card."""
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Name, passed, number and verdict, for the manifest and the card."""
         return {
             "name": self.name,
             "passed": self.passed,

@@ -5,8 +5,7 @@ Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 66
 function takes draws of shape (chains, draws, parameters) and works on all parameters at once.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +60,7 @@ class Diagnostics:
         a = self.approximation
         return mixed and (a is None or (a.settled and a.rank_correlation >= RANK_CORRELATION_MIN))
 
+    @property
     def advice(self) -> str:
         """One sentence: what failed, on which parameter, and what to try."""
         a = self.approximation
@@ -89,10 +89,6 @@ class Diagnostics:
             f"effective sample size {self.ess_min:.0f} for {self.ess_parameter} "
             f"(at least {ESS_MIN}): try more --max-draws"
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the store and the card."""
-        return asdict(self)
 
 
 def split_chains(draws: Draws) -> Draws:

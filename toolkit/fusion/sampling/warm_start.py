@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.registry import LIKELIHOODS
 from ..observations import Observations
-from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, list_entries
+from .hmc import INITIAL_RADIUS, TRAJECTORY, MassMatrix, Sampler, Shapes, list_entries
 
 Floats = NDArray[np.float64]
 
@@ -42,15 +42,15 @@ class Ends:
 
 @dataclass(frozen=True)
 class Start:
-    """Where chains begin, with what metric and step size."""
+    """Where chains begin, with which mass matrix and step size."""
 
     at: Floats  # (chains, size)
-    metric: Metric
+    metric: MassMatrix
     step: float
 
 
 def record_ends(
-    obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
+    obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: MassMatrix
 ) -> pl.DataFrame:
     """Make the rows of `Ends` from the last draw of each chain, (chains, size)."""
     known = _named(obs, sampler, shapes)
@@ -91,7 +91,7 @@ def start_from(
         column = few["column"].to_numpy()
         covariance[np.ix_(column, column)] = whole[:, few["place"].to_numpy()]
     variances[many["column"].to_numpy()] = many["covariance"].list.first().to_numpy()
-    metric = Metric(
+    metric = MassMatrix(
         np.linalg.cholesky(covariance).astype(np.float32), np.sqrt(variances[n:]).astype(np.float32)
     )
     return Start(at, metric, TRAJECTORY / ends.leapfrogs)
