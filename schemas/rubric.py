@@ -42,7 +42,7 @@ class Rubric:
     criteria: tuple[Criterion, ...]
     """Of a rating rubric, in the order of asking; empty for a pairwise one."""
     tie: bool
-    """Whether 'tie' may be answered (pairwise only)."""
+    """True if 'tie' may be answered (pairwise only)."""
     guidelines: str
     """Markdown."""
     text: str

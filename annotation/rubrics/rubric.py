@@ -1,6 +1,6 @@
 """Read rubrics from files and texts, and compute the summary score of ratings.
 
-The packaged rubrics lie in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
+The packaged rubrics are in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
 beside them.
 
     rubric = read_rubric("socratic")                 # or a path: read_rubric("mine/clarity.yaml")
@@ -120,7 +120,7 @@ def score_ratings(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
 
 
 def _earned(criterion: Criterion, values: pl.DataFrame) -> pl.Series:
-    """What each row earns by one criterion, its weight at most."""
+    """Weighted score of each row by one criterion."""
     if criterion.name not in values.columns:
         hint = suggest(criterion.name, values.columns, "columns there")
         raise AnnotationError(f"no column '{criterion.name}' with its values: {hint}")

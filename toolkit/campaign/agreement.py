@@ -50,7 +50,7 @@ JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
 def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) -> list[Agreement]:
     """Measure the agreement of each source's annotators; all sources with votes or ratings by default.
 
-    `seed` is that of the bootstrap. Raises AnnotationError where a source has no votes and no ratings, or
+    `seed` is that of the bootstrap. Raises AnnotationError if a source has no votes and no ratings, or
     the store has none at all.
     """
     have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]

@@ -74,7 +74,7 @@ def take_answers(
     `answers` has question (key), annotator (their own id), given (JSON object: value by criterion; of a
     pair {"preference": "a", "b" or "tie"}), at (UTC) and may have comment. `kind` is the annotators'
     (student, expert, crowd or model); crowd if never said. A model is no person: its name stands as it is,
-    and no key is needed. Raises AnnotationError where there is no such campaign, StoreError where the key
+    and no key is needed. Raises AnnotationError if there is no such campaign, StoreError if the key
     of the pseudonyms is another one.
     """
     check_campaign(con, campaign)
@@ -154,7 +154,7 @@ def _count(con: Store, campaign: str) -> Taken:
 
 
 def _store_rejects(con: Store, campaign: str) -> bool:
-    """Whether the campaign's rejects are other ones now."""
+    """True if the campaign's rejects are other ones now."""
     run(con, sql.REFUSED, {"campaign": campaign})
     ((dropped,),) = run(con, sql.DROP_REFUSED, {"campaign": campaign})
     ((added,),) = run(con, sql.ADD_REFUSED, {"campaign": campaign})

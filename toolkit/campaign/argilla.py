@@ -86,7 +86,7 @@ def _ignore(*_: object) -> None:
 def find_login(api_url: str | None = None, api_key: str | None = None, home: Path = HOME) -> Login:
     """Find the server to talk to: the one at `api_url`, else the embedded server of `home`.
 
-    Raises AnnotationError where `api_url` has no key, or `home` has no accounts.
+    Raises AnnotationError if `api_url` has no key, or `home` has no accounts.
     """
     if api_url:
         if not api_key:
@@ -120,7 +120,7 @@ def push_campaign(
 
     The store is open only while it is read and written, not while records are sent. `say` gets notices
     about retries, `watch` (records sent, records to send), `on_account` each name of `new_annotators` with
-    its password, None where there is such a user already. Raises AnnotationError where nothing fits, the
+    its password, None if there is such a user already. Raises AnnotationError if nothing fits, the
     server refuses, or the campaign belongs to another rubric or store.
     """
     options = options or PushOptions()
@@ -160,7 +160,7 @@ def select_campaigns(con: Store, campaigns: Sequence[str] = ()) -> tuple[list[st
     """List the campaigns to pull (all that were pushed by default), and those that are left out.
 
     Left out are campaigns whose questions were only exported as forms, where none are named. Raises
-    AnnotationError where a named one is not there or was never pushed.
+    AnnotationError if a named one is not there or was never pushed.
     """
     pushed, exported = list_pushed_and_exported(con)
     for campaign in campaigns:
@@ -188,7 +188,7 @@ def pull_campaigns(
 
     `campaigns` are those of `select_campaigns`; `kind` is the annotators' (student, expert or crowd).
     `say` gets notices about retries, `on_pulled` each campaign when it is in the store. Raises
-    AnnotationError where a campaign has no dataset on the server, or one of another store.
+    AnnotationError if a campaign has no dataset on the server, or one of another store.
     """
     names, _ = select_campaigns(con, campaigns)
     done = []

@@ -37,7 +37,7 @@ def list_pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
 
 
 def check_campaign(con: Store, name: str) -> None:
-    """Raise AnnotationError where there is no campaign of that name, with the nearest one there is."""
+    """Raise AnnotationError if there is no campaign of that name, with the nearest one there is."""
     names = list_campaigns(con)
     if name not in names:
         begin = "" if names else "; preceptor annotate push begins one"
@@ -47,7 +47,7 @@ def check_campaign(con: Store, name: str) -> None:
 def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
     """Insert the campaign's row of `sources` and its rubric's criteria, where they are not there yet.
 
-    Within the caller's transaction. Raises AnnotationError where the name belongs to another source, or the
+    Within the caller's transaction. Raises AnnotationError if the name belongs to another source, or the
     campaign was begun with another rubric.
     """
     check_name("--campaign", name)
@@ -63,13 +63,13 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
 
 
 def check_name(option: str, name: str) -> None:
-    """Raise AnnotationError where a name cannot be a source's."""
+    """Raise AnnotationError if a name cannot be a source's."""
     if not name.strip() or name != name.strip() or "/" in name:
         raise AnnotationError(f"{option} '{name}': expected a name without a slash or spaces around it")
 
 
 def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
-    """Raise AnnotationError where the campaign's questions were chosen for another rubric."""
+    """Raise AnnotationError if the campaign's questions were chosen for another rubric."""
     begun = query(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [name])["rubric"]
     if len(begun) and begun[0] != rubric.digest:
         ((notes,),) = run(con, "SELECT notes FROM sources WHERE name = ?", [name])

@@ -78,7 +78,7 @@ def export_forms(
     """Write a campaign's questions to forms with a guide beside each; begins or extends the campaign first.
 
     The format goes by the suffix of `out`: .csv, .jsonl or .json (Label Studio). `say` gets notes about
-    questions that could not be had. Raises AnnotationError where nothing fits, a file is there already, or
+    questions that could not be had. Raises AnnotationError if nothing fits, a file is there already, or
     an option is impossible.
     """
     options = options or ExportOptions()
@@ -105,7 +105,7 @@ def export_forms(
 def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> Rubric:
     """Read the given rubric, or find the packaged one that the campaign was begun with.
 
-    Raises AnnotationError where the campaign was begun with another one, or there is no such campaign.
+    Raises AnnotationError if the campaign was begun with another one, or there is no such campaign.
     """
     if given is not None:
         rubric = read_rubric(given)

@@ -92,7 +92,7 @@ class GenerateResult:
     estimate: CostEstimate | None = None
     """Of a dry run."""
     spent: Spent | None = None
-    """None where nothing was sent."""
+    """None if nothing was sent."""
     added: int = 0
 
 
@@ -117,7 +117,7 @@ def generate(
     """Ask a model for completions of prompts, and keep them as a source of their own.
 
     Only what is missing is asked for; `announce` is called with the counts before that. Raises
-    AnnotationError where the model does not write, prompts, template or source do not fit, a cost cap has
+    AnnotationError if the model does not write, prompts, template or source do not fit, a cost cap has
     no price to go by, or, after all that came was kept, the back-end refuses or stays away.
     """
     if not backend.writes:

@@ -100,7 +100,7 @@ class JudgeResult:
     estimate: CostEstimate | None = None
     """Of a dry run, which has nothing of what follows."""
     spent: Spent | None = None
-    """None where every reply was there already."""
+    """None if every reply was there already."""
     taken: Taken | None = None
     verdicts: Verdicts | None = None
     failed: int = 0
@@ -116,7 +116,7 @@ def judge(
 ) -> JudgeResult:
     """Let a model answer a campaign's questions by a rubric, as one more annotator.
 
-    Replies are kept as they come, and what is kept is not asked again. Raises AnnotationError where there is
+    Replies are kept as they come, and what is kept is not asked again. Raises AnnotationError if there is
     nothing to ask, options do not fit the model, a cost cap has no price to go by, or the back-end refuses
     or stays away; answers are taken from what came before that.
     """
@@ -234,7 +234,7 @@ def choose_own_questions(
 ) -> CampaignQuestions:
     """Choose the questions of the judge's own campaign, which is begun or grows to `n`; None: all there are.
 
-    With `dry_run` the store stays as it was. Raises AnnotationError where there is nothing to ask.
+    With `dry_run` the store stays as it was. Raises AnnotationError if there is nothing to ask.
     """
     campaign = name_campaign(rubric, model)
     con.begin()
@@ -253,7 +253,7 @@ def read_campaign_questions(
 ) -> CampaignQuestions:
     """Read the first `n` questions that a campaign has; nothing is added to them.
 
-    Raises AnnotationError where there is no such campaign, or it was begun with another rubric.
+    Raises AnnotationError if there is no such campaign, or it was begun with another rubric.
     """
     check_campaign(con, campaign)
     check_rubric(con, campaign, rubric)

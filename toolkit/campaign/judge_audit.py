@@ -205,7 +205,7 @@ def read_stored_judgements(
 
 
 def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
-    """Raise AnnotationError where one of `names` is no source that anything was judged in."""
+    """Raise AnnotationError if one of `names` is no source that anything was judged in."""
     have = query(
         con,
         """SELECT source FROM votes UNION SELECT source FROM ratings

@@ -27,7 +27,7 @@ def choose_prompts(
 ) -> pl.DataFrame:
     """Choose prompts by a SELECT, by a recipe's YAML file or, where `prompts` is None, by `where`.
 
-    Columns: key, messages, context, group, language, task, source. Raises AnnotationError where `prompts` is
+    Columns: key, messages, context, group, language, task, source. Raises AnnotationError if `prompts` is
     neither a SELECT nor a recipe, `where` is given beside it, or no prompt is chosen.
     """
     if prompts is None:
@@ -51,7 +51,7 @@ def choose_prompts(
 def select_prompts(con: Store, sql: str) -> pl.DataFrame:
     """Select prompts whose keys a SELECT gives, in its order, each once; columns as of `choose_prompts`.
 
-    Raises AnnotationError where it is no single SELECT, has no column `key`, or names no prompts.
+    Raises AnnotationError if it is no single SELECT, has no column `key`, or names no prompts.
     """
     try:
         statements = con.extract_statements(sql)
@@ -86,7 +86,7 @@ def filter_prompts(con: Store, where: Where = EVERYWHERE) -> pl.DataFrame:
 def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
     """Read the prompts that a recipe builds from, worded as it says; columns as of `choose_prompts`.
 
-    For rejected candidates those of its pairs. Raises AnnotationError where there are none.
+    For rejected candidates those of its pairs. Raises AnnotationError if there are none.
     """
     recipe = read_recipe(path)
     also = "true" if purpose == CANDIDATES else f"{assign_part_sql(recipe)} <> 'sft'"

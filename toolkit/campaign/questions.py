@@ -161,7 +161,7 @@ def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
 def read_questions(con: Store, campaign: str) -> Frame:
     """Read a campaign's questions with what annotators see, in the order of asking.
 
-    Columns: those of `questions`; messages; content_a, content_b (null where one is rated alone); of
+    Columns: those of `questions`; messages; content_a, content_b (null if one is rated alone); of
     the prompt source_of, task and language; p (P(a is preferred to b) by the newest fit, or null) and
     fit (its key).
     """
@@ -194,7 +194,7 @@ def _informed(con: Store, fit: str) -> bool:
 
 
 def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | None:
-    """The newest fit; AnnotationError where the way of choosing needs one that is not there."""
+    """The newest fit; AnnotationError if the way of choosing needs one that is not there."""
     fit = _newest_fit(con)
     if chosen_by not in BY_FIT:
         return fit

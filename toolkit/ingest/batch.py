@@ -45,7 +45,7 @@ class Context:
     learner: str = ""  # whose log it is, where the log is one person's
     passing: int | None = None  # lowest grade that counts as correct, where no column says
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
-    forgotten: Naming = field(default=_nobody)  # whether a pseudonym is of someone to be forgotten
+    forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of someone to be forgotten
 
 
 def make_known(rows: list[tuple[str, str, str]]) -> pl.DataFrame:

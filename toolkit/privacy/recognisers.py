@@ -236,7 +236,7 @@ def _suffixes() -> Callable[[str], Any]:
 
 
 def _suffix(host: str) -> str:
-    """What a domain is registered under: co.uk of school.co.uk; empty where it is none."""
+    """What a domain is registered under: co.uk of school.co.uk; empty if it is none."""
     found = _suffixes()(host)
     return str(found.suffix) if found.domain else ""
 
@@ -311,7 +311,7 @@ def _phone(text: str, found: Finding) -> Finding | None:
 
 
 def _in_a_number(text: str, found: Finding) -> bool:
-    """Whether these digits belong to a longer number, such as the decimals of 6.66666666666."""
+    """True if these digits belong to a longer number, such as the decimals of 6.66666666666."""
     import regex
 
     before, written, after = text[: found.start], text[found.start : found.end], text[found.end :]

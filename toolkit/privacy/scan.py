@@ -129,7 +129,7 @@ def find_likely_texts(
 
 
 def _likely_sql(wanted: Wanted) -> str:
-    """Whether "text" has what any of the wanted kinds cannot do without."""
+    """True if "text" has what any of the wanted kinds cannot do without."""
     each = [
         "(" + " AND ".join(f"""regexp_matches("text", '{pattern}')""" for pattern in patterns) + ")"
         for kind, patterns in LIKELY.items()

@@ -65,7 +65,7 @@ def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], s
 
 
 def _file_names(judges: Sequence[str]) -> list[str]:
-    """What goes before the names of a judge's figures; nothing where there is one judge."""
+    """What goes before the names of a judge's figures; nothing if there is one judge."""
     if len(judges) == 1:
         return [""]
     slugs = [re.sub(r"[^a-z0-9]+", "-", judge.lower()).strip("-")[:40] or "judge" for judge in judges]

@@ -30,7 +30,7 @@ _LITTLE = "SET memory_limit = '512MB'"
 def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
     """Open the project's store; with `create`, make an empty one where there is none.
 
-    Raises StoreError where the file is missing, is no store, belongs to another version, or is
+    Raises StoreError if the file is missing, is no store, belongs to another version, or is
     held by another process.
     """
     if not path.exists() and not create:
@@ -282,7 +282,7 @@ def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.Data
 
     `lines` has line, raw, damaged. Returns (rows with line, raw and the columns; rejects with
     line, raw, reason). A field of another type is null, for the reader to judge by `mistyped`:
-    what is wrong with the types of a row's fields, null where nothing is.
+    what is wrong with the types of a row's fields, null if nothing is.
     """
     columns = "".join(
         f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}", """ for name, kind in shape.items()

@@ -73,7 +73,7 @@ def check_names(
 
 
 def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
-    """Raise AnnotationError where no prompt is of a source, the task or the language."""
+    """Raise AnnotationError if no prompt is of a source, the task or the language."""
     for option, value, column in where.name_options(source_option):
         have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"]
         check_names(option, (value,), have, "no prompts of it", AnnotationError)

@@ -46,7 +46,7 @@ def find_form(
 ) -> tuple[RowForm | None, list[Defect]]:
     """Find how the rows are written, and what is wrong with the columns.
 
-    `schema` is that of the split's table. The form is None where the rows cannot be read.
+    `schema` is that of the split's table. The form is None if the rows cannot be read.
     """
     have = set(schema.names)
     used = stage.use_columns(have, settings)

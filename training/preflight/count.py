@@ -46,9 +46,9 @@ class RowRules:
     """max_length, in tokens; None: no limit."""
     keep_end: bool
     completions: bool
-    """Whether completions alone bear the loss."""
+    """True if completions alone bear the loss."""
     assistant: bool
-    """Whether the assistant's tokens alone bear the loss."""
+    """True if the assistant's tokens alone bear the loss."""
     packing: bool
     strategy: str
 
@@ -86,7 +86,7 @@ def count_rows(
 
 
 def _both(form: RowForm, rules: RowRules) -> bool:
-    """Whether the trainer makes two rows with labels of a pair."""
+    """True if the trainer makes two rows with labels of a pair."""
     return rules.stage.label is not None and len(form.answers) == 2
 
 

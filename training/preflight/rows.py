@@ -131,7 +131,7 @@ def _brought(row: Row) -> Row:
 
 
 def _said(answer: Any) -> bool:
-    """Whether an answer (text or messages) has any text or tool call."""
+    """True if an answer (text or messages) has any text or tool call."""
     if isinstance(answer, str):
         return bool(answer.strip())
     return any(m.get("tool_calls") or _text(m.get("content")).strip() for m in answer)

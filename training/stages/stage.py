@@ -107,9 +107,9 @@ class Stage:
     sequences: int = 2
     """Sequences in a forward pass for each row: 2 for pairs."""
     reference: bool = True
-    """Whether the loss compares with the model before training."""
+    """True if the loss compares with the model before training."""
     drops_without_loss: bool = False
-    """Whether TRL drops rows without a token that bears the loss; else rows whose prompt fills max_length."""
+    """True if TRL drops rows without a token that bears the loss; else rows whose prompt fills max_length."""
     settles: Mapping[str, Any] = field(default_factory=dict)
     """Values of the trainer's config that the stage itself fixes."""
     find_fault: Callable[[Mapping[str, Any]], str | None] = find_no_fault

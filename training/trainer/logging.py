@@ -31,7 +31,7 @@ def hide_library_messages() -> None:
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal, which shows progress bars."""
+    """True if stderr is a terminal, which shows progress bars."""
     return sys.stderr.isatty()
 
 

@@ -1,8 +1,8 @@
-"""Where a model answers, by the name it is given on the command line.
+"""Find the back-end of a model by its name on the command line.
 
 openai:gpt-4o-mini          an OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, llama.cpp), --base-url
 hf:FOLDER or hf:NAME@COMMIT  transformers, in this process
-hf-likelihood:FOLDER         the same, by the log-probability of texts that are there; writes nothing
+hf-likelihood:FOLDER         the same, scores given texts by log-probability; writes nothing
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ from ....schemas.support.nearest import suggest
 from .backend import Backend
 
 # A prefix and its file here, which is loaded when it is asked for. Its function `open_backend` takes what
-# follows the prefix, the base URL and a table of prices; WRITES says whether its models answer in words.
+# follows the prefix, the base URL and a table of prices; WRITES is true if its models answer in words.
 KINDS = {
     "openai": "openai",
     "hf": "hf",
@@ -23,9 +23,9 @@ KINDS = {
 
 
 def find_backend(model: str, base_url: str | None = None, prices: Path | None = None) -> Backend:
-    """Open the back-end that `--model` names; `prices` is a table of the user's own.
+    """Open the back-end that `--model` names; `prices` is the user's own table.
 
-    Raises AnnotationError for a prefix that is none, with the nearest, and for what cannot be found.
+    Raises AnnotationError for an unknown prefix, with the nearest known one, and for a missing model.
     """
     file, name = _find_file(model)
     opened: Backend = file.open_backend(name, base_url, prices)

@@ -1,7 +1,7 @@
 """Argilla's search engine over Argilla's own tables: the database is the index, so nothing is written twice.
 
-Argilla commits every record, response, suggestion and vector to SQL before it tells its search engine; here
-that part has nothing to do, and every question is a SELECT, answered from what is committed at that moment.
+Argilla commits every record, response, suggestion and vector to SQL before it calls its search engine. So the
+writing methods do nothing, and every search is a SELECT over the committed rows.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from .conditions import list_metadata, make_condition, make_order, unnest_values
 from .matching import match_text
 
-# Connections of its own: a request waits for its search while it holds one of Argilla's, and a dozen requests
-# at once that each wanted a second one from the same pool would wait for each other until they fail.
+# A separate pool: a request keeps one of Argilla's connections while it searches, and a dozen requests that
+# each need a second one from the same pool would deadlock until they time out.
 _connections = create_async_engine(settings.database_url, **settings.database_engine_args)
 _session = async_sessionmaker(bind=_connections)
 
@@ -42,7 +42,7 @@ def _add_functions(connection: Any, _: Any) -> None:
 
 
 def register() -> None:
-    """Make the engine known to Argilla under the name that ARGILLA_SEARCH_ENGINE gives."""
+    """Register the engine with Argilla under the name in ARGILLA_SEARCH_ENGINE."""
     SearchEngine.register(engine_name="sql")(SqlEngine)
 
 
@@ -70,7 +70,7 @@ class SqlEngine(SearchEngine):
         return cls()
 
     async def ping(self) -> bool:
-        """Whether the database answers."""
+        """True if the database answers."""
         async with _session() as db:
             return bool(await db.scalar(text("SELECT 1")) == 1)
 
@@ -198,7 +198,7 @@ async def _counts(statement: Any) -> dict[str, int]:
 
 
 async def _check_visible(db: Any, dataset: Any, user_id: Any, names: Iterable[str]) -> None:
-    """Metadata that an annotator may not see cannot be found out by filtering or sorting by it either."""
+    """Raise an error if an annotator filters or sorts by metadata that they may not see."""
     names = set(names)
     if not user_id or not names:
         return

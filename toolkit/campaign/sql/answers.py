@@ -1,7 +1,7 @@
 """Answers to a campaign's questions, judged and compared with what stands, in SQL.
 
 Temporary tables: `given_rows` (what came in, with pseudonyms), `judged` (with the reason why a row does not
-fit its question, null where it fits), `latest` (the last answer of each annotator to each question, with
+fit its question, null if it fits), `latest` (the last answer of each annotator to each question, with
 its status: new, unchanged, superseded or older) and `withdrawn` (standing answers that are gone).
 """
 

@@ -1,6 +1,6 @@
 """What may be asked, best first, in SQL: pairs of completions of one prompt, or single completions.
 
-Each candidate has prompt, completion_a, completion_b (null where one is rated alone), what the next
+Each candidate has prompt, completion_a, completion_b (null if one is rated alone), what the next
 answer is worth, nth (how many better ones its prompt has) and draw (a seeded hash that settles ties).
 Never asked: texts that are not published, pairs of equal texts, a second pair with the same two texts,
 and what the campaign asks already.

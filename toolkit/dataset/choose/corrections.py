@@ -51,7 +51,7 @@ kept_edits AS (
 )"""
 
 
-# Of a list of tokens, null where it is empty.
+# Of a list of tokens, null if it is empty.
 _JOINED = "nullif(array_to_string({}, ' '), '')"
 
 # Runs of spaces inside a correction of M2 are slips; in texts that keep their own spacing they are not.

@@ -43,7 +43,7 @@ class GateResult:
     number: float
     verdict: str
     drop: Drop | None = None
-    """Rows without which the gate passes; None where dropping rows does not help."""
+    """Rows without which the gate passes; None if dropping rows does not help."""
     local: str = ""
     """Verdict of a local build that is only warned; empty: `local build: VERDICT`."""
 

@@ -31,7 +31,7 @@ class Encoder:
     render: Render | None
     end: str
     faithful: bool
-    """Whether every token is of a byte at least, and texts (in NFC) that differ have tokens that do."""
+    """True if every token is of a byte at least, and texts (in NFC) that differ have tokens that do."""
 
 
 def read_encoder(name: str, conversational: bool = True) -> Encoder:

@@ -46,7 +46,7 @@ class Item:
 class Statistics:
     """Counts of every item, shape (items, k), and a function from their sums, shape (draws, k), to a figure.
 
-    The function returns shape (draws,); NaN where the figure is undefined (division by zero).
+    The function returns shape (draws,); NaN if the figure is undefined (division by zero).
     """
 
     rows: Rows
@@ -55,7 +55,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class FigureEstimate:
-    """A figure of n items with its bootstrap interval at LEVEL; NaN where undefined."""
+    """A figure of n items with its bootstrap interval at LEVEL; NaN if undefined."""
 
     value: float
     low: float

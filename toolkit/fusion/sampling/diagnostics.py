@@ -26,7 +26,7 @@ class Approximation:
     completions: int  # of that part; 0: not compared
     rank_correlation: float  # Spearman's, of expressed quality
     p_difference: float  # mean absolute difference of p over the pairs
-    settled: bool  # whether the mode was found
+    settled: bool  # true if the mode was found
     rounds: int  # moves of the globals that led there
 
 

@@ -117,7 +117,7 @@ def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
 
 
 def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
-    """Column names, and the records after them; None where there is no record yet."""
+    """Column names, and the records after them; None if there is no record yet."""
     filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
     if filled.is_empty():
         return None, records.clear()

@@ -159,7 +159,7 @@ def _nested(name: str) -> str:
 
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
+    """line, raw, and per name its text `field_0` … (null if it is empty) and JSON type `type_0` …"""
     # By pointer, since a name may contain characters with a meaning in a path.
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
     picked = "".join(

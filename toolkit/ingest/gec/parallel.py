@@ -69,7 +69,7 @@ def read_parallel(
 
 
 def _lines(files: Sequence[Input], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Frames of line, source and its references `r0`, `r1` …; SourceError where lengths differ."""
+    """Frames of line, source and its references `r0`, `r1` …; SourceError if lengths differ."""
     streams = [_Lines(file, on_bytes) for file in files]
     while True:
         size = min(stream.ready() for stream in streams)

@@ -168,7 +168,7 @@ def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame,
 
 
 def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
-    """The arrays in one row. SourceError where they do not fit together: no pair could be trusted."""
+    """The arrays in one row. SourceError if they do not fit together: no pair could be trusted."""
 
     def refuse(what: str) -> SourceError:
         return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")

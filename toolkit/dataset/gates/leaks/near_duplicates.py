@@ -104,7 +104,7 @@ def find_near(
 def compute_similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
     """Compute the Jaccard similarity of each text of `a` to the one in its place of `b`.
 
-    Shape (texts,); NaN where neither text has a shingle. Computed from 64-bit hashes of the
+    Shape (texts,); NaN if neither text has a shingle. Computed from 64-bit hashes of the
     shingles, of which two out of billions may coincide.
     """
     sides = {"a": _lists(*hash_shingles(a)), "b": _lists(*hash_shingles(b))}
