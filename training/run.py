@@ -5,7 +5,7 @@
     OUT/metrics.json     figures of the run, and of every logged step
     OUT/curves.png, OUT/README.md
 
-An unfinished run stands in .OUT.unfinished with its checkpoints; the same command resumes it.
+An unfinished run is in .OUT.unfinished with its checkpoints; the same command resumes it.
 """
 
 import json

@@ -34,8 +34,8 @@ _NEWEST_FIT = """SELECT key, findings FROM fits WHERE converged AND key IN (
     SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
 ORDER BY fitted_at DESC, key LIMIT 1"""
 
-# Completions of a pair are taken as independent, since a fit keeps no covariance: what pulls both up or
-# down together is part of the sd here, so that votes count a little more than they did.
+# Completions of a pair are taken as independent, since a fit keeps no covariance. Their shared variance is
+# part of the sd here, so that votes count a little more than in the fit.
 _CONSENSUS = """
 WITH pairs AS (
     SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
@@ -64,7 +64,7 @@ def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) ->
 
 
 def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
-    """Measure the agreement of one source's annotators, and hold each against the newest converged fit."""
+    """Measure the agreement of one source's annotators, and compare each with the newest converged fit."""
     votes, ratings, annotators = _read_judgements(con, source)
     fit, slope, reliability = _read_fit(con, source)
     judgements = SourceJudgements(

@@ -27,7 +27,7 @@ from .sampling.warm_start import Ends, sort_ends
 
 @dataclass(frozen=True)
 class Fit:
-    """A stored fit: its key, verdict and what it found."""
+    """A stored fit: its key, verdict and results."""
 
     key: str
     converged: bool
@@ -45,7 +45,7 @@ def fuse(
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:
-    """Fit the model to the signals about `sources` (all if empty) and store what it finds.
+    """Fit the model to the signals about `sources` (all if empty) and store the results.
 
     `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
     and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
@@ -116,7 +116,7 @@ def _row(
 
 
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
-    """Find the fit of this input with these settings; one that began warm only if `warm`."""
+    """Find the fit of this input with these settings; a warm-started one only if `warm`."""
     rows = query(
         con,
         """SELECT key, config, diagnostics, findings FROM fits
@@ -132,7 +132,7 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
 
 
 def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
-    """Read the key of the last converged fit of these sources, and where its chains ended."""
+    """Read the key of the last converged fit of these sources, and its final states."""
     fits = query(
         con,
         """SELECT key, config, diagnostics FROM fits
@@ -218,7 +218,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     }
 
 
-_PEOPLE = ("annotator", "learner", "author")  # columns of what is read
+_PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`
 
 
 def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:

@@ -1,4 +1,4 @@
-"""From study logs to outcomes: what learners achieved with each completion, by the recipe's rule, in SQL.
+"""Make outcomes of learners with completions from study logs, by the recipe's rule, in SQL.
 
 turns    failed events before the first success of a learner with a completion; where the log ends
          before it, all of them, and the outcome is censored
@@ -66,7 +66,7 @@ FROM (SELECT *, correct::DOUBLE AS value, false AS censored FROM done)""",
 
 @dataclass(frozen=True)
 class Made:
-    """Outcomes of one rule: their source, how many, how many censored, and items that are no completions."""
+    """Outcomes of one rule: source, number, number censored, and number of items that are no completions."""
 
     source: str
     outcomes: int

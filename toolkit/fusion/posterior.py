@@ -1,4 +1,4 @@
-"""What a posterior says: qualities of completions, preferences of pairs, findings."""
+"""Summarise a posterior: qualities of completions, preferences of pairs, findings."""
 
 from typing import Any
 
@@ -129,7 +129,7 @@ def compute_information_gain(posterior: Posterior, difference: Draws, a_better: 
     """Compute by how much one more vote of an average annotator should lower 2p(1 - p): (pairs,).
 
     `difference` of expressed quality and `a_better`, by the target, are (draws, pairs). Zero for fits
-    without votes. See `information` for why it is measured so.
+    without votes. See `information` for the measure.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
@@ -140,8 +140,8 @@ def compute_information_gain(posterior: Posterior, difference: Draws, a_better: 
 def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
-    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator calls a tie at least twice, or at
-    most half, as readily as most (log 2 on the scale of the model).
+    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator's odds of a tie are at least
+    twice, or at most half, those of a typical one (log 2 on the scale of the model).
     """
     single = {
         name: summarise_draws(values.reshape(-1))

@@ -1,7 +1,7 @@
-"""At the door: people's ids become pseudonyms before anything else looks at them.
+"""Replace people's ids by pseudonyms before anything else reads them.
 
-What is rejected keeps no id either: a row that could be read is kept as its fields with the
-pseudonym, one that could not be read is known by its file and line alone.
+Rejected rows have no ids either: a readable row is stored as its fields with the pseudonym, an unreadable
+one as its file and line alone.
 """
 
 from collections.abc import Sequence

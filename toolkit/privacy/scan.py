@@ -1,11 +1,11 @@
-"""`preceptor scan`: personal data in the free text of the store, and its masking.
+"""`preceptor scan`: find and mask personal data in the free text of the store.
 
     sentences  5f0c…  text  phone  from 44 to 60  score 0.4
 
-DuckDB takes out of every column that people wrote (`free_text` in schemas/tables) the texts that may
-hold something, each once; `make_finder` looks at those. Masking replaces what was found, text by
-text, in one transaction. Keys stay as they are: they say what was read, so that signals go on naming
-their completions and the same input again is known.
+DuckDB selects from every column that people wrote (`free_text` in schemas/tables) the distinct texts that
+may contain personal data; `make_finder` reads those. Masking replaces the findings, text by text, in one
+transaction. Keys do not change, so that signals still name their completions and a repeated input is
+recognised.
 """
 
 import json
@@ -24,7 +24,7 @@ from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
 _MASKS = {"old": pl.String, "new": pl.String}
 _AROUND = 30  # characters shown on either side of a finding
-# A string of a JSON text with the colon that makes it a name, or a number.
+# A string in a JSON text, with a colon if it is a name; or a number.
 _JSON_LEAF = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[-+.\deE]*')
 
 
@@ -63,11 +63,11 @@ def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFram
 
 
 def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequence[str] = ()) -> Masked:
-    """Mask what `scan` found, all or nothing; then `store.write_anew` frees the file of it.
+    """Mask the findings of `scan`, all or nothing; `store.write_anew` then removes the old bytes.
 
     `group` is masked in every source, so that prompts about one problem stay one group. Prompts that
-    a build made of masked sentences are removed where nobody has judged them: the next build makes
-    them anew, with other keys.
+    a build made of masked sentences are removed if they were not judged: the next build makes them anew,
+    with other keys.
     """
     find = make_finder(wanted)
     old = found["old"].unique(maintain_order=True)
@@ -102,8 +102,8 @@ def _columns() -> list[tuple[Table, Column]]:
 
 
 def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
-    """The texts of the store that are worth a look, each once."""
-    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
+    """The distinct texts of the store that may contain personal data."""
+    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can match
     return find_likely_texts(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
 
 
@@ -129,7 +129,7 @@ def find_likely_texts(
 
 
 def _likely_sql(wanted: Wanted) -> str:
-    """True if "text" has what any of the wanted kinds cannot do without."""
+    """SQL condition: "text" has the pattern that one of the wanted kinds requires."""
     each = [
         "(" + " AND ".join(f"""regexp_matches("text", '{pattern}')""" for pattern in patterns) + ")"
         for kind, patterns in LIKELY.items()
@@ -151,7 +151,7 @@ def _parts_of(table: Table, column: Column, likely: str) -> str:
         cells = f"SELECT *, unnest(range(len(cell))) AS i FROM ({cells})"
     elif column.type == "json":
         place, text = "leaf.fullkey", "leaf.atom->>'$'"
-        if likely:  # of the whole, before it is taken apart; what is escaped in it may hide anything
+        if likely:  # on the whole JSON text, before it is split; escapes in it may hide anything
             seen = f"""(SELECT *, cell::VARCHAR AS "text" FROM ({cells}))"""
             cells = f"""SELECT source, key, cell FROM {seen} WHERE {likely} OR contains("text", '\\')"""
         cells = f"SELECT * FROM ({cells}) AS c, json_tree(c.cell) AS leaf WHERE leaf.atom IS NOT NULL"
@@ -172,7 +172,7 @@ def _mask_column(
     masks: pl.DataFrame,
     given: dict[str, list[str]],
 ) -> None:
-    """Write the masked texts into a column; `keys` are those of the rows that hold some."""
+    """Write the masked texts into a column; `keys` are those of the rows that have findings."""
     name, cell = f'"{table.name}"', f'"{column.name}"'
     if column.type == "text":
         everywhere = column.name == "group"
@@ -197,7 +197,7 @@ def _mask_column(
 
 
 def _unmake(con: Store, found: pl.DataFrame) -> int:
-    """Remove what builds made of sentences that changed, unless somebody has judged it."""
+    """Remove prompts that builds made of changed sentences, unless they were judged."""
     con.register("touched", found.select("key").unique().to_arrow())
     run(
         con,
@@ -217,7 +217,7 @@ def _unmake(con: Store, found: pl.DataFrame) -> int:
 
 
 def _masked_json(cells: pl.DataFrame, masks: dict[str, str]) -> pl.DataFrame:
-    """JSON texts with their strings and numbers masked, and not a character else changed."""
+    """Mask strings and numbers of JSON texts, and change no other character."""
 
     def masked(leaf: re.Match[str]) -> str:
         whole, string, colon = leaf[0], leaf[1], leaf[2]

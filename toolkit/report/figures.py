@@ -15,7 +15,7 @@ from .picture import PERCENT, Mark, Picture, format_decimal, format_share
 from .svg import CSS, FLAG, INK, MUTED, SERIES, ZONE, draw
 
 DOTS = 1500  # completions drawn at most; keys are hashes, so the first ones are a fair sample
-NAMED = 40  # annotators that have room for a line and a name each
+NAMED = 40  # annotators with room for a line and a name each
 LINES = 150  # annotators drawn at most where there are more: evenly spread over their order
 _SHAPES = ("o", "s", "^", "D", "v")  # of the tasks: colour is never the only difference
 
@@ -35,7 +35,7 @@ def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
     """Draw expressed against observed effectiveness: a dot per completion.
 
     `completions` has expressed, observed, their sds, tried (by a learner) and task; `rho` mean, low and high.
-    The line is what rho makes of expressed, its fan rho's interval.
+    The line is the observed effectiveness expected from the expressed one by rho; its fan is rho's interval.
     """
     shown = completions.head(DOTS)
     styles = _task_styles(completions["task"])

@@ -1,4 +1,4 @@
-"""An audit of judges as figures (PNG and SVG) and a page in Markdown: position, people, confusion."""
+"""Write an audit of judges as figures (PNG and SVG) and a Markdown page: position, people, confusion."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ Krippendorff's.
 def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], seed: int) -> list[Path]:
     """Write audit.md and the figures of all `audits` (annotation/audit.Audit as dicts); returns the files.
 
-    `rejects` are lines of a file that were not taken. The page is written last.
+    `rejects` are rejected lines of a file. The page is written last.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = _file_names([found["judge"] for found in audits])
@@ -65,7 +65,7 @@ def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], s
 
 
 def _file_names(judges: Sequence[str]) -> list[str]:
-    """What goes before the names of a judge's figures; nothing if there is one judge."""
+    """Prefix of the file names of a judge's figures; empty for a single judge."""
     if len(judges) == 1:
         return [""]
     slugs = [re.sub(r"[^a-z0-9]+", "-", judge.lower()).strip("-")[:40] or "judge" for judge in judges]
@@ -73,7 +73,7 @@ def _file_names(judges: Sequence[str]) -> list[str]:
 
 
 def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
-    """Draw what there is to draw; names of the files by figure."""
+    """Draw the figures that have data; return file names by figure."""
     drawn = {}
     judge = clean(found["judge"], 60)
     if found["position"]:
@@ -109,7 +109,7 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
 
 
 def paint_bars(axes: Axes, position: Found) -> None:
-    """Paint shares of pairs in both orders with their intervals; what an unbiased judge has is blue."""
+    """Paint shares of pairs in both orders with their intervals; outcomes of an unbiased judge are blue."""
     names = [name for name in POSITION if position[name]["k"] or not name.endswith("tie")]
     for y, name in enumerate(names):
         found = position[name]
@@ -237,7 +237,7 @@ def list_confusion(signal: Found) -> tuple[list[str], list[str], list[list[int |
 
 
 def _section(found: Found, drawn: dict[str, str]) -> str:
-    """What was found about one judge."""
+    """Section of the page about one judge."""
     parts = [f"## {_text(found['judge'])}\n", f"{describe_size(found)}\n"]
     said = [f"- {_text(line)}" for line in write_sentences(found)]
     if said:
@@ -290,5 +290,5 @@ def _table(columns: Cells, rows: Sequence[Cells]) -> str:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it stands."""
+    """Escape a text for Markdown."""
     return re.sub(r"([\\`*{}\[\]<>|#]|(?<!\w)_|_(?!\w))", r"\\\1", clean(text, 2000))

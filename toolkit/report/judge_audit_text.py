@@ -98,7 +98,7 @@ def list_notes(found: Found) -> list[str]:
 
 
 def write_sentences(found: Found) -> Iterator[str]:
-    """Write what to make of an audit, in sentences; only what the intervals support."""
+    """Write the conclusions of an audit in sentences, as far as the intervals support them."""
     yield from _of_position(found)
     yield from _of_length(found["length"])
     yield from _of_signals(found["signals"])
@@ -154,7 +154,7 @@ def _of_length(length: Found | None) -> Iterator[str]:
 
 
 def _of_signals(signals: list[Found]) -> Iterator[str]:
-    """Agreement with people, signals of which the same can be said together."""
+    """Agreement with people; signals with the same conclusion in one sentence."""
     said: dict[tuple[str, str], list[str]] = {}
     for signal in signals:
         for words, detail in _of_signal(signal):
@@ -164,7 +164,7 @@ def _of_signals(signals: list[Found]) -> Iterator[str]:
 
 
 def _of_signal(signal: Found) -> Iterator[tuple[tuple[str, str], str]]:
-    """What to say before and after the signals of which it holds, and this one's name and numbers."""
+    """The words before and after the signals with this conclusion, and this signal's name and numbers."""
     name, measure = signal["signal"], signal["measures"]["alpha"]
     judge, people, apart = measure["judge"], measure["people"], measure["difference"]
     if judge is None:

@@ -1,6 +1,6 @@
 """`preceptor report`: one HTML page with pictures about a fit.
 
-The page stands alone (no script, nothing to load) and holds no time: the same store gives the
+The page is self-contained (no script, nothing to load) and has no date, so the same store gives the
 same bytes. Every word and number comes from the store; `figures.py` draws.
 """
 
@@ -26,7 +26,7 @@ MOST_TELLING = 10  # pairs listed for the next vote
 DISPUTED = 5  # pairs listed where people and learners disagree
 GONE = "(no longer in the store)"
 
-# The beginning of a parameter's name, and what it says.
+# Prefix of a parameter's name, and its meaning.
 PARAMETERS = {
     "rho": "correlation of expressed and observed effectiveness",
     **{name: words for likelihood in LIKELIHOODS.values() for name, words in likelihood.parameters.items()},
@@ -105,7 +105,7 @@ def _some(n: int, what: str) -> str:
 
 
 def _verdict(diagnostics: dict[str, Any]) -> str:
-    """The numbers behind converged or not, with the limits they are held to."""
+    """The diagnostics and their limits."""
     divergences = diagnostics["divergences"]
     return (
         f"R-hat at most {diagnostics['r_hat_max']:.4f} (limit {R_HAT_MAX}), effective sample size at "
@@ -115,7 +115,7 @@ def _verdict(diagnostics: dict[str, Any]) -> str:
 
 
 def _target(weight: float) -> str:
-    """What better means under this fit, in words."""
+    """The meaning of better in this fit, in words."""
     if weight in (0, 1):
         return "what helps learners" if weight else "what people prefer"
     return f"{weight:g} × what helps learners + {1 - weight:g} × what people prefer"
@@ -128,7 +128,7 @@ def _tiles(
     built: Build | None,
     recovered: pl.DataFrame | None,
 ) -> list[Tile]:
-    """Key numbers; what is not there has no tile."""
+    """Key numbers; a missing number has no tile."""
     tiles = _sampling_tiles(diagnostics)
     held, n = sum(c["holds"] for c in diagnostics["checks"]), len(diagnostics["checks"])
     if n:
@@ -172,7 +172,7 @@ def _pictures(
 ) -> list[Picture]:
     """The figures that the fit has data for, in the page's order."""
     found = row["findings"]
-    # Fits of earlier versions hold neither bands nor ranks.
+    # Fits of earlier versions have neither bands nor ranks.
     checked = [c for c in row["diagnostics"]["checks"] if "band" in c]
     ranked = row["diagnostics"].get("ranks", [])
     pictures = []
@@ -180,7 +180,7 @@ def _pictures(
         pictures.append(draw_agreement(_effectiveness(con, row["key"]), found["rho"]))
     if surer.len():
         pictures.append(draw_confidence(surer))
-    # Checks stand beside annotators or ranks, and are as high.
+    # Checks are beside annotators or ranks, and as high.
     n = len(found["annotators"])
     beside = measure_annotators(n) if n else measure_ranks(ranked)
     height = _same_height(measure_checks(checked), beside) if checked and (n or ranked) else 0
@@ -196,7 +196,7 @@ def _pictures(
 
 
 def _same_height(*heights: float) -> float:
-    """The largest, where they are close; 0, each its own, where one would look empty."""
+    """The largest height if all are similar; else 0, which keeps each its own."""
     return max(heights) if max(heights) < 1.8 * min(heights) else 0
 
 
@@ -267,7 +267,7 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
 
 
 def _apart(apart: dict[str, int] | None) -> str:
-    """How many pairs there are like these; fits of earlier versions do not tell."""
+    """Number of such pairs; empty for fits of earlier versions, which lack it."""
     if not apart or not apart["pairs"]:
         return ""
     return (
@@ -324,7 +324,7 @@ def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
             revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
         {"fit": fit},
     ).to_dicts()
-    # A link only where it leads to the web: the address is the source's, not ours.
+    # A link only for web addresses, since the source's address is not ours.
     return [row | {"link": (row["url"] or "").startswith(("https://", "http://"))} for row in rows]
 
 

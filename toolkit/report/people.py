@@ -1,4 +1,4 @@
-"""Pictures of annotators' agreement: every two of them, and each against most of the others.
+"""Draw annotators' agreement: of every pair, and of each with the majority of the others.
 
 They take what `preceptor annotate agreement --json` prints about one source.
 """
@@ -14,12 +14,12 @@ from .figures import LINES, NAMED, IntervalLine, measure_annotators, paint_cater
 from .picture import PERCENT, Mark, Picture, format_decimal, format_share
 from .svg import CSS, FLAG, INK, SERIES, draw
 
-SHOWN = 16  # annotators of a heat map: more have no room for their names
+SHOWN = 16  # maximum annotators of a heat map, for room for their names
 WRITTEN = 10  # annotators of a heat map with room for numbers
 
 
 def draw_people(found: Mapping[str, Any], place: int) -> list[Picture]:
-    """Draw both pictures of a source; only if its annotators are named and share what they judged."""
+    """Draw both pictures of a source; only if its annotators are named and judged common items."""
     pictures = []
     signal = max(found["signals"], key=lambda s: len(s["pairs"]), default=None)
     if signal and signal["pairs"]:
@@ -76,7 +76,7 @@ def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
 
 
 def _grid(pairs: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[tuple[int, int], float]]:
-    """Names of those who share most, by agreement, and the agreement at (row, column), both ways."""
+    """Names of those who share most items, by agreement, and the symmetric matrix of agreement."""
     shared: dict[str, float] = {}
     agreed: dict[str, float] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""What every figure of the page is made of: a drawing, its title, key and caption."""
+"""Records of a figure of the page: a drawing with title, key and caption."""
 
 from dataclasses import dataclass
 

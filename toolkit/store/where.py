@@ -63,7 +63,7 @@ def check_names(
 ) -> None:
     """Raise `error` for the first name of `given` that is not in `have`, with the nearest one that is.
 
-    `what` says what there is not, such as "no votes of that name"; {name} in it is the wrong name.
+    `what` is the message, such as "no votes of that name"; {name} in it is the wrong name.
     """
     known = list(have)
     for name in given:
@@ -73,7 +73,7 @@ def check_names(
 
 
 def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
-    """Raise AnnotationError if no prompt is of a source, the task or the language."""
+    """Raise AnnotationError for a source, task or language without prompts."""
     for option, value, column in where.name_options(source_option):
         have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"]
         check_names(option, (value,), have, "no prompts of it", AnnotationError)

@@ -91,7 +91,7 @@ def _clashes(
     split: str,
     settings: PreflightSettings,
 ) -> Iterator[Defect]:
-    """Columns that make TRL fail or do something else; their names stand in `rows`."""
+    """Columns that make TRL fail or change its behaviour; `rows` has their names."""
     if images := others & {"image", "images"}:
         yield _column_refusal(
             "reserved_columns", images, "TRL takes it for images and wants a vision model", split

@@ -1,4 +1,4 @@
-"""What differs between the stages of training, in one record a stage.
+"""Describe a stage of training in one record.
 
 Stage("dpo", "trl.trainer.dpo_trainer:DPOTrainer", …).load_trainer() -> the class, with TRL imported
 """
@@ -42,7 +42,7 @@ class StageFigures:
     curves: tuple[tuple[str, tuple[str, ...]], ...]
     """Panels of curves.png: a title and the keys of the log, "eval_" included."""
     card: tuple[str, ...]
-    """Keys of the log, "eval_" included, that stand in the model card."""
+    """Keys of the log, "eval_" included, for the model card."""
 
 
 def use_pairs(_have: Set[str], _settings: PreflightSettings) -> UsedColumns:

@@ -1,4 +1,4 @@
-"""Privacy: no personal data in what is published, and no learner who stands alone.
+"""Privacy: no personal data in what is published, and no outcomes of single learners.
 
 privacy       12 rows hold personal data: 9 email, 3 phone; …
 small groups  2 of 140 completions have outcomes of fewer than 5 learners; …
@@ -20,7 +20,7 @@ from .gate import Drop, Gate, GateResult, Inputs
 
 OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
 
-# Every text of a row, as readers will see it.
+# Every text of a row, as published.
 _TEXTS = """SELECT rowid AS id, config, split, key, unnest(list_concat(
     [m."content" FOR m IN messages], [chosen_content, rejected_content])) AS "text" FROM kept"""
 
@@ -39,7 +39,7 @@ SMALL_GROUPS = Table(
 def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> GateResult:
     """Check texts of `kept` for personal data; the number counts rows that have some.
 
-    Kinds in `allow` are not looked for; other kinds inside them (an e-mail address in a url) still are.
+    Kinds in `allow` are ignored; other kinds inside them (an e-mail address in a url) still are.
     Raises PrivacyError without Presidio, and for an unknown kind.
     """
     _check_kinds(allow)

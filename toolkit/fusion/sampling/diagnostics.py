@@ -1,4 +1,4 @@
-"""Did the chains agree, and do they carry enough independent draws?
+"""Diagnose chains: agreement, and number of independent draws.
 
 Rank-normalised split R-hat (bulk and folded) and bulk and tail effective sample size after
 Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 667-718. Every
@@ -32,7 +32,7 @@ class Approximation:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What decides whether a fit may reach a label.
+    """Diagnostics that decide if a fit may be used for labels.
 
     With a normal approximation the chains are those that it was compared with.
     """
@@ -47,7 +47,7 @@ class Diagnostics:
     chains: int
     draws: int
     warmup: int
-    target_accept: float  # what the steps aimed at; above the setting where draws diverged at first
+    target_accept: float  # target acceptance rate; above the setting if draws diverged at first
     approximation: Approximation | None = None
 
     @property
@@ -100,8 +100,8 @@ def split_chains(draws: Draws) -> Draws:
 def normalise_ranks(draws: Draws) -> Draws:
     """Replace values by normal scores of their ranks over all chains (Blom's offset).
 
-    Equal values, which a rejected proposal leaves, are ranked one after the other: to share
-    their ranks would cost as much again and move nothing. Constant parameters become 0.
+    Equal values, which a rejected proposal leaves, are ranked one after the other: sharing
+    ranks would double the time and change nothing. Constant parameters become 0.
     """
     chains, n, parameters = draws.shape
     flat = np.ascontiguousarray(draws.reshape(chains * n, parameters).T)  # sorting goes along memory

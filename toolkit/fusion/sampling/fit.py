@@ -55,7 +55,7 @@ Draws = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How to draw; every count is per chain. `draws` is the least, `max_draws` the most kept."""
+    """Settings of the sampler; every count is per chain. Between `draws` and `max_draws` draws are kept."""
 
     seed: int = 0
     chains: int = 4
@@ -96,9 +96,9 @@ def fit(
     """Sample the fusion model given `obs`, warm-started from an earlier fit's final states if given.
 
     Draws `settings.draws` a chain, then as many more (up to `max_draws`) as R-hat and ESS ask for.
-    Where draws diverge it begins anew with smaller steps, `RETRIES` times at most: dropping the
-    divergent draws, or going on after them, would leave out the part of the posterior they could not
-    enter. The same seed and input give the same draws on one machine.
+    If draws diverge, it restarts with smaller steps, at most `RETRIES` times: dropping divergent draws, or
+    continuing after them, would leave out the part of the posterior that they could not enter. The same
+    seed and input give the same draws on one machine.
     """
     data, shapes = prepare(obs)
     sampler = make_sampler(data, BLOCK)
@@ -147,7 +147,7 @@ def round_up(n: int) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """What to draw from, and how."""
+    """The posterior to draw from, and the settings."""
 
     obs: Observations
     data: Arrays  # padded
@@ -256,7 +256,7 @@ def _judge(
 ) -> Diagnostics:
     """Compute diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
 
-    The few globals come first: while they fail, the thousands of others are not looked at.
+    The few globals come first: while they fail, the thousands of others are not checked.
     """
     columns, names = np.array(list(real)), list(real.values())
     few = columns[columns < n_globals]

@@ -51,7 +51,7 @@ class StepAdaptation(NamedTuple):
     """Dual averaging of the log step size (Hoffman and Gelman, JMLR 15 (2014) 1593-1623)."""
 
     log_size: Any
-    log_mean: Any  # what is used once adaptation ends
+    log_mean: Any  # used once adaptation ends
     error: Any
     n: Any  # draws so far
     anchor: Any
@@ -67,7 +67,7 @@ class State(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What a block of draws leaves, each (draws, chains, ...); in jax's arrays, or in numpy's once kept."""
+    """Results of a block of draws, each (draws, chains, ...); arrays of jax, or of numpy once kept."""
 
     position: Any
     divergent: Any
@@ -84,7 +84,7 @@ class Sampler:
     size: int
     advance: Callable[..., tuple[State, Block]]  # state, mass matrix, seed, block, accept, adapt, data
     constrain: Callable[[Any, Arrays], dict[str, Array]]  # (chains, draws, …) of every site
-    predict: Callable[[Any, Arrays], dict[str, Array]]  # log-probabilities of what was seen
+    predict: Callable[[Any, Arrays], dict[str, Array]]  # log-probabilities of the observed data
 
 
 def make_sampler(data: Arrays, block: int) -> Sampler:
@@ -104,7 +104,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     ) -> tuple[State, Block]:
         """One draw of every chain; `turn` in (0, 1) places its length within the jitter."""
         size_used = jnp.exp(jnp.where(adapt, state.steps.log_size, state.steps.log_mean))
-        # The first trajectory is taken wherever it ends: it had better stay near.
+        # The first trajectory is always accepted, so it should be short.
         size_used = jnp.where(jnp.isinf(state.potential).any(), FIRST, size_used)
         length = TRAJECTORY * (1 - JITTER + 2 * JITTER * turn)
         leapfrogs = jnp.clip(jnp.ceil(length / size_used), 1, MAX_STEPS).astype(int)
@@ -154,7 +154,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     def sites(position: Array, data: Arrays, predicted: bool) -> dict[str, Array]:
         def one(position: Array) -> dict[str, Array]:
             made = evaluate_joint(unpack(position, packing), data)[1]
-            # What is not returned is not computed: log-probabilities would fill the memory.
+            # Values that are not returned are not computed: log-probabilities would fill the memory.
             kept = {k: v for k, v in made.items() if not k.startswith(SCORE)}
             return {k: v for k, v in kept.items() if k.startswith(LOG_PROBS) == predicted}
 
