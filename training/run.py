@@ -221,7 +221,7 @@ def _check_reports(config: TrainingConfig) -> None:
 
 
 def _arguments(config: TrainingConfig, checkpoints: Path) -> tuple[Any, Any]:
-    """Make the trainer's config and TRL's ModelConfig, with other defaults where there is no GPU."""
+    """Make the trainer's config and TRL's ModelConfig, with other defaults without a GPU."""
     import torch
     import trl
 

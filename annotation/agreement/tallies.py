@@ -76,7 +76,7 @@ def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
 
 
 def count_as_most(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count answers equal to the most frequent one of the others, where there is one."""
+    """Count answers equal to the most frequent one of the others, if there is one."""
     return _hits(rows.filter(pl.col("mode").is_not_null()), pl.col("value") == pl.col("mode"))
 
 

@@ -165,7 +165,7 @@ def _unreachable(client: httpx.Client, error: httpx.TransportError) -> str:
 
 
 def _refusal(client: httpx.Client, path: str, answer: httpx.Response) -> str:
-    """What went wrong, in the server's words, and what to do."""
+    """Error message: the server's explanation, and what to do."""
     base, status = str(client.base_url).removesuffix("/api/v1/"), answer.status_code
     if status == 401:
         return (

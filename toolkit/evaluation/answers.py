@@ -42,7 +42,7 @@ class Asking:
     limits: Limits
     """Limits of all askings of the evaluation together."""
     spent: list[Spent]
-    """What earlier askings took, in order; a new one is added."""
+    """Cost of earlier askings, in order; a new one is added."""
     callbacks: Callbacks = SILENT
 
 

@@ -45,7 +45,7 @@ class RubricJudge:
     path: Path
     tries: int = 3
     spent: list[Spent] = field(default_factory=list)
-    """What was asked, in order."""
+    """Costs of askings, in order."""
     callbacks: Callbacks = SILENT
     judged: int = 0
     """Number of pairs with a usable answer in both orders."""

@@ -81,7 +81,7 @@ def _fit_normal(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A normal approximation with what it was made of."""
+    """A normal approximation with its inputs."""
 
     normal: Normal
     data: Arrays

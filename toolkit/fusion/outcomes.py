@@ -77,9 +77,9 @@ class Made:
 def make_outcomes(con: Store, recipe: Recipe) -> list[Made]:
     """Make outcomes by every rule of the recipe, in one transaction.
 
-    They replace what an earlier run made. Each rule's are a source of their own, under the log's licence.
-    Raises SourceError if the recipe has no rules, if a rule names no log or no completions, or if none of
-    the log's items is a completion.
+    They replace what an earlier run made. Each rule's outcomes are a separate source, under the log's
+    licence. Raises SourceError if the recipe has no rules, if a rule names no log or no completions, or if
+    none of the log's items is a completion.
     """
     if not recipe.outcomes:
         raise SourceError(f"recipe '{recipe.name}' has no outcomes: say which reviews are about which source")

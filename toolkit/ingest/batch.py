@@ -103,7 +103,7 @@ def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[
 
 
 def add_raw(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the fields as JSON in `raw` where the input has no text of its own (Parquet: dtype Null)."""
+    """Add the fields as JSON in `raw` if the input has no text (Parquet: dtype Null)."""
     if rows.schema["raw"] != pl.Null:
         return rows
     fields = [name for name in rows.columns if name not in ("line", "raw")]

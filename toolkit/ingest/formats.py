@@ -21,9 +21,9 @@ class Format:
     example: str  # what the files look like; of several, "==> name <==" before each
     reader: str  # module:function, from this room
     patterns: tuple[str, ...] = ()
-    finder: str = ""  # module:function, where patterns do not tell a folder's files
+    finder: str = ""  # module:function, if patterns do not find a folder's files
     mapped: bool = False  # takes --map, though its rows name nothing of another source
-    people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
+    people: bool = False  # has ids of learners or annotators, which are stored as pseudonyms
     alone: str = ""  # module:function, whether these files name none, though the format does
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one

@@ -65,7 +65,7 @@ Rule = Callable[[str, Finding], Finding | None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look for."""
+    """The kinds of personal data to look for."""
 
     kinds: Sequence[str] = KINDS
     regions: Sequence[str] = REGIONS

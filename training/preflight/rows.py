@@ -69,7 +69,7 @@ def _encode_dialogues(
     rows: list[Row], form: RowForm, tokenizer: Tokenizer, template: str | None, assistant_only: bool
 ) -> list[EncodedRow]:
     given = {"chat_template": template} if template else {}
-    if len(rows) == 1:  # only a row encoded alone may have arguments of its own
+    if len(rows) == 1:  # only a row encoded alone may have its own arguments
         given |= _brought(rows[0])
 
     def written(dialogues: list[list[Row]], **more: Any) -> Any:

@@ -25,7 +25,7 @@ class UsedColumns(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """Columns that make a trainer fail or do something else, and what it does with them."""
+    """Columns that make a trainer fail or change its behaviour, and the effect."""
 
     columns: frozenset[str]
     effect: str
@@ -113,9 +113,9 @@ class Stage:
     settles: Mapping[str, Any] = field(default_factory=dict)
     """Values of the trainer's config that the stage itself fixes."""
     find_fault: Callable[[Mapping[str, Any]], str | None] = find_no_fault
-    """What a recipe's values have that contradicts the stage."""
+    """Values of a recipe that contradict the stage."""
     find_bad_rows: Callable[[Any], str | None] = find_no_bad_rows
-    """What is wrong with the values of rows (a datasets.Dataset with `columns`)."""
+    """Errors in the values of rows (a datasets.Dataset with `columns`)."""
     refuse_settings: Callable[[PreflightSettings], Iterator[str]] = refuse_no_settings
     """Settings that TRL raises for, some only once the weights are loaded."""
     use_columns: Callable[[Set[str], PreflightSettings], UsedColumns] = use_pairs

@@ -27,7 +27,7 @@ class Verdicts:
     given: list[dict[str, Any]]
     """Rows: question (key), given (JSON), comment (the judge's reasons, or None), shown (the orders)."""
     disagree: int
-    """Pairs on which the two orders disagree: a tie, or no vote where the rubric takes no tie."""
+    """Pairs on which the two orders disagree: a tie, or no vote if the rubric has no tie."""
     no_vote: int
     """Pairs without a vote, because they would be ties and the rubric has none."""
     missing: int

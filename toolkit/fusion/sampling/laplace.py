@@ -61,7 +61,7 @@ class Normal:
 
 
 class Solution(NamedTuple):
-    """A solution for members, what it solves, and what `push` pulls the globals with."""
+    """A solution for members, its right-hand side, and the pull of `push` on the globals."""
 
     members: Array
     asked: Array

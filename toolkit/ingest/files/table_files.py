@@ -2,7 +2,7 @@
 
     votes.csv      completion_a,completion_b,choice
     votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
-    votes.parquet  the same columns, each of a type of its own
+    votes.parquet  the same columns, each with its type
 
 A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet is streamed, and only
 the columns that are wanted are read.

@@ -4,7 +4,7 @@
     dev.ref0   Not for use with a car .
     dev.ref1   Do not use a car .
 
-The first file is the source, the others its references, each an annotator of its own (JFLEG,
+The first file is the source, the others its references, each by one annotator (JFLEG,
 Napoles, Sakaguchi and Tetreault, EACL 2017). A single file is read as a table without a header:
 source, tab, correction, tab, correction (SIGHAN and its like), after an id in brackets if there
 is one. Chinese, Japanese and Thai are cut into characters. The edits are found by `align`. A row

@@ -59,7 +59,7 @@ _ARRAYS = (
 
 
 def find_smart(path: Path) -> list[Path]:
-    """Find the file of a SMART folder that holds everything. Raises SourceError if there is none."""
+    """Find the file of a SMART folder with the complete data. Raises SourceError if there is none."""
     if not path.is_dir():
         return [path]
     for name in NAMES:
