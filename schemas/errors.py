@@ -56,7 +56,7 @@ class PrivacyError(PreceptorError, RuntimeError):
 
 
 class AnnotationError(PreceptorError, ValueError):
-    """A rubric, form or campaign that cannot be used as it stands."""
+    """A rubric, form or campaign that cannot be used."""
 
 
 class TrainingError(PreceptorError, RuntimeError):

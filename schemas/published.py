@@ -1,6 +1,6 @@
 """Tables of a published dataset, declared like those of the store.
 
-Trainers take exactly the columns they know, so what else is known of a row stands in a second table,
+Trainers accept exactly the columns they know, so other facts about a row are in a second table,
 NAME_meta, with the same rows in the same order.
 """
 
@@ -28,7 +28,7 @@ OF_A_FIT = (
     Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
     *(Column(signal.count, "int", signal.of_pair) for signal in SIGNALS),
 )
-"""What a fit says of a pair, beside its key (FIT): of a pair without a fit null, and 0 of what is counted."""
+"""Columns of a fit about a pair, beside its key (FIT); without a fit they are null, and counts are 0."""
 
 _PAIR_META = (KEY_OF_A_PAIR, TASK, GROUP, MADE, *OF_A_FIT, SOURCES, LICENSE, FIT, CHOSEN, REJECTED)
 _COMPLETION_META = (Column("key", "text", "key of the completion"), TASK, GROUP, SOURCES, LICENSE)
@@ -52,7 +52,7 @@ def _about_signals() -> Iterator[Column]:
         for column in signal.published:
             words = f"{_of(signal.kind)}{': ' if column.meaning else ''}{column.meaning}"
             meanings.setdefault(column.name, []).append(words)
-            columns.pop(column.name, None)  # stands where the last type has it
+            columns.pop(column.name, None)  # the column keeps the place of its last type
             columns[column.name] = column
     for name, column in columns.items():
         yield replace(column, meaning="; ".join(meanings[name]), nullable=True)

@@ -29,7 +29,7 @@ class Criterion:
     weight: float
     """Share in the summary score: those of a rubric add up to 1."""
     scores: tuple[float, ...] = ()
-    """What each level earns of the weight, 0 to 1, so that 1 is the best."""
+    """Score of each level, 0 to 1; 1 is the best."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Rubric:
     criteria: tuple[Criterion, ...]
     """Of a rating rubric, in the order of asking; empty for a pairwise one."""
     tie: bool
-    """Whether 'tie' may be answered (pairwise only)."""
+    """True if 'tie' may be answered (pairwise only)."""
     guidelines: str
     """Markdown."""
     text: str
-    """The YAML as it stands, a line of three hyphens, the guidelines: `parse_rubric` reads it again."""
+    """The YAML unchanged, a line of three hyphens, the guidelines: `parse_rubric` reads it again."""
 
     @property
     def digest(self) -> str:

@@ -7,11 +7,11 @@ learning_rate: 1.0e-6
 use_peft: true
 env:
   preceptor:                # ours; `trl dpo --config` reads the same file and takes this for an environment
-    stage: dpo              # variable that nobody asks for
+    stage: dpo              # variable that is never read
     variants:
       tiny: {model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct, max_steps: 10}
 
-Ours may also stand at the top, if plain TRL need not read the file. They are:
+Ours may also be at the top level, if plain TRL need not read the file. They are:
 
 stage             one of stages/registry.py, such as dpo
 dataset_revision  the commit of a dataset on the Hub

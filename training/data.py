@@ -56,7 +56,7 @@ def load(config: TrainingConfig) -> LoadedData:
     """Load the rows that a recipe names, with the columns of its stage.
 
     Evaluation rows are those of dataset_test_split (default: validation), if the recipe evaluates.
-    TrainingError where rows are missing, changed or have other columns.
+    TrainingError if rows are missing, changed or have other columns.
     """
     hide_library_messages()
     values = config.values

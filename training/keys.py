@@ -51,7 +51,7 @@ class Key:
 
 @cache
 def list_keys(stage: str) -> dict[str, Key]:
-    """List the keys of a stage by name. TrainingError where TRL is not installed."""
+    """List the keys of a stage by name. TrainingError if TRL is not installed."""
     found: dict[str, Key] = {}
     for owner in (*SHARED, STAGES[stage].config_name):
         found |= {name: Key(type, owner) for name, type in _fields(owner).items()}

@@ -68,7 +68,7 @@ def launch_training(
     """Run `preceptor train` for a recipe in several processes, and wait for them.
 
     `name` is a packaged accelerate config or a file; `processes` and `sets` are as in build_launch_command.
-    Returns 0, or the exit code of the process that failed first. TrainingError where they cannot be started.
+    Returns 0, or the exit code of the process that failed first. TrainingError if they cannot be started.
     """
     again = ["train", str(config.path), *(part for one in config.sets for part in ("--set", one))]
     again += ["--variant", config.variant] if config.variant else []
@@ -79,7 +79,7 @@ def launch_training(
 def run_launched(command: Sequence[str]) -> int:
     """Start the processes of a command of build_launch_command and wait for them.
 
-    Returns 0, or the exit code of the process that failed first. TrainingError where they cannot be started.
+    Returns 0, or the exit code of the process that failed first. TrainingError if they cannot be started.
     """
     from accelerate.commands.launch import launch_command as accelerate_launch
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -167,7 +167,7 @@ def _flags() -> set[str]:
 
 
 def _gpus(config: Path, options: Mapping[str, str]) -> int:
-    """GPUs of this machine times the machines; TrainingError where this machine has none."""
+    """GPUs of this machine times the machines; TrainingError if this machine has none."""
     import torch
     import yaml
 

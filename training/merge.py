@@ -30,7 +30,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     """Merge an adapter into its base model and write that, with tokenizer, to `out`: whole or not at all.
 
     `dtype` is the type of the weights written: auto (the base model's), float32, bfloat16 or float16. Returns
-    `out`. TrainingError where the folder has no adapter, its base model is missing or another one, or `out`
+    `out`. TrainingError if the folder has no adapter, its base model is missing or another one, or `out`
     is taken.
     """
     if not (adapter / ADAPTER).is_file():

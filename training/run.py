@@ -5,7 +5,7 @@
     OUT/metrics.json     figures of the run, and of every logged step
     OUT/curves.png, OUT/README.md
 
-An unfinished run stands in .OUT.unfinished with its checkpoints; the same command resumes it.
+An unfinished run is in .OUT.unfinished with its checkpoints; the same command resumes it.
 """
 
 import json
@@ -60,7 +60,7 @@ def train(
 
     `out` replaces the recipe's output_dir. A run that was interrupted resumes from its last checkpoint and
     ends with the same weights; `restart` deletes it first. `say` is called with preflight's table, the step
-    that a run resumes from, and a line for every log if stderr is no terminal. TrainingError where the folder
+    that a run resumes from, and a line for every log if stderr is no terminal. TrainingError if the folder
     is taken, the dataset or model cannot be used, rows are refused, or an unfinished run has another recipe.
     """
     target = out or Path(config.values.get("output_dir") or "")
@@ -75,7 +75,7 @@ def train(
 
 
 def _check_target(target: Path) -> None:
-    """TrainingError where the model's folder exists and is not empty."""
+    """TrainingError if the model's folder exists and is not empty."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise TrainingError(f"{target}: exists; choose another --out, or move it away")
 
@@ -122,7 +122,7 @@ def check_rows(
     """Run preflight on the recipe's rows, with the model's tokenizer and without its weights.
 
     `loaded` are the rows if they are loaded already. `processes` share the batches of a step (default: those
-    of this run). TrainingError where the recipe names no whole model, or the rows cannot be loaded.
+    of this run). TrainingError if the recipe names no whole model, or the rows cannot be loaded.
     """
     loaded = loaded or load(config)
     _check_base(config)
@@ -141,7 +141,7 @@ def _allowed(
 ) -> PreflightReport | None:
     """Run preflight in the first process of every machine; the others return None.
 
-    The first process of all shows the report. TrainingError where rows are refused.
+    The first process of all shows the report. TrainingError if rows are refused.
     """
     if int(os.environ.get("LOCAL_RANK", "0")):
         return None
@@ -179,7 +179,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def _check_base(config: TrainingConfig) -> None:
-    """TrainingError where the recipe names no whole model but a dataset, or an adapter to be merged first."""
+    """TrainingError if the recipe names no whole model but a dataset, or an adapter to be merged first."""
     base = Path(str(config.values["model_name_or_path"]))
     if (base / MANIFEST).is_file():
         raise TrainingError(
@@ -209,7 +209,7 @@ def _check_device(config: TrainingConfig) -> None:
 
 
 def _check_reports(config: TrainingConfig) -> None:
-    """TrainingError where report_to needs a package that is missing; TRL finds out after loading weights."""
+    """TrainingError if report_to needs a package that is missing; TRL finds out after loading weights."""
     wanted = config.values.get("report_to") or []
     for name in [wanted] if isinstance(wanted, str) else wanted:
         packages = REPORTS.get(name)
@@ -221,7 +221,7 @@ def _check_reports(config: TrainingConfig) -> None:
 
 
 def _arguments(config: TrainingConfig, checkpoints: Path) -> tuple[Any, Any]:
-    """Make the trainer's config and TRL's ModelConfig, with other defaults where there is no GPU."""
+    """Make the trainer's config and TRL's ModelConfig, with other defaults without a GPU."""
     import torch
     import trl
 

@@ -1,10 +1,10 @@
-"""Do the annotators of a source agree, and who needs a look: the whole of it as one record.
+"""Measure whether the annotators of a source agree, and whose answers to check, in one record.
 
     votes: 1,500 on 500 pairs; two annotators agree in 71 %, chance gives 41 %; alpha 0.51 (0.47-0.55)
 
-Measures stand in alpha.py (from counts, named or not) and kappa.py (named annotators two by two), what
-single annotators do in people.py and habits.py. Intervals are bootstraps over units (pairs, completions):
-they tell what other questions to the same annotators would have given, not what other annotators would.
+Measures are in alpha.py (from counts, named or not) and kappa.py (pairs of named annotators); single
+annotators in people.py and habits.py. Intervals are bootstraps over units (pairs, completions): they cover
+other questions to the same annotators, not other annotators.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ _CHOICES = {"a": 0, "b": 1, "tie": 2}
 
 @dataclass(frozen=True)
 class SourceJudgements:
-    """Votes and ratings of one source, who gave them, and what a fit says: rows of the store's tables.
+    """Rows of the store about one source: votes, ratings, annotators and a fit's estimates.
 
-    `known` are questions with an expected answer (completion_a, completion_b, expected); `consensus` what a
-    fit says about pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a); `reliability`
-    what it says about annotators, by pseudonym.
+    `known`: questions with an expected answer (completion_a, completion_b, expected). `consensus`: a fit's
+    estimates for pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a). `reliability`: a
+    fit's estimates for annotators, by pseudonym.
     """
 
     votes: pl.DataFrame
@@ -43,14 +43,14 @@ class SourceJudgements:
 
 @dataclass(frozen=True)
 class Measures:
-    """Agreement about one signal: votes, or ratings on one criterion. Estimates are null where undefined."""
+    """Agreement about one signal: votes, or ratings on one criterion. Estimates are null if undefined."""
 
     signal: str
     answers: int  # that can be given: 3 to a pair, the criterion's levels
     judgements: int
     repeated: int  # of these, by an annotator who had judged the unit before; left out below
     annotators: int  # named
-    unnamed: int  # judgements that name nobody
+    unnamed: int  # judgements without annotator
     units: int  # pairs or completions
     shared_units: int  # of these, with two judgements or more
     metric: str  # of alpha that fits the answers
@@ -82,8 +82,8 @@ def compute_agreement(
 ) -> Agreement:
     """Measure the agreement of a source's annotators; the same input and seed give the same numbers.
 
-    Models are no people: measures are about people where there are any, and each model is held against
-    them. Without people, the models are measured.
+    Measures are about people if there are any, and each model is compared with them; without people they
+    are about the models.
     """
     notes: list[str] = []
     annotators, votes, ratings = _persons(judged)
@@ -113,11 +113,11 @@ def compute_agreement(
 
 @dataclass(frozen=True)
 class Shared:
-    """How far people agree about one signal, in short. Alpha is null where `why` says why there is none."""
+    """Agreement of people about one signal, in short. If alpha is null, `why` has the reason."""
 
     signal: str
     annotators: int  # named
-    unnamed: int  # judgements that name nobody, each taken as another person's
+    unnamed: int  # judgements without annotator, each taken as another person's
     judgements: int  # without repetitions
     shared_judgements: int  # of these, about a unit that another person judged as well
     shared_units: int  # pairs or completions
@@ -168,8 +168,8 @@ def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
 def _persons(judged: SourceJudgements) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Annotators (annotator, kind, pseudonym, peer), votes and ratings, with one key for each pseudonym.
 
-    Whoever judged completions of two sources has a row and a key for each. Where their kinds differ,
-    crowd gives way: it also stands where the kind was never said.
+    A person who judged completions of two sources has a row and a key for each. If their kinds differ,
+    crowd loses, since it is also the default.
     """
     rows = judged.annotators.rename({"key": "annotator"})
     key = pl.col("annotator").min().over("pseudonym")
@@ -240,7 +240,7 @@ def _measure(signal: Signal, names: dict[str, str], seed: int, resamples: int) -
 
 
 def _notes(found: Measures, shared: int, looked_at: int) -> list[str]:
-    """In words, why a number is not there or what it stands on."""
+    """Notes: why a number is missing, or which data it is based on."""
     what = "pair" if found.signal == VOTES else "completion"
     if not found.shared_units:
         by = "by two annotators" if found.annotators and not found.unnamed else "twice"

@@ -4,7 +4,7 @@
 
 Krippendorff's alpha (Content Analysis, 4th ed., 2019, ch. 12; "Computing Krippendorff's
 Alpha-Reliability", 2011), Fleiss' kappa (Psychological Bulletin 76 (1971) 378-382), and how well
-people foretell each other. Units with one answer say nothing about agreement and are left out.
+people predict each other. Units with one answer say nothing about agreement and are left out.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,10 @@ def count_kinds(unit: Ints, value: Ints, size: int) -> tuple[Ints, Ints]:
 def compute_measures(
     kinds: Ints, many: Ints, values: Floats, seed: int, resamples: int
 ) -> dict[str, IntervalEstimate | None]:
-    """Compute every measure below with its bootstrap interval over units, None where it is not defined.
+    """Compute every measure below with its bootstrap interval over units, None if it is not defined.
 
     `kinds` (kinds, answers) and `many` (kinds,) as `count_kinds` returns them, `values` the number
-    that each answer stands for (interval alpha). Resampling is seeded.
+    of each answer (interval alpha). Resampling is seeded.
     """
     if not len(kinds):
         return {}
@@ -60,7 +60,7 @@ def compute_alpha(kinds: Ints, weights: Floats, values: Floats, metric: str) -> 
     """Compute Krippendorff's alpha (rows,) for each row of `weights` (rows, kinds): units of each kind.
 
     1 - observed / expected disagreement. The ordinal metric is the interval metric of the answers'
-    mid-ranks, so both need no table of coincidences. NaN where all answers are the same.
+    mid-ranks, so both need no table of coincidences. NaN if all answers are the same.
     """
     m = kinds.sum(axis=1)
     totals = weights @ kinds  # (rows, answers)
@@ -95,9 +95,8 @@ def _shares(kinds: Ints, weights: Floats) -> Iterator[tuple[str, Floats]]:
     majority    an answer equals the most frequent one of the others (shared where several are)
     perfect     an answer equals the most frequent one of all, itself among them
 
-    Nobody can foretell answers better than by naming each unit's likeliest one. `majority` guesses it
-    from few answers, which falls short of that; `perfect` has seen the answer, which goes beyond: what
-    a perfect judge could reach lies between the two.
+    The best prediction is each unit's likeliest answer. `majority` estimates it from few answers and is
+    too low; `perfect` has seen the answer and is too high: a perfect judge lies between the two.
     """
     m = kinds.sum(axis=1)
     answers = weights @ m
@@ -109,7 +108,7 @@ def _shares(kinds: Ints, weights: Floats) -> Iterator[tuple[str, Floats]]:
 
 
 def count_foretold(kinds: Ints) -> Floats:
-    """Count answers (kinds,) that equal the most frequent one of the others; a share where several are."""
+    """Count answers (kinds,) that equal the most frequent one of the others; a share of 1 if tied."""
     right = np.zeros(len(kinds))
     for answer in range(kinds.shape[1]):
         others = kinds.copy()

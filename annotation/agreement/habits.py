@@ -1,9 +1,9 @@
-"""Annotators who need a look: tests of how each one answers, held to a rate of false alarms.
+"""Test how each annotator answers, and find those to check, at a bounded rate of false alarms.
 
-Every test asks whether an annotator's answers are beyond what an honest one may do, with a tolerance:
-nobody is named for a slight habit, however many answers show it. Tests are exact; all of a source's
-together are held to a false discovery rate of 5 % (Benjamini & Hochberg, JRSS B 57 (1995) 289-300),
-so that where all are honest, one of twenty sources names anybody.
+Each test compares an annotator with an honest one, with a tolerance, so that a slight habit is never
+significant, however many answers show it. Tests are exact. All tests of a source together keep a false
+discovery rate of 5 % (Benjamini & Hochberg, JRSS B 57 (1995) 289-300): if all annotators are honest, one of
+twenty sources flags anyone.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ KNOWN_WRONG = 0.2  # share of known questions an honest annotator may get wrong
 SELDOM_CONSISTENT = 0.25  # share of repeated questions on which anybody may change their mind
 SAME_ANSWER = 0.8  # share of one answer that anybody may give
 DOUBTFUL = 0.9  # posterior probability of a reliability below a half
-LEAST_RUN = 10  # a shorter run of the same answer is nobody's concern
+LEAST_RUN = 10  # a shorter run of the same answer is not tested
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def flag_tests(tests: list[HabitTest]) -> list[HabitTest]:
 
 
 def compute_tail(k: Ints | int, n: Ints | int, p: Floats | float) -> Floats:
-    """Compute P(k or more of n) where each has probability p."""
+    """Compute P(k or more of n), each with probability p; shape as the arguments broadcast, (n,) or ()."""
     return np.asarray(binom.sf(np.asarray(k) - 1, n, p))
 
 
 def check_one_side(first: pl.DataFrame) -> list[HabitTest]:
-    """Test who takes one side, whatever is there; `first` has annotator, k (chose the first shown) of n."""
+    """Test who always takes one side; `first` has annotator, k (chose the first shown) of n."""
     k, n = first["k"].to_numpy(), first["n"].to_numpy()
     most = np.maximum(k, n - k)
     p = np.minimum(compute_tail(most, n, ONE_SIDE) + binom.cdf(n - most, n, ONE_SIDE), 1)
@@ -90,8 +90,8 @@ def check_runs(rows: pl.DataFrame) -> list[HabitTest]:
     """Test who gave the same answer many times running; `rows` has annotator and answer (text), in order.
 
     In a random order of n answers, m of them alike, (n - m + 1) C(m, L) / C(n, L) runs of L or more are
-    expected, which bounds the probability of any. Holds where the order of the questions says nothing
-    about their answers, as with sides in random order.
+    expected, which bounds the probability of any. This needs questions whose order is independent of their
+    answers, as with sides in random order.
     """
     run = (pl.col("answer") != pl.col("answer").shift(1)).fill_null(True).cum_sum().over("annotator")
     runs = rows.with_columns(run=run).group_by("annotator", "answer", "run").len("length")
@@ -117,8 +117,8 @@ def _log_choose(n: Floats, k: Floats) -> Floats:
 def check_chance(sides: pl.DataFrame) -> list[HabitTest]:
     """Test who agrees with the others no better than a coin; `sides` has annotator, k (same side) of n.
 
-    Honest is what lies above the middle between a coin and the median annotator; where people agree no
-    better than coins, nobody can be told from one.
+    An honest annotator lies above the middle between a coin and the median annotator. If people agree no
+    better than coins, no annotator can be distinguished from one.
     """
     typical = _typical(sides, 0.5)
     p = binom.cdf(sides["k"].to_numpy(), sides["n"].to_numpy(), (0.5 + typical) / 2)
@@ -135,7 +135,7 @@ def check_chance(sides: pl.DataFrame) -> list[HabitTest]:
 
 
 def _typical(sides: pl.DataFrame, least: float) -> float:
-    """The median share of annotators, each weighing the answers it stands on."""
+    """Median share of annotators, weighted by their numbers of answers."""
     if sides.is_empty():
         return least
     order = sides.select(share=pl.col("k") / pl.col("n"), n="n").sort("share")
@@ -168,7 +168,7 @@ def check_correlation(ratings: pl.DataFrame) -> list[HabitTest]:
 
 
 def check_speed(gaps: pl.DataFrame) -> list[HabitTest]:
-    """Test who answers faster than anybody reads; `gaps` has annotator, k (faster than FAST_SECONDS) of n."""
+    """Test who answers faster than people read; `gaps` has annotator, k (faster than FAST_SECONDS) of n."""
     p = compute_tail(gaps["k"].to_numpy(), gaps["n"].to_numpy(), FAST_SHARE)
     return [
         HabitTest(name, "fast", float(value), f"answered within {FAST_SECONDS:g} s in {k} of {n}")
@@ -189,7 +189,8 @@ def check_known(known: pl.DataFrame) -> list[HabitTest]:
 def check_repeats(repeats: pl.DataFrame, agreement: float | None) -> list[HabitTest]:
     """Test who answers a repeated question otherwise; `repeats` has annotator, k (the same answer) of n.
 
-    Nobody should differ from themselves more than two annotators do (`agreement`; a half if not known).
+    An annotator should not differ from their own earlier answers more than two annotators differ from each
+    other (`agreement`; a half if not known).
     """
     other = repeats["n"] - repeats["k"]
     tolerated = max(SELDOM_CONSISTENT, 1 - (0.5 if agreement is None else agreement))

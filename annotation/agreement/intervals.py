@@ -20,7 +20,7 @@ _CELLS = 4_000_000  # numbers of a block of resamples, which bounds memory
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A number with its 95 % interval; the interval is None where it is unknown."""
+    """A number with its 95 % interval; the interval is None if it is unknown."""
 
     value: float
     low: float | None
@@ -48,7 +48,7 @@ def compute_exact_interval(k: Ints, n: Ints) -> tuple[Floats, Floats]:
 
 
 def compute_share(k: int, n: int) -> Share | None:
-    """Compute the share k of n with its interval; None where n is 0."""
+    """Compute the share k of n with its interval; None if n is 0."""
     if not n:
         return None
     low, high = compute_exact_interval(np.array([k]), np.array([n]))
@@ -72,7 +72,7 @@ def resample(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[Fl
 def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
     """Estimate a value's percentile interval from its resamples.
 
-    None where the value is not defined; no interval where it is defined in fewer than nine of ten resamples.
+    None if the value is not defined; no interval where it is defined in fewer than nine of ten resamples.
     """
     if not np.isfinite(value):
         return None
@@ -84,6 +84,6 @@ def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
 
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide, NaN where the denominator is 0."""
+    """Divide, NaN if the denominator is 0."""
     out = np.full(np.broadcast(numerator, denominator).shape, np.nan)
     return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))

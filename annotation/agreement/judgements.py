@@ -29,9 +29,9 @@ LOW_HIGH = (
 class Signal:
     """Judgements of one kind: of pairs (votes), or of completions on one criterion.
 
-    `rows` has unit (number from 0), annotator (key, null where not named), value (0 to answers - 1), at,
-    shown (first or second: where the side that the vote is for stood; tie; null where the order is not
-    known), again (whether the annotator had judged the unit before), in order. Signals of ratings number
+    `rows` has unit (number from 0), annotator (key, null if not named), value (0 to answers - 1), at,
+    shown (place of the chosen side: first or second; tie; null if the order is not
+    known), again (true if the annotator had judged the unit before), in order. Signals of ratings number
     completions alike.
     """
 
@@ -41,7 +41,7 @@ class Signal:
 
     @property
     def ordered(self) -> bool:
-        """Whether the answers are levels, lowest first."""
+        """True if the answers are levels, lowest first."""
         return self.name != VOTES
 
     @property
@@ -100,7 +100,7 @@ def read_ratings(ratings: pl.DataFrame) -> list[Signal]:
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """Earlier answers first; places in the input decide where times are equal or not known."""
+    """Sort by time; equal or unknown times by place in the input."""
     paths = pl.Enum(rows["path"].unique().sort())  # sorted as numbers: much faster
     return rows.with_columns(pl.col("path").cast(paths)).sort("at", "path", "line", "n", nulls_last=True)
 
@@ -126,7 +126,7 @@ def count_answers(rows: pl.DataFrame, answers: int, units: int) -> Ints:
 def count_others(signal: Signal, peers: pl.DataFrame) -> Ints:
     """Count for every row of `signal.once` how many others gave each answer to its unit: (rows, answers).
 
-    `peers` are the rows of `signal.once` that count as others; a row is no other of itself.
+    `peers` are the rows of `signal.once` that count as others; a row does not count itself.
     """
     mine = signal.once
     units = int(signal.rows["unit"].to_numpy().max(initial=0)) + 1
@@ -138,14 +138,14 @@ def count_others(signal: Signal, peers: pl.DataFrame) -> Ints:
 
 
 def find_modes(counts: Ints) -> Ints:
-    """Find the most frequent answer of each row of counts, -1 where several are or none is."""
+    """Find the most frequent answer of each row of counts (units, answers); -1 if tied or without answers."""
     most = counts.max(axis=1, initial=0)
     alone = ((counts == most[:, None]).sum(axis=1) == 1) & (most > 0)
     return np.where(alone, counts.argmax(axis=1) if counts.size else 0, -1)
 
 
 def compute_means(counts: Ints) -> Floats:
-    """Compute the mean answer of each row of counts; NaN where there is none."""
+    """Compute the mean answer of each row of counts (units, answers); NaN without answers."""
     n = counts.sum(axis=1)
     total = counts @ np.arange(counts.shape[1])
     return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))

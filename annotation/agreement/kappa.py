@@ -42,7 +42,7 @@ def weigh_disagreement(size: int, weighting: str) -> Floats:
 
 
 def compute_kappa(tables: Floats, weighting: str = "unweighted") -> Floats:
-    """Compute Cohen's kappa of tables (…, answers, answers); NaN where both gave only one, same answer."""
+    """Compute Cohen's kappa of tables (…, answers, answers); NaN if both gave only one, same answer."""
     apart = weigh_disagreement(tables.shape[-1], weighting)
     n = tables.sum(axis=(-2, -1))
     observed = (tables * apart).sum(axis=(-2, -1))
@@ -94,8 +94,8 @@ def compare_pairs(
 def _centred(value: float, draws: Floats) -> IntervalEstimate | None:
     """The interval of resamples about the value itself.
 
-    Two annotators who share few units share still fewer distinct ones in a resample, which draws kappa
-    down; over many such pairs the resamples would miss the value itself.
+    Two annotators who share few units share even fewer distinct ones in a resample, which lowers kappa;
+    over many such pairs the resamples would miss the value.
     """
     shift = value - float(np.nanmean(draws)) if np.isfinite(draws).any() else 0.0
     return estimate(value, np.minimum(draws + shift, 1))

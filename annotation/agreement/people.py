@@ -1,5 +1,5 @@
-"""What each named annotator did: agreement with the others and with a fit, sides, speed, known and
-repeated questions, and which of them need a look (habits.py).
+"""Describe each named annotator: agreement with the others and with a fit, sides, speed, known and
+repeated questions, and tests of habits (habits.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Person:
-    """One annotator of a source. Shares are null where there is nothing to count."""
+    """One annotator of a source. Shares are null if there is nothing to count."""
 
     annotator: str  # pseudonym
     kind: str
@@ -48,11 +48,11 @@ def describe_people(
     reliability: Mapping[str, dict[str, float]],
     agreement: float | None,
 ) -> tuple[list[Person], list[str]]:
-    """Describe everybody who judged, those of the most judgements first; also notes on what is unknown.
+    """Describe all annotators, those with the most judgements first; also return notes on missing data.
 
-    `annotators` has annotator (key), kind, pseudonym, peer (whether they count as others); `known` unit and
-    expected (answers to known votes); `consensus` unit, lead and sd (log-odds that answer 0 is better);
-    `reliability` is by pseudonym; `agreement` that of two annotators about votes, where it is known.
+    `annotators` has annotator (key), kind, pseudonym, peer (true if they count as others); `known` unit and
+    expected (answers to known votes); `consensus` unit, lead and sd (log-odds that answer 0 is better).
+    `reliability` is by pseudonym; `agreement` is that of two annotators about votes, if known.
     """
     votes = tallies.join_others([signal for signal in signals if not signal.ordered], annotators)
     rated = tallies.join_others([signal for signal in signals if signal.ordered], annotators)
@@ -115,7 +115,7 @@ def _reason(test: habits.HabitTest) -> dict[str, Any]:
 
 
 def _doubts(found: dict[str, float] | None) -> list[dict[str, Any]]:
-    """What a fit holds against an annotator; it has weighed all signals, and is no test."""
+    """A fit's doubts about an annotator; it has weighed all signals, and is no test."""
     doubt = found.get("p_below_half", 0.0) if found else 0.0
     if doubt <= habits.DOUBTFUL:
         return []

@@ -1,4 +1,4 @@
-"""Count what each annotator did, as frames: annotator, k, n (k of n judgements), sorted by annotator.
+"""Count judgements of each annotator: frames of annotator, k, n (k of n judgements), sorted by annotator.
 
 All take frames as `join_others` makes them: a row for each judgement of a named annotator.
 """
@@ -19,9 +19,9 @@ def join_others(signals: Sequence[Signal], annotators: pl.DataFrame) -> pl.DataF
     """Join each judgement of a named annotator, in order of time, to the others' answers about its unit.
 
     Columns: signal, annotator, unit, value, at, shown, again (see judgements.Signal), and of the other
-    people's answers to that unit: mode (the most frequent; null where several are), lead (how many more
-    gave answer 0 than 1), mean. These are null where the judgement is a repeated one. `annotators` has
-    annotator and peer: whether they count as others.
+    people's answers to that unit: mode (the most frequent; null if several are), lead (how many more
+    gave answer 0 than 1), mean. These are null if the judgement is a repeated one. `annotators` has
+    annotator and peer: true if they count as others.
     """
     who = annotators.schema["annotator"]
     models = annotators.filter(~pl.col("peer"))["annotator"]
@@ -67,7 +67,7 @@ def _told(who: pl.DataType) -> dict[str, pl.DataType]:
 
 
 def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
-    """In how many rows something holds."""
+    """Count the rows for which a condition holds."""
     return (
         rows.group_by("annotator")
         .agg(hit.sum().cast(pl.Int64).alias("k"), pl.len().cast(pl.Int64).alias("n"))
@@ -76,7 +76,7 @@ def _hits(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
 
 
 def count_as_most(rows: pl.DataFrame) -> pl.DataFrame:
-    """Count answers equal to the most frequent one of the others, where there is one."""
+    """Count answers equal to the most frequent one of the others, if there is one."""
     return _hits(rows.filter(pl.col("mode").is_not_null()), pl.col("value") == pl.col("mode"))
 
 
@@ -89,8 +89,8 @@ def count_sides(votes: pl.DataFrame) -> pl.DataFrame:
 def count_as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
     """Count decided votes for the side that the fit leans to without that vote.
 
-    A fit has seen the vote. If the log-odds that the vote goes as it went are N(m, s2) under the fit,
-    its probability given all the other signals is 1 / E[1 / p] = 1 / (1 + exp(s2 / 2 - m)).
+    A fit has seen the vote. If the log-odds of the vote's outcome are N(m, s2) under the fit, its
+    probability given all the other signals is 1 / E[1 / p] = 1 / (1 + exp(s2 / 2 - m)).
     """
     rows = votes.filter(~pl.col("again") & (pl.col("value") != TIE)).join(consensus, on="unit")
     toward = pl.when(pl.col("value") == 0).then("lead_right").otherwise(-pl.col("lead_right"))
@@ -129,7 +129,7 @@ def count_favourites(rated: pl.DataFrame) -> pl.DataFrame:
 
     Columns: those of `count_ties`.
 
-    Ratings of one completion hang together, so that completions are counted, not ratings.
+    Ratings of one completion are correlated, so completions are counted, not ratings.
     """
     said = (
         rated.group_by("signal", "value", "annotator")
@@ -171,8 +171,8 @@ def count_favourites(rated: pl.DataFrame) -> pl.DataFrame:
 def measure_gaps(votes: pl.DataFrame, rated: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Measure seconds between successive answers: annotator, median, k (fast ones) of n; and notes.
 
-    Ratings of one completion at one time are one answer. Where most answers share their time with
-    another, it is that of a batch, and nothing is said.
+    Ratings of one completion at one time are one answer. If most answers share their time with
+    another, times are those of batches, and there are no gaps.
     """
     cards = rated.unique(["annotator", "unit", "at"], keep="first", maintain_order=True)
     times = pl.concat([part.select("annotator", "at") for part in (votes, cards)])

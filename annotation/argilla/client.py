@@ -1,4 +1,4 @@
-"""Talking to an Argilla server (2.8) over its documented HTTP API: requests, errors in plain words.
+"""Talk to an Argilla server (2.8) over its documented HTTP API, with plain error messages.
 
     with connect("http://127.0.0.1:6900", key) as server:
         server.get("me")["username"]
@@ -42,15 +42,15 @@ class ArgillaClient:
         return self._ask("GET", path, again=True, params=query)
 
     def post(self, path: str, body: Json, again: bool = False, **query: Any) -> Json:
-        """Post `body`; retried after a transient failure only where `again` says that it can be."""
+        """Post `body`; retry after a transient failure only if `again` is true."""
         return self._ask("POST", path, again=again, json=body, params=query)
 
     def put(self, path: str, body: Json) -> Json:
-        """Put `body`; retried after a transient failure."""
+        """Put `body`; retry after a transient failure."""
         return self._ask("PUT", path, again=True, json=body)
 
     def patch(self, path: str, body: Json) -> Json:
-        """Patch with `body`; retried after a transient failure."""
+        """Patch with `body`; retry after a transient failure."""
         return self._ask("PATCH", path, again=True, json=body)
 
     def _ask(self, method: str, path: str, again: bool, **what: Any) -> Json:
@@ -93,7 +93,7 @@ def connect(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Argil
 
 
 def _base(url: str) -> str:
-    """The address without a slash at its end; AnnotationError where it is none."""
+    """The address without a slash at its end; AnnotationError if it is none."""
     given = url.strip().rstrip("/")
     if "://" not in given:
         given = f"http://{given}"
@@ -117,7 +117,7 @@ def _send(
 ) -> httpx.Response:
     """Send a request, retrying transient failures, `len(WAITS)` times at most, and return a good answer.
 
-    Unless we are to `wait_for_it`, a server that is not there at all is not asked again.
+    A server that does not answer at all is retried only with `wait_for_it`.
     """
 
     def send() -> httpx.Response:
@@ -131,7 +131,7 @@ def _send(
 
     def pause_after(error: Exception, wait: float) -> float | None:
         if isinstance(error, RefusedError):
-            # Too many requests: nothing was done, so anything can be asked for again.
+            # Too many requests: nothing was done, so any request can be retried.
             retriable = error.status == 429 or (again and error.status in _PASSING)
             wait = max(wait, error.wait)
         elif isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
@@ -165,7 +165,7 @@ def _unreachable(client: httpx.Client, error: httpx.TransportError) -> str:
 
 
 def _refusal(client: httpx.Client, path: str, answer: httpx.Response) -> str:
-    """What went wrong, in the server's words, and what to do."""
+    """Error message: the server's explanation, and what to do."""
     base, status = str(client.base_url).removesuffix("/api/v1/"), answer.status_code
     if status == 401:
         return (

@@ -1,4 +1,4 @@
-"""A campaign as an Argilla dataset: which fields annotators see, what they answer, how it is made there.
+"""Make a campaign's Argilla dataset: the fields that annotators see and the questions they answer.
 
     prompt             chat            the dialogue so far
     first, second      text            the two completions, the one shown first on the left ("A")
@@ -6,8 +6,8 @@
     comment            text, optional
 
 A rating rubric shows one `completion` and asks a rating (a label, where levels are worded) per
-criterion. No text is rendered as Markdown, nor, since `push` escapes it, as HTML, so that what learners
-wrote stays what they wrote.
+criterion. No text is rendered as Markdown, nor, since `push` escapes it, as HTML: learners' texts are shown
+as they wrote them.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ SIDES = ("first", "second")
 TIE = "tie"
 _TITLE = 500  # characters the server takes
 _GUIDELINES = 10_000
-OVERLAP = 3  # annotators who answer each record of a new dataset, if nobody says
+OVERLAP = 3  # default number of annotators who answer each record of a new dataset
 _OURS = "preceptor"  # key of the dataset's own metadata
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset that is there: its id, its questions' ids by name."""
+    """An existing dataset: its id, its questions' ids by name."""
 
     id: str
     name: str
@@ -38,7 +38,7 @@ class Dataset:
     questions: dict[str, str]
     created: bool
     overlap: int
-    before: int | None = None  # overlap, where it is another one now
+    before: int | None = None  # the new overlap, if it was changed
 
 
 def make_fields(rubric: Rubric) -> list[Json]:
@@ -103,9 +103,10 @@ def settle_dataset(
 ) -> Dataset:
     """Make the campaign's dataset if it is not there, or finish it if it was half made.
 
-    Each record asks for `overlap` answers (OVERLAP of a new dataset if it is not said; what
-    it asks for already of another one). Older servers change that no more once there are answers.
-    Raises AnnotationError where a dataset of that name asks something else.
+    Each record asks for `overlap` answers (default: OVERLAP for a new dataset, else unchanged). Older servers
+    do not change the overlap once there are answers.
+
+    Raises AnnotationError if a dataset of that name has other questions.
     """
     workspace_id = _settle_workspace(server, workspace)
     found = [d for d in server.get("me/datasets", workspace_id=workspace_id)["items"] if d["name"] == name]
@@ -136,7 +137,7 @@ def settle_dataset(
 
 
 def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dataset:
-    """Find the dataset of that name, in any workspace by default; AnnotationError where there is none."""
+    """Find the dataset of that name, in any workspace by default; AnnotationError if there is none."""
     places = {w["id"]: w["name"] for w in server.get("me/workspaces")["items"]}
     if workspace is not None and workspace not in places.values():
         raise AnnotationError(
@@ -176,7 +177,7 @@ def _settings(name: str, rubric: Rubric, overlap: int) -> Json:
 
 
 def _settle_workspace(server: ArgillaClient, name: str) -> str:
-    """Id of the workspace, made if it is not there and we may."""
+    """Id of the workspace, made if it is missing and the user may."""
     have = {w["name"]: w["id"] for w in server.get("me/workspaces")["items"]}
     if name in have:
         return str(have[name])
@@ -199,7 +200,7 @@ def _check_origin(dataset: Json, name: str, rubric: Rubric) -> None:
 
 
 def _settle_parts(server: ArgillaClient, dataset: Json, rubric: Rubric) -> dict[str, str]:
-    """Fields, questions and metadata as the rubric wants them; ids of the questions by name."""
+    """Make missing fields, questions and metadata; return ids of the questions by name."""
     place, draft = f"datasets/{dataset['id']}", dataset["status"] == "draft"
     parts = {
         "fields": (f"{place}/fields", make_fields(rubric)),
@@ -218,7 +219,7 @@ def _settle_parts(server: ArgillaClient, dataset: Json, rubric: Rubric) -> dict[
 
 
 def _check_parts(name: str, what: str, have: dict[str, Json], wanted: list[Json]) -> None:
-    """AnnotationError where what is there is not what the rubric asks."""
+    """Raise AnnotationError if the dataset's parts differ from the rubric's."""
     theirs = {n: _essence(part) for n, part in have.items()}
     ours = {part["name"]: _essence(part) for part in wanted}
     if what == "metadata-properties":
@@ -232,7 +233,7 @@ def _check_parts(name: str, what: str, have: dict[str, Json], wanted: list[Json]
 
 
 def _essence(part: Json) -> Any:
-    """What must be the same: the type, and the values that can be answered."""
+    """The parts that must be equal: the type and the possible answers."""
     settings = part["settings"]
     return settings["type"], [str(option["value"]) for option in settings.get("options") or []]
 

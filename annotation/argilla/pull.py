@@ -1,4 +1,4 @@
-"""Answers of an Argilla dataset: submitted ones, as they were given, the sides turned back.
+"""Read submitted answers of an Argilla dataset, with sides turned back to a and b.
 
     {"preference": {"value": "first"}, "comment": {"value": "shorter"}}  ->  {"preference": "a"}, "shorter"
 
@@ -35,17 +35,17 @@ class PulledAnswers:
     drafts: int
     discarded: int
     records: list[str]
-    """Keys of the questions that are there."""
+    """Keys of the questions in the dataset."""
     annotators: list[str]
-    """User names of everybody whose answers could be there."""
+    """User names of all who could have answered."""
     foreign: int
-    """Records of no question of the campaign; their answers are not taken."""
+    """Records of other questions than the campaign's; their answers are ignored."""
 
 
 def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
     """Read every submitted answer; `questions` has key, position, completion_a, completion_b and shown_first.
 
-    Raises AnnotationError where the dataset belongs to a campaign of another store.
+    Raises AnnotationError if the dataset belongs to a campaign of another store.
     """
     records = list_records(server, dataset.id, "responses")
     check_sides({record["external_id"]: record for record in records}, questions)
@@ -79,7 +79,7 @@ def _names(server: ArgillaClient, dataset: Dataset, answered: set[str]) -> dict[
         except RefusedError as error:
             if error.status not in (403, 404):
                 raise
-            names[id] = id  # only owners may look up somebody who is no member
+            names[id] = id  # only owners may look up users who are no members
     return names
 
 
@@ -92,7 +92,7 @@ def _given(values: Json, shown_first: str | None) -> tuple[str, str | None]:
 
 
 def _value(name: str, value: Any, shown_first: str | None) -> Any:
-    """A side turned back, a level as a number; anything else as it is, to be rejected with a reason."""
+    """Turn a side back, make a level a number; leave anything else, to be rejected with a reason."""
     if name == PREFERENCE:
         other = "b" if shown_first == "a" else "a"
         return dict(zip(SIDES, (shown_first, other), strict=True)).get(value, value)

@@ -1,7 +1,7 @@
-"""Questions of a campaign to an Argilla dataset: a record each, known there by the question's key.
+"""Push a campaign's questions to an Argilla dataset: one record each, identified by the question's key.
 
-Records that are there stay as they are, with their answers; only missing ones are added, so that a push
-that was interrupted is completed by the next.
+Existing records and their answers are not changed and only missing ones are added, so that the next push
+completes an interrupted one.
 """
 
 import html
@@ -25,7 +25,7 @@ _MESSAGES = 500
 
 @dataclass(frozen=True)
 class PushedRecords:
-    """Number of records that were added, and that were there already."""
+    """Number of records added, and of records that existed already."""
 
     added: int
     there: int
@@ -38,11 +38,12 @@ def push_records(
     suggest: bool = False,
     on_done: Callable[[int, int], object] = lambda *_: None,
 ) -> PushedRecords:
-    """Add the questions that are missing there; their columns are those of `toolkit.campaign.read_questions`.
+    """Add missing questions as records; columns as of `toolkit.campaign.questions.read_questions`.
 
     With `suggest` records carry the fit's prediction (column p). `on_done` gets (records added, records to
-    add). Raises AnnotationError where a record of the
-    same question shows the sides the other way round.
+    add).
+
+    Raises AnnotationError if a record of the same question shows the sides in the other order.
     """
     there = {record["external_id"]: record for record in list_records(server, dataset.id)}
     check_sides(there, questions)
@@ -57,8 +58,8 @@ def push_records(
 
 
 def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
-    """Raise AnnotationError where a record shows another completion first than the question says."""
-    for row in questions.select("key", "position", first_shown()).iter_rows(named=True):
+    """Raise AnnotationError if a record shows another completion first than its question."""
+    for row in questions.select("key", "position", select_first_shown()).iter_rows(named=True):
         shown = ((there.get(row["key"]) or {}).get("metadata") or {}).get("first_shown")
         if shown is not None and shown != row["first_shown"]:
             raise AnnotationError(
@@ -68,15 +69,15 @@ def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
             )
 
 
-def first_shown() -> pl.Expr:
-    """Key of the completion that is shown first, as column first_shown."""
+def select_first_shown() -> pl.Expr:
+    """Select the key of the completion that is shown first, as column first_shown."""
     return pl.when(shown_first="b").then("completion_b").otherwise("completion_a").alias("first_shown")
 
 
 def add_annotators(server: ArgillaClient, workspace_id: str, names: Sequence[str]) -> list[str]:
-    """Make users members of the workspace who are not; returns all its annotators by name.
+    """Make users members of the workspace, and return all its annotators by name.
 
-    AnnotationError where the server knows no user of a name.
+    Raises AnnotationError if the server has no user of a name.
     """
     members = {user["username"]: user for user in server.get(f"workspaces/{workspace_id}/users")["items"]}
     wanted = [name for name in names if name not in members]
@@ -96,7 +97,7 @@ def add_annotators(server: ArgillaClient, workspace_id: str, names: Sequence[str
 
 
 def make_annotator(server: ArgillaClient, name: str, password: str) -> bool:
-    """Make a user who can log in with the password; False where there is one of that name already."""
+    """Make a user who can log in with the password; return False if the name is taken."""
     if name in {user["username"] for user in server.get("users")["items"]}:
         return False
     body = {"username": name, "first_name": name, "role": "annotator", "password": password}
@@ -105,7 +106,7 @@ def make_annotator(server: ArgillaClient, name: str, password: str) -> bool:
 
 
 def _bodies(questions: pl.DataFrame, dataset: Dataset, suggest: bool) -> Iterator[Json]:
-    rows = questions.with_columns(first_shown())
+    rows = questions.with_columns(select_first_shown())
     for row in rows.iter_rows(named=True):
         metadata = {
             "task": row["task"],
@@ -132,7 +133,7 @@ def _texts(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _suggestion(row: dict[str, Any], dataset: Dataset) -> Json:
-    """What the fit holds: the better side as it is shown, and how sure that is."""
+    """The fit's prediction: the better side as it is shown, and its probability."""
     better = "a" if row["p"] >= 0.5 else "b"
     side = SIDES[0] if better == row["shown_first"] else SIDES[1]
     return {
@@ -145,7 +146,7 @@ def _suggestion(row: dict[str, Any], dataset: Dataset) -> Json:
 
 
 def _turns(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The dialogue as the server takes it: what is too long is cut, and says so."""
+    """The dialogue as the server takes it: long texts are cut and marked."""
     kept = list(messages[-_MESSAGES + 1 :]) if len(messages) > _MESSAGES else list(messages)
     turns = [{"role": turn["role"][:20] or "user", "content": _short(turn["content"])} for turn in kept]
     if left := len(messages) - len(kept):
@@ -154,7 +155,7 @@ def _turns(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _short(content: str) -> str:
-    """A turn as it is shown, from its end where the server does not take all of it."""
+    """A turn as it is shown; if it is too long for the server, its end."""
     shown = _literal(content)
     if len(shown) <= _MESSAGE:
         return shown or "[nothing]"
@@ -167,9 +168,9 @@ def _short(content: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text that any database takes, and that a page shows as it is.
+    """Escape a text, so that any database takes it and the page shows it unchanged.
 
-    Argilla's page takes every text field for HTML, also where Markdown is off, and runs what scripts it
-    holds (2.8): without this a learner could act as the annotator who reads them.
+    Argilla's page reads every text field as HTML, also without Markdown, and runs scripts in it (2.8):
+    without escaping, a learner could act as the annotator who reads the text.
     """
     return html.escape(text.replace("\0", "\ufffd"), quote=False)

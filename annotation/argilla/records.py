@@ -1,8 +1,8 @@
-"""All records of an Argilla dataset, none skipped and none twice.
+"""List all records of an Argilla dataset, none skipped and none twice.
 
-The server lists records by the time they came in, in pages by offset. Records of one request can have
-the same time, and then a page may end anywhere among them: what is missing at the end is looked for
-again with pages that begin elsewhere.
+The server lists records by time of insertion, in pages by offset. Records of one request can have equal
+times, in any order, so pages can skip or repeat some: missing records are searched for again with pages of
+another length.
 """
 
 from ...schemas.errors import AnnotationError
@@ -14,7 +14,7 @@ _ATTEMPTS = 4
 def list_records(server: ArgillaClient, dataset: str, include: str = "", page: int = PAGE) -> list[Json]:
     """List the dataset's records in the order they came in; `include` is responses or suggestions.
 
-    AnnotationError where the records change faster than they can be read.
+    Raises AnnotationError if the records change faster than they can be read.
     """
     found: dict[str, Json] = {}
     more = {"include": include} if include else {}

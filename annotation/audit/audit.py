@@ -1,9 +1,9 @@
-"""Is a model judge worth its votes? Position, length, and agreement with people, as one record.
+"""Audit a model judge: position bias, length bias, and agreement with people, in one record.
 
     500 pairs in both orders: consistent 47.4 % (43.0 to 51.9), the first slot twice 38.8 % (34.5 to 43.2)
 
-Frames in, a record out. What orders and lengths tell stands in orders.py, agreement with people in
-people.py; which criteria of people are the judge's, in criteria.py.
+Frames in, a record out. Position and length are in orders.py, agreement with people in people.py, and the
+matching of people's criteria with the judge's in criteria.py.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
 from ..agreement.intervals import RESAMPLES, IntervalEstimate
 from ..agreement.judgements import VOTES, Signal, read_ratings, read_votes
-from ..rubrics.rubric import summary
+from ..rubrics.rubric import score_ratings
 from .criteria import MatchedCriteria, fold_name, gather_rating_sets, match_criteria, name_levels
 from .orders import (
     JUDGEMENTS,
@@ -61,14 +61,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class JudgeAudit:
-    """All about one judge; null and notes where something cannot be told."""
+    """The audit of one judge; null, with a note, if something cannot be measured."""
 
     judge: str
     judgements: int  # single answers about an order, or votes where their order is not known
     ratings: int
     failed: int
     position: PositionBias | None
-    first: IntervalEstimate | None  # the first slot's share where no pair was shown in both orders
+    first: IntervalEstimate | None  # the first slot's share, if no pair was shown in both orders
     length: LengthBias | None
     signals: list[PeopleAgreement]
     scores: list[list[float]] = field(
@@ -83,7 +83,7 @@ def audit_evidence(
     """Audit one judge; the same input and seed give the same numbers.
 
     `same` maps criteria of the judge to people's, if their names differ. `resamples` is the number of
-    bootstrap draws. Raises AnnotationError if `same` names a criterion that is not there.
+    bootstrap draws. Raises AnnotationError if `same` names an unknown criterion.
     """
     notes: list[str] = []
     found, in_orders = _verdicts(evidence, notes)
@@ -116,7 +116,7 @@ def audit_evidence(
 
 
 def make_evidence(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
-    """Make evidence of each judge of a file (files.read_judgements), `unnamed` where it has no name."""
+    """Make evidence of each judge of a file (files.read_judgements); `unnamed` is the name of one without."""
     rows = rows.with_columns(pl.col("judge").fill_null(unnamed))
     votes, ratings, scales, lengths = (
         pl.DataFrame(schema=columns)
@@ -131,7 +131,7 @@ def make_evidence(rows: pl.DataFrame, unnamed: str) -> list[Evidence]:
 
 
 def convert_votes(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
-    """Convert votes to single answers (orders.JUDGEMENTS); where the order is not known, a stands first."""
+    """Convert votes to single answers (orders.JUDGEMENTS); if the order is not known, a counts as first."""
     second = pl.col("shown_first") == "b"
     swapped = second.fill_null(value=False)
     rows = votes.select(
@@ -222,7 +222,7 @@ def _length_notes(found: pl.DataFrame, by_length: LengthBias | None, people: pl.
 def _of_votes(
     evidence: Evidence, found: pl.DataFrame, seed: int, resamples: int, notes: list[str]
 ) -> list[PeopleAgreement]:
-    """The judge's votes, or its verdicts where none are stored, beside people's votes."""
+    """The judge's votes, or its verdicts if no votes are stored, and people's votes."""
     judge = evidence.votes
     if judge.is_empty():
         judge = _as_votes(found.filter("both"), evidence)
@@ -242,7 +242,7 @@ def _of_votes(
 
 
 def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
-    """Verdicts of both orders as rows of votes, where people voted."""
+    """Verdicts of both orders as rows of votes, for pairs that people voted on."""
     choice = pl.col("verdict").replace_strict({"low": "a", "high": "b", "tie": "tie"}, return_dtype=pl.String)
     rows = both.select(
         completion_a="low",
@@ -267,7 +267,7 @@ def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sides(signal: Signal) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A signal's first answers of the judge, one a unit, and of everybody else."""
+    """A signal's first answers of the judge, one per unit, and the answers of people."""
     once = signal.once.with_columns(mine=pl.col("annotator").str.starts_with("j").fill_null(value=False))
     mine = once.filter("mine").unique("unit", keep="first", maintain_order=True).select("unit", "value")
     return mine, once.filter(~pl.col("mine")).select("unit", "annotator", "value")
@@ -312,7 +312,7 @@ def _as_asked(signals: list[Signal], rubric: Rubric | None) -> list[Signal]:
 def _of_scores(
     rubric: Rubric | None, matched: MatchedCriteria, seed: int, resamples: int, notes: list[str]
 ) -> tuple[PeopleAgreement | None, list[list[float]]]:
-    """Summary scores of the judge and of people, where both have a value of every criterion with weight."""
+    """Summary scores of the judge and of people, if both have values of all criteria with weight."""
     if rubric is None or rubric.kind == "pairwise":
         if rubric is None:
             notes.append(f"{SCORE}: by which rubric it rated is not known; name it with --rubric")
@@ -322,7 +322,8 @@ def _of_scores(
         notes.append(f"{SCORE}: the rubric '{rubric.name}' has criteria that were not rated by both")
         return None, []
     judge, people = (
-        rows.with_columns(summary(rubric, rows).round(9)).drop_nulls("score") for rows in (judge, people)
+        rows.with_columns(score_ratings(rubric, rows).round(9)).drop_nulls("score")
+        for rows in (judge, people)
     )
     judge = judge.unique("completion", keep="first", maintain_order=True)
     people = people.join(judge.select("completion"), on="completion", how="semi")

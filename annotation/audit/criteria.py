@@ -17,7 +17,7 @@ from ...schemas.support.nearest import suggest
 
 @dataclass(frozen=True)
 class MatchedCriteria:
-    """Ratings by the judge's names and directions, and what was left out or turned round."""
+    """Ratings with the judge's names and directions, and what was left out or reversed."""
 
     judge: pl.DataFrame
     people: pl.DataFrame
@@ -37,7 +37,7 @@ def match_criteria(
 
     Both have the columns of ratings; `rubrics` source, criterion, levels, higher_is_better (by default, more
     is better). `same` maps the judge's names to people's. Values of a criterion with the opposite direction
-    in the people's source are reversed. Raises AnnotationError if `same` names a criterion that is not there.
+    in the people's source are reversed. Raises AnnotationError if `same` names an unknown criterion.
     """
     directions = {(s, c): up for s, c, up in rubrics.select("source", "criterion", "higher_is_better").rows()}
     mine = _scales(judge)
@@ -114,7 +114,7 @@ def name_levels(name: str, answers: int, rubric: Rubric | None) -> list[str]:
 
 
 def gather_rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | None:
-    """Gather what each annotator gave each completion: one row, one column a criterion of the rubric.
+    """Gather ratings by annotator and completion: one row each, with a column for each criterion.
 
     Columns: completion, annotator, and the criteria. Ratings without annotator are grouped by their place in
     the input. If a criterion is rated twice, the first rating counts. Null if a criterion with weight is
@@ -138,5 +138,5 @@ def gather_rating_sets(ratings: pl.DataFrame, rubric: Rubric) -> pl.DataFrame | 
             ),
         )
     )
-    # `summary` looks at every criterion that has weight; the others are not asked for.
+    # `score_ratings` looks at every criterion that has weight; the others are not asked for.
     return sets.drop("who")

@@ -1,10 +1,10 @@
-"""Does a judge choose by the place or by the length of what it is shown?
+"""Measure whether a judge chooses by position or by length.
 
     item  first  second  choice  first_length  second_length
     q1    9f…    1c…     first   120           80             the same pair, shown in both orders:
     q1    1c…    9f…     first   80            120            the first slot twice
 
-Lengths are in characters. A pair's verdict is what both orders choose; where they differ, a tie.
+Lengths are in characters. A pair's verdict is the choice in both orders; a tie if they differ.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ JUDGEMENTS: dict[str, type[pl.DataType]] = {
 }
 CHOICES = ("first", "second", "tie")
 _STEPS = 50  # of Newton's method
-_SURE = 20.0  # log-odds beyond which a slope is taken to run off to infinity
+_SURE = 20.0  # log-odds beyond which a slope counts as infinite
 
 
 @dataclass(frozen=True)
 class PositionBias:
-    """What became of pairs that were shown in both orders; the five shares add up to 1."""
+    """Outcomes of pairs that were shown in both orders; the five shares add up to 1."""
 
     pairs: int
     consistent: Share  # the same completion in both orders
@@ -53,7 +53,7 @@ class PositionBias:
 
 @dataclass(frozen=True)
 class PeopleLengthBias:
-    """How often the longer one wins on pairs that people decided as well; bootstrap over pairs."""
+    """Share of pairs that the longer one wins, of those that people decided too; bootstrap over pairs."""
 
     pairs: int
     votes: int  # decided votes of people about them
@@ -64,11 +64,11 @@ class PeopleLengthBias:
 
 @dataclass(frozen=True)
 class LengthBias:
-    """Whether longer completions win; pairs of equal length say nothing about it and are left out."""
+    """Length bias of a judge: share of pairs that the longer completion wins, equal lengths left out."""
 
     pairs: int  # with a decided verdict and two lengths
     longer: Share | None  # of these, the longer one won
-    judgements: int  # decided, each order by itself
+    judgements: int  # decided judgements, each order counted alone
     slope: (
         IntervalEstimate | None
     )  # log-odds of choosing the first for each unit of log(first / second length)
@@ -145,7 +145,7 @@ def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstim
 
 
 def measure_length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> LengthBias | None:
-    """Measure length bias in `combine_orders`' rows; None where no decided pair has two different lengths.
+    """Measure length bias in `combine_orders`' rows; None if no decided pair has two different lengths.
 
     `people` has low, high, for_low, for_high: their decided votes about each pair.
     """

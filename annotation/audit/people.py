@@ -1,4 +1,4 @@
-"""Does a judge agree with people as people agree among themselves?
+"""Compare a judge's agreement with people to people's agreement with each other.
 
     helpful: judge 0.52 (0.31 to 0.69), people 0.61 (0.48 to 0.72), difference -0.09 (-0.21 to 0.02)
 
@@ -23,7 +23,7 @@ _BLOCKS = ("judge", "beside", "people")  # beside: the judge where several peopl
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of agreement. Null where it is not defined, as where all answers are the same."""
+    """One measure of agreement. Null if it is not defined, as where all answers are the same."""
 
     name: str
     judge: IntervalEstimate | None  # with a person, over all units that both judged
@@ -33,11 +33,11 @@ class Measure:
 
 @dataclass(frozen=True)
 class PeopleAgreement:
-    """A judge beside people about one signal: votes, a criterion, or the rubric's score."""
+    """A judge compared with people about one signal: votes, a criterion, or the rubric's score."""
 
     signal: str
     answers: list[str]  # that can be given, lowest first; of a score those that were
-    units: int  # pairs or completions that the judge and somebody judged
+    units: int  # pairs or completions that the judge and a person judged
     people: int  # named
     unnamed: int  # judgements without annotator, each taken as another person's
     comparisons: int  # answers of people that the judge's was compared with
@@ -59,7 +59,7 @@ def compare_with_people(
     resamples: int,
     values: Sequence[float] | None = None,
 ) -> PeopleAgreement | None:
-    """Compare a judge's answers with those of people; None where they have no unit in common.
+    """Compare a judge's answers with those of people; None if they have no unit in common.
 
     `judge` has unit and value, one row per unit; `people` unit, annotator (null if not named) and value.
     Values index `answers` from 0; `values` gives their numeric values (the index by default). With `values`

@@ -1,8 +1,9 @@
-"""Forms as files: CSV for spreadsheets, JSON Lines, Label Studio (label_studio.py); with a guide beside.
+"""Write forms as CSV for spreadsheets, JSON Lines or Label Studio files (label_studio.py), with a guide, and
+read them.
 
-A CSV is written so that a spreadsheet opens it (UTF-8 with a mark, CRLF) and runs none of its cells: one
-that begins like a formula gets an apostrophe before it, which is taken off again. What a spreadsheet
-makes of it is read: semicolons or tabs, columns moved, no mark, UTF-16, empty rows at the end.
+A spreadsheet opens the CSV (UTF-8 with a byte-order mark, CRLF) and runs none of its cells: a cell that
+begins like a formula gets an apostrophe, which is removed when it is read. Changes by spreadsheets are read
+too: semicolons or tabs, moved columns, no mark, UTF-16, empty rows at the end.
 """
 
 import csv
@@ -53,7 +54,7 @@ def make_form_texts(
 ) -> dict[Path, str]:
     """Make the files of a form, {path: text}: the form first, then its guide and Label Studio's .xml.
 
-    The format goes by the suffix: .csv, .jsonl, .json (Label Studio). Columns of `questions`: see
+    The suffix gives the format: .csv, .jsonl, .json (Label Studio). Columns of `questions`: see
     `make_form_rows`. Raises AnnotationError for another suffix.
     """
     texts = {
@@ -66,14 +67,14 @@ def make_form_texts(
 
 
 def write_texts(texts: dict[Path, str]) -> list[Path]:
-    """Write files, each as a whole, the first one last; returns their paths.
+    """Write files, the first one last, each whole or not at all; return their paths.
 
-    Raises AnnotationError where one is there already with another text: a form may have been filled in.
+    Raises AnnotationError if a file exists with another text: a form may have been filled in.
     """
     for path, text in texts.items():
         if path.exists() and path.read_bytes() != text.encode():
             raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
-    for path, text in reversed(texts.items()):  # the form last: where it is, all is
+    for path, text in reversed(texts.items()):  # the form last: if it exists, all files do
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     return list(texts)
@@ -92,7 +93,7 @@ def _form(path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | 
 
 
 def check_suffix(path: Path) -> str:
-    """Return a form's suffix in lower case; AnnotationError where it is none of SUFFIXES."""
+    """Return a form's suffix in lower case; raises AnnotationError if it is none of SUFFIXES."""
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
         raise AnnotationError(f"{path}: a form ends in {known}")
@@ -147,9 +148,10 @@ def count_long_texts(questions: pl.DataFrame) -> int:
 def read_form(
     path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
 ) -> FilledForm:
-    """Read a form that came back, whatever its format; AnnotationError where it is no form of this campaign.
+    """Read a filled-in form of any format.
 
-    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`.
+    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`. Raises AnnotationError if
+    it is no form of this campaign.
     """
     suffix = check_suffix(path)
     text, *notes = _decoded(path)
@@ -165,7 +167,7 @@ def read_form(
 
 
 def _decoded(path: Path) -> list[str]:
-    """The file's text, and a note where it had to be guessed."""
+    """The file's text, and a note if its encoding was guessed."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -219,7 +221,7 @@ def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormR
 
 
 def _separator(lines: list[str], answers: Sequence[str]) -> str:
-    """What separates the cells: that which finds most of the columns."""
+    """The separator of cells: the one that finds most columns."""
 
     def found(separator: str) -> int:
         names = {cell.strip(' "\r\n').lower() for cell in lines[0].split(separator)} if lines else set()

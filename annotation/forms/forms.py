@@ -1,9 +1,9 @@
-"""Answer forms: a campaign's questions as rows to be filled in away from any server, and read back.
+"""Make answer forms, rows of a campaign's questions to be filled in without a server, and read them.
 
 n,prompt,A,B,preference,comment,annotator,question
 1,Why is the sky blue?,Blue light is scattered most.,Because of the sea.,A,,ada,q4c06…
 
-A is what is shown first, whichever side of the question that is; answers are turned back when they are
+A is the side shown first, which may be the question's a or b; answers are turned back when they are
 read. A rating form has `completion` and one column for each criterion instead of A, B, preference.
 """
 
@@ -35,19 +35,19 @@ _ROLES = {"user": "Learner", "assistant": "Tutor", "system": "System"}
 
 @dataclass(frozen=True)
 class FormRow:
-    """One row as somebody filled it in: the cells of `list_answer_columns`, as text."""
+    """One filled-in row: the cells of `list_answer_columns`, as text."""
 
     line: int
     cells: dict[str, str]
     at: datetime | None = None
-    """When it was answered; null where the file does not say."""
+    """Time of the answer; null if the file has none."""
     fault: str | None = None
-    """Why the row cannot be read at all."""
+    """Reason why the row cannot be read."""
 
 
 @dataclass(frozen=True)
 class FilledForm:
-    """What a form that came back holds."""
+    """Content of a filled-in form."""
 
     answers: pl.DataFrame
     """question, annotator, given (JSON; a and b are the question's own sides), comment, at."""
@@ -96,10 +96,12 @@ def _texts(question: dict[str, Any], rubric: Rubric) -> dict[str, str]:
     return {"A": a, "B": b} if question["shown_first"] == "a" else {"A": b, "B": a}
 
 
-def share_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) -> dict[str, pl.DataFrame]:
-    """Share questions out, so that `overlap` annotators answer each, as evenly as possible: by name.
+def distribute_questions(
+    questions: pl.DataFrame, annotators: Sequence[str], overlap: int
+) -> dict[str, pl.DataFrame]:
+    """Distribute questions evenly by annotator, so that `overlap` annotators answer each.
 
-    A question that is asked again goes to those who are asked it first.
+    Columns as in `questions`. A repeated question goes to the annotators who get it the first time.
     """
     pairs = {
         pair: n
@@ -117,7 +119,7 @@ def share_out(questions: pl.DataFrame, annotators: Sequence[str], overlap: int) 
 
 
 def join_turns(messages: Sequence[dict[str, str]]) -> str:
-    """Join the turns of a dialogue to one text, with the speakers where there is more than one turn."""
+    """Join the turns of a dialogue to one text, with speakers if there is more than one turn."""
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n\n".join(f"{_ROLES.get(m['role'], m['role'])}: {m['content']}" for m in messages)
@@ -135,9 +137,8 @@ def take_rows(
 ) -> FilledForm:
     """Read the answers of filled-in rows; the others are rejects, with their line and the reason.
 
-    `questions` has key and shown_first; `annotator` is who filled in the rows that do not say; `now`
-    is the time of answers that have none. Raises AnnotationError where no answer says whose it is, or
-    the file names another annotator.
+    `questions` has key and shown_first. `annotator` and `now` are the defaults for rows without annotator or
+    time. Raises AnnotationError if no answer has an annotator, or the file names another annotator.
     """
     sides = dict(questions.select("key", "shown_first").rows())
     taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]] = {}
@@ -181,7 +182,7 @@ def _who(row: FormRow, annotator: str | None, path: Path) -> str:
 
 
 def _read(row: FormRow, sides: dict[str, str | None], rubric: Rubric) -> tuple[str | None, str, str]:
-    """What is wrong with the row, or its question's key and the answer's JSON."""
+    """Return what is wrong with the row, or its question's key and the answer's JSON."""
     if row.fault:
         return row.fault, "", ""
     question = _cell(row, "question").removeprefix("q")
@@ -198,7 +199,7 @@ def _read(row: FormRow, sides: dict[str, str | None], rubric: Rubric) -> tuple[s
 
 
 def _readers(rubric: Rubric, first: str) -> dict[str, Callable[[str], str | int]]:
-    """How each cell is read; `first` is the question's side that was shown as A."""
+    """Functions that read each cell; `first` is the question's side that was shown as A."""
     if rubric.kind == "pairwise":
         return {PREFERENCE: lambda text: _preference(text, rubric, first)}
     return {c.name: partial(_level, c.levels) for c in rubric.criteria}
@@ -233,7 +234,7 @@ def _level(levels: tuple[str, ...], text: str) -> int:
 def _once(
     taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]], now: datetime
 ) -> tuple[list[dict[str, Any]], list[tuple[FormRow, str]]]:
-    """One answer for each question and annotator; rows that contradict each other are refused, all."""
+    """Keep one answer for each question and annotator; refuse all rows that contradict each other."""
     answers, faults = [], []
     for (question, annotator), found in taken.items():
         row, given, comment = found[0]

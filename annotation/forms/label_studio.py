@@ -87,7 +87,7 @@ def _choices(view: Element, name: str, of: str, answers: list[tuple[str, str]]) 
 
 
 def _fixed(text: str) -> str:
-    """A text that is shown as it is: after a dollar sign Label Studio would look for a field."""
+    """Escape a text: after a dollar sign Label Studio would look for a field."""
     return text.replace("$", "＄")
 
 
@@ -96,6 +96,8 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
 
     `answers` names the controls that hold answers. Each annotator's newest annotation counts; cancelled
     ones and drafts do not. A row's line is the number of the entry in the list, from 1.
+
+    Raises AnnotationError if the text is no such export.
     """
     try:
         entries = json.loads(text)
@@ -113,7 +115,7 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
 
 
 def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Counter[str]) -> list[FormRow]:
-    """One row for each annotator of an entry; a row without answers where there is none."""
+    """Make one row for each annotator of an entry; without annotators, one row without answers."""
     data = entry.get("data")
     question = data.get("question") if isinstance(data, dict) else None
     drafts = entry.get("drafts") or []
@@ -158,7 +160,7 @@ def _row(n: int, question: object, annotation: dict[str, Any], answers: Sequence
 
 
 def _who(completed_by: object) -> str:
-    """Who answered: the address where the export has it, or the number."""
+    """The annotator: the e-mail address if the export has it, else the number."""
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("username") or completed_by.get("id")
     return "" if completed_by is None else str(completed_by)

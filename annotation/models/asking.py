@@ -1,7 +1,7 @@
-"""Ask a model many things: some at a time, within limits, each reply kept as soon as it is there.
+"""Send many requests to a model, several at a time, within limits; keep each reply when it arrives.
 
     asked = ask_missing(find_backend("openai:m", url), requests, ReplyFile(path, "openai:m"), read_json)
-    asked.spent, asked.known          # what this run took; every reply that is kept now
+    asked.spent, asked.known          # what this run used; every reply kept so far
 
 `ask_missing` sends only what has no usable reply in the memory; `ask` sends all that it is given.
 """
@@ -17,20 +17,20 @@ from .backends.backend import Backend, ModelAnswer, Say, Send
 from .budget import NO_LIMITS, Ledger, Limits
 from .memory import KnownReplies, ReplyMemory, was_message
 from .prices import bound_cost, count_most_tokens
-from .requests import Reply, Request, digest
+from .requests import Reply, Request, hash_request
 
 Check = Callable[[str], dict[str, Any]]
-"""Reads an answer out of a reply's text; raises ValueError where it is of no use, see `ask`."""
-REFUSALS = 5  # requests refused before any is answered, until a run gives up
+"""Reads an answer from a reply's text; raises ValueError if the text is unusable, see `ask`."""
+REFUSALS = 5  # refused requests, with none answered, after which a run gives up
 
 
 class FinalError(ValueError):
-    """Raised by `check`: the answer is of no use, and asking again would not help."""
+    """Raised by `check`: the answer is unusable, and asking again would not help."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What a run took."""
+    """Requests, tokens and cost of a run."""
 
     requests: int
     """Attempts, refused ones too."""
@@ -40,28 +40,28 @@ class Spent:
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
-    """USD; None where the model has no price."""
+    """USD; None if the model has no price."""
     left_out: int
-    """Requests that are not done; when the run has ended, those that a limit kept from being sent."""
+    """Requests not done yet; after the run, those that a limit kept from being sent."""
 
 
 Watch = Callable[[Spent, int], None]
-"""Called with what was spent so far and the number of all requests; `left_out` of them are not done yet."""
+"""Called with the cost so far and the number of all requests; `left_out` of them are not done yet."""
 
 
 @dataclass(frozen=True)
 class AskOptions:
-    """How requests are sent, for callers to pass on."""
+    """Options of sending requests."""
 
     limits: Limits = NO_LIMITS
-    """Requests at a time; most attempts and USD of this run."""
+    """Concurrent requests; maximum attempts and USD of this run."""
     tries: int = 3
-    """Replies to a request until it has failed, counted over runs."""
+    """Maximum replies to a request before it counts as failed, over all runs."""
     retry_failed: bool = False
-    """Ask again, as many times, what failed in earlier runs."""
+    """Retry requests that failed in earlier runs, as many times."""
     correct: bool = True
-    """Tell the model what was wrong with its last reply, also with one of an earlier run; else a request
-    that has failed is not asked again without `retry_failed`."""
+    """Show the model the error of its last reply, also of an earlier run. If false, failed requests are
+    only retried with `retry_failed`."""
     say: Say = lambda _: None
     """Called with notices, such as pauses."""
     watch: Watch = lambda *_: None
@@ -72,7 +72,7 @@ AS_USUAL = AskOptions()
 
 @dataclass(frozen=True)
 class MissingRequests:
-    """Requests without a usable reply that are to be sent, and what is kept of all that were looked for."""
+    """Requests to be sent, which have no usable reply, and the kept replies to all others."""
 
     requests: list[Request]
     known: KnownReplies
@@ -80,17 +80,17 @@ class MissingRequests:
 
 @dataclass(frozen=True)
 class AskedRequests:
-    """What came of requests: `missing` of them had to be sent, and every reply that is kept now."""
+    """Results of requests: the number sent (`missing`), and every reply kept now."""
 
     missing: int
     spent: Spent | None
-    """None where nothing had to be sent."""
+    """None if nothing had to be sent."""
     known: KnownReplies
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Upper bounds of what requests take: tokens and USD (None where the model has no price)."""
+    """Upper bounds of tokens and cost in USD (None if the model has no price)."""
 
     requests: int
     prompt_tokens: int
@@ -105,12 +105,12 @@ class EarlierReply:
     nth: int
     raw: str
     error: str
-    tell: bool = True  # whether it was a message, about which the model can be told
+    tell: bool = True  # true if it was a message, whose error the model can be shown
 
 
 @dataclass
 class _Run:
-    """One `ask`: what it was given, and what has come of it."""
+    """State of one call of `ask`."""
 
     check: Check
     keep: Callable[[list[Reply]], None]
@@ -120,7 +120,7 @@ class _Run:
     watch: Watch
     wanted: int
     pending: list[Reply] = field(default_factory=list)
-    refused: list[Reply] = field(default_factory=list)  # while it is not known whether any is taken
+    refused: list[Reply] = field(default_factory=list)  # while no request has been accepted
     answered: bool = False
     replies: int = 0
     failed: int = 0
@@ -139,8 +139,8 @@ def ask_missing(
 ) -> AskedRequests:
     """Send the requests that have no usable reply in the memory, and keep every reply there at once.
 
-    `check` is that of `ask`. Raises AnnotationError where a cost cap cannot be kept because the model has
-    no price, and, after all that came was kept, where the back-end refuses or stays away.
+    `check`: see `ask`. Raises AnnotationError if there is a cost cap and the model has no price, or if the
+    back-end refuses or does not answer; replies that came before are kept.
     """
     missing = find_missing(requests, memory, options)
     if not missing.requests:
@@ -163,7 +163,7 @@ def ask_missing(
             for name, row in failed.items()
         },
     )
-    return AskedRequests(len(missing.requests), spent, memory.find(list(map(digest, requests))))
+    return AskedRequests(len(missing.requests), spent, memory.find(list(map(hash_request, requests))))
 
 
 def find_missing(
@@ -171,12 +171,12 @@ def find_missing(
 ) -> MissingRequests:
     """Find the requests that `ask_missing` would send, each once, in their order.
 
-    They have no usable reply, and either none at all, or a try left after a run that was stopped, or are to
-    be tried again after they failed.
+    They have no usable reply, and were never sent, or have tries left after a stopped run, or failed and are
+    to be retried.
     """
     once: dict[str, Request] = {}
     for request in requests:
-        once.setdefault(digest(request), request)
+        once.setdefault(hash_request(request), request)
     known = memory.find(list(once))
 
     def wanted(name: str) -> bool:
@@ -203,17 +203,17 @@ def ask(
 ) -> Spent:
     """Send the requests, each once, and keep every reply; those with an equal digest are one.
 
-    `check` makes an answer of a reply's text. Where it raises ValueError, the model is told and asked
-    again, up to `tries` replies to a request; after FinalError it is not. `keep` is given a few replies at
-    a time, in the order they come: when it returns they should be safe. `say` is called with notices of
-    pauses, `watch` with progress. `earlier` are the last replies of earlier runs, by digest: tries go on
-    from there.
+    `check` converts a reply's text to an answer. If it raises ValueError, the model is shown the error and
+    asked again, up to `tries` replies to a request; after FinalError it is not. `keep` gets a few replies at
+    a time, in the order they arrive, and must have stored them when it returns. `say` is called with notices
+    of pauses, `watch` with progress. `earlier` are the last replies of earlier runs by digest, whose tries
+    count.
 
-    Raises AnnotationError where a cost cap cannot be kept because the model has no price, and, after all
-    that came was kept, where the back-end refuses or stays away.
+    Raises AnnotationError if there is a cost cap and the model has no price, or if the back-end refuses or
+    does not answer; replies that came before are kept.
     """
     check_limits(backend, limits)
-    once = list({digest(request): request for request in reversed(requests)}.values())[::-1]
+    once = list({hash_request(request): request for request in reversed(requests)}.values())[::-1]
     ledger = Ledger(limits, backend.price)
     run = _Run(check, keep, ledger, tries, say, watch, len(once))
     asyncio.run(_ask(backend, once, run, earlier or {}))
@@ -223,7 +223,7 @@ def ask(
 
 
 def check_limits(backend: Backend, limits: Limits) -> None:
-    """Raise AnnotationError where a cost cap is asked for and the model has no price."""
+    """Raise AnnotationError if there is a cost cap and the model has no price."""
     if limits.max_cost is not None and backend.price is None:
         raise AnnotationError(
             f"--max-cost: no price is known for {backend.name}; write one into a file and give it as "
@@ -233,8 +233,8 @@ def check_limits(backend: Backend, limits: Limits) -> None:
 
 
 def estimate_cost(backend: Backend, requests: Sequence[Request]) -> CostEstimate:
-    """Estimate what these requests come to at most, if each is answered at once; nothing is sent."""
-    once = {digest(request): request for request in requests}.values()
+    """Estimate the maximum cost of these requests, each answered at its first try; send nothing."""
+    once = {hash_request(request): request for request in requests}.values()
     price = backend.price
     return CostEstimate(
         len(once),
@@ -259,20 +259,20 @@ async def _ask(
 async def _work(
     send: Send, waiting: Iterator[list[Request]], run: _Run, earlier: Mapping[str, EarlierReply]
 ) -> None:
-    """Take what is waiting until there is nothing more, a limit is reached, or something went wrong."""
+    """Process waiting requests until none is left, a limit is reached, or an error occurs."""
     for group in waiting:
         if run.ledger.stopped:
             return
         try:
-            await _settle(send, [(r, earlier.get(digest(r))) for r in group], run)
-        except Exception as error:  # whatever it is, what others have under way is kept first
+            await _settle(send, [(r, earlier.get(hash_request(r))) for r in group], run)
+        except Exception as error:  # whatever it is, replies under way are kept first
             run.error = run.error or error
             run.ledger.stop()
             return
 
 
 async def _settle(send: Send, group: list[tuple[Request, EarlierReply | None]], run: _Run) -> None:
-    """Ask a group of requests until each has an answer of use or no try left."""
+    """Ask a group of requests until each has a usable answer or no try left."""
     while group:
         answers = await send([_told(request, last) for request, last in group], run.ledger, run.say)
         again: list[tuple[Request, EarlierReply | None]] = []
@@ -283,13 +283,13 @@ async def _settle(send: Send, group: list[tuple[Request, EarlierReply | None]], 
                 if more:
                     tell = answer.fault is None
                     again.append((request, EarlierReply(reply.nth, reply.raw, reply.error or "", tell)))
-        await asyncio.sleep(0)  # others may have something to keep by now
+        await asyncio.sleep(0)  # other workers may have replies to keep by now
         _flush(run)
         group = again
 
 
 def _told(request: Request, last: EarlierReply | None) -> Request:
-    """The request and, after a reply that could not be used, that reply and why."""
+    """The request; after an unusable reply, with that reply and its error."""
     if last is None or not last.tell:
         return request
     again = f"That could not be used: {last.error}. Reply once more, as asked."
@@ -298,7 +298,7 @@ def _told(request: Request, last: EarlierReply | None) -> Request:
 
 
 def _reply(request: Request, answer: ModelAnswer, nth: int, run: _Run) -> tuple[Reply, bool]:
-    """The reply as it is kept, and whether the model is asked again."""
+    """The reply as it is kept, and true if the model is asked again."""
     taken, error, final = None, answer.fault, answer.refused
     if error is None:
         try:
@@ -339,7 +339,7 @@ def _take(reply: Reply, answer: ModelAnswer, more: bool, run: _Run) -> None:
 
 
 def _refusal(run: _Run) -> AnnotationError:
-    """Nothing was taken: what is wrong is more likely the settings than each of the requests."""
+    """Error if no request was accepted: the settings are probably wrong, not every request."""
     return AnnotationError(
         f"{run.refused[0].error} (the first of {len(run.refused)} refused; none was answered)"
     )

@@ -1,7 +1,7 @@
-"""How much may be asked and spent, kept under any number of requests at a time.
+"""Bound the requests and cost of a run, with any number of concurrent requests.
 
-Before a request goes out, what it can cost at most is set aside; what it did cost is settled when its
-answer is there. So neither cap is ever exceeded. An attempt that failed counts as a request, too.
+The maximum cost of a request is reserved before it is sent, and replaced by its actual cost when it is
+answered. So neither bound is ever exceeded. A failed attempt counts as a request, too.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from .requests import Request
 
 @dataclass(frozen=True)
 class Limits:
-    """Requests at a time; attempts and USD of a run, at most."""
+    """Maximum concurrent requests, and maximum attempts and USD of a run."""
 
     concurrency: int = 8
     max_requests: int | None = None
@@ -24,7 +24,7 @@ NO_LIMITS = Limits()
 
 
 class Ledger:
-    """What a run has sent, spent and set aside. Every attempt of a back-end: `reserve`, then `settle`."""
+    """Requests, cost and reservations of a run. Each attempt: `reserve`, then `settle` or `release`."""
 
     def __init__(self, limits: Limits, price: Price | None) -> None:
         self.limits = limits
@@ -36,7 +36,7 @@ class Ledger:
         self._settled = asyncio.Event()
 
     async def reserve(self, request: Request) -> bool:
-        """Whether it may be sent now; waits while only what others have set aside is in the way."""
+        """Reserve an attempt: true if it may be sent; waits while only reservations of others prevent it."""
         most = self._most(request)
         while not self.stopped:
             if self.limits.max_requests is not None and self.requests >= self.limits.max_requests:
@@ -54,24 +54,25 @@ class Ledger:
     def settle(
         self, request: Request, prompt_tokens: int | None = None, completion_tokens: int | None = None
     ) -> float | None:
-        """What an attempt cost that was answered, in USD; None without a price.
+        """Replace an answered request's reservation by its cost, and return that in USD.
 
-        All that was set aside, where the back-end does not say how many tokens it counts.
+        None without a price. The whole reservation if the back-end does not count tokens.
         """
         if self.price is None:
             self._free(request, 0.0)
             return None
         unknown = prompt_tokens is None or completion_tokens is None
-        cost = self._most(request) if unknown else self.price.cost(prompt_tokens or 0, completion_tokens or 0)
+        sent, received = prompt_tokens or 0, completion_tokens or 0
+        cost = self._most(request) if unknown else self.price.compute_cost(sent, received)
         self._free(request, cost)
         return cost
 
     def release(self, request: Request) -> None:
-        """An attempt that was refused, which costs nothing."""
+        """Release the reservation of a refused request, which costs nothing."""
         self._free(request, 0.0)
 
     def stop(self) -> None:
-        """Let nothing more be sent."""
+        """Stop all further requests."""
         self.stopped = True
         self._wake()
 

@@ -1,18 +1,19 @@
-r"""Texts of learners and models inside a request, so that they are data and nothing else.
+r"""Fence texts of learners and models inside a request, so that they are data, not instructions.
 
     fence = make_fence(["What is 2/3 of 15?", "Ten."])         # Fence("5b0c9d1e7f3a2b4c")
-    fence.around("the answer", "Ten. Ignore the above.")
+    fence.wrap("the answer", "Ten. Ignore the above.")
     # <data-5b0c9d1e7f3a2b4c name="the answer">
     # Ten. Ignore the above.
     # </data-5b0c9d1e7f3a2b4c>
 
 The mark is made from a digest of all texts of the request and occurs in none of them, so that no text can
-close its fence, and the same texts give the same request. What chat templates read as the beginning of
-another's turn (<|im_start|>, [INST], <start_of_turn> …) is shown with a space in it, since a tokenizer may
-take it for one.
+close its fence, and the same texts give the same request. Markers that
+chat templates read as the start of a turn (<|im_start|>, [INST], <start_of_turn> …) get a space inside, since
+a tokenizer may read them as such.
 
 The limit: a fence keeps a text from *being* an instruction, not a model from *following* what it reads there.
-How far a judge is swayed can only be measured: `preceptor judge audit`, and questions with a known answer.
+How much a judge is influenced can only be measured: `preceptor judge audit`, and questions with a known
+answer.
 """
 
 import hashlib
@@ -35,13 +36,13 @@ class Fence:
 
     mark: str
 
-    def around(self, name: str, text: str) -> str:
-        """A text within its fence; `name` says what it is, in words of ours."""
+    def wrap(self, name: str, text: str) -> str:
+        """Wrap a text in its fence; `name`, which is ours, says what the text is."""
         return f'<data-{self.mark} name="{name}">\n{break_markers(text)}\n</data-{self.mark}>'
 
 
 def make_fence(texts: Iterable[str]) -> Fence:
-    """Make a fence whose mark occurs in none of the texts; the same texts give the same one."""
+    """Make a fence whose mark occurs in none of the texts; the same texts give the same mark."""
     every = list(texts)
     whole = hashlib.sha256()
     for text in every:

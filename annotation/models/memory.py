@@ -1,4 +1,4 @@
-"""Replies that are kept, so that no request is sent twice: in a store's table, or in a file of JSON Lines.
+"""Keep replies, so that no request is sent twice: in a table of the store, or in a JSON Lines file.
 
 {"model": "openai:m", "request": "1f…", "nth": 1, "raw": "Well … {…}", "answer": "{…}", "error": null, …}
 """
@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class KnownReplies:
-    """Rows of kept replies by digest of their request: the last usable one, or else the last one."""
+    """Kept replies by digest of their request: the last usable one, or else the last one."""
 
     answered: Mapping[str, Row]
     """Requests with a usable reply: `answer` is JSON."""
@@ -26,22 +26,22 @@ class KnownReplies:
     """Requests without one: `error` says why."""
 
     def read_answers(self) -> dict[str, dict[str, Any]]:
-        """Answers of the usable replies, by digest."""
+        """Read the answers of the usable replies, by digest."""
         return {name: json.loads(row["answer"]) for name, row in self.answered.items()}
 
 
 class ReplyMemory(Protocol):
-    """A place where the replies of one model are kept."""
+    """A memory of one model's replies."""
 
     def find(self, digests: Sequence[str]) -> KnownReplies:
         """Find the kept replies to these requests."""
 
     def keep(self, replies: Sequence[Reply]) -> None:
-        """Keep replies; they are safe when this returns."""
+        """Keep replies; they are stored when this returns."""
 
 
 def sort_replies(rows: Iterable[Row]) -> KnownReplies:
-    """Sort rows of replies by request; of each request they come in the order of `nth`."""
+    """Sort rows of replies by request; those of one request by `nth`."""
     answered: dict[str, Row] = {}
     failed: dict[str, Row] = {}
     for row in rows:
@@ -56,17 +56,17 @@ def was_message(row: Row) -> bool:
 
 @dataclass(frozen=True)
 class ReplyFile:
-    """A memory of one model in a file of JSON Lines, which may hold replies of other models too."""
+    """A memory of one model in a JSON Lines file, which may have replies of other models too."""
 
     path: Path
     model: str
 
     def find(self, digests: Sequence[str]) -> KnownReplies:
-        """Find the kept replies to these requests; raises EvaluationError for a file of something else."""
+        """Find the kept replies to these requests; raises EvaluationError if the file has other content."""
         wanted = set(digests)
         rows = (row for row in read_lines(self.path) if row.get("model") == self.model)
         return sort_replies(row for row in rows if row["request"] in wanted)
 
     def keep(self, replies: Sequence[Reply]) -> None:
-        """Add replies at the end of the file, which is made where there is none."""
+        """Append replies to the file, which is made if missing."""
         add_lines(self.path, ({"model": self.model} | make_row(reply) for reply in replies))

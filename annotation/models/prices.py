@@ -1,4 +1,4 @@
-"""What a model costs, by a table of name patterns (prices.yaml), in USD per million tokens.
+"""Find a model's price in a table of name patterns (prices.yaml), in USD per million tokens.
 
 - {model: ["gpt-4o-mini", "gpt-4o-mini-20*"], in: 0.15, out: 0.60}
 """
@@ -16,19 +16,19 @@ from .requests import Request
 
 PRICES = Path(__file__).with_name("prices.yaml")
 _MILLION = 1_000_000
-_AROUND_MESSAGE = 16  # tokens that a chat template puts around a message, at most
-_AROUND_REQUEST = 64  # and around all of them
+_AROUND_MESSAGE = 16  # maximum tokens that a chat template adds to a message
+_AROUND_REQUEST = 64  # and to the conversation
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD per million tokens sent, and per million that come back."""
+    """USD per million tokens sent, and per million received."""
 
     sent: float
     received: float
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """USD."""
+    def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Compute the cost of these tokens in USD."""
         return (self.sent * prompt_tokens + self.received * completion_tokens) / _MILLION
 
 
@@ -36,7 +36,7 @@ FREE = Price(0.0, 0.0)
 
 
 def find_price(model: str, prices: Path | None = None) -> Price | None:
-    """Find the price of a model, in the user's own table first; None where no pattern fits.
+    """Find the price of a model, in the user's own table first; None if no pattern fits.
 
     Raises AnnotationError for a table that cannot be read, with its file and entry.
     """
@@ -56,7 +56,7 @@ def count_most_tokens(request: Request) -> int:
 
 def bound_cost(request: Request, price: Price) -> float:
     """Bound the cost of a request from above, in USD."""
-    return price.cost(count_most_tokens(request), request.sampling.max_tokens)
+    return price.compute_cost(count_most_tokens(request), request.sampling.max_tokens)
 
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:

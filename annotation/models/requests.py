@@ -1,8 +1,8 @@
-"""What is sent to a model, and what came back, whatever the back-end.
+"""Requests to a model and its replies, for any back-end.
 
     Request(messages=({"role": "user", "content": "What is 1/2 + 1/3?"},), draw=2)
 
-Two requests are the same where messages, sampling, draw and schema are: `digest` says so.
+Two requests are the same if `hash_request` is equal: messages, sampling, draw and schema.
 """
 
 import json
@@ -17,7 +17,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model chooses its words; temperature 0: always the likeliest."""
+    """How a model samples tokens; temperature 0: always the likeliest."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -31,9 +31,9 @@ LIKELIEST = Sampling()
 
 @dataclass(frozen=True)
 class Request:
-    """Messages for a model; `draw` tells several answers to the same messages apart, from 0.
+    """Messages for a model; `draw` numbers several answers to the same messages, from 0.
 
-    `schema` is a JSON schema that the answer must fit. `about` is the caller's own and not sent.
+    `schema` is a JSON schema that the answer must fit. `about` is the caller's note and not sent.
     """
 
     messages: tuple[Message, ...]
@@ -45,10 +45,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model sent back: its text as it stands, what `check` made of it, or why it is of no use.
+    """A model's reply: its text unchanged, the answer read by `check`, or the error if it is unusable.
 
-    Where the back-end sent no message, `raw` is what it sent instead. `said` is what it says of itself:
-    model, fingerprint, finish (length: it was cut off at max_tokens).
+    `raw` is the message, or whatever the back-end sent instead. `said` has the back-end's own model,
+    fingerprint and finish (length: cut off at max_tokens).
     """
 
     request: Request
@@ -63,26 +63,26 @@ class Reply:
     said: dict[str, Any] = field(default_factory=dict)
 
 
-def digest(request: Request) -> str:
-    """Compute 20 hex digits over messages, sampling, draw and schema."""
+def hash_request(request: Request) -> str:
+    """Hash messages, sampling, draw and schema into 20 hex digits."""
     parts = (request.messages, asdict(request.sampling), request.draw, request.schema)
     return hash_key([json.dumps(part, ensure_ascii=False, sort_keys=True) for part in parts])
 
 
 def describe_sampling(request: Request) -> dict[str, Any]:
-    """Describe how a request samples, for the record; leaves out what was not asked for."""
+    """Describe the sampling of a request, for the record, without unset options."""
     chosen = asdict(request.sampling) | {"draw": request.draw}
     return {name: value for name, value in chosen.items() if value not in (None, ())}
 
 
 def make_row(reply: Reply) -> dict[str, Any]:
-    """Make the columns of table `replies` that a reply fills by itself.
+    """Make the columns of table `replies` that depend on the reply alone.
 
     The caller adds source, purpose, model, prompt, completion_a, completion_b and template.
     """
     sampling = describe_sampling(reply.request) | ({"said": reply.said} if reply.said else {})
     return {
-        "request": digest(reply.request),
+        "request": hash_request(reply.request),
         "nth": reply.nth,
         "sampling": json.dumps(sampling, ensure_ascii=False),
         "raw": reply.raw,

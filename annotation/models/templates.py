@@ -1,13 +1,13 @@
-"""Templates of what a model is sent: Jinja files in a sandbox, never code.
+"""Word requests by templates: Jinja files in a sandbox, never code.
 
     --- system ---
     You write mnemonics.
     --- user ---
     A mnemonic for this word, in {{ language }}: {{ prompt }}
 
-Lines such as these make a conversation; `--- messages ---` stands for the prompt's own turns. A template
-without any such line is one message of the user's. What learners wrote comes in by the variables and is
-never read as a template, nor for such lines.
+Lines such as these make a conversation; `--- messages ---` is replaced by the prompt's own turns. A
+template without any such line is one user message. Texts of learners are values of variables, which are never
+parsed as template or searched for such lines.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ from .requests import Message
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".jinja"
 ROLES = ("system", "user", "assistant")
-DIALOGUE = "messages"  # the variable, and the line that its turns take the place of
+DIALOGUE = "messages"  # the variable, and the line that its turns replace
 _LINE = re.compile(r"^---[ \t]*(\w+)[ \t]*---[ \t]*\r?$", re.M)
 _UNKNOWN = re.compile(r"'([^']+)' is undefined$")
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template's text, where it is from, and a digest of it; `whole`: it makes a conversation."""
+    """A template's text, origin and digest; `whole`: true if it makes a conversation."""
 
     name: str
     text: str = field(repr=False)
@@ -50,7 +50,7 @@ def list_templates() -> list[str]:
 def read_template(name_or_path: str | Path) -> Template:
     """Read a template by its file, or by the name of one that comes with Preceptor.
 
-    Raises AnnotationError where there is none, or where it is no template, with its line.
+    Raises AnnotationError, with the line, if it is missing or invalid.
     """
     path = Path(name_or_path)
     if not path.is_file() and str(name_or_path) in list_templates():
@@ -68,7 +68,7 @@ def read_template(name_or_path: str | Path) -> Template:
 
 
 def parse_template(text: str, name: str = "template") -> Template:
-    """Parse a template and check what can be without values; raises AnnotationError with the line."""
+    """Parse a template and check it without values; raises AnnotationError with the line."""
     for line in _LINE.finditer(text):
         if line[1] not in (*ROLES, DIALOGUE):
             at = text.count("\n", 0, line.start()) + 1
@@ -84,12 +84,12 @@ def parse_template(text: str, name: str = "template") -> Template:
 
 
 def render(template: Template, **variables: Any) -> tuple[Message, ...]:
-    """Render the messages that a template makes of its variables; those that come out blank are left out.
+    """Render a template to messages; blank ones are left out.
 
-    Raises AnnotationError for a name that is none of the variables, with the nearest, and where the last
-    message is not the user's.
+    Raises AnnotationError for an unknown variable, with the nearest known one, and if the last message is not
+    the user's.
     """
-    between = secrets.token_hex(16)  # in nobody's text, so that nobody's text can begin a message
+    between = secrets.token_hex(16)  # random, so that no text can contain it and begin a message
     marked = _LINE.sub(lambda line: f"{between}{line[1]} ", template.text)
     try:
         text = _sandbox().from_string(marked).render(variables)
@@ -110,7 +110,7 @@ def render(template: Template, **variables: Any) -> tuple[Message, ...]:
 
 
 def _messages(template: Template, part: str, variables: dict[str, Any]) -> list[Message]:
-    """The message that a part makes, the prompt's turns, or none where it is blank."""
+    """The message of a part, the prompt's turns, or none if it is blank."""
     role, _, content = part.partition(" ")
     if role != DIALOGUE:
         return [{"role": role, "content": content.strip("\r\n")}] if content.strip() else []

@@ -1,4 +1,4 @@
-"""Requests for completions of prompts: as many draws of each as are wanted, by a template or as it stands.
+"""Request completions of prompts, several draws of each, worded by a template or unchanged.
 
 write_requests(prompts, None, Sampling(1.2, seed=0), 5)   # 5 requests a prompt; about: the prompt's key
 """
@@ -18,8 +18,8 @@ def write_requests(
 ) -> Iterator[Request]:
     """Write `draws` requests for each prompt; `about` is the prompt's key.
 
-    A prompt has key, messages (the last one the user's), context (what its JSON says, or None), group,
-    language and task. Raises AnnotationError where the template does not fit them.
+    A prompt has key, messages (the last one the user's), context (its JSON, read, or None), group, language
+    and task. Raises AnnotationError if the template does not fit them.
     """
     for prompt in prompts:
         messages = _messages(prompt, template)
@@ -28,7 +28,7 @@ def write_requests(
 
 
 def _messages(prompt: Mapping[str, Any], template: Template | None) -> tuple[Message, ...]:
-    """What is sent. A template without `--- … ---` lines words the last message; what came before stays."""
+    """Messages to send. A template without `--- … ---` lines words the last one; earlier ones stay."""
     given = [{"role": m["role"], "content": m["content"] or ""} for m in prompt["messages"]]
     if template is None:
         return tuple(given)
@@ -45,7 +45,7 @@ def _messages(prompt: Mapping[str, Any], template: Template | None) -> tuple[Mes
 
 
 def read_completion(content: str) -> dict[str, Any]:
-    """Read a completion: {"characters": 120}; raises FinalError where it is empty, as another would be."""
+    """Read a completion: {"characters": 120}; raises FinalError if it is empty, as a retry would be."""
     if not content.strip():
         raise FinalError("the model said nothing")
     return {"characters": len(content)}

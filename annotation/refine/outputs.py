@@ -1,9 +1,9 @@
-"""What a refinement is tried on: prompts and, where there are some, answers to them, as JSON Lines.
+"""Read the prompts that a refinement is tried on, with answers if there are any, from JSON Lines.
 
 {"prompt": "How do I add fractions?", "completion": "Find a common denominator first."}
 
-`prompt` may be a list of messages. `completion` (or `without`) is an answer written without the dimensions
-in view, `with` one written with them; the model writes what is missing.
+`prompt` may be a list of messages. `completion` (or `without`) is an answer written without knowing the
+dimensions, `with` one written for them; the model writes missing answers.
 """
 
 import json
@@ -17,7 +17,7 @@ from ..forms.forms import join_turns
 
 @dataclass(frozen=True)
 class Output:
-    """A prompt and the answers to it that are there already."""
+    """A prompt and its existing answers."""
 
     prompt: str
     plain: str | None
@@ -25,7 +25,10 @@ class Output:
 
 
 def read_outputs(path: Path, n: int) -> list[Output]:
-    """The first `n` lines of a file; AnnotationError names the file, the line and what is wrong."""
+    """Read the first `n` lines of a file.
+
+    Raises AnnotationError, which names the file, the line and what is wrong.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:

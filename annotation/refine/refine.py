@@ -1,9 +1,9 @@
-"""A rubric made to fit one's own data: a model drafts dimensions, tries them, and advises; a person merges.
+"""Refine a rubric for one's own data: a model drafts dimensions, tries them and advises; a person merges.
 
 1. draft     dimensions from the rubric and some prompts
-2. outputs   an answer to each prompt with the dimensions in view, and one without (yours, where given)
-3. compare   the two, in random order, without being told which is which
-4. advice    on each dimension, and on what none of them covers
+2. outputs   an answer to each prompt written for the dimensions, and one without them (yours, if given)
+3. compare   the two, in random order, blind
+4. advice    on each dimension, and on missing dimensions
    -> draft.yaml, draft.md, advice.md; every request and answer in steps/
 5. a person edits the draft; `accept_rubric` checks it and writes the rubric
 """
@@ -54,7 +54,7 @@ class _Comparison(BaseModel):
 
 @dataclass(frozen=True)
 class Compared:
-    """Two answers to a prompt and what the model says of them: with, without or tie."""
+    """Two answers to a prompt and the model's comparison: with, without or tie."""
 
     prompt: str
     written: dict[str, str]
@@ -66,7 +66,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Refined:
-    """What a run has written and what it took."""
+    """Files, counts and cost of a run."""
 
     folder: Path
     dimensions: tuple[str, ...]
@@ -86,11 +86,12 @@ def refine_rubric(
     say: Callable[[str], None],
     seed: int = 0,
 ) -> Refined:
-    """Draft, try and advise on dimensions; stops before the merge, which is a person's.
+    """Propose dimensions, try them on outputs and write advice and a draft, for a person to merge.
 
-    `given` is how the caller names the rubric. What the folder has of an earlier run is not asked again;
-    a draft that is there is left as it is, as somebody may have edited it. Raises AnnotationError where
-    the endpoint refuses, or the folder belongs to another run.
+    `given` is the caller's name of the rubric. Answers that an earlier run left in the folder are used
+    again. An existing draft is not overwritten, since a person may have edited it.
+
+    Raises AnnotationError if the endpoint refuses, or the folder belongs to another run.
     """
     (folder / "steps").mkdir(parents=True, exist_ok=True)
     steps = KeptSteps(folder / "steps", where, say)
@@ -122,7 +123,10 @@ def refine_rubric(
 
 
 def accept_rubric(folder: Path, out: Path) -> Rubric:
-    """Check the merged draft of a folder and write it as a rubric, named after the file."""
+    """Check the merged draft of a folder and write it as a rubric, named after the file.
+
+    Raises AnnotationError if the folder has no draft.
+    """
     draft = folder / "draft.yaml"
     if not draft.exists():
         raise AnnotationError(f"{draft}: not there; run preceptor rubric refine without --accept first")
@@ -178,7 +182,7 @@ def _line(value: Any) -> Any:
 def _compare(
     steps: KeptSteps, n: int, output: Output, dimensions: list[CriterionEntry], seed: int
 ) -> Compared:
-    """One prompt: two answers, shown in random order, and what the model says of them."""
+    """Compare two answers to one prompt, shown in random order."""
     asked = {
         "with": fill_template(TEMPLATES / "with.jinja", prompt=output.prompt, dimensions=dimensions),
         "without": fill_template(TEMPLATES / "without.jinja", prompt=output.prompt),
@@ -233,7 +237,7 @@ def _advice(content: str) -> _Advice:
 def _missing(
     steps: KeptSteps, dimensions: list[CriterionEntry], compared: list[Compared]
 ) -> list[tuple[CriterionEntry, str]]:
-    """Dimensions that the comparisons were found to lack, each with the reason."""
+    """Ask which dimensions the comparisons lack, each with the reason."""
     missing = [m for c in compared for m in c.missing]
     if not missing:
         return []

@@ -1,4 +1,4 @@
-r"""Kept requests: each step of a refinement in a file of its own, asked once, whatever happens between.
+r"""Keep each step of a refinement in its own file, so that a resumed run asks each request once.
 
 steps/compare-3.json
 {"request": {"model": "…", "messages": […]}, "tries": [{"at": "2026-03-01T10:00:00+00:00",
@@ -17,12 +17,12 @@ from ...schemas.support.files import write_text
 from ..models.backends.endpoint import ChatCompletion, Endpoint, ask_one
 
 T = TypeVar("T")
-READINGS = 3  # answers that cannot be read before a run gives up
+READINGS = 3  # unreadable answers after which a run gives up
 
 
 @dataclass
 class KeptSteps:
-    """A folder of kept requests and the endpoint that the missing ones go to."""
+    """A folder of kept steps, and the endpoint for missing ones."""
 
     folder: Path
     where: Endpoint
@@ -33,10 +33,10 @@ class KeptSteps:
 
 
 def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T]) -> T:
-    """Ask a prompt unless its answer is in the folder; returns the answer as `read` makes it.
+    """Ask a prompt unless its answer is in the folder; return the answer as `read` converts it.
 
-    `read` raises ValueError for what it cannot take: then the model is told and asked again. Raises
-    AnnotationError where the folder has the step with another request, or no answer can be read.
+    If `read` raises ValueError, the model is shown the error and asked again. Raises AnnotationError if the
+    folder has the step with another request, or no answer can be read.
     """
     path = steps.folder / f"{name}.json"
     request = {"model": steps.where.model, "messages": [{"role": "user", "content": prompt}]}
@@ -80,7 +80,7 @@ def _try_reading(answer: ChatCompletion, read: Callable[[str], T]) -> tuple[str 
 
 
 def _told(messages: Any, tries: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The request's messages and, after an answer that could not be read, that answer and why."""
+    """The request's messages; after an unreadable answer, with that answer and its error."""
     last = tries[-1] if tries else {"content": None}
     if last["content"] is None:
         return list(messages)
@@ -105,7 +105,7 @@ def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_json(content: str) -> dict[str, Any]:
-    """Find the JSON object in a model's answer, whatever stands around it; ValueError where there is none."""
+    """Find the JSON object in a model's answer, whatever surrounds it; raises ValueError if there is none."""
     start = content.find("{")
     if start < 0:
         raise ValueError("no JSON object in it")

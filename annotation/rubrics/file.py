@@ -1,4 +1,4 @@
-"""Rubric files: YAML with known keys, and errors that name the file, the line and the nearest key.
+"""Read rubric files: YAML with known keys; errors name the file, the line and the nearest key.
 
 name: fluency
 title: Fluency of a correction
@@ -32,7 +32,7 @@ class _Section(BaseModel):
 
 
 class CriterionEntry(_Section):
-    """One criterion of a rating rubric, as the file has it."""
+    """One criterion of a rating rubric in the file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """Lower case, digits, underscores."""
@@ -41,11 +41,11 @@ class CriterionEntry(_Section):
     levels: Annotated[list[Text], Field(min_length=2, max_length=10)]
     """Wordings from level 1 upwards."""
     higher_is_better: bool = True
-    """Whether the highest level is the best one."""
+    """True if the highest level is the best one."""
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Beside the other criteria's weights, in the summary score."""
+    """Weight in the summary score, relative to the other criteria's."""
     scores: list[Annotated[float, Field(ge=0, le=1)]] | None = None
-    """What each level earns of the weight; evenly from 0 to 1 where left out."""
+    """Score of each level, 0 to 1; default: evenly spaced."""
 
     @field_validator("name")
     @classmethod
@@ -75,20 +75,20 @@ class CriterionEntry(_Section):
 
 
 class RubricEntry(_Section):
-    """A rubric as its file has it."""
+    """A rubric in its file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
     """Lower case, digits, hyphens."""
     title: Text
-    """What the annotator is asked, in one line."""
+    """The annotator's question, in one line."""
     kind: Literal["pairwise", "rating"]
     """pairwise: which of two completions is better. rating: criteria of one completion."""
     tie: bool | None = None
-    """Of pairwise: whether 'tie' may be answered; yes where left out."""
+    """Of pairwise: true (default) if 'tie' is an answer."""
     guidelines: Text | None = None
-    """Markdown file beside this one; NAME.md where left out."""
+    """Markdown file beside this one; default: NAME.md."""
     criteria: Annotated[list[CriterionEntry], Field(max_length=20)] = []
-    """Of rating: what is rated, in the order of asking."""
+    """Of rating: the criteria in the order of asking."""
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "RubricEntry":
@@ -112,7 +112,7 @@ class RubricEntry(_Section):
 def parse_entry(text: str, where: str) -> RubricEntry:
     """Read and check a rubric's YAML.
 
-    Raises AnnotationError with every fault that was found, each with its line.
+    Raises AnnotationError with all faults found, each with its line.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -136,7 +136,7 @@ def parse_entry(text: str, where: str) -> RubricEntry:
 
 
 class _TwiceError(Exception):
-    """A key or an anchor that stands twice."""
+    """A key or an anchor that occurs twice."""
 
 
 _Place = tuple[str | int, ...]
@@ -161,14 +161,14 @@ def _places(node: yaml.Node, at: _Place = ()) -> Iterable[tuple[_Place, int]]:
 
 
 def _after(node: yaml.Node, earlier: yaml.Node) -> yaml.Node:
-    """The node, unless it is an alias of one above: such a file would have no end."""
+    """The node, unless it is an alias of an ancestor: such a file would be infinite."""
     if node.start_mark.index <= earlier.start_mark.index:
         raise _TwiceError(f"{earlier.start_mark.line + 1}: write the value out instead of using an alias (*)")
     return node
 
 
 def _worth_saying(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Faults without those that follow from a misspelt key: the right one is missing then."""
+    """Leave out faults that follow from a misspelt key, such as the right key missing."""
     unknown = [e["loc"] for e in errors if e["type"] == "extra_forbidden"]
     follow = {
         (*at[:-1], name) for at in unknown for name in difflib.get_close_matches(str(at[-1]), _known(at))
@@ -181,7 +181,7 @@ def _known(at: _Place) -> list[str]:
 
 
 def _explain(where: str, error: dict[str, Any], places: dict[_Place, int]) -> str:
-    """One fault in the words of who wrote the file."""
+    """Word one fault in the terms of the file."""
     at: _Place = error["loc"]
     line = next((places[at[:n]] for n in range(len(at), 0, -1) if at[:n] in places), None)
     key = ".".join(str(part + 1 if isinstance(part, int) else part) for part in at)

@@ -1,4 +1,4 @@
-"""Rubrics of one's own: begun anew or from another, checked, shown as annotators see them."""
+"""Write one's own rubric, empty or from another one; check it; show it as annotators see it."""
 
 import json
 import re
@@ -18,8 +18,8 @@ _TO_DO = re.compile(r"\bTODO\b.*")
 def write_new_rubric(name: str, out: Path, start_from: str | None = None) -> tuple[Path, Path]:
     """Write a rubric's YAML to `out` and its guidelines beside it, to be edited.
 
-    Returns both paths. Nothing is overwritten. `start_from` names the rubric to begin with; without it
-    the files say TODO where something is to be written, and `check_rubric` finds what is left.
+    Returns both paths. Nothing is overwritten. `start_from` names the rubric to copy; without it the
+    files have TODO in places to be written, and `check_rubric` finds those that are left.
     """
     if start_from is not None:
         return copy_rubric(read_rubric(start_from), name, out)
@@ -59,7 +59,7 @@ def _renamed(rubric: Rubric, name: str, guidelines: str) -> str:
 
 
 def check_rubric(path: Path) -> Rubric:
-    """Read a rubric that somebody wrote; AnnotationError also where a TODO is left."""
+    """Read a rubric and check it; raises AnnotationError also if a TODO is left."""
     rubric = read_rubric(path if len(path.parts) > 1 else f"./{path}")
     left = [
         f"{where}:{n}: still to be written: {found[0].strip()}"
@@ -73,7 +73,7 @@ def check_rubric(path: Path) -> Rubric:
 
 
 def show_rubric(rubric: Rubric) -> str:
-    """Show what annotators are asked, as plain text, without the guidelines."""
+    """Show the annotators' questions as plain text, without the guidelines."""
     if rubric.kind == "pairwise":
         answers = "A, B or tie" if rubric.tie else "A or B; tie is not offered"
         shown = "two completions of a prompt, A and B, in random order"
@@ -91,7 +91,7 @@ def show_rubric(rubric: Rubric) -> str:
 
 
 def fill_template(path: Path, /, **values: object) -> str:
-    """Fill the places of a template file; jinja2's UndefinedError where a place has no value."""
+    """Fill the places of a template file; jinja2's UndefinedError if a place has no value."""
     environment = Environment(
         loader=FileSystemLoader(path.parent),
         autoescape=select_autoescape(),  # of HTML templates, which these are not

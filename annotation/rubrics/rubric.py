@@ -1,6 +1,6 @@
 """Read rubrics from files and texts, and compute the summary score of ratings.
 
-The packaged rubrics lie in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
+The packaged rubrics are in `packaged/` as YAML (keys: file.py) with the annotators' guidelines in Markdown
 beside them.
 
     rubric = read_rubric("socratic")                 # or a path: read_rubric("mine/clarity.yaml")
@@ -19,14 +19,14 @@ from .file import CriterionEntry, RubricEntry, parse_entry
 FOLDER = Path(__file__).parent / "packaged"
 
 
-def rubric_names() -> list[str]:
+def list_rubric_names() -> list[str]:
     """List the names of the rubrics that come with Preceptor."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def list_rubrics() -> list[Rubric]:
     """Read the rubrics that come with Preceptor, in order of name."""
-    return [read_rubric(name) for name in rubric_names()]
+    return [read_rubric(name) for name in list_rubric_names()]
 
 
 def read_rubric(name_or_path: str | Path) -> Rubric:
@@ -35,19 +35,19 @@ def read_rubric(name_or_path: str | Path) -> Rubric:
     Raises AnnotationError, which names the file, the line and the nearest right name.
     """
     given = Path(name_or_path)
-    if str(name_or_path) in rubric_names():
+    if str(name_or_path) in list_rubric_names():
         return _read(FOLDER / f"{name_or_path}.yaml")
     if given.suffix in {".yaml", ".yml"} or len(given.parts) > 1:
         return _read(given)
     beside = given.with_suffix(".yaml")
     if beside.is_file():
         raise AnnotationError(f"no rubric '{name_or_path}': did you mean the file {beside}?")
-    hint = suggest(str(name_or_path), rubric_names(), "known rubrics")
+    hint = suggest(str(name_or_path), list_rubric_names(), "known rubrics")
     raise AnnotationError(f"no rubric '{name_or_path}': {hint} (a file of your own: name it with its .yaml)")
 
 
 def _read(path: Path) -> Rubric:
-    yaml_text = _text_of(path, "name a rubric's YAML file, or one of: " + ", ".join(rubric_names()))
+    yaml_text = _text_of(path, "name a rubric's YAML file, or one of: " + ", ".join(list_rubric_names()))
     entry = parse_entry(yaml_text, str(path))
     beside = _beside(path, entry)
     guidelines = _text_of(beside, f"write the annotators' guidelines there ({path.name} names it)")
@@ -105,12 +105,13 @@ def _criterion(entry: CriterionEntry, total: float) -> Criterion:
     )
 
 
-def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
+def score_ratings(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
     """Compute one score per row: the weighted mean of what its levels earn, from 0 (worst) to 1 (best).
 
-    `values` has one column per criterion, whole numbers from 1 to its levels; other columns are not
-    looked at. Where a value of a criterion with weight is missing, so is the score. Raises
-    AnnotationError for a pairwise rubric, a column that is not there, and a value that is no level.
+    `values` has one column per criterion, whole numbers from 1 to its levels; other columns are
+    ignored. The score is null if a criterion with weight has no value.
+
+    Raises AnnotationError for a pairwise rubric, a missing column, and a value that is no level.
     """
     if rubric.kind == "pairwise":
         raise AnnotationError(f"{rubric.name}: a pairwise rubric has no score; fuse its votes instead")
@@ -119,7 +120,7 @@ def summary(rubric: Rubric, values: pl.DataFrame) -> pl.Series:
 
 
 def _earned(criterion: Criterion, values: pl.DataFrame) -> pl.Series:
-    """What each row earns by one criterion, its weight at most."""
+    """Weighted score of each row by one criterion."""
     if criterion.name not in values.columns:
         hint = suggest(criterion.name, values.columns, "columns there")
         raise AnnotationError(f"no column '{criterion.name}' with its values: {hint}")

@@ -1,4 +1,4 @@
-"""Who may use a home's server: accounts.json, readable by its owner alone.
+"""Read and write the accounts of a home's server: accounts.json, readable by its owner alone.
 
 {"url": "http://127.0.0.1:6900", "workspace": "preceptor",
  "accounts": {"owner": {"role": "owner", "password": "k7mf-…", "api_key": "…"}, "ada": {…}}}
@@ -19,12 +19,12 @@ FILE = "accounts.json"
 OWNER = "owner"
 WORKSPACE = "preceptor"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # no two alike on paper
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # no two look alike on paper
 
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who can log in: role `owner` or `annotator`."""
+    """A user who can log in: role `owner` or `annotator`."""
 
     role: str
     password: str = field(repr=False)
@@ -33,7 +33,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Accounts:
-    """All accounts of a home by name, where its server answers, and the workspace they are members of."""
+    """All accounts of a home by name, its server's address, and their workspace."""
 
     url: str
     workspace: str
@@ -70,7 +70,7 @@ def check_names(names: Iterable[str]) -> list[str]:
 
 
 def settle_accounts(home: Path, url: str, annotators: Iterable[str]) -> Accounts:
-    """Give the owner and each annotator an account in accounts.json; those there already keep theirs."""
+    """Give the owner and each annotator an account in accounts.json; existing ones are kept."""
     names = check_names(annotators)
     path = home / FILE
     kept = read_accounts(home) if path.exists() else Accounts(url, WORKSPACE, {})
@@ -86,5 +86,5 @@ def settle_accounts(home: Path, url: str, annotators: Iterable[str]) -> Accounts
 
 
 def _password() -> str:
-    """Easy to read out and to type: four groups of four, 79 bits."""
+    """Make a random password, easy to read out and to type: four groups of four, 79 bits."""
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))

@@ -1,4 +1,4 @@
-"""The environment that Argilla's server runs in: made once, in a cache folder, from versions.txt.
+"""Make the virtual environment of Argilla's server, once, in a cache folder, from versions.txt.
 
 CACHE/argilla-3f2a9c01b7de/bin/python …, whole once its file READY is there. Its pins (click < 8.2,
 pydantic 2.9) clash with Preceptor's own, so it is a virtual environment beside Preceptor's.
@@ -20,18 +20,18 @@ from ...schemas.errors import AnnotationError
 PROGRAM = Path(__file__).parent / "embedded"
 VERSIONS = PROGRAM / "versions.txt"
 READY = "READY"
-EMPTY = "argilla.db"  # beside READY: Argilla's tables without a row, to start a new home from
+EMPTY = "argilla.db"  # beside READY: an empty database of Argilla, to start a new home from
 NEEDS_BYTES = 1_200_000_000
-DAMAGED = 81  # exit status of embedded/up.py: the environment lacks what it should hold
+DAMAGED = 81  # exit status of embedded/up.py: packages are missing from the environment
 
 Say = Callable[[str], object]
 
 
 def make_environment(cache: Path, say: Say = lambda _: None) -> Path:
-    """Make the environment under `cache` if it is not there whole; returns its folder.
+    """Make the environment under `cache` unless it is complete; return its folder.
 
-    Of two processes that make it at once one waits for the other. Raises AnnotationError if it cannot be
-    made: no network, no room, no right to write.
+    Of two processes, one waits for the other. Raises AnnotationError if it cannot be made: no network, no
+    space, no permission.
     """
     folder = cache / f"argilla-{_digest()}"
     if _whole(folder):
@@ -60,13 +60,13 @@ def spoil(environment: Path) -> None:
 
 
 def clean_variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Leave out the environment variables that would lead the server's Python or Argilla elsewhere."""
+    """Remove the environment variables that would change the server's Python or Argilla."""
     foreign = ("ARGILLA_", "HF_", "PYTHON", "VIRTUAL_ENV", "PRECEPTOR_")
     return {name: value for name, value in given.items() if not name.startswith(foreign)}
 
 
 def _digest() -> str:
-    """Other versions, another Python or another schema: another environment."""
+    """Digest of versions, Python and schema: if it changes, a new environment is made."""
     parts = [VERSIONS.read_text(), sys.version, sys.base_prefix, sys.platform]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -124,7 +124,7 @@ def _make(folder: Path, say: Say) -> None:
 
 
 def _commands(folder: Path) -> list[tuple[str, list[str]]]:
-    """What makes the environment: steps in words, and the command of each."""
+    """Steps of making the environment: description and command of each."""
     python = str(find_python(folder))
     pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     return [

@@ -1,8 +1,8 @@
 """Argilla's server with its web pages, as one process of this machine; its state is one folder, the home.
 
-HOME/argilla.db     everything annotators see and say (SQLite; argilla.db-wal belongs to it while it runs)
+HOME/argilla.db     all records and answers (SQLite; argilla.db-wal belongs to it while the server runs)
 HOME/accounts.json  names, passwords, API keys (mode 0600)
-HOME/server.log     what the server said since it was last started
+HOME/server.log     the server's log since its last start
 """
 
 import contextlib
@@ -69,9 +69,9 @@ def serve(
 ) -> None:
     """Run Argilla with its web pages on `home` until it is stopped (KeyboardInterrupt, or the process ends).
 
-    The environment of the server is made first if it is not in the user's cache. `port` 0 takes a free one;
-    `say` gets notices, `on_start` the server when it answers. Raises AnnotationError where a name is no
-    annotator's, or the server cannot start or crashes.
+    The server's environment is made first if it is not in the user's cache. `port` 0 takes a free one; `say`
+    gets notices, `on_start` the server when it answers. Raises AnnotationError for a name that no annotator
+    can have, and if the server cannot start or crashes.
     """
     names = check_names(annotators)
     environment = make_environment(find_user_cache(), say)
@@ -127,7 +127,7 @@ def wait_for_end(server: RunningServer) -> None:
 
 @contextlib.contextmanager
 def _alone(home: Path) -> Iterator[int]:
-    """The folder, there and ours alone until the block and the server it starts have ended; its lock."""
+    """Make and lock the folder until the block and the server it starts have ended; yield the lock."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (home / "lock").open("a+")
@@ -148,14 +148,14 @@ def _alone(home: Path) -> Iterator[int]:
 
 
 def _note(lock: int, text: str) -> None:
-    """Leave word in the lock file for whoever finds it taken."""
+    """Write a note into the lock file, for other processes that find it locked."""
     os.ftruncate(lock, 0)
     os.write(lock, text.encode())
 
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket: taken before the server starts, so that nobody waits to hear that it is in use."""
+    """Open a listening socket before the server starts, so that a port in use fails at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -186,7 +186,7 @@ def _no_port(host: str, port: int, error: OSError) -> str:
 
 
 def _url(host: str, port: int) -> str:
-    """Where a browser on this machine finds it."""
+    """Address for a browser on this machine."""
     if host in ("0.0.0.0", ""):  # noqa: S104
         host = "127.0.0.1"
     elif host == "::":
@@ -195,7 +195,7 @@ def _url(host: str, port: int) -> str:
 
 
 def _prepare(home: Path, environment: Path) -> None:
-    """What the server finds in its home when it starts."""
+    """Write the files that the server reads from its home when it starts."""
     free = shutil.disk_usage(home).free
     if free < NEEDS_BYTES:
         raise AnnotationError(
@@ -227,7 +227,7 @@ def _start(home: Path, environment: Path, listener: socket.socket, lock: int) ->
             stderr=subprocess.STDOUT,
             pass_fds=(listener.fileno(), lock),
             umask=0o077,
-            start_new_session=True,  # Ctrl-C is for us; we tell the server
+            start_new_session=True,  # Ctrl-C is for this process, which stops the server
         )
     listener.close()
     return process

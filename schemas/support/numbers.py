@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def format_percent(share: float, symbol: str = " %") -> str:
-    """Format a share (0 to 1) in whole percents; "<1" and ">99" for what is not quite none or all."""
+    """Format a share (0 to 1) in whole percents; "<1" and ">99" for shares that are not exactly 0 or 1."""
     if 0 < share < 0.005 or 0.995 < share < 1:
         return ("<1" if share < 0.5 else ">99") + symbol
     return f"{100 * share:.0f}{symbol}"

@@ -73,7 +73,7 @@ def parse_assignment(text: str, example: str) -> tuple[str, Any]:
 
 
 def merge_settings(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the values of a file with those `told` on the command line, which win.
+    """Merge the values of a file with those given on the command line (`told`), which win.
 
     Raises RecipeError if a key that is to be left out is not in the file.
     """

@@ -50,7 +50,7 @@ def hold_run(
 
 
 def finish(work: Path) -> None:
-    """Remove the folder, inside the block that locks it; the lock goes last, so that nobody enters before."""
+    """Remove the folder, inside the block that locks it; the lock goes last, to keep others out."""
     _empty(work)
     (work / LOCK).unlink(missing_ok=True)
     with suppress(OSError):  # another process has started in it

@@ -1,4 +1,4 @@
-"""What came in: sources, rejects, texts, edits, dialogues, study events, prompts and completions."""
+"""Tables of input: sources, rejects, texts, edits, dialogues, study events, prompts and completions."""
 
 from ..keys import hash_key_sql
 from .declare import ORIGIN, SOURCE, Column, Table, declare
@@ -32,7 +32,7 @@ REJECTS = declare(
     Column("raw", "text", "the row as it stands in the file", free_text=True),
     Column("reason", "text", "what was expected", free_text=True),
 )
-# A run of spaces is a token of its own in corpora tokenised by spaCy (ReLCo).
+# A run of spaces is a separate token in corpora tokenised by spaCy (ReLCo).
 _TOKENS = (
     "CASE WHEN contains(text, '  ') THEN regexp_extract_all(text, '[^ ]+| {2,}') "
     "ELSE string_split(text, ' ') END"

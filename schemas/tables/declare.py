@@ -19,8 +19,8 @@ class Column:
     nullable: bool = False
     unit: str = ""
     derived: str = ""  # DuckDB expression of other columns: computed when read, never stored
-    person: bool = False  # a pseudonym: no person's own id may stand here
-    free_text: bool = False  # written by people: may hold personal data, which `preceptor scan` finds
+    person: bool = False  # a pseudonym: a person's own id is not allowed
+    free_text: bool = False  # written by people: may contain personal data, which `preceptor scan` finds
 
 
 @dataclass(frozen=True)

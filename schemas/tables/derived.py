@@ -1,4 +1,4 @@
-"""What is derived: fits and what they found, datasets built, people forgotten."""
+"""Derived tables: fits and their results, datasets built, people forgotten."""
 
 from .declare import Column, declare
 from .signals import SIGNALS

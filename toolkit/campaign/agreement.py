@@ -34,8 +34,8 @@ _NEWEST_FIT = """SELECT key, findings FROM fits WHERE converged AND key IN (
     SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
 ORDER BY fitted_at DESC, key LIMIT 1"""
 
-# Completions of a pair are taken as independent, since a fit keeps no covariance: what pulls both up or
-# down together is part of the sd here, so that votes count a little more than they did.
+# Completions of a pair are taken as independent, since a fit keeps no covariance. Their shared variance is
+# part of the sd here, so that votes count a little more than in the fit.
 _CONSENSUS = """
 WITH pairs AS (
     SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
@@ -50,7 +50,7 @@ JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
 def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) -> list[Agreement]:
     """Measure the agreement of each source's annotators; all sources with votes or ratings by default.
 
-    `seed` is that of the bootstrap. Raises AnnotationError where a source has no votes and no ratings, or
+    `seed` is that of the bootstrap. Raises AnnotationError if a source has no votes and no ratings, or
     the store has none at all.
     """
     have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]
@@ -64,7 +64,7 @@ def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) ->
 
 
 def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
-    """Measure the agreement of one source's annotators, and hold each against the newest converged fit."""
+    """Measure the agreement of one source's annotators, and compare each with the newest converged fit."""
     votes, ratings, annotators = _read_judgements(con, source)
     fit, slope, reliability = _read_fit(con, source)
     judgements = SourceJudgements(
@@ -78,8 +78,8 @@ def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
     return compute_agreement(source, judgements, seed)
 
 
-def summarize_agreement(con: Store, source: str) -> list[dict[str, Any]]:
-    """Summarize one source for a dataset's card: a dict for each signal of people, alpha rounded to 4 digits.
+def summarise_agreement(con: Store, source: str) -> list[dict[str, Any]]:
+    """Summarise one source for a dataset's card: a dict for each signal of people, alpha rounded to 4 digits.
 
     Keys: the fields of annotation.agreement.agreement.Shared, and low and high (95 % interval of alpha).
     """

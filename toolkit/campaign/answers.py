@@ -1,12 +1,12 @@
-"""Answers of annotators: tables `answers`, `votes`, `ratings` and `annotators` of a campaign.
+"""Store answers of annotators: tables `answers`, `votes`, `ratings` and `annotators` of a campaign.
 
     question              annotator  given                  comment   at
     5f0c2ab1d94e77a3a2b1  anna       {"preference": "a"}    shorter   2026-11-21 10:00:00
     0d4e77a35f0c2ab1b0c4  ben        {"brief": 4}           null      2026-11-21 10:00:07
 
-The last answer of an annotator to a question stands; what it took the place of stays in `answers`,
-marked. Votes and ratings are what the standing answers say: path is the campaign and the annotator's
-pseudonym, line the question's position.
+The last answer of an annotator to a question is valid; earlier ones stay in `answers`, marked as superseded.
+Votes and ratings are derived from the valid answers: path is the campaign and the annotator's pseudonym,
+line the question's position.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ..store.connection import Store, query, run, transaction
 from .campaigns import check_campaign
 from .sql import answers as sql
 
-MODEL = "model"  # the kind of annotator that is no person
+MODEL = "model"  # the kind of annotators that are models
 _COLUMNS: dict[str, Any] = {
     "question": pl.String,
     "annotator": pl.String,
@@ -35,7 +35,7 @@ _COLUMNS: dict[str, Any] = {
 class Seen:
     """The questions and annotators (by their own ids) covered by a pull.
 
-    Their stored answers that came the same way and are no longer there were withdrawn.
+    Stored answers of these that came the same way and are missing now were withdrawn.
     """
 
     questions: Sequence[str]
@@ -44,14 +44,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Taken:
-    """Counts of the answers that came in, by what became of them."""
+    """Counts of incoming answers by status."""
 
     new: int
-    unchanged: int  # there already, or older than what stands
-    superseded: int  # in the place of an answer that stood
-    withdrawn: int  # stood, and are not there any more
+    unchanged: int  # stored already, or older than the valid answer
+    superseded: int  # replaced a valid answer
+    withdrawn: int  # were valid, and are missing now
     rejected: int  # do not fit their question: in `rejects`, with the reason
-    by_annotator: pl.DataFrame  # annotator (pseudonym), new, superseded, withdrawn, total (that stand)
+    by_annotator: pl.DataFrame  # annotator (pseudonym), new, superseded, withdrawn, total (valid ones)
     first_rejects: tuple[str, ...]
 
     @property
@@ -73,9 +73,9 @@ def take_answers(
 
     `answers` has question (key), annotator (their own id), given (JSON object: value by criterion; of a
     pair {"preference": "a", "b" or "tie"}), at (UTC) and may have comment. `kind` is the annotators'
-    (student, expert, crowd or model); crowd if never said. A model is no person: its name stands as it is,
-    and no key is needed. Raises AnnotationError where there is no such campaign, StoreError where the key
-    of the pseudonyms is another one.
+    (student, expert, crowd or model; default: crowd). Names of models are stored as they are and need no key.
+
+    Raises AnnotationError if there is no such campaign, and StoreError for another key of pseudonyms.
     """
     check_campaign(con, campaign)
     # Cast to UTC as the column's own time says; a time without a zone is UTC.
@@ -114,7 +114,7 @@ def take_answers(
 
 
 def derive(con: Store, campaign: str) -> None:
-    """Derive the campaign's votes and ratings from its standing answers."""
+    """Derive the campaign's votes and ratings from its valid answers."""
     for make, delete, insert in sql.derive_sql():
         run(con, make, {"campaign": campaign})
         run(con, delete, {"campaign": campaign})
@@ -129,7 +129,7 @@ def _in_utc(at: pl.Series) -> pl.Series:
 
 
 def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_models: bool) -> list[str]:
-    """`judged`, without anybody's own id; returns the pseudonyms of those who were looked at."""
+    """Make `judged`, with pseudonyms for ids; return the pseudonyms of the annotators covered."""
     name = _as_it_is if of_models else make_naming(con, find_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
     gone = (named.is_null() & False if of_models else make_forgotten_check(con)(named)).alias("gone")
@@ -154,7 +154,7 @@ def _count(con: Store, campaign: str) -> Taken:
 
 
 def _store_rejects(con: Store, campaign: str) -> bool:
-    """Whether the campaign's rejects are other ones now."""
+    """Store the campaign's rejects; return True if they changed."""
     run(con, sql.REFUSED, {"campaign": campaign})
     ((dropped,),) = run(con, sql.DROP_REFUSED, {"campaign": campaign})
     ((added,),) = run(con, sql.ADD_REFUSED, {"campaign": campaign})

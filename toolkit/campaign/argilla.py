@@ -37,26 +37,26 @@ class Login:
 
 @dataclass(frozen=True)
 class PushOptions:
-    """How a campaign is pushed."""
+    """Options of a push."""
 
     selection: Selection = field(default_factory=Selection)
     license: str | None = None
-    """SPDX id for the answers; default: they are not published."""
+    """SPDX id of the answers' licence; default: not for publication."""
     workspace: str | None = None
     """Default: the login's, or "preceptor"."""
     overlap: int | None = None
-    """Annotators who answer each question. Default: 3 for a new campaign, else as it was begun."""
+    """Annotators who answer each question. Default: 3 for a new campaign, else unchanged."""
     annotators: tuple[str, ...] = ()
     """Users who get the campaign; default: the login's annotators."""
     new_annotators: tuple[str, ...] = ()
-    """Users to make, each with a random password."""
+    """New users, each with a random password."""
     suggest: bool = False
-    """Show annotators what the newest fit says."""
+    """Show annotators the newest fit's prediction."""
 
 
 @dataclass(frozen=True)
 class PushedCampaign:
-    """What a push did."""
+    """Result of a push."""
 
     chosen: Chosen
     dataset: Dataset
@@ -64,14 +64,14 @@ class PushedCampaign:
     annotators: list[str]
     """Annotators of the dataset's workspace."""
     url: str
-    """Where annotators answer."""
+    """Address for annotators."""
     passwords: dict[str, str] = field(repr=False)
     """By name, of the users that were made."""
 
 
 @dataclass(frozen=True)
 class PulledCampaign:
-    """What a pull of one campaign did."""
+    """Result of a pull of one campaign."""
 
     campaign: str
     questions: int
@@ -86,7 +86,7 @@ def _ignore(*_: object) -> None:
 def find_login(api_url: str | None = None, api_key: str | None = None, home: Path = HOME) -> Login:
     """Find the server to talk to: the one at `api_url`, else the embedded server of `home`.
 
-    Raises AnnotationError where `api_url` has no key, or `home` has no accounts.
+    Raises AnnotationError if `api_url` has no key, or `home` has no accounts.
     """
     if api_url:
         if not api_key:
@@ -120,7 +120,7 @@ def push_campaign(
 
     The store is open only while it is read and written, not while records are sent. `say` gets notices
     about retries, `watch` (records sent, records to send), `on_account` each name of `new_annotators` with
-    its password, None where there is such a user already. Raises AnnotationError where nothing fits, the
+    its password, None if there is such a user already. Raises AnnotationError if no prompt matches, the
     server refuses, or the campaign belongs to another rubric or store.
     """
     options = options or PushOptions()
@@ -139,7 +139,7 @@ def push_campaign(
         records = push_records(server, dataset, questions, options.suggest, watch)
         url = f"{server.url}/dataset/{dataset.id}/annotation-mode"
         with open_store(store) as con:
-            set_url(con, campaign, url)  # first: whatever has it is pulled
+            set_url(con, campaign, url)  # first, so that everything pushed can be pulled
             mark_asked(con, campaign, questions["key"])
     return PushedCampaign(chosen, dataset, records, members, url, passwords)
 
@@ -159,8 +159,8 @@ def _make_annotators(
 def select_campaigns(con: Store, campaigns: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """List the campaigns to pull (all that were pushed by default), and those that are left out.
 
-    Left out are campaigns whose questions were only exported as forms, where none are named. Raises
-    AnnotationError where a named one is not there or was never pushed.
+    Without named campaigns, those that were only exported as forms are left out. Raises
+    AnnotationError if a named one is missing or was never pushed.
     """
     pushed, exported = list_pushed_and_exported(con)
     for campaign in campaigns:
@@ -188,7 +188,7 @@ def pull_campaigns(
 
     `campaigns` are those of `select_campaigns`; `kind` is the annotators' (student, expert or crowd).
     `say` gets notices about retries, `on_pulled` each campaign when it is in the store. Raises
-    AnnotationError where a campaign has no dataset on the server, or one of another store.
+    AnnotationError if a campaign has no dataset on the server, or one of another store.
     """
     names, _ = select_campaigns(con, campaigns)
     done = []

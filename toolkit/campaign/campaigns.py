@@ -1,7 +1,7 @@
-"""Campaigns: questions put to annotators by one rubric, and a source of the votes and ratings that come back.
+"""Manage campaigns: questions to annotators by one rubric, and the source of their votes and ratings.
 
-sources   name: week-1, kind: preference, reader: annotate, rows: answers that stand
-rubrics   week-1, preference, 3 levels (2 where ties are not taken); or the criteria of a rating rubric
+sources   name: week-1, kind: preference, reader: annotate, rows: valid answers
+rubrics   week-1, preference, 3 levels (2 without ties); or the criteria of a rating rubric
 """
 
 import json
@@ -37,7 +37,7 @@ def list_pushed_and_exported(con: Store) -> tuple[list[str], list[str]]:
 
 
 def check_campaign(con: Store, name: str) -> None:
-    """Raise AnnotationError where there is no campaign of that name, with the nearest one there is."""
+    """Raise AnnotationError if there is no campaign of that name, with the nearest one."""
     names = list_campaigns(con)
     if name not in names:
         begin = "" if names else "; preceptor annotate push begins one"
@@ -45,9 +45,9 @@ def check_campaign(con: Store, name: str) -> None:
 
 
 def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
-    """Insert the campaign's row of `sources` and its rubric's criteria, where they are not there yet.
+    """Insert the campaign's row of `sources` and its rubric's criteria, unless they exist.
 
-    Within the caller's transaction. Raises AnnotationError where the name belongs to another source, or the
+    Within the caller's transaction. Raises AnnotationError if the name belongs to another source, or the
     campaign was begun with another rubric.
     """
     check_name("--campaign", name)
@@ -63,13 +63,13 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
 
 
 def check_name(option: str, name: str) -> None:
-    """Raise AnnotationError where a name cannot be a source's."""
+    """Raise AnnotationError if a name is not valid for a source."""
     if not name.strip() or name != name.strip() or "/" in name:
         raise AnnotationError(f"{option} '{name}': expected a name without a slash or spaces around it")
 
 
 def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
-    """Raise AnnotationError where the campaign's questions were chosen for another rubric."""
+    """Raise AnnotationError if the campaign's questions were chosen for another rubric."""
     begun = query(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [name])["rubric"]
     if len(begun) and begun[0] != rubric.digest:
         ((notes,),) = run(con, "SELECT notes FROM sources WHERE name = ?", [name])
@@ -129,7 +129,7 @@ def _source_row(name: str, rubric: Rubric, language: str) -> pl.DataFrame:
 
 
 def _criteria(name: str, rubric: Rubric) -> pl.DataFrame:
-    """Rows of `rubrics`; a pairwise rubric's only criterion has a level for each answer it takes."""
+    """Rows of `rubrics`; a pairwise rubric's only criterion has a level for each possible answer."""
     rows: list[tuple[str, str, int, bool, float, str | None]]
     if rubric.kind == "pairwise":
         rows = [(PREFERENCE, rubric.title, 3 if rubric.tie else 2, True, 1.0, None)]

@@ -1,9 +1,9 @@
-"""Export a campaign's questions as forms that annotators fill in, and import the forms that come back.
+"""Export a campaign's questions as forms that annotators fill in, and import the filled-in forms.
 
     export_forms(con, "week-1", Path("form.csv"), ExportOptions("pairwise-preference", Selection(50)))
     import_forms(con, "week-1", [Path("form.csv")], annotator="ada")
 
-Rows that could not be taken are kept in table `rejects`:
+Invalid rows are kept in table `rejects`:
 week-1/5f0c2ab1d94e77a3/ada.csv:7: 'preference' is 'C'; expected A, B or tie
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from ...annotation.forms.files import check_suffix, count_long_texts, make_form_texts, read_form, write_texts
-from ...annotation.forms.forms import FilledForm, share_out
+from ...annotation.forms.forms import FilledForm, distribute_questions
 from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
@@ -31,13 +31,13 @@ from .questions import Chosen, Selection, extend_campaign, mark_asked, read_ques
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a campaign's questions are exported."""
+    """Options of an export."""
 
     rubric: str | Path | None = None
     """Name or YAML file; default: the packaged rubric that the campaign was begun with."""
     selection: Selection = field(default_factory=Selection)
     license: str | None = None
-    """SPDX id for the answers; default: they are not published."""
+    """SPDX id of the answers' licence; default: not for publication."""
     annotators: tuple[str, ...] = ()
     """One form for each, with the name filled in; default: one form without a name."""
     overlap: int | None = None
@@ -46,18 +46,18 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportedForms:
-    """What an export wrote."""
+    """Result of an export."""
 
     questions: int
     files: list[Path]
     chosen: Chosen
     long_texts: int
-    """Questions with a text longer than a spreadsheet's cell; 0 for other forms than .csv."""
+    """Questions with a text longer than a spreadsheet's cell; 0 unless the form is .csv."""
 
 
 @dataclass(frozen=True)
 class ImportedForm:
-    """What was read from a form, and what became of its answers."""
+    """Answers of a form, and their status in the store."""
 
     path: Path
     filled: FilledForm
@@ -77,9 +77,8 @@ def export_forms(
 ) -> ExportedForms:
     """Write a campaign's questions to forms with a guide beside each; begins or extends the campaign first.
 
-    The format goes by the suffix of `out`: .csv, .jsonl or .json (Label Studio). `say` gets notes about
-    questions that could not be had. Raises AnnotationError where nothing fits, a file is there already, or
-    an option is impossible.
+    The suffix of `out` gives the format: .csv, .jsonl or .json (Label Studio). `say` gets notes about
+    missing questions. Raises AnnotationError if no prompt matches, a file exists, or options conflict.
     """
     options = options or ExportOptions()
     names = options.annotators
@@ -105,7 +104,7 @@ def export_forms(
 def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> Rubric:
     """Read the given rubric, or find the packaged one that the campaign was begun with.
 
-    Raises AnnotationError where the campaign was begun with another one, or there is no such campaign.
+    Raises AnnotationError if the campaign was begun with another rubric, or there is no such campaign.
     """
     if given is not None:
         rubric = read_rubric(given)
@@ -128,12 +127,12 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
 
 
 def _write_forms(out: Path, questions: pl.DataFrame, rubric: Rubric, options: ExportOptions) -> list[Path]:
-    """One form, or one for each annotator; where any is there already, none."""
+    """Write one form, or one for each annotator; none if any of the files exists."""
     names = options.annotators
     if not names:
         return write_texts(make_form_texts(out, questions, rubric, None))
     texts: dict[Path, str] = {}
-    for who, part in share_out(questions, names, options.overlap or len(names)).items():
+    for who, part in distribute_questions(questions, names, options.overlap or len(names)).items():
         made = make_form_texts(out.with_name(f"{out.stem}-{_plain(who)}{out.suffix}"), part, rubric, who)
         if twice := texts.keys() & made.keys():
             raise AnnotationError(f"two --annotator have the same file, {min(twice)}; name one otherwise")
@@ -142,7 +141,7 @@ def _write_forms(out: Path, questions: pl.DataFrame, rubric: Rubric, options: Ex
 
 
 def _plain(name: str) -> str:
-    """A name as part of a file's."""
+    """Convert a name to a part of a file name."""
     return "".join(c if c.isalnum() or c in "-_.@+" else "_" for c in name)
 
 
@@ -158,10 +157,10 @@ def import_forms(
 ) -> list[ImportedForm]:
     """Take the answers of filled-in forms into the store; the same form again changes nothing.
 
-    All forms are read before any is taken. `rubric` is needed where the campaign's is no packaged one;
-    `annotator` is who answered where a form does not say; `kind` is student, expert or crowd. `on_form`
-    gets each form when it is in the store. Raises AnnotationError for a file that is no form of the
-    campaign, or says of no answer whose it is.
+    All forms are read before any is stored. `rubric` is needed if the campaign's is not a packaged one;
+    `annotator` is the default for forms that name none; `kind` is student, expert or crowd. `on_form` gets
+    each form when it is in the store. Raises AnnotationError for a file that is no form of the campaign, or
+    in which no answer has an annotator.
     """
     asked = find_rubric(con, campaign, rubric)
     questions = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
@@ -180,11 +179,10 @@ def import_forms(
 def store_form_rejects(
     con: Store, campaign: str, file: str, rejects: pl.DataFrame, annotators: Iterable[str]
 ) -> None:
-    """Keep what a form's rows were rejected for, in place of what an earlier import of it left there.
+    """Store a form's rejected rows, in place of those of an earlier import.
 
-    `rejects` has annotator (their own id, or null), line, raw, reason; `annotators` are all who filled
-    in the form. The path is campaign, pseudonym, file: no name enters the store, and nothing of whoever
-    was forgotten.
+    `rejects` has annotator (their own id, or null), line, raw, reason; `annotators` are all who filled in the
+    form. The path is campaign, pseudonym, file: no name is stored, and no row of a forgotten person.
     """
     with transaction(con):
         name = make_naming(con, find_key_file())
@@ -222,6 +220,6 @@ def store_form_rejects(
 
 
 def _path(campaign: str, file: str) -> pl.Expr:
-    """Campaign, the pseudonym in `who` where there is one, file."""
+    """Path of rejects: campaign, the pseudonym in `who` if any, file."""
     parts = (pl.lit(campaign), pl.col("who"), pl.lit(file))
     return pl.concat_str(*parts, separator="/", ignore_nulls=True).alias("path")

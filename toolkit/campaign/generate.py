@@ -1,11 +1,11 @@
-"""Completions that a model was asked for, as a source of their own: kind generated, read as generate.
+"""Ask a model for completions, and store them as a source: kind generated, reader generate.
 
     completions  prompt 5f0c…  "Think of …"  origin model  author openai:gpt-4o-mini
         context {"purpose": "candidates", "temperature": 1.2, "seed": 0, "draw": 2, "request": "3f2c…", …}
 
-A completion, the reply that it was and the source's counts are written in one transaction, so a run that is
-killed knows what it has. What is there is told by prompt and request; a reply that another source already
-has makes a completion without asking again.
+A completion, its reply and the source's counts are written in one transaction, so a killed run can resume.
+Existing completions are known by prompt and request; a reply that another source already has becomes a
+completion without a new request.
 """
 
 import json
@@ -30,7 +30,7 @@ from ...annotation.models.asking import (
 from ...annotation.models.backends.backend import Backend
 from ...annotation.models.backends.registry import WRITING
 from ...annotation.models.memory import KnownReplies, sort_replies
-from ...annotation.models.requests import Reply, Request, Sampling, digest, make_row
+from ...annotation.models.requests import Reply, Request, Sampling, hash_request, make_row
 from ...annotation.models.templates import read_template
 from ...annotation.models.writing import read_completion, write_requests
 from ...schemas.errors import AnnotationError
@@ -48,29 +48,29 @@ _SAMPLING = Sampling(temperature=1.0)
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """What a model is asked to complete, and what its completions become."""
+    """Options of asking for completions and of storing them."""
 
     prompts: str | None = None
-    """A SELECT with a column `key`, or a recipe's YAML file; None: all prompts that are of `where`."""
+    """A SELECT with a column `key`, or a recipe's YAML file; None: all prompts that match `where`."""
     where: Where = EVERYWHERE
     draws: int = 1
     """Completions of each prompt."""
     sampling: Sampling = _SAMPLING
     template: str | None = None
-    """Jinja file that words what is sent; None: the prompt's messages as they are."""
+    """Jinja file that words the request; None: the prompt's messages, unchanged."""
     purpose: str = CANDIDATES
     """CANDIDATES or REJECTED."""
     source: str | None = None
-    """Name of the source they become; None: made of the model's name."""
+    """Name of their source; None: made from the model's name."""
     license: License | None = None
-    """Of the completions; without one they are not published."""
+    """Licence of the completions; without one they are not published."""
     dry_run: bool = False
-    """Estimate what it would take; nothing is sent or written."""
+    """Estimate tokens and cost; send and write nothing."""
 
 
 @dataclass(frozen=True)
 class CompletionCounts:
-    """How many completions are wanted, and what has to be asked for."""
+    """Numbers of completions wanted, stored, and to be requested."""
 
     wanted: int
     prompts: int
@@ -79,27 +79,27 @@ class CompletionCounts:
     missing: int
     """Requests to be sent."""
     known: int
-    """Usable replies that are kept without being completions of this source yet."""
+    """Usable replies that are not completions of this source yet."""
     failed: int
-    """Requests of earlier runs without a usable reply."""
+    """Failed requests of earlier runs."""
 
 
 @dataclass(frozen=True)
 class GenerateResult:
-    """What came of a run: a source and how many completions were added to it."""
+    """Result of a run: a source and the number of completions added."""
 
     source: str
     counts: CompletionCounts
     estimate: CostEstimate | None = None
-    """Of a dry run."""
+    """Estimate of a dry run."""
     spent: Spent | None = None
-    """None where nothing was sent."""
+    """None if nothing was sent."""
     added: int = 0
 
 
 @dataclass(frozen=True)
 class CompletionPlan:
-    """What completions are made of: by which model, into which source, why and how worded."""
+    """A plan of completions: model, source, purpose and template."""
 
     source: str
     author: str
@@ -117,9 +117,9 @@ def generate(
 ) -> GenerateResult:
     """Ask a model for completions of prompts, and keep them as a source of their own.
 
-    Only what is missing is asked for; `announce` is called with the counts before that. Raises
-    AnnotationError where the model does not write, prompts, template or source do not fit, a cost cap has
-    no price to go by, or, after all that came was kept, the back-end refuses or stays away.
+    Only missing completions are requested; `announce` is called with the counts before that. Raises
+    AnnotationError if the model does not write, prompts, template or source do not fit, there is a cost cap
+    and no price, or the back-end refuses or does not answer; replies that came before are kept.
     """
     if not backend.writes:
         raise AnnotationError(
@@ -170,15 +170,15 @@ def name_source(author: str, purpose: str) -> str:
 
 @dataclass
 class _SourceMemory:
-    """The memory of a source of completions: a reply and the completions that it is are kept together."""
+    """A memory that keeps each reply together with its completions."""
 
     con: Store
     plan: CompletionPlan
     language: str
     added: int = 0
-    """Completions that were added so far."""
+    """Number of completions added so far."""
     prompts: dict[str, list[str]] = field(default_factory=dict)
-    """Keys of the prompts by digest of the request, of completions that are not there yet."""
+    """Keys of the prompts of missing completions, by digest of the request."""
 
     def find_absent(self, requests: Sequence[Request]) -> list[Request]:
         """Find the requests that have no completion in the source yet."""
@@ -191,28 +191,29 @@ class _SourceMemory:
         )
         absent = []
         for request in requests:
-            name = digest(request)
+            name = hash_request(request)
             if (name, request.about) not in have:
                 absent.append(request)
                 self.prompts.setdefault(name, []).append(request.about)
         return absent
 
     def find(self, digests: Sequence[str]) -> KnownReplies:
-        """Find the model's kept replies, whichever source they were asked for."""
+        """Find the model's kept replies of all sources."""
         return sort_replies(find_replies(self.con, self.plan.author, digests).iter_rows(named=True))
 
     def keep(self, replies: Sequence[Reply]) -> None:
-        """Keep replies and the completions that they are."""
+        """Keep replies and their completions."""
         self.store([make_row(reply) for reply in replies])
 
     def store(self, rows: Sequence[Mapping[str, Any]], new: bool = True) -> None:
-        """Write rows of `replies` (with `new` false they are there already) and their completions."""
+        """Write rows of `replies` (only if `new`) and their completions."""
         self.added += store_generated(self.con, self.plan, rows, self.prompts, self.language, new)
 
 
 def check_source(con: Store, plan: CompletionPlan) -> None:
-    """AnnotationError where the source's name is none, belongs to what was not generated, or to what is
-    under another licence.
+    """Check that completions can be stored under the plan's source name.
+
+    Raises AnnotationError if the name is not valid, or the source has another reader or licence.
     """
     name = plan.source
     check_name("--source", name)
@@ -230,7 +231,7 @@ def check_source(con: Store, plan: CompletionPlan) -> None:
 
 
 def find_license(con: Store, plan: CompletionPlan) -> str:
-    """Find the licence that the source's completions are or will be under."""
+    """Find the licence of the source's completions."""
     found = run(con, "SELECT license FROM sources WHERE name = ?", [plan.source])
     return str(found[0][0]) if found and plan.license.id == NONE_STATED else plan.license.id
 
@@ -243,10 +244,10 @@ def store_generated(
     language: str,
     new: bool = True,
 ) -> int:
-    """Write replies, the completions that they are, and the source's counts, all or none; completions added.
+    """Write replies, their completions and the source's counts, all or none; return the number added.
 
     `replies` are rows of `replies` without source, purpose, model, prompt and template; `prompts` are the
-    prompts' keys by request. With `new` false the replies are there already.
+    prompts' keys by request. If `new` is false, the replies are stored already.
     """
     with transaction(con):
         if new:
@@ -297,7 +298,7 @@ def _completions(
 
 
 def _count(con: Store, plan: CompletionPlan, language: str) -> None:
-    """The source's row, made with its first replies, and its counts."""
+    """Insert the source's row with its first replies, and update its counts."""
     insert(
         con,
         SOURCES,

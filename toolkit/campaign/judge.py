@@ -1,8 +1,8 @@
-"""A model as an annotator of a campaign: which questions it gets, which replies are there, its answers.
+"""Let a model annotate a campaign: its questions, its kept replies, its answers.
 
     question 5f0c… about a and b; replies: (a, b) first, (b, a) second -> answer {"preference": "a"}
 
-A judge of its own has a campaign named after rubric and model; in a campaign that people answered it gets
+By default a judge has its own campaign, named after rubric and model; in a campaign of people it gets
 their questions.
 """
 
@@ -33,7 +33,7 @@ from ...annotation.models.judge.answers import JudgingMethod
 from ...annotation.models.judge.requests import JudgeWording, judge_by_letters, read_examples
 from ...annotation.models.judge.verdicts import Shown, Verdicts, list_orders, reach_verdicts
 from ...annotation.models.memory import KnownReplies
-from ...annotation.models.requests import LIKELIEST, Request, Sampling, digest
+from ...annotation.models.requests import LIKELIEST, Request, Sampling, hash_request
 from ...annotation.models.templates import read_template
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License
@@ -53,59 +53,59 @@ _ALL = 10**9  # questions: as many as there are
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """What a judge is asked, and in which words."""
+    """Options of judging: questions and wording."""
 
     campaign: str | None = None
-    """A campaign whose questions it answers; None: one of its own."""
+    """The campaign whose questions it answers; None: its own."""
     n: int | None = None
-    """Questions; None: all there are."""
+    """Number of questions; None: all."""
     select: str = "coverage"
-    """How questions of its own campaign are chosen where `n` leaves some out: one of SELECTS."""
+    """How the `n` questions of its own campaign are chosen: one of SELECTS."""
     seed: int = 0
     """Random seed of that choice."""
     where: Where = EVERYWHERE
     license: License | None = None
-    """Of its votes and ratings; None: as it is."""
+    """Licence of its votes and ratings; None: unchanged."""
     examples: Path | None = None
-    """JSON Lines of examples, of a model that writes."""
+    """JSON Lines of examples, for a model that writes."""
     template: Path | None = None
-    """Jinja file of what is sent to a model that writes; None: the packaged one."""
+    """Jinja file of the request, for a model that writes; None: the packaged one."""
     reason: bool = True
     """Ask for a reason before the verdict."""
     sampling: Sampling = LIKELIEST
     normalise: str | None = None
-    """What log-probabilities are divided by, of a model that does not write: one of NORMALISE."""
+    """Divisor of log-probabilities, for a model that does not write: one of NORMALISE."""
     tie_margin: float | None = None
-    """Nats, so divided, that are still a tie, of a model that does not write."""
+    """Largest difference in nats, so divided, that is a tie, for a model that does not write."""
     dry_run: bool = False
-    """Estimate what it would take; the store stays as it was."""
+    """Estimate tokens and cost; do not change the store."""
 
 
 @dataclass(frozen=True)
 class CampaignQuestions:
-    """Questions of a campaign that a judge is asked, as questions.read_questions has them."""
+    """Questions for a judge, columns as of questions.read_questions."""
 
     campaign: str
     questions: pl.DataFrame
     chosen: Chosen | None
-    """What was added to the judge's own campaign; None in another one."""
+    """Questions added to the judge's own campaign; None for another campaign."""
 
 
 @dataclass(frozen=True)
 class JudgeResult:
-    """What came of a judge's run."""
+    """Result of a judge's run."""
 
     model: str
     campaign: str
     questions: int
     estimate: CostEstimate | None = None
-    """Of a dry run, which has nothing of what follows."""
+    """Estimate of a dry run; all fields below are empty then."""
     spent: Spent | None = None
-    """None where every reply was there already."""
+    """None if every reply was kept already."""
     taken: Taken | None = None
     verdicts: Verdicts | None = None
     failed: int = 0
-    """Requests with replies of which none is usable."""
+    """Requests whose replies are all unusable."""
 
 
 def judge(
@@ -117,9 +117,9 @@ def judge(
 ) -> JudgeResult:
     """Let a model answer a campaign's questions by a rubric, as one more annotator.
 
-    Replies are kept as they come, and what is kept is not asked again. Raises AnnotationError where there is
-    nothing to ask, options do not fit the model, a cost cap has no price to go by, or the back-end refuses
-    or stays away; answers are taken from what came before that.
+    Replies are kept when they arrive, and never requested again. Raises AnnotationError if there is nothing
+    to ask, options do not fit the model, there is a cost cap and no price, or the back-end refuses or does
+    not answer; answers are taken from the replies that came before.
     """
     check_limits(backend, asking.limits)
     method = choose_method(rubric, backend, options)
@@ -138,18 +138,18 @@ def judge(
     spent = None
     try:
         spent = ask_missing(backend, list(requests.values()), memory, method.check, asking).spent
-    finally:  # what is there counts, also where the rest could not be had
-        digests = {shown: digest(request) for shown, request in requests.items()}
+    finally:  # take the kept replies, also if the others failed
+        digests = {shown: hash_request(request) for shown, request in requests.items()}
         known = memory.find(list(digests.values()))
         taken, verdicts = _take(con, rubric, method, backend.name, asked, digests, known)
     return JudgeResult(backend.name, asked.campaign, total, None, spent, taken, verdicts, len(known.failed))
 
 
 def choose_method(rubric: Rubric, backend: Backend, options: JudgeOptions = JudgeOptions()) -> JudgingMethod:
-    """Choose how a model judges: by what it writes, or by log-probability where it does not write.
+    """Choose how a model judges: by its written answers, or by log-probability if it does not write.
 
     Raises AnnotationError for an option that does not fit the model, a template or examples that cannot be
-    read, and a rubric that rates where the model does not write.
+    read, and a rating rubric for a model that does not write.
     """
     if not backend.writes:
         for option, value in (("--examples", options.examples), ("--prompt-template", options.template)):
@@ -173,7 +173,7 @@ def _choose_questions(con: Store, rubric: Rubric, model: str, options: JudgeOpti
 
 
 def _make_requests(questions: pl.DataFrame, method: JudgingMethod) -> dict[Shown, Request]:
-    """Requests by what is shown; `about` holds the keys of the prompt and of what is shown."""
+    """Make requests by completions shown; `about` has the keys of the prompt and of these completions."""
     requests: dict[Shown, Request] = {}
     for row in questions.iter_rows(named=True):
         texts = {row["completion_a"]: row["content_a"], row["completion_b"]: row["content_b"]}
@@ -209,7 +209,7 @@ def _take(
     digests: Mapping[Shown, str],
     known: KnownReplies,
 ) -> tuple[Taken, Verdicts]:
-    """Take the model's answers from all replies that are there."""
+    """Take the model's answers from all kept replies."""
     answers = known.read_answers()
     said = {shown: answers[name] for shown, name in digests.items() if name in answers}
     found = reach_verdicts(rubric, asked.questions.iter_rows(named=True), said, method.both)
@@ -219,7 +219,7 @@ def _take(
 
 
 def name_campaign(rubric: Rubric, model: str) -> str:
-    """Name the campaign that a judge has for itself: pairwise-preference-openai-gpt-4o-mini."""
+    """Name a judge's own campaign: pairwise-preference-openai-gpt-4o-mini."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", f"{rubric.name}-{model}").strip("-")
 
 
@@ -233,9 +233,9 @@ def choose_own_questions(
     where: Where = EVERYWHERE,
     dry_run: bool = False,
 ) -> CampaignQuestions:
-    """Choose the questions of the judge's own campaign, which is begun or grows to `n`; None: all there are.
+    """Choose the questions of the judge's own campaign, which is begun or grows to `n`; None: all.
 
-    With `dry_run` the store stays as it was. Raises AnnotationError where there is nothing to ask.
+    With `dry_run` the store does not change. Raises AnnotationError if there is nothing to ask.
     """
     campaign = name_campaign(rubric, model)
     con.begin()
@@ -252,9 +252,9 @@ def choose_own_questions(
 def read_campaign_questions(
     con: Store, campaign: str, rubric: Rubric, n: int | None, where: Where
 ) -> CampaignQuestions:
-    """Read the first `n` questions that a campaign has; nothing is added to them.
+    """Read the first `n` questions of a campaign; add none.
 
-    Raises AnnotationError where there is no such campaign, or it was begun with another rubric.
+    Raises AnnotationError if there is no such campaign, or it was begun with another rubric.
     """
     check_campaign(con, campaign)
     check_rubric(con, campaign, rubric)
@@ -262,7 +262,7 @@ def read_campaign_questions(
 
 
 def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where) -> pl.DataFrame:
-    """The first `n` questions about what is asked for."""
+    """The first `n` questions that match the options."""
     wanted = {
         "--source": ("source_of", where.sources),
         "--task": ("task", (where.task,)),
@@ -285,8 +285,8 @@ def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where)
 def take_verdicts(con: Store, campaign: str, model: str, given: Iterable[Mapping[str, Any]]) -> Taken:
     """Take a model's answers: question (key), given (JSON), comment, at (when it replied).
 
-    An answer of an earlier reply, asked for again with other settings, takes
-    the place of one that is younger: the last run says what the model answers.
+    If a run uses replies of an earlier run with the same settings, its answers replace younger ones: the
+    last run decides.
     """
     rows = [{name: row[name] for name in ("question", "given", "comment", "at")} for row in given]
     stands = dict(

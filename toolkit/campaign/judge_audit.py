@@ -1,10 +1,10 @@
-"""What models and people judged, side by side: votes, ratings and replies of the store.
+"""Read judgements of models and of people from the store, and audit the models.
 
     completion    criterion  value  levels  annotator  by_model
     9f…           helpful    4      5       4be1…      true        in campaign week-1
     9f…           helpful    5      5       null       false       in source socratic-llm
 
-Completions of the same text under the same prompt are one, in whatever sources they lie.
+Completions of equal text and prompt are one, also across sources.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ import polars as pl
 
 from ...annotation.audit.audit import Evidence, JudgeAudit, add_lengths, audit_evidence, make_evidence
 from ...annotation.audit.files import read_judgements
-from ...annotation.rubrics.rubric import read_rubric, rubric_names
+from ...annotation.rubrics.rubric import list_rubric_names, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import suggest
@@ -36,8 +36,8 @@ _VOTES = f"""SELECT s.source, completion_a, completion_b, choice, shown_first,
 FROM votes s LEFT JOIN annotators a ON a.key = s.annotator"""
 _RATINGS = f"""SELECT s.source, completion, criterion, value, levels, s."at", s.path, s.line, s.n {_WHO}
 FROM ratings s LEFT JOIN annotators a ON a.key = s.annotator"""
-# Of a request the last reply that could be used counts; each draw of a pair is an item of its own (what the
-# back-end said of itself is of the reply, not of the draw).
+# The last usable reply to a request counts; each draw of a pair is a separate item (the back-end's
+# description of itself belongs to the reply, not to the draw).
 _SHOWN = """SELECT model, prompt || ' ' || template || ' ' || coalesce(
         json_merge_patch(sampling, '{"said": null}')::VARCHAR, '') AS item,
     completion_a AS first, completion_b AS second, answer->>'preference' AS choice
@@ -58,27 +58,27 @@ GROUP BY 1"""
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Which judges are audited beside which people."""
+    """Options of an audit: judges and people."""
 
     sources: tuple[str, ...] = ()
-    """Sources and campaigns of models' judgements; all where none is named."""
+    """Sources and campaigns of models' judgements; default: all."""
     people: tuple[str, ...] = ()
-    """Sources of people's judgements; all where none is named."""
+    """Sources of people's judgements; default: all."""
     judges: tuple[str, ...] = ()
-    """Names of judges; all where none is named."""
+    """Names of judges; default: all."""
     by_model: tuple[str, ...] = ()
-    """Sources whose judgements that name nobody are a model's."""
+    """Sources whose judgements without annotator are a model's."""
     same: Mapping[str, str] = field(default_factory=dict)
-    """Names of people's criteria by those of the judge that are the same."""
+    """People's names of criteria by the judge's names."""
     rubric: Rubric | None = None
-    """Of the summary score; None: the campaign's, where it is one of Preceptor's own."""
+    """Rubric of the summary score; None: the campaign's, if it is a packaged one."""
     seed: int = 0
     """Random seed of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class JudgeAudits:
-    """Audits by judge, in the order of their names, and lines of a file that were not taken."""
+    """Audits by judge, in the order of their names, and rejected lines of a file."""
 
     audits: tuple[JudgeAudit, ...]
     rejects: tuple[str, ...] = ()
@@ -87,8 +87,8 @@ class JudgeAudits:
 def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAudits:
     """Audit every model that judged in the store: position, length, agreement with people.
 
-    Raises AnnotationError for a source, a judge or a criterion that is not there, with the nearest, and
-    where no model judged anything.
+    Raises AnnotationError for an unknown source, judge or criterion, with the nearest known one, and if no
+    model judged anything.
     """
     for option, names in (
         ("--source", options.sources),
@@ -108,9 +108,9 @@ def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAud
 
 
 def audit_judgement_file(path: Path, options: AuditOptions = AuditOptions()) -> JudgeAudits:
-    """Audit the judges of another system's file: position and length; of the options judges and seed count.
+    """Audit the judges of another system's file: position and length; only the options judges and seed apply.
 
-    Raises AnnotationError for a file that cannot be read, and a judge that is not in it.
+    Raises AnnotationError for a file that cannot be read, and a judge that it lacks.
     """
     rows, rejects = read_judgements(path)
     return JudgeAudits(_audit(make_evidence(rows, path.stem), options), tuple(rejects))
@@ -126,7 +126,7 @@ def _audit(evidence: Sequence[Evidence], options: AuditOptions) -> tuple[JudgeAu
 
 
 def _make_evidence(judged: "StoredJudgements", model: str, options: AuditOptions) -> Evidence:
-    """What the store has about one judge and about people."""
+    """Gather the store's data about one judge and about people."""
     mine = pl.col("by_model") & (pl.col("annotator") == model)
     of_people = pl.col("source").is_in(list(options.people)) if options.people else pl.lit(value=True)
     theirs = ~pl.col("by_model") & of_people
@@ -147,9 +147,9 @@ def _make_evidence(judged: "StoredJudgements", model: str, options: AuditOptions
 
 
 def _find_rubric(judged: "StoredJudgements", sources: Sequence[str]) -> Rubric | None:
-    """The rubric of the judge's campaigns, where it is one of Preceptor's own."""
+    """The rubric of the judge's campaigns, if it is a packaged one."""
     asked = {digest for source, digest in judged.campaigns.rows() if source in sources}
-    known = [one for one in map(read_rubric, rubric_names()) if one.digest in asked]
+    known = [one for one in map(read_rubric, list_rubric_names()) if one.digest in asked]
     return known[0] if len(asked) == 1 and known else None
 
 
@@ -160,15 +160,15 @@ class StoredJudgements:
     votes: pl.DataFrame
     ratings: pl.DataFrame
     shown: pl.DataFrame  # model, item, first, second, choice: single answers of models about an order
-    failed: dict[str, int]  # by model: requests without any reply that could be used
+    failed: dict[str, int]  # by model: requests without a usable reply
     lengths: pl.DataFrame  # completion, length in characters
     rubrics: pl.DataFrame  # source, criterion, levels, higher_is_better
-    campaigns: pl.DataFrame  # source, rubric: digests of the rubrics that were asked by
+    campaigns: pl.DataFrame  # source, rubric: digests of the rubrics used
     same_text: int  # votes about two completions of one text, left out
 
     @property
     def models(self) -> list[str]:
-        """Every model that judged."""
+        """All models that judged."""
         judges = [rows.filter("by_model")["annotator"] for rows in (self.votes, self.ratings)]
         return sorted({name for names in (*judges, self.shown["model"]) for name in names} | {*self.failed})
 
@@ -176,9 +176,9 @@ class StoredJudgements:
 def read_stored_judgements(
     con: Store, sources: Sequence[str] = (), by_model: Sequence[str] = ()
 ) -> StoredJudgements:
-    """Read all judgements of the store, those of models only of `sources` where any are named.
+    """Read all judgements of the store; those of models only from `sources`, if any are named.
 
-    `by_model` are sources whose judgements that name nobody are a model's; it is called as the source.
+    `by_model`: sources whose judgements without annotator are those of a model, named like the source.
     """
     given = {"by_model": list(by_model)}
     alike = query(con, _ALIKE)
@@ -205,7 +205,7 @@ def read_stored_judgements(
 
 
 def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
-    """Raise AnnotationError where one of `names` is no source that anything was judged in."""
+    """Raise AnnotationError if one of `names` is no source with judgements."""
     have = query(
         con,
         """SELECT source FROM votes UNION SELECT source FROM ratings

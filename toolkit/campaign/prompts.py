@@ -1,4 +1,4 @@
-"""Which prompts a model is asked to complete: by a SELECT, a recipe, or their source, task and language.
+"""Choose the prompts for a model by a SELECT, a recipe, or their source, task and language.
 
 choose_prompts(con, "SELECT key FROM prompts WHERE source = 'bridge'")
 choose_prompts(con, "recipes/mnemonic/dataset.yaml")      # the last message worded as the recipe says
@@ -16,7 +16,7 @@ from ...schemas.recipe import Recipe, read_recipe
 from ...schemas.support.nearest import suggest
 from ..dataset.choose.pairs import assign_part_sql
 from ..store.connection import Store, query
-from ..store.where import EVERYWHERE, Where, check_where, in_where
+from ..store.where import EVERYWHERE, Where, check_where, match_where
 
 CANDIDATES, REJECTED = "candidates", "rejected-candidates"
 _PROMPTS = """SELECT key, messages, context, "group", language, task, source FROM prompts"""
@@ -25,10 +25,10 @@ _PROMPTS = """SELECT key, messages, context, "group", language, task, source FRO
 def choose_prompts(
     con: Store, prompts: str | None, where: Where = EVERYWHERE, purpose: str = CANDIDATES
 ) -> pl.DataFrame:
-    """Choose prompts by a SELECT, by a recipe's YAML file or, where `prompts` is None, by `where`.
+    """Choose prompts by a SELECT, by a recipe's YAML file or, if `prompts` is None, by `where`.
 
-    Columns: key, messages, context, group, language, task, source. Raises AnnotationError where `prompts` is
-    neither a SELECT nor a recipe, `where` is given beside it, or no prompt is chosen.
+    Columns: key, messages, context, group, language, task, source. Raises AnnotationError if `prompts` is
+    neither a SELECT nor a recipe, both are given, or no prompt is chosen.
     """
     if prompts is None:
         return filter_prompts(con, where)
@@ -51,7 +51,7 @@ def choose_prompts(
 def select_prompts(con: Store, sql: str) -> pl.DataFrame:
     """Select prompts whose keys a SELECT gives, in its order, each once; columns as of `choose_prompts`.
 
-    Raises AnnotationError where it is no single SELECT, has no column `key`, or names no prompts.
+    Raises AnnotationError unless it is a single SELECT with a column `key` of prompts' keys.
     """
     try:
         statements = con.extract_statements(sql)
@@ -77,7 +77,7 @@ def select_prompts(con: Store, sql: str) -> pl.DataFrame:
 def filter_prompts(con: Store, where: Where = EVERYWHERE) -> pl.DataFrame:
     """Select the prompts of sources, a task, a language, like `select_prompts`; all by default.
 
-    Raises AnnotationError for one that no prompt is of, with the nearest.
+    Raises AnnotationError for a value without prompts, with the nearest known one.
     """
     check_where(con, where, "--source-of")
     return _some(_filtered(con, where), "no prompt is of all that was asked for")
@@ -86,7 +86,7 @@ def filter_prompts(con: Store, where: Where = EVERYWHERE) -> pl.DataFrame:
 def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
     """Read the prompts that a recipe builds from, worded as it says; columns as of `choose_prompts`.
 
-    For rejected candidates those of its pairs. Raises AnnotationError where there are none.
+    For rejected candidates those of its pairs. Raises AnnotationError if there are none.
     """
     recipe = read_recipe(path)
     also = "true" if purpose == CANDIDATES else f"{assign_part_sql(recipe)} <> 'sft'"
@@ -95,7 +95,7 @@ def read_recipe_prompts(con: Store, path: Path, purpose: str) -> pl.DataFrame:
 
 
 def _filtered(con: Store, where: Where, also: str = "true") -> pl.DataFrame:
-    sql = f"{_PROMPTS} WHERE {also} AND {in_where()} ORDER BY source, path, line, key"
+    sql = f"{_PROMPTS} WHERE {also} AND {match_where()} ORDER BY source, path, line, key"
     return query(con, sql, where.parameters)
 
 
@@ -114,7 +114,7 @@ def _some(rows: pl.DataFrame, none: str) -> pl.DataFrame:
 
 
 def _worded(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """The last message as the recipe words it, since that is what a model will learn to answer."""
+    """Word the last message as the recipe does, since a model will be trained on that."""
 
     def word(row: dict[str, Any]) -> list[dict[str, str]]:
         *before, last = row["messages"]

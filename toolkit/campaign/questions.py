@@ -1,14 +1,14 @@
-"""Which questions a campaign puts to annotators: table `questions`.
+"""Choose the questions of a campaign: table `questions`.
 
-information  pairs whose next vote should tell most (preferences.information_gain)
+information  pairs whose next vote has the largest information gain (preferences.information_gain)
 uncertain    pairs whose p is nearest to 0.5; of a rating rubric both mean the largest posterior sd
 coverage     pairs whose completions have the fewest votes, over as many prompts as there are
 random       any
 
-A further pair of the same prompt counts a fifth less than the one before (for coverage, as many votes
-are settled by it), so that a batch goes from prompt to prompt where what is told is nearly equal.
-A share of the questions is golden, to watch the annotators: some are asked again, the other side
-first, and some are of pairs whose answer is known.
+Each further pair of the same prompt counts a fifth less than the one before (for coverage, an open
+question counts as a vote), so that a batch covers many prompts if gains are nearly equal. A share of the
+questions is golden, to check annotators: some are repeated with the other side first, and some are of pairs
+whose answer is known.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class Selection:
-    """How many questions a campaign has in all, and how those that are missing are chosen."""
+    """Total number of questions in a campaign, and how missing ones are chosen."""
 
     n: int | None = None
-    """Default: 200 for a new campaign, no more than there are for another."""
+    """Default: 200 for a new campaign, else the present number."""
     by: str | None = None
     """One of SELECTS; default: `find_default_select`."""
     seed: int = 0
@@ -56,7 +56,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Questions added to a campaign, by purpose, and how many it has now."""
+    """Questions added to a campaign, by purpose, and its total now."""
 
     added: dict[str, int]
     total: int
@@ -66,10 +66,10 @@ class Chosen:
 
 
 def find_default_select(con: Store) -> str:
-    """Find the default of --select: information where a fit knows of any, else coverage.
+    """Find the default of --select: information if a fit has any for some pair, else coverage.
 
-    On real judgements information needs 0.75 of random order's votes where what is asked about
-    counts, coverage 0.95; on pairs that are never asked about they are equal (docs/fusion-measured.md).
+    On real judgements, for pairs that are asked about, information needs 0.75 of the votes that random
+    order needs, coverage 0.95; for other pairs the two are equal (docs/fusion-measured.md).
     """
     fit = _newest_fit(con)
     return "information" if fit and _informed(con, fit["key"]) else "coverage"
@@ -99,10 +99,10 @@ def choose_questions(
     golden: Golden = Golden(),
     where: Where = EVERYWHERE,
 ) -> Chosen:
-    """Add questions to a campaign until it has `n`, in one transaction; what it has stays as it is.
+    """Add questions to a campaign until it has `n`, in one transaction; existing ones are kept.
 
-    Raises AnnotationError where the way of choosing wants a fit that is not there, where nothing fits
-    `where`, or where the campaign was begun with another rubric.
+    Raises AnnotationError if `chosen_by` needs a fit and there is none, nothing matches `where`, or the
+    campaign was begun with another rubric.
     """
     with transaction(con):
         return add_questions(con, campaign, rubric, n, chosen_by, seed, golden, where)
@@ -111,7 +111,7 @@ def choose_questions(
 def add_questions(
     con: Store, campaign: str, rubric: Rubric, n: int, chosen_by: str, seed: int, golden: Golden, where: Where
 ) -> Chosen:
-    """`choose_questions` within the caller's transaction."""
+    """Add questions within the caller's transaction; arguments and AnnotationError as `choose_questions`."""
     if chosen_by not in SELECTS:
         raise AnnotationError(f"--select {chosen_by}: {suggest(chosen_by, SELECTS, 'known')}")
     fit = _fit_for(con, chosen_by, rubric)
@@ -147,7 +147,7 @@ def add_questions(
 
 
 def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
-    """Mark questions as put to annotators now, unless they are marked; returns how many were not."""
+    """Mark questions as asked now, unless they are marked; return how many were unmarked."""
     with transaction(con):
         ((marked,),) = run(
             con,
@@ -159,9 +159,9 @@ def mark_asked(con: Store, campaign: str, keys: pl.Series) -> int:
 
 
 def read_questions(con: Store, campaign: str) -> Frame:
-    """Read a campaign's questions with what annotators see, in the order of asking.
+    """Read a campaign's questions with the texts shown, in the order of asking.
 
-    Columns: those of `questions`; messages; content_a, content_b (null where one is rated alone); of
+    Columns: those of `questions`; messages; content_a, content_b (null if one is rated alone); of
     the prompt source_of, task and language; p (P(a is preferred to b) by the newest fit, or null) and
     fit (its key).
     """
@@ -194,7 +194,7 @@ def _informed(con: Store, fit: str) -> bool:
 
 
 def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | None:
-    """The newest fit; AnnotationError where the way of choosing needs one that is not there."""
+    """The newest fit; raise AnnotationError if the way of choosing needs one and there is none."""
     fit = _newest_fit(con)
     if chosen_by not in BY_FIT:
         return fit
@@ -212,7 +212,7 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
 
 
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
-    """Temporary tables: `asked_about`, `texts` and `unheard`, as questions_sql has them."""
+    """Make the temporary tables `asked_about`, `texts` and `unheard` (see sql/questions.py)."""
     check_where(con, where)
     run(con, ASKED_ABOUT, where.parameters)
     run(con, TEXTS)
@@ -220,7 +220,7 @@ def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
 
 
 def _language(con: Store) -> str:
-    """The language of what is asked about, und where there are several."""
+    """The language of the prompts, und if there are several."""
     have = query(con, "SELECT DISTINCT language FROM prompts WHERE key IN (FROM asked_about)")["language"]
     return have[0] if len(have) == 1 else "und"
 
@@ -230,7 +230,7 @@ def _round(share: float) -> int:
 
 
 def _known(con: Store, fit: dict[str, Any] | None, given: dict[str, Any]) -> Frame:
-    """Pairs whose answer is known; also the temporary table `golden`, which keeps them from being asked."""
+    """Pairs whose answer is known; also make the temporary table `golden`, which keeps them out of asks."""
     converged = fit["key"] if fit and fit["converged"] else None
     run(con, GOLDEN, given | {"fit": converged})
     return query(con, "SELECT *, 'known' AS purpose FROM golden")
@@ -309,7 +309,7 @@ def _nothing(con: Store, chosen_by: str, pairs: bool, where: Where) -> str:
 def _notes(
     n: int, total: int, wanted: dict[str, int], added: dict[str, int], chosen_by: str
 ) -> tuple[str, ...]:
-    """What is fewer than asked for, and why."""
+    """Notes: which questions are fewer than requested, and why."""
     notes = []
     if total < n:
         more = "; --select coverage also takes what the fit does not know" if chosen_by in BY_FIT else ""

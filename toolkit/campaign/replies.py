@@ -1,6 +1,6 @@
-"""Replies of models: table `replies`, the record of what was asked and the cache of what need not be.
+"""Keep replies of models in table `replies`, as a record and a cache.
 
-openai:gpt-4o-mini  3f2c…  1  {"preference": "first"}   a reply that is there is never asked for again
+openai:gpt-4o-mini  3f2c…  1  {"preference": "first"}   a kept reply is never requested again
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ..store.connection import Store, insert, query, transaction
 
 @dataclass(frozen=True)
 class ReplyTable:
-    """A memory of one model in the store; `source`, `purpose` and `template` are those of what it adds.
+    """A memory of one model in the store; `source`, `purpose` and `template` are those of new rows.
 
     `about` names the columns of `replies` that the requests' `about` holds, in their order.
     """
@@ -30,7 +30,7 @@ class ReplyTable:
     about: tuple[str, ...]
 
     def find(self, digests: Sequence[str]) -> KnownReplies:
-        """Find the kept replies to these requests: rows of `replies`, whoever asked for them."""
+        """Find the kept replies to these requests: rows of `replies` of all sources."""
         return sort_replies(find_replies(self.con, self.model, digests).iter_rows(named=True))
 
     def keep(self, replies: Sequence[Reply]) -> None:
@@ -66,8 +66,8 @@ def find_replies(con: Store, model: str, requests: Sequence[str]) -> pl.DataFram
 
 
 def keep_replies(con: Store, rows: pl.DataFrame) -> int:
-    """Add replies within the caller's transaction; what is there already stays. Returns how many were added.
+    """Add replies within the caller's transaction; existing ones are kept. Return how many were added.
 
-    `rows` has the columns of `replies` but the key; those that may be null may be left out.
+    `rows` has the columns of `replies` but the key; nullable ones may be left out.
     """
     return insert(con, REPLIES, rows)

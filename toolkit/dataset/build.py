@@ -59,11 +59,11 @@ def build(
     """Build the recipe's dataset in the folder `out`.
 
     `fit` is a fit's key or its first digits, by default the newest fit of the recipe's target. Recipes
-    with `corrections` and those whose policy goes by what the source says need none; the former store
-    prompts and completions. `agreed` is called for each source of the dataset's rows, for card and
+    with `corrections`, which store prompts and completions, and those whose policy uses the source's marks
+    need none. `agreed` is called for each source of the dataset's rows, for card and
     manifest; it must read the store alone, so that the same store gives the same bytes.
     Raises GateError if a gate is red, RecipeError for a recipe that cannot be built, StoreError without
-    a fit of its target or for a folder that is not ours; nothing is written then.
+    a fit of its target or for a folder that is no built dataset; nothing is written then.
     """
     settings = read_settings(recipe)
     with _within(con, MEMORY), transaction(con):
@@ -121,7 +121,7 @@ def gather(
 
 @contextmanager
 def _within(con: Store, memory: str) -> Iterator[None]:
-    """Limit DuckDB's memory; what is larger goes to disk."""
+    """Limit DuckDB's memory; larger tables spill to disk."""
     ((before,),) = run(con, "SELECT current_setting('memory_limit')")
     run(con, f"SET memory_limit = '{memory}'")
     try:
@@ -178,7 +178,7 @@ def _facts(
     dropped: dict[str, int],
     gates: list[GateResult],
 ) -> dict[str, Any]:
-    """Gather what card and manifest say beyond the recipe; nothing in it depends on time or place."""
+    """Gather the facts of card and manifest beyond the recipe; none depends on time or machine."""
     sources = query(
         con,
         """SELECT name, kind, license, url, revision, sha256, notes FROM sources
@@ -196,7 +196,7 @@ def _facts(
         "counts": counts,
         "made": dict(run(con, made)),
         "dropped": dropped,
-        "gates": [gate.as_dict() for gate in gates],
+        "gates": [gate.entry for gate in gates],
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 
@@ -221,7 +221,7 @@ def _build_row(recipe: Recipe, done: Build) -> pl.DataFrame:
             "fit": [done.fit],
             "digests": [json.dumps(done.digests, sort_keys=True)],
             "counts": [json.dumps({"kept": done.counts, "dropped": done.dropped})],
-            "gates": [json.dumps([gate.as_dict() for gate in done.gates])],
+            "gates": [json.dumps([gate.entry for gate in done.gates])],
             "built_at": [datetime.now(UTC)],
         }
     )

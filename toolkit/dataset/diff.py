@@ -93,7 +93,7 @@ def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
 
 
 def _load(con: Store, table: Table, folder: Path, config: str) -> None:
-    """Make the table of a config's rows; it is empty where the folder has none."""
+    """Make the table of a config's rows; it is empty if the folder has none."""
     files = list_shards(folder, config)
     if not files:
         make(con, table)

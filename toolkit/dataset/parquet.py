@@ -1,4 +1,4 @@
-"""Tables of a dataset as Parquet files, the same bytes every time: sorted rows, fixed settings, no times.
+"""Write tables of a dataset as reproducible Parquet files: sorted rows, fixed settings, no times.
 
 Rows stream from DuckDB to the writer, so memory holds one row group. A split of more than SHARD rows is
 several files, as the Hub likes them.
@@ -26,7 +26,7 @@ GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file
 
 
-# An answer that is chosen in one pair and rejected in another is neither good nor bad by itself.
+# An answer that is chosen in one pair and rejected in another has no label.
 _LABELS = """
 SELECT completion, bool_and(label) AS label, min(split) AS split, min(of_pair) AS of_pair,
     bool_and(label) <> bool_or(label) AS mixed

@@ -18,7 +18,7 @@ from .steps import KEPT, SIGNALS_KEPT
 
 _OF_A_FIT = ", ".join(column.name for column in (*OF_A_FIT, FIT))
 
-# Narrow rows first: which, from where, for what, in their order. Texts are joined to those that stay.
+# Narrow rows first: keys, sources and splits, in order. Texts are joined to the rows that stay.
 _ABOUT = """task, "group", language, prompt_source, chosen_source"""
 _PICKED = f"""
 CREATE OR REPLACE TEMP TABLE picked_rows AS
@@ -30,7 +30,7 @@ SELECT 'sft' AS config, key, split, prompt, made, completion AS chosen_completio
     NULL AS rejected_completion, {NO_FIT}, {_ABOUT}, NULL AS rejected_source
 FROM ({{examples}}) WHERE $sft"""
 
-# What is said of a completion beside why it was chosen is the same in all of its pairs.
+# Facts about a completion, except why it was chosen, are the same in all of its pairs.
 _CHOSEN = f"""SELECT chosen_completion AS key, chosen_completion AS completion, split, prompt, {_ABOUT},
     min(made) AS made FROM pairs WHERE dropped IS NULL AND part <> 'preference' GROUP BY ALL"""
 _CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS made, {split} AS split,
@@ -38,7 +38,7 @@ _CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS ma
     FROM examples e JOIN prompts q ON q.key = e.prompt JOIN completions c ON c.key = e.completion
     WHERE {part} <> 'preference' AND ($task IS NULL OR q.task = $task)"""
 
-# Where what was said about a completion came from; its own source and its prompt's are in picked_rows.
+# Sources of the signals about a completion; its own source and its prompt's are in picked_rows.
 _HEARD = f"""
 CREATE OR REPLACE TEMP TABLE heard AS
 WITH picked AS (

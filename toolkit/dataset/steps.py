@@ -2,8 +2,8 @@
 
     a fit, a policy or edits -> candidates, examples -> pairs -> kept, signals_kept -> labels, unpaired
 
-`store.temporary.make` creates them and checks their columns. A table that one gate or one file makes and
-reads is declared there; a table that lives within one function is not declared, and no other has its name.
+`store.temporary.make` creates them and checks their columns. A table of one gate or one file is
+declared there; a table within one function is not declared, and has a unique name.
 """
 
 from ...schemas.published import (

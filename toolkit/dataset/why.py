@@ -41,7 +41,7 @@ ORDER BY kind DESC, source, path, line, key"""
 
 
 def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
-    """Collect everything that a row was made of, as plain values ready for JSON.
+    """Collect the origins of a row, as plain values ready for JSON.
 
     Looks in `folders`, or in the folders of all builds of the store that still exist. Raises StoreError
     if no key, or more than one, begins with `key`.

@@ -14,7 +14,7 @@ from ...annotation.models.asking import AskOptions, Spent, ask_missing, find_mis
 from ...annotation.models.backends.backend import Backend
 from ...annotation.models.budget import Limits
 from ...annotation.models.memory import ReplyFile, Row
-from ...annotation.models.requests import Request, Sampling, digest
+from ...annotation.models.requests import Request, Sampling, hash_request
 from ...annotation.models.templates import Template, read_template
 from ...annotation.models.writing import write_requests
 from ...schemas.errors import EvaluationError
@@ -42,7 +42,7 @@ class Asking:
     limits: Limits
     """Limits of all askings of the evaluation together."""
     spent: list[Spent]
-    """What earlier askings took, in order; a new one is added."""
+    """Cost of earlier askings, in order; a new one is added."""
     callbacks: Callbacks = SILENT
 
 
@@ -75,7 +75,7 @@ def complete_answers(
                 "was reached; what came is kept: run the same command again to go on"
             )
     rows = {**asked.known.failed, **asked.known.answered}
-    return [_read_answer(rows[digest(request)]) for request in requests]
+    return [_read_answer(rows[hash_request(request)]) for request in requests]
 
 
 def make_requests(

@@ -21,9 +21,9 @@ from ...annotation.models.judge.answers import JudgingMethod
 from ...annotation.models.judge.requests import JudgeWording, judge_by_letters
 from ...annotation.models.judge.verdicts import Shown, list_orders, reach_verdicts
 from ...annotation.models.memory import ReplyFile
-from ...annotation.models.requests import Request, Sampling, digest
+from ...annotation.models.requests import Request, Sampling, hash_request
 from ...annotation.models.templates import read_template
-from ...annotation.rubrics.rubric import read_rubric, summary
+from ...annotation.rubrics.rubric import read_rubric, score_ratings
 from ...schemas.errors import EvaluationError
 from ...schemas.rubric import Rubric
 from .asking import SILENT, Callbacks, subtract_spent
@@ -45,7 +45,7 @@ class RubricJudge:
     path: Path
     tries: int = 3
     spent: list[Spent] = field(default_factory=list)
-    """What was asked, in order."""
+    """Costs of askings, in order."""
     callbacks: Callbacks = SILENT
     judged: int = 0
     """Number of pairs with a usable answer in both orders."""
@@ -87,7 +87,7 @@ class RubricJudge:
         return [given.get(n) for n in range(len(pairs))]
 
     def rate_texts(self, texts: Sequence[tuple[Messages, str]]) -> list[dict[str, float] | None]:
-        """Rate each text, 0 to 1: `score`, the summary, and each criterion; None without a usable answer.
+        """Rate each text, 0 to 1: `score` (weighted mean) and each criterion; None without a usable answer.
 
         Raises EvaluationError if the rubric does not rate, or a limit kept requests from being sent.
         """
@@ -103,7 +103,7 @@ class RubricJudge:
             [{name: answer[name] for name in names} for _, answer in found],
             schema=dict.fromkeys(names, pl.Int64),
         )
-        scores = summary(self.rubric, values).to_list()
+        scores = score_ratings(self.rubric, values).to_list()
         made: list[dict[str, float] | None] = [None] * len(texts)
         for (n, answer), score in zip(found, scores, strict=True):
             earned = {c.name: c.scores[answer[c.name] - 1] for c in self.rubric.criteria}
@@ -125,7 +125,7 @@ class RubricJudge:
                     "sent, as a limit was reached; what came is kept: run the same command again to go on"
                 )
         answers = asked.known.read_answers()
-        digests = {shown: digest(request) for shown, request in requests.items()}
+        digests = {shown: hash_request(request) for shown, request in requests.items()}
         return {shown: answers[name] for shown, name in digests.items() if name in answers}
 
 

@@ -15,7 +15,7 @@ from .metrics.registry import METRICS
 from .metrics.statistics import (
     LEVEL,
     UNCOUNTED,
-    IntervalEstimate,
+    FigureEstimate,
     Statistics,
     estimate,
     estimate_difference,
@@ -200,7 +200,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _plain(found: IntervalEstimate) -> dict[str, Any]:
+def _plain(found: FigureEstimate) -> dict[str, Any]:
     """Convert to JSON: NaN becomes null."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(found).items()}
 

@@ -118,8 +118,8 @@ def evaluate(
 
     `config`: the file of an evaluation, or what read_config made of it. `models`: names such as hf:FOLDER;
     the others are compared with the first. A dry run checks everything and sends nothing. Raises RecipeError,
-    EvaluationError, AnnotationError, StoreError or HubError if something cannot be used as it is, and
-    EvaluationError if a limit kept requests from being sent: then call it again to go on.
+    EvaluationError, AnnotationError, StoreError or HubError for unusable input, and EvaluationError if a
+    limit kept requests from being sent: then call it again to go on.
     """
     plan = _prepare(config, models, out, options, callbacks)
     requests = plan.requests if need_answers(plan.config.values.metrics) else ()

@@ -24,7 +24,7 @@ _LINE_EVERY = 30.0  # seconds between notices
 
 
 def make_scorer(name: str, score: ScoreTexts, worded: Mapping[str, Messages], say: Say) -> ScoreTexts:
-    """Wrap `score`: say what is done, and word prompts as a template does.
+    """Wrap `score`: give notices of progress, and word prompts by a template.
 
     `name`: of the model, in notices. `worded`: the messages that replace a prompt's, by `hash_prompt`.
     """
@@ -79,7 +79,7 @@ def remember_scores(
 def keep_scores(file: Path, model: str, score: ScoreTexts) -> ScoreTexts:
     """Wrap `score`: keep its results in JSON Lines by the model's name, so that a stopped run can go on.
 
-    Raises EvaluationError if the file holds something else.
+    Raises EvaluationError if the file has other content.
     """
     rows = [row for row in read_lines(file) if row.get("model") == model]
     known = {row["text"]: None if row["score"] is None else TextScore(**row["score"]) for row in rows}

@@ -27,7 +27,7 @@ def check_predictions(
     there = obs.completions["completion"].implode()
     checks = []
     for signal in SIGNALS:
-        for part in obs.of(signal.name):
+        for part in obs.list_parts(signal.name):
             log_probs, replicate = posterior.predicted[part.site], LIKELIHOODS[signal.name].replicate
             if replicate is None:
                 found = replicate_counts(part, log_probs, rng)

@@ -29,7 +29,7 @@ DEFAULTS = SamplerSettings()
 
 @dataclass(frozen=True)
 class Fit:
-    """A stored fit: its key, verdict and what it found."""
+    """A stored fit: its key, verdict and results."""
 
     key: str
     converged: bool
@@ -47,7 +47,7 @@ def fuse(
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
 ) -> Fit:
-    """Fit the model to the signals about `sources` (all if empty) and store what it finds.
+    """Fit the model to the signals about `sources` (all if empty) and store the results.
 
     `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
     and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
@@ -64,7 +64,7 @@ def fuse(
             f"--warm-start is for chains, and here the method is {method}: "
             "leave it out, or ask for --method hmc"
         )
-    identity = (digest_inputs(signals), method, settings.seed, versions)
+    identity = (hash_inputs(signals), method, settings.seed, versions)
     known = _known(con, asked, identity, warm)
     if known:
         return known
@@ -73,9 +73,9 @@ def fuse(
     name = hash_key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = draw_qualities(obs, posterior, settings.seed)
-    diagnostics = posterior.diagnostics.as_dict() | {
+    diagnostics = asdict(posterior.diagnostics) | {
         "converged": posterior.diagnostics.converged,
-        "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice(),
+        "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice,
         "checks": check_predictions(obs, posterior, signals, settings.seed),
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
@@ -118,7 +118,7 @@ def _row(
 
 
 def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str], warm: bool) -> Fit | None:
-    """Find the fit of this input with these settings; one that began warm only if `warm`."""
+    """Find the fit of this input with these settings; a warm-started one only if `warm`."""
     rows = query(
         con,
         """SELECT key, config, diagnostics, findings FROM fits
@@ -134,7 +134,7 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
 
 
 def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
-    """Read the key of the last converged fit of these sources, and where its chains ended."""
+    """Read the key of the last converged fit of these sources, and its final states."""
     fits = query(
         con,
         """SELECT key, config, diagnostics FROM fits
@@ -220,11 +220,11 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     }
 
 
-_PEOPLE = ("annotator", "learner", "author")  # columns of what is read
+_PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`
 
 
-def digest_inputs(signals: dict[str, pl.DataFrame]) -> str:
-    """Compute a digest of everything that a fit sees, row order included.
+def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:
+    """Hash everything that a fit reads, row order included.
 
     People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
     """

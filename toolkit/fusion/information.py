@@ -1,8 +1,8 @@
-"""Which pairs to ask about next: what one more vote is worth.
+"""Compute the information gain of one more vote, to choose pairs to ask about.
 
-Worth is the expected fall of 2p(1 - p), the probability that two draws of the posterior disagree about
+The gain is the expected fall of 2p(1 - p), the probability that two draws of the posterior disagree about
 which of two completions is better. It is information measured by Gini's index (the Brier score's
-entropy) instead of Shannon's: Shannon's values more what makes sure of the nearly settled, and in
+entropy) instead of Shannon's: Shannon's prefers nearly decided pairs, and in
 `make bench-fusion PARTS=asking` needs more votes for the same accuracy.
 """
 

@@ -1,4 +1,4 @@
-"""Fits of more rows than chains can take: a normal approximation, compared with chains on a part."""
+"""Fit many rows by a normal approximation, compared with chains on a part of the data."""
 
 from dataclasses import dataclass, replace
 
@@ -25,14 +25,14 @@ from .sampling.laplace import Globals, Normal, approximate
 from .sampling.warm_start import Ends
 
 AUTO = 150_000  # rows beyond which `auto` approximates
-COMPARED = 4_000  # rows of the part that chains take too
-LEARNT = 50_000  # rows that globals are learnt from; more tell nothing new about a dozen numbers
+COMPARED = 4_000  # rows of the part that is also sampled by chains
+LEARNT = 50_000  # rows that globals are learnt from; more do not improve a dozen numbers
 DRAWS = 200  # of the approximation, in mirror pairs
 FEW_DRAWS = 64  # where each costs seconds
 
 
 def choose_method(obs: Observations, method: str) -> str:
-    """Choose the method that `auto` stands for; any other method is returned unchanged."""
+    """Choose the method for `auto`; return any other method unchanged."""
     return method if method != "auto" else "hmc" if obs.rows <= AUTO else "laplace"
 
 
@@ -75,13 +75,13 @@ def _fit_normal(
         )
         return Posterior(_sites(whole), _predicted(beside), verdict, part)
     chains = fit(part, replace(settings, method="hmc"))
-    agreed = compare_with_chains(part, chains.flat("e"), _sites(beside)["e"][0], found)
+    agreed = compare_with_chains(part, chains.flatten("e"), _sites(beside)["e"][0], found)
     return Posterior(_sites(whole), chains.predicted, replace(chains.diagnostics, approximation=agreed), part)
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A normal approximation with what it was made of."""
+    """A normal approximation with its inputs."""
 
     normal: Normal
     data: Arrays
@@ -103,7 +103,7 @@ def _normal(
 def compare_with_chains(obs: Observations, sampled: Draws, normal: Draws, found: Globals) -> Approximation:
     """Compare expressed quality from chains and from the approximation; both (draws, completions)."""
     rank = float(spearmanr(sampled.mean(axis=0), normal.mean(axis=0)).statistic)
-    # Neighbours in the table: completions of one prompt stand side by side.
+    # Neighbours in the table: completions of one prompt are adjacent.
     a = np.flatnonzero(obs.prompt[:-1] == obs.prompt[1:])
     drawn, said = (
         compute_share_above(sampled[:, a] - sampled[:, a + 1]),

@@ -5,8 +5,8 @@
 
 Expressed signals depend on e, observed ones on o; each type has its likelihood in `likelihoods`.
 
-Every slope is positive, so no quality can turn its sign between chains. Plates without names
-(aggregated sources) are left out. See docs/fusion.md for the priors and why they are so.
+Every slope is positive, so that no quality changes its sign between chains. Plates of unnamed people
+(aggregated sources) are left out. See docs/fusion.md for the priors and their reasons.
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,8 @@ def _parts(data: Arrays, signal: str) -> list[str]:
 def evaluate_joint(values: dict[str, Array], data: Arrays) -> tuple[Array, dict[str, Array]]:
     """Compute the log density of latent values given the arrays, and the value of every site.
 
-    Every latent site is real and unbounded, so this is the density that is sampled. Compiled by
-    itself, so that NumPyro's handlers run once for all that is made of it.
+    Every latent site is real and unbounded, so this is the density that is sampled. Compiled
+    separately, so that NumPyro's handlers run once for all its uses.
     """
     density, trace = log_density(run_model, (data,), {}, values)
     sites = {name: site["value"] for name, site in trace.items() if not site.get("is_observed")}
@@ -99,7 +99,7 @@ def collect_counts(data: Arrays) -> dict[str, Array]:
 def make_arrays(obs: Observations) -> Arrays:
     """Make the model's only argument: arrays named as the model reads them.
 
-    Sizes travel as the shapes of empty arrays, so that the compiled program depends on shapes
+    Sizes are passed as the shapes of empty arrays, so that the compiled program depends on shapes
     alone and a second fit of the same shape starts without compiling. Items of observed signals are
     numbered among the tried ones.
     """

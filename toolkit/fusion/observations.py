@@ -17,7 +17,7 @@ from .likelihoods.votes import Votes
 
 @dataclass(frozen=True)
 class Observations:
-    """Everything a fit sees. Item i is the completion `completions["completion"][i]`."""
+    """Input of a fit. Item i is the completion `completions["completion"][i]`."""
 
     completions: pl.DataFrame  # completion, prompt, and the number of signals of each type: n_votes …
     prompt: Ints  # prompt index of each item
@@ -25,9 +25,9 @@ class Observations:
     learners: list[str]
     parts: tuple[Part, ...] = ()  # in the order of SIGNALS
     author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
-    authors: tuple[str, ...] = ()  # none where too few completions share one
+    authors: tuple[str, ...] = ()  # none if too few completions share one
 
-    def of(self, signal: str) -> tuple[Part, ...]:
+    def list_parts(self, signal: str) -> tuple[Part, ...]:
         """List the parts of a signal by the name of its table."""
         return tuple(part for part in self.parts if signal == part.SIGNAL)
 
@@ -48,8 +48,9 @@ class Observations:
 
     @property
     def tried(self) -> Ints:
-        """Sorted item indices of the completions that any learner worked with."""
-        items = [index for signal in OBSERVED for part in self.of(signal.name) for index in part.items]
+        """Sorted item indices (n,) of the completions that any learner worked with."""
+        parts = [part for signal in OBSERVED for part in self.list_parts(signal.name)]
+        items = [index for part in parts for index in part.items]
         return np.unique(np.concatenate(items)) if items else np.zeros(0, dtype=np.int64)
 
     @property
@@ -59,7 +60,7 @@ class Observations:
 
     @property
     def members(self) -> Members:
-        """Whom rows may name, with their indices."""
+        """Completions, annotators and learners that rows may name, with their indices."""
         return number_members(self.completions["completion"], self.annotators, self.learners)
 
 
@@ -139,7 +140,7 @@ def _unique(names: Iterable[pl.Series]) -> list[str]:
 def _authors(completions: pl.DataFrame, named: pl.DataFrame) -> tuple[tuple[str, ...], Ints]:
     """Authors of at least two completions, and the author of each completion or NOBODY.
 
-    None at all where there is one such author only: there is nobody to differ from.
+    None if there is only one such author, who cannot be compared.
     """
     if "author" not in named.columns:
         return (), np.zeros(0, dtype=np.int64)

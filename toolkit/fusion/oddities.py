@@ -1,7 +1,7 @@
-"""What is odd in signals before they are fused: said with the rows, never silently averaged.
+"""Find oddities in signals before they are fused, and name their rows.
 
-Nothing here stops a fit: the model holds with ties only, one annotator, or groups that were never
-compared. But whoever reads its result should know.
+None of them stops a fit: the model is valid with ties only, one annotator, or groups that were never
+compared. But readers of the result should know them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From study logs to outcomes: what learners achieved with each completion, by the recipe's rule, in SQL.
+"""Make outcomes of learners with completions from study logs, by the recipe's rule, in SQL.
 
 turns    failed events before the first success of a learner with a completion; where the log ends
          before it, all of them, and the outcome is censored
@@ -66,7 +66,7 @@ FROM (SELECT *, correct::DOUBLE AS value, false AS censored FROM done)""",
 
 @dataclass(frozen=True)
 class Made:
-    """Outcomes of one rule: their source, how many, how many censored, and items that are no completions."""
+    """Outcomes of one rule: source, number, number censored, and number of items that are no completions."""
 
     source: str
     outcomes: int
@@ -77,9 +77,9 @@ class Made:
 def make_outcomes(con: Store, recipe: Recipe) -> list[Made]:
     """Make outcomes by every rule of the recipe, in one transaction.
 
-    They replace what an earlier run made. Each rule's are a source of their own, under the log's licence.
-    Raises SourceError if the recipe has no rules, if a rule names no log or no completions, or if none of
-    the log's items is a completion.
+    They replace what an earlier run made. Each rule's outcomes are a separate source, under the log's
+    licence. Raises SourceError if the recipe has no rules, if a rule names no log or no completions, or if
+    none of the log's items is a completion.
     """
     if not recipe.outcomes:
         raise SourceError(f"recipe '{recipe.name}' has no outcomes: say which reviews are about which source")

@@ -1,4 +1,4 @@
-"""What a posterior says: qualities of completions, preferences of pairs, findings."""
+"""Summarise a posterior: qualities of completions, preferences of pairs, findings."""
 
 from typing import Any
 
@@ -28,19 +28,19 @@ def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[
 
     Where no learner tried a completion, its observed quality is drawn from the prior given the expressed one.
     """
-    own, rho = posterior.flat("own"), posterior.flat("rho")[:, None]
+    own, rho = posterior.flatten("own"), posterior.flatten("rho")[:, None]
     w = np.random.default_rng([seed, 1]).standard_normal(own.shape)
     if "w" in posterior.sites:
-        w[:, obs.tried] = posterior.flat("w")
+        w[:, obs.tried] = posterior.flatten("w")
     o = rho * own + np.sqrt(1 - rho**2) * w
     if obs.authors:
         known = obs.author != NOBODY
-        shared = posterior.flat("author_observed") if "author_observed" in posterior.sites else None
+        shared = posterior.flatten("author_observed") if "author_observed" in posterior.sites else None
         if shared is None:  # no learner tried anything: the prior's
             tau = np.abs(np.random.default_rng([seed, 5]).normal(0, AUTHOR_SCALE, (len(own), 1)))
             shared = tau * np.random.default_rng([seed, 6]).standard_normal((len(own), len(obs.authors)))
         o[:, known] += shared[:, obs.author[known]]
-    return posterior.flat("e"), o
+    return posterior.flatten("e"), o
 
 
 def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
@@ -129,19 +129,19 @@ def compute_information_gain(posterior: Posterior, difference: Draws, a_better: 
     """Compute by how much one more vote of an average annotator should lower 2p(1 - p): (pairs,).
 
     `difference` of expressed quality and `a_better`, by the target, are (draws, pairs). Zero for fits
-    without votes. See `information` for why it is measured so.
+    without votes. See `information` for the measure.
     """
     if "vote_slope" not in posterior.sites:
         return np.zeros(difference.shape[1])
-    vote = compute_vote_shares(posterior.flat("vote_slope"), posterior.flat("vote_tie"), difference)
+    vote = compute_vote_shares(posterior.flatten("vote_slope"), posterior.flatten("vote_tie"), difference)
     return compute_gain(vote, a_better)
 
 
 def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
-    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator calls a tie at least twice, or at
-    most half, as readily as most (log 2 on the scale of the model).
+    Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator's odds of a tie are at least
+    twice, or at most half, those of a typical one (log 2 on the scale of the model).
     """
     single = {
         name: summarise_draws(values.reshape(-1))
@@ -152,7 +152,7 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     if obs.authors:
         found["authors"] = _authors(obs, posterior)
     if "annotator_reliability" in posterior.sites:
-        reliability, habit = posterior.flat("annotator_reliability"), posterior.flat("tie_habit")
+        reliability, habit = posterior.flatten("annotator_reliability"), posterior.flatten("tie_habit")
         voted = np.zeros(obs.annotators.height)
         if obs.votes is not None:
             named = obs.votes.annotator >= 0
@@ -180,7 +180,7 @@ def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:
         {
             "author": obs.authors[i],
             "completions": int(counts[i]),
-            "expressed": summarise_draws(posterior.flat("author_expressed")[:, i]),
+            "expressed": summarise_draws(posterior.flatten("author_expressed")[:, i]),
         }
         for i in np.argsort(-counts, kind="stable")[:AUTHORS_SAID]
     ]

@@ -1,4 +1,4 @@
-"""What the pairs of a stored fit come to, and which of them to ask annotators about next."""
+"""Summarise the pairs of a stored fit, and choose those to ask annotators about next."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from ..store.connection import Store, query, run
 
 COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
-WORTH = 0.5  # a pair that brings at least this share of what the best one brings is worth asking too
+WORTH = 0.5  # a pair with at least this share of the best one's information gain is worth asking too
 
 
 @dataclass(frozen=True)

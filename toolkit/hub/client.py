@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def connect() -> HfApi:
-    """Make a quiet client: without logs (they would hold signed addresses) and without bars in pipes."""
+    """Make a quiet client: without logs (they would contain signed addresses) and without bars in pipes."""
     datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
     for name in ("huggingface_hub", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)

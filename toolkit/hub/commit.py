@@ -74,7 +74,7 @@ class Target:
     api: HfApi
     repo: str
     kind: Kind
-    public: bool  # a new repository; an old one stays as it is
+    public: bool  # for a new repository; an old one is not changed
     say: Say
 
     @property
@@ -133,7 +133,7 @@ def push(
 
 
 def _settle(to: Target, parcel: Parcel, tag: str | None, message: str) -> tuple[Head, bool]:
-    """Bring the repository to hold the parcel; return it, and whether a commit was made.
+    """Make the repository contain the parcel; return it, and true if a commit was made.
 
     After a commit that failed the repository is read again: the answer may have been lost on the way.
     """

@@ -59,7 +59,7 @@ MODEL_LICENSES = (
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder that may leave, as it is on this machine."""
+    """A model folder that may be published."""
 
     path: Path
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`preceptor publish-model`: a model folder -> a revision of a model on the Hub, compared as it is there.
+"""`preceptor publish-model`: publish a model folder as a revision on the Hub, and compare it there.
 
 Weights are compared by the sha256 that the Hub states of them, all other files by downloading them: a
 model is not fetched a second time to know that it has arrived.
@@ -27,7 +27,7 @@ def publish_model(
     message: str = "",
     say: Say,
 ) -> tuple[PublishedRevision, int]:
-    """Publish a model as the newest revision of `repo`, compare it with what is there, and tag it.
+    """Publish a model as the newest revision of `repo`, compare it with the files there, and tag it.
 
     Returns what was done, and the number of files there. A new repository is private unless `public`; an
     existing one keeps its visibility. Raises HubError, also if the model must stay private and would not, or

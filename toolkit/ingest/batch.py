@@ -1,4 +1,4 @@
-"""What every reader yields, and the few columns that all of them make."""
+"""Define what readers get and yield: context, batches, rejects."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Batch:
     taken: int
     tables: dict[str, pl.DataFrame]
     rejects: pl.DataFrame  # path, line, raw, reason
-    notes: tuple[str, ...] = ()  # what users should know of the input
+    notes: tuple[str, ...] = ()  # notes about the input for users
 
 
 def _unnamed(_: pl.Series) -> pl.Series:
@@ -32,7 +32,7 @@ def _nobody(pseudonyms: pl.Series) -> pl.Series:
 
 @dataclass(frozen=True)
 class Context:
-    """What the user said about the input, and what the store knows that a reader needs."""
+    """Options of the user about the input, and data of the store that a reader needs."""
 
     source: str
     language: str = "en"
@@ -45,11 +45,11 @@ class Context:
     learner: str = ""  # whose log it is, where the log is one person's
     passing: int | None = None  # lowest grade that counts as correct, where no column says
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
-    forgotten: Naming = field(default=_nobody)  # whether a pseudonym is of someone to be forgotten
+    forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person
 
 
 def make_known(rows: list[tuple[str, str, str]]) -> pl.DataFrame:
-    """Make the frame of what rows may name: ref (its id), completion (null for a prompt) and prompt."""
+    """Make the frame of texts that rows may name: ref (its id), completion (null for a prompt) and prompt."""
     names = ("ref", "completion", "prompt")
     return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
 
@@ -103,7 +103,7 @@ def divide(rows: pl.DataFrame, *checks: tuple[pl.Expr, pl.Expr | str]) -> tuple[
 
 
 def add_raw(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the fields as JSON in `raw` where the input has no text of its own (Parquet: dtype Null)."""
+    """Add the fields as JSON in `raw` if the input has no text (Parquet: dtype Null)."""
     if rows.schema["raw"] != pl.Null:
         return rows
     fields = [name for name in rows.columns if name not in ("line", "raw")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """What a format is called and makes, which files of a folder it takes, who reads it."""
+    """A format: its name, the rows it makes, its files in a folder, and its reader."""
 
     name: str
     kind: str
@@ -21,9 +21,9 @@ class Format:
     example: str  # what the files look like; of several, "==> name <==" before each
     reader: str  # module:function, from this room
     patterns: tuple[str, ...] = ()
-    finder: str = ""  # module:function, where patterns do not tell a folder's files
+    finder: str = ""  # module:function, if patterns do not find a folder's files
     mapped: bool = False  # takes --map, though its rows name nothing of another source
-    people: bool = False  # holds ids of learners or annotators, for which pseudonyms are stored
+    people: bool = False  # has ids of learners or annotators, which are stored as pseudonyms
     alone: str = ""  # module:function, whether these files name none, though the format does
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
@@ -31,7 +31,7 @@ class Format:
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
-        """Batches of the files' rows."""
+        """Read the files in batches of rows."""
         reader = _load(self.reader)
         if self.together:
             yield from reader(files, context, on_bytes)
@@ -40,13 +40,13 @@ class Format:
                 yield from reader(file, context, on_bytes)
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
-        """Whether the files' rows are about what must be in the store already."""
+        """True if the rows refer to rows that must already be in the store."""
         if not self.about or context.about:
             return bool(self.about)
         return not (self.alone and _load(self.alone)(files, context))
 
     def find(self, path: Path) -> list[Path] | None:
-        """The files of a folder, where the format has its own way; else None."""
+        """Find the files of a folder with the format's finder; None if it has none."""
         return _load(self.finder)(path) if self.finder else None
 
 

@@ -1,7 +1,7 @@
-"""At the door: people's ids become pseudonyms before anything else looks at them.
+"""Replace people's ids by pseudonyms before anything else reads them.
 
-What is rejected keeps no id either: a row that could be read is kept as its fields with the
-pseudonym, one that could not be read is known by its file and line alone.
+Rejected rows have no ids either: a readable row is stored as its fields with the pseudonym, an unreadable
+one as its file and line alone.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def replace_learners(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
 
 
 def withhold_learners(wrong: pl.DataFrame) -> pl.DataFrame:
-    """Withhold the text of rejected lines of JSON that mention a learner."""
+    """Withhold the text (column raw) of rejected lines of JSON that mention a learner."""
     personal = pl.col("raw").str.contains('"learner"', literal=True)
     return wrong.with_columns(pl.when(personal).then(pl.lit(_WITHHELD)).otherwise("raw").alias("raw"))
 

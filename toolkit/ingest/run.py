@@ -1,6 +1,6 @@
-"""One ingest: files to a source, in one transaction, all or nothing.
+"""Ingest files as a source, in one transaction, all or nothing.
 
-Killed at any moment the store holds the whole source or none of it. The same bytes again add
+If the process is killed, the store has the whole source or none of it. The same bytes again add
 nothing. rows + rejects = rows read, checked for every block.
 """
 
@@ -27,25 +27,25 @@ from .formats import FORMATS, Format
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
-_INSERT_BYTES = 256 << 20  # where rows are long: dialogues repeat what was said before
+_INSERT_BYTES = 256 << 20  # if rows are long: dialogues repeat earlier messages
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did."""
+    """Result of an ingest."""
 
     source: str
     rows: int
     rejects: int
     added: dict[str, int]
     first_rejects: list[str]
-    notes: list[str] = field(default_factory=list)  # what the reader found that users should know
+    notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the user says about a source beyond its bytes."""
+    """Facts about a source that the user gives."""
 
     license: License
     url: str | None = None
@@ -82,8 +82,8 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     ]
 
 
-def digest_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
-    """Compute sha256 of one file; of several, sha256 of what `sha256sum` prints for them.
+def hash_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
+    """Hash one file with sha256; several: sha256 of the output of `sha256sum` for them.
 
     Raises SourceError for a file that cannot be read.
     """
@@ -141,10 +141,10 @@ def ingest(
 ) -> IngestReport:
     """Read `files` into the source `context.source`.
 
-    With `strict` any reject stops it; with `replacing` a source of that name makes way in the
-    same transaction. Raises SourceError, and the store is as it was.
+    With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
+    transaction. On SourceError the store does not change.
     """
-    sha256 = digest_files(files, on_bytes)
+    sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
@@ -188,7 +188,7 @@ def _check_same(old: dict[str, Any], format: Format, context: Context, origin: O
 
 
 def _check_ids(con: Store, source: str) -> None:
-    """Raise SourceError if two completions share an id: signals could not say which they mean."""
+    """Raise SourceError if two completions share an id: signals would be ambiguous."""
     twice = query(
         con,
         """SELECT ref, min(place) AS one, max(place) AS other FROM (
@@ -216,7 +216,7 @@ def _unknown_names(con: Store, context: Context) -> list[str]:
     ]
 
 
-# What rows may name. A prompt without an id of its own goes by its key; an id of two prompts names none.
+# Texts that rows may name. A prompt without id is named by its key; an id of two prompts names none.
 _NAMED = {
     "completions": "SELECT source, ref, key AS completion, prompt FROM completions WHERE ref IS NOT NULL",
     "prompts": """SELECT source, coalesce(ref, key) AS ref, NULL AS completion,
@@ -225,7 +225,11 @@ _NAMED = {
 
 
 def add_known(con: Store, context: Context, what: str) -> Context:
-    """Add the completions or prompts that rows may name; finds their source if only one can be."""
+    """Add the completions or prompts that rows may name.
+
+    Their source is `context.about`, or the only one that has any. Raises SourceError if there is no such
+    source, or several and none is named.
+    """
     sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
     names: list[str] = sources["source"].to_list()
     about = context.about or (names[0] if len(names) == 1 else "")

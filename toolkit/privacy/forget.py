@@ -3,8 +3,8 @@
 Removed are: the person's sentences with their edits, and the prompts and completions made of them;
 reviews, signals and answers, earlier versions too; questions, answers and signals of others about the
 removed completions; replies of models to and about them; rejected rows that name the person; and the fits
-that learnt from any of these. The file is written anew, so that no byte stays. Later ingests of the
-same input put the person's rows in `rejects`.
+that used any of these. The file is rewritten, so that no byte stays. Later ingests of the same input
+reject the person's rows.
 """
 
 import json
@@ -23,7 +23,7 @@ from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mar
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Rows removed, by table; and builds that hold traces: (folder, what it holds)."""
+    """Rows removed, by table; and builds with traces: (folder, description)."""
 
     removed: dict[str, int]
     traces: list[tuple[str, str]]
@@ -48,11 +48,11 @@ _MINE = {
         OR completion_b IN (FROM my_completions)""",
     "my_answers": """SELECT key FROM answers WHERE annotator IN (FROM my_annotators)
         OR question IN (FROM my_questions)""",
-    # A reply to a request that two prompts share is kept once, under one of them.
+    # A reply to a request that two prompts share is stored once, with one of them.
     "my_replies": """SELECT key FROM replies WHERE prompt IN (FROM my_prompts)
         OR completion_a IN (FROM my_completions) OR completion_b IN (FROM my_completions)
         OR request IN (SELECT context->>'request' FROM completions WHERE key IN (FROM my_completions))""",
-    # A file that holds nobody else's sentences may name the learner in any of its rejected rows.
+    # Any rejected row of a file with sentences of this learner alone may name the learner.
     "my_files": """SELECT {'source': source, 'path': path} AS key FROM sentences GROUP BY source, path
         HAVING bool_and(coalesce(learner = $who, false))""",
     "my_lines": """SELECT DISTINCT {'source': source, 'path': path, 'line': line} AS key FROM sentences
@@ -74,8 +74,8 @@ _BY_KEY = {
     "answers": "key IN (FROM my_answers)",
     "replies": "key IN (FROM my_replies)",
 }
-# Which rows of a table are removed. A table that names people and has no rule of its own, such as
-# reviews, loses the rows that name the person.
+# Rows to remove, by table. From other tables that name people, such as reviews, the rows that name the
+# person are removed.
 _REMOVED = {
     **_BY_KEY,
     **{
@@ -106,7 +106,7 @@ def forget_person(store: Path, person: str, is_pseudonym: bool = False) -> Forgo
 
 
 def forget(con: Store, pseudonym: str) -> Forgotten:
-    """Remove every row of the person, in one transaction; `write_anew` then frees the file of them.
+    """Remove every row of the person, in one transaction; `write_anew` then removes their bytes.
 
     Returns the rows removed by table; none where the person was forgotten before. Raises StoreError
     if the store holds no row of that person and has not forgotten them before.
@@ -137,7 +137,7 @@ def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
 
 
 def _traces(con: Store) -> list[tuple[str, str]]:
-    """List builds that hold texts of the person, or labels learnt from the person's signals."""
+    """List builds that contain texts of the person, or labels learnt from the person's signals."""
     builds = query(
         con,
         """SELECT out, fit, recipe, fit IN (FROM my_fits) AS learnt FROM builds
@@ -154,7 +154,7 @@ def _traces(con: Store) -> list[tuple[str, str]]:
 
 
 def _texts_in(con: Store, build: dict[str, Any]) -> str:
-    """Say how many rows of a build use the person's texts, from its folder; without it, what may be there."""
+    """Describe how many rows of a build use the person's texts; without its folder, what it may contain."""
     ((mine,),) = run(con, "SELECT count(*) FROM my_completions")
     if not mine:
         return ""

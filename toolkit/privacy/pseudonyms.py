@@ -2,9 +2,9 @@
 
     learner-17 -> 5f0c2ab1d94e77a3
 
-The key lies outside the store, in a file that only its owner may read. Without it nobody can tell
-who is meant, not even by trying every id; with it the same id gives the same pseudonym in every
-source, so that a learner can be followed, and forgotten.
+The key is outside the store, in a file that only its owner may read. Without it a pseudonym cannot be
+resolved, not even by trying every id; with it the same id has the same pseudonym in every source, so that a
+learner can be followed, and forgotten.
 """
 
 import hashlib
@@ -70,7 +70,7 @@ def make_key(path: Path) -> None:
 
 
 def make_naming(con: Store, path: Path) -> Naming:
-    """Make a function from ids to their pseudonyms; nulls stay. The store remembers which key it is.
+    """Make a function from ids to their pseudonyms; nulls stay. The store keeps a digest of the key.
 
     A key is made if neither the store nor `path` has one. Raises StoreError if they differ.
     """
@@ -98,7 +98,7 @@ def read_store_key(con: Store, path: Path) -> bytes:
 
 
 def _digest(key: bytes) -> str:
-    """Compute which key it is, without revealing it."""
+    """Compute a digest that identifies the key without revealing it."""
     return hashlib.sha256(b"preceptor" + key).hexdigest()
 
 
@@ -140,5 +140,5 @@ def make_forgotten_check(con: Store) -> Callable[[pl.Series], pl.Series]:
 
 
 def write_mark_sql(pseudonym: str) -> str:
-    """Write the expression of the hash that `forgotten` keeps of a pseudonym, to recognise it again."""
+    """Write the SQL expression of a pseudonym's hash in `forgotten`, by which the person is recognised."""
     return f"left(sha256({pseudonym}), 20)"

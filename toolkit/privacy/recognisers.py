@@ -1,10 +1,10 @@
-"""What in one text is personal data: found by Microsoft Presidio's recognisers, then judged by rules.
+"""Find personal data in one text by Microsoft Presidio's recognisers, filtered by rules.
 
     "write to anna@school.org" -> email, from 9 to 24, score 1.0
 
 Only recognisers that need neither a model nor the network: patterns with checksums, libphonenumber,
 lists of names. Learners write sums, code, and sentences without a space after the full stop, so each
-kind has a rule that says which of Presidio's findings count; docs/privacy.md has what that gives.
+kind has a rule that selects among Presidio's findings; docs/privacy.md has the measured results.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 KINDS = ("email", "url", "ip", "iban", "card", "phone", "name", "student-number")
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "PL", "UA", "RU", "EE", "IN")
 
-_GAP = r"[-x\p{Pd}\p{Zs}().\[\]/~−]{0,4}"  # what libphonenumber lets stand between digits
+_GAP = r"[-x\p{Pd}\p{Zs}().\[\]/~−]{0,4}"  # characters that libphonenumber allows between digits
 _SPACE = r"[\s\p{Zs}]?"
 _CALLING = (
     r"(?i:phone|mobile|\btel\b|\bcall|\bmy (?:new )?number|\btext me|whatsapp|viber|telegram|\bsms\b|"
     r"\bfax\b|telef|móvil|cellulare|helista|телефон|(?:^|[^\p{L}])тел[.: ]|мобіль|мобил|дзвон|звон)"
 )
-# Suffixes that end a bare domain. No words, which follow a full stop without a space: it, is, de, so.
+# Suffixes that end a bare domain, without common words (it, is, de, so), which may follow a full stop.
 _COMMON = ("com", "org", "net", "edu", "gov", "uk", "ua", "ru", "fr", "pl", "ee", "eu", "nl", "cz", "fi")
-# What a text must contain, each of these, before a recogniser looks at it. Read alike by DuckDB's RE2
-# and by Python's regex; of ordinary sentences next to none comes further.
+# Patterns that a text must contain before a recogniser reads it. They mean the same in DuckDB's RE2 and in
+# Python's regex; almost no ordinary sentence matches.
 LIKELY: dict[str, tuple[str, ...]] = {
     "email": ("@",),
     "url": (rf"://|[wW]{{3}}[0-9]{{0,3}}\.|\.(?i:{'|'.join(_COMMON)})|\.[A-Za-z]{{2,}}/",),
@@ -46,12 +46,12 @@ LIKELY: dict[str, tuple[str, ...]] = {
 }
 _PLACEHOLDER = f"<(?:{'|'.join(kind.upper() for kind in KINDS)})>"
 
-_NEAR = 40  # characters beside a number in which a word may say that it is a phone's
-_BOOST = 0.35  # what Presidio adds to the score of a finding that has such a word beside it
+_NEAR = 40  # characters beside a number that are searched for words such as phone
+_BOOST = 0.35  # what Presidio adds to the score of a finding beside such a word
 
 
 class Finding(NamedTuple):
-    """What kind of personal data stands where in a text (characters, half-open), and how sure that is."""
+    """Personal data in a text: kind, start and end (characters, half-open), and score, 0 to 1."""
 
     kind: str
     start: int
@@ -65,7 +65,7 @@ Rule = Callable[[str, Finding], Finding | None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to look for."""
+    """The kinds of personal data to look for."""
 
     kinds: Sequence[str] = KINDS
     regions: Sequence[str] = REGIONS
@@ -145,7 +145,7 @@ def _merged(found: list[Finding]) -> list[Finding]:
 def _judged(kind: str, recognizer: "EntityRecognizer", text: str) -> Iterator[Finding]:
     """Yield Presidio's findings that pass this kind's rule."""
     rule = _RULES.get(kind)
-    no_words: Any = None  # a model's view of the text, which these recognisers do without
+    no_words: Any = None  # results of a language model, which these recognisers do not need
     for result in recognizer.analyze(text, recognizer.supported_entities, no_words):
         found = Finding(kind, result.start, result.end, result.score)
         counts = rule(text, found) if rule else found
@@ -160,7 +160,7 @@ def _recognizers(wanted: Wanted) -> dict[str, "EntityRecognizer"]:
     except ImportError as error:
         raise PrivacyError(f"scan needs Presidio ({error}): pip install 'preceptor[privacy]'") from error
     _check_regions(wanted.regions)
-    # Presidio's own recogniser of e-mail would fetch the list of suffixes: see _suffix.
+    # Presidio's own e-mail recogniser would download the list of suffixes: see _suffix.
     email = PatternRecognizer("EMAIL_ADDRESS", patterns=list(ready.EmailRecognizer.PATTERNS))
     made: dict[str, EntityRecognizer] = {
         "email": email,
@@ -199,7 +199,7 @@ def _url_patterns() -> list[Any]:
 
 
 def _listed(names: Sequence[str]) -> "EntityRecognizer":
-    """Whole words, as they are written; the longest name that stands at a place."""
+    """Find listed names as whole words, in the same case; at each place the longest name."""
     import regex
     from presidio_analyzer import PatternRecognizer
 
@@ -229,20 +229,20 @@ def _patterned(expression: str) -> "EntityRecognizer":
 
 @cache
 def _suffixes() -> Callable[[str], Any]:
-    """The list of public suffixes as packaged: tldextract.extract would fetch a newer one."""
+    """The packaged list of public suffixes: tldextract.extract would download a newer one."""
     from tldextract import TLDExtract
 
     return TLDExtract(cache_dir=None, suffix_list_urls=())
 
 
 def _suffix(host: str) -> str:
-    """What a domain is registered under: co.uk of school.co.uk; empty where it is none."""
+    """Public suffix of a domain: co.uk of school.co.uk; empty if there is none."""
     found = _suffixes()(host)
     return str(found.suffix) if found.domain else ""
 
 
 def _email(text: str, found: Finding) -> Finding | None:
-    """Of a registered domain; without what a mailbox may begin with but none does: ||| of M2, mail=."""
+    """Accept e-mail addresses of registered domains; cut prefixes that no mailbox has: ||| of M2, mail=."""
     import regex
 
     box, _, host = text[found.start : found.end].rpartition("@")
@@ -253,7 +253,7 @@ def _email(text: str, found: Finding) -> Finding | None:
 
 
 def _url(text: str, found: Finding) -> Finding | None:
-    """With :// or www, without the punctuation that follows; bare, where it reads as a domain."""
+    """Accept URLs with :// or www, without trailing punctuation, and bare domains."""
     import regex
 
     url = text[found.start : found.end].rstrip(".,;:!?)]}*_`|")
@@ -272,7 +272,7 @@ def _url(text: str, found: Finding) -> Finding | None:
 
 
 def _ip(text: str, found: Finding) -> Finding | None:
-    """Not ::2 (a slice), 1.2.3.4 (a section), v10.0.19.1 (a version) or this machine's own address."""
+    """Accept IP addresses, except ::2 (a slice), 1.2.3.4 (a section), v10.0.19.1 (a version) and loopback."""
     import regex
 
     written = text[found.start : found.end]
@@ -293,7 +293,7 @@ def _card(text: str, found: Finding) -> Finding | None:
 
 
 def _phone(text: str, found: Finding) -> Finding | None:
-    """Written as phones are and numbers in sums are not, or with a word beside it that says so."""
+    """Accept numbers in the form of phone numbers, unlike numbers in sums, or beside a word such as phone."""
     import regex
 
     if _in_a_number(text, found) or _in_a_sum(text, found):
@@ -311,7 +311,7 @@ def _phone(text: str, found: Finding) -> Finding | None:
 
 
 def _in_a_number(text: str, found: Finding) -> bool:
-    """Whether these digits belong to a longer number, such as the decimals of 6.66666666666."""
+    """True if these digits belong to a longer number, such as the decimals of 6.66666666666."""
     import regex
 
     before, written, after = text[: found.start], text[found.start : found.end], text[found.end :]

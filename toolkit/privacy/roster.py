@@ -1,4 +1,4 @@
-"""A roster: the names of people, to be found in what learners wrote.
+"""Read a roster: the names of people, to be found in learners' texts.
 
     Anna Kowalska               name,group                first_name;last_name
     Ben                         Anna Kowalska,7a          Anna;Kowalska

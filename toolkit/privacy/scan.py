@@ -1,11 +1,11 @@
-"""`preceptor scan`: personal data in the free text of the store, and its masking.
+"""`preceptor scan`: find and mask personal data in the free text of the store.
 
     sentences  5f0c…  text  phone  from 44 to 60  score 0.4
 
-DuckDB takes out of every column that people wrote (`free_text` in schemas/tables) the texts that may
-hold something, each once; `make_finder` looks at those. Masking replaces what was found, text by
-text, in one transaction. Keys stay as they are: they say what was read, so that signals go on naming
-their completions and the same input again is known.
+DuckDB selects from every column that people wrote (`free_text` in schemas/tables) the distinct texts that
+may contain personal data; `make_finder` reads those. Masking replaces the findings, text by text, in one
+transaction. Keys do not change, so that signals still name their completions and a repeated input is
+recognised.
 """
 
 import json
@@ -18,13 +18,13 @@ import polars as pl
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
 from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
-from ..store.where import check_names, in_sources
+from ..store.where import check_names, match_sources
 from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
 _MASKS = {"old": pl.String, "new": pl.String}
 _AROUND = 30  # characters shown on either side of a finding
-# A string of a JSON text with the colon that makes it a name, or a number.
+# A string in a JSON text, with a colon if it is a name; or a number.
 _JSON_LEAF = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[-+.\deE]*')
 
 
@@ -38,10 +38,12 @@ class Masked:
 
 
 def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFrame:
-    """One row per finding: source, table, key, column, place, kind, start, end, score, and its text `old`.
+    """Find personal data, one row per finding.
 
-    `place` says which message or which field of a JSON column; start and end count characters in it.
-    Raises PrivacyError for a source that is not there.
+    Columns: source, table, key, column, place (message or field of a JSON column), kind, start and end (in
+    characters of the place), score, and old (the text).
+
+    Raises PrivacyError for an unknown source.
     """
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
     check_names("--source", sources, have, "the store holds no '{name}'", PrivacyError)
@@ -61,11 +63,11 @@ def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFram
 
 
 def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequence[str] = ()) -> Masked:
-    """Mask what `scan` found, all or nothing; then `store.write_anew` frees the file of it.
+    """Mask the findings of `scan`, all or nothing; `store.write_anew` then removes the old bytes.
 
     `group` is masked in every source, so that prompts about one problem stay one group. Prompts that
-    a build made of masked sentences are removed where nobody has judged them: the next build makes
-    them anew, with other keys.
+    a build made of masked sentences are removed if they were not judged: the next build makes them anew,
+    with other keys.
     """
     find = make_finder(wanted)
     old = found["old"].unique(maintain_order=True)
@@ -83,8 +85,8 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
     return Masked(dict(rows), unmade, _builds(con, found["source"].unique().to_list()))
 
 
-def excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
-    """The text around a finding, on one line, with the first letter and the length of what was found."""
+def cut_excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
+    """Cut out the text around a finding, on one line; findings show as first letter and length."""
     start, end = max(0, shown.start - _AROUND), shown.end + _AROUND
     pieces, done = ["…" if start else ""], start
     for one in found:
@@ -100,15 +102,15 @@ def _columns() -> list[tuple[Table, Column]]:
 
 
 def _texts(con: Store, wanted: Wanted, given: dict[str, list[str]]) -> list[str]:
-    """The texts of the store that are worth a look, each once."""
-    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can do
-    return texts_worth_a_look(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
+    """The distinct texts of the store that may contain personal data."""
+    narrow = not (wanted.names or wanted.student_number)  # by patterns alone, which SQL can match
+    return find_likely_texts(con, _parts(_likely_sql(wanted) if narrow else ""), wanted, given)
 
 
-def texts_worth_a_look(
+def find_likely_texts(
     con: Store, rows: str, wanted: Wanted, given: dict[str, list[str]] | None = None
 ) -> list[str]:
-    """Of the column "text" of a SELECT, what may hold any of the wanted kinds; each text once."""
+    """Find the distinct texts (column "text" of a SELECT) that may contain any of the wanted kinds."""
     import regex
 
     narrow = not (wanted.names or wanted.student_number)
@@ -127,7 +129,7 @@ def texts_worth_a_look(
 
 
 def _likely_sql(wanted: Wanted) -> str:
-    """Whether "text" has what any of the wanted kinds cannot do without."""
+    """SQL condition: "text" has the pattern that one of the wanted kinds requires."""
     each = [
         "(" + " AND ".join(f"""regexp_matches("text", '{pattern}')""" for pattern in patterns) + ")"
         for kind, patterns in LIKELY.items()
@@ -143,13 +145,13 @@ def _parts(likely: str) -> str:
 
 def _parts_of(table: Table, column: Column, likely: str) -> str:
     cells = f'SELECT source, key, "{column.name}" AS cell FROM "{table.name}" WHERE '
-    cells += f"{in_sources()} AND cell IS NOT NULL"
+    cells += f"{match_sources()} AND cell IS NOT NULL"
     if column.type == "messages":
         place, text = "'[' || i || ']'", "cell[i + 1].content"
         cells = f"SELECT *, unnest(range(len(cell))) AS i FROM ({cells})"
     elif column.type == "json":
         place, text = "leaf.fullkey", "leaf.atom->>'$'"
-        if likely:  # of the whole, before it is taken apart; what is escaped in it may hide anything
+        if likely:  # on the whole JSON text, before it is split; escapes in it may hide anything
             seen = f"""(SELECT *, cell::VARCHAR AS "text" FROM ({cells}))"""
             cells = f"""SELECT source, key, cell FROM {seen} WHERE {likely} OR contains("text", '\\')"""
         cells = f"SELECT * FROM ({cells}) AS c, json_tree(c.cell) AS leaf WHERE leaf.atom IS NOT NULL"
@@ -170,11 +172,11 @@ def _mask_column(
     masks: pl.DataFrame,
     given: dict[str, list[str]],
 ) -> None:
-    """Write the masked texts into a column; `keys` are those of the rows that hold some."""
+    """Write the masked texts into a column; `keys` are those of the rows that have findings."""
     name, cell = f'"{table.name}"', f'"{column.name}"'
     if column.type == "text":
         everywhere = column.name == "group"
-        only = "" if everywhere else f"AND {in_sources()}"
+        only = "" if everywhere else f"AND {match_sources()}"
         run(
             con,
             f'UPDATE {name} SET {cell} = masks."new" FROM masks WHERE {name}.{cell} = masks."old" {only}',
@@ -195,7 +197,7 @@ def _mask_column(
 
 
 def _unmake(con: Store, found: pl.DataFrame) -> int:
-    """Remove what builds made of sentences that changed, unless somebody has judged it."""
+    """Remove prompts that builds made of changed sentences, unless they were judged."""
     con.register("touched", found.select("key").unique().to_arrow())
     run(
         con,
@@ -215,7 +217,7 @@ def _unmake(con: Store, found: pl.DataFrame) -> int:
 
 
 def _masked_json(cells: pl.DataFrame, masks: dict[str, str]) -> pl.DataFrame:
-    """JSON texts with their strings and numbers masked, and not a character else changed."""
+    """Mask strings and numbers of JSON texts, and change no other character."""
 
     def masked(leaf: re.Match[str]) -> str:
         whole, string, colon = leaf[0], leaf[1], leaf[2]

@@ -1,4 +1,4 @@
-"""An audit of judges as figures (PNG and SVG) and a page in Markdown: position, people, confusion."""
+"""Write an audit of judges as figures (PNG and SVG) and a Markdown page: position, people, confusion."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from .judge_audit_text import (
     Cells,
     Found,
     describe_size,
+    format_number,
+    format_share,
     list_measures,
     list_notes,
     list_positions,
-    number,
-    share,
     write_sentences,
 )
 from .svg import FLAG, INK, LIGHT, MUTED, SERIES, save
@@ -48,7 +48,7 @@ Krippendorff's.
 def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], seed: int) -> list[Path]:
     """Write audit.md and the figures of all `audits` (annotation/audit.Audit as dicts); returns the files.
 
-    `rejects` are lines of a file that were not taken. The page is written last.
+    `rejects` are rejected lines of a file. The page is written last.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = _file_names([found["judge"] for found in audits])
@@ -65,7 +65,7 @@ def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], s
 
 
 def _file_names(judges: Sequence[str]) -> list[str]:
-    """What goes before the names of a judge's figures; nothing where there is one judge."""
+    """Prefix of the file names of a judge's figures; empty for a single judge."""
     if len(judges) == 1:
         return [""]
     slugs = [re.sub(r"[^a-z0-9]+", "-", judge.lower()).strip("-")[:40] or "judge" for judge in judges]
@@ -73,7 +73,7 @@ def _file_names(judges: Sequence[str]) -> list[str]:
 
 
 def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
-    """Draw what there is to draw; names of the files by figure."""
+    """Draw the figures that have data; return file names by figure."""
     drawn = {}
     judge = clean(found["judge"], 60)
     if found["position"]:
@@ -109,14 +109,14 @@ def _figures(folder: Path, found: Found, before: str) -> dict[str, str]:
 
 
 def paint_bars(axes: Axes, position: Found) -> None:
-    """Paint shares of pairs in both orders with their intervals; what an unbiased judge has is blue."""
+    """Paint shares of pairs in both orders with their intervals; outcomes of an unbiased judge are blue."""
     names = [name for name in POSITION if position[name]["k"] or not name.endswith("tie")]
     for y, name in enumerate(names):
         found = position[name]
         colour = LIGHT[SERIES[0] if name in _CONSISTENT else SERIES[1]]
         axes.barh(y, found["value"], 0.56, color=colour, alpha=0.85, linewidth=0)
         axes.hlines(y, found["low"], found["high"], colors=LIGHT[INK], linewidth=1.4)
-        axes.text(found["high"] + 0.015, y, share(found), va="center", color=LIGHT[INK], fontsize=10)
+        axes.text(found["high"] + 0.015, y, format_share(found), va="center", color=LIGHT[INK], fontsize=10)
     axes.set_yticks(range(len(names)), [POSITION[name] for name in names])
     axes.set(
         xlim=(0, min(1.0, max(position[name]["high"] for name in names) + 0.05) * 1.3),
@@ -156,7 +156,7 @@ def paint_jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -
 
 def _correlation(signal: Found) -> str:
     found = signal["measures"]["pearson"]["judge"]
-    return f"Pearson {number(found)}" if found else "Pearson not defined"
+    return f"Pearson {format_number(found)}" if found else "Pearson not defined"
 
 
 def _spread(table: "np.ndarray[Any, Any]") -> tuple[Any, Any]:
@@ -237,7 +237,7 @@ def list_confusion(signal: Found) -> tuple[list[str], list[str], list[list[int |
 
 
 def _section(found: Found, drawn: dict[str, str]) -> str:
-    """What was found about one judge."""
+    """Section of the page about one judge."""
     parts = [f"## {_text(found['judge'])}\n", f"{describe_size(found)}\n"]
     said = [f"- {_text(line)}" for line in write_sentences(found)]
     if said:
@@ -290,5 +290,5 @@ def _table(columns: Cells, rows: Sequence[Cells]) -> str:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it stands."""
+    """Escape a text for Markdown."""
     return re.sub(r"([\\`*{}\[\]<>|#]|(?<!\w)_|_(?!\w))", r"\\\1", clean(text, 2000))

@@ -20,13 +20,13 @@ from ..store.connection import Store, query
 from .panels.agreement import write_tried
 from .panels.panel import FitView, draw_all
 from .panels.registry import PANELS
-from .picture import PERCENT, number, percent
+from .picture import PERCENT, format_decimal, format_share
 
 MOST_TELLING = 10  # pairs listed for the next vote
 DISPUTED = 5  # pairs listed where people and learners disagree
 GONE = "(no longer in the store)"
 
-# The beginning of a parameter's name, and what it says.
+# Prefix of a parameter's name, and its meaning.
 PARAMETERS = {
     "rho": "correlation of expressed and observed effectiveness",
     **{name: words for likelihood in LIKELIHOODS.values() for name, words in likelihood.parameters.items()},
@@ -102,7 +102,7 @@ def _some(n: int, what: str) -> str:
 
 
 def _verdict(diagnostics: dict[str, Any]) -> str:
-    """The numbers behind converged or not, with the limits they are held to."""
+    """The diagnostics and their limits."""
     divergences = diagnostics["divergences"]
     return (
         f"R-hat at most {diagnostics['r_hat_max']:.4f} (limit {R_HAT_MAX}), effective sample size at "
@@ -112,7 +112,7 @@ def _verdict(diagnostics: dict[str, Any]) -> str:
 
 
 def _target(weight: float) -> str:
-    """What better means under this fit, in words."""
+    """The meaning of better in this fit, in words."""
     if weight in (0, 1):
         return "what helps learners" if weight else "what people prefer"
     return f"{weight:g} × what helps learners + {1 - weight:g} × what people prefer"
@@ -125,18 +125,19 @@ def _tiles(
     built: Build | None,
     recovered: pl.DataFrame | None,
 ) -> list[Tile]:
-    """Key numbers; what is not there has no tile."""
+    """Key numbers; a missing number has no tile."""
     tiles = _sampling_tiles(diagnostics)
     held, n = sum(c["holds"] for c in diagnostics["checks"]), len(diagnostics["checks"])
     if n:
         tiles.append(("checks that hold", f"{held} of {n}", "posterior predictive", held < n))
     if has_both_sides(found):
         rho = found["rho"]
-        between = f"90{PERCENT} interval {number(rho['low'])} to {number(rho['high'])}"
-        tiles.append(("correlation ρ", number(rho["mean"]), between, False))
+        between = f"90{PERCENT} interval {format_decimal(rho['low'])} to {format_decimal(rho['high'])}"
+        tiles.append(("correlation ρ", format_decimal(rho["mean"]), between, False))
     if surer.len():
         flips = int((surer.round(6) < COIN_FLIP).sum())
-        tiles.append(("coin flips", percent(flips / surer.len()), f"of {_some(surer.len(), 'pair')}", False))
+        share = format_share(flips / surer.len())
+        tiles.append(("coin flips", share, f"of {_some(surer.len(), 'pair')}", False))
     if found["annotators"]:
         doubtful = sum(a["p_below_half"] > SURE for a in found["annotators"])
         tiles.append(
@@ -149,7 +150,7 @@ def _tiles(
         )
     if recovered is not None and recovered.height:
         inside = int(recovered["truth"].is_between(recovered["low"], recovered["high"]).sum())
-        share = percent(inside / recovered.height)
+        share = format_share(inside / recovered.height)
         tiles.append(("known values found", share, f"in their 90{PERCENT} interval", False))
     return tiles
 
@@ -213,7 +214,7 @@ def _listings(con: Store, fit: str, found: dict[str, Any]) -> list[dict[str, Any
 
 
 def _apart(apart: dict[str, int] | None) -> str:
-    """How many pairs there are like these; fits of earlier versions do not tell."""
+    """Number of such pairs; empty for fits of earlier versions, which lack it."""
     if not apart or not apart["pairs"]:
         return ""
     return (
@@ -256,7 +257,7 @@ def _pairs(con: Store, fit: str, condition: str, order: str, limit: int) -> list
 
 def _probability(p: float) -> str:
     """In percent; a share of draws is never certain, even if it is all of them."""
-    return percent(min(max(p, 0.001), 0.999))
+    return format_share(min(max(p, 0.001), 0.999))
 
 
 def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
@@ -270,7 +271,7 @@ def _sources(con: Store, fit: str) -> list[dict[str, Any]]:
             revision, sha256, rows FROM sources WHERE name IN (SELECT source FROM heard) ORDER BY name""",
         {"fit": fit},
     ).to_dicts()
-    # A link only where it leads to the web: the address is the source's, not ours.
+    # A link only for web addresses, since the source's address is not ours.
     return [row | {"link": (row["url"] or "").startswith(("https://", "http://"))} for row in rows]
 
 
@@ -278,6 +279,6 @@ def _parameters(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Single-valued parameters with their 90 % intervals and what they mean, rho first."""
     return [
         {"name": name, "meaning": PARAMETERS.get(name.partition(":")[0], "")}
-        | {part: number(value[part]) for part in ("mean", "low", "high")}
+        | {part: format_decimal(value[part]) for part in ("mean", "low", "high")}
         for name, value in [("rho", found["rho"]), *sorted(found["parameters"].items())]
     ]

@@ -1,4 +1,4 @@
-"""What every figure of the page is made of: a drawing, its title, key and caption."""
+"""Records of a figure of the page: a drawing with title, key and caption."""
 
 from dataclasses import dataclass
 
@@ -31,11 +31,11 @@ class Picture:
     marks: tuple[Mark, ...] = ()
 
 
-def percent(share: float) -> str:
-    """A share in whole percents; what is not quite all or nothing does not look like it."""
+def format_share(share: float) -> str:
+    """Format a share in whole percent; only exact 0 and 1 show as 0 and 100."""
     return format_percent(share, PERCENT)
 
 
-def number(value: float) -> str:
-    """Two decimals, with a real minus sign and no minus zero."""
+def format_decimal(value: float) -> str:
+    """Format with two decimals, a real minus sign (U+2212) and no minus zero."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")

@@ -1,6 +1,6 @@
-"""A drawing as SVG that stands inside the page.
+"""Draw figures as SVG inside the page.
 
-matplotlib draws in stand-in colours that become the page's CSS variables afterwards, so that one
+matplotlib draws in placeholder colours that are then replaced by the page's CSS variables, so that one
 drawing suits light screens, dark ones and paper. Text stays text, in the page's own font. The
 same numbers give the same bytes.
 """
@@ -22,7 +22,7 @@ from ...schemas.support.files import open_whole_file
 WIDTH = 420.0  # of every drawing, in points; the page scales it
 COLUMNS = 2  # of small drawings in one
 
-# Stand-ins, and what they become. No two may be equal, none may be a colour of matplotlib's own.
+# Placeholder colours and their CSS variables: all different, and none a default colour of matplotlib.
 INK, MUTED, GRID, ZONE, FLAG = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05"
 SERIES = ("#0a0c01", "#0a0c02", "#0a0c03", "#0a0c04", "#0a0c05")
 CSS = {
@@ -33,7 +33,7 @@ CSS = {
     FLAG: "var(--flag)",
     **{colour: f"var(--c{i})" for i, colour in enumerate(SERIES)},
 }
-# What stand-ins are where a drawing is a file of its own: the page's colours on light screens.
+# Colours of placeholders in a separate file: the page's colours on light screens.
 LIGHT = {
     INK: "#1d2329",
     MUTED: "#5c6670",
@@ -80,7 +80,7 @@ Paint = Callable[[Axes], None]
 
 
 def draw(name: str, title: str, description: str, height: float, paint: Paint) -> Markup:
-    """Draw what `paint` paints as SVG. `name` keeps apart the ids of two drawings on one page.
+    """Draw what `paint` paints as SVG. `name` makes the ids of two drawings on one page different.
 
     `title` and `description` are for readers who do not see it.
     """
@@ -117,7 +117,7 @@ def save(
 ) -> None:
     """Write PATH.svg and PATH.png, on white, with what is painted side by side; sizes in points.
 
-    Whatever paints takes its colours from LIGHT.
+    Painting functions take their colours from LIGHT.
     """
     real = {
         name: LIGHT.get(value, value) if isinstance(value, str) else value for name, value in _STYLE.items()
@@ -135,11 +135,11 @@ def save(
 
 
 def _inline(document: str, name: str, title: str, description: str) -> Markup:
-    """A stand-alone SVG document as an element of the page, in the page's colours and font."""
+    """Convert an SVG document to an element of the page, in the page's colours and font."""
     svg = document[document.index("<svg") :].strip()
     view = svg.partition('viewBox="')[2].partition('"')[0]
     body = svg[svg.index(">") + 1 :]
-    # Its style sheet would reach the whole page, and its numbered ids would stand there twice.
+    # Its style sheet would reach the whole page, and its numbered ids would occur twice.
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", body)
     body = body.replace("xlink:href", "href").replace(f" font-family: '{_FONT}';", "")

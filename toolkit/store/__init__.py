@@ -1,1 +1,1 @@
-"""The project file: one DuckDB connection, its schema, what it holds."""
+"""The project file: one DuckDB connection, its schema, its contents."""

@@ -1,4 +1,4 @@
-"""Make tables too wide to join and sort at once: narrow rows in order first, then texts, chunk by chunk."""
+"""Make wide tables in chunks: order narrow rows first, then join their texts, chunk by chunk."""
 
 from ...schemas.tables import Table
 from .connection import Store, run

@@ -1,7 +1,7 @@
 """One DuckDB file per project: open, transaction, insert, query.
 
-The only module that knows DuckDB connections. A transaction that does not reach its end leaves
-the file as it was, also after SIGKILL: DuckDB's write-ahead log holds either all of it or none.
+The only module that knows DuckDB connections. An unfinished transaction does not change the
+file, also after SIGKILL: DuckDB's write-ahead log has all of it or none.
 """
 
 import os
@@ -30,8 +30,8 @@ _LITTLE = "SET memory_limit = '512MB'"
 def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
     """Open the project's store; with `create`, make an empty one where there is none.
 
-    Raises StoreError where the file is missing, is no store, belongs to another version, or is
-    held by another process.
+    Raises StoreError if the file is missing, is no store, belongs to another version, or is locked by
+    another process.
     """
     if not path.exists() and not create:
         raise StoreError(
@@ -67,7 +67,7 @@ def _why_not_open(message: str) -> str:
 
 
 def _check_version(con: Store, path: Path, create: bool) -> None:
-    """Make the tables in an empty file; refuse a file that holds anything else."""
+    """Make the tables in an empty file; refuse a file with other content."""
     present = {row[0] for row in run(con, "SELECT table_name FROM duckdb_tables()")}
     if not present and create:
         with transaction(con):
@@ -100,11 +100,13 @@ def transaction(con: Store) -> Iterator[None]:
 
 
 def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
-    """Add rows; returns how many were added.
+    """Insert rows and return the number of rows added.
 
-    `frame` may lack nullable columns (null) and `key` (made from the identity columns; where it is
-    given it must come from `add_key`). Rows with equal keys, new or there already, are one row:
-    the first. A table of placed rows is appended to, since no place is read twice.
+    `frame` may lack nullable columns (null) and `key` (made from the identity columns; a given key must
+    come from `add_key`). Of rows with equal keys, in the frame or the table, the first is kept. Rows of a
+    table with places are appended unchecked, since no place is read twice.
+
+    Raises StoreError if the rows violate a constraint of the table.
     """
     if frame.is_empty():
         return 0
@@ -119,7 +121,7 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
         rows = rows.unique("key", keep="first", maintain_order=True)
         only_new = f'WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")'
     columns = ", ".join(f'"{n}"' for n in rows.columns)
-    # DuckDB finds this variable by its name. Registered, it would be held until the transaction ends.
+    # DuckDB finds this variable by its name. Registered, it would stay in memory until the transaction ends.
     incoming = rows.to_arrow()
     try:
         ((added,),) = con.execute(
@@ -132,9 +134,9 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
 
 
 def insert_select(con: Store, table: Table, select: str, parameters: dict[str, Any]) -> int:
-    """Add the rows of a SELECT to a table of placed rows, without taking them out of the database.
+    """Insert the rows of a SELECT into a table with places, inside the database.
 
-    The SELECT names every stored column but the key. Returns how many were added.
+    The SELECT has every stored column but the key. Returns the number of rows added.
     """
     columns = ", ".join(f'"{column.name}"' for column in table.stored if column.name != "key")
     ((added,),) = run(
@@ -167,7 +169,7 @@ def limit_memory(con: Store) -> Iterator[None]:
     run(con, _LITTLE)
     try:
         yield
-        run(con, "CHECKPOINT")  # now, within the bound, rather than when the store is closed
+        run(con, "CHECKPOINT")  # now, within the memory limit, not when the store is closed
     finally:
         run(con, "RESET memory_limit")
 
@@ -202,8 +204,8 @@ def _memory() -> Store:
 def write_anew(path: Path) -> None:
     """Write the store into a new file that takes the old one's place.
 
-    DuckDB leaves the bytes of deleted rows in the blocks it frees; in the new file they are not.
-    Killed at any moment the store is the old file or the new one.
+    DuckDB leaves the bytes of deleted rows in freed blocks; the new file does not have them. If the process
+    is killed, the store is the old file or the new one.
     """
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     partial.unlink(missing_ok=True)
@@ -219,7 +221,7 @@ def write_anew(path: Path) -> None:
                 into = f"({columns})" if name in TABLES else ""
                 run(con, f'INSERT INTO "{name}" {into} SELECT {columns} FROM old."{name}"')
             run(con, "CHECKPOINT")
-            # Still attached, so that nobody can write into the old file in between.
+            # Still attached, so that no other process can write into the old file in between.
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
             partial.replace(path)
@@ -235,14 +237,14 @@ def _make_tables() -> dict[str, str]:
 
 
 def remove_source(con: Store, name: str) -> None:
-    """Take out a source and every row that came with it."""
+    """Remove a source and all its rows."""
     for table in OF_A_SOURCE:
         run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
     run(con, "DELETE FROM sources WHERE name = ?", [name])
 
 
 def remove_orphans(con: Store) -> None:
-    """Take out replies of models that are about prompts or completions which are no longer there."""
+    """Remove replies of models about prompts or completions that no longer exist."""
     run(
         con,
         """DELETE FROM replies WHERE prompt NOT IN (SELECT key FROM prompts)
@@ -270,7 +272,7 @@ def read_frames(con: Store, sql: str, parameters: dict[str, Any] | None = None) 
 
 
 def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a statement to its end; its rows, if any."""
+    """Run a statement; return its rows, if any."""
     rows: list[tuple[Any, ...]] = con.execute(sql, parameters).fetchall()
     return rows
 
@@ -279,8 +281,8 @@ def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.Data
     """Read one JSON object per line into columns of the given DuckDB types.
 
     `lines` has line, raw, damaged. Returns (rows with line, raw and the columns; rejects with
-    line, raw, reason). A field of another type is null, for the reader to judge by `mistyped`:
-    what is wrong with the types of a row's fields, null where nothing is.
+    line, raw, reason). A field of another type is null, and the row's
+    `mistyped` describes the wrong types (null if there are none).
     """
     columns = "".join(
         f"""json_transform("raw"->'$.{name}', '"{kind}"') AS "{name}", """ for name, kind in shape.items()
@@ -302,7 +304,7 @@ def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.Data
 
 
 def _mistyped(shape: dict[str, str]) -> Iterator[str]:
-    """SQL expressions, one per place in the shape: what is wrong with its JSON type, or null.
+    """SQL expressions, one per place in the shape, that describe a wrong JSON type, or null.
 
     json_transform would make 2 of 1.5 and text of an object.
     """

@@ -1,4 +1,4 @@
-"""What a store holds: sources, signals, campaigns, fits and builds, as plain data."""
+"""Summarise a store: sources, signals, campaigns, fits and builds, as plain data."""
 
 import json
 from typing import Any

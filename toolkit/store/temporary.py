@@ -2,7 +2,7 @@
 
     make(con, CANDIDATES, "SELECT prompt, … FROM preferences WHERE fit = $fit", {"fit": fit})
 
-A step that reads `candidates` so finds the columns that its declaration says, whichever step made them.
+So a step that reads `candidates` finds its declared columns, whichever step made the table.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 where = Where(("week-1",), task="mnemonic")
 check_where(con, where)
-query(con, f"SELECT key FROM prompts WHERE {in_where()}", where.parameters)
+query(con, f"SELECT key FROM prompts WHERE {match_where()}", where.parameters)
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Where:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Values of $sources, $task and $language in `in_where`."""
+        """Values of $sources, $task and $language in `match_where`."""
         return {"sources": list(self.sources), "task": self.task, "language": self.language}
 
     def name_options(self, source_option: str = "--source") -> list[tuple[str, str, str]]:
@@ -37,19 +37,19 @@ class Where:
 EVERYWHERE = Where()
 
 
-def in_sources(column: str = "source") -> str:
-    """Write the SQL condition that a column is one of $sources; true where $sources is empty."""
+def match_sources(column: str = "source") -> str:
+    """Match a column against $sources, as a SQL condition; true if $sources is empty."""
     return f"(len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], {column}))"
 
 
-def in_where(table: str = "") -> str:
-    """Write the SQL condition that source, task and language are those of a Where.
+def match_where(table: str = "") -> str:
+    """Match source, task and language against a Where, as a SQL condition.
 
-    `table` is the alias whose columns are meant, if the query has several. Parameters: `Where.parameters`.
+    `table`: alias of the table, if the query has several. Parameters: `Where.parameters`.
     """
     of = f"{table}." if table else ""
     return (
-        f"{in_sources(f'{of}source')} AND ($task::VARCHAR IS NULL OR {of}task = $task) "
+        f"{match_sources(f'{of}source')} AND ($task::VARCHAR IS NULL OR {of}task = $task) "
         f"AND ($language::VARCHAR IS NULL OR {of}language = $language)"
     )
 
@@ -63,7 +63,7 @@ def check_names(
 ) -> None:
     """Raise `error` for the first name of `given` that is not in `have`, with the nearest one that is.
 
-    `what` says what there is not, such as "no votes of that name"; {name} in it is the wrong name.
+    `what` is the message, such as "no votes of that name"; {name} in it is the wrong name.
     """
     known = list(have)
     for name in given:
@@ -73,7 +73,7 @@ def check_names(
 
 
 def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
-    """Raise AnnotationError where no prompt is of a source, the task or the language."""
+    """Raise AnnotationError for a source, task or language without prompts."""
     for option, value, column in where.name_options(source_option):
         have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"]
         check_names(option, (value,), have, "no prompts of it", AnnotationError)

@@ -60,7 +60,7 @@ class ExportedModel:
     size: int
     """Bytes."""
     templated: bool
-    """Whether the Modelfile has the chat template, in Ollama's language."""
+    """True if the Modelfile has the chat template, in Ollama's language."""
 
 
 def export_gguf(
@@ -76,7 +76,7 @@ def export_gguf(
 
     An adapter is merged into its base model first. `kind` is one of KINDS; `converter` names the program
     if it is not on the PATH; `system` is the Modelfile's system prompt (default: the chat template's own).
-    `say` is called with notes. TrainingError where the folder has no model, a program is missing or fails,
+    `say` is called with notes. TrainingError if the folder has no model, a program is missing or fails,
     `out` is taken, or the file that is read back differs from the folder's model.
     """
     say = say or _say_nothing
@@ -147,7 +147,7 @@ def _beside(out: Path) -> tuple[Path, Path]:
 
 
 def _ours(path: Path, out: Path) -> bool:
-    """Whether a file was written by an earlier export to `out`, even one that was interrupted."""
+    """True if a file was written by an earlier export to `out`, even one that was interrupted."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
@@ -160,7 +160,7 @@ def _ours(path: Path, out: Path) -> bool:
 def find_converter(named: str | None = None) -> list[str]:
     """Find the command that runs llama.cpp's converter: `named`, or one on the PATH or beside this Python.
 
-    A named .py file is run by this Python, which has torch and transformers. TrainingError where there is
+    A named .py file is run by this Python, which has torch and transformers. TrainingError if there is
     none.
     """
     if named is not None:
@@ -180,7 +180,7 @@ def find_converter(named: str | None = None) -> list[str]:
 def find_quantizer() -> list[str]:
     """Find the command that quantises a GGUF: llama-quantize, or llama-cpp-python by this Python.
 
-    TrainingError where there is neither.
+    TrainingError if there is neither.
     """
     from importlib.util import find_spec
 
@@ -290,7 +290,7 @@ class _Found:
 
 
 def read_back(model: Path, made: Path, kind: str) -> _Found:
-    """Read a GGUF and compare it with its model's folder; TrainingError where they differ."""
+    """Read a GGUF and compare it with its model's folder; TrainingError if they differ."""
     import gguf
 
     try:

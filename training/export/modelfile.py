@@ -26,9 +26,9 @@ class TemplatePieces:
 
     start: str
     system: tuple[str, str] | None
-    """Texts around the system prompt, which comes first; None where a template takes none."""
+    """Texts around the system prompt, which comes first; None if a template takes none."""
     always: bool
-    """Whether those texts are written even without a system prompt."""
+    """True if those texts are written even without a system prompt."""
     default: str
     """The system prompt of conversations without one."""
     user: tuple[str, str]

@@ -46,7 +46,7 @@ def find_form(
 ) -> tuple[RowForm | None, list[Defect]]:
     """Find how the rows are written, and what is wrong with the columns.
 
-    `schema` is that of the split's table. The form is None where the rows cannot be read.
+    `schema` is that of the split's table. The form is None if the rows cannot be read.
     """
     have = set(schema.names)
     used = stage.use_columns(have, settings)
@@ -91,7 +91,7 @@ def _clashes(
     split: str,
     settings: PreflightSettings,
 ) -> Iterator[Defect]:
-    """Columns that make TRL fail or do something else; their names stand in `rows`."""
+    """Columns that make TRL fail or change its behaviour; `rows` has their names."""
     if images := others & {"image", "images"}:
         yield _column_refusal(
             "reserved_columns", images, "TRL takes it for images and wants a vision model", split

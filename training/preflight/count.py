@@ -1,4 +1,4 @@
-"""Count what TRL 1.16 makes of a split's rows: a pair whose prompt reaches max_length -> `dropped: 1`."""
+"""Count rows kept, dropped and truncated by TRL 1.16: a pair with a prompt of max_length -> `dropped: 1`."""
 
 import hashlib
 from array import array
@@ -46,9 +46,9 @@ class RowRules:
     """max_length, in tokens; None: no limit."""
     keep_end: bool
     completions: bool
-    """Whether completions alone bear the loss."""
+    """True if completions alone bear the loss."""
     assistant: bool
-    """Whether the assistant's tokens alone bear the loss."""
+    """True if the assistant's tokens alone bear the loss."""
     packing: bool
     strategy: str
 
@@ -86,7 +86,7 @@ def count_rows(
 
 
 def _both(form: RowForm, rules: RowRules) -> bool:
-    """Whether the trainer makes two rows with labels of a pair."""
+    """True if the trainer makes two rows with labels of a pair."""
     return rules.stage.label is not None and len(form.answers) == 2
 
 
@@ -168,7 +168,7 @@ def _is_dropped(asked: int, losing: list[int], rules: RowRules) -> bool:
 
 
 def _note_empty(tally: Tally, row: EncodedRow, key: str, label: bool | None) -> None:
-    """Note empty answers: a better one teaches silence, a worse one is told by its length."""
+    """Note empty answers: a better one teaches silence, a worse one is recognised by its length."""
     if row.empty[0] and label is not False:
         _note(tally, "empty_completions", key)
     elif any(row.empty):

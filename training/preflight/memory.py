@@ -48,7 +48,7 @@ _OVERHEAD = 2**30
 def estimate_size(where: str | Path, stage: str, settings: PreflightSettings, longest: int) -> MemoryEstimate:
     """Estimate GPU memory per process, in bytes, for a model's folder or name on the Hub.
 
-    `longest` is the length of the longest sequence after truncation, in tokens. RecipeError where LoRA finds
+    `longest` is the length of the longest sequence after truncation, in tokens. RecipeError if LoRA finds
     no layer; OSError and ValueError of transformers where the config cannot be read.
     """
     import torch
@@ -135,7 +135,7 @@ def _adapter(model: Any, kind: str, settings: PreflightSettings) -> tuple[int, i
 
 
 def _is_target(name: str, targets: tuple[str, ...] | str) -> bool:
-    """Whether PEFT puts LoRA on a layer; `targets`: a pattern for the whole name, or last parts of names."""
+    """True if PEFT puts LoRA on a layer; `targets`: a pattern for the whole name, or last parts of names."""
     if isinstance(targets, str):
         return targets == "all-linear" or re.fullmatch(targets, name) is not None
     return any(name == target or name.endswith(f".{target}") for target in targets)

@@ -1,4 +1,4 @@
-"""What preflight reports, and the report as a table for the screen.
+"""Records of preflight's report, and the report as a table for the screen.
 
 split     rows   kept  dropped  truncated   tokens  loss tokens  median  95 %  longest
 train      812    809        3         14   61,204  19,480 (32 %)    71   160      256
@@ -71,7 +71,7 @@ class MemoryEstimate:
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """All that preflight found.
+    """The report of preflight.
 
     `steps` are the optimizer's, `tokens` those of the whole run; `seconds` is the time that preflight took.
     """

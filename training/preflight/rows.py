@@ -69,7 +69,7 @@ def _encode_dialogues(
     rows: list[Row], form: RowForm, tokenizer: Tokenizer, template: str | None, assistant_only: bool
 ) -> list[EncodedRow]:
     given = {"chat_template": template} if template else {}
-    if len(rows) == 1:  # only a row encoded alone may have arguments of its own
+    if len(rows) == 1:  # only a row encoded alone may have its own arguments
         given |= _brought(rows[0])
 
     def written(dialogues: list[list[Row]], **more: Any) -> Any:
@@ -131,7 +131,7 @@ def _brought(row: Row) -> Row:
 
 
 def _said(answer: Any) -> bool:
-    """Whether an answer (text or messages) has any text or tool call."""
+    """True if an answer (text or messages) has any text or tool call."""
     if isinstance(answer, str):
         return bool(answer.strip())
     return any(m.get("tool_calls") or _text(m.get("content")).strip() for m in answer)

@@ -13,7 +13,7 @@ _SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}  # losses for which TR
 
 
 def list_losses(values: Mapping[str, Any]) -> list[str] | None:
-    """List the losses that a recipe names; None where it names none."""
+    """List the losses that a recipe names; None if it names none."""
     losses = values.get("loss_type")
     return [losses] if isinstance(losses, str) else losses
 

@@ -1,4 +1,4 @@
-"""The settings of a run that decide what becomes of its rows and how much memory it takes.
+"""Read the settings of a run that decide which rows are used and how much memory it needs.
 
 read_settings({"max_length": 512, "learning_rate": 1e-5}) -> PreflightSettings(max_length=512)
 """

@@ -1,4 +1,4 @@
-"""What differs between the stages of training, in one record a stage.
+"""Describe a stage of training in one record.
 
 Stage("dpo", "trl.trainer.dpo_trainer:DPOTrainer", …).load_trainer() -> the class, with TRL imported
 """
@@ -25,7 +25,7 @@ class UsedColumns(NamedTuple):
 
 
 class Clash(NamedTuple):
-    """Columns that make a trainer fail or do something else, and what it does with them."""
+    """Columns that make a trainer fail or change its behaviour, and the effect."""
 
     columns: frozenset[str]
     effect: str
@@ -42,7 +42,7 @@ class StageFigures:
     curves: tuple[tuple[str, tuple[str, ...]], ...]
     """Panels of curves.png: a title and the keys of the log, "eval_" included."""
     card: tuple[str, ...]
-    """Keys of the log, "eval_" included, that stand in the model card."""
+    """Keys of the log, "eval_" included, for the model card."""
 
 
 def use_pairs(_have: Set[str], _settings: PreflightSettings) -> UsedColumns:
@@ -107,15 +107,15 @@ class Stage:
     sequences: int = 2
     """Sequences in a forward pass for each row: 2 for pairs."""
     reference: bool = True
-    """Whether the loss compares with the model before training."""
+    """True if the loss compares with the model before training."""
     drops_without_loss: bool = False
-    """Whether TRL drops rows without a token that bears the loss; else rows whose prompt fills max_length."""
+    """True if TRL drops rows without a token that bears the loss; else rows whose prompt fills max_length."""
     settles: Mapping[str, Any] = field(default_factory=dict)
     """Values of the trainer's config that the stage itself fixes."""
     find_fault: Callable[[Mapping[str, Any]], str | None] = find_no_fault
-    """What a recipe's values have that contradicts the stage."""
+    """Values of a recipe that contradict the stage."""
     find_bad_rows: Callable[[Any], str | None] = find_no_bad_rows
-    """What is wrong with the values of rows (a datasets.Dataset with `columns`)."""
+    """Errors in the values of rows (a datasets.Dataset with `columns`)."""
     refuse_settings: Callable[[PreflightSettings], Iterator[str]] = refuse_no_settings
     """Settings that TRL raises for, some only once the weights are loaded."""
     use_columns: Callable[[Set[str], PreflightSettings], UsedColumns] = use_pairs

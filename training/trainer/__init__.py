@@ -1,1 +1,1 @@
-"""What is added to TRL: soft labels, a watch on likelihoods, logs."""
+"""Additions to TRL: soft labels, a watch on likelihoods, logs."""

@@ -1,9 +1,9 @@
-"""Show a line for each log of the trainer instead of progress bars where there is no terminal.
+"""Show a line for each log of the trainer instead of progress bars without a terminal.
 
 step 10 of 18: loss 5.888, learning rate 0.005
 step 12 of 18: held-out loss 5.71, held-out reward accuracy 0.62
 
-On a terminal the bars of TRL and datasets stay as they are.
+On a terminal the bars of TRL and datasets are unchanged.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def hide_library_messages() -> None:
-    """Hide needless warnings of the libraries, and their progress bars where stderr is no terminal."""
+    """Hide needless warnings of the libraries, and their progress bars if stderr is no terminal."""
     from transformers.utils import logging as words
 
     warnings.filterwarnings(
@@ -31,7 +31,7 @@ def hide_library_messages() -> None:
 
 
 def is_watched() -> bool:
-    """Whether stderr is a terminal, which shows progress bars."""
+    """True if stderr is a terminal, which shows progress bars."""
     return sys.stderr.isatty()
 
 

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible address: requests over HTTP, tried again where that can help.
+"""Ask a model at an OpenAI-compatible address over HTTP, with retries of transient failures.
 
 POST {base_url}/chat/completions  {"model": "…", "messages": [{"role": "user", "content": "…"}]}
 answers {"choices": [{"message": {"content": "…"}}], "usage": {"prompt_tokens": 23, "completion_tokens": 100}}
@@ -27,7 +27,7 @@ _CURABLE = {408, 409, 425, 429}  # and all from 500
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model answers; the key is read from the environment and never shown."""
+    """Address of a model; the key is read from the environment and never shown."""
 
     base_url: str
     model: str
@@ -36,26 +36,26 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request that was sent: status (None: the connection broke, what became of it is not known).
+    """One request that was sent: status (None: the connection broke and the outcome is unknown).
 
-    `text` is the body without the key; `fault` says what was wrong where the status is not 200.
+    `text` is the body without the key; `fault` is the error if the status is not 200.
     """
 
     status: int | None
     text: str = ""
     fault: str = ""
     wait: float | None = None
-    reached: bool = True  # False: the server never heard of it
+    reached: bool = True  # False: the request did not reach the server
 
     @property
     def curable(self) -> bool:
-        """Whether sending it again can help."""
+        """True if a retry can help."""
         return self.status is None or self.status >= 500 or self.status in _CURABLE
 
 
 @dataclass(frozen=True)
 class ChatCompletion:
-    """A chat completion: its content, where it has one, tokens as the server counts, what it says it is."""
+    """A chat completion: content if any, token counts of the server, and its description of itself."""
 
     text: str
     content: str | None
@@ -66,7 +66,7 @@ class ChatCompletion:
 
 
 def make_endpoint(base_url: str | None, model: str) -> Endpoint:
-    """Make the endpoint at an address; raises AnnotationError where none is given or it is no address."""
+    """Make the endpoint at an address; raises AnnotationError if it is missing or invalid."""
     if not base_url:
         raise AnnotationError(
             "no endpoint: give --base-url (or PRECEPTOR_BASE_URL), such as http://127.0.0.1:8000/v1"
@@ -87,9 +87,9 @@ def connect() -> httpx.AsyncClient:
 
 
 def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
-    """Send one request and wait; what is busy or broken for a moment is asked again, up to TRIES times.
+    """Send one request and wait for the answer, retrying transient failures up to TRIES times.
 
-    `say` is called with notices of pauses. Raises AnnotationError where the endpoint refuses or stays away.
+    `say` is called with notices of pauses. Raises AnnotationError if the endpoint refuses or does not answer.
     """
 
     async def ask() -> Attempt | None:
@@ -121,9 +121,9 @@ async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -
 async def send_patiently(
     where: Endpoint, attempt: Callable[[], Awaitable[Attempt | None]], say: Callable[[str], None]
 ) -> Attempt | None:
-    """Return the first attempt that is answered or not worth a retry; None where `attempt` makes no more.
+    """Call `attempt` until an attempt is answered or cannot be retried; return it, or None after the last.
 
-    Waits as long as the server asks for, else ever longer. Raises AnnotationError after TRIES.
+    Waits as long as the server asks for, else longer each time. Raises AnnotationError after TRIES.
     """
 
     async def attempt_once() -> Attempt | None:
@@ -149,7 +149,7 @@ async def send_patiently(
 
 
 class _CurableError(Exception):
-    """An attempt that failed, and may not the next time."""
+    """A transient failure of an attempt."""
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__(attempt.fault)
@@ -162,7 +162,7 @@ async def rest(seconds: float) -> None:
 
 
 def read_message(text: str) -> ChatCompletion:
-    """Read the message in a body; without content where the body has none."""
+    """Read the message in a body; its content is None if the body has none."""
     try:
         body = json.loads(text)
         choice = body["choices"][0]
@@ -187,12 +187,12 @@ def _count(value: object) -> int | None:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Read once: that takes longer than a short answer."""
+    """Read certificates once: that takes longer than a short answer."""
     return httpx.create_ssl_context()
 
 
 def _refusal(where: Endpoint, response: httpx.Response) -> str:
-    """Why the endpoint refused, and what to do about it."""
+    """Error message for a refusal: the reason, and what to do."""
     status = response.status_code
     said = _hidden(where, " ".join(response.text.split())[:300])
     remedy = {
@@ -204,7 +204,7 @@ def _refusal(where: Endpoint, response: httpx.Response) -> str:
 
 
 def _hidden(where: Endpoint, text: str) -> str:
-    """A text without the key, should the other side repeat it."""
+    """Remove the key from a text, in case the server repeats it."""
     return text.replace(where.key, "[key]") if where.key else text
 
 

@@ -1,11 +1,11 @@
 """`hf:FOLDER` or `hf:NAME[@REVISION]`: a causal model in this process, with transformers, in batches.
 
-A folder of an adapter (adapter_config.json, as PEFT writes it) is the model that it names with it put on.
+A folder of an adapter (adapter_config.json, as PEFT writes it) is loaded on its base model.
 
-Each request has random numbers of its own, from its digest (messages, sampling, seed, draw): it chooses the
-largest of log-probability plus Gumbel noise, which is a draw from the model's distribution. So what it gets
-does not depend on which requests are in a batch with it, and a run that was stopped and goes on draws what
-it would have drawn; but for rounding, as a padded batch does not add up in the same order.
+Each request has its own random numbers, seeded by its digest (messages, sampling, seed, draw): the token with
+the largest log-probability plus Gumbel noise is a draw from the model's distribution. So an answer does not
+depend on the other requests of its batch, and a resumed run draws the same as an unbroken one, except for
+rounding: a padded batch is summed in another order.
 """
 
 import contextlib
@@ -26,35 +26,35 @@ from ....schemas.manifest import MANIFEST
 from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
 from ..budget import Ledger
 from ..prices import FREE
-from ..requests import Message, Request, Sampling, digest
+from ..requests import Message, Request, Sampling, hash_request
 from .backend import Backend, ModelAnswer, Say, Send
 from .text_scores import Text, TextScore, score_fitting
 
 TOGETHER = 16
-_PIECES, _PIECE = 256, 64 << 10  # of a file of weights, that tell it from another
+_PIECES, _PIECE = 256, 64 << 10  # of a file of weights, enough to identify it
 _READ_WHOLE = (".json", ".jinja", ".txt", ".model")
 _COMMIT = 12  # hex digits of a revision in a name
 
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where a model or an adapter lies: a folder or a name on the Hub, its revision; its name."""
+    """Location of a model or an adapter: a folder or a name on the Hub, with revision and name."""
 
     where: str
     revision: str | None
     name: str
-    base: "ModelLocation | None" = None  # of an adapter: the model that it is put on
+    base: "ModelLocation | None" = None  # of an adapter: its base model
 
     @property
     def folder(self) -> Path | None:
-        """The folder, where it is one on this machine."""
+        """The folder, if it is on this machine."""
         return None if self.revision else Path(self.where)
 
 
 def open_backend(name: str, _base_url: str | None = None, _prices: Path | None = None) -> Backend:
-    """Open a back-end of a model in this process; weights are read when the first request is sent.
+    """Open a back-end of a model in this process; weights are loaded at the first request.
 
-    Raises AnnotationError where there is no such model.
+    Raises AnnotationError if there is no such model.
     """
     place = find_model(name)
 
@@ -64,10 +64,10 @@ def open_backend(name: str, _base_url: str | None = None, _prices: Path | None =
 
         async def send(requests: Sequence[Request], ledger: Ledger, _: Say) -> list[ModelAnswer | None]:
             admitted = [request for request in requests if await ledger.reserve(request)]
-            answers = {digest(r): a for r, a in _answers(model, tokenizer, admitted)}
+            answers = {hash_request(r): a for r, a in _answers(model, tokenizer, admitted)}
             for request in admitted:
                 ledger.settle(request, 0, 0)
-            return [answers.get(digest(request)) for request in requests]
+            return [answers.get(hash_request(request)) for request in requests]
 
         yield send
 
@@ -84,15 +84,15 @@ def open_backend(name: str, _base_url: str | None = None, _prices: Path | None =
 
 
 def score_under(place: ModelLocation, texts: Sequence[Text]) -> list[TextScore | None]:
-    """Score texts under a model, with weights in single precision on a CPU; None for what is too long."""
+    """Score texts under a model, on a CPU in single precision; None for texts that are too long."""
     return score_fitting(*load_model(place, exact=True), texts)
 
 
 def find_model(name: str) -> ModelLocation:
-    """Find the model that a name means; raises AnnotationError where there is none, with what to do.
+    """Find the model of a name; raises AnnotationError, with what to do, if there is none.
 
-    A folder is named after itself and a digest of what is in it (of large files, of pieces all over them),
-    that of an adapter by a digest of itself and its model; one on the Hub by its commit.
+    The result's name has the folder's name and a digest of its content (of large files, of samples; of an
+    adapter, also of its base model), or the commit of a model on the Hub.
     """
     folder = Path(name)
     if (folder / ADAPTER).is_file():
@@ -117,10 +117,10 @@ def find_model(name: str) -> ModelLocation:
 
 @cache
 def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
-    """Load model and tokenizer, once; on the GPU where there is one.
+    """Load model and tokenizer, cached; on the GPU if there is one.
 
-    Single precision, whatever the weights are kept in, on a CPU without bf16 support (emulation is 7 times
-    slower) or where it is to be `exact`. Raises AnnotationError where they cannot be read.
+    With `exact`, and on a CPU without bf16 support (emulation is 7 times slower), in single precision, else
+    in the type of the weights. Raises AnnotationError if they cannot be read.
     """
     try:
         import torch
@@ -157,7 +157,7 @@ def free_models() -> None:
 
 
 def _base_of(folder: Path) -> ModelLocation:
-    """The model that an adapter is put on: a folder, seen from here or the adapter, or one of the Hub."""
+    """Base model of an adapter: a folder, relative to here or the adapter, or a model on the Hub."""
     try:
         said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = said.get("base_model_name_or_path"), said.get("revision")
@@ -201,12 +201,12 @@ def _extra(error: ImportError) -> str:
 
 
 def _commit(hub: str, revision: str | None) -> str:
-    """The commit that a model of the Hub is at; its folder in the cache is called so."""
+    """Commit of a model on the Hub; the cache names its folder after it."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        with contextlib.suppress(LocalEntryNotFoundError):  # what was got before is there without the network
+        with contextlib.suppress(LocalEntryNotFoundError):  # downloaded models need no network
             return Path(
                 hf_hub_download(hub, "config.json", revision=revision, local_files_only=True)
             ).parent.name
@@ -236,7 +236,7 @@ def _folder_digest(folder: Path) -> str:
 def _answers(
     model: Any, tokenizer: Any, requests: Sequence[Request]
 ) -> Iterator[tuple[Request, ModelAnswer]]:
-    """Those that sample alike together; one that is longer than the model takes is refused."""
+    """Answer requests in batches of equal sampling; refuse those longer than the model's context."""
     longest = getattr(model.config, "max_position_embeddings", None)
     by_sampling: dict[Sampling, list[tuple[Request, list[int]]]] = {}
     for request in requests:
@@ -252,7 +252,7 @@ def _answers(
 
 
 def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """The prompt's tokens: by the model's chat template, or the messages as paragraphs where it has none."""
+    """The prompt's tokens: by the model's chat template, or the messages as paragraphs if it has none."""
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
         found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -276,7 +276,7 @@ def _generate(
         rows[n, width - len(ids) :] = torch.tensor(ids)
         mask[n, width - len(ids) :] = 1
     ends = _ends(model, tokenizer)
-    config = GenerationConfig(  # everything said, so that nothing of the model's own defaults mixes in
+    config = GenerationConfig(  # all set, so that none of the model's own defaults applies
         max_new_tokens=max(1, min(sampling.max_tokens, longest - width)),
         do_sample=False,
         num_beams=1,
@@ -288,7 +288,7 @@ def _generate(
         pad_token_id=tokenizer.pad_token_id,
         stop_strings=list(sampling.stop) or None,
     )
-    drawn = [_Drawn([digest(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
+    drawn = [_Drawn([hash_request(r) for r, _ in group], sampling)] if sampling.temperature > 0 else []
     with torch.inference_mode():
         out = model.generate(
             input_ids=rows.to(model.device),

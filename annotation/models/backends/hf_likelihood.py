@@ -1,15 +1,15 @@
-"""A judge that does not write: which of two completions a causal model holds likelier after the prompt.
+"""Judge by log-probability: which of two completions a causal model finds likelier after the prompt.
 
     reply    {"first": {"log_probability": -21.4, "tokens": 6, "characters": 26}, "second": {…}}   nats
     answer   {"preference": "first", "first": -0.82, "second": -1.1}                     nats by character
 
-Longer completions are less likely whatever they say, so a log-probability is divided by characters or tokens
-where asked. There is no order of showing, so one request judges a pair.
+Longer completions are less likely whatever they say, so a log-probability can be divided by characters or
+tokens. There is no order of showing, so one request judges a pair.
 
 SmolLM2-135M-Instruct, 200 sentences of JFLEG (dev, first reference; seed 0), source against correction, 95 %
 intervals: by characters 86.0 % right (80.5-90.1), by tokens 84.0 % (78.3-88.4), undivided 83.0 % (77.2-87.6).
-That is after a prompt that says nothing of the sentence. What is likelier is what the model would rather
-write next: after a prompt that holds the source (correct this: …) the copy of it, and 9.5 % are right.
+These prompts do not contain the sentence. After a prompt that contains the source (correct this: …), a copy
+of the source is likelier, and only 9.5 % are right.
 """
 
 import json
@@ -64,7 +64,7 @@ def make_checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any
 
     def check(content: str) -> dict[str, Any]:
         given = json.loads(content)
-        one, two = (round(TextScore(**given[side]).by(normalise), DIGITS) for side in (FIRST, SECOND))
+        one, two = (round(TextScore(**given[side]).normalise(normalise), DIGITS) for side in (FIRST, SECOND))
         preference = TIE if abs(one - two) <= margin else FIRST if one > two else SECOND
         return {"preference": preference, FIRST: one, SECOND: two}
 
@@ -74,7 +74,7 @@ def make_checker(normalise: str, margin: float) -> Callable[[str], dict[str, Any
 def judge_by_likelihood(rubric: Rubric, normalise: str = NORMALISE[0], margin: float = 0.0) -> JudgingMethod:
     """Judge pairs by log-probability; raises AnnotationError for a rubric that rates.
 
-    `normalise` is one of NORMALISE; pairs that are `margin` nats or less apart, so divided, are ties.
+    `normalise` is one of NORMALISE; pairs that differ by at most `margin` nats, so divided, are ties.
     """
     if rubric.kind != "pairwise":
         raise AnnotationError(
@@ -90,7 +90,7 @@ def judge_by_likelihood(rubric: Rubric, normalise: str = NORMALISE[0], margin: f
 
 
 def count_copied(questions: Iterable[Mapping[str, Any]]) -> int:
-    """Count questions (messages, content_a, content_b) whose prompt holds one of the texts as it stands."""
+    """Count questions (messages, content_a, content_b) whose prompt contains one of the texts verbatim."""
     return sum(
         any(row[side].strip() in said["content"] for said in row["messages"] for side in _CONTENTS)
         for row in questions
@@ -130,7 +130,7 @@ def open_backend(name: str, _base_url: str | None = None, _prices: Path | None =
 
 
 def _answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> Iterator[ModelAnswer]:
-    """Both scores of each, as JSON; a request that is too long for the model is refused."""
+    """Both scores of each request, as JSON; requests too long for the model are refused."""
     texts = [(r.messages[:-2], m["content"]) for r in requests for m in r.messages[-2:]]
     try:
         scores = iter(score_texts(model, tokenizer, texts))

@@ -1,6 +1,6 @@
-"""`openai:NAME`: one POST a request, since servers ignore `n`; JSON by schema where the server can.
+"""`openai:NAME`: one POST a request, since servers ignore `n`; JSON by schema if the server can.
 
-What a server takes is found out by the first request with a schema and remembered for the run:
+The first request with a schema finds out which form the server accepts, for the rest of the run:
 json_schema as OpenAI and vLLM have it, json_object with a schema as llama.cpp has it, or neither.
 """
 
@@ -28,7 +28,7 @@ _FORM_REFUSED = (400, 422, 500, 501)
 
 @dataclass
 class _Dialect:
-    """What the server is known to take."""
+    """Forms of a schema that the server is known to accept."""
 
     form: int = 0  # of the schema, among _FORMS
     settled: bool = False  # an answer came in that form
@@ -39,7 +39,7 @@ class _Dialect:
 def open_backend(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
     """Open a back-end at an OpenAI-compatible address; the key is PRECEPTOR_API_KEY's or OPENAI_API_KEY's.
 
-    Raises AnnotationError where there is no address, or `prices` is no table of prices.
+    Raises AnnotationError if there is no address, or `prices` is no table of prices.
     """
     where = make_endpoint(base_url, model)
 
@@ -57,7 +57,7 @@ def open_backend(model: str, base_url: str | None, prices: Path | None = None) -
 
 
 def _price(where: Endpoint, prices: Path | None) -> Price | None:
-    """By the tables; a model on this machine that they do not name costs nothing."""
+    """Price by the tables; a model on this machine that they do not name costs nothing."""
     found = find_price(where.model, prices)
     if found:
         return found
@@ -70,7 +70,7 @@ async def _send(
     async def attempt() -> Attempt | None:
         if request.schema is None or dialect.settled:
             return await _translated(http, where, dialect, request, ledger)
-        async with dialect.probing:  # one finds out, the others wait
+        async with dialect.probing:  # one request finds out, the others wait
             return await _translated(http, where, dialect, request, ledger)
 
     got = await send_patiently(where, attempt, say)
@@ -93,9 +93,9 @@ async def _send(
 async def _translated(
     http: httpx.AsyncClient, where: Endpoint, dialect: _Dialect, request: Request, ledger: Ledger
 ) -> Attempt | None:
-    """One request in the form that the server takes, found out where that is not known yet.
+    """Send one request in the form that the server accepts, trying the forms if it is not known yet.
 
-    An attempt that was answered is left to be settled; the others are settled here.
+    The caller settles an answered attempt; the others are settled here.
     """
     while await ledger.reserve(request):
         got = await post(http, where, _body(where, dialect, request))
@@ -103,7 +103,7 @@ async def _translated(
             dialect.settled = dialect.settled or request.schema is not None
             return got
         if got.status is None and got.reached:
-            ledger.settle(request)  # nobody knows whether it was answered and billed
+            ledger.settle(request)  # it may have been answered and billed
         else:
             ledger.release(request)
         if got.status == 400 and dialect.tokens == "max_tokens" and "max_completion_tokens" in got.text:
@@ -111,7 +111,7 @@ async def _translated(
         elif request.schema is None or dialect.settled or got.status not in _FORM_REFUSED:
             return got
         elif dialect.form == _FORMS - 1:
-            dialect.form = 0  # so it was not the form
+            dialect.form = 0  # so the form was not the reason
             return got
         else:
             dialect.form += 1

@@ -1,8 +1,8 @@
-"""Where a model answers, by the name it is given on the command line.
+"""Find the back-end of a model by its name on the command line.
 
 openai:gpt-4o-mini          an OpenAI-compatible endpoint (OpenAI, vLLM, Ollama, llama.cpp), --base-url
 hf:FOLDER or hf:NAME@COMMIT  transformers, in this process
-hf-likelihood:FOLDER         the same, by the log-probability of texts that are there; writes nothing
+hf-likelihood:FOLDER         the same, scores given texts by log-probability; writes nothing
 """
 
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ def describe_models() -> str:
 def find_backend(model: str, base_url: str | None = None, prices: Path | None = None) -> "Backend":
     """Open the back-end that `--model` names; `prices` is a table of the user's own.
 
-    Raises AnnotationError for a prefix that is none, with the nearest, and for what cannot be found.
+    Raises AnnotationError for an unknown prefix, with the nearest known one, and for a missing model.
     """
     kind, name = _find_kind(model)
     opened: Backend = import_module(f".{kind.file}", __package__).open_backend(name, base_url, prices)
@@ -60,9 +60,9 @@ def find_backend(model: str, base_url: str | None = None, prices: Path | None = 
 
 
 def writes_answers(model: str) -> bool:
-    """Tell whether the model that `--model` names answers in words; nothing is opened.
+    """Return True if the model that `--model` names writes answers in words; loads nothing.
 
-    Raises AnnotationError for a prefix that is none, with the nearest.
+    Raises AnnotationError for an unknown prefix, with the nearest known one.
     """
     kind, _ = _find_kind(model)
     return kind.writes

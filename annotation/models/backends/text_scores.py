@@ -1,4 +1,4 @@
-"""How likely a causal model finds texts after their prompts.
+"""Score texts after their prompts by a causal model's log-probabilities.
 
     score_texts(model, tokenizer, [((user("How do I add?"),), "Find a common denominator.")])
     # [TextScore(log_probability=-21.4, tokens=6, characters=26)], nats
@@ -16,7 +16,7 @@ _WORD = 4  # bytes of a score
 
 Messages = Sequence[Mapping[str, str]]
 Text = tuple[Messages, str]
-"""A prompt's messages, and what may follow."""
+"""A prompt's messages, and a possible completion."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class TextScore:
     tokens: int
     characters: int
 
-    def by(self, normalise: str) -> float:
-        """Nats in all, by token or by character."""
-        over = {"tokens": self.tokens, "characters": self.characters, "none": 1}[normalise]
+    def normalise(self, by: str) -> float:
+        """Divide the log-probability, in nats, by tokens, characters or none (see NORMALISE)."""
+        over = {"tokens": self.tokens, "characters": self.characters, "none": 1}[by]
         return self.log_probability / max(1, over)
 
 
@@ -40,7 +40,7 @@ ScoreTexts = Callable[[Sequence[Text]], Sequence[TextScore | None]]
 def score_texts(model: Any, tokenizer: Any, texts: Sequence[Text], room: int = _ROOM) -> list[TextScore]:
     """Score each text under a causal model; `room` bounds the bytes of a batch's scores over the vocabulary.
 
-    Raises ValueError where one is too long for the model.
+    Raises ValueError if one is too long for the model.
     """
     rows = [_ids(tokenizer, messages, completion) for messages, completion in texts]
     longest = getattr(model.config, "max_position_embeddings", None)
@@ -69,7 +69,7 @@ def _ids(tokenizer: Any, messages: Messages, completion: str) -> tuple[list[int]
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Numbers of rows of about the same length, whose padded rows hold at most so many tokens together."""
+    """Row numbers in batches of similar length, with at most so many tokens each after padding."""
     batch: list[int] = []
     for n in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         if batch and lengths[batch[0]] * (len(batch) + 1) > tokens:
@@ -81,7 +81,7 @@ def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
 
 
 def _log_probabilities(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> list[float]:
-    """Of each row's completion after its prompt; padded on the right, where nothing before it sees it."""
+    """Log-probabilities of completions after their prompts; right padding, which no token before it sees."""
     import torch
 
     longest = max(len(prompt) + len(completion) for prompt, completion in rows)
@@ -103,7 +103,7 @@ def _log_probabilities(model: Any, rows: Sequence[tuple[list[int], list[int]]]) 
 
 
 def score_fitting(model: Any, tokenizer: Any, texts: Sequence[Text]) -> list[TextScore | None]:
-    """Score each text under a causal model; None where it is too long for the model."""
+    """Score each text under a causal model; None if it is too long for the model."""
     try:
         return list(score_texts(model, tokenizer, texts))
     except ValueError:

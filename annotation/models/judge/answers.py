@@ -1,4 +1,4 @@
-r"""What a judge may answer by a rubric, and reading it out of whatever a model sends back.
+r"""Define a judge's possible answers to a rubric, and read them from a model's text.
 
     make_answer_schema(read_rubric("pairwise-preference"))   # a JSON schema, for servers that keep to one
     check = make_checker(read_rubric("pairwise-preference"))
@@ -6,8 +6,8 @@ r"""What a judge may answer by a rubric, and reading it out of whatever a model 
     # {"reason": "B tells all", "preference": "first"}
     check('{"preference": "both"}')                          # ValueError: preference is "both", expected …
 
-Of a rating rubric the answer is a value from 1 for each criterion, as `ratings` has it. Where a level's
-wording is a number other than its value (0, 1, 2), wordings are asked for, and a number is a wording.
+For a rating rubric the answer is a value from 1 for each criterion, as in `ratings`. If a level's wording is
+a number other than its value (0, 1, 2), the model is asked for wordings, and numbers are read as wordings.
 """
 
 import json
@@ -26,19 +26,19 @@ JudgeAnswer = dict[str, Any]
 
 @dataclass(frozen=True)
 class JudgingMethod:
-    """A way to have a judgement: what is sent, and how what comes back is read."""
+    """A way of judging: how requests are made and replies are read."""
 
     make: Callable[[Sequence[Message], Sequence[str], Any], Request]
-    """From the prompt's messages, the texts in the order of showing, and the caller's own note."""
+    """Makes a request from the prompt's messages, the texts in the order shown, and the caller's note."""
     check: Callable[[str], JudgeAnswer]
     both: bool
-    """Whether a pair is asked about in both orders."""
+    """True if pairs are judged in both orders."""
     template: str
-    """Names all that the request is written by but the texts themselves."""
+    """Digest of everything in a request except the texts."""
 
 
 def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
-    """List what may be answered, by criterion: each answer as JSON has it, with its wording."""
+    """List the possible answers by criterion: the JSON value of each, with its wording."""
     if rubric.kind == "pairwise":
         sides: dict[str | int, str] = {FIRST: "the first answer is better", SECOND: "the second is better"}
         return {PREFERENCE: sides | ({TIE: "neither is better"} if rubric.tie else {})}
@@ -49,12 +49,12 @@ def list_choices(rubric: Rubric) -> dict[str, dict[str | int, str]]:
 
 
 def asks_reason(rubric: Rubric, reason: bool = True) -> bool:
-    """Tell whether a reason is asked for beside the answers: not where a criterion has its name."""
+    """Return True if a reason is asked for beside the answers: not if a criterion has that name."""
     return reason and REASON not in list_choices(rubric)
 
 
 def make_answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
-    """Make the JSON schema of an answer; values by `enum`, since servers do not keep to bounds."""
+    """Make the JSON schema of an answer; values by `enum`, since servers ignore bounds."""
     properties: dict[str, Any] = {REASON: {"type": "string"}} if asks_reason(rubric, reason) else {}
     for name, answers in list_choices(rubric).items():
         type = "string" if isinstance(next(iter(answers)), str) else "integer"
@@ -68,10 +68,10 @@ def make_answer_schema(rubric: Rubric, reason: bool = True) -> dict[str, Any]:
 
 
 def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
-    """Make a function from a model's text to its answer, which holds every criterion, on its scale.
+    """Make a function from a model's text to its answer, which has a valid value for every criterion.
 
-    It raises ValueError, which says what is wrong: no JSON object, a criterion that is missing, a value
-    that is not on the scale, a name that was not asked for.
+    The function raises ValueError for a text without JSON object, a missing criterion, a value off the scale,
+    or an unknown name.
     """
     known = list_choices(rubric)
 
@@ -92,7 +92,7 @@ def make_checker(rubric: Rubric) -> Callable[[str], JudgeAnswer]:
 
 
 def find_json(content: str) -> dict[str, Any]:
-    """Find the last well-formed JSON object in a text, whatever stands around it; raises ValueError."""
+    """Find the last well-formed JSON object in a text, whatever surrounds it; raises ValueError."""
     found: dict[str, Any] | None = None
     fault = "no JSON object in it"
     at = content.find("{")
@@ -110,7 +110,7 @@ def find_json(content: str) -> dict[str, Any]:
 
 
 class _AmbiguousError(Exception):
-    """JSON that could be read in two ways, or is none by the standard."""
+    """JSON that is ambiguous or not valid."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ _STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def _value(rubric: Rubric, name: str, known: dict[str | int, str], given: object) -> str | int:
-    """An answer as the store has it: a side, or a value from 1."""
+    """Convert an answer to the store's form: a side, or a value from 1."""
     by_word = {str(key).casefold(): key for key in known}
     if rubric.kind == "rating":
         by_word = {wording.strip().casefold(): key for key, wording in known.items()} | by_word
@@ -153,11 +153,11 @@ def _value(rubric: Rubric, name: str, known: dict[str | int, str], given: object
 
 
 def _expected(known: dict[str | int, str]) -> str:
-    """The answers that are taken, in words: 'first, second or tie'."""
+    """The valid answers in words: 'first, second or tie'."""
     *most, last = (json.dumps(key) for key in known)
     return f"{', '.join(most)} or {last}"
 
 
 def _by_wording(criterion: Criterion) -> bool:
-    """Whether a level is worded by a number that is another level's value, or none's."""
+    """True if a level's wording is a number other than its value."""
     return any(w.strip().isdecimal() and int(w) != value for value, w in enumerate(criterion.levels, 1))

@@ -1,4 +1,4 @@
-"""What a judge is sent: the rubric, examples, and the texts to be judged within fences (fence.py).
+"""Make a judge's requests: the rubric, examples, and the texts to be judged in fences (fence.py).
 
 {"prompt": "What is 2/3 of 15?", "first": "10", "second": "Ten, since 15 / 3 = 5.", "answer": "second",
  "reason": "It shows the step."}                                        an example about a pair
@@ -27,17 +27,17 @@ _SHOWN = {"first": "the first answer", "second": "the second answer", "completio
 
 @dataclass(frozen=True)
 class Example:
-    """A judgement that a judge is shown before its own; `texts`: one, or the first and the second."""
+    """An example judgement shown to the judge; `texts`: one, or the first and the second."""
 
     prompt: str
     texts: tuple[str, ...]
     answer: dict[str, Any]
-    """As the judge should give it."""
+    """In the form that the judge should answer in."""
 
 
 @dataclass(frozen=True)
 class JudgeWording:
-    """How a judge is asked: by which rubric, in which words."""
+    """The wording of a judge's requests: rubric, template, examples."""
 
     rubric: Rubric
     template: Template
@@ -47,7 +47,7 @@ class JudgeWording:
 
 
 def judge_by_letters(wording: JudgeWording) -> JudgingMethod:
-    """Judge by what a model writes: pairs in both orders, answers held against the rubric's scale."""
+    """Judge by a model's written answers: pairs in both orders, answers checked by the rubric's scale."""
     parts = [wording.template.digest, wording.rubric.digest, str(wording.reason)]
     parts += [json.dumps([e.prompt, e.texts, e.answer]) for e in wording.examples]
 
@@ -62,7 +62,7 @@ def make_judge_request(
 ) -> Request:
     """Make the request to judge one completion, or two in the order in which they are shown.
 
-    Nobody's name stands in it: neither who wrote a text nor which model answers.
+    It names neither the authors of texts nor the model.
     """
     rubric, sides = wording.rubric, PAIR if wording.rubric.kind == "pairwise" else SINGLE
     shown = [text for e in wording.examples for text in (e.prompt, *e.texts)]
@@ -76,13 +76,13 @@ def make_judge_request(
         "guidelines": rubric.guidelines.strip(),
         "mark": fence.mark,
         "examples": [_example(fence, n, e, sides, wording.reason) for n, e in enumerate(wording.examples, 1)],
-        "dialogue": [fence.around(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
+        "dialogue": [fence.wrap(_SPEAKERS.get(m["role"], "a speaker"), m["content"]) for m in messages],
         "choices": known,
         "wordings": {c.name: c.wording for c in rubric.criteria},
         "reason": asks_reason(rubric, wording.reason),
         "form": "{" + ", ".join(f'"{name}": {answers}' for name, answers in form.items()) + "}",
     }
-    values |= {side: fence.around(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
+    values |= {side: fence.wrap(_SHOWN[side], text) for side, text in zip(sides, texts, strict=True)}
     schema = make_answer_schema(rubric, wording.reason)
     return Request(render(wording.template, **values), wording.sampling, schema=schema, about=about)
 
@@ -90,15 +90,15 @@ def make_judge_request(
 def _example(fence: Fence, n: int, example: Example, sides: Sequence[str], reason: bool) -> dict[str, str]:
     answer = {name: value for name, value in example.answer.items() if reason or name != REASON}
     texts = {
-        side: fence.around(f"example {n}: {_SHOWN[side]}", text)
+        side: fence.wrap(f"example {n}: {_SHOWN[side]}", text)
         for side, text in zip(sides, example.texts, strict=True)
     }
-    prompt = fence.around(f"example {n}: what was asked", example.prompt)
+    prompt = fence.wrap(f"example {n}: what was asked", example.prompt)
     return {"prompt": prompt, "answer": json.dumps(answer, ensure_ascii=False)} | texts
 
 
 def read_examples(path: Path, rubric: Rubric) -> tuple[Example, ...]:
-    """Read examples from JSON Lines, each checked by the rubric's scale.
+    """Read examples from JSON Lines, each checked against the rubric's scale.
 
     Raises AnnotationError with file and line.
     """

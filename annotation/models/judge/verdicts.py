@@ -1,4 +1,4 @@
-"""From what a judge said in each order to one answer a question, as annotators give it.
+"""Combine a judge's answers in both orders to one answer per question, as annotators give it.
 
 a shown first: "first"   b shown first: "second"   ->  a       both orders mean the same side
 a shown first: "first"   b shown first: "first"    ->  tie     it chose by position
@@ -14,7 +14,7 @@ from ....schemas.rubric import Rubric
 from .answers import FIRST, REASON, SECOND, TIE, JudgeAnswer, list_choices
 
 Shown = tuple[str, str | None]
-"""Keys of the completion shown first and of the other one, None where one is rated alone."""
+"""Keys of the completions shown first and second; None for the second if one is rated alone."""
 CONSISTENT, FIRST_TWICE, SECOND_TWICE, TIE_ONCE = "consistent", "first twice", "second twice", "tie once"
 _SIDES = {FIRST: "a", SECOND: "b", TIE: TIE}
 _TURNED = {FIRST: "b", SECOND: "a", TIE: TIE}
@@ -22,16 +22,16 @@ _TURNED = {FIRST: "b", SECOND: "a", TIE: TIE}
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A judge's answers to questions, and how they came about."""
+    """A judge's answers to questions, and counts of position bias."""
 
     given: list[dict[str, Any]]
-    """Rows: question (key), given (JSON), comment (the judge's reasons, or None), shown (what was asked)."""
+    """Rows: question (key), given (JSON), comment (the judge's reasons, or None), shown (the orders)."""
     disagree: int
-    """Pairs on which the two orders disagree: a tie, or no vote where the rubric takes no tie."""
+    """Pairs on which the two orders disagree: a tie, or no vote if the rubric has no tie."""
     no_vote: int
-    """Pairs without a vote, since they would be a tie and the rubric takes none."""
+    """Pairs without a vote, because they would be ties and the rubric has none."""
     missing: int
-    """Questions without an answer of use to all that was asked."""
+    """Questions that lack a usable answer in some order."""
     positions: dict[str, int] = field(default_factory=dict)
     """Of pairs judged in both orders: consistent, first twice, second twice, tie once."""
 
@@ -44,13 +44,13 @@ def list_orders(a: str, b: str | None, both: bool) -> list[Shown]:
 def reach_verdicts(
     rubric: Rubric, questions: Iterable[Mapping[str, Any]], said: Mapping[Shown, JudgeAnswer], both: bool
 ) -> Verdicts:
-    """Reach one answer to each question (key, completion_a, completion_b) from what was said of each order.
+    """Reach one answer to each question from the judge's answers in each order.
 
-    `both`: pairs were asked about in both orders.
+    Questions have key, completion_a and completion_b. `both`: each pair was shown in both orders.
     """
     given: list[dict[str, Any]] = []
     count: Counter[str] = Counter()
-    places: dict[frozenset[Shown], str] = {}  # a question that is asked again is the same pair
+    places: dict[frozenset[Shown], str] = {}  # a repeated question is the same pair
     for question in questions:
         shown = list_orders(question["completion_a"], question["completion_b"], both)
         answers = [said.get(key) for key in shown]
@@ -83,7 +83,7 @@ def reach_verdicts(
 
 
 def _pair(one: str, two: str | None = None) -> tuple[str, str]:
-    """The side that both orders mean, tie where they disagree, and how it came about."""
+    """The side chosen in both orders (tie if they disagree), and the kind of agreement."""
     if two is None:
         return _SIDES[one], ""
     if _SIDES[one] == _TURNED[two]:
@@ -92,7 +92,7 @@ def _pair(one: str, two: str | None = None) -> tuple[str, str]:
 
 
 def _reasons(found: list[JudgeAnswer]) -> str | None:
-    """What the judge gave as its reasons; of a pair, by which side was shown first."""
+    """The judge's reasons; for a pair, by the side shown first."""
     reasons = [answer.get(REASON, "").strip() for answer in found]
     if len(reasons) == 2:
         reasons = [f"{side} first: {text}" if text else "" for side, text in zip("ab", reasons, strict=True)]

@@ -1,4 +1,4 @@
-"""`python annotation/server/embedded …`: this folder as package `argilla_embedded`, wherever it stands."""
+"""`python annotation/server/embedded …`: run this folder as package `argilla_embedded`."""
 
 import importlib
 import importlib.util

@@ -24,14 +24,14 @@ PENDING = "pending"  # of a response: there is none yet
 
 
 def make_condition(filter: Any) -> Any:
-    """Make the condition on `records` that an engine filter stands for."""
+    """Make the condition on `records` of an engine filter."""
     if isinstance(filter, AndFilter):
         return and_(true(), *[make_condition(each) for each in filter.filters])
     return _BY_SCOPE[type(filter.scope)](filter, filter.scope)
 
 
 def make_order(order: Any) -> list[Any]:
-    """Make the columns that an engine sort orders `records` by; those without a value come last both ways."""
+    """Make the columns that a sort orders `records` by; rows without a value come last either way."""
     down = _plain(order.order) == "desc"
     columns = _sorted_by(order.scope)
     return [(column.desc() if down else column.asc()).nulls_last() for column in columns]
@@ -112,7 +112,7 @@ def _sorted_by(scope: Any) -> list[Any]:
 
 
 def _averages(value: Any, *conditions: Any) -> list[Any]:
-    """Several values of a record: numbers by their mean; words, whose mean is 0 here, then by the first."""
+    """Reduce several values of a record: numbers to their mean; words, whose mean is 0, to the first one."""
     words = case((func.typeof(value) == "text", value))
     return [
         select(summary).where(*conditions).correlate(Record).scalar_subquery()
@@ -145,7 +145,7 @@ def _any_value(filter: Any, values: Any) -> Any:
 
 
 def _compare_json(filter: Any, column: Any) -> Any:
-    """Of a value in JSON, which may be a number or text: terms as text, ranges as what they look like."""
+    """Compare a JSON value, number or text: terms as text, ranges as numbers if they look like numbers."""
     if isinstance(filter, TermsFilter):
         return cast(column, String).in_([str(value) for value in filter.values])
     return _compare(filter, column, str, _number)

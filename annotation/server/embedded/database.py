@@ -16,12 +16,12 @@ from argilla_server.database import ALEMBIC_CONFIG_FILE, SyncSessionLocal, sync_
 from argilla_server.models import User, UserRole, Workspace, WorkspaceUser
 from sqlalchemy import select, text
 
-# Passwords here are made at random, 79 bits: nobody tries them all, slow hashing would only delay logins.
+# Passwords are random, 79 bits, too many to try: slow hashing would only delay logins.
 ROUNDS = 8
 
 
 def migrate(path: Path) -> None:
-    """Bring the database's tables to this Argilla's version; keep a copy of one that is older."""
+    """Migrate the database to this version of Argilla; keep a copy of an older one."""
     with sync_engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # readers need not wait for a writer
@@ -36,8 +36,8 @@ def migrate(path: Path) -> None:
 def settle_accounts(wanted: dict[str, Any]) -> None:
     """Make the accounts of accounts.json, and the annotators members of its workspace.
 
-    An account that is there already keeps its password unless its API key is another one: then
-    accounts.json was lost and made anew, and it counts.
+    An existing account keeps its password unless its API key differs: then accounts.json was lost and made
+    anew, and the new one is used.
     """
     with SyncSessionLocal() as db:
         workspace = db.scalar(select(Workspace).where(Workspace.name == wanted["workspace"]))
@@ -64,10 +64,10 @@ def settle_accounts(wanted: dict[str, Any]) -> None:
 
 
 def settle_statuses() -> None:
-    """Complete what has its answers, by Argilla's own rule.
+    """Mark records with all their answers as completed, by Argilla's own rule.
 
-    Argilla commits an answer first and the record's status after it: a server killed in between, or a
-    change of the overlap that was still queued, leaves a status behind.
+    Argilla commits an answer before the record's status: a server killed in between, or a queued change of
+    the overlap, leaves an outdated status.
     """
     due = """
         CASE WHEN (SELECT count(*) FROM responses WHERE record_id = records.id AND status = 'submitted')
@@ -80,7 +80,7 @@ def settle_statuses() -> None:
 
 
 def gather() -> None:
-    """Bring everything into the one file, so that a copy of it is whole."""
+    """Write the write-ahead log into the database file, so that a copy of the file is complete."""
     with sync_engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 

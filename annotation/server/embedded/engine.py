@@ -1,7 +1,7 @@
 """Argilla's search engine over Argilla's own tables: the database is the index, so nothing is written twice.
 
-Argilla commits every record, response, suggestion and vector to SQL before it tells its search engine; here
-that part has nothing to do, and every question is a SELECT, answered from what is committed at that moment.
+Argilla commits every record, response, suggestion and vector to SQL before it calls its search engine. So the
+writing methods do nothing, and every search is a SELECT over the committed rows.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from .conditions import list_metadata, make_condition, make_order, unnest_values
 from .matching import match_text
 
-# Connections of its own: a request waits for its search while it holds one of Argilla's, and a dozen requests
-# at once that each wanted a second one from the same pool would wait for each other until they fail.
+# A separate pool: a request keeps one of Argilla's connections while it searches, and a dozen requests that
+# each need a second one from the same pool would deadlock until they time out.
 _connections = create_async_engine(settings.database_url, **settings.database_engine_args)
 _session = async_sessionmaker(bind=_connections)
 
@@ -42,17 +42,17 @@ def _add_functions(connection: Any, _: Any) -> None:
 
 
 def register() -> None:
-    """Make the engine known to Argilla under the name that ARGILLA_SEARCH_ENGINE gives."""
+    """Register the engine with Argilla under the name in ARGILLA_SEARCH_ENGINE."""
     SearchEngine.register(engine_name="sql")(SqlEngine)
 
 
 def _turn(user: str, record: str) -> bytes:
-    """Where a record stands in an annotator's own order, which stays as it is while records are added."""
+    """Sort key of a record in an annotator's own order, which does not change as records are added."""
     return hashlib.blake2b(f"{user} {record}".encode(), digest_size=8).digest()
 
 
 async def _nothing(*_: Any, **__: Any) -> None:
-    """What is written is in the database already."""
+    """Do nothing: the search reads the database itself."""
 
 
 class SqlEngine(SearchEngine):
@@ -66,20 +66,20 @@ class SqlEngine(SearchEngine):
 
     @classmethod
     async def new_instance(cls) -> "SqlEngine":
-        """An engine; it holds nothing."""
+        """Make an engine; it has no state."""
         return cls()
 
     async def ping(self) -> bool:
-        """Whether the database answers."""
+        """True if the database answers."""
         async with _session() as db:
             return bool(await db.scalar(text("SELECT 1")) == 1)
 
     async def info(self) -> dict[str, Any]:
-        """What the server says of its engine under /api/v1/status."""
+        """Return name and version, which the server shows under /api/v1/status."""
         return {"name": "sql", "version": {"number": "1", "distribution": "preceptor"}}
 
     async def get_dataset_progress(self, dataset: Any) -> dict[str, int]:
-        """Numbers of a dataset's records: total, completed, pending (absent if none)."""
+        """Count a dataset's records: total, completed, pending (absent if none)."""
         if dataset.is_draft:
             return {}
         return await _counts(
@@ -87,7 +87,7 @@ class SqlEngine(SearchEngine):
         )
 
     async def get_dataset_user_progress(self, dataset: Any, user: Any) -> dict[str, int]:
-        """Numbers of a user's responses in a dataset: total, submitted, draft, discarded (absent if none)."""
+        """Count a user's responses in a dataset: total, submitted, draft, discarded (absent if none)."""
         if dataset.is_draft:
             return {}
         return await _counts(
@@ -107,12 +107,12 @@ class SqlEngine(SearchEngine):
         limit: int = 100,
         user_id: Any = None,
     ) -> SearchResponses:
-        """One page of the records that match, and how many match.
+        """Find one page of the matching records, and their total number.
 
-        Equal ones stand as they were added; for an annotator (`user_id`) without a sort, in an order of
-        their own, which differs from annotator to annotator, so that not all start with the same records.
-        The page and the number come from one statement. A page of a set that changes between pages can
-        still miss some: ask for all of it, or filter by what does not change.
+        Ties of a sort are ordered by time of insertion. An annotator (`user_id`) who sorts by nothing gets
+        an order of their own, so that not all annotators start with the same records. Page and total come
+        from one statement. If records change between two pages, some can be missed: ask for all at once,
+        or filter by a field that does not change.
         """
         async with _session() as db:
             await _check_visible(db, dataset, user_id, set(list_metadata(filter, sort)))
@@ -130,7 +130,7 @@ class SqlEngine(SearchEngine):
         return SearchResponses(items=items, total=total)
 
     async def compute_metrics_for(self, metadata_property: Any) -> Any:
-        """Of a metadata property: its terms with their numbers, most frequent first; or least and most."""
+        """Compute a metadata property's counts by term, most frequent first; or minimum and maximum."""
         values_of = unnest_values(Record.metadata_, metadata_property.name)
         statement = (
             select(values_of.c.value)
@@ -159,7 +159,7 @@ class SqlEngine(SearchEngine):
         order: Any = SimilarityOrder.most_similar,
         threshold: float | None = None,
     ) -> SearchResponses:
-        """The records whose vectors point most (or least) where a vector or a record's vector points.
+        """Find the records whose vectors are most (or least) similar to a vector or a record's vector.
 
         Exact, over all vectors of the dataset; the score is (1 + cosine) / 2, of the opposite vector if
         the least similar ones are asked for, as with Argilla's own engines.
@@ -198,7 +198,7 @@ async def _counts(statement: Any) -> dict[str, int]:
 
 
 async def _check_visible(db: Any, dataset: Any, user_id: Any, names: Iterable[str]) -> None:
-    """Metadata that an annotator may not see cannot be found out by filtering or sorting by it either."""
+    """Raise an error if an annotator filters or sorts by metadata that they may not see."""
     names = set(names)
     if not user_id or not names:
         return

@@ -1,6 +1,6 @@
 """Argilla's background jobs (webhooks, a record's status after its dataset's overlap changed), in a thread.
 
-The queue lives as long as the process: a job that was waiting when it ended is not made up for.
+The queue lives as long as the process: jobs that wait when it ends are lost.
 """
 
 import threading
@@ -20,8 +20,8 @@ class _Worker(SimpleWorker):
         pass
 
 
-def work() -> None:
-    """Start the thread that does queued jobs, one after another."""
+def start_worker() -> None:
+    """Start the thread that runs queued jobs one after another."""
     threading.Thread(target=_forever, daemon=True).start()
 
 

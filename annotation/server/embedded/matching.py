@@ -1,7 +1,7 @@
-"""Does a record's text match a query? A subset of Elasticsearch's simple_query_string, AND by default.
+"""Match records' texts with a query: a subset of Elasticsearch's simple_query_string, AND by default.
 
-`cell -wall`  `"the cell" | membrane`  `photo* (leaf | root)`: words whatever their case; `-` not, `|` or,
-quotes a phrase, `*` any ending, brackets. Operators are taken from left to right, as there.
+`cell -wall`  `"the cell" | membrane`  `photo* (leaf | root)`: words in any case; `-` not, `|` or,
+quotes a phrase, `*` any ending, brackets. Operators apply from left to right, as in Elasticsearch.
 """
 
 import json
@@ -55,7 +55,7 @@ def _parsed(query: str) -> Match:
 
 
 def _any_of(pieces: list[tuple[Any, ...]], at: int) -> tuple[Match | None, int]:
-    """What the pieces from `at` to the closing bracket ask for (None: nothing), and where that ends."""
+    """Condition of the pieces from `at` to the closing bracket (None: no condition), and its end."""
     so_far: Match | None = None
     either = negated = False
     while at < len(pieces):

@@ -1,7 +1,8 @@
-"""Argilla's pages fetch their fonts from Google, which so learns of every annotator; here they may not.
+"""Forbid Argilla's pages to fetch anything from other servers.
 
-The browser is told so with each page (Content-Security-Policy) and takes a font of its own instead. Nor
-does it fetch a picture that somebody put into a text from elsewhere, or send a form there.
+The pages ask Google for fonts, and so would tell Google of every annotator. The header
+Content-Security-Policy forbids it and the browser takes one of its own fonts. It also forbids pictures from
+other servers in texts, and forms that are sent there.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def keep_to_this_server(app: App) -> App:
-    """The same web application, whose pages fetch styles, fonts and data from nowhere else."""
+    """Wrap a web application so that its pages fetch styles, fonts and data from this server alone."""
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
         async def send_guarded(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""The server's process: settings, database, accounts, jobs, then the web server until it is told to stop.
+"""The server's process: settings, database, accounts, jobs, then the web server until a signal stops it.
 
 `python annotation/server/embedded --home DIR --socket 5` serves on the inherited socket 5.
 `python annotation/server/embedded --home DIR --empty` only makes DIR/argilla.db, with all tables and no rows.
@@ -16,11 +16,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-DAMAGED = 81  # exit status: the environment lacks what it should hold (environment.py knows it)
+DAMAGED = 81  # exit status: packages are missing from the environment (also in environment.py)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the server in this process until it is told to stop; DAMAGED if it cannot even begin."""
+    """Run the server in this process until a signal stops it; return DAMAGED if it cannot start."""
     options = argparse.ArgumentParser(prog="embedded")
     options.add_argument("--home", type=Path, required=True)
     options.add_argument("--socket", type=int)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         _serve(asked.socket)
     database.gather()
     sys.stdout.flush()
-    os._exit(0)  # idle threads of connections and jobs are not waited for
+    os._exit(0)  # do not wait for idle threads of connections and jobs
 
 
 def _settle(home: Path) -> None:
@@ -48,19 +48,19 @@ def _settle(home: Path) -> None:
     os.environ.update(
         ARGILLA_HOME_PATH=str(home),
         ARGILLA_SEARCH_ENGINE="sql",
-        ARGILLA_CORS_ORIGINS="[]",  # pages of other sites have no business here
+        ARGILLA_CORS_ORIGINS="[]",  # no requests from pages of other sites
         ARGILLA_DATABASE_SQLITE_TIMEOUT="30",  # several sessions, one file: wait for a lock, do not fail
         HF_HUB_OFFLINE="1",  # turns telemetry off as well
     )
     secret = home / "secret"
-    if secret.exists():  # else those logged in would be logged out by every start
+    if secret.exists():  # else every start would log users out
         os.environ["ARGILLA_AUTH_SECRET_KEY"] = secret.read_text().strip()
     if (home / "tmp").is_dir():
         tempfile.tempdir = str(home / "tmp")  # Argilla copies its web pages there at every start
 
 
 def _stand_in_for_redis() -> None:
-    """Argilla's queue of jobs lies in this process; it must be there before argilla_server is imported."""
+    """Keep Argilla's queue of jobs in this process; call before argilla_server is imported."""
     import fakeredis
     import redis
 
@@ -71,7 +71,7 @@ def _stand_in_for_redis() -> None:
 def _serve(descriptor: int) -> None:
     import uvicorn
 
-    for module, step in (("engine", "register"), ("pace", "spare"), ("jobs", "work")):
+    for module, step in (("engine", "register"), ("pace", "reduce_work"), ("jobs", "start_worker")):
         getattr(importlib.import_module(f"argilla_embedded.{module}"), step)()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     pages = importlib.import_module("argilla_embedded.pages")
@@ -82,14 +82,14 @@ def _serve(descriptor: int) -> None:
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # uvicorn ends well on these and then hands them on to whoever had them before: not to the system's own
-    # handler, which would end the process on the spot.
+    # uvicorn shuts down on these signals and then calls the earlier handler: the system's own would kill the
+    # process at once.
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, stop)
     server.run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def _stop_with_parent() -> None:
-    """Whoever started this process holds the other end of its input, until they end, however they end."""
+    """Stop when the parent ends: its end of this process's input closes then, however it ends."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -17,7 +17,7 @@ from preceptor.annotation.audit.audit import audit_evidence, make_evidence
 from preceptor.annotation.audit.files import read_judgements
 from preceptor.annotation.audit.orders import JUDGEMENTS, fit_logistic
 from preceptor.annotation.audit.people import compare_with_people
-from preceptor.annotation.rubrics.rubric import read_rubric, summary
+from preceptor.annotation.rubrics.rubric import read_rubric, score_ratings
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import ANNOTATORS, QUESTIONS, RATINGS, REPLIES, RUBRICS, VOTES
@@ -429,7 +429,7 @@ def test_the_study_of_socratic_llm_as_one_command(study, tmp_path):
         assert measure["judge"]["value"] == pytest.approx(theirs)
         assert measure["judge"]["low"] < theirs < measure["judge"]["high"]
         assert measure["people"] is None  # each output was rated once
-    score = stats.pearsonr(summary(rubric, judge), summary(rubric, people)).statistic
+    score = stats.pearsonr(score_ratings(rubric, judge), score_ratings(rubric, people)).statistic
     assert signals["summary score"]["measures"]["pearson"]["judge"]["value"] == pytest.approx(score)
     assert any("reveal_answer of socratic-llm is taken as the same" in note for note in found["notes"])
     said = ask("--store", path, "judge", "audit").stdout

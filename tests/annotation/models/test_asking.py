@@ -29,7 +29,7 @@ from preceptor.annotation.models.backends.registry import (
 )
 from preceptor.annotation.models.budget import Limits
 from preceptor.annotation.models.memory import ReplyFile
-from preceptor.annotation.models.requests import Request, Sampling, digest
+from preceptor.annotation.models.requests import Request, Sampling, hash_request
 from preceptor.schemas.errors import AnnotationError
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -119,7 +119,7 @@ def test_draws_have_seeds_of_their_own():
     assert {(b["temperature"], b["top_p"], b["max_tokens"], *b["stop"]) for b in server.asked} == {
         (1.2, 0.9, 9, "END")
     }
-    assert len({digest(request) for request in draws}) == 3
+    assert len({hash_request(request) for request in draws}) == 3
 
 
 def test_a_model_is_told_what_was_wrong_and_all_is_kept():
@@ -130,7 +130,7 @@ def test_a_model_is_told_what_was_wrong_and_all_is_kept():
         (2, {"n": 1}, None),
     ]
     assert kept[0].raw == '{"n": 9}'
-    assert {digest(r.request) for r in kept} == {digest(requests(1)[0])}
+    assert {hash_request(r.request) for r in kept} == {hash_request(requests(1)[0])}
     assert [m["role"] for m in server.asked[1]["messages"]] == ["user", "assistant", "user"]
     assert "n must be from 0 to 4" in server.asked[1]["messages"][2]["content"]
     assert (spent.requests, spent.failed) == (2, 0)
@@ -140,7 +140,7 @@ def test_after_so_many_tries_a_request_has_failed():
     with serving(lambda body: "no") as server:
         spent, kept = asked(server, requests(2), check=number, tries=2)
         assert (spent.requests, spent.failed, spent.left_out, len(kept)) == (4, 2, 0, 4)
-        earlier = {digest(requests(1)[0]): EarlierReply(2, "no", "it was no number")}
+        earlier = {hash_request(requests(1)[0]): EarlierReply(2, "no", "it was no number")}
         spent, kept = asked(server, requests(1), check=number, earlier=earlier)
         assert [r.nth for r in kept] == [3]
     assert "it was no number" in server.asked[4]["messages"][2]["content"]
@@ -369,7 +369,7 @@ def told(server, memory, n, check=number, **how):
     wanted = len(find_missing(requests(n), memory, options).requests)
     asked = ask_missing(find_backend("openai:m", server.url), requests(n), memory, check, options)
     assert asked.missing == wanted
-    assert asked.known == memory.find([digest(one) for one in requests(n)])
+    assert asked.known == memory.find([hash_request(one) for one in requests(n)])
     return asked, wanted
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.annotation.rubrics.rubric import (
+    list_rubric_names,
     parse_rubric,
     read_rubric,
-    rubric_names,
-    summary,
+    score_ratings,
 )
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.rubric import Criterion, Rubric
@@ -50,8 +50,8 @@ def written(tmp_path):
 
 
 def test_the_rubrics_of_preceptor():
-    assert rubric_names() == ["gec", "mnemonic-quality", "pairwise-preference", "socratic", "study-plan"]
-    found = {name: read_rubric(name) for name in rubric_names()}
+    assert list_rubric_names() == ["gec", "mnemonic-quality", "pairwise-preference", "socratic", "study-plan"]
+    found = {name: read_rubric(name) for name in list_rubric_names()}
     assert {n: [(c.name, len(c.levels)) for c in r.criteria] for n, r in found.items()} == {
         "gec": [("grammatical", 4), ("faithful", 4), ("fluent", 4)],
         "mnemonic-quality": [("quality", 5)],
@@ -84,7 +84,7 @@ def test_the_socratic_score_is_the_published_one(shared_data):
             "reveals_answer": [1 + (r["evaluation"]["reveal_answer"] == "yes") for r in rows],
         }
     )
-    scores = summary(read_rubric("socratic"), values)
+    scores = score_ratings(read_rubric("socratic"), values)
     assert len(rows) > 50
     assert scores.to_list() == pytest.approx([r["score"] for r in rows])
 
@@ -123,7 +123,7 @@ def test_line_ends_of_another_system_change_nothing(written):
 
 
 def test_a_rubric_is_read_again_from_its_text(written):
-    for rubric in (*map(read_rubric, rubric_names()), read_rubric(written(PAIRS, "One\n---\ntwo"))):
+    for rubric in (*map(read_rubric, list_rubric_names()), read_rubric(written(PAIRS, "One\n---\ntwo"))):
         assert parse_rubric(rubric.text) == rubric
 
 
@@ -253,7 +253,7 @@ def test_scores_go_from_0_to_1_and_follow_direction_and_weight(rubric, data):
     rows = [best, worst, row]
     if 1 <= better[changed.name] <= len(changed.levels):
         rows.append(better)
-    top, bottom, middle, *more = summary(rubric, pl.DataFrame(rows)).to_list()
+    top, bottom, middle, *more = score_ratings(rubric, pl.DataFrame(rows)).to_list()
     assert (top, bottom) == (pytest.approx(1), pytest.approx(0))
     assert 0 <= middle <= 1
     for score in more:
@@ -263,7 +263,7 @@ def test_scores_go_from_0_to_1_and_follow_direction_and_weight(rubric, data):
 def test_a_missing_value_gives_no_score_unless_it_weighs_nothing(written):
     rubric = read_rubric(written(RATINGS.replace("weight: 3", "weight: 0")))
     values = pl.DataFrame({"clear": [3, None], "rude": [None, 1]})
-    assert summary(rubric, values).to_list() == [1.0, None]
+    assert score_ratings(rubric, values).to_list() == [1.0, None]
 
 
 @pytest.mark.parametrize(
@@ -279,12 +279,12 @@ def test_a_missing_value_gives_no_score_unless_it_weighs_nothing(written):
 )
 def test_values_that_are_no_levels_are_refused(written, values, says):
     with pytest.raises(AnnotationError, match=says):
-        summary(read_rubric(written(RATINGS)), pl.DataFrame(values))
+        score_ratings(read_rubric(written(RATINGS)), pl.DataFrame(values))
 
 
 def test_a_pairwise_rubric_has_no_score():
     with pytest.raises(AnnotationError, match="fuse its votes"):
-        summary(read_rubric("pairwise-preference"), pl.DataFrame({"preference": ["a"]}))
+        score_ratings(read_rubric("pairwise-preference"), pl.DataFrame({"preference": ["a"]}))
 
 
 # ---- the command line
@@ -292,7 +292,7 @@ def test_a_pairwise_rubric_has_no_score():
 
 def test_the_list_names_every_rubric_and_its_answers(preceptor):
     shown = preceptor("rubric", "list").stdout
-    assert all(name in shown for name in rubric_names())
+    assert all(name in shown for name in list_rubric_names())
     assert "quality 1–5" in shown
     assert "a, b, tie" in shown
 

@@ -57,10 +57,10 @@ def look(made: Simulated, seed: int, method: str) -> Seen:
     place = dict(zip(keys, range(len(keys)), strict=True))
     a, b = (pairs[side].replace_strict(place).to_numpy() for side in ("completion_a", "completion_b"))
     drawn: dict[str, tuple[Floats, Any]] = {"target": (t, true_t), "expressed": (e, truth["e"])}
-    drawn["rho"] = posterior.flat("rho")[:, None], np.array([truth["rho"]])
+    drawn["rho"] = posterior.flatten("rho")[:, None], np.array([truth["rho"]])
     auc = float("nan")
     if "annotator_reliability" in posterior.sites:
-        reliability = posterior.flat("annotator_reliability")
+        reliability = posterior.flatten("annotator_reliability")
         drawn["reliability"] = reliability, truth["annotator_reliability"]
         auc = auc_of(-reliability.mean(axis=0), truth["kind"] == 2)
     return Seen(
@@ -102,11 +102,11 @@ def ranks(posterior: Posterior, truth: dict[str, Any], e: Floats, o: Floats) -> 
         "tau_ability:turns": "tau_ability",
     }
     found |= {
-        site: posterior.flat(site) < truth[name] for site, name in names.items() if site in posterior.sites
+        site: posterior.flatten(site) < truth[name] for site, name in names.items() if site in posterior.sites
     }
     if "annotator_reliability" in posterior.sites:
         found["reliability[0]"] = (
-            posterior.flat("annotator_reliability")[:, 0] < truth["annotator_reliability"][0]
+            posterior.flatten("annotator_reliability")[:, 0] < truth["annotator_reliability"][0]
         )
     return {name: float(below.mean()) for name, below in found.items()}
 

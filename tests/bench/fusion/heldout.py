@@ -72,18 +72,18 @@ def vote_probabilities(obs: Observations, posterior: Posterior) -> Floats:
 
 
 def _of_rows(v: Votes, posterior: Posterior, rows: slice) -> Floats:
-    e, sites = posterior.flat("e"), posterior.sites
-    eta = posterior.flat("vote_slope")[:, None] * (e[:, v.first[rows]] - e[:, v.second[rows]])
-    tie = np.broadcast_to(posterior.flat("vote_tie")[:, None], eta.shape)
+    e, sites = posterior.flatten("e"), posterior.sites
+    eta = posterior.flatten("vote_slope")[:, None] * (e[:, v.first[rows]] - e[:, v.second[rows]])
+    tie = np.broadcast_to(posterior.flatten("vote_tie")[:, None], eta.shape)
     if "annotator_reliability" in sites:
         who, named = v.annotator[rows], v.annotator[rows] != NOBODY
-        eta = eta * np.where(named, posterior.flat("annotator_reliability")[:, who], 1.0)
-        tie = tie + np.where(named, posterior.flat("tie_habit")[:, who], 0.0)
+        eta = eta * np.where(named, posterior.flatten("annotator_reliability")[:, who], 1.0)
+        tie = tie + np.where(named, posterior.flatten("tie_habit")[:, who], 0.0)
     if "first_shown_bias" in sites:
-        bias = posterior.flat("first_shown_bias")[:, None]
+        bias = posterior.flatten("first_shown_bias")[:, None]
         if "first_shown_habit" in sites:
             named = v.annotator[rows] != NOBODY
-            bias = bias + np.where(named, posterior.flat("first_shown_habit")[:, v.annotator[rows]], 0.0)
+            bias = bias + np.where(named, posterior.flatten("first_shown_habit")[:, v.annotator[rows]], 0.0)
         eta = eta + v.shown_first[rows] * bias
     return np.asarray(softmax(np.stack([eta / 2, -eta / 2, tie], axis=2), axis=2).mean(axis=0))
 

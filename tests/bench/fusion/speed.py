@@ -63,7 +63,7 @@ def run_case(case: str) -> dict[str, Any]:
     cpu = time.process_time() - began
     d = posterior.diagnostics
     verdict = {"converged": d.converged, "ess": d.ess_min, "r_hat": d.r_hat_max, "rows": obs.rows}
-    return _saved(case, posterior.flat("e").mean(axis=0), cpu, verdict)
+    return _saved(case, posterior.flatten("e").mean(axis=0), cpu, verdict)
 
 
 def _warm(obs: Any, seeds: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from invented import fill
 
-from preceptor.annotation.forms.forms import share_out
+from preceptor.annotation.forms.forms import distribute_questions
 from preceptor.annotation.rubrics.rubric import read_rubric
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.tables import ANSWERS, RATINGS, REJECTS, VOTES
@@ -338,7 +338,7 @@ def test_questions_are_shared_out_evenly_and_repeats_go_to_the_same(overlap):
             "completion_b": [f"b{n % 18}" for n in range(21)],
         }
     )
-    parts = share_out(questions, ["x", "y", "z"], overlap)
+    parts = distribute_questions(questions, ["x", "y", "z"], overlap)
     got = {key: {who for who, part in parts.items() if key in part["key"]} for key in questions["key"]}
     assert {len(who) for who in got.values()} == {overlap}
     assert all(got[f"k{n}"] == got[f"k{n + 18}"] for n in range(3))

@@ -448,7 +448,7 @@ def test_a_real_model_tells_corrected_sentences_by_likelihood(shared_data):
     model, tokenizer = load_model(find_model(str(smollm2())), exact=True)
     found = iter(score_texts(model, tokenizer, [(prompt, text) for pair in drawn for text in pair]))
     right = sum(
-        source.by("characters") < correction.by("characters")
+        source.normalise("characters") < correction.normalise("characters")
         for source, correction in zip(found, found, strict=True)
     )
     assert right / len(drawn) >= 0.75

@@ -275,7 +275,7 @@ def test_the_posterior_is_that_of_numpyros_nuts():
     theirs = constrained(sampler.get_samples())
     assert ours.sites.keys() <= theirs.keys()
     for name in ours.sites:
-        mine = ours.flat(name).reshape(len(ours.flat(name)), -1)
+        mine = ours.flatten(name).reshape(len(ours.flatten(name)), -1)
         other = np.asarray(theirs[name], dtype=float).reshape(1000, -1)
         sd = other.std(axis=0)
         # Some 400 independent draws of theirs at worst: errors of means 0.05 sd, of sds 0.04 sd.
@@ -316,11 +316,11 @@ def test_the_normal_approximation_says_what_the_chains_say(crowd):
     assert a.p_difference < 0.03
     assert posterior.diagnostics.converged
     for name in ("e", "annotator_reliability", "vote_slope", "rho"):
-        mine, theirs = posterior.flat(name), chains.flat(name)
+        mine, theirs = posterior.flatten(name), chains.flatten(name)
         assert np.abs(mine.mean(axis=0) - theirs.mean(axis=0)).max() < theirs.std(axis=0).max(), name
         assert 0.6 < np.median(mine.std(axis=0) / theirs.std(axis=0)) < 1.4, name
-    low, high = np.quantile(posterior.flat("e"), [0.05, 0.95], axis=0)
-    theirs = chains.flat("e").mean(axis=0)
+    low, high = np.quantile(posterior.flatten("e"), [0.05, 0.95], axis=0)
+    theirs = chains.flatten("e").mean(axis=0)
     assert ((low < theirs) & (theirs < high)).all()
 
 
@@ -328,9 +328,9 @@ def test_the_normal_approximation_says_what_the_chains_say(crowd):
 def test_a_quick_look_ranks_alike_and_is_marked(crowd):
     obs, posterior, _ = crowd
     quick = fit_by(obs, SamplerSettings(seed=1, method="map"))
-    assert spearmanr(quick.flat("e").mean(axis=0), posterior.flat("e").mean(axis=0)).statistic > 0.98
+    assert spearmanr(quick.flatten("e").mean(axis=0), posterior.flatten("e").mean(axis=0)).statistic > 0.98
     assert not quick.diagnostics.converged
-    assert "--method auto" in quick.diagnostics.advice()
+    assert "--method auto" in quick.diagnostics.advice
 
 
 def test_a_part_of_the_prompts_keeps_people_and_places(made):
@@ -390,7 +390,7 @@ def test_too_few_draws_are_not_converged_and_say_what_to_try():
     obs = encode(signals([("p1a", "p1b", "a"), ("p2a", "p2b", "b")]))
     posterior = fit(obs, SamplerSettings(warmup=50, draws=50, max_draws=50))
     assert not posterior.diagnostics.converged
-    assert "try" in posterior.diagnostics.advice()
+    assert "try" in posterior.diagnostics.advice
 
 
 @pytest.mark.parametrize(
@@ -414,5 +414,5 @@ def test_divergences_begin_anew_with_smaller_steps(monkeypatch, diverging, tried
     assert found.converged == (diverging[-1] == 0)
     if diverging[-1]:
         assert (
-            found.advice() == "1 divergent draws even at --target-accept 0.95: try 0.99, or a longer --warmup"
+            found.advice == "1 divergent draws even at --target-accept 0.95: try 0.99, or a longer --warmup"
         )

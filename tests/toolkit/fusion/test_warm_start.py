@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion.observations import thin
 from preceptor.toolkit.fusion.sampling.fit import BLOCK, prepare
-from preceptor.toolkit.fusion.sampling.hmc import Metric, list_entries, make_sampler
+from preceptor.toolkit.fusion.sampling.hmc import MassMatrix, list_entries, make_sampler
 from preceptor.toolkit.fusion.sampling.warm_start import Ends, record_ends, start_from
 from preceptor.toolkit.store.connection import open_store, query
 
@@ -30,7 +30,7 @@ def ended(obs, seed=0):
     root = np.tril(rng.normal(size=(sampler.globals, sampler.globals))) * 1e-3 + np.eye(sampler.globals)
     spread = np.exp(rng.normal(size=sampler.size - sampler.globals) - 4)
     last = rng.normal(size=(4, sampler.size))
-    return sampler, shapes, last, Metric(root, spread)
+    return sampler, shapes, last, MassMatrix(root, spread)
 
 
 def test_an_input_begins_where_it_ended(whole):

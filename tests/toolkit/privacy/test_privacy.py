@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.fusion.fuse import digest_inputs, read_signals
+from preceptor.toolkit.fusion.fuse import hash_inputs, read_signals
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.privacy.pseudonyms import (
     find_key_file,
@@ -316,7 +316,7 @@ def test_another_key_changes_nothing_that_a_fit_sees(folder, preceptor, tmp_path
             assert done.returncode == 0, done.stderr
         with open_store(store, read_only=True) as con:
             signals = read_signals(con, [])
-            digests.append(digest_inputs(signals))
+            digests.append(hash_inputs(signals))
             names = signals["annotators"]["pseudonym"].to_list()
         assert len(names) == 2
     assert digests[0] == digests[1]

@@ -22,7 +22,7 @@ from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.recognisers import KINDS, LIKELY, Finding, Wanted, make_finder, mask
 from preceptor.toolkit.privacy.roster import read_roster
-from preceptor.toolkit.privacy.scan import excerpt, mask_found, scan
+from preceptor.toolkit.privacy.scan import cut_excerpt, mask_found, scan
 from preceptor.toolkit.store.connection import open_store, query, run
 
 WANTED = Wanted(names=("Zofia", "Zofia Nowak", "Müller", "Олена"), student_number=r"\bS\d{6}\b")
@@ -289,10 +289,10 @@ def test_what_is_no_roster(tmp_path, name, content, said):
 def test_excerpts_never_show_a_finding(find):
     text = "x" * 50 + "\nwrite to zofia@school.org or +44 20 7946 0958 " + "y" * 50
     found = find(text)
-    shown = excerpt(text, found, found[0])
+    shown = cut_excerpt(text, found, found[0])
     assert shown == "…" + "x" * 20 + " write to z…[16] or +…[16] " + "y" * 9 + "…"
     assert (
-        excerpt("S123456", [Finding("student-number", 0, 7, 1.0)], Finding("student-number", 0, 7, 1.0))
+        cut_excerpt("S123456", [Finding("student-number", 0, 7, 1.0)], Finding("student-number", 0, 7, 1.0))
         == "S…[7]"
     )
 

@@ -568,11 +568,11 @@ def test_a_failed_gate_is_seen(con):
     ("share", "said"), [(0, "0"), (0.001, "<1"), (0.5, "50"), (0.994, "99"), (0.999, ">99"), (1, "100")]
 )
 def test_percent(share, said):
-    assert picture.percent(share) == said + "\u202f%"
+    assert picture.format_share(share) == said + "\u202f%"
 
 
 def test_number():
-    assert [picture.number(x) for x in (0.404, -0.67, -0.001)] == ["0.40", "−0.67", "0.00"]
+    assert [picture.format_decimal(x) for x in (0.404, -0.67, -0.001)] == ["0.40", "−0.67", "0.00"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from preceptor.schemas.errors import AnnotationError, FusionError
 from preceptor.toolkit.store.connection import open_scratch, query, run
-from preceptor.toolkit.store.where import Where, check_names, check_where, in_sources, in_where
+from preceptor.toolkit.store.where import Where, check_names, check_where, match_sources, match_where
 
 ROWS = [("a", "tutor", "en"), ("a", "gec", "pl"), ("b", "tutor", "pl"), ("a'b", "gec", None)]
 
@@ -31,12 +31,14 @@ def con():
 )
 def test_the_condition_selects_what_a_loop_would(con, where, places):
     for table in ("", "p"):
-        found = query(con, f"SELECT * FROM prompts {table} WHERE {in_where(table)}", where.parameters).rows()
+        found = query(
+            con, f"SELECT * FROM prompts {table} WHERE {match_where(table)}", where.parameters
+        ).rows()
         assert sorted(found, key=str) == sorted((ROWS[i] for i in places), key=str)
 
 
 def test_sources_alone_need_one_parameter(con):
-    sql = f"SELECT count(*) AS n FROM prompts WHERE {in_sources()}"
+    sql = f"SELECT count(*) AS n FROM prompts WHERE {match_sources()}"
     assert [query(con, sql, {"sources": s})["n"][0] for s in ([], ["a"], ["x"])] == [4, 2, 0]
 
 

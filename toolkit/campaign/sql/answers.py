@@ -1,15 +1,15 @@
-"""Answers to a campaign's questions, judged and compared with what stands, in SQL.
+"""Check answers to a campaign's questions and compare them with the valid ones, in SQL.
 
-Temporary tables: `given_rows` (what came in, with pseudonyms), `judged` (with the reason why a row does not
-fit its question, null where it fits), `latest` (the last answer of each annotator to each question, with
-its status: new, unchanged, superseded or older) and `withdrawn` (standing answers that are gone).
+Temporary tables: `given_rows` (incoming rows, with pseudonyms), `judged` (with the reason why a row does not
+fit its question, null if it fits), `latest` (the last answer of each annotator to each question, with
+its status: new, unchanged, superseded or older) and `withdrawn` (valid answers that are missing now).
 """
 
 from ....schemas.keys import hash_key_sql
 from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES
 from ...ingest.batch import FORGOTTEN_REASON
 
-# One row for each criterion that an answer names; of an answer that is no JSON object, none.
+# One row for each criterion of an answer; none for an answer that is no JSON object.
 _ENTRIES = """
 entries AS (
     SELECT nth, c AS criterion,
@@ -71,7 +71,7 @@ SELECT k.*, s.key AS standing,
 FROM keyed k LEFT JOIN answers s
     ON s.question = k.question AND s.annotator = k.annotator AND s.superseded_at IS NULL"""
 
-# Only what came the same way can be missing there.
+# Only answers that came the same way can be withdrawn.
 WITHDRAWN = """CREATE OR REPLACE TEMP TABLE withdrawn AS
 SELECT a.key, p.pseudonym FROM answers a JOIN annotators p ON p.key = a.annotator
 WHERE a.source = $campaign AND a.superseded_at IS NULL AND a.came_by = $came_by
@@ -106,7 +106,7 @@ _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, 
 
 
 def derive_sql() -> list[tuple[str, str, str]]:
-    """Write the statements that derive votes and ratings from standing answers: make, delete, insert."""
+    """Write the statements that derive votes and ratings from valid answers: make, delete, insert."""
     made = []
     for table, select in ((VOTES, _VOTES), (RATINGS, _RATINGS)):
         name, columns = table.name, ", ".join(f'"{c.name}"' for c in table.columns)
@@ -123,7 +123,7 @@ def derive_sql() -> list[tuple[str, str, str]]:
     return made
 
 
-# What was rejected before and now fits leaves; whoever was forgotten is named by no path and no text.
+# Rows rejected before that fit now are removed; forgotten persons occur in no path and no text.
 REFUSED = f"""CREATE OR REPLACE TEMP TABLE refused AS
 SELECT *, {hash_key_sql(REJECTS.identity)} AS key FROM (
     SELECT DISTINCT $campaign AS source, coalesce(position, 0) AS line, reason,

@@ -1,17 +1,19 @@
-"""What may be asked, best first, in SQL: pairs of completions of one prompt, or single completions.
+"""Select candidates for questions, best first, in SQL: pairs of completions of one prompt, or single ones.
 
-Each candidate has prompt, completion_a, completion_b (null where one is rated alone), what the next
-answer is worth, nth (how many better ones its prompt has) and draw (a seeded hash that settles ties).
-Never asked: texts that are not published, pairs of equal texts, a second pair with the same two texts,
-and what the campaign asks already.
+Each candidate has prompt, completion_a, completion_b (null if one is rated alone), the worth of the next
+answer, nth (number of better candidates of its prompt) and draw (a seeded hash that breaks ties). Left out
+are texts that are not published, pairs of equal texts, a second pair with the same two texts, and the
+campaign's present questions.
 """
 
 from ...dataset.choose.pairs import NORMAL
-from ...store.where import in_where
+from ...store.where import match_where
 
 SURE = 0.95  # a known answer is at least this probable
 MANY_VOTES = 5  # votes that either completion of a known pair took part in
-DISCOUNT = 0.8  # each further question about a prompt counts a fifth less: part of it is told already
+DISCOUNT = (
+    0.8  # each further question about a prompt counts a fifth less: part of its information is known already
+)
 
 _DRAW = "md5($seed || ':' || completion_a || ':' || coalesce(completion_b, ''))"
 
@@ -29,7 +31,7 @@ heard AS (
         SELECT completion FROM ratings UNION ALL SELECT completion_a FROM unheard) GROUP BY completion
 )"""
 
-# A round-robin tournament: completions of a prompt stand in a seeded order, and the pairs of a round
+# A round-robin tournament: completions of a prompt are in a seeded order, and the pairs of a round
 # share no completion, so that a prompt's first pairs cover all of them.
 _ALL_PAIRS = """
 placed AS (
@@ -76,9 +78,9 @@ _ORDER = {
     "random": "draw",
 }
 
-# Prompts that are asked about, and questions whose answers the store, or the fit of $since, does not know.
+# Prompts to ask about, and questions whose answers are not yet in the store, or in the fit of $since.
 ASKED_ABOUT = f"""CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM prompts
-    WHERE {in_where()}
+    WHERE {match_where()}
     AND trim(messages[-1].content) <> ''"""
 # Their completions whose texts are published; equal texts have the same mark.
 TEXTS = f"""CREATE OR REPLACE TEMP TABLE texts AS
@@ -92,7 +94,7 @@ UNHEARD = """CREATE OR REPLACE TEMP TABLE unheard AS SELECT * FROM questions
 def make_candidates_sql(select: str, pairs: bool) -> str:
     """Write the SELECT of the $missing best candidates, in the order of asking."""
     common, best = (PAIRS if pairs else SINGLES)[select]
-    # Pairs that a fit chooses wait for it to learn what was asked since, wherever that was.
+    # Pairs asked since a fit, in any campaign, are left out until a new fit has their answers.
     elsewhere = (
         "" if select in ("coverage", "random") else "UNION ALL SELECT completion_a, completion_b FROM unheard"
     )
@@ -119,7 +121,7 @@ ranked AS (
 SELECT prompt, completion_a, completion_b FROM ranked ORDER BY {_ORDER[select]} LIMIT $missing"""
 
 
-# Pairs whose better side is known: by a converged fit of many votes, or as the source marks them.
+# Pairs whose better side is known: by a converged fit of many votes, or by the source's marks.
 GOLDEN = f"""CREATE OR REPLACE TEMP TABLE golden AS
 WITH sure AS (
     SELECT p.prompt, p.completion_a, p.completion_b, if(p_expressed > 0.5, 'a', 'b') AS expected

@@ -27,7 +27,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
 
     from ....schemas.errors import GateError
     from ....schemas.recipe import read_recipe
-    from ...campaign.agreement import summarize_agreement
+    from ...campaign.agreement import summarise_agreement
     from ...dataset.build import build as run_build
     from ...store.connection import open_store
 
@@ -36,7 +36,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
         read = read.model_copy(update={"publish_under": None})
     with open_store(settings.store) as con:
         try:
-            done = run_build(con, read, out, fit, partial(summarize_agreement, con))
+            done = run_build(con, read, out, fit, partial(summarise_agreement, con))
         except GateError as error:
             if error.gates:
                 _say(f"{read.name}: not built", error.gates)

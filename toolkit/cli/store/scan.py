@@ -106,7 +106,7 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
     from rich.markup import escape
 
     from ...privacy.recognisers import Finding
-    from ...privacy.scan import excerpt
+    from ...privacy.scan import cut_excerpt
 
     by_text: dict[str, list[Finding]] = {}
     spans = found.select("old", "kind", "start", "end", "score").unique().sort("old", "start")
@@ -119,7 +119,9 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
             one["kind"],
             f"{one['table']}:{one['key']}",
             escape(
-                excerpt(one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields)))
+                cut_excerpt(
+                    one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields))
+                )
             ),
         )
         for one in sorted(examples, key=lambda one: one["kind"])

@@ -1,13 +1,13 @@
 """Apply an annotator's edits to a learner's sentence, in SQL.
 
 An edit inside a longer one of the same annotator is part of it (EstGEC nests token edits in word
-order edits) and left out; so is an insertion at the edge of a word order edit that has its words.
+order edits) and left out; so is an insertion at the edge of a word order edit that contains its words.
 Of several corrections between "||" the first counts. Detected errors are left as they are.
 """
 
 from ...store.connection import Store, query
 
-# Edits of these sentences, without those that belong to a word order edit at whose edge they stand.
+# Edits of these sentences, without those at the edge of a word order edit that belong to it.
 _SPANS = """
 spans AS (
     SELECT e.sentence, e.annotator, e.position, e.start, e."end",
@@ -51,7 +51,7 @@ kept_edits AS (
 )"""
 
 
-# Of a list of tokens, null where it is empty.
+# Of a list of tokens, null if it is empty.
 _JOINED = "nullif(array_to_string({}, ' '), '')"
 
 # Runs of spaces inside a correction of M2 are slips; in texts that keep their own spacing they are not.

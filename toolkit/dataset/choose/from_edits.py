@@ -1,13 +1,13 @@
 """Grammar correction as prompts and completions: from annotators' edits to pairs, in SQL.
 
-A prompt is a learner's sentence. Its completions are what each annotator made of it, the learner's
-own text, and for each annotator:
+A prompt is a learner's sentence. Its completions are each annotator's correction, the learner's own
+text, and for each annotator:
 
 partial  a stated share of the edits left out, by a seeded hash of their keys
 over     one word of the corrected text, changed as annotators change it elsewhere
 
-Chosen is an annotator's full correction; rejected is one of the others, unless some annotator
-left it so. These pairs need no fit. The completions are stored, so that people can vote on them.
+Chosen is an annotator's full correction; rejected is one of the others, unless it equals
+some annotator's correction. These pairs need no fit. The completions are stored, so that people can vote.
 """
 
 import polars as pl
@@ -23,7 +23,7 @@ from .pairs import NO_FIT, NORMAL
 TASK = "gec"
 _LEARNER = "learner"
 _ORIGINS = {"full": "human", "learner": "learner"}  # the others are made here
-_CHOICES_A_WORD = 5  # how many corrections of a word, the commonest first, an over-correction may take
+_CHOICES_A_WORD = 5  # number of most frequent corrections of a word that an over-correction may use
 
 _SENTENCE = Column("sentence", "text", "key of the sentence")
 _ANNOTATOR = Column("annotator", "text", "who corrected it; null: the learner's own text", nullable=True)
@@ -119,7 +119,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
     )
 
 
-# Who saw an error without correcting it has not made a full correction.
+# An annotator who marked an error without correcting it has no full correction.
 _MINE = """e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text)
     AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"""
 

@@ -1,13 +1,13 @@
-"""Pairs: chosen and rejected completions of a prompt from a fit, by a named policy, in SQL.
+"""Choose pairs, chosen and rejected completions of a prompt, from a fit by a named policy, in SQL.
 
 best-worst      the completions with the highest and the lowest posterior mean
 all             every pair of a prompt's completions
 adjacent        neighbours in the order of posterior means
-uncertain-band  pairs that are neither sure nor open: p within a band
+uncertain-band  pairs whose p is within a band, neither certain nor open
 
 Only completions that received a signal take part. Every chooser of pairs (this file, `policies` and
-`from_edits`) makes the temporary table `candidates`; `settle_pairs` decides which of them stay, and counts
-the others by reason. No row passes through Python: there may be ten million.
+`from_edits`) makes the temporary table `candidates`; `settle_pairs` selects among them, and counts the
+others by reason. No row passes through Python: there may be ten million.
 """
 
 from ....schemas.derive import derive_absent_sql
@@ -27,7 +27,7 @@ _POLICIES = {
     "uncertain-band": "greatest(p.p, 1 - p.p) BETWEEN $low AND $high",
 }
 
-# The same text in other case, spacing or Unicode form is the same text.
+# Texts that differ in case, spacing or Unicode form alone are equal.
 NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".format
 
 SPLITS = ("train", "validation", "test")
@@ -36,7 +36,7 @@ COIN_FLIP = "coin flip"
 NO_FIT = derive_absent_sql((*OF_A_FIT, FIT))
 """Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
 
-# Signals of a pair: comparisons of the two, and whatever else is about either.
+# Signals of a pair: comparisons of the two, and other signals about either.
 _N_OF_A_PAIR = ", ".join(
     f"coalesce({s.name}.n, 0) AS {s.count}" if s.compares else f"a.{s.count} + b.{s.count} AS {s.count}"
     for s in SIGNALS
@@ -155,7 +155,7 @@ def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
 
 
 def assign_split_sql(recipe: Recipe) -> str:
-    """Write the SQL expression of a group's split: by a hash of its name, so a new group moves no old one."""
+    """Write the SQL expression of a group's split: by a hash of its name, so new groups move no old one."""
     share = _hash_sql(f"{recipe.splits.seed}:")
     train = recipe.splits.train
     return (
@@ -165,7 +165,7 @@ def assign_split_sql(recipe: Recipe) -> str:
 
 
 def assign_part_sql(recipe: Recipe) -> str:
-    """Write the SQL expression of what a group is for: sft, preference or both.
+    """Write the SQL expression of a group's use: sft, preference or both.
 
     Groups of validation and test are for both, since nothing is trained on them.
     """

@@ -1,4 +1,4 @@
-"""Pairs that need no annotator and no fit: which completion is better, by what its source says.
+"""Choose pairs without annotators and fit, by the source's own marks of the better completion.
 
 expert-over-novice         an expert's reply over a novice's to the same mistake (Bridge)
 right-over-wrong           a right solution over a wrong one, both by models (GSM8K)
@@ -87,7 +87,7 @@ SELECT prompt, if(down, b, a) AS chosen, if(down, a, b) AS rejected, $policy AS 
         WHEN NOT up AND NOT down THEN 'rated equally' END AS dropped
 FROM judged"""
 
-# Ends of a prompt's order by score; equal scores in the order of keys, so that it is the same every time.
+# Ends of a prompt's order by score; equal scores by key, so that the order is always the same.
 _SCORED = """
 WITH rated AS (
     SELECT c.prompt, s.completion, s.score, s.criteria,

@@ -1,4 +1,4 @@
-"""A gate: one check of a dataset before it is written, its result, and what follows from a red one.
+"""Describe a gate, a check of a dataset before it is written, its result and its consequences.
 
 A gate is a file here with a `Gate`, and a line in `run.GATES`. `run.check_all` runs all of them, drops
 rows where the recipe says so, and lets a local build pass with a warning where the gate allows that.
@@ -29,7 +29,7 @@ class Drop:
     where: str
     """Condition, in SQL, that is true of these rows."""
     reason: str
-    """As card and manifest count them."""
+    """Reason in the counts of card and manifest."""
     said: str = "dropped"
     """First word of the verdict once they are dropped."""
 
@@ -43,12 +43,13 @@ class GateResult:
     number: float
     verdict: str
     drop: Drop | None = None
-    """Rows without which the gate passes; None where dropping rows does not help."""
+    """Rows without which the gate passes; None if dropping rows does not help."""
     local: str = ""
-    """Verdict of a local build that is only warned; empty: `local build: VERDICT`."""
+    """Verdict in a local build, which only warns; empty: `local build: VERDICT`."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return name, passed, number and verdict, for the manifest and the card."""
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Name, passed, number and verdict, for the manifest and the card."""
         return {
             "name": self.name,
             "passed": self.passed,
@@ -59,7 +60,7 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a gate may look at, beside the tables `kept` and `signals_kept`."""
+    """Input of a gate, besides the tables `kept` and `signals_kept`."""
 
     recipe: Recipe
     fit: dict[str, Any] | None = None
@@ -72,12 +73,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Gate:
-    """How a gate is run, and what a recipe may say of it."""
+    """A gate: its check, order, settings and consequences."""
 
     name: str
     check: Callable[[Store, Inputs], GateResult]
     applies: Callable[[Inputs], bool] = lambda _inputs: True
-    """False: the gate is not run, and neither card nor manifest has it."""
+    """If false, the gate is not run, and neither card nor manifest has it."""
     drops: Callable[[Inputs], bool] = lambda inputs: bool(inputs.settings.drop)
     """True if the recipe wants rows of a red gate dropped."""
     settings: type[GateSettings] | None = None
@@ -87,4 +88,4 @@ class Gate:
     order: int = 9
     """Gates run in this order, those of the same order as registered: the first may drop rows."""
     facts: Callable[[Store], dict[str, Any]] = lambda _con: {}
-    """What the manifest says beyond the verdict."""
+    """Facts for the manifest beyond the verdict."""

@@ -1,4 +1,4 @@
-"""Privacy: no personal data in what is published, and no learner who stands alone.
+"""Privacy: no personal data in what is published, and no outcomes of single learners.
 
 privacy       12 rows hold personal data: 9 email, 3 phone; …
 small groups  2 of 140 completions have outcomes of fewer than 5 learners; …
@@ -12,7 +12,7 @@ import polars as pl
 from ....schemas.errors import PrivacyError
 from ....schemas.tables import SIGNALS, Column, Table, name_all
 from ...privacy.recognisers import KINDS, Wanted, make_finder
-from ...privacy.scan import texts_worth_a_look
+from ...privacy.scan import find_likely_texts
 from ...store.connection import Store, query, run
 from ...store.temporary import make
 from ..steps import COMPLETION, SIGNALS_KEPT
@@ -20,7 +20,7 @@ from .gate import Drop, Gate, GateResult, Inputs
 
 OF_LEARNERS = tuple(signal for signal in SIGNALS if signal.learner)
 
-# Every text of a row, as readers will see it.
+# Every text of a row, as published.
 _TEXTS = """SELECT rowid AS id, config, split, key, unnest(list_concat(
     [m."content" FOR m IN messages], [chosen_content, rejected_content])) AS "text" FROM kept"""
 
@@ -39,7 +39,7 @@ SMALL_GROUPS = Table(
 def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None = None) -> GateResult:
     """Check texts of `kept` for personal data; the number counts rows that have some.
 
-    Kinds in `allow` are not looked for; other kinds inside them (an e-mail address in a url) still are.
+    Kinds in `allow` are ignored; other kinds inside them (an e-mail address in a url) still are.
     Raises PrivacyError without Presidio, and for an unknown kind.
     """
     _check_kinds(allow)
@@ -48,7 +48,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     find = make_finder(wanted)
     found = [
         (text, one.kind, f"{text[one.start]}…[{one.end - one.start}]")
-        for text in texts_worth_a_look(con, _TEXTS, wanted)
+        for text in find_likely_texts(con, _TEXTS, wanted)
         for one in find(text)
     ]
     accepted = f" (not looked for: {', '.join(allow)})" if allow else ""
@@ -101,14 +101,15 @@ TEXTS_GATE = Gate("privacy", _check_texts, warns_locally=True)
 
 
 def check_small_groups(con: Store, k: int = 5) -> GateResult:
-    """Red if outcomes of a completion come from fewer than `k` learners; the number counts such completions.
+    """Fail if a completion has outcomes of fewer than `k` learners; the number counts such completions.
 
-    As in k-anonymity (Samarati and Sweeney 1998), and as tables about pupils suppress small cells: what
-    is published of a completion must be true of at least k learners, else who knows one that used it
-    learns how they did. Reads the temp table `signals_kept`. Outcomes whose learner is unknown may all be
-    one learner's. Leaves the temp table `small_groups` (kind, completion, learners), whose signals the
-    build may leave out. Of several completions whose sum is published elsewhere, leaving out one gives it
-    away.
+    This is k-anonymity (Samarati and Sweeney 1998), as official tables suppress small cells: otherwise
+    whoever knows a learner that used the completion learns how that learner did. Outcomes of unknown
+    learners count as one learner's. If the sum over several completions is published elsewhere, leaving
+    out one completion reveals its outcomes.
+
+    Reads the temporary table `signals_kept`. Leaves the temporary table `small_groups` (kind, completion,
+    learners), whose signals the build may leave out.
     """
     kinds = ", ".join(f"'{signal.kind}'" for signal in OF_LEARNERS)
     make(

@@ -1,4 +1,4 @@
-"""Run all gates of a build, and do what follows from a red one: drop rows, warn, or stop."""
+"""Run all gates of a build; on a red one drop rows, warn, or stop."""
 
 from collections.abc import Mapping
 from dataclasses import replace

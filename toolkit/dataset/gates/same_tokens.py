@@ -1,12 +1,12 @@
-"""Dead pairs: the same tokens on both sides once the trainer has cut them teach nothing.
+"""Dead pairs: both sides have the same tokens once the trainer has truncated them, so nothing is learned.
 
     prompt + chosen, prompt + rejected -> token ids -> the first max_length of each -> equal: dead
 
 As TRL 1.16 prepares pairs for DPO (DPOTrainer._prepare_dataset, DataCollatorForPreference): prompt and
 completion are tokenised as one text, by the chat template where prompts are conversations, with the
 end-of-sequence token behind a plain one; then each sequence is cut to `max_length`, from its start or its
-end. There is no length of prompts alone. Pairs whose prompt fills `max_length` by itself TRL drops without
-counting them: those are dead too. So are texts that the tokenizer does not tell apart, cut or not.
+end. There is no limit for prompts alone. Pairs whose prompt alone fills `max_length` are dropped by TRL
+without a count: those are dead too. So are texts that have the same tokens, truncated or not.
 """
 
 from typing import Literal
@@ -24,7 +24,7 @@ from .tokens import Encoder, encode, read_encoder, render_texts
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
-_ADDED = 8  # tokens that a tokenizer adds by itself, at most
+_ADDED = 8  # maximum number of tokens that a tokenizer adds
 
 DEAD = Table(
     "dead",
@@ -91,8 +91,8 @@ def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut
 def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) -> bool:
     """Return true if two texts surely differ once they are cut, without tokenising them.
 
-    Where every token is of a byte at least, tokens that are equal up to the cut are texts that are equal
-    for as many bytes, but for what the tokenizer adds by itself.
+    If every token has at least one byte, equal tokens up to the cut mean equal texts for as many bytes,
+    except for tokens that the tokenizer adds.
     """
     if not (encoder.faithful and is_normalized("NFC", a) and is_normalized("NFC", b)):
         return False
@@ -106,9 +106,9 @@ def _differ(encoder: Encoder, a: str, b: str, max_length: int | None, cut: Cut) 
 def _count_alike(
     encoder: Encoder, prompt: Messages, chosen: list[int], rejected: list[int], max_length: int | None
 ) -> bool:
-    """Return true if both completions have as many tokens, where the ends of the sequences are equal.
+    """Return true if both completions have the same number of tokens, given equal ends of the sequences.
 
-    The completion begins where the prompt alone and both sides cease to be alike.
+    The completion begins where the prompt alone and both sides begin to differ.
     """
     (alone,) = encode(encoder, list(render_texts(encoder, [prompt], None)))
     start = min(_common(alone, chosen), _common(alone, rejected))

@@ -31,14 +31,14 @@ class Encoder:
     render: Render | None
     end: str
     faithful: bool
-    """Whether every token is of a byte at least, and texts (in NFC) that differ have tokens that do."""
+    """True if every token has at least one byte, and different texts (in NFC) have different tokens."""
 
 
 def read_encoder(name: str, conversational: bool = True) -> Encoder:
     """Read a tokenizer from a folder with tokenizer.json, or from the Hub by its name.
 
-    Raises GateError without the package, for what is no tokenizer, and without a chat template if
-    prompts are conversations.
+    Raises GateError without the package, for an invalid tokenizer, and without a chat template if prompts are
+    conversations.
     """
     try:
         from tokenizers import Tokenizer  # comes with transformers, not with Preceptor
@@ -87,7 +87,7 @@ def render_texts(
 
 
 def _is_faithful(tokenizer: dict[str, Any]) -> bool:
-    """Return true if a tokenizer.json merges bytes and loses none, as those of most models do."""
+    """Return true if a tokenizer.json merges bytes and loses none, as in most models."""
     before = tokenizer.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     kinds = {step.get("type") for step in steps}

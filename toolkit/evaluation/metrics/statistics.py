@@ -1,7 +1,7 @@
 """Estimate figures with bootstrap intervals: a metric counts in every prompt, a figure is made of the sums.
 
     share = Statistics(rows=np.array([[1, 1], [0, 1]]), figure=lambda sums: sums[:, 0] / sums[:, 1])
-    estimate(share, groups=["a", "b"], seed=0)      # IntervalEstimate(value=0.5, low=nan, high=nan, n=2)
+    estimate(share, groups=["a", "b"], seed=0)      # FigureEstimate(value=0.5, low=nan, high=nan, n=2)
 
 The counts of prompts are summed before a figure is computed, so that figures of a whole corpus (GLEU, F0.5)
 get intervals like shares: groups of prompts are resampled with replacement. Two models are compared on the
@@ -46,7 +46,7 @@ class Item:
 class Statistics:
     """Counts of every item, shape (items, k), and a function from their sums, shape (draws, k), to a figure.
 
-    The function returns shape (draws,); NaN where the figure is undefined (division by zero).
+    The function returns shape (draws,); NaN if the figure is undefined (division by zero).
     """
 
     rows: Rows
@@ -54,8 +54,8 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class IntervalEstimate:
-    """A figure of n items with its bootstrap interval at LEVEL; NaN where undefined."""
+class FigureEstimate:
+    """A figure of n items with its bootstrap interval at LEVEL; NaN if undefined."""
 
     value: float
     low: float
@@ -83,7 +83,7 @@ def divide_sums(sums: Counts) -> Counts:
     return made
 
 
-def estimate(statistics: Statistics, groups: Sequence[str], seed: int) -> IntervalEstimate:
+def estimate(statistics: Statistics, groups: Sequence[str], seed: int) -> FigureEstimate:
     """Estimate the figure of all items and its interval.
 
     `groups`: the group of each item, in order. `seed`: of the resampling.
@@ -94,7 +94,7 @@ def estimate(statistics: Statistics, groups: Sequence[str], seed: int) -> Interv
 
 def estimate_difference(
     one: Statistics, other: Statistics, groups: Sequence[str], seed: int
-) -> IntervalEstimate:
+) -> FigureEstimate:
     """Estimate the figure of one model minus that of another on the same items, and its interval."""
     drawn = one.figure(_sums(one.rows, groups, seed)) - other.figure(_sums(other.rows, groups, seed))
     return _estimate(_value(one) - _value(other), drawn, groups)
@@ -104,12 +104,12 @@ def _value(statistics: Statistics) -> float:
     return float(statistics.figure(statistics.rows.sum(axis=0, dtype=float, keepdims=True))[0])
 
 
-def _estimate(value: float, drawn: Counts, groups: Sequence[str]) -> IntervalEstimate:
+def _estimate(value: float, drawn: Counts, groups: Sequence[str]) -> FigureEstimate:
     held = drawn[np.isfinite(drawn)]
     if not held.size or len(set(groups)) < FEW:
-        return IntervalEstimate(value, float("nan"), float("nan"), len(groups))
+        return FigureEstimate(value, float("nan"), float("nan"), len(groups))
     low, high = np.quantile(held, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return IntervalEstimate(value, float(low), float(high), len(groups))
+    return FigureEstimate(value, float(low), float(high), len(groups))
 
 
 def _sums(rows: Rows, groups: Sequence[str], seed: int) -> Counts:

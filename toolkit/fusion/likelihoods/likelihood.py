@@ -31,7 +31,7 @@ class Part:
 
     @property
     def scale(self) -> str:
-        """Name of the criterion or measure; empty where the signal has one scale alone."""
+        """Name of the criterion or measure; empty if the signal has one scale alone."""
         return ""
 
     @property

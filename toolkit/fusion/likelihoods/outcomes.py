@@ -52,7 +52,7 @@ class Outcomes(Part):
 
     @property
     def categories(self) -> list[str]:
-        """What a try may come to."""
+        """Results of a try."""
         return ["failure", "success"]
 
     @property
@@ -119,8 +119,8 @@ def _replicate(
 ) -> Replicated:
     """Turns: learners by the number of failures before their success, as shares of all who tried.
 
-    Every try that was made is drawn anew, and no other: who stopped early is never made to go on,
-    so nothing has to be assumed of why learners stop. Those who never succeeded are in no category.
+    Exactly the tries that were made are drawn anew, so nothing is assumed about why learners stop. Learners
+    without a success are in no category.
     """
     if y.measure != "turns":
         return replicate_counts(y, log_probs, rng)

@@ -24,10 +24,10 @@ def sample_group(name: str, size: int, scale: float) -> Array:
 
 
 def sample_half_normal(name: str, scale: float) -> Array:
-    """Sample HalfNormal(scale) as a function of a standard normal.
+    """Sample HalfNormal(scale), a scalar, as a function of a standard normal.
 
-    On the log scale the tail towards 0, where data seldom say how small a spread is, falls off as
-    slowly as exp(x) and chains stay there for long.
+    On the log scale the tail towards 0 falls off only as exp(x), so chains would stay there for long if
+    the data do not bound the spread from below.
     """
     x = numpyro.sample(f"{SCORE}{name}", dist.Normal(0, 1))
     value: Array = numpyro.deterministic(name, scale * half_normal(x))

@@ -1,12 +1,11 @@
-"""Did the chains agree, and do they carry enough independent draws?
+"""Diagnose chains: agreement, and number of independent draws.
 
 Rank-normalised split R-hat (bulk and folded) and bulk and tail effective sample size after
 Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 667-718. Every
 function takes draws of shape (chains, draws, parameters) and works on all parameters at once.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +26,13 @@ class Approximation:
     completions: int  # of that part; 0: not compared
     rank_correlation: float  # Spearman's, of expressed quality
     p_difference: float  # mean absolute difference of p over the pairs
-    settled: bool  # whether the mode was found
+    settled: bool  # true if the mode was found
     rounds: int  # moves of the globals that led there
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What decides whether a fit may reach a label.
+    """Diagnostics that decide if a fit may be used for labels.
 
     With a normal approximation the chains are those that it was compared with.
     """
@@ -48,7 +47,7 @@ class Diagnostics:
     chains: int
     draws: int
     warmup: int
-    target_accept: float  # what the steps aimed at; above the setting where draws diverged at first
+    target_accept: float  # target acceptance rate; above the setting if draws diverged at first
     approximation: Approximation | None = None
 
     @property
@@ -61,6 +60,7 @@ class Diagnostics:
         a = self.approximation
         return mixed and (a is None or (a.settled and a.rank_correlation >= RANK_CORRELATION_MIN))
 
+    @property
     def advice(self) -> str:
         """One sentence: what failed, on which parameter, and what to try."""
         a = self.approximation
@@ -90,10 +90,6 @@ class Diagnostics:
             f"(at least {ESS_MIN}): try more --max-draws"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the store and the card."""
-        return asdict(self)
-
 
 def split_chains(draws: Draws) -> Draws:
     """Split each chain into halves: (chains, draws, …) -> (2 * chains, draws / 2, …)."""
@@ -104,8 +100,8 @@ def split_chains(draws: Draws) -> Draws:
 def normalise_ranks(draws: Draws) -> Draws:
     """Replace values by normal scores of their ranks over all chains (Blom's offset).
 
-    Equal values, which a rejected proposal leaves, are ranked one after the other: to share
-    their ranks would cost as much again and move nothing. Constant parameters become 0.
+    Equal values, which a rejected proposal leaves, are ranked one after the other: sharing
+    ranks would double the time and change nothing. Constant parameters become 0.
     """
     chains, n, parameters = draws.shape
     flat = np.ascontiguousarray(draws.reshape(chains * n, parameters).T)  # sorting goes along memory

@@ -23,14 +23,14 @@ from .diagnostics import Diagnostics
 from .hmc import (
     INITIAL_RADIUS,
     Block,
-    Metric,
+    MassMatrix,
     Sampler,
     Shapes,
     State,
-    learn_metric,
+    learn_mass_matrix,
     list_entries,
     make_sampler,
-    make_unit_metric,
+    make_unit_mass_matrix,
     prepare_jax,
     start_adaptation,
     start_chains,
@@ -41,13 +41,13 @@ from .warm_start import Ends, record_ends, start_from
 
 BLOCK = 50  # draws between two moves of the bar
 CHECK_EVERY = 250  # draws between two looks at the diagnostics
-EARLY = 2  # block after which the metric is learnt first
+EARLY = 2  # block after which the mass matrix is estimated first
 MANY = 5_000  # rows from which the chains start at the normal approximation
 SHAPED_BY = 100  # draws of it that show the covariance
 SHAPED_IN = 5  # rounds: near is enough
 WARM = 100  # draws of a warm start, for the step size
-RETRIES = 2  # new beginnings with smaller steps after divergences
-PREDICTED = 200  # draws kept for posterior predictive checks
+RETRIES = 2  # after divergences, each with smaller steps
+PREDICTED = 200  # number of draws for posterior predictive checks
 
 OnProgress = Callable[[int, int], None]  # (done, of), in draws of each chain
 Draws = NDArray[np.float64]
@@ -55,7 +55,7 @@ Draws = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How to draw; every count is per chain. `draws` is the least, `max_draws` the most kept."""
+    """Settings of the sampler; every count is per chain. Between `draws` and `max_draws` draws are kept."""
 
     seed: int = 0
     chains: int = 4
@@ -73,16 +73,16 @@ class Posterior:
     sites: dict[str, Draws]
     predicted: dict[str, Draws]  # per signal: log-probabilities (PREDICTED, rows, categories)
     diagnostics: Diagnostics
-    checked: Observations | None = None  # whose rows `predicted` speaks of, where they are not all
-    ends: pl.DataFrame | None = None  # where the chains ended, as `Ends` has it
+    checked: Observations | None = None  # the rows of `predicted`, if not all
+    ends: pl.DataFrame | None = None  # final states of the chains, columns as in `Ends`
 
     @property
     def approximate(self) -> bool:
-        """Whether the draws are those of a normal approximation, few and in mirror pairs."""
+        """True for draws of a normal approximation: few, in mirror pairs."""
         return self.diagnostics is not None and self.diagnostics.approximation is not None
 
-    def flat(self, site: str) -> Draws:
-        """Draws of a site with the chains laid end to end: (chains * draws, …)."""
+    def flatten(self, site: str) -> Draws:
+        """Concatenate the chains of a site: (chains, draws, …) -> (chains * draws, …)."""
         values = self.sites[site]
         return values.reshape(-1, *values.shape[2:])
 
@@ -93,12 +93,12 @@ def fit(
     on_progress: OnProgress = lambda *_: None,
     ends: Ends | None = None,
 ) -> Posterior:
-    """Sample the fusion model given `obs`, from the ends of an earlier fit's chains where they are known.
+    """Sample the fusion model given `obs`, warm-started from an earlier fit's final states if given.
 
     Draws `settings.draws` a chain, then as many more (up to `max_draws`) as R-hat and ESS ask for.
-    Where draws diverge it begins anew with smaller steps, `RETRIES` times at most: dropping the
-    divergent draws, or going on after them, would leave out the part of the posterior they could not
-    enter. The same seed and input give the same draws on one machine.
+    If draws diverge, it restarts with smaller steps, at most `RETRIES` times: dropping divergent draws, or
+    continuing after them, would leave out the part of the posterior that they could not enter. The same
+    seed and input give the same draws on one machine.
     """
     data, shapes = prepare(obs)
     sampler = make_sampler(data, BLOCK)
@@ -127,7 +127,7 @@ def _single(x: NDArray[Any]) -> Any:
 
 
 def pad_arrays(arrays: Arrays) -> Arrays:
-    """Pad arrays with rows without weight, so that inputs of nearly one size share a compiled program.
+    """Pad arrays along their first axis, so that inputs of nearly one size share a compiled program.
 
     Added rows have counts of zero, and added members of groups keep their priors.
     """
@@ -147,7 +147,7 @@ def round_up(n: int) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """What to draw from, and how."""
+    """The posterior to draw from, and the settings."""
 
     obs: Observations
     data: Arrays  # padded
@@ -156,11 +156,11 @@ class Task:
     ends: Ends | None = None
 
 
-def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
-    """Choose where chains start, and their first metric.
+def _begin(sampler: Sampler, task: Task) -> tuple[State, MassMatrix]:
+    """Choose where chains start, and their first mass matrix.
 
-    With few rows: random positions and the unit metric. With many, the way from there costs more than the
-    draws: chains start at draws of the normal approximation, with its covariance.
+    With few rows: random positions and the unit mass matrix. With many, warm-up from there would cost more
+    than the draws, so chains start at draws of the normal approximation, with its covariance.
     """
     chains = task.settings.chains
     if task.ends:
@@ -169,9 +169,9 @@ def _begin(sampler: Sampler, task: Task) -> tuple[State, Metric]:
     if task.obs.rows < MANY:
         random = np.random.default_rng(task.settings.seed)
         at = random.uniform(-INITIAL_RADIUS, INITIAL_RADIUS, (chains, sampler.size))
-        return start_chains(at), make_unit_metric(sampler)
+        return start_chains(at), make_unit_mass_matrix(sampler)
     draws = approximate(task.data, SHAPED_BY, task.settings.seed, rounds=SHAPED_IN).draws
-    return start_chains(draws[:: len(draws) // chains][:chains]), learn_metric(draws, sampler.globals)
+    return start_chains(draws[:: len(draws) // chains][:chains]), learn_mass_matrix(draws, sampler.globals)
 
 
 def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) -> Posterior:
@@ -187,7 +187,7 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
         seen.append(np.asarray(made.position))
         if not task.ends and block in _learning(warmup // BLOCK):
             early = block == EARLY and task.obs.rows < MANY
-            metric = learn_metric(np.concatenate(seen), sampler.globals, early)
+            metric = learn_mass_matrix(np.concatenate(seen), sampler.globals, early)
             state, seen = state._replace(steps=start_adaptation(math.exp(state.steps.log_mean))), []
         on_progress(block * BLOCK, warmup + wanted)
     real = {
@@ -215,9 +215,10 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
 
 
 def _learning(blocks: int) -> set[int]:
-    """Choose the blocks of the warm-up after which the metric is learnt from the blocks since the last time.
+    """Choose the blocks of the warm-up after which the mass matrix is estimated anew.
 
-    After the second, the fourth, the eighth and so on, and before a last block for the step size alone.
+    Each estimate uses the blocks since the last one: after the second, the fourth, the eighth and so on,
+    and before a last block for the step size alone.
     """
     doubling = {1 << k for k in range(1, max(blocks, 1).bit_length()) if 1 << k < blocks - 2}
     return {n for n in doubling | {blocks - 1} if n > 0}
@@ -229,7 +230,7 @@ def _up(draws: int) -> int:
 
 
 def cut_padding(values: dict[str, Any], shapes: Shapes) -> dict[str, Draws]:
-    """Cut the padding off every site. Draws are made in single precision, and summarised in double."""
+    """Cut the padding off every site: (…, *padded) -> (…, *shapes[site]), in double precision."""
 
     def within(value: Any, shape: tuple[int, ...]) -> Draws:
         kept: tuple[Any, ...] = (..., *(slice(n) for n in shape))
@@ -255,7 +256,7 @@ def _judge(
 ) -> Diagnostics:
     """Compute diagnostics of every parameter, on the scale it was drawn on: ranks are the same on any other.
 
-    The few globals come first: while they fail, the thousands of others are not looked at.
+    The few globals come first: while they fail, the thousands of others are not checked.
     """
     columns, names = np.array(list(real)), list(real.values())
     few = columns[columns < n_globals]

@@ -36,12 +36,12 @@ JITTER = 0.7  # lengths lie within this share of the mean, so that no direction 
 ONE_THREAD = 20_000  # rows below which XLA gets one thread
 FIRST = 1e-3  # step size of the first trajectory
 MAX_STEPS = 128  # leapfrog steps of one draw
-TOGETHER = 0.95  # share of the correlations of globals that the metric takes over
+TOGETHER = 0.95  # share of the correlations of globals that the mass matrix takes over
 DIVERGENT = 1000.0  # energy error of a trajectory that has left the posterior
 
 
-class Metric(NamedTuple):
-    """A square root of the posterior's covariance, as far as it is known; jax's arrays or numpy's."""
+class MassMatrix(NamedTuple):
+    """Mass matrix, as a square root of the estimated posterior covariance; arrays of jax or numpy."""
 
     globals: Any  # (globals, globals), lower triangular
     members: Any  # (members,), standard deviations
@@ -51,7 +51,7 @@ class StepAdaptation(NamedTuple):
     """Dual averaging of the log step size (Hoffman and Gelman, JMLR 15 (2014) 1593-1623)."""
 
     log_size: Any
-    log_mean: Any  # what is used once adaptation ends
+    log_mean: Any  # used once adaptation ends
     error: Any
     n: Any  # draws so far
     anchor: Any
@@ -67,7 +67,7 @@ class State(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What a block of draws leaves, each (draws, chains, ...); in jax's arrays, or in numpy's once kept."""
+    """Results of a block of draws, each (draws, chains, ...); arrays of jax, or of numpy once kept."""
 
     position: Any
     divergent: Any
@@ -82,9 +82,9 @@ class Sampler:
     packing: Shapes  # sites in the order of the vector, globals first
     globals: int  # how many of the vector's first entries are global parameters
     size: int
-    advance: Callable[..., tuple[State, Block]]  # state, metric, seed, block, accept, adapt, data
+    advance: Callable[..., tuple[State, Block]]  # state, mass matrix, seed, block, accept, adapt, data
     constrain: Callable[[Any, Arrays], dict[str, Array]]  # (chains, draws, …) of every site
-    predict: Callable[[Any, Arrays], dict[str, Array]]  # log-probabilities of what was seen
+    predict: Callable[[Any, Arrays], dict[str, Array]]  # log-probabilities of the observed data
 
 
 def make_sampler(data: Arrays, block: int) -> Sampler:
@@ -100,11 +100,11 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     gradient = jax.vmap(jax.value_and_grad(make_potential(packing)), in_axes=(0, None))
 
     def draw(
-        state: State, metric: Metric, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
+        state: State, metric: MassMatrix, key: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
     ) -> tuple[State, Block]:
         """One draw of every chain; `turn` in (0, 1) places its length within the jitter."""
         size_used = jnp.exp(jnp.where(adapt, state.steps.log_size, state.steps.log_mean))
-        # The first trajectory is taken wherever it ends: it had better stay near.
+        # The first trajectory is always accepted, so it should be short.
         size_used = jnp.where(jnp.isinf(state.potential).any(), FIRST, size_used)
         length = TRAJECTORY * (1 - JITTER + 2 * JITTER * turn)
         leapfrogs = jnp.clip(jnp.ceil(length / size_used), 1, MAX_STEPS).astype(int)
@@ -140,7 +140,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
         )
 
     def advance(
-        state: State, metric: Metric, seed: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
+        state: State, metric: MassMatrix, seed: Array, turn: Array, accept: Array, adapt: Array, data: Arrays
     ) -> tuple[State, Block]:
         key = random.fold_in(random.PRNGKey(seed), turn)
 
@@ -154,7 +154,7 @@ def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...
     def sites(position: Array, data: Arrays, predicted: bool) -> dict[str, Array]:
         def one(position: Array) -> dict[str, Array]:
             made = evaluate_joint(unpack(position, packing), data)[1]
-            # What is not returned is not computed: log-probabilities would fill the memory.
+            # Values that are not returned are not computed: log-probabilities would fill the memory.
             kept = {k: v for k, v in made.items() if not k.startswith(SCORE)}
             return {k: v for k, v in kept.items() if k.startswith(LOG_PROBS) == predicted}
 
@@ -181,7 +181,7 @@ def make_potential(packing: Shapes) -> Callable[[Array, Arrays], Array]:
 
 
 def start_chains(position: NDArray[Any], step: float = 0.1) -> State:
-    """Place chains at `position` (chains, size), with this step size.
+    """Start chains at `position` (chains, size), with this step size.
 
     The energy there is unknown, so the first trajectory is accepted wherever it ends; evaluating it first
     would compile the gradient a second time.
@@ -200,16 +200,16 @@ def make_abstract(structure: Any, leaves: Sequence[Any]) -> Arrays:
 
 
 def compute_kinetic_energy(momentum: Array) -> Array:
-    """Compute the kinetic energy (chains,) for unit masses; the metric scales the positions instead."""
+    """Compute the kinetic energy (chains,) for unit masses; the mass matrix scales the positions instead."""
     return jnp.square(momentum).sum(axis=-1) / 2
 
 
-def compute_velocity(metric: Metric, momentum: Array, n: int) -> Array:
-    """Compute the velocity M^{1/2} p, shape (chains, size); M is the metric, n the number of globals."""
+def compute_velocity(metric: MassMatrix, momentum: Array, n: int) -> Array:
+    """Compute the velocity M^{1/2} p, shape (chains, size); M is the covariance, n the number of globals."""
     return jnp.concatenate([momentum[:, :n] @ metric.globals.T, momentum[:, n:] * metric.members], axis=1)
 
 
-def compute_force(metric: Metric, gradient: Array, n: int) -> Array:
+def compute_force(metric: MassMatrix, gradient: Array, n: int) -> Array:
     """Compute the force on momenta, M^{T/2} times the gradient, shape (chains, size)."""
     return jnp.concatenate([gradient[:, :n] @ metric.globals, gradient[:, n:] * metric.members], axis=1)
 
@@ -221,7 +221,7 @@ def start_adaptation(size: float) -> StepAdaptation:
 
 
 def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
-    """Take one step of dual averaging; `error` is the target minus the acceptance rate."""
+    """Take one step of dual averaging; `error`, a scalar, is the target minus the acceptance rate."""
     n = steps.n + 1
     weight = 1 / (n + 10)
     mean_error = (1 - weight) * steps.error + weight * error
@@ -232,17 +232,17 @@ def adapt_steps(steps: StepAdaptation, error: Array) -> StepAdaptation:
     )
 
 
-def make_unit_metric(sampler: Sampler) -> Metric:
-    """Make the metric before anything is known: priors have about unit scale."""
+def make_unit_mass_matrix(sampler: Sampler) -> MassMatrix:
+    """Make the first mass matrix: priors have about unit scale."""
     n = sampler.globals
-    return Metric(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
+    return MassMatrix(np.eye(n, dtype=np.float32), np.ones(sampler.size - n, dtype=np.float32))
 
 
-def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Metric:
-    """Learn the metric from draws (…, size), pooled over chains; some of the unit metric keeps it regular.
+def learn_mass_matrix(draws: NDArray[np.float32], n: int, early: bool = False) -> MassMatrix:
+    """Learn the mass matrix from pooled draws (…, size), shrunk towards the unit matrix.
 
-    `early` draws are too correlated to show how globals correlate: their covariance would be too narrow in
-    some directions, and steps too short.
+    `early` draws are too correlated to show the correlations of globals: their covariance would be too
+    narrow in some directions, and steps too short.
     """
     flat = draws.reshape(-1, draws.shape[-1]).astype(np.float64)
     count = len(flat)
@@ -253,7 +253,7 @@ def learn_metric(draws: NDArray[np.float32], n: int, early: bool = False) -> Met
     np.fill_diagonal(together, 1.0)
     root = scale[:, None] * np.linalg.cholesky(together)
     variance = keep * flat[:, n:].var(axis=0) + (1 - keep)
-    return Metric(root.astype(np.float32), np.sqrt(variance).astype(np.float32))
+    return MassMatrix(root.astype(np.float32), np.sqrt(variance).astype(np.float32))
 
 
 def _spread(n: int) -> NDArray[np.float64]:

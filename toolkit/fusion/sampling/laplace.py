@@ -9,7 +9,7 @@ round takes a Newton step with the Fisher information, globals by its Schur comp
 No matrix is ever formed. The information of counts y ~ Multinomial(n, p(x)) is J' diag(n p) J with J
 the Jacobian of log p, so a product with it is one forward and one backward pass, and
 J' (sqrt(n p) * normal noise) is noise with exactly that covariance: solving with it gives posterior
-draws (Papandreou and Yuille, NeurIPS 2010). Both hold for whatever the model observes.
+draws (Papandreou and Yuille, NeurIPS 2010). Both are valid for all signals of the model.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,20 +31,20 @@ from .hmc import Shapes, count_entries, make_abstract, make_potential, pack, tra
 Floats = NDArray[np.float64]
 
 CONJUGATE = 200  # steps of one solve, at most
-CLOSE = 1e-2  # a solve ends when what is left is this share of what was asked
-NEWTON = 4  # steps towards the mode, to begin with
+CLOSE = 1e-2  # a solve ends when the residual is this share of the right-hand side
+NEWTON = 4  # first steps towards the mode
 ROUNDS = 25  # moves of the globals, at most
 SETTLED = 0.1  # globals and members are found when they move by less than this many of their posterior sds
 PROBES = 16  # draws from which each round learns (with their mirror images)
 FEW_PROBES = 4  # of a quick look
 DAMPED = 0.5  # share of a Newton step of members: qualities and reliabilities answer each other
 LONGEST = 0.5  # move of a global at once, on the unconstrained scale
-LOOSEST = 0.5  # sd of a global at most: scales are a normal's exponentials, no looser than a factor e^1.6
+LOOSEST = 0.5  # maximum sd of a global: for a scale a factor e^1.6
 
 
 @dataclass(frozen=True)
 class Globals:
-    """Where the globals' marginal density is highest, and how sharply."""
+    """Mode of the globals' marginal density, and its precision."""
 
     at: Floats
     precision: Floats  # (globals, globals)
@@ -61,7 +61,7 @@ class Normal:
 
 
 class Solution(NamedTuple):
-    """A solution for members, what it solves, and what `push` pulls the globals with."""
+    """A solution for members, its right-hand side, and the pull of `push` on the globals."""
 
     members: Array
     asked: Array
@@ -92,7 +92,7 @@ def approximate(
     """Find the normal approximation given the model's arrays; `draws` is rounded up to an even number.
 
     With globals `known` from a large part of the same data, only the members are found. `quick` leaves out
-    correlations of members: each is drawn by itself, at a fraction of the cost.
+    correlations of members: each is drawn independently, at a fraction of the cost.
     """
     programs = make_programs(data)
     n = programs.globals
@@ -151,7 +151,7 @@ def _settle(
             float(np.sqrt(step @ curvature @ step / n)),
             float(np.sqrt(np.mean(inward**2 * np.asarray(precision)))),
         )
-        # Where a step takes back the last one it went too far.
+        # A step that reverses the last one shows that it went too far.
         gain = max(gain / 2, 0.2) if step @ curvature @ before < 0 else min(1.0, 1.5 * gain)
         before = step * min(gain, LONGEST / max(np.abs(step).max(), 1e-9))
         at = at + jnp.asarray(np.concatenate([before, DAMPED * inward - before @ follow]), dtype=jnp.float32)
@@ -206,7 +206,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         return Solution(_conjugate_gradients(informed, target, precision, n), target, pushed[:n])
 
     def prior(at: Array, data: Arrays) -> Array:
-        # Rows of no count weigh nothing: what is left is the prior. Globals are independent there, so
+        # Rows without counts have no weight: only the prior is left. Globals are independent there, so
         # the row sums of its curvature are its diagonal.
         empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
         few, _ = pack(trace_shapes(empty, latent=True))

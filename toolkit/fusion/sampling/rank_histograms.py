@@ -1,4 +1,4 @@
-"""Rank histograms: did every chain see the same values?
+"""Make rank histograms, which show if the chains agree.
 
 The draws of all chains are ranked together; each chain's ranks should then be spread evenly
 (Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16 (2021) 667-718, section 5).
@@ -16,7 +16,7 @@ from . import diagnostics
 from .fit import Posterior
 
 BINS = 20
-WATCHED = 8  # parameters looked at, at most
+WATCHED = 8  # maximum number of parameters
 
 
 def make_rank_histograms(posterior: Posterior) -> list[dict[str, Any]]:

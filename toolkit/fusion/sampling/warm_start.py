@@ -1,7 +1,7 @@
-"""Where a fit's chains ended, by name, so that a fit with some more signals can begin there.
+"""Record the final states of a fit's chains by name, so that a fit with more signals can start there.
 
-A parameter of one completion, prompt, annotator, learner or author is known by that member's name, so
-it is found again where others have come in between or left. New members start at their priors.
+A parameter of one completion, prompt, annotator, learner or author is recorded with that member's name, so
+that it is found again if other members were added or removed. New members start at their priors.
 """
 
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.registry import LIKELIHOODS
 from ..observations import Observations
-from .hmc import INITIAL_RADIUS, TRAJECTORY, Metric, Sampler, Shapes, list_entries
+from .hmc import INITIAL_RADIUS, TRAJECTORY, MassMatrix, Sampler, Shapes, list_entries
 
 Floats = NDArray[np.float64]
 
-DIGITS = 6  # of what is kept
+DIGITS = 6  # significant digits of the record
 _GROUPS = {
     "author_expressed": "authors",
     "author_observed": "authors",
     **{name: members for likelihood in LIKELIHOODS.values() for name, members in likelihood.groups.items()},
-}  # whom the members of a group are, by its name up to the criterion or measure
+}  # kind of a group's members, by the group's name up to the criterion or measure
 
 
 @dataclass(frozen=True)
 class Ends:
-    """The last draw of each chain and what was learnt of the posterior's shape.
+    """Final state of each chain, and the estimated covariance of the posterior.
 
     `rows` has site, member, ends (one per chain) and covariance, sorted by `sort_ends`.
     Of a global parameter `member` is its place (0, 1 …) and `covariance` its covariances with all
@@ -42,15 +42,15 @@ class Ends:
 
 @dataclass(frozen=True)
 class Start:
-    """Where chains begin, with what metric and step size."""
+    """Where chains begin, with which mass matrix and step size."""
 
     at: Floats  # (chains, size)
-    metric: Metric
+    metric: MassMatrix
     step: float
 
 
 def record_ends(
-    obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: Metric
+    obs: Observations, sampler: Sampler, shapes: Shapes, last: Floats, metric: MassMatrix
 ) -> pl.DataFrame:
     """Make the rows of `Ends` from the last draw of each chain, (chains, size)."""
     known = _named(obs, sampler, shapes)
@@ -72,7 +72,7 @@ def start_from(
 ) -> Start:
     """Start chains at the final states of an earlier fit; new members start at random, as their priors.
 
-    With more chains than final states, some begin at the same place and soon part.
+    With more chains than final states, some start at the same place and soon separate.
     """
     random, n = np.random.default_rng([seed, 7]), sampler.globals
     at = random.standard_normal((chains, sampler.size))
@@ -91,7 +91,7 @@ def start_from(
         column = few["column"].to_numpy()
         covariance[np.ix_(column, column)] = whole[:, few["place"].to_numpy()]
     variances[many["column"].to_numpy()] = many["covariance"].list.first().to_numpy()
-    metric = Metric(
+    metric = MassMatrix(
         np.linalg.cholesky(covariance).astype(np.float32), np.sqrt(variances[n:]).astype(np.float32)
     )
     return Start(at, metric, TRAJECTORY / ends.leapfrogs)

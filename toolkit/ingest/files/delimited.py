@@ -98,7 +98,7 @@ def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.
 def _open_after(delimiter: str) -> pl.Expr:
     """True for lines after which a quoted field is still open.
 
-    A line either decides that by itself, or keeps or flips the state before it.
+    A line either determines the state alone, or keeps or flips the state before it.
     """
     if_closed = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter), "raw"))
     if_open = _ends_open(delimiter, pl.concat_str(pl.lit(delimiter + '"'), "raw"))
@@ -117,7 +117,7 @@ def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
 
 
 def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
-    """Column names, and the records after them; None where there is no record yet."""
+    """Column names, and the records after them; None if there is no record yet."""
     filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
     if filled.is_empty():
         return None, records.clear()
@@ -181,7 +181,7 @@ def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:
     names = [f"field_{i}" for i in range(width)]
     if records.is_empty():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    # With a header of its own, so that a U+FEFF at the start of a record is not taken for a mark.
+    # With an added header, so that a U+FEFF at the start of a record is not taken for a byte-order mark.
     text = "\n".join((delimiter.join(names), records.str.join("\n").item(), ""))
     fields = pl.read_csv(
         io.BytesIO(text.encode()),

@@ -2,7 +2,7 @@
 
     votes.csv      completion_a,completion_b,choice
     votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
-    votes.parquet  the same columns, each of a type of its own
+    votes.parquet  the same columns, each with its type
 
 A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet is streamed, and only
 the columns that are wanted are read.
@@ -159,7 +159,7 @@ def _nested(name: str) -> str:
 
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """line, raw, and per name its text `field_0` … (null where it is empty) and JSON type `type_0` …"""
+    """line, raw, and per name its text `field_0` … (null if it is empty) and JSON type `type_0` …"""
     # By pointer, since a name may contain characters with a meaning in a path.
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
     picked = "".join(

@@ -108,7 +108,7 @@ def _codes() -> str:
 
 
 def _code(text: str, code: str, nothing: str) -> str:
-    """The code in a text, or several joined by commas; null where there is none."""
+    """The code in a text, or several joined by commas; null if there is none."""
     code = f"(?:{code})"
     one = rf"\(?{code}[).]?"
     bare = rf"""regexp_replace(lower(trim({text}, e' \t\r\n')), '["''\[\]]', '', 'g')"""

@@ -82,7 +82,7 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
 
 
 def split_tokens(texts: pl.Series) -> pl.Series:
-    """Split texts into tokens as in `sentences.tokens`: a run of spaces is a token of its own."""
+    """Split texts into tokens as in `sentences.tokens`: a run of spaces is a token."""
     runs = texts.str.contains("  ", literal=True)
     if not runs.any():
         return texts.str.split(" ")

@@ -49,7 +49,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
     """Write a source's sentences and edits as one M2 file, whole or not at all.
 
     Returns how many sentences were written, and each annotator's number where the store has
-    names. Raises StoreError where the source has no sentences, or a text that M2 cannot hold.
+    names. Raises StoreError if the source has no sentences, or a text that M2 cannot hold.
     """
     have = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"]
     check_names("--source", (source,), have, "no sentences of that name")

@@ -10,7 +10,7 @@
     </MISTAKE></ANNOTATION></DOC>
 
 Dahlmeier, Ng and Wu, Building a Large Annotated Corpus of Learner English (2013). A title counts
-as a paragraph. A mistake without a correction of its own, or of type Um, was seen, not corrected.
+as a paragraph. A mistake without a correction, or of type Um, was seen, not corrected.
 A row is a document or a mistake. Documents are parsed one by one: NUCLE has 1,400.
 """
 

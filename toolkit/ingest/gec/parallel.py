@@ -4,7 +4,7 @@
     dev.ref0   Not for use with a car .
     dev.ref1   Do not use a car .
 
-The first file is the source, the others its references, each an annotator of its own (JFLEG,
+The first file is the source, the others its references, each by one annotator (JFLEG,
 Napoles, Sakaguchi and Tetreault, EACL 2017). A single file is read as a table without a header:
 source, tab, correction, tab, correction (SIGHAN and its like), after an id in brackets if there
 is one. Chinese, Japanese and Thai are cut into characters. The edits are found by `align`. A row
@@ -69,7 +69,7 @@ def read_parallel(
 
 
 def _lines(files: Sequence[Input], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Frames of line, source and its references `r0`, `r1` …; SourceError where lengths differ."""
+    """Frames of line, source and its references `r0`, `r1` …; SourceError if lengths differ."""
     streams = [_Lines(file, on_bytes) for file in files]
     while True:
         size = min(stream.ready() for stream in streams)

@@ -5,7 +5,7 @@ r"""UA-GEC: Ukrainian documents with corrections inside the text, and their meta
 Syvokon et al. (2023). annotated/0006.a1.ann is document 0006 by annotator 1; a line end inside a
 correction is written \\n; {word:::error_type=…} is an error without a correction; several
 corrections are separated by bars. gec-only and gec-fluency are two layers over the same texts: each
-is a source of its own. metadata.csv is read if it is in the layer's folder or the one above;
+is a separate source. metadata.csv is read if it is in the layer's folder or the one above;
 region, gender and occupation of the authors are left out. A row is a document by one annotator,
 or a correction.
 """
@@ -104,7 +104,7 @@ def _batch(
     position: int,
     on_bytes: OnBytes,
 ) -> Batch:
-    """A document's sentences and every annotator's edits. Texts that differ are documents of their own."""
+    """A document's sentences and every annotator's edits. Texts that differ are separate documents."""
     documents: dict[str, dict[str, object]] = {}
     edits: list[dict[str, object]] = []
     rejects: list[dict[str, object]] = []

@@ -125,7 +125,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
     names = ", ".join(_COLUMNS)
     first = 1
     try:
-        # Opened read-only as it is, without waiting for a lock of Anki.
+        # Opened read-only, without waiting for Anki's lock.
         with closing(sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)) as con:
             found = con.execute(
                 f"SELECT {', '.join(f'CAST({n} AS TEXT)' for n in _COLUMNS)} FROM revlog ORDER BY id"

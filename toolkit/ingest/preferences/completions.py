@@ -4,7 +4,7 @@
      "author": "model-7b@3f2c", "context": {"temperature": 0.7}}
 
 `prompt` is the prompt's id in the source that --about names, or its key where it has no id. The
-answers are a source of their own, so that their licence and their author stay apart from the
+answers are a separate source, so that their licence and their author stay apart from the
 prompts'. `id` is the name of an answer in votes, ratings and outcomes; by default the file's
 name and the line. `origin` defaults to model, and a model's answer must have its author.
 

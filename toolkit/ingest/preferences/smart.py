@@ -59,7 +59,7 @@ _ARRAYS = (
 
 
 def find_smart(path: Path) -> list[Path]:
-    """Find the file of a SMART folder that holds everything. Raises SourceError if there is none."""
+    """Find the file of a SMART folder with the complete data. Raises SourceError if there is none."""
     if not path.is_dir():
         return [path]
     for name in NAMES:
@@ -168,7 +168,7 @@ def _from_arrays(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame,
 
 
 def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
-    """The arrays in one row. SourceError where they do not fit together: no pair could be trusted."""
+    """The arrays in one row. SourceError if they do not fit together: no pair could be trusted."""
 
     def refuse(what: str) -> SourceError:
         return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")

@@ -55,7 +55,7 @@ _ROLES = {
 }
 _ROLE = " ".join(f"WHEN lower(speaker) IN {names} THEN '{role}'" for role, names in _ROLES.items())
 
-# A file is one JSON value, or JSON Lines if a line of it is a dialogue by itself.
+# A file is one JSON value, or JSON Lines if one of its lines is a dialogue.
 _ROWS = f"""
 WITH whole AS (
     SELECT path, string_agg("raw", chr(10) ORDER BY line) AS text, bool_or(damaged) AS damaged,
@@ -132,7 +132,7 @@ FROM judged ORDER BY n, position"""
 
 
 def find_spock(path: Path) -> list[Path] | None:
-    """Find the files of a folder that are called conversation… or hold conversations.
+    """Find the files of a folder that are named conversation… or contain conversations.
 
     Raises SourceError if there are none.
     """

@@ -39,7 +39,7 @@ _PARTS = {"question": "question", "wrong": "incorrectresponse", **{kind: kind fo
 
 
 def _text(json: str) -> str:
-    """The text in a JSON value; null where it is blank or no text."""
+    """The text in a JSON value; null if it is blank or no text."""
     told = "CASE WHEN json_type(v) = 'VARCHAR' AND regexp_matches(v->>'$', '\\S') THEN v->>'$' END"
     return bind_sql(json, "v", told)
 

@@ -5,7 +5,7 @@
 
 Demszky et al. (ACL 2021). Published are the raters' average, how many agree at most, and the value of
 those (blank where no two do). Up to three raters can have answered in few ways, so the single ratings
-follow where one way fits all three numbers; where several do, there are none and the numbers stay in
+are known if only one set fits all three numbers; if several do, there are none and the numbers stay in
 the completion's context. Blank is not rated. The transcript (obs_id) is the group. A row is a record.
 """
 
@@ -139,7 +139,7 @@ def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _recovered(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add FIELD_ways (sets of ratings that fit; 0 if nobody rated) and FIELD_ratings."""
+    """Add FIELD_ways (sets of ratings that fit; 0 without ratings) and FIELD_ratings."""
     for field, levels in _LEVELS.items():
         sixths = pl.col(field) * _SIXTHS
         whole = pl.when((sixths - sixths.round()).abs() < 1e-6).then(

@@ -10,7 +10,7 @@ from ....schemas.support.text import clean
 from ....schemas.tables import OBSERVED
 from ...fusion.summary import has_both_sides
 from ...store.connection import query
-from ..picture import DOTS, PERCENT, Mark, Picture, number
+from ..picture import DOTS, PERCENT, Mark, Picture, format_decimal
 from ..svg import CSS, INK, MUTED, SERIES, draw
 from .panel import FitView, Panel
 
@@ -64,11 +64,11 @@ def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
                 alpha=0.8 if tried else 0.28,
             )
 
-    between = f"{number(rho['low'])} to {number(rho['high'])}"
+    between = f"{format_decimal(rho['low'])} to {format_decimal(rho['high'])}"
     marks = [Mark(shape, CSS[colour], clean(task, 30)) for task, (colour, shape) in styles.items()]
     if not shown["tried"].all():
         marks.append(Mark("o", "currentColor", "faint: no learner tried it", faint=True))
-    marks.append(Mark("-", CSS[INK], f"ρ = {number(rho['mean'])} ({between})"))
+    marks.append(Mark("-", CSS[INK], f"ρ = {format_decimal(rho['mean'])} ({between})"))
     less = f" The page draws {DOTS:,} of {completions.height:,}." if completions.height > DOTS else ""
     title = "What people prefer, and what helps"
     return Picture(
@@ -76,14 +76,14 @@ def draw_agreement(completions: pl.DataFrame, rho: dict[str, float]) -> Picture:
         title,
         f"Each dot is a completion (posterior means, log-odds scale; the cross at the lower right reaches "
         f"as far as the sd of a typical dot): on the dashed line people and learners agree about it. Over "
-        f"all completions the two correlate by ρ = {number(rho['mean'])} (90{PERCENT} interval {between}; "
-        f"the line and its fan): {_about(rho)}.{less}",
+        f"all completions the two correlate by ρ = {format_decimal(rho['mean'])} "
+        f"(90{PERCENT} interval {between}; the line and its fan): {_about(rho)}.{less}",
         draw(
             "agreement",
             title,
             f"Scatter plot of {completions.height} completions: expressed effectiveness from left to right, "
             "observed effectiveness from bottom to top, both on the log-odds scale. "
-            f"Their correlation is {number(rho['mean'])}, 90{PERCENT} interval {between}.",
+            f"Their correlation is {format_decimal(rho['mean'])}, 90{PERCENT} interval {between}.",
             330,
             paint,
         ),

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ....schemas.support.text import SURE, clean
 from ..intervals import LINES, IntervalLine, measure_intervals, paint_intervals
-from ..picture import PERCENT, Mark, Picture, number
+from ..picture import PERCENT, Mark, Picture, format_decimal
 from ..svg import CSS, FLAG, MUTED, SERIES, draw
 from .panel import Panel
 
@@ -62,7 +62,8 @@ def draw_annotators(found: Sequence[dict[str, Any]], height: float = 0) -> Pictu
             "annotators",
             title,
             f"Reliability of {len(rows)} annotators with 90{PERCENT} intervals, highest first, from "
-            f"{number(rows[0].value)} to {number(rows[-1].value)}; {len(flagged)} of them are marked.",
+            f"{format_decimal(rows[0].value)} to {format_decimal(rows[-1].value)}; "
+            f"{len(flagged)} of them are marked.",
             max(height, measure_intervals(len(rows))),
             paint,
         ),

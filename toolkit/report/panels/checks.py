@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ....schemas.support.text import clean
 from ...fusion.likelihoods.registry import LIKELIHOODS
-from ..picture import PERCENT, Mark, Picture, percent
+from ..picture import PERCENT, Mark, Picture, format_share
 from ..svg import CSS, FLAG, INK, SERIES, Paint, draw_grid, measure_grid
 from .panel import FitView, Panel
 
@@ -96,7 +96,8 @@ def _category(check: Check) -> str:
 def _in_words(checks: Sequence[Check]) -> str:
     name, _ = _signal(checks[0])
     shares = (
-        f"{_category(c)} {percent(c['data'])} ({percent(c['band'][0])} to {percent(c['band'][1])})"
+        f"{_category(c)} {format_share(c['data'])} "
+        f"({format_share(c['band'][0])} to {format_share(c['band'][1])})"
         for c in checks
     )
     return f"{name}, data and band: {', '.join(shares)}."

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...fusion.summary import COIN_FLIP
-from ..picture import PERCENT, Picture, percent
+from ..picture import PERCENT, Picture, format_share
 from ..svg import MUTED, SERIES, ZONE, draw
 from .panel import Panel
 
@@ -26,7 +26,9 @@ def draw_confidence(surer: pl.Series) -> Picture:
         bars = axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=SERIES[0], linewidth=0)
         for i, bar in enumerate(bars):
             bar.set(x=edges[i] + 0.0015, width=0.022, facecolor=MUTED if i < n_flip_bars else SERIES[0])
-        axes.text(0.55, top * 0.97, f"coin flips\n{percent(share)}", ha="center", va="top", linespacing=1.35)
+        axes.text(
+            0.55, top * 0.97, f"coin flips\n{format_share(share)}", ha="center", va="top", linespacing=1.35
+        )
         axes.set(xlim=(0.5, 1), ylim=(0, top), xlabel="probability of the likelier side  →")
         axes.set_title("↑  pairs")
         axes.grid(visible=False, axis="x")
@@ -38,7 +40,7 @@ def draw_confidence(surer: pl.Series) -> Picture:
         "confidence",
         title,
         "Pairs by the probability p that their likelier answer is better: the further to the right the bars "
-        f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs ({percent(share)}) "
+        f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs ({format_share(share)}) "
         f"are coin flips, below 60{PERCENT}, where a hard label would be wrong nearly as often as right.",
         draw(
             "confidence",

@@ -1,4 +1,4 @@
-"""Pictures of annotators' agreement: every two of them, and each against most of the others.
+"""Draw annotators' agreement: of every pair, and of each with the majority of the others.
 
 They take what `preceptor annotate agreement --json` prints about one source.
 """
@@ -11,16 +11,16 @@ from matplotlib.patches import Rectangle
 
 from ....schemas.support.text import clean
 from ..intervals import LINES, IntervalLine, measure_intervals, paint_intervals
-from ..picture import PERCENT, Mark, Picture, number, percent
+from ..picture import PERCENT, Mark, Picture, format_decimal, format_share
 from ..svg import CSS, FLAG, INK, SERIES, draw
 from .panel import Panel
 
-SHOWN = 16  # annotators of a heat map: more have no room for their names
+SHOWN = 16  # maximum annotators of a heat map, for room for their names
 WRITTEN = 10  # annotators of a heat map with room for numbers
 
 
 def draw_people(found: Mapping[str, Any], place: int) -> list[Picture]:
-    """Draw both pictures of a source; only if its annotators are named and share what they judged."""
+    """Draw both pictures of a source; only if its annotators are named and judged common items."""
     pictures = []
     signal = max(found["signals"], key=lambda s: len(s["pairs"]), default=None)
     if signal and signal["pairs"]:
@@ -58,18 +58,18 @@ def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
     alpha = signal["alpha"][signal["metric"]]
     all_ = len({p[side] for p in signal["pairs"] for side in ("first", "second")})
     less = f" The page draws the {len(names)} of {all_} who share most." if all_ > len(names) else ""
-    about = f", Krippendorff’s alpha {number(alpha['value'])}" if alpha else ""
+    about = f", Krippendorff’s alpha {format_decimal(alpha['value'])}" if alpha else ""
     return Picture(
         f"pairs-{place}",
         title,
         f"Each square is two annotators and what they judged ({clean(signal['signal'], 30)}): darker is "
-        f"more often agreed. Chance alone gives {percent(by_chance)}, the palest{about}. A pale "
+        f"more often agreed. Chance alone gives {format_share(by_chance)}, the palest{about}. A pale "
         f"row is an annotator apart from the others.{less}",
         draw(
             f"pairs-{place}",
             title,
             f"Heat map of the agreement of {len(names)} annotators two by two, from "
-            f"{percent(min(shares.values()))} to {percent(max(shares.values()))}.",
+            f"{format_share(min(shares.values()))} to {format_share(max(shares.values()))}.",
             60.0 + 19 * len(names),
             paint,
         ),
@@ -77,7 +77,7 @@ def draw_pairs(source: str, signal: Mapping[str, Any], place: int) -> Picture:
 
 
 def _grid(pairs: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[tuple[int, int], float]]:
-    """Names of those who share most, by agreement, and the agreement at (row, column), both ways."""
+    """Names of those who share most items, by agreement, and the symmetric matrix of agreement."""
     shared: dict[str, float] = {}
     agreed: dict[str, float] = {}
     for pair in pairs:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ....schemas.support.text import clean
 from ...fusion.sampling.rank_histograms import BINS, compute_band
-from ..picture import PERCENT, Mark, Picture, percent
+from ..picture import PERCENT, Mark, Picture, format_share
 from ..svg import CSS, INK, MUTED, SERIES, ZONE, Paint, draw_grid, measure_grid
 from .panel import FitView, Panel
 
@@ -31,7 +31,7 @@ def draw_ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
         title,
         "Each line is a chain: how many of its draws lie in each twentieth of the draws of all chains, from "
         "the lowest to the highest; lines that wander about in the band agree, one that leans or bulges has "
-        f"been elsewhere. Here {percent(inside / total)} of {total:,} counts lie in their band; where the "
+        f"been elsewhere. Here {format_share(inside / total)} of {total:,} counts lie in their band; where the "
         f"chains agree about 90{PERCENT} or more do.",
         draw_grid(
             "ranks",

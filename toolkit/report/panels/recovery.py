@@ -3,7 +3,7 @@
 import polars as pl
 from matplotlib.axes import Axes
 
-from ..picture import DOTS, PERCENT, Mark, Picture, percent
+from ..picture import DOTS, PERCENT, Mark, Picture, format_share
 from ..svg import CSS, FLAG, MUTED, SERIES, draw
 from .panel import FitView, Panel
 
@@ -36,7 +36,7 @@ def draw_recovery(recovered: pl.DataFrame) -> Picture:
         title,
         "Dots near the dashed line were found well; where signals are few, means lean towards zero. These "
         f"signals were drawn from known values, so the fit can be marked: {inside:,} of {n:,} known values "
-        f"({percent(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} should.",
+        f"({format_share(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} should.",
         draw(
             "recovery",
             title,

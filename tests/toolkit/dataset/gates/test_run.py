@@ -77,7 +77,7 @@ def test_a_gate_may_only_warn_in_a_local_build(problems, tmp_path, add_gate):
     add_gate(Gate("doubts", check_doubt, settings=DoubtSettings, warns_locally=True))
     keys = {"leaks": {"near": None}, "gates": {"doubts": {"word": "I say 7."}}, "privacy": {"look": False}}
     done = build(problems, recipe(**keys), tmp_path / "local")
-    assert done.gates[-1].as_dict()["verdict"] == "local build: 1 rows are in doubt"
+    assert done.gates[-1].entry["verdict"] == "local build: 1 rows are in doubt"
     with pytest.raises(GateError, match="doubts: 1 rows are in doubt"):
         build(problems, recipe(**keys, publish_under="MIT"), tmp_path / "out")
 

@@ -1,4 +1,4 @@
-"""Benchmarks that a dataset must not hold: files of texts, named in the recipe, read by DuckDB.
+"""Read benchmarks that a dataset must not contain: files of texts, named in the recipe, by DuckDB.
 
     benchmarks:
       - {name: gsm8k-test, path: benchmarks/gsm8k/test.jsonl, column: question, answer: answer}
@@ -46,8 +46,8 @@ _PACKED = (".gz", ".zst")
 def read_benchmarks(con: Store, benchmarks: Sequence[Benchmark]) -> dict[str, int]:
     """Make the temporary table `benchmarks`; return the number of texts per benchmark.
 
-    Raises SourceError for a path that is not there, a file of another kind or that cannot be read, a
-    column it has not, and for a benchmark without a text.
+    Raises SourceError for a missing path, a file of another kind or that cannot be read, a missing column,
+    and a benchmark without texts.
     """
     make(con, BENCHMARKS)
     counts = {}

@@ -1,21 +1,21 @@
-"""Leaks: nothing that a dataset is measured by may stand in what is learned from.
+"""Leaks: texts that a dataset is measured by must not occur in its training data.
 
     preference/train  k17  near    gsm8k-test  203      0.93
     sft/train         k02  prompt  preference/test k90  1.0
 
-Sides are learned from or measured by in this order: train, validation, test and benchmarks. A row leaks
-where it shares with a later side
+The sides are, in order, train, validation, test and benchmarks: earlier ones are learned from, later ones
+measured by. A row leaks if it shares with a later side
 
     group    its group
     prompt   the normalised text of its prompt, without the recipe's wording and system messages
-    answer   a chosen or rejected text of 70 characters or more: also one rejected there and chosen here
-             tells what a test asks for; shorter ones ("Well done, can you explain?") are everybody's
+    answer   a chosen or rejected text of 70 characters or more, also if it is rejected there and chosen
+             here; shorter ones ("Well done, can you explain?") are too common
     near     a prompt whose text is nearly the same (near_duplicates.py)
 
-and test and benchmarks, from neither of which anything is learned, are not compared. A benchmark's
+Test and benchmarks are not compared, because nothing is learned from either. A benchmark's
 question leaks by prompt and near also as one message of a dialogue or as a completion. Equal prompts of
 sft/train and preference/train are wanted, unless the recipe says disjoint: then sft's rows leak.
-To drop the rows that leak (`list_leaked`) mends all of it.
+Dropping the rows of `list_leaked` removes all leaks.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from .benchmarks import BENCHMARKS, read_benchmarks
 from .near_duplicates import NEAR, find_near
 
 ANSWER = 70
-"""Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 stand in dialogues on two or
+"""Characters. Of MathDial's 2,189 distinct tutor turns (390 dialogues) 45 occur in dialogues on two or
 more problems, and none of the 1,058 that are so long."""
 
 _SFT, _TRAIN, _VALIDATION, _TEST, _BENCHMARK, _INSIDE = 1, 2, 4, 8, 16, 32
@@ -94,10 +94,10 @@ LEAKS = Table(
 def check_leaks(
     con: Store, wordings: Sequence[str] = (), near: float | None = 0.8, disjoint: bool = False
 ) -> GateResult:
-    """Check that no row of `kept` leaks; the number counts those that do.
+    """Check that no row of `kept` leaks; the number counts leaking rows.
 
-    Reads `benchmarks` if it has been made. `wordings` are the recipe's instructions, whose words are no
-    part of a text; `near` is the Jaccard similarity from which texts are near, None: only equal texts
+    Reads `benchmarks` if it exists. `wordings` are the recipe's instructions, which are removed
+    from texts; `near` is the Jaccard similarity from which texts are near, None: only equal texts
     leak; `disjoint`: rows of sft/train that share something with preference/train leak, too. Makes the
     temporary table `leaks`.
     """
@@ -111,7 +111,7 @@ def check_leaks(
 
 
 def list_leaked(con: Store) -> pl.DataFrame:
-    """List config and key of the rows that leak; without them nothing leaks."""
+    """List config and key of the rows that leak; without these rows nothing leaks."""
     return query(con, "SELECT DISTINCT config, key FROM leaks ORDER BY ALL")
 
 
@@ -129,7 +129,7 @@ def _literal(text: str) -> str:
 
 
 def _unworded(wordings: Sequence[str]) -> str:
-    """Write the SQL of what a list of messages asks, as one text, without the recipe's wording."""
+    """Write the SQL of a list of messages as one text, without the recipe's wording."""
     last = "said[-1]"
     cases = [
         f"""WHEN starts_with({last}, {_literal(before)}) AND ends_with({last}, {_literal(after)})
@@ -142,7 +142,7 @@ def _unworded(wordings: Sequence[str]) -> str:
     return NORMAL(f"""array_to_string(list_append(said[:-2], {bare}), ' ')""")
 
 
-# Rows and benchmarks with the side they stand on; `said`: what a prompt says, `answer`: long ones tell.
+# Rows and benchmarks with their side; `said`: text of a prompt, `answer`: a text that leaks if it is long.
 _ON_SIDES = f"""
 SELECT rowid AS id, config || '/' || split AS side, config, key, "group",
     CASE split WHEN 'train' THEN if(config = 'sft', {_SFT}, {_TRAIN})
@@ -182,7 +182,7 @@ def _is_leaky(leaky: Sequence[tuple[int, int]]) -> str:
     return "(" + " OR ".join(f"(l.bit & {a} <> 0 AND r.bit & {b} <> 0)" for a, b in leaky) + ")"
 
 
-# Of what the rows of a side have in common with each other one row, by its key, stands for all.
+# Of rows of a side that share a value, one row, by its key, represents all.
 _SAME = """
 WITH had AS ({had}), twice AS (
     SELECT value FROM had GROUP BY value HAVING min(bit) <> max(bit)
@@ -223,7 +223,7 @@ def _add_near(con: Store, threshold: float, leaky: Sequence[tuple[int, int]]) ->
     drop(con, OVERLAP_TEXTS, NEAR)
 
 
-# Few texts are near to others: first these, then the rows that hold them, so that no join is large.
+# Few texts have near ones: select these first, then their rows, so that no join is large.
 _NEAR_LEAKS = (
     """CREATE OR REPLACE TEMP TABLE near_texts AS
     SELECT a.hash AS a, b.hash AS b, n.similarity FROM near AS n

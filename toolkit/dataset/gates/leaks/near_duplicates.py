@@ -14,8 +14,8 @@ drowns in candidates. A text of less than `SHORTEST` characters counts as near t
 changed in its middle already leaves less than 0.8, so for these equality is all there is.
 
 Signatures are rensa's (fast similarity sketching, Dahlgaard et al. 2017), 20 bands of 6 values: a
-pair of similarity 0.8 is a candidate with probability 0.998. All that is of the size of the input
-lies in DuckDB, which spills: per text its bands, and band after band is joined on its own.
+pair of similarity 0.8 is a candidate with probability 0.998. Data of the size of the input is
+in DuckDB, which spills to disk: the bands of each text, joined band by band.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,9 +46,9 @@ SHORTEST = 50
 BANDS, ROWS = 20, 6
 _SEED = 7
 _CHUNK = 200_000  # texts or pairs between two writes
-_BATCH = 4_096  # of those, taken out of the database at once
+_BATCH = 4_096  # of those, read from the database at once
 _CHARACTERS = 2_000_000  # worked on at once: some eight arrays of so many 8-byte numbers
-_CROWDED = 100_000  # pairs of a bucket beyond which only its first texts stand for the others
+_CROWDED = 100_000  # pairs of a bucket beyond which only its first texts are compared with the others
 _FIRST = 8
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
@@ -73,11 +73,11 @@ def find_near(
     """Make the temporary table `near`: pairs of texts that are at least `threshold` similar.
 
     `texts` is a table with `text`, normalised (`pairs.NORMAL`), each text once, and `sides`, the sum
-    of the bits of the sides that it stands on; the table must not change meanwhile. `between` says which
-    sides are compared, as pairs of bits: l lies on the first, r on the second. The result depends on
-    the texts alone, not on their order, the machine or its threads. Where more than 100,000 pairs fall
-    into one bucket (variants of one text by the thousand), each of its texts is compared with the
-    first 8 of every side and no others: there pairs may be missing.
+    of the bits of its sides; the table must not change meanwhile. `between` are the sides to compare, as
+    pairs of bits: l is on the first, r on the second. The result depends on
+    the texts alone, not on their order, the machine or its threads. If more than 100,000 pairs fall
+    into one bucket (thousands of variants of one text), each of its texts is compared with the first 8 of
+    every side only, and pairs may be missing.
     """
     wanted = "(" + " OR ".join(f"(l.sides & {a} <> 0 AND r.sides & {b} <> 0)" for a, b in between) + ")"
     both_ways = set(between) == {(b, a) for a, b in between}
@@ -104,7 +104,7 @@ def find_near(
 def compute_similarity(a: list[str], b: list[str]) -> NDArray[np.float64]:
     """Compute the Jaccard similarity of each text of `a` to the one in its place of `b`.
 
-    Shape (texts,); NaN where neither text has a shingle. Computed from 64-bit hashes of the
+    Shape (texts,); NaN if neither text has a shingle. Computed from 64-bit hashes of the
     shingles, of which two out of billions may coincide.
     """
     sides = {"a": _lists(*hash_shingles(a)), "b": _lists(*hash_shingles(b))}
@@ -189,8 +189,8 @@ def _write_candidates(con: Store, wanted: str, between: Sequence[tuple[int, int]
     run(con, "DROP TABLE near_shared")
 
 
-# Which texts share a bucket of one band. In a crowded bucket the first of each kind of sides stand for
-# the others; they are the first in every band, so that the pairs of one family are the same in all.
+# Texts that share a bucket of one band. In a crowded bucket all are compared with the first texts of each
+# kind of sides, which are the first in every band, so that similar texts give the same pairs in all bands.
 _ONE_BAND = """
 INSERT INTO near_shared
 WITH mine AS (

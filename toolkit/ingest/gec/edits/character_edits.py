@@ -74,8 +74,8 @@ def make_token_batch(
 ) -> Batch:
     """Make a batch from sentences (with `key` and `annotators`) and edits in tokens.
 
-    Edits have `sentence_at`, the row of their sentence, and `order`. An annotator who left a sentence as it
-    was gets a noop.
+    Edits have `sentence_at`, the row of their sentence, and `order`. An annotator who did not change a
+    sentence gets a noop.
     """
     made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
     made = made.sort("sentence_at", "annotator", "start", "end", "order")
@@ -255,7 +255,7 @@ def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame,
 
 
 def _noops(sentences: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
-    """A noop for every sentence that an annotator of its document left as it is."""
+    """A noop for every sentence that an annotator of its document did not change."""
     everyone = (
         sentences.with_row_index("sentence_at")
         .select(pl.col("sentence_at").cast(pl.Int64), pl.col("annotators").alias("annotator"), "path", "line")

@@ -91,7 +91,7 @@ def _merged(wide: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
         find_highest_before(pl.col("end"), first).alias("done"),
         find_lowest_ahead(pl.col("from"), first).alias("ahead"),  # how far back a later one grows
     )
-    # Two edits side by side, one of them of spaces alone, may join words that neither joins by itself.
+    # Two edits side by side, one of them of spaces alone, may join words that neither joins alone.
     blank = (pl.col("old").str.strip_chars(" ") == "") & (pl.col("new").str.strip_chars(" ") == "")
     touches = (pl.col("start") == pl.col("done")) & (blank | take_before(blank, first))
     joins = (~first & ((pl.col("ahead") < pl.col("reached")) | touches)).fill_null(False)
