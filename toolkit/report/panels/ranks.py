@@ -31,8 +31,8 @@ def draw_ranks(found: Sequence[dict[str, Any]], height: float = 0) -> Picture:
         title,
         "Each line is a chain: how many of its draws lie in each twentieth of the draws of all chains, from "
         "the lowest to the highest; lines that wander about in the band agree, one that leans or bulges has "
-        f"been elsewhere. Here {format_share(inside / total)} of {total:,} counts lie in their band; where the "
-        f"chains agree about 90{PERCENT} or more do.",
+        f"been elsewhere. Here {format_share(inside / total)} of {total:,} counts lie in their band; where "
+        f"the chains agree about 90{PERCENT} or more do.",
         draw_grid(
             "ranks",
             title,

@@ -36,7 +36,8 @@ def draw_recovery(recovered: pl.DataFrame) -> Picture:
         title,
         "Dots near the dashed line were found well; where signals are few, means lean towards zero. These "
         f"signals were drawn from known values, so the fit can be marked: {inside:,} of {n:,} known values "
-        f"({format_share(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about 90{PERCENT} should.",
+        f"({format_share(inside / max(n, 1))}) lie inside their 90{PERCENT} interval; about "
+        f"90{PERCENT} should.",
         draw(
             "recovery",
             title,
