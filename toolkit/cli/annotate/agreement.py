@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.support.numbers import format_interval
-from ..options import Common, common, source_option, stdout, table
+from ..options import Common, add_source_option, common, make_table, open_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ FEW = 3  # criteria named in a note
 
 
 @click.command()
-@source_option(
+@add_source_option(
     "Only this source or campaign; may be repeated. All with votes or ratings if left out.", "NAME"
 )
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
@@ -102,7 +102,7 @@ _PERSON: "dict[str, Callable[[Person], str]]" = {
 
 def _say(found: "Agreement") -> None:
     """One source: what was judged, annotators, what to look at."""
-    out = stdout()
+    out = open_stdout()
     shared = [m for m in found.signals if m.shared_units]
     if shared:
         _tabulate(out, f"{found.source}: do annotators agree?", _MEASURED, shared)
@@ -129,7 +129,7 @@ def _tabulate(
 
     cells = {name: [escape(write(row)) for row in rows] for name, write in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
-    out.print(table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
+    out.print(make_table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
 
 
 def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:

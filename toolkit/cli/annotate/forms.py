@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, common, stderr, stdout, table, where_options
+from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...campaign.forms import ImportedForm
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     type=click.Choice(["information", "uncertain", "coverage", "random"]),
     help="How new questions are chosen: by information if a fit knows any.",
 )
-@where_options(language=False)
+@add_where_options(language=False)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
 @click.option("--license", "license_id", help="Of the answers: SPDX id; without one they are not published.")
 @click.option(
@@ -70,10 +70,10 @@ def export(
 
     selection = Selection(how["n"], how["select"], how["seed"], where=how["where"])
     options = ExportOptions(rubric_name, selection, license_id, annotators, overlap)
-    notices = stderr()
+    notices = open_stderr()
     with open_store(settings.store) as con:
         done = export_forms(con, campaign, out, options, lambda text: notices.print(text, markup=False))
-    shown = stdout()
+    shown = open_stdout()
     shown.print(f"{campaign}: {done.questions:,} questions", markup=False)
     for path in done.files:
         shown.print(f"  {path}", markup=False)
@@ -132,21 +132,21 @@ def import_(
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):
-        stdout().print("next: preceptor fuse")
+        open_stdout().print("next: preceptor fuse")
 
 
 def _say_taken(form: "ImportedForm", campaign: str) -> None:
     from rich.markup import escape
 
     path, filled, taken = form.path, form.filled, form.taken
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     rows = [
         ("answers", f"{taken.new:,} new, {taken.superseded:,} changed, {taken.unchanged:,} as they were"),
         ("annotators", f"{filled.answers['annotator'].n_unique():,}"),
         ("left empty", f"{filled.unanswered:,}"),
         ("rejected", f"{filled.rejects.height + taken.rejected:,}"),
     ]
-    out.print(table(escape(str(path)), ("", ""), rows))
+    out.print(make_table(escape(str(path)), ("", ""), rows))
     for note in filled.notes:
         err.print(f"{path}: {note}", markup=False)
     refused = [

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stderr, stdout, table
-from .server import server_options
+from ..options import Common, common, make_table, open_stderr, open_stdout
+from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PulledCampaign
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     type=click.Choice(["student", "expert", "crowd"]),
     help="Who the annotators are; crowd if never said.",
 )
-@server_options
+@add_server_options
 @common
 def pull(
     settings: Common,
@@ -45,18 +45,18 @@ def pull(
     from ...campaign.argilla import find_login, pull_campaigns, select_campaigns
     from ...store.connection import open_store
 
-    notices = stderr()
+    notices = open_stderr()
     with open_store(settings.store) as con:
         names, exported = select_campaigns(con, campaigns)
         if exported:
-            stdout().print(
+            open_stdout().print(
                 f"not pulled: {', '.join(exported)}, exported as forms only "
                 "(preceptor annotate import takes its answers)",
                 markup=False,
                 soft_wrap=True,
             )
         if not names:
-            stdout().print("no campaign was pushed yet: preceptor annotate push --help")
+            open_stdout().print("no campaign was pushed yet: preceptor annotate push --help")
             return
         done = pull_campaigns(
             con,
@@ -68,14 +68,14 @@ def pull(
             on_pulled=_say,
         )
     if any(one.taken.changed for one in done):
-        stdout().print("next: preceptor fuse")
+        open_stdout().print("next: preceptor fuse")
 
 
 def _say(done: "PulledCampaign") -> None:
     from rich.markup import escape
 
     campaign, questions, pulled, taken = done.campaign, done.questions, done.pulled, done.taken
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     shown = [
         (
             row["annotator"],
@@ -88,7 +88,7 @@ def _say(done: "PulledCampaign") -> None:
     ]
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
-        out.print(table(escape(campaign), columns, shown))
+        out.print(make_table(escape(campaign), columns, shown))
     answered = pulled.answers["question"].n_unique()
     out.print(
         f"{campaign}: {answered:,} of {questions:,} questions answered; {taken.new:,} answers new, "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....annotation.server.accounts import WORKSPACE
-from ..options import Common, common, stderr, stdout, table, where_options
-from .server import server_options
+from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
+from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PushedCampaign, PushOptions
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of questions that are asked again, the other side first.",
 )
-@where_options()
+@add_where_options()
 @click.option(
     "--suggest",
     is_flag=True,
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Make a user there, whose password is printed once; repeat.",
 )
-@server_options
+@add_server_options
 @common
 def push(
     settings: Common,
@@ -102,7 +102,7 @@ def push(
     from ...campaign.argilla import find_login, push_campaign
 
     rubric, options = read_rubric(rubric_name), _options(how)
-    notices = stderr()
+    notices = open_stderr()
     with _late_bar(f"push {campaign}") as watch:
         done = push_campaign(
             settings.store,
@@ -143,14 +143,14 @@ def _options(how: dict[str, Any]) -> "PushOptions":
 @contextlib.contextmanager
 def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
     """A function of (done, total) that begins a progress bar when it is first called."""
-    from ..progress import bar
+    from ..progress import show_bar
 
     with contextlib.ExitStack() as stack:
         begun: list[Callable[[float, float], None]] = []
 
         def update(done: float, total: float) -> None:
             if not begun:
-                begun.append(stack.enter_context(bar(title, stderr())))
+                begun.append(stack.enter_context(show_bar(title, open_stderr())))
             begun[0](done, total)
 
         yield update
@@ -158,15 +158,15 @@ def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
 
 def _say_account(name: str, password: str | None) -> None:
     if password is not None:
-        stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
+        open_stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
     else:
-        stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
+        open_stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
 
 
 def _say(done: "PushedCampaign") -> None:
     from rich.markup import escape
 
-    out = stdout()
+    out = open_stdout()
     chosen, dataset = done.chosen, done.dataset
     added = ", ".join(f"{n:,} {_PURPOSES[purpose]}" for purpose, n in sorted(chosen.added.items()))
     by = f" by {chosen.by}{f' (fit {chosen.fit[:8]})' if chosen.fit and chosen.by in _BY_FIT else ''}"
@@ -178,7 +178,7 @@ def _say(done: "PushedCampaign") -> None:
         ("workspace", f"{dataset.workspace}{' (dataset made)' if dataset.created else ''}"),
         ("annotators", ", ".join(done.annotators) or "none yet: --annotator NAME, or --new-annotator NAME"),
     ]
-    out.print(table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
+    out.print(make_table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
     for note in chosen.notes:
         out.print(f"note: {note}", markup=False)
     out.print(f"answer at {done.url}", markup=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import stderr
+from ..options import open_stderr
 
 
 @click.command()
@@ -61,7 +61,7 @@ def refine(
     from ....annotation.refine.refine import refine_rubric
 
     tried = read_outputs(outputs, n)
-    notices = stderr()
+    notices = open_stderr()
     done = refine_rubric(
         base,
         tried,

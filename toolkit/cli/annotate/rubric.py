@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stdout, table
+from ..options import make_table, open_stdout
 from .refine import refine
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def list_() -> None:
     from ....annotation.rubrics.rubric import list_rubrics
 
     rows = ((r.name, r.kind, _asked(r), r.title) for r in list_rubrics())
-    stdout().print(table("rubrics", ("name", "kind", "answer", "title"), rows))
+    open_stdout().print(make_table("rubrics", ("name", "kind", "answer", "title"), rows))
 
 
 def _asked(rubric: "Rubric") -> str:

@@ -10,7 +10,7 @@ import click
 
 from ....annotation.server.accounts import FILE as ACCOUNTS
 from ....schemas.errors import AnnotationError
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ....annotation.server.serve import RunningServer
@@ -52,7 +52,7 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     from ....annotation.server.serve import serve as run_serve
     from ....schemas.support.hosts import is_local
 
-    notices = stderr()
+    notices = open_stderr()
 
     def say(text: str) -> None:
         notices.print(text, markup=False)
@@ -72,9 +72,9 @@ def _stop(*_: object) -> None:
 
 
 def _show(server: "RunningServer", others: bool) -> None:
-    out = stdout()
+    out = open_stdout()
     rows = [(name, account.role) for name, account in server.accounts.items()]
-    out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))
+    out.print(make_table(f"Argilla at {server.url}", ("user name", "role"), rows))
     if others:
         port = server.url.rsplit(":", 1)[1]
         out.print(f"from other machines: http://{socket.gethostname()}:{port}, or by this one's address")

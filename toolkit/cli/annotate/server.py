@@ -1,4 +1,4 @@
-"""Options that say which Argilla server a command talks to."""
+"""Options that select the Argilla server of a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import click
 from ....annotation.server.accounts import HOME
 
 
-def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def add_server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --api-url, --api-key and --home; the command gets them under these names."""
     for option in (
         click.option(

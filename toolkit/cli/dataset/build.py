@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stdout, table
+from ..options import Common, common, make_table, open_stdout
 
 if TYPE_CHECKING:
     from ...dataset.gates.gate import GateResult
@@ -41,7 +41,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
             if error.gates:
                 _say(f"{read.name}: not built", error.gates)
             raise
-    console = stdout()
+    console = open_stdout()
     _say(f"{read.name} ({f'fit {done.fit[:8]}' if done.fit else 'without a fit'})", done.gates)
     for config, splits in done.counts.items():
         console.print(f"{config}: {', '.join(f'{n:,} {split}' for split, n in splits.items()) or 'no rows'}")
@@ -58,4 +58,4 @@ def _say(title: str, gates: "Sequence[GateResult]") -> None:
         (gate.name, "passed" if gate.passed else "FAILED", f"{gate.number:g}", escape(gate.verdict))
         for gate in gates
     ]
-    stdout().print(table(title, ("gate", "", "number ", ""), rows))
+    open_stdout().print(make_table(title, ("gate", "", "number ", ""), rows))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ..options import stdout, table
+from ..options import make_table, open_stdout
 
 
 @click.command()
@@ -26,10 +26,10 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(describe_changes(changes, otherwise), indent=1, ensure_ascii=False))
         return
-    out = stdout()
+    out = open_stdout()
     kinds = ("same", *KINDS)
     rows = [(c.config, *(f"{c.counts[kind]:,}" for kind in kinds)) for c in changes]
-    out.print(table(f"{a} -> {b}", ("config", *(f"{kind} " for kind in kinds)), rows))
+    out.print(make_table(f"{a} -> {b}", ("config", *(f"{kind} " for kind in kinds)), rows))
     for c in changes:
         for kind in KINDS:
             if c.keys[kind]:

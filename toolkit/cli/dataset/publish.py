@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...hub.commit import PublishedRevision
@@ -38,7 +38,7 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
         check_target(repo, tag, DATASET)
         _say_dry(built, repo, tag, public)
         return
-    notices = stderr()
+    notices = open_stderr()
     done, rows = run_publish(
         built,
         repo,
@@ -51,9 +51,9 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
 
 
 def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
-    out = stdout()
+    out = open_stdout()
     files = [(name, built.get_size(name)) for name in sorted(built.files)]
-    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
+    out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
     rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
     out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
     out.print(f"licence: {built.licence['verdict']}", markup=False)
@@ -65,7 +65,7 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
 
 
 def _say(built: "Built", repo: str, tag: str | None, done: "PublishedRevision", rows: int) -> None:
-    out = stdout()
+    out = open_stdout()
     seen = "private" if done.private else "public"
     what = "published" if done.added else "holds this build already, nothing was sent"
     out.print(f"{repo} ({seen}): {what}, revision {done.revision}", markup=False)

@@ -2,7 +2,7 @@
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 from ..store.ingest import say_report
 
 
@@ -26,7 +26,7 @@ def pull(
     """
     from ...hub.pull import pull_dataset
 
-    notices = stderr()
+    notices = open_stderr()
     remote, called, report = pull_dataset(
         settings.store,
         name,
@@ -37,8 +37,8 @@ def pull(
         say=lambda text: notices.print(text, markup=False),
     )
     if report is None:
-        stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
+        open_stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
         return
     terms = remote.license.id
-    stdout().print(f"{remote.place}: config {remote.config}, licence {terms}", markup=False)
+    open_stdout().print(f"{remote.place}: config {remote.config}, licence {terms}", markup=False)
     say_report(report, terms)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stdout
+from ..options import Common, common, open_stdout
 
 
 @click.command()
@@ -24,4 +24,4 @@ def report(settings: Common, fit: str | None, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         write_report(con, out, fit)
-    stdout().print(f"written to {out}; open it in a browser")
+    open_stdout().print(f"written to {out}; open it in a browser")

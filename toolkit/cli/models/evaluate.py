@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stdout, tables
-from .options import ModelOptions, say_estimate, say_line, say_spent, several_models_options, watching
+from ..options import open_stdout, split_table
+from .options import (
+    ModelOptions,
+    add_several_models_options,
+    say_estimate,
+    say_line,
+    say_spent,
+    watch_spending,
+)
 
 if TYPE_CHECKING:
     from ...evaluation.run import EvaluationResult
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
     help="Who judges answers; without one, what needs a judge is left out.",
 )
 @click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
-@several_models_options
+@add_several_models_options
 def evaluate(
     path: Path,
     sets: Sequence[str],
@@ -57,7 +64,7 @@ def evaluate(
     options = EvaluationOptions(
         judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
     )
-    done = run(config, asked.models, out, options, Callbacks(say_line, watching, _say_begin, say_spent))
+    done = run(config, asked.models, out, options, Callbacks(say_line, watch_spending, _say_begin, say_spent))
     if done.about is None:
         for model, most in done.estimates:
             say_estimate(model, most)
@@ -76,10 +83,10 @@ def _say_figures(done: "EvaluationResult", out: Path) -> None:
 
     for note in done.notes:
         say_line(f"warning: {note}")
-    about, console = done.about or {}, stdout()
+    about, console = done.about or {}, open_stdout()
     for title, columns, rows in make_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
-        for part in tables(title, right, rows, console.width):
+        for part in split_table(title, right, rows, console.width):
             console.print(part)
     for verdict in about["verdicts"]:
         console.print(verdict, markup=False)

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common
+from ..options import Common, add_option_record, add_where_options, common
 from .options import (
     ModelOptions,
-    model_options,
+    add_model_options,
     open_backends,
-    option_record,
     say_estimate,
     say_line,
     say_spent,
-    watching,
+    watch_spending,
 )
 
 if TYPE_CHECKING:
     from ...campaign.generate import CompletionCounts, GenerateOptions, GenerateResult
+    from ...store.where import Where
 
 _PURPOSES = ("candidates", "rejected-candidates")
 
@@ -28,9 +28,7 @@ class _GenerateArguments:
     """The command's own options as they are given."""
 
     prompts: str | None
-    source_of: tuple[str, ...]
-    task: str | None
-    language: str | None
+    where: "Where"
     k: int
     temperature: float
     top_p: float
@@ -50,9 +48,7 @@ _OPTIONS = (
         metavar="SQL|RECIPE",
         help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML; all if left out.",
     ),
-    click.option("--source-of", multiple=True, help="Prompts of this source only; repeat."),
-    click.option("--task", help="Prompts of this task only."),
-    click.option("--language", help="Prompts in this language only."),
+    add_where_options("--source-of"),
     click.option(
         "--k", type=click.IntRange(1), default=1, show_default=True, help="Completions of each prompt."
     ),
@@ -108,8 +104,8 @@ _OPTIONS = (
 
 
 @click.command()
-@option_record("given", _GenerateArguments, *_OPTIONS)
-@model_options
+@add_option_record("given", _GenerateArguments, *_OPTIONS)
+@add_model_options
 @common
 def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions) -> None:
     """Ask a model for completions of prompts, and keep them as a source of their own.
@@ -124,7 +120,7 @@ def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions
 
     options = _options(given, asked.dry_run)
     (backend,) = open_backends(asked)
-    with open_store(settings.store, read_only=asked.dry_run) as con, watching(backend) as watch:
+    with open_store(settings.store, read_only=asked.dry_run) as con, watch_spending(backend) as watch:
         asking = AskOptions(asked.limits, retry_failed=given.retry_failed, say=say_line, watch=watch)
         result = run(con, backend, options, asking, lambda counts: _say_counts(counts, given.retry_failed))
     if result.estimate:
@@ -137,11 +133,10 @@ def _options(given: _GenerateArguments, dry_run: bool) -> "GenerateOptions":
     from ....annotation.models.requests import Sampling
     from ....schemas.licenses import read_license
     from ...campaign.generate import GenerateOptions
-    from ...store.where import Where
 
     return GenerateOptions(
         given.prompts,
-        Where(given.source_of, given.task, given.language),
+        given.where,
         given.k,
         Sampling(given.temperature, given.top_p, given.max_tokens, given.seed, given.stop),
         given.template_name,

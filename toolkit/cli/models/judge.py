@@ -8,17 +8,9 @@ import click
 
 from ....annotation.models.backends.text_scores import NORMALISE
 from ....schemas.support.numbers import format_usd
-from ..options import Common, stdout, table
+from ..options import Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
-from .options import (
-    ModelOptions,
-    model_options,
-    open_backends,
-    option_record,
-    say_estimate,
-    say_line,
-    watching,
-)
+from .options import ModelOptions, add_model_options, open_backends, say_estimate, say_line, watch_spending
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
@@ -26,6 +18,7 @@ if TYPE_CHECKING:
     from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...campaign.judge import JudgeOptions, JudgeResult
+    from ...store.where import Where
 
 SELECTS = ("coverage", "random")
 
@@ -39,9 +32,7 @@ class _JudgeArguments:
     n: int | None
     select: str
     select_seed: int
-    sources: tuple[str, ...]
-    task: str | None
-    language: str | None
+    where: "Where"
     examples: Path | None
     prompt_template: Path | None
     no_reason: bool
@@ -73,9 +64,7 @@ _OPTIONS = (
     click.option(
         "--select-seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice."
     ),
-    click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat."),
-    click.option("--task", help="Prompts of this task only."),
-    click.option("--language", help="Prompts in this language only."),
+    add_where_options(),
     click.option(
         "--examples",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -123,8 +112,8 @@ _OPTIONS = (
 
 
 @click.group(invoke_without_command=True)
-@option_record("given", _JudgeArguments, *_OPTIONS)
-@model_options
+@add_option_record("given", _JudgeArguments, *_OPTIONS)
+@add_model_options
 @click.pass_context
 def judge(context: click.Context, /, given: _JudgeArguments, asked: ModelOptions) -> None:
     """Let a model judge completions by a rubric, as one more annotator.
@@ -158,7 +147,7 @@ def _judge(settings: Common, rubric_name: str, given: _JudgeArguments, asked: Mo
     rubric = read_rubric(rubric_name)
     options = _options(given, asked.dry_run)
     (backend,) = open_backends(asked)
-    with open_store(settings.store) as con, watching(backend) as watch:
+    with open_store(settings.store) as con, watch_spending(backend) as watch:
         asking = AskOptions(asked.limits, given.tries, given.retry_failed, say=say_line, watch=watch)
         result = run(con, rubric, backend, options, asking)
     if result.estimate:
@@ -171,14 +160,13 @@ def _options(given: _JudgeArguments, dry_run: bool) -> "JudgeOptions":
     from ....annotation.models.requests import Sampling
     from ....schemas.licenses import read_license
     from ...campaign.judge import JudgeOptions
-    from ...store.where import Where
 
     return JudgeOptions(
         given.campaign,
         given.n,
         given.select,
         given.select_seed,
-        Where(given.sources, given.task, given.language),
+        given.where,
         read_license(given.license_id) if given.license_id else None,
         given.examples,
         given.prompt_template,
@@ -196,8 +184,8 @@ def _say(rubric: "Rubric", result: "JudgeResult") -> None:
     rows = _spent_rows(result.spent)
     if result.taken and result.verdicts:
         rows = [*_judged_rows(rubric, result, result.taken, result.verdicts), *rows]
-    out = stdout()
-    out.print(table(escape(result.model), ("", ""), [(name, escape(text)) for name, text in rows]))
+    out = open_stdout()
+    out.print(make_table(escape(result.model), ("", ""), [(name, escape(text)) for name, text in rows]))
     out.print(f"next: preceptor annotate agreement --source {result.campaign}", markup=False)
 
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, common, stderr, stdout, table
-from .options import option_record
+from ..options import (
+    Common,
+    add_option_record,
+    add_source_option,
+    common,
+    make_table,
+    open_stderr,
+    open_stdout,
+)
 
 if TYPE_CHECKING:
     from ...campaign.judge_audit import JudgeAudits
@@ -33,13 +40,7 @@ class _AuditArguments:
 
 
 _OPTIONS = (
-    click.option(
-        "--source",
-        "sources",
-        metavar="NAME",
-        multiple=True,
-        help="Judgements of models in this source or campaign only; may be repeated.",
-    ),
+    add_source_option("Judgements of models in this source or campaign only; may be repeated.", "NAME"),
     click.option(
         "--people",
         "people",
@@ -74,7 +75,7 @@ _OPTIONS = (
 
 
 @click.command()
-@option_record("given", _AuditArguments, *_OPTIONS)
+@add_option_record("given", _AuditArguments, *_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="For scripts: everything.")
 @click.option(
     "--out",
@@ -102,7 +103,7 @@ def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path 
         from ...report.judge_audit import write_audit
 
         files = write_audit(out, found, made.rejects, given.seed)
-        stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
+        open_stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
 
 
 def _audits(store: Path, given: _AuditArguments) -> "JudgeAudits":
@@ -140,7 +141,7 @@ def _pairs(same: Sequence[str]) -> dict[str, str]:
 
 
 def _say_rejects(rejects: Sequence[str]) -> None:
-    notices = stderr()
+    notices = open_stderr()
     for line in rejects[:SAID]:
         notices.print(f"not taken: {line}", markup=False)
     if len(rejects) > SAID:
@@ -157,7 +158,7 @@ def _say(found: dict[str, Any]) -> None:
         write_sentences,
     )
 
-    out = stdout()
+    out = open_stdout()
     out.print(f"{found['judge']}: {describe_size(found)}", markup=False, emoji=False, style="bold")
     if found["position"]:
         _tabulate(
@@ -181,6 +182,6 @@ def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     cells = [[escape(cell) for cell in row] for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     shown = ([row[i] for i in filled] for row in cells)
-    out = stdout()
+    out = open_stdout()
     out.width = max(out.width, WIDTH)
-    out.print(table(escape(title), [columns[i] for i in filled], shown))
+    out.print(make_table(escape(title), [columns[i] for i in filled], shown))

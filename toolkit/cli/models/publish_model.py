@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...hub.model_folder import ModelFolder
@@ -59,7 +59,7 @@ def publish_model(
 
     check_target(repo, tag, MODEL)
     read = read_model_folder(folder, license, base)
-    notices = stderr()
+    notices = open_stderr()
     if read.left_out:
         notices.print(f"stays here: {', '.join(read.left_out)}", markup=False)
     if read.keep_private:
@@ -76,7 +76,7 @@ def publish_model(
         message=message,
         say=lambda text: notices.print(text, markup=False),
     )
-    out = stdout()
+    out = open_stdout()
     what = "published" if done.added else "holds this model already, nothing was sent"
     out.print(
         f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}", markup=False
@@ -90,12 +90,12 @@ def publish_model(
 def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
     from ...hub.model_folder import pack
 
-    out = stdout()
+    out = open_stdout()
     with tempfile.TemporaryDirectory(prefix="preceptor-") as work:
         parcel = pack(folder, Path(work))
         sizes = parcel.sizes
         card = (parcel.path / "README.md").read_text(encoding="utf-8")
-    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
+    out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
     out.print(f"{len(sizes)} files, {sum(size for _, size in sizes):,} bytes")
     out.print(f"licence: {folder.head['license']}; base model: {folder.base}", markup=False)
     kind = "public" if public else "private"

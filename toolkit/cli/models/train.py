@@ -9,7 +9,7 @@ import click
 
 from ....schemas.errors import CHECK_FAILED
 from ....training.stages.registry import STAGES
-from ..options import stderr, stdout
+from ..options import open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ....training.config import TrainingConfig
@@ -111,16 +111,16 @@ def _show_result(stage: str, done: "TrainedModel") -> None:
     if not done.metrics:
         return
     if done.resumed_from is not None:
-        stderr().print(f"went on from step {done.resumed_from}")
+        open_stderr().print(f"went on from step {done.resumed_from}")
     for warning in done.warnings:
-        stderr().print(f"warning: {warning}", markup=False)
+        open_stderr().print(f"warning: {warning}", markup=False)
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
     words = STAGES[stage].figures.logged
     figures |= {f"held-out {name}": held_out.get(f"eval_{key}") for key, name in words.items()}
     shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-    stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {shown}")
-    stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
+    open_stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {shown}")
+    open_stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 
 @click.command()
@@ -137,4 +137,4 @@ def merge(model: Path, out: Path, dtype: str) -> None:
     """Merge the LoRA adapter in the folder MODEL into its base model."""
     from ....training.merge import merge as run
 
-    stdout().print(f"written to {run(model, out, dtype)}")
+    open_stdout().print(f"written to {run(model, out, dtype)}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 
 @click.group()
@@ -30,10 +30,10 @@ def m2(settings: Common, source: str, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         sentences, numbers = export_m2(con, source, out)
-    stdout().print(f"{sentences:,} sentences written to {out}")
+    open_stdout().print(f"{sentences:,} sentences written to {out}")
     if numbers:
         named = ", ".join(f"{number} = {name}" for name, number in numbers.items())
-        stderr().print(f"M2 numbers its annotators: {named}")
+        open_stderr().print(f"M2 numbers its annotators: {named}")
 
 
 @export.command(
@@ -71,15 +71,15 @@ def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str |
         kind,
         converter=converter,
         system=system,
-        say=lambda text: stderr().print(text, markup=False),
+        say=lambda text: open_stderr().print(text, markup=False),
     )
-    stdout().print(
+    open_stdout().print(
         f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "
         f"{done.size / 1e6:,.1f} MB; read back and compared with {model}",
         markup=False,
     )
-    stdout().print(f"sha256 {done.sha256}")
+    open_stdout().print(f"sha256 {done.sha256}")
     template = "with the chat template" if done.templated else "without a TEMPLATE"
-    stdout().print(
+    open_stdout().print(
         f"{done.modelfile}: {template}; ollama create {out.stem} -f {done.modelfile}", markup=False
     )

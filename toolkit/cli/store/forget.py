@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...store.connection import Store
@@ -33,14 +33,14 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
     done = forget_person(settings.store, learner, is_pseudonym)
-    out = stdout()
+    out = open_stdout()
     if not done.removed:
         out.print(f"[bold]{escape(learner)}[/]: was forgotten before; the store was written anew")
         return
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
     out.print(f"[bold]{escape(learner)}[/]: forgotten ({listed}); the store was written anew")
     if "fits" in done.removed:
-        stderr().print("what they taught is gone with those fits: preceptor fuse again")
+        open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
     for folder, what in done.traces:
         out.print(f"still holds traces: {escape(folder)} ({what}); build it again, and publish that")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -112,7 +112,7 @@ def _command(format: Format) -> click.Command:
         from ...ingest.run import Origin, find_inputs
         from ...ingest.run import ingest as run_ingest
         from ...store.connection import open_store
-        from ..progress import bar
+        from ..progress import show_bar
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
@@ -130,7 +130,7 @@ def _command(format: Format) -> click.Command:
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)
         done = 0
-        with bar(f"ingest {source}", stderr()) as update:
+        with show_bar(f"ingest {source}", open_stderr()) as update:
 
             def on_bytes(n: int) -> None:
                 nonlocal done
@@ -174,12 +174,12 @@ def _help(format: Format) -> str:
 
 
 def say_report(report: "IngestReport", license: str) -> None:
-    """What was taken and what was not; `license` is the source's."""
+    """Print what was read and what was rejected; `license` is the source's."""
     from rich.markup import escape
 
     from ....schemas.licenses import NONE_STATED
 
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     name = escape(report.source)
     if report.already_there:
         out.print(f"[bold]{name}[/]: already holds exactly these bytes; nothing added")

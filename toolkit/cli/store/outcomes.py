@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 HELP = """Turn study logs into outcomes by the recipe's rules.
 
@@ -34,10 +34,10 @@ def outcomes(settings: Common, recipe: Path) -> None:
     with open_store(settings.store) as con:
         done = make_outcomes(con, read)
     for made in done:
-        stdout().print(
+        open_stdout().print(
             f"[bold]{escape(made.source)}[/]: {made.outcomes:,} outcomes, {made.censored:,} of them censored"
         )
         if made.unknown:
-            stderr().print(
+            open_stderr().print(
                 f"{made.unknown:,} items of the log are no completions; their reviews say nothing here"
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...privacy.recognisers import KINDS, REGIONS
-from ..options import Common, common, source_option, stderr, stdout, table
+from ..options import Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@source_option("Look at this source only; repeat.")
+@add_source_option("Look at this source only; repeat.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Look for this only; repeat.")
 @click.option(
     "--region",
@@ -64,12 +64,12 @@ def scan(
     from ...privacy.scan import mask_found
     from ...privacy.scan import scan as run_scan
     from ...store.connection import open_store, write_anew
-    from ..progress import bar
+    from ..progress import show_bar
 
     names = read_roster(roster) if roster else ()
     wanted = Wanted(kinds or KINDS, tuple(map(str.upper, regions)), names, student_number)
     masked = None
-    with bar("scan", stderr()), open_store(settings.store, read_only=not masking) as con:
+    with show_bar("scan", open_stderr()), open_store(settings.store, read_only=not masking) as con:
         found = run_scan(con, wanted, sources)
         if masking:
             masked = mask_found(con, found, wanted, sources)
@@ -78,9 +78,9 @@ def scan(
     if as_json:
         click.echo(json.dumps(found.drop("old").to_dicts(), indent=1, ensure_ascii=False))
     else:
-        _say(stdout(), found, show)
+        _say(open_stdout(), found, show)
     if masked:
-        _say_masked(stderr() if as_json else stdout(), masked, len(found))
+        _say_masked(open_stderr() if as_json else open_stdout(), masked, len(found))
     elif len(found):
         from ....schemas.errors import CHECK_FAILED
 
@@ -96,9 +96,9 @@ def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
         return
     counts = found.group_by("kind", "source").len().sort("kind", "source")
     rows = [(kind, escape(source), f"{n:,}") for kind, source, n in counts.rows()]
-    out.print(table("personal data", ("kind", "source", "findings "), rows))
+    out.print(make_table("personal data", ("kind", "source", "findings "), rows))
     if show:
-        out.print(table("for example", ("kind", "where", "text"), _examples(found, show)))
+        out.print(make_table("for example", ("kind", "where", "text"), _examples(found, show)))
 
 
 def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
