@@ -62,7 +62,7 @@ def add_source_option(
 def add_where_options(source: str = "--source", *, language: bool = True) -> Callable[[Command], Command]:
     """Add --source, --task and --language, which select prompts; the command gets them as `where`."""
     options = [
-        add_source_option("Prompts of this source only; repeat.", name=source),
+        add_source_option("Prompts of this source only. May be repeated.", name=source),
         click.option("--task", help="Prompts of this task only."),
         click.option("--language", help="Prompts in this language only."),
     ]

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     "--campaign",
     "campaigns",
     multiple=True,
-    help="This campaign's only; all that were pushed if left out; repeat.",
+    help="This campaign only. May be repeated. Default: all campaigns that were pushed.",
 )
-@click.option("--workspace", help="Where it lies in Argilla, if several have a dataset of that name.")
+@click.option(
+    "--workspace", help="Argilla workspace of the campaign, if several have a dataset of that name."
+)
 @click.option(
     "--kind",
     type=click.Choice(["student", "expert", "crowd"]),
-    help="Who the annotators are; crowd if never said.",
+    help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @add_server_options
 @common
@@ -37,10 +39,10 @@ def pull(
     api_key: str | None,
     home: Path,
 ) -> None:
-    """Take submitted answers into the store, as votes and ratings of annotators under pseudonyms.
+    """Read submitted answers into the store, as votes and ratings of annotators under pseudonyms.
 
-    Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
-    in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
+    Pulling again changes nothing. An edited answer replaces the old one, which stays in the history. An
+    answer that was deleted or discarded is moved to the history, too. Drafts are counted, but not read.
     """
     from ...campaign.argilla import find_login, pull_campaigns, select_campaigns
     from ...store.connection import open_store

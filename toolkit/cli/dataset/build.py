@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--fit", help="Key of the fit, or its first digits; the newest if left out.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the dataset to.")
+@click.option("--fit", help="Key of the fit, or its first digits. Default: the newest fit.")
 @click.option(
-    "--local", is_flag=True, help="Not to be published: licences are not checked, and the card says so."
+    "--local", is_flag=True, help="Build for local use only: licences are not checked, and the card says so."
 )
 @common
 def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: bool) -> None:
-    """Build a dataset by a recipe, from a fit or from edits; a red gate stops it (exit code 1)."""
+    """Build a dataset by RECIPE, from a fit or from edits; a failed gate stops it (exit code 1)."""
     from rich.markup import escape
 
     from ....schemas.errors import GateError
@@ -51,7 +51,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
 
 
 def _say(title: str, gates: "Sequence[GateResult]") -> None:
-    """Every gate's verdict and number."""
+    """Print every gate's verdict and number."""
     from rich.markup import escape
 
     rows = [

@@ -11,11 +11,12 @@ from ..options import make_table, open_stdout
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Say which rows of the built dataset A were added, removed or flipped in B.
+    """Show which rows of the built dataset A were added, removed or flipped in B.
 
-    Ends with exit code 0 whether or not they differ.
+    A flipped row is the same pair with the other side chosen. The exit code is 0 whether or not A and B
+    differ.
     """
     from rich.markup import escape
 

@@ -38,8 +38,8 @@ class _Target(click.ParamType[float]):
 
 HELP = f"""Fuse {name_all(signal.plural for signal in SIGNALS)} into effectiveness and preferences.
 
-Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
-build will take it.
+The exit code is 1 if the chains did not converge: the fit is stored and marked, and preceptor build does
+not use it.
 """
 
 
@@ -49,39 +49,56 @@ build will take it.
     type=_Target(),
     default=0.5,
     show_default=True,
-    help="What better means: observed, expressed, or the weight of observed.",
+    help="Meaning of better: expressed (what people prefer), observed (what helps learners), or "
+    "the weight of observed, from 0 to 1.",
 )
-@add_source_option("Completions of this source only; repeat.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampler.")
-@click.option("--chains", type=click.IntRange(2), default=4, show_default=True, help="Run side by side.")
-@click.option("--warmup", type=click.IntRange(100), default=400, show_default=True, help="Draws to adapt.")
+@add_source_option("Completions of this source only. May be repeated.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed of the sampler."
+)
+@click.option(
+    "--chains",
+    type=click.IntRange(2),
+    default=4,
+    show_default=True,
+    help="Number of chains, which run side by side.",
+)
+@click.option(
+    "--warmup",
+    type=click.IntRange(100),
+    default=400,
+    show_default=True,
+    help="Number of warm-up draws of each chain, which adapt the sampler.",
+)
 @click.option(
     "--max-draws",
     type=click.IntRange(50),
     default=6000,
     show_default=True,
-    help="Per chain, at most; it stops as soon as the diagnostics pass.",
+    help="Maximum number of draws of each chain; sampling stops as soon as the diagnostics pass.",
 )
 @click.option(
     "--target-accept",
     type=click.FloatRange(0.5, 0.999),
     default=0.8,
     show_default=True,
-    help="Higher takes smaller steps; against divergences.",
+    help="Target acceptance rate of the sampler. A higher rate takes smaller steps, which "
+    "avoids divergences.",
 )
 @click.option(
     "--method",
     type=click.Choice(["auto", "hmc", "laplace", "map"]),
     default="auto",
     show_default=True,
-    help="hmc draws chains; laplace approximates very many rows and is compared with chains on a part; "
-    "auto takes hmc up to 150,000 rows; map is a quick look that no build takes.",
+    help="hmc: sample with chains. laplace: a normal approximation for very many rows, compared "
+    "with chains on a part. auto: hmc up to 150,000 rows, else laplace. map: a quick look, "
+    "which preceptor build does not use.",
 )
 @click.option(
     "--warm-start",
     is_flag=True,
-    help="Begin where the chains of the last converged fit of these sources ended: after some new votes "
-    "it takes a short warm-up.",
+    help="Start where the chains of the last converged fit of these sources ended. After a few "
+    "new votes, a short warm-up is then enough.",
 )
 @common
 def fuse(

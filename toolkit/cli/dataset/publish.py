@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="REPO_ID")
-@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
-@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
-@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
-@click.option("--message", default="", help="Of the commit; the build's name and digest if left out.")
+@click.option("--tag", help="Tag to give to the revision, such as v1.2.0. An existing tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public. Default: private.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the folder and show what would be sent; the network is not used."
+)
+@click.option("--message", default="", help="Commit message. Default: the build's name and digest.")
 def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: bool, message: str) -> None:
-    """Publish DIR, which preceptor build wrote, as dataset REPO_ID (OWNER/NAME) on the Hugging Face Hub.
+    """Publish DIR, which preceptor build wrote, as the dataset REPO_ID on the Hugging Face Hub.
 
-    The folder must be as it was built, under a licence to publish under. One commit holds all of it and
-    takes the place of the build before; then it is loaded back and compared. The same build again
-    changes nothing.
+    REPO_ID is OWNER/NAME. The folder must be unchanged since it was built, with a licence to publish under.
+    All of it is sent as one commit, which replaces the build before; then it is loaded back and compared.
+    Publishing the same build again changes nothing.
 
-    The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
+    The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.
     """
     from ...hub.commit import check_target
     from ...hub.dataset_folder import read_built

@@ -10,13 +10,17 @@ from ..options import make_table, open_stderr, open_stdout
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder to write to.",
 )
 def demo(out: Path) -> None:
-    """Run the main job on a packaged sample: ingest, fuse, build, report.
+    """Run the main steps on a packaged sample: ingest, fuse, build, report.
 
-    Needs no network, no server, no GPU. The sample's signals were drawn from known effectiveness,
-    so the report can show how close the model came.
+    It needs no network, no server and no GPU. The sample's signals were drawn at random from known
+    effectiveness, so the report can show how close the estimates are.
     """
     from ...fusion.summary import read_pairs
     from ...store.connection import open_store

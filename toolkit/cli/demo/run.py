@@ -85,6 +85,6 @@ def run_demo(
 
 
 def _recovered(inferred: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """Inferred means and intervals beside the effectiveness that the signals were drawn from."""
+    """Join inferred means and intervals with the effectiveness that the signals were drawn from."""
     target = TARGET * pl.col("observed") + (1 - TARGET) * pl.col("expressed")
     return inferred.join(truth.select("completion", target.alias("truth")), on="completion")

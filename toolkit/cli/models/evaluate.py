@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    help="Ask models the held-out prompts of a built dataset, and say how good their answers are.\n\n"
-    "CONFIG is YAML: dataset, metrics, how answers are drawn. A run that was broken off goes on when the "
-    "same command is given again.\n\n\b\n"
+    help="Ask models the held-out prompts of a built dataset, and measure their answers.\n\n"
+    "CONFIG is a YAML file: dataset, metrics, how answers are sampled. A run that was stopped continues when "
+    "the same command is given again.\n\n\b\n"
     "  preceptor evaluate recipes/gec/evaluate.yaml --model hf:HuggingFaceTB/SmolLM2-1.7B-Instruct \\\n"
     "    --model hf:models/gec --out evaluations/gec",
 )
@@ -33,17 +33,18 @@ if TYPE_CHECKING:
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Another value for one of the file's keys, none after KEY= to leave it out; any number of times.",
+    help="Set KEY of the file to VALUE; without a value the key is removed. May be repeated.",
 )
-@click.option("--variant", help="One of the file's variants, such as tiny.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--variant", help="Variant of the file to use, such as tiny.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
     "--judge",
     "judge_model",
     metavar="KIND:NAME",
-    help="Who judges answers; without one, what needs a judge is left out.",
+    help="Model that judges answers. Default: that of the file. Without a judge, metrics that "
+    "need one are left out.",
 )
-@click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
+@click.option("--restart", is_flag=True, help="Discard an unfinished run in this folder and start again.")
 @add_several_models_options
 def evaluate(
     path: Path,
@@ -54,7 +55,7 @@ def evaluate(
     restart: bool,
     asked: ModelOptions,
 ) -> None:
-    """Ask models held-out prompts, and say how good their answers are."""
+    """Ask models held-out prompts, and measure their answers."""
     from ...evaluation.asking import Callbacks
     from ...evaluation.config import read_config
     from ...evaluation.run import EvaluationOptions

@@ -46,46 +46,51 @@ _OPTIONS = (
     click.option(
         "--prompts",
         metavar="SQL|RECIPE",
-        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML; all if left out.",
+        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML file. Default: "
+        "all prompts.",
     ),
     add_where_options("--source-of"),
     click.option(
-        "--k", type=click.IntRange(1), default=1, show_default=True, help="Completions of each prompt."
+        "--k",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Number of completions of each prompt.",
     ),
     click.option(
         "--temperature",
         type=click.FloatRange(0),
         default=1.0,
         show_default=True,
-        help="0: always the likeliest words.",
+        help="Sampling temperature; 0: always the most likely token.",
     ),
     click.option(
         "--top-p",
         type=click.FloatRange(0, 1, min_open=True),
         default=1.0,
         show_default=True,
-        help="Only words within this share of probability.",
+        help="Sample only from the most likely tokens that together have this probability.",
     ),
     click.option(
         "--max-tokens",
         type=click.IntRange(1),
         default=512,
         show_default=True,
-        help="Of a completion; what is longer is cut off and marked.",
+        help="Maximum number of tokens of a completion; a longer one is cut off and marked.",
     ),
-    click.option("--stop", multiple=True, help="Text that ends a completion; repeat."),
+    click.option("--stop", multiple=True, help="Text that ends a completion. May be repeated."),
     click.option(
         "--seed",
         type=click.IntRange(0),
         default=0,
         show_default=True,
-        help="Of the first draw; the next one has the next seed.",
+        help="Random seed of the first completion of each prompt; each further one adds 1.",
     ),
     click.option(
         "--prompt-template",
         "template_name",
         metavar="FILE",
-        help="Jinja file that words what is sent; the prompt's messages as they are if left out.",
+        help="Jinja template of what is sent. Default: the prompt's messages, unchanged.",
     ),
     click.option(
         "--as",
@@ -93,13 +98,16 @@ _OPTIONS = (
         type=click.Choice(_PURPOSES),
         default="candidates",
         show_default=True,
-        help="rejected-candidates: from the model before it learns preferences, to a recipe's pairs.",
+        help="Use of the completions. rejected-candidates: answers of the model before preference "
+        "training to the prompts of a recipe's pairs.",
     ),
-    click.option("--source", help="Name of the source they become; made of the model's name if left out."),
+    click.option("--source", help="Name of the new source. Default: made from the model's name."),
     click.option(
-        "--license", "license_id", help="Of the completions: SPDX id; without one they are not published."
+        "--license",
+        "license_id",
+        help="Licence of the completions, as an SPDX id. Without one they are not published.",
     ),
-    click.option("--retry-failed", is_flag=True, help="Ask again what came to nothing in an earlier run."),
+    click.option("--retry-failed", is_flag=True, help="Ask again for what failed in an earlier run."),
 )
 
 
@@ -108,11 +116,11 @@ _OPTIONS = (
 @add_model_options
 @common
 def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions) -> None:
-    """Ask a model for completions of prompts, and keep them as a source of their own.
+    """Ask a model for completions of prompts, and store them as a source of their own.
 
-    What a run has, it keeps: run again after a stop, only what is missing is asked for; with a larger --k,
-    only the new draws. Every reply is kept, also one that is empty or cannot be read. A template knows
-    messages, prompt (the last message), context, group, language and task.
+    Replies are stored. After a stop, run the command again: only missing completions are asked for; with a
+    larger --k, only the additional ones. Every reply is stored, also one that is empty or cannot be read. A
+    template can use messages, prompt (the last message), context, group, language and task.
     """
     from ....annotation.models.asking import AskOptions
     from ...campaign.generate import generate as run

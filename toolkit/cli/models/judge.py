@@ -50,63 +50,78 @@ _OPTIONS = (
         "--rubric",
         "rubric_name",
         metavar="NAME",
-        help="What is asked: a rubric's name (preceptor rubric list) or its YAML file.",
+        help="Rubric that says what is asked: its name (preceptor rubric list) or its YAML file.",
     ),
-    click.option("--campaign", help="A campaign whose questions it answers; one of its own if left out."),
-    click.option("--n", "-n", "n", type=click.IntRange(1), help="Questions; all there are if left out."),
+    click.option(
+        "--campaign", help="Campaign whose questions the model answers. Default: a campaign of its own."
+    ),
+    click.option("--n", "-n", "n", type=click.IntRange(1), help="Number of questions. Default: all."),
     click.option(
         "--select",
         type=click.Choice(SELECTS),
         default="coverage",
         show_default=True,
-        help="How questions of its own are chosen where --n leaves some out.",
+        help="How questions of a campaign of its own are chosen, if --n is less than all.",
     ),
     click.option(
-        "--select-seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice."
+        "--select-seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Random seed of that choice.",
     ),
     add_where_options(),
     click.option(
         "--examples",
         type=click.Path(path_type=Path, dir_okay=False),
-        help='JSON Lines: {"prompt": "…", "first": "…", "second": "…", "answer": "first", "reason": '
-        '"…"}; where one is rated "completion", and the answer by criterion.',
+        help='Examples for the model, as JSON Lines: {"prompt": "…", "first": "…", "second": "…", '
+        '"answer": "first", "reason": "…"}; if one text is rated: "completion" in place of the '
+        "two, and an answer for each criterion.",
     ),
     click.option(
         "--prompt-template",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="A Jinja template of your own for what is sent.",
+        help="Jinja template of your own of what is sent.",
     ),
-    click.option("--no-reason", is_flag=True, help="Ask for no reason before the verdict."),
+    click.option("--no-reason", is_flag=True, help="Do not ask for a reason before the verdict."),
     click.option(
         "--tries",
         type=click.IntRange(1, 10),
         default=3,
         show_default=True,
-        help="Replies to a request until it has failed; the model is told what was wrong.",
+        help="Maximum number of replies to a request. After each reply that cannot be used, the "
+        "model is asked again and told what was wrong.",
     ),
     click.option(
         "--license",
         "license_id",
-        help="Of its votes and ratings: SPDX id; without one they are not published.",
+        help="Licence of the votes and ratings, as an SPDX id. Without one they are not published.",
     ),
-    click.option("--retry-failed", is_flag=True, help="Ask again what failed before."),
-    click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Of a reply."),
+    click.option("--retry-failed", is_flag=True, help="Ask again for what failed in an earlier run."),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(1),
+        default=512,
+        show_default=True,
+        help="Maximum number of tokens of a reply.",
+    ),
     click.option(
         "--temperature",
         type=click.FloatRange(0),
         default=0.0,
         show_default=True,
-        help="0: always the likeliest words.",
+        help="Sampling temperature; 0: always the most likely token.",
     ),
     click.option(
         "--normalise",
         type=click.Choice(NORMALISE),
-        help="Of hf-likelihood: log-probability by what; characters if left out.",
+        help="For hf-likelihood: divide the log-probability by the number of these. Default: characters.",
     ),
     click.option(
         "--tie-margin",
         type=click.FloatRange(0),
-        help="Of hf-likelihood: nats, so divided, that are still a tie; 0 if left out.",
+        help="For hf-likelihood: largest difference that is a tie, in nats per character or token "
+        "(see --normalise). Default: 0.",
     ),
 )
 
@@ -118,15 +133,16 @@ _OPTIONS = (
 def judge(context: click.Context, /, given: _JudgeArguments, asked: ModelOptions) -> None:
     """Let a model judge completions by a rubric, as one more annotator.
 
-    Pairs are always judged in both orders: where the orders disagree, the model chose by position, and
-    its vote is a tie. It is an annotator of kind model, so that preceptor annotate agreement holds it
-    against people and preceptor fuse learns how far to trust it. Replies are kept: a run that was stopped
-    goes on where it was, and nothing is asked twice. The texts that a judge reads may try to sway it: they
-    are fenced and named as data, which lowers that risk and does not end it (preceptor judge audit).
+    Pairs are always judged in both orders. If the two orders disagree, the model chose by position, and its
+    vote is a tie. The model is an annotator of kind model: preceptor annotate agreement compares it with
+    people, and preceptor fuse estimates how reliable it is. Replies are stored: a run that was stopped
+    continues where it was, and nothing is asked twice. The texts that a judge reads may try to influence
+    it. They are enclosed in marks and named as data, which lowers that risk but does not remove it (see
+    preceptor judge audit).
 
-    --model hf-likelihood:FOLDER writes nothing: it holds that completion of a pair better which is likelier
-    after the prompt. A template of your own knows title, guidelines, examples, dialogue (texts within their
-    fences), first and second or completion (likewise), choices, wordings, reason, form and mark.
+    --model hf-likelihood:FOLDER writes no text: it prefers the completion of a pair that is more likely
+    after the prompt. A template of your own can use title, guidelines, examples, dialogue, first and second
+    or completion (these texts within their marks), choices, wordings, reason, form and mark.
     """
     if context.invoked_subcommand:
         return

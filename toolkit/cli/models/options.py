@@ -20,33 +20,46 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0  # seconds before progress is shown
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
-_MODEL_HELP = "openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
+_MODEL_HELP = "Model to ask: openai:NAME at --base-url, or hf:FOLDER or hf:NAME@REVISION in this process."
 _MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
 _MODELS = click.option(
     "--model",
     "models",
     metavar="KIND:NAME",
     multiple=True,
-    help=f"{_MODEL_HELP} Repeat; the others are compared with the first.",
+    help=f"{_MODEL_HELP} May be repeated: the others are compared with the first.",
 )
 _OPTIONS = (
     click.option(
         "--base-url",
         envvar="PRECEPTOR_BASE_URL",
         show_envvar=True,
-        help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
-        "PRECEPTOR_API_KEY or OPENAI_API_KEY.",
+        help="Address of the server of openai: models, such as http://127.0.0.1:8000/v1. The API "
+        "key is read from PRECEPTOR_API_KEY or OPENAI_API_KEY.",
     ),
-    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Never spend more in this run."),
-    click.option("--max-requests", type=click.IntRange(0), help="Never send more in this run, retries too."),
     click.option(
-        "--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at a time."
+        "--max-cost",
+        type=click.FloatRange(0),
+        metavar="USD",
+        help="Maximum cost of this run, in US dollars. Default: no limit.",
     ),
-    click.option("--dry-run", is_flag=True, help="Say what it would take, and send nothing."),
+    click.option(
+        "--max-requests",
+        type=click.IntRange(0),
+        help="Maximum number of requests in this run, retries included. Default: no limit.",
+    ),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 256),
+        default=8,
+        show_default=True,
+        help="Maximum number of requests at the same time.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Estimate requests, tokens and cost; send nothing."),
     click.option(
         "--prices",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Price table of your own, as YAML; goes before the packaged one.",
+        help="Price table of your own, as a YAML file. It is used before the packaged table.",
     ),
 )
 

@@ -14,33 +14,37 @@ if TYPE_CHECKING:
 
 @click.command(
     "publish-model",
-    help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID (OWNER/NAME) on the Hub.\n\n"
-    "One commit holds weights, tokenizer, card and provenance, and takes the place of the model before; then "
-    "it is compared as it is there. The same again sends nothing.\n\n"
-    "Checkpoints and pickles stay here; of paths in the recipe goes the last part. A path of this machine or "
-    "a token elsewhere is refused, and so is --public for a model of data that may not be published.\n\n\b\n"
+    help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID on the Hugging Face Hub.\n\n"
+    "REPO_ID is OWNER/NAME. Weights, tokenizer, card and provenance are sent as one commit, which replaces "
+    "the model before; then the files on the Hub are compared with DIR. Publishing the same model again "
+    "sends nothing.\n\n"
+    "Checkpoints and pickle files are not sent; of paths in the recipe only the last part is sent. A path of "
+    "this machine or a token in another file is refused, and so is --public for a model of data that may not "
+    "be published.\n\n\b\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --dry-run\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --tag v1.0.0\n"
     "  preceptor publish-model models/gec lab/gec-lora --license apache-2.0 --base lab/gec-sft\n\n"
-    "The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.",
+    "The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.",
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="REPO_ID")
 @click.option(
     "--license",
     metavar="ID",
-    help="Of the model: that of its base, such as apache-2.0 or llama3.2, or one as strict. Needed "
-    "unless README.md states one.",
+    help="Licence of the model: that of its base model, such as apache-2.0 or llama3.2, or one "
+    "as strict. Needed unless README.md states one.",
 )
 @click.option(
     "--base",
     metavar="REPO_ID",
-    help="The model on the Hub that an adapter is put on, if it was trained on a local folder.",
+    help="Base model of the adapter on the Hub, if it was trained on a local folder.",
 )
-@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
-@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
-@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
-@click.option("--message", default="", help="Of the commit; stage, dataset and digest if left out.")
+@click.option("--tag", help="Tag to give to the revision, such as v1.2.0. An existing tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public. Default: private.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the folder and show what would be sent; the network is not used."
+)
+@click.option("--message", default="", help="Commit message. Default: stage, dataset and digest.")
 def publish_model(
     folder: Path,
     repo: str,

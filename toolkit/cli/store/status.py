@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.option("--rejects", metavar="SOURCE", help="List the rows of a source that were rejected.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@click.option("--rejects", metavar="SOURCE", help="List the rejected rows of this source.")
 @common
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
@@ -129,7 +129,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
 
 
 def _rows(kept: dict[str, dict[str, int]]) -> str:
-    """Rows of a build by config."""
+    """List the number of rows of a build by config."""
     return ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in kept.items())
 
 
