@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,17 @@ def hash_file(path: Path) -> str:
 def find_user_cache() -> Path:
     """Find Preceptor's folder in the user's cache, for files that can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
+def find_user_settings() -> Path:
+    """Find Preceptor's folder among the user's settings, for files that cannot be made again."""
+    if sys.platform.startswith("win"):
+        place = os.environ.get("APPDATA", "~")
+    elif sys.platform == "darwin":
+        place = "~/Library/Application Support"
+    else:
+        place = os.environ.get("XDG_CONFIG_HOME", "~/.config")
+    return Path(place).expanduser() / "preceptor"
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:

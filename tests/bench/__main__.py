@@ -19,7 +19,7 @@ import click
 
 from preceptor.schemas.support.files import write_text
 from preceptor.schemas.support.nearest import find_nearest
-from preceptor.toolkit.cli.options import stderr, stdout, table
+from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
 
 from .measure import Found, Job, Row, measure, run_row
 from .rows import ROWS
@@ -80,14 +80,14 @@ def main(
         return
     load, sections, failed = os.getloadavg()[0], list[Section](), False
     for name in dict.fromkeys(rows or ROWS):
-        stderr().print(f"{name} …")
+        open_stderr().print(f"{name} …")
         row = ROWS[name]
         size, found, told = run_row(name, row, quick)
         note = " ".join(part for part in (row.note, told) if part)
         sections.append(Section(f"{name}: {row.what}, {size}", side_lines(row, found), note))
-        stdout().print(table(sections[-1].title, COLUMNS, sections[-1].lines))
+        open_stdout().print(make_table(sections[-1].title, COLUMNS, sections[-1].lines))
         if told:
-            stdout().print(told)
+            open_stdout().print(told)
         failed |= any(side.failed for side in found.values())
     if write:
         write_text(write, markdown(sections, quick, load))

@@ -112,6 +112,7 @@ def test_contracts_are_kept(contracts):
             "from ...annotation.models import asking\n",
             "the core needs no annotators and no trainer",
         ),
+        ("toolkit/report/asks.py", "import click\n", "only the command line knows click"),
         (
             "schemas/upward.py",
             "def f():\n    from ..toolkit.store import chunks\n",

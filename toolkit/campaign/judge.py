@@ -38,9 +38,8 @@ from ...annotation.models.templates import read_template
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
-from ..store.where import EVERYWHERE, Where
+from ..store.where import EVERYWHERE, Where, check_names
 from .answers import MODEL, Taken, take_answers
 from .campaigns import check_campaign, check_rubric, set_license
 from .questions import Chosen, Golden, add_questions, read_questions
@@ -241,7 +240,7 @@ def choose_own_questions(
     con.begin()
     try:
         chosen = add_questions(con, campaign, rubric, n or _ALL, select, seed, Golden(0, 0), where)
-        asked = _within(campaign, read_questions(con, campaign), n, where)
+        asked = _select_questions(campaign, read_questions(con, campaign), n, where)
     except BaseException:
         con.rollback()
         raise
@@ -258,27 +257,20 @@ def read_campaign_questions(
     """
     check_campaign(con, campaign)
     check_rubric(con, campaign, rubric)
-    return CampaignQuestions(campaign, _within(campaign, read_questions(con, campaign), n, where), None)
+    questions = _select_questions(campaign, read_questions(con, campaign), n, where)
+    return CampaignQuestions(campaign, questions, None)
 
 
-def _within(campaign: str, questions: pl.DataFrame, n: int | None, where: Where) -> pl.DataFrame:
-    """The first `n` questions that match the options."""
-    wanted = {
-        "--source": ("source_of", where.sources),
-        "--task": ("task", (where.task,)),
-        "--language": ("language", (where.language,)),
-    }
-    for option, (column, values) in wanted.items():
-        asked = [value for value in values if value is not None]
-        have = questions[column].unique().sort().to_list()
-        for value in asked:
-            if value not in have:
-                raise AnnotationError(
-                    f"{option} {value}: campaign '{campaign}' asks nothing of it; "
-                    f"{suggest(value, have, 'there are')}"
-                )
-        if asked:
-            questions = questions.filter(pl.col(column).is_in(asked))
+def _select_questions(campaign: str, questions: pl.DataFrame, n: int | None, where: Where) -> pl.DataFrame:
+    """Select the first `n` questions about what is asked for."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for option, value, column in where.name_options():
+        wanted.setdefault((option, "source_of" if column == "source" else column), []).append(value)
+    for (option, column), values in wanted.items():
+        have = questions[column].unique().sort()
+        what = f"campaign '{campaign}' asks nothing of it"
+        check_names(option, values, have, what, AnnotationError, between=": ")
+        questions = questions.filter(pl.col(column).is_in(values))
     return questions.head(n) if n else questions
 
 

@@ -18,8 +18,8 @@ from ...annotation.audit.files import read_judgements
 from ...annotation.rubrics.rubric import list_rubric_names, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import suggest
 from ..store.connection import Store, query
+from ..store.where import check_names, match_sources
 
 _ALIKE = """WITH about AS (
     SELECT completion_a AS key FROM votes UNION SELECT completion_b FROM votes
@@ -36,24 +36,28 @@ _VOTES = f"""SELECT s.source, completion_a, completion_b, choice, shown_first,
 FROM votes s LEFT JOIN annotators a ON a.key = s.annotator"""
 _RATINGS = f"""SELECT s.source, completion, criterion, value, levels, s."at", s.path, s.line, s.n {_WHO}
 FROM ratings s LEFT JOIN annotators a ON a.key = s.annotator"""
-# The last usable reply to a request counts; each draw of a pair is a separate item (the back-end's
-# description of itself belongs to the reply, not to the draw).
-_SHOWN = """SELECT model, prompt || ' ' || template || ' ' || coalesce(
-        json_merge_patch(sampling, '{"said": null}')::VARCHAR, '') AS item,
+# Of a request the last reply that could be used counts; each draw of a pair is an item of its own (what the
+# back-end said of itself is of the reply, not of the draw).
+_SHOWN = f"""SELECT model, prompt || ' ' || template || ' ' || coalesce(
+        json_merge_patch(sampling, '{{"said": null}}')::VARCHAR, '') AS item,
     completion_a AS first, completion_b AS second, answer->>'preference' AS choice
 FROM replies r WHERE purpose = 'judge' AND completion_b IS NOT NULL
     AND answer->>'preference' IN ('first', 'second', 'tie')
-    AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source) OR EXISTS (
-        FROM questions q WHERE list_contains($sources::VARCHAR[], q.source)
+    AND ({match_sources()} OR EXISTS (
+        FROM questions q WHERE {match_sources("q.source")}
         AND q.completion_b IS NOT NULL
         AND least(q.completion_a, q.completion_b) = least(r.completion_a, r.completion_b)
         AND greatest(q.completion_a, q.completion_b) = greatest(r.completion_a, r.completion_b)))
 QUALIFY row_number() OVER (PARTITION BY model, request ORDER BY nth DESC) = 1 ORDER BY "at", key"""
-_FAILED = """SELECT model, count(*) AS failed FROM (
+_FAILED = f"""SELECT model, count(*) AS failed FROM (
     SELECT model, request FROM replies WHERE purpose = 'judge'
-        AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], source))
+        AND {match_sources()}
     GROUP BY ALL HAVING bool_and(answer IS NULL))
 GROUP BY 1"""
+
+# Sources that anything was judged in.
+_JUDGED = """SELECT source FROM votes UNION SELECT source FROM ratings
+UNION SELECT source FROM replies WHERE purpose = 'judge' ORDER BY 1"""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,13 @@ def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAud
     Raises AnnotationError for an unknown source, judge or criterion, with the nearest known one, and if no
     model judged anything.
     """
+    have = query(con, _JUDGED)["source"]
     for option, names in (
         ("--source", options.sources),
         ("--people", options.people),
         ("--by-model", options.by_model),
     ):
-        check_sources(con, option, names)
+        check_names(option, names, have, "nothing was judged there", AnnotationError)
     judged = read_stored_judgements(con, options.sources, options.by_model)
     if not judged.models:
         where = f" in {', '.join(options.sources)}" if options.sources else ""
@@ -118,9 +123,7 @@ def audit_judgement_file(path: Path, options: AuditOptions = AuditOptions()) -> 
 
 def _audit(evidence: Sequence[Evidence], options: AuditOptions) -> tuple[JudgeAudit, ...]:
     have = [one.judge for one in evidence]
-    for name in options.judges:
-        if name not in have:
-            raise AnnotationError(f"--judge {name}: no such judge; {suggest(name, have, 'there are')}")
+    check_names("--judge", options.judges, have, "no such judge", AnnotationError)
     chosen = [one for one in evidence if not options.judges or one.judge in options.judges]
     return tuple(audit_evidence(one, same=dict(options.same), seed=options.seed) for one in chosen)
 
@@ -202,17 +205,3 @@ def read_stored_judgements(
         query(con, "SELECT DISTINCT source, rubric FROM questions ORDER BY ALL"),
         votes.height - kept.height,
     )
-
-
-def check_sources(con: Store, option: str, names: Sequence[str]) -> None:
-    """Raise AnnotationError if one of `names` is no source with judgements."""
-    have = query(
-        con,
-        """SELECT source FROM votes UNION SELECT source FROM ratings
-        UNION SELECT source FROM replies WHERE purpose = 'judge' ORDER BY 1""",
-    )["source"].to_list()
-    for name in names:
-        if name not in have:
-            raise AnnotationError(
-                f"{option} {name}: nothing was judged there; {suggest(name, have, 'there are')}"
-            )

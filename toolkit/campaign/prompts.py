@@ -32,11 +32,9 @@ def choose_prompts(
     """
     if prompts is None:
         return filter_prompts(con, where)
-    filters = {"--source-of": where.sources, "--task": where.task, "--language": where.language}
-    given = next((name for name, value in filters.items() if value), None)
-    if given:
+    if given := where.name_options("--source-of"):
         raise AnnotationError(
-            f"{given} is for when --prompts is left out; say it in the SELECT or the recipe"
+            f"{given[0][0]} is for when --prompts is left out; say it in the SELECT or the recipe"
         )
     if re.match(r"(select|from|with)\b", prompts.strip(), re.IGNORECASE):
         return select_prompts(con, prompts)

@@ -50,9 +50,9 @@ from .store.why import why
     show_default=True,
     envvar="PRECEPTOR_STORE",
     show_envvar=True,
-    help="The project's DuckDB file.",
+    help="DuckDB file of the project.",
 )
-@click.option("--debug", is_flag=True, envvar="PRECEPTOR_DEBUG", help="Show tracebacks.")
+@click.option("--debug", is_flag=True, envvar="PRECEPTOR_DEBUG", help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, store: Path, debug: bool) -> None:
     """Turn what learners do and what annotators say into preference datasets."""

@@ -1,16 +1,21 @@
-"""What several commands share: the store's place, consoles, tables."""
+"""Options, consoles and tables that several commands share."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from ..store.where import Where
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -24,54 +29,68 @@ class Common:
 common = click.make_pass_decorator(Common)
 
 
-def source_option(
+def add_option_record(
+    parameter: str, build: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[Command], Command]:
+    """Add click options to a command, which gets what `build` makes of their values as `parameter`.
+
+    The options are those that `build` takes by name; one of them may be such a record itself.
+    """
+    names = inspect.signature(build).parameters
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_record(*arguments: Any, **values: Any) -> Any:
+            given = {name: values.pop(name) for name in names if name in values}
+            return command(*arguments, **values, **{parameter: build(**given)})
+
+        made: Any = with_record
+        for option in reversed(options):
+            made = option(made)
+        return cast("Command", made)
+
+    return decorate
+
+
+def add_source_option(
     help: str, metavar: str | None = None, name: str = "--source"
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Command], Command]:
     """Add --source NAME, which may be repeated; the command gets `sources`."""
     return click.option(name, "sources", multiple=True, metavar=metavar, help=help)
 
 
-def where_options(
-    source: str = "--source", *, language: bool = True
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def add_where_options(source: str = "--source", *, language: bool = True) -> Callable[[Command], Command]:
     """Add --source, --task and --language, which select prompts; the command gets them as `where`."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(command)
-        def bundled(
-            *args: Any, sources: tuple[str, ...], task: str | None, language: str | None = None, **more: Any
-        ) -> Any:
-            from ..store.where import Where
-
-            return command(*args, where=Where(sources, task, language), **more)
-
-        options = [click.option("--task", help="Prompts of this task only.")]
-        options += [click.option("--language", help="Prompts in this language only.")] if language else []
-        for option in reversed(
-            [source_option("Prompts of this source only; repeat.", name=source), *options]
-        ):
-            option(bundled)
-        return bundled
-
-    return add
+    options = [
+        add_source_option("Prompts of this source only. May be repeated.", name=source),
+        click.option("--task", help="Prompts of this task only."),
+        click.option("--language", help="Prompts in this language only."),
+    ]
+    return add_option_record("where", _make_where, *options[: 3 if language else 2])
 
 
-def stdout() -> "Console":
-    """For results."""
+def _make_where(sources: tuple[str, ...], task: str | None, language: str | None = None) -> "Where":
+    from ..store.where import Where
+
+    return Where(sources, task, language)
+
+
+def open_stdout() -> "Console":
+    """Open a console for results."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
 
 
-def stderr() -> "Console":
-    """For progress and notices."""
+def open_stderr() -> "Console":
+    """Open a console for progress and notices."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """A plain table; columns whose name ends in a space are aligned to the right."""
+def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
+    """Make a table; columns whose name ends in a space are aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -91,18 +110,18 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return made
 
 
-def tables(
+def split_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> "Iterator[Table]":
-    """The table as one, or as several below each other where `width` characters do not hold all columns.
+    """Make one table, or several if `width` characters are too few for all columns.
 
-    The first column, which says what a row is, stands in each.
+    The first column, which names a row, is repeated in each.
     """
     wide = [max(map(len, cells)) + 3 for cells in zip(columns, *rows, strict=True)]
     part = [0]
     for n in range(1, len(columns)):
         if len(part) > 1 and sum(wide[k] for k in [*part, n]) > width:
-            yield table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
+            yield make_table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
             part, title = [0], ""
         part.append(n)
-    yield table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
+    yield make_table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])

@@ -11,8 +11,8 @@ PATIENCE = 2.0  # seconds before a bar appears
 
 
 @contextmanager
-def bar(title: str, console: Console) -> Iterator[Callable[[float, float], None]]:
-    """A function of (done, total) that moves a bar, which appears after two seconds.
+def show_bar(title: str, console: Console) -> Iterator[Callable[[float, float], None]]:
+    """Give a function of (done, total) that moves a bar, which appears after two seconds.
 
     Until the first call the bar only pulses: the work has begun, its length is not known yet.
     """

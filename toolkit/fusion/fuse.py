@@ -14,6 +14,7 @@ from ...schemas.errors import FusionError
 from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
 from ..store.connection import Store, insert, query, transaction
+from ..store.where import check_names, match_sources
 from .checks import check_predictions
 from .likelihoods.registry import LIKELIHOODS
 from .methods import choose_method, fit_by
@@ -182,19 +183,12 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
 
     Of completions of `sources`, of all where empty. Raises FusionError for a source without completions.
     """
-    asked = list(sources)
-    for name in asked:
-        if not query(con, "SELECT 1 FROM completions WHERE source = ? LIMIT 1", [name]).height:
-            have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"].to_list()
-            raise FusionError(
-                f"--source {name}: no completions of that name; there are {', '.join(have) or 'none'}"
-            )
-    mine = (
-        "SELECT key FROM completions WHERE len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
-    )
+    have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
+    check_names("--source", sources, have, "no completions of that name", FusionError)
+    asked = {"sources": list(sources)}
+    mine = f"SELECT key FROM completions WHERE {match_sources()}"
     signals = {
-        signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), [asked])
-        for signal in SIGNALS
+        signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), asked) for signal in SIGNALS
     }
     completions = query(
         con,
@@ -202,7 +196,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         WHERE key IN ({mine}) AND prompt IN
             (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
         ORDER BY key""",
-        [asked],
+        asked,
     )
     judged = " UNION ALL ".join(
         f"SELECT {s.annotator} AS annotator, key FROM {s.name}" for s in SIGNALS if s.annotator

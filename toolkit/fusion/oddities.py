@@ -13,14 +13,14 @@ from scipy.sparse.csgraph import connected_components
 
 from ...schemas.tables import SIGNALS, select_signals
 from ..store.connection import Store, query
+from ..store.where import match_sources
 
-_OURS = "len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[]))"
 _VOTES = f"""
 SELECT v.completion_a, v.completion_b, v.choice, v.annotator,
     v.source || ' ' || v.path || ':' || v.line AS place, v.source, v.path, v.line, v.key, c.prompt,
     coalesce(q.ref, q.key) AS name
 FROM votes v JOIN completions c ON c.key = v.completion_a JOIN prompts q ON q.key = c.prompt
-WHERE v.completion_a IN (SELECT key FROM completions WHERE {_OURS})"""
+WHERE v.completion_a IN (SELECT key FROM completions WHERE {match_sources()})"""
 
 _BOTH_WAYS = f"""
 WITH votes_here AS ({_VOTES}), decided AS (
@@ -39,7 +39,7 @@ FROM torn"""
 
 def find_oddities(con: Store, sources: Sequence[str]) -> list[str]:
     """Describe each oddity in the signals about `sources` (all if empty) in a sentence that names rows."""
-    asked = [list(sources)]
+    asked = {"sources": list(sources)}
     votes = query(con, f"SELECT * FROM ({_VOTES}) ORDER BY key", asked)
     return [
         *_both_ways(con, asked),
@@ -50,7 +50,7 @@ def find_oddities(con: Store, sources: Sequence[str]) -> list[str]:
     ]
 
 
-def _both_ways(con: Store, asked: list[list[str]]) -> list[str]:
+def _both_ways(con: Store, asked: dict[str, list[str]]) -> list[str]:
     n, first, second = query(con, _BOTH_WAYS, asked).row(0)
     if not n:
         return []
@@ -97,13 +97,13 @@ def _apart(votes: pl.DataFrame) -> list[str]:
     ]
 
 
-def _alone(con: Store, asked: list[list[str]]) -> list[str]:
+def _alone(con: Store, asked: dict[str, list[str]]) -> list[str]:
     one, of = query(
         con,
         f"""SELECT count(*) FILTER (n = 1), count(*) FROM (
             SELECT prompt, count(*) AS n FROM completions WHERE prompt IN (
                 SELECT prompt FROM completions WHERE key IN (SELECT completion FROM ({select_signals()}))
-                    AND ({_OURS})
+                    AND {match_sources()}
             ) GROUP BY prompt)""",
         asked,
     ).row(0)

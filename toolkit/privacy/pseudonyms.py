@@ -13,11 +13,10 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import polars as pl
 
 from ...schemas.errors import StoreError
-from ...schemas.support.files import open_whole_file
+from ...schemas.support.files import find_user_settings, open_whole_file
 from ...schemas.tables import SIGNALS
 from ..store.connection import Store, open_scratch, query, run
 
@@ -33,7 +32,7 @@ Naming = Callable[[pl.Series], pl.Series]
 def find_key_file() -> Path:
     """Return the path of the key: PRECEPTOR_KEY, or a file in the user's settings folder."""
     given = os.environ.get(VARIABLE)
-    return Path(given) if given else Path(click.get_app_dir("preceptor")) / "pseudonyms.key"
+    return Path(given) if given else find_user_settings() / "pseudonyms.key"
 
 
 def read_key(path: Path) -> bytes:

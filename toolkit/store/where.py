@@ -60,16 +60,18 @@ def check_names(
     have: Iterable[str],
     what: str,
     error: type[PreceptorError] = StoreError,
+    between: str = " ",
 ) -> None:
     """Raise `error` for the first name of `given` that is not in `have`, with the nearest one that is.
 
-    `what` is the message, such as "no votes of that name"; {name} in it is the wrong name.
+    `what` says what there is not, such as "no votes of that name"; {name} in it is the wrong name. `between`
+    stands between "there are" and the names, where none is near.
     """
     known = list(have)
     for name in given:
         if name not in known:
-            hint = suggest(name, known, "there are", between=" ")
-            raise error(f"{option} {name}: {what.format(name=name)}; {hint}")
+            hint = suggest(name, known, "there are", between)
+            raise error(f"{option} {name}: {what.replace('{name}', name)}; {hint}")
 
 
 def check_where(con: Store, where: Where, source_option: str = "--source") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from preceptor.schemas.support.files import write_text
-from preceptor.toolkit.cli.options import stderr, stdout, table
+from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
 
 from ..__main__ import known
 from .asking.asking import asking
@@ -43,9 +43,9 @@ def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
             if not all(mark in text for mark in marks(name)):
                 raise click.ClickException(f"{write}: no place for {name}; add the lines {marks(name)}")
     for name in wanted:
-        stderr().print(f"{name} …")
+        open_stderr().print(f"{name} …")
         found = PARTS[name](quick)
-        stdout().print(table(found.title, found.columns, found.lines))
+        open_stdout().print(make_table(found.title, found.columns, found.lines))
         if write:  # each as it is found: the next may take an hour
             write_text(write, written_into(write.read_text(encoding="utf-8"), name, found))
             for file, svg in found.drawings.items():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
 from preceptor.toolkit.fusion.likelihoods.votes import Votes
 from preceptor.toolkit.fusion.observations import Observations
@@ -159,7 +159,7 @@ def measure(case: Case, quick: bool) -> Iterator[Entry]:
         entry = Entry(name, score(case, np.stack([p.p for p in found])), converged, cpu)
         clear()  # many compiled models in one process run out of memory
         loss = entry.score.loss.sum() / entry.score.votes.sum()
-        stderr().print(f"{case.name}, {name}: {loss:.4f} a vote, {figure(cpu)} CPU s")
+        open_stderr().print(f"{case.name}, {name}: {loss:.4f} a vote, {figure(cpu)} CPU s")
         yield entry
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from preceptor.schemas.support.files import find_user_cache, open_whole_file
 from preceptor.toolkit import fusion
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 
 from .. import fusion as own
 
@@ -35,7 +35,7 @@ def each(what: str, seeds: Iterable[int], find: Callable[[int], T], keep: bool =
                 pickle.dump(found, stream)
         yield found
         if count % 10 == 0:
-            stderr().print(f"{count} found")
+            open_stderr().print(f"{count} found")
 
 
 def code_digest() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 
 from ..__main__ import figure
 from ..inputs import SMART, STORE, ingesting
@@ -133,7 +133,7 @@ def replicates(quick: bool) -> Found:
         for seed in range(seeds):
             found.append(replicate(store, seed))
             r = found[-1]
-            stderr().print(f"seed {seed}: R-hat {r.r_hat:.4f}, ESS {r.ess:.0f}, {figure(r.cpu_s)} CPU s")
+            open_stderr().print(f"seed {seed}: R-hat {r.r_hat:.4f}, ESS {r.ess:.0f}, {figure(r.cpu_s)} CPU s")
     return Found(
         title="replicates: one seed after another",
         setting=f"{size}; seeds 0 to {seeds - 1}, four chains each.",

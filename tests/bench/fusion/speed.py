@@ -18,7 +18,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 
 from ..__main__ import figure
 from ..inputs import SMART, STORE, ingesting
@@ -149,7 +149,7 @@ def measured(case: str, folder: Path, cache: Path) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) | {"wall": time.monotonic() - began}
-    stderr().print(f"{case}: {found}")
+    open_stderr().print(f"{case}: {found}")
     return found
 
 

@@ -1,11 +1,20 @@
 """Files and folders that appear whole or not at all."""
 
 import stat
+import sys
+from pathlib import Path
 
+import click
 import pytest
 
 from preceptor.schemas.errors import StoreError
-from preceptor.schemas.support.files import make_partial_folder, open_whole_file, replace_file, write_text
+from preceptor.schemas.support.files import (
+    find_user_settings,
+    make_partial_folder,
+    open_whole_file,
+    replace_file,
+    write_text,
+)
 
 
 def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
@@ -62,3 +71,16 @@ def test_a_folder_that_was_not_moved_is_removed(tmp_path):
         (partial / "a").touch()
         partial.rename(out)
     assert [f.name for f in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("value", [None, "", "relative", "/elsewhere"])
+def test_settings_lie_where_click_would_put_them(monkeypatch, platform, value):
+    """The key of pseudonyms once lay where click said: it must be found there."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(click.utils, "WIN", platform == "win32")
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert find_user_settings() == Path(click.get_app_dir("preceptor"))

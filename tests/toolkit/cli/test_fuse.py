@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from preceptor.toolkit.cli.dataset.fuse import annotators, correlation, say_next
+from preceptor.toolkit.cli.dataset.fuse import describe_annotators, describe_correlation, say_next
 from preceptor.toolkit.cli.demo.draw import CARELESS
 from preceptor.toolkit.fusion.checks import check_predictions
 from preceptor.toolkit.fusion.likelihoods.outcomes import count_tries
@@ -150,18 +150,22 @@ def test_an_unconverged_fit_says_failed(fused, preceptor, tmp_path):
 
 def test_annotators_are_named_with_the_reason_the_worst_first_and_few():
     one = {"annotator": "x", "p_below_half": 0.1, "p_ties_often": 0.2, "p_ties_seldom": 0.2}
-    assert annotators([one]) == "1 voted, none of them to look at"
-    said = annotators([one, one | {"annotator": "t", "p_ties_often": 0.95}])
+    assert describe_annotators([one]) == "1 voted, none of them to look at"
+    said = describe_annotators([one, one | {"annotator": "t", "p_ties_often": 0.95}])
     assert said == "2 voted; look at t: ties at least twice as readily as most (probability > 0.9)"
-    many = annotators([one | {"annotator": f"a{i}", "p_below_half": 0.9 + 0.01 * i} for i in range(8)])
+    many = describe_annotators(
+        [one | {"annotator": f"a{i}", "p_below_half": 0.9 + 0.01 * i} for i in range(8)]
+    )
     assert "look at a7, a6, a5, a4 and 3 more: reliability below a half" in many
 
 
 def test_rho_is_not_said_to_be_learnt_from_one_side():
     rho = {"mean": 0.01, "low": -0.7, "high": 0.7}
-    assert "no outcomes" in correlation({"rho": rho, "votes": 5, "ratings": 0, "outcomes": 0})
-    assert "no votes and ratings" in correlation({"rho": rho, "votes": 0, "ratings": 0, "outcomes": 5})
-    assert "may say nothing" in correlation({"rho": rho, "votes": 0, "ratings": 1, "outcomes": 5})
+    assert "no outcomes" in describe_correlation({"rho": rho, "votes": 5, "ratings": 0, "outcomes": 0})
+    assert "no votes and ratings" in describe_correlation(
+        {"rho": rho, "votes": 0, "ratings": 0, "outcomes": 5}
+    )
+    assert "may say nothing" in describe_correlation({"rho": rho, "votes": 0, "ratings": 1, "outcomes": 5})
 
 
 def test_without_votes_nothing_is_known_of_the_next(capsys):

@@ -13,7 +13,7 @@ def shown(monkeypatch, patience, wanted):
     """What is shown of work that lasts until `wanted` is shown."""
     out = io.StringIO()
     monkeypatch.setattr(progress, "PATIENCE", patience)
-    with progress.bar("fuse", Console(file=out, force_terminal=True, width=80)) as update:
+    with progress.show_bar("fuse", Console(file=out, force_terminal=True, width=80)) as update:
         wait_until(lambda: wanted in out.getvalue())
         update(1, 2)
     return out.getvalue()
@@ -32,7 +32,7 @@ def test_a_failure_ends_the_bar(monkeypatch):
     console = Console(file=io.StringIO(), force_terminal=True)
     for _ in range(2):  # a live display that was left running would make the second one raise
         try:
-            with progress.bar("x", console):
+            with progress.show_bar("x", console):
                 time.sleep(0.1)
                 raise ZeroDivisionError
         except ZeroDivisionError:

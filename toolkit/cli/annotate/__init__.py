@@ -11,7 +11,7 @@ from .serve import serve
 
 @click.group(no_args_is_help=True)
 def annotate() -> None:
-    """Ask annotators, take their answers in, see whether they agree."""
+    """Ask annotators, read their answers, measure their agreement."""
 
 
 for command in (serve, push, pull, export, import_, agreement):

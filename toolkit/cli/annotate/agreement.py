@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.support.numbers import format_interval
-from ..options import Common, common, source_option, stdout, table
+from ..options import Common, add_source_option, common, make_table, open_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,20 +22,27 @@ FEW = 3  # criteria named in a note
 
 
 @click.command()
-@source_option(
-    "Only this source or campaign; may be repeated. All with votes or ratings if left out.", "NAME"
+@add_source_option(
+    "This source or campaign only. May be repeated. Default: all with votes or ratings.", "NAME"
 )
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts: everything, also every two annotators.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the bootstrap.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON for scripts: everything, and also the agreement of every two annotators.",
+)
 @common
 def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bool) -> None:
-    """Do annotators agree, and which of them need a look?
+    """Measure whether annotators agree, and which of them need a look.
 
-    For each source: how often two annotators agree and what chance would give, Krippendorff's alpha
-    (nominal for votes and two levels, else ordinal), Cohen's kappa (of levels quadratic, a mean over
-    pairs of annotators), the best a judge could do, and a line for each annotator: answers as most of the
-    others gave them, as the newest fit leans without them, sides, and seconds between answers. Brackets
-    hold 95 % intervals; people are shown by pseudonym. Who needs a look is tested at 5 % false discoveries.
+    For each source this prints how often two annotators agree, and how often they would by chance;
+    Krippendorff's alpha (nominal for votes and for two levels, else ordinal); Cohen's kappa (a mean over
+    pairs of annotators, with quadratic weights for levels); how often a perfect judge could be right; and a
+    line for each annotator. The line shows how often the annotator answers as most others do and as the
+    newest fit without their answers, which side they choose, and the seconds between answers. Brackets hold
+    95 % intervals. People are shown by pseudonym. Who needs a look is tested at a false discovery rate of 5
+    %.
     """
     from ...campaign.agreement import measure_agreement
     from ...store.connection import open_store
@@ -101,8 +108,8 @@ _PERSON: "dict[str, Callable[[Person], str]]" = {
 
 
 def _say(found: "Agreement") -> None:
-    """One source: what was judged, annotators, what to look at."""
-    out = stdout()
+    """Print the agreement of one source: what was judged, annotators, who needs a look."""
+    out = open_stdout()
     shared = [m for m in found.signals if m.shared_units]
     if shared:
         _tabulate(out, f"{found.source}: do annotators agree?", _MEASURED, shared)
@@ -129,11 +136,11 @@ def _tabulate(
 
     cells = {name: [escape(write(row)) for row in rows] for name, write in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
-    out.print(table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
+    out.print(make_table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
 
 
 def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:
-    """What the table says in words, and what it cannot say."""
+    """Write what the table means, and what it cannot say, a line each."""
     by_note: dict[str, list[Measures]] = {}
     for m in found.signals:
         for note in m.notes:
@@ -152,7 +159,7 @@ def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:
 
 
 def _names(those: "Sequence[Measures]") -> str:
-    """A few signals by name and how much they hold."""
+    """Name the first FEW signals, with the number of judgements of all."""
     few = ", ".join(m.signal for m in those[:FEW])
     more = f" and {len(those) - FEW} more" if len(those) > FEW else ""
     return f"{few}{more} ({sum(m.judgements for m in those):,} judgements)"

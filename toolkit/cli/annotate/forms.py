@@ -5,47 +5,61 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, common, stderr, stdout, table, where_options
+from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...campaign.forms import ImportedForm
 
 
 @click.command("export")
-@click.option("--campaign", required=True, help="Its name; one that is not there is begun.")
+@click.option("--campaign", required=True, help="Name of the campaign; a new name begins a campaign.")
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="forms.csv (spreadsheet), forms.jsonl, or forms.json (Label Studio).",
+    help="File to write: forms.csv (spreadsheet), forms.jsonl, or forms.json (Label Studio).",
 )
 @click.option(
     "--rubric",
     "rubric_name",
     metavar="RUBRIC",
-    help="What is asked (a name or a .yaml file); may be left out for a campaign that is there "
-    "and asked by a rubric of Preceptor's.",
+    help="Rubric that says what is asked: its name or a .yaml file. Needed for a new campaign, "
+    "and for one whose rubric is a file of your own.",
 )
 @click.option(
-    "--n", type=click.IntRange(1), help="Questions that the campaign shall have; 200 for a new one."
+    "--n",
+    type=click.IntRange(1),
+    help="Total number of questions in the campaign. Default: 200 for a new campaign, else those it has.",
 )
 @click.option(
     "--select",
     type=click.Choice(["information", "uncertain", "coverage", "random"]),
-    help="How new questions are chosen: by information if a fit knows any.",
+    help="How new questions are chosen. Default: information, if a fit can estimate it; else coverage.",
 )
-@where_options(language=False)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
-@click.option("--license", "license_id", help="Of the answers: SPDX id; without one they are not published.")
+@add_where_options(language=False)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the choice of questions and of which side is shown first.",
+)
+@click.option(
+    "--license",
+    "license_id",
+    help="Licence of the answers, as an SPDX id. Without one the answers are not published.",
+)
 @click.option(
     "--annotator",
     "annotators",
     multiple=True,
     metavar="NAME",
-    help="One form for each, forms-NAME.csv, with the name filled in; repeat.",
+    help="Write a form for this annotator, forms-NAME.csv, with the name filled in. May be repeated.",
 )
 @click.option(
-    "--overlap", type=click.IntRange(1), help="Annotators who get each question; all of them if left out."
+    "--overlap",
+    type=click.IntRange(1),
+    help="Number of annotators who get each question. Default: all of them.",
 )
 @common
 def export(
@@ -61,8 +75,9 @@ def export(
 ) -> None:
     """Write a campaign's questions to a file that annotators fill in, with a guide beside it.
 
-    In a .csv they type A, B or tie (or numbers) into a spreadsheet. A .json is for Label Studio: its
-    labelling configuration is written beside it, in .xml. Nothing is overwritten.
+    In a .csv file, annotators type A, B or tie (or numbers) with a spreadsheet program. A .json file is for
+    Label Studio: its labelling configuration is written beside it, as .xml. Existing files are not
+    overwritten.
     """
     from ...campaign.forms import ExportOptions, export_forms
     from ...campaign.questions import Selection
@@ -70,10 +85,10 @@ def export(
 
     selection = Selection(how["n"], how["select"], how["seed"], where=how["where"])
     options = ExportOptions(rubric_name, selection, license_id, annotators, overlap)
-    notices = stderr()
+    notices = open_stderr()
     with open_store(settings.store) as con:
         done = export_forms(con, campaign, out, options, lambda text: notices.print(text, markup=False))
-    shown = stdout()
+    shown = open_stdout()
     shown.print(f"{campaign}: {done.questions:,} questions", markup=False)
     for path in done.files:
         shown.print(f"  {path}", markup=False)
@@ -92,15 +107,15 @@ def export(
 @click.argument(
     "files", metavar="FILE", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False)
 )
-@click.option("--campaign", required=True, help="Whose questions are answered.")
+@click.option("--campaign", required=True, help="Campaign whose questions are answered.")
 @click.option(
-    "--rubric", "rubric_name", metavar="RUBRIC", help="The campaign's, if it is a file of your own."
+    "--rubric", "rubric_name", metavar="RUBRIC", help="Rubric of the campaign, if it is a file of your own."
 )
-@click.option("--annotator", metavar="NAME", help="Who answered, where the form does not say.")
+@click.option("--annotator", metavar="NAME", help="Name of the annotator, if the form does not say it.")
 @click.option(
     "--kind",
     type=click.Choice(["student", "expert", "crowd"]),
-    help="Who the annotators are; crowd if never said.",
+    help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @common
 def import_(
@@ -112,11 +127,12 @@ def import_(
     annotator: str | None,
     kind: str | None,
 ) -> None:
-    """Take the answers of filled-in forms, as votes and ratings of annotators under pseudonyms.
+    """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
-    FILE is a form that export wrote (.csv as any spreadsheet saves it, .jsonl), or Label Studio's JSON
-    export. The same form again changes nothing; an answer that was edited takes the place of the old
-    one, which stays in the history. A row that is left empty says nothing, also of earlier answers.
+    FILE is a form that preceptor annotate export wrote (.csv as any spreadsheet program saves it, or
+    .jsonl), or a JSON export of Label Studio. Reading the same form again changes nothing. An edited answer
+    replaces the old one, which stays in the history. A row that is left empty changes nothing: an earlier
+    answer stays.
     """
     from ...campaign.forms import import_forms
     from ...store.connection import open_store
@@ -132,21 +148,21 @@ def import_(
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):
-        stdout().print("next: preceptor fuse")
+        open_stdout().print("next: preceptor fuse")
 
 
 def _say_taken(form: "ImportedForm", campaign: str) -> None:
     from rich.markup import escape
 
     path, filled, taken = form.path, form.filled, form.taken
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     rows = [
         ("answers", f"{taken.new:,} new, {taken.superseded:,} changed, {taken.unchanged:,} as they were"),
         ("annotators", f"{filled.answers['annotator'].n_unique():,}"),
         ("left empty", f"{filled.unanswered:,}"),
         ("rejected", f"{filled.rejects.height + taken.rejected:,}"),
     ]
-    out.print(table(escape(str(path)), ("", ""), rows))
+    out.print(make_table(escape(str(path)), ("", ""), rows))
     for note in filled.notes:
         err.print(f"{path}: {note}", markup=False)
     refused = [

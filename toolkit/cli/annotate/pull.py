@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stderr, stdout, table
-from .server import server_options
+from ..options import Common, common, make_table, open_stderr, open_stdout
+from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PulledCampaign
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     "--campaign",
     "campaigns",
     multiple=True,
-    help="This campaign's only; all that were pushed if left out; repeat.",
+    help="This campaign only. May be repeated. Default: all campaigns that were pushed.",
 )
-@click.option("--workspace", help="Where it lies in Argilla, if several have a dataset of that name.")
+@click.option(
+    "--workspace", help="Argilla workspace of the campaign, if several have a dataset of that name."
+)
 @click.option(
     "--kind",
     type=click.Choice(["student", "expert", "crowd"]),
-    help="Who the annotators are; crowd if never said.",
+    help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
-@server_options
+@add_server_options
 @common
 def pull(
     settings: Common,
@@ -37,26 +39,26 @@ def pull(
     api_key: str | None,
     home: Path,
 ) -> None:
-    """Take submitted answers into the store, as votes and ratings of annotators under pseudonyms.
+    """Read submitted answers into the store, as votes and ratings of annotators under pseudonyms.
 
-    Pulling again changes nothing. An answer that was edited takes the place of the old one, which stays
-    in the history; one that was deleted or discarded goes there, too. Drafts are counted, not taken.
+    Pulling again changes nothing. An edited answer replaces the old one, which stays in the history. An
+    answer that was deleted or discarded is moved to the history, too. Drafts are counted, but not read.
     """
     from ...campaign.argilla import find_login, pull_campaigns, select_campaigns
     from ...store.connection import open_store
 
-    notices = stderr()
+    notices = open_stderr()
     with open_store(settings.store) as con:
         names, exported = select_campaigns(con, campaigns)
         if exported:
-            stdout().print(
+            open_stdout().print(
                 f"not pulled: {', '.join(exported)}, exported as forms only "
                 "(preceptor annotate import takes its answers)",
                 markup=False,
                 soft_wrap=True,
             )
         if not names:
-            stdout().print("no campaign was pushed yet: preceptor annotate push --help")
+            open_stdout().print("no campaign was pushed yet: preceptor annotate push --help")
             return
         done = pull_campaigns(
             con,
@@ -68,14 +70,14 @@ def pull(
             on_pulled=_say,
         )
     if any(one.taken.changed for one in done):
-        stdout().print("next: preceptor fuse")
+        open_stdout().print("next: preceptor fuse")
 
 
 def _say(done: "PulledCampaign") -> None:
     from rich.markup import escape
 
     campaign, questions, pulled, taken = done.campaign, done.questions, done.pulled, done.taken
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     shown = [
         (
             row["annotator"],
@@ -88,7 +90,7 @@ def _say(done: "PulledCampaign") -> None:
     ]
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
-        out.print(table(escape(campaign), columns, shown))
+        out.print(make_table(escape(campaign), columns, shown))
     answered = pulled.answers["question"].n_unique()
     out.print(
         f"{campaign}: {answered:,} of {questions:,} questions answered; {taken.new:,} answers new, "

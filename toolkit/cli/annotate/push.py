@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....annotation.server.accounts import WORKSPACE
-from ..options import Common, common, stderr, stdout, table, where_options
-from .server import server_options
+from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
+from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PushedCampaign, PushOptions
 
 
 @click.command()
-@click.option("--campaign", required=True, help="Its name; the dataset there is called the same.")
+@click.option(
+    "--campaign", required=True, help="Name of the campaign; its dataset in Argilla gets the same name."
+)
 @click.option(
     "--rubric",
     "rubric_name",
     required=True,
     metavar="NAME",
-    help="What is asked: a rubric's name (preceptor rubric list) or the path of its YAML.",
+    help="Rubric that says what is asked: its name (preceptor rubric list) or the path of its YAML file.",
 )
 @click.option(
     "--n",
@@ -31,56 +33,66 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=200,
     show_default=True,
-    help="Questions that the campaign shall have in all.",
+    help="Total number of questions in the campaign.",
 )
 @click.option(
     "--select",
     type=click.Choice(["information", "uncertain", "coverage", "random"]),
-    help="How they are chosen: information if a fit knows of any, else coverage, if left out.",
+    help="How questions are chosen. Default: information, if a fit can estimate it; else coverage.",
 )
 @click.option(
     "--overlap",
     type=click.IntRange(1),
-    help="Annotators who answer each question; 3 for a new campaign, as it was begun if left out.",
+    help="Number of annotators who answer each question. Default: 3 for a new campaign, else unchanged.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of sides and lots.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the choice of questions and of which side is shown first.",
+)
 @click.option(
     "--known",
     type=click.FloatRange(0, 0.5),
     default=0.05,
     show_default=True,
-    help="Share of questions whose answer is known, to watch annotators.",
+    help="Share of questions with a known answer, to check annotators.",
 )
 @click.option(
     "--repeat",
     type=click.FloatRange(0, 0.5),
     default=0.05,
     show_default=True,
-    help="Share of questions that are asked again, the other side first.",
+    help="Share of questions that are asked twice, the second time with the sides exchanged.",
 )
-@where_options()
+@add_where_options()
 @click.option(
     "--suggest",
     is_flag=True,
-    help="Show annotators what the newest fit holds; their answers will lean that way.",
+    help="Show annotators the answer of the newest fit. This biases their answers towards it.",
 )
-@click.option("--license", "license_id", help="Of the answers: SPDX id; without one they are not published.")
-@click.option("--workspace", help=f"In Argilla; {WORKSPACE}, or that of --home, if left out.")
+@click.option(
+    "--license",
+    "license_id",
+    help="Licence of the answers, as an SPDX id. Without one the answers are not published.",
+)
+@click.option("--workspace", help=f"Argilla workspace. Default: the one of --home, else {WORKSPACE}.")
 @click.option(
     "--annotator",
     "annotators",
     multiple=True,
     metavar="NAME",
-    help="A user there who shall see the campaign; all those of --home if left out; repeat.",
+    help="Argilla user who gets access to the campaign. May be repeated. Default: all annotators of --home.",
 )
 @click.option(
     "--new-annotator",
     "newcomers",
     multiple=True,
     metavar="NAME",
-    help="Make a user there, whose password is printed once; repeat.",
+    help="Create this Argilla user and print the password, once. May be repeated.",
 )
-@server_options
+@add_server_options
 @common
 def push(
     settings: Common,
@@ -92,17 +104,17 @@ def push(
     home: Path,
     **how: Any,
 ) -> None:
-    """Choose what is worth asking, and put it to annotators in Argilla.
+    """Choose the questions most worth asking, and send them to annotators in Argilla.
 
-    Pushing again adds only what is new: more questions where --n is larger, records that an interrupted
-    push left out. What annotators see there: the prompt and two completions, in an order by lot. They do
-    not see which questions watch them.
+    Pushing again adds only what is new: more questions if --n is larger, and records that an interrupted
+    push left out. Annotators see the prompt and two completions, in random order. They do not see which
+    questions check them.
     """
     from ....annotation.rubrics.rubric import read_rubric
     from ...campaign.argilla import find_login, push_campaign
 
     rubric, options = read_rubric(rubric_name), _options(how)
-    notices = stderr()
+    notices = open_stderr()
     with _late_bar(f"push {campaign}") as watch:
         done = push_campaign(
             settings.store,
@@ -142,15 +154,15 @@ def _options(how: dict[str, Any]) -> "PushOptions":
 
 @contextlib.contextmanager
 def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
-    """A function of (done, total) that begins a progress bar when it is first called."""
-    from ..progress import bar
+    """Give a function of (done, total) that starts a progress bar when it is first called."""
+    from ..progress import show_bar
 
     with contextlib.ExitStack() as stack:
         begun: list[Callable[[float, float], None]] = []
 
         def update(done: float, total: float) -> None:
             if not begun:
-                begun.append(stack.enter_context(bar(title, stderr())))
+                begun.append(stack.enter_context(show_bar(title, open_stderr())))
             begun[0](done, total)
 
         yield update
@@ -158,15 +170,15 @@ def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
 
 def _say_account(name: str, password: str | None) -> None:
     if password is not None:
-        stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
+        open_stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
     else:
-        stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
+        open_stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
 
 
 def _say(done: "PushedCampaign") -> None:
     from rich.markup import escape
 
-    out = stdout()
+    out = open_stdout()
     chosen, dataset = done.chosen, done.dataset
     added = ", ".join(f"{n:,} {_PURPOSES[purpose]}" for purpose, n in sorted(chosen.added.items()))
     by = f" by {chosen.by}{f' (fit {chosen.fit[:8]})' if chosen.fit and chosen.by in _BY_FIT else ''}"
@@ -178,7 +190,7 @@ def _say(done: "PushedCampaign") -> None:
         ("workspace", f"{dataset.workspace}{' (dataset made)' if dataset.created else ''}"),
         ("annotators", ", ".join(done.annotators) or "none yet: --annotator NAME, or --new-annotator NAME"),
     ]
-    out.print(table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
+    out.print(make_table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
     for note in chosen.notes:
         out.print(f"note: {note}", markup=False)
     out.print(f"answer at {done.url}", markup=False)

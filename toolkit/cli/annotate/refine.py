@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import stderr
+from ..options import open_stderr
 
 
 @click.command()
@@ -12,23 +12,32 @@ from ..options import stderr
 @click.option(
     "--outputs",
     type=click.Path(path_type=Path, dir_okay=False),
-    help='JSON Lines: {"prompt": "…", "completion": "…"}; completion may be left out.',
+    help='Prompts and completions as JSON Lines: {"prompt": "…", "completion": "…"}; completion '
+    "may be left out.",
 )
-@click.option("--model", help="The model's name at the endpoint.")
+@click.option("--model", help="Name of the model at the endpoint.")
 @click.option(
     "--base-url",
     envvar="PRECEPTOR_BASE_URL",
     show_envvar=True,
-    help="OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1.",
+    help="Address of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1.",
 )
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where every step is kept; NAME-refined if left out.",
+    help="Folder for the results of every step. Default: NAME-refined.",
 )
-@click.option("--n", type=click.IntRange(1, 200), default=10, show_default=True, help="Prompts to try it on.")
-@click.option("--accept", is_flag=True, help="Take the draft as you have edited it.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Of --accept: file to write.")
+@click.option(
+    "--n",
+    type=click.IntRange(1, 200),
+    default=10,
+    show_default=True,
+    help="Number of prompts to test the dimensions on.",
+)
+@click.option("--accept", is_flag=True, help="Accept the draft as you have edited it.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="With --accept: rubric file to write."
+)
 def refine(
     rubric: str,
     outputs: Path | None,
@@ -39,11 +48,11 @@ def refine(
     accept: bool,
     out: Path | None,
 ) -> None:
-    """Fit RUBRIC to your data: a model drafts dimensions, tries them and advises; you merge.
+    """Adapt RUBRIC to your data: a model drafts and tests dimensions and advises; you decide.
 
-    First run: draft.yaml, draft.md and advice.md appear in the folder. Read the advice, edit the draft, then
-    run it again with --accept --out FILE. A run that was stopped goes on where it was; no request is sent
-    twice. The key is that of PRECEPTOR_API_KEY or OPENAI_API_KEY.
+    The first run writes draft.yaml, draft.md and advice.md to the folder. Read the advice, edit the draft,
+    then run the command again with --accept --out FILE. A run that was stopped continues where it was; no
+    request is sent twice. The API key is read from PRECEPTOR_API_KEY or OPENAI_API_KEY.
     """
     from ....annotation.rubrics.rubric import read_rubric
 
@@ -61,7 +70,7 @@ def refine(
     from ....annotation.refine.refine import refine_rubric
 
     tried = read_outputs(outputs, n)
-    notices = stderr()
+    notices = open_stderr()
     done = refine_rubric(
         base,
         tried,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stdout, table
+from ..options import make_table, open_stdout
 from .refine import refine
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group(no_args_is_help=True)
 def rubric() -> None:
-    """Write, check and read rubrics: what annotators are asked about completions."""
+    """Write, check and show rubrics: what annotators are asked about completions."""
 
 
 @rubric.command("list")
@@ -23,7 +23,7 @@ def list_() -> None:
     from ....annotation.rubrics.rubric import list_rubrics
 
     rows = ((r.name, r.kind, _asked(r), r.title) for r in list_rubrics())
-    stdout().print(table("rubrics", ("name", "kind", "answer", "title"), rows))
+    open_stdout().print(make_table("rubrics", ("name", "kind", "answer", "title"), rows))
 
 
 def _asked(rubric: "Rubric") -> str:
@@ -34,9 +34,14 @@ def _asked(rubric: "Rubric") -> str:
 
 @rubric.command()
 @click.argument("name")
-@click.option("--yaml", "as_yaml", is_flag=True, help="Its file instead, to start one of your own.")
+@click.option(
+    "--yaml",
+    "as_yaml",
+    is_flag=True,
+    help="Print the YAML file instead, as a start for a rubric of your own.",
+)
 def show(name: str, as_yaml: bool) -> None:
-    """Show what annotators see of rubric NAME (or of a .yaml file), with the guidelines."""
+    """Show what annotators see of the rubric NAME (or of a .yaml file), with the guidelines."""
     from ....annotation.rubrics.new import show_rubric
     from ....annotation.rubrics.rubric import read_rubric
 
@@ -50,14 +55,14 @@ def show(name: str, as_yaml: bool) -> None:
 
 @rubric.command()
 @click.argument("name")
-@click.option("--from", "start_from", metavar="RUBRIC", help="Begin with a copy of this one.")
+@click.option("--from", "start_from", metavar="RUBRIC", help="Start with a copy of this rubric.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; NAME.yaml here if left out.",
+    help="File to write. Default: NAME.yaml in the current folder.",
 )
 def new(name: str, start_from: str | None, out: Path | None) -> None:
-    """Begin a rubric of your own: a YAML file and guidelines beside it, to be edited."""
+    """Write a new rubric for you to edit: a YAML file, and guidelines beside it."""
     from ....annotation.rubrics.new import write_new_rubric
 
     written, guidelines = write_new_rubric(name, out or Path(f"{name}.yaml"), start_from)
@@ -67,9 +72,9 @@ def new(name: str, start_from: str | None, out: Path | None) -> None:
 @rubric.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def check(file: Path) -> None:
-    """Say what is wrong with rubric FILE, or show what annotators will see of it.
+    """Check the rubric in FILE, and show what annotators will see of it.
 
-    Every fault is named with its file and line.
+    Every error is reported with its file and line.
     """
     from ....annotation.rubrics.new import check_rubric, show_rubric
 

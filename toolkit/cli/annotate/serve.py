@@ -10,7 +10,7 @@ import click
 
 from ....annotation.server.accounts import FILE as ACCOUNTS
 from ....schemas.errors import AnnotationError
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ....annotation.server.serve import RunningServer
@@ -22,37 +22,42 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("annotation-home"),
     show_default=True,
-    help="Folder of the server's state: database, accounts, log.",
+    help="Folder of the server's data: database, accounts, log.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=6900, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=6900,
+    show_default=True,
+    help="Port to listen on; 0: any free port.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen at; 0.0.0.0 lets other machines in, over plain http.",
+    help="Address to listen on; 0.0.0.0 lets other machines connect, over unencrypted http.",
 )
 @click.option(
     "--annotator",
     "annotators",
     multiple=True,
     metavar="NAME",
-    help="Somebody who shall have an account; give it once for each. Those of earlier starts stay.",
+    help="Name of an annotator who gets an account. May be repeated. Accounts of earlier starts stay.",
 )
 def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None:
-    """Run Argilla, with its web pages, as one process of this machine, until Ctrl-C.
+    """Run Argilla, with its web pages, as one process on this machine, until Ctrl-C.
 
-    The first start makes an environment of its own for the server in the user's cache, which takes a few
-    minutes and needs the network; after that none is needed. Passwords and API keys are made at random and
-    lie in accounts.json of the home, which only you can read. Starting again on the same home goes on.
+    The first start makes a Python environment for the server in the user's cache. That takes a few minutes
+    and needs the network; later starts do not. Passwords and API keys are random. They are stored in
+    accounts.json in the home folder, which only you can read. Starting again with the same home folder
+    continues with its data.
     """
     if os.name == "nt":
         raise AnnotationError("annotate serve: runs on Linux and macOS; on Windows start it inside WSL")
     from ....annotation.server.serve import serve as run_serve
     from ....schemas.support.hosts import is_local
 
-    notices = stderr()
+    notices = open_stderr()
 
     def say(text: str) -> None:
         notices.print(text, markup=False)
@@ -72,9 +77,9 @@ def _stop(*_: object) -> None:
 
 
 def _show(server: "RunningServer", others: bool) -> None:
-    out = stdout()
+    out = open_stdout()
     rows = [(name, account.role) for name, account in server.accounts.items()]
-    out.print(table(f"Argilla at {server.url}", ("user name", "role"), rows))
+    out.print(make_table(f"Argilla at {server.url}", ("user name", "role"), rows))
     if others:
         port = server.url.rsplit(":", 1)[1]
         out.print(f"from other machines: http://{socket.gethostname()}:{port}, or by this one's address")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stdout, table
+from ..options import Common, common, make_table, open_stdout
 
 if TYPE_CHECKING:
     from ...dataset.gates.gate import GateResult
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--fit", help="Key of the fit, or its first digits; the newest if left out.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write the dataset to.")
+@click.option("--fit", help="Key of the fit, or its first digits. Default: the newest fit.")
 @click.option(
-    "--local", is_flag=True, help="Not to be published: licences are not checked, and the card says so."
+    "--local", is_flag=True, help="Build for local use only: licences are not checked, and the card says so."
 )
 @common
 def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: bool) -> None:
-    """Build a dataset by a recipe, from a fit or from edits; a red gate stops it (exit code 1)."""
+    """Build a dataset by RECIPE, from a fit or from edits; a failed gate stops it (exit code 1)."""
     from rich.markup import escape
 
     from ....schemas.errors import GateError
@@ -41,7 +41,7 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
             if error.gates:
                 _say(f"{read.name}: not built", error.gates)
             raise
-    console = stdout()
+    console = open_stdout()
     _say(f"{read.name} ({f'fit {done.fit[:8]}' if done.fit else 'without a fit'})", done.gates)
     for config, splits in done.counts.items():
         console.print(f"{config}: {', '.join(f'{n:,} {split}' for split, n in splits.items()) or 'no rows'}")
@@ -51,11 +51,11 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
 
 
 def _say(title: str, gates: "Sequence[GateResult]") -> None:
-    """Every gate's verdict and number."""
+    """Print every gate's verdict and number."""
     from rich.markup import escape
 
     rows = [
         (gate.name, "passed" if gate.passed else "FAILED", f"{gate.number:g}", escape(gate.verdict))
         for gate in gates
     ]
-    stdout().print(table(title, ("gate", "", "number ", ""), rows))
+    open_stdout().print(make_table(title, ("gate", "", "number ", ""), rows))

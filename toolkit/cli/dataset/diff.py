@@ -5,17 +5,18 @@ from pathlib import Path
 
 import click
 
-from ..options import stdout, table
+from ..options import make_table, open_stdout
 
 
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Say which rows of the built dataset A were added, removed or flipped in B.
+    """Show which rows of the built dataset A were added, removed or flipped in B.
 
-    Ends with exit code 0 whether or not they differ.
+    A flipped row is the same pair with the other side chosen. The exit code is 0 whether or not A and B
+    differ.
     """
     from rich.markup import escape
 
@@ -26,10 +27,10 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(describe_changes(changes, otherwise), indent=1, ensure_ascii=False))
         return
-    out = stdout()
+    out = open_stdout()
     kinds = ("same", *KINDS)
     rows = [(c.config, *(f"{c.counts[kind]:,}" for kind in kinds)) for c in changes]
-    out.print(table(f"{a} -> {b}", ("config", *(f"{kind} " for kind in kinds)), rows))
+    out.print(make_table(f"{a} -> {b}", ("config", *(f"{kind} " for kind in kinds)), rows))
     for c in changes:
         for kind in KINDS:
             if c.keys[kind]:

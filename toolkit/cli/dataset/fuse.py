@@ -7,7 +7,7 @@ import click
 from ....schemas.support.numbers import format_percent
 from ....schemas.support.text import SURE, clean
 from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
-from ..options import Common, common, stderr, stdout, table
+from ..options import Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...fusion.fuse import Fit
@@ -38,8 +38,8 @@ class _Target(click.ParamType[float]):
 
 HELP = f"""Fuse {name_all(signal.plural for signal in SIGNALS)} into effectiveness and preferences.
 
-Ends with exit code 1 if the chains did not converge; the fit is stored and marked, and no
-build will take it.
+The exit code is 1 if the chains did not converge: the fit is stored and marked, and preceptor build does
+not use it.
 """
 
 
@@ -49,39 +49,56 @@ build will take it.
     type=_Target(),
     default=0.5,
     show_default=True,
-    help="What better means: observed, expressed, or the weight of observed.",
+    help="Meaning of better: expressed (what people prefer), observed (what helps learners), or "
+    "the weight of observed, from 0 to 1.",
 )
-@click.option("--source", "sources", multiple=True, help="Completions of this source only; repeat.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sampler.")
-@click.option("--chains", type=click.IntRange(2), default=4, show_default=True, help="Run side by side.")
-@click.option("--warmup", type=click.IntRange(100), default=400, show_default=True, help="Draws to adapt.")
+@add_source_option("Completions of this source only. May be repeated.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed of the sampler."
+)
+@click.option(
+    "--chains",
+    type=click.IntRange(2),
+    default=4,
+    show_default=True,
+    help="Number of chains, which run side by side.",
+)
+@click.option(
+    "--warmup",
+    type=click.IntRange(100),
+    default=400,
+    show_default=True,
+    help="Number of warm-up draws of each chain, which adapt the sampler.",
+)
 @click.option(
     "--max-draws",
     type=click.IntRange(50),
     default=6000,
     show_default=True,
-    help="Per chain, at most; it stops as soon as the diagnostics pass.",
+    help="Maximum number of draws of each chain; sampling stops as soon as the diagnostics pass.",
 )
 @click.option(
     "--target-accept",
     type=click.FloatRange(0.5, 0.999),
     default=0.8,
     show_default=True,
-    help="Higher takes smaller steps; against divergences.",
+    help="Target acceptance rate of the sampler. A higher rate takes smaller steps, which "
+    "avoids divergences.",
 )
 @click.option(
     "--method",
     type=click.Choice(["auto", "hmc", "laplace", "map"]),
     default="auto",
     show_default=True,
-    help="hmc draws chains; laplace approximates very many rows and is compared with chains on a part; "
-    "auto takes hmc up to 150,000 rows; map is a quick look that no build takes.",
+    help="hmc: sample with chains. laplace: a normal approximation for very many rows, compared "
+    "with chains on a part. auto: hmc up to 150,000 rows, else laplace. map: a quick look, "
+    "which preceptor build does not use.",
 )
 @click.option(
     "--warm-start",
     is_flag=True,
-    help="Begin where the chains of the last converged fit of these sources ended: after some new votes "
-    "it takes a short warm-up.",
+    help="Start where the chains of the last converged fit of these sources ended. After a few "
+    "new votes, a short warm-up is then enough.",
 )
 @common
 def fuse(
@@ -98,14 +115,14 @@ def fuse(
 ) -> None:
     """Fuse the signals of the store and print what the fit found."""
     from ...store.connection import open_store
-    from ..progress import bar
+    from ..progress import show_bar
 
     with open_store(settings.store) as con:
         from ...fusion.fuse import fuse as run_fuse
         from ...fusion.sampling.fit import SamplerSettings
         from ...fusion.summary import read_pairs
 
-        with bar("fuse", stderr()) as update:
+        with show_bar("fuse", open_stderr()) as update:
             fit = run_fuse(
                 con,
                 target,
@@ -122,56 +139,64 @@ def fuse(
                 warm_start,
             )
         pairs = read_pairs(con, fit.key, TELLING)
-    say(fit, pairs)
+    _say(fit, pairs)
     if warm_start and not fit.already_there and not fit.diagnostics["warm_start"]:
-        stdout().print("note: no converged fit of these sources to begin at, so it began cold")
+        open_stdout().print("note: no converged fit of these sources to begin at, so it began cold")
     if not fit.converged:
         from ....schemas.errors import FusionError
 
         raise FusionError(f"fit {fit.key[:8]} did not converge: {fit.advice}")
 
 
-def say(fit: "Fit", pairs: "PairSummary") -> None:
-    """What a fit found, from what is stored: the same words when the fit was there already."""
+def _say(fit: "Fit", pairs: "PairSummary") -> None:
+    """Print what a fit found, from what is stored: the same words if the fit was there already."""
     from rich.markup import escape
 
-    out, found = stdout(), fit.findings
+    out, found = open_stdout(), fit.findings
     if fit.already_there:
         out.print(f"fit {fit.key[:8]}: this input was already fitted with these settings; nothing to do")
     fused = (
         f"{', '.join(f'{found.get(signal.name, 0):,} {signal.plural}' for signal in SIGNALS)} "
         f"on {found['completions']:,} completions of {found['prompts']:,} prompts"
     )
-    out.print(table(f"fit {fit.key[:8]}", ("", ""), [("fused", fused), *said(fit, pairs)]))
+    out.print(make_table(f"fit {fit.key[:8]}", ("", ""), [("fused", fused), *list_findings(fit, pairs)]))
     say_next(pairs, found)
     for note in found.get("notes", []):
         out.print(f"note: {escape(note)}")
 
 
-def said(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
-    """Rows of the table: what was found, and what to look at; safe as rich's markup."""
+def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
+    """List what a fit found and what to look at: (name, words) for a table, safe as rich's markup."""
     from rich.markup import escape
 
     from ...fusion.summary import has_both_sides
 
     found = fit.findings
     rows = [
-        ("convergence", convergence(fit.diagnostics)),
-        ("rho", correlation(found)),
-        *([("annotators", annotators(found["annotators"]))] if found["annotators"] else []),
-        *([("first shown", first_shown(found))] if "first_shown_bias" in found["parameters"] else []),
-        ("pairs", decided(pairs)),
-        *([("point apart", apart(found["apart"]))] if has_both_sides(found) and found.get("apart") else []),
-        ("replicated data", replicated(fit.diagnostics["checks"])),
+        ("convergence", _describe_convergence(fit.diagnostics)),
+        ("rho", describe_correlation(found)),
+        *([("annotators", describe_annotators(found["annotators"]))] if found["annotators"] else []),
+        *(
+            [("first shown", _describe_first_shown(found))]
+            if "first_shown_bias" in found["parameters"]
+            else []
+        ),
+        ("pairs", _describe_decided(pairs)),
+        *(
+            [("point apart", _describe_apart(found["apart"]))]
+            if has_both_sides(found) and found.get("apart")
+            else []
+        ),
+        ("replicated data", _describe_checks(fit.diagnostics["checks"])),
     ]
     return [(name, escape(words)) for name, words in rows]
 
 
 def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
-    """What to annotate next: the pairs whose next vote tells most."""
+    """Print what to annotate next: the pairs with the highest expected gain of one more vote."""
     from rich.markup import escape
 
-    out = stdout()
+    out = open_stdout()
     if not pairs.telling:
         if pairs.n:
             why = "no pair would gain from one more vote" if found["votes"] else "not known without votes"
@@ -185,7 +210,9 @@ def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
         )
         for pair in pairs.telling
     ]
-    made = table("annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows)
+    made = make_table(
+        "annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows
+    )
     # Left to itself rich would fold the keys rather than cut the prompt.
     pair, prompt = made.columns[1:]
     pair.no_wrap = prompt.no_wrap = True
@@ -198,8 +225,8 @@ def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
         )
 
 
-def convergence(d: dict[str, Any]) -> str:
-    """Whether it passed, R-hat, ESS and divergences in a few words."""
+def _describe_convergence(d: dict[str, Any]) -> str:
+    """Describe the verdict, R-hat, ESS and divergences."""
     a = d.get("approximation")
     if a and not a["completions"]:
         return "not sampled: a quick look that nothing was compared with"
@@ -216,8 +243,8 @@ def convergence(d: dict[str, Any]) -> str:
     )
 
 
-def correlation(found: dict[str, Any]) -> str:
-    """Rho with its interval and what it comes to."""
+def describe_correlation(found: dict[str, Any]) -> str:
+    """Describe rho with its 90 % interval and what it means."""
     from ...fusion.summary import count_signals, has_both_sides
 
     rho = found["rho"]
@@ -233,8 +260,8 @@ def correlation(found: dict[str, Any]) -> str:
     return f"{rho['mean']:.2f} (90 % interval {rho['low']:.2f} to {rho['high']:.2f}): {words}"
 
 
-def annotators(found: list[dict[str, Any]]) -> str:
-    """Who to look at, and why."""
+def describe_annotators(found: list[dict[str, Any]]) -> str:
+    """Describe which annotators to look at, and why."""
     reasons = (
         ("p_below_half", "reliability below a half"),
         ("p_ties_often", "ties at least twice as readily as most"),
@@ -244,20 +271,20 @@ def annotators(found: list[dict[str, Any]]) -> str:
     named = [
         (words, sorted((a for a in found if a.get(p, 0) > SURE), key=lambda a: -a[p])) for p, words in reasons
     ]
-    doubts = [f"{listed([a['annotator'] for a in those])}: {words}" for words, those in named if those]
+    doubts = [f"{_list_few([a['annotator'] for a in those])}: {words}" for words, those in named if those]
     if not doubts:
         return f"{len(found):,} voted, none of them to look at"
     return f"{len(found):,} voted; look at {'; '.join(doubts)} (probability > {SURE})"
 
 
-def listed(names: list[str]) -> str:
-    """A few names, and how many more there are."""
+def _list_few(names: list[str]) -> str:
+    """List the first FEW names and the number of the others."""
     few = ", ".join(clean(name, 30) for name in names[:FEW])
     return few + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
 
 
-def first_shown(found: dict[str, Any]) -> str:
-    """The advantage of the answer that was shown first."""
+def _describe_first_shown(found: dict[str, Any]) -> str:
+    """Describe the advantage of the answer that was shown first, in log-odds."""
     bias = found["parameters"]["first_shown_bias"]
     sure = bias["low"] > 0 or bias["high"] < 0
     return (
@@ -266,8 +293,8 @@ def first_shown(found: dict[str, Any]) -> str:
     )
 
 
-def decided(pairs: "PairSummary") -> str:
-    """How many pairs are decided, and how many are coin flips."""
+def _describe_decided(pairs: "PairSummary") -> str:
+    """Describe how many pairs are decided, and how many are coin flips."""
     if not pairs.n:
         return "none: no prompt has two completions"
     sure = pairs.n - pairs.flips
@@ -277,8 +304,8 @@ def decided(pairs: "PairSummary") -> str:
     )
 
 
-def apart(found: dict[str, int]) -> str:
-    """In how many pairs people and learners are on different sides."""
+def _describe_apart(found: dict[str, int]) -> str:
+    """Describe in how many pairs people and learners are on different sides."""
     if not found["pairs"]:
         return "not known: learners tried no pair on both sides"
     return (
@@ -287,11 +314,11 @@ def apart(found: dict[str, int]) -> str:
     )
 
 
-def replicated(checks: list[dict[str, Any]]) -> str:
-    """Posterior predictive checks; those that fail by name."""
+def _describe_checks(checks: list[dict[str, Any]]) -> str:
+    """Describe the posterior predictive checks, with the names of those that fail."""
     if not checks:
         return "no checks"
     failed = [f"{clean(c['signal'], 30)} {clean(c['category'], 12)}" for c in checks if not c["holds"]]
     return f"{len(checks) - len(failed)} of {len(checks)} checks hold" + (
-        f"; the data lie outside in {listed(failed)}" if failed else ""
+        f"; the data lie outside in {_list_few(failed)}" if failed else ""
     )

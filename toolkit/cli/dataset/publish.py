@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...hub.commit import PublishedRevision
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="REPO_ID")
-@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
-@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
-@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
-@click.option("--message", default="", help="Of the commit; the build's name and digest if left out.")
+@click.option("--tag", help="Tag to give to the revision, such as v1.2.0. An existing tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public. Default: private.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the folder and show what would be sent; the network is not used."
+)
+@click.option("--message", default="", help="Commit message. Default: the build's name and digest.")
 def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: bool, message: str) -> None:
-    """Publish DIR, which preceptor build wrote, as dataset REPO_ID (OWNER/NAME) on the Hugging Face Hub.
+    """Publish DIR, which preceptor build wrote, as the dataset REPO_ID on the Hugging Face Hub.
 
-    The folder must be as it was built, under a licence to publish under. One commit holds all of it and
-    takes the place of the build before; then it is loaded back and compared. The same build again
-    changes nothing.
+    REPO_ID is OWNER/NAME. The folder must be unchanged since it was built, with a licence to publish under.
+    All of it is sent as one commit, which replaces the build before; then it is loaded back and compared.
+    Publishing the same build again changes nothing.
 
-    The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.
+    The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.
     """
     from ...hub.commit import check_target
     from ...hub.dataset_folder import read_built
@@ -38,7 +40,7 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
         check_target(repo, tag, DATASET)
         _say_dry(built, repo, tag, public)
         return
-    notices = stderr()
+    notices = open_stderr()
     done, rows = run_publish(
         built,
         repo,
@@ -51,9 +53,9 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
 
 
 def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
-    out = stdout()
+    out = open_stdout()
     files = [(name, built.get_size(name)) for name in sorted(built.files)]
-    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
+    out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
     rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
     out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
     out.print(f"licence: {built.licence['verdict']}", markup=False)
@@ -65,7 +67,7 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
 
 
 def _say(built: "Built", repo: str, tag: str | None, done: "PublishedRevision", rows: int) -> None:
-    out = stdout()
+    out = open_stdout()
     seen = "private" if done.private else "public"
     what = "published" if done.added else "holds this build already, nothing was sent"
     out.print(f"{repo} ({seen}): {what}, revision {done.revision}", markup=False)

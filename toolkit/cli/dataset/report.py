@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stdout
+from ..options import Common, common, open_stdout
 
 
 @click.command()
-@click.option("--fit", help="Key of the fit, or its first digits; the newest if left out.")
+@click.option("--fit", help="Key of the fit, or its first digits. Default: the newest fit.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -18,10 +18,10 @@ from ..options import Common, common, stdout
 )
 @common
 def report(settings: Common, fit: str | None, out: Path) -> None:
-    """Write a one-page HTML report with pictures about a fit."""
+    """Write a report with pictures about a fit, as one HTML page."""
     from ...report.write import write_report
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
         write_report(con, out, fit)
-    stdout().print(f"written to {out}; open it in a browser")
+    open_stdout().print(f"written to {out}; open it in a browser")

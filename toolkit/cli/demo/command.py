@@ -4,27 +4,31 @@ from pathlib import Path
 
 import click
 
-from ..dataset.fuse import TELLING, said, say_next
-from ..options import stderr, stdout, table
+from ..dataset.fuse import TELLING, list_findings, say_next
+from ..options import make_table, open_stderr, open_stdout
 
 
 @click.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder to write to.",
 )
 def demo(out: Path) -> None:
-    """Run the main job on a packaged sample: ingest, fuse, build, report.
+    """Run the main steps on a packaged sample: ingest, fuse, build, report.
 
-    Needs no network, no server, no GPU. The sample's signals were drawn from known effectiveness,
-    so the report can show how close the model came.
+    It needs no network, no server and no GPU. The sample's signals were drawn at random from known
+    effectiveness, so the report can show how close the estimates are.
     """
     from ...fusion.summary import read_pairs
     from ...store.connection import open_store
-    from ..progress import bar
+    from ..progress import show_bar
     from .run import run_demo
 
-    console = stdout()
-    with bar("fuse (the first time compiles the model)", stderr()) as update:
+    console = open_stdout()
+    with show_bar("fuse (the first time compiles the model)", open_stderr()) as update:
         done = run_demo(out, update)
     rows = [
         (
@@ -39,7 +43,7 @@ def demo(out: Path) -> None:
     with open_store(out / "preceptor.duckdb", read_only=True) as con:
         pairs = read_pairs(con, done.fit.key, TELLING)
     built = done.build.counts["preference"]
-    rows += said(done.fit, pairs)
+    rows += list_findings(done.fit, pairs)
     rows += [
         (
             "known values",
@@ -48,7 +52,7 @@ def demo(out: Path) -> None:
         ),
         ("built", ", ".join(f"{n} {split}" for split, n in built.items()) + " pairs"),
     ]
-    console.print(table("preceptor demo", ("", ""), rows))
+    console.print(make_table("preceptor demo", ("", ""), rows))
     say_next(pairs, done.fit.findings)
     console.print(
         f"dataset  {done.build.out}\ncard     {done.build.out / 'README.md'}\n"

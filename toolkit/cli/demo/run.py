@@ -46,7 +46,8 @@ def run_demo(
     """Ingest, fuse, build and report the packaged sample into `out`.
 
     `out/preceptor.duckdb` is the store, `out/dataset` the dataset, `out/report.html` the report.
-    A second run in the same folder finds everything there and writes the same.
+    A second run in the same folder finds everything there and writes the same. Raises StoreError if
+    `out` holds anything else.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "preceptor.duckdb").exists():
         raise StoreError(f"{out}: is not empty and holds no demo; choose another --out")
@@ -84,6 +85,6 @@ def run_demo(
 
 
 def _recovered(inferred: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """Inferred means and intervals beside the effectiveness that the signals were drawn from."""
+    """Join inferred means and intervals with the effectiveness that the signals were drawn from."""
     target = TARGET * pl.col("observed") + (1 - TARGET) * pl.col("expressed")
     return inferred.join(truth.select("completion", target.alias("truth")), on="completion")

@@ -6,17 +6,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stdout, tables
-from .options import ModelOptions, say_estimate, say_line, say_spent, several_models_options, watching
+from ..options import open_stdout, split_table
+from .options import (
+    ModelOptions,
+    add_several_models_options,
+    say_estimate,
+    say_line,
+    say_spent,
+    watch_spending,
+)
 
 if TYPE_CHECKING:
     from ...evaluation.run import EvaluationResult
 
 
 @click.command(
-    help="Ask models the held-out prompts of a built dataset, and say how good their answers are.\n\n"
-    "CONFIG is YAML: dataset, metrics, how answers are drawn. A run that was broken off goes on when the "
-    "same command is given again.\n\n\b\n"
+    help="Ask models the held-out prompts of a built dataset, and measure their answers.\n\n"
+    "CONFIG is a YAML file: dataset, metrics, how answers are sampled. A run that was stopped continues when "
+    "the same command is given again.\n\n\b\n"
     "  preceptor evaluate recipes/gec/evaluate.yaml --model hf:HuggingFaceTB/SmolLM2-1.7B-Instruct \\\n"
     "    --model hf:models/gec --out evaluations/gec",
 )
@@ -26,18 +33,19 @@ if TYPE_CHECKING:
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Another value for one of the file's keys, none after KEY= to leave it out; any number of times.",
+    help="Set KEY of the file to VALUE; without a value the key is removed. May be repeated.",
 )
-@click.option("--variant", help="One of the file's variants, such as tiny.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--variant", help="Variant of the file to use, such as tiny.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
     "--judge",
     "judge_model",
     metavar="KIND:NAME",
-    help="Who judges answers; without one, what needs a judge is left out.",
+    help="Model that judges answers. Default: that of the file. Without a judge, metrics that "
+    "need one are left out.",
 )
-@click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
-@several_models_options
+@click.option("--restart", is_flag=True, help="Discard an unfinished run in this folder and start again.")
+@add_several_models_options
 def evaluate(
     path: Path,
     sets: Sequence[str],
@@ -47,7 +55,7 @@ def evaluate(
     restart: bool,
     asked: ModelOptions,
 ) -> None:
-    """Ask models held-out prompts, and say how good their answers are."""
+    """Ask models held-out prompts, and measure their answers."""
     from ...evaluation.asking import Callbacks
     from ...evaluation.config import read_config
     from ...evaluation.run import EvaluationOptions
@@ -57,7 +65,7 @@ def evaluate(
     options = EvaluationOptions(
         judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
     )
-    done = run(config, asked.models, out, options, Callbacks(say_line, watching, _say_begin, say_spent))
+    done = run(config, asked.models, out, options, Callbacks(say_line, watch_spending, _say_begin, say_spent))
     if done.about is None:
         for model, most in done.estimates:
             say_estimate(model, most)
@@ -76,10 +84,10 @@ def _say_figures(done: "EvaluationResult", out: Path) -> None:
 
     for note in done.notes:
         say_line(f"warning: {note}")
-    about, console = done.about or {}, stdout()
+    about, console = done.about or {}, open_stdout()
     for title, columns, rows in make_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
-        for part in tables(title, right, rows, console.width):
+        for part in split_table(title, right, rows, console.width):
             console.print(part)
     for verdict in about["verdicts"]:
         console.print(verdict, markup=False)

@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common
+from ..options import Common, add_option_record, add_where_options, common
 from .options import (
     ModelOptions,
-    model_options,
+    add_model_options,
     open_backends,
-    option_record,
     say_estimate,
     say_line,
     say_spent,
-    watching,
+    watch_spending,
 )
 
 if TYPE_CHECKING:
     from ...campaign.generate import CompletionCounts, GenerateOptions, GenerateResult
+    from ...store.where import Where
 
 _PURPOSES = ("candidates", "rejected-candidates")
 
@@ -28,9 +28,7 @@ class _GenerateArguments:
     """The command's own options as they are given."""
 
     prompts: str | None
-    source_of: tuple[str, ...]
-    task: str | None
-    language: str | None
+    where: "Where"
     k: int
     temperature: float
     top_p: float
@@ -48,48 +46,51 @@ _OPTIONS = (
     click.option(
         "--prompts",
         metavar="SQL|RECIPE",
-        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML; all if left out.",
+        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML file. Default: "
+        "all prompts.",
     ),
-    click.option("--source-of", multiple=True, help="Prompts of this source only; repeat."),
-    click.option("--task", help="Prompts of this task only."),
-    click.option("--language", help="Prompts in this language only."),
+    add_where_options("--source-of"),
     click.option(
-        "--k", type=click.IntRange(1), default=1, show_default=True, help="Completions of each prompt."
+        "--k",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Number of completions of each prompt.",
     ),
     click.option(
         "--temperature",
         type=click.FloatRange(0),
         default=1.0,
         show_default=True,
-        help="0: always the likeliest words.",
+        help="Sampling temperature; 0: always the most likely token.",
     ),
     click.option(
         "--top-p",
         type=click.FloatRange(0, 1, min_open=True),
         default=1.0,
         show_default=True,
-        help="Only words within this share of probability.",
+        help="Sample only from the most likely tokens that together have this probability.",
     ),
     click.option(
         "--max-tokens",
         type=click.IntRange(1),
         default=512,
         show_default=True,
-        help="Of a completion; what is longer is cut off and marked.",
+        help="Maximum number of tokens of a completion; a longer one is cut off and marked.",
     ),
-    click.option("--stop", multiple=True, help="Text that ends a completion; repeat."),
+    click.option("--stop", multiple=True, help="Text that ends a completion. May be repeated."),
     click.option(
         "--seed",
         type=click.IntRange(0),
         default=0,
         show_default=True,
-        help="Of the first draw; the next one has the next seed.",
+        help="Random seed of the first completion of each prompt; each further one adds 1.",
     ),
     click.option(
         "--prompt-template",
         "template_name",
         metavar="FILE",
-        help="Jinja file that words what is sent; the prompt's messages as they are if left out.",
+        help="Jinja template of what is sent. Default: the prompt's messages, unchanged.",
     ),
     click.option(
         "--as",
@@ -97,26 +98,29 @@ _OPTIONS = (
         type=click.Choice(_PURPOSES),
         default="candidates",
         show_default=True,
-        help="rejected-candidates: from the model before it learns preferences, to a recipe's pairs.",
+        help="Use of the completions. rejected-candidates: answers of the model before preference "
+        "training to the prompts of a recipe's pairs.",
     ),
-    click.option("--source", help="Name of the source they become; made of the model's name if left out."),
+    click.option("--source", help="Name of the new source. Default: made from the model's name."),
     click.option(
-        "--license", "license_id", help="Of the completions: SPDX id; without one they are not published."
+        "--license",
+        "license_id",
+        help="Licence of the completions, as an SPDX id. Without one they are not published.",
     ),
-    click.option("--retry-failed", is_flag=True, help="Ask again what came to nothing in an earlier run."),
+    click.option("--retry-failed", is_flag=True, help="Ask again for what failed in an earlier run."),
 )
 
 
 @click.command()
-@option_record("given", _GenerateArguments, *_OPTIONS)
-@model_options
+@add_option_record("given", _GenerateArguments, *_OPTIONS)
+@add_model_options
 @common
 def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions) -> None:
-    """Ask a model for completions of prompts, and keep them as a source of their own.
+    """Ask a model for completions of prompts, and store them as a source of their own.
 
-    What a run has, it keeps: run again after a stop, only what is missing is asked for; with a larger --k,
-    only the new draws. Every reply is kept, also one that is empty or cannot be read. A template knows
-    messages, prompt (the last message), context, group, language and task.
+    Replies are stored. After a stop, run the command again: only missing completions are asked for; with a
+    larger --k, only the additional ones. Every reply is stored, also one that is empty or cannot be read. A
+    template can use messages, prompt (the last message), context, group, language and task.
     """
     from ....annotation.models.asking import AskOptions
     from ...campaign.generate import generate as run
@@ -124,7 +128,7 @@ def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions
 
     options = _options(given, asked.dry_run)
     (backend,) = open_backends(asked)
-    with open_store(settings.store, read_only=asked.dry_run) as con, watching(backend) as watch:
+    with open_store(settings.store, read_only=asked.dry_run) as con, watch_spending(backend) as watch:
         asking = AskOptions(asked.limits, retry_failed=given.retry_failed, say=say_line, watch=watch)
         result = run(con, backend, options, asking, lambda counts: _say_counts(counts, given.retry_failed))
     if result.estimate:
@@ -137,11 +141,10 @@ def _options(given: _GenerateArguments, dry_run: bool) -> "GenerateOptions":
     from ....annotation.models.requests import Sampling
     from ....schemas.licenses import read_license
     from ...campaign.generate import GenerateOptions
-    from ...store.where import Where
 
     return GenerateOptions(
         given.prompts,
-        Where(given.source_of, given.task, given.language),
+        given.where,
         given.k,
         Sampling(given.temperature, given.top_p, given.max_tokens, given.seed, given.stop),
         given.template_name,

@@ -8,17 +8,9 @@ import click
 
 from ....annotation.models.backends.text_scores import NORMALISE
 from ....schemas.support.numbers import format_usd
-from ..options import Common, stdout, table
+from ..options import Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
-from .options import (
-    ModelOptions,
-    model_options,
-    open_backends,
-    option_record,
-    say_estimate,
-    say_line,
-    watching,
-)
+from .options import ModelOptions, add_model_options, open_backends, say_estimate, say_line, watch_spending
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
@@ -26,6 +18,7 @@ if TYPE_CHECKING:
     from ....schemas.rubric import Rubric
     from ...campaign.answers import Taken
     from ...campaign.judge import JudgeOptions, JudgeResult
+    from ...store.where import Where
 
 SELECTS = ("coverage", "random")
 
@@ -39,9 +32,7 @@ class _JudgeArguments:
     n: int | None
     select: str
     select_seed: int
-    sources: tuple[str, ...]
-    task: str | None
-    language: str | None
+    where: "Where"
     examples: Path | None
     prompt_template: Path | None
     no_reason: bool
@@ -59,85 +50,99 @@ _OPTIONS = (
         "--rubric",
         "rubric_name",
         metavar="NAME",
-        help="What is asked: a rubric's name (preceptor rubric list) or its YAML file.",
+        help="Rubric that says what is asked: its name (preceptor rubric list) or its YAML file.",
     ),
-    click.option("--campaign", help="A campaign whose questions it answers; one of its own if left out."),
-    click.option("--n", "-n", "n", type=click.IntRange(1), help="Questions; all there are if left out."),
+    click.option(
+        "--campaign", help="Campaign whose questions the model answers. Default: a campaign of its own."
+    ),
+    click.option("--n", "-n", "n", type=click.IntRange(1), help="Number of questions. Default: all."),
     click.option(
         "--select",
         type=click.Choice(SELECTS),
         default="coverage",
         show_default=True,
-        help="How questions of its own are chosen where --n leaves some out.",
+        help="How questions of a campaign of its own are chosen, if --n is less than all.",
     ),
     click.option(
-        "--select-seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice."
+        "--select-seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Random seed of that choice.",
     ),
-    click.option("--source", "sources", multiple=True, help="Prompts of this source only; repeat."),
-    click.option("--task", help="Prompts of this task only."),
-    click.option("--language", help="Prompts in this language only."),
+    add_where_options(),
     click.option(
         "--examples",
         type=click.Path(path_type=Path, dir_okay=False),
-        help='JSON Lines: {"prompt": "…", "first": "…", "second": "…", "answer": "first", "reason": '
-        '"…"}; where one is rated "completion", and the answer by criterion.',
+        help='Examples for the model, as JSON Lines: {"prompt": "…", "first": "…", "second": "…", '
+        '"answer": "first", "reason": "…"}; if one text is rated: "completion" in place of the '
+        "two, and an answer for each criterion.",
     ),
     click.option(
         "--prompt-template",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="A Jinja template of your own for what is sent.",
+        help="Jinja template of your own of what is sent.",
     ),
-    click.option("--no-reason", is_flag=True, help="Ask for no reason before the verdict."),
+    click.option("--no-reason", is_flag=True, help="Do not ask for a reason before the verdict."),
     click.option(
         "--tries",
         type=click.IntRange(1, 10),
         default=3,
         show_default=True,
-        help="Replies to a request until it has failed; the model is told what was wrong.",
+        help="Maximum number of replies to a request. After each reply that cannot be used, the "
+        "model is asked again and told what was wrong.",
     ),
     click.option(
         "--license",
         "license_id",
-        help="Of its votes and ratings: SPDX id; without one they are not published.",
+        help="Licence of the votes and ratings, as an SPDX id. Without one they are not published.",
     ),
-    click.option("--retry-failed", is_flag=True, help="Ask again what failed before."),
-    click.option("--max-tokens", type=click.IntRange(1), default=512, show_default=True, help="Of a reply."),
+    click.option("--retry-failed", is_flag=True, help="Ask again for what failed in an earlier run."),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(1),
+        default=512,
+        show_default=True,
+        help="Maximum number of tokens of a reply.",
+    ),
     click.option(
         "--temperature",
         type=click.FloatRange(0),
         default=0.0,
         show_default=True,
-        help="0: always the likeliest words.",
+        help="Sampling temperature; 0: always the most likely token.",
     ),
     click.option(
         "--normalise",
         type=click.Choice(NORMALISE),
-        help="Of hf-likelihood: log-probability by what; characters if left out.",
+        help="For hf-likelihood: divide the log-probability by the number of these. Default: characters.",
     ),
     click.option(
         "--tie-margin",
         type=click.FloatRange(0),
-        help="Of hf-likelihood: nats, so divided, that are still a tie; 0 if left out.",
+        help="For hf-likelihood: largest difference that is a tie, in nats per character or token "
+        "(see --normalise). Default: 0.",
     ),
 )
 
 
 @click.group(invoke_without_command=True)
-@option_record("given", _JudgeArguments, *_OPTIONS)
-@model_options
+@add_option_record("given", _JudgeArguments, *_OPTIONS)
+@add_model_options
 @click.pass_context
 def judge(context: click.Context, /, given: _JudgeArguments, asked: ModelOptions) -> None:
     """Let a model judge completions by a rubric, as one more annotator.
 
-    Pairs are always judged in both orders: where the orders disagree, the model chose by position, and
-    its vote is a tie. It is an annotator of kind model, so that preceptor annotate agreement holds it
-    against people and preceptor fuse learns how far to trust it. Replies are kept: a run that was stopped
-    goes on where it was, and nothing is asked twice. The texts that a judge reads may try to sway it: they
-    are fenced and named as data, which lowers that risk and does not end it (preceptor judge audit).
+    Pairs are always judged in both orders. If the two orders disagree, the model chose by position, and its
+    vote is a tie. The model is an annotator of kind model: preceptor annotate agreement compares it with
+    people, and preceptor fuse estimates how reliable it is. Replies are stored: a run that was stopped
+    continues where it was, and nothing is asked twice. The texts that a judge reads may try to influence
+    it. They are enclosed in marks and named as data, which lowers that risk but does not remove it (see
+    preceptor judge audit).
 
-    --model hf-likelihood:FOLDER writes nothing: it holds that completion of a pair better which is likelier
-    after the prompt. A template of your own knows title, guidelines, examples, dialogue (texts within their
-    fences), first and second or completion (likewise), choices, wordings, reason, form and mark.
+    --model hf-likelihood:FOLDER writes no text: it prefers the completion of a pair that is more likely
+    after the prompt. A template of your own can use title, guidelines, examples, dialogue, first and second
+    or completion (these texts within their marks), choices, wordings, reason, form and mark.
     """
     if context.invoked_subcommand:
         return
@@ -158,7 +163,7 @@ def _judge(settings: Common, rubric_name: str, given: _JudgeArguments, asked: Mo
     rubric = read_rubric(rubric_name)
     options = _options(given, asked.dry_run)
     (backend,) = open_backends(asked)
-    with open_store(settings.store) as con, watching(backend) as watch:
+    with open_store(settings.store) as con, watch_spending(backend) as watch:
         asking = AskOptions(asked.limits, given.tries, given.retry_failed, say=say_line, watch=watch)
         result = run(con, rubric, backend, options, asking)
     if result.estimate:
@@ -171,14 +176,13 @@ def _options(given: _JudgeArguments, dry_run: bool) -> "JudgeOptions":
     from ....annotation.models.requests import Sampling
     from ....schemas.licenses import read_license
     from ...campaign.judge import JudgeOptions
-    from ...store.where import Where
 
     return JudgeOptions(
         given.campaign,
         given.n,
         given.select,
         given.select_seed,
-        Where(given.sources, given.task, given.language),
+        given.where,
         read_license(given.license_id) if given.license_id else None,
         given.examples,
         given.prompt_template,
@@ -196,8 +200,8 @@ def _say(rubric: "Rubric", result: "JudgeResult") -> None:
     rows = _spent_rows(result.spent)
     if result.taken and result.verdicts:
         rows = [*_judged_rows(rubric, result, result.taken, result.verdicts), *rows]
-    out = stdout()
-    out.print(table(escape(result.model), ("", ""), [(name, escape(text)) for name, text in rows]))
+    out = open_stdout()
+    out.print(make_table(escape(result.model), ("", ""), [(name, escape(text)) for name, text in rows]))
     out.print(f"next: preceptor annotate agreement --source {result.campaign}", markup=False)
 
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, common, stderr, stdout, table
-from .options import option_record
+from ..options import (
+    Common,
+    add_option_record,
+    add_source_option,
+    common,
+    make_table,
+    open_stderr,
+    open_stdout,
+)
 
 if TYPE_CHECKING:
     from ...campaign.judge_audit import JudgeAudits
@@ -33,62 +40,60 @@ class _AuditArguments:
 
 
 _OPTIONS = (
-    click.option(
-        "--source",
-        "sources",
-        metavar="NAME",
-        multiple=True,
-        help="Judgements of models in this source or campaign only; may be repeated.",
-    ),
+    add_source_option("Judgements of models in this source or campaign only. May be repeated.", "NAME"),
     click.option(
         "--people",
         "people",
         metavar="NAME",
         multiple=True,
-        help="Judgements of people in this source only; may be repeated.",
+        help="Judgements of people in this source only. May be repeated.",
     ),
     click.option(
-        "--judge", "judges", metavar="NAME", multiple=True, help="This judge only; may be repeated."
+        "--judge", "judges", metavar="NAME", multiple=True, help="This judge only. May be repeated."
     ),
     click.option(
         "--by-model",
         metavar="SOURCE",
         multiple=True,
-        help="Judgements of this source that name nobody are a model's.",
+        help="Judgements of this source that name no annotator are a model's. May be repeated.",
     ),
     click.option(
         "--same",
         metavar="OURS=THEIRS",
         multiple=True,
-        help="The judge's criterion OURS is people's THEIRS; those called alike meet.",
+        help="Compare the judge's criterion OURS with people's criterion THEIRS. May be repeated. "
+        "Criteria of the same name need no --same.",
     ),
-    click.option("--rubric", help="Rubric of the summary score; a campaign's own is known."),
+    click.option(
+        "--rubric", help="Rubric of the summary score. Default: the campaign's, if it is one of Preceptor's."
+    ),
     click.option(
         "--judgements",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="CSV or JSON Lines of another system's judge, in place of the store: item, first, second, "
-        "choice (first, second, tie); if known judge, first_length and second_length.",
+        help="Judgements of another system's judge, as CSV or JSON Lines, instead of those in the "
+        "store: item, first, second, choice (first, second, tie) and, if known, judge, "
+        "first_length and second_length.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of the bootstrap."),
+    click.option("--seed", default=0, show_default=True, help="Random seed of the bootstrap."),
 )
 
 
 @click.command()
-@option_record("given", _AuditArguments, *_OPTIONS)
-@click.option("--json", "as_json", is_flag=True, help="For scripts: everything.")
+@add_option_record("given", _AuditArguments, *_OPTIONS)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts: everything.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for audit.md and the figures (SVG and PNG).",
+    help="Folder to write audit.md and its figures (SVG and PNG) to.",
 )
 @common
 def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path | None) -> None:
-    """Is a model judge worth its votes?
+    """Measure whether a model judge is worth its votes.
 
-    Of every model that judged: how often it chooses by the place a completion is shown in, whether longer
-    ones win and whether people like them too, and how far it agrees with people, by criterion and for votes,
-    beside how far people agree among themselves. People and models meet where they judged the same text, in
-    whatever sources. Brackets hold 95 % intervals.
+    For every model that judged, this prints how often it chooses by the position of a completion, whether
+    longer completions win and whether people prefer them too, and how far it agrees with people, by
+    criterion and for votes, beside how far people agree with each other. The model and people are compared
+    where they judged the same text, in any source. Brackets hold 95 % intervals.
     """
     made = _audits(settings.store, given)
     found = [asdict(one) for one in made.audits]
@@ -102,11 +107,11 @@ def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path 
         from ...report.judge_audit import write_audit
 
         files = write_audit(out, found, made.rejects, given.seed)
-        stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
+        open_stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
 
 
 def _audits(store: Path, given: _AuditArguments) -> "JudgeAudits":
-    """Audits of the file that is given, or of the store."""
+    """Audit the judges of the file that is given, or of the store."""
     from ....annotation.rubrics.rubric import read_rubric
     from ...campaign.judge_audit import AuditOptions, audit_judgement_file, audit_judges
     from ...store.connection import open_store
@@ -140,7 +145,7 @@ def _pairs(same: Sequence[str]) -> dict[str, str]:
 
 
 def _say_rejects(rejects: Sequence[str]) -> None:
-    notices = stderr()
+    notices = open_stderr()
     for line in rejects[:SAID]:
         notices.print(f"not taken: {line}", markup=False)
     if len(rejects) > SAID:
@@ -148,7 +153,7 @@ def _say_rejects(rejects: Sequence[str]) -> None:
 
 
 def _say(found: dict[str, Any]) -> None:
-    """One judge: tables, what to make of them, what cannot be told."""
+    """Print the audit of one judge: tables, what they mean, what cannot be said."""
     from ...report.judge_audit_text import (
         describe_size,
         list_measures,
@@ -157,7 +162,7 @@ def _say(found: dict[str, Any]) -> None:
         write_sentences,
     )
 
-    out = stdout()
+    out = open_stdout()
     out.print(f"{found['judge']}: {describe_size(found)}", markup=False, emoji=False, style="bold")
     if found["position"]:
         _tabulate(
@@ -181,6 +186,6 @@ def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     cells = [[escape(cell) for cell in row] for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     shown = ([row[i] for i in filled] for row in cells)
-    out = stdout()
+    out = open_stdout()
     out.width = max(out.width, WIDTH)
-    out.print(table(escape(title), [columns[i] for i in filled], shown))
+    out.print(make_table(escape(title), [columns[i] for i in filled], shown))

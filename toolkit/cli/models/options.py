@@ -1,54 +1,66 @@
-"""What commands that ask models share: options, what is said before, during and after."""
+"""Options, estimates and progress that commands which ask models share."""
 
-import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from ....annotation.models.backends.registry import describe_models, find_backend
 from ....schemas.support.numbers import format_usd
-from ..options import stderr
+from ..options import add_option_record, open_stderr
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import CostEstimate, Spent, Watch
     from ....annotation.models.backends.backend import Backend
     from ....annotation.models.budget import Limits
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _PATIENCE = 2.0  # seconds before progress is shown
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
-_MODEL = click.option("--model", metavar="KIND:NAME", help=describe_models())
+_MODEL_HELP = f"Model to ask: {describe_models()}"
+_MODEL = click.option("--model", metavar="KIND:NAME", help=_MODEL_HELP)
 _MODELS = click.option(
     "--model",
     "models",
     metavar="KIND:NAME",
     multiple=True,
-    help=f"{describe_models()} Repeat; the others are compared with the first.",
+    help=f"{_MODEL_HELP} May be repeated: the others are compared with the first.",
 )
 _OPTIONS = (
     click.option(
         "--base-url",
         envvar="PRECEPTOR_BASE_URL",
         show_envvar=True,
-        help="Of openai: an address such as http://127.0.0.1:8000/v1; the key is that of "
-        "PRECEPTOR_API_KEY or OPENAI_API_KEY.",
+        help="Address of the server of openai: models, such as http://127.0.0.1:8000/v1. The API "
+        "key is read from PRECEPTOR_API_KEY or OPENAI_API_KEY.",
     ),
-    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Never spend more in this run."),
-    click.option("--max-requests", type=click.IntRange(0), help="Never send more in this run, retries too."),
     click.option(
-        "--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at a time."
+        "--max-cost",
+        type=click.FloatRange(0),
+        metavar="USD",
+        help="Maximum cost of this run, in US dollars. Default: no limit.",
     ),
-    click.option("--dry-run", is_flag=True, help="Say what it would take, and send nothing."),
+    click.option(
+        "--max-requests",
+        type=click.IntRange(0),
+        help="Maximum number of requests in this run, retries included. Default: no limit.",
+    ),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 256),
+        default=8,
+        show_default=True,
+        help="Maximum number of requests at the same time.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Estimate requests, tokens and cost; send nothing."),
     click.option(
         "--prices",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Price table of your own, as YAML; goes before the packaged one.",
+        help="Price table of your own, as a YAML file. It is used before the packaged table.",
     ),
 )
 
@@ -65,37 +77,24 @@ class ModelOptions:
     dry_run: bool
 
 
-def option_record(
-    parameter: str, build: Callable[..., Any], *options: Callable[[Command], Command]
-) -> Callable[[Command], Command]:
-    """Add click options to a command, which gets what `build` makes of them all as its `parameter`."""
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_record(*arguments: Any, **values: Any) -> Any:
-            given = {name: values.pop(name) for name in names}
-            return command(*arguments, **values, **{parameter: build(**given)})
-
-        others = len(getattr(command, "__click_params__", ()))
-        made: Any = with_record
-        for option in reversed(options):
-            made = option(made)
-        names = [one.name for one in made.__click_params__[others:]]
-        return cast("Command", made)
-
-    return decorate
-
-
-def _model_options(model: str | None = None, models: tuple[str, ...] = (), **given: Any) -> ModelOptions:
+def _make_model_options(
+    base_url: str | None,
+    max_cost: float | None,
+    max_requests: int | None,
+    concurrency: int,
+    dry_run: bool,
+    prices: Path | None,
+    model: str | None = None,
+    models: tuple[str, ...] = (),
+) -> ModelOptions:
     from ....annotation.models.budget import Limits
 
-    limits = Limits(given["concurrency"], given["max_requests"], given["max_cost"])
     every = models or ((model,) if model else ())
-    return ModelOptions(every, given["base_url"], given["prices"], limits, given["dry_run"])
+    return ModelOptions(every, base_url, prices, Limits(concurrency, max_requests, max_cost), dry_run)
 
 
-model_options = option_record("asked", _model_options, _MODEL, *_OPTIONS)
-several_models_options = option_record("asked", _model_options, _MODELS, *_OPTIONS)
+add_model_options = add_option_record("asked", _make_model_options, _MODEL, *_OPTIONS)
+add_several_models_options = add_option_record("asked", _make_model_options, _MODELS, *_OPTIONS)
 
 
 def open_backends(asked: ModelOptions) -> "list[Backend]":
@@ -139,12 +138,12 @@ def say_spent(spent: "Spent") -> None:
 
 
 def say_line(text: str) -> None:
-    """A notice on stderr, as it stands."""
-    stderr().print(text, markup=False)
+    """Print a notice on stderr, as it stands."""
+    open_stderr().print(text, markup=False)
 
 
 @contextmanager
-def watching(backend: "Backend") -> "Iterator[Watch]":
+def watch_spending(backend: "Backend") -> "Iterator[Watch]":
     """Give a function of what was spent and the number of requests that shows progress on stderr.
 
     On a terminal it begins after two seconds; elsewhere there is a line every LINE_EVERY seconds.
@@ -152,7 +151,7 @@ def watching(backend: "Backend") -> "Iterator[Watch]":
     from rich.console import Console
     from rich.status import Status
 
-    console: Console = stderr()
+    console: Console = open_stderr()
     status = Status("", console=console)
     began = last = time.monotonic()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import stderr, stdout, table
+from ..options import make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...hub.model_folder import ModelFolder
@@ -14,33 +14,37 @@ if TYPE_CHECKING:
 
 @click.command(
     "publish-model",
-    help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID (OWNER/NAME) on the Hub.\n\n"
-    "One commit holds weights, tokenizer, card and provenance, and takes the place of the model before; then "
-    "it is compared as it is there. The same again sends nothing.\n\n"
-    "Checkpoints and pickles stay here; of paths in the recipe goes the last part. A path of this machine or "
-    "a token elsewhere is refused, and so is --public for a model of data that may not be published.\n\n\b\n"
+    help="Publish DIR, a model that preceptor train or merge wrote, as REPO_ID on the Hugging Face Hub.\n\n"
+    "REPO_ID is OWNER/NAME. Weights, tokenizer, card and provenance are sent as one commit, which replaces "
+    "the model before; then the files on the Hub are compared with DIR. Publishing the same model again "
+    "sends nothing.\n\n"
+    "Checkpoints and pickle files are not sent; of paths in the recipe only the last part is sent. A path of "
+    "this machine or a token in another file is refused, and so is --public for a model of data that may not "
+    "be published.\n\n\b\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --dry-run\n"
     "  preceptor publish-model models/gec-merged lab/gec --license apache-2.0 --tag v1.0.0\n"
     "  preceptor publish-model models/gec lab/gec-lora --license apache-2.0 --base lab/gec-sft\n\n"
-    "The token is that of HF_TOKEN or of 'hf auth login'; HF_ENDPOINT names another Hub.",
+    "The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.",
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="REPO_ID")
 @click.option(
     "--license",
     metavar="ID",
-    help="Of the model: that of its base, such as apache-2.0 or llama3.2, or one as strict. Needed "
-    "unless README.md states one.",
+    help="Licence of the model: that of its base model, such as apache-2.0 or llama3.2, or one "
+    "as strict. Needed unless README.md states one.",
 )
 @click.option(
     "--base",
     metavar="REPO_ID",
-    help="The model on the Hub that an adapter is put on, if it was trained on a local folder.",
+    help="Base model of the adapter on the Hub, if it was trained on a local folder.",
 )
-@click.option("--tag", help="Name the revision, such as v1.2.0; a tag is never moved.")
-@click.option("--public", is_flag=True, help="Make a new repository public; it is private if left out.")
-@click.option("--dry-run", is_flag=True, help="Check the folder and show what would be sent; no network.")
-@click.option("--message", default="", help="Of the commit; stage, dataset and digest if left out.")
+@click.option("--tag", help="Tag to give to the revision, such as v1.2.0. An existing tag is never moved.")
+@click.option("--public", is_flag=True, help="Make a new repository public. Default: private.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the folder and show what would be sent; the network is not used."
+)
+@click.option("--message", default="", help="Commit message. Default: stage, dataset and digest.")
 def publish_model(
     folder: Path,
     repo: str,
@@ -59,7 +63,7 @@ def publish_model(
 
     check_target(repo, tag, MODEL)
     read = read_model_folder(folder, license, base)
-    notices = stderr()
+    notices = open_stderr()
     if read.left_out:
         notices.print(f"stays here: {', '.join(read.left_out)}", markup=False)
     if read.keep_private:
@@ -76,7 +80,7 @@ def publish_model(
         message=message,
         say=lambda text: notices.print(text, markup=False),
     )
-    out = stdout()
+    out = open_stdout()
     what = "published" if done.added else "holds this model already, nothing was sent"
     out.print(
         f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}", markup=False
@@ -90,12 +94,12 @@ def publish_model(
 def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
     from ...hub.model_folder import pack
 
-    out = stdout()
+    out = open_stdout()
     with tempfile.TemporaryDirectory(prefix="preceptor-") as work:
         parcel = pack(folder, Path(work))
         sizes = parcel.sizes
         card = (parcel.path / "README.md").read_text(encoding="utf-8")
-    out.print(table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
+    out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
     out.print(f"{len(sizes)} files, {sum(size for _, size in sizes):,} bytes")
     out.print(f"licence: {folder.head['license']}; base model: {folder.base}", markup=False)
     kind = "public" if public else "private"

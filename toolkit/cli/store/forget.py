@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...store.connection import Store
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("learner")
 @click.option(
-    "--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym, as the store has it."
+    "--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym of the store, not an id."
 )
 @common
 def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     """Remove every row of a person from the store and from future builds.
 
-    LEARNER is the id that the input files have; annotators are forgotten the same way. The store's
-    file is written anew, which takes as much disk space as it has. Published builds that hold
-    traces are listed: building and publishing again is up to you.
+    LEARNER is the learner's id in the input files; annotators are forgotten in the same way. The store's
+    file is written anew, which needs as much free disk space as the file has. Builds that hold traces are
+    listed: you must build and publish them again.
     """
     from rich.markup import escape
 
@@ -33,14 +33,14 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
     done = forget_person(settings.store, learner, is_pseudonym)
-    out = stdout()
+    out = open_stdout()
     if not done.removed:
         out.print(f"[bold]{escape(learner)}[/]: was forgotten before; the store was written anew")
         return
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
     out.print(f"[bold]{escape(learner)}[/]: forgotten ({listed}); the store was written anew")
     if "fits" in done.removed:
-        stderr().print("what they taught is gone with those fits: preceptor fuse again")
+        open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
     for folder, what in done.traces:
         out.print(f"still holds traces: {escape(folder)} ({what}); build it again, and publish that")
 
@@ -49,7 +49,7 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
 @click.argument("ids", nargs=-1, required=True)
 @common
 def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
-    """Print the pseudonym of each ID, as the store has it."""
+    """Print the pseudonym that the store has for each ID."""
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:

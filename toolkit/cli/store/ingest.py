@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def ingest() -> None:
     """Read files into the store: one transaction, all or nothing.
 
-    Rows that cannot be taken go to `rejects` with file, line and reason. The same bytes again
-    add nothing.
+    Rows that cannot be read or used go to `rejects` with file, line and reason. Reading the same bytes
+    again adds nothing.
     """
 
 
 def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """--map ours=theirs, many times."""
+    """Read the values of --map: ours=theirs of each."""
     split = [value.partition("=") for value in values]
     for ours, equals, theirs in split:
         if not (ours and equals and theirs):
@@ -32,7 +32,7 @@ def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
-    """--annotator-names id=name,id=name"""
+    """Read the value of --annotator-names: id=name,id=name."""
     split = [part.strip().partition("=") for part in (value or "").split(",") if part.strip()]
     for id, equals, name in split:
         if not (id and equals and name):
@@ -50,15 +50,19 @@ _OWN: dict[str, click.Parameter] = {
         type=click.Choice(("minimal", "errant")),
         default="minimal",
         show_default=True,
-        help="How edits are found: fewest tokens changed, or ERRANT.",
+        help="How edits are found: minimal (fewest changed tokens) or errant (as ERRANT does).",
     ),
-    "levels": click.Option(["--levels"], type=click.IntRange(2), help="Levels, if no column says so."),
-    "learner": click.Option(["--learner"], help="Whose log it is, if no column says so."),
+    "levels": click.Option(
+        ["--levels"],
+        type=click.IntRange(2),
+        help="Number of levels of the ratings, if no column states it.",
+    ),
+    "learner": click.Option(["--learner"], help="Id of the learner whose log it is, if no column states it."),
     "passing": click.Option(
         ["--passing"],
         type=click.IntRange(0),
         metavar="GRADE",
-        help="Lowest grade that counts as correct, if no column says so.",
+        help="Lowest grade that counts as correct, if no column states correctness.",
     ),
 }
 
@@ -68,12 +72,19 @@ def _options(format: Format) -> list[click.Parameter]:
     shared: list[click.Parameter] = [
         click.Argument(["paths"], nargs=-1, required=True, type=path),
         click.Option(["--source"], required=True, help="Name of the source in the store."),
-        click.Option(["--license"], help="SPDX id, such as CC-BY-4.0; NOASSERTION if left out."),
-        click.Option(["--language"], default=format.language, show_default=True, help="BCP 47 code."),
-        click.Option(["--url"], help="Where it was got."),
-        click.Option(["--revision"], help="Commit or version at that place."),
-        click.Option(["--replace"], is_flag=True, help="Put it in the place of the source of that name."),
-        click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be taken."),
+        click.Option(
+            ["--license"], help="Licence as an SPDX id, such as CC-BY-4.0. Default: NOASSERTION (not stated)."
+        ),
+        click.Option(
+            ["--language"],
+            default=format.language,
+            show_default=True,
+            help="Language of the texts, as a BCP 47 code.",
+        ),
+        click.Option(["--url"], help="Address it came from."),
+        click.Option(["--revision"], help="Commit or version at that address."),
+        click.Option(["--replace"], is_flag=True, help="Replace the source of that name."),
+        click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be read or used."),
     ]
     if format.about:
         shared.append(click.Option(["--about"], help=f"Source whose {format.about} these are about."))
@@ -84,7 +95,7 @@ def _options(format: Format) -> list[click.Parameter]:
                 multiple=True,
                 callback=_pairs,
                 metavar="OURS=THEIRS",
-                help="A column of the file under our name; repeat.",
+                help="Read our column OURS from the file's column THEIRS. May be repeated.",
             )
         )
     if format.kind in ("gec", "generated"):
@@ -93,7 +104,7 @@ def _options(format: Format) -> list[click.Parameter]:
                 ["--annotator-names"],
                 callback=_names,
                 metavar="ID=NAME,…",
-                help="Names in place of the corpus's ids, such as 0=anna,1=ben.",
+                help="Names to use for the corpus's annotator ids, such as 0=anna,1=ben.",
             )
         )
     return shared + [_OWN[name] for name in format.options]
@@ -107,7 +118,7 @@ def _command(format: Format) -> click.Command:
         from ...ingest.run import Origin, find_inputs
         from ...ingest.run import ingest as run_ingest
         from ...store.connection import open_store
-        from ..progress import bar
+        from ..progress import show_bar
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
@@ -125,7 +136,7 @@ def _command(format: Format) -> click.Command:
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)
         done = 0
-        with bar(f"ingest {source}", stderr()) as update:
+        with show_bar(f"ingest {source}", open_stderr()) as update:
 
             def on_bytes(n: int) -> None:
                 nonlocal done
@@ -155,7 +166,7 @@ def _command(format: Format) -> click.Command:
 
 
 def _help(format: Format) -> str:
-    """Summary, what the files look like, and what their rows name."""
+    """Write the help of a format: summary, what the files look like, what their rows name."""
     indented = "\n".join(f"  {line}" for line in format.example.splitlines())
     about = {
         "": "",
@@ -164,17 +175,17 @@ def _help(format: Format) -> str:
     }[format.about]
     return (
         f"{format.summary}\n\n\b\n{indented}{about}\n\n"
-        "A folder is searched for its files; .gz and .bz2 are unpacked."
+        "A folder is searched for files of this format; .gz and .bz2 are unpacked."
     )
 
 
 def say_report(report: "IngestReport", license: str) -> None:
-    """What was taken and what was not; `license` is the source's."""
+    """Print what was read and what was rejected; `license` is the source's."""
     from rich.markup import escape
 
     from ....schemas.licenses import NONE_STATED
 
-    out, err = stdout(), stderr()
+    out, err = open_stdout(), open_stderr()
     name = escape(report.source)
     if report.already_there:
         out.print(f"[bold]{name}[/]: already holds exactly these bytes; nothing added")

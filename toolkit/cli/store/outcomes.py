@@ -4,18 +4,18 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, stderr, stdout
+from ..options import Common, common, open_stderr, open_stdout
 
-HELP = """Turn study logs into outcomes by the recipe's rules.
+HELP = """Compute outcomes from study logs by the rules of RECIPE.
 
 \b
   outcomes:
     - {reviews: study-log, about: mnemonics, measure: turns}
     - {reviews: study-log, about: mnemonics, measure: success, after_days: 1}
 
-An item of the log is the id of a completion. turns counts failures before the first success,
-censored where the log ends before it; success is that of the first event after an interval.
-Outcomes of an earlier run make way.
+An item of the log is the id of a completion. turns counts the failures before the first success; if the
+log ends before it, the count is censored (a lower bound). success is the result of the first event after
+after_days. Outcomes of an earlier run are replaced.
 """
 
 
@@ -34,10 +34,10 @@ def outcomes(settings: Common, recipe: Path) -> None:
     with open_store(settings.store) as con:
         done = make_outcomes(con, read)
     for made in done:
-        stdout().print(
+        open_stdout().print(
             f"[bold]{escape(made.source)}[/]: {made.outcomes:,} outcomes, {made.censored:,} of them censored"
         )
         if made.unknown:
-            stderr().print(
+            open_stderr().print(
                 f"{made.unknown:,} items of the log are no completions; their reviews say nothing here"
             )

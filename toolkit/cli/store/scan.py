@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...privacy.recognisers import KINDS, REGIONS
-from ..options import Common, common, source_option, stderr, stdout, table
+from ..options import Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@source_option("Look at this source only; repeat.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Look for this only; repeat.")
+@add_source_option("Scan this source only. May be repeated.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(KINDS),
+    help="Look for this kind of data only. May be repeated.",
+)
 @click.option(
     "--region",
     "regions",
@@ -26,17 +32,32 @@ if TYPE_CHECKING:
     metavar="CODE",
     default=REGIONS,
     show_default=True,
-    help="Where numbers without + are phones' numbers; repeat.",
+    help="Country whose phone numbers are found without a leading +. May be repeated.",
 )
 @click.option(
     "--roster",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Names to look for: one per line, or CSV with name, first_name, last_name.",
+    help="File of names to look for: one per line, or CSV with name, first_name, last_name.",
 )
-@click.option("--student-number", default="", metavar="REGEX", help="What student numbers look like.")
-@click.option("--show", type=click.IntRange(0), default=5, show_default=True, help="Examples of each kind.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts: every finding, without its text.")
-@click.option("--mask", "masking", is_flag=True, help="Replace what is found by <EMAIL>, <PHONE>, <NAME> …")
+@click.option(
+    "--student-number",
+    default="",
+    metavar="REGEX",
+    help="Regular expression of student numbers. Default: none are looked for.",
+)
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Number of examples shown of each kind.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON for scripts: every finding, without its text."
+)
+@click.option(
+    "--mask", "masking", is_flag=True, help="Replace each finding by its kind: <EMAIL>, <PHONE>, <NAME> …"
+)
 @common
 def scan(
     settings: Common,
@@ -49,27 +70,28 @@ def scan(
     as_json: bool,
     masking: bool,
 ) -> None:
-    """Find personal data in the texts of the store; ends with exit code 1 if there is any.
+    """Find personal data in the texts of the store; the exit code is 1 if there is any.
 
-    E-mail and IP addresses, links, phone, bank account and card numbers, by Microsoft Presidio
-    without any model (pip install 'preceptor[privacy]'); names of a roster, as they are written there,
-    and student numbers. Other people's names are not found, nor names in other cases of a
-    language that inflects them.
+    Microsoft Presidio finds e-mail and IP addresses, links, and phone, bank account and card numbers,
+    without any model (pip install 'preceptor[privacy]'). Names of a roster are found as they are written
+    there, and student numbers by their form. Not found are names of other people, and names in other
+    grammatical cases.
 
-    --mask replaces every finding, all or nothing, and writes the file anew so that no byte stays;
-    then the exit code is 0. Keys stay. --replace at a later ingest brings the texts back.
+    --mask replaces every finding, all or nothing, and writes the store's file anew so that no byte of it
+    stays; the exit code is then 0. Keys do not change. A later ingest with --replace brings the original
+    texts back.
     """
     from ...privacy.recognisers import Wanted
     from ...privacy.roster import read_roster
     from ...privacy.scan import mask_found
     from ...privacy.scan import scan as run_scan
     from ...store.connection import open_store, write_anew
-    from ..progress import bar
+    from ..progress import show_bar
 
     names = read_roster(roster) if roster else ()
     wanted = Wanted(kinds or KINDS, tuple(map(str.upper, regions)), names, student_number)
     masked = None
-    with bar("scan", stderr()), open_store(settings.store, read_only=not masking) as con:
+    with show_bar("scan", open_stderr()), open_store(settings.store, read_only=not masking) as con:
         found = run_scan(con, wanted, sources)
         if masking:
             masked = mask_found(con, found, wanted, sources)
@@ -78,9 +100,9 @@ def scan(
     if as_json:
         click.echo(json.dumps(found.drop("old").to_dicts(), indent=1, ensure_ascii=False))
     else:
-        _say(stdout(), found, show)
+        _say(open_stdout(), found, show)
     if masked:
-        _say_masked(stderr() if as_json else stdout(), masked, len(found))
+        _say_masked(open_stderr() if as_json else open_stdout(), masked, len(found))
     elif len(found):
         from ....schemas.errors import CHECK_FAILED
 
@@ -88,7 +110,7 @@ def scan(
 
 
 def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
-    """How many of each kind in each source, and some of them."""
+    """Print the number of findings of each kind in each source, and `show` examples of each kind."""
     from rich.markup import escape
 
     if found.is_empty():
@@ -96,13 +118,13 @@ def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
         return
     counts = found.group_by("kind", "source").len().sort("kind", "source")
     rows = [(kind, escape(source), f"{n:,}") for kind, source, n in counts.rows()]
-    out.print(table("personal data", ("kind", "source", "findings "), rows))
+    out.print(make_table("personal data", ("kind", "source", "findings "), rows))
     if show:
-        out.print(table("for example", ("kind", "where", "text"), _examples(found, show)))
+        out.print(make_table("for example", ("kind", "where", "text"), _examples(found, show)))
 
 
 def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
-    """Of each kind the first findings whose texts differ."""
+    """List the first findings of each kind whose texts differ: kind, where, text."""
     from rich.markup import escape
 
     from ...privacy.recognisers import Finding

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.licenses import NONE_STATED
-from ..options import Common, common, stdout, table
+from ..options import Common, common, make_table, open_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
-@click.option("--rejects", metavar="SOURCE", help="List the rows of a source that were rejected.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+@click.option("--rejects", metavar="SOURCE", help="List the rejected rows of this source.")
 @common
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
@@ -31,13 +31,13 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
             if as_json:
                 click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
             else:
-                _say_rejects(stdout(), rejects, rows)
+                _say_rejects(open_stdout(), rejects, rows)
             return
         found = read_status(con)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        _say(stdout(), found)
+        _say(open_stdout(), found)
 
 
 def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]]) -> None:
@@ -52,7 +52,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     from rich.markup import escape
 
     out.print(
-        table(
+        make_table(
             "sources",
             ("name", "read as", "licence", "publish", "rows ", "rejects "),
             (
@@ -73,7 +73,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             out.print(f"note on {escape(s['name'])}: {escape(note)}")
     if found["rejects"]:
         out.print(
-            table(
+            make_table(
                 "rejects (preceptor status --rejects SOURCE lists them)",
                 ("source", "rows ", "first", "reason"),
                 (
@@ -82,13 +82,15 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                 ),
             )
         )
-    out.print(table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n)))
+    out.print(
+        make_table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n))
+    )
     if found["campaigns"]:
         columns = ("name", "questions ", "asked ", "answered ", "answers ", "annotators ")
         rows = (
             (escape(c["name"]), *(f"{c[name.strip()]:,}" for name in columns[1:])) for c in found["campaigns"]
         )
-        out.print(table("campaigns", columns, rows))
+        out.print(make_table("campaigns", columns, rows))
     if not found["fits"]:
         out.print("no fit yet: preceptor fuse")
     else:
@@ -106,7 +108,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             for f in found["fits"]
         )
         out.print(
-            table(
+            make_table(
                 "fits",
                 ("fit", "target ", "converged", "R-hat ", "ESS ", "divergences ", "rho ", "fitted"),
                 rows,
@@ -123,11 +125,11 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             )
             for b in found["builds"]
         )
-        out.print(table("builds", ("name", "fit", "rows", "folder", "built"), built))
+        out.print(make_table("builds", ("name", "fit", "rows", "folder", "built"), built))
 
 
 def _rows(kept: dict[str, dict[str, int]]) -> str:
-    """Rows of a build by config."""
+    """List the number of rows of a build by config."""
     return ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in kept.items())
 
 

@@ -16,9 +16,9 @@ WIDE = 160  # characters of a text
 
 
 _EACH = ", ".join(signal.plural for signal in SIGNALS)
-HELP = f"""Say what a row of a dataset stands on: texts, fit, {_EACH}, files, licences.
+HELP = f"""Show what a row of a dataset was made from: texts, fit, {_EACH}, files, licences.
 
-KEY stands in the dataset's _meta tables; its first digits do.
+KEY is the key of the row in the dataset's _meta tables, or its first digits.
 """
 
 
@@ -29,9 +29,9 @@ KEY stands in the dataset's _meta tables; its first digits do.
     "datasets",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Folder of a built dataset to look in; all of this store if left out.",
+    help="Folder of a built dataset to look in. May be repeated. Default: all builds of this store.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 @common
 def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:
     """Print what a row of a dataset was made of."""
@@ -48,7 +48,7 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    """The way back, a line each, indented by how far back it is."""
+    """Describe what the row was made from, a line each, indented by the distance from the row."""
     row = found["rows"][0]
     yield f"{row['key']}  {_dataset(row) if 'dataset' in row else row['config'] + ' of the store'}"
     yield from (f"  also {_dataset(other)}" for other in found["rows"][1:])
@@ -72,7 +72,7 @@ def _dataset(row: dict[str, Any]) -> str:
 
 
 def _fit(fit: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
-    """How sure the fit is of the pair."""
+    """Describe the fit and its probability that the chosen side is better."""
     if fit.get("missing"):
         yield f"  fit {fit['key'][:8]}: no longer in the store"
         return
@@ -107,7 +107,7 @@ def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, st
 
 
 def _licence(source: dict[str, Any]) -> str:
-    """A source's terms."""
+    """Describe the licence of a source."""
     terms = [
         "" if source["redistribution"] else "may not be passed on",
         "" if source["commercial_use"] else "non-commercial",

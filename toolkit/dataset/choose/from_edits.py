@@ -16,6 +16,7 @@ from ....schemas.recipe import Corrections, Recipe
 from ....schemas.tables import COMPLETIONS, PROMPTS, Column, Table
 from ...store.connection import Store, add_key, insert, query, run
 from ...store.temporary import make, make_from_frame
+from ...store.where import match_sources
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
 from .corrections import select_corrections
 from .pairs import NO_FIT, NORMAL
@@ -114,8 +115,8 @@ def _sentences(con: Store, sources: list[str]) -> None:
                 ELSE {NORMAL("s.text")} END AS "group",
             row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
                 ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
-        FROM sentences s WHERE len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], s.source)""",
-        [sources],
+        FROM sentences s WHERE {match_sources("s.source")}""",
+        {"sources": sources},
     )
 
 

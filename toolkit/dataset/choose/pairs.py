@@ -17,6 +17,7 @@ from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
 from ...store.temporary import make
+from ...store.where import match_sources
 from ..steps import CANDIDATES, PAIRS, SCORES
 from .eligible import check_rule
 
@@ -80,7 +81,7 @@ WITH known AS (
     FROM candidates c JOIN prompts q ON q.key = c.prompt
     JOIN completions a ON a.key = c.chosen LEFT JOIN completions b ON b.key = c.rejected{scored}
     WHERE ($task IS NULL OR q.task = $task)
-        AND (len($sources::VARCHAR[]) = 0 OR list_contains($sources::VARCHAR[], q.source))
+        AND {of_sources}
 )
 SELECT * EXCLUDE (why, untold, equal, chosen_length, rejected_length{not_scores}), {key} AS key,
     {split} AS split, {part} AS part,
@@ -142,6 +143,7 @@ def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
             LEFT JOIN scores rb ON rb.completion = c.rejected"""
             if rule
             else "",
+            of_sources=match_sources("q.source"),
             key=hash_key_sql(("prompt", "chosen_completion", "rejected_completion")),
             split=assign_split_sql(recipe),
             part=assign_part_sql(recipe),

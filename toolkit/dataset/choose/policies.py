@@ -19,6 +19,7 @@ from ....schemas.recipe import Recipe
 from ...ingest.files.tutor_turn import read_state_sql
 from ...store.connection import Store
 from ...store.temporary import make
+from ...store.where import match_sources
 from ..steps import CANDIDATES
 from .pairs import NO_FIT, make_scores
 
@@ -27,13 +28,13 @@ SELECT a.prompt, a.key AS chosen, b.key AS rejected, $policy AS made, NULL::VARC
 FROM completions a JOIN completions b ON b.prompt = a.prompt AND b.path = a.path AND b.line = a.line
 WHERE {0}""".format
 
-_MOVES = """
+_MOVES = f"""
 WITH moves AS (
     SELECT c.key, c.prompt, c.path, c.line, q."group", q.source,
         string_split(c.ref, '-')[-1]::BIGINT AS nth, from_json(c.context->'act', '["VARCHAR"]') AS acts
     FROM completions c JOIN prompts q ON q.key = c.prompt
     WHERE (c.context->'act') IS NOT NULL AND ($task IS NULL OR q.task = $task)
-        AND (len($sources) = 0 OR list_contains($sources, q.source))
+        AND {match_sources("q.source")}
 ), asking AS (FROM moves WHERE len(list_filter(acts, lambda a: a NOT IN ('probing', 'focus'))) = 0),
 telling AS (FROM moves WHERE list_distinct(acts) = ['telling']),
 ranked AS (

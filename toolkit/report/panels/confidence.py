@@ -41,7 +41,8 @@ def draw_confidence(surer: pl.Series) -> Picture:
         title,
         "Pairs by the probability p that their likelier answer is better: the further to the right the bars "
         f"stand, the more the signals have decided. {flips:,} of {len(values):,} pairs "
-        f"({format_share(share)}) are coin flips, below 60{PERCENT}, where a hard label would be wrong nearly as often as right.",
+        f"({format_share(share)}) are coin flips, below 60{PERCENT}, where a hard label would be wrong "
+        "nearly as often as right.",
         draw(
             "confidence",
             title,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 
 from .replay import Floats, Ints, Order, Plan, Questions, replay
 
@@ -53,7 +53,7 @@ def curve(questions: Sequence[Questions], order: Order, plan: Plan, by_prompt: b
         counted.append(n)
         losses.append(-np.log(p).mean(axis=1))
         votes.append(played.votes)
-    stderr().print(f"{order.name}: {len(questions)} replays")
+    open_stderr().print(f"{order.name}: {len(questions)} replays")
     return Curve(np.mean(votes, axis=0), np.stack(right), np.stack(counted), np.mean(losses, axis=0))
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from preceptor.toolkit.cli.options import stderr
+from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.store.connection import open_store
@@ -247,7 +247,7 @@ def replicated(obs: Observations, seeds: int, draws: int) -> list[Published]:
         taken = time.process_time() - began
         found.append(summarise(sites, divergences, taken, pairs_of(obs)))
         r = found[-1]
-        stderr().print(
+        open_stderr().print(
             f"seed {seed}: {r.negative} of {CHAINS} chains negative, R-hat {r.r_hat:.2f}, "
             f"ESS {r.ess:.1f}, {figure(taken)} CPU s"
         )
