@@ -147,7 +147,7 @@ def apart(one, other):
     return max((a[name].float() - b[name].float()).abs().max().item() for name in a)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch):
     """One folder, the same losses and weights, messages once; ended on the way, it goes on to the same end."""
     monkeypatch.setattr(templated, "WORDS", templated.WORDS[1:])  # 24 rows, an even number of batches
@@ -178,7 +178,7 @@ def test_two_processes_are_one_with_twice_the_accumulation(tmp_path, monkeypatch
     assert again.stderr.count("exists; choose another --out") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_weights_that_processes_share_are_saved_whole(tmp_path):
     """FSDP with a config that keeps shards: what is saved is what a run of one process saves."""
     path = recipe(tmp_path, "dpo", max_steps=4, loss_type=["sigmoid", "sft"])

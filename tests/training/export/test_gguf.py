@@ -85,7 +85,7 @@ def of_gguf(file):
     return AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_the_gguf_computes_what_the_folder_does_and_says_where_it_is_from(model, tmp_path):
     from transformers import AutoModelForCausalLM
 
