@@ -44,7 +44,8 @@ settings.load_profile("preceptor")
 
 def pytest_collection_modifyitems(items):
     """Files with slow tests first, so that no process is left alone with them in the end."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    marked = ("slow", "minutes")
+    slow = Counter(item.path for item in items if any(map(item.get_closest_marker, marked)))
     items.sort(key=lambda item: -slow[item.path])
 
 
