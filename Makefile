@@ -2,7 +2,7 @@
 # make test   format, lint, types, import directions, the tests but those of minutes; with ALL=1, as CI, these too
 # make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
-# make bench-fusion  whether what fits say is right, and the same again (writes docs/fusion-measured.md)
+# make bench-fusion  whether what fits say is right, and the same again (writes docs/measurements/fusion.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
 PYTHON ?= python3
@@ -35,7 +35,7 @@ check: $(VENV)/dev .typing/preceptor
 
 bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
 	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
-	$(BIN)/python -m preceptor.tests.bench.fusion $(PARTS) --write docs/fusion-measured.md
+	$(BIN)/python -m preceptor.tests.bench.fusion $(PARTS) --write docs/measurements/fusion.md
 
 bench: $(VENV)/bench
 	$(BIN)/python -m preceptor.tests.bench $(BENCH)

@@ -1,6 +1,6 @@
 """`make bench`: ours beside a peer in the same run.
 
-    python -m preceptor.tests.bench [ROW …] [--quick] [--write docs/bench.md]
+    python -m preceptor.tests.bench [ROW …] [--quick] [--write docs/measurements/bench.md]
 
 Machines are noisy: read the ratios. Every side runs in a process of its own, in turn with the
 others; the repetition whose wall time is the median is shown.

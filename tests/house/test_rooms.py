@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-TOP = ("annotation", "recipes", "schemas", "tests", "toolkit", "training")
+TOP = ("annotation", "docs", "recipes", "schemas", "tests", "toolkit", "training")
 MOST = 12  # entries of a room, __init__.py aside
 LINES = 400
 

@@ -69,7 +69,7 @@ def find_default_select(con: Store) -> str:
     """Find the default of --select: information if a fit has any for some pair, else coverage.
 
     On real judgements, for pairs that are asked about, information needs 0.75 of the votes that random
-    order needs, coverage 0.95; for other pairs the two are equal (docs/fusion-measured.md).
+    order needs, coverage 0.95; for other pairs the two are equal (docs/measurements/fusion.md).
     """
     fit = _newest_fit(con)
     return "information" if fit and _informed(con, fit["key"]) else "coverage"

@@ -261,7 +261,7 @@ def _read_all(
             pending = []
     _insert_all(con, pending, context.source, added)
     if not read:
-        raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary.lower()}")
+        raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary}")
     return IngestReport(context.source, taken, rejects, added, first, notes)
 
 

@@ -46,7 +46,7 @@ Krippendorff's.
 
 
 def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], seed: int) -> list[Path]:
-    """Write audit.md and the figures of all `audits` (annotation/audit.Audit as dicts); returns the files.
+    """Write audit.md and the figures of all `audits` (`JudgeAudit` as dicts), and return the paths.
 
     `rejects` are rejected lines of a file. The page is written last.
     """

@@ -1,4 +1,4 @@
-"""python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/fusion-measured.md]"""
+"""python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/measurements/fusion.md]"""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from preceptor.schemas.support.files import write_text
 from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
 
 from ..__main__ import known
+from ..inputs import ROOT
 from .asking.asking import asking
 from .calibration import calibration
 from .heldout import heldout
@@ -49,7 +50,7 @@ def main(parts: tuple[str, ...], quick: bool, write: Path | None) -> None:
         if write:  # each as it is found: the next may take an hour
             write_text(write, written_into(write.read_text(encoding="utf-8"), name, found))
             for file, svg in found.drawings.items():
-                write_text(write.parent / "images" / file, svg)
+                write_text(ROOT / "docs" / "images" / file, svg)
 
 
 if __name__ == "__main__":

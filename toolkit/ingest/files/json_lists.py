@@ -13,8 +13,8 @@ from .numbered_lines import Input, OnBytes, read_whole
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
     """Read the elements of a JSON list: line (the element's number), raw (its JSON) and damaged.
 
-    These are the columns that `json_rows` takes. `what` names the elements in the message. Raises SourceError
-    if the file is not a JSON list.
+    These are the columns that `parse_json_rows` takes. `what` names the elements in the message. Raises
+    SourceError if the file is not a JSON list.
     """
     text = read_whole(file, on_bytes)
     with open_scratch() as con:

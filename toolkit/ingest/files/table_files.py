@@ -35,9 +35,9 @@ Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
     """Read blocks of (records, rejects).
 
-    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `with_raw`) and those
-    of the columns `wanted` that the file has, as `delimited.column` names them; in JSON Lines, those that a
-    row of this block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
+    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `add_raw`) and those
+    of the columns `wanted` that the file has, as `name_column` names them; in JSON Lines, those that a row of this
+    block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
     fields are null. rejects: line, raw, reason. Raises SourceError for another kind of file, and for a file
     that is not what its name says.
     """
@@ -54,7 +54,7 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
 
 
 def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
-    """Read rows of Parquet, nested ones too, as `json_rows` takes them: line, raw (JSON), damaged.
+    """Read rows of Parquet, nested ones too, as `parse_json_rows` takes them: line, raw (JSON), damaged.
 
     Only the columns `wanted` are read. Raises SourceError if the file has none of them.
     """

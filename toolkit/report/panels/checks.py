@@ -16,7 +16,7 @@ from .panel import FitView, Panel
 DRAWINGS = 8  # of checks drawn at most
 BARS = 12  # categories that have room for a label each
 
-Check = dict[str, Any]  # as `predictive_checks` returns them
+Check = dict[str, Any]  # as `check_predictions` returns them
 
 
 def measure_checks(found: Sequence[Check]) -> float:
