@@ -39,7 +39,7 @@ def hide(text: str, spellings: Iterable[str]) -> str:
 
 
 def hide_userinfo(address: str) -> str:
-    """Leave user, password, query and fragment out of an address, whether or not it is well-formed."""
+    """Remove user, password, query and fragment from an address, whether or not it is well-formed."""
     before, _, after = address.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     return re.sub(r"[?#].*", "", scheme + slashes + after if slashes else after, flags=re.DOTALL)
