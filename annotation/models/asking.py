@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,10 +15,11 @@ from typing import Any
 
 from ...schemas.errors import AnnotationError
 from .backends.backend import Backend, ModelAnswer, Say, Send
+from .backends.endings import LENGTH, REASONING, describe_ending, find_ending, split_reasoning
 from .budget import NO_LIMITS, Ledger, Limits
 from .memory import KnownReplies, ReplyMemory, was_message
 from .prices import bound_cost, count_most_tokens
-from .requests import Reply, Request, hash_request
+from .requests import UNFINISHED, Reply, Request, hash_request
 
 Check = Callable[[str], dict[str, Any]]
 """Reads an answer from a reply's text; raises ValueError if the text is unusable, see `ask`."""
@@ -43,6 +45,8 @@ class Spent:
     """USD; None if the model has no price."""
     left_out: int
     """Requests not done yet; after the run, those that a limit kept from being sent."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Number of failed requests by the error of their last reply."""
 
 
 Watch = Callable[[Spent, int], None]
@@ -62,6 +66,8 @@ class AskOptions:
     correct: bool = True
     """Show the model the error of its last reply, also of an earlier run. If false, failed requests are
     only retried with `retry_failed`."""
+    allow_cut: bool = False
+    """Accept replies that were cut off at max_tokens. If false, they are kept, but are no answers."""
     say: Say = lambda _: None
     """Called with notices, such as pauses."""
     watch: Watch = lambda *_: None
@@ -125,6 +131,8 @@ class _Run:
     replies: int = 0
     failed: int = 0
     done: int = 0
+    allow_cut: bool = False
+    errors: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: Exception | None = None
@@ -156,6 +164,7 @@ def ask_missing(
         tries=before + options.tries,
         say=options.say,
         watch=options.watch,
+        allow_cut=options.allow_cut,
         earlier={
             name: EarlierReply(
                 row["nth"], row["raw"], row["error"] or "", options.correct and was_message(row)
@@ -199,15 +208,18 @@ def ask(
     tries: int = 3,
     say: Say = lambda _: None,
     watch: Watch = lambda *_: None,
+    allow_cut: bool = False,
     earlier: Mapping[str, EarlierReply] | None = None,
 ) -> Spent:
     """Send the requests, each once, and keep every reply; those with an equal digest are one.
 
     `check` converts a reply's text to an answer. If it raises ValueError, the model is shown the error and
-    asked again, up to `tries` replies to a request; after FinalError it is not. `keep` gets a few replies at
-    a time, in the order they arrive, and must have stored them when it returns. `say` is called with notices
-    of pauses, `watch` with progress. `earlier` are the last replies of earlier runs by digest, whose tries
-    count.
+    asked again, up to `tries` replies to a request; after FinalError it is not. A reply that did not end by
+    itself (cut off unless `allow_cut`, filtered, within its reasoning) is no answer and is not checked; one
+    that was cut off is not asked for again. Reasoning is kept in `said` and never checked. `keep` gets a few
+    replies at a time, in the order they arrive, and must have stored them when it returns. `say` is called
+    with notices of pauses, `watch` with progress. `earlier` are the last replies of earlier runs by digest,
+    whose tries count.
 
     Raises AnnotationError if there is a cost cap and the model has no price, or if the back-end refuses or
     does not answer; replies that came before are kept.
@@ -215,7 +227,7 @@ def ask(
     check_limits(backend, limits)
     once = list({hash_request(request): request for request in reversed(requests)}.values())[::-1]
     ledger = Ledger(limits, backend.price)
-    run = _Run(check, keep, ledger, tries, say, watch, len(once))
+    run = _Run(check, keep, ledger, tries, say, watch, len(once), allow_cut=allow_cut)
     asyncio.run(_ask(backend, once, run, earlier or {}))
     if run.error:
         raise run.error
@@ -281,7 +293,7 @@ async def _settle(send: Send, group: list[tuple[Request, EarlierReply | None]], 
                 reply, more = _reply(request, answer, (last.nth if last else 0) + 1, run)
                 _take(reply, answer, more, run)
                 if more:
-                    tell = answer.fault is None
+                    tell = answer.fault is None and UNFINISHED not in reply.said
                     again.append((request, EarlierReply(reply.nth, reply.raw, reply.error or "", tell)))
         await asyncio.sleep(0)  # other workers may have replies to keep by now
         _flush(run)
@@ -300,23 +312,32 @@ def _told(request: Request, last: EarlierReply | None) -> Request:
 def _reply(request: Request, answer: ModelAnswer, nth: int, run: _Run) -> tuple[Reply, bool]:
     """The reply as it is kept, and true if the model is asked again."""
     taken, error, final = None, answer.fault, answer.refused
+    text, said = answer.text, dict(answer.said)
+    if error is None:
+        text, reasoning, open_end = split_reasoning(text)
+        if reasoning:
+            said[REASONING] = "\n".join(filter(None, (said.get(REASONING), reasoning)))
+        ending = find_ending(said.get("finish")) or (REASONING if open_end else None)
+        if ending and not (ending == LENGTH and run.allow_cut):
+            said[UNFINISHED] = ending
+            error, final = describe_ending(ending, request.sampling.max_tokens), ending == LENGTH
     if error is None:
         try:
-            taken = run.check(answer.text)
+            taken = run.check(text)
         except ValueError as wrong:
             error = " ".join(str(wrong).split())[:500] or "of no use"
             final = isinstance(wrong, FinalError)
     reply = Reply(
         request,
         nth,
-        answer.text,
+        text,
         taken,
         error,
         answer.prompt_tokens,
         answer.completion_tokens,
         answer.cost,
         datetime.now(UTC),
-        answer.said,
+        said,
     )
     return reply, error is not None and not final and nth < run.tries
 
@@ -324,7 +345,9 @@ def _reply(request: Request, answer: ModelAnswer, nth: int, run: _Run) -> tuple[
 def _take(reply: Reply, answer: ModelAnswer, more: bool, run: _Run) -> None:
     run.replies += 1
     run.done += not more
-    run.failed += not more and reply.error is not None
+    if not more and reply.error is not None:
+        run.failed += 1
+        run.errors[reply.error] += 1
     run.prompt_tokens += reply.prompt_tokens or 0
     run.completion_tokens += reply.completion_tokens or 0
     if not answer.refused:
@@ -362,4 +385,5 @@ def _spent(run: _Run) -> Spent:
         run.completion_tokens,
         cost,
         run.wanted - run.done,
+        dict(run.errors.most_common()),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...schemas.support.json_lines import add_lines, read_lines
-from .requests import Reply, make_row
+from .requests import UNFINISHED, Reply, make_row
 
 Row = Mapping[str, Any]
 """A reply with the columns of table `replies` that `requests.make_row` fills."""
@@ -50,8 +50,9 @@ def sort_replies(rows: Iterable[Row]) -> KnownReplies:
 
 
 def was_message(row: Row) -> bool:
-    """Tell whether a reply is a model's message (not a refusal of the server or an empty body)."""
-    return "said" in json.loads(row["sampling"])
+    """Tell whether a reply is a model's whole message (not a refusal, an empty body, or cut off)."""
+    said = json.loads(row["sampling"]).get("said")
+    return said is not None and UNFINISHED not in said
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class Sampling:
 
 
 LIKELIEST = Sampling()
+UNFINISHED = "unfinished"
+"""Key of `said`: how a reply ended that did not end by itself (length, content_filter, refusal, …)."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's reply: its text unchanged, the answer read by `check`, or the error if it is unusable.
+    """A model's reply: its text, the answer read by `check`, or the error if it is unusable.
 
-    `raw` is the message, or whatever the back-end sent instead. `said` has the back-end's own model,
-    fingerprint and finish (length: cut off at max_tokens).
+    `raw` is the message without its reasoning, or whatever the back-end sent instead. `said` has the
+    back-end's own model, fingerprint and finish (length: cut off at max_tokens), the reasoning, and
+    `unfinished` if it did not end by itself and is no answer.
     """
 
     request: Request

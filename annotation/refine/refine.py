@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.files import write_text
-from ..models.backends.endpoint import Endpoint
+from ..models.backends.connection import Endpoint
 from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
 from ..rubrics.rubric import parse_rubric

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import write_text
-from ..models.backends.endpoint import ChatCompletion, Endpoint, ask_one
+from ..models.backends.connection import Endpoint
+from ..models.backends.endings import REASONING, describe_ending, find_ending, split_reasoning
+from ..models.backends.endpoint import ask_one
+from ..models.backends.message import ChatCompletion
 
 T = TypeVar("T")
 READINGS = 3  # unreadable answers after which a run gives up
@@ -44,7 +47,7 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
     for earlier in record["tries"]:
         if earlier["fault"] is None:
             steps.kept += 1
-            return read(earlier["content"])
+            return read(split_reasoning(earlier["content"])[0])
     for _ in range(READINGS):
         answer = ask_one(
             steps.where, request | {"messages": _told(request["messages"], record["tries"])}, steps.say
@@ -71,10 +74,14 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
 
 
 def _try_reading(answer: ChatCompletion, read: Callable[[str], T]) -> tuple[str | None, list[T]]:
-    if answer.content is None:
-        return "no message in the answer", []
+    if answer.content is None or answer.fault:
+        return answer.fault, []
+    text, _, open_end = split_reasoning(answer.content)
+    ending = find_ending(answer.said.get("finish")) or (REASONING if open_end else None)
+    if ending:
+        return describe_ending(ending), []
     try:
-        return None, [read(answer.content)]
+        return None, [read(text)]
     except ValueError as error:
         return " ".join(str(error).split())[:500], []
 

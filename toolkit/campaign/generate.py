@@ -28,6 +28,7 @@ from ...annotation.models.asking import (
     find_missing,
 )
 from ...annotation.models.backends.backend import Backend
+from ...annotation.models.backends.endings import REASONING
 from ...annotation.models.backends.registry import WRITING
 from ...annotation.models.memory import KnownReplies, sort_replies
 from ...annotation.models.requests import Reply, Request, Sampling, hash_request, make_row
@@ -275,6 +276,7 @@ def _completions(
         return []
     sampling = json.loads(reply["sampling"])
     said = sampling.pop("said", {})
+    said.pop(REASONING, None)  # it stays in `replies`
     context = {
         "purpose": plan.purpose,
         **sampling,

@@ -60,7 +60,14 @@ def complete_answers(
     ordered = [requests[n] for n in longest_first]
     with asking.callbacks.watching(backend) as watch:
         left = subtract_spent(asking.limits, asking.spent)
-        options = AskOptions(left, retry_failed=True, correct=False, say=asking.callbacks.say, watch=watch)
+        options = AskOptions(
+            left,
+            retry_failed=True,
+            correct=False,
+            allow_cut=True,  # metrics count them
+            say=asking.callbacks.say,
+            watch=watch,
+        )
         missing = find_missing(ordered, memory, options)
         if missing.requests:
             asking.callbacks.begin(backend.name, len(missing.requests), len(items))

@@ -5,33 +5,23 @@ answers {"choices": [{"message": {"content": "…"}}], "usage": {"prompt_tokens"
 """
 
 import asyncio
-import functools
-import json
-import os
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from ....schemas.errors import AnnotationError
 from ....schemas.support.retry import retry_async
+from .connection import KEY_VARIABLES, Endpoint, connect
+from .message import CURABLE, ChatCompletion, read_message
 
-KEY_VARIABLES = ("PRECEPTOR_API_KEY", "OPENAI_API_KEY")
 TRIES = 6
 LONGEST_PAUSE = 60.0
-_SECONDS = httpx.Timeout(600.0, connect=20.0)  # a busy server on a laptop takes minutes for a long answer
-_CURABLE = {408, 409, 425, 429}  # and all from 500
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Address of a model; the key is read from the environment and never shown."""
-
-    base_url: str
-    model: str
-    key: str | None = field(default=None, repr=False)
+BUSY_PAUSE = 2.0  # seconds after an error that came with status 200
+_FROM_PROXY = {407, 502, 503, 504}
+_NEVER_SENT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
+"""Errors of a request that cannot be sent; a retry does not help."""
 
 
 @dataclass(frozen=True)
@@ -46,44 +36,14 @@ class Attempt:
     fault: str = ""
     wait: float | None = None
     reached: bool = True  # False: the request did not reach the server
+    sendable: bool = True  # False: it cannot be sent, now or later
 
     @property
     def curable(self) -> bool:
         """True if a retry can help."""
-        return self.status is None or self.status >= 500 or self.status in _CURABLE
-
-
-@dataclass(frozen=True)
-class ChatCompletion:
-    """A chat completion: content if any, token counts of the server, and its description of itself."""
-
-    text: str
-    content: str | None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    tokens: int = 0
-    said: dict[str, Any] = field(default_factory=dict)
-
-
-def make_endpoint(base_url: str | None, model: str) -> Endpoint:
-    """Make the endpoint at an address; raises AnnotationError if it is missing or invalid."""
-    if not base_url:
-        raise AnnotationError(
-            "no endpoint: give --base-url (or PRECEPTOR_BASE_URL), such as http://127.0.0.1:8000/v1"
-        )
-    try:
-        address = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise AnnotationError(f"--base-url '{base_url}': {error}") from error
-    if address.scheme not in {"http", "https"} or not address.host:
-        raise AnnotationError(f"--base-url '{base_url}': expected http://… or https://…")
-    key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
-    return Endpoint(base_url.rstrip("/"), model, key)
-
-
-def connect() -> httpx.AsyncClient:
-    """Open a client for many requests; use it as a context."""
-    return httpx.AsyncClient(timeout=_SECONDS, verify=_certificates())
+        if not self.sendable:
+            return False
+        return self.status is None or self.status >= 500 or self.status in CURABLE
 
 
 def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
@@ -93,25 +53,26 @@ def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -
     """
 
     async def ask() -> Attempt | None:
-        async with connect() as http:
+        async with connect(where) as http:
             return await send_patiently(where, lambda: post(http, where, body), say)
 
     got = asyncio.run(ask())
     if got is None or got.status != httpx.codes.OK:
         raise AnnotationError(got.fault if got else "nothing was sent")
-    return read_message(got.text)
+    return read_message(got.text, where.hide)
 
 
 async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -> Attempt:
     """Send a request once."""
-    headers = {"Authorization": f"Bearer {where.key}"} if where.key else {}
+    headers = [(b"Authorization", f"Bearer {where.key}".encode("latin-1"))] if where.key else []
     try:
         response = await http.post(f"{where.base_url}/chat/completions", json=body, headers=headers)
-    except httpx.TransportError as error:
-        fault = _hidden(where, f"{type(error).__name__}: {error}")
-        reached = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        return Attempt(None, fault=fault, reached=reached)
-    text = _hidden(where, response.text)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        sendable = not isinstance(error, _NEVER_SENT)
+        reached = sendable and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        said = f"{type(error).__name__}: {error}" if sendable else f"cannot be sent: {type(error).__name__}"
+        return Attempt(None, fault=where.hide(said) + _name_proxy(where), reached=reached, sendable=sendable)
+    text = where.hide(response.text)
     if response.status_code == httpx.codes.OK:
         return Attempt(response.status_code, text)
     wait = _seconds(response.headers.get("retry-after"))
@@ -144,7 +105,7 @@ async def send_patiently(
         return await retry_async(attempt_once, [2.0**n for n in range(TRIES - 1)], pause_after, rest)
     except _CurableError as error:
         raise AnnotationError(
-            f"{where.base_url}: no answer after {TRIES} tries: {error.attempt.fault}"
+            f"{where.shown}: no answer after {TRIES} tries: {error.attempt.fault}"
         ) from error
 
 
@@ -156,56 +117,37 @@ class _CurableError(Exception):
         self.attempt = attempt
 
 
+async def rest_if_busy(where: Endpoint, message: ChatCompletion, say: Callable[[str], None]) -> None:
+    """Wait a moment if an answer of status 200 is an error that may pass, such as a rate limit."""
+    if message.busy:
+        say(f"{where.shown}: {message.fault}; a pause of {BUSY_PAUSE:g} s")
+        await rest(BUSY_PAUSE)
+
+
 async def rest(seconds: float) -> None:
     """Wait between two attempts."""
     await asyncio.sleep(seconds)
 
 
-def read_message(text: str) -> ChatCompletion:
-    """Read the message in a body; its content is None if the body has none."""
-    try:
-        body = json.loads(text)
-        choice = body["choices"][0]
-        content = choice["message"]["content"]
-        usage = body.get("usage") or {}
-        sent, received = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-        total = _count(usage.get("total_tokens")) or (sent or 0) + (received or 0)
-        said = {
-            "model": body.get("model"),
-            "fingerprint": body.get("system_fingerprint"),
-            "finish": choice.get("finish_reason"),
-        }
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return ChatCompletion(text, None)
-    known = {name: value for name, value in said.items() if isinstance(value, str)}
-    return ChatCompletion(text, content if isinstance(content, str) else None, sent, received, total, known)
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and value >= 0 else None
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Read certificates once: that takes longer than a short answer."""
-    return httpx.create_ssl_context()
-
-
 def _refusal(where: Endpoint, response: httpx.Response) -> str:
     """Error message for a refusal: the reason, and what to do."""
     status = response.status_code
-    said = _hidden(where, " ".join(response.text.split())[:300])
+    said = " ".join(where.hide(response.text).split())[:300]
     remedy = {
         401: f"; set {KEY_VARIABLES[0]} to a key that is valid there",
         403: f"; set {KEY_VARIABLES[0]} to a key that may use '{where.model}'",
         404: f"; is the model called '{where.model}' there, and does the address end in /v1?",
     }.get(status, "")
-    return f"{where.base_url}: {status} {response.reason_phrase}{f': {said}' if said else ''}{remedy}"
+    proxy = _name_proxy(where) if status in _FROM_PROXY else ""
+    reason = where.hide(response.reason_phrase)
+    return f"{where.shown}: {status} {reason}{f': {said}' if said else ''}{remedy}{proxy}"
 
 
-def _hidden(where: Endpoint, text: str) -> str:
-    """Remove the key from a text, in case the server repeats it."""
-    return text.replace(where.key, "[key]") if where.key else text
+def _name_proxy(where: Endpoint) -> str:
+    """Say that a proxy was on the way, for errors that may be its own."""
+    if where.proxy is None:
+        return ""
+    return f" (through the proxy of {where.proxy}; NO_PROXY names hosts that need none)"
 
 
 def _seconds(retry_after: str | None) -> float | None:

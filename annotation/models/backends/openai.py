@@ -19,7 +19,9 @@ from ..budget import Ledger
 from ..prices import FREE, Price, find_price
 from ..requests import Request
 from .backend import Backend, ModelAnswer, Say, Send
-from .endpoint import Attempt, Endpoint, connect, make_endpoint, post, read_message, send_patiently
+from .connection import Endpoint, connect, make_endpoint
+from .endpoint import Attempt, post, rest_if_busy, send_patiently
+from .message import read_message
 
 _REFUSED = (400, 413, 422)  # of one request, as too long; others may be taken
 _FORMS = 3
@@ -46,7 +48,7 @@ def open_backend(model: str, base_url: str | None, prices: Path | None = None) -
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
         dialect = _Dialect()
-        async with connect() as http:
+        async with connect(where) as http:
 
             async def send(requests: Sequence[Request], ledger: Ledger, say: Say) -> list[ModelAnswer | None]:
                 return [await _send(http, where, dialect, request, ledger, say) for request in requests]
@@ -78,16 +80,14 @@ async def _send(
         return None
     if got.status in _REFUSED:
         return ModelAnswer(got.text, got.fault, refused=True)
-    if got.status != httpx.codes.OK:
-        raise AnnotationError(got.fault)  # as it would be for every other request
-    message = read_message(got.text)
+    if got.status != httpx.codes.OK:  # as it would be for every other request
+        raise AnnotationError(got.fault if got.status else f"{where.shown}: {got.fault}")
+    message = read_message(got.text, where.hide)
+    await rest_if_busy(where, message, say)
     cost = ledger.settle(request, message.prompt_tokens, message.completion_tokens)
-    text, fault = message.content, None
-    if text is None:
-        text, fault = message.text, "no message in the answer"
-    return ModelAnswer(
-        text, fault, False, message.prompt_tokens, message.completion_tokens, cost, message.said
-    )
+    text = message.text if message.content is None else message.content
+    sent, received = message.prompt_tokens, message.completion_tokens
+    return ModelAnswer(text, message.fault, False, sent, received, cost, message.said)
 
 
 async def _translated(
@@ -106,7 +106,11 @@ async def _translated(
             ledger.settle(request)  # it may have been answered and billed
         else:
             ledger.release(request)
-        if got.status == 400 and dialect.tokens == "max_tokens" and "max_completion_tokens" in got.text:
+        if (
+            got.status in (400, 422)
+            and dialect.tokens == "max_tokens"
+            and "max_completion_tokens" in got.text
+        ):
             dialect.tokens = "max_completion_tokens"
         elif request.schema is None or dialect.settled or got.status not in _FORM_REFUSED:
             return got

@@ -15,7 +15,7 @@ import yaml
 from waiting import IDLE, wait_until
 
 from preceptor.annotation.models.backends import endpoint as endpoint_module
-from preceptor.annotation.models.backends.endpoint import make_endpoint
+from preceptor.annotation.models.backends.connection import make_endpoint
 from preceptor.annotation.refine.outputs import read_outputs
 from preceptor.annotation.refine.refine import accept_rubric, refine_rubric
 from preceptor.annotation.rubrics.rubric import read_rubric

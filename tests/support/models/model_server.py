@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Said:
-    """An answer beyond a mere content: a status, headers, a body as it stands, seconds to wait before it."""
+    """An answer beyond a mere content: how it ended, a status, headers, a body as it stands, seconds to wait."""
 
     content: str = ""
     status: int = 200
@@ -26,6 +26,8 @@ class Said:
     seconds: float = 0.0
     prompt_tokens: int = 10
     completion_tokens: int = 5
+    finish: str | None = "stop"
+    message: dict = field(default_factory=dict)
 
 
 class ModelServer(ThreadingHTTPServer):
@@ -69,7 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, said, body):
         usage = {"prompt_tokens": said.prompt_tokens, "completion_tokens": said.completion_tokens}
-        choice = {"message": {"role": "assistant", "content": said.content}, "finish_reason": "stop"}
+        message = {"role": "assistant", "content": said.content, **said.message}
+        choice = {"message": message, "finish_reason": said.finish}
         whole = {"model": f"{body['model']}-0613", "choices": [choice], "usage": usage}
         text = (json.dumps(whole) if said.body is None else said.body).encode()
         self.send_response(said.status)

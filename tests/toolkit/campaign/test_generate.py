@@ -65,7 +65,7 @@ def path(tmp_path):
     return tmp_path / "s.duckdb"
 
 
-def generate(path, server, *more, fails=False, model="openai:m"):
+def generate(path, server, *more, fails=False, model="openai:m", code=0):
     """What the command says, run in this process."""
     place = ["--base-url", server.url] if server else []
     arguments = ["--store", path, "generate", "--model", model, *place, *more]
@@ -74,7 +74,7 @@ def generate(path, server, *more, fails=False, model="openai:m"):
         assert done.exception
         assert isinstance(done.exception, (PreceptorError, SystemExit)), done.exception
         return done.stderr + str(done.exception)
-    assert done.exception is None, done.exception
+    assert done.exit_code == code, done.output + repr(done.exception)
     return done.output
 
 
@@ -243,8 +243,9 @@ def test_a_killed_run_goes_on_without_repeating_a_request(path):
 
 def test_what_comes_to_nothing_is_kept_and_not_asked_again_unless_told(path):
     with serving(lambda body: "" if body["seed"] == 1 else "x") as server:
-        said = generate(path, server, "--k", 2)
+        said = generate(path, server, "--k", 2, code=1)
         assert "5 completions added" in said
+        assert "failed: 5 x the model said nothing" in said
         assert "5 came to nothing" in said
         assert "5 came to nothing before and are left" in generate(path, server, "--k", 2)
         assert len(server.asked) == 10
@@ -400,7 +401,7 @@ def test_errors_say_what_to_do(path, more, says):
 @pytest.mark.slow
 def test_a_model_in_this_process_draws_the_same_however_it_is_batched(path, tmp_path):
     folder = tiny_model(tmp_path / "tiny")
-    more = ("--max-tokens", 12, "--temperature", 1.2, "--top-p", 0.9)
+    more = ("--max-tokens", 12, "--temperature", 1.2, "--top-p", 0.9, "--allow-cut")
     first = generate(path, None, "--k", 4, *more, model=f"hf:{folder}", fails=False)
     assert "20 completions added" in first
     drawn = "SELECT prompt, context->>'draw' AS d, content FROM completions WHERE source = '{}' ORDER BY ALL".format
@@ -441,7 +442,7 @@ def test_an_adapter_is_the_model_it_was_trained_on_with_it_put_on(path, tmp_path
         shutil.copy(base / name, tmp_path / "merged" / name)
     said = {}
     for name in ("base", "tutor", "merged"):
-        more = ("--source", name, "--max-tokens", 12, "--temperature", 0, "--stop", "zzz")
+        more = ("--source", name, "--max-tokens", 12, "--temperature", 0, "--stop", "zzz", "--allow-cut")
         generate(path, None, *more, model=f"hf:{tmp_path / name}")
         said[name] = rows(
             path, f"SELECT prompt, content FROM completions WHERE source = '{name}' ORDER BY prompt"
@@ -514,7 +515,7 @@ def test_replies_are_forgotten_with_what_they_became(path, named):
 @pytest.mark.slow
 def test_a_real_small_model_answers_in_this_process(path):
     folder = smollm2()
-    more = ("--prompts", "SELECT key FROM prompts WHERE ref = 'p4'", "--max-tokens", 24)
+    more = ("--prompts", "SELECT key FROM prompts WHERE ref = 'p4'", "--max-tokens", 24, "--allow-cut")
     generate(path, None, *more, "--k", 1, "--temperature", 0, model=f"hf:{folder}")
     (answer,) = rows(path, "SELECT content, context->>'finish' AS f, author FROM completions")
     assert re.search("fraction|denominator|1/2", answer["content"])

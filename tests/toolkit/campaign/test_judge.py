@@ -54,14 +54,14 @@ def path(filled, tmp_path):
 def judge(path):
     """A function that runs `preceptor judge` in this process and returns what it says."""
 
-    def run(*arguments, rubric="pairwise-preference", model="openai:m", server=None, fails=None):
+    def run(*arguments, rubric="pairwise-preference", model="openai:m", server=None, fails=None, code=0):
         given = ["--store", path, "judge", "--rubric", rubric, "--model", model, *arguments]
         given += ["--base-url", server.url] if server else []
         ended = CliRunner().invoke(cli, [str(one) for one in given])
         if fails:
             assert isinstance(ended.exception, fails), ended.output
             return str(ended.exception)
-        assert ended.exit_code == 0, ended.output + repr(ended.exception)
+        assert ended.exit_code == code, ended.output + repr(ended.exception)
         return " ".join(ended.output.split())
 
     return run
@@ -179,7 +179,7 @@ def test_what_is_malformed_is_asked_again_with_the_error_then_kept_as_failed(jud
         return better(body) if len(said) > 1 else "Hard to say."
 
     with serving(answer) as server:
-        said = judge(server=server)
+        said = judge(server=server, code=1)
         # Of a prompt's six requests two show picture 0 first; the others are right the second time.
         assert len(server.asked) == 2 * (2 * 3 + 4 * 2)
         last = server.asked[-1]["messages"]

@@ -208,5 +208,6 @@ def test_status_lists_the_build(fused, tmp_path):
         "leaks",
         "licence",
         "privacy",
+        "replies",
         "length bias",
     }

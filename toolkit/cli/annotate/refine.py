@@ -65,7 +65,7 @@ def refine(
         raise click.UsageError("--out belongs to --accept")
     if not (outputs and model):
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
-    from ....annotation.models.backends.endpoint import make_endpoint
+    from ....annotation.models.backends.connection import make_endpoint
     from ....annotation.refine.outputs import read_outputs
     from ....annotation.refine.refine import refine_rubric
 

@@ -11,6 +11,7 @@ from .options import (
     add_model_options,
     open_backends,
     say_estimate,
+    say_failed,
     say_line,
     say_spent,
     watch_spending,
@@ -40,6 +41,8 @@ class _GenerateArguments:
     source: str | None
     license_id: str | None
     retry_failed: bool
+    allow_cut: bool
+    no_seed: bool
 
 
 _OPTIONS = (
@@ -76,7 +79,7 @@ _OPTIONS = (
         type=click.IntRange(1),
         default=512,
         show_default=True,
-        help="Maximum number of tokens of a completion; a longer one is cut off and marked.",
+        help="Maximum number of tokens of a completion. One that is cut off there is no completion.",
     ),
     click.option("--stop", multiple=True, help="Text that ends a completion. May be repeated."),
     click.option(
@@ -108,6 +111,13 @@ _OPTIONS = (
         help="Licence of the completions, as an SPDX id. Without one they are not published.",
     ),
     click.option("--retry-failed", is_flag=True, help="Ask again for what failed in an earlier run."),
+    click.option(
+        "--allow-cut",
+        is_flag=True,
+        help="Store completions that were cut off at --max-tokens too. The gate 'replies' of preceptor build "
+        "looks for them.",
+    ),
+    click.option("--no-seed", is_flag=True, help="Send no seed, for servers that refuse it."),
 )
 
 
@@ -119,7 +129,8 @@ def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions
     """Ask a model for completions of prompts, and store them as a source of their own.
 
     Replies are stored. After a stop, run the command again: only missing completions are asked for; with a
-    larger --k, only the additional ones. Every reply is stored, also one that is empty or cannot be read. A
+    larger --k, only the additional ones. Every reply is stored, also one that is empty, filtered or
+    cut off, which is no completion; then the exit code is 1. Reasoning (<think>…</think>) is kept apart. A
     template can use messages, prompt (the last message), context, group, language and task.
     """
     from ....annotation.models.asking import AskOptions
@@ -129,12 +140,19 @@ def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions
     options = _options(given, asked.dry_run)
     (backend,) = open_backends(asked)
     with open_store(settings.store, read_only=asked.dry_run) as con, watch_spending(backend) as watch:
-        asking = AskOptions(asked.limits, retry_failed=given.retry_failed, say=say_line, watch=watch)
+        asking = AskOptions(
+            asked.limits,
+            retry_failed=given.retry_failed,
+            allow_cut=given.allow_cut,
+            say=say_line,
+            watch=watch,
+        )
         result = run(con, backend, options, asking, lambda counts: _say_counts(counts, given.retry_failed))
     if result.estimate:
         say_estimate(backend.name, result.estimate)
     else:
         _say(result)
+        say_failed(result.spent)
 
 
 def _options(given: _GenerateArguments, dry_run: bool) -> "GenerateOptions":
@@ -142,11 +160,12 @@ def _options(given: _GenerateArguments, dry_run: bool) -> "GenerateOptions":
     from ....schemas.licenses import read_license
     from ...campaign.generate import GenerateOptions
 
+    seed = None if given.no_seed else given.seed
     return GenerateOptions(
         given.prompts,
         given.where,
         given.k,
-        Sampling(given.temperature, given.top_p, given.max_tokens, given.seed, given.stop),
+        Sampling(given.temperature, given.top_p, given.max_tokens, seed, given.stop),
         given.template_name,
         given.purpose,
         given.source,

@@ -10,7 +10,15 @@ from ....annotation.models.backends.text_scores import NORMALISE
 from ....schemas.support.numbers import format_usd
 from ..options import Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
-from .options import ModelOptions, add_model_options, open_backends, say_estimate, say_line, watch_spending
+from .options import (
+    ModelOptions,
+    add_model_options,
+    open_backends,
+    say_estimate,
+    say_failed,
+    say_line,
+    watch_spending,
+)
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import Spent
@@ -43,6 +51,7 @@ class _JudgeArguments:
     temperature: float
     normalise: str | None
     tie_margin: float | None
+    no_seed: bool
 
 
 _OPTIONS = (
@@ -123,6 +132,7 @@ _OPTIONS = (
         help="For hf-likelihood: largest difference that is a tie, in nats per character or token "
         "(see --normalise). Default: 0.",
     ),
+    click.option("--no-seed", is_flag=True, help="Send no seed, for servers that refuse it."),
 )
 
 
@@ -136,9 +146,10 @@ def judge(context: click.Context, /, given: _JudgeArguments, asked: ModelOptions
     Pairs are always judged in both orders. If the two orders disagree, the model chose by position, and its
     vote is a tie. The model is an annotator of kind model: preceptor annotate agreement compares it with
     people, and preceptor fuse estimates how reliable it is. Replies are stored: a run that was stopped
-    continues where it was, and nothing is asked twice. The texts that a judge reads may try to influence
-    it. They are enclosed in marks and named as data, which lowers that risk but does not remove it (see
-    preceptor judge audit).
+    continues where it was, and nothing is asked twice. A reply that was cut off or filtered is no verdict;
+    if requests failed, the exit code is 1. The texts that a judge reads may try to influence it. They are
+    enclosed in marks and named as data, which lowers that risk but does not remove it (see preceptor judge
+    audit).
 
     --model hf-likelihood:FOLDER writes no text: it prefers the completion of a pair that is more likely
     after the prompt. A template of your own can use title, guidelines, examples, dialogue, first and second
@@ -170,6 +181,7 @@ def _judge(settings: Common, rubric_name: str, given: _JudgeArguments, asked: Mo
         say_estimate(backend.name, result.estimate)
     else:
         _say(rubric, result)
+        say_failed(result.spent)
 
 
 def _options(given: _JudgeArguments, dry_run: bool) -> "JudgeOptions":
@@ -187,7 +199,7 @@ def _options(given: _JudgeArguments, dry_run: bool) -> "JudgeOptions":
         given.examples,
         given.prompt_template,
         not given.no_reason,
-        Sampling(given.temperature, max_tokens=given.max_tokens),
+        Sampling(given.temperature, max_tokens=given.max_tokens, seed=None if given.no_seed else 0),
         given.normalise,
         given.tie_margin,
         dry_run,

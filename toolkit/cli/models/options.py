@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....annotation.models.backends.registry import describe_models, find_backend
+from ....schemas.errors import CHECK_FAILED
 from ....schemas.support.numbers import format_usd
 from ..options import add_option_record, open_stderr
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ....annotation.models.budget import Limits
 
 _PATIENCE = 2.0  # seconds before progress is shown
+_ERRORS = 5  # reasons of failed requests that are shown
 LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 _MODEL_HELP = f"Model to ask: {describe_models()}"
@@ -135,6 +137,20 @@ def say_spent(spent: "Spent") -> None:
     click.echo(line)
     if spent.left_out:
         click.echo(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")
+
+
+def say_failed(spent: "Spent | None") -> None:
+    """Say on stderr why requests failed, the server's words included; then exit with code 1.
+
+    Does nothing if none failed.
+    """
+    if spent is None or not spent.failed:
+        return
+    for error, n in list(spent.errors.items())[:_ERRORS]:
+        say_line(f"failed: {n:,} x {error}")
+    if len(spent.errors) > _ERRORS:
+        say_line(f"failed: {len(spent.errors) - _ERRORS:,} more reasons, in table replies")
+    click.get_current_context().exit(CHECK_FAILED)
 
 
 def say_line(text: str) -> None:

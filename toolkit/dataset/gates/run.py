@@ -22,6 +22,7 @@ GATES = (
     "licence:GATE",
     "privacy:TEXTS_GATE",
     "privacy:GROUPS_GATE",
+    "replies:GATE",
     "same_tokens:GATE",
     "length:GATE",
 )

@@ -36,8 +36,8 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
     """Read blocks of (records, rejects).
 
     records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `add_raw`) and those
-    of the columns `wanted` that the file has, as `name_column` names them; in JSON Lines, those that a row of this
-    block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
+    of the columns `wanted` that the file has, as `name_column` names them; in JSON Lines, those that a row of
+    this block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
     fields are null. rejects: line, raw, reason. Raises SourceError for another kind of file, and for a file
     that is not what its name says.
     """
