@@ -46,13 +46,18 @@ _SENTENCES = Table(
         Column("shown", "text", "its text as published"),
         Column("unspaced", "bool", "true if it is published without spaces between tokens"),
         Column("group", "text", "its document; without one its normalised text"),
+        Column("incomplete", "texts", "annotators who lost an edit to rejects", nullable=True),
         Column("first_of_its_text", "bool", "false if a sentence before it has the same text"),
     ),
 )
 _UNFINISHED = Table(
     "gec_unfinished",
-    "an annotator who marked an error of a sentence without correcting it",
-    (_SENTENCE, Column("annotator", "text", "as in edits")),
+    "an annotator without a full correction of a sentence",
+    (
+        _SENTENCE,
+        Column("annotator", "text", "as in edits; *: it is not known who"),
+        Column("lost", "bool", "true: an edit lies in rejects; false: an error was marked, not corrected"),
+    ),
 )
 _TEXTS = Table(
     "gec_texts",
@@ -99,8 +104,12 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     make(con, CANDIDATES, _PAIRS, {"rejected": list(wanted.rejected)})
     make(con, EXAMPLES, _EXAMPLES)
     ((repeated,),) = run(con, "SELECT count(*) FROM gec_sentences WHERE NOT first_of_its_text")
-    ((unfinished,),) = run(con, "SELECT count(*) FROM gec_unfinished")
-    others = {"a sentence that stands there before": repeated, "an error seen, not corrected": unfinished}
+    unfinished = dict(run(con, "SELECT lost, count(*) FROM gec_unfinished GROUP BY lost"))
+    others = {
+        "a sentence that stands there before": repeated,
+        "an error seen, not corrected": unfinished.get(False, 0),
+        "an annotator whose edit lies in rejects": unfinished.get(True, 0),
+    }
     return {reason: n for reason, n in others.items() if n}
 
 
@@ -112,7 +121,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
         f"""SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
             coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
             CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
-                ELSE {NORMAL("s.text")} END AS "group",
+                ELSE {NORMAL("s.text")} END AS "group", s.incomplete,
             row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
                 ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
         FROM sentences s WHERE {match_sources("s.source")}""",
@@ -120,7 +129,20 @@ def _sentences(con: Store, sources: list[str]) -> None:
     )
 
 
-# An annotator who marked an error without correcting it has no full correction.
+# An annotator has no full correction who marked an error without correcting it, or lost an edit to rejects.
+_LACKING = """
+WITH lost AS (
+    SELECT key AS sentence, unnest(incomplete) AS annotator FROM gec_sentences
+), everyone AS (  -- whose edit it was is not known: it may be anybody's
+    SELECT l.sentence, coalesce(e.annotator, l.annotator) AS annotator
+    FROM lost l LEFT JOIN edits e ON l.annotator = '*' AND e.sentence = l.sentence
+)
+SELECT sentence, annotator, bool_or(lost) AS lost FROM (
+    SELECT sentence, annotator, true AS lost FROM everyone
+    UNION ALL
+    SELECT sentence, annotator, false FROM edits
+    WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)
+) GROUP BY sentence, annotator"""
 _MINE = """e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text)
     AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"""
 
@@ -130,8 +152,7 @@ def _texts(con: Store, wanted: Corrections) -> None:
     make(
         con,
         _UNFINISHED,
-        """SELECT DISTINCT sentence, annotator FROM edits
-        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)""",
+        _LACKING,
     )
     full = select_corrections(_MINE)
     make(con, _TEXTS)
@@ -188,7 +209,7 @@ def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]
     """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
-        """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
+        """SELECT p.* EXCLUDE (tokens, text, position, incomplete), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
         FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
         ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",

@@ -20,6 +20,7 @@ from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
+from .edits.whole import ANYONE
 
 NONE = "-NONE-"
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
@@ -39,9 +40,10 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
     """Read the sentences and edits of one M2 file, a block at a time.
 
     Edits outside their sentence, edits that change nothing, lines of no known kind and edits without a
-    sentence are rejected with their line; the rest of the block is kept. A line of no known kind after a
-    blank line may be a damaged S line: the edits below it are rejected too, and not given to the sentence
-    before it. Raises SourceError if the file cannot be read.
+    sentence are rejected with their line; the rest of the block is kept, and the annotator (all of them,
+    where it cannot be read whose the line is) stands in the sentence's `incomplete`. A line of no known kind
+    after a blank line may be a damaged S line: the edits below it are rejected too, and not given to the
+    sentence before it. Raises SourceError if the file cannot be read.
     """
     place = _Place()
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
@@ -61,12 +63,14 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         .with_columns((pl.col("opens").cum_sum().cast(pl.Int64) - 1).alias("block"))  # -1: before any
     )
     blocks, tokens, bad_sentences = _sentences(rows.filter("opens"))
-    edits, bad_edits = _edits(rows.filter("is_edit"), blocks, tokens, context)
+    edits, bad_edits, lost = _edits(rows.filter("is_edit"), blocks, tokens, context)
     blocks, headers = _documents(blocks, edits, path, context, place)
     sentences = blocks.filter("sound", ~pl.col("header"))
-    strays = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit")).select(
+    unknown = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit"))
+    strays = unknown.select(
         "line", "raw", pl.lit("expected a line that starts with 'S ' or 'A '").alias("reason")
     )
+    sentences = _mark_incomplete(sentences, lost, unknown)
     kept = edits if not headers else edits.filter(~blocks["header"].gather(edits["block"]))
     kept = kept.with_columns(
         blocks["key"].gather(kept["block"]).alias("sentence"),
@@ -79,6 +83,21 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         tables={"sentences": sentences, "edits": kept},
         rejects=collect_rejects([bad_sentences, bad_edits, strays], path),
     )
+
+
+def _mark_incomplete(sentences: pl.DataFrame, lost: pl.DataFrame, strays: pl.DataFrame) -> pl.DataFrame:
+    """Add `incomplete`: annotators of rejected A lines; ANYONE for lines of no known kind in the block.
+
+    A line of no known kind after a blank line may be an edit of the sentence before it.
+    """
+    at = pl.col("block") - pl.col("opens").cast(pl.Int64)
+    unknown = strays.select(at.alias("block"), pl.lit(ANYONE).alias("annotator"))
+    marks = (
+        pl.concat([lost.select("block", "annotator"), unknown])
+        .group_by("block")
+        .agg(pl.col("annotator").unique().sort().alias("incomplete"))
+    )
+    return sentences.join(marks, left_on="opened", right_on="block", how="left", maintain_order="left")
 
 
 def split_tokens(texts: pl.Series) -> pl.Series:
@@ -97,7 +116,9 @@ def _sentences(opening: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.DataF
     A block's tokens start at `first` of that series and are `size` many.
     """
     text = pl.col("raw").str.slice(2).str.strip_chars_end(" ")
-    blocks = opening.select("line", "raw", "damaged", "is_sentence", text.alias("text"))
+    blocks = opening.select(
+        "line", "raw", "damaged", "is_sentence", pl.col("block").alias("opened"), text.alias("text")
+    )
     sound = pl.col("is_sentence") & ~pl.col("damaged") & (pl.col("text") != "")
     blocks = blocks.with_columns(sound.alias("sound"))
     _, bad = divide(
@@ -134,8 +155,8 @@ def _fields(lines: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
 
 def _edits(
     lines: pl.DataFrame, blocks: pl.DataFrame, tokens: pl.Series, context: Context
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Edits that can be taken, and the A lines that cannot."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Edits that can be taken, the A lines that cannot, and block and annotator of the latter."""
     start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
     noop = (start == -1) & (end == -1)
     detected = pl.col("error_type").is_in(DETECTION_ONLY)
@@ -176,7 +197,12 @@ def _edits(
         .alias("as_written"),
         "line",
     )
-    return edits.with_columns(derive_errant_type(edits)), bad
+    readable = (pl.col("n_fields") == len(_FIELDS)) & ~pl.col("damaged") & (pl.col("annotator") != "")
+    who = pl.col("annotator").replace(names) if names else pl.col("annotator")
+    lost = fields.join(bad, on="line", how="semi").select(
+        "block", pl.when(readable).then(who).otherwise(pl.lit(ANYONE)).alias("annotator")
+    )
+    return edits.with_columns(derive_errant_type(edits)), bad, lost
 
 
 def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:
