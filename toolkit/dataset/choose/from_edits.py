@@ -6,8 +6,9 @@ text, and for each annotator:
 partial  a stated share of the edits left out, by a seeded hash of their keys
 over     one word of the corrected text, changed as annotators change it elsewhere
 
-Chosen is an annotator's full correction; rejected is one of the others, unless it equals
-some annotator's correction. These pairs need no fit. The completions are stored, so that people can vote.
+Chosen is an annotator's full correction; rejected is one of the others, unless it equals some
+annotator's correction, or a combination of the alternatives that one allows. These pairs need no fit.
+The completions are stored, so that people can vote.
 """
 
 import polars as pl
@@ -18,7 +19,7 @@ from ...store.connection import Store, add_key, insert, query, run
 from ...store.temporary import make, make_from_frame
 from ...store.where import match_sources
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
-from .corrections import select_corrections
+from .corrections import MOST_VARIANTS, VARIANTS, select_corrections
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
@@ -76,6 +77,17 @@ _PROMPTS = Table(
     (
         Column("key", "text", "key of the prompt"),
         Column("messages", "messages", "the sentence, as the user's"),
+        Column("sentence", "text", "key of the sentence"),
+    ),
+)
+_ALLOWED = Table(
+    "gec_allowed",
+    "a text that an annotator allows, by alternatives of single edits",
+    (
+        _SENTENCE,
+        Column(
+            "same", "text", "the text as compared; null: more combinations than are compared", nullable=True
+        ),
     ),
 )
 _COMPLETIONS = Table(
@@ -98,6 +110,7 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     """
     _sentences(con, recipe.sources)
     _texts(con, wanted)
+    _allowed(con)
     prompts, completions = _store(con, wanted)
     make_from_frame(con, _COMPLETIONS, completions)
     make_from_frame(con, _PROMPTS, prompts)
@@ -181,6 +194,24 @@ def _texts(con: Store, wanted: Corrections) -> None:
     )
 
 
+def _allowed(con: Store) -> None:
+    """Make `gec_allowed` from every combination of annotators' alternatives."""
+    variants = VARIANTS.format(which=_MINE, most=MOST_VARIANTS)
+    run(con, f"CREATE OR REPLACE TEMP TABLE gec_variants AS {variants}")
+    content = "CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END"
+    make(
+        con,
+        _ALLOWED,
+        f"""SELECT DISTINCT t.sentence, {NORMAL(content)} AS same
+        FROM ({select_corrections("true", "gec_variants")}) t JOIN gec_sentences p ON p.key = t.sentence
+        UNION ALL
+        SELECT DISTINCT e.sentence, NULL FROM edits e WHERE contains(e.as_written, '||')
+            AND e.correction IS NOT NULL AND {_MINE}
+            AND e.sentence NOT IN (SELECT sentence FROM gec_variants)""",
+    )
+    run(con, "DROP TABLE gec_variants")
+
+
 _OVER = """
 INSERT INTO gec_texts
 WITH changes AS (
@@ -251,6 +282,10 @@ SELECT f.prompt, f.key AS chosen, m.key AS rejected, m.made, {NO_FIT}, CASE
     WHEN {NORMAL("m.content")} = f.same THEN 'equal texts'
     WHEN {NORMAL("m.content")} IN (SELECT o.same FROM full_ones o WHERE o.prompt = f.prompt)
         THEN 'an annotator holds the rejected text right'
+    WHEN {NORMAL("m.content")} IN (SELECT a.same FROM gec_allowed a WHERE a.sentence = q.sentence)
+        THEN 'an annotator allows the rejected text'
+    WHEN q.sentence IN (SELECT a.sentence FROM gec_allowed a WHERE a.same IS NULL)
+        THEN 'more combinations of alternatives than are compared'
     WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
         THEN 'the learner''s text again' END AS dropped
 FROM full_ones f JOIN gec_completions m ON m.prompt = f.prompt

@@ -4,13 +4,14 @@
     A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0
     A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1
 
+Alternatives stand between "||" inside the correction: the first is the correction, `as_written` has all.
 Dahlmeier and Ng (NAACL 2012) and ERRANT (Bryant et al., ACL 2017). A sentence starts at "S ",
 not at a blank line: some corpora leave blank lines out. A row is an S line or an A line. Where a
 file's first sentence is "# 0002" and its annotators say noop, such sentences name documents (UA-GEC).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -23,6 +24,8 @@ from .edits.repeats import count_in, mark_first
 from .edits.whole import ANYONE
 
 NONE = "-NONE-"
+OR = "||"  # between alternative corrections: the first counts, any is allowed
+_KNOWN_LINE = r"^T\d+(-A\d+)? "  # CherrANT's: the sentence as an annotator would have it
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
 _HEADER = r"^# \S+$"
 
@@ -34,6 +37,7 @@ class _Place:
     position: int = 0
     document: str | None = None  # of the last header
     has_headers: bool | None = None  # not known before the first sentence
+    known_lines: int = 0  # of CherrANT
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -46,8 +50,24 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
     sentence before it. Raises SourceError if the file cannot be read.
     """
     place = _Place()
+    held: Batch | None = None
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
-        yield _parse(block, file.name, context, place)
+        if held is not None:
+            yield held
+        known = pl.col("raw").str.contains(_KNOWN_LINE)
+        place.known_lines += int(block.select(known.sum()).item())
+        held = _parse(block.filter(~known), file.name, context, place)
+    if held is not None:
+        yield replace(held, notes=_note_known_lines(file.name, place.known_lines))
+
+
+def _note_known_lines(path: str, n: int) -> tuple[str, ...]:
+    if not n:
+        return ()
+    return (
+        f"{path}: {n:,} lines T0-A0 … (CherrANT: the sentence as an annotator would have it) are not stored: "
+        "the edits give these texts",
+    )
 
 
 def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> Batch:
@@ -148,7 +168,8 @@ def _fields(lines: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
             span[1].cast(pl.Int64, strict=False).alias("start"),
             span[2].cast(pl.Int64, strict=False).alias("end"),
             pl.col("annotator").str.strip_chars(),
-            pl.when(pl.col("written") == NONE).then(pl.lit("")).otherwise("written").alias("correction"),
+            pl.col("written").str.contains(OR, literal=True).alias("several"),
+            pl.col("written").str.split(OR).list.first().replace(NONE, "").alias("correction"),
         )
     )
 
@@ -170,13 +191,17 @@ def _edits(
             pl.col("n_fields") != len(_FIELDS),
             pl.format("expected 6 fields between '|||', found {}", "n_fields"),
         ),
+        (
+            pl.col("required").str.starts_with("|"),
+            "where one alternative ends and the next field begins cannot be told: five or more bars in a row",
+        ),
         (start.is_null() | end.is_null(), "expected two token offsets after 'A '"),
         (pl.col("annotator") == "", "the annotator's id is empty"),
         (
             ~noop & ((start < 0) | (end < start) | (end > size)),
             pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
         ),
-        (~noop & ~detected & pl.col("same"), "the edit changes nothing"),
+        (~noop & ~detected & pl.col("same") & ~pl.col("several"), "the edit changes nothing"),
     )
     names = context.annotator_names
     edits = good.select(
