@@ -6,7 +6,8 @@
 Refused: a first column of other numbers, a header, a column of addresses, lines of tabs in files that should
 be aligned line by line, and corrections that share nothing with their sources. A correction shares nothing if
 fewer than three in ten of its characters can be kept (Levenshtein); a file is refused where that
-holds for more than half of the corrections that are looked at, up to 500 of every block.
+holds for more than half of the corrections of four characters or more that are looked at, up to 500 of
+every block.
 """
 
 import re
@@ -25,6 +26,7 @@ _HEAD = (
 _NO_ERROR = "没有错误"  # MuCGEC: "no error"
 _KEPT = 0.3
 _SAMPLE = 500
+_LONG = 4  # characters: a shorter text may well be replaced as a whole
 _SHAPE = "expected lines of source, tab, correction"
 
 
@@ -82,6 +84,7 @@ def refuse_unrelated(sources: pl.Series, corrections: pl.Series, path: str) -> N
     """Raise SourceError if more than half of the corrections share nothing with their sources."""
     pairs = pl.DataFrame({"a": sources, "b": corrections}).drop_nulls()
     pairs = pairs.filter((pl.col("a").str.strip_chars() != "") & (pl.col("b").str.strip_chars() != ""))
+    pairs = pairs.filter(pl.min_horizontal(pl.col("a", "b").str.len_chars()) >= _LONG)
     pairs = pairs.gather_every(max(1, pairs.height // _SAMPLE))
     apart = [
         (a, b) for a, b in pairs.rows() if Levenshtein.normalized_similarity(a.lower(), b.lower()) < _KEPT
