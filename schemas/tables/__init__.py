@@ -63,7 +63,7 @@ __all__ = [
     "select_signals",
 ]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

@@ -52,6 +52,13 @@ SENTENCES = declare(
     Column("level", "text", "CEFR level of the learner", nullable=True),
     Column("first_language", "text", "of the learner, as the source says", nullable=True),
     Column("context", "json", "what else the source says about it", nullable=True, free_text=True),
+    Column(
+        "incomplete",
+        "texts",
+        "annotators of whom an edit lies in rejects (*: it is not known whose), so that they give no full "
+        "correction",
+        nullable=True,
+    ),
     origin=True,
 )
 EDITS = Table(
@@ -85,7 +92,7 @@ EDITS = Table(
         Column(
             "as_written",
             "text",
-            "correction as the file spells it, where M2 of ours would not",
+            "correction as the file spells it, where M2 of ours would not; alternatives stand between ||",
             nullable=True,
             free_text=True,
         ),

@@ -2,7 +2,7 @@
 
 An edit inside a longer one of the same annotator is part of it (EstGEC nests token edits in word
 order edits) and left out; so is an insertion at the edge of a word order edit that contains its words.
-Of several corrections between "||" the first counts. Detected errors are left as they are.
+Detected errors are left as they are.
 """
 
 from ...store.connection import Store, query
@@ -11,10 +11,10 @@ from ...store.connection import Store, query
 _SPANS = """
 spans AS (
     SELECT e.sentence, e.annotator, e.position, e.start, e."end",
-        CASE WHEN s.reader = 'm2' AND (contains(e.correction, '||') OR contains(e.correction, ' '))
-            THEN trim(regexp_replace(split_part(e.correction, '||', 1), ' +', ' ', 'g'))
+        CASE WHEN s.reader = 'm2' AND contains(e.correction, ' ')
+            THEN trim(regexp_replace(e.correction, ' +', ' ', 'g'))
             ELSE e.correction END AS correction, e.error_type
-    FROM edits e JOIN sources s ON s.name = e.source
+    FROM {edits} e JOIN sources s ON s.name = e.source
     WHERE e.correction IS NOT NULL AND {which}
 ),
 outer_spans AS (
@@ -75,20 +75,48 @@ changed AS (  -- a run of spaces that is a token of its own is not given two mor
 )"""
 
 
-def select_corrections(which: str) -> str:
+def select_corrections(which: str, edits: str = "edits") -> str:
     """Write the SELECT of corrected sentences, from the edits `e` for which the condition `which` holds.
 
+    `edits` is the table of edits, or one with the columns that are read here: `VARIANTS` has every
+    combination of alternatives under an annotator of its own.
     Columns: sentence, annotator, text, changed (true if the text differs from the learner's). One row
     for each annotator of each sentence.
     """
     return f"""
-WITH {_SPANS.format(which=which)}, {_KEPT}, {_PIECES},
-annotated AS (SELECT DISTINCT e.sentence, e.annotator FROM edits e WHERE {which})
+WITH {_SPANS.format(which=which, edits=edits)}, {_KEPT}, {_PIECES},
+annotated AS (SELECT DISTINCT e.sentence, e.annotator FROM {edits} e WHERE {which})
 SELECT a.sentence, a.annotator,
     CASE WHEN c.sentence IS NULL THEN s.text ELSE coalesce(c.text, '') END AS text,
     CASE WHEN c.sentence IS NULL THEN s.text ELSE coalesce(c.text, '') END <> s.text AS changed
 FROM annotated a JOIN sentences s ON s.key = a.sentence
 LEFT JOIN changed c ON c.sentence = a.sentence AND c.annotator = a.annotator"""
+
+
+MOST_VARIANTS = 256  # combinations of one annotator's alternatives in a sentence that are compared
+
+# Edits of annotators who allow alternatives, once for each combination; `annotator` ends with its number.
+# `total` is the number of combinations; of more than MOST_VARIANTS none are made.
+VARIANTS = """
+WITH several AS (
+    SELECT DISTINCT e.sentence, e.annotator FROM edits e WHERE contains(e.as_written, '||')
+        AND e.correction IS NOT NULL AND {which}
+), options AS (
+    SELECT e.*, CASE WHEN contains(as_written, '||')
+        THEN list_transform(string_split(as_written, '||'),
+            lambda o: CASE WHEN o = '-NONE-' THEN '' ELSE o END)
+        ELSE [correction] END AS allowed
+    FROM edits e SEMI JOIN several USING (sentence, annotator) WHERE correction IS NOT NULL
+), counted AS (
+    SELECT *, product(len(allowed)) OVER (PARTITION BY sentence, annotator) AS total,
+        coalesce(product(len(allowed)) OVER (PARTITION BY sentence, annotator ORDER BY position
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 1) AS stride
+    FROM options
+), numbered AS (
+    SELECT *, unnest(range(total::BIGINT)) AS n FROM counted WHERE total <= {most}
+)
+SELECT source, sentence, annotator || chr(31) || n AS annotator, position, start, "end", error_type,
+    allowed[1 + (n // stride::BIGINT) % len(allowed)] AS correction FROM numbered"""
 
 
 def correct_sentence(con: Store, sentence: str, annotator: str) -> str | None:

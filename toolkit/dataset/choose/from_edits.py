@@ -6,8 +6,9 @@ text, and for each annotator:
 partial  a stated share of the edits left out, by a seeded hash of their keys
 over     one word of the corrected text, changed as annotators change it elsewhere
 
-Chosen is an annotator's full correction; rejected is one of the others, unless it equals
-some annotator's correction. These pairs need no fit. The completions are stored, so that people can vote.
+Chosen is an annotator's full correction; rejected is one of the others, unless it equals some
+annotator's correction, or a combination of the alternatives that one allows. These pairs need no fit.
+The completions are stored, so that people can vote.
 """
 
 import polars as pl
@@ -18,7 +19,7 @@ from ...store.connection import Store, add_key, insert, query, run
 from ...store.temporary import make, make_from_frame
 from ...store.where import match_sources
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
-from .corrections import select_corrections
+from .corrections import MOST_VARIANTS, VARIANTS, select_corrections
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
@@ -46,13 +47,18 @@ _SENTENCES = Table(
         Column("shown", "text", "its text as published"),
         Column("unspaced", "bool", "true if it is published without spaces between tokens"),
         Column("group", "text", "its document; without one its normalised text"),
+        Column("incomplete", "texts", "annotators who lost an edit to rejects", nullable=True),
         Column("first_of_its_text", "bool", "false if a sentence before it has the same text"),
     ),
 )
 _UNFINISHED = Table(
     "gec_unfinished",
-    "an annotator who marked an error of a sentence without correcting it",
-    (_SENTENCE, Column("annotator", "text", "as in edits")),
+    "an annotator without a full correction of a sentence",
+    (
+        _SENTENCE,
+        Column("annotator", "text", "as in edits; *: it is not known who"),
+        Column("lost", "bool", "true: an edit lies in rejects; false: an error was marked, not corrected"),
+    ),
 )
 _TEXTS = Table(
     "gec_texts",
@@ -71,6 +77,17 @@ _PROMPTS = Table(
     (
         Column("key", "text", "key of the prompt"),
         Column("messages", "messages", "the sentence, as the user's"),
+        Column("sentence", "text", "key of the sentence"),
+    ),
+)
+_ALLOWED = Table(
+    "gec_allowed",
+    "a text that an annotator allows, by alternatives of single edits",
+    (
+        _SENTENCE,
+        Column(
+            "same", "text", "the text as compared; null: more combinations than are compared", nullable=True
+        ),
     ),
 )
 _COMPLETIONS = Table(
@@ -93,14 +110,19 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     """
     _sentences(con, recipe.sources)
     _texts(con, wanted)
+    _allowed(con)
     prompts, completions = _store(con, wanted)
     make_from_frame(con, _COMPLETIONS, completions)
     make_from_frame(con, _PROMPTS, prompts)
     make(con, CANDIDATES, _PAIRS, {"rejected": list(wanted.rejected)})
     make(con, EXAMPLES, _EXAMPLES)
     ((repeated,),) = run(con, "SELECT count(*) FROM gec_sentences WHERE NOT first_of_its_text")
-    ((unfinished,),) = run(con, "SELECT count(*) FROM gec_unfinished")
-    others = {"a sentence that stands there before": repeated, "an error seen, not corrected": unfinished}
+    unfinished = dict(run(con, "SELECT lost, count(*) FROM gec_unfinished GROUP BY lost"))
+    others = {
+        "a sentence that stands there before": repeated,
+        "an error seen, not corrected": unfinished.get(False, 0),
+        "an annotator whose edit lies in rejects": unfinished.get(True, 0),
+    }
     return {reason: n for reason, n in others.items() if n}
 
 
@@ -112,7 +134,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
         f"""SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
             coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
             CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
-                ELSE {NORMAL("s.text")} END AS "group",
+                ELSE {NORMAL("s.text")} END AS "group", s.incomplete,
             row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
                 ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
         FROM sentences s WHERE {match_sources("s.source")}""",
@@ -120,7 +142,20 @@ def _sentences(con: Store, sources: list[str]) -> None:
     )
 
 
-# An annotator who marked an error without correcting it has no full correction.
+# An annotator has no full correction who marked an error without correcting it, or lost an edit to rejects.
+_LACKING = """
+WITH lost AS (
+    SELECT key AS sentence, unnest(incomplete) AS annotator FROM gec_sentences
+), everyone AS (  -- whose edit it was is not known: it may be anybody's
+    SELECT l.sentence, coalesce(e.annotator, l.annotator) AS annotator
+    FROM lost l LEFT JOIN edits e ON l.annotator = '*' AND e.sentence = l.sentence
+)
+SELECT sentence, annotator, bool_or(lost) AS lost FROM (
+    SELECT sentence, annotator, true AS lost FROM everyone
+    UNION ALL
+    SELECT sentence, annotator, false FROM edits
+    WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)
+) GROUP BY sentence, annotator"""
 _MINE = """e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text)
     AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"""
 
@@ -130,8 +165,7 @@ def _texts(con: Store, wanted: Corrections) -> None:
     make(
         con,
         _UNFINISHED,
-        """SELECT DISTINCT sentence, annotator FROM edits
-        WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)""",
+        _LACKING,
     )
     full = select_corrections(_MINE)
     make(con, _TEXTS)
@@ -158,6 +192,24 @@ def _texts(con: Store, wanted: Corrections) -> None:
         """INSERT INTO gec_texts SELECT key, NULL, 'learner', text, false FROM gec_sentences
         WHERE first_of_its_text AND key IN (SELECT sentence FROM gec_texts)""",
     )
+
+
+def _allowed(con: Store) -> None:
+    """Make `gec_allowed` from every combination of annotators' alternatives."""
+    variants = VARIANTS.format(which=_MINE, most=MOST_VARIANTS)
+    run(con, f"CREATE OR REPLACE TEMP TABLE gec_variants AS {variants}")
+    content = "CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END"
+    make(
+        con,
+        _ALLOWED,
+        f"""SELECT DISTINCT t.sentence, {NORMAL(content)} AS same
+        FROM ({select_corrections("true", "gec_variants")}) t JOIN gec_sentences p ON p.key = t.sentence
+        UNION ALL
+        SELECT DISTINCT e.sentence, NULL FROM edits e WHERE contains(e.as_written, '||')
+            AND e.correction IS NOT NULL AND {_MINE}
+            AND e.sentence NOT IN (SELECT sentence FROM gec_variants)""",
+    )
+    run(con, "DROP TABLE gec_variants")
 
 
 _OVER = """
@@ -188,7 +240,7 @@ def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]
     """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
-        """SELECT p.* EXCLUDE (tokens, text, position), t.annotator, t.made, t.changed,
+        """SELECT p.* EXCLUDE (tokens, text, position, incomplete), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
         FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
         ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",
@@ -230,6 +282,10 @@ SELECT f.prompt, f.key AS chosen, m.key AS rejected, m.made, {NO_FIT}, CASE
     WHEN {NORMAL("m.content")} = f.same THEN 'equal texts'
     WHEN {NORMAL("m.content")} IN (SELECT o.same FROM full_ones o WHERE o.prompt = f.prompt)
         THEN 'an annotator holds the rejected text right'
+    WHEN {NORMAL("m.content")} IN (SELECT a.same FROM gec_allowed a WHERE a.sentence = q.sentence)
+        THEN 'an annotator allows the rejected text'
+    WHEN q.sentence IN (SELECT a.sentence FROM gec_allowed a WHERE a.same IS NULL)
+        THEN 'more combinations of alternatives than are compared'
     WHEN m.made <> 'learner' AND {NORMAL("m.content")} = {NORMAL("q.messages[1].content")}
         THEN 'the learner''s text again' END AS dropped
 FROM full_ones f JOIN gec_completions m ON m.prompt = f.prompt

@@ -4,13 +4,14 @@
     A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0
     A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||1
 
+Alternatives stand between "||" inside the correction: the first is the correction, `as_written` has all.
 Dahlmeier and Ng (NAACL 2012) and ERRANT (Bryant et al., ACL 2017). A sentence starts at "S ",
 not at a blank line: some corpora leave blank lines out. A row is an S line or an A line. Where a
 file's first sentence is "# 0002" and its annotators say noop, such sentences name documents (UA-GEC).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -20,8 +21,11 @@ from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
+from .edits.whole import ANYONE
 
 NONE = "-NONE-"
+OR = "||"  # between alternative corrections: the first counts, any is allowed
+_KNOWN_LINE = r"^T\d+(-A\d+)? "  # CherrANT's: the sentence as an annotator would have it
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
 _HEADER = r"^# \S+$"
 
@@ -33,19 +37,37 @@ class _Place:
     position: int = 0
     document: str | None = None  # of the last header
     has_headers: bool | None = None  # not known before the first sentence
+    known_lines: int = 0  # of CherrANT
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Read the sentences and edits of one M2 file, a block at a time.
 
     Edits outside their sentence, edits that change nothing, lines of no known kind and edits without a
-    sentence are rejected with their line; the rest of the block is kept. A line of no known kind after a
-    blank line may be a damaged S line: the edits below it are rejected too, and not given to the sentence
-    before it. Raises SourceError if the file cannot be read.
+    sentence are rejected with their line; the rest of the block is kept, and the annotator (all of them,
+    where it cannot be read whose the line is) stands in the sentence's `incomplete`. A line of no known kind
+    after a blank line may be a damaged S line: the edits below it are rejected too, and not given to the
+    sentence before it. Raises SourceError if the file cannot be read.
     """
     place = _Place()
+    held: Batch | None = None
     for block in read_lines(file, cut=b"\nS ", on_bytes=on_bytes):
-        yield _parse(block, file.name, context, place)
+        if held is not None:
+            yield held
+        known = pl.col("raw").str.contains(_KNOWN_LINE)
+        place.known_lines += int(block.select(known.sum()).item())
+        held = _parse(block.filter(~known), file.name, context, place)
+    if held is not None:
+        yield replace(held, notes=_note_known_lines(file.name, place.known_lines))
+
+
+def _note_known_lines(path: str, n: int) -> tuple[str, ...]:
+    if not n:
+        return ()
+    return (
+        f"{path}: {n:,} lines T0-A0 … (CherrANT: the sentence as an annotator would have it) are not stored: "
+        "the edits give these texts",
+    )
 
 
 def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> Batch:
@@ -61,12 +83,14 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         .with_columns((pl.col("opens").cum_sum().cast(pl.Int64) - 1).alias("block"))  # -1: before any
     )
     blocks, tokens, bad_sentences = _sentences(rows.filter("opens"))
-    edits, bad_edits = _edits(rows.filter("is_edit"), blocks, tokens, context)
+    edits, bad_edits, lost = _edits(rows.filter("is_edit"), blocks, tokens, context)
     blocks, headers = _documents(blocks, edits, path, context, place)
     sentences = blocks.filter("sound", ~pl.col("header"))
-    strays = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit")).select(
+    unknown = rows.filter(~pl.col("is_sentence"), ~pl.col("is_edit"))
+    strays = unknown.select(
         "line", "raw", pl.lit("expected a line that starts with 'S ' or 'A '").alias("reason")
     )
+    sentences = _mark_incomplete(sentences, lost, unknown)
     kept = edits if not headers else edits.filter(~blocks["header"].gather(edits["block"]))
     kept = kept.with_columns(
         blocks["key"].gather(kept["block"]).alias("sentence"),
@@ -79,6 +103,21 @@ def _parse(block: pl.DataFrame, path: str, context: Context, place: _Place) -> B
         tables={"sentences": sentences, "edits": kept},
         rejects=collect_rejects([bad_sentences, bad_edits, strays], path),
     )
+
+
+def _mark_incomplete(sentences: pl.DataFrame, lost: pl.DataFrame, strays: pl.DataFrame) -> pl.DataFrame:
+    """Add `incomplete`: annotators of rejected A lines; ANYONE for lines of no known kind in the block.
+
+    A line of no known kind after a blank line may be an edit of the sentence before it.
+    """
+    at = pl.col("block") - pl.col("opens").cast(pl.Int64)
+    unknown = strays.select(at.alias("block"), pl.lit(ANYONE).alias("annotator"))
+    marks = (
+        pl.concat([lost.select("block", "annotator"), unknown])
+        .group_by("block")
+        .agg(pl.col("annotator").unique().sort().alias("incomplete"))
+    )
+    return sentences.join(marks, left_on="opened", right_on="block", how="left", maintain_order="left")
 
 
 def split_tokens(texts: pl.Series) -> pl.Series:
@@ -97,7 +136,9 @@ def _sentences(opening: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.DataF
     A block's tokens start at `first` of that series and are `size` many.
     """
     text = pl.col("raw").str.slice(2).str.strip_chars_end(" ")
-    blocks = opening.select("line", "raw", "damaged", "is_sentence", text.alias("text"))
+    blocks = opening.select(
+        "line", "raw", "damaged", "is_sentence", pl.col("block").alias("opened"), text.alias("text")
+    )
     sound = pl.col("is_sentence") & ~pl.col("damaged") & (pl.col("text") != "")
     blocks = blocks.with_columns(sound.alias("sound"))
     _, bad = divide(
@@ -127,15 +168,16 @@ def _fields(lines: pl.DataFrame, blocks: pl.DataFrame) -> pl.DataFrame:
             span[1].cast(pl.Int64, strict=False).alias("start"),
             span[2].cast(pl.Int64, strict=False).alias("end"),
             pl.col("annotator").str.strip_chars(),
-            pl.when(pl.col("written") == NONE).then(pl.lit("")).otherwise("written").alias("correction"),
+            pl.col("written").str.contains(OR, literal=True).alias("several"),
+            pl.col("written").str.split(OR).list.first().replace(NONE, "").alias("correction"),
         )
     )
 
 
 def _edits(
     lines: pl.DataFrame, blocks: pl.DataFrame, tokens: pl.Series, context: Context
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Edits that can be taken, and the A lines that cannot."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Edits that can be taken, the A lines that cannot, and block and annotator of the latter."""
     start, end, size = pl.col("start"), pl.col("end"), pl.col("size")
     noop = (start == -1) & (end == -1)
     detected = pl.col("error_type").is_in(DETECTION_ONLY)
@@ -149,13 +191,17 @@ def _edits(
             pl.col("n_fields") != len(_FIELDS),
             pl.format("expected 6 fields between '|||', found {}", "n_fields"),
         ),
+        (
+            pl.col("required").str.starts_with("|"),
+            "where one alternative ends and the next field begins cannot be told: five or more bars in a row",
+        ),
         (start.is_null() | end.is_null(), "expected two token offsets after 'A '"),
         (pl.col("annotator") == "", "the annotator's id is empty"),
         (
             ~noop & ((start < 0) | (end < start) | (end > size)),
             pl.format("edit {}-{} lies outside the sentence's {} tokens", start, end, size),
         ),
-        (~noop & ~detected & pl.col("same"), "the edit changes nothing"),
+        (~noop & ~detected & pl.col("same") & ~pl.col("several"), "the edit changes nothing"),
     )
     names = context.annotator_names
     edits = good.select(
@@ -176,7 +222,12 @@ def _edits(
         .alias("as_written"),
         "line",
     )
-    return edits.with_columns(derive_errant_type(edits)), bad
+    readable = (pl.col("n_fields") == len(_FIELDS)) & ~pl.col("damaged") & (pl.col("annotator") != "")
+    who = pl.col("annotator").replace(names) if names else pl.col("annotator")
+    lost = fields.join(bad, on="line", how="semi").select(
+        "block", pl.when(readable).then(who).otherwise(pl.lit(ANYONE)).alias("annotator")
+    )
+    return edits.with_columns(derive_errant_type(edits)), bad, lost
 
 
 def _same(fields: pl.DataFrame, tokens: pl.Series) -> pl.Series:

@@ -25,6 +25,7 @@ from ..batch import Batch, Context
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.character_edits import make_batch, make_frame
 from .edits.error_types import DETECTION_ONLY
+from .edits.whole import ANYONE
 
 _DOC_END = re.compile(r"</DOC>", re.I)
 _TEXT = re.compile(r"<TEXT>(.*?)</TEXT>", re.I | re.S)
@@ -99,7 +100,7 @@ def _document(
     starts = [0]
     for paragraph in paragraphs:
         starts.append(starts[-1] + len(paragraph) + 1)
-    annotators = []
+    annotators, lost = [], []
     for annotation in _ANNOTATION.finditer(doc):
         annotator = dict(_ATTRIBUTE.findall(annotation.group(1))).get("teacher_id", "0")
         annotators.append(annotator)
@@ -111,6 +112,7 @@ def _document(
                 start, end = _span(mistake.group(1), paragraphs, starts)
             except ValueError as error:
                 rejects.append(_reject(path, where, mistake.group(0).strip(), str(error)))
+                lost.append(annotator)
                 continue
             kind, correction = _field(mistake.group(2), "TYPE"), _field(mistake.group(2), "CORRECTION")
             edits.append(
@@ -127,6 +129,13 @@ def _document(
                     "raw": mistake.group(0).strip(),
                 }
             )
+        if left := _MISTAKE.sub("", annotation.group(2)).strip():
+            where = line + doc.count("\n", len(doc) - len(doc.lstrip()), annotation.start())
+            rejects.append(_reject(path, where, left[:200], "expected <MISTAKE …> … </MISTAKE>"))
+            lost.append(annotator)
+    if left := _DOC_END.sub("", _ANNOTATION.sub("", doc[body.end() :])).strip():
+        rejects.append(_reject(path, line, left[:200], "expected <ANNOTATION …> … </ANNOTATION>"))
+        lost.append(ANYONE)
     number = dict(_ATTRIBUTE.findall(head.group(1))).get("nid", f"{path}:{line}")
     documents.append(
         {
@@ -136,6 +145,7 @@ def _document(
             "path": path,
             "line": line,
             "annotators": list(dict.fromkeys(annotators)),
+            "lost": list(dict.fromkeys(lost)),
         }
     )
 

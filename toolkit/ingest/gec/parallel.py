@@ -6,9 +6,10 @@
 
 The first file is the source, the others its references, each by one annotator (JFLEG,
 Napoles, Sakaguchi and Tetreault, EACL 2017). A single file is read as a table without a header:
-source, tab, correction, tab, correction (SIGHAN and its like), after an id in brackets if there
-is one. Chinese, Japanese and Thai are cut into characters. The edits are found by `align`. A row
-is a line of any of the files, or a field of a table.
+source, tab, correction, tab, correction (SIGHAN and its like), after an id in brackets if there is
+one. Tables of MuCGEC and Lang-8 are known, others with further columns are refused (layouts.py).
+Chinese, Japanese and Thai are cut into characters. The edits are found by `align`. A row is a line of
+any of the files, or a field of a table.
 """
 
 import re
@@ -25,6 +26,7 @@ from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.align import Aligner, load_aligner
 from .edits.character_edits import make_token_batch
 from .edits.error_types import derive_errant_type
+from .layouts import find_columns, refuse_tables, refuse_unrelated, replace_no_error
 from .m2 import split_tokens
 
 _UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
@@ -57,7 +59,8 @@ def read_parallel(
 ) -> Iterator[Batch]:
     """Read the sentences of the source and the edits of every reference.
 
-    Raises SourceError if the files differ in length, or one cannot be read.
+    Raises SourceError if the files differ in length, one cannot be read, or what should be sentences are
+    numbers, a header, addresses, or corrections that share nothing with their sources.
     """
     align, by = load_aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
@@ -81,6 +84,8 @@ def _lines(files: Sequence[Input], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
         )
         for number, part in enumerate(parts[1:]):
             frame = frame.with_columns(part["raw"].alias(f"r{number}"), frame["damaged"] | part["damaged"])
+        for part, file in zip(parts, files, strict=True):
+            refuse_tables(part["raw"], file.name)
         yield frame
     for stream in streams:
         stream.drain()
@@ -122,17 +127,23 @@ class _Lines:
 
 def _table(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
     """The same frames from one table."""
-    width = 0
+    width, shift = 0, None
     for block in read_lines(file, on_bytes=on_bytes):
         lines = block.filter(pl.col("raw").str.strip_chars() != "")
         fields = lines["raw"].str.split("\t")
+        if shift is None:
+            shift = find_columns(fields, file.name)
+        head, fields = fields, fields.list.slice(shift)
         width = max(width, int(fields.list.len().max() or 0))  # type: ignore[arg-type]
         has_id = fields.list.get(0, null_on_oob=True).str.contains(_ID)
         rest = pl.select(pl.when(has_id).then(fields.list.slice(1)).otherwise(fields)).to_series()
         yield lines.select(
             "line",
             "damaged",
-            pl.when(has_id).then(fields.list.get(0, null_on_oob=True).str.extract(_ID)).alias("id"),
+            pl.when(has_id)
+            .then(fields.list.get(0, null_on_oob=True).str.extract(_ID))
+            .otherwise(head.list.get(1 if shift > 1 else 0, null_on_oob=True) if shift else None)
+            .alias("id"),
             rest.list.get(0, null_on_oob=True).alias("source"),
             *(rest.list.get(n + 1, null_on_oob=True).alias(f"r{n}") for n in range(max(1, width - 1))),
         )
@@ -142,8 +153,13 @@ def _batch(
     frame: pl.DataFrame, files: Sequence[Input], context: Context, position: int, align: Aligner, by: str
 ) -> Batch:
     path = files[0].name
+    chinese = context.language.startswith("zh")
     names = [name for name in frame.columns if re.fullmatch(r"r\d+", name)]
     table = len(files) == 1
+    if chinese:
+        frame = frame.with_columns(replace_no_error(pl.col(n), pl.col("source")).alias(n) for n in names)
+    for n in names:
+        refuse_unrelated(frame["source"], frame[n], path if table else files[int(n[1:]) + 1].name)
     good, bad = divide(
         frame.with_columns(pl.col("source").fill_null("").alias("raw")),
         (pl.col("damaged"), "not valid UTF-8"),

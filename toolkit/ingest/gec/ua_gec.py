@@ -126,6 +126,7 @@ def _batch(
                 "document": name if not documents else f"{name}.a{annotator}",
                 "text": source,
                 "annotators": [],
+                "lost": [],
                 "path": file.name,
                 "line": 1,
                 "learner": author.get("learner") or None,
@@ -138,6 +139,8 @@ def _batch(
             edit | {"doc": document["doc"], "annotator": annotator, "path": file.name} for edit in found
         ]
         rejects += [reject | {"path": file.name} for reject in bad]
+        if bad:
+            document["lost"].append(annotator)  # type: ignore[attr-defined]
     schema = {"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String}
     batch = make_batch(
         make_frame(list(documents.values())),
@@ -178,7 +181,7 @@ def _parse(text: str) -> tuple[str, list[dict[str, object]], list[dict[str, obje
         pieces += [before, source]
         size = start + len(source)
     pieces.append(text[done:])
-    for stray in re.finditer(r"\{[^{}\n]*=>[^{}\n]*", "".join(pieces)):
+    for stray in re.finditer(r"\{[^{}\n]*=>[^{}\n]*|[^\s{}]*:::[^\s{}]*", "".join(pieces)):
         line = "".join(pieces).count("\n", 0, stray.start()) + 1
         rejects.append(
             {"line": line, "raw": stray.group(0), "reason": "expected {source=>correction:::error_type=…}"}

@@ -13,6 +13,7 @@ from ....store.connection import add_key
 from ...batch import Batch, Context, divide_named
 from .error_types import NOOP, derive_errant_type
 from .repeats import count_in, find_highest_before, mark_first, sum_before, take_before
+from .whole import is_incomplete, mark_incomplete
 from .widen import convert_to_tokens
 
 DOCUMENTS = pl.Schema(
@@ -21,6 +22,9 @@ DOCUMENTS = pl.Schema(
         "document": pl.String(),
         "text": pl.String(),
         "annotators": pl.List(pl.String()),  # all its annotators, also those who changed nothing
+        "lost": pl.List(
+            pl.String()
+        ),  # annotators of whom the reader rejected an edit; ANYONE: not known whose
         "original": pl.String(),  # as published, where `text` was tokenised since; or null
         "learner": pl.String(),
         "level": pl.String(),
@@ -59,9 +63,12 @@ def make_batch(
     if context.annotator_names:
         names = context.annotator_names
         edits = edits.with_columns(pl.col("annotator").replace(names))
-        documents = documents.with_columns(pl.col("annotators").list.eval(pl.element().replace(names)))
+        documents = documents.with_columns(
+            pl.col("annotators", "lost").list.eval(pl.element().replace(names))
+        )
     inside, out_of_range = _in_range(documents, edits)
     sentences = _sentences(documents, inside, context, position)
+    sentences = mark_incomplete(sentences, edits.join(inside, on="order", how="anti"))
     placed, nowhere = _placed(sentences, inside)
     whole, only_spaces = convert_to_tokens(placed)
     rejects = pl.concat([bad.select("path", "line", "raw", "reason"), out_of_range, nowhere, only_spaces])
@@ -75,8 +82,10 @@ def make_token_batch(
     """Make a batch from sentences (with `key` and `annotators`) and edits in tokens.
 
     Edits have `sentence_at`, the row of their sentence, and `order`. An annotator who did not change a
-    sentence gets a noop.
+    sentence gets a noop, unless an edit of theirs was rejected (`incomplete`).
     """
+    if "incomplete" not in sentences.columns:
+        sentences = sentences.with_columns(pl.lit(None, pl.List(pl.String)).alias("incomplete"))
     made = pl.concat([edits, _noops(sentences, edits)], how="diagonal")
     made = made.sort("sentence_at", "annotator", "start", "end", "order")
     made = made.with_columns(
@@ -198,6 +207,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
         "doc",
         "document",
         "annotators",
+        "lost",
         "original",
         "learner",
         "level",
@@ -205,6 +215,7 @@ def _sentences(documents: pl.DataFrame, edits: pl.DataFrame, context: Context, p
         "context",
         "path",
         "line",
+        pl.col("from").alias("begin"),
         (pl.col("from") + lead).alias("from"),
         text.alias("text"),
     ).filter(pl.col("text") != "")
@@ -258,9 +269,17 @@ def _noops(sentences: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:
     """A noop for every sentence that an annotator of its document did not change."""
     everyone = (
         sentences.with_row_index("sentence_at")
-        .select(pl.col("sentence_at").cast(pl.Int64), pl.col("annotators").alias("annotator"), "path", "line")
+        .select(
+            pl.col("sentence_at").cast(pl.Int64),
+            pl.col("annotators").alias("annotator"),
+            "path",
+            "line",
+            "incomplete",
+        )
         .explode("annotator")
         .drop_nulls("annotator")
+        .filter(~is_incomplete())
+        .drop("incomplete")
     )
     silent = everyone.join(edits, on=["sentence_at", "annotator"], how="anti", maintain_order="left")
     minus = pl.lit(-1, pl.Int64)
