@@ -84,6 +84,15 @@ def shared_data():
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases():
+    """Small inputs of strangers' shapes beside the project, used in place."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/cases: strangers' files are not read")
+    return folder
+
+
 @pytest.fixture
 def store(tmp_path):
     """An open, empty store."""
