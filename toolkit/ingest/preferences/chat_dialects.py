@@ -124,7 +124,7 @@ keyed AS (SELECT *, json_keys(raw) AS keys FROM given), flagged AS (
         OR lower(coalesce(raw->>'$.chosen[0].role', raw->>'$.chosen[0].from'))
             NOT IN ('user', 'human', 'system', 'developer'), true) AS goes_on
     FROM flagged
-), rows AS (
+), rows AS MATERIALIZED (
     SELECT * REPLACE (CASE WHEN list_has_any(keys, {list(FOREIGN)}) OR marked OR (has_pair AND has_talk)
         OR contains(raw, 'Human:') OR contains(raw, 'User:') OR (has_pair AND (
             json_type(raw, '$.chosen') = 'OBJECT' OR json_type(raw, '$.chosen[0]') = 'VARCHAR'))

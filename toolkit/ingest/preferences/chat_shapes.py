@@ -64,7 +64,7 @@ _LISTS = " UNION ALL ".join(
 )
 
 _SAID = f"""
-kinds AS (
+kinds AS MATERIALIZED (
     SELECT *, CASE WHEN {_given("chosen")} OR {_given("rejected")} THEN '{PAIR}'
         WHEN {_given("completion")} THEN '{ANSWER}' WHEN {_given("messages")} THEN 'messages'
         WHEN {_given("conversations")} THEN 'conversations' END AS kind FROM rows
