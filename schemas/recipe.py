@@ -210,7 +210,7 @@ class Recipe(Section):
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
     language: str = "en"
-    """BCP 47 code for the card."""
+    """Language of the card, for rows that do not say theirs."""
     title: str | None = None
     """Heading of the card; the name where it is left out."""
 

@@ -35,6 +35,7 @@ from .gates.run import check_all, list_gates, read_settings
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
 
+_LANGUAGES = "SELECT DISTINCT language FROM prompts WHERE key IN (SELECT prompt FROM kept)"
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 
 
@@ -204,6 +205,7 @@ def _facts(
         | {"rho": fit["findings"]["rho"]},
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
+        "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),
         "counts": counts,
         "made": dict(run(con, made)),
         "dropped": dropped,
