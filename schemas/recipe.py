@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .errors import RecipeError
+from .errors import RecipeError, SourceError
+from .licenses import read_license
 from .support.nearest import suggest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -209,7 +210,7 @@ class Recipe(Section):
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
     language: str = "en"
-    """BCP 47 code for the card."""
+    """Language of the card, for rows that do not say theirs."""
     title: str | None = None
     """Heading of the card; the name where it is left out."""
 
@@ -219,6 +220,24 @@ class Recipe(Section):
             if "{prompt}" not in text:
                 raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
         return self
+
+    @model_validator(mode="after")
+    def _edits_need_no_policy(self) -> "Recipe":
+        if self.corrections and self.pairs.model_fields_set & {"policy", "criteria", "band"}:
+            given = ", ".join(sorted(self.pairs.model_fields_set & {"policy", "criteria", "band"}))
+            raise ValueError(
+                f"corrections makes pairs from edits, so pairs ({given}) has no effect: leave one of them out"
+            )
+        return self
+
+    @field_validator("publish_under")
+    @classmethod
+    def _licence_is_known(cls, text: str | None) -> str | None:
+        try:
+            read_license(text)
+        except SourceError as error:
+            raise ValueError(str(error).removeprefix("--license ")) from error
+        return text
 
     def find_wording(self, language: str) -> str:
         """Find the instruction for prompts in a language: its own, its base language's, or the default."""

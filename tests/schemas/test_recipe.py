@@ -29,6 +29,14 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
         ("name: X y", "'name'"),
         ("- a\n- b", "expected keys and values"),
         ("name: [", "not YAML"),
+        (
+            "name: x\npublish_under: CC BY 4.0",
+            "'publish_under': CC BY 4.0: not an SPDX .* did you mean CC-BY-4.0",
+        ),
+        (
+            "name: x\ncorrections: {}\npairs: {policy: best-worst}",
+            r"corrections makes pairs from edits, so pairs \(policy\) has no effect",
+        ),
         ("name: x\n? [1, 2]\n: 3", "not YAML|unknown|should be"),
     ],
 )

@@ -52,6 +52,13 @@ def add_option_record(
     return decorate
 
 
+def read_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Read the name of a new source or campaign. Raises click.BadParameter if it is empty or blank."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("a name must not be empty; name it, such as week-1", param=parameter)
+    return value
+
+
 def add_source_option(
     help: str, metavar: str | None = None, name: str = "--source"
 ) -> Callable[[Command], Command]:
@@ -77,16 +84,19 @@ def _make_where(sources: tuple[str, ...], task: str | None, language: str | None
 
 def open_stdout() -> "Console":
     """Open a console for results."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
+    return _open_console(stderr=False)
 
 
 def open_stderr() -> "Console":
     """Open a console for progress and notices."""
+    return _open_console(stderr=True)
+
+
+def _open_console(stderr: bool) -> "Console":
+    """Open a console that prints every text as it is: names and texts of users are never markup."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":

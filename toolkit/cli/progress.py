@@ -17,7 +17,7 @@ def show_bar(title: str, console: Console) -> Iterator[Callable[[float, float], 
     Until the first call the bar only pulses: the work has begun, its length is not known yet.
     """
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),

@@ -25,6 +25,7 @@ from ...schemas.recipe import Recipe
 from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import check_names
 from .card import render_card
 from .choose.from_edits import choose_from_edits
 from .choose.pairs import choose_judged, settle_pairs
@@ -34,6 +35,7 @@ from .gates.run import check_all, list_gates, read_settings
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
 
+_LANGUAGES = "SELECT DISTINCT language FROM prompts WHERE key IN (SELECT prompt FROM kept)"
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 
 
@@ -102,6 +104,7 @@ def gather(
     Returns the fit (as `find_fit` does; None without one) and the number of dropped pairs by reason.
     Raises RecipeError and StoreError as `build` does.
     """
+    check_selection(con, recipe)
     judged, left_out = None, {}
     if recipe.corrections:
         left_out = choose_from_edits(con, recipe, recipe.corrections)
@@ -117,6 +120,15 @@ def gather(
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
     return judged, dropped
+
+
+def check_selection(con: Store, recipe: Recipe) -> None:
+    """Raise RecipeError for a source or task of the recipe that the store does not have."""
+    have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
+    check_names("sources:", recipe.sources, have, "no source of that name in the store", RecipeError)
+    if recipe.task is not None:
+        tasks = query(con, "SELECT DISTINCT task FROM prompts ORDER BY 1")["task"]
+        check_names("task:", [recipe.task], tasks, "no prompts of that task in the store", RecipeError)
 
 
 @contextmanager
@@ -193,6 +205,7 @@ def _facts(
         | {"rho": fit["findings"]["rho"]},
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
+        "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),
         "counts": counts,
         "made": dict(run(con, made)),
         "dropped": dropped,

@@ -1,5 +1,6 @@
 """The dataset card: README.md with the YAML that the Hub and `datasets` read."""
 
+import re
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from ...schemas.tables import Table
 from .choose.policies import MEANINGS
 from .parquet import SHARD
 
+_NO_LANGUAGE = ("und", "mul", "zxx", "mis")  # ISO 639's words for unknown, several, none, uncoded
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -28,7 +30,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     ]
     header = {
         "pretty_name": recipe.title or recipe.name,
-        "language": sorted({recipe.language, *recipe.instructions}),
+        "language": list_languages(facts["languages"]) or list_languages([recipe.language]),
         "license": find_hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
@@ -66,6 +68,12 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         meaning=MEANINGS.get(recipe.pairs.policy, ""),
         local=recipe.publish_under is None,
     )
+
+
+def list_languages(tags: list[str]) -> list[str]:
+    """List the ISO 639 codes of BCP 47 tags, as the Hub takes them: pt of pt-BR, nothing of und."""
+    bases = {re.split("[-_]", tag.strip().lower())[0] for tag in tags}
+    return sorted(base for base in bases if re.fullmatch("[a-z]{2,3}", base) and base not in _NO_LANGUAGE)
 
 
 def _agreement(one: dict[str, Any]) -> list[str]:

@@ -24,13 +24,19 @@ from ...schemas.licenses import HUB_NAMES, License, read_license
 from ..ingest.batch import Context
 from ..ingest.files.numbered_lines import Input
 from ..ingest.formats import FORMATS
-from ..ingest.preferences.chat_shapes import FIELDS, SCORES
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
 from ..store.connection import Store, open_store, query
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
-_SHAPES = (("chosen", "rejected"), ("prompt", "completion"), ("messages",), ("conversations",))
+_SHAPES = (
+    ("chosen", "rejected"),
+    ("preferred_output", "non_preferred_output"),
+    ("prompt", "completion"),
+    ("messages",),
+    ("conversations",),
+    ("instruction", "output"),
+)
 _ABOUT = ("id", "group", "task", "language")
 _OF_META = ("task", "group")
 _AGAIN = "nothing was stored; run the same command again"
@@ -116,9 +122,10 @@ def holds(con: Store, source: str, remote: Remote) -> bool:
 
 
 def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
-    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with the columns that the reader knows.
+    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with all columns.
 
-    Raises HubError if the download fails, SourceError if the columns are neither preferences nor chats.
+    The reader names the columns that it does not use. Raises HubError if the download fails, SourceError if
+    the columns are neither preferences nor chats.
     """
     rows = _load(remote, remote.config, folder, say)
     columns = next(iter(rows.values())).column_names
@@ -128,12 +135,11 @@ def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
             f"{remote.place}: config {remote.config} has the columns {', '.join(columns)}, which are no "
             f"preferences or chats; expected {shapes}"
         )
-    wanted = [name for name in columns if name in (*_ABOUT, *FIELDS, *SCORES)]
     meta = _load(remote, f"{remote.config}_meta", folder, say) if remote.meta else {}
     place = folder / "rows" / remote.config
     place.mkdir(parents=True)
     for split, part in rows.items():
-        _with_meta(part.select_columns(wanted), meta.get(split)).to_parquet(place / f"{split}.parquet")
+        _with_meta(part, meta.get(split)).to_parquet(place / f"{split}.parquet")
     return find_inputs(FORMAT, [folder / "rows"])
 
 

@@ -287,7 +287,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "chat",
             "preference",
-            "Chats and preferences as OpenAI, ShareGPT and TRL write them.",
+            "Chats and preferences as OpenAI, ShareGPT, TRL, Alpaca and others write them.",
             '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
             ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
             "preferences.chat:read_chat",

@@ -142,8 +142,11 @@ def ingest(
     """Read `files` into the source `context.source`.
 
     With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
-    transaction. On SourceError the store does not change.
+    transaction. Raises SourceError for input that cannot be read and a source without a name; the store does
+    not change then.
     """
+    if not context.source.strip():
+        raise SourceError("the name of the source is empty; name it, such as week-1")
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:

@@ -114,7 +114,7 @@ def _say(found: "Agreement") -> None:
     if shared:
         _tabulate(out, f"{found.source}: do annotators agree?", _MEASURED, shared)
     for line in _lines(found, shared):
-        out.print(line, markup=False)
+        out.print(line)
     if found.annotators:
         shown = [p for i, p in enumerate(found.annotators) if i < LISTED or p.look]
         out.print()
@@ -124,7 +124,7 @@ def _say(found: "Agreement") -> None:
         if len(shown) < len(found.annotators):
             out.print(f"and {len(found.annotators) - len(shown):,} more who need no look (--json lists all)")
         for line in _looks(found.annotators):
-            out.print(line, markup=False)
+            out.print(line)
     out.print()
 
 
@@ -132,11 +132,9 @@ def _tabulate(
     out: "Console", title: str, columns: "dict[str, Callable[[Any], str]]", rows: Sequence[Any]
 ) -> None:
     """Print the columns that have anything in them."""
-    from rich.markup import escape
-
-    cells = {name: [escape(write(row)) for row in rows] for name, write in columns.items()}
+    cells = {name: [write(row) for row in rows] for name, write in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
-    out.print(make_table(escape(title), tuple(filled), zip(*filled.values(), strict=True)))
+    out.print(make_table(title, tuple(filled), zip(*filled.values(), strict=True)))
 
 
 def _lines(found: "Agreement", shared: "Sequence[Measures]") -> Iterator[str]:

@@ -87,20 +87,17 @@ def export(
     options = ExportOptions(rubric_name, selection, license_id, annotators, overlap)
     notices = open_stderr()
     with open_store(settings.store) as con:
-        done = export_forms(con, campaign, out, options, lambda text: notices.print(text, markup=False))
+        done = export_forms(con, campaign, out, options, notices.print)
     shown = open_stdout()
-    shown.print(f"{campaign}: {done.questions:,} questions", markup=False)
+    shown.print(f"{campaign}: {done.questions:,} questions")
     for path in done.files:
-        shown.print(f"  {path}", markup=False)
+        shown.print(f"  {path}")
     if done.long_texts:
         notices.print(
             f"note: {done.long_texts} questions have texts that are longer than a spreadsheet's cell "
             "(32,767 characters); give those annotators .jsonl",
-            markup=False,
         )
-    shown.print(
-        f"when they are filled in: preceptor annotate import FILE --campaign {campaign}", markup=False
-    )
+    shown.print(f"when they are filled in: preceptor annotate import FILE --campaign {campaign}")
 
 
 @click.command("import")
@@ -152,8 +149,6 @@ def import_(
 
 
 def _say_taken(form: "ImportedForm", campaign: str) -> None:
-    from rich.markup import escape
-
     path, filled, taken = form.path, form.filled, form.taken
     out, err = open_stdout(), open_stderr()
     rows = [
@@ -162,13 +157,13 @@ def _say_taken(form: "ImportedForm", campaign: str) -> None:
         ("left empty", f"{filled.unanswered:,}"),
         ("rejected", f"{filled.rejects.height + taken.rejected:,}"),
     ]
-    out.print(make_table(escape(str(path)), ("", ""), rows))
+    out.print(make_table(str(path), ("", ""), rows))
     for note in filled.notes:
-        err.print(f"{path}: {note}", markup=False)
+        err.print(f"{path}: {note}")
     refused = [
         f"{path}:{row['line']}: {row['reason']}" for row in filled.rejects.head(5).iter_rows(named=True)
     ]
     for line in (*refused, *taken.first_rejects):
-        err.print(line, markup=False)
+        err.print(line)
     if refused or taken.first_rejects:
-        err.print(f"all of them: preceptor status --rejects {campaign}", markup=False)
+        err.print(f"all of them: preceptor status --rejects {campaign}")

@@ -54,7 +54,6 @@ def pull(
             open_stdout().print(
                 f"not pulled: {', '.join(exported)}, exported as forms only "
                 "(preceptor annotate import takes its answers)",
-                markup=False,
                 soft_wrap=True,
             )
         if not names:
@@ -66,7 +65,7 @@ def pull(
             names,
             workspace=workspace,
             kind=kind,
-            say=lambda text: notices.print(text, markup=False),
+            say=notices.print,
             on_pulled=_say,
         )
     if any(one.taken.changed for one in done):
@@ -74,8 +73,6 @@ def pull(
 
 
 def _say(done: "PulledCampaign") -> None:
-    from rich.markup import escape
-
     campaign, questions, pulled, taken = done.campaign, done.questions, done.pulled, done.taken
     out, err = open_stdout(), open_stderr()
     shown = [
@@ -90,24 +87,20 @@ def _say(done: "PulledCampaign") -> None:
     ]
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
-        out.print(make_table(escape(campaign), columns, shown))
+        out.print(make_table(campaign, columns, shown))
     answered = pulled.answers["question"].n_unique()
     out.print(
         f"{campaign}: {answered:,} of {questions:,} questions answered; {taken.new:,} answers new, "
         f"{taken.superseded:,} changed, {taken.withdrawn:,} taken back, {taken.unchanged:,} as they were; "
         f"not taken: {pulled.drafts:,} drafts, {pulled.discarded:,} discarded",
-        markup=False,
     )
     if missing := questions - len(pulled.records):
-        err.print(f"{missing:,} questions are not there: preceptor annotate push adds them", markup=False)
+        err.print(f"{missing:,} questions are not there: preceptor annotate push adds them")
     if pulled.foreign:
-        err.print(
-            f"{pulled.foreign:,} records there are no questions of this campaign; left alone", markup=False
-        )
+        err.print(f"{pulled.foreign:,} records there are no questions of this campaign; left alone")
     if taken.rejected:
         err.print(
             f"{taken.rejected:,} rejected, kept with the reason (preceptor status --rejects {campaign}):",
-            markup=False,
         )
         for line in taken.first_rejects:
-            err.print(f"  {line}", markup=False)
+            err.print(f"  {line}")

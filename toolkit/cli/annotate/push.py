@@ -122,7 +122,7 @@ def push(
             rubric,
             find_login(api_url, api_key, home),
             options,
-            say=lambda text: notices.print(text, markup=False),
+            say=notices.print,
             watch=watch,
             on_account=_say_account,
         )
@@ -131,7 +131,6 @@ def push(
         notices.print(
             f"note: --overlap {options.overlap} was not taken: this Argilla changes it no more once there "
             "are answers",
-            markup=False,
         )
 
 
@@ -170,14 +169,12 @@ def _late_bar(title: str) -> "Iterator[Callable[[float, float], None]]":
 
 def _say_account(name: str, password: str | None) -> None:
     if password is not None:
-        open_stdout().print(f"new annotator {name}, password {password} (is said only now)", markup=False)
+        open_stdout().print(f"new annotator {name}, password {password} (is said only now)")
     else:
-        open_stderr().print(f"note: there is a user {name} already, whose password stays", markup=False)
+        open_stderr().print(f"note: there is a user {name} already, whose password stays")
 
 
 def _say(done: "PushedCampaign") -> None:
-    from rich.markup import escape
-
     out = open_stdout()
     chosen, dataset = done.chosen, done.dataset
     added = ", ".join(f"{n:,} {_PURPOSES[purpose]}" for purpose, n in sorted(chosen.added.items()))
@@ -190,11 +187,11 @@ def _say(done: "PushedCampaign") -> None:
         ("workspace", f"{dataset.workspace}{' (dataset made)' if dataset.created else ''}"),
         ("annotators", ", ".join(done.annotators) or "none yet: --annotator NAME, or --new-annotator NAME"),
     ]
-    out.print(make_table(escape(dataset.name), ("", ""), [(name, escape(text)) for name, text in rows]))
+    out.print(make_table(dataset.name, ("", ""), [(name, text) for name, text in rows]))
     for note in chosen.notes:
-        out.print(f"note: {note}", markup=False)
-    out.print(f"answer at {done.url}", markup=False)
-    out.print("when they have answered: preceptor annotate pull", markup=False)
+        out.print(f"note: {note}")
+    out.print(f"answer at {done.url}")
+    out.print("when they have answered: preceptor annotate pull")
 
 
 _BY_FIT = ("information", "uncertain")

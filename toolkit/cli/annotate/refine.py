@@ -77,7 +77,7 @@ def refine(
         make_endpoint(base_url, model),
         place,
         given=rubric,
-        say=lambda text: notices.print(text, markup=False),
+        say=notices.print,
     )
     click.echo(f"{done.sent} requests, {done.tokens:,} tokens; {done.kept} answers were there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())

@@ -60,7 +60,7 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
     notices = open_stderr()
 
     def say(text: str) -> None:
-        notices.print(text, markup=False)
+        notices.print(text)
 
     def show(server: "RunningServer") -> None:
         _show(server, others=not is_local(host))
@@ -83,5 +83,5 @@ def _show(server: "RunningServer", others: bool) -> None:
     if others:
         port = server.url.rsplit(":", 1)[1]
         out.print(f"from other machines: http://{socket.gethostname()}:{port}, or by this one's address")
-    out.print(f"passwords and API keys: {server.home / ACCOUNTS} (only you can read it)", markup=False)
-    out.print(f"log: {server.home / 'server.log'}; Ctrl-C stops the server", markup=False)
+    out.print(f"passwords and API keys: {server.home / ACCOUNTS} (only you can read it)")
+    out.print(f"log: {server.home / 'server.log'}; Ctrl-C stops the server")

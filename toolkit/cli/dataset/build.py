@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 @common
 def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: bool) -> None:
     """Build a dataset by RECIPE, from a fit or from edits; a failed gate stops it (exit code 1)."""
-    from rich.markup import escape
-
     from ....schemas.errors import GateError
     from ....schemas.recipe import read_recipe
     from ...campaign.agreement import summarise_agreement
@@ -46,16 +44,13 @@ def build(settings: Common, recipe: Path, out: Path, fit: str | None, local: boo
     for config, splits in done.counts.items():
         console.print(f"{config}: {', '.join(f'{n:,} {split}' for split, n in splits.items()) or 'no rows'}")
     if done.dropped:
-        console.print(f"dropped: {', '.join(f'{n:,} {escape(why)}' for why, n in done.dropped.items())}")
+        console.print(f"dropped: {', '.join(f'{n:,} {why}' for why, n in done.dropped.items())}")
     console.print(f"written to {done.out}; read {done.out / 'README.md'}")
 
 
 def _say(title: str, gates: "Sequence[GateResult]") -> None:
     """Print every gate's verdict and number."""
-    from rich.markup import escape
-
     rows = [
-        (gate.name, "passed" if gate.passed else "FAILED", f"{gate.number:g}", escape(gate.verdict))
-        for gate in gates
+        (gate.name, "passed" if gate.passed else "FAILED", f"{gate.number:g}", gate.verdict) for gate in gates
     ]
     open_stdout().print(make_table(title, ("gate", "", "number ", ""), rows))

@@ -18,8 +18,6 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     A flipped row is the same pair with the other side chosen. The exit code is 0 whether or not A and B
     differ.
     """
-    from rich.markup import escape
-
     from ...dataset.diff import KINDS, describe_changes
     from ...dataset.diff import diff as compare
 
@@ -41,8 +39,6 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
         if c.largest_p:
             out.print(f"{c.config}: p of an unflipped pair changed by at most {c.largest_p:.3f}")
     for name, (old, new) in otherwise.items():
-        out.print(
-            escape(f"{name}: {json.dumps(old, ensure_ascii=False)} -> {json.dumps(new, ensure_ascii=False)}")
-        )
+        out.print(f"{name}: {json.dumps(old, ensure_ascii=False)} -> {json.dumps(new, ensure_ascii=False)}")
     if not otherwise and not any(c.counts[kind] for c in changes for kind in KINDS):
         out.print("the same rows, by the same recipe")

@@ -150,8 +150,6 @@ def fuse(
 
 def _say(fit: "Fit", pairs: "PairSummary") -> None:
     """Print what a fit found, from what is stored: the same words if the fit was there already."""
-    from rich.markup import escape
-
     out, found = open_stdout(), fit.findings
     if fit.already_there:
         out.print(f"fit {fit.key[:8]}: this input was already fitted with these settings; nothing to do")
@@ -162,17 +160,15 @@ def _say(fit: "Fit", pairs: "PairSummary") -> None:
     out.print(make_table(f"fit {fit.key[:8]}", ("", ""), [("fused", fused), *list_findings(fit, pairs)]))
     say_next(pairs, found)
     for note in found.get("notes", []):
-        out.print(f"note: {escape(note)}")
+        out.print(f"note: {note}")
 
 
 def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
-    """List what a fit found and what to look at: (name, words) for a table, safe as rich's markup."""
-    from rich.markup import escape
-
+    """List what a fit found and what to look at: (name, words) for a table."""
     from ...fusion.summary import has_both_sides
 
     found = fit.findings
-    rows = [
+    return [
         ("convergence", _describe_convergence(fit.diagnostics)),
         ("rho", describe_correlation(found)),
         *([("annotators", describe_annotators(found["annotators"]))] if found["annotators"] else []),
@@ -189,13 +185,10 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
         ),
         ("replicated data", _describe_checks(fit.diagnostics["checks"])),
     ]
-    return [(name, escape(words)) for name, words in rows]
 
 
 def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
     """Print what to annotate next: the pairs with the highest expected gain of one more vote."""
-    from rich.markup import escape
-
     out = open_stdout()
     if not pairs.telling:
         if pairs.n:
@@ -206,7 +199,7 @@ def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
         (
             f"{pair['gain']:.4f}",
             f"{pair['completion_a'][:8]} {pair['completion_b'][:8]}",
-            escape(pair["prompt"]),
+            pair["prompt"],
         )
         for pair in pairs.telling
     ]

@@ -47,7 +47,7 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
         tag=tag,
         public=public,
         message=message,
-        say=lambda text: notices.print(text, markup=False),
+        say=notices.print,
     )
     _say(built, repo, tag, done, rows)
 
@@ -57,11 +57,11 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
     files = [(name, built.get_size(name)) for name in sorted(built.files)]
     out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in files)))
     rows = ", ".join(f"{sum(splits.values()):,} {config}" for config, splits in built.rows.items())
-    out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}", markup=False)
-    out.print(f"licence: {built.licence['verdict']}", markup=False)
+    out.print(f"{len(files)} files, {sum(size for _, size in files):,} bytes; rows: {rows}")
+    out.print(f"licence: {built.licence['verdict']}")
     out.print(f"build: {built.digest} (sha256 of manifest.json)")
     kind = "public" if public else "private"
-    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent", markup=False)
+    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent")
     out.print("\nREADME.md:\n")
     click.echo(built.card)
 
@@ -70,12 +70,10 @@ def _say(built: "Built", repo: str, tag: str | None, done: "PublishedRevision", 
     out = open_stdout()
     seen = "private" if done.private else "public"
     what = "published" if done.added else "holds this build already, nothing was sent"
-    out.print(f"{repo} ({seen}): {what}, revision {done.revision}", markup=False)
+    out.print(f"{repo} ({seen}): {what}, revision {done.revision}")
     back = f"{len(built.files)} files with their digests, {rows:,} rows in {len(built.rows)} configs"
-    out.print(f"loaded back: {back}", markup=False)
+    out.print(f"loaded back: {back}")
     if tag:
-        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)
+        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}")
     config = next(iter(built.rows))
-    out.print(
-        f'{done.url}\nload_dataset("{repo}", "{config}", revision="{tag or done.revision}")', markup=False
-    )
+    out.print(f'{done.url}\nload_dataset("{repo}", "{config}", revision="{tag or done.revision}")')

@@ -2,7 +2,7 @@
 
 import click
 
-from ..options import Common, common, open_stderr, open_stdout
+from ..options import Common, common, open_stderr, open_stdout, read_name
 from ..store.ingest import say_report
 
 
@@ -10,6 +10,7 @@ from ..store.ingest import say_report
 @click.argument("name", metavar="REPO_ID[@REVISION]")
 @click.option(
     "--source",
+    callback=read_name,
     help="Name of the source in the store. Default: the dataset's name, followed by --config if given.",
 )
 @click.option(
@@ -41,11 +42,11 @@ def pull(
         config=config,
         license=license,
         replacing=replace,
-        say=lambda text: notices.print(text, markup=False),
+        say=notices.print,
     )
     if report is None:
-        open_stdout().print(f"{called}: already holds {remote.place}; nothing added", markup=False)
+        open_stdout().print(f"{called}: already holds {remote.place}; nothing added")
         return
     terms = remote.license.id
-    open_stdout().print(f"{remote.place}: config {remote.config}, licence {terms}", markup=False)
+    open_stdout().print(f"{remote.place}: config {remote.config}, licence {terms}")
     say_report(report, terms)

@@ -90,5 +90,5 @@ def _say_figures(done: "EvaluationResult", out: Path) -> None:
         for part in split_table(title, right, rows, console.width):
             console.print(part)
     for verdict in about["verdicts"]:
-        console.print(verdict, markup=False)
-    console.print(f"written to {out}; read {out / 'README.md'}", markup=False)
+        console.print(verdict)
+    console.print(f"written to {out}; read {out / 'README.md'}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, add_option_record, add_where_options, common
+from ..options import Common, add_option_record, add_where_options, common, read_name
 from .options import (
     ModelOptions,
     add_model_options,
@@ -104,7 +104,9 @@ _OPTIONS = (
         help="Use of the completions. rejected-candidates: answers of the model before preference "
         "training to the prompts of a recipe's pairs.",
     ),
-    click.option("--source", help="Name of the new source. Default: made from the model's name."),
+    click.option(
+        "--source", callback=read_name, help="Name of the new source. Default: made from the model's name."
+    ),
     click.option(
         "--license",
         "license_id",

@@ -207,14 +207,12 @@ def _options(given: _JudgeArguments, dry_run: bool) -> "JudgeOptions":
 
 
 def _say(rubric: "Rubric", result: "JudgeResult") -> None:
-    from rich.markup import escape
-
     rows = _spent_rows(result.spent)
     if result.taken and result.verdicts:
         rows = [*_judged_rows(rubric, result, result.taken, result.verdicts), *rows]
     out = open_stdout()
-    out.print(make_table(escape(result.model), ("", ""), [(name, escape(text)) for name, text in rows]))
-    out.print(f"next: preceptor annotate agreement --source {result.campaign}", markup=False)
+    out.print(make_table(result.model, ("", ""), [(name, text) for name, text in rows]))
+    out.print(f"next: preceptor annotate agreement --source {result.campaign}")
 
 
 def _judged_rows(

@@ -107,7 +107,7 @@ def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path 
         from ...report.judge_audit import write_audit
 
         files = write_audit(out, found, made.rejects, given.seed)
-        open_stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it", markup=False)
+        open_stderr().print(f"written: {files[0]} and {len(files) - 1} figures beside it")
 
 
 def _audits(store: Path, given: _AuditArguments) -> "JudgeAudits":
@@ -147,7 +147,7 @@ def _pairs(same: Sequence[str]) -> dict[str, str]:
 def _say_rejects(rejects: Sequence[str]) -> None:
     notices = open_stderr()
     for line in rejects[:SAID]:
-        notices.print(f"not taken: {line}", markup=False)
+        notices.print(f"not taken: {line}")
     if len(rejects) > SAID:
         notices.print(f"and {len(rejects) - SAID:,} more lines (--json and --out list all)")
 
@@ -163,7 +163,7 @@ def _say(found: dict[str, Any]) -> None:
     )
 
     out = open_stdout()
-    out.print(f"{found['judge']}: {describe_size(found)}", markup=False, emoji=False, style="bold")
+    out.print(f"{found['judge']}: {describe_size(found)}", style="bold")
     if found["position"]:
         _tabulate(
             "Position", ("a pair in both orders", "pairs ", "share "), list_positions(found["position"])
@@ -176,16 +176,14 @@ def _say(found: dict[str, Any]) -> None:
         *(f"- {line}" for line in write_sentences(found)),
         *(f"note: {n}" for n in list_notes(found)),
     ):
-        out.print(line, markup=False, emoji=False)
+        out.print(line)
     out.print()
 
 
 def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.markup import escape
-
-    cells = [[escape(cell) for cell in row] for row in rows]
+    cells = [list(row) for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     shown = ([row[i] for i in filled] for row in cells)
     out = open_stdout()
     out.width = max(out.width, WIDTH)
-    out.print(make_table(escape(title), [columns[i] for i in filled], shown))
+    out.print(make_table(title, [columns[i] for i in filled], shown))

@@ -155,7 +155,7 @@ def say_failed(spent: "Spent | None") -> None:
 
 def say_line(text: str) -> None:
     """Print a notice on stderr, as it stands."""
-    open_stderr().print(text, markup=False)
+    open_stderr().print(text)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def watch_spending(backend: "Backend") -> "Iterator[Watch]":
             status.start()
         elif not console.is_terminal and now - last > LINE_EVERY:
             last = now
-            console.print(line, markup=False)
+            console.print(line)
 
     try:
         yield watch

@@ -65,10 +65,10 @@ def publish_model(
     read = read_model_folder(folder, license, base)
     notices = open_stderr()
     if read.left_out:
-        notices.print(f"stays here: {', '.join(read.left_out)}", markup=False)
+        notices.print(f"stays here: {', '.join(read.left_out)}")
     if read.keep_private:
         check_public(read, public)
-        notices.print(f"warning: keep it private: {read.keep_private}", markup=False)
+        notices.print(f"warning: keep it private: {read.keep_private}")
     if dry_run:
         _say_dry(read, repo, tag, public)
         return
@@ -78,17 +78,15 @@ def publish_model(
         tag=tag,
         public=public,
         message=message,
-        say=lambda text: notices.print(text, markup=False),
+        say=notices.print,
     )
     out = open_stdout()
     what = "published" if done.added else "holds this model already, nothing was sent"
-    out.print(
-        f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}", markup=False
-    )
+    out.print(f"{repo} ({'private' if done.private else 'public'}): {what}, revision {done.revision}")
     out.print(f"read back: {files} files with their digests")
     if tag:
-        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}", markup=False)
-    out.print(done.url, markup=False)
+        out.print(f"tag {tag}: {'set' if done.tagged else 'was there already'}")
+    out.print(done.url)
 
 
 def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
@@ -101,8 +99,8 @@ def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) ->
         card = (parcel.path / "README.md").read_text(encoding="utf-8")
     out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))
     out.print(f"{len(sizes)} files, {sum(size for _, size in sizes):,} bytes")
-    out.print(f"licence: {folder.head['license']}; base model: {folder.base}", markup=False)
+    out.print(f"licence: {folder.head['license']}; base model: {folder.base}")
     kind = "public" if public else "private"
-    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent", markup=False)
+    out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent")
     out.print("\nREADME.md:\n")
     click.echo(card)

@@ -113,7 +113,7 @@ def _show_result(stage: str, done: "TrainedModel") -> None:
     if done.resumed_from is not None:
         open_stderr().print(f"went on from step {done.resumed_from}")
     for warning in done.warnings:
-        open_stderr().print(f"warning: {warning}", markup=False)
+        open_stderr().print(f"warning: {warning}")
     figures = {"loss": done.metrics.get("train", {}).get("train_loss")}
     held_out = done.metrics.get("evaluation", {})
     words = STAGES[stage].figures.logged

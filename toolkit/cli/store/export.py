@@ -73,15 +73,12 @@ def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str |
         kind,
         converter=converter,
         system=system,
-        say=lambda text: open_stderr().print(text, markup=False),
+        say=lambda text: open_stderr().print(text),
     )
     open_stdout().print(
         f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "
         f"{done.size / 1e6:,.1f} MB; read back and compared with {model}",
-        markup=False,
     )
     open_stdout().print(f"sha256 {done.sha256}")
     template = "with the chat template" if done.templated else "without a TEMPLATE"
-    open_stdout().print(
-        f"{done.modelfile}: {template}; ollama create {out.stem} -f {done.modelfile}", markup=False
-    )
+    open_stdout().print(f"{done.modelfile}: {template}; ollama create {out.stem} -f {done.modelfile}")

@@ -25,8 +25,6 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     file is written anew, which needs as much free disk space as the file has. Builds that hold traces are
     listed: you must build and publish them again.
     """
-    from rich.markup import escape
-
     from ...privacy.forget import forget_person
     from ...privacy.pseudonyms import FORM
 
@@ -35,14 +33,14 @@ def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
     done = forget_person(settings.store, learner, is_pseudonym)
     out = open_stdout()
     if not done.removed:
-        out.print(f"[bold]{escape(learner)}[/]: was forgotten before; the store was written anew")
+        out.print(f"{learner}: was forgotten before; the store was written anew")
         return
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
-    out.print(f"[bold]{escape(learner)}[/]: forgotten ({listed}); the store was written anew")
+    out.print(f"{learner}: forgotten ({listed}); the store was written anew")
     if "fits" in done.removed:
         open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
     for folder, what in done.traces:
-        out.print(f"still holds traces: {escape(folder)} ({what}); build it again, and publish that")
+        out.print(f"still holds traces: {folder} ({what}); build it again, and publish that")
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout
+from ..options import Common, common, open_stderr, open_stdout, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -71,7 +71,9 @@ def _options(format: Format) -> list[click.Parameter]:
     path = click.Path(path_type=Path)
     shared: list[click.Parameter] = [
         click.Argument(["paths"], nargs=-1, required=True, type=path),
-        click.Option(["--source"], required=True, help="Name of the source in the store."),
+        click.Option(
+            ["--source"], required=True, callback=read_name, help="Name of the source in the store."
+        ),
         click.Option(
             ["--license"], help="Licence as an SPDX id, such as CC-BY-4.0. Default: NOASSERTION (not stated)."
         ),
@@ -181,23 +183,21 @@ def _help(format: Format) -> str:
 
 def say_report(report: "IngestReport", license: str) -> None:
     """Print what was read and what was rejected; `license` is the source's."""
-    from rich.markup import escape
-
     from ....schemas.licenses import NONE_STATED
 
     out, err = open_stdout(), open_stderr()
-    name = escape(report.source)
+    name = report.source
     if report.already_there:
-        out.print(f"[bold]{name}[/]: already holds exactly these bytes; nothing added")
+        out.print(f"{name}: already holds exactly these bytes; nothing added")
         return
     tables = ", ".join(f"{n:,} {table}" for table, n in report.added.items() if n)
-    out.print(f"[bold]{name}[/]: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
+    out.print(f"{name}: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
     if report.rejects:
         err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
         for line in report.first_rejects:
-            err.print(f"  {escape(line)}")
+            err.print(f"  {line}")
     for note in report.notes:
-        err.print(f"note: {escape(note)}")
+        err.print(f"note: {note}")
     if license == NONE_STATED:
         err.print(f"no --license given: rows of {name} may not be published")
 

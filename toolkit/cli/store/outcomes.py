@@ -24,8 +24,6 @@ after_days. Outcomes of an earlier run are replaced.
 @common
 def outcomes(settings: Common, recipe: Path) -> None:
     """Make the outcomes and say how many."""
-    from rich.markup import escape
-
     from ....schemas.recipe import read_recipe
     from ...fusion.outcomes import make_outcomes
     from ...store.connection import open_store
@@ -34,9 +32,7 @@ def outcomes(settings: Common, recipe: Path) -> None:
     with open_store(settings.store) as con:
         done = make_outcomes(con, read)
     for made in done:
-        open_stdout().print(
-            f"[bold]{escape(made.source)}[/]: {made.outcomes:,} outcomes, {made.censored:,} of them censored"
-        )
+        open_stdout().print(f"{made.source}: {made.outcomes:,} outcomes, {made.censored:,} of them censored")
         if made.unknown:
             open_stderr().print(
                 f"{made.unknown:,} items of the log are no completions; their reviews say nothing here"

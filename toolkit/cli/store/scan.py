@@ -111,13 +111,11 @@ def scan(
 
 def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
     """Print the number of findings of each kind in each source, and `show` examples of each kind."""
-    from rich.markup import escape
-
     if found.is_empty():
         out.print("nothing found")
         return
     counts = found.group_by("kind", "source").len().sort("kind", "source")
-    rows = [(kind, escape(source), f"{n:,}") for kind, source, n in counts.rows()]
+    rows = [(kind, source, f"{n:,}") for kind, source, n in counts.rows()]
     out.print(make_table("personal data", ("kind", "source", "findings "), rows))
     if show:
         out.print(make_table("for example", ("kind", "where", "text"), _examples(found, show)))
@@ -125,8 +123,6 @@ def _say(out: "Console", found: "pl.DataFrame", show: int) -> None:
 
 def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
     """List the first findings of each kind whose texts differ: kind, where, text."""
-    from rich.markup import escape
-
     from ...privacy.recognisers import Finding
     from ...privacy.scan import cut_excerpt
 
@@ -140,22 +136,16 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
         (
             one["kind"],
             f"{one['table']}:{one['key']}",
-            escape(
-                cut_excerpt(
-                    one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields))
-                )
-            ),
+            cut_excerpt(one["old"], by_text[one["old"]], Finding(*(one[name] for name in Finding._fields))),
         )
         for one in sorted(examples, key=lambda one: one["kind"])
     ]
 
 
 def _say_masked(out: "Console", masked: "Masked", findings: int) -> None:
-    from rich.markup import escape
-
     listed = ", ".join(f"{n:,} {name}" for name, n in masked.changed.items()) or "no row"
     out.print(f"masked: {findings:,} findings ({listed} changed); the store was written anew")
     if masked.unmade:
         out.print(f"removed: {masked.unmade:,} prompts that builds made of these; the next makes them anew")
     for folder in masked.builds:
-        out.print(f"may hold the texts as they were: {escape(folder)}; build it again, and publish that")
+        out.print(f"may hold the texts as they were: {folder}; build it again, and publish that")

@@ -41,23 +41,19 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
 
 
 def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
-
     for row in rows:
-        out.print(escape(f"{row['path']}:{row['line']}: {row['reason']}: {row['raw'][:100]}"))
-    out.print(f"{len(rows)} rejected rows in {escape(source)}")
+        out.print(f"{row['path']}:{row['line']}: {row['reason']}: {row['raw'][:100]}")
+    out.print(f"{len(rows)} rejected rows in {source}")
 
 
 def _say(out: "Console", found: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     out.print(
         make_table(
             "sources",
             ("name", "read as", "licence", "publish", "rows ", "rejects "),
             (
                 (
-                    escape(s["name"]),
+                    s["name"],
                     s["reader"],
                     _licence(s["license"]),
                     "yes" if s["redistribution"] else "no",
@@ -70,16 +66,13 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     )
     for s in found["sources"]:
         for note in (s["notes"] or "").splitlines():
-            out.print(f"note on {escape(s['name'])}: {escape(note)}")
+            out.print(f"note on {s['name']}: {note}")
     if found["rejects"]:
         out.print(
             make_table(
                 "rejects (preceptor status --rejects SOURCE lists them)",
                 ("source", "rows ", "first", "reason"),
-                (
-                    (escape(r["source"]), f"{r['rows']:,}", escape(r["first"]), escape(r["reason"]))
-                    for r in found["rejects"]
-                ),
+                ((r["source"], f"{r['rows']:,}", r["first"], r["reason"]) for r in found["rejects"]),
             )
         )
     out.print(
@@ -87,9 +80,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     )
     if found["campaigns"]:
         columns = ("name", "questions ", "asked ", "answered ", "answers ", "annotators ")
-        rows = (
-            (escape(c["name"]), *(f"{c[name.strip()]:,}" for name in columns[1:])) for c in found["campaigns"]
-        )
+        rows = ((c["name"], *(f"{c[name.strip()]:,}" for name in columns[1:])) for c in found["campaigns"])
         out.print(make_table("campaigns", columns, rows))
     if not found["fits"]:
         out.print("no fit yet: preceptor fuse")
@@ -120,7 +111,7 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                 b["name"],
                 b["fit"][:8] if b["fit"] else "none",
                 _rows(b["counts"]["kept"]),
-                escape(b["out"]),
+                b["out"],
                 b["built_at"],
             )
             for b in found["builds"]

@@ -3,11 +3,11 @@
     {"messages": [{"role": "user", "content": "7 x 8?"}, {"role": "assistant", "content": "Try 7 x 4."}]}
     {"prompt": "7 x 8?", "chosen": "Try 7 x 4 first.", "rejected": "56."}
 
-OpenAI's, ShareGPT's and TRL's shapes (see `chat_shapes`), also mixed, as JSON Lines, one JSON list or
-Parquet, such as a dataset that `preceptor build` wrote. Every reply of the assistant is a completion of
-the dialogue so far; chosen over rejected is a vote without annotator; a `label` is a rating on `desirable`.
-A row is a line, an element of the list, or a row of Parquet. Rows that begin alike are one `group`,
-unless they name a group themselves.
+OpenAI's, ShareGPT's and TRL's shapes (see `chat_shapes`) and other programs' (see `chat_dialects`), also
+mixed, as JSON Lines, one JSON list or Parquet, such as a dataset that `preceptor build` wrote. Every reply of
+the assistant is a completion of the dialogue so far; chosen over rejected is a vote without annotator; a
+`label` is a rating on `desirable`. A row is a line, an element of the list, or a row of Parquet. Rows that
+begin alike are one `group`, unless they name a group themselves. Fields that nothing is made of are noted.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,25 @@ from ...store.connection import add_key, parse_json_rows
 from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from ..files.table_files import read_parquet_as_json
+from ..files.table_files import list_columns, read_parquet_as_json
 from ..tutoring.turns import TASK, make_tables
+from .chat_dialects import FOREIGN
 from .chat_shapes import ANSWER, FIELDS, PAIR, SCORES, recognise_shapes
 
 DESIRABLE = "desirable"
 _WORDING = "Is this a desirable answer? (1: no, 2: yes)"
 _ABOUT = ("id", "group", "task", "language")
 _SCORES_OF = {"chosen": ("score_chosen", "margin"), "rejected": ("score_rejected",), "completion": ("score",)}
-_NAMES = (*_ABOUT, *FIELDS, *SCORES)
+_WITHHELD = ("tools", "functions", "images", "videos", "audios", "image", "video", "audio")
+COLUMNS = (*_ABOUT, *FIELDS, *SCORES, *FOREIGN, *_WITHHELD)
+_ASKED = ("question", "instruction", "input", "output", "response", "history")
+_OF_MESSAGES = ("role", "from", "content", "value", "weight", "tool_calls", "function_call")
+_READ = (
+    "messages (OpenAI, TRL), conversations (ShareGPT), chosen and rejected (TRL, HH-RLHF, Orca, "
+    "LLaMA-Factory), preferred_output and non_preferred_output (OpenAI), messages and rejected_response "
+    "(ms-swift), prompt and completion or response, instruction and output (Alpaca)"
+)
+_NO_SHAPE = "holds none of the shapes that are read: " + _READ
 Tables = dict[str, pl.DataFrame]
 
 
@@ -35,12 +45,13 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     """Read the turns, prompts, completions, votes and ratings of one file. Raises SourceError if the file
     cannot be read.
     """
-    seen = make_no_ids()
+    seen, unused = make_no_ids(), _find_unused_columns(file)
     for block in _rows(file, on_bytes):
         rows, bad = parse_json_rows(block, dict.fromkeys(_ABOUT, "VARCHAR"))
         rows = rows.with_columns(pl.col(_ABOUT).str.strip_chars().replace("", None))
         again, seen = find_repeats(rows.select("line", "id"), seen)
         whole = recognise_shapes(rows).join(again, on="line", how="left", maintain_order="left")
+        unused |= _find_unused(whole)
         good, wrong = divide(whole, *_checks())
         yield Batch(
             rows.height + bad.height,
@@ -48,12 +59,30 @@ def read_chat(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
             _tables(_placed(good, file.name, context), context),
             collect_rejects([bad, wrong], file.name),
         )
+    if unused:
+        note = f"{file.name}: not used: {', '.join(sorted(unused))}"
+        yield Batch(0, 0, {}, collect_rejects([], file.name), (note,))
+
+
+def _find_unused_columns(file: Input) -> set[str]:
+    """Find the columns of a Parquet file that are not read; none for JSON, whose rows name their own."""
+    return set(list_columns(file)) - set(COLUMNS) if file.path.suffix.lower() == ".parquet" else set()
+
+
+def _find_unused(rows: pl.DataFrame) -> set[str]:
+    """Find the fields of rows, and of their messages, that nothing is made of."""
+    fields = set(rows["keys"].explode().drop_nulls().unique())
+    inside = set(rows["message_keys"].explode().drop_nulls().unique())
+    talk = rows.filter(pl.col("kind").is_in(["messages", "conversations"]) & pl.col("has_talk"))
+    beside = set(talk["keys"].explode().drop_nulls().unique())
+    lost = beside & {"label", "kto_tag", "prompt", "completion", *_ASKED}
+    return lost | (fields - set(COLUMNS)) | {f"{name} of messages" for name in inside - set(_OF_MESSAGES)}
 
 
 def _rows(file: Input, on_bytes: OnBytes) -> Iterator[pl.DataFrame]:
     """Rows as `parse_json_rows` takes them, of whichever form the file has."""
     if file.path.suffix.lower() == ".parquet":
-        yield from read_parquet_as_json(file, _NAMES, on_bytes)
+        yield from read_parquet_as_json(file, COLUMNS, on_bytes)
         return
     start = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
     filled = start.filter(pl.col("raw").str.strip_chars() != "")
@@ -83,7 +112,11 @@ def _checks() -> list[tuple[pl.Expr, pl.Expr | str]]:
     return [
         (pl.col("mistyped").is_not_null(), pl.col("mistyped")),
         (pl.col("first").is_not_null(), pl.format("the id is already used on line {}", "first")),
-        (kind.is_null(), "holds none of messages, conversations, chosen and rejected, prompt and completion"),
+        (pl.col("tools"), "has tools, which are not read: what is said about them would have no meaning"),
+        (pl.col("media"), "has images, sound or video, which are not read"),
+        (kind.is_null(), _NO_SHAPE),
+        (~type_of("system").is_in(["VARCHAR", "NULL"]), "'system' is not text"),
+        (pl.col("two_systems"), "'system' differs from the system's own first message; keep one of them"),
         *(((kind == name) & (type_of(name) != "ARRAY"), found) for name in ("messages", "conversations")),
         missing("chosen", PAIR),
         missing("rejected", PAIR),

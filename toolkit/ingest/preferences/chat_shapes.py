@@ -5,6 +5,7 @@
     {"prompt": "…", "chosen": "…", "rejected": "…"}                       TRL, UltraFeedback
     {"prompt": "…", "completion": "…", "label": true}                     TRL, KTO
 
+`system` beside any of them is the first message. `chat_dialects` rewrites what other programs call otherwise.
 If TRL's fields are lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
 being what they share.
 """
@@ -12,9 +13,10 @@ being what they share.
 import polars as pl
 
 from ...store.connection import open_scratch, query
+from .chat_dialects import REWRITTEN, TRANSCRIPT
 
 PAIR, ANSWER = "pair", "answer"
-FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label")
+FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label", "system")
 SCORES = ("score", "score_chosen", "score_rejected", "margin")
 _SPEAKERS = {
     "system": ("system", "developer"),
@@ -32,7 +34,13 @@ def _given(field: str) -> str:
 
 
 # The role of a text, by its field; lists are taken as they are.
-_WHO = {"prompt": "user", "chosen": "assistant", "rejected": "assistant", "completion": "assistant"}
+_WHO = {
+    "prompt": "user",
+    "chosen": "assistant",
+    "rejected": "assistant",
+    "completion": "assistant",
+    "system": "system",
+}
 _LISTS = " UNION ALL ".join(
     f"""SELECT line, kind, '{field}' AS field, {order} AS field_n,
     CASE json_type("raw", '$.{field}') WHEN 'ARRAY' THEN json_extract("raw", '$.{field}[*]')
@@ -50,12 +58,13 @@ _LISTS = " UNION ALL ".join(
             "chosen": (PAIR,),
             "rejected": (PAIR,),
             "completion": (ANSWER,),
+            "system": ("messages", "conversations", PAIR, ANSWER),
         }.items()
     )
 )
 
 _SAID = f"""
-kinds AS (
+kinds AS MATERIALIZED (
     SELECT *, CASE WHEN {_given("chosen")} OR {_given("rejected")} THEN '{PAIR}'
         WHEN {_given("completion")} THEN '{ANSWER}' WHEN {_given("messages")} THEN 'messages'
         WHEN {_given("conversations")} THEN 'conversations' END AS kind FROM rows
@@ -69,7 +78,7 @@ kinds AS (
     SELECT *, coalesce(json_type(body), 'NULL') AS form, {_ROLE} AS role,
         CASE json_type(body) WHEN 'ARRAY' THEN json_extract(body, '$[*]') END AS pieces FROM parts
 ), said AS (
-    SELECT line, field, field_n, n, role,
+    SELECT line, field, field_n, n, role, json_keys(item) AS keys,
         CASE form WHEN 'VARCHAR' THEN body->>'$' WHEN 'ARRAY' THEN array_to_string(list_transform(pieces,
             lambda p: CASE json_type(p) WHEN 'VARCHAR' THEN p->>'$' ELSE p->>'$.text' END), chr(10))
             END AS content,
@@ -80,6 +89,10 @@ kinds AS (
                 THEN 'is of role ''' || said || ''', expected system, developer, user or assistant'
             WHEN json_array_length(item, '$.tool_calls') > 0 OR json_type(item, '$.function_call') = 'OBJECT'
                 THEN 'holds a tool call'
+            WHEN TRY_CAST(item->>'$.weight' AS DOUBLE) = 0
+                THEN 'has weight 0, not to be learnt from; cut the chat before it, or leave weight out'
+            WHEN role = 'user' AND form = 'VARCHAR' AND regexp_matches(body->>'$', '{TRANSCRIPT}')
+                THEN 'holds a transcript of several speakers (Human:, Assistant:); make each a message'
             WHEN form = 'NULL' THEN 'has no content'
             WHEN form NOT IN ('VARCHAR', 'ARRAY') THEN 'has a content that is no text'
             WHEN len(list_filter(pieces, lambda p: json_type(p) <> 'VARCHAR'
@@ -88,8 +101,15 @@ kinds AS (
     FROM read
 )"""
 
+
+def _front(talk: str) -> str:
+    """SQL: the conversation with the row's own system prompt in front, unless it begins with it."""
+    return f"""CASE WHEN {talk}[1] = front[1] THEN {talk}
+        WHEN {talk} IS NOT NULL THEN list_concat(front, {talk}) END"""
+
+
 _SHAPED = f"""
-WITH {_SAID}, whole AS (
+WITH {REWRITTEN}, {_SAID}, whole AS (
     SELECT line, arg_min(problem, field_n * 1000000 + n) AS problem,
         {
     ", ".join(
@@ -98,7 +118,8 @@ WITH {_SAID}, whole AS (
     )
 },
         list({{'role': role, 'content': content}} ORDER BY n)
-            FILTER (field IN ('messages', 'conversations')) AS talk
+            FILTER (field IN ('messages', 'conversations')) AS talk,
+        list_distinct(flatten(list(keys))) AS message_keys
     FROM said GROUP BY line
 ), told AS (
     SELECT *, {
@@ -108,16 +129,20 @@ WITH {_SAID}, whole AS (
         for field in ("chosen", "rejected", "completion")
     )
 }
+,
+        CASE WHEN regexp_matches(system[1].content, '\\S') THEN system END AS front
     FROM whole
-), asked AS (
-    SELECT *, coalesce(chosen_whole, completion_whole) AS best,
-        coalesce(talk, coalesce(chosen_whole, completion_whole)[:-2]) AS messages FROM told
-)
-SELECT k.line, k."raw", k.mistyped, k.id, k."group", k.task, k.language, k.kind, problem,
-    messages, best, rejected_whole AS worst, prompt[-1] AS last_asked,
-    best[-1].content AS answer, rejected_whole[-1].content AS worse,
-    best[:-2] = rejected_whole[:-2] AS shared,
-    list_bool_or([NOT regexp_matches(m.content, '\\S') FOR m IN list_concat(best, rejected_whole)]) AS blank,
+), fronted AS (
+    SELECT * REPLACE ({_front("talk")} AS talk), {_front("rejected_whole")} AS worst,
+        {_front("coalesce(chosen_whole, completion_whole)")} AS best FROM told
+), asked AS (SELECT *, coalesce(talk, best[:-2]) AS messages FROM fronted)
+SELECT k.line, k.original AS "raw", k.keys, message_keys, k.tools, k.media, k.has_talk,
+    front IS NOT NULL AND messages[2].role = 'system' AS two_systems,
+    k.mistyped, k.id, k."group", k.task, k.language, k.kind, problem,
+    messages, best, worst, prompt[-1] AS last_asked,
+    best[-1].content AS answer, worst[-1].content AS worse,
+    best[:-2] = worst[:-2] AS shared,
+    list_bool_or([NOT regexp_matches(m.content, '\\S') FOR m IN list_concat(best, worst)]) AS blank,
     list_bool_or([regexp_matches(m.content, '\\S') AND m.role <> 'system' FOR m IN talk]) AS talks,
     {", ".join(f"json_type(k.raw, '$.{field}') AS {field}_type" for field in FIELDS)},
     {", ".join(f"TRY_CAST(k.raw->>'$.{name}' AS DOUBLE) AS {name}" for name in SCORES)},
@@ -135,8 +160,9 @@ def recognise_shapes(rows: pl.DataFrame) -> pl.DataFrame:
     answer or null), `problem` (of one of its messages), `messages` (the dialogue, or the messages that are
     answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their last
     texts), and the columns that the checks of `chat` need. `opening` is a hash of the text up to the first
-    message of the user, for rows that begin alike.
+    message of the user, for rows that begin alike. `keys` and `message_keys` name the fields that the row and
+    its messages have; `tools` and `media` are true if the row has any.
     """
     with open_scratch() as con:
-        con.register("rows", rows.to_arrow())
+        con.register("given", rows.to_arrow())
         return query(con, _SHAPED)

@@ -190,11 +190,16 @@ def test_chats_that_begin_alike_are_one_group(store, tmp_path):
     assert [lines for _, lines in groups] == [[1, 3], [4], [5]]
 
 
+NONE_OF_THEM = (
+    "holds none of the shapes that are read: messages (OpenAI, TRL), conversations (ShareGPT), chosen and "
+    "rejected (TRL, HH-RLHF, Orca, LLaMA-Factory), preferred_output and non_preferred_output (OpenAI), messages "
+    "and rejected_response (ms-swift), prompt and completion or response, instruction and output (Alpaca)"
+)
 BAD = {
     "{": "not valid JSON",
     "[1]": "expected a JSON object",
-    '{"text": "x"}': "holds none of messages, conversations, chosen and rejected, prompt and completion",
-    '{"prompt": "x"}': "holds none of messages, conversations, chosen and rejected, prompt and completion",
+    '{"text": "x"}': NONE_OF_THEM,
+    '{"prompt": "x"}': NONE_OF_THEM,
     '{"id": "known", "prompt": "x", "completion": "y"}': "the id is already used on line 1",
     '{"id": [1], "prompt": "x", "completion": "y"}': "'id' is not text",
     '{"messages": "x"}': "'messages' is not a list of messages",
