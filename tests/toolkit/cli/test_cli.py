@@ -220,3 +220,15 @@ def test_a_format_s_own_options_reach_its_reader(name):
     taken = {parameter.name for parameter in cli.commands["ingest"].commands[name].params}
     assert taken & own == set(FORMATS[name].options)
     assert own <= {field.name for field in fields(Context)}
+
+
+def test_rejects_of_a_source_that_is_not_there_are_not_none(preceptor, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "p", "task": "qa", "prompt": "Why?"}\n{"id": 1}\n')
+    done = preceptor("ingest", "prompts", "p.jsonl", "--source", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 rejected rows in mine" in preceptor("status", "--rejects", "mine", cwd=tmp_path).stdout
+    done = preceptor("status", "--rejects", "mnie", cwd=tmp_path)
+    assert (
+        done.returncode,
+        "--rejects mnie: no source of that name; did you mean 'mine'?" in done.stderr,
+    ) == (2, True)

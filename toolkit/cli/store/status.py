@@ -20,9 +20,12 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
     from ...store.connection import open_store, query
     from ...store.status import status as read_status
+    from ...store.where import check_names
 
     with open_store(settings.store, read_only=True) as con:
         if rejects:
+            have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
+            check_names("--rejects", [rejects], have, "no source of that name")
             rows = query(
                 con,
                 "SELECT path, line, reason, raw FROM rejects WHERE source = ? ORDER BY path, line",
