@@ -1,5 +1,6 @@
 """Edits by character offset: applied in tokens they give what they give in characters."""
 
+import json
 import re
 
 import polars as pl
@@ -7,10 +8,13 @@ from examples import few
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import EDITS, SENTENCES, SOURCES
 from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
+from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.edits.character_edits import apply_edits, make_batch
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import insert, query, remove_source, run
 
 NOTHING = pl.DataFrame(schema={"path": pl.String, "line": pl.Int64, "raw": pl.String, "reason": pl.String})
@@ -134,3 +138,13 @@ def test_turned_edits_lead_back(case):
     assert documents["text"][0] == apply(text, spans)
     ways = back.sort("start", "end", maintain_order=True).select("start", "end", "correction").rows()
     assert apply(documents["text"][0], ways) == text
+
+
+def test_an_edit_in_a_lines_leading_white_space_is_that_lines(store, tmp_path):
+    text = "One is.\n  two is.\n\t three"
+    edits = [[8, 11, "T", "R"], [18, 20, "The ", "M"]]
+    (tmp_path / "a.json").write_text(json.dumps({"text": text, "id": "1", "edits": [[0, edits]]}))
+    files = find_inputs(FORMATS["bea-json"], [tmp_path / "a.json"])
+    ingest(store, FORMATS["bea-json"], files, Context("s"), Origin(read_license(None)))
+    made = query(store, f"{select_corrections('true')} ORDER BY s.position")["text"].to_list()
+    assert made == ["One is.", "Two is.", "The three"]

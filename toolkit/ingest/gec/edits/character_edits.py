@@ -237,18 +237,19 @@ def _line_of(lines: pl.DataFrame, edits: pl.DataFrame, place: str) -> pl.Series:
 def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Edits with their sentence, offsets in it, and its text; `errant_type` from the annotator's span."""
     edits = edits.with_columns(derive_errant_type(edits))
-    rows = sentences.select("doc", "from", "text").with_row_index("sentence_at").sort("from")
+    rows = sentences.select("doc", "begin", "from", "text").with_row_index("sentence_at").sort("begin")
     found = (
         edits.sort("start")
-        .join_asof(rows, left_on="start", right_on="from", by="doc", check_sortedness=False)
+        .join_asof(rows, left_on="start", right_on="begin", by="doc", check_sortedness=False)
         .sort("order")
     )
-    # White space before a line's first word belongs to no sentence: text inserted there goes first.
+    # An edit in the white space before a line's first word is that line's: text inserted there goes first.
+    # White space before the first line belongs to no sentence.
     size = pl.col("text").str.len_chars().cast(pl.Int64)
-    first = rows.group_by("doc").agg(pl.all().sort_by("from").first())
+    first = rows.group_by("doc").agg(pl.all().sort_by("begin").first())
     missing = (
         found.filter(pl.col("text").is_null())
-        .drop("sentence_at", "from", "text")
+        .drop("sentence_at", "begin", "from", "text")
         .join(first, on="doc", how="left")
     )
     found = pl.concat([found.filter(pl.col("text").is_not_null()), missing.select(found.columns)]).sort(
@@ -262,7 +263,7 @@ def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame,
         ),
         (pl.col("text").is_null(), "an edit in an empty text"),
     )
-    return good.drop("from", "before"), bad
+    return good.drop("begin", "from", "before"), bad
 
 
 def _noops(sentences: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:

@@ -47,9 +47,7 @@ def mark_incomplete(sentences: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame
         .agg(pl.col("annotator").unique().sort().alias("incomplete"))
     )
     marked = sentences.with_row_index("sentence_at").with_columns(at)
-    return marked.join(marks, on="sentence_at", how="left", maintain_order="left").drop(
-        "sentence_at", "lost", "begin"
-    )
+    return marked.join(marks, on="sentence_at", how="left", maintain_order="left").drop("sentence_at", "lost")
 
 
 def is_incomplete() -> pl.Expr:
