@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from preceptor.schemas.errors import GateError, StoreError
+from preceptor.schemas.errors import GateError, RecipeError, StoreError
 from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.support.files import make_whole_folder, write_text
 from preceptor.toolkit.dataset.build import build
@@ -81,6 +81,8 @@ def test_one_prompt_in_two_groups_is_a_leak(fused, tmp_path):
 
 def test_a_recipe_that_leaves_nothing_says_why(fused, tmp_path):
     with pytest.raises(GateError, match="no pair is left"):
+        build(fused, recipe(pairs={"eligible": "p > 2"}), tmp_path / "out")
+    with pytest.raises(RecipeError, match="task: nothing: no prompts of that task"):
         build(fused, recipe(task="nothing"), tmp_path / "out")
 
 
