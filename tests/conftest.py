@@ -84,6 +84,15 @@ def shared_data():
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases():
+    """Small inputs as strangers bring them, used in place; tests that need them skip without."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/cases: inputs as strangers bring them are not tried")
+    return folder
+
+
 @pytest.fixture
 def store(tmp_path):
     """An open, empty store."""
