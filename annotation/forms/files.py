@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from ...schemas.cells import find_encoding, find_separator, is_unmarked_utf16, read_separator_line
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.files import write_text
@@ -37,7 +38,7 @@ from .label_studio import make_label_studio, read_label_studio, write_labelling_
 
 _FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")
 _NAMED = re.compile(r'("annotator"\s*:\s*)"(?:[^"\\]|\\.)*"?')
-_SEPARATORS = ",;\t"
+_START = 1 << 16
 _FIELD_LIMIT = 1 << 30
 _GUIDE = """# {title}
 
@@ -173,9 +174,10 @@ def _decoded(path: Path) -> list[str]:
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}; name the form that came back") from error
     try:
-        if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-            return [content.decode("utf-16")]
-        return [content.decode("utf-8-sig")]
+        marked = find_encoding(content)
+        if marked is None and is_unmarked_utf16(content[:_START]):
+            return [content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")]
+        return [content.decode("utf-16" if marked == "utf-16" else "utf-8-sig")]
     except UnicodeDecodeError:
         note = "not UTF-8: read as Windows-1252; if comments look odd, save it as 'CSV UTF-8'"
         return [content.decode("cp1252", errors="replace"), note]
@@ -207,8 +209,11 @@ def _plain(value: object) -> str:
 
 def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
     lines = list(io.StringIO(text, newline=""))
-    skipped = 1 if lines and re.fullmatch(r'"?sep=.?"?\s*', lines[0]) else 0  # a hint to Excel
-    records = _records(lines[skipped:], path, skipped, _separator(lines[skipped:], answers))
+    hint = read_separator_line(lines[0]) if lines else None  # a hint to Excel
+    skipped = 0 if hint is None else 1
+    wanted = {"question", "annotator", "comment", *answers}
+    separator = hint or find_separator([*lines[skipped:], ""][0], ",", wanted)
+    records = _records(lines[skipped:], path, skipped, separator)
     _, header = next(records, (1, []))
     places, notes = _places(header, path, skipped + 1, answers)
     rows = []
@@ -218,16 +223,6 @@ def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormR
             beyond = any(cell.strip() for cell in cells[len(header) :])
             rows.append(FormRow(line, named, fault="more cells than columns" if beyond else None))
     return rows, notes
-
-
-def _separator(lines: list[str], answers: Sequence[str]) -> str:
-    """The separator of cells: the one that finds most columns."""
-
-    def found(separator: str) -> int:
-        names = {cell.strip(' "\r\n').lower() for cell in lines[0].split(separator)} if lines else set()
-        return len(names & {"question", "annotator", "comment", *answers})
-
-    return max(_SEPARATORS, key=found)
 
 
 def _records(lines: list[str], path: Path, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:

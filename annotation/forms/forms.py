@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from ...schemas.cells import read_choice, read_level
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE, Rubric
 
@@ -206,13 +207,10 @@ def _readers(rubric: Rubric, first: str) -> dict[str, Callable[[str], str | int]
 
 
 def _preference(text: str, rubric: Rubric, first: str) -> str:
-    known = {"a": first, "b": "ab".replace(first, ""), **({"tie": "tie"} if rubric.tie else {})}
-    try:
-        return known[text.lower()]
-    except KeyError:
-        raise ValueError(
-            f"is '{text}'; expected A, B{' or tie' if rubric.tie else ' (no ties here)'}"
-        ) from None
+    choice = read_choice(text)
+    if choice is None or (choice == "tie" and not rubric.tie):
+        raise ValueError(f"is '{text}'; expected A, B{' or tie' if rubric.tie else ' (no ties here)'}")
+    return {"a": first, "b": "ab".replace(first, "")}.get(choice, choice)
 
 
 def _level(levels: tuple[str, ...], text: str) -> int:
@@ -222,13 +220,10 @@ def _level(levels: tuple[str, ...], text: str) -> int:
     worded = {wording.strip().lower(): value for value, wording in enumerate(levels, 1)}
     if text.lower() in worded:
         return worded[text.lower()]
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = 0.0
-    if not (number.is_integer() and 1 <= number <= len(levels)):
+    number = read_level(text)
+    if number is None or not 1 <= number <= len(levels):
         raise ValueError(f"is '{text}'; expected a whole number from 1 to {len(levels)}")
-    return int(number)
+    return number
 
 
 def _once(

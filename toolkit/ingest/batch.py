@@ -20,6 +20,7 @@ class Batch:
     tables: dict[str, pl.DataFrame]
     rejects: pl.DataFrame  # path, line, raw, reason
     notes: tuple[str, ...] = ()  # notes about the input for users
+    values: pl.DataFrame | None = None  # counts of what the rows say (lopsided.count_values)
 
 
 def _unnamed(_: pl.Series) -> pl.Series:
@@ -44,6 +45,9 @@ class Context:
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
     learner: str = ""  # whose log it is, where the log is one person's
     passing: int | None = None  # lowest grade that counts as correct, where no column says
+    date_format: str = ""  # of times as text, such as %d.%m.%Y; by default ISO 8601 and like forms
+    allow_rejects: bool = False  # although all rows of a value are rejected, or most rows
+    encoding: str = ""  # of text files, where it is neither UTF-8 nor marked UTF-16
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person
 

@@ -27,7 +27,7 @@ class Format:
     alone: str = ""  # module:function, whether these files name none, though the format does
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
-    options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing
+    options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing, date_format
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -304,6 +304,7 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
+            options=("date_format", "allow_rejects"),
         ),
         Format(
             "ratings",
@@ -314,7 +315,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("levels",),
+            options=("levels", "date_format", "allow_rejects"),
         ),
         Format(
             "outcomes",
@@ -327,6 +328,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
+            options=("date_format", "allow_rejects"),
         ),
         Format(
             "reviews",
@@ -338,7 +340,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing"),
+            options=("learner", "passing", "date_format", "allow_rejects"),
         ),
         Format(
             "anki",

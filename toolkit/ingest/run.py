@@ -21,9 +21,11 @@ from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
-from .batch import Batch, Context, make_known
-from .files.numbered_lines import Input, OnBytes
+from .batch import FORGOTTEN_REASON, Batch, Context, make_known
+from .files.json_lists import describe_not_json_lines
+from .files.numbered_lines import Input, OnBytes, note_encoding
 from .formats import FORMATS, Format
+from .lopsided import check_lopsided
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -147,6 +149,7 @@ def ingest(
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
+    files, encodings = _with_encoding(files, context.encoding)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -165,11 +168,22 @@ def ingest(
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend(_unknown_names(con, context))
+        report.notes.extend([*encodings, *_unknown_names(con, context)])
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
+
+
+def _with_encoding(files: Sequence[Input], encoding: str) -> tuple[list[Input], list[str]]:
+    """The files, to be read in this encoding, and notes about those that are not read as UTF-8."""
+    typed = [file for file in files if encoding and file.path.suffix.lower() in (".parquet", ".sqlite")]
+    if typed:
+        raise SourceError(f"--encoding: {typed[0].path} states its own encoding; leave the option out")
+    files = [replace(file, encoding=encoding) for file in files]
+    notes = [note for file in files if (note := note_encoding(file))]
+    more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
+    return files, notes[:3] + more
 
 
 def _check_same(old: dict[str, Any], format: Format, context: Context, origin: Origin, sha256: str) -> None:
@@ -247,24 +261,36 @@ def add_known(con: Store, context: Context, what: str) -> Context:
 def _read_all(
     con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
 ) -> IngestReport:
-    read = taken = rejects = 0
+    read = taken = rejects = not_text = gone = 0
     added: dict[str, int] = {}
     first: list[str] = []
     notes: list[str] = []
     pending: list[Batch] = []
+    values: list[pl.DataFrame] = []
     for batch in _ahead(format.read(files, context, on_bytes)):
         _check_balance(batch, files)
         read, taken, rejects = read + batch.read, taken + batch.taken, rejects + batch.rejects.height
         missing = 5 - len(first)
         first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
         notes += batch.notes
+        gone += int((batch.rejects["reason"] == FORGOTTEN_REASON).sum())
+        values += [] if batch.values is None else [batch.values]
+        not_text += int((batch.rejects["reason"] == "not valid UTF-8").sum())
         pending.append(batch)
         if _many(pending):
             _insert_all(con, pending, context.source, added)
             pending = []
     _insert_all(con, pending, context.source, added)
     if not read:
-        raise SourceError(f"{files[0].path}: holds no rows; expected {format.summary}")
+        holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
+        raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")
+    if taken and not context.allow_rejects:
+        check_lopsided(values, taken, rejects - gone, files[0].path)
+    if not_text:
+        notes.append(
+            f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
+            "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
+        )
     return IngestReport(context.source, taken, rejects, added, first, notes)
 
 
@@ -319,13 +345,25 @@ def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}"
+            f"  {listed}{_other_json(report, files[0])}{_other_encoding(report)}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
             f"or leave --strict out to keep them in rejects\n  {listed}"
         )
+
+
+def _other_json(report: IngestReport, file: Input) -> str:
+    """Say that the file is JSON, but not JSON Lines, if its first rejects say that they are no objects."""
+    if not any("JSON" in reject or "object" in reject for reject in report.first_rejects[:1]):
+        return ""
+    fault = describe_not_json_lines(file)
+    return f"\n{fault}" if fault else ""
+
+
+def _other_encoding(report: IngestReport) -> str:
+    return "".join(f"\n{note}" for note in report.notes if "--encoding" in note)
 
 
 def _source_row(

@@ -223,7 +223,9 @@ def test_a_format_s_own_options_reach_its_reader(name):
 
 
 def test_rejects_of_a_source_that_is_not_there_are_not_none(preceptor, tmp_path):
-    (tmp_path / "p.jsonl").write_text('{"id": "p", "task": "qa", "prompt": "Why?", "completions": []}\n{"id": 1}\n')
+    (tmp_path / "p.jsonl").write_text(
+        '{"id": "p", "task": "qa", "prompt": "Why?", "completions": []}\n{"id": 1}\n'
+    )
     done = preceptor("ingest", "prompts", "p.jsonl", "--source", "mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 rejected rows in mine" in preceptor("status", "--rejects", "mine", cwd=tmp_path).stdout

@@ -280,7 +280,7 @@ OUTCOMES = "completion,learner,measure,value,censored,at"
             VOTES,
             "p-a,p-b,a,,,2026-01-02T03:04:05Z",
             "p-a,p-b,a,,,soon",
-            "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z",
+            "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z (for other forms use --date-format)",
         ),
         ("ratings", RATINGS, "p-a,help,5,5,,", "p-a,help,6,5,,", "value is '6', expected 1 to 5"),
         ("ratings", RATINGS, "p-a,help,5,5,,", "p-a,help,2.5,5,,", "value is '2.5', expected 1 to 5"),

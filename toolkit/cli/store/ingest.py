@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.cells import find_codec
 from ...ingest.formats import FORMATS, Format
 from ..options import Common, common, open_stderr, open_stdout, read_name
 
@@ -43,6 +44,13 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
     return names
 
 
+def _encoding(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Check that there is such an encoding."""
+    if value is not None and find_codec(value) is None:
+        raise click.BadParameter(f"no encoding '{value}'; expected a name such as windows-1251 or latin-1")
+    return value
+
+
 # Options of some formats (Format.options), each a field of the reader's context.
 _OWN: dict[str, click.Parameter] = {
     "align": click.Option(
@@ -63,6 +71,17 @@ _OWN: dict[str, click.Parameter] = {
         type=click.IntRange(0),
         metavar="GRADE",
         help="Lowest grade that counts as correct, if no column states correctness.",
+    ),
+    "allow_rejects": click.Option(
+        ["--allow-rejects"],
+        is_flag=True,
+        help="Keep the other rows although all rows of a value (such as tie), or most rows, are rejected.",
+    ),
+    "date_format": click.Option(
+        ["--date-format"],
+        metavar="FORMAT",
+        help="Format of the times in column at, such as '%d.%m.%Y %H:%M' (codes of strftime). Default: ISO "
+        "8601 and forms like it, with the year first, or a number of seconds since 1970.",
     ),
 }
 
@@ -85,6 +104,13 @@ def _options(format: Format) -> list[click.Parameter]:
         ),
         click.Option(["--url"], help="Address it came from."),
         click.Option(["--revision"], help="Commit or version at that address."),
+        click.Option(
+            ["--encoding"],
+            callback=_encoding,
+            metavar="NAME",
+            help="Encoding of text files, such as windows-1251 or latin-1. Default: UTF-8, or UTF-16 where "
+            "the file begins with its byte-order mark.",
+        ),
         click.Option(["--replace"], is_flag=True, help="Replace the source of that name."),
         click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be read or used."),
     ]
@@ -134,6 +160,9 @@ def _command(format: Format) -> click.Command:
             annotator_names=given.get("annotator_names") or {},
             learner=given.get("learner") or "",
             passing=given.get("passing"),
+            date_format=given.get("date_format") or "",
+            allow_rejects=given.get("allow_rejects") or False,
+            encoding=given["encoding"] or "",
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)

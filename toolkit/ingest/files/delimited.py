@@ -5,18 +5,22 @@
 
 RFC 4180 quoting, line ends inside quotes included. A record's line is the line it starts on.
 Only a quote at the start of a field opens one, so that a stray quote inside a field (5" screen)
-swallows nothing.
+swallows nothing. A first line "sep=;" (Excel's) is no record. Columns may be without a name, or share one,
+as long as nobody asks for them by name.
 """
 
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from ....schemas.cells import find_separator, read_separator_line
 from ....schemas.errors import SourceError
 from ..batch import find_reason
-from .numbered_lines import Input, OnBytes, read_lines
+from .numbered_lines import Input, OnBytes, read_lines, read_start
 
+UNNAMED = "\x02"  # in columns that cannot be named: of no name, or of a name that others have
 _QUOTED = r'"(?:[^"]|"")*"'
 _MARK = "\x01"  # replaces a quoted field while the rest of the record is checked
 _HEADER_LINES = 100  # looked at together for the header alone
@@ -24,36 +28,57 @@ _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 
 
 def read_records(
-    file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None
+    file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None, distinct: bool = True
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Read blocks of (records, rejects).
 
-    records: one text column per header field (see `column`), plus `line`, `raw`; empty fields are null.
+    records: one text column per header field (see `list_header_columns`), `line` and `raw`; empty fields are
+    null.
     rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs its own line only:
-    what it would swallow is read line by line. Raises SourceError without a usable header.
+    what it would swallow is read line by line. Raises SourceError without a usable header, or with `distinct`
+    if several columns share a name.
     """
     header: list[str] | None = None
-    for joined in _joined(read_lines(file, on_bytes=on_bytes, keep_cr=True), delimiter):
+    for joined in _joined(_after_hint(read_lines(file, on_bytes=on_bytes, keep_cr=True)), delimiter):
         records = joined
         if header is None:
-            header, records = _take_header(file, joined, delimiter)
+            header, records = _take_header(file, joined, delimiter, distinct)
         if header is not None:
             yield _parse(records, header, delimiter)
     if header is None:
         raise _no_header(file)
 
 
-def read_header(file: Input, delimiter: str = ",") -> list[str]:
+def read_header(file: Input, delimiter: str = ",", distinct: bool = True) -> list[str]:
     """Read the names of the columns that `read_records` returns, from no more records than needed.
 
     Raises SourceError without a usable header.
     """
-    few = (part for block in read_lines(file, keep_cr=True) for part in block.iter_slices(_HEADER_LINES))
+    lines = _after_hint(read_lines(file, keep_cr=True))
+    few = (part for block in lines for part in block.iter_slices(_HEADER_LINES))
     for joined in _joined(few, delimiter):
-        header, _ = _take_header(file, joined, delimiter)
+        header, _ = _take_header(file, joined, delimiter, distinct)
         if header is not None:
             return header
     raise _no_header(file)
+
+
+def find_delimiter(file: Input, default: str = ",") -> str:
+    """Find the separator of a table: the one that a line "sep=;" names, or that divides the header best.
+
+    Raises SourceError if the file cannot be read as text.
+    """
+    lines = [line for line in read_start(file).split("\n") if line.strip()]
+    hint = read_separator_line(lines[0]) if lines else None
+    header = [*lines[hint is not None :], ""][0]
+    return hint or find_separator(header, default)
+
+
+def _after_hint(blocks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same blocks of lines, without Excel's line "sep=;" at the start."""
+    for n, block in enumerate(blocks):
+        hinted = not n and block.height and read_separator_line(block["raw"][0]) is not None
+        yield block[1:] if hinted else block
 
 
 def _no_header(file: Input) -> SourceError:
@@ -116,7 +141,9 @@ def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
     return bare.str.contains(f'[{delimiter}{_MARK}]"')
 
 
-def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[list[str] | None, pl.DataFrame]:
+def _take_header(
+    file: Input, records: pl.DataFrame, delimiter: str, distinct: bool
+) -> tuple[list[str] | None, pl.DataFrame]:
     """Column names, and the records after them; None if there is no record yet."""
     filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
     if filled.is_empty():
@@ -127,11 +154,31 @@ def _take_header(file: Input, records: pl.DataFrame, delimiter: str) -> tuple[li
     width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
     names = _fields(first["raw"], width, delimiter).row(0) if sound else ()
     header = [str(name or "").strip() for name in names]
-    if not header or "" in header or len(set(header)) != len(header):
+    if not any(header):
+        raise SourceError(f"{file.path}:{line}: expected a header with column names, got '{raw[:80]}'")
+    if distinct and len({*filter(None, header)}) < len([*filter(None, header)]):
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
-    return [name_column(name) for name in header], records.filter(pl.col("line") > line)
+    return list_header_columns(header), records.filter(pl.col("line") > line)
+
+
+def list_header_columns(header: list[str]) -> list[str]:
+    """List distinct columns for the fields of a header.
+
+    A name of several fields is the column of none of them: each gets UNNAMED and a number after it, so that
+    `find_twice` finds it. A field without a name gets UNNAMED and a number.
+    """
+    count = Counter(header)
+    return [
+        name_column(name) if name and count[name] == 1 else f"{name}{UNNAMED}{n}"
+        for n, name in enumerate(header, 1)
+    ]
+
+
+def find_twice(columns: Iterable[str], name: str) -> int:
+    """Count the columns of a header that share this name; 0 if it is there once, or not at all."""
+    return sum(column.partition(UNNAMED)[0] == name for column in columns if UNNAMED in column)
 
 
 def name_column(field: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
 from ..batch import Context, add_raw
 from .delimited import name_column
@@ -64,25 +65,61 @@ def expect(column: str, expected: str) -> pl.Expr:
 
 
 def parse_whole(column: str) -> pl.Expr:
-    """Parse whole numbers, null for the rest; 4.0 is one, as tables with gaps write it."""
-    number = pl.col(column).cast(pl.Float64, strict=False)
+    """Parse whole numbers, null for the rest; 4.0 and 4,0 are one, as tables with gaps write it."""
+    number = parse_number(pl.col(column))
     return pl.when(number % 1 == 0).then(number.cast(pl.Int64, strict=False))
 
 
+def parse_number(text: pl.Expr) -> pl.Expr:
+    """Parse numbers, null for the rest; 4,0 is 4."""
+    return _plain_number(text).cast(pl.Float64, strict=False)
+
+
 def parse_bool(text: pl.Expr) -> pl.Expr:
-    """Parse true, false, 1 and 0, in any case; null for the rest."""
-    known = {"true": True, "1": True, "false": False, "0": False}
-    return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.Boolean)
+    """Parse true, t, yes, y, 1, 1.0 and false, f, no, n, 0, 0.0, in any case; null for the rest."""
+    word = _plain_number(text.str.strip_chars()).str.to_lowercase()
+    return word.replace_strict(TRUTHS, default=None, return_dtype=pl.Boolean)
 
 
-def parse_time(rows: pl.DataFrame) -> pl.DataFrame:
-    """Parse `at` (ISO 8601, typed, or seconds since 1970; UTC without an offset) into `time`.
+def parse_choice(column: str) -> pl.Expr:
+    """Parse a, b and tie, in any case, under the same name; other words stay as they are."""
+    word = pl.col(column).str.to_lowercase()
+    return pl.when(word.is_in(CHOICES)).then(word).otherwise(column).alias(column)
 
-    Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
+
+def _plain_number(text: pl.Expr) -> pl.Expr:
+    """The text without the zeros after a decimal point or comma."""
+    digit_first = text.str.contains(r"^[+-]?\d")
+    return pl.when(digit_first).then(text.str.replace(ZEROS, "")).otherwise(text)
+
+
+def parse_time(rows: pl.DataFrame, form: str = "") -> pl.DataFrame:
+    """Parse `at` into `time`: typed, as text in ISO 8601 or like it, or as a number since 1970.
+
+    Without an offset it is UTC; UTC, GMT and offsets may follow after a space; seconds, or the whole time
+    of day, may be missing; the year comes first. Ten digits since 1970 are seconds, thirteen milliseconds,
+    sixteen microseconds, nineteen nanoseconds. With `form` (such as "%d.%m.%Y %H:%M") text is read so and
+    not otherwise.
     """
-    time = _parsed_time() if rows.schema["at"] == pl.String else _typed_time(rows.schema["at"])
-    return rows.with_columns(
-        pl.when(time.dt.year().is_between(1, 9999)).then(time).alias("time"), pl.col("at").cast(pl.String)
+    if rows.schema["at"] != pl.String:
+        time = rows.select(_typed_time(rows.schema["at"])).to_series()
+    elif form:
+        time = _formatted(rows["at"], form)
+    else:
+        time = rows.select(_usual_time()).to_series()
+        missed = rows["at"].is_not_null() & time.is_null()
+        if missed.any():
+            other = rows.filter(missed).select(_other_time(pl.col("at"))).to_series()
+            place = missed.cum_sum().cast(pl.Int64) - 1
+            time = pl.select(
+                pl.when(missed)
+                .then(other.gather(pl.select(pl.lit(place).clip(0)).to_series()))
+                .otherwise(time)
+            ).to_series()
+    found = rows.with_columns(time.alias("time"))
+    return found.with_columns(
+        pl.when(pl.col("time").dt.year().is_between(1, 9999)).then("time").alias("time"),
+        pl.col("at").cast(pl.String),
     )
 
 
@@ -91,19 +128,53 @@ def _typed_time(kind: pl.DataType) -> pl.Expr:
     return pl.col("at") if zoned else pl.col("at").dt.replace_time_zone("UTC")
 
 
-def _parsed_time() -> pl.Expr:
+def _usual_time() -> pl.Expr:
+    """The forms that programs write most, which are quick to read."""
     at = pl.col("at").str.replace(" ", "T", literal=True)
     with_offset = at.str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%S%.f%#z", strict=False)
-    without = (
-        at.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
-        for form in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+    without = at.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC")
+    return pl.coalesce(with_offset, without)
+
+
+_DATE = r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})"
+_CLOCK = r"(\d{1,2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
+_OFFSET = r"(?:Z|UTC|GMT|([+-])(\d{2})(?::?(\d{2}))?)"
+_TIME = rf"^(?i){_DATE}(?:(?:T| +){_CLOCK}(?: *{_OFFSET})?)?$"
+_EPOCH = r"^(\d{10}(?:\d{3}){0,3})(?:\.(\d+))?$"
+
+
+def _other_time(at: pl.Expr) -> pl.Expr:
+    """Other ways to write a time with the year first, and numbers since 1970."""
+    part = {name: at.str.extract(_TIME, i) for i, name in enumerate("YmdHMSfszo", 1)}
+    text = pl.format(
+        "{}-{}-{} {}:{}:{}.{}",
+        *(part[name].str.zfill(2) for name in "Ymd"),
+        *(part[name].fill_null("0").str.zfill(2) for name in "HMS"),
+        part["f"].fill_null("0"),
     )
-    number = at.str.extract(r"^(\d{10}(?:\d{3}){0,2})$")
-    epoch = pl.from_epoch(number.str.pad_end(16, "0").cast(pl.Int64), time_unit="us")
-    return pl.coalesce(with_offset, *without, epoch.dt.replace_time_zone("UTC"))
+    local = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC")
+    minutes = part["z"].cast(pl.Int64) * 60 + part["o"].fill_null("0").cast(pl.Int64)
+    behind = pl.when(part["s"] == "-").then(-minutes).otherwise(minutes).fill_null(0)
+    number, rest = at.str.extract(_EPOCH, 1), at.str.extract(_EPOCH, 2).fill_null("")
+    digits = pl.concat_str(number, rest).str.pad_end(16, "0").str.head(16)
+    epoch = pl.from_epoch(digits.cast(pl.Int64), time_unit="us").dt.replace_time_zone("UTC")
+    return pl.coalesce(local - pl.duration(minutes=behind), epoch)
 
 
-def check_time() -> tuple[pl.Expr, pl.Expr]:
-    """Check for times that `parse_time` could not parse: a mask and a reason."""
+def _formatted(at: pl.Series, form: str) -> pl.Series:
+    """Times in a format of strftime. Raises SourceError if the format is not one."""
+    try:
+        read = at.str.to_datetime(form, strict=False, time_unit="us")
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(
+            f"--date-format {form}: {error}; write it like %d.%m.%Y or %d.%m.%Y %H:%M"
+        ) from error
+    zone = getattr(read.dtype, "time_zone", None)
+    return read.dt.convert_time_zone("UTC") if zone else read.dt.replace_time_zone("UTC")
+
+
+def check_time(form: str = "") -> tuple[pl.Expr, pl.Expr]:
+    """Check for times that `parse_time` with this `form` could not parse: a mask and a reason."""
     unread = pl.col("at").is_not_null() & pl.col("time").is_null()
-    return unread, expect("at", "an ISO 8601 time such as 2026-05-04T10:00:00Z")
+    known = "an ISO 8601 time such as 2026-05-04T10:00:00Z (for other forms use --date-format)"
+    return unread, expect("at", f"a time by --date-format {form}" if form else known)

@@ -3,11 +3,13 @@
 [{"conversation_id": "930", …}, {"conversation_id": "931", …}]
 """
 
+import json
+
 import polars as pl
 
 from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, query
-from .numbered_lines import Input, OnBytes, read_whole
+from .numbered_lines import Input, OnBytes, read_start, read_whole
 
 
 def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) -> pl.DataFrame:
@@ -27,3 +29,41 @@ def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) ->
             """SELECT row_number() OVER () AS line, e::VARCHAR AS raw, false AS damaged
             FROM (SELECT unnest(json_extract(text, '$[*]')::JSON[]) AS e FROM whole)""",
         )
+
+
+def describe_not_json_lines(file: Input) -> str | None:
+    """Describe a file that is other JSON than JSON Lines, and how to convert it; None for JSON Lines.
+
+    An empty file is described too. Raises SourceError if the file cannot be read as text.
+    """
+    lines = [line.strip() for line in read_start(file).split("\n") if line.strip()]
+    if not lines:
+        return f"{file.path}: is empty; expected JSON Lines, one object a line"
+    if lines[0].startswith("["):
+        return (
+            f"{file.path}: is one JSON list, not JSON Lines; write one object a line "
+            "(jq -c '.[]' OLD.json > NEW.jsonl)"
+        )
+    if lines[0].startswith("{") and len(lines) > 1 and not _is_json(lines[0]) and _goes_on(lines):
+        return (
+            f"{file.path}: is JSON over several lines, not JSON Lines; write one object a line "
+            "(jq -c . OLD.json > NEW.jsonl)"
+        )
+    return None
+
+
+def _goes_on(lines: list[str]) -> bool:
+    """True if the first object ends on a later line, as far as the start of the file shows."""
+    try:
+        json.JSONDecoder().raw_decode("\n".join(lines))
+    except json.JSONDecodeError:
+        return lines[0] == "{"
+    return True
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -2,14 +2,18 @@
 
     Lines.frame: line (from 1), raw (text without its line end), damaged (was not valid UTF-8)
 
-gzip and bzip2 are unpacked on the way. CRLF and a byte-order mark are taken off. A line that is
-not UTF-8 keeps its bytes as escapes in `raw` and is marked, so that readers can reject it.
+gzip, bzip2 and a zip archive of one file are unpacked on the way, whatever the file's name. CRLF and a
+byte-order mark are taken off; in a file without LF a CR ends a line. UTF-16 with its mark, and other
+encodings that the user names, are converted. A line that is not text in its encoding keeps its bytes as
+escapes in `raw` and is marked, so that readers can reject it.
 """
 
 import bz2
+import codecs
 import gzip
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,20 +22,28 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ....schemas.cells import find_codec, find_encoding, is_unmarked_utf16
 from ....schemas.errors import SourceError
 
 BLOCK_BYTES = 8 << 20
 LONGEST_BYTES = 256 << 20  # kept in memory until the next cut
-_UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+START_BYTES = 1 << 16  # looked at to recognise what a file is
+_GZIP, _BZIP2 = b"\x1f\x8b\x08", b"BZh"
+_ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
+_OFFICE = ("[Content_Types].xml", "mimetype")  # in .xlsx and in .ods
+_BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # at byte 4, so that a text may begin with BZh
+
+
+codecs.register_error("preceptor-damage", lambda error: ("\udcff", getattr(error, "end", 0)))
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file to read: where it is, and its name inside the source."""
+    """A file to read: where it is, its name inside the source, its encoding if the user named one."""
 
     path: Path
     name: str
+    encoding: str = ""
 
 
 OnBytes = Callable[[int], None]
@@ -47,7 +59,7 @@ def read_lines(
     CR. Returns frames of line, raw and damaged. Raises SourceError if the file cannot be read as text.
     """
     number, rest = 1, b""
-    for chunk in _chunks(file.path, on_bytes):
+    for chunk in _chunks(file, on_bytes):
         data = rest + chunk
         at = data.rfind(cut)
         if at < 0 and len(data) > LONGEST_BYTES:
@@ -73,33 +85,97 @@ def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
     return "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
 
 
-def _chunks(path: Path, on_bytes: OnBytes) -> Iterator[bytes]:
-    """The file's bytes, unpacked, without a byte-order mark."""
+def read_start(file: Input) -> str:
+    """Read the first lines of a file, at most START_BYTES (of UTF-8).
+
+    Raises SourceError if the file cannot be read as text.
+    """
+    chunks = _chunks(file, lambda _: None)
+    try:
+        return next(chunks, b"")[:START_BYTES].decode(errors="replace")
+    finally:
+        chunks.close()
+
+
+def note_encoding(file: Input) -> str | None:
+    """Note the encoding that a file is read in, if it is not UTF-8; None for UTF-8 or an unreadable file."""
+    try:
+        with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
+            marked = find_encoding(stream.read(4))
+    except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
+        return None
+    if marked == "utf-16":
+        return f"{file.name}: read as UTF-16, as its byte-order mark says"
+    if file.encoding and not marked:
+        return f"{file.name}: read as {file.encoding} (--encoding)"
+    return None
+
+
+def _chunks(file: Input, on_bytes: OnBytes) -> Generator[bytes]:
+    """The file's bytes, unpacked, as UTF-8 without a byte-order mark; lines end in LF."""
+    path, size = file.path, BLOCK_BYTES
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as stream:
-            start = stream.read(len(_UTF8_MARK))
-            if start.startswith(_UTF16_MARKS):
-                raise SourceError(f"{path}: is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)")
-            chunk = start.removeprefix(_UTF8_MARK) + stream.read(BLOCK_BYTES)
-            seen = 0
+            # Enough for a byte-order mark, even where blocks are tiny.
+            chunk, seen = stream.read(max(size, 4)), 0
+            convert = _conversion(file, chunk)
+            first = True
             while chunk:
                 on_bytes(raw.tell() - seen)
                 seen = raw.tell()
-                yield chunk
-                chunk = stream.read(BLOCK_BYTES)
+                text = convert(chunk)
+                if first:
+                    text, first = text.removeprefix(b"\xef\xbb\xbf"), False
+                    enough = len(chunk) < size or size >= START_BYTES
+                    ends_in_cr = enough and b"\n" not in text and b"\r" in text.rstrip(b"\r")
+                yield text.replace(b"\r", b"\n") if ends_in_cr else text
+                chunk = stream.read(size)
             on_bytes(raw.tell() - seen)
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise SourceError(f"{path}: {error.strerror}; check the path") from error
         raise SourceError(f"{path}: damaged archive ({error}); fetch it again") from error
 
 
+def _conversion(file: Input, start: bytes) -> Callable[[bytes], bytes]:
+    """A function that converts chunks of the file to UTF-8. Raises SourceError if it is no text."""
+    encoding = find_encoding(start) or file.encoding
+    if not encoding and is_unmarked_utf16(start[:START_BYTES]):
+        low = start[1::2].count(0) > start[0::2].count(0)
+        name = "utf-16-le" if low else "utf-16-be"
+        raise SourceError(f"{file.path}: is UTF-16 without a byte-order mark; read it with --encoding {name}")
+    codec = find_codec(encoding or "utf-8")
+    if codec is None:
+        raise SourceError(f"no encoding '{encoding}'; expected a name such as windows-1251 or latin-1")
+    if codec in ("utf-8", "utf-8-sig"):
+        return bytes
+    decoder = codecs.getincrementaldecoder(codec)("preceptor-damage")
+    # A byte that means nothing becomes one that is not UTF-8, so that its line is marked as damaged.
+    return lambda chunk: decoder.decode(chunk).encode("utf-8", "surrogateescape")
+
+
+def find_member(path: Path, archive: zipfile.ZipFile) -> str:
+    """Find the only file of a zip archive. Raises SourceError if there are others, or it is a spreadsheet."""
+    names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
+    if any(name in _OFFICE for name in archive.namelist()):
+        raise SourceError(f"{path}: is a spreadsheet; save its sheet as CSV (UTF-8) and ingest that")
+    if len(names) != 1:
+        raise SourceError(
+            f"{path}: is a zip archive that holds {len(names)} files; unpack it and name the one to read"
+        )
+    return names[0]
+
+
 def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    match path.suffix.lower():
-        case ".gz":
-            return cast("BinaryIO", gzip.open(raw))
-        case ".bz2":
-            return cast("BinaryIO", bz2.open(raw))
+    start = raw.read(10)
+    raw.seek(0)
+    if start.startswith(_ZIPS):
+        with zipfile.ZipFile(path) as archive:
+            return cast("BinaryIO", archive.open(find_member(path, archive)))
+    if start.startswith(_GZIP) or path.suffix.lower() == ".gz":
+        return cast("BinaryIO", gzip.open(raw))
+    if path.suffix.lower() == ".bz2" or (start.startswith(_BZIP2) and start[4:] in _BZIP2_BLOCKS):
+        return cast("BinaryIO", bz2.open(raw))
     return raw
 
 

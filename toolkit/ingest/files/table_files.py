@@ -8,6 +8,7 @@ A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet
 the columns that are wanted are read.
 """
 
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
@@ -18,13 +19,22 @@ import pyarrow.parquet as pq
 from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import divide, make_no_rejects
-from .delimited import name_column, read_header, read_records
-from .numbered_lines import Input, OnBytes, read_lines
+from .delimited import (
+    UNNAMED,
+    find_delimiter,
+    find_twice,
+    name_column,
+    read_header,
+    read_records,
+)
+from .json_lists import describe_not_json_lines
+from .numbered_lines import Input, OnBytes, find_member, read_lines
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
 PACKED = (".gz", ".bz2")
+_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
@@ -48,7 +58,11 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
         case ".jsonl" | ".ndjson":
             yield from _read_json_lines(file, names, on_bytes)
         case delimited:
-            for records, bad in read_records(file, DELIMITERS[delimited], on_bytes):
+            for records, bad in read_records(
+                file, find_delimiter(file, DELIMITERS[delimited]), on_bytes, False
+            ):
+                for name in names:
+                    _refuse_twice(file, name, find_twice(records.columns, name))
                 here = [name_column(name) for name in names if name_column(name) in records.columns]
                 yield records.select("line", "raw", *here), bad
 
@@ -108,6 +122,8 @@ def list_columns(file: Input) -> list[str]:
         case ".parquet":
             return list(_open(file)[1].names)
         case ".jsonl" | ".ndjson":
+            if fault := describe_not_json_lines(file):
+                raise SourceError(fault)
             lines = next(read_lines(file), pl.DataFrame(schema={"raw": pl.String}))
             with open_scratch() as con:
                 con.register("lines", lines.select("raw").to_arrow())
@@ -118,21 +134,36 @@ def list_columns(file: Input) -> list[str]:
                 )
             return keys["k"].to_list()
         case delimited:
-            return [name.strip() for name in read_header(file, DELIMITERS[delimited])]
+            header = read_header(file, find_delimiter(file, DELIMITERS[delimited]), distinct=False)
+            names = [name.partition(UNNAMED)[0].strip() for name in header]
+            return [name for name in dict.fromkeys(names) if name]
 
 
 def find_ending(file: Input) -> str:
     """Find a file's kind by its name, such as .csv for votes.csv.gz. Raises SourceError for other names."""
     name = PurePath(file.path.name.lower())
+    if name.suffix == ".zip":
+        name = PurePath(_name_inside(file))
     packed = name.suffix in PACKED
     kind = PurePath(name.stem).suffix if packed else name.suffix
     if kind in (*DELIMITERS, *JSON_LINES) or (kind == PARQUET and not packed):
         return kind
+    if name.suffix in _SHEETS:
+        raise SourceError(f"{file.path}: is a spreadsheet; save its sheet as CSV (UTF-8) and ingest that")
     text = ", ".join((*DELIMITERS, *JSON_LINES))
     raise SourceError(
-        f"{file.path}: expected a file named {text} (or packed: {', '.join(PACKED)}) or {PARQUET}; "
+        f"{file.path}: expected a file named {text} (or packed: .zip, {', '.join(PACKED)}) or {PARQUET}; "
         "rename it to what it is"
     )
+
+
+def _name_inside(file: Input) -> str:
+    """The name of the file in a zip archive, in lower case."""
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            return find_member(file.path, archive).lower()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{file.path}: no zip archive, or damaged ({error}); fetch it again") from error
 
 
 def _read_json_lines(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
@@ -195,9 +226,14 @@ def _read_parquet(file: Input, names: list[str], on_bytes: OnBytes) -> Blocks:
 def _present(file: Input, names: Sequence[str], schema: pa.Schema) -> list[str]:
     """The names that the file has; SourceError for one that it has twice."""
     for name in names:
-        if schema.names.count(name) > 1:
-            raise SourceError(f"{file.path}: has {schema.names.count(name)} columns '{name}'; rename them")
+        _refuse_twice(file, name, schema.names.count(name))
     return [name for name in names if name in schema.names]
+
+
+def _refuse_twice(file: Input, name: str, count: int) -> None:
+    """Raise SourceError if several columns have the name of one that is read."""
+    if count > 1:
+        raise SourceError(f"{file.path}: has {count} columns '{name}'; rename all but one of them")
 
 
 def _tables(

@@ -15,6 +15,7 @@ import polars as pl
 
 from ....schemas.tables import REVIEWS
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide
+from ..files.fields import parse_bool
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..people import replace_ids
 
@@ -88,7 +89,7 @@ def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
         attempts,
         (pl.col("items").fill_null("") == "", "an item is empty"),
         (
-            ~pl.col("answers").is_in(["0", "1"]).fill_null(False),
+            parse_bool(pl.col("answers")).is_null(),
             pl.format("the answer is '{}', expected 0 or 1", pl.col("answers").fill_null("")),
         ),
     )
@@ -96,7 +97,7 @@ def _batch(lines: pl.DataFrame, path: str, context: Context) -> Batch:
         pl.lit(context.source).alias("source"),
         "learner",
         pl.col("items").alias("item"),
-        (pl.col("answers") == "1").alias("correct"),
+        parse_bool(pl.col("answers")).alias("correct"),
         "n",
         pl.lit(path).alias("path"),
         "line",

@@ -29,6 +29,7 @@ from ..files.fields import (
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import read_table
+from ..lopsided import count_values
 from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
@@ -54,19 +55,21 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
         named = replace_ids(mapped, context, ["learner"])
         judged = _judged(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        said = pl.coalesce(pl.col("known").cast(pl.String), "correct")
         people = ["learner"] if name_column(names["learner"]) in records.columns else []
         yield Batch(
             read=records.height + bad.height,
             taken=judged.height - wrong.height,
             tables={REVIEWS.name: _reviews(judged.filter(pl.col("reason").is_null()), file.name, context)},
             rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
+            values=count_values(judged, "correct", said),
         )
 
 
 def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     """Parse each field, and give the reason why a row is rejected."""
     days = pl.col("interval_days").cast(pl.Float64, strict=False)
-    parsed = parse_time(rows).with_columns(
+    parsed = parse_time(rows, context.date_format).with_columns(
         parse_bool(pl.col("correct")).alias("known"),
         days.alias("days"),
         *(parse_whole(name).alias(f"{name}_") for name in _COUNTS),
@@ -94,7 +97,7 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
                 expect("interval_days", "a number from 0"),
             ),
             (pl.col("known").is_null() & pl.col("grade_").is_null(), "neither correct nor grade is given"),
-            check_time(),
+            check_time(context.date_format),
         )
     )
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from ....schemas.cells import CHOICES
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
@@ -23,6 +24,8 @@ from ..files.fields import (
     expect,
     map_names,
     parse_bool,
+    parse_choice,
+    parse_number,
     parse_time,
     parse_whole,
     select_column,
@@ -30,6 +33,7 @@ from ..files.fields import (
 )
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import list_columns, read_table
+from ..lopsided import count_values
 from ..people import hide_ids, replace_ids
 from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
 
@@ -40,6 +44,20 @@ Frames = dict[str, pl.DataFrame]
 VOTE_COLUMNS = Columns(("completion_a", "completion_b", "choice"), ("annotator", "shown_first", "at"))
 RATING_COLUMNS = Columns(("completion", "criterion", "value"), ("levels", "annotator", "at"))
 OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censored", "at"))
+
+
+# What a row of these columns says: a name and an expression over the judged rows.
+_SAID = {
+    VOTE_COLUMNS: ("choice", pl.col("choice")),
+    RATING_COLUMNS: (
+        "value",
+        pl.format("{} = {}", "criterion", pl.coalesce(pl.col("v").cast(pl.String), "value")),
+    ),
+    OUTCOME_COLUMNS: (
+        "value",
+        pl.when(pl.col("measure") == "success").then(pl.coalesce(pl.col("v").cast(pl.String), "value")),
+    ),
+}
 
 
 def read_votes(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -110,13 +128,15 @@ def _read(
             taken=good.height,
             tables=tables(good),
             rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
+            values=count_values(judged, *_SAID[columns]),
         )
 
 
 def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
-    judged = parse_time(rows).with_columns(
+    rows = rows.with_columns(parse_choice("choice"), parse_choice("shown_first"))
+    judged = parse_time(rows, context.date_format).with_columns(
         find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
@@ -125,9 +145,9 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
                 pl.col("prompt_a") != pl.col("prompt_b"),
                 "the two completions answer different prompts",
             ),
-            (~pl.col("choice").is_in(["a", "b", "tie"]).fill_null(False), expect("choice", "a, b or tie")),
+            (~pl.col("choice").is_in(CHOICES).fill_null(False), expect("choice", "a, b or tie")),
             (~pl.col("shown_first").is_in(["a", "b"]), expect("shown_first", "a or b")),
-            check_time(),
+            check_time(context.date_format),
         )
     )
 
@@ -146,7 +166,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
     if context.levels is not None:
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
     rows = rows.with_columns(parse_whole("levels").alias("k"), parse_whole("value").alias("v"))
-    judged = parse_time(rows).with_columns(
+    judged = parse_time(rows, context.date_format).with_columns(
         find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
@@ -156,7 +176,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
                 ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
                 pl.format("value is '{}', expected 1 to {}", pl.col("value").fill_null(""), "k"),
             ),
-            check_time(),
+            check_time(context.date_format),
         )
     )
 
@@ -178,14 +198,17 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
 def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
     rows = _resolve(rows, context, "completion", "key_c", "prompt_c")
     censored = parse_bool(pl.col("censored").fill_null("false"))
+    rows = rows.with_columns(pl.col("measure").str.to_lowercase())
     success = pl.col("measure") == "success"
-    number = pl.col("value").cast(pl.Float64, strict=False)
+    number = parse_number(pl.col("value"))
     value = (
         pl.when(success)
         .then(number.fill_null(parse_bool(pl.col("value")).cast(pl.Float64)))
         .otherwise(number)
     )
-    judged = parse_time(rows.with_columns(censored.alias("c"), value.alias("v"))).with_columns(
+    judged = parse_time(
+        rows.with_columns(censored.alias("c"), value.alias("v")), context.date_format
+    ).with_columns(
         find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
             _unknown("completion", "key_c", context),
@@ -199,7 +222,7 @@ def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Calla
             ),
             (success & ~pl.col("v").is_in([0.0, 1.0]).fill_null(False), expect("value", "0 or 1")),
             (pl.col("c").is_null(), expect("censored", "true or false")),
-            check_time(),
+            check_time(context.date_format),
         )
     )
 

@@ -246,7 +246,7 @@ def test_parquet_without_rows_and_with_equal_names(tmp_path):
     assert sum(r.height for r, _ in read_table(of(path), ["n"], told.append)) == 0
     assert sum(told) == path.stat().st_size
     pq.write_table(pa.table([[1], [2]], names=["n", "n"]), path)
-    with pytest.raises(SourceError, match="2 columns 'n'; rename them"):
+    with pytest.raises(SourceError, match="2 columns 'n'; rename all but one"):
         whole(path, ["n"])
 
 

@@ -146,10 +146,10 @@ def test_packed_files(tmp_path, suffix, pack):
         read(path)
 
 
-def test_utf16_is_named_with_the_remedy(tmp_path):
+def test_utf16_without_a_mark_is_named_with_the_remedy(tmp_path):
     path = tmp_path / "f.m2"
-    path.write_bytes("S a\n".encode("utf-16"))
-    with pytest.raises(SourceError, match="iconv"):
+    path.write_bytes("S a\n".encode("utf-16-le"))
+    with pytest.raises(SourceError, match="--encoding utf-16-le"):
         read(path)
 
 

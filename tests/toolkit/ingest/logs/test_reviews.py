@@ -250,7 +250,9 @@ HEAD = "learner,item,at,correct,grade,attempts,duration_ms,interval_days,kind"
 
 def test_mapped_logs(store, tmp_path, named):
     path = tmp_path / "log.csv"
-    path.write_text("who,card,when,ok\nann,c1,1737747496478,1\nann,c2,1737747496,no\n,c3,2026-05-04,true\n")
+    path.write_text(
+        "who,card,when,ok\nann,c1,1737747496478,1\nann,c2,1737747496,perhaps\n,c3,2026-05-04,true\n"
+    )
     columns = {"learner": "who", "item": "card", "at": "when", "correct": "ok"}
     report = load(store, "reviews", path, columns=columns)
     assert (report.rows, report.rejects) == (1, 2)
@@ -258,7 +260,7 @@ def test_mapped_logs(store, tmp_path, named):
         (named("ann"), "c1", 1737747496478, True)
     ]
     rejects = query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list()
-    assert rejects == ["correct is 'no', expected true or false", "'learner' is empty"]
+    assert rejects == ["correct is 'perhaps', expected true or false", "'learner' is empty"]
     assert "ann" not in query(store, "FROM rejects").write_csv()
 
 
@@ -271,7 +273,10 @@ def test_mapped_logs(store, tmp_path, named):
         ("l,c,,1,,1.5,,,", "attempts is '1.5', expected a whole number from 0"),
         ("l,c,,1,,,-3,,", "duration_ms is '-3', expected a whole number from 0"),
         ("l,c,,1,,,,x,", "interval_days is 'x', expected a number from 0"),
-        ("l,c,soon,1,,,,,", "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z"),
+        (
+            "l,c,soon,1,,,,,",
+            "at is 'soon', expected an ISO 8601 time such as 2026-05-04T10:00:00Z (for other forms use --date-format)",
+        ),
     ],
 )
 def test_what_logs_reject(store, tmp_path, row, reason):

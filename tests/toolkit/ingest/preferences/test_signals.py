@@ -203,7 +203,7 @@ def test_mapping_and_what_is_missing(filled, tmp_path, named, form):
 def test_what_is_no_table(filled, tmp_path):
     path = tmp_path / "votes.xlsx"
     path.write_bytes(b"PK")
-    with pytest.raises(SourceError, match=r"votes\.xlsx: expected a file named \.csv, \.tsv, \.jsonl"):
+    with pytest.raises(SourceError, match=r"votes\.xlsx: is a spreadsheet; save its sheet as CSV \(UTF-8\)"):
         load(filled, "votes", path)
     whole = written(tmp_path, "parquet", ROWS["votes"])
     content = whole.read_bytes()
