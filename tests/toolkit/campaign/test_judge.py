@@ -61,7 +61,9 @@ def judge(path):
         if fails:
             assert isinstance(ended.exception, fails), ended.output
             return str(ended.exception)
-        assert ended.exit_code == code, ended.output + repr(ended.exception)
+        assert ended.exit_code in (code if isinstance(code, tuple) else (code,)), ended.output + repr(
+            ended.exception
+        )
         return " ".join(ended.output.split())
 
     return run
@@ -462,7 +464,16 @@ def test_a_real_model_judges_by_letters(judge, path, tmp_path):
     rubric.write_text("name: short\ntitle: Which answer helps more?\nkind: pairwise\n")
     rubric.with_suffix(".md").write_text("The one that says how to remember the word.\n")
     said = judge(
-        "--n", 3, "--no-reason", "--max-tokens", 20, "--tries", 1, rubric=rubric, model=f"hf:{smollm2()}"
+        "--n",
+        3,
+        "--no-reason",
+        "--max-tokens",
+        20,
+        "--tries",
+        1,
+        rubric=rubric,
+        model=f"hf:{smollm2()}",
+        code=(0, 1),  # so small a model answers many requests without a verdict
     )
     replies = rows(path, "SELECT raw, answer->>'preference', error FROM replies")
     assert len(replies) == 6

@@ -216,7 +216,7 @@ def test_a_fit_that_does_not_converge_ends_with_1_and_is_marked(project, precept
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_s_own_options_reach_its_reader(name):
-    own = {"align", "levels", "learner", "passing"}
+    own = {"align", "allow_rejects", "date_format", "learner", "levels", "passing"}
     taken = {parameter.name for parameter in cli.commands["ingest"].commands[name].params}
     assert taken & own == set(FORMATS[name].options)
     assert own <= {field.name for field in fields(Context)}

@@ -178,7 +178,7 @@ def test_a_quote_that_never_closes_leaves_a_long_file_readable(tmp_path, monkeyp
     assert [row for _, rejects in parts for row in rejects["line"]] == [2]
 
 
-@pytest.mark.parametrize("header", ["", "\n\n", '""a,b\n1,2\n', "a,a\n1,2\n", "a,\n1,2\n", '"a,b\n1,2\n'])
+@pytest.mark.parametrize("header", ["", "\n\n", '""a,b\n1,2\n', "a,a\n1,2\n", '"a,b\n1,2\n'])
 def test_a_header_that_cannot_be_used_is_named(tmp_path, header):
     path = tmp_path / "f.csv"
     path.write_text(header)

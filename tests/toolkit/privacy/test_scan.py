@@ -300,7 +300,7 @@ def test_excerpts_never_show_a_finding(find):
 # Text columns of the store that nobody writes freely: ids, names that corpora give, pseudonyms, settings.
 NO_FREE_TEXT = """
 key source path name kind language license url revision sha256 reader notes document learner level first_language
-sentence annotator error_type errant_type aligned_by dialogue role act item ref task prompt origin author pseudonym
+incomplete sentence annotator error_type errant_type aligned_by dialogue role act item ref task prompt origin author pseudonym
 criterion wording completion completion_a completion_b choice shown_first measure config inputs method diagnostics
 findings versions fit out recipe digests counts gates person site member ends covariance rubric purpose
 expected chosen_by question given came_by model request template sampling scores
@@ -350,7 +350,7 @@ def folder(tmp_path_factory):
         "",
         "S The cat sit here .",
         "A 2 3|||R:VERB:SVA|||sits|||REQUIRED|||-NONE-|||0",
-        f"A 9 9|||R:OTHER|||{MAIL}|||REQUIRED|||-NONE-|||0",
+        f"A 9 9|||R:OTHER|||{MAIL}|||REQUIRED|||-NONE-|||1",
         "",
     ]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, asked)))
@@ -464,7 +464,7 @@ def test_masks_stand_where_the_findings_stood(filled, preceptor):
         ("sits", None),
     ]
     assert rows_of(filled, "SELECT raw FROM rejects") == [
-        ("A 9 9|||R:OTHER|||<EMAIL>|||REQUIRED|||-NONE-|||0",)
+        ("A 9 9|||R:OTHER|||<EMAIL>|||REQUIRED|||-NONE-|||1",)
     ]
 
 

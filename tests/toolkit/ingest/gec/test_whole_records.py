@@ -132,7 +132,7 @@ M2_DAMAGE = {
     "small a": lambda a, _: "a" + a[1:],
     "not UTF-8": lambda a, _: a.replace("new", "n\udcffw"),
     "cut": lambda a, _: a[:9],
-    "changes nothing": lambda a, old: a.replace("|||new", "|||").replace(a.split("|||")[2], old),
+    "changes nothing": lambda a, old: a.replace(a.split("|||")[2], old),
     "after a blank line": lambda a, _: "\n" + a[1:],
 }
 BEA_DAMAGE = {
@@ -160,7 +160,7 @@ NUCLE_DAMAGE = {
     "no tag": lambda m, _: m.replace("<MISTAKE", "<MSTAKE"),
     "no bracket": lambda m, _: m.replace("<MISTAKE", "MISTAKE"),
     "no correction": lambda m, _: m.replace("<CORRECTION>", "<CORECTION>"),
-    "changes nothing": lambda m, old: m.replace("new", "").replace(m.split("CORRECTION>")[1][3:-2], old),
+    "changes nothing": lambda m, old: m.replace(m.split("CORRECTION>")[1][:-2], old),
 }
 FORMATS_AND_DAMAGE = {
     "m2": (write_m2, M2_DAMAGE),

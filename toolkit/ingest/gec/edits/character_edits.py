@@ -165,7 +165,7 @@ def _in_range(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFram
         on="doc",
         how="left",
         maintain_order="left",
-    ).with_columns(pl.col("text").str.slice(start, end - start).alias("before"))
+    ).with_columns(pl.col("text").str.slice(start, pl.max_horizontal(end - start, 0)).alias("before"))
     good, bad = divide_named(
         sized,
         (size.is_null(), "an edit without a text that could be read"),
