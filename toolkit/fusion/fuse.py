@@ -53,7 +53,7 @@ def fuse(
     `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
     and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
     one starts at the final states of the last converged fit of these sources, if there is one. Raises
-    FusionError if there is nothing to fuse, for an unknown source, and for `warm` without chains.
+    FusionError if there is nothing to fuse and for `warm` without chains, StoreError for an unknown source.
     """
     signals = read_signals(con, sources)
     obs = encode(signals)
@@ -181,10 +181,10 @@ def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
-    Of completions of `sources`, of all where empty. Raises FusionError for a source without completions.
+    Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
-    check_names("--source", sources, have, "no completions of that name", FusionError)
+    check_names("--source", sources, have, "no completions of that name")
     asked = {"sources": list(sources)}
     mine = f"SELECT key FROM completions WHERE {match_sources()}"
     signals = {

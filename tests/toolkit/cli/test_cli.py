@@ -140,7 +140,7 @@ def test_status_for_people_and_for_scripts(project, preceptor):
             "did you mean CC-BY-4.0",
         ),
         (["ingest", "prompts", "votes.csv", "--source", "q"], 2, "--replace"),
-        (["fuse", "--source", "z"], 1, "no completions of that name; there are q"),
+        (["fuse", "--source", "z"], 2, "no completions of that name; there are q"),
         (["fuse", "--target", "2"], 2, "a weight from 0 to 1"),
         (["build", "none.yaml", "--out", "o"], 2, "none.yaml: No such file"),
         (["build", "prompts.jsonl", "--out", "o"], 2, "prompts.jsonl"),
@@ -184,7 +184,7 @@ def test_debug_shows_the_traceback(tmp_path, preceptor):
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["status"], 0), (["fuse", "--source", "z"], 1), (["build", "none.yaml", "--out", "o"], 2)],
+    [(["status"], 0), (["publish", "none", "lab/x"], 1), (["build", "none.yaml", "--out", "o"], 2)],
 )
 def test_a_process_of_its_own_ends_as_one_here(project, preceptor, preceptor_process, arguments, code):
     """Most tests run commands in their own process, which must say the same as what a user starts."""
