@@ -304,7 +304,7 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
-            options=("date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects"),
         ),
         Format(
             "ratings",
@@ -315,7 +315,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("levels", "date_format", "allow_rejects"),
+            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects"),
         ),
         Format(
             "outcomes",
@@ -328,7 +328,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects"),
         ),
         Format(
             "reviews",
@@ -340,7 +340,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing", "date_format", "allow_rejects"),
+            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects"),
         ),
         Format(
             "anki",

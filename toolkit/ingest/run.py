@@ -21,11 +21,14 @@ from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
+from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context, make_known
 from .files.json_lists import describe_not_json_lines
 from .files.numbered_lines import Input, OnBytes, note_encoding
+from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .lopsided import check_lopsided
+from .preferences.pairs import find_sides
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -40,7 +43,7 @@ class IngestReport:
     rows: int
     rejects: int
     added: dict[str, int]
-    first_rejects: list[str]
+    reject_lines: list[str]  # a table of rejected values and reasons, with counts; [] without rejects
     notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
@@ -162,6 +165,8 @@ def ingest(
             remove_source(con, context.source)
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
+            if "{prompt}" in context.wide:
+                context = replace(context, sides=find_sides(con, context.about))
         if format.people:
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
@@ -263,16 +268,15 @@ def _read_all(
 ) -> IngestReport:
     read = taken = rejects = not_text = gone = 0
     added: dict[str, int] = {}
-    first: list[str] = []
     notes: list[str] = []
     pending: list[Batch] = []
     values: list[pl.DataFrame] = []
+    met: set[tuple[str, str]] = set()
     for batch in _ahead(format.read(files, context, on_bytes)):
         _check_balance(batch, files)
         read, taken, rejects = read + batch.read, taken + batch.taken, rejects + batch.rejects.height
-        missing = 5 - len(first)
-        first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
-        notes += batch.notes
+        notes += [note for note in batch.notes if note not in notes]
+        met |= batch.met
         gone += int((batch.rejects["reason"] == FORGOTTEN_REASON).sum())
         values += [] if batch.values is None else [batch.values]
         not_text += int((batch.rejects["reason"] == "not valid UTF-8").sum())
@@ -291,7 +295,9 @@ def _read_all(
             f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
             "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
         )
-    return IngestReport(context.source, taken, rejects, added, first, notes)
+    notes += note_unmet(context, met)
+    lines = list_rejects(count_rejects(con, context.source)) if rejects else []
+    return IngestReport(context.source, taken, rejects, added, lines, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -341,7 +347,7 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
 
 
 def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
-    listed = "\n  ".join(report.first_rejects)
+    listed = "\n  ".join(report.reject_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
@@ -356,7 +362,7 @@ def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
 
 def _other_json(report: IngestReport, file: Input) -> str:
     """Say that the file is JSON, but not JSON Lines, if its first rejects say that they are no objects."""
-    if not any("JSON" in reject or "object" in reject for reject in report.first_rejects[:1]):
+    if not any("JSON" in line or "object" in line for line in report.reject_lines[1:]):
         return ""
     fault = describe_not_json_lines(file)
     return f"\n{fault}" if fault else ""
