@@ -23,7 +23,7 @@ from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from .batch import FORGOTTEN_REASON, Batch, Context, make_known
 from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, note_encoding
+from .files.numbered_lines import Input, OnBytes, is_spreadsheet, note_encoding
 from .formats import FORMATS, Format
 from .lopsided import check_lopsided
 
@@ -149,7 +149,7 @@ def ingest(
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
-    files, encodings = _with_encoding(files, context.encoding)
+    files, encodings = _with_encoding(files, context)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -175,12 +175,16 @@ def ingest(
     return report
 
 
-def _with_encoding(files: Sequence[Input], encoding: str) -> tuple[list[Input], list[str]]:
-    """The files, to be read in this encoding, and notes about those that are not read as UTF-8."""
-    typed = [file for file in files if encoding and file.path.suffix.lower() in (".parquet", ".sqlite")]
-    if typed:
-        raise SourceError(f"--encoding: {typed[0].path} states its own encoding; leave the option out")
-    files = [replace(file, encoding=encoding) for file in files]
+def _with_encoding(files: Sequence[Input], context: Context) -> tuple[list[Input], list[str]]:
+    """The files, to be read in this encoding and sheet, and notes about those that are not read as UTF-8."""
+    encoding, sheet = context.encoding, context.sheet
+    sheets = {file.path for file in files if (encoding or sheet) and is_spreadsheet(file.path)}
+    for file in files:
+        if encoding and (file.path in sheets or file.path.suffix.lower() in (".parquet", ".sqlite")):
+            raise SourceError(f"--encoding: {file.path} states its own encoding; leave the option out")
+        if sheet and file.path not in sheets:
+            raise SourceError(f"--sheet: {file.path} is no spreadsheet; leave the option out")
+    files = [replace(file, encoding=encoding, sheet=sheet, notes=[]) for file in files]
     notes = [note for file in files if (note := note_encoding(file))]
     more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
     return files, notes[:3] + more
@@ -193,6 +197,11 @@ def _check_same(old: dict[str, Any], format: Format, context: Context, origin: O
         raise SourceError(
             f"source '{name}' already holds other input (read as {old['reader']}, sha256 "
             f"{old['sha256'][:12]}…); give this one another --source, or --replace that one"
+        )
+    if context.sheet and f"sheet '{context.sheet}'" not in (old["notes"] or ""):
+        raise SourceError(
+            f"source '{name}' already holds another sheet of this file; give this one another --source, or "
+            "--replace that one"
         )
     license = None if origin.license.id == NONE_STATED else origin.license.id
     said = {"language": context.language, "license": license, "url": origin.url, "revision": origin.revision}
@@ -281,6 +290,8 @@ def _read_all(
             _insert_all(con, pending, context.source, added)
             pending = []
     _insert_all(con, pending, context.source, added)
+    for file in files:
+        notes += file.notes
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")

@@ -77,6 +77,11 @@ _OWN: dict[str, click.Parameter] = {
         is_flag=True,
         help="Keep the other rows although all rows of a value (such as tie), or most rows, are rejected.",
     ),
+    "sheet": click.Option(
+        ["--sheet"],
+        metavar="NAME",
+        help="Sheet of a spreadsheet (.xlsx, .ods) to read. Needed if several sheets have rows.",
+    ),
     "date_format": click.Option(
         ["--date-format"],
         metavar="FORMAT",
@@ -163,6 +168,7 @@ def _command(format: Format) -> click.Command:
             date_format=given.get("date_format") or "",
             allow_rejects=given.get("allow_rejects") or False,
             encoding=given["encoding"] or "",
+            sheet=given.get("sheet") or "",
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)

@@ -7,7 +7,7 @@ import polars as pl
 from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
 from ..batch import Context, add_raw
-from .delimited import name_column
+from .header import name_column
 from .numbered_lines import Input
 from .table_files import convert_to_text, list_columns
 
@@ -29,8 +29,8 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
     if unknown:
         known = ", ".join((*columns.required, *columns.optional))
         raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    have = list_columns(file)
     names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
+    have = list_columns(file, list(names.values()))
     for ours, theirs in names.items():
         if theirs not in have and (ours in columns.required or ours in context.columns):
             raise SourceError(

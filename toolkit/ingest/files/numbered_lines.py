@@ -14,7 +14,7 @@ import gzip
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -31,6 +31,7 @@ START_BYTES = 1 << 16  # looked at to recognise what a file is
 _GZIP, _BZIP2 = b"\x1f\x8b\x08", b"BZh"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 _OFFICE = ("[Content_Types].xml", "mimetype")  # in .xlsx and in .ods
+SHEETS = (".xlsx", ".ods", ".xlsm", ".xlsb", ".xls")
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # at byte 4, so that a text may begin with BZh
 
 
@@ -39,11 +40,16 @@ codecs.register_error("preceptor-damage", lambda error: ("\udcff", getattr(error
 
 @dataclass(frozen=True)
 class Input:
-    """A file to read: where it is, its name inside the source, its encoding if the user named one."""
+    """A file to read: where it is, its name inside the source, its encoding and sheet if the user named one.
+
+    `notes` collects what the user should know of the reading, such as rows above the header.
+    """
 
     path: Path
     name: str
     encoding: str = ""
+    sheet: str = ""
+    notes: list[str] = field(default_factory=list, compare=False)
 
 
 OnBytes = Callable[[int], None]
@@ -154,11 +160,26 @@ def _conversion(file: Input, start: bytes) -> Callable[[bytes], bytes]:
     return lambda chunk: decoder.decode(chunk).encode("utf-8", "surrogateescape")
 
 
+def is_spreadsheet(path: Path) -> bool:
+    """True for a file that is named like a workbook, or is a zip archive of one or with its parts."""
+    if path.suffix.lower() in SHEETS:
+        return True
+    try:
+        with path.open("rb") as raw:
+            if not raw.read(4).startswith(_ZIPS):
+                return False
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(name in _OFFICE for name in names) or (len(names) == 1 and names[0].lower().endswith(SHEETS))
+
+
 def find_member(path: Path, archive: zipfile.ZipFile) -> str:
     """Find the only file of a zip archive. Raises SourceError if there are others, or it is a spreadsheet."""
     names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
     if any(name in _OFFICE for name in archive.namelist()):
-        raise SourceError(f"{path}: is a spreadsheet; save its sheet as CSV (UTF-8) and ingest that")
+        raise SourceError(f"{path}: is a spreadsheet; this format is read from text files only")
     if len(names) != 1:
         raise SourceError(
             f"{path}: is a zip archive that holds {len(names)} files; unpack it and name the one to read"

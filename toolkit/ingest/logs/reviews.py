@@ -15,7 +15,6 @@ import polars as pl
 
 from ....schemas.tables import REVIEWS
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
-from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
@@ -27,6 +26,7 @@ from ..files.fields import (
     select_column,
     select_wrong,
 )
+from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import read_table
 from ..lopsided import count_values

@@ -17,7 +17,6 @@ from ....schemas.cells import CHOICES
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
-from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
@@ -31,6 +30,7 @@ from ..files.fields import (
     select_column,
     select_wrong,
 )
+from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import list_columns, read_table
 from ..lopsided import count_values
