@@ -267,23 +267,27 @@ FORMATS: dict[str, Format] = {
         Format(
             "prompts",
             "dialogue",
-            "Prompts with their completions, JSON Lines.",
+            "Prompts: JSON Lines with their completions, or CSV, .xlsx.",
             '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
             ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
             "preferences.prompts:read_prompts",
             JSONL,
             people=True,
+            mapped=True,
+            options=("sheet",),
         ),
         Format(
             "completions",
             "dialogue",
-            "Answers to the prompts of another source, JSON Lines.",
+            "Answers to the prompts of another source: JSON Lines, CSV, .xlsx.",
             '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
             ' "origin": "model", "context": {"seed": 7}}',
             "preferences.completions:read_completions",
             JSONL,
             about="prompts",
             people=True,
+            mapped=True,
+            options=("sheet",),
         ),
         Format(
             "chat",

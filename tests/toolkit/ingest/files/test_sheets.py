@@ -307,3 +307,57 @@ def test_parquet_has_no_titles(store, tmp_path):
     ).write_parquet(tmp_path / "l.parquet")
     report = reviews(store, tmp_path / "l.parquet")
     assert (report.rows, report.rejects) == (1, 1)
+
+
+# ---- prompts and completions
+
+
+@ALL
+def test_prompts_and_completions_of_a_table(store, tmp_path, suffix):
+    prompts = write_table(
+        tmp_path / f"p{suffix}",
+        [
+            ["Our questions"],
+            ["id", "task", "question", "context"],
+            ["p1", "tutor", "7 x 8?", '{"class": "7a"}'],
+            ["p2", "tutor", None, None],
+        ],
+    )
+    report = ingest_files(store, "prompts", [prompts], "p", columns={"prompt": "question"})
+    assert (report.rows, report.rejects) == (1, 1)
+    assert query(
+        store, "SELECT ref, messages[1].content AS m, context->>'class' AS c FROM prompts"
+    ).rows() == [("p1", "7 x 8?", "7a")]
+    answers = write_table(
+        tmp_path / f"c{suffix}",
+        [
+            ["prompt", "id", "content", "author"],
+            ["p1", 1, "Try 7 x 4.", "model-7b"],
+            ["p1", 2, "56", "model-7b"],
+            ["p9", 3, "x", "m"],
+        ],
+    )
+    report = ingest_files(store, "completions", [answers], "c", about="p")
+    assert (report.rows, report.rejects) == (2, 1)
+    assert query(store, "SELECT ref, content, origin FROM completions ORDER BY ref").rows() == [
+        ("1", "Try 7 x 4.", "model"),
+        ("2", "56", "model"),
+    ]
+    with pytest.raises(SourceError, match="no column 'prompt' for prompt; the file has id, task, question"):
+        ingest_files(store, "prompts", [prompts], "q")
+
+
+def test_completions_of_parquet(store, tmp_path):
+    (tmp_path / "texts.jsonl").write_text(TEXTS)
+    ingest_files(store, "prompts", [tmp_path / "texts.jsonl"], "texts")
+    pl.DataFrame(
+        {"prompt": ["p1"], "content": ["C"], "author": ["m"], "context": [{"seed": 7}]}
+    ).write_parquet(tmp_path / "c.parquet")
+    assert ingest_files(store, "completions", [tmp_path / "c.parquet"], "c", about="texts").rows == 1
+    assert query(store, "SELECT context->>'seed' AS s FROM completions WHERE source = 'c'")["s"].item() == "7"
+
+
+def test_fields_of_json_lines_are_not_mapped(store, tmp_path):
+    (tmp_path / "texts.jsonl").write_text(TEXTS)
+    with pytest.raises(SourceError, match=r"--map: .*no CSV or spreadsheet"):
+        ingest_files(store, "prompts", [tmp_path / "texts.jsonl"], "texts", columns={"prompt": "q"})
