@@ -23,7 +23,7 @@ from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from .batch import FORGOTTEN_REASON, Batch, Context, make_known
 from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, is_spreadsheet, note_encoding
+from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
 from .formats import FORMATS, Format
 from .lopsided import check_lopsided
 
@@ -177,14 +177,9 @@ def ingest(
 
 def _with_encoding(files: Sequence[Input], context: Context) -> tuple[list[Input], list[str]]:
     """The files, to be read in this encoding and sheet, and notes about those that are not read as UTF-8."""
-    encoding, sheet = context.encoding, context.sheet
-    sheets = {file.path for file in files if (encoding or sheet) and is_spreadsheet(file.path)}
+    files = [replace(file, encoding=context.encoding, sheet=context.sheet, notes=[]) for file in files]
     for file in files:
-        if encoding and (file.path in sheets or file.path.suffix.lower() in (".parquet", ".sqlite")):
-            raise SourceError(f"--encoding: {file.path} states its own encoding; leave the option out")
-        if sheet and file.path not in sheets:
-            raise SourceError(f"--sheet: {file.path} is no spreadsheet; leave the option out")
-    files = [replace(file, encoding=encoding, sheet=sheet, notes=[]) for file in files]
+        check_options(file)
     notes = [note for file in files if (note := note_encoding(file))]
     more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
     return files, notes[:3] + more

@@ -221,14 +221,22 @@ def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl
 
 
 def _cut_empty_fields(rows: pl.DataFrame, width: int, delimiter: str) -> pl.DataFrame:
-    """Cut empty fields beyond the last column, as spreadsheets write them."""
+    """Cut empty fields beyond the last column, as spreadsheets write them; fill an empty row to the width."""
     ends = rows["raw"].str.ends_with(delimiter)
     if not ends.any():
         return rows
     beyond = pl.max_horizontal(_bare().str.count_matches(delimiter, literal=True) + 1 - width, 0)
     there = pl.col("raw").str.len_chars() - pl.col("raw").str.strip_chars_end(delimiter).str.len_chars()
     kept = pl.col("raw").str.head(pl.col("raw").str.len_chars() - beyond)
-    return rows.with_columns(pl.when(beyond <= there).then(kept).otherwise("raw").alias("raw"))
+    empty = pl.col("raw").str.replace_all(delimiter, "", literal=True).str.strip_chars() == ""
+    return rows.with_columns(
+        pl.when(empty & (width > 1))
+        .then(pl.lit(delimiter * (width - 1)))
+        .when(beyond <= there)
+        .then(kept)
+        .otherwise("raw")
+        .alias("raw")
+    )
 
 
 def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:

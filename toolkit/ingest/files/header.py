@@ -21,15 +21,16 @@ Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 
 
 def find_header(rows: Sequence[Sequence[str | None]], wanted: Collection[str]) -> int:
-    """Find the row that is the header: the first of those with most of the columns `wanted`.
+    """Find the row that is the header: the first of those with most of the columns `wanted`, in any case.
 
     If no row has any, it is the first with two filled cells, else the first.
     """
     if not wanted:
         return 0
-    filled = [{(cell or "").strip() for cell in row} - {""} for row in rows]
-    most = max(range(len(rows)), key=lambda n: len(filled[n] & set(wanted)))
-    if filled[most] & set(wanted):
+    names = {name.lower() for name in wanted}
+    filled = [{(cell or "").strip().lower() for cell in row} - {""} for row in rows]
+    most = max(range(len(rows)), key=lambda n: len(filled[n] & names))
+    if filled[most] & names:
         return most
     return next((n for n, cells in enumerate(filled) if len(cells) > 1), 0)
 
