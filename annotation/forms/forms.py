@@ -56,6 +56,8 @@ class FilledForm:
     """annotator (as the file names them; or null), line, raw (answers as JSON), reason."""
     unanswered: int
     notes: tuple[str, ...] = ()
+    missing: int = 0
+    """Questions of the campaign that are in no row."""
 
 
 def list_answer_columns(rubric: Rubric) -> list[str]:
@@ -146,7 +148,9 @@ def take_rows(
     faults: list[tuple[FormRow, str]] = []
     unanswered = 0
     nameless: list[FormRow] = []
+    seen = set()
     for row in rows:
+        seen.add(_cell(row, "question").removeprefix("q"))
         if row.fault is None and not any(_cell(row, name) for name in list_answer_columns(rubric)):
             if _cell(row, "comment"):
                 faults.append((row, "a comment, but no answer"))
@@ -164,7 +168,8 @@ def take_rows(
         raise AnnotationError(f"{path}: nobody is named who answered; give --annotator NAME")
     faults += [(row, "no annotator; fill in that column, or give --annotator") for row in nameless]
     answers, twice = _once(taken, now)
-    return FilledForm(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
+    rejects = _rejects(faults + twice, annotator)
+    return FilledForm(_frame(answers, ANSWERS), rejects, unanswered, notes, len(sides.keys() - seen))
 
 
 def _cell(row: FormRow, name: str) -> str:

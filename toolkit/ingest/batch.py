@@ -54,6 +54,7 @@ class Context:
     passing: int | None = None  # lowest grade that counts as correct, where no column says
     date_format: str = ""  # of times as text, such as %d.%m.%Y; by default ISO 8601 and like forms
     allow_rejects: bool = False  # although all rows of a value are rejected, or most rows
+    sheet: str = ""  # of a spreadsheet, where several have rows
     encoding: str = ""  # of text files, where it is neither UTF-8 nor marked UTF-16
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person

@@ -60,8 +60,9 @@ M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
 JSON = ("*.json", "*.json.gz", "*.json.bz2")
 CSV = ("*.csv", "*.csv.gz", "*.csv.bz2")
+SHEETS = ("*.xlsx", "*.ods", "*.xls")
 _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
-TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet")
+TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -266,23 +267,27 @@ FORMATS: dict[str, Format] = {
         Format(
             "prompts",
             "dialogue",
-            "Prompts with their completions, JSON Lines.",
+            "Prompts: JSON Lines with their completions, or CSV, .xlsx.",
             '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
             ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
             "preferences.prompts:read_prompts",
             JSONL,
             people=True,
+            mapped=True,
+            options=("set", "wide", "sheet"),
         ),
         Format(
             "completions",
             "dialogue",
-            "Answers to the prompts of another source, JSON Lines.",
+            "Answers to the prompts of another source: JSON Lines, CSV, .xlsx.",
             '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
             ' "origin": "model", "context": {"seed": 7}}',
             "preferences.completions:read_completions",
             JSONL,
             about="prompts",
             people=True,
+            mapped=True,
+            options=("set", "sheet"),
         ),
         Format(
             "chat",
@@ -296,7 +301,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "votes",
             "preference",
-            "Votes, or rankings as WMT's: CSV, TSV, JSON Lines or Parquet.",
+            "Votes, or rankings as WMT's: CSV, JSON Lines, Parquet or .xlsx.",
             "completion_a,completion_b,choice,annotator,shown_first,at\n"
             "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
             "preferences.signals:read_votes",
@@ -304,23 +309,23 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
-            options=("set", "wide", "date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "ratings",
             "preference",
-            "Ratings of completions: CSV, TSV, JSON Lines or Parquet.",
+            "Ratings of completions: CSV, JSON Lines, Parquet or .xlsx.",
             "completion,criterion,value,levels,annotator,at\np1-a,helpful,4,5,judge-3,2026-05-04",
             "preferences.signals:read_ratings",
             TABLES,
             about="completions",
             people=True,
-            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects"),
+            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "outcomes",
             "log",
-            "What learners achieved with completions: CSV, TSV, JSON Lines or Parquet.",
+            "What learners achieved: CSV, JSON Lines, Parquet or .xlsx.",
             "completion,learner,measure,value,censored,at\n"
             "p1-a,learner-9,turns,2,false,\n"
             "p1-a,learner-4,success,1,,",
@@ -328,19 +333,19 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("set", "wide", "date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "reviews",
             "log",
-            "Study logs: CSV, TSV, JSON Lines, Parquet, or ASSISTments' three lines.",
+            "Study logs: CSV, JSON Lines, Parquet, .xlsx, ASSISTments' lines.",
             "learner,item,at,correct,attempts,duration_ms\n"
             "learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300",
             "logs.reviews:read_reviews",
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects"),
+            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "anki",

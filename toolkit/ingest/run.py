@@ -22,13 +22,13 @@ from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from ..store.rejects import count_rejects, list_rejects
-from .batch import FORGOTTEN_REASON, Batch, Context, make_known
+from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, note_encoding
+from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
 from .files.values import note_unmet
 from .formats import FORMATS, Format
+from .known import add_known
 from .lopsided import check_lopsided
-from .preferences.pairs import find_sides
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -152,7 +152,7 @@ def ingest(
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
-    files, encodings = _with_encoding(files, context.encoding)
+    files, encodings = _with_encoding(files, context)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -165,8 +165,6 @@ def ingest(
             remove_source(con, context.source)
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
-            if "{prompt}" in context.wide:
-                context = replace(context, sides=find_sides(con, context.about))
         if format.people:
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
@@ -180,12 +178,11 @@ def ingest(
     return report
 
 
-def _with_encoding(files: Sequence[Input], encoding: str) -> tuple[list[Input], list[str]]:
-    """The files, to be read in this encoding, and notes about those that are not read as UTF-8."""
-    typed = [file for file in files if encoding and file.path.suffix.lower() in (".parquet", ".sqlite")]
-    if typed:
-        raise SourceError(f"--encoding: {typed[0].path} states its own encoding; leave the option out")
-    files = [replace(file, encoding=encoding) for file in files]
+def _with_encoding(files: Sequence[Input], context: Context) -> tuple[list[Input], list[str]]:
+    """The files, to be read in this encoding and sheet, and notes about those that are not read as UTF-8."""
+    files = [replace(file, encoding=context.encoding, sheet=context.sheet, notes=[]) for file in files]
+    for file in files:
+        check_options(file)
     notes = [note for file in files if (note := note_encoding(file))]
     more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
     return files, notes[:3] + more
@@ -198,6 +195,11 @@ def _check_same(old: dict[str, Any], format: Format, context: Context, origin: O
         raise SourceError(
             f"source '{name}' already holds other input (read as {old['reader']}, sha256 "
             f"{old['sha256'][:12]}…); give this one another --source, or --replace that one"
+        )
+    if context.sheet and f"sheet '{context.sheet}'" not in (old["notes"] or ""):
+        raise SourceError(
+            f"source '{name}' already holds another sheet of this file; give this one another --source, or "
+            "--replace that one"
         )
     license = None if origin.license.id == NONE_STATED else origin.license.id
     said = {"language": context.language, "license": license, "url": origin.url, "revision": origin.revision}
@@ -238,31 +240,6 @@ def _unknown_names(con: Store, context: Context) -> list[str]:
     ]
 
 
-# Texts that rows may name. A prompt without id is named by its key; an id of two prompts names none.
-_NAMED = {
-    "completions": "SELECT source, ref, key AS completion, prompt FROM completions WHERE ref IS NOT NULL",
-    "prompts": """SELECT source, coalesce(ref, key) AS ref, NULL AS completion,
-        CASE WHEN count(*) = 1 THEN min(key) END AS prompt FROM prompts GROUP BY 1, 2""",
-}
-
-
-def add_known(con: Store, context: Context, what: str) -> Context:
-    """Add the completions or prompts that rows may name.
-
-    Their source is `context.about`, or the only one that has any. Raises SourceError if there is no such
-    source, or several and none is named.
-    """
-    sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
-    names: list[str] = sources["source"].to_list()
-    about = context.about or (names[0] if len(names) == 1 else "")
-    if about not in names:
-        have = ", ".join(names) or "none yet; ingest prompts first"
-        said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
-        raise SourceError(f"--about: {said}; sources with {what}: {have}")
-    rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
-    return replace(context, about=about, known=rows.cast(make_known([]).schema))
-
-
 def _read_all(
     con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
 ) -> IngestReport:
@@ -285,6 +262,8 @@ def _read_all(
             _insert_all(con, pending, context.source, added)
             pending = []
     _insert_all(con, pending, context.source, added)
+    for file in files:
+        notes += file.notes
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")

@@ -279,7 +279,7 @@ def test_tables_of_spreadsheets_say_what_was_meant(votes, store, shared_cases, n
         ("dup.csv", "2 columns 'completion_a'; rename all but one|no column 'completion_b'"),
         ("header.csv", "holds no rows"),
         ("empty.jsonl", "is empty; expected JSON Lines"),
-        ("v.xlsx", "is a spreadsheet; save its sheet as CSV .UTF-8"),
+        ("v.xlsx", "no spreadsheet, or damaged .calamine error"),
         ("v3.txt", "expected a file named"),
     ],
 )
@@ -299,7 +299,7 @@ def test_an_archive_of_one_table_is_read(votes, shared_cases, name):
     [
         (["a.csv", "b.csv"], "holds 2 files; unpack it and name the one to read"),
         ([], "holds 0 files; unpack it"),
-        (["[Content_Types].xml", "xl/workbook.xml"], "is a spreadsheet; save its sheet as CSV"),
+        (["[Content_Types].xml", "xl/workbook.xml"], "no spreadsheet, or damaged"),
     ],
 )
 @pytest.mark.parametrize("name", ["l.zip", "l.csv"])

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....schemas.cells import find_codec
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout, read_name
+from ..options import Common, common, open_stderr, open_stdout, read_encoding, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -56,13 +55,6 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
     if len(set(names.values())) < len(split):
         raise click.BadParameter(f"one id and one name for each annotator, got '{value}'")
     return names
-
-
-def _encoding(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Check that there is such an encoding."""
-    if value is not None and find_codec(value) is None:
-        raise click.BadParameter(f"no encoding '{value}'; expected a name such as windows-1251 or latin-1")
-    return value
 
 
 # Options of some formats (Format.options), each a field of the reader's context.
@@ -116,6 +108,11 @@ _OWN: dict[str, click.Parameter] = {
         is_flag=True,
         help="Keep the other rows although all rows of a value (such as tie), or most rows, are rejected.",
     ),
+    "sheet": click.Option(
+        ["--sheet"],
+        metavar="NAME",
+        help="Sheet of a spreadsheet (.xlsx, .ods) to read. Needed if several sheets have rows.",
+    ),
     "date_format": click.Option(
         ["--date-format"],
         metavar="FORMAT",
@@ -145,7 +142,7 @@ def _options(format: Format) -> list[click.Parameter]:
         click.Option(["--revision"], help="Commit or version at that address."),
         click.Option(
             ["--encoding"],
-            callback=_encoding,
+            callback=read_encoding,
             metavar="NAME",
             help="Encoding of text files, such as windows-1251 or latin-1. Default: UTF-8, or UTF-16 where "
             "the file begins with its byte-order mark.",
@@ -210,6 +207,7 @@ def _command(format: Format) -> click.Command:
             date_format=given.get("date_format") or "",
             allow_rejects=given.get("allow_rejects") or False,
             encoding=given["encoding"] or "",
+            sheet=given.get("sheet") or "",
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)

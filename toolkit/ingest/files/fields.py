@@ -10,7 +10,7 @@ from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
 from ....schemas.support.nearest import suggest
 from ..batch import Context, add_raw
-from .delimited import name_column
+from .header import name_column
 from .numbered_lines import Input
 from .table_files import convert_to_text, list_columns
 
@@ -26,6 +26,7 @@ class Columns:
     optional: tuple[str, ...]
     value: str = ""  # the column that cells of a wide table hold
     extra: tuple[str, ...] = ()  # what else a pattern of a wide table may name
+    extra_only: bool = False  # it names nothing of ours
     asked: tuple[str, ...] = ()  # columns that such an extra name gives
 
     @property
@@ -42,7 +43,7 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
     _check_known("--map", context.columns, columns)
     _check_known("--set", context.constants, columns)
     names = {name: context.columns.get(name, name) for name in columns.all}
-    have = list_columns(file)
+    have = list_columns(file, list(names.values()))
     given = _list_given(context, columns)
     for ours, theirs in names.items():
         needed = ours in columns.required and ours not in given

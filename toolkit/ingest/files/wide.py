@@ -16,8 +16,8 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ....schemas.support.nearest import suggest
 from ..batch import Context
-from .delimited import name_column
 from .fields import PLACE, Columns, map_names, select_column
+from .header import name_column
 from .numbered_lines import Input, OnBytes
 from .table_files import convert_to_text, list_columns, read_table
 from .values import check_values, replace_values
@@ -54,9 +54,9 @@ def read_rows(
     check_values(context, columns.all)
     check_pattern(context.wide, columns)
     names = map_names(file, context, columns)
-    have = list_columns(file)
+    have = list_columns(file, list(names.values()))
     cells = find_cells(file, context.wide, have, list(names.values()))
-    notes = _note_unused(have, [*names.values(), *(cells["column"] if cells is not None else [])])
+    notes = note_unused(have, [*names.values(), *(cells["column"] if cells is not None else [])])
     empty = 0
     for found, wrong in read_table(
         file, [*names.values(), *(cells["column"] if cells is not None else [])], on_bytes
@@ -96,7 +96,8 @@ def restore_lines(rejects: pl.DataFrame, width: int) -> pl.DataFrame:
 def check_pattern(pattern: str, columns: Columns) -> None:
     """Raise SourceError if a pattern of columns names none of ours, another one, or one twice."""
     places = PLACE.findall(pattern)
-    known = [*columns.extra, *(name for name in columns.all if name != columns.value)]
+    ours = () if columns.extra_only else (name for name in columns.all if name != columns.value)
+    known = [*columns.extra, *ours]
     for name in places if places or not pattern else [""]:
         if name not in known:
             hint = suggest(name, known, "expected one of", " ")
@@ -154,7 +155,7 @@ def _split(rows: pl.DataFrame, value: str, separator: str) -> pl.DataFrame:
     return each.explode("part_", value).with_columns(pl.col("line") * _PARTS + pl.col("part_")).drop("part_")
 
 
-def _note_unused(have: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
+def note_unused(have: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
     """Note the columns of the file that are not read."""
     unused = [name for name in have if name not in read]
     if not unused:

@@ -18,7 +18,6 @@ from ....schemas.errors import SourceError
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
-from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
@@ -30,6 +29,7 @@ from ..files.fields import (
     parse_whole,
     select_wrong,
 )
+from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import read_table
 from ..files.wide import read_rows, restore_lines

@@ -18,7 +18,8 @@ from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ...store.connection import add_key, drop_nulls, open_scratch, parse_json_rows, query
 from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
-from ..files.numbered_lines import Input, OnBytes, read_whole
+from ..files.json_lists import read_json
+from ..files.numbered_lines import Input, OnBytes
 from .turns import ASSISTANT, TASK, USER, collect_histories
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
@@ -86,7 +87,8 @@ def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     """Exercises of both data sets of the file, as `parse_json_rows` takes them, and their ref."""
-    text = read_whole(file, on_bytes)
+    expected = "one JSON object with CIMA's exercises under prepDataset"
+    text = read_json(file, "OBJECT", expected, on_bytes)
     with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(
@@ -95,9 +97,7 @@ def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
                              FROM whole""",
         ).item()
         if kind != "OBJECT":
-            raise SourceError(
-                f"{file.path}: expected one JSON object with CIMA's exercises under prepDataset"
-            )
+            raise SourceError(f"{file.path}: expected {expected}")
         return query(con, _EXERCISES)
 
 
