@@ -54,6 +54,8 @@ def find_ranking_columns(file: Input, context: Context) -> dict[str, str]:
     mapped that rankings do not have, or to one that the file does not have.
     """
     mapped = {("judgeId" if ours == "annotator" else ours): name for ours, name in context.columns.items()}
+    if mapped.keys() & {"completion_a", "completion_b", "choice"}:
+        return {}
     have = list_columns(file)
     spelt = {name.lower(): name for name in reversed(have)}
     systems = _find_systems([*have, *mapped])
