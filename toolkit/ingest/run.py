@@ -23,7 +23,7 @@ from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from .batch import FORGOTTEN_REASON, Batch, Context, make_known
 from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
+from .files.numbered_lines import Input, OnBytes, check_options, is_binary, note_encoding
 from .formats import FORMATS, Format
 from .lopsided import check_lopsided
 
@@ -166,7 +166,7 @@ def ingest(
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
-        _check(report, files, strict)
+        _check(report, format, files, strict)
         _check_ids(con, context.source)
         report.notes.extend([*encodings, *_unknown_names(con, context)])
         if present:
@@ -346,12 +346,12 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
         )
 
 
-def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
+def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
     listed = "\n  ".join(report.first_rejects)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}{_other_json(report, files[0])}{_other_encoding(report)}"
+            f"  {listed}{_other_file(report, format, files[0])}"
         )
     if strict and report.rejects:
         raise SourceError(
@@ -360,16 +360,16 @@ def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
         )
 
 
-def _other_json(report: IngestReport, file: Input) -> str:
-    """Say that the file is JSON, but not JSON Lines, if its first rejects say that they are no objects."""
-    if not any("JSON" in reject or "object" in reject for reject in report.first_rejects[:1]):
-        return ""
-    fault = describe_not_json_lines(file)
-    return f"\n{fault}" if fault else ""
-
-
-def _other_encoding(report: IngestReport) -> str:
-    return "".join(f"\n{note}" for note in report.notes if "--encoding" in note)
+def _other_file(report: IngestReport, format: Format, file: Input) -> str:
+    """Say what the file is instead, if it is no text, of another encoding, or JSON but not JSON Lines."""
+    if is_binary(file):
+        return f"\n{file.path}: is no text; is it the right file?"
+    said = [note for note in report.notes if "--encoding" in note]
+    if not format.lists and any(
+        "JSON" in reject or "object" in reject for reject in report.first_rejects[:1]
+    ):
+        said += [fault] if (fault := describe_not_json_lines(file)) else []
+    return "".join(f"\n{line}" for line in said)
 
 
 def _source_row(
