@@ -366,5 +366,19 @@ FORMATS: dict[str, Format] = {
             people=True,
             options=("learner",),
         ),
+        Format(
+            "xapi",
+            "log",
+            "xAPI statements of answers, with result.success: JSON or JSON Lines.",
+            '[{"actor": {"mbox": "mailto:ada@example.org"},\n'
+            '  "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},\n'
+            '  "object": {"id": "https://lms.example.org/q/1"},\n'
+            '  "result": {"success": true, "duration": "PT12.5S"},\n'
+            '  "timestamp": "2026-03-01T10:00:00Z"}]',
+            "logs.xapi:read_xapi",
+            ("*.json", *JSONL),
+            people=True,
+            lists=True,
+        ),
     )
 }

@@ -22,8 +22,8 @@ from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from .batch import FORGOTTEN_REASON, Batch, Context, make_known
-from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, check_options, is_binary, note_encoding
+from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
+from .files.other_programs import describe_file, name_program
 from .formats import FORMATS, Format
 from .lopsided import check_lopsided
 
@@ -157,7 +157,7 @@ def ingest(
         return IngestReport(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
-    with limit_memory(con), transaction(con):
+    with limit_memory(con), transaction(con), name_program(files[0], format.name):
         if present:
             remove_source(con, context.source)
         if format.needs_known(files, context):
@@ -351,25 +351,13 @@ def _check(report: IngestReport, format: Format, files: Sequence[Input], strict:
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}{_other_file(report, format, files[0])}"
+            f"  {listed}{describe_file(files[0], format.lists, report.first_rejects, report.notes)}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
             f"or leave --strict out to keep them in rejects\n  {listed}"
         )
-
-
-def _other_file(report: IngestReport, format: Format, file: Input) -> str:
-    """Say what the file is instead, if it is no text, of another encoding, or JSON but not JSON Lines."""
-    if is_binary(file):
-        return f"\n{file.path}: is no text; is it the right file?"
-    said = [note for note in report.notes if "--encoding" in note]
-    if not format.lists and any(
-        "JSON" in reject or "object" in reject for reject in report.first_rejects[:1]
-    ):
-        said += [fault] if (fault := describe_not_json_lines(file)) else []
-    return "".join(f"\n{line}" for line in said)
 
 
 def _source_row(

@@ -107,9 +107,10 @@ def describe_not_text(file: Input, line: int) -> str:
     """Describe a file with a line that is no text in its encoding, and what to do."""
     if is_binary(file):
         return f"{file.path}: is no text; is it the right file?"
+    what = f"not valid {file.encoding or 'UTF-8'}"
     return (
-        f"{file.path}:{line}: not valid {file.encoding or 'UTF-8'}; fetch it again, or name its encoding, such "
-        "as --encoding latin-1 or --encoding windows-1251"
+        f"{file.path}:{line}: {what}; fetch it again, or name its encoding, such as --encoding latin-1 or "
+        "--encoding windows-1251"
     )
 
 
