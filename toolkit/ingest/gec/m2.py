@@ -22,9 +22,8 @@ from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
 from .edits.whole import ANYONE
+from .edits.widen import NONE, OR
 
-NONE = "-NONE-"
-OR = "||"  # between alternative corrections: the first counts, any is allowed
 _KNOWN_LINE = r"^T\d+(-A\d+)? "  # CherrANT's: the sentence as an annotator would have it
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
 _HEADER = r"^# \S+$"

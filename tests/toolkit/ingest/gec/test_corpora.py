@@ -174,12 +174,12 @@ def test_ua_gec_marks(store, tmp_path):
     load(store, "ua-gec", tmp_path)
     edits = query(
         store,
-        "SELECT start, correction, error_type, errant_type, comment FROM edits "
+        "SELECT start, correction, error_type, errant_type, as_written FROM edits "
         "WHERE start >= 0 ORDER BY position",
     ).rows()
     assert edits == [
         (1, None, "G/Case", None, None),
-        (3, "вас?", "F/Style+Punctuation", "R", "or: Вас"),
+        (3, "вас?", "F/Style+Punctuation", "R", "вас?||Вас?"),
     ]
     assert query(store, "SELECT line, reason FROM rejects").rows() == [
         (2, "expected {source=>correction:::error_type=…}")
