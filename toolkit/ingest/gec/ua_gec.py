@@ -89,8 +89,8 @@ def _note_missing(missing: list[str], documents: int, tables: Sequence[Input]) -
     """Say whose author is not known."""
     if not tables:
         return (
-            f"no {_METADATA} found beside or above the documents, so none of the {documents:,} has a learner, "
-            f"who is what `forget` goes by; give the path of {_METADATA} as well to read it",
+            f"no {_METADATA} found beside or above the documents, so none of the {documents:,} has a learner "
+            f"(whom `forget` needs); give the path of {_METADATA} as well to read it",
         )
     if not missing:
         return ()
@@ -188,7 +188,7 @@ def _batch(
 
 
 def _describe(author: dict[str, str], files: list[tuple[str, Input]]) -> dict[str, object]:
-    """The learner and context of a document; its part of the corpus, from its folder if not from the table."""
+    """The learner and context of a document; its partition from its folder where the table has none."""
     extra = {key: author[key] for key in _CONTEXT if author.get(key)}
     parts = [part for _, file in files for part in file.path.parts[-3:-1] if part in _PARTITIONS]
     if parts:
