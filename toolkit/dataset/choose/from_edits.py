@@ -20,6 +20,7 @@ from ...store.temporary import make, make_from_frame
 from ...store.where import match_sources
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
 from .corrections import MOST_VARIANTS, VARIANTS, select_corrections
+from .groups import group_sentences
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
@@ -47,6 +48,7 @@ _SENTENCES = Table(
         Column("shown", "text", "its text as published"),
         Column("unspaced", "bool", "true if it is published without spaces between tokens"),
         Column("group", "text", "its document; without one its normalised text"),
+        Column("by_text", "bool", "true if the group is its text"),
         Column("incomplete", "texts", "annotators who lost an edit to rejects", nullable=True),
         Column("first_of_its_text", "bool", "false if a sentence before it has the same text"),
     ),
@@ -104,7 +106,8 @@ _COMPLETIONS = Table(
 
 
 def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
-    """Make `candidates` and `examples` from edits of the recipe's sources; store prompts and completions.
+    """Make `candidates`, `examples` and `gec_groups` from edits of the recipe's sources; store prompts and
+    completions.
 
     Returns the number of sentences that were left out, by reason.
     """
@@ -114,6 +117,7 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     prompts, completions = _store(con, wanted)
     make_from_frame(con, _COMPLETIONS, completions)
     make_from_frame(con, _PROMPTS, prompts)
+    group_sentences(con)
     make(con, CANDIDATES, _PAIRS, {"rejected": list(wanted.rejected)})
     make(con, EXAMPLES, _EXAMPLES)
     ((repeated,),) = run(con, "SELECT count(*) FROM gec_sentences WHERE NOT first_of_its_text")
@@ -134,7 +138,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
         f"""SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
             coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
             CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
-                ELSE {NORMAL("s.text")} END AS "group", s.incomplete,
+                ELSE {NORMAL("s.text")} END AS "group", s.document = s.path AS by_text, s.incomplete,
             row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
                 ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
         FROM sentences s WHERE {match_sources("s.source")}""",
@@ -240,7 +244,7 @@ def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]
     """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
-        """SELECT p.* EXCLUDE (tokens, text, position, incomplete), t.annotator, t.made, t.changed,
+        """SELECT p.* EXCLUDE (tokens, text, position, incomplete, by_text), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
         FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
         ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",

@@ -13,7 +13,7 @@ from preceptor.schemas.recipe import read_recipe
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files
 from preceptor.toolkit.store.connection import query
 
 RECIPE = RECIPES / "gec" / "dataset.yaml"
@@ -158,3 +158,39 @@ def test_without_corpora_it_says_so(store, tmp_path):
 def test_a_share_that_leaves_nothing_is_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"corrections.left_out"):
         recipe(tmp_path, **{"left_out: 0.5": "left_out: 1"})
+
+
+def test_sentences_that_share_a_text_are_one_group(store, tmp_path):
+    """Linked by a learner's text or a correction, also over others; sentences of a document stay with it."""
+    lines = {  # learner's text -> corrections
+        "a b c": ["a b x"],
+        "a b d": ["a b x", "a b y"],
+        "a b e": ["a b y"],
+        "a B\u00a0 y": [None],
+        "other one": ["another one"],
+    }
+    blocks = []
+    for text, corrections in lines.items():
+        blocks.append(f"S {text}")
+        for who, new in enumerate(corrections):
+            edit = f"0 {len(text.split(' '))}|||R|||{new}" if new else "-1 -1|||noop|||-NONE-"
+            blocks.append(f"A {edit}|||REQUIRED|||-NONE-|||{who}")
+        blocks.append("")
+    (tmp_path / "a.m2").write_text("\n".join(blocks))
+    ingest_files(store, "m2", [tmp_path / "a.m2"], "s", license="CC-BY-4.0")
+    build(store, recipe(tmp_path, **{"drop: true": "drop: false"}), tmp_path / "out")
+    meta, texts = rows(tmp_path / "out", "sft_meta"), rows(tmp_path / "out", "sft")
+    groups = {}
+    for prompt, group in zip(texts["prompt"], meta["group"], strict=True):
+        groups.setdefault(group, set()).add(prompt[-1]["content"].split(": ", 1)[1])
+    assert sorted(map(sorted, groups.values())) == [["a B\u00a0 y", "a b c", "a b d", "a b e"], ["other one"]]
+    (tmp_path / "d.m2").write_text(
+        "\n".join(
+            f"S # {doc}\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n\n"
+            f"S short {doc}\nA 0 2|||R|||Short one|||REQUIRED|||-NONE-|||0\n"
+            for doc in ("d1", "d2")
+        )
+    )
+    ingest_files(store, "m2", [tmp_path / "d.m2"], "s", license="CC-BY-4.0", replacing=True)
+    build(store, recipe(tmp_path, **{"drop: true": "drop: false"}), tmp_path / "docs")
+    assert set(rows(tmp_path / "docs", "sft_meta")["group"]) == {"s:d1", "s:d2"}

@@ -200,6 +200,37 @@ def test_who_lost_an_edit_gives_no_other_correction(opened, tmp_path, format):
 
 
 @few(30)
+@given(corpora(), st.data())
+def test_who_lost_an_edit_that_is_turned_round_gives_no_correction(opened, tmp_path, corpus, data):
+    """ReLCo's M2 from its first noop on: the learner's text is made from the edits."""
+    texts, edits = corpus
+    texts = [[f"s{n}", *words] for n, words in enumerate(texts)]
+    edits = [(n, who, k + 1, new) for n, who, k, new in edits if not who]
+    if not edits:
+        return
+    bad = data.draw(st.sampled_from(edits))
+    how = M2_DAMAGE[data.draw(st.sampled_from(sorted(M2_DAMAGE)))]
+    head = ["id|time|attempt|sentence"]
+    words = sorted({(new, texts[n][k]) for n, _, k, new in edits})
+    for name, side in (("gram_err.csv", 0), ("correct_gram_err.csv", 1)):
+        rows = [f"7|1.5||p{n} __{pair[side]}__ ." for n, pair in enumerate(words)]
+        (tmp_path / name).write_text("\n".join([*head, *rows, ""]))
+    noop = b"S right\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n\n"
+    path = tmp_path / "errors_tagged.m2"
+    path.write_bytes(noop + write_m2(texts, edits, None, None))
+    assert load(opened, "relco", tmp_path).rejects == 0
+    whole = full_corrections(opened)
+    path.write_bytes(noop + write_m2(texts, edits, bad, how))
+    report = load(opened, "relco", tmp_path)
+    assert report.rejects == count(opened, REJECTS) > 0
+    left = full_corrections(opened)
+    assert left <= whole
+    right = " ".join(texts[bad[0]])
+    assert right in {content for _, _, content in whole}
+    assert right not in {content for _, _, content in left}
+
+
+@few(30)
 @given(st.data())
 def test_a_mark_that_is_not_closed_takes_its_annotator_out(opened, tmp_path, data):
     """UA-GEC's marks stand in the text: without a part of one even the learner's text is not known."""
