@@ -173,7 +173,7 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     )
     files = find_inputs(FORMATS["m2"], [path])
     ingest(store, FORMATS["m2"], files, Context("s"), Origin(read_license(None)))
-    assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"})
+    assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"}, 0)
     assert (tmp_path / "out.m2").read_text() == (
         "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n"
     )
