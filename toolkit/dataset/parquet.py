@@ -26,8 +26,8 @@ GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file
 
 
-# A text that is chosen in one pair of its prompt and rejected in another has no label. Completions of a prompt
-# with the same text are one answer: the first stands for all.
+# A text that is chosen in one pair of its prompt and rejected in another has no label. Completions of a
+# prompt with the same text are one answer: the first stands for all.
 _LABELS = """
 WITH told AS (
     SELECT completion, any_value(prompt) AS prompt, any_value(md5_number("text")) AS "text",

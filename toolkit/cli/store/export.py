@@ -37,8 +37,8 @@ def m2(settings: Common, source: str, out: Path) -> None:
         open_stderr().print(f"M2 numbers its annotators: {named}")
     if left_out:
         open_stderr().print(
-            f"left out: {left_out:,} annotations of a sentence of which an edit lies in rejects, since what is "
-            f"left would be read as a full correction (preceptor status --rejects {source})"
+            f"left out: {left_out:,} annotations of a sentence of which an edit lies in rejects, since "
+            f"what is left would be read as a full correction (preceptor status --rejects {source})"
         )
 
 

@@ -217,9 +217,9 @@ def _allowed(con: Store) -> None:
     run(con, "DROP TABLE gec_variants")
 
 
-# A change is drawn as often as the corpus makes it (-ln(u) / n is least with a probability in proportion to n),
-# among those of the error type that a word's corrections mostly have, and where the corpus has the new word beside
-# one of its neighbours; where no place of the sentence is so, among changes made more than once.
+# A change is drawn as often as the corpus makes it (-ln(u) / n is least with a probability in proportion to
+# n), among those of the error type that a word's corrections mostly have, and where the corpus has the new
+# word beside one of its neighbours; where no place of the sentence is so, among changes made more than once.
 _OVER = """
 INSERT INTO gec_texts
 WITH counted AS (
@@ -250,8 +250,9 @@ WITH counted AS (
     LEFT JOIN beside r ON r.language = p.language AND r.one = c.instead AND r.next = p.tokens[p.nth + 1]
 ), one AS (
     SELECT sentence, annotator, arg_min({'nth': nth, 'tokens': tokens, 'instead': instead},
-        if(fits, 0, 1e9) - ln((('0x' || left(md5(concat_ws(':', $seed, sentence, annotator, nth, instead)), 13)
-        )::UBIGINT + 1) / pow(2, 52)) / n) AS pick
+        if(fits, 0, 1e9) - ln((('0x' || left(
+            md5(concat_ws(':', $seed, sentence, annotator, nth, instead)), 13))::UBIGINT + 1) / pow(2, 52))
+            / n) AS pick
     FROM found WHERE fits OR n > 1 GROUP BY sentence, annotator
 )
 SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(

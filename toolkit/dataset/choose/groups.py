@@ -4,8 +4,9 @@
     он читает книга    он читает книгу    он читает книга
     он читаит книгу    он читает книгу    он читает книга
 
-Sentences belong together if they share a text, the learner's or a full correction, or are linked by others that do
-(connected components). Sentences of a document go with their document alone: short ones occur in many.
+Sentences belong together if they share a text, the learner's or a full correction, or are linked by others
+that do (connected components). Sentences of a document go with their document alone, since short ones occur
+in many.
 """
 
 from ....schemas.tables import Column, Table
@@ -43,7 +44,8 @@ def group_sentences(con: Store) -> None:
     run(con, _LINKS)
     run(
         con,
-        'CREATE OR REPLACE TEMP TABLE gec_labels AS SELECT prompt, min("text") AS "group" FROM gec_links GROUP BY 1',
+        """CREATE OR REPLACE TEMP TABLE gec_labels AS
+        SELECT prompt, min("text") AS "group" FROM gec_links GROUP BY prompt""",
     )
     while True:  # each round carries the first text one link further
         run(con, _WIDER)

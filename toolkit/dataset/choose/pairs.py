@@ -36,7 +36,7 @@ _GROUP = """trim(regexp_replace(nfc_normalize(q."group"), '[\\s\\pZ]+', ' ', 'g'
 
 
 def find_group_sql(recipe: Recipe) -> str:
-    """Write the SQL expression of the group of a prompt `q`: of a recipe from edits as `gec_groups` has it."""
+    """Write the SQL expression of a prompt's group (`q`); `gec_groups` has those of a recipe from edits."""
     widened = """(SELECT g."group" FROM gec_groups g WHERE g.prompt = q.key)"""
     return f"coalesce({widened}, {_GROUP})" if recipe.corrections else _GROUP
 

@@ -3,8 +3,8 @@
     S главным богом был зевс .       noop: right as it is
     S главным богом был зевс .       A 1 2|||R:NOUN|||богам|||…   so this edit puts an error in
 
-Nobody corrects a sentence that they hold right elsewhere, or seldom: 0 to 1.5 % of the corrected sentences of
-CWEB, EstGEC, JFLEG and UA-GEC, 44 % of ReLCo's, where most edits put a learner's error into the expected text.
+Annotators seldom correct a sentence that they hold right elsewhere: 0 to 1.5 % of the corrected sentences of
+CWEB, EstGEC, JFLEG and UA-GEC, 44 % of ReLCo's, where most edits put a learner's error into the right text.
 """
 
 import polars as pl
@@ -34,7 +34,7 @@ def note_direction(path: str, judgements: list[pl.DataFrame]) -> tuple[str, ...]
         return ()
     line, other = both.select("line", "other").row(0)
     return (
-        f"{path}: {both.height:,} of {corrected.height:,} corrected sentences are ones that {RIGHT_ELSEWHERE} "
-        f"(lines {line} and {other}): these edits seem to put errors in, and were not turned round; if this is "
-        "ReLCo, give its folder to `preceptor ingest relco`",
+        f"{path}: {both.height:,} of {corrected.height:,} corrected sentences are ones that "
+        f"{RIGHT_ELSEWHERE} (lines {line} and {other}): these edits seem to put errors in, and were not "
+        "turned round; if this is ReLCo, give its folder to `preceptor ingest relco`",
     )

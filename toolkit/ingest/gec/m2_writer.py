@@ -1,8 +1,8 @@
 """M2 written from the store: the inverse of the M2 reader.
 
 Canonical form: LF, one blank line after each sentence's edits, fields as ERRANT writes them.
-A file in that form is written back byte for byte. M2 cannot say that an annotator lost an edit: what is left of
-theirs would be read as a full correction, so none of it is written, as if they had not read the sentence.
+A file in that form is written back byte for byte. M2 cannot say that an annotator lost an edit: what is left
+of theirs would be read as a full correction, so none of it is written, as if they had not read the sentence.
 """
 
 from pathlib import Path
@@ -57,7 +57,8 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str], 
     """Write a source's sentences and edits as one M2 file, whole or not at all.
 
     Returns how many sentences were written, each annotator's number where the store has names, and how many
-    annotations of a sentence were left out because an edit of theirs lies in rejects. Raises StoreError if the source has no sentences, or a text that M2 cannot hold.
+    annotations of a sentence were left out because an edit of theirs lies in rejects. Raises StoreError if
+    the source has no sentences, or a text that M2 cannot hold.
     """
     have = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"]
     check_names("--source", (source,), have, "no sentences of that name")
