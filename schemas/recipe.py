@@ -99,6 +99,9 @@ class Corrections(Section):
     """The learner's own text, a partial correction, an over-correction."""
     left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of an annotator's edits that a partial correction leaves out, at least one."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Largest share of over-corrections among the pairs; beyond it they are dropped at random. Without effect
+    if over is the only kind."""
     seed: int = 0
     """Random seed: chooses the edits to leave out and the words to over-correct."""
 

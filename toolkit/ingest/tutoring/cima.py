@@ -20,7 +20,7 @@ from ...store.connection import add_key, drop_nulls, open_scratch, parse_json_ro
 from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.json_lists import read_json
 from ..files.numbered_lines import Input, OnBytes
-from .turns import ASSISTANT, TASK, USER, collect_histories
+from .turns import ASSISTANT, TASK, USER, collect_histories, note_empty_turns
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
@@ -82,7 +82,9 @@ def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     rows = rows.join(exercises.select("line", "ref"), on="line", maintain_order="left")
     good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
+    rejects = collect_rejects([bad, wrong], file.name)
+    notes = note_empty_turns(tables[TURNS.name], file.name)
+    yield Batch(rows.height + bad.height, good.height, tables, rejects, notes)
 
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
