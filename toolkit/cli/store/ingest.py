@@ -23,7 +23,7 @@ def ingest() -> None:
     """
 
 
-def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+def read_pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     """Read the values of --map: ours=theirs of each."""
     split = [value.partition("=") for value in values]
     for ours, equals, theirs in split:
@@ -121,7 +121,7 @@ def _options(format: Format) -> list[click.Parameter]:
             click.Option(
                 ["--map", "columns"],
                 multiple=True,
-                callback=_pairs,
+                callback=read_pairs,
                 metavar="OURS=THEIRS",
                 help="Read our column OURS from the file's column THEIRS. May be repeated.",
             )
