@@ -115,7 +115,7 @@ def _check_splits(repo: str, commit: str, config: str, wanted: Sequence[str], sa
     """Raise HubNameError unless the config has these splits."""
 
     def names() -> list[str]:
-        return datasets.get_dataset_split_names(repo, config, revision=commit)
+        return list(datasets.get_dataset_split_names(repo, config, revision=commit))
 
     there = _asked(names, repo, "reading its splits", say)
     for split in wanted:

@@ -47,7 +47,7 @@ from ..store.ingest import read_pairs, say_report
 @click.option("--replace", is_flag=True, help="Replace the source of that name.")
 @common
 def pull(
-    settings: Common, name: str, source: str | None, splits: tuple[str, ...], replace: bool, **how: Any
+    settings: Common, /, name: str, source: str | None, splits: tuple[str, ...], replace: bool, **how: Any
 ) -> None:
     """Read preferences or chats from a dataset on the Hugging Face Hub into the store, all or nothing.
 

@@ -57,8 +57,8 @@ def make_judgements(rows: pl.DataFrame) -> tuple[Tables, dict[str, int]]:
     }
     left_out = single.group_by("line").agg(pl.col("left_out").first())["left_out"].sum()
     return tables, {
-        "votes say that both answers are bad: read as ties": pairs["both_bad"].sum(),
-        "answers are empty or deleted: left out": left_out,
+        "votes say that both answers are bad: read as ties": int(pairs["both_bad"].sum()),
+        "answers are empty or deleted: left out": int(left_out),
         "pairs of ranked replies have equal texts: no votes": alike,
     }
 
