@@ -301,8 +301,11 @@ FORMATS: dict[str, Format] = {
             "Chats and preferences as OpenAI, ShareGPT, TRL, Alpaca and others write them.",
             '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
             ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
-            "preferences.chat:read_chat",
-            (*JSONL, "*.ndjson", "*.json", "*.parquet"),
+            "preferences.chats.reader:read_chat",
+            (*TABLES, "*.json"),
+            mapped=True,
+            people=True,
+            options=("levels",),
             lists=True,
         ),
         Format(

@@ -143,8 +143,9 @@ def ingest(
     replacing: bool = False,
     strict: bool = False,
     on_bytes: OnBytes = lambda _: None,
+    notes: Sequence[str] = (),
 ) -> IngestReport:
-    """Read `files` into the source `context.source`.
+    """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
     With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
     transaction. Raises SourceError for input that cannot be read and a source without a name; the store does
@@ -171,7 +172,7 @@ def ingest(
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, format, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend([*encodings, *_unknown_names(con, context)])
+        report.notes.extend([*encodings, *_unknown_names(con, context), *notes])
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))

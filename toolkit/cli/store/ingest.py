@@ -22,7 +22,7 @@ def ingest() -> None:
     """
 
 
-def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+def read_pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
     """Read the values of --map and --set: the names before and after the equals sign."""
     split = [value.partition("=") for value in values]
     for value, (ours, equals, theirs) in zip(values, split, strict=True):
@@ -74,7 +74,7 @@ _OWN: dict[str, click.Parameter] = {
     "set": click.Option(
         ["--set", "constants"],
         multiple=True,
-        callback=_pairs,
+        callback=read_pairs,
         metavar="OURS=VALUE",
         help="Value of our column OURS where the file has none, such as criterion=helpful. May be repeated.",
     ),
@@ -157,7 +157,7 @@ def _options(format: Format) -> list[click.Parameter]:
             click.Option(
                 ["--map", "columns"],
                 multiple=True,
-                callback=_pairs,
+                callback=read_pairs,
                 metavar="OURS=THEIRS",
                 help="Read our column OURS from the file's column THEIRS. OURS:VALUE=WORD says that "
                 "a word of the file means our value: choice:tie='Both are equal'. May be repeated.",

@@ -76,7 +76,8 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
     here = _present(file, wanted, schema)
     if not here:
         raise SourceError(
-            f"{file.path}: has none of the columns {', '.join(wanted)}; it has {', '.join(schema.names)}"
+            f"{file.path}: has none of the fields of a chat; it has {', '.join(schema.names)} "
+            "(fields of other names: --map OURS=THEIRS)"
         )
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
