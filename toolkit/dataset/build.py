@@ -27,12 +27,13 @@ from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
 from ..privacy.traces import remember_completions
 from ..store.connection import Store, insert, query, run, transaction
-from ..store.folders import relate_folder
+from ..store.folders import record_folder
 from ..store.where import check_names
 from .card import render_card
 from .choose.from_edits import choose_from_edits
 from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
+from .clean import clean_rows
 from .gates.gate import GateResult
 from .gates.run import check_all, list_gates, read_settings
 from .parquet import label_completions, write_tables
@@ -83,7 +84,7 @@ def build(
             if "unpaired" in recipe.configs:
                 dropped |= label_completions(con)
             counts = write_tables(con, recipe, folder)
-            facts = _facts(con, judged, counts, dropped, gates)
+            facts = _facts(con, recipe, judged, counts, dropped, gates)
             if agreed:
                 facts |= _agreement(con, [source["name"] for source in facts["sources"]], agreed)
             (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
@@ -110,7 +111,7 @@ def _read_digests(out: Path) -> str:
 
 def _record(con: Store, recipe: Recipe, done: Build, replaced: str) -> None:
     """Record a build, and that it replaced the one with the digests `replaced` in its folder."""
-    kept = relate_folder(con, done.out)
+    kept = record_folder(con, done.out)
     row = _build_row(recipe, done, kept)
     run(
         con,
@@ -149,7 +150,7 @@ def gather(
         )
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
-    return judged, dropped
+    return judged, dropped | clean_rows(con, recipe)
 
 
 def check_selection(con: Store, recipe: Recipe) -> None:
@@ -215,6 +216,7 @@ def _check_plain(con: Store, recipe: Recipe) -> None:
 
 def _facts(
     con: Store,
+    recipe: Recipe,
     fit: dict[str, Any] | None,
     counts: dict[str, dict[str, int]],
     dropped: dict[str, int],
@@ -240,6 +242,7 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.entry for gate in gates],
+        **({"cleaned": dict(run(con, "FROM cleaned"))} if recipe.clean else {}),
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .connection import Store, run
 
 
-def relate_folder(con: Store, folder: Path) -> str:
+def record_folder(con: Store, folder: Path) -> str:
     """Return a folder as the store keeps it."""
     whole, home = folder.absolute().resolve(), _find_home(con)
     return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else str(whole)
