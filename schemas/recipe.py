@@ -22,6 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
+Clean = Literal["spaces", "trim", "quotes", "speaker", "detokenise", "duplicates"]
 
 
 class Section(BaseModel):
@@ -203,6 +204,10 @@ class Recipe(Section):
     privacy: Privacy = Privacy()
     max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
+    clean: Annotated[list[Clean], Field(exclude_if=lambda steps: not steps)] = []
+    """Steps that clean texts, the same way in prompts and answers. spaces: no-break and invisible spaces.
+    trim: spaces around a text. quotes: quotes around a whole answer. speaker: "Tutor:" before an answer.
+    detokenise: spaces before punctuation, "do n't". duplicates: rows with the same texts are one."""
     gates: Annotated[dict[str, dict[str, Any]], Field(exclude_if=lambda sections: not sections)] = {}
     """Settings of gates that have no key of their own here, by the gate's name; drop: true leaves their rows
     out, counted, instead of stopping."""

@@ -13,6 +13,7 @@ import polars as pl
 from ...schemas.errors import FusionError
 from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
+from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
 from ..store.where import check_names, match_sources
 from .checks import check_predictions
@@ -98,6 +99,7 @@ def fuse(
                 CHAIN_ENDS,
                 posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
             )
+        remember_fit(con, name)
     return _result(name, diagnostics, found)
 
 

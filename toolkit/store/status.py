@@ -5,6 +5,7 @@ from typing import Any
 
 from ...schemas.tables import OF_A_SOURCE, REJECTS
 from .connection import Store, count, query
+from .folders import locate_folder, shorten_path
 from .rejects import count_rejects
 
 
@@ -43,7 +44,10 @@ def status(con: Store) -> dict[str, Any]:
         "rejects": count_rejects(con).to_dicts(),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
-        "builds": [_read(build, "counts", "gates") for build in builds],
+        "builds": [
+            _read(build, "counts", "gates") | {"out": shorten_path(locate_folder(con, build["out"]))}
+            for build in builds
+        ],
     }
 
 

@@ -99,17 +99,18 @@ def check_replies(con: Store, allow_cut: bool = False) -> GateResult:
         return GateResult("replies", True, 0, "no completion of a model is known to be cut off or filtered")
     each = ", ".join(f"{n:,} {why} (the first: {key[:16]})" for why, n, key in counted)
     cut = ", or take those cut off by allow_cut: true there" if counted[0][0] == "cut off" else ""
+    found = f"{number:,} completions of models are no whole answers: {each}"
     return GateResult(
         "replies",
         False,
         number,
-        f"{number:,} completions of models are no whole answers: {each}; generate them again, or drop their "
-        f"rows by gates: {{replies: {{drop: true}}}}{cut}",
+        f"{found}; generate them again, or drop their rows by gates: {{replies: {{drop: true}}}}{cut}",
         Drop(
             KEPT,
             """chosen_completion IN (SELECT key FROM unfinished)
             OR coalesce(rejected_completion IN (SELECT key FROM unfinished), false)""",
             "replies cut off, filtered, with reasoning or tokens of a chat template",
+            found=found,
         ),
     )
 
