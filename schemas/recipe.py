@@ -7,13 +7,23 @@ pairs: {policy: best-worst, min_confidence: 0.6}
 splits: {train: 0.8, validation: 0.1, test: 0.1}
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import RecipeError, SourceError
 from .licenses import read_license
+from .support.nearest import find_nearest
 from .support.settings_files.faults import explain_by_line
 from .support.settings_files.kinds import expect_kind
 from .support.settings_files.yaml_text import SettingsFile, read_settings
@@ -24,6 +34,17 @@ NAME = "a dataset's recipe, such as recipes/mnemonic/dataset.yaml (preceptor rec
 
 Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
+
+
+def _find_place(text: str) -> str:
+    """Return a wording that has a place for the prompt; ValueError for one that has none."""
+    if "{prompt}" not in text:
+        near = find_nearest("prompt", re.findall(r"{(.*?)}", text))
+        raise ValueError(f"must contain {{prompt}}{f', not {{{near}}}' if near else ''}: '{text}'")
+    return text
+
+
+Wording = Annotated[str, AfterValidator(_find_place)]
 
 
 class Section(BaseModel):
@@ -59,7 +80,7 @@ class PairsSettings(Section):
     kept for soft labels alone."""
     eligible: str | None = None
     """Which pairs may be taken, as an expression of columns: chosen_score > 0.8 and chosen_score >
-    rejected_score. `preceptor build --help` lists the columns."""
+    rejected_score. docs/datasets.md lists the columns."""
 
     @model_validator(mode="after")
     def _band_is_in_order(self) -> "PairsSettings":
@@ -190,9 +211,9 @@ class Recipe(Section):
     """Weight of observed against expressed that the fit must have; any where left out."""
     format: Literal["conversational", "plain"] = "conversational"
     """Lists of messages, or plain text (single-turn prompts only)."""
-    instruction: str = "{prompt}"
+    instruction: Wording = "{prompt}"
     """Wording of the last user turn; {prompt} is replaced by the source's own text."""
-    instructions: dict[str, str] = {}
+    instructions: dict[str, Wording] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
     pairs: PairsSettings = PairsSettings()
     corrections: Corrections | None = None
@@ -225,13 +246,6 @@ class Recipe(Section):
     """Language of the card, for rows that do not say theirs."""
     title: str | None = None
     """Heading of the card; the name where it is left out."""
-
-    @model_validator(mode="after")
-    def _instruction_has_a_place(self) -> "Recipe":
-        for text in (self.instruction, *self.instructions.values()):
-            if "{prompt}" not in text:
-                raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
-        return self
 
     @model_validator(mode="after")
     def _edits_need_no_policy(self) -> "Recipe":

@@ -42,14 +42,26 @@ from .stages.registry import STAGES
 # wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
 CHOSEN_FALL = 0.1
 
-_OURS = {
-    "stage": Key("str", "preceptor"),
-    "dataset_revision": Key("str | None", "preceptor"),
-    "variants": Key("dict[str, Any]", "preceptor"),
-    "chosen_fall": Key("float", "preceptor"),
-    "keep_checkpoints": Key("bool", "preceptor"),
-    "allow": Key("list[str]", "preceptor"),
+OURS = {
+    "stage": Key("str", "preceptor", "Stage of training, which selects the trainer."),
+    "dataset_revision": Key("str | None", "preceptor", "Commit of a dataset on the Hub."),
+    "variants": Key("dict[str, Any]", "preceptor", "Named sets of other values, chosen by --variant."),
+    "chosen_fall": Key(
+        "float",
+        "preceptor",
+        "How much of their log-probability chosen completions may lose before a warning, as a share of the "
+        f"reference model's; {CHOSEN_FALL} where it is left out.",
+    ),
+    "keep_checkpoints": Key(
+        "bool", "preceptor", "Keep the run's checkpoints in the output; false where it is left out."
+    ),
+    "allow": Key(
+        "list[str]",
+        "preceptor",
+        "Defects of rows that only warn: dead_pairs, empty_completions, one_label.",
+    ),
 }
+"""Keys of ours, which TRL does not know."""
 # Keys of older versions of TRL and transformers, which recipes from elsewhere still have.
 _FORMER = {
     "torch_dtype": "dtype",
@@ -124,7 +136,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
         if name != variant:
             other, places = content | values, select_lines(file.lines, name, {})
             _check(path, other, _stage(path, other, places, faults), places, faults, (name, values))
-    ours = {name: checked.pop(name) for name in _OURS if name in checked}
+    ours = {name: checked.pop(name) for name in OURS if name in checked}
     ours.pop("stage", None)
     ours["allow"] = tuple(ours.get("allow", ()))
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
@@ -155,8 +167,8 @@ def _split(file: SettingsFile, faults: dict[str, None]) -> tuple[dict[str, str],
         raise RecipeError(f"{where}: 'env.preceptor': expected keys and values, such as 'stage: dpo'")
     for name in list(ours):
         where = file.locate(("env", "preceptor", name))
-        if name not in _OURS:
-            faults[f"{where}: {_unknown(f'env.preceptor.{name}', name, _OURS)}"] = None
+        if name not in OURS:
+            faults[f"{where}: {_unknown(f'env.preceptor.{name}', name, OURS)}"] = None
             del ours[name]
         elif name in content:
             faults[f"{where}: '{name}' stands at the top and under env.preceptor; leave one out"] = None
@@ -200,7 +212,7 @@ def _check(
 
     `variant`: the name of a variant and its keys, whose faults name it.
     """
-    known = list_keys(stage) | _OURS
+    known = list_keys(stage) | OURS
     checked: dict[str, Any] = {}
     for name, value in values.items():
         fault = None
@@ -228,7 +240,7 @@ def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: str | None 
     if name in _FORMER and stage:
         return f"unknown key '{shown}': it is now {_FORMER[name]}"
     near = find_nearest(name, known)
-    few = len(known) <= len(_OURS)
+    few = len(known) <= len(OURS)
     other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
     return f"unknown key '{shown}': " + (f"did you mean '{near}'?" if near else other)
 

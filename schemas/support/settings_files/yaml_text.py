@@ -119,9 +119,9 @@ def _parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
         line = f":{mark.line + 1}" if mark else ""
         raise RecipeError(f"{path}{line}: not YAML: {problem}{f'; {hint}' if hint else ''}") from error
     except yaml.reader.ReaderError as error:
-        line = text[: error.position].count("\n") + 1
+        before = text[: error.position].count("\n")
         raise RecipeError(
-            f"{path}:{line}: not YAML: the character U+{int(error.character):04X} is not allowed"
+            f"{path}:{before + 1}: not YAML: the character U+{int(error.character):04X} is not allowed"
         ) from error
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
