@@ -34,6 +34,7 @@ from .metrics.measure import (
     need_answers,
 )
 from .metrics.metric import ModelOutputs
+from .metrics.registry import METRICS
 from .metrics.statistics import DRAWS, LEVEL, Figures
 from .report import COPY, compare, list_notes
 from .scores import hash_prompt, keep_scores, make_scorer
@@ -158,7 +159,8 @@ def _prepare(
     check_out(out)
     template = find_template(read)
     held = read_held_out(read.values, callbacks.say)
-    check_metrics(read.values.metrics, held.items)
+    unfit = check_metrics(read.values.metrics, held.items)
+    read, without = _leave_out(read, unfit, callbacks), without | unfit
     requests = make_requests(held.items, read.values, template)
     return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
 
@@ -173,13 +175,25 @@ def _drop_metrics(
         rubric=judge.rubric.kind if judge else None,
         several=len(backends) > 1,
     )
-    without = explain_left_out(names, available)
+    without = {name: f"it {why}" for name, why in explain_left_out(names, available).items()}
+    return _leave_out(config, without, callbacks), without
+
+
+def _leave_out(
+    config: EvaluationConfig, without: Mapping[str, str], callbacks: Callbacks
+) -> EvaluationConfig:
+    """Leave out metrics and say why; EvaluationError if none is left that can decide."""
     for name, why in without.items():
-        callbacks.say(f"{name} is left out: it {why}")
-    kept = [name for name in names if name not in without]
+        callbacks.say(f"{name} is left out: {why}")
+    kept = [name for name in config.values.metrics if name not in without]
     if not kept:
         raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
-    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
+    if METRICS[kept[0]].better == "neither":
+        raise EvaluationError(
+            f"{config.path}: {kept[0]}, the first metric that is left, does not say what is better; put "
+            "another one first"
+        )
+    return replace(config, values=config.values.model_copy(update={"metrics": kept}))
 
 
 def _run(plan: _Plan, out: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.errors import PrivacyError
+from ....schemas.support.nearest import suggest
 from ....schemas.tables import SIGNALS, Column, Table, name_all
 from ...privacy.recognisers import KINDS, Wanted, make_finder
 from ...privacy.scan import find_likely_texts
@@ -42,7 +43,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     Kinds in `allow` are ignored; other kinds inside them (an e-mail address in a url) still are.
     Raises PrivacyError without Presidio, and for an unknown kind.
     """
-    _check_kinds(allow)
+    check_kinds(allow)
     wanted = wanted or Wanted()
     wanted = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in allow])
     find = make_finder(wanted)
@@ -86,10 +87,13 @@ def _list_kinds(texts: Collection[str], wanted: Wanted, found: list[str]) -> lis
     return _list_kinds(texts, wanted, [*found, *more]) if more else found
 
 
-def _check_kinds(allow: Sequence[str]) -> None:
+def check_kinds(allow: Sequence[str]) -> None:
+    """Raise PrivacyError for a name that is no kind of personal data."""
     for kind in allow:
         if kind not in KINDS:
-            raise PrivacyError(f"privacy: allow: '{kind}' is no kind; there are {', '.join(KINDS)}")
+            raise PrivacyError(
+                f"privacy: allow: '{kind}' is no kind; {suggest(kind, KINDS, 'there are', ' ')}"
+            )
 
 
 def _check_texts(con: Store, inputs: Inputs) -> GateResult:
@@ -97,7 +101,7 @@ def _check_texts(con: Store, inputs: Inputs) -> GateResult:
     privacy = inputs.recipe.privacy
     if not privacy.look:
         return GateResult("privacy", True, 0, "the recipe says not to look for personal data")
-    _check_kinds(privacy.allow)
+    check_kinds(privacy.allow)
     try:
         return check_privacy(con, privacy.allow)
     except PrivacyError as error:

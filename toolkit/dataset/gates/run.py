@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ....schemas.errors import RecipeError
-from ....schemas.recipe import Recipe, explain_faults
+from ....schemas.recipe import Recipe
 from ....schemas.support.nearest import suggest
+from ....schemas.support.settings_files.faults import explain_faults
 from ...store.connection import Store, run
 from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, GateSettings, Inputs
