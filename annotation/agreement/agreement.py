@@ -30,7 +30,7 @@ class SourceJudgements:
 
     `known`: questions with an expected answer (completion_a, completion_b, expected). `consensus`: a fit's
     estimates for pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a). `reliability`: a
-    fit's estimates for annotators, by pseudonym.
+    fit's estimates for annotators, by pseudonym. `fit`: its key.
     """
 
     votes: pl.DataFrame
@@ -39,6 +39,7 @@ class SourceJudgements:
     known: pl.DataFrame = field(default_factory=pl.DataFrame)
     consensus: pl.DataFrame = field(default_factory=pl.DataFrame)
     reliability: Mapping[str, dict[str, float]] = field(default_factory=dict)
+    fit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Agreement:
     signals: list[Measures]
     first_shown: IntervalEstimate | None  # share of decided votes for the side that was shown first
     annotators: list[Person]
+    fit: str | None  # key of the fit that annotators are compared with
     notes: list[str]
 
 
@@ -108,7 +110,8 @@ def compute_agreement(
         judged.reliability,
         about_votes,
     )
-    return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
+    first = _first_shown(people, seed, resamples)
+    return Agreement(source, found, first, persons, judged.fit, notes + more)
 
 
 @dataclass(frozen=True)

@@ -374,12 +374,12 @@ def test_a_fit_takes_a_side_without_the_vote_it_is_held_against():
         heard(
             pl.DataFrame(rows, schema=VOTE, orient="row"),
             consensus=consensus,
-            reliability={"p": {"mean": 0.1, "low": -0.1, "high": 0.3, "p_below_half": 0.98}},
+            reliability={"p": {"mean": 1.0, "low": -0.1, "high": 1.3, "p_below_half": 0.98}},
         ),
     )
     (person,) = found.annotators
     assert (person.fit.k, person.fit.n) == (2, 3)
-    assert person.reliability["mean"] == 0.1
+    assert person.reliability["mean"] == 1.0
     assert [reason["kind"] for reason in person.look] == ["fit"]
 
 

@@ -88,9 +88,12 @@ def _say(done: "PulledCampaign") -> None:
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
         out.print(make_table(campaign, columns, shown))
-    answered = pulled.answers["question"].n_unique()
+    begun, complete = pulled.count_questions()
+    progress = f"{complete:,} of {questions:,} questions answered"
+    if pulled.overlap > 1:
+        progress += f" by all {pulled.overlap} annotators, {begun - complete:,} by some"
     out.print(
-        f"{campaign}: {answered:,} of {questions:,} questions answered; {taken.new:,} answers new, "
+        f"{campaign}: {progress}; {taken.new:,} answers new, "
         f"{taken.superseded:,} changed, {taken.withdrawn:,} taken back, {taken.unchanged:,} as they were; "
         f"not taken: {pulled.drafts:,} drafts, {pulled.discarded:,} discarded",
     )

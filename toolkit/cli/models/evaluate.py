@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import open_stdout, split_table
+from ..options import make_table, open_stdout
 from .options import (
     ModelOptions,
     add_several_models_options,
@@ -87,8 +87,7 @@ def _say_figures(done: "EvaluationResult", out: Path) -> None:
     about, console = done.about or {}, open_stdout()
     for title, columns, rows in make_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
-        for part in split_table(title, right, rows, console.width):
-            console.print(part)
+        console.print(make_table(title, right, rows))
     for verdict in about["verdicts"]:
         console.print(verdict)
     console.print(f"written to {out}; read {out / 'README.md'}")

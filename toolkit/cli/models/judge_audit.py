@@ -184,6 +184,4 @@ def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     cells = [list(row) for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     shown = ([row[i] for i in filled] for row in cells)
-    out = open_stdout()
-    out.width = max(out.width, WIDTH)
-    out.print(make_table(title, [columns[i] for i in filled], shown))
+    open_stdout().print(make_table(title, [columns[i] for i in filled], shown))
