@@ -37,7 +37,8 @@ def status(con: Store) -> dict[str, Any]:
         """SELECT q.source AS name, any_value(s.notes) AS rubric, any_value(s.url) AS url,
         count(*) AS questions, count(*) FILTER (asked_at IS NOT NULL) AS asked,
         count(*) FILTER (answers > 0) AS begun, sum(answers)::BIGINT AS answers,
-        min(answers) FILTER (asked_at IS NOT NULL) AS fewest, max(answers) AS most,
+        min(answers) FILTER (asked_at IS NOT NULL) AS fewest,
+        max(answers) FILTER (asked_at IS NOT NULL) AS most,
         len(list_distinct(flatten(list(people)))) AS annotators
         FROM (SELECT q.source, q.asked_at, count(a.key) AS answers, list(p.pseudonym)
                 FILTER (p.pseudonym IS NOT NULL) AS people

@@ -22,6 +22,8 @@ from preceptor.toolkit.campaign.agreement import measure_agreement, measure_sour
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.fusion.fuse import read_signals
+from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
@@ -752,6 +754,10 @@ def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
     # Six pairs of four people, each sharing all pairs that were asked about.
     assert [pair["n"] for pair in votes.pairs] == [102] * 6
     assert looks(found).keys() == {named("dora")}
+    # To a fit each of them is one annotator as well, with all of their votes.
+    obs = encode(read_signals(store, []))
+    assert sorted(obs.annotators["pseudonym"]) == sorted(named(*people))
+    assert np.bincount(obs.votes.annotator, obs.votes.counts.sum(axis=1)).tolist() == [120] * 4
     assert reasons <= looks(found)[named("dora")]
 
 

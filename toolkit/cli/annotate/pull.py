@@ -89,9 +89,11 @@ def _say(done: "PulledCampaign") -> None:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
         out.print(make_table(campaign, columns, shown))
     begun, complete = pulled.count_questions()
-    progress = f"{complete:,} of {questions:,} questions answered"
-    if pulled.overlap > 1:
-        progress += f" by all {pulled.overlap} annotators, {begun - complete:,} by some"
+    if pulled.overlap == 1:
+        progress = f"{complete:,} of {questions:,} questions answered"
+    else:
+        progress = f"{complete:,} of {questions:,} questions have all {pulled.overlap} answers"
+        progress += f", {begun - complete:,} have some"
     out.print(
         f"{campaign}: {progress}; {taken.new:,} answers new, "
         f"{taken.superseded:,} changed, {taken.withdrawn:,} taken back, {taken.unchanged:,} as they were; "
