@@ -40,7 +40,7 @@ def check_campaign(con: Store, name: str) -> None:
     """Raise AnnotationError if there is no campaign of that name, with the nearest one."""
     names = list_campaigns(con)
     if name not in names:
-        begin = "" if names else "; preceptor annotate push begins one"
+        begin = "" if names else "; preceptor annotate push --campaign NAME --rubric NAME begins one"
         raise AnnotationError(f"no campaign '{name}': {suggest(name, names, 'campaigns')}{begin}")
 
 

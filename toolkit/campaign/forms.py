@@ -113,7 +113,8 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
     names = list_campaigns(con)
     if campaign not in names:
         hint = suggest(campaign, names, "campaigns")
-        raise AnnotationError(f"no campaign '{campaign}': {hint} (export --rubric NAME begins one)")
+        begin = f"preceptor annotate export --campaign {campaign} --rubric NAME begins one"
+        raise AnnotationError(f"no campaign '{campaign}': {hint} ({begin})")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
     found = next((rubric for rubric in list_rubrics() if rubric.digest in digests), None)

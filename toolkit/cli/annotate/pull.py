@@ -100,7 +100,7 @@ def _say(done: "PulledCampaign") -> None:
         f"not taken: {pulled.drafts:,} drafts, {pulled.discarded:,} discarded",
     )
     if missing := questions - len(pulled.records):
-        err.print(f"{missing:,} questions are not there: preceptor annotate push adds them")
+        err.print(f"{missing:,} questions are not there: push the campaign again to add them")
     if pulled.foreign:
         err.print(f"{pulled.foreign:,} records there are no questions of this campaign; left alone")
     if taken.rejected:
