@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from .habits import BREAK_SECONDS, FAST_SECONDS
-from .intervals import divide
+from .intervals import divide_or_nan
 from .judgements import SIDES, TIE, Signal, compute_means, count_others, find_modes
 
 LEANS = 0.05  # a fit takes a side where it is further than this from a half
@@ -240,4 +240,4 @@ def correlate_ratings(rated: pl.DataFrame) -> pl.DataFrame:
     )
     xy, xx, yy = (sums[name].to_numpy() for name in ("xy", "xx", "yy"))
     spread = np.where((xx > 1e-9) & (yy > 1e-9), np.sqrt(xx * yy), 0)  # a rounding error is no spread
-    return sums.select("annotator", pl.Series("r", divide(xy, spread)), "n")
+    return sums.select("annotator", pl.Series("r", divide_or_nan(xy, spread)), "n")

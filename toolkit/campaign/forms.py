@@ -25,7 +25,7 @@ from ...schemas.tables import REJECTS
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
-from .campaigns import check_rubric, list_campaigns, set_license
+from .campaigns import check_same_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
 
 
@@ -108,7 +108,7 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
     """
     if given is not None:
         rubric = read_rubric(given)
-        check_rubric(con, campaign, rubric)
+        check_same_rubric(con, campaign, rubric)
         return rubric
     names = list_campaigns(con)
     if campaign not in names:

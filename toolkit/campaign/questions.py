@@ -24,7 +24,7 @@ from ...schemas.support.nearest import suggest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.where import EVERYWHERE, Where, check_where
-from .campaigns import begin, check_rubric, list_campaigns
+from .campaigns import begin, check_same_rubric, list_campaigns
 from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, make_candidates_sql
 
 BY_FIT = ("information", "uncertain")
@@ -82,7 +82,7 @@ def extend_campaign(con: Store, campaign: str, rubric: Rubric, selection: Select
     """
     there = campaign in list_campaigns(con)
     if selection.n is None and there:
-        check_rubric(con, campaign, rubric)
+        check_same_rubric(con, campaign, rubric)
         ((total,),) = run(con, "SELECT count(*) FROM questions WHERE source = ?", [campaign])
         return Chosen({}, int(total), "", None, ())
     n, by = selection.n or NEW, selection.by or find_default_select(con)

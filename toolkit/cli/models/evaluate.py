@@ -80,12 +80,12 @@ def _say_begin(model: str, requests: int, prompts: int) -> None:
 
 
 def _say_figures(done: "EvaluationResult", out: Path) -> None:
-    from ...evaluation.report import make_tables
+    from ...evaluation.report import make_figure_tables
 
     for note in done.notes:
         say_line(f"warning: {note}")
     about, console = done.about or {}, open_stdout()
-    for title, columns, rows in make_tables(about):
+    for title, columns, rows in make_figure_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
         console.print(make_table(title, right, rows))
     for verdict in about["verdicts"]:
