@@ -37,7 +37,8 @@ FEW_ANSWERS = 10  # of so many on, a share is shown in percent
 def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Measure whether annotators agree, and which of them need a look.
 
-    For each source this prints how often two annotators agree, and how often they would by chance;
+    For each source this prints how many pairs or completions two annotators or more judged (shared), how
+    often two annotators agree, and how often they would by chance;
     Krippendorff's alpha (nominal for votes and for two levels, else ordinal); Cohen's kappa (a mean over
     pairs of annotators, with quadratic weights for levels); how often a perfect judge could be right; and a
     line for each annotator. The line shows how often the annotator answers as most others do and as the
@@ -90,8 +91,8 @@ def _share(s: "Share | None") -> str:
 # Columns of the two tables, and what a cell holds; one that nobody fills is left out.
 _MEASURED: "dict[str, Callable[[Measures], str]]" = {
     "": lambda m: m.signal,
-    "judged ": lambda m: f"{m.judgements:,}",
-    "shared ": lambda m: f"{m.shared_units:,}",
+    "judgements ": lambda m: f"{m.judgements:,}",
+    "shared ": lambda m: f"{m.shared_units:,} of {m.units:,}",
     "agree ": lambda m: _percent(m.agreement, short=True),
     "chance ": lambda m: _percent(m.chance, short=True),
     "alpha ": lambda m: _number(m.alpha[m.metric]),
