@@ -1,12 +1,17 @@
 """How often an annotator is on the side of a fit that has not seen their votes, against exact integration."""
 
+import re
+from datetime import UTC, datetime
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit
 
+from preceptor.annotation.agreement.agreement import SourceJudgements, compute_agreement
 from preceptor.annotation.agreement.tallies import LEANS, count_as_fit
 from preceptor.toolkit.campaign.agreement import narrow_leads
+from preceptor.toolkit.cli.dataset.fuse import describe_annotators
 
 X = np.linspace(-30, 30, 6_001)
 
@@ -96,3 +101,42 @@ def test_leads_are_as_wide_as_the_fit_has_them():
     unknown = pl.DataFrame({"lead": [1.0], "sd": [2.0], "p": [None]}, schema_overrides={"p": pl.Float64})
     assert narrow_leads(unknown)["sd"].to_list() == [2.0]
     assert narrow_leads(unknown.clear()).height == 0
+
+
+def test_fuse_and_agreement_doubt_the_same_people():
+    names = ["p_below_half", "p_ties_often", "p_ties_seldom"]
+    found = [
+        {"annotator": f"p{i}", "votes": 1, "reliability": {"mean": 1.0, "low": 0.5, "high": 1.5}}
+        | {name: 0.95 if i == 2 * k else 0.89 for k, name in enumerate(names)}
+        for i in range(7)
+    ]
+    said = describe_annotators(found)
+    assert "7 voted" in said
+    people = [one["annotator"] for one in found]
+    votes = pl.DataFrame(
+        {
+            "completion_a": "a",
+            "completion_b": "b",
+            "choice": "a",
+            "annotator": people,
+            "shown_first": "a",
+            "at": [datetime(2026, 1, 1, tzinfo=UTC)] * 7,
+            "path": "f",
+            "line": range(7),
+            "n": 0,
+        }
+    )
+    nothing = {"completion_a": pl.String, "completion_b": pl.String}
+    judged = SourceJudgements(
+        votes,
+        pl.DataFrame(
+            schema={"completion": pl.String, "criterion": pl.String, "value": pl.Int64, "levels": pl.Int64}
+            | {name: votes.schema[name] for name in ("annotator", "at", "path", "line", "n")}
+        ),
+        pl.DataFrame({"key": people, "kind": "crowd", "pseudonym": people}),
+        pl.DataFrame(schema=nothing | {"expected": pl.String}),
+        pl.DataFrame(schema=nothing | {"lead": pl.Float64, "sd": pl.Float64}),
+        {one["annotator"]: one["reliability"] | {name: one[name] for name in names} for one in found},
+    )
+    looks = {p.annotator for p in compute_agreement("s", judged, resamples=1).annotators if p.look}
+    assert looks == {"p0", "p2", "p4"} == set(re.findall(r"p\d", said))
