@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from .alpha import METRICS, compute_alpha, compute_measures, count_kinds
-from .intervals import RESAMPLES, IntervalEstimate, divide, estimate, resample
-from .judgements import LOW_HIGH, SIDES, VOTES, Signal, read_ratings, read_votes
+from .intervals import RESAMPLES, IntervalEstimate, divide_or_nan, estimate_from_draws, resample
+from .judgements import LOW_HIGH, SIDES, VOTES, Signal, read_rating_signals, read_vote_signal
 from .kappa import LEAST_SHARED, compare_pairs
 from .people import Person, describe_people
 
@@ -30,7 +30,7 @@ class SourceJudgements:
 
     `known`: questions with an expected answer (completion_a, completion_b, expected). `consensus`: a fit's
     estimates for pairs (completion_a, completion_b, lead and sd: log-odds of a vote for a). `reliability`: a
-    fit's estimates for annotators, by pseudonym.
+    fit's estimates for annotators, by pseudonym. `fit`: its key.
     """
 
     votes: pl.DataFrame
@@ -39,6 +39,7 @@ class SourceJudgements:
     known: pl.DataFrame = field(default_factory=pl.DataFrame)
     consensus: pl.DataFrame = field(default_factory=pl.DataFrame)
     reliability: Mapping[str, dict[str, float]] = field(default_factory=dict)
+    fit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Agreement:
     signals: list[Measures]
     first_shown: IntervalEstimate | None  # share of decided votes for the side that was shown first
     annotators: list[Person]
+    fit: str | None  # key of the fit that annotators are compared with
     notes: list[str]
 
 
@@ -87,9 +89,9 @@ def compute_agreement(
     """
     notes: list[str] = []
     annotators, votes, ratings = _persons(judged)
-    about_pairs, units = read_votes(votes)
+    about_pairs, units = read_vote_signal(votes)
     signals = [about_pairs] if votes.height else []
-    signals += read_ratings(ratings)
+    signals += read_rating_signals(ratings)
     if not annotators["peer"].any() and annotators.height and not _unnamed(signals):
         annotators = annotators.with_columns(peer=pl.lit(value=True))
         notes.append("only models judged: all that follows is about models")
@@ -108,7 +110,8 @@ def compute_agreement(
         judged.reliability,
         about_votes,
     )
-    return Agreement(source, found, _first_shown(people, seed, resamples), persons, notes + more)
+    first = _first_shown(people, seed, resamples)
+    return Agreement(source, found, first, persons, judged.fit, notes + more)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def compute_shared_alpha(judged: SourceJudgements, seed: int = 0, resamples: int
     """
     annotators, votes, ratings = _persons(judged)
     models = annotators.filter(~pl.col("peer"))["annotator"]
-    signals = ([read_votes(votes)[0]] if votes.height else []) + read_ratings(ratings)
+    signals = ([read_vote_signal(votes)[0]] if votes.height else []) + read_rating_signals(ratings)
     people = [_without(signal, models) for signal in signals]
     return [_shared(signal, seed, resamples) for signal in people if signal.rows.height]
 
@@ -146,7 +149,7 @@ def _shared(signal: Signal, seed: int, resamples: int) -> Shared:
         values = np.arange(signal.answers, dtype=np.float64)
         point = float(compute_alpha(kinds, many[None, :].astype(np.float64), values, metric)[0])
         drawn = [compute_alpha(kinds, weights, values, metric) for weights in resample(many, seed, resamples)]
-        found = estimate(point, np.concatenate(drawn))
+        found = estimate_from_draws(point, np.concatenate(drawn))
     unnamed = once["annotator"].null_count()
     by = "twice" if unnamed else "by two annotators"
     why = f"no {'pair' if signal.name == VOTES else 'completion'} was judged {by}"
@@ -269,8 +272,8 @@ def _first_shown(signals: Sequence[Signal], seed: int, resamples: int) -> Interv
             kinds = of_unit.group_by("k", "n").len("many").sort("k", "n")
             k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
             if len(k):
-                drawn = [divide(w @ k, w @ n) for w in resample(many, seed, resamples)]
-                return estimate(float(many @ k / (many @ n)), np.concatenate(drawn))
+                drawn = [divide_or_nan(w @ k, w @ n) for w in resample(many, seed, resamples)]
+                return estimate_from_draws(float(many @ k / (many @ n)), np.concatenate(drawn))
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .intervals import Floats, IntervalEstimate, Ints, divide, estimate, resample
+from .intervals import Floats, IntervalEstimate, Ints, divide_or_nan, estimate_from_draws, resample
 
 METRICS = ("nominal", "ordinal", "interval")
 LEAST_FLEISS = 2  # answers a unit: Fleiss asks for the same number everywhere
@@ -42,7 +42,7 @@ def compute_measures(
     point = _all(kinds, many[None, :].astype(np.float64), values)
     blocks = [_all(kinds, drawn, values) for drawn in resample(many, seed, resamples)]
     return {
-        name: estimate(float(found[0]), np.concatenate([block[name] for block in blocks]))
+        name: estimate_from_draws(float(found[0]), np.concatenate([block[name] for block in blocks]))
         for name, found in point.items()
     }
 
@@ -67,16 +67,16 @@ def compute_alpha(kinds: Ints, weights: Floats, values: Floats, metric: str) -> 
     n = totals.sum(axis=1)
     if metric == "nominal":
         apart = weights @ ((m**2 - (kinds**2).sum(axis=1)) / (m - 1))
-        expected = divide(n**2 - (totals**2).sum(axis=1), n - 1)
-        return np.asarray(1 - divide(apart, expected))
+        expected = divide_or_nan(n**2 - (totals**2).sum(axis=1), n - 1)
+        return np.asarray(1 - divide_or_nan(apart, expected))
     ranks = np.cumsum(totals, axis=1) - totals / 2
     places = ranks if metric == "ordinal" else np.broadcast_to(values, totals.shape)
-    places = places - divide((places * totals).sum(axis=1), n)[:, None]  # centred: no cancellation
+    places = places - divide_or_nan((places * totals).sum(axis=1), n)[:, None]  # centred: no cancellation
     squares = (places**2 * (weights @ (kinds * (m / (m - 1))[:, None]))).sum(axis=1)
     sums = kinds @ places.T  # (kinds, rows)
     apart = squares - (weights.T * sums**2 / (m - 1)[:, None]).sum(axis=0)
-    expected = divide(n * (totals * places**2).sum(axis=1), n - 1)
-    return np.asarray(1 - divide(np.maximum(apart, 0), expected))
+    expected = divide_or_nan(n * (totals * places**2).sum(axis=1), n - 1)
+    return np.asarray(1 - divide_or_nan(np.maximum(apart, 0), expected))
 
 
 def compute_fleiss(kinds: Ints, weights: Floats) -> Floats:
@@ -84,7 +84,7 @@ def compute_fleiss(kinds: Ints, weights: Floats) -> Floats:
     m = int(kinds[0].sum())
     agree = weights @ (kinds * (kinds - 1)).sum(axis=1) / (m * (m - 1)) / weights.sum(axis=1)
     chance = ((weights @ kinds / (weights.sum(axis=1) * m)[:, None]) ** 2).sum(axis=1)
-    return divide(agree - chance, 1 - chance)
+    return divide_or_nan(agree - chance, 1 - chance)
 
 
 def _shares(kinds: Ints, weights: Floats) -> Iterator[tuple[str, Floats]]:
@@ -100,11 +100,11 @@ def _shares(kinds: Ints, weights: Floats) -> Iterator[tuple[str, Floats]]:
     """
     m = kinds.sum(axis=1)
     answers = weights @ m
-    yield "agreement", divide(weights @ ((kinds * (kinds - 1)).sum(axis=1) / (m - 1)), answers)
+    yield "agreement", divide_or_nan(weights @ ((kinds * (kinds - 1)).sum(axis=1) / (m - 1)), answers)
     totals = weights @ kinds
-    yield "chance", divide((totals * (totals - 1)).sum(axis=1), answers * (answers - 1))
-    yield "majority", divide(weights @ count_foretold(kinds), answers)
-    yield "perfect", divide(weights @ kinds.max(axis=1), answers)
+    yield "chance", divide_or_nan((totals * (totals - 1)).sum(axis=1), answers * (answers - 1))
+    yield "majority", divide_or_nan(weights @ count_foretold(kinds), answers)
+    yield "perfect", divide_or_nan(weights @ kinds.max(axis=1), answers)
 
 
 def count_foretold(kinds: Ints) -> Floats:
@@ -128,10 +128,10 @@ def correlate_with_others(kinds: Ints, weights: Floats, values: Floats) -> Float
     mass = weights[:, row] * kinds[row, answer]
     own, their = compute_mid_ranks(mass, answer), compute_mid_ranks(mass, place)
     total = mass.sum(axis=1, keepdims=True)
-    own -= divide((mass * own).sum(axis=1, keepdims=True), total)
-    their -= divide((mass * their).sum(axis=1, keepdims=True), total)
+    own -= divide_or_nan((mass * own).sum(axis=1, keepdims=True), total)
+    their -= divide_or_nan((mass * their).sum(axis=1, keepdims=True), total)
     spread = np.sqrt((mass * own**2).sum(axis=1) * (mass * their**2).sum(axis=1))
-    return divide((mass * own * their).sum(axis=1), spread)
+    return divide_or_nan((mass * own * their).sum(axis=1), spread)
 
 
 def compute_mid_ranks(mass: Floats, group: Ints) -> Floats:

@@ -13,6 +13,7 @@ import polars as pl
 from scipy.special import gammaln
 from scipy.stats import binom, false_discovery_control, norm
 
+from ...schemas.support.numbers import format_percent
 from .intervals import Floats, Ints
 
 FALSE_DISCOVERIES = 0.05
@@ -26,7 +27,6 @@ BREAK_SECONDS = 600.0  # a longer time between two answers is a break
 KNOWN_WRONG = 0.2  # share of known questions an honest annotator may get wrong
 SELDOM_CONSISTENT = 0.25  # share of repeated questions on which anybody may change their mind
 SAME_ANSWER = 0.8  # share of one answer that anybody may give
-DOUBTFUL = 0.9  # posterior probability of a reliability below a half
 LEAST_RUN = 10  # a shorter run of the same answer is not tested
 
 
@@ -78,7 +78,10 @@ def check_same_answer(shares: pl.DataFrame) -> list[HabitTest]:
     p = compute_tail(k, n, np.maximum((1 + others) / 2, SAME_ANSWER))
     return [
         HabitTest(
-            name, "same", float(value), f"gave {answer} in {a} of {b} ({100 * share:.0f} % of the others' do)"
+            name,
+            "same",
+            float(value),
+            f"gave {answer} in {a} of {b} ({format_percent(share)} of the others' do)",
         )
         for name, answer, a, b, share, value in zip(
             shares["annotator"], shares["answer"], k.tolist(), n.tolist(), others.tolist(), p, strict=True
@@ -128,7 +131,7 @@ def check_chance(sides: pl.DataFrame) -> list[HabitTest]:
             "chance",
             float(value),
             f"took the others' side in {k} of {n} decided votes; a coin gets "
-            f"50 %, others {100 * typical:.0f} %",
+            f"50 %, others {format_percent(typical)}",
         )
         for name, k, n, value in zip(sides["annotator"], sides["k"], sides["n"], p, strict=True)
     ]

@@ -69,7 +69,7 @@ def resample(counts: Ints, seed: int, resamples: int = RESAMPLES) -> Iterator[Fl
         yield rng.multinomial(total, counts / total, size=size).astype(np.float64)
 
 
-def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
+def estimate_from_draws(value: float, draws: Floats) -> IntervalEstimate | None:
     """Estimate a value's percentile interval from its resamples.
 
     None if the value is not defined; no interval where it is defined in fewer than nine of ten resamples.
@@ -83,7 +83,7 @@ def estimate(value: float, draws: Floats) -> IntervalEstimate | None:
     return IntervalEstimate(float(value), float(low), float(high))
 
 
-def divide(numerator: Floats, denominator: Floats) -> Floats:
+def divide_or_nan(numerator: Floats, denominator: Floats) -> Floats:
     """Divide, NaN if the denominator is 0."""
     out = np.full(np.broadcast(numerator, denominator).shape, np.nan)
     return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))

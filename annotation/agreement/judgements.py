@@ -50,7 +50,7 @@ class Signal:
         return self.rows.filter(~pl.col("again"))
 
 
-def read_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
+def read_vote_signal(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
     """Read table `votes` as a signal, and its units: unit, low, high (completions)."""
     for_a = pl.col("choice") == "a"
     rows = _in_order(votes).select(
@@ -76,7 +76,7 @@ def read_votes(votes: pl.DataFrame) -> tuple[Signal, pl.DataFrame]:
     return Signal(VOTES, VOTE_ANSWERS, _with_again(rows)), units
 
 
-def read_ratings(ratings: pl.DataFrame) -> list[Signal]:
+def read_rating_signals(ratings: pl.DataFrame) -> list[Signal]:
     """Read table `ratings` as one signal a criterion, in order of name.
 
     A criterion with another number of levels elsewhere in the source is another signal.

@@ -11,7 +11,15 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
-from .intervals import RESAMPLES, Floats, IntervalEstimate, Ints, compute_exact_interval, divide, estimate
+from .intervals import (
+    RESAMPLES,
+    Floats,
+    IntervalEstimate,
+    Ints,
+    compute_exact_interval,
+    divide_or_nan,
+    estimate_from_draws,
+)
 
 LEAST_SHARED = 10  # units that two annotators must share to count: kappa of fewer is mostly noise
 MOST_SHARED = 5_000_000  # units shared, over all pairs of annotators, that are looked at
@@ -47,8 +55,8 @@ def compute_kappa(tables: Floats, weighting: str = "unweighted") -> Floats:
     n = tables.sum(axis=(-2, -1))
     observed = (tables * apart).sum(axis=(-2, -1))
     by_chance = tables.sum(axis=-1)[..., :, None] * tables.sum(axis=-2)[..., None, :]
-    expected = divide((by_chance * apart).sum(axis=(-2, -1)), n)
-    return np.asarray(1 - divide(observed, np.nan_to_num(expected)))
+    expected = divide_or_nan((by_chance * apart).sum(axis=(-2, -1)), n)
+    return np.asarray(1 - divide_or_nan(observed, np.nan_to_num(expected)))
 
 
 def compare_pairs(
@@ -98,7 +106,7 @@ def _centred(value: float, draws: Floats) -> IntervalEstimate | None:
     over many such pairs the resamples would miss the value.
     """
     shift = value - float(np.nanmean(draws)) if np.isfinite(draws).any() else 0.0
-    return estimate(value, np.minimum(draws + shift, 1))
+    return estimate_from_draws(value, np.minimum(draws + shift, 1))
 
 
 def _within_reach(judged: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, int]:
@@ -118,7 +126,7 @@ def _mean(tables: Floats, weighting: str) -> Floats:
     """Mean kappa (rows,) of tables (rows, pairs, answers, answers), each weighing the units it counts."""
     kappas, n = compute_kappa(tables, weighting), tables.sum(axis=(-2, -1))
     known = np.isfinite(kappas)
-    return divide((np.where(known, kappas, 0) * n).sum(axis=1), (n * known).sum(axis=1))
+    return divide_or_nan((np.where(known, kappas, 0) * n).sum(axis=1), (n * known).sum(axis=1))
 
 
 def _resampled_tables(

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from . import habits, tallies
+from .doubts import list_doubts
 from .intervals import Share, compute_share
 from .judgements import Signal
 
@@ -32,7 +33,7 @@ class Person:
     ratings: int
     majority: Share | None  # answers equal to the most frequent one of the other people, where one is
     fit: Share | None  # decided votes on the side that the fit, without that vote, leans to
-    reliability: dict[str, float] | None  # of the fit: mean, low, high (90 %), p_below_half
+    reliability: dict[str, float] | None  # of the fit: mean, low, high (90 %), and the doubts of doubts.py
     first_shown: Share | None  # decided votes for the side that was shown first
     speed: Speed | None
     known: Share | None  # known questions answered rightly
@@ -51,7 +52,8 @@ def describe_people(
     """Describe all annotators, those with the most judgements first; also return notes on missing data.
 
     `annotators` has annotator (key), kind, pseudonym, peer (true if they count as others); `known` unit and
-    expected (answers to known votes); `consensus` unit, lead and sd (log-odds that answer 0 is better).
+    expected (answers to known votes); `consensus` unit, lead and sd (log-odds of an average vote for answer
+    0).
     `reliability` is by pseudonym; `agreement` is that of two annotators about votes, if known.
     """
     votes = tallies.join_others([signal for signal in signals if not signal.ordered], annotators)
@@ -59,7 +61,7 @@ def describe_people(
     both = pl.concat([votes, rated])
     counted = {
         "majority": tallies.count_as_most(both),
-        "fit": tallies.count_as_fit(votes, consensus),
+        "fit": tallies.count_as_fit(votes, consensus, _weigh(annotators, reliability)),
         "first_shown": tallies.count_first_shown(votes),
         "known": tallies.count_known_right(votes, known),
         "repeats": tallies.count_as_before(both),
@@ -91,6 +93,13 @@ def describe_people(
     return sorted(people, key=lambda p: (-p.votes - p.ratings, p.annotator)), notes
 
 
+def _weigh(annotators: pl.DataFrame, reliability: Mapping[str, dict[str, float]]) -> pl.DataFrame:
+    """By annotator the weight of their votes in the fit, 1 on average: `annotator`, `weight`."""
+    weights = {name: max(found["mean"], 0.0) for name, found in reliability.items()}
+    weight = pl.col("pseudonym").replace_strict(weights, default=1.0, return_dtype=pl.Float64)
+    return annotators.select("annotator", weight=weight)
+
+
 def _tests(
     votes: pl.DataFrame,
     rated: pl.DataFrame,
@@ -116,8 +125,7 @@ def _reason(test: habits.HabitTest) -> dict[str, Any]:
 
 def _doubts(found: dict[str, float] | None) -> list[dict[str, Any]]:
     """A fit's doubts about an annotator; it has weighed all signals, and is no test."""
-    doubt = found.get("p_below_half", 0.0) if found else 0.0
-    if doubt <= habits.DOUBTFUL:
-        return []
-    words = f"to the fit, reliability is below a half with probability {doubt:.2f}"
-    return [{"kind": "fit", "p": 1 - doubt, "words": words}]
+    return [
+        {"kind": "fit", "p": 1 - doubt, "words": f"the fit says: {words} (probability {doubt:.2f})"}
+        for words, doubt in list_doubts(found or {})
+    ]

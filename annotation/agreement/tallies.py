@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from .habits import BREAK_SECONDS, FAST_SECONDS
-from .intervals import divide
+from .intervals import divide_or_nan
 from .judgements import SIDES, TIE, Signal, compute_means, count_others, find_modes
 
 LEANS = 0.05  # a fit takes a side where it is further than this from a half
@@ -86,16 +86,31 @@ def count_sides(votes: pl.DataFrame) -> pl.DataFrame:
     return _hits(decided, (pl.col("value") == 0) == (pl.col("lead") > 0))
 
 
-def count_as_fit(votes: pl.DataFrame, consensus: pl.DataFrame) -> pl.DataFrame:
+def count_as_fit(votes: pl.DataFrame, consensus: pl.DataFrame, weights: pl.DataFrame) -> pl.DataFrame:
     """Count decided votes for the side that the fit leans to without that vote.
 
-    A fit has seen the vote. If the log-odds of the vote's outcome are N(m, s2) under the fit, its
-    probability given all the other signals is 1 / E[1 / p] = 1 / (1 + exp(s2 / 2 - m)).
+    `consensus` has unit, lead and sd: log-odds N(m, s2), under the fit, of an average vote for answer 0;
+    `weights` annotator and weight: how much more the annotator's vote counts than an average one.
+
+    A fit has seen the vote. Turned to the side that got it, the mean without a vote of weight w is
+    E[x / p(x)] / E[1 / p(x)] = m - w s2 q / (1 + q), where q = exp(w2 s2 / 2 - w m). A vote is left out where
+    the rest leans to neither side, and where the fit leans to the vote's side, but only by that vote: it can
+    neither be held against the annotator nor speak for them.
     """
-    rows = votes.filter(~pl.col("again") & (pl.col("value") != TIE)).join(consensus, on="unit")
-    toward = pl.when(pl.col("value") == 0).then("lead_right").otherwise(-pl.col("lead_right"))
-    rows = rows.with_columns(p=1 / (1 + (pl.col("sd") ** 2 / 2 - toward).exp()))
-    return _hits(rows.filter((pl.col("p") - 0.5).abs() > LEANS), pl.col("p") > 0.5)
+    rows = votes.filter(~pl.col("again") & (pl.col("value") != TIE))
+    rows = rows.join(consensus.select("unit", "sd", fit="lead"), on="unit").join(weights, on="annotator")
+    rows = rows.with_columns(m=pl.when(pl.col("value") == 0).then("fit").otherwise(-pl.col("fit")))
+    w, m, s2 = pl.col("weight"), pl.col("m"), pl.col("sd") ** 2
+    # q / (1 + q), written so that a large q does not overflow.
+    removed = w * s2 / (1 + (w * m - w**2 * s2 / 2).exp())
+    rows = rows.with_columns(with_it=_chance(m), without=_chance(m - removed))
+    leans = (pl.col("without") - 0.5).abs() > LEANS
+    alone = (pl.col("without") < 0.5) & (pl.col("with_it") > 0.5 + LEANS)
+    return _hits(rows.filter(leans & ~alone), pl.col("without") > 0.5)
+
+
+def _chance(log_odds: pl.Expr) -> pl.Expr:
+    return 1 / (1 + (-log_odds).exp())
 
 
 def count_first_shown(votes: pl.DataFrame) -> pl.DataFrame:
@@ -225,4 +240,4 @@ def correlate_ratings(rated: pl.DataFrame) -> pl.DataFrame:
     )
     xy, xx, yy = (sums[name].to_numpy() for name in ("xy", "xx", "yy"))
     spread = np.where((xx > 1e-9) & (yy > 1e-9), np.sqrt(xx * yy), 0)  # a rounding error is no spread
-    return sums.select("annotator", pl.Series("r", divide(xy, spread)), "n")
+    return sums.select("annotator", pl.Series("r", divide_or_nan(xy, spread)), "n")

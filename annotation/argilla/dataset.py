@@ -154,7 +154,8 @@ def find_dataset(server: ArgillaClient, name: str, workspace: str | None) -> Dat
         have = sorted({d["name"] for d in every})
         raise AnnotationError(
             f"{server.url}: no dataset '{name}'{f' in workspace {workspace}' if workspace else ''}; "
-            f"{suggest(name, have, 'datasets there')} 'preceptor annotate push' makes it"
+            f"{suggest(name, have, 'datasets there')}; "
+            f"'preceptor annotate push --campaign {name} --rubric NAME' makes it"
         )
     if len(found) > 1:
         where = ", ".join(sorted(places.get(d["workspace_id"], "?") for d in found))

@@ -40,6 +40,13 @@ class PulledAnswers:
     """User names of all who could have answered."""
     foreign: int
     """Records of other questions than the campaign's; their answers are ignored."""
+    overlap: int
+    """Answers that each question should get."""
+
+    def count_questions(self) -> tuple[int, int]:
+        """Count the questions with at least one answer, and those with as many as they should get."""
+        each = self.answers.group_by("question").len()["len"]
+        return len(each), int((each >= self.overlap).sum())
 
 
 def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFrame) -> PulledAnswers:
@@ -66,6 +73,7 @@ def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFram
         [record["external_id"] for record in mine],
         sorted(names.values()),
         len(records) - len(mine),
+        dataset.overlap,
     )
 
 

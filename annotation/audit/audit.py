@@ -16,7 +16,7 @@ from ...schemas.rubric import Rubric
 from ...schemas.tables import RATINGS, RUBRICS
 from ...schemas.tables import VOTES as VOTES_TABLE
 from ..agreement.intervals import RESAMPLES, IntervalEstimate
-from ..agreement.judgements import VOTES, Signal, read_ratings, read_votes
+from ..agreement.judgements import VOTES, Signal, read_rating_signals, read_vote_signal
 from ..rubrics.rubric import score_ratings
 from .criteria import MatchedCriteria, fold_name, gather_rating_sets, match_criteria, name_levels
 from .orders import (
@@ -231,7 +231,7 @@ def _of_votes(
     if evidence.people_votes.is_empty():
         notes.append("votes: no person voted, so agreement with people cannot be told")
         return []
-    mine, theirs = _sides(read_votes(_together(judge, evidence.people_votes))[0])
+    mine, theirs = _sides(read_vote_signal(_together(judge, evidence.people_votes))[0])
     in_order = pl.col("value").replace_strict(_IN_ORDER, return_dtype=pl.Int64)
     made = compare_with_people(
         VOTES, _VOTES, mine.with_columns(in_order), theirs.with_columns(in_order), "nominal", seed, resamples
@@ -258,7 +258,7 @@ def _as_votes(both: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
 
 
 def _together(judge: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    """Concatenate both; `by_judge` distinguishes them, since annotators of both may share a name."""
+    """Concatenate both, annotators as j… and p…, since annotators of both may share a name."""
     named = [
         rows.with_columns(annotator=pl.format(mark, "annotator"))
         for mark, rows in (("j{}", judge), ("p{}", people))
@@ -286,7 +286,7 @@ def _of_ratings(
     notes += matched.notes
     rows = _together(matched.judge, matched.people)
     made, apart = [], []
-    for signal in _as_asked(read_ratings(rows) if matched.people.height else [], evidence.rubric):
+    for signal in _as_asked(read_rating_signals(rows) if matched.people.height else [], evidence.rubric):
         mine, theirs = _sides(signal)
         metric = "ordinal" if signal.answers > 2 else "nominal"
         levels = name_levels(signal.name, signal.answers, evidence.rubric)

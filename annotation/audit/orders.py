@@ -20,8 +20,8 @@ from ..agreement.intervals import (
     Ints,
     Share,
     compute_share,
-    divide,
-    estimate,
+    divide_or_nan,
+    estimate_from_draws,
     resample,
 )
 
@@ -139,9 +139,9 @@ def measure_first_slot(found: pl.DataFrame, seed: int, resamples: int) -> Interv
 def _first_rate(pairs: pl.DataFrame, seed: int, resamples: int) -> IntervalEstimate | None:
     kinds = pairs.group_by("k", "n").len("many").sort("k", "n")
     k, n, many = (kinds[name].cast(pl.Int64).to_numpy() for name in ("k", "n", "many"))
-    drawn = [divide(w @ k, w @ n) for w in resample(many, seed, resamples)]
-    point = divide(np.array([float(many @ k)]), np.array([float(many @ n)]))
-    return estimate(float(point[0]), np.concatenate(drawn))
+    drawn = [divide_or_nan(w @ k, w @ n) for w in resample(many, seed, resamples)]
+    point = divide_or_nan(np.array([float(many @ k)]), np.array([float(many @ n)]))
+    return estimate_from_draws(float(point[0]), np.concatenate(drawn))
 
 
 def measure_length(found: pl.DataFrame, people: pl.DataFrame, seed: int, resamples: int) -> LengthBias | None:
@@ -237,13 +237,13 @@ def _length_of_people(
     w, k, n, many = (kinds[c].cast(pl.Int64).to_numpy() for c in ("won", "k", "n", "many"))
 
     def shares(weights: Floats) -> tuple[Floats, Floats]:
-        return divide(weights @ w, weights.sum(axis=-1)), divide(weights @ k, weights @ n)
+        return divide_or_nan(weights @ w, weights.sum(axis=-1)), divide_or_nan(weights @ k, weights @ n)
 
     judge, human = (float(part[0]) for part in shares(many[None, :].astype(np.float64)))
     drawn = [shares(weights) for weights in resample(many, seed, resamples)]
     judges, humans = (np.concatenate([pair[i] for pair in drawn]) for i in (0, 1))
     estimates = [
-        estimate(value, draws)
+        estimate_from_draws(value, draws)
         for value, draws in ((judge, judges), (human, humans), (judge - human, judges - humans))
     ]
     found = [one for one in estimates if one]

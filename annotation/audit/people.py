@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from ..agreement.alpha import compute_alpha, compute_measures, compute_mid_ranks, count_kinds
-from ..agreement.intervals import Floats, IntervalEstimate, Ints, divide, estimate, resample
+from ..agreement.intervals import Floats, IntervalEstimate, Ints, divide_or_nan, estimate_from_draws, resample
 from ..agreement.kappa import compute_kappa
 
 NAMES = ("exact", "kappa", "alpha", "pearson", "spearman")
@@ -158,7 +158,7 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
             tables = np.zeros((len(mass), size**2))
             tables[:, one * size + other] = mass
             found["kappa"] = compute_kappa(tables.reshape(-1, size, size), "quadratic")
-            found["exact"] = divide(mass @ (one == other), mass.sum(axis=1))
+            found["exact"] = divide_or_nan(mass @ (one == other), mass.sum(axis=1))
         return found
 
     return measure
@@ -167,11 +167,11 @@ def _measuring(cells: Ints, size: int, values: Floats, metric: str, *, steps: bo
 def correlate(mass: Floats, x: Floats, y: Floats) -> Floats:
     """Correlate x and y, (cells,) or (rows, cells), where cells weigh `mass`: Pearson's r, (rows,)."""
     total = mass.sum(axis=1, keepdims=True)
-    x = x - divide((mass * x).sum(axis=1, keepdims=True), total)
-    y = y - divide((mass * y).sum(axis=1, keepdims=True), total)
+    x = x - divide_or_nan((mass * x).sum(axis=1, keepdims=True), total)
+    y = y - divide_or_nan((mass * y).sum(axis=1, keepdims=True), total)
     spread = np.sqrt((mass * x**2).sum(axis=1) * (mass * y**2).sum(axis=1))
     # A rounding error is no spread.
-    return divide((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
+    return divide_or_nan((mass * x * y).sum(axis=1), np.where(spread > 1e-9 * total[:, 0], spread, 0))
 
 
 Found = dict[str, dict[str, Floats]]
@@ -201,12 +201,13 @@ def _with_draws(
 def _measure(name: str, found: Found, drawn: Found) -> Measure:
     value = {side: float(by[name][0]) for side, by in found.items()}
     judge, people = (
-        estimate(value[side], drawn[side][name]) if side in value else None for side in ("judge", "people")
+        estimate_from_draws(value[side], drawn[side][name]) if side in value else None
+        for side in ("judge", "people")
     )
     difference = None
     if people:
         apart = drawn["beside"][name] - drawn["people"][name]
-        difference = estimate(value["beside"] - value["people"], apart)
+        difference = estimate_from_draws(value["beside"] - value["people"], apart)
     return Measure(name, judge, people, difference)
 
 

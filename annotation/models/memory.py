@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...schemas.support.json_lines import add_lines, read_lines
+from ...schemas.support.json_lines import add_lines, read_json_lines
 from .requests import UNFINISHED, Reply, make_row
 
 Row = Mapping[str, Any]
@@ -65,7 +65,7 @@ class ReplyFile:
     def find(self, digests: Sequence[str]) -> KnownReplies:
         """Find the kept replies to these requests; raises EvaluationError if the file has other content."""
         wanted = set(digests)
-        rows = (row for row in read_lines(self.path) if row.get("model") == self.model)
+        rows = (row for row in read_json_lines(self.path) if row.get("model") == self.model)
         return sort_replies(row for row in rows if row["request"] in wanted)
 
     def keep(self, replies: Sequence[Reply]) -> None:

@@ -25,7 +25,7 @@ from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
 from ..rubrics.rubric import parse_rubric
 from .outputs import Output
-from .steps import KeptSteps, ask_step, find_json
+from .steps import KeptSteps, ask_step, find_json_object
 
 Model = TypeVar("Model", bound=BaseModel)
 TEMPLATES = Path(__file__).parent / "templates"
@@ -142,7 +142,7 @@ def _draft(steps: KeptSteps, rubric: Rubric, outputs: Sequence[Output]) -> list[
 
 
 def _dimensions(content: str, least: int, most: int) -> list[CriterionEntry]:
-    listed = find_json(content).get("dimensions")
+    listed = find_json_object(content).get("dimensions")
     if not isinstance(listed, list) or not least <= len(listed) <= most:
         raise ValueError(f"'dimensions' must be a list of {least} to {most}")
     found = [_dimension(entry) for entry in listed]
@@ -213,7 +213,7 @@ def _text(content: str) -> str:
 
 
 def _comparison(content: str, names: list[str]) -> _Comparison:
-    said = _valid(_Comparison, find_json(content))
+    said = _valid(_Comparison, find_json_object(content))
     absent = [name for name in names if name not in said.dimensions]
     if absent:
         raise ValueError(f"no judgement on {', '.join(absent)}")
@@ -230,7 +230,7 @@ def _advise(
 
 
 def _advice(content: str) -> _Advice:
-    said = {name: _line(value) for name, value in find_json(content).items()}
+    said = {name: _line(value) for name, value in find_json_object(content).items()}
     return _valid(_Advice, said)
 
 
@@ -247,7 +247,7 @@ def _missing(
 
 def _proposed(content: str) -> list[tuple[CriterionEntry, str]]:
     found = _dimensions(content, 0, 6)
-    reasons = [_line(str(entry.get("why") or "")) for entry in find_json(content)["dimensions"]]
+    reasons = [_line(str(entry.get("why") or "")) for entry in find_json_object(content)["dimensions"]]
     return list(zip(found, reasons, strict=True))
 
 

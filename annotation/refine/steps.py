@@ -111,7 +111,7 @@ def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def find_json(content: str) -> dict[str, Any]:
+def find_json_object(content: str) -> dict[str, Any]:
     """Find the JSON object in a model's answer, whatever surrounds it; raises ValueError if there is none."""
     start = content.find("{")
     if start < 0:

@@ -56,7 +56,7 @@ def read_accounts(home: Path) -> Accounts:
         ) from error
 
 
-def check_names(names: Iterable[str]) -> list[str]:
+def check_annotator_names(names: Iterable[str]) -> list[str]:
     """Return the names, each once; AnnotationError if one cannot be an annotator's."""
     wanted = list(dict.fromkeys(names))
     for name in wanted:
@@ -71,7 +71,7 @@ def check_names(names: Iterable[str]) -> list[str]:
 
 def settle_accounts(home: Path, url: str, annotators: Iterable[str]) -> Accounts:
     """Give the owner and each annotator an account in accounts.json; existing ones are kept."""
-    names = check_names(annotators)
+    names = check_annotator_names(annotators)
     path = home / FILE
     kept = read_accounts(home) if path.exists() else Accounts(url, WORKSPACE, {})
     accounts = dict(kept.accounts)

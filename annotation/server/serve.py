@@ -22,7 +22,7 @@ from pathlib import Path
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import find_user_cache, replace_file, write_text
 from ...schemas.support.hosts import is_local
-from .accounts import HOME, Account, check_names, settle_accounts
+from .accounts import HOME, Account, check_annotator_names, settle_accounts
 from .environment import (
     DAMAGED,
     EMPTY,
@@ -73,7 +73,7 @@ def serve(
     gets notices, `on_start` the server when it answers. Raises AnnotationError for a name that no annotator
     can have, and if the server cannot start or crashes.
     """
-    names = check_names(annotators)
+    names = check_annotator_names(annotators)
     environment = make_environment(find_user_cache(), say)
     say(f"starting Argilla on {home}; this takes about ten seconds")
     if not is_local(host):
@@ -96,7 +96,7 @@ def run_server(
     earlier start keep their accounts. Raises AnnotationError if it cannot start; the server ends with the
     block, and with this process however that ends.
     """
-    names = check_names(annotators)
+    names = check_annotator_names(annotators)
     home = home.absolute()
     with _alone(home) as lock, _listening(host, port) as listener:
         url = _url(host, listener.getsockname()[1])

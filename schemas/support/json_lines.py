@@ -1,7 +1,7 @@
 """JSON Lines that grow during a run, and are read again after a kill.
 
 add_lines(path, [{"request": "1f…", "answer": …}])      # on the disk when it returns
-read_lines(path)                                        # skips a last line that was cut off
+read_json_lines(path)                                        # skips a last line that was cut off
 """
 
 import json
@@ -28,7 +28,7 @@ def _ends_a_line(file: int) -> bool:
     return os.pread(file, 1, os.fstat(file).st_size - 1) == b"\n"
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """Read the rows of a file; [] if there is no file.
 
     A row that was cut off by a kill is skipped. Raises EvaluationError if the file holds anything else.

@@ -19,6 +19,18 @@ def clean(text: str, length: int) -> str:
     return (head if len(head) > length // 2 else line[: length - 1]).rstrip(" ,;:.") + "…"
 
 
+# Characters that a terminal obeys instead of showing them, and those that turn the direction of writing.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def escape_controls(text: str, keep: str = "\n\t") -> str:
+    """Escape control characters (ESC as backslash, x1b), so that a screen shows them and obeys none.
+
+    Those in `keep` stay. Every text of others that reaches the screen goes through here.
+    """
+    return _OBEYED.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
 def show_sql(text: str, name: str) -> str:
     """Write a SQL expression for a text, or for its name if the text is not published."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import polars as pl
+from scipy.special import ndtri
 
 from ...annotation.agreement.agreement import (
     Agreement,
@@ -17,6 +19,7 @@ from ...annotation.agreement.agreement import (
     compute_agreement,
     compute_shared_alpha,
 )
+from ...annotation.agreement.doubts import DOUBTS
 from ...schemas.errors import AnnotationError
 from ..store.connection import Store, query, run
 from ..store.where import check_names
@@ -30,21 +33,23 @@ _ANNOTATORS = """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
 ORDER BY pseudonym, key"""
 _KNOWN = """SELECT completion_a, completion_b, expected FROM questions
 WHERE source = ? AND purpose = 'known' AND expected IS NOT NULL"""
-_NEWEST_FIT = """SELECT key, findings FROM fits WHERE converged AND key IN (
-    SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = ?))
+# The newest converged fit, or the one that was asked for, if it has completions of the source.
+_FIT = """SELECT key, findings FROM fits WHERE if($2::VARCHAR IS NULL, converged, key = $2) AND key IN (
+    SELECT fit FROM effectiveness WHERE completion IN (SELECT completion_a FROM votes WHERE source = $1))
 ORDER BY fitted_at DESC, key LIMIT 1"""
 
-# Completions of a pair are taken as independent, since a fit keeps no covariance. Their shared variance is
-# part of the sd here, so that votes count a little more than in the fit.
 _CONSENSUS = """
 WITH pairs AS (
     SELECT DISTINCT least(completion_a, completion_b) AS a, greatest(completion_a, completion_b) AS b
     FROM votes WHERE source = $1
 )
 SELECT a AS completion_a, b AS completion_b, $3 * (x.expressed_mean - y.expressed_mean) AS lead,
-    $3 * sqrt(x.expressed_sd ** 2 + y.expressed_sd ** 2) AS sd
+    $3 * sqrt(x.expressed_sd ** 2 + y.expressed_sd ** 2) AS sd, p.p_expressed AS p
 FROM pairs JOIN effectiveness x ON x.completion = a AND x.fit = $2
-JOIN effectiveness y ON y.completion = b AND y.fit = $2 ORDER BY a, b"""
+JOIN effectiveness y ON y.completion = b AND y.fit = $2
+LEFT JOIN preferences p ON p.fit = $2 AND p.completion_a = a AND p.completion_b = b ORDER BY a, b"""
+LEAST_Z = 0.25  # a lead of fewer standard deviations does not say how wide they are
+MOST_Z = 3.0  # a fit's draws do not tell a surer lead from a sure one
 
 
 def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) -> list[Agreement]:
@@ -63,17 +68,21 @@ def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) ->
     return [measure_source(con, name, seed) for name in names]
 
 
-def measure_source(con: Store, source: str, seed: int = 0) -> Agreement:
-    """Measure the agreement of one source's annotators, and compare each with the newest converged fit."""
+def measure_source(con: Store, source: str, seed: int = 0, fit: str | None = None) -> Agreement:
+    """Measure the agreement of one source's annotators, and compare each with a fit.
+
+    `fit` is its full key; the newest converged one about the source by default.
+    """
     votes, ratings, annotators = _read_judgements(con, source)
-    fit, slope, reliability = _read_fit(con, source)
+    fit, slope, reliability = _read_fit(con, source, fit)
     judgements = SourceJudgements(
         votes,
         ratings,
         annotators,
         query(con, _KNOWN, [source]),
-        query(con, _CONSENSUS, [source, fit, slope]),
+        narrow_leads(query(con, _CONSENSUS, [source, fit, slope])),
         reliability,
+        fit,
     )
     return compute_agreement(source, judgements, seed)
 
@@ -97,14 +106,37 @@ def _read_judgements(con: Store, source: str) -> tuple[pl.DataFrame, pl.DataFram
     return query(con, _VOTES, [source]), query(con, _RATINGS, [source]), annotators
 
 
-def _read_fit(con: Store, source: str) -> tuple[str | None, float, dict[str, dict[str, float]]]:
-    """The newest converged fit that has pairs of the source: its key, slope of votes, reliabilities."""
-    rows = run(con, _NEWEST_FIT, [source])
+def narrow_leads(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Correct the sd of leads, which takes the completions of a pair as independent.
+
+    `pairs` has lead, sd and p: the fit's probability, null if not known, that the lead is above 0. A fit
+    keeps no covariance, but lead / sd is the normal quantile of p. Leads near 0, which do not say so, are
+    narrowed as the median of the others is.
+    """
+    z = np.abs(ndtri(pairs["p"].fill_null(0.5).to_numpy()).clip(-MOST_Z, MOST_Z))
+    lead, sd = np.abs(pairs["lead"].to_numpy()), pairs["sd"].to_numpy()
+    known = (z > LEAST_Z) & (sd > 0)
+    ratio = np.divide(lead, z * sd, out=np.ones_like(sd), where=known).clip(0, 1)
+    ratio[~known] = np.median(ratio[known]) if known.any() else 1.0
+    return pairs.with_columns(pl.Series("sd", sd * ratio, pl.Float64)).drop("p")
+
+
+def _read_fit(
+    con: Store, source: str, key: str | None
+) -> tuple[str | None, float, dict[str, dict[str, float]]]:
+    """Read the fit of that key, else the newest converged one about the source: key, slope, reliabilities.
+
+    A dict for each annotator by pseudonym: mean, low, high, and the probabilities of annotation's doubts.
+    """
+    rows = run(con, _FIT, [source, key])
     if not rows:
         return None, 1.0, {}
     found = json.loads(rows[0][1])
     slope = found["parameters"].get("vote_slope", {"mean": 1.0})["mean"]
-    # A person who judged completions of several sources is there for each: the one with most votes is taken.
+    # In fits of earlier versions a person who judged completions of several sources is there for each:
+    # the one with most votes is taken.
     people = sorted(found["annotators"], key=lambda a: a["votes"])
-    reliability = {a["annotator"]: a["reliability"] | {"p_below_half": a["p_below_half"]} for a in people}
+    reliability = {
+        a["annotator"]: a["reliability"] | {name: a[name] for name in DOUBTS if name in a} for a in people
+    }
     return rows[0][0], slope, reliability

@@ -18,8 +18,10 @@ import polars as pl
 
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, query, run, transaction
+from ..store.temporary import make, make_from_frame
 from .campaigns import check_campaign
 from .sql import answers as sql
+from .sql import steps
 
 MODEL = "model"  # the kind of annotators that are models
 _COLUMNS: dict[str, Any] = {
@@ -91,14 +93,15 @@ def take_answers(
     with transaction(con):
         pseudonyms = _judge(con, campaign, rows, seen, of_models=kind == MODEL)
         given = {"campaign": campaign, "came_by": came_by}
-        run(con, sql.PEOPLE)
+        make(con, steps.PEOPLE, sql.SELECT_PEOPLE)
         run(con, sql.NEW_PEOPLE, {"kind": kind})
         if kind:
             run(con, sql.OF_KIND, {"kind": kind})
-        run(con, sql.LATEST)
-        run(
+        make(con, steps.LATEST, sql.SELECT_LATEST)
+        make(
             con,
-            sql.WITHDRAWN,
+            steps.WITHDRAWN,
+            sql.SELECT_WITHDRAWN,
             given | {"questions": list(seen.questions) if seen else [], "pseudonyms": pseudonyms},
         )
         run(con, sql.SUPERSEDE, {"now": now})
@@ -115,8 +118,8 @@ def take_answers(
 
 def derive(con: Store, campaign: str) -> None:
     """Derive the campaign's votes and ratings from its valid answers."""
-    for make, delete, insert in sql.derive_sql():
-        run(con, make, {"campaign": campaign})
+    for said, select, delete, insert in sql.derive_sql():
+        make(con, said, select, {"campaign": campaign})
         run(con, delete, {"campaign": campaign})
         run(con, insert, {"campaign": campaign})
 
@@ -133,11 +136,9 @@ def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_
     name = _as_it_is if of_models else make_naming(con, find_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
     gone = (named.is_null() & False if of_models else make_forgotten_check(con)(named)).alias("gone")
-    # DuckDB finds this variable by its name.
-    incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth").to_arrow()
-    con.execute("CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming").fetchall()
-    del incoming
-    run(con, sql.JUDGED, {"campaign": campaign})
+    incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth")
+    make_from_frame(con, steps.GIVEN_ROWS, incoming)
+    make(con, steps.JUDGED, sql.SELECT_JUDGED, {"campaign": campaign})
     return name(pl.Series(seen.annotators, dtype=pl.String)).to_list() if seen else []
 
 
@@ -155,7 +156,7 @@ def _count(con: Store, campaign: str) -> Taken:
 
 def _store_rejects(con: Store, campaign: str) -> bool:
     """Store the campaign's rejects; return True if they changed."""
-    run(con, sql.REFUSED, {"campaign": campaign})
+    make(con, steps.REFUSED, sql.SELECT_REFUSED, {"campaign": campaign})
     ((dropped,),) = run(con, sql.DROP_REFUSED, {"campaign": campaign})
     ((added,),) = run(con, sql.ADD_REFUSED, {"campaign": campaign})
     return bool(dropped or added)

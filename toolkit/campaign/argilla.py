@@ -169,7 +169,7 @@ def select_campaigns(con: Store, campaigns: Sequence[str] = ()) -> tuple[list[st
             raise AnnotationError(
                 f"campaign '{campaign}' was never pushed to Argilla, only exported as forms: take filled-in "
                 f"ones with 'preceptor annotate import FILE --campaign {campaign}', or put its questions to "
-                f"Argilla with 'preceptor annotate push --campaign {campaign}'"
+                f"Argilla with 'preceptor annotate push --campaign {campaign} --rubric NAME'"
             )
     return list(dict.fromkeys(campaigns)) or pushed, [] if campaigns else exported
 

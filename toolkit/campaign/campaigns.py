@@ -40,7 +40,7 @@ def check_campaign(con: Store, name: str) -> None:
     """Raise AnnotationError if there is no campaign of that name, with the nearest one."""
     names = list_campaigns(con)
     if name not in names:
-        begin = "" if names else "; preceptor annotate push begins one"
+        begin = "" if names else "; preceptor annotate push --campaign NAME --rubric NAME begins one"
         raise AnnotationError(f"no campaign '{name}': {suggest(name, names, 'campaigns')}{begin}")
 
 
@@ -56,7 +56,7 @@ def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:
         raise AnnotationError(
             f"'{name}' is a source read as {taken[0]}, not a campaign; choose another --campaign"
         )
-    check_rubric(con, name, rubric)
+    check_same_rubric(con, name, rubric)
     if not len(taken):
         insert(con, SOURCES, _source_row(name, rubric, language))
         insert(con, RUBRICS, _criteria(name, rubric))
@@ -68,7 +68,7 @@ def check_name(option: str, name: str) -> None:
         raise AnnotationError(f"{option} '{name}': expected a name without a slash or spaces around it")
 
 
-def check_rubric(con: Store, name: str, rubric: Rubric) -> None:
+def check_same_rubric(con: Store, name: str, rubric: Rubric) -> None:
     """Raise AnnotationError if the campaign's questions were chosen for another rubric."""
     begun = query(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [name])["rubric"]
     if len(begun) and begun[0] != rubric.digest:

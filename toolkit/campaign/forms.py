@@ -47,7 +47,7 @@ from ..ingest.files.table_files import list_columns, read_table
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
-from .campaigns import check_rubric, list_campaigns, set_license
+from .campaigns import check_same_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
 
 
@@ -130,12 +130,13 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
     """
     if given is not None:
         rubric = read_rubric(given)
-        check_rubric(con, campaign, rubric)
+        check_same_rubric(con, campaign, rubric)
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
         hint = suggest(campaign, names, "campaigns")
-        raise AnnotationError(f"no campaign '{campaign}': {hint} (export --rubric NAME begins one)")
+        begin = f"preceptor annotate export --campaign {campaign} --rubric NAME begins one"
+        raise AnnotationError(f"no campaign '{campaign}': {hint} ({begin})")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
     found = next((rubric for rubric in list_rubrics() if rubric.digest in digests), None)

@@ -41,7 +41,7 @@ from ...schemas.rubric import Rubric
 from ..store.connection import Store, query
 from ..store.where import EVERYWHERE, Where, check_names
 from .answers import MODEL, Taken, take_answers
-from .campaigns import check_campaign, check_rubric, set_license
+from .campaigns import check_campaign, check_same_rubric, set_license
 from .questions import Chosen, Golden, add_questions, read_questions
 from .replies import ReplyTable
 
@@ -256,7 +256,7 @@ def read_campaign_questions(
     Raises AnnotationError if there is no such campaign, or it was begun with another rubric.
     """
     check_campaign(con, campaign)
-    check_rubric(con, campaign, rubric)
+    check_same_rubric(con, campaign, rubric)
     questions = _select_questions(campaign, read_questions(con, campaign), n, where)
     return CampaignQuestions(campaign, questions, None)
 

@@ -23,9 +23,17 @@ from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import suggest
 from ...schemas.tables import QUESTIONS
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.temporary import make
 from ..store.where import EVERYWHERE, Where, check_where
-from .campaigns import begin, check_rubric, list_campaigns
-from .sql.questions import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD, make_candidates_sql
+from .campaigns import begin, check_same_rubric, list_campaigns
+from .sql.questions import (
+    SELECT_ASKED_ABOUT,
+    SELECT_GOLDEN,
+    SELECT_TEXTS,
+    SELECT_UNHEARD,
+    make_candidates_sql,
+)
+from .sql.steps import ASKED_ABOUT, GOLDEN, TEXTS, UNHEARD
 
 BY_FIT = ("information", "uncertain")
 SELECTS = (*BY_FIT, "coverage", "random")
@@ -82,7 +90,7 @@ def extend_campaign(con: Store, campaign: str, rubric: Rubric, selection: Select
     """
     there = campaign in list_campaigns(con)
     if selection.n is None and there:
-        check_rubric(con, campaign, rubric)
+        check_same_rubric(con, campaign, rubric)
         ((total,),) = run(con, "SELECT count(*) FROM questions WHERE source = ?", [campaign])
         return Chosen({}, int(total), "", None, ())
     n, by = selection.n or NEW, selection.by or find_default_select(con)
@@ -212,11 +220,11 @@ def _fit_for(con: Store, chosen_by: str, rubric: Rubric) -> dict[str, Any] | Non
 
 
 def _look_at(con: Store, where: Where, fit: dict[str, Any] | None) -> None:
-    """Make the temporary tables `asked_about`, `texts` and `unheard` (see sql/questions.py)."""
+    """Make the temporary tables `asked_about`, `texts` and `unheard` (see sql/steps.py)."""
     check_where(con, where)
-    run(con, ASKED_ABOUT, where.parameters)
-    run(con, TEXTS)
-    run(con, UNHEARD, {"since": fit["fitted_at"] if fit else None})
+    make(con, ASKED_ABOUT, SELECT_ASKED_ABOUT, where.parameters)
+    make(con, TEXTS, SELECT_TEXTS)
+    make(con, UNHEARD, SELECT_UNHEARD, {"since": fit["fitted_at"] if fit else None})
 
 
 def _language(con: Store) -> str:
@@ -232,7 +240,7 @@ def _round(share: float) -> int:
 def _known(con: Store, fit: dict[str, Any] | None, given: dict[str, Any]) -> Frame:
     """Pairs whose answer is known; also make the temporary table `golden`, which keeps them out of asks."""
     converged = fit["key"] if fit and fit["converged"] else None
-    run(con, GOLDEN, given | {"fit": converged})
+    make(con, GOLDEN, SELECT_GOLDEN, given | {"fit": converged})
     return query(con, "SELECT *, 'known' AS purpose FROM golden")
 
 

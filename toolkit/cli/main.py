@@ -11,6 +11,7 @@ import click
 
 from ... import __version__
 from ...schemas.errors import BAD_INPUT, PreceptorError
+from ...schemas.support.text import escape_controls
 from . import options
 from .annotate import annotate
 from .annotate.rubric import rubric
@@ -97,9 +98,10 @@ def main() -> None:
         if "--debug" in sys.argv or os.environ.get("PRECEPTOR_DEBUG"):
             raise
         if isinstance(error, PreceptorError):
-            click.echo(f"preceptor: {error}", err=True)
+            click.echo(escape_controls(f"preceptor: {error}"), err=True)
             sys.exit(error.exit_code)
-        click.echo(f"preceptor: {error.filename or 'input or output'}: {error.strerror or error}", err=True)
+        what = f"preceptor: {error.filename or 'input or output'}: {error.strerror or error}"
+        click.echo(escape_controls(what), err=True)
         sys.exit(BAD_INPUT)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from ...schemas.cells import find_codec
+from ...schemas.support.text import escape_controls
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
     from ..store.where import Where
@@ -103,45 +105,110 @@ def open_stderr() -> "Console":
 
 
 def _open_console(stderr: bool) -> "Console":
-    """Open a console that prints every text as it is: names and texts of users are never markup."""
+    """Open a console that prints every text as it is: names and texts of users are never markup.
+
+    Control characters are escaped, so that no text of others moves the cursor or changes colours. Where the
+    output is no terminal, and COLUMNS does not say how wide it is, no table is folded.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    class PlainConsole(Console):
+        def print(self, *objects: Any, **how: Any) -> None:
+            super().print(*(escape_controls(o) if isinstance(o, str) else o for o in objects), **how)
 
-
-def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """Make a table; columns whose name ends in a space are aligned to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_header=any(columns),
-    )
-    for column in columns:
-        right = column.endswith(" ")
-        made.add_column(column.strip(), justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+    made = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _UNFOLDED
     return made
 
 
-def split_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
-) -> "Iterator[Table]":
-    """Make one table, or several if `width` characters are too few for all columns.
+@dataclass(frozen=True)
+class FittedTable:
+    """A table that is as wide as its console allows: texts are folded, numbers never.
 
-    The first column, which names a row, is repeated in each.
+    If the columns have no room beside each other, the table is printed in parts, each with the first column.
     """
-    wide = [max(map(len, cells)) + 3 for cells in zip(columns, *rows, strict=True)]
-    part = [0]
-    for n in range(1, len(columns)):
-        if len(part) > 1 and sum(wide[k] for k in [*part, n]) > width:
-            yield make_table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
-            part, title = [0], ""
-        part.append(n)
-    yield make_table(title, [columns[k] for k in part], [[row[k] for k in part] for row in rows])
+
+    title: str
+    columns: tuple[str, ...]  # those whose name ends in a space are aligned to the right
+    rows: tuple[tuple[str, ...], ...]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Yield the title and the parts; rich calls it."""
+        from rich.text import Text
+
+        yield Text(self.title, style="bold", overflow="ignore", no_wrap=True)
+        for part in self._list_parts(options.max_width):
+            yield self._make_part(part, options.max_width)
+
+    def _list_parts(self, width: int) -> Iterator[list[int]]:
+        """List the columns of each part, so that no number and no word of usual length is cut."""
+        part = [0]
+        for k in range(1, len(self.columns)):
+            if len(part) > 1 and sum(self._least(n) + _GAP for n in [*part, k]) > width:
+                yield part
+                part = [0]
+            part.append(k)
+        yield part
+
+    def _cells(self, k: int) -> list[str]:
+        return [self.columns[k].strip(), *(row[k] for row in self.rows)]
+
+    def _natural(self, k: int) -> int:
+        return max(map(measure_text, self._cells(k)))
+
+    def _least(self, k: int) -> int:
+        """Width below which a column is not folded: of its longest word; of all where it holds numbers."""
+        if self.columns[k].endswith(" "):
+            return self._natural(k)
+        words = (word for cell in self._cells(k) for word in cell.split())
+        return min(max(map(measure_text, words), default=1), _WORD)
+
+    def _make_part(self, part: list[int], width: int) -> "Table":
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        made = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=any(self.columns))
+        for k, wide in zip(part, self._share_width(part, width), strict=True):
+            right = self.columns[k].endswith(" ")
+            made.add_column(
+                self.columns[k].strip(), justify="right" if right else "left", overflow="fold", width=wide
+            )
+        for row in self.rows:
+            made.add_row(*(row[k] for k in part))
+        return made
+
+    def _share_width(self, part: list[int], width: int) -> list[int]:
+        """Width of each column: all get what they need, the widest ones what is left."""
+        wide = [self._natural(k) for k in part]
+        least = [min(self._least(k), n) for k, n in zip(part, wide, strict=True)]
+        room = width - _GAP * len(part)
+        while sum(wide) > room and any(n > m for n, m in zip(wide, least, strict=True)):
+            slack = [n if n > m else 0 for n, m in zip(wide, least, strict=True)]
+            widest = slack.index(max(slack))
+            second = max([n for k, n in enumerate(slack) if k != widest], default=0)
+            wide[widest] = max(
+                least[widest], min(wide[widest] - 1, second), wide[widest] - (sum(wide) - room)
+            )
+        return wide
+
+
+_UNFOLDED = 100_000  # columns of an output that is no terminal
+_GAP = 3  # between two columns
+_WORD = 24  # a longer word may be folded
+
+
+def measure_text(text: str) -> int:
+    """Measure how many columns of a terminal a text takes; wide characters take two."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
+
+
+def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> FittedTable:
+    """Make a table; columns whose name ends in a space are aligned to the right and never folded."""
+    return FittedTable(
+        escape_controls(title),
+        tuple(escape_controls(name) for name in columns),
+        tuple(tuple(escape_controls(str(cell), keep="") for cell in row) for row in rows),
+    )

@@ -35,7 +35,7 @@ from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
 from .clean import clean_rows
 from .gates.gate import GateResult
-from .gates.run import check_all, list_gates, read_settings
+from .gates.run import check_all, list_gates, read_gate_settings
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
 
@@ -71,7 +71,7 @@ def build(
     Raises GateError if a gate is red, RecipeError for a recipe that cannot be built, StoreError without
     a fit of its target or for a folder that is no built dataset; nothing is written then.
     """
-    settings = read_settings(recipe)
+    settings = read_gate_settings(recipe)
     with _within(con, MEMORY), transaction(con):
         judged, dropped = gather(con, recipe, fit)
         gates = check_all(con, recipe, judged, dropped, settings)

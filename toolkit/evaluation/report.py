@@ -93,7 +93,7 @@ def format_number(value: float, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''},.{digits}f}"
 
 
-def make_tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+def make_figure_tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Make the tables to show, each a title, columns and rows: figures, and differences if there are any."""
     figures = about["figures"]
     names = list(dict.fromkeys(name for of in figures.values() for name in of))
@@ -143,7 +143,7 @@ def render_readme(about: Mapping[str, Any]) -> str:
         *[""] * bool(about["verdicts"]),
         *shown,
     ]
-    for title, columns, rows in make_tables(about):
+    for title, columns, rows in make_figure_tables(about):
         parts += [
             f"## {title}",
             "",

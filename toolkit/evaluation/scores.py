@@ -16,7 +16,7 @@ from pathlib import Path
 from ...annotation.models.backends.backend import Say
 from ...annotation.models.backends.text_scores import Messages, ScoreTexts, Text, TextScore
 from ...schemas.keys import hash_key
-from ...schemas.support.json_lines import add_lines, read_lines
+from ...schemas.support.json_lines import add_lines, read_json_lines
 from .metrics.tutor_states import replace_surrogates
 
 _TOGETHER = 16  # texts scored between two writes
@@ -81,7 +81,7 @@ def keep_scores(file: Path, model: str, score: ScoreTexts) -> ScoreTexts:
 
     Raises EvaluationError if the file has other content.
     """
-    rows = [row for row in read_lines(file) if row.get("model") == model]
+    rows = [row for row in read_json_lines(file) if row.get("model") == model]
     known = {row["text"]: None if row["score"] is None else TextScore(**row["score"]) for row in rows}
 
     def keep(made: Sequence[tuple[str, TextScore | None]]) -> None:

@@ -186,6 +186,7 @@ def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
+    A person who judged completions of several sources has a key of each, and is one annotator here.
     Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
@@ -211,10 +212,15 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         f"""SELECT a.key AS annotator, pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
         GROUP BY ALL ORDER BY min(j.key)""",
     )
+    annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))
+    if annotators["pseudonym"].n_unique() < annotators.height:
+        signals |= {
+            s.name: _name_once(signals[s.name], s.annotator, annotators) for s in SIGNALS if s.annotator
+        }
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
-        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())),
+        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())).drop("one"),
         **signals,
     }
 
@@ -239,6 +245,13 @@ def _note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
                 f"{n:,} {signal.plural} left out: one side is a completion of another source; add {more}"
             )
     return notes
+
+
+def _name_once(rows: pl.DataFrame, column: str, annotators: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the first key of each person, `one`, in place of all their keys."""
+    keys = annotators.select(pl.col("annotator").alias(column), "one")
+    joined = rows.join(keys, on=column, how="left", maintain_order="left")
+    return joined.with_columns(pl.col("one").alias(column)).drop("one")
 
 
 _PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`

@@ -22,8 +22,11 @@ SELECT v.completion_a, v.completion_b, v.choice, v.annotator,
 FROM votes v JOIN completions c ON c.key = v.completion_a JOIN prompts q ON q.key = c.prompt
 WHERE v.completion_a IN (SELECT key FROM completions WHERE {match_sources()})"""
 
+# Questions that a campaign asks a second time are there to be answered twice: they are no oddity.
 _BOTH_WAYS = f"""
-WITH votes_here AS ({_VOTES}), decided AS (
+WITH votes_here AS ({_VOTES} AND (v.source, v.line) NOT IN (
+    SELECT (source, position) FROM questions WHERE purpose = 'repeat')
+), decided AS (
     SELECT annotator, place, source, path, line, least(completion_a, completion_b) AS one,
         greatest(completion_a, completion_b) AS other,
         if(choice = 'a', completion_a, completion_b) AS better

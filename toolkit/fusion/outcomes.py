@@ -18,6 +18,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError
 from ...schemas.recipe import Recipe, ReviewOutcomes
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import OUTCOMES, SOURCES
 from ..store.connection import (
     Store,
@@ -131,12 +132,12 @@ def _check(con: Store, rule: ReviewOutcomes, log: pl.DataFrame) -> int:
     logs = query(con, "SELECT DISTINCT source FROM reviews ORDER BY 1")["source"].to_list()
     if rule.reviews not in logs or log.is_empty():
         raise SourceError(
-            f"reviews: '{rule.reviews}' holds no reviews; there are {', '.join(logs) or 'none'}"
+            f"reviews: '{rule.reviews}' holds no reviews; {suggest(rule.reviews, logs, 'there are', ' ')}"
         )
     abouts = query(con, "SELECT DISTINCT source FROM completions WHERE ref IS NOT NULL ORDER BY 1")["source"]
     if rule.about not in abouts:
         raise SourceError(
-            f"about: '{rule.about}' holds no completions; there are {', '.join(abouts) or 'none'}"
+            f"about: '{rule.about}' holds no completions; {suggest(rule.about, abouts, 'there are', ' ')}"
         )
     ((reviews, unknown, item),) = run(
         con,

@@ -17,10 +17,10 @@ from .judge_audit_text import (
     Cells,
     Found,
     describe_size,
-    format_number,
-    format_share,
+    format_measure,
+    format_rate,
+    list_audit_notes,
     list_measures,
-    list_notes,
     list_positions,
     write_sentences,
 )
@@ -116,7 +116,7 @@ def paint_bars(axes: Axes, position: Found) -> None:
         colour = LIGHT[SERIES[0] if name in _CONSISTENT else SERIES[1]]
         axes.barh(y, found["value"], 0.56, color=colour, alpha=0.85, linewidth=0)
         axes.hlines(y, found["low"], found["high"], colors=LIGHT[INK], linewidth=1.4)
-        axes.text(found["high"] + 0.015, y, format_share(found), va="center", color=LIGHT[INK], fontsize=10)
+        axes.text(found["high"] + 0.015, y, format_rate(found), va="center", color=LIGHT[INK], fontsize=10)
     axes.set_yticks(range(len(names)), [POSITION[name] for name in names])
     axes.set(
         xlim=(0, min(1.0, max(position[name]["high"] for name in names) + 0.05) * 1.3),
@@ -156,7 +156,7 @@ def paint_jitter(axes: Axes, signal: Found, scores: Sequence[Sequence[float]]) -
 
 def _correlation(signal: Found) -> str:
     found = signal["measures"]["pearson"]["judge"]
-    return f"Pearson {format_number(found)}" if found else "Pearson not defined"
+    return f"Pearson {format_measure(found)}" if found else "Pearson not defined"
 
 
 def _spread(table: "np.ndarray[Any, Any]") -> tuple[Any, Any]:
@@ -259,7 +259,7 @@ def _section(found: Found, drawn: dict[str, str]) -> str:
         parts += ["### Confusion\n", "Rows are the judge's answers, columns those of people.\n"]
         parts += [_image(drawn, "confusion")] if "confusion" in drawn else []
         parts += [_confusion(signal) for signal in found["signals"] if signal["metric"] != "interval"]
-    notes = [f"- {_text(note)}" for note in list_notes(found)]
+    notes = [f"- {_text(note)}" for note in list_audit_notes(found)]
     if notes:
         parts += ["### What cannot be told, and why\n", "\n".join(notes) + "\n"]
     return "\n".join(parts)

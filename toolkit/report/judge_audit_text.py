@@ -27,14 +27,14 @@ MEASURES = {
 }
 
 
-def format_share(found: Found | None, *, sign: bool = False) -> str:
+def format_rate(found: Found | None, *, sign: bool = False) -> str:
     """Format a share in percent with its interval; empty for None."""
     if found is None:
         return ""
     return _interval(found, lambda x: f"{100 * x:{'+' if sign else ''}.1f}", " %")
 
 
-def format_number(found: Found | None, *, sign: bool = False) -> str:
+def format_measure(found: Found | None, *, sign: bool = False) -> str:
     """Format a number with its interval; empty for None."""
     if found is None:
         return ""
@@ -48,7 +48,7 @@ def _interval(found: Found, form: Callable[[float], str], unit: str = "") -> str
 def list_positions(position: Found) -> list[Cells]:
     """List what happened to pairs in both orders: words, count, share. Ties only if there are any."""
     return [
-        (words, f"{position[name]['k']:,}", format_share(position[name]))
+        (words, f"{position[name]['k']:,}", format_rate(position[name]))
         for name, words in POSITION.items()
         if position[name]["k"] or not name.endswith("tie")
     ]
@@ -68,9 +68,9 @@ def list_measures(signals: list[Found], *, short: bool = False) -> list[Cells]:
                     name,
                     units,
                     label,
-                    format_number(measure["judge"]),
-                    format_number(measure["people"]),
-                    format_number(measure["difference"], sign=True),
+                    format_measure(measure["judge"]),
+                    format_measure(measure["people"]),
+                    format_measure(measure["difference"], sign=True),
                 )
             )
             name = units = ""
@@ -88,7 +88,7 @@ def describe_size(found: Found) -> str:
     return ", ".join(said) or "nothing was judged"
 
 
-def list_notes(found: Found) -> list[str]:
+def list_audit_notes(found: Found) -> list[str]:
     """List notes of the audit and of its signals, each once, with the signals it is about."""
     of_signals: dict[str, list[str]] = {}
     for signal in found["signals"]:
@@ -110,7 +110,7 @@ def _of_position(found: Found) -> Iterator[str]:
     if position:
         steady = position["consistent"]
         yield (
-            f"Shown a pair in both orders, it made the same choice in {format_share(steady)} of "
+            f"Shown a pair in both orders, it made the same choice in {format_rate(steady)} of "
             f"{position['pairs']:,}; the others count as ties."
         )
     if first:
@@ -120,7 +120,7 @@ def _of_position(found: Found) -> Iterator[str]:
             -1: "it leans to the second slot" if position else "fewer than half",
             0: "no lean to either slot can be seen",
         }[lean]
-        yield f"The first slot got {format_share(first)} of its decided judgements: {told}."
+        yield f"The first slot got {format_rate(first)} of its decided judgements: {told}."
 
 
 def _of_length(length: Found | None) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _of_length(length: Found | None) -> Iterator[str]:
         return
     lean = {1: "it favours the longer one", -1: "it favours the shorter one", 0: "no lean can be seen"}
     yield (
-        f"The longer completion won {format_share(length['longer'])} of {length['pairs']:,} decided pairs: "
+        f"The longer completion won {format_rate(length['longer'])} of {length['pairs']:,} decided pairs: "
         f"{lean[_beside(length['longer'], 0.5)]}."
     )
     people = length["people"]
@@ -141,15 +141,15 @@ def _of_length(length: Found | None) -> Iterator[str]:
         }
         yield (
             f"On the {people['pairs']:,} of them that people decided as well the longer one won "
-            f"{format_share(people['judge'])} with the judge and {format_share(people['people'])} "
-            f"with people, a difference of {format_share(apart, sign=True)}: {told[_beside(apart, 0)]}."
+            f"{format_rate(people['judge'])} with the judge and {format_rate(people['people'])} "
+            f"with people, a difference of {format_rate(apart, sign=True)}: {told[_beside(apart, 0)]}."
         )
     slope = length["slope"]
     if slope and slope["low"] is not None:
         odds = {name: 2.0 ** slope[name] for name in ("value", "low", "high")}
         yield (
-            f"Twice the length multiplies the odds of being chosen by {format_number(odds)} "
-            f"(slope {format_number(slope)} on the log length ratio, the slot held fixed)."
+            f"Twice the length multiplies the odds of being chosen by {format_measure(odds)} "
+            f"(slope {format_measure(slope)} on the log length ratio, the slot held fixed)."
         )
 
 
@@ -172,7 +172,7 @@ def _of_signal(signal: Found) -> Iterator[tuple[tuple[str, str], str]]:
         return
     beyond = {1: "better than chance", -1: "worse than chance", 0: "no better than chance, as far as seen,"}
     before = f"It agrees with people {beyond[_beside(judge, 0)]} on "
-    detail = f"{name} (alpha {format_number(judge)}"
+    detail = f"{name} (alpha {format_measure(judge)}"
     if people is None or apart is None:
         yield (before, "; how far people agree among themselves is not known"), f"{detail})"
         return
@@ -181,7 +181,7 @@ def _of_signal(signal: Found) -> Iterator[tuple[tuple[str, str], str]]:
         -1: "people agree more among themselves",
         0: "no difference from how people agree among themselves can be seen",
     }
-    detail += f", people {format_number(people)}, difference {format_number(apart, sign=True)})"
+    detail += f", people {format_measure(people)}, difference {format_measure(apart, sign=True)})"
     yield (before, f"; {among[_beside(apart, 0)]}"), detail
 
 

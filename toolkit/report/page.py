@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ...schemas.support.text import SURE, clean, show_sql
+from ...annotation.agreement.doubts import list_doubts
+from ...schemas.support.text import clean, show_sql
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, select_signals
 from ..dataset.build import Build, find_fit
 from ..fusion.likelihoods.registry import LIKELIHOODS
@@ -139,10 +140,9 @@ def _tiles(
         share = format_share(flips / surer.len())
         tiles.append(("coin flips", share, f"of {_some(surer.len(), 'pair')}", False))
     if found["annotators"]:
-        doubtful = sum(a["p_below_half"] > SURE for a in found["annotators"])
-        tiles.append(
-            ("annotators in doubt", f"{doubtful:,}", f"of {len(found['annotators']):,} who voted", False)
-        )
+        voted = {a["annotator"] for a in found["annotators"]}
+        doubtful = {a["annotator"] for a in found["annotators"] if list_doubts(a)}
+        tiles.append(("annotators in doubt", f"{len(doubtful):,}", f"of {len(voted):,} who voted", False))
     if built:
         pairs = built.counts.get("preference", {})
         tiles.append(
@@ -158,7 +158,7 @@ def _tiles(
 def _sampling_tiles(diagnostics: dict[str, Any]) -> list[Tile]:
     r_hat, ess, n = (diagnostics[name] for name in ("r_hat_max", "ess_min", "divergences"))
     return [
-        ("largest R-hat", f"{r_hat:.3f}", f"at most {R_HAT_MAX}", not r_hat <= R_HAT_MAX),
+        ("largest R-hat", f"{r_hat:.4f}", f"at most {R_HAT_MAX}", not r_hat <= R_HAT_MAX),
         ("smallest sample size", f"{ess:,.0f}", f"effective; at least {ESS_MIN}", not ess >= ESS_MIN),
         ("divergences", f"{n:,}", f"in {diagnostics['chains'] * diagnostics['draws']:,} draws", n > 0),
     ]

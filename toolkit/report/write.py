@@ -22,5 +22,5 @@ def write_report(con: Store, out: Path, fit: str | None = None) -> None:
     Raises StoreError if there is none, or several keys begin so.
     """
     key = find_fit(con, fit)["key"]
-    agreed = [asdict(measure_source(con, source)) for source in query(con, _JUDGED, [key])["source"]]
+    agreed = [asdict(measure_source(con, source, fit=key)) for source in query(con, _JUDGED, [key])["source"]]
     write_text(out, render_report(con, key, agreed=agreed))

@@ -1,6 +1,7 @@
 """Summarise a store: sources, signals, campaigns, fits and builds, as plain data."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from ...schemas.tables import OF_A_SOURCE, REJECTS
@@ -10,7 +11,11 @@ from .rejects import count_rejects
 
 
 def status(con: Store) -> dict[str, Any]:
-    """Collect sources, counts of rejects, rows per table, campaigns, fits and builds; ready for JSON."""
+    """Collect sources, rejects by reason, rows per table, people, campaigns, fits and builds, for JSON.
+
+    Of a campaign: questions, those asked and those begun (with one answer or more), answers that are valid,
+    the fewest and most answers to one question that was asked, annotators.
+    """
     sources = query(
         con,
         """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
@@ -26,13 +31,18 @@ def status(con: Store) -> dict[str, Any]:
     campaigns = query(
         con,
         """SELECT q.source AS name, any_value(s.notes) AS rubric, any_value(s.url) AS url,
-        count(DISTINCT q.key) AS questions, count(DISTINCT q.key) FILTER (asked_at IS NOT NULL) AS asked,
-        count(DISTINCT a.question) AS answered, count(DISTINCT a.key) AS answers,
-        count(DISTINCT p.pseudonym) AS annotators
-        FROM questions q JOIN sources s ON s.name = q.source
-        LEFT JOIN answers a ON a.question = q.key AND a.superseded_at IS NULL
-        LEFT JOIN annotators p ON p.key = a.annotator GROUP BY q.source ORDER BY q.source""",
+        count(*) AS questions, count(*) FILTER (asked_at IS NOT NULL) AS asked,
+        count(*) FILTER (answers > 0) AS begun, sum(answers)::BIGINT AS answers,
+        min(answers) FILTER (asked_at IS NOT NULL) AS fewest,
+        max(answers) FILTER (asked_at IS NOT NULL) AS most,
+        len(list_distinct(flatten(list(people)))) AS annotators
+        FROM (SELECT q.source, q.asked_at, count(a.key) AS answers, list(p.pseudonym)
+                FILTER (p.pseudonym IS NOT NULL) AS people
+            FROM questions q LEFT JOIN answers a ON a.question = q.key AND a.superseded_at IS NULL
+            LEFT JOIN annotators p ON p.key = a.annotator GROUP BY q.key, q.source, q.asked_at) q
+        JOIN sources s ON s.name = q.source GROUP BY q.source ORDER BY q.source""",
     )
+    people = query(con, f"SELECT {', '.join(_count_people())}")
     builds = query(
         con,
         """SELECT name, out, fit, counts, gates, strftime(built_at, '%Y-%m-%dT%H:%M:%SZ') AS built_at
@@ -42,6 +52,7 @@ def status(con: Store) -> dict[str, Any]:
         "sources": sources.to_dicts(),
         "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
         "rejects": count_rejects(con).to_dicts(),
+        "people": people.row(0, named=True),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
         "builds": [
@@ -49,6 +60,15 @@ def status(con: Store) -> dict[str, Any]:
             for build in builds
         ],
     }
+
+
+def _count_people() -> Iterator[str]:
+    """Write an expression for the number of annotators, and of learners: each person once."""
+    yield "(SELECT count(DISTINCT pseudonym) FROM annotators) AS annotators"
+    learners = " UNION ALL ".join(
+        f"SELECT learner AS who FROM {t.name}" for t in OF_A_SOURCE if "learner" in t.names
+    )
+    yield f"(SELECT count(DISTINCT who) FROM ({learners})) AS learners"
 
 
 def _read(row: dict[str, Any], *columns: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def settle_statuses() -> None:
     sync_engine.dispose()
 
 
-def gather() -> None:
+def gather_writes() -> None:
     """Write the write-ahead log into the database file, so that a copy of the file is complete."""
     with sync_engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

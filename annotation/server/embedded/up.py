@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         database.settle_accounts(json.loads((asked.home / "accounts.json").read_text()))
         database.settle_statuses()
         _serve(asked.socket)
-    database.gather()
+    database.gather_writes()
     sys.stdout.flush()
     os._exit(0)  # do not wait for idle threads of connections and jobs
 

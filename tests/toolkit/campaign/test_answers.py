@@ -9,7 +9,7 @@ from invented import RATING, Rubric, fill
 
 from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.campaign.answers import Seen, take_answers
-from preceptor.toolkit.campaign.questions import Golden, choose_questions
+from preceptor.toolkit.campaign.questions import Golden, choose_questions, mark_asked
 from preceptor.toolkit.dataset.why import why
 from preceptor.toolkit.fusion.fuse import read_signals
 from preceptor.toolkit.fusion.observations import encode
@@ -314,12 +314,26 @@ def test_a_fit_and_a_way_back_know_of_campaigns(con, named):
     answer = query(con, "SELECT key FROM answers LIMIT 1")["key"][0]
     assert why(con, answer)["rows"][0]["config"] == "answer"
     (campaign,) = status(con)["campaigns"]
-    assert (campaign["questions"], campaign["answered"], campaign["answers"], campaign["annotators"]) == (
-        12,
-        12,
-        36,
-        3,
-    )
+    numbers = ("questions", "asked", "begun", "answers", "fewest", "most", "annotators")
+    assert [campaign[name] for name in numbers] == [12, 0, 12, 36, None, None, 3]
+    assert status(con)["people"] == {"annotators": 3, "learners": 0}
+
+
+def test_progress_of_a_campaign_is_told_by_hand(con, preceptor, tmp_path):
+    keys = asked(con)["key"]
+    mark_asked(con, "week-1", keys[:10])
+    # Of ten questions that were asked: three have three answers, two have one, five have none.
+    said = [(keys[i], who, {"preference": "a"}, i) for i in range(3) for who in ("anna", "ben", "cleo")]
+    said += [(keys[i], "anna", {"preference": "b"}, i) for i in (3, 4)]
+    take_answers(con, "week-1", given(*said))
+    (campaign,) = status(con)["campaigns"]
+    numbers = ("questions", "asked", "begun", "answers", "fewest", "most", "annotators")
+    assert [campaign[name] for name in numbers] == [12, 10, 5, 11, 0, 3, 3]
+    path = query(con, "SELECT path FROM duckdb_databases() WHERE path IS NOT NULL")["path"][0]
+    con.close()
+    shown = preceptor("--store", path, "status").stdout
+    assert "week-1 12 10 5 11 0 to 3 3" in " ".join(shown.split())
+    assert "people: 3 annotators\n" in shown
 
 
 def test_no_such_campaign(con):

@@ -50,7 +50,7 @@ def squeezed(text):
 def test_the_table_says_what_is_stored(fused, stored, named):
     said = squeezed(fused.stdout)
     assert re.search(r"convergence passed: R-hat 1\.0\d+, ESS \d+, 0 divergences, 4 x \d+ draws", said)
-    assert re.search(r"annotators 20 voted; look at \w+, \w+: reliability below a half", said)
+    assert re.search(r"annotators 20 voted; the fit doubts \w+, \w+: reliability below a half", said)
     assert all(careless in said for careless in named(*CARELESS))
     ((found, diagnostics),) = query(stored, "SELECT findings, diagnostics FROM fits").rows()
     found, diagnostics = json.loads(found), json.loads(diagnostics)
@@ -150,13 +150,16 @@ def test_an_unconverged_fit_says_failed(fused, preceptor, tmp_path):
 
 def test_annotators_are_named_with_the_reason_the_worst_first_and_few():
     one = {"annotator": "x", "p_below_half": 0.1, "p_ties_often": 0.2, "p_ties_seldom": 0.2}
-    assert describe_annotators([one]) == "1 voted, none of them to look at"
+    assert describe_annotators([one]) == "1 voted; the fit doubts none of them"
     said = describe_annotators([one, one | {"annotator": "t", "p_ties_often": 0.95}])
-    assert said == "2 voted; look at t: ties at least twice as readily as most (probability > 0.9)"
+    assert said == "2 voted; the fit doubts t: ties at least twice as readily as most (probability > 0.9)"
+    # A person is counted once, however many rows an earlier fit has of them.
+    twice = describe_annotators([one | {"p_below_half": 0.95}, one | {"p_below_half": 0.99}, one])
+    assert twice == "1 voted; the fit doubts x: reliability below a half (probability > 0.9)"
     many = describe_annotators(
         [one | {"annotator": f"a{i}", "p_below_half": 0.9 + 0.01 * i} for i in range(8)]
     )
-    assert "look at a7, a6, a5, a4 and 3 more: reliability below a half" in many
+    assert "the fit doubts a7, a6, a5, a4 and 3 more: reliability below a half" in many
 
 
 def test_rho_is_not_said_to_be_learnt_from_one_side():

@@ -1,12 +1,16 @@
 """Signals that are odd: fused all the same, and said with the rows they stand on."""
 
 import json
+from datetime import UTC, datetime
 
+import invented
 import polars as pl
 import pytest
 
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import VOTES
+from preceptor.toolkit.campaign.answers import take_answers
+from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.fusion.fuse import fuse, read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.oddities import find_oddities
@@ -40,6 +44,37 @@ def fill(con, folder, votes, ratings=()):
     if ratings:
         (folder / "r.csv").write_text("\n".join(["completion,criterion,value,levels", *ratings]))
         load(con, "ratings", folder / "r.csv", "ratings")
+
+
+def test_questions_that_are_asked_twice_on_purpose_are_no_oddity(store, tmp_path):
+    invented.fill(store, tmp_path, prompts=6, completions=3)
+    choose_questions(store, "week-1", invented.Rubric(), 12, "coverage", 1, Golden(0, 0.25))
+    asked = query(store, "SELECT key, purpose FROM questions ORDER BY position")
+    assert asked["purpose"].to_list().count("repeat") == 3
+    answer = {"ask": '{"preference": "a"}', "repeat": '{"preference": "b"}'}
+    take_answers(
+        store,
+        "week-1",
+        asked.select(
+            question="key",
+            annotator=pl.lit("anna"),
+            given=pl.col("purpose").replace_strict(answer),
+            at=pl.lit(datetime(2026, 11, 1, tzinfo=UTC)),
+        ),
+    )
+    assert not any("judged both ways" in one for one in find_oddities(store, []))
+    # The same person says so elsewhere, unasked: that is one.
+    row = query(store, "SELECT completion_a AS a, completion_b AS b FROM questions WHERE purpose = 'repeat'")
+    (a, b) = row.row(0)
+    refs = dict(query(store, "SELECT key, ref FROM completions").rows())
+    (tmp_path / "v.csv").write_text(
+        f"completion_a,completion_b,choice,annotator\n{refs[a]},{refs[b]},b,anna\n{refs[a]},{refs[b]},a,anna\n"
+    )
+    files = find_inputs(FORMATS["votes"], [tmp_path / "v.csv"])
+    context = Context("votes", about="prompts")
+    ingest(store, FORMATS["votes"], files, context, Origin(read_license(None)))
+    (said,) = (one for one in find_oddities(store, []) if "judged both ways" in one)
+    assert said.startswith("1 pair was judged both ways by one annotator, the first at ")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Check answers to a campaign's questions and compare them with the valid ones, in SQL.
 
-Temporary tables: `given_rows` (incoming rows, with pseudonyms), `judged` (with the reason why a row does not
-fit its question, null if it fits), `latest` (the last answer of each annotator to each question, with
-its status: new, unchanged, superseded or older) and `withdrawn` (valid answers that are missing now).
+The temporary tables are declared in steps.py.
 """
 
 from ....schemas.keys import hash_key_sql
-from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES
+from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES, Table
 from ...ingest.batch import FORGOTTEN_REASON
+from .steps import SAID_RATINGS, SAID_VOTES
 
 # One row for each criterion of an answer; none for an answer that is no JSON object.
 _ENTRIES = """
@@ -37,7 +36,7 @@ entries AS (
     FROM checked GROUP BY nth
 )"""
 
-JUDGED = f"""CREATE OR REPLACE TEMP TABLE judged AS
+SELECT_JUDGED = f"""
 WITH {_ENTRIES}
 SELECT i.* EXCLUDE (given), coalesce(clean, given) AS given, q.position, q.completion_b, c.source AS about,
     CASE WHEN gone THEN '{FORGOTTEN_REASON}'
@@ -50,7 +49,7 @@ SELECT i.* EXCLUDE (given), coalesce(clean, given) AS given, q.position, q.compl
 FROM given_rows i LEFT JOIN questions q ON q.source = $campaign AND q.key = i.question
 LEFT JOIN completions c ON c.key = q.completion_a LEFT JOIN whole w USING (nth)"""
 
-PEOPLE = f"""CREATE OR REPLACE TEMP TABLE people AS
+SELECT_PEOPLE = f"""
 SELECT *, {hash_key_sql(ANNOTATORS.identity)} AS key FROM (
     SELECT DISTINCT about AS source, pseudonym FROM judged WHERE reason IS NULL)"""
 NEW_PEOPLE = """INSERT INTO annotators (key, source, kind, pseudonym)
@@ -58,7 +57,7 @@ SELECT key, source, coalesce($kind, 'crowd'), pseudonym FROM people
 WHERE key NOT IN (SELECT key FROM annotators)"""
 OF_KIND = """UPDATE annotators SET kind = $kind WHERE key IN (SELECT key FROM people) AND kind <> $kind"""
 
-LATEST = f"""CREATE OR REPLACE TEMP TABLE latest AS
+SELECT_LATEST = f"""
 WITH fitting AS (
     SELECT j.*, p.key AS annotator,
         row_number() OVER (PARTITION BY question, p.key ORDER BY j."at" DESC, nth DESC) = 1 AS is_last
@@ -72,7 +71,7 @@ FROM keyed k LEFT JOIN answers s
     ON s.question = k.question AND s.annotator = k.annotator AND s.superseded_at IS NULL"""
 
 # Only answers that came the same way can be withdrawn.
-WITHDRAWN = """CREATE OR REPLACE TEMP TABLE withdrawn AS
+SELECT_WITHDRAWN = """
 SELECT a.key, p.pseudonym FROM answers a JOIN annotators p ON p.key = a.annotator
 WHERE a.source = $campaign AND a.superseded_at IS NULL AND a.came_by = $came_by
     AND list_contains($questions::VARCHAR[], a.question)
@@ -95,8 +94,9 @@ _PLACE = (
     "$campaign AS source, $campaign || '/' || p.pseudonym AS path, q.position AS line, a.annotator, a.\"at\""
 )
 # A model sees a pair in both orders, or in none.
-_VOTES = f"""SELECT {_PLACE}, 0 AS n, q.completion_a, q.completion_b, a.given->>'preference' AS choice,
-    if(p.kind = 'model', NULL, q.shown_first) AS shown_first {_STANDING} AND q.completion_b IS NOT NULL"""
+_VOTES = f"""SELECT {_PLACE}, 0::BIGINT AS n, q.completion_a, q.completion_b,
+    a.given->>'preference' AS choice, if(p.kind = 'model', NULL, q.shown_first) AS shown_first
+    {_STANDING} AND q.completion_b IS NOT NULL"""
 _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, r.levels,
     (a.given->('/' || replace(replace(r.criterion, '~', '~0'), '/', '~1')))::BIGINT AS value
     FROM (SELECT *, row_number() OVER (ORDER BY criterion) - 1 AS n FROM rubrics WHERE source = $campaign) r,
@@ -105,14 +105,17 @@ _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, 
         AND list_contains(json_keys(a.given), r.criterion)"""
 
 
-def derive_sql() -> list[tuple[str, str, str]]:
-    """Write the statements that derive votes and ratings from valid answers: make, delete, insert."""
+def derive_sql() -> list[tuple[Table, str, str, str]]:
+    """Write how votes and ratings are derived from valid answers.
+
+    For each the temporary table, the SELECT of its rows, and the statements that delete and insert.
+    """
     made = []
-    for table, select in ((VOTES, _VOTES), (RATINGS, _RATINGS)):
+    for said, table, select in ((SAID_VOTES, VOTES, _VOTES), (SAID_RATINGS, RATINGS, _RATINGS)):
         name, columns = table.name, ", ".join(f'"{c.name}"' for c in table.columns)
         made.append(
             (
-                f"CREATE OR REPLACE TEMP TABLE said_{name} AS "
+                said,
                 f"SELECT *, {hash_key_sql(table.identity)} AS key FROM ({select})",
                 f"DELETE FROM {name} WHERE source = $campaign "
                 f'AND (key, "at") NOT IN (SELECT (key, "at") FROM said_{name})',
@@ -124,7 +127,7 @@ def derive_sql() -> list[tuple[str, str, str]]:
 
 
 # Rows rejected before that fit now are removed; forgotten persons occur in no path and no text.
-REFUSED = f"""CREATE OR REPLACE TEMP TABLE refused AS
+SELECT_REFUSED = f"""
 SELECT *, {hash_key_sql(REJECTS.identity)} AS key FROM (
     SELECT DISTINCT $campaign AS source, coalesce(position, 0) AS line, reason,
         if(gone OR pseudonym IS NULL, $campaign, $campaign || '/' || pseudonym) AS path,

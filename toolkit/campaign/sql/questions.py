@@ -79,14 +79,13 @@ _ORDER = {
 }
 
 # Prompts to ask about, and questions whose answers are not yet in the store, or in the fit of $since.
-ASKED_ABOUT = f"""CREATE OR REPLACE TEMP TABLE asked_about AS SELECT key FROM prompts
+SELECT_ASKED_ABOUT = f"""SELECT key FROM prompts
     WHERE {match_where()}
     AND trim(messages[-1].content) <> ''"""
 # Their completions whose texts are published; equal texts have the same mark.
-TEXTS = f"""CREATE OR REPLACE TEMP TABLE texts AS
-    SELECT key, prompt, md5({NORMAL("content")}) AS text FROM completions
+SELECT_TEXTS = f"""SELECT key, prompt, md5({NORMAL("content")}) AS text FROM completions
     WHERE prompt IN (FROM asked_about) AND trim(content) <> ''"""
-UNHEARD = """CREATE OR REPLACE TEMP TABLE unheard AS SELECT * FROM questions
+SELECT_UNHEARD = """SELECT * FROM questions
     WHERE purpose = 'ask' AND key NOT IN (SELECT question FROM answers WHERE superseded_at IS NULL
         AND ($since::TIMESTAMPTZ IS NULL OR "at" <= $since))"""
 
@@ -122,7 +121,7 @@ SELECT prompt, completion_a, completion_b FROM ranked ORDER BY {_ORDER[select]} 
 
 
 # Pairs whose better side is known: by a converged fit of many votes, or by the source's marks.
-GOLDEN = f"""CREATE OR REPLACE TEMP TABLE golden AS
+SELECT_GOLDEN = f"""
 WITH sure AS (
     SELECT p.prompt, p.completion_a, p.completion_b, if(p_expressed > 0.5, 'a', 'b') AS expected
     FROM preferences p

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....schemas.support.numbers import format_interval
+from ....schemas.support.numbers import format_interval, format_percent
 from ..options import Common, add_source_option, common, make_table, open_stdout
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTED = 20  # annotators shown, besides those to look at; --json has all
 FEW = 3  # criteria named in a note
+FEW_ANSWERS = 10  # of so many on, a share is shown in percent
 
 
 @click.command()
@@ -36,7 +37,8 @@ FEW = 3  # criteria named in a note
 def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bool) -> None:
     """Measure whether annotators agree, and which of them need a look.
 
-    For each source this prints how often two annotators agree, and how often they would by chance;
+    For each source this prints how many pairs or completions two annotators or more judged (shared), how
+    often two annotators agree, and how often they would by chance;
     Krippendorff's alpha (nominal for votes and for two levels, else ordinal); Cohen's kappa (a mean over
     pairs of annotators, with quadratic weights for levels); how often a perfect judge could be right; and a
     line for each annotator. The line shows how often the annotator answers as most others do and as the
@@ -63,14 +65,14 @@ def _kappa(m: "Measures") -> str:
 
 def _ceiling(m: "Measures") -> str:
     low, high = m.ceiling["majority"], m.ceiling["perfect"]
-    return f"{100 * low.value:.0f} to {100 * high.value:.0f} %" if low and high else ""
+    return f"{format_percent(low.value, '')} to {format_percent(high.value)}" if low and high else ""
 
 
 def _percent(e: "IntervalEstimate | None", *, short: bool = False) -> str:
     if e is None:
         return ""
     low, high = (None, None) if short else (e.low, e.high)
-    return format_interval(e.value, low, high, lambda share: f"{100 * share:.0f}", " %")
+    return format_interval(e.value, low, high, lambda share: format_percent(share, ""), " %")
 
 
 def _number(e: "IntervalEstimate | None") -> str:
@@ -80,14 +82,17 @@ def _number(e: "IntervalEstimate | None") -> str:
 
 
 def _share(s: "Share | None") -> str:
-    return f"{100 * s.value:.0f} %" if s else ""
+    """In percent; as "3 of 4" where a percentage of so few would say more than is known."""
+    if s is None:
+        return ""
+    return format_percent(s.value) if s.n >= FEW_ANSWERS else f"{s.k} of {s.n}"
 
 
 # Columns of the two tables, and what a cell holds; one that nobody fills is left out.
 _MEASURED: "dict[str, Callable[[Measures], str]]" = {
     "": lambda m: m.signal,
-    "judged ": lambda m: f"{m.judgements:,}",
-    "shared ": lambda m: f"{m.shared_units:,}",
+    "judgements ": lambda m: f"{m.judgements:,}",
+    "shared ": lambda m: f"{m.shared_units:,} of {m.units:,}",
     "agree ": lambda m: _percent(m.agreement, short=True),
     "chance ": lambda m: _percent(m.chance, short=True),
     "alpha ": lambda m: _number(m.alpha[m.metric]),
@@ -125,6 +130,8 @@ def _say(found: "Agreement") -> None:
             out.print(f"and {len(found.annotators) - len(shown):,} more who need no look (--json lists all)")
         for line in _looks(found.annotators):
             out.print(line)
+        if found.fit:
+            out.print(f"as fit, reliable: by fit {found.fit[:8]}")
     out.print()
 
 
@@ -169,3 +176,6 @@ def _looks(people: Sequence["Person"]) -> Iterator[str]:
         yield f"look at {p.annotator}: {'; '.join(reason['words'] for reason in p.look)}"
     if not look:
         yield "nobody stands out"
+    few = sum(p.votes + p.ratings < FEW_ANSWERS for p in people)
+    if few:
+        yield f"{few:,} of {len(people):,} gave fewer than {FEW_ANSWERS} answers: too few to stand out"

@@ -88,14 +88,19 @@ def _say(done: "PulledCampaign") -> None:
     if shown:
         columns = ("annotator", "new ", "changed ", "taken back ", "total ")
         out.print(make_table(campaign, columns, shown))
-    answered = pulled.answers["question"].n_unique()
+    begun, complete = pulled.count_questions()
+    if pulled.overlap == 1:
+        progress = f"{complete:,} of {questions:,} questions answered"
+    else:
+        progress = f"{complete:,} of {questions:,} questions have all {pulled.overlap} answers"
+        progress += f", {begun - complete:,} have some"
     out.print(
-        f"{campaign}: {answered:,} of {questions:,} questions answered; {taken.new:,} answers new, "
+        f"{campaign}: {progress}; {taken.new:,} answers new, "
         f"{taken.superseded:,} changed, {taken.withdrawn:,} taken back, {taken.unchanged:,} as they were; "
         f"not taken: {pulled.drafts:,} drafts, {pulled.discarded:,} discarded",
     )
     if missing := questions - len(pulled.records):
-        err.print(f"{missing:,} questions are not there: preceptor annotate push adds them")
+        err.print(f"{missing:,} questions are not there: push the campaign again to add them")
     if pulled.foreign:
         err.print(f"{pulled.foreign:,} records there are no questions of this campaign; left alone")
     if taken.rejected:

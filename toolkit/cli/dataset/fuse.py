@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ...fusion.summary import PairSummary
 
 TELLING = 3  # pairs shown that are to be annotated next
-BESIDE = 30  # columns of the terminal that a pair's gain and keys take
 FEW = 4  # names listed in a row of the table
 
 
@@ -203,14 +202,9 @@ def say_next(pairs: "PairSummary", found: dict[str, Any]) -> None:
         )
         for pair in pairs.telling
     ]
-    made = make_table(
-        "annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows
+    out.print(
+        make_table("annotate next: pairs whose next vote should tell most", ("gain ", "pair", "prompt"), rows)
     )
-    # Left to itself rich would fold the keys rather than cut the prompt.
-    pair, prompt = made.columns[1:]
-    pair.no_wrap = prompt.no_wrap = True
-    prompt.overflow, prompt.max_width = "ellipsis", max(20, out.width - BESIDE)
-    out.print(made)
     if pairs.more:
         out.print(
             f"{pairs.more:,} more {'pairs are' if pairs.more > 1 else 'pair is'} worth asking: "
@@ -254,20 +248,21 @@ def describe_correlation(found: dict[str, Any]) -> str:
 
 
 def describe_annotators(found: list[dict[str, Any]]) -> str:
-    """Describe which annotators to look at, and why."""
-    reasons = (
-        ("p_below_half", "reliability below a half"),
-        ("p_ties_often", "ties at least twice as readily as most"),
-        ("p_ties_seldom", "ties at most half as readily as most"),
-    )
-    # Fits of earlier versions hold no tie habits.
-    named = [
-        (words, sorted((a for a in found if a.get(p, 0) > SURE), key=lambda a: -a[p])) for p, words in reasons
-    ]
-    doubts = [f"{_list_few([a['annotator'] for a in those])}: {words}" for words, those in named if those]
+    """Describe which annotators the fit doubts, and why; each person once."""
+    from ....annotation.agreement.doubts import list_doubts
+
+    doubts: dict[str, dict[str, float]] = {}
+    for one in found:
+        for words, p in list_doubts(one):
+            those = doubts.setdefault(words, {})
+            those[one["annotator"]] = max(p, those.get(one["annotator"], 0.0))
+    voted = f"{len({one['annotator'] for one in found}):,} voted"
     if not doubts:
-        return f"{len(found):,} voted, none of them to look at"
-    return f"{len(found):,} voted; look at {'; '.join(doubts)} (probability > {SURE})"
+        return f"{voted}; the fit doubts none of them"
+    named = (
+        f"{_list_few(sorted(those, key=lambda who: -those[who]))}: {words}" for words, those in doubts.items()
+    )
+    return f"{voted}; the fit doubts {'; '.join(named)} (probability > {SURE})"
 
 
 def _list_few(names: list[str]) -> str:
@@ -287,12 +282,12 @@ def _describe_first_shown(found: dict[str, Any]) -> str:
 
 
 def _describe_decided(pairs: "PairSummary") -> str:
-    """Describe how many pairs are decided, and how many are coin flips."""
+    """Describe how many pairs lean to one side, and how many are coin flips."""
     if not pairs.n:
         return "none: no prompt has two completions"
     sure = pairs.n - pairs.flips
     return (
-        f"{pairs.n:,}: {sure:,} decided ({format_percent(sure / pairs.n)}), "
+        f"{pairs.n:,}: {sure:,} lean to one side ({format_percent(sure / pairs.n)}), "
         f"{pairs.flips:,} coin flips ({format_percent(pairs.flips / pairs.n)}; 0.4 < p < 0.6)"
     )
 

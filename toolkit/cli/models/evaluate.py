@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.errors import CHECK_FAILED
-from ..options import open_stdout, split_table
+from ..options import make_table, open_stdout
 from .options import (
     ModelOptions,
     add_several_models_options,
@@ -82,15 +82,14 @@ def _say_begin(model: str, requests: int, prompts: int) -> None:
 
 
 def _say_figures(done: "EvaluationResult", out: Path) -> None:
-    from ...evaluation.report import make_tables
+    from ...evaluation.report import make_figure_tables
 
     for note in done.notes:
         say_line(f"warning: {note}")
     about, console = done.about or {}, open_stdout()
-    for title, columns, rows in make_tables(about):
+    for title, columns, rows in make_figure_tables(about):
         right = [columns[0], *(f"{column} " for column in columns[1:])]
-        for part in split_table(title, right, rows, console.width):
-            console.print(part)
+        console.print(make_table(title, right, rows))
     for verdict in about["verdicts"]:
         console.print(verdict)
     console.print(f"written to {out}; read {out / 'README.md'}")

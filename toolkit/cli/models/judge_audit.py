@@ -156,8 +156,8 @@ def _say(found: dict[str, Any]) -> None:
     """Print the audit of one judge: tables, what they mean, what cannot be said."""
     from ...report.judge_audit_text import (
         describe_size,
+        list_audit_notes,
         list_measures,
-        list_notes,
         list_positions,
         write_sentences,
     )
@@ -174,7 +174,7 @@ def _say(found: dict[str, Any]) -> None:
         _tabulate(title, ("", "judge ", "people ", "difference "), rows)
     for line in (
         *(f"- {line}" for line in write_sentences(found)),
-        *(f"note: {n}" for n in list_notes(found)),
+        *(f"note: {n}" for n in list_audit_notes(found)),
     ):
         out.print(line)
     out.print()
@@ -184,6 +184,4 @@ def _tabulate(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     cells = [list(row) for row in rows]
     filled = [i for i in range(len(columns)) if any(row[i] for row in cells)]
     shown = ([row[i] for i in filled] for row in cells)
-    out = open_stdout()
-    out.width = max(out.width, WIDTH)
-    out.print(make_table(title, [columns[i] for i in filled], shown))
+    open_stdout().print(make_table(title, [columns[i] for i in filled], shown))

@@ -53,6 +53,8 @@ def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]], kinds:
 
 
 def _say(out: "Console", found: dict[str, Any]) -> None:
+    from ...fusion.summary import has_both_sides
+
     out.print(
         make_table(
             "sources",
@@ -87,10 +89,14 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     out.print(
         make_table("tables", ("table", "rows "), ((t, f"{n:,}") for t, n in found["tables"].items() if n))
     )
+    if any(found["people"].values()):
+        out.print("people: " + ", ".join(f"{n:,} {who}" for who, n in found["people"].items() if n))
     if found["campaigns"]:
-        columns = ("name", "questions ", "asked ", "answered ", "answers ", "annotators ")
-        rows = ((c["name"], *(f"{c[name.strip()]:,}" for name in columns[1:])) for c in found["campaigns"])
-        out.print(make_table("campaigns", columns, rows))
+        columns = ("name", "questions ", "asked ", "begun ", "answers ", "each ", "annotators ")
+        out.print(make_table("campaigns", columns, map(_list_campaign, found["campaigns"])))
+        out.print(
+            "begun: with one answer or more; each: fewest and most answers to one question that was asked"
+        )
     if not found["fits"]:
         out.print("no fit yet: preceptor fuse")
     else:
@@ -99,10 +105,8 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
                 f["key"][:8],
                 f["config"]["target"],
                 "yes" if f["converged"] else "NO",
-                f"{f['diagnostics']['r_hat_max']:.4f}",
-                f"{f['diagnostics']['ess_min']:.0f}",
-                f["diagnostics"]["divergences"],
-                f"{f['findings']['rho']['mean']:.2f}",
+                *_list_diagnostics(f["diagnostics"]),
+                f"{f['findings']['rho']['mean']:.2f}" if has_both_sides(f["findings"]) else "not learnt",
                 f["fitted_at"],
             )
             for f in found["fits"]
@@ -126,6 +130,23 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
             for b in found["builds"]
         )
         out.print(make_table("builds", ("name", "fit", "rows", "folder", "built"), built))
+
+
+def _list_campaign(c: dict[str, Any]) -> tuple[str, ...]:
+    """List the cells of a campaign's row."""
+    numbers = [f"{c[name]:,}" for name in ("questions", "asked", "begun", "answers")]
+    each = "" if c["fewest"] is None else f"{c['fewest']:,}"
+    if c["fewest"] is not None and c["most"] > c["fewest"]:
+        each += f" to {c['most']:,}"
+    return (c["name"], *numbers, each, f"{c['annotators']:,}")
+
+
+def _list_diagnostics(d: dict[str, Any]) -> tuple[str, str, str]:
+    """List R-hat, ESS and divergences; blanks for a quick look that drew no chains."""
+    approximation = d.get("approximation")
+    if approximation and not approximation["completions"]:
+        return "", "", ""
+    return f"{d['r_hat_max']:.4f}", f"{d['ess_min']:.0f}", f"{d['divergences']:,}"
 
 
 def _rows(kept: dict[str, dict[str, int]]) -> str:

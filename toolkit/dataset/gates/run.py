@@ -41,7 +41,7 @@ def list_gates() -> tuple[Gate, ...]:
     return tuple(found)
 
 
-def read_settings(recipe: Recipe) -> dict[str, GateSettings]:
+def read_gate_settings(recipe: Recipe) -> dict[str, GateSettings]:
     """Return {gate's name: its settings} of the gates that take a section under `gates:`.
 
     Raises RecipeError for a section of another name, and for what a gate's section does not take.

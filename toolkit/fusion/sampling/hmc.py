@@ -96,7 +96,7 @@ def make_sampler(data: Arrays, block: int) -> Sampler:
 @lru_cache(maxsize=8)  # a second fit of the same structure traces and compiles nothing
 def _make_sampler(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...], block: int) -> Sampler:
     data = make_abstract(structure, leaves)
-    packing, n_globals = pack(trace_shapes(data, latent=True))
+    packing, n_globals = pack_sites(trace_shapes(data, latent=True))
     gradient = jax.vmap(jax.value_and_grad(make_potential(packing)), in_axes=(0, None))
 
     def draw(
@@ -283,7 +283,7 @@ def trace_shapes(data: Arrays, latent: bool = False) -> Shapes:
     return shapes
 
 
-def pack(shapes: Shapes) -> tuple[Shapes, int]:
+def pack_sites(shapes: Shapes) -> tuple[Shapes, int]:
     """Order the sites as in the vector, globals first; also counts the entries of globals."""
     in_order = sorted(shapes, key=lambda name: (_is_member(name), name))
     n_globals = sum(math.prod(shapes[name]) for name in in_order if not _is_member(name))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..likelihoods.likelihood import Arrays
 from ..likelihoods.priors import LOG_PROBS, SCORE
 from ..model import collect_counts, evaluate_joint
-from .hmc import Shapes, count_entries, make_abstract, make_potential, pack, trace_shapes, unpack
+from .hmc import Shapes, count_entries, make_abstract, make_potential, pack_sites, trace_shapes, unpack
 
 Floats = NDArray[np.float64]
 
@@ -171,7 +171,7 @@ def make_programs(data: Arrays) -> Programs:
 @lru_cache(maxsize=8)
 def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...]) -> Programs:
     shapes = trace_shapes(make_abstract(structure, leaves), latent=True)
-    packing, n = pack(shapes)
+    packing, n = pack_sites(shapes)
 
     def log_probs(at: Array, data: Arrays) -> dict[str, Array]:
         made = evaluate_joint(unpack(at, packing), data)[1]
@@ -209,7 +209,7 @@ def _make_programs(structure: Any, leaves: tuple[tuple[tuple[int, ...], Any], ..
         # Rows without counts have no weight: only the prior is left. Globals are independent there, so
         # the row sums of its curvature are its diagonal.
         empty = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), data)
-        few, _ = pack(trace_shapes(empty, latent=True))
+        few, _ = pack_sites(trace_shapes(empty, latent=True))
         rest, potential = jnp.zeros(count_entries(few) - n), make_potential(few)
 
         def height(some: Array) -> Array:

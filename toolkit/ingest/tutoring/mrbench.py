@@ -25,7 +25,7 @@ from ...store.connection import add_key, open_scratch, parse_json_rows, query
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .mrbench_labels import RUBRIC, check_replies, extract_replies
+from .mrbench_labels import RUBRIC, extract_replies, find_wrong_replies
 from .turns import ASSISTANT, TASK, USER, collect_histories, note_empty_turns
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
@@ -89,7 +89,7 @@ def _checked(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .alias("turns"),
         pl.coalesce(pl.col("anno_llm_responses", "tutor_responses").cast(pl.String)).alias("replies"),
     )
-    rows = rows.with_columns(check_replies(rows))
+    rows = rows.with_columns(find_wrong_replies(rows))
 
     def says(turn: pl.Expr, who: str = "Tutor|Student") -> pl.Expr:
         return turn.str.contains(rf"^(?:{who}){_SAID}\s*\S")

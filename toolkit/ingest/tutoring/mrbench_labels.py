@@ -105,7 +105,7 @@ FROM replies ORDER BY line, place"""
 _RATED = f"{_JUDGED} SELECT line, tutor, criterion, value, levels FROM labels ORDER BY line, place, dimension"
 
 
-def check_replies(rows: pl.DataFrame) -> pl.Series:
+def find_wrong_replies(rows: pl.DataFrame) -> pl.Series:
     """Check the `replies` (JSON) of each row: what is wrong, null if nothing is."""
     return _over(rows, _WRONG)["wrong"]
 

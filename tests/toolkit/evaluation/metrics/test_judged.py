@@ -10,7 +10,7 @@ from tiny_model import tiny_model
 
 from preceptor.annotation.models.budget import Limits
 from preceptor.schemas.errors import EvaluationError
-from preceptor.schemas.support.json_lines import add_lines, read_lines
+from preceptor.schemas.support.json_lines import add_lines, read_json_lines
 from preceptor.toolkit.evaluation.config import EvaluationSettings, JudgeSettings
 from preceptor.toolkit.evaluation.judge import make_judge
 from preceptor.toolkit.evaluation.metrics.judged import (
@@ -120,7 +120,7 @@ def test_a_limit_stops_the_run_and_the_next_goes_on(tmp_path):
         path.write_bytes(path.read_bytes()[:-30])  # killed while it wrote the third
         judge = asked(server, tmp_path, limits=Limits(1, max_requests=8))
         assert values(measure_wins(ITEMS, answers, others, judge.judge_pairs))["judged_net"] == 1
-        assert (len(server.asked), len(read_lines(path))) == (9, 8)
+        assert (len(server.asked), len(read_json_lines(path))) == (9, 8)
         with pytest.raises(
             EvaluationError, match="1 of 2 requests were not sent"
         ):  # one of the eight is left
@@ -180,7 +180,7 @@ def test_a_model_that_writes_nothing_judges_by_likelihood(tmp_path):
     judge = make_judge(settings, tmp_path / "judged.jsonl", Limits())
     found = values(measure_wins(ITEMS, ["Ten."] * 4, ["Think of picture 1."] * 4, judge.judge_pairs))
     assert found["judged_win"] + found["judged_loss"] == 1
-    assert len(read_lines(tmp_path / "judged.jsonl")) == 4
+    assert len(read_json_lines(tmp_path / "judged.jsonl")) == 4
 
 
 def test_lines_that_are_none_of_ours_are_refused(tmp_path):
@@ -188,10 +188,10 @@ def test_lines_that_are_none_of_ours_are_refused(tmp_path):
     add_lines(path, [{"a": "ü\ud800"}])
     path.write_bytes(path.read_bytes() + b'{"b": "')
     add_lines(path, [{"c": 1}])
-    assert read_lines(path) == [{"a": "ü\ud800"}, {"c": 1}]
+    assert read_json_lines(path) == [{"a": "ü\ud800"}, {"c": 1}]
     path.write_text("key,answer\n")
     with pytest.raises(EvaluationError, match="not the JSON Lines of an evaluation"):
-        read_lines(path)
+        read_json_lines(path)
 
 
 def test_what_does_not_count_is_noted():

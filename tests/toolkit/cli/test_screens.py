@@ -1,0 +1,125 @@
+"""Screens: every table readable at every width, no text of others obeyed by the terminal."""
+
+import json
+import os
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from preceptor.toolkit.cli.options import make_table, open_stdout
+
+NUMBERS = st.sampled_from(["", "7", "1,234", "0.24 (0.12 to 0.34)", "-0.24 (-0.12 to 0.34)", "27 to 54 %"])
+TEXTS = st.text("ab é漢-_./", max_size=60) | st.sampled_from(["814de449c7aa3415", "2026-11-30T11:50:17Z"])
+
+
+@st.composite
+def tables(draw):
+    columns = draw(
+        st.lists(st.sampled_from(["n ", "kappa ", "ceiling ", "name", "look"]), min_size=1, max_size=9)
+    )
+    cells = [NUMBERS if name.endswith(" ") else TEXTS for name in columns]
+    return columns, draw(st.lists(st.tuples(*cells), min_size=1, max_size=4))
+
+
+def show(columns, rows, width):
+    console = open_stdout()
+    console.width = width
+    with console.capture() as captured:
+        console.print(make_table("title", columns, rows))
+    return captured.get()
+
+
+@given(tables(), st.sampled_from([60, 80, 200]))
+def test_no_number_is_cut_and_no_line_too_long(table, width):
+    columns, rows = table
+    said = show(columns, rows, width)
+    assert max(map(cell_len, said.splitlines())) <= width
+    assert "…" not in said
+    flat = " ".join(said.split())
+    for row in rows:
+        for name, cell in zip(columns, row, strict=True):
+            if name.endswith(" "):
+                assert cell in flat
+    letters = "".join(sorted("".join(cell for row in rows for cell in row if cell.strip())))
+    shown = said
+    for letter in set(letters) - {" "}:
+        assert shown.count(letter) >= letters.count(letter)  # the first column is repeated in each part
+
+
+def test_one_table_becomes_parts_only_where_it_must():
+    columns = (
+        "annotator",
+        *(f"{name} " for name in ("answers", "as most", "as fit", "reliable", "first", "s")),
+    )
+    rows = [("814de449c7aa3415", "52", "78 %", "67 %", "1.24", "73 %", "21")]
+    assert show(columns, rows, 80).count("814de449c7aa3415") == 1
+    narrow = show(columns, rows, 60)
+    assert narrow.count("814de449c7aa3415") == 2
+    assert narrow.count("annotator") == 2
+
+
+def test_what_is_piped_is_not_folded(preceptor, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    source = "a source with a name that is " + "very " * 20 + "long"
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a", "completion": "b"}')
+    assert preceptor("ingest", "chat", "p.jsonl", "--source", source, cwd=tmp_path).returncode == 0
+    assert source in preceptor("status", cwd=tmp_path).stdout
+    narrow = preceptor("status", cwd=tmp_path, env=os.environ | {"COLUMNS": "60"}).stdout
+    assert source not in narrow
+    assert max(map(len, narrow.splitlines())) <= 60
+
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+NASTY = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202e"
+
+
+def test_control_characters_of_others_are_shown_and_not_obeyed(preceptor, tmp_path):
+    prompt = {
+        "id": f"p{NASTY}",
+        "task": f"t{NASTY}",
+        "prompt": f"ask me@example.org {NASTY}?",
+        "group": f"g{NASTY}",
+        "completions": [{"id": f"{side}{NASTY}", "content": f"{side} {NASTY}"} for side in "ab"],
+    }
+    (tmp_path / "p.jsonl").write_text(json.dumps(prompt))
+    header = f"completion_a,completion_b,choice,annotator,odd{NASTY}"
+    rows = [f"a{NASTY},b{NASTY},a,x,1", f"a{NASTY},b{NASTY},{NASTY},x,1", f"a{NASTY},nobody{NASTY},a,x,1"]
+    (tmp_path / "v.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "r.yaml").write_text(
+        f"name: r\ntask: {json.dumps(NASTY)}\npairs: {{policy: rubric-dominance}}\n"
+    )
+    commands = [
+        ("ingest", "prompts", "p.jsonl", "--source", "p", "--license", "MIT"),
+        ("ingest", "votes", "v.csv", "--source", "v", "--about", "p"),
+        ("ingest", "votes", "v.csv", "--source", f"v{NASTY}", "--about", "p"),
+        ("ingest", "votes", "v.csv", "--source", "w", "--about", "p", "--strict"),
+        ("ingest", "votes", "v.csv", "--source", "w", "--about", "p", "--map", "choice=nothing"),
+        ("status",),
+        ("status", "--rejects", "v"),
+        ("annotate", "agreement"),
+        ("scan",),
+        ("fuse", "--method", "map"),
+        ("fuse", "--source", NASTY),
+        ("build", "r.yaml", "--out", "d"),
+        ("export", "m2", "--source", NASTY, "--out", "x.m2"),
+        ("forget", NASTY),
+        ("rubric", "show", NASTY),
+    ]
+    said = ""
+    for command in commands:
+        ended = preceptor(*command, cwd=tmp_path)
+        assert "Traceback" not in ended.stderr, (command, ended.stderr)
+        found = OBEYED.findall(ended.stdout + ended.stderr)
+        assert not found, (command, found, ended.stdout, ended.stderr)
+        said += ended.stdout + ended.stderr
+    assert "\\x1b" in said
+
+
+@pytest.mark.parametrize("text", ["a\tb\nc", "naïve 漢字 \u200f"])
+def test_other_texts_stay_as_they_are(text):
+    from preceptor.schemas.support.text import escape_controls
+
+    assert escape_controls(text) == text
