@@ -34,6 +34,7 @@ from ..schemas.support.settings_files import choose_variant, parse_assignment, r
 from ..schemas.support.settings_files import merge_settings as merge_values
 from .keys import Key, convert_value, list_keys
 from .stages.registry import STAGES
+from .trainer.environment import ALLOWED
 
 # Measured with a small model on JFLEG (docs/training.md): a run that lost 21 % of the chosen log-probability
 # wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
@@ -61,6 +62,8 @@ _REFUSED = {
     "push_to_hub": "a folder is published when it is whole: leave it out",
     "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
     "dataset_streaming": "the rows are checked before the run: leave it out",
+    "trust_remote_code": "it runs the code in a model's folder: leave it out, and give --trust-remote-code "
+    "with the command for a model whose code you have read",
 }
 _NAME = "a training recipe, such as recipes/gec/sft.yaml"
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
@@ -157,6 +160,11 @@ def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[st
         if str(name).upper().endswith(_SECRET):
             raise RecipeError(
                 f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
+            )
+        if name not in ALLOWED:
+            raise RecipeError(
+                f"{path}: 'env.{name}': a recipe may not set it, since a recipe of somebody else's could run "
+                f"other programs by such; set it in your shell. It may set {', '.join(sorted(ALLOWED))}"
             )
     return {str(name): str(value) for name, value in environment.items()}, content | ours
 

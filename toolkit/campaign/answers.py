@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
-from ..store.connection import Store, query, run, transaction
+from ..store.connection import Store, query, run, run_over, transaction
 from .campaigns import check_campaign
 from .sql import answers as sql
 
@@ -133,10 +133,8 @@ def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_
     name = _as_it_is if of_models else make_naming(con, find_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
     gone = (named.is_null() & False if of_models else make_forgotten_check(con)(named)).alias("gone")
-    # DuckDB finds this variable by its name.
-    incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth").to_arrow()
-    con.execute("CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming").fetchall()
-    del incoming
+    given = rows.drop("annotator").with_columns(named, gone).with_row_index("nth")
+    run_over(con, given, "CREATE OR REPLACE TEMP TABLE given_rows AS FROM incoming")
     run(con, sql.JUDGED, {"campaign": campaign})
     return name(pl.Series(seen.annotators, dtype=pl.String)).to_list() if seen else []
 

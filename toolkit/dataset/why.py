@@ -11,7 +11,7 @@ from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
-from ..store.connection import Store, open_scratch, query
+from ..store.connection import Store, open_files, query
 from .folder import list_shards, read_manifest, select_rows
 
 Found = dict[str, Any]
@@ -82,24 +82,21 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
         Path(out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
     ]
     found = []
-    with open_scratch() as memory:
-        for folder in places:
-            if not folders and not (folder / "manifest.json").is_file():
-                continue  # moved or deleted since
-            for config in read_manifest(folder)["counts"]:
-                files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
-                if not files:
-                    continue
+    for folder in places:
+        if not folders and not (folder / "manifest.json").is_file():
+            continue  # moved or deleted since
+        for config in read_manifest(folder)["counts"]:
+            files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
+            if not files:
+                continue
+            with open_files(files) as memory:
                 rows = query(
                     memory, f"FROM ({select_rows(files)}) WHERE starts_with(key, $key)", {"key": key}
                 )
-                for row in rows.drop("filename", "file", "file_row_number").to_dicts():
-                    single = (
-                        {}
-                        if "chosen_completion" in row or "completion" in row
-                        else {"completion": row["key"]}
-                    )
-                    found.append({"dataset": str(folder), "config": config} | row | single)
+            for row in rows.drop("filename", "file", "file_row_number").to_dicts():
+                whole = "chosen_completion" in row or "completion" in row
+                single = {} if whole else {"completion": row["key"]}
+                found.append({"dataset": str(folder), "config": config} | row | single)
     return found
 
 
