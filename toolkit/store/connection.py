@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import polars as pl
 from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
+from ...schemas.support.files import hold_partial_folder, remove_leftovers
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 from .quoting import quote_text
 
@@ -47,11 +48,14 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
+    remove_leftovers(path)
     try:
         con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
     except duckdb.Error as error:
         raise StoreError(f"{path}: {_why_not_open(str(error))}") from error
     try:
+        if not read_only:  # no other process has it open
+            _remove_spilled(path)
         run(con, "SET TimeZone = 'UTC'")
         _check_version(con, path, create=not read_only)
         yield con
@@ -61,6 +65,13 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         ) from error
     finally:
         con.close()
+
+
+def _remove_spilled(path: Path) -> None:
+    """Remove the rows that a killed process had moved from memory to the disk."""
+    for spilled in path.with_name(f"{path.name}.tmp").glob("duckdb_temp_*"):
+        with suppress(OSError):
+            spilled.unlink()
 
 
 def _why_not_open(message: str) -> str:
@@ -226,9 +237,8 @@ def write_anew(path: Path) -> None:
     DuckDB leaves the bytes of deleted rows in freed blocks; the new file does not have them. If the process
     is killed, the store is the old file or the new one.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    try:
+    with hold_partial_folder(path) as folder:
+        partial = folder / path.name
         with duckdb.connect(str(partial)) as con:
             _close_but(con, [path, f"{path}.wal"])
             shutil.copymode(path, partial)
@@ -244,8 +254,6 @@ def write_anew(path: Path) -> None:
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
             partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _make_tables() -> dict[str, str]:

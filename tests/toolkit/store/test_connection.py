@@ -1,6 +1,8 @@
 """What SQL can reach: the store's own file, files that are named, and nothing else."""
 
 import sqlite3
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
+from preceptor.tests.support.waiting import wait_until
 from preceptor.toolkit.store.connection import open_files, open_scratch, open_spool, open_store, query, run
 from preceptor.toolkit.store.quoting import quote_name, quote_text
 
@@ -76,3 +79,31 @@ def test_quoted_names_and_texts_are_nothing_else(name):
         assert query(con, f"SELECT {quote_text(name)} AS {quote_name(name)}").to_dict(as_series=False) == {
             name: [name]
         }
+
+
+SPILLING = """
+import sys, time
+from pathlib import Path
+from preceptor.toolkit.store.connection import open_store, run
+
+with open_store(Path("s.duckdb"), create=True) as con:
+    run(con, "SET memory_limit = '60MB'")
+    run(con, "SET threads = 1")
+    print("opened", flush=True)
+    run(con, "SELECT max(r), max(b) FROM (SELECT *, row_number() OVER (ORDER BY b DESC) AS r FROM "
+        "(SELECT range AS a, 'Anna ' || md5(range::VARCHAR) AS b FROM range(30_000_000)))")
+"""
+
+
+def test_rows_that_a_killed_process_moved_to_the_disk_are_removed(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", SPILLING], cwd=tmp_path, stdout=subprocess.PIPE)
+    spilled = tmp_path / "s.duckdb.tmp"
+    try:
+        assert process.stdout.readline() == b"opened\n"
+        wait_until(lambda: any(spilled.glob("*")), process)
+    finally:
+        process.kill()
+        process.wait()
+    assert any(spilled.glob("*"))
+    with open_store(tmp_path / "s.duckdb"):
+        assert not any(spilled.glob("*"))
