@@ -37,6 +37,7 @@ from ..schemas.support.settings_files.kinds import expect_kind
 from ..schemas.support.settings_files.yaml_text import Place, SettingsFile, read_settings
 from .keys import Key, convert_value, list_keys
 from .stages.registry import STAGES
+from .trainer.environment import ALLOWED
 
 # Measured with a small model on JFLEG (docs/training.md): a run that lost 21 % of the chosen log-probability
 # wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
@@ -76,6 +77,8 @@ _REFUSED = {
     "push_to_hub": "a folder is published when it is whole: leave it out",
     "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
     "dataset_streaming": "the rows are checked before the run: leave it out",
+    "trust_remote_code": "it runs the code in a model's folder: leave it out, and give --trust-remote-code "
+    "with the command for a model whose code you have read",
 }
 _NAME = "a training recipe, such as recipes/gec/sft.yaml"
 _NEEDED = {
@@ -179,6 +182,12 @@ def _split(file: SettingsFile, faults: dict[str, None]) -> tuple[dict[str, str],
                 "the recipe is copied into every output; set it in your shell",
             )
             faults[f"{where}: 'env.{name}': {told}"] = None
+        elif name not in ALLOWED:
+            told = (
+                "a recipe may not set it, since somebody else's recipe could run other programs by it; "
+                f"set it in your shell. It may set {', '.join(sorted(ALLOWED))}"
+            )
+            faults[f"{file.locate(('env', name))}: 'env.{name}': {told}"] = None
     return {str(name): str(value) for name, value in environment.items()}, content | ours
 
 

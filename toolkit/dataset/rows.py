@@ -11,7 +11,7 @@ from ...schemas.published import FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
 from ...schemas.tables import SIGNALS, SignalType, select_signals
 from ..store.chunks import join_in_chunks
-from ..store.connection import Store, query, run
+from ..store.connection import Store, query, run, run_over
 from ..store.temporary import make
 from .choose.pairs import COIN_FLIP, NO_FIT, assign_part_sql, assign_split_sql, find_group_sql
 from .steps import KEPT, SIGNALS_KEPT
@@ -130,10 +130,8 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
     run(con, _ORDERED)
     languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
     halves = [(language, *recipe.find_wording(language).split("{prompt}", 1)) for language in languages]
-    worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
-    # Named apart from the table: a table of that name, of an earlier build, would be read in its place.
-    con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM worded").fetchall()
-    del worded
+    worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row")
+    run_over(con, worded, "CREATE OR REPLACE TEMP TABLE wordings AS FROM incoming")
     join_in_chunks(con, KEPT, "ordered_rows", _WITH_TEXTS)
     for table in ("picked_rows", "heard", "ordered_rows", "wordings"):
         run(con, f"DROP TABLE {table}")

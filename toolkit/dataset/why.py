@@ -13,7 +13,7 @@ from typing import Any
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
 from ..privacy.traces import list_datasets
-from ..store.connection import Store, open_scratch, query
+from ..store.connection import Store, open_files, query
 from ..store.folders import shorten_path
 from .folder import list_shards, read_manifest, select_rows
 
@@ -92,7 +92,7 @@ def _read_lost(found: Found, row: Found, wanted: list[str], place: tuple[Path, s
     texts = {}
     path = folder / row["config"] / f"{file}.parquet"
     if path.is_file() and row["config"] != "signals":
-        with open_scratch() as memory:
+        with open_files([path]) as memory:
             (texts,) = query(
                 memory,
                 f"FROM ({select_rows([str(path)])}) WHERE file_row_number = $number",
@@ -139,24 +139,20 @@ def _last(said: Any) -> str:
 def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
     """Find the rows with the key in datasets: dataset, config, split and the columns of their meta data."""
     found = []
-    with open_scratch() as memory:
-        for folder in list(folders) or list_datasets(con):
-            for config in read_manifest(folder)["counts"]:
-                files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
-                if not files:
-                    continue
+    for folder in list(folders) or list_datasets(con):
+        for config in read_manifest(folder)["counts"]:
+            files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
+            if not files:
+                continue
+            with open_files(files) as memory:
                 rows = query(
                     memory, f"FROM ({select_rows(files)}) WHERE starts_with(key, $key)", {"key": key}
                 )
-                for whole in rows.drop("filename").to_dicts():
-                    place = (folder, whole.pop("file"), whole.pop("file_row_number"))
-                    row = {"dataset": shorten_path(folder), "config": config} | whole | {"place": place}
-                    single = (
-                        {}
-                        if "chosen_completion" in row or "completion" in row
-                        else {"completion": row["key"]}
-                    )
-                    found.append(row | single)
+            for whole in rows.drop("filename").to_dicts():
+                place = (folder, whole.pop("file"), whole.pop("file_row_number"))
+                row = {"dataset": shorten_path(folder), "config": config} | whole | {"place": place}
+                named = "chosen_completion" in row or "completion" in row
+                found.append(row | ({} if named else {"completion": row["key"]}))
     return found
 
 

@@ -69,6 +69,8 @@ class EvaluationOptions:
     """Throw away an unfinished run of the same folder."""
     dry_run: bool = False
     """Check everything and send nothing."""
+    trusting_code: bool = False
+    """Let code in the folder of a model run in this process."""
 
 
 DEFAULTS = EvaluationOptions()
@@ -146,14 +148,24 @@ def _prepare(
         raise EvaluationError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     read = config if isinstance(config, EvaluationConfig) else read_config(config)
     read = add_judge(read, options.judge)
-    backends = [find_backend(name, options.base_url, options.prices) for name in models]
+    backends = [
+        find_backend(name, options.base_url, options.prices, trusting_code=options.trusting_code)
+        for name in models
+    ]
     for one in backends:
         check_limits(one, options.limits)
     spent: list[Spent] = []
     settings, judge = read.values.judge, None
     if settings and settings.model:
         judge = make_judge(
-            settings, Path(JUDGED), options.limits, options.base_url, options.prices, spent, callbacks
+            settings,
+            Path(JUDGED),
+            options.limits,
+            options.base_url,
+            options.prices,
+            spent,
+            callbacks,
+            options.trusting_code,
         )
     read, without = _drop_metrics(read, backends, judge, callbacks)
     check_out(out)

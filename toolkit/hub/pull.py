@@ -30,6 +30,7 @@ from ..ingest.preferences.chats.reader import COLUMNS
 from ..ingest.preferences.chats.rows import check_map
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
 from ..store.connection import Store, open_spool, open_store, query, run
+from ..store.quoting import quote_text
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
@@ -190,11 +191,11 @@ def fetch(
 def _drop_equal_rows(files: Sequence[Path]) -> list[str]:
     """Drop rows that equal a row of an earlier split; also says how many, and of which split."""
     notes = []
-    with open_spool() as con:
+    with open_spool([*files, *(f"{file}.left" for file in files)]) as con:
         run(con, "CREATE TABLE seen (split VARCHAR, row_hash UHUGEINT)")
         for file in files:
-            place = str(file).replace("'", "''")
-            rows = f"(SELECT *, md5_number(to_json(r)::VARCHAR) AS row_hash FROM read_parquet('{place}') r)"
+            place, left = quote_text(str(file)), f"{file}.left"
+            rows = f"(SELECT *, md5_number(to_json(r)::VARCHAR) AS row_hash FROM read_parquet({place}) r)"
             run(con, f"CREATE OR REPLACE TABLE here AS SELECT row_hash FROM {rows}")
             again = run(
                 con,
@@ -206,9 +207,10 @@ def _drop_equal_rows(files: Sequence[Path]) -> list[str]:
                 run(
                     con,
                     f"""COPY (SELECT * EXCLUDE (row_hash) FROM {rows}
-                    WHERE row_hash NOT IN (SELECT row_hash FROM seen)) TO '{place}.left' (FORMAT parquet)""",
+                    WHERE row_hash NOT IN (SELECT row_hash FROM seen))
+                    TO {quote_text(left)} (FORMAT parquet)""",
                 )
-                Path(f"{file}.left").replace(file)
+                Path(left).replace(file)
             notes += [
                 f"{n:,} rows of split {file.stem} equal rows of split {split}: read once, as that one's"
                 for split, n in again

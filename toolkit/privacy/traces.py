@@ -20,8 +20,9 @@ import polars as pl
 
 from ...schemas.manifest import MANIFEST, parse_manifest
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
-from ..store.connection import Store, insert, open_scratch, query, run
+from ..store.connection import Store, insert, open_files, query, run
 from ..store.folders import locate_folder
+from ..store.quoting import quote_text
 from .pseudonyms import FORM, write_mark_sql
 
 _USED = """SELECT chosen_completion AS key FROM kept
@@ -179,7 +180,7 @@ def describe_traces(rows: pl.DataFrame, tables: Sequence[Path]) -> str:
     if rows.is_empty() or not tables:
         return ""
     counts = dict.fromkeys(_COLUMNS, 0)
-    with open_scratch() as memory:
+    with open_files(tables) as memory:
         memory.register("gone", rows.to_arrow())
         for table in tables:
             try:
@@ -193,7 +194,7 @@ def describe_traces(rows: pl.DataFrame, tables: Sequence[Path]) -> str:
 
 def _count(memory: Store, table: Path) -> dict[str, int]:
     """Count the rows of a table that hold traces, by kind."""
-    source = "read_parquet('" + str(table).replace("'", "''") + "')"
+    source = f"read_parquet({quote_text(str(table))})"
     there = {row[0] for row in run(memory, f"DESCRIBE FROM {source}")}
     asked = {kind: [name for name in names if name in there] for kind, names in _COLUMNS.items()}
     sums = {

@@ -15,7 +15,7 @@ from ...schemas.errors import PreceptorError, RecipeError
 from ...schemas.recipe import Recipe, parse_recipe
 from ...schemas.support.nearest import suggest
 from ...schemas.support.settings_files.kinds import FILE_KINDS, find_kind
-from ...schemas.support.settings_files.yaml_text import Place, SettingsFile, read_gate_settings
+from ...schemas.support.settings_files.yaml_text import Place, SettingsFile, read_settings
 from ...training.config import read_config as read_training
 from ..dataset.choose.eligible import check_rule
 from ..dataset.choose.policies import MARKED
@@ -46,7 +46,7 @@ def check_recipe(path: Path, con: Store | None = None) -> CheckedRecipe:
     Sources, tasks and criteria are looked up in the store `con`; without one they are taken as they are.
     Raises RecipeError with all faults, a line each: file, line, key and the nearest right name.
     """
-    file = read_gate_settings(path, NAME, "name: my-dataset")
+    file = read_settings(path, NAME, "name: my-dataset")
     kind = find_kind(file.content) or "dataset"
     faults: dict[str, None] = {}
 

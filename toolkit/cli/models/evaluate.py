@@ -65,7 +65,7 @@ def evaluate(
 
     config = read_config(path, sets, variant)
     options = EvaluationOptions(
-        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
+        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run, asked.trusting_code
     )
     done = run(config, asked.models, out, options, Callbacks(say_line, watch_spending, _say_begin, say_spent))
     if done.about is None:
