@@ -21,6 +21,7 @@ class Batch:
     rejects: pl.DataFrame  # path, line, raw, reason
     notes: tuple[str, ...] = ()  # notes about the input for users
     values: pl.DataFrame | None = None  # counts of what the rows say (lopsided.count_values)
+    met: frozenset[tuple[str, str]] = frozenset()  # of Context.values: columns and words that occurred
 
 
 def _unnamed(_: pl.Series) -> pl.Series:
@@ -40,6 +41,12 @@ class Context:
     about: str = ""  # source whose completions or prompts the rows name
     known: pl.DataFrame = field(default_factory=lambda: make_known([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
+    values: dict[str, dict[str, str]] = field(default_factory=dict)  # our column -> the file's word -> ours
+    constants: dict[str, str] = field(default_factory=dict)  # our column -> its value where the file has none
+    wide: str = ""  # names of columns with a value each, such as 'Which is better: {prompt}'
+    split: str = ""  # what separates several values of one field, such as ;
+    scale: tuple[float, float] | None = None  # lowest and highest value of ratings that are no levels
+    sides: pl.DataFrame = field(default_factory=pl.DataFrame)  # completions of prompts that have two
     levels: int | None = None  # of ratings, where the file has no such column
     align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name

@@ -280,7 +280,7 @@ FORMATS: dict[str, Format] = {
             JSONL,
             people=True,
             mapped=True,
-            options=("sheet",),
+            options=("set", "wide", "sheet"),
         ),
         Format(
             "completions",
@@ -293,7 +293,7 @@ FORMATS: dict[str, Format] = {
             about="prompts",
             people=True,
             mapped=True,
-            options=("sheet",),
+            options=("set", "sheet"),
         ),
         Format(
             "chat",
@@ -316,7 +316,7 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
-            options=("date_format", "allow_rejects", "sheet"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "ratings",
@@ -327,7 +327,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("levels", "date_format", "allow_rejects", "sheet"),
+            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "outcomes",
@@ -340,7 +340,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("date_format", "allow_rejects", "sheet"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "reviews",
@@ -352,7 +352,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing", "date_format", "allow_rejects", "sheet"),
+            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "anki",

@@ -21,11 +21,14 @@ from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
-from .batch import FORGOTTEN_REASON, Batch, Context, make_known
+from ..store.rejects import count_rejects, list_rejects
+from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
-from .files.other_programs import describe_file, name_program
+from .files.values import note_unmet
 from .formats import FORMATS, Format
+from .known import add_known
 from .lopsided import check_lopsided
+from .other_programs import describe_file, name_program
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -40,7 +43,7 @@ class IngestReport:
     rows: int
     rejects: int
     added: dict[str, int]
-    first_rejects: list[str]
+    reject_lines: list[str]  # a table of rejected values and reasons, with counts; [] without rejects
     notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
@@ -237,46 +240,20 @@ def _unknown_names(con: Store, context: Context) -> list[str]:
     ]
 
 
-# Texts that rows may name. A prompt without id is named by its key; an id of two prompts names none.
-_NAMED = {
-    "completions": "SELECT source, ref, key AS completion, prompt FROM completions WHERE ref IS NOT NULL",
-    "prompts": """SELECT source, coalesce(ref, key) AS ref, NULL AS completion,
-        CASE WHEN count(*) = 1 THEN min(key) END AS prompt FROM prompts GROUP BY 1, 2""",
-}
-
-
-def add_known(con: Store, context: Context, what: str) -> Context:
-    """Add the completions or prompts that rows may name.
-
-    Their source is `context.about`, or the only one that has any. Raises SourceError if there is no such
-    source, or several and none is named.
-    """
-    sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
-    names: list[str] = sources["source"].to_list()
-    about = context.about or (names[0] if len(names) == 1 else "")
-    if about not in names:
-        have = ", ".join(names) or "none yet; ingest prompts first"
-        said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
-        raise SourceError(f"--about: {said}; sources with {what}: {have}")
-    rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
-    return replace(context, about=about, known=rows.cast(make_known([]).schema))
-
-
 def _read_all(
     con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
 ) -> IngestReport:
     read = taken = rejects = not_text = gone = 0
     added: dict[str, int] = {}
-    first: list[str] = []
     notes: list[str] = []
     pending: list[Batch] = []
     values: list[pl.DataFrame] = []
+    met: set[tuple[str, str]] = set()
     for batch in _ahead(format.read(files, context, on_bytes)):
         _check_balance(batch, files)
         read, taken, rejects = read + batch.read, taken + batch.taken, rejects + batch.rejects.height
-        missing = 5 - len(first)
-        first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
-        notes += batch.notes
+        notes += [note for note in batch.notes if note not in notes]
+        met |= batch.met
         gone += int((batch.rejects["reason"] == FORGOTTEN_REASON).sum())
         values += [] if batch.values is None else [batch.values]
         not_text += int((batch.rejects["reason"] == "not valid UTF-8").sum())
@@ -297,7 +274,9 @@ def _read_all(
             f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
             "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
         )
-    return IngestReport(context.source, taken, rejects, added, first, notes)
+    notes += note_unmet(context, met)
+    lines = list_rejects(count_rejects(con, context.source)) if rejects else []
+    return IngestReport(context.source, taken, rejects, added, lines, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -347,11 +326,11 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
 
 
 def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
-    listed = "\n  ".join(report.first_rejects)
+    listed = "\n  ".join(report.reject_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}{describe_file(files[0], format.lists, report.first_rejects, report.notes)}"
+            f"  {listed}{describe_file(files[0], format.lists, report.reject_lines[1:], report.notes)}"
         )
     if strict and report.rejects:
         raise SourceError(

@@ -5,22 +5,17 @@ from typing import Any
 
 from ...schemas.tables import OF_A_SOURCE, REJECTS
 from .connection import Store, count, query
+from .rejects import count_rejects
 
 
 def status(con: Store) -> dict[str, Any]:
-    """Collect sources, rejects (by reason), rows per table, campaigns, fits and builds; ready for JSON."""
+    """Collect sources, counts of rejects, rows per table, campaigns, fits and builds; ready for JSON."""
     sources = query(
         con,
         """SELECT name, kind, language, license, redistribution, commercial_use, share_alike, url,
         revision, sha256, reader, notes, rows, rejects,
         strftime(ingested_at, '%Y-%m-%dT%H:%M:%SZ') AS ingested_at
         FROM sources ORDER BY name""",
-    )
-    rejects = query(
-        con,
-        """SELECT source, regexp_replace(reason, '\\d+', 'N', 'g') AS reason, count(*) AS rows,
-        arg_min(path || ':' || line, (path, line)) AS first
-        FROM rejects GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2""",
     )
     fits = query(
         con,
@@ -45,7 +40,7 @@ def status(con: Store) -> dict[str, Any]:
     return {
         "sources": sources.to_dicts(),
         "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
-        "rejects": rejects.to_dicts(),
+        "rejects": count_rejects(con).to_dicts(),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
         "builds": [_read(build, "counts", "gates") for build in builds],

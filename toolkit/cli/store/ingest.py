@@ -22,13 +22,27 @@ def ingest() -> None:
     """
 
 
-def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of --map: ours=theirs of each."""
+def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+    """Read the values of --map and --set: the names before and after the equals sign."""
     split = [value.partition("=") for value in values]
-    for ours, equals, theirs in split:
+    for value, (ours, equals, theirs) in zip(values, split, strict=True):
         if not (ours and equals and theirs):
-            raise click.BadParameter(f"expected OURS=THEIRS, such as annotator=judgeId, got '{ours}'")
-    return {ours: theirs for ours, _, theirs in split}
+            such = "criterion=helpful" if option.name == "constants" else "annotator=judgeId"
+            raise click.BadParameter(f"expected {option.metavar}, such as {such}, got '{value}'")
+    return [(ours.strip(), theirs) for ours, _, theirs in split]
+
+
+def _scale(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Read the value of --scale: lowest..highest."""
+    if value is None:
+        return None
+    try:
+        least, most = map(float, value.split(".."))
+    except ValueError:
+        least = most = 0
+    if not least < most:
+        raise click.BadParameter(f"expected LOWEST..HIGHEST, such as 0..100, got '{value}'")
+    return least, most
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
@@ -56,6 +70,31 @@ _OWN: dict[str, click.Parameter] = {
         ["--levels"],
         type=click.IntRange(2),
         help="Number of levels of the ratings, if no column states it.",
+    ),
+    "set": click.Option(
+        ["--set", "constants"],
+        multiple=True,
+        callback=_pairs,
+        metavar="OURS=VALUE",
+        help="Value of our column OURS where the file has none, such as criterion=helpful. May be repeated.",
+    ),
+    "wide": click.Option(
+        ["--wide"],
+        metavar="PATTERN",
+        help="Names of columns with an answer each, with our column in braces: 'Which is better: {prompt}', "
+        "'{annotator}', '{criterion}'. Each cell that is not empty becomes a row.",
+    ),
+    "split": click.Option(
+        ["--split"],
+        metavar="SEPARATOR",
+        help="Character between several values of one field, such as ';' in 3;4;5.",
+    ),
+    "scale": click.Option(
+        ["--scale"],
+        callback=_scale,
+        metavar="LOWEST..HIGHEST",
+        help="Range of ratings that are no levels, such as 0..100, or means. Each becomes the nearest of "
+        "--levels equal steps (default: 11).",
     ),
     "learner": click.Option(["--learner"], help="Id of the learner whose log it is, if no column states it."),
     "passing": click.Option(
@@ -120,7 +159,8 @@ def _options(format: Format) -> list[click.Parameter]:
                 multiple=True,
                 callback=_pairs,
                 metavar="OURS=THEIRS",
-                help="Read our column OURS from the file's column THEIRS. May be repeated.",
+                help="Read our column OURS from the file's column THEIRS. OURS:VALUE=WORD says that "
+                "a word of the file means our value: choice:tie='Both are equal'. May be repeated.",
             )
         )
     if format.kind in ("gec", "generated"):
@@ -140,6 +180,7 @@ def _command(format: Format) -> click.Command:
     def run(settings: Common, /, paths: tuple[Path, ...], source: str, **given: Any) -> None:
         from ....schemas.licenses import read_license
         from ...ingest.batch import Context
+        from ...ingest.files.values import split_maps
         from ...ingest.run import Origin, find_inputs
         from ...ingest.run import ingest as run_ingest
         from ...store.connection import open_store
@@ -147,11 +188,17 @@ def _command(format: Format) -> click.Command:
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
+        columns, values = split_maps(given.get("columns") or ())
         context = Context(
             source,
             given["language"],
             given.get("about") or "",
-            columns=given.get("columns") or {},
+            columns=columns,
+            values=values,
+            constants=dict(given.get("constants") or ()),
+            wide=given.get("wide") or "",
+            split=given.get("split") or "",
+            scale=given.get("scale"),
             levels=given.get("levels"),
             align=given.get("align") or "minimal",
             annotator_names=given.get("annotator_names") or {},
@@ -221,7 +268,7 @@ def say_report(report: "IngestReport", license: str) -> None:
     out.print(f"{name}: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
     if report.rejects:
         err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
-        for line in report.first_rejects:
+        for line in report.reject_lines:
             err.print(f"  {line}")
     for note in report.notes:
         err.print(f"note: {note}")

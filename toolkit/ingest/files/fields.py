@@ -1,15 +1,21 @@
 """Fields of tables that users map by name: find our columns, and parse their text."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
+from ....schemas.support.nearest import suggest
 from ..batch import Context, add_raw
 from .header import name_column
 from .numbered_lines import Input
 from .table_files import convert_to_text, list_columns
+
+PLACE = re.compile(r"\{(\w*)\}")
+"""What stands at {…} in names of a wide table's columns fills our column of that name."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,15 @@ class Columns:
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    value: str = ""  # the column that cells of a wide table hold
+    extra: tuple[str, ...] = ()  # what else a pattern of a wide table may name
+    extra_only: bool = False  # it names nothing of ours
+    asked: tuple[str, ...] = ()  # columns that such an extra name gives
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All columns, the required ones first."""
+        return (*self.required, *self.optional)
 
 
 def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
@@ -25,19 +40,38 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
 
     Raises SourceError if a column that is required, or that the user mapped, is missing.
     """
-    unknown = set(context.columns) - {*columns.required, *columns.optional}
-    if unknown:
-        known = ", ".join((*columns.required, *columns.optional))
-        raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
+    _check_known("--map", context.columns, columns)
+    _check_known("--set", context.constants, columns)
+    names = {name: context.columns.get(name, name) for name in columns.all}
     have = list_columns(file, list(names.values()))
+    given = _list_given(context, columns)
     for ours, theirs in names.items():
-        if theirs not in have and (ours in columns.required or ours in context.columns):
+        needed = ours in columns.required and ours not in given
+        if theirs not in have and (needed or ours in context.columns):
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
                 f"use --map {ours}=COLUMN"
             )
     return names
+
+
+def _check_known(option: str, names: Iterable[str], columns: Columns) -> None:
+    """Check the columns that an option names. Raises SourceError that names the near one, or all."""
+    for name in names:
+        if name not in columns.all:
+            hint = suggest(name, columns.all, "expected one of", " ")
+            raise SourceError(f"{option} {name}=…: not a column here; {hint}")
+
+
+def _list_given(context: Context, columns: Columns) -> set[str]:
+    """List our columns that a constant or a pattern gives, so that the file need not have them."""
+    places = set(PLACE.findall(context.wide))
+    given = {*context.constants, *places}
+    return (
+        given
+        | ({columns.value} if context.wide else set())
+        | (set(columns.asked) if places & set(columns.extra) else set())
+    )
 
 
 def select_column(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:

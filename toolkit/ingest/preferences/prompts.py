@@ -4,7 +4,11 @@
      "messages": [{"role": "user", "content": "…"}],
      "completions": [{"id": "mn-01-a", "content": "…", "origin": "human", "author": "writer-1"}]}
 
-Or a table (CSV, .xlsx, .ods) of id, task, prompt and so on, without completions.
+Or a table (CSV, .xlsx, .ods) of id, task, prompt and so on, without completions, or with a column for each:
+
+    term,mnemonic_1,mnemonic_2        --map prompt=term --set task=mnemonic --wide 'mnemonic_{n}'
+
+Its completions are TERM-1 and TERM-2; a prompt without id has its text for one.
 
 `prompt`: "…" may stand for a single user message. Votes, ratings and outcomes name a completion
 by its id. `group` defaults to the prompt's id, `origin` to human; completions may be [], for prompts that are
@@ -37,7 +41,15 @@ _SHAPE = {
 }
 
 
-_COLUMNS = Columns(("id", "task", "prompt"), tuple(_SHAPE.keys() - {"id", "task", "prompt"}))
+_REQUIRED = ("id", "task", "prompt")
+_COLUMNS = Columns(
+    _REQUIRED,
+    tuple(name for name in _SHAPE if name not in _REQUIRED),
+    value="completions",
+    extra=("n", "author"),
+    extra_only=True,
+    asked=("id",),
+)
 
 
 def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:

@@ -33,7 +33,7 @@ def read(tmp_path, *rows, name="a.jsonl"):
     (tmp_path / "s.duckdb").unlink(missing_ok=True)
     with open_store(tmp_path / "s.duckdb", create=True) as con:
         report = ingest_files(con, "chat", [path], "s", license="MIT")
-        assert (report.rows, report.rejects) == (len(rows), 0), report.first_rejects
+        assert (report.rows, report.rejects) == (len(rows), 0), report.reject_lines
         return [query(con, sql).rows() for sql in (KNOWN, VOTED, RATED)], report.notes
 
 
