@@ -42,8 +42,8 @@ from ...schemas.tables import REJECTS
 from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
-from ..ingest.files.other_programs import describe_program
 from ..ingest.files.table_files import list_columns, read_table
+from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
