@@ -69,25 +69,25 @@ WITHOUT_TEXT = "turns without text, which are in no prompt and no completion: 1"
     [
         (
             "spock-problems",
-            lambda f: write_spock_problems(f),
+            write_spock_problems,
             lambda f: write_spock_problems(f, Answer=" "),
             "p.csv: empty or missing, so no completion: 'Answer' in 1 of 2 sub-problems",
         ),
         (
             "spock-problems",
-            lambda f: write_spock_problems(f),
+            write_spock_problems,
             lambda f: write_spock_problems(f, Hint=None, Feedback=""),
             "p.csv: empty or missing, so no completion: 'Feedback' in 1, 'Hint' in 1 of 2 sub-problems",
         ),
         (
             "bridge",
-            lambda f: write_bridge(f),
+            write_bridge,
             lambda f: write_bridge(f, e="", z_why=" "),
             "train.json: of 2 rows empty: 'e' in 1, 'z_why' in 1; null in the reply's context",
         ),
         (
             "bridge",
-            lambda f: write_bridge(f),
+            write_bridge,
             lambda f: write_bridge(f, c_r=[*BRIDGE["c_r"], {"user": "tutor", "text": ""}]),
             f"train.json: {WITHOUT_TEXT}",
         ),
