@@ -20,10 +20,10 @@ from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import word_absence
 from .answers import Taken, take_answers
 from .campaigns import check_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
@@ -112,8 +112,8 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        hint = suggest(campaign, names, "campaigns")
-        raise AnnotationError(f"no campaign '{campaign}': {hint} (export --rubric NAME begins one)")
+        said = word_absence(campaign, names, "campaign")
+        raise AnnotationError(f"--campaign {campaign}: {said} (export --rubric NAME begins one)")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
     found = next((rubric for rubric in list_rubrics() if rubric.digest in digests), None)

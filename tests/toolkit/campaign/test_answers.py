@@ -323,7 +323,9 @@ def test_a_fit_and_a_way_back_know_of_campaigns(con, named):
 
 
 def test_no_such_campaign(con):
-    with pytest.raises(AnnotationError, match="no campaign 'week-2': did you mean 'week-1'"):
+    with pytest.raises(
+        AnnotationError, match="--campaign week-2: no campaign of that name; did you mean 'week-1'"
+    ):
         take_answers(con, "week-2", all_votes(con))
 
 

@@ -8,7 +8,7 @@ import click
 
 from ....schemas.cells import find_codec
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout, read_name
+from ..options import Choice, Common, common, open_stderr, open_stdout, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -55,7 +55,7 @@ def _encoding(_: click.Context, __: click.Parameter, value: str | None) -> str |
 _OWN: dict[str, click.Parameter] = {
     "align": click.Option(
         ["--align"],
-        type=click.Choice(("minimal", "errant")),
+        type=Choice(("minimal", "errant")),
         default="minimal",
         show_default=True,
         help="How edits are found: minimal (fewest changed tokens) or errant (as ERRANT does).",

@@ -6,6 +6,7 @@ import polars as pl
 
 from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
+from ....schemas.support.nearest import find_nearest, suggest
 from ..batch import Context, add_raw
 from .delimited import name_column
 from .numbered_lines import Input
@@ -27,15 +28,17 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
     """
     unknown = set(context.columns) - {*columns.required, *columns.optional}
     if unknown:
-        known = ", ".join((*columns.required, *columns.optional))
-        raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
+        name = sorted(unknown)[0]
+        hint = suggest(name, (*columns.required, *columns.optional), "expected one of", " ")
+        raise SourceError(f"--map {name}=…: not a column here; {hint}")
     have = list_columns(file)
     names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
     for ours, theirs in names.items():
         if theirs not in have and (ours in columns.required or ours in context.columns):
+            near = find_nearest(theirs, have)
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}=COLUMN"
+                f"use --map {ours}={near or 'COLUMN'}"
             )
     return names
 
