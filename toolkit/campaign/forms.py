@@ -37,7 +37,6 @@ from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError, SourceError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
 from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
@@ -46,6 +45,7 @@ from ..ingest.files.table_files import list_columns, read_table
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import word_absence
 from .answers import Taken, take_answers
 from .campaigns import check_same_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
@@ -134,9 +134,9 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        hint = suggest(campaign, names, "campaigns")
+        said = word_absence(campaign, names, "campaign")
         begin = f"preceptor annotate export --campaign {campaign} --rubric NAME begins one"
-        raise AnnotationError(f"no campaign '{campaign}': {hint} ({begin})")
+        raise AnnotationError(f"--campaign {campaign}: {said} ({begin})")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
     found = next((rubric for rubric in list_rubrics() if rubric.digest in digests), None)

@@ -277,7 +277,7 @@ def test_more_questions_keep_those_that_were_asked(run, place):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("export", "--campaign", "d", "--out", "f.csv"), "no campaign 'd'"),
+        (("export", "--campaign", "d", "--out", "f.csv"), "--campaign d: no campaign of that name"),
         (("export", "--campaign", "d", "--rubric", "socratics", "--out", "f.csv"), "did you mean 'socratic'"),
         (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.xlsx"), "a form ends in .csv"),
         (
@@ -304,7 +304,7 @@ def test_more_questions_keep_those_that_were_asked(run, place):
             ),
             "same file",
         ),
-        (("import", "none.csv", "--campaign", "d"), "no campaign 'd'"),
+        (("import", "none.csv", "--campaign", "d"), "--campaign d: no campaign of that name"),
     ],
 )
 def test_errors_say_what_to_do_and_write_no_form(run, place, arguments, says):

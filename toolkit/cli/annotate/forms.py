@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..options import (
+    Choice,
     Common,
     add_where_options,
     common,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--select",
-    type=click.Choice(["information", "uncertain", "coverage", "random"]),
+    type=Choice(["information", "uncertain", "coverage", "random"]),
     help="How new questions are chosen. Default: information, if a fit can estimate it; else coverage.",
 )
 @add_where_options(language=False)
@@ -119,7 +120,7 @@ def export(
 @click.option("--annotator", metavar="NAME", help="Name of the annotator, if the form does not say it.")
 @click.option(
     "--kind",
-    type=click.Choice(["student", "expert", "crowd"]),
+    type=Choice(["student", "expert", "crowd"]),
     help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @click.option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, common, make_table, open_stderr, open_stdout
 from .server import add_server_options
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _COMMENTS = 10  # shown of drafts and discarded answers
 )
 @click.option(
     "--kind",
-    type=click.Choice(["student", "expert", "crowd"]),
+    type=Choice(["student", "expert", "crowd"]),
     help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @add_server_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout, read_encoding, read_name
+from ..options import Choice, Common, common, open_stderr, open_stdout, read_encoding, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -61,7 +61,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
 _OWN: dict[str, click.Parameter] = {
     "align": click.Option(
         ["--align"],
-        type=click.Choice(("minimal", "errant")),
+        type=Choice(("minimal", "errant")),
         default="minimal",
         show_default=True,
         help="How edits are found: minimal (fewest changed tokens) or errant (as ERRANT does).",

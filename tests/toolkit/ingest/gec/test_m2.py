@@ -178,7 +178,7 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     assert (tmp_path / "out.m2").read_text() == (
         "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n"
     )
-    with pytest.raises(StoreError, match="--source t: no sentences of that name; there are s"):
+    with pytest.raises(StoreError, match="--source t: no source of that name with sentences; there are s"):
         export_m2(store, "t", tmp_path / "no.m2")
     run(store, f"UPDATE {EDITS.name} SET correction = 'a|||b' WHERE start = 0")
     with pytest.raises(StoreError, match=r"f.m2:2: M2 has no way to write 'a\|\|\|b'"):
