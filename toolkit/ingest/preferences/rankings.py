@@ -116,7 +116,7 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
     rank as read.
     """
     texts = records.with_columns(
-        convert_to_text(records, name) for name in records.columns if name not in ("line", "raw")
+        convert_to_text(records, name) for name in records.columns if name not in ("line", "raw", "gone")
     )
     place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
     languages = [convert_to_text(records, name) for name in ("srclang", "trglang")]

@@ -309,3 +309,41 @@ def test_damaged_rankings_balance(opened, tmp_path, changes, block):
     assert (report.rows, report.rejects) == (count(opened, VOTES), count(opened, REJECTS))
     orphans = "SELECT count(*) FROM votes WHERE completion_a NOT IN (SELECT key FROM completions)"
     assert query(opened, orphans).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,judgeID,system1ID,system2id,SYSTEM1RANK,system2rank",
+            {},
+        ),
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,who,system1Id,system2Id,r1,system2rank",
+            {"judgeId": "who", "system1rank": "r1"},
+        ),
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,who,system1Id,system2Id,system1rank,system2rank",
+            {"annotator": "who"},
+        ),
+    ],
+)
+def test_columns_of_another_name_or_in_other_letters(store, tmp_path, header, columns):
+    (tmp_path / "a.csv").write_text(f"{header}\na,a,7,7,7,j,X,Y,1,2\n")
+    report = load(store, tmp_path / "a.csv", columns=columns)
+    assert (report.rows, report.rejects) == (1, 0)
+    assert query(store, "SELECT choice FROM votes").item() == "a"
+    assert count(store, ANNOTATORS) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"judgId": "x"}, "--map judgId=…: not a column of rankings; did you mean 'judgeId'"),
+        ({"srclang": "lang"}, "no column 'lang' for srclang; the file has srclang, trglang"),
+    ],
+)
+def test_maps_of_rankings_are_checked(store, tmp_path, columns, said):
+    path = write(tmp_path / "a.csv", "a,a,7,7,7,j,X,Y,1,2")
+    with pytest.raises(SourceError, match=said):
+        load(store, path, columns=columns)
