@@ -4,9 +4,9 @@
     gug,gug,272,272,272,annotA,CAMB,NMT,4,2
 
 Bojar et al. (WMT 2013 to 2016); Napoles, Sakaguchi and Tetreault (EACL 2017). The lower rank is the
-better one, equal ranks tie; a system of rank -1 was not ranked. XML is read by `ranking_xml.py`. A row may rank more than two systems:
+better one, equal ranks tie; a system of rank -1 was not ranked. A row may rank more than two systems:
 each two of them are a vote. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that
-the votes are about; without one, prompts and completions without text are made.
+the votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
 """
 
 import re
@@ -60,9 +60,8 @@ def read_ranking_records(
     if is_xml(file):
         given["--map"] = context.columns
     for option in (name for name, value in given.items() if value):
-        raise SourceError(
-            f"{file.path}: {option} is not for {'XML of ' * is_xml(file)}rankings; leave it out"
-        )
+        what = "rankings in XML" if is_xml(file) else "rankings"
+        raise SourceError(f"{file.path}: {option} is not for {what}; leave it out")
     if is_xml(file):
         yield from read_ranking_xml(file, on_bytes)
         return
