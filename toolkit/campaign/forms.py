@@ -43,6 +43,7 @@ from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
 from ..ingest.files.table_files import list_columns, read_table
+from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
@@ -229,8 +230,9 @@ def read_form(
             case _:
                 rows, others = _read_table(file, rubric)
                 notes = [f"columns that are not read: {', '.join(others)}"] if others else []
-    except SourceError as error:
-        raise AnnotationError(str(error)) from error
+    except (SourceError, AnnotationError) as error:
+        other = describe_program(file)
+        raise AnnotationError(f"{error}\n{other}" if other else str(error)) from error
     encoded = note_encoding(file)
     said = (*([encoded] if encoded else []), *file.notes, *notes)
     return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=said)

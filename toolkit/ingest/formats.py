@@ -28,6 +28,7 @@ class Format:
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
     options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing, date_format
+    lists: bool = False  # reads JSON lists, not only JSON Lines
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -174,6 +175,7 @@ FORMATS: dict[str, Format] = {
             ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
             "tutoring.bridge:read_bridge",
             finder="tutoring.bridge:find_bridge",
+            lists=True,
         ),
         Format(
             "mrbench",
@@ -185,6 +187,7 @@ FORMATS: dict[str, Format] = {
             '  {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral"}}}}]',
             "tutoring.mrbench:read_mrbench",
             finder="tutoring.mrbench:find_mrbench",
+            lists=True,
             together=True,
         ),
         Format(
@@ -196,6 +199,7 @@ FORMATS: dict[str, Format] = {
             '                 "reveal_answer": "no"}, "score": 0.9}]',
             "tutoring.socratic_llm:read_socratic_llm",
             finder="tutoring.socratic_llm:find_socratic_llm",
+            lists=True,
         ),
         Format(
             "spock",
@@ -208,6 +212,7 @@ FORMATS: dict[str, Format] = {
             "tutoring.spock:read_spock",
             JSON,
             finder="tutoring.spock:find_spock",
+            lists=True,
             together=True,
         ),
         Format(
@@ -250,6 +255,7 @@ FORMATS: dict[str, Format] = {
             '  "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}',
             "tutoring.cima:read_cima",
             ("*dataset*.json",),
+            lists=True,
         ),
         Format(
             "socratic-debugging",
@@ -297,6 +303,7 @@ FORMATS: dict[str, Format] = {
             ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
             "preferences.chat:read_chat",
             (*JSONL, "*.ndjson", "*.json", "*.parquet"),
+            lists=True,
         ),
         Format(
             "votes",
@@ -358,6 +365,20 @@ FORMATS: dict[str, Format] = {
             finder="logs.anki:find_anki",
             people=True,
             options=("learner",),
+        ),
+        Format(
+            "xapi",
+            "log",
+            "xAPI statements of answers, with result.success: JSON or JSON Lines.",
+            '[{"actor": {"mbox": "mailto:ada@example.org"},\n'
+            '  "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},\n'
+            '  "object": {"id": "https://lms.example.org/q/1"},\n'
+            '  "result": {"success": true, "duration": "PT12.5S"},\n'
+            '  "timestamp": "2026-03-01T10:00:00Z"}]',
+            "logs.xapi:read_xapi",
+            ("*.json", *JSONL),
+            people=True,
+            lists=True,
         ),
     )
 }

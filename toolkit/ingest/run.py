@@ -23,12 +23,12 @@ from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
 from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context
-from .files.json_lists import describe_not_json_lines
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
 from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known
 from .lopsided import check_lopsided
+from .other_programs import describe_file, name_program
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -160,7 +160,7 @@ def ingest(
         return IngestReport(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
-    with limit_memory(con), transaction(con):
+    with limit_memory(con), transaction(con), name_program(files[0], format.name):
         if present:
             remove_source(con, context.source)
         if format.needs_known(files, context):
@@ -169,7 +169,7 @@ def ingest(
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
-        _check(report, files, strict)
+        _check(report, format, files, strict)
         _check_ids(con, context.source)
         report.notes.extend([*encodings, *_unknown_names(con, context)])
         if present:
@@ -325,30 +325,18 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
         )
 
 
-def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
+def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
     listed = "\n  ".join(report.reject_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}{_other_json(report, files[0])}{_other_encoding(report)}"
+            f"  {listed}{describe_file(files[0], format.lists, report.reject_lines[1:], report.notes)}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
             f"or leave --strict out to keep them in rejects\n  {listed}"
         )
-
-
-def _other_json(report: IngestReport, file: Input) -> str:
-    """Say that the file is JSON, but not JSON Lines, if its first rejects say that they are no objects."""
-    if not any("JSON" in line or "object" in line for line in report.reject_lines[1:]):
-        return ""
-    fault = describe_not_json_lines(file)
-    return f"\n{fault}" if fault else ""
-
-
-def _other_encoding(report: IngestReport) -> str:
-    return "".join(f"\n{note}" for note in report.notes if "--encoding" in note)
 
 
 def _source_row(

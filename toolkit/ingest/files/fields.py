@@ -136,9 +136,9 @@ def parse_time(rows: pl.DataFrame, form: str = "") -> pl.DataFrame:
     """Parse `at` into `time`: typed, as text in ISO 8601 or like it, or as a number since 1970.
 
     Without an offset it is UTC; UTC, GMT and offsets may follow after a space; seconds, or the whole time
-    of day, may be missing; the year comes first. Ten digits since 1970 are seconds, thirteen milliseconds,
-    sixteen microseconds, nineteen nanoseconds. With `form` (such as "%d.%m.%Y %H:%M") text is read so and
-    not otherwise.
+    of day, may be missing; 24:00 is the next day's 0:00; the year comes first. Ten digits since 1970 are
+    seconds, thirteen milliseconds, sixteen microseconds, nineteen nanoseconds. With `form` (such as "%d.%m.%Y
+    %H:%M") text is read so and not otherwise.
     """
     if rows.schema["at"] != pl.String:
         time = rows.select(_typed_time(rows.schema["at"])).to_series()
@@ -191,7 +191,11 @@ def _other_time(at: pl.Expr) -> pl.Expr:
         *(part[name].fill_null("0").str.zfill(2) for name in "HMS"),
         part["f"].fill_null("0"),
     )
+    # 24:00 is the end of a day, in ISO 8601 until 2019.
+    midnight = text.str.contains(r" 24:00:00\.0*$")
+    text = text.str.replace(r" 24(:00:00\.0*)$", " 00$1")
     local = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC")
+    local = pl.when(midnight).then(local + pl.duration(days=1)).otherwise(local)
     minutes = part["z"].cast(pl.Int64) * 60 + part["o"].fill_null("0").cast(pl.Int64)
     behind = pl.when(part["s"] == "-").then(-minutes).otherwise(minutes).fill_null(0)
     number, rest = at.str.extract(_EPOCH, 1), at.str.extract(_EPOCH, 2).fill_null("")

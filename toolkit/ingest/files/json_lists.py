@@ -19,13 +19,17 @@ def read_elements(file: Input, what: str, on_bytes: OnBytes = lambda _: None) ->
     These are the columns that `parse_json_rows` takes. `what` names the elements in the message. Raises
     SourceError if the file is not a JSON list.
     """
-    text = read_json(file, "ARRAY", f"one JSON list of {what}", on_bytes)
+    return split_list(read_json(file, "ARRAY", f"one JSON list of {what}", on_bytes))
+
+
+def split_list(text: str, path: str = "$[*]") -> pl.DataFrame:
+    """Split the JSON list at a path of a text into elements, as `read_elements` returns them."""
     with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         return query(
             con,
-            """SELECT row_number() OVER () AS line, e::VARCHAR AS raw, false AS damaged
-            FROM (SELECT unnest(json_extract(text, '$[*]')::JSON[]) AS e FROM whole)""",
+            f"""SELECT row_number() OVER () AS line, e::VARCHAR AS raw, false AS damaged
+            FROM (SELECT unnest(json_extract(text, '{path}')::JSON[]) AS e FROM whole)""",
         )
 
 

@@ -95,11 +95,7 @@ def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
     for block in read_lines(file, on_bytes=on_bytes):
         if block["damaged"].any():
             line = block.filter("damaged")["line"][0]
-            what = "is no text" if b"\0" in _read_bytes(file) else f"not valid {file.encoding or 'UTF-8'}"
-            raise SourceError(
-                f"{file.path}:{line}: {what}; fetch it again, or name its encoding, such as "
-                "--encoding latin-1 or --encoding windows-1251"
-            )
+            raise SourceError(describe_not_text(file, line))
         parts.append(block["raw"].str.join("\n").item())
     text = "\n".join(parts)
     if not text.strip():
@@ -107,9 +103,26 @@ def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
     return text
 
 
-def _read_bytes(file: Input) -> bytes:
-    with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
-        return stream.read(START_BYTES)
+def describe_not_text(file: Input, line: int) -> str:
+    """Describe a file with a line that is no text in its encoding, and what to do."""
+    if is_binary(file):
+        return f"{file.path}: is no text; is it the right file?"
+    what = f"not valid {file.encoding or 'UTF-8'}"
+    return (
+        f"{file.path}:{line}: {what}; fetch it again, or name its encoding, such as --encoding latin-1 or "
+        "--encoding windows-1251"
+    )
+
+
+def is_binary(file: Input) -> bool:
+    """True if the file begins with bytes that no text has in any encoding of one byte a letter, or UTF-8."""
+    try:
+        with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
+            start = stream.read(START_BYTES)
+    except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
+        return False
+    marked = find_encoding(start) == "utf-16" or is_unmarked_utf16(start)
+    return not marked and any(byte in start for byte in (*range(7), *range(14, 27)))
 
 
 def read_start(file: Input) -> str:

@@ -24,7 +24,7 @@ from ..batch import divide, make_no_rejects
 from .delimited import find_delimiter, read_header, read_records
 from .header import find_twice, leave_out_repeats, list_names, name_column
 from .json_lists import describe_not_json_lines
-from .numbered_lines import Input, OnBytes, find_member, is_spreadsheet, read_lines
+from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
 from .sheets import list_sheet_columns, read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -133,6 +133,8 @@ def list_columns(file: Input, wanted: Sequence[str] = ()) -> list[str]:
                     """SELECT DISTINCT unnest(json_keys(CASE WHEN json_valid("raw") THEN "raw" END)) AS k
                     FROM lines ORDER BY 1""",
                 )
+            if keys.is_empty() and lines["damaged"].any():
+                raise SourceError(describe_not_text(file, lines.filter("damaged")["line"][0]))
             return keys["k"].to_list()
         case ending:
             if ending == SHEET:
