@@ -185,9 +185,9 @@ def import_forms(
 
     All forms are read before any is stored. `rubric` is needed if the campaign's is not a packaged one;
     `annotator` is the default for forms that name none; `kind` is student, expert or crowd; `encoding`,
-    `sheet` and `values` as in `ingest`. `on_form` gets each form when it is in the store. Raises AnnotationError for a
-    file that is no form of the campaign, of which no row can be taken, or in which no answer has an
-    annotator.
+    `sheet` and `values` as in `ingest`. `on_form` gets each form when it is in the store. Raises
+    AnnotationError for a file that is no form of the campaign, of which no row can be taken, or in which no
+    answer has an annotator.
     """
     asked = find_rubric(con, campaign, rubric)
     questions = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
