@@ -29,6 +29,7 @@ from .metrics.measure import (
     Available,
     check_metrics,
     explain_left_out,
+    fit_metrics,
     list_packages,
     measure_all,
     need_answers,
@@ -94,6 +95,8 @@ class _Plan:
     config: EvaluationConfig
     without: Mapping[str, str]
     """Metrics that were left out, and why."""
+    partly: Mapping[str, str]
+    """Metrics that count only some prompts, and why."""
     held: HeldOut
     template: Template | None
     requests: Sequence[Request]
@@ -158,9 +161,16 @@ def _prepare(
     check_out(out)
     template = find_template(read)
     held = read_held_out(read.values, callbacks.say)
+    unfit, partly = fit_metrics(read.values.metrics, held.items)
+    read = _leave_out(read, unfit, callbacks)
+    for name, why in partly.items():
+        callbacks.say(f"{name} {why}")
     check_metrics(read.values.metrics, held.items)
     requests = make_requests(held.items, read.values, template)
-    return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
+    without |= unfit
+    return _Plan(
+        read, without, partly, held, template, requests, models, backends, judge, options, callbacks, spent
+    )
 
 
 def _drop_metrics(
@@ -174,12 +184,21 @@ def _drop_metrics(
         several=len(backends) > 1,
     )
     without = explain_left_out(names, available)
+    return _leave_out(config, without, callbacks), without
+
+
+def _leave_out(
+    config: EvaluationConfig, without: Mapping[str, str], callbacks: Callbacks
+) -> EvaluationConfig:
+    """Leave metrics out, and say why; EvaluationError if none is left."""
     for name, why in without.items():
         callbacks.say(f"{name} is left out: it {why}")
-    kept = [name for name in names if name not in without]
+    kept = [name for name in config.values.metrics if name not in without]
     if not kept:
-        raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
-    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
+        raise EvaluationError(
+            f"{config.path}: no metric is left to measure; see why above, and name others (--set metrics=[…])"
+        )
+    return replace(config, values=config.values.model_copy(update={"metrics": kept}))
 
 
 def _run(plan: _Plan, out: Path) -> dict[str, Any]:
@@ -208,6 +227,7 @@ def _run(plan: _Plan, out: Path) -> dict[str, Any]:
             "level": LEVEL,
             "draws": DRAWS,
             "left_out": dict(plan.without),
+            "partly": dict(plan.partly),
             "judge": dict(judge.about) if judge else None,
             "models": [_describe_model(one, plan.held, answers[one.name]) for one in plan.backends],
             **compare(values, [item.group for item in items], rows, names),

@@ -45,6 +45,27 @@ def _explain(metric: Metric, available: Available) -> str | None:
     return None
 
 
+def fit_metrics(names: Iterable[str], items: Sequence[Item]) -> tuple[dict[str, str], dict[str, str]]:
+    """Find the metrics that fit none of the items, and those that fit only some, each with the reason."""
+    none: dict[str, str] = {}
+    some: dict[str, str] = {}
+    for name in names:
+        metric = METRICS[name]
+        if metric.fits is None:
+            continue
+        left = [item for item in items if not metric.fits(item)]
+        if left:
+            languages = ", ".join(sorted({item.language for item in left}))
+            why = f"{metric.knows}, not {languages}"
+            fitting = len(items) - len(left)
+            (some if fitting else none)[name] = (
+                f"counts {fitting:,} of {len(items):,} prompts: {why}"
+                if fitting
+                else f"fits no prompt: {why}"
+            )
+    return none, some
+
+
 def check_metrics(names: Iterable[str], items: Sequence[Item]) -> None:
     """Raise EvaluationError if a metric does not fit the items or lacks a package."""
     for name in names:
