@@ -112,7 +112,7 @@ def make_figure_tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], l
 
 def list_notes(about: Mapping[str, Any]) -> list[str]:
     """List what a reader should know before believing a figure."""
-    found = []
+    found = [f"{name} {why}" for name, why in about.get("partly", {}).items()]
     for model in about["models"]:
         name, n = shorten_name(model["name"], about["figures"]), about["n"]
         if model["cut_off"]:
