@@ -51,6 +51,12 @@ class HubError(PreceptorError, RuntimeError):
     exit_code = CHECK_FAILED
 
 
+class HubNameError(HubError):
+    """A wrong name that the user gave: of a repository, revision, config, split, tag or folder."""
+
+    exit_code = BAD_INPUT
+
+
 class PrivacyError(PreceptorError, RuntimeError):
     """Texts that cannot be searched for personal data as asked."""
 

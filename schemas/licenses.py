@@ -66,8 +66,8 @@ def read_license(text: str | None) -> License:
     try:
         spdx = str(canonicalize_license_expression(text))
     except InvalidLicenseExpression as error:
-        near = find_nearest(text.upper(), [c.upper() for c in COMMON], cutoff=0.4)
-        hint = next((f"did you mean {c}? " for c in COMMON if c.upper() == near), "")
+        near = find_nearest(text, COMMON)
+        hint = f"did you mean {near}? " if near else ""
         raise SourceError(
             f"--license {text}: not an SPDX licence id; {hint}"
             "For other terms write LicenseRef-NAME (it will not be published)"

@@ -7,27 +7,51 @@ pairs: {policy: best-worst, min_confidence: 0.6}
 splits: {train: 0.8, validation: 0.1, test: 0.1}
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import RecipeError, SourceError
 from .licenses import read_license
-from .support.nearest import suggest
+from .support.nearest import find_nearest
+from .support.settings_files.faults import explain_by_line
+from .support.settings_files.kinds import expect_kind
+from .support.settings_files.yaml_text import SettingsFile, read_settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+NAME = "a dataset's recipe, such as recipes/mnemonic/dataset.yaml (preceptor recipe copy writes it)"
 
 Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
+Clean = Literal["spaces", "trim", "quotes", "speaker", "detokenise", "duplicates"]
+
+
+def _find_place(text: str) -> str:
+    """Return a wording that has a place for the prompt; ValueError for one that has none."""
+    if "{prompt}" not in text:
+        near = find_nearest("prompt", re.findall(r"{(.*?)}", text))
+        raise ValueError(f"must contain {{prompt}}{f', not {{{near}}}' if near else ''}: '{text}'")
+    return text
+
+
+Wording = Annotated[str, AfterValidator(_find_place)]
 
 
 class Section(BaseModel):
     """A part of a recipe: keys that are not known are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class PairsSettings(Section):
@@ -57,7 +81,7 @@ class PairsSettings(Section):
     kept for soft labels alone."""
     eligible: str | None = None
     """Which pairs may be taken, as an expression of columns: chosen_score > 0.8 and chosen_score >
-    rejected_score. `preceptor build --help` lists the columns."""
+    rejected_score. docs/datasets.md lists the columns."""
 
     @model_validator(mode="after")
     def _band_is_in_order(self) -> "PairsSettings":
@@ -71,9 +95,13 @@ class Splits(Section):
     """Shares of groups per split; a group's split depends on its name and the seed alone."""
 
     train: Share = 0.8
+    """Share of the groups to train on."""
     validation: Share = 0.1
+    """Share of the groups to watch a training with."""
     test: Share = 0.1
+    """Share of the groups to measure the trained model on; the three shares add up to 1."""
     seed: int = 0
+    """Random seed of the assignment."""
     sft: Share = 0.5
     """Share of the train groups that examples (config sft) are taken from; pairs come from the others, so
     that no model is preferred on what it has imitated. All groups that are held out are in both."""
@@ -99,6 +127,9 @@ class Corrections(Section):
     """The learner's own text, a partial correction, an over-correction."""
     left_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of an annotator's edits that a partial correction leaves out, at least one."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Largest share of over-corrections among the pairs; beyond it they are dropped at random. Without effect
+    if over is the only kind."""
     seed: int = 0
     """Random seed: chooses the edits to leave out and the words to over-correct."""
 
@@ -136,7 +167,9 @@ class Benchmark(Section):
     """Texts that the dataset must not contain: a file, or a folder of files."""
 
     name: str
+    """Name of the benchmark in messages and on the card."""
     path: Path
+    """The file or folder; JSON Lines, CSV or Parquet."""
     column: str | None = None
     """Column of the question; may be left out if the file has one column."""
     answer: str | None = None
@@ -182,24 +215,32 @@ class Recipe(Section):
     """Weight of observed against expressed that the fit must have; any where left out."""
     format: Literal["conversational", "plain"] = "conversational"
     """Lists of messages, or plain text (single-turn prompts only)."""
-    instruction: str = "{prompt}"
+    instruction: Wording = "{prompt}"
     """Wording of the last user turn; {prompt} is replaced by the source's own text."""
-    instructions: dict[str, str] = {}
+    instructions: dict[str, Wording] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
     pairs: PairsSettings = PairsSettings()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
     outcomes: list[ReviewOutcomes] = []
     """Outcomes of completions from study logs: made by preceptor outcomes, before the fit."""
+    """Which pairs of a prompt's completions become rows."""
     splits: Splits = Splits()
+    """Shares of groups per split."""
     leaks: Leaks = Leaks()
+    """Texts of held-out data that training data must not contain."""
     benchmarks: list[Benchmark] = []
     """Texts of tests that are not in the store."""
     tokenizer: Tokenizer | None = None
     """Tokenizer of the model to be trained; finds pairs that it cannot distinguish."""
     privacy: Privacy = Privacy()
+    """Personal data in texts, and signals of too few learners."""
     max_length_bias: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """The longer answer may be chosen in this share of pairs at most; only reported where left out."""
+    clean: Annotated[list[Clean], Field(exclude_if=lambda steps: not steps)] = []
+    """Steps that clean texts, the same way in prompts and answers. spaces: no-break and invisible spaces.
+    trim: spaces around a text. quotes: quotes around a whole answer. speaker: "Tutor:" before an answer.
+    detokenise: spaces before punctuation, "do n't". duplicates: rows with the same texts are one."""
     gates: Annotated[dict[str, dict[str, Any]], Field(exclude_if=lambda sections: not sections)] = {}
     """Settings of gates that have no key of their own here, by the gate's name; drop: true leaves their rows
     out, counted, instead of stopping."""
@@ -213,13 +254,6 @@ class Recipe(Section):
     """Language of the card, for rows that do not say theirs."""
     title: str | None = None
     """Heading of the card; the name where it is left out."""
-
-    @model_validator(mode="after")
-    def _instruction_has_a_place(self) -> "Recipe":
-        for text in (self.instruction, *self.instructions.values()):
-            if "{prompt}" not in text:
-                raise ValueError(f"instruction must contain {{prompt}}: '{text}'")
-        return self
 
     @model_validator(mode="after")
     def _edits_need_no_policy(self) -> "Recipe":
@@ -250,46 +284,18 @@ class Recipe(Section):
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
-    Raises RecipeError, which names the file, the key and the nearest known one.
+    Raises RecipeError with all faults: file, line, key and the nearest known one.
     """
+    return parse_recipe(read_settings(path, NAME, "name: my-dataset"))
+
+
+def parse_recipe(file: SettingsFile) -> Recipe:
+    """Check the content of a recipe's file.
+
+    Raises RecipeError with all faults: file, line, key and the nearest known one.
+    """
+    expect_kind(file, "dataset", NAME)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(
-            f"{path}: {error.strerror}; name a recipe file, such as recipes/mnemonic/dataset.yaml"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected keys and values, such as 'name: my-dataset'")
-    try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(file.content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {explain_faults(error, Recipe)}") from error
-
-
-def explain_faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """Explain all errors in a file of the model's keys, in a user's words."""
-    return "; ".join(_explain(dict(one), model) for one in error.errors())
-
-
-def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
-    """One validation error in a user's words."""
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _section_at(error["loc"][:-1], model).model_fields
-        return f"unknown key '{where}': {suggest(str(error['loc'][-1]), known, 'known keys')}"
-    if error["type"] == "missing":
-        return f"'{where}' is missing; add it"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"'{where}': {message}" if where else message
-
-
-def _section_at(path: tuple[str | int, ...], section: type[BaseModel]) -> type[BaseModel]:
-    """The section of a file that a place is in, inside lists and optional sections too."""
-    for part in path:
-        if isinstance(part, str):
-            kind = section.model_fields[part].annotation
-            inside = [kind, *get_args(kind)]
-            section = next(k for k in inside if isinstance(k, type) and issubclass(k, BaseModel))
-    return section
+        raise RecipeError(explain_by_line(file.path, error, Recipe, file.lines)) from error

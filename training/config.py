@@ -22,7 +22,7 @@ keep_checkpoints  keep the run's checkpoints in the output (false)
 allow             defects of rows that only warn: dead_pairs, empty_completions, one_label
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,23 +30,39 @@ from typing import Any
 
 from ..schemas.errors import RecipeError
 from ..schemas.support.nearest import find_nearest, suggest
-from ..schemas.support.settings_files import choose_variant, parse_assignment, read_file, read_variants
+from ..schemas.support.settings_files import choose_variant, parse_assignment, read_variants, select_lines
 from ..schemas.support.settings_files import merge_settings as merge_values
+from ..schemas.support.settings_files.faults import locate
+from ..schemas.support.settings_files.kinds import expect_kind
+from ..schemas.support.settings_files.yaml_text import Place, SettingsFile, read_settings
 from .keys import Key, convert_value, list_keys
 from .stages.registry import STAGES
+from .trainer.environment import ALLOWED
 
 # Measured with a small model on JFLEG (docs/training.md): a run that lost 21 % of the chosen log-probability
 # wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
 CHOSEN_FALL = 0.1
 
-_OURS = {
-    "stage": Key("str", "preceptor"),
-    "dataset_revision": Key("str | None", "preceptor"),
-    "variants": Key("dict[str, Any]", "preceptor"),
-    "chosen_fall": Key("float", "preceptor"),
-    "keep_checkpoints": Key("bool", "preceptor"),
-    "allow": Key("list[str]", "preceptor"),
+OURS = {
+    "stage": Key("str", "preceptor", "Stage of training, which selects the trainer."),
+    "dataset_revision": Key("str | None", "preceptor", "Commit of a dataset on the Hub."),
+    "variants": Key("dict[str, Any]", "preceptor", "Named sets of other values, chosen by --variant."),
+    "chosen_fall": Key(
+        "float",
+        "preceptor",
+        "How much of their log-probability chosen completions may lose before a warning, as a share of the "
+        f"reference model's; {CHOSEN_FALL} where it is left out.",
+    ),
+    "keep_checkpoints": Key(
+        "bool", "preceptor", "Keep the run's checkpoints in the output; false where it is left out."
+    ),
+    "allow": Key(
+        "list[str]",
+        "preceptor",
+        "Defects of rows that only warn: dead_pairs, empty_completions, one_label.",
+    ),
 }
+"""Keys of ours, which TRL does not know."""
 # Keys of older versions of TRL and transformers, which recipes from elsewhere still have.
 _FORMER = {
     "torch_dtype": "dtype",
@@ -61,8 +77,14 @@ _REFUSED = {
     "push_to_hub": "a folder is published when it is whole: leave it out",
     "hub_token": "the recipe is copied into every output: leave it out, and log in (hf auth login)",
     "dataset_streaming": "the rows are checked before the run: leave it out",
+    "trust_remote_code": "it runs the code in a model's folder: leave it out, and give --trust-remote-code "
+    "with the command for a model whose code you have read",
 }
 _NAME = "a training recipe, such as recipes/gec/sft.yaml"
+_NEEDED = {
+    "model_name_or_path": "a model, as a folder or on the Hub",
+    "dataset_name": "a folder that preceptor build wrote, or a dataset on the Hub",
+}
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
@@ -101,97 +123,120 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     `variant` names one of the recipe's variants; its values replace the recipe's. `sets` are texts key=value
     and replace both; key= leaves the key out. RecipeError names the file, the key and the nearest known key.
     """
-    text, content = _read(path)
-    environment, content = _split(path, content)
+    file = read_settings(path, _NAME, "learning_rate: 1.0e-6")
+    expect_kind(file, "training", _NAME)
+    faults: dict[str, None] = {}  # those of the file first: variants repeat them
+    environment, content = _split(file, faults)
     variants = read_variants(path, content)
     content.pop("variants", None)
     given = dict(parse_assignment(one, "learning_rate=1e-5") for one in sets)
     chosen = choose_variant(path, variants, variant)
-    for name, values in variants.items():  # those that are not asked for too
-        merged = merge_values(path, content | values, given if name == variant else {})
-        _check(f"{path}: variant {name}", merged, _stage(path, merged))
     merged = merge_values(path, content | chosen, given)
-    stage = _stage(path, merged)
-    checked = _check(str(path), merged, stage)
-    ours = {name: checked.pop(name) for name in _OURS if name in checked}
-    ours.pop("stage")
+    lines = select_lines(file.lines, variant, given)
+    stage = _stage(path, merged, lines, faults)
+    checked = _check(path, merged, stage, lines, faults)
+    for name, values in variants.items():  # those that are not asked for too
+        if name != variant:
+            other, places = content | values, select_lines(file.lines, name, {})
+            _check(path, other, _stage(path, other, places, faults), places, faults, (name, values))
+    ours = {name: checked.pop(name) for name in OURS if name in checked}
+    ours.pop("stage", None)
     ours["allow"] = tuple(ours.get("allow", ()))
     if ours.get("chosen_fall", CHOSEN_FALL) <= 0:
-        raise RecipeError(f"{path}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}")
+        where = locate(path, ("chosen_fall",), lines)
+        faults[f"{where}: 'chosen_fall': should be above 0, such as {CHOSEN_FALL}"] = None
     if fault := STAGES[stage].find_fault(checked):
-        raise RecipeError(f"{path}: {fault}")
+        faults[f"{path}: {fault}"] = None
     checked |= deepcopy(dict(STAGES[stage].settles))
-    _check_best(path, stage, checked.get("metric_for_best_model"))
-    if not checked.get("model_name_or_path"):
-        raise RecipeError(f"{path}: 'model_name_or_path' is missing; name a model, as a folder or on the Hub")
-    if not checked.get("dataset_name"):
-        raise RecipeError(
-            f"{path}: 'dataset_name' is missing; name a folder that preceptor build wrote, or "
-            "a dataset on the Hub"
-        )
-    return TrainingConfig(path, text, stage, checked, environment, variant, tuple(sets), **ours)
+    if fault := _find_fault_of_best(stage, checked.get("metric_for_best_model")):
+        faults[f"{locate(path, ('metric_for_best_model',), lines)}: {fault}"] = None
+    for name, what in _NEEDED.items():
+        if not merged.get(name) and not find_nearest(name, merged.keys() - list_keys(stage).keys()):
+            faults[f"{path}: '{name}' is missing; name {what}"] = None
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return TrainingConfig(path, file.text, stage, checked, environment, variant, tuple(sets), **ours)
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    text, content = read_file(path, _NAME, "learning_rate: 1.0e-6")
-    for key, what in (("metrics", "an evaluation's file"), ("configs", "a dataset's recipe")):
-        if key in content and "model_name_or_path" not in content:
-            raise RecipeError(f"{path}: is {what}; name {_NAME}")
-    return text, content
-
-
-def _split(path: Path, content: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+def _split(file: SettingsFile, faults: dict[str, None]) -> tuple[dict[str, str], dict[str, Any]]:
     """Split off the environment variables; our keys under env join the others."""
+    content = dict(file.content)
     environment = content.pop("env", None) or {}
     if not isinstance(environment, dict):
-        raise RecipeError(f"{path}: 'env': expected names and values")
+        raise RecipeError(f"{file.locate(('env',))}: 'env': expected names and values")
     ours = environment.pop("preceptor", None) or {}
     if not isinstance(ours, dict):
-        raise RecipeError(f"{path}: 'env.preceptor': expected keys and values, such as 'stage: dpo'")
-    for name in ours:
-        if name not in _OURS:
-            raise RecipeError(f"{path}: {_unknown(f'env.preceptor.{name}', name, _OURS)}")
-        if name in content:
-            raise RecipeError(f"{path}: '{name}' stands at the top and under env.preceptor; leave one out")
+        where = file.locate(("env", "preceptor"))
+        raise RecipeError(f"{where}: 'env.preceptor': expected keys and values, such as 'stage: dpo'")
+    for name in list(ours):
+        where = file.locate(("env", "preceptor", name))
+        if name not in OURS:
+            faults[f"{where}: {_unknown(f'env.preceptor.{name}', name, OURS)}"] = None
+            del ours[name]
+        elif name in content:
+            faults[f"{where}: '{name}' stands at the top and under env.preceptor; leave one out"] = None
     for name in environment:
         if str(name).upper().endswith(_SECRET):
-            raise RecipeError(
-                f"{path}: 'env.{name}': the recipe is copied into every output; set it in your shell"
+            where, told = (
+                file.locate(("env", name)),
+                "the recipe is copied into every output; set it in your shell",
             )
+            faults[f"{where}: 'env.{name}': {told}"] = None
+        elif name not in ALLOWED:
+            told = (
+                "a recipe may not set it, since somebody else's recipe could run other programs by it; "
+                f"set it in your shell. It may set {', '.join(sorted(ALLOWED))}"
+            )
+            faults[f"{file.locate(('env', name))}: 'env.{name}': {told}"] = None
     return {str(name): str(value) for name, value in environment.items()}, content | ours
 
 
-def _stage(path: Path, values: Mapping[str, Any]) -> str:
+def _stage(
+    path: Path, values: Mapping[str, Any], lines: Mapping[Place, int], faults: Mapping[str, None]
+) -> str:
+    """Find the stage, by which all keys are checked; RecipeError with the faults so far if it is none."""
     named = values.get("stage")
     for stage in STAGES:
         if named == stage:
             return stage
+    where = locate(path, ("stage",), lines)
     if named is None and "stage" not in values:
         near = find_nearest("stage", values)
         hint = f"did you mean '{near}' to be it?" if near else "add it"
-        raise RecipeError(f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})")
-    raise RecipeError(
-        f"{path}: 'stage': no stage '{named}': {suggest(str(named), tuple(STAGES), 'known stages')}"
-    )
+        told = f"{path}: 'stage' is missing; {hint} (one of {', '.join(STAGES)})"
+    else:
+        told = f"{where}: 'stage': no stage '{named}': {suggest(str(named), tuple(STAGES), 'known stages')}"
+    raise RecipeError("\n".join([*faults, told]))
 
 
-def _check(where: str, values: Mapping[str, Any], stage: str) -> dict[str, Any]:
-    """Convert values to the types of their keys. RecipeError lists all that is wrong."""
-    known = list_keys(stage) | _OURS
+def _check(
+    path: Path,
+    values: Mapping[str, Any],
+    stage: str,
+    lines: Mapping[Place, int],
+    faults: dict[str, None],
+    variant: tuple[str, Collection[str]] = ("", ()),
+) -> dict[str, Any]:
+    """Convert values to the types of their keys; what is wrong is added to `faults`, once, with its line.
+
+    `variant`: the name of a variant and its keys, whose faults name it.
+    """
+    known = list_keys(stage) | OURS
     checked: dict[str, Any] = {}
-    wrong: list[str] = []
     for name, value in values.items():
+        fault = None
         if name in _REFUSED and name in known and value:
-            wrong.append(f"'{name}': {_REFUSED[name]}")
+            fault = f"'{name}': {_REFUSED[name]}"
         elif name not in known or (name == "variants"):
-            wrong.append(_unknown(name, name, known, stage))
+            fault = _unknown(name, name, known, stage)
         else:
             try:
                 checked[name] = convert_value(known[name], value)
             except ValueError as error:
-                wrong.append(f"'{name}': {error}")
-    if wrong:
-        raise RecipeError(f"{where}: {'; '.join(wrong)}")
+                fault = f"'{name}': {error}"
+        if fault:
+            of = f"variant {variant[0]}: " if name in variant[1] else ""
+            faults[f"{locate(path, (name,), lines)}: {of}{fault}"] = None
     return checked
 
 
@@ -204,16 +249,17 @@ def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: str | None 
     if name in _FORMER and stage:
         return f"unknown key '{shown}': it is now {_FORMER[name]}"
     near = find_nearest(name, known)
-    few = len(known) <= len(_OURS)
+    few = len(known) <= len(OURS)
     other = f"known keys: {', '.join(known)}" if few else "not a field of TRL's or of preceptor's"
     return f"unknown key '{shown}': " + (f"did you mean '{near}'?" if near else other)
 
 
-def _check_best(path: Path, stage: str, named: Any) -> None:
-    """RecipeError for a figure that the stage's trainer lacks; TRL finds out after the first epoch."""
+def _find_fault_of_best(stage: str, named: Any) -> str | None:
+    """Find a figure that the stage's trainer lacks; TRL finds out after the first epoch."""
     name = str(named or "loss").removeprefix("eval_")
     known = STAGES[stage].figures.known
-    if name not in known:
-        near = find_nearest(name, known)
-        hint = f"did you mean 'eval_{near}'?" if near else f"there are {', '.join(known)}"
-        raise RecipeError(f"{path}: 'metric_for_best_model': stage {stage} has no figure '{named}': {hint}")
+    if name in known:
+        return None
+    near = find_nearest(name, known)
+    hint = f"did you mean 'eval_{near}'?" if near else f"there are {', '.join(known)}"
+    return f"'metric_for_best_model': stage {stage} has no figure '{named}': {hint}"

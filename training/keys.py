@@ -43,10 +43,13 @@ _SCALARS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Key:
-    """A key: its type as the source writes it ("float | None") and the dataclass that has it as a field."""
+    """A key: its type as the source writes it ("float | None"), the dataclass that has it as a field, and the
+    meaning of one of ours.
+    """
 
     type: str
     owner: str
+    meaning: str = ""
 
 
 @cache
@@ -58,6 +61,12 @@ def list_keys(stage: str) -> dict[str, Key]:
     return found
 
 
+def describe_type(key: Key) -> dict[str, Any]:
+    """Describe the values of a key as JSON Schema does; {} for values of TRL's own types."""
+    union = _find_type(key)
+    return {} if union is None else TypeAdapter(union).json_schema()
+
+
 def convert_value(key: Key, value: Any) -> Any:
     """Convert a value to the key's type: "1e-6" -> 1e-6 for a float.
 
@@ -67,17 +76,26 @@ def convert_value(key: Key, value: Any) -> Any:
     parts = [part.strip() for part in key.type.split(" | ")]
     if value is False and "Strategy" in key.type:  # what YAML makes of a bare no
         return "no"
-    if any(part not in _SCALARS for part in parts):
+    union = _find_type(key)
+    if union is None:
         return value
     if isinstance(value, str) and "str" not in parts and any(p.startswith("list") for p in parts):
         value = [value]
-    union: Any = None
-    for number, part in enumerate(parts):
-        union = _SCALARS[part] if number == 0 else union | _SCALARS[part]
     try:
         return TypeAdapter(union).validate_python(value)
     except ValidationError as error:
         raise ValueError(f"should be {' or '.join(parts).replace('None', 'null')}, not {value!r}") from error
+
+
+def _find_type(key: Key) -> Any:
+    """Find the type of a key's values; None if it is one of TRL's own."""
+    parts = [part.strip() for part in key.type.split(" | ")]
+    if any(part not in _SCALARS for part in parts):
+        return None
+    union: Any = _SCALARS[parts[0]]
+    for part in parts[1:]:
+        union = union | _SCALARS[part]
+    return union
 
 
 @cache

@@ -6,7 +6,6 @@ metrics.json    {"steps": 30, "train": {…}, "evaluation": {…}, "warnings": [
 
 import json
 import math
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ..schemas.support.versions import read_versions
 from .config import TrainingConfig
 from .data import LoadedData
 from .stages.registry import STAGES
+from .trainer.commit import find_commit
 
 LIBRARIES = (
     "preceptor",
@@ -69,7 +69,7 @@ def write_about(
         "preflight": preflight,
         "seed": trainer.args.seed,
         "versions": read_versions(LIBRARIES),
-        "commit": _commit(config.path),
+        "commit": find_commit(config.path.resolve().parent),
         "metrics": metrics,
     }
     _write(folder / ABOUT, about)
@@ -117,24 +117,6 @@ def _base(config: TrainingConfig) -> tuple[str | None, dict[str, Any] | None]:
         return None, {"folder": folder.name, "sha256": hash_model(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}
     return about.get("base_model"), {"folder": folder.name, "sha256": hash_model(folder), **kept}
-
-
-def _commit(recipe: Path) -> str | None:
-    """The commit of the recipe's repository, with + if the recipe's folder has changes; None without git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(  # noqa: S603
-            ["git", "-C", str(recipe.resolve().parent), *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def draw_curves(

@@ -12,10 +12,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,11 @@ from .launch import call_in_first, count_processes, get_rank
 from .output import write_about
 from .preflight.preflight import run_preflight
 from .preflight.records import PreflightReport, convert_report, format_report
+from .preflight.trainer_values import check_trainer, make_arguments
 from .stages.registry import STAGES
 from .stages.settings import read_settings
 from .trainer.logging import is_watched, make_lines_callback
 from .trainer.watch import Watch, make_watch_callback
-
-# Packages for the values of report_to, any one of which is enough; transformers checks other values.
-REPORTS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,6 @@ def train(
     _check_target(target)
     _check_base(config)
     _check_device(config)
-    _check_reports(config)
     with ExitStack() as held:
         return _train(config, target, restart, say, held)
 
@@ -87,8 +83,8 @@ def _train(
     loaded = load(config)
     work = target.with_name(f".{target.name}.unfinished")
     os.environ.update(config.environment)
-    report = _allowed(config, loaded, say)
-    arguments, model_arguments = _arguments(config, work / "checkpoints")
+    made = make_arguments(config, work / "checkpoints")
+    report = _allowed(config, loaded, say, made)
     last = call_in_first(lambda: _enter(work, target, config, loaded, restart, held))
     if not work.is_dir():
         raise TrainingError(
@@ -102,30 +98,67 @@ def _train(
         make_watch_callback(watch),
         *([make_lines_callback(say, words)] if say and not is_watched() else []),
     ]
-    trainer = _trainer(config, loaded, arguments, model_arguments, callbacks)
-    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
-    made = work / "model"
-    _save(trainer, made)
+    trainer = _trainer(config, loaded, *made, callbacks)
+    result = _run(trainer, config, last)
+    written = work / "model"
+    _save(trainer, written)
     metrics: dict[str, Any] = {}
     if get_rank() == 0:
         found = convert_report(report) if report else {}
-        metrics = write_about(made, config, loaded, trainer, result.metrics, watch.warnings, found)
+        metrics = write_about(written, config, loaded, trainer, result.metrics, watch.warnings, found)
         _finish(work, target, config.keep_checkpoints)
     trainer.accelerator.wait_for_everyone()
     trainer.end()
     return TrainedModel(target, metrics, watch.warnings, _step(last) if last else None)
 
 
-def check_rows(
-    config: TrainingConfig, loaded: LoadedData | None = None, processes: int | None = None
-) -> PreflightReport:
-    """Run preflight on the recipe's rows, with the model's tokenizer and without its weights.
+def _forget_unbegun(work: Path, parents: Sequence[Path]) -> None:
+    """Remove the locked folder of a run that fails without a checkpoint, and the folders made for it.
 
-    `loaded` are the rows if they are loaded already. `processes` share the batches of a step (default: those
-    of this run). TrainingError if the recipe names no whole model, or the rows cannot be loaded.
+    One that is killed stays; the next command in its place empties it.
+    """
+    if any((work / "checkpoints").glob("checkpoint-*")) or (work / "model").exists():
+        return
+    finish(work)
+    for place in parents:  # the innermost first
+        with suppress(OSError):  # someone else's files are in it
+            place.rmdir()
+
+
+def _run(trainer: Any, config: TrainingConfig, last: Path | None) -> Any:
+    """Train to the end; TrainingError for whatever the libraries raise, with what to do."""
+    try:
+        return trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except Exception as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        if "out of memory" in said:
+            mend = (
+                "lower per_device_train_batch_size (and raise gradient_accumulation_steps) or max_length, or "
+                "set gradient_checkpointing: true"
+            )
+        else:
+            mend = "preceptor --debug train … shows where"
+        raise TrainingError(
+            f"{config.path}: training stopped at step {trainer.state.global_step:,}: {said}; {mend}. "
+            "The same command goes on from the last checkpoint, if there is one"
+        ) from error
+
+
+def check_rows(
+    config: TrainingConfig,
+    loaded: LoadedData | None = None,
+    processes: int | None = None,
+    made: tuple[Any, Any] | None = None,
+) -> PreflightReport:
+    """Run preflight on the recipe's rows and values, with the model's tokenizer and without its weights.
+
+    `loaded` are the rows if they are loaded already, `made` the configs of `make_arguments` if they are made.
+    `processes` share the batches of a step (default: those of this run). TrainingError if the recipe names no
+    whole model or has values that no config takes, or the rows cannot be loaded.
     """
     loaded = loaded or load(config)
     _check_base(config)
+    made = made or make_arguments(config, Path("checkpoints"))
     parts = {"train": loaded.train} | ({"evaluation": loaded.evaluation} if loaded.evaluation else {})
     values = config.values | {"allow": list(config.allow), "num_processes": processes or count_processes()}
     stage = STAGES[config.stage]
@@ -133,11 +166,16 @@ def check_rows(
         loaded.train.column_names
     ):  # one value for all rows
         stage = STAGES[stage.instead_of_own]
-    return run_preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
+    report = run_preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
+    found = (*check_trainer(config, *made), *report.defects)
+    return replace(report, defects=tuple(sorted(found, key=lambda defect: not defect.refused)))
 
 
 def _allowed(
-    config: TrainingConfig, loaded: LoadedData, say: Callable[[str], object] | None
+    config: TrainingConfig,
+    loaded: LoadedData,
+    say: Callable[[str], object] | None,
+    made: tuple[Any, Any],
 ) -> PreflightReport | None:
     """Run preflight in the first process of every machine; the others return None.
 
@@ -145,7 +183,7 @@ def _allowed(
     """
     if int(os.environ.get("LOCAL_RANK", "0")):
         return None
-    report = check_rows(config, loaded)
+    report = check_rows(config, loaded, made=made)
     if say and get_rank() == 0:
         say(format_report(report))
     if report.refusals:
@@ -208,45 +246,6 @@ def _check_device(config: TrainingConfig) -> None:
             )
 
 
-def _check_reports(config: TrainingConfig) -> None:
-    """TrainingError if report_to needs a package that is missing; TRL finds out after loading weights."""
-    wanted = config.values.get("report_to") or []
-    for name in [wanted] if isinstance(wanted, str) else wanted:
-        packages = REPORTS.get(name)
-        if packages and not any(find_spec(package) for package in packages):
-            raise TrainingError(
-                f"{config.path}: 'report_to': {name} is not installed: pip install {packages[0]}; or "
-                "--set report_to=none"
-            )
-
-
-def _arguments(config: TrainingConfig, checkpoints: Path) -> tuple[Any, Any]:
-    """Make the trainer's config and TRL's ModelConfig, with other defaults without a GPU."""
-    import torch
-    import trl
-
-    made: dict[str, Any] = {**config.trainer_values, "output_dir": str(checkpoints)}
-    if made.get("use_cpu") or not torch.accelerator.is_available():
-        made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
-    if not is_watched():
-        made = {"disable_tqdm": True, **made}
-    try:
-        arguments = STAGES[config.stage].load_config()(**made)
-        model = trl.ModelConfig(**config.select_values("ModelConfig"))
-    except (ValueError, TypeError, ImportError) as error:
-        raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
-    arguments.model_init_kwargs = {
-        "revision": model.model_revision,
-        "attn_implementation": model.attn_implementation,
-        "dtype": model.dtype,
-        **(
-            {"device_map": None} if count_processes() > 1 else {}
-        ),  # TRL's "auto" under FSDP is for one process
-        **(arguments.model_init_kwargs or {}),
-    }
-    return arguments, model
-
-
 def _trainer(
     config: TrainingConfig, loaded: LoadedData, arguments: Any, model: Any, callbacks: list[Any]
 ) -> Any:
@@ -264,8 +263,12 @@ def _trainer(
             peft_config=trl.get_peft_config(model),
             callbacks=callbacks,
         )
-    except (ValueError, OSError) as error:
-        raise TrainingError(f"{config.path}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # TRL, transformers and PEFT raise of every kind
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        raise TrainingError(
+            f"{config.path}: the trainer cannot be made: {said}; change the recipe, or give another value "
+            "with --set KEY=VALUE"
+        ) from error
     trainer.remove_callback(PrinterCallback)  # it prints logs as Python dictionaries
     return trainer
 
@@ -276,7 +279,9 @@ def _enter(
     """Make the folder of the unfinished run, or reopen it; the checkpoint to resume from, if any."""
     values = {name: value for name, value in config.values.items() if name != "output_dir"}
     run = {"stage": config.stage, "values": values, "dataset": loaded.describe()}
+    made = [place for place in work.parents if not place.exists()]
     held.enter_context(hold_run(work, run, restart, TrainingError, lambda old: _other(old, run)))
+    held.push(lambda kind, *_: _forget_unbegun(work, made) if kind else None)
     _check_target(target)  # the same command may have finished meanwhile
     checkpoints, kept = work / "checkpoints", work / "model" / "checkpoints"
     if kept.is_dir() and not checkpoints.exists():  # killed while it was finished

@@ -1,23 +1,20 @@
-"""Write forms as CSV for spreadsheets, JSON Lines or Label Studio files (label_studio.py), with a guide, and
-read them.
+"""Write forms as CSV for spreadsheets, JSON Lines or Label Studio files (label_studio.py), with a guide; find
+the columns of filled-in ones.
 
 A spreadsheet opens the CSV (UTF-8 with a byte-order mark, CRLF) and runs none of its cells: a cell that
-begins like a formula gets an apostrophe, which is removed when it is read. Changes by spreadsheets are read
-too: semicolons or tabs, moved columns, no mark, UTF-16, empty rows at the end.
+begins like a formula gets an apostrophe, which is removed when it is read.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from ...schemas.cells import find_encoding, find_separator, is_unmarked_utf16, read_separator_line
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.files import write_text
@@ -26,20 +23,16 @@ from ..rubrics.new import show_rubric
 from .forms import (
     CELL_LIMIT,
     SUFFIXES,
-    FilledForm,
     FormRow,
     join_turns,
     list_answer_columns,
     list_shown_columns,
     make_form_rows,
-    take_rows,
 )
-from .label_studio import make_label_studio, read_label_studio, write_labelling_config
+from .label_studio import make_label_studio, write_labelling_config
 
 _FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")
 _NAMED = re.compile(r'("annotator"\s*:\s*)"(?:[^"\\]|\\.)*"?')
-_START = 1 << 16
-_FIELD_LIMIT = 1 << 30
 _GUIDE = """# {title}
 
 {how}
@@ -146,116 +139,45 @@ def count_long_texts(questions: pl.DataFrame) -> int:
 # ---- reading
 
 
-def read_form(
-    path: Path, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
-) -> FilledForm:
-    """Read a filled-in form of any format.
+def list_form_columns(rubric: Rubric) -> list[str]:
+    """List the columns that are read of a filled-in form: the question, the answers, comment, annotator."""
+    return ["question", *list_answer_columns(rubric), "comment", "annotator"]
 
-    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`. Raises AnnotationError if
-    it is no form of this campaign.
+
+def match_columns(header: Sequence[str], rubric: Rubric, path: Path) -> tuple[dict[str, str], list[str]]:
+    """Match the columns of a form to those of a header, in any case; also list those that are not read.
+
+    Raises AnnotationError if one is missing or there twice.
     """
-    suffix = check_suffix(path)
-    text, *notes = _decoded(path)
-    if suffix == ".json":
-        rows, counted = read_label_studio(text, path, list_answer_columns(rubric))
-        notes += counted
-    elif suffix == ".jsonl":
-        rows = list(_jsonl_rows(text, list_answer_columns(rubric)))
-    else:
-        rows, more = _csv_rows(text, path, list_answer_columns(rubric))
-        notes += more
-    return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=tuple(notes))
-
-
-def _decoded(path: Path) -> list[str]:
-    """The file's text, and a note if its encoding was guessed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise AnnotationError(f"{path}: {error.strerror}; name the form that came back") from error
-    try:
-        marked = find_encoding(content)
-        if marked is None and is_unmarked_utf16(content[:_START]):
-            return [content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")]
-        return [content.decode("utf-16" if marked == "utf-16" else "utf-8-sig")]
-    except UnicodeDecodeError:
-        note = "not UTF-8: read as Windows-1252; if comments look odd, save it as 'CSV UTF-8'"
-        return [content.decode("cp1252", errors="replace"), note]
-
-
-def _jsonl_rows(text: str, answers: Sequence[str]) -> Iterator[FormRow]:
-    for n, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            kept = _NAMED.sub(r"\1null", line)  # no names in the store
-            yield FormRow(n, {"line": kept}, fault=f"not JSON: {error}")
-            continue
-        if not isinstance(row, dict):
-            yield FormRow(n, {"line": line}, fault="not an object")
-            continue
-        wanted = [*answers, "comment", "annotator", "question"]
-        cells = {name: _plain(row[name]) for name in wanted if row.get(name) is not None}
-        absent = next((name for name in answers if name not in row), None)
-        fault = f"no '{absent}': {suggest(absent, list(row), 'it has')}" if absent and cells else None
-        yield FormRow(n, cells, fault=fault)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _csv_rows(text: str, path: Path, answers: Sequence[str]) -> tuple[list[FormRow], list[str]]:
-    lines = list(io.StringIO(text, newline=""))
-    hint = read_separator_line(lines[0]) if lines else None  # a hint to Excel
-    skipped = 0 if hint is None else 1
-    wanted = {"question", "annotator", "comment", *answers}
-    separator = hint or find_separator([*lines[skipped:], ""][0], ",", wanted)
-    records = _records(lines[skipped:], path, skipped, separator)
-    _, header = next(records, (1, []))
-    places, notes = _places(header, path, skipped + 1, answers)
-    rows = []
-    for line, cells in records:
-        if any(cell.strip() for cell in cells):
-            named = {name: restore(cells[at]) for name, at in places.items() if at < len(cells)}
-            beyond = any(cell.strip() for cell in cells[len(header) :])
-            rows.append(FormRow(line, named, fault="more cells than columns" if beyond else None))
-    return rows, notes
-
-
-def _records(lines: list[str], path: Path, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Records and the line each begins on."""
-    limit = csv.field_size_limit(_FIELD_LIMIT)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    begins = skipped + 1
-    try:
-        for cells in reader:
-            yield begins, cells
-            begins = skipped + reader.line_num + 1
-    except csv.Error as error:
-        raise AnnotationError(f"{path}:{begins}: not CSV: {error}; is a quotation mark open?") from error
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _places(
-    header: list[str], path: Path, line: int, answers: Sequence[str]
-) -> tuple[dict[str, int], list[str]]:
-    """Where each column is, and notes about columns that are not read."""
     names = [name.strip().lower() for name in header]
-    wanted = ["question", *answers, "comment", "annotator"]
-    twice = next((name for name in wanted if names.count(name) > 1), None)
-    if twice:
-        raise AnnotationError(f"{path}:{line}: two columns are named '{twice}'; leave one")
-    for name in wanted[: 1 + len(answers)]:
+    wanted = list_form_columns(rubric)
+    for name in wanted:
+        if names.count(name) > 1:
+            raise AnnotationError(f"{path}: two columns are named '{name}'; leave one")
+    for name in wanted[:-2]:
         if name not in names:
             hint = suggest(name, [n for n in names if n], "it has")
-            raise AnnotationError(
-                f"{path}:{line}: no column '{name}': {hint} (is it a form of this campaign?)"
-            )
+            raise AnnotationError(f"{path}: no column '{name}': {hint} (is it a form of this campaign?)")
     shown = {"n", "prompt", "a", "b", "completion", ""}
     others = [h for h, name in zip(header, names, strict=True) if name not in {*wanted, *shown}]
-    notes = [f"columns that are not read: {', '.join(others)}"] if others else []
-    return {name: names.index(name) for name in wanted if name in names}, notes
+    return {name: header[names.index(name)] for name in wanted if name in names}, others
+
+
+def read_object(line: int, text: str, rubric: Rubric) -> FormRow:
+    """Read one line of a form in JSON Lines."""
+    try:
+        row = json.loads(text)
+    except ValueError as error:
+        kept = _NAMED.sub(r"\1null", text)  # no names in the store
+        return FormRow(line, {"line": kept}, fault=f"not JSON: {error}")
+    if not isinstance(row, dict):
+        return FormRow(line, {"line": text}, fault="not an object")
+    answers = list_answer_columns(rubric)
+    cells = {n: _convert(row[n]) for n in list_form_columns(rubric) if row.get(n) is not None}
+    absent = next((name for name in answers if name not in row), None)
+    fault = f"no '{absent}': {suggest(absent, list(row), 'it has')}" if absent and cells else None
+    return FormRow(line, cells, fault=fault)
+
+
+def _convert(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

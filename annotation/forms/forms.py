@@ -56,6 +56,8 @@ class FilledForm:
     """annotator (as the file names them; or null), line, raw (answers as JSON), reason."""
     unanswered: int
     notes: tuple[str, ...] = ()
+    missing: int = 0
+    """Questions of the campaign that are in no row."""
 
 
 def list_answer_columns(rubric: Rubric) -> list[str]:
@@ -139,14 +141,17 @@ def take_rows(
     """Read the answers of filled-in rows; the others are rejects, with their line and the reason.
 
     `questions` has key and shown_first. `annotator` and `now` are the defaults for rows without annotator or
-    time. Raises AnnotationError if no answer has an annotator, or the file names another annotator.
+    time. Raises AnnotationError if no row names a question, no answer has an annotator, or the file names
+    another annotator.
     """
     sides = dict(questions.select("key", "shown_first").rows())
     taken: dict[tuple[str, str], list[tuple[FormRow, str, str | None]]] = {}
     faults: list[tuple[FormRow, str]] = []
     unanswered = 0
     nameless: list[FormRow] = []
+    seen: set[str] = set()
     for row in rows:
+        seen.add(_cell(row, "question").removeprefix("q"))
         if row.fault is None and not any(_cell(row, name) for name in list_answer_columns(rubric)):
             if _cell(row, "comment"):
                 faults.append((row, "a comment, but no answer"))
@@ -160,11 +165,14 @@ def take_rows(
             faults.append((row, fault))
         else:
             taken.setdefault((question, who), []).append((row, given, _cell(row, "comment") or None))
+    if not (taken or faults or nameless or seen & sides.keys()):
+        raise AnnotationError(f"{path}: no row names a question of this campaign; is it a form of it?")
     if nameless and not taken:
         raise AnnotationError(f"{path}: nobody is named who answered; give --annotator NAME")
     faults += [(row, "no annotator; fill in that column, or give --annotator") for row in nameless]
     answers, twice = _once(taken, now)
-    return FilledForm(_frame(answers, ANSWERS), _rejects(faults + twice, annotator), unanswered, notes)
+    rejects = _rejects(faults + twice, annotator)
+    return FilledForm(_frame(answers, ANSWERS), rejects, unanswered, notes, len(sides.keys() - seen))
 
 
 def _cell(row: FormRow, name: str) -> str:

@@ -137,7 +137,7 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
         earlier = newest.get(who)
         if earlier is None or (row.at or _LONG_AGO) >= (earlier.at or _LONG_AGO):
             newest[who] = row
-    return list(newest.values()) or [FormRow(n, {})]
+    return list(newest.values()) or [FormRow(n, {"question": str(question or "")})]
 
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)

@@ -28,7 +28,7 @@ TAKEN = ("preference", "comment", "n", "prompt", "completion", "a", "b", "annota
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class CriterionEntry(_Section):

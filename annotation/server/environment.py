@@ -59,10 +59,38 @@ def spoil(environment: Path) -> None:
     (environment / READY).unlink(missing_ok=True)
 
 
-def clean_variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Remove the environment variables that would change the server's Python or Argilla."""
-    foreign = ("ARGILLA_", "HF_", "PYTHON", "VIRTUAL_ENV", "PRECEPTOR_")
-    return {name: value for name, value in given.items() if not name.startswith(foreign)}
+# What a program needs of the environment to run at all; keys and tokens of the user's are not among it.
+_PLAIN = (
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LC_",
+    "LD_LIBRARY_PATH",
+    "DYLD_",
+    "LOGNAME",
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "USER",
+)
+# What pip needs beside it to reach its package index.
+_OF_PIP = (
+    "PIP_",
+    "SSL_CERT_",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "XDG_",
+    "HTTP_",
+    "HTTPS_",
+    "ALL_PROXY",
+    "NO_PROXY",
+)
+
+
+def clean_variables(given: Mapping[str, str] = os.environ, *, for_pip: bool = False) -> dict[str, str]:
+    """Select the environment variables that the server gets, or the pip that installs it."""
+    wanted = (*_PLAIN, *_OF_PIP) if for_pip else _PLAIN
+    return {name: value for name, value in given.items() if name.upper().startswith(wanted)}
 
 
 def _digest() -> str:
@@ -110,7 +138,7 @@ def _make(folder: Path, say: Say) -> None:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 check=False,
-                env=clean_variables(),
+                env=clean_variables(for_pip=True),
             )
             if done.returncode:
                 words = read_last_lines(log)

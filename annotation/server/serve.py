@@ -63,6 +63,7 @@ def serve(
     *,
     port: int = 6900,
     host: str = "127.0.0.1",
+    names: Iterable[str] = (),
     annotators: Iterable[str] = (),
     say: Say = lambda _: None,
     on_start: Callable[[RunningServer], object] = lambda _: None,
@@ -70,10 +71,11 @@ def serve(
     """Run Argilla with its web pages on `home` until it is stopped (KeyboardInterrupt, or the process ends).
 
     The server's environment is made first if it is not in the user's cache. `port` 0 takes a free one; `say`
-    gets notices, `on_start` the server when it answers. Raises AnnotationError for a name that no annotator
+    gets notices, `on_start` the server when it answers. It answers to addresses, this machine's name, `host`
+    and `names`. Raises AnnotationError for a name that no annotator
     can have, and if the server cannot start or crashes.
     """
-    names = check_annotator_names(annotators)
+    accounts = check_annotator_names(annotators)
     environment = make_environment(find_user_cache(), say)
     say(f"starting Argilla on {home}; this takes about ten seconds")
     if not is_local(host):
@@ -81,14 +83,20 @@ def serve(
             f"warning: {host} lets other machines in over plain http: passwords and answers can be read "
             "on the way; in a network you do not trust put a proxy with https before it, and leave --host"
         )
-    with run_server(home, environment, port=port, host=host, annotators=names) as server:
+    with run_server(home, environment, port=port, host=host, names=names, annotators=accounts) as server:
         on_start(server)
         wait_for_end(server)
 
 
 @contextlib.contextmanager
 def run_server(
-    home: Path, environment: Path, *, port: int = 0, host: str = "127.0.0.1", annotators: Iterable[str] = ()
+    home: Path,
+    environment: Path,
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    names: Iterable[str] = (),
+    annotators: Iterable[str] = (),
 ) -> Iterator[RunningServer]:
     """Run a server on `home` while the block lasts.
 
@@ -96,14 +104,14 @@ def run_server(
     earlier start keep their accounts. Raises AnnotationError if it cannot start; the server ends with the
     block, and with this process however that ends.
     """
-    names = check_annotator_names(annotators)
+    annotators = check_annotator_names(annotators)
     home = home.absolute()
     with _alone(home) as lock, _listening(host, port) as listener:
         url = _url(host, listener.getsockname()[1])
         try:
-            accounts = settle_accounts(home, url, names)
+            accounts = settle_accounts(home, url, annotators)
             _prepare(home, environment)
-            process = _start(home, environment, listener, lock)
+            process = _start(home, environment, listener, lock, [host, *names])
             _note(lock, f"{url}, process {process.pid}")
         except OSError as error:
             raise _unusable(home, error) from error
@@ -215,8 +223,11 @@ def _prepare(home: Path, environment: Path) -> None:
         (home / LOG).replace(home / f"{LOG}.before")
 
 
-def _start(home: Path, environment: Path, listener: socket.socket, lock: int) -> "subprocess.Popen[bytes]":
+def _start(
+    home: Path, environment: Path, listener: socket.socket, lock: int, names: Iterable[str]
+) -> "subprocess.Popen[bytes]":
     command = [str(find_python(environment)), "-P", str(PROGRAM), "--home", str(home)]
+    command += [part for name in names for part in ("--name", name)]
     with (home / LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             [*command, "--socket", str(listener.fileno())],

@@ -1,12 +1,17 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all.
 
+Until it is whole, what becomes `out` lies in a folder `.out.partial-…` that its process has locked. What a
+killed process left is thus known, and removed when the next one writes there (`remove_leftovers`).
+"""
+
+import fcntl
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,9 +73,8 @@ def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
     """
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or write elsewhere")
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    try:
+    with hold_partial_folder(path) as folder:
+        partial = folder / path.name
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
@@ -78,8 +82,6 @@ def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
             os.link(partial, path)
         else:
             partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -89,13 +91,73 @@ def make_partial_folder(out: Path) -> Iterator[Path]:
     It is removed at the end of the block if it was not moved.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    partial.chmod(0o755)
+    with hold_partial_folder(out) as partial:
+        partial.chmod(0o755)
+        yield partial
+
+
+@contextmanager
+def hold_partial_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside `out` that only its owner can read, and lock it.
+
+    It is removed at the end of the block if it was not moved.
+    """
+    remove_leftovers(out)
+    partial, opened = _make_locked(out)
     try:
         yield partial
     finally:
         if partial.exists():
             shutil.rmtree(partial)
+        os.close(opened)
+
+
+def _make_locked(out: Path) -> tuple[Path, int]:
+    """Make and lock a folder; return it with the file descriptor that holds the lock."""
+    while True:
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+        with suppress(FileNotFoundError):  # taken for a leftover before it was locked: make another
+            opened = _open_folder(partial)
+            if _lock(opened) is not False and partial.is_dir():
+                return partial, opened
+            os.close(opened)
+
+
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _lock(opened: int) -> bool | None:
+    """Lock what is open, until it is closed or the process dies.
+
+    False if another process has locked it, None where the file system has no locks.
+    """
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def remove_leftovers(out: Path) -> list[Path]:
+    """Remove what killed processes left of writing `out`; return what was removed.
+
+    What a running process writes is locked, and stays; so does what may not be removed.
+    """
+    removed = []
+    prefix = f".{out.name}.partial-"
+    for left in sorted(entry for entry in out.parent.glob(".*.partial-*") if entry.name.startswith(prefix)):
+        with suppress(OSError):
+            opened = _open_folder(left)
+            try:
+                if _lock(opened):
+                    shutil.rmtree(left)
+                    removed.append(left)
+            finally:
+                os.close(opened)
+    return removed
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 format_percent(0.724)                       -> "72 %"
 format_interval(0.71, 0.62, 0.8, form)      -> "0.71 (0.62 to 0.80)"
 format_usd(0.0123)                          -> "0.012 USD"
+format_count(1, "prompt")                   -> "1 prompt"
 """
 
 from collections.abc import Callable
@@ -29,3 +30,8 @@ def format_interval(
     """
     between = "" if low is None or high is None else f" ({form(low)} to {form(high)})"
     return f"{form(value)}{unit}{between}"
+
+
+def format_count(n: int, one: str, several: str | None = None) -> str:
+    """Format a number of things: "1 prompt", "1,200 prompts"; `several` is a plural that takes no s."""
+    return f"{n:,} {one if n == 1 else several or f'{one}s'}"

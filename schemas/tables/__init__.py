@@ -8,7 +8,16 @@ identity columns, so the same input gives the same keys on every machine.
 from .came_in import COMPLETIONS, EDITS, PROMPTS, REJECTS, REVIEWS, SENTENCES, SOURCES, TURNS
 from .campaigns import ANNOTATORS, ANSWERS, QUESTIONS, REPLIES, RUBRICS
 from .declare import KEY, ORIGIN, SOURCE, Column, Table, Type
-from .derived import BUILDS, CHAIN_ENDS, EFFECTIVENESS, FITS, FORGOTTEN, PREFERENCES
+from .derived import (
+    BUILDS,
+    CHAIN_ENDS,
+    EFFECTIVENESS,
+    FITS,
+    FORGOTTEN,
+    FORGOTTEN_ROWS,
+    PREFERENCES,
+    TRACES,
+)
 from .signals import (
     COUNTS,
     EXPRESSED,
@@ -34,6 +43,7 @@ __all__ = [
     "EXPRESSED",
     "FITS",
     "FORGOTTEN",
+    "FORGOTTEN_ROWS",
     "KEY",
     "OBSERVED",
     "OF_A_SOURCE",
@@ -53,6 +63,7 @@ __all__ = [
     "SOURCE",
     "SOURCES",
     "TABLES",
+    "TRACES",
     "TURNS",
     "VOTES",
     "Column",
@@ -63,7 +74,7 @@ __all__ = [
     "select_signals",
 ]
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -86,7 +97,9 @@ TABLES: dict[str, Table] = {
         PREFERENCES,
         CHAIN_ENDS,
         BUILDS,
+        TRACES,
         FORGOTTEN,
+        FORGOTTEN_ROWS,
     )
 }
 

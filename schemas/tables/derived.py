@@ -60,15 +60,24 @@ CHAIN_ENDS = declare(
 BUILDS = declare(
     "builds",
     "a dataset that was built",
-    ("recipe", "fit", "digests"),
+    ("recipe", "fit", "digests", "out"),
     Column("name", "text", "the recipe's name"),
-    Column("out", "text", "folder it was written to, as given"),
+    Column("out", "text", "folder it was written to; relative to the store's folder where it lies inside"),
     Column("recipe", "json", "the recipe, defaults filled in"),
     Column("fit", "text", "key of the fit; null where it was built without one", nullable=True),
     Column("digests", "json", "sha256 of every file"),
     Column("counts", "json", "rows kept per config and split, dropped with reasons"),
     Column("gates", "json", "each gate's verdict and number"),
     Column("built_at", "time", "when, UTC"),
+    Column("replaced_at", "time", "when another build took its place in the folder", nullable=True),
+)
+TRACES = declare(
+    "traces",
+    "what a person's rows went into, kept when their source is replaced, until the person is forgotten",
+    ("person", "kind", "ref"),
+    Column("person", "text", "pseudonym", person=True),
+    Column("kind", "text", "completion (used in a dataset) or fit"),
+    Column("ref", "text", "key of the completion or fit"),
 )
 FORGOTTEN = declare(
     "forgotten",
@@ -76,4 +85,12 @@ FORGOTTEN = declare(
     ("person",),
     Column("person", "text", "hash of the pseudonym, which itself is nowhere any more"),
     Column("forgotten_at", "time", "when, UTC"),
+)
+FORGOTTEN_ROWS = declare(
+    "forgotten_rows",
+    "what is known by in datasets that hold rows of a forgotten person",
+    ("person", "kind", "row"),
+    Column("person", "text", "as in forgotten"),
+    Column("kind", "text", "completion, fit, or name (of the person, in a dataset's signals)"),
+    Column("row", "text", "hash of the key or name"),
 )

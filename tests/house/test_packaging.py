@@ -28,16 +28,6 @@ def tracked(folder):
     return {name for name in names if name and (ROOT / name).exists()}
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    run_to_end(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT], check=True
-    )
-    (made,) = out.glob("*.whl")
-    return made
-
-
 @pytest.mark.slow
 def test_the_wheel_holds_every_module_and_data_file_and_no_more(wheel):
     with zipfile.ZipFile(wheel) as archive:

@@ -85,8 +85,14 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
             "stage kto has no figure",
         ),
         ("stage: [", "not YAML"),
-        ("metrics: [gleu]\ndataset_name: d", "is an evaluation's file; name a training recipe"),
-        ("name: gec\nconfigs: [sft]", "is a dataset's recipe; name a training recipe"),
+        (
+            "metrics: [gleu]\ndataset_name: d",
+            "is an evaluation's file, which preceptor evaluate reads; name a training recipe",
+        ),
+        (
+            "name: gec\nconfigs: [sft]",
+            "is a dataset's recipe, which preceptor build reads; name a training recipe",
+        ),
         ("- a", "expected keys and values"),
     ],
 )

@@ -7,6 +7,7 @@ Invalid rows are kept in table `rejects`:
 week-1/5f0c2ab1d94e77a3/ada.csv:7: 'preference' is 'C'; expected A, B or tie
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,14 +15,35 @@ from pathlib import Path
 
 import polars as pl
 
-from ...annotation.forms.files import check_suffix, count_long_texts, make_form_texts, read_form, write_texts
-from ...annotation.forms.forms import FilledForm, distribute_questions
+from ...annotation.forms.files import (
+    check_suffix,
+    count_long_texts,
+    list_form_columns,
+    make_form_texts,
+    match_columns,
+    read_object,
+    restore,
+    write_texts,
+)
+from ...annotation.forms.forms import (
+    FilledForm,
+    FormRow,
+    distribute_questions,
+    list_answer_columns,
+    take_rows,
+)
+from ...annotation.forms.label_studio import read_label_studio
 from ...annotation.rubrics.rubric import list_rubrics, read_rubric
-from ...schemas.errors import AnnotationError
+from ...schemas.errors import AnnotationError, SourceError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
 from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
+from ..ingest.files.header import name_column
+from ..ingest.files.json_lists import describe_not_json_lines
+from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
+from ..ingest.files.other_programs import describe_program
+from ..ingest.files.table_files import list_columns, read_table
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from .answers import Taken, take_answers
@@ -154,19 +176,32 @@ def import_forms(
     rubric: str | Path | None = None,
     annotator: str | None = None,
     kind: str | None = None,
+    encoding: str = "",
+    sheet: str = "",
     on_form: Callable[[ImportedForm], object] = _ignore,
 ) -> list[ImportedForm]:
     """Take the answers of filled-in forms into the store; the same form again changes nothing.
 
     All forms are read before any is stored. `rubric` is needed if the campaign's is not a packaged one;
-    `annotator` is the default for forms that name none; `kind` is student, expert or crowd. `on_form` gets
-    each form when it is in the store. Raises AnnotationError for a file that is no form of the campaign, or
-    in which no answer has an annotator.
+    `annotator` is the default for forms that name none; `kind` is student, expert or crowd; `encoding` and
+    `sheet` as in `ingest`. `on_form` gets each form when it is in the store. Raises AnnotationError for a
+    file that is no form of the campaign, of which no row can be taken, or in which no answer has an
+    annotator.
     """
     asked = find_rubric(con, campaign, rubric)
     questions = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
     now = datetime.now(UTC)
-    forms = {path: read_form(path, questions, asked, annotator, now) for path in files}
+    forms = {}
+    for path in files:
+        file = Input(path, path.name, encoding, sheet)
+        forms[path] = filled = read_form(file, questions, asked, annotator, now)
+        if filled.answers.is_empty() and filled.rejects.height:
+            first = "".join(
+                f"\n  {path}:{n}: {r}" for n, r in filled.rejects.select("line", "reason").head(5).rows()
+            )
+            raise AnnotationError(
+                f"{path}: none of its {filled.rejects.height:,} answers can be taken{first}"
+            )
     done = []
     for path, filled in forms.items():
         taken = take_answers(con, campaign, filled.answers, kind=kind, came_by="file")
@@ -175,6 +210,86 @@ def import_forms(
         done.append(ImportedForm(path, filled, taken))
         on_form(done[-1])
     return done
+
+
+def read_form(
+    file: Input, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
+) -> FilledForm:
+    """Read a filled-in form of any format: a table (CSV, .xlsx, .ods), JSON Lines or Label Studio's JSON.
+
+    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`. Raises AnnotationError if
+    it is no form of this campaign, or the file cannot be read.
+    """
+    path, notes = file.path, list[str]()
+    try:
+        check_options(file)
+        match path.suffix.lower():
+            case ".json":
+                rows, notes = read_label_studio(read_whole(file), path, list_answer_columns(rubric))
+            case ".jsonl":
+                rows = _read_lines(file, rubric)
+            case _:
+                rows, others = _read_table(file, rubric)
+                notes = [f"columns that are not read: {', '.join(others)}"] if others else []
+    except (SourceError, AnnotationError) as error:
+        other = describe_program(file)
+        raise AnnotationError(f"{error}\n{other}" if other else str(error)) from error
+    encoded = note_encoding(file)
+    said = (*([encoded] if encoded else []), *file.notes, *notes)
+    return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=said)
+
+
+def _read_lines(file: Input, rubric: Rubric) -> list[FormRow]:
+    """Rows of JSON Lines. Raises SourceError for other JSON and other encodings."""
+    if fault := describe_not_json_lines(file):
+        raise SourceError(fault)
+    rows = []
+    for block in read_lines(file):
+        filled = block.filter(pl.col("raw").str.strip_chars() != "")
+        _check_text(file, filled.filter("damaged")["line"])
+        rows += [read_object(line, raw, rubric) for line, raw in filled.select("line", "raw").rows()]
+    _check_end(file, rows)
+    return rows
+
+
+def _read_table(file: Input, rubric: Rubric) -> tuple[list[FormRow], list[str]]:
+    """Rows of a table, and its columns that are not read."""
+    places, others = match_columns(list_columns(file, list_form_columns(rubric)), rubric, file.path)
+    rows = []
+    for records, bad in read_table(file, list(places.values())):
+        _check_text(file, bad.filter(pl.col("reason") == "not valid UTF-8")["line"])
+        cells = records.select(
+            "line",
+            *(pl.col(name_column(theirs)).cast(pl.String).alias(ours) for ours, theirs in places.items()),
+        )
+        for line, *texts in cells.rows():
+            named = {
+                name: restore(text) for name, text in zip(places, texts, strict=True) if text is not None
+            }
+            rows.append(FormRow(line, named))
+        rows += [FormRow(line, {}, fault=reason) for line, reason in bad.select("line", "reason").rows()]
+    rows.sort(key=lambda row: row.line)
+    _check_end(file, rows)
+    return rows, others
+
+
+def _check_text(file: Input, damaged: pl.Series) -> None:
+    """Raise SourceError if lines are not text in the file's encoding."""
+    if len(damaged):
+        raise SourceError(
+            f"{file.path}:{damaged[0]}: not valid in {file.encoding or 'UTF-8'}; name its encoding, such as "
+            "--encoding windows-1252 (Excel's CSV in Western Europe) or windows-1251 (Cyrillic), or save it "
+            "as 'CSV UTF-8'"
+        )
+
+
+def _check_end(file: Input, rows: Sequence[FormRow]) -> None:
+    """Raise SourceError if the last row cannot be read, as in a file that is cut off."""
+    fault = rows[-1].fault if rows else None
+    fields = re.match(r"expected (\d+) fields, found (\d+)", fault or "")
+    short = fields and int(fields[2]) < int(fields[1])
+    if fault and (short or fault.startswith(("not JSON", "a quote is not closed"))):
+        raise SourceError(f"{file.path}:{rows[-1].line}: the last row: {fault}; is the file cut off?")
 
 
 def store_form_rejects(

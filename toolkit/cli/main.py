@@ -20,6 +20,7 @@ from .dataset.diff import diff
 from .dataset.fuse import fuse
 from .dataset.publish import publish
 from .dataset.pull import pull
+from .dataset.recipe import recipe
 from .dataset.report import report
 from .demo.command import demo
 from .models.evaluate import evaluate
@@ -76,6 +77,7 @@ for command in (
     forget,
     pseudonym,
     demo,
+    recipe,
     rubric,
     annotate,
     generate,

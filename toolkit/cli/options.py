@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from ...schemas.cells import find_codec
 from ...schemas.support.text import escape_controls
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ def read_name(_: click.Context, parameter: click.Parameter, value: str | None) -
     """Read the name of a new source or campaign. Raises click.BadParameter if it is empty or blank."""
     if value is not None and not value.strip():
         raise click.BadParameter("a name must not be empty; name it, such as week-1", param=parameter)
+    return value
+
+
+def read_encoding(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Read the name of a text encoding. Raises click.BadParameter if there is none of that name."""
+    if value is not None and find_codec(value) is None:
+        said = f"no encoding '{value}'; expected a name such as windows-1251 or latin-1"
+        raise click.BadParameter(said, param=parameter)
     return value
 
 

@@ -21,15 +21,19 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import GateError, RecipeError, StoreError
+from ...schemas.manifest import parse_manifest
 from ...schemas.recipe import Recipe
 from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
+from ..privacy.traces import remember_completions
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.folders import record_folder
 from ..store.where import check_names
 from .card import render_card
 from .choose.from_edits import choose_from_edits
 from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
+from .clean import clean_rows
 from .gates.gate import GateResult
 from .gates.run import check_all, list_gates, read_gate_settings
 from .parquet import label_completions, write_tables
@@ -75,11 +79,12 @@ def build(
         red = [gate for gate in gates if not gate.passed]
         if red:
             raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red), gates)
+        replaced = _read_digests(out)
         with make_whole_folder(out) as folder:
             if "unpaired" in recipe.configs:
                 dropped |= label_completions(con)
             counts = write_tables(con, recipe, folder)
-            facts = _facts(con, judged, counts, dropped, gates)
+            facts = _facts(con, recipe, judged, counts, dropped, gates)
             if agreed:
                 facts |= _agreement(con, [source["name"] for source in facts["sources"]], agreed)
             (folder / "README.md").write_text(render_card(recipe, facts), encoding="utf-8")
@@ -92,8 +97,34 @@ def build(
             text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
             (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
         done = Build(out, judged["key"] if judged else None, counts, dropped, gates, digests)
-        insert(con, BUILDS, _build_row(recipe, done))
+        remember_completions(con)
+        _record(con, recipe, done, replaced)
     return done
+
+
+def _read_digests(out: Path) -> str:
+    """Return the digests of the build in a folder, as the store keeps them; of none if there is none."""
+    file = out / MANIFEST
+    manifest = parse_manifest(file.read_bytes()) if file.is_file() else None
+    return json.dumps((manifest or {}).get("files", {}), sort_keys=True)
+
+
+def _record(con: Store, recipe: Recipe, done: Build, replaced: str) -> None:
+    """Record a build, and that it replaced the one with the digests `replaced` in its folder."""
+    kept = record_folder(con, done.out)
+    row = _build_row(recipe, done, kept)
+    run(
+        con,
+        """UPDATE builds SET replaced_at = $now WHERE out = $out AND digests = $digests
+        AND replaced_at IS NULL""",
+        {"now": row["built_at"].item(), "out": kept, "digests": replaced},
+    )
+    if not insert(con, BUILDS, row):  # the same bytes again
+        run(
+            con,
+            """UPDATE builds SET replaced_at = NULL WHERE out = $out AND digests = $digests""",
+            {"out": kept, "digests": row["digests"].item()},
+        )
 
 
 def gather(
@@ -119,7 +150,7 @@ def gather(
         )
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
-    return judged, dropped
+    return judged, dropped | clean_rows(con, recipe)
 
 
 def check_selection(con: Store, recipe: Recipe) -> None:
@@ -185,6 +216,7 @@ def _check_plain(con: Store, recipe: Recipe) -> None:
 
 def _facts(
     con: Store,
+    recipe: Recipe,
     fit: dict[str, Any] | None,
     counts: dict[str, dict[str, int]],
     dropped: dict[str, int],
@@ -210,6 +242,7 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.entry for gate in gates],
+        **({"cleaned": dict(run(con, "FROM cleaned"))} if recipe.clean else {}),
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 
@@ -225,11 +258,11 @@ def _agreement(con: Store, sources: list[str], agreed: Agreed) -> dict[str, Any]
     return {"agreement": [{"source": name} | row for name in judged for row in agreed(name)]}
 
 
-def _build_row(recipe: Recipe, done: Build) -> pl.DataFrame:
+def _build_row(recipe: Recipe, done: Build, out: str) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "name": [recipe.name],
-            "out": [str(done.out)],
+            "out": [out],
             "recipe": [recipe.model_dump_json()],
             "fit": [done.fit],
             "digests": [json.dumps(done.digests, sort_keys=True)],

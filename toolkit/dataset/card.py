@@ -12,6 +12,7 @@ from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import CONFIGS, Recipe
 from ...schemas.tables import Table
 from .choose.policies import MEANINGS
+from .clean import STEPS
 from .parquet import SHARD
 
 _NO_LANGUAGE = ("und", "mul", "zxx", "mis")  # ISO 639's words for unknown, several, none, uncoded
@@ -65,6 +66,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         agreement=[_agreement(one) for one in facts.get("agreement", [])],
         rows=rows,
         tables=tables,
+        steps=STEPS,
         meaning=MEANINGS.get(recipe.pairs.policy, ""),
         local=recipe.publish_under is None,
     )

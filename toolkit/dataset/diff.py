@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.tables import Column, Table
-from ..store.connection import Store, open_scratch, run
+from ..store.connection import Store, open_files, run
+from ..store.quoting import quote_name
 from ..store.temporary import make
 from .folder import list_shards, read_manifest, select_rows
 
@@ -54,7 +55,9 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     """
     before, after = read_manifest(a), read_manifest(b)
     configs = list(dict.fromkeys([*before["counts"], *after["counts"]]))
-    with open_scratch() as con:
+    shards = [file for folder in (a, b) for name in configs for file in list_shards(folder, name)]
+    meta = [file for folder in (a, b) for name in configs for file in list_shards(folder, f"{name}_meta")]
+    with open_files([*shards, *meta]) as con:
         found = [_changes(con, a, b, config) for config in configs]
     return found, _otherwise(before, after)
 
@@ -101,7 +104,7 @@ def _load(con: Store, table: Table, folder: Path, config: str) -> None:
     meta = list_shards(folder, f"{config}_meta") or files
     known = {column for column, *_ in run(con, f"DESCRIBE ({select_rows(meta)})")}
     written = [column for column, *_ in run(con, f"DESCRIBE ({select_rows(files)})")]
-    texts = ", ".join(f'to_json("{column}")' for column in written if column not in _NOT_TEXT)
+    texts = ", ".join(f"to_json({quote_name(column)})" for column in written if column not in _NOT_TEXT)
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
     if "label" in written:
         side = "label"

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
+from ..store.quoting import quote_text
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def select_rows(files: list[str]) -> str:
 
     Adds split, and file and file_row_number, by which a table and its _meta table are joined.
     """
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    listed = ", ".join(quote_text(file) for file in files)
     return f"""SELECT *, regexp_extract(filename, '([^/]+)[.]parquet$', 1) AS file,
         regexp_extract(filename, '(train|validation|test)[^/]*[.]parquet$', 1) AS split
         FROM read_parquet([{listed}], filename = true, file_row_number = true)"""

@@ -26,14 +26,22 @@ GROUP = 100_000  # rows of a row group
 SHARD = 1_000_000  # rows of a file
 
 
-# An answer that is chosen in one pair and rejected in another has no label.
+# A text that is chosen in one pair of its prompt and rejected in another has no label. Completions of a
+# prompt with the same text are one answer: the first stands for all.
 _LABELS = """
-SELECT completion, bool_and(label) AS label, min(split) AS split, min(of_pair) AS of_pair,
-    bool_and(label) <> bool_or(label) AS mixed
-FROM (SELECT chosen_completion AS completion, true AS label, split, rowid AS of_pair FROM kept
-    WHERE config = 'preference' UNION ALL
-    SELECT rejected_completion, false, split, rowid FROM kept WHERE config = 'preference')
-GROUP BY completion ORDER BY split, completion"""
+WITH told AS (
+    SELECT completion, any_value(prompt) AS prompt, any_value(md5_number("text")) AS "text",
+        bool_and(label) AS label, bool_or(label) AS any_label, min(split) AS split, min(of_pair) AS of_pair
+    FROM (SELECT chosen_completion AS completion, prompt, chosen_content AS "text", true AS label, split,
+            rowid AS of_pair FROM kept WHERE config = 'preference' UNION ALL
+        SELECT rejected_completion, prompt, rejected_content, false, split, rowid FROM kept
+        WHERE config = 'preference')
+    GROUP BY completion
+)
+SELECT min(completion) AS completion, bool_and(label) AS label, min(split) AS split,
+    arg_min(of_pair, completion) AS of_pair, bool_and(label) <> bool_or(any_label) AS mixed,
+    count(*) - 1 AS repeated
+FROM told GROUP BY prompt, "text" ORDER BY split, completion"""
 _LABELLED = """
 SELECT l.place, l.completion AS key, k.split, k.task, k."group", k.sources, k.license, k.messages, l.label,
     if(l.completion = k.chosen_completion, k.chosen_content, k.rejected_content) AS content
@@ -65,8 +73,14 @@ def label_completions(con: Store) -> dict[str, int]:
     """Make `labels` and `unpaired`; return the number of answers left out of it, by reason."""
     make(con, LABELS, _LABELS)
     join_in_chunks(con, UNPAIRED, "labels", _LABELLED)
-    ((n,),) = run(con, "SELECT count(*) FROM labels WHERE mixed")
-    return {"unpaired: chosen in one pair, rejected in another": int(n)} if n else {}
+    ((mixed, repeated),) = run(
+        con, "SELECT count(*) FILTER (mixed), sum(repeated) FILTER (NOT mixed) FROM labels"
+    )
+    left_out = {
+        "unpaired: chosen in one pair, rejected in another": int(mixed),
+        "unpaired: the text of another completion again": int(repeated or 0),
+    }
+    return {reason: n for reason, n in left_out.items() if n}
 
 
 def _select(table: Table, recipe: Recipe) -> tuple[str, str]:

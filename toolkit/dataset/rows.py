@@ -11,9 +11,9 @@ from ...schemas.published import FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
 from ...schemas.tables import SIGNALS, SignalType, select_signals
 from ..store.chunks import join_in_chunks
-from ..store.connection import Store, query, run
+from ..store.connection import Store, query, run, run_over
 from ..store.temporary import make
-from .choose.pairs import COIN_FLIP, NO_FIT, assign_part_sql, assign_split_sql
+from .choose.pairs import COIN_FLIP, NO_FIT, assign_part_sql, assign_split_sql, find_group_sql
 from .steps import KEPT, SIGNALS_KEPT
 
 _OF_A_FIT = ", ".join(column.name for column in (*OF_A_FIT, FIT))
@@ -33,10 +33,12 @@ FROM ({{examples}}) WHERE $sft"""
 # Facts about a completion, except why it was chosen, are the same in all of its pairs.
 _CHOSEN = f"""SELECT chosen_completion AS key, chosen_completion AS completion, split, prompt, {_ABOUT},
     min(made) AS made FROM pairs WHERE dropped IS NULL AND part <> 'preference' GROUP BY ALL"""
-_CORRECTED = """SELECT e.completion AS key, e.completion, e.prompt, 'full' AS made, {split} AS split,
-    q.task, q."group", q.language, q.source AS prompt_source, c.source AS chosen_source
+_CORRECTED = """SELECT key, completion, prompt, 'full' AS made, {split} AS split, {about} FROM (
+    SELECT e.completion AS key, e.completion, e.prompt, q.task, {group} AS "group", q.language,
+        q.source AS prompt_source, c.source AS chosen_source
     FROM examples e JOIN prompts q ON q.key = e.prompt JOIN completions c ON c.key = e.completion
-    WHERE {part} <> 'preference' AND ($task IS NULL OR q.task = $task)"""
+    WHERE $task IS NULL OR q.task = $task
+) WHERE {part} <> 'preference'"""
 
 # Sources of the signals about a completion; its own source and its prompt's are in picked_rows.
 _HEARD = f"""
@@ -109,7 +111,12 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
     wanted = set(recipe.configs)
     examples = _CHOSEN
     if recipe.corrections:
-        examples = _CORRECTED.format(split=assign_split_sql(recipe), part=assign_part_sql(recipe))
+        examples = _CORRECTED.format(
+            split=assign_split_sql(recipe),
+            part=assign_part_sql(recipe),
+            group=find_group_sql(recipe),
+            about=_ABOUT,
+        )
     given: dict[str, Any] = {
         "pairs": bool(wanted - {"sft", "signals"}),
         "soft": "soft" in wanted,
@@ -123,10 +130,8 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
     run(con, _ORDERED)
     languages = query(con, "SELECT DISTINCT language FROM prompts")["language"]
     halves = [(language, *recipe.find_wording(language).split("{prompt}", 1)) for language in languages]
-    worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row").to_arrow()
-    # Named apart from the table: a table of that name, of an earlier build, would be read in its place.
-    con.execute("CREATE OR REPLACE TEMP TABLE wordings AS FROM worded").fetchall()
-    del worded
+    worded = pl.DataFrame(halves, schema=["language", "before", "after"], orient="row")
+    run_over(con, worded, "CREATE OR REPLACE TEMP TABLE wordings AS FROM incoming")
     join_in_chunks(con, KEPT, "ordered_rows", _WITH_TEXTS)
     for table in ("picked_rows", "heard", "ordered_rows", "wordings"):
         run(con, f"DROP TABLE {table}")

@@ -106,13 +106,14 @@ SIGNALS_KEPT = Table(
 )
 LABELS = Table(
     "labels",
-    "a completion of a preference pair with its label",
+    "an answer of a preference pair with its label, by the first completion with its text",
     (
         COMPLETION,
         Column("label", "bool", "true if it was chosen, in all its pairs"),
         SPLIT,
         Column("of_pair", "int", "rowid in `kept` of one of its pairs"),
-        Column("mixed", "bool", "true if it was chosen in one pair and rejected in another"),
+        Column("mixed", "bool", "true if its text was chosen in one pair and rejected in another"),
+        Column("repeated", "int", "number of other completions of the prompt with its text"),
     ),
 )
 UNPAIRED = Table(

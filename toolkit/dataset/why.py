@@ -1,7 +1,8 @@
 """`preceptor why KEY`: trace a row back: pair -> fit -> signals -> file and line -> licence.
 
 KEY is the key of a row of any config of a built dataset (in its _meta table, or in signals), or of a
-completion, signal, question or answer of the store. Its first digits are enough.
+completion, signal, question or answer of the store. Its first digits are enough. Texts and licences that
+are no longer in the store, because their source was replaced, are read from the dataset.
 """
 
 import json
@@ -11,7 +12,9 @@ from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
-from ..store.connection import Store, open_scratch, query
+from ..privacy.traces import list_datasets
+from ..store.connection import Store, open_files, query
+from ..store.folders import shorten_path
 from .folder import list_shards, read_manifest, select_rows
 
 Found = dict[str, Any]
@@ -43,7 +46,7 @@ ORDER BY kind DESC, source, path, line, key"""
 def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
     """Collect the origins of a row, as plain values ready for JSON.
 
-    Looks in `folders`, or in the folders of all builds of the store that still exist. Raises StoreError
+    Looks in `folders`, or in those of the store's builds and beside these. Raises StoreError
     if no key, or more than one, begins with `key`.
     """
     rows = _rows(con, key, folders)
@@ -60,13 +63,16 @@ def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
             "stand in the _meta tables of a dataset (--dataset FOLDER names one that was moved)"
         )
     row = rows[0]
+    place = row.pop("place", None)
+    for other in rows[1:]:
+        other.pop("place", None)
     wanted = [
         row[name]
         for name in ("chosen_completion", "rejected_completion", "completion", "other")
         if row.get(name)
     ]
     signals = query(con, _SIGNALS, {"c": wanted}).to_dicts()
-    return {
+    found = {
         "rows": rows,
         "prompt": _prompt(con, wanted),
         "completions": _completions(con, wanted),
@@ -74,32 +80,79 @@ def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
         "signals": signals,
         "sources": _licences(con, wanted, {s["source"] for s in signals}),
     }
+    return found | _read_lost(found, row, wanted, place) if place else found
+
+
+def _read_lost(found: Found, row: Found, wanted: list[str], place: tuple[Path, str, int]) -> Found:
+    """Read from a dataset what the store no longer has of a row: its prompt, completions and sources.
+
+    Returns them with those that the store has. Each that was read has the folder as `read_from`.
+    """
+    folder, file, number = place
+    texts = {}
+    path = folder / row["config"] / f"{file}.parquet"
+    if path.is_file() and row["config"] != "signals":
+        with open_files([path]) as memory:
+            (texts,) = query(
+                memory,
+                f"FROM ({select_rows([str(path)])}) WHERE file_row_number = $number",
+                {"number": number},
+            ).to_dicts()
+    said = {
+        row.get(column): texts[name]
+        for name, column in (
+            ("chosen", "chosen_completion"),
+            ("rejected", "rejected_completion"),
+            ("completion", "completion"),
+        )
+        if name in texts
+    }
+    have = {one["key"] for one in found["completions"]}
+    lost = [
+        {"key": key, "content": _last(said[key]), "read_from": shorten_path(folder)}
+        for key in wanted
+        if key in said and key not in have
+    ]
+    prompt = found["prompt"]
+    if not prompt and "prompt" in texts:
+        about = {name: row.get(name) for name in ("task", "group")}
+        prompt = {"content": _last(texts["prompt"]), "read_from": shorten_path(folder)} | about
+    known = {source["name"] for source in found["sources"]}
+    used = set(row.get("sources") or [row["source"]]) - known
+    sources = [
+        s | {"read_from": shorten_path(folder)}
+        for s in read_manifest(folder).get("sources", [])
+        if s["name"] in used
+    ]
+    return {
+        "prompt": prompt,
+        "completions": sorted([*found["completions"], *lost], key=lambda one: wanted.index(one["key"])),
+        "sources": [*found["sources"], *sources],
+    }
+
+
+def _last(said: Any) -> str:
+    """Return the text of a column of a dataset: plain, or the last message."""
+    return str(said if isinstance(said, str) else said[-1]["content"])
 
 
 def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
     """Find the rows with the key in datasets: dataset, config, split and the columns of their meta data."""
-    places = list(folders) or [
-        Path(out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
-    ]
     found = []
-    with open_scratch() as memory:
-        for folder in places:
-            if not folders and not (folder / "manifest.json").is_file():
-                continue  # moved or deleted since
-            for config in read_manifest(folder)["counts"]:
-                files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
-                if not files:
-                    continue
+    for folder in list(folders) or list_datasets(con):
+        for config in read_manifest(folder)["counts"]:
+            files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
+            if not files:
+                continue
+            with open_files(files) as memory:
                 rows = query(
                     memory, f"FROM ({select_rows(files)}) WHERE starts_with(key, $key)", {"key": key}
                 )
-                for row in rows.drop("filename", "file", "file_row_number").to_dicts():
-                    single = (
-                        {}
-                        if "chosen_completion" in row or "completion" in row
-                        else {"completion": row["key"]}
-                    )
-                    found.append({"dataset": str(folder), "config": config} | row | single)
+            for whole in rows.drop("filename").to_dicts():
+                place = (folder, whole.pop("file"), whole.pop("file_row_number"))
+                row = {"dataset": shorten_path(folder), "config": config} | whole | {"place": place}
+                named = "chosen_completion" in row or "completion" in row
+                found.append(row | ({} if named else {"completion": row["key"]}))
     return found
 
 

@@ -8,7 +8,7 @@ prompts: 500
 variants: {tiny: {prompts: 8, max_tokens: 32}}
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,15 +16,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ...schemas.errors import RecipeError
-from ...schemas.recipe import explain_faults
 from ...schemas.support.nearest import suggest
 from ...schemas.support.settings_files import (
     choose_variant,
     merge_settings,
     parse_assignment,
-    read_file,
     read_variants,
+    select_lines,
 )
+from ...schemas.support.settings_files.faults import explain_by_line
+from ...schemas.support.settings_files.kinds import expect_kind
+from ...schemas.support.settings_files.yaml_text import Place, read_settings
 from .metrics.registry import METRICS
 
 _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
@@ -33,7 +35,7 @@ _NAME = "an evaluation's file, such as recipes/gec/evaluate.yaml"
 class JudgeSettings(BaseModel):
     """The judge and its rubric; without a model, metrics that need a judge are left out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     model: str | None = None
     """openai:NAME, hf:FOLDER or hf-likelihood:FOLDER; --judge overrides it."""
@@ -50,7 +52,7 @@ class JudgeSettings(BaseModel):
 class EvaluationSettings(BaseModel):
     """The keys of an evaluation's file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     """Name of the evaluation: lower case, digits, hyphens."""
@@ -61,6 +63,7 @@ class EvaluationSettings(BaseModel):
     dataset_config: Literal["sft", "preference"] = "sft"
     """sft: completions are the references. preference: chosen texts are, beside rejected ones."""
     split: str = "test"
+    """Split whose prompts are asked."""
     metrics: Annotated[list[str], Field(min_length=1)]
     """Metrics to measure; the first figure of the first one decides."""
     baseline: Literal["copy", "none"] = "none"
@@ -72,6 +75,7 @@ class EvaluationSettings(BaseModel):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """0: always the likeliest token."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Sample from the likeliest tokens whose probabilities add up to this."""
     max_tokens: Annotated[int, Field(gt=0)] = 512
     """Maximum tokens of an answer; longer ones are cut off."""
     stop: list[str] = []
@@ -122,28 +126,36 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     override both; key= leaves the key out. Raises RecipeError with the file, the key and the nearest known
     one.
     """
-    text, content = _read(path)
+    file = read_settings(path, _NAME, "metrics: [gleu]")
+    expect_kind(file, "evaluation", _NAME)
+    content, lines = file.content, file.lines
     variants = read_variants(path, content)
     chosen = choose_variant(path, variants, variant)
     overrides = dict(parse_assignment(one, "prompts=100") for one in sets)
+    faults: dict[str, None] = {}  # those of the file first: variants repeat them
+    merged = merge_settings(path, content | chosen, overrides)
+    checked = _check(path, merged, select_lines(lines, variant, overrides), faults)
     for name, values in variants.items():  # also those that are not chosen
         if "variants" in values:
-            raise RecipeError(f"{path}: variant {name}: a variant has no variants")
-        if name != variant:
-            _check(f"{path}: variant {name}", content | values)
-    checked = _check(str(path), merge_settings(path, content | chosen, overrides))
-    return EvaluationConfig(path, text, checked, variant, tuple(sets))
+            faults[f"{path}: variant {name}: a variant has no variants"] = None
+        elif name != variant:
+            _check(path, content | values, select_lines(lines, name, {}), faults, (name, values))
+    if checked is None or faults:
+        raise RecipeError("\n".join(faults))
+    return EvaluationConfig(path, file.text, checked, variant, tuple(sets))
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    text, content = read_file(path, _NAME, "metrics: [gleu]")
-    if "model_name_or_path" in content:
-        raise RecipeError(f"{path}: is a recipe of training; name {_NAME}")
-    return text, content
-
-
-def _check(where: str, content: dict[str, Any]) -> EvaluationSettings:
+def _check(
+    path: Path,
+    content: dict[str, Any],
+    lines: Mapping[Place, int],
+    faults: dict[str, None],
+    variant: tuple[str, Collection[str]] = ("", ()),
+) -> EvaluationSettings | None:
+    """Check values; what is wrong is added to `faults`, once."""
     try:
         return EvaluationSettings.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {explain_faults(error, EvaluationSettings)}") from error
+        said = explain_by_line(path, error, EvaluationSettings, lines, variant)
+        faults |= dict.fromkeys(said.splitlines())
+        return None

@@ -156,6 +156,7 @@ def make_judge(
     prices: Path | None = None,
     spent: list[Spent] | None = None,
     callbacks: Callbacks = SILENT,
+    trusting_code: bool = False,
 ) -> RubricJudge:
     """Make a judge whose replies are kept in the file `path`.
 
@@ -165,7 +166,7 @@ def make_judge(
     if settings.model is None:
         raise EvaluationError("a judge needs a model: --judge openai:NAME, or judge: {model: …} in the file")
     rubric = read_rubric(settings.rubric)
-    backend = find_backend(settings.model, settings.base_url or base_url, prices)
+    backend = find_backend(settings.model, settings.base_url or base_url, prices, trusting_code=trusting_code)
     if backend.writes:
         sampling = Sampling(max_tokens=settings.max_tokens)
         template = read_template(f"judge-{rubric.kind}")

@@ -34,6 +34,7 @@ from .metrics.measure import (
     need_answers,
 )
 from .metrics.metric import ModelOutputs
+from .metrics.registry import METRICS
 from .metrics.statistics import DRAWS, LEVEL, Figures
 from .report import COPY, compare, list_notes
 from .scores import hash_prompt, keep_scores, make_scorer
@@ -68,6 +69,8 @@ class EvaluationOptions:
     """Throw away an unfinished run of the same folder."""
     dry_run: bool = False
     """Check everything and send nothing."""
+    trusting_code: bool = False
+    """Let code in the folder of a model run in this process."""
 
 
 DEFAULTS = EvaluationOptions()
@@ -145,20 +148,31 @@ def _prepare(
         raise EvaluationError(f"--model {mute}: writes no answers; give hf:{mute.partition(':')[2]}")
     read = config if isinstance(config, EvaluationConfig) else read_config(config)
     read = add_judge(read, options.judge)
-    backends = [find_backend(name, options.base_url, options.prices) for name in models]
+    backends = [
+        find_backend(name, options.base_url, options.prices, trusting_code=options.trusting_code)
+        for name in models
+    ]
     for one in backends:
         check_limits(one, options.limits)
     spent: list[Spent] = []
     settings, judge = read.values.judge, None
     if settings and settings.model:
         judge = make_judge(
-            settings, Path(JUDGED), options.limits, options.base_url, options.prices, spent, callbacks
+            settings,
+            Path(JUDGED),
+            options.limits,
+            options.base_url,
+            options.prices,
+            spent,
+            callbacks,
+            options.trusting_code,
         )
     read, without = _drop_metrics(read, backends, judge, callbacks)
     check_out(out)
     template = find_template(read)
     held = read_held_out(read.values, callbacks.say)
-    check_metrics(read.values.metrics, held.items)
+    unfit = check_metrics(read.values.metrics, held.items)
+    read, without = _leave_out(read, unfit, callbacks), without | unfit
     requests = make_requests(held.items, read.values, template)
     return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
 
@@ -173,13 +187,25 @@ def _drop_metrics(
         rubric=judge.rubric.kind if judge else None,
         several=len(backends) > 1,
     )
-    without = explain_left_out(names, available)
+    without = {name: f"it {why}" for name, why in explain_left_out(names, available).items()}
+    return _leave_out(config, without, callbacks), without
+
+
+def _leave_out(
+    config: EvaluationConfig, without: Mapping[str, str], callbacks: Callbacks
+) -> EvaluationConfig:
+    """Leave out metrics and say why; EvaluationError if none is left that can decide."""
     for name, why in without.items():
-        callbacks.say(f"{name} is left out: it {why}")
-    kept = [name for name in names if name not in without]
+        callbacks.say(f"{name} is left out: {why}")
+    kept = [name for name in config.values.metrics if name not in without]
     if not kept:
         raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
-    return replace(config, values=config.values.model_copy(update={"metrics": kept})), without
+    if METRICS[kept[0]].better == "neither":
+        raise EvaluationError(
+            f"{config.path}: {kept[0]}, the first metric that is left, does not say what is better; put "
+            "another one first"
+        )
+    return replace(config, values=config.values.model_copy(update={"metrics": kept}))
 
 
 def _run(plan: _Plan, out: Path) -> dict[str, Any]:

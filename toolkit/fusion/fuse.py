@@ -13,6 +13,7 @@ import polars as pl
 from ...schemas.errors import FusionError
 from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
+from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
 from ..store.where import check_names, match_sources
 from .checks import check_predictions
@@ -83,7 +84,10 @@ def fuse(
     }
     pairs = summarise_pairs(obs, posterior, e, o, target)
     found = summarise_fit(obs, posterior) | _count(obs, signals)
-    found |= {"apart": count_apart(obs, pairs), "notes": find_oddities(con, sources)}
+    found |= {
+        "apart": count_apart(obs, pairs),
+        "notes": [*find_oddities(con, sources), *_note_left_out(con, sources)],
+    }
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))
@@ -95,6 +99,7 @@ def fuse(
                 CHAIN_ENDS,
                 posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
             )
+        remember_fit(con, name)
     return _result(name, diagnostics, found)
 
 
@@ -218,6 +223,28 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())).drop("one"),
         **signals,
     }
+
+
+def _note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
+    """Note signals that compare a completion of these sources with one of another, which is not fitted."""
+    notes = []
+    for signal in (s for s in SIGNALS if sources and len(s.completions) > 1):
+        here = [f"{side} IN (SELECT key FROM mine)" for side in signal.completions]
+        sides = ", ".join(signal.completions)
+        rows = query(
+            con,
+            f"""WITH mine AS (SELECT key FROM completions WHERE {match_sources()}),
+            parted AS (FROM {signal.name} WHERE ({" OR ".join(here)}) AND NOT ({" AND ".join(here)}))
+            SELECT count(DISTINCT parted.key) AS n, list(DISTINCT c.source ORDER BY c.source) AS others
+            FROM parted JOIN completions c ON c.key IN ({sides}) WHERE c.key NOT IN (SELECT key FROM mine)""",
+            {"sources": list(sources)},
+        )
+        for n, others in rows.filter(pl.col("n") > 0).rows():
+            more = " ".join(f"--source {name}" for name in others)
+            notes.append(
+                f"{n:,} {signal.plural} left out: one side is a completion of another source; add {more}"
+            )
+    return notes
 
 
 def _name_once(rows: pl.DataFrame, column: str, annotators: pl.DataFrame) -> pl.DataFrame:

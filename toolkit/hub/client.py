@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from ...schemas.errors import HubError
+from ...schemas.errors import HubError, HubNameError
 from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
@@ -78,7 +78,7 @@ def check_token() -> None:
 def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
     """Check the name of a repository.
 
-    Raises HubError unless it is OWNER/NAME in characters that the Hub accepts.
+    Raises HubNameError unless it is OWNER/NAME in characters that the Hub accepts.
     """
     try:
         validate_repo_id(repo)
@@ -86,7 +86,7 @@ def check_repo_id(repo: str, kind: Kind = "dataset") -> None:
     except HFValidationError:
         well = False
     if not well:
-        raise HubError(
+        raise HubNameError(
             f"{repo}: is no name of a {kind}; expected OWNER/NAME, such as {_EXAMPLES[kind]}, in "
             "letters, digits and - _ . (single ones inside)"
         )
@@ -156,7 +156,12 @@ def explain_error(error: Exception, repo: str, doing: str, remedy: str, kind: Ki
     `doing` names the step that failed, `remedy` what to do if the failure is not the user's mistake.
     """
     mistake = _mistake(error, repo, doing, kind)
-    return HubError(f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}")
+    named = isinstance(_root(error), RevisionNotFoundError | RepositoryNotFoundError)
+    # Of a gated repository the name is right, although its error is a kind of RepositoryNotFoundError.
+    wrong_name = named and not isinstance(_root(error), GatedRepoError)
+    return (HubNameError if wrong_name else HubError)(
+        f"{repo}: {mistake or f'{doing} failed: {_why(error)}; {remedy}'}"
+    )
 
 
 def _mistake(error: BaseException, repo: str, doing: str, kind: Kind) -> str | None:

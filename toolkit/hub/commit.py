@@ -29,7 +29,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from ...schemas.errors import HubError
+from ...schemas.errors import HubError, HubNameError
 from ...schemas.support.files import hash_file
 from .client import Kind, Say, call_patiently, check_repo_id, explain_error, make_page_url
 from .dataset_folder import CARD
@@ -111,7 +111,7 @@ def check_target(repo: str, tag: str | None, kind: Kind) -> None:
     """Check the names of repository and tag. Raises HubError if one is not well-formed."""
     check_repo_id(repo, kind)
     if tag is not None and (not _TAG.fullmatch(tag) or tag.endswith((".", ".lock")) or ".." in tag):
-        raise HubError(f"--tag {tag}: expected letters, digits and . _ + -, such as v1.2.0")
+        raise HubNameError(f"--tag {tag}: expected letters, digits and . _ + -, such as v1.2.0")
 
 
 def push(
@@ -266,10 +266,10 @@ def _check_tag(repo: str, head: Head, tag: str | None, same: bool) -> None:
     if tag is None:
         return
     if tag in head.branches:
-        raise HubError(f"--tag {tag}: {repo} has a branch of that name; choose another tag")
+        raise HubNameError(f"--tag {tag}: {repo} has a branch of that name; choose another tag")
     there = head.tags.get(tag)
     if there is not None and not (same and there == head.revision):
-        raise HubError(
+        raise HubNameError(
             f"--tag {tag}: {repo} has it already, at {there[:8]}, and a tag must not come to mean other "
             "data; nothing was published: choose the next version"
         )

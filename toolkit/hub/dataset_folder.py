@@ -18,7 +18,7 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from ...schemas.errors import HubError, StoreError
+from ...schemas.errors import HubError, HubNameError, StoreError
 from ...schemas.support.files import MANIFEST, hash_file
 from ..dataset.folder import read_manifest
 
@@ -73,7 +73,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         return read_manifest(path)
     except StoreError as error:
-        raise HubError(str(error)) from error
+        raise HubNameError(str(error)) from error
 
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ...schemas.errors import HubError, SourceError
+from ...schemas.errors import HubError, HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER
 from ...schemas.support.files import hash_file
@@ -104,13 +104,13 @@ def read_model_folder(path: Path, license: str | None, base: str | None) -> Mode
 
 def _about(path: Path) -> dict[str, Any]:
     if not path.is_dir():
-        raise HubError(f"{path}: no such folder; name one that preceptor train or merge wrote")
+        raise HubNameError(f"{path}: no such folder; name one that preceptor train or merge wrote")
     if (path / "manifest.json").is_file() and not (path / ABOUT).is_file():
-        raise HubError(f"{path}: is a dataset; preceptor publish {path} OWNER/NAME sends it")
+        raise HubNameError(f"{path}: is a dataset; preceptor publish {path} OWNER/NAME sends it")
     try:
         about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise HubError(
+        raise HubNameError(
             f"{path}: holds no {ABOUT}, so it is no model that preceptor train or merge "
             "wrote; name the folder that was the --out"
         ) from error
@@ -175,7 +175,7 @@ def _base(
         if not known:
             raise HubError(f"{path}: does not say what model it was made of; name it: --base OWNER/NAME")
         if named not in (None, known):
-            raise HubError(f"--base {named}: {path} was made of {known}; leave --base out")
+            raise HubNameError(f"--base {named}: {path} was made of {known}; leave --base out")
         return str(known), None
     try:
         said = str(json.loads((path / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
@@ -183,7 +183,7 @@ def _base(
         raise HubError(f"{path / ADAPTER}: names no base_model_name_or_path; train it again") from error
     if not (of_base or said.count("/") != 1 or said[0] in "/.~" or Path(said).exists()):
         if named not in (None, said):
-            raise HubError(f"--base {named}: {path} was trained on {said}; leave --base out")
+            raise HubNameError(f"--base {named}: {path} was trained on {said}; leave --base out")
         return said, None
     folder = (of_base or {}).get("folder") or Path(said).name
     if named is None:
@@ -204,9 +204,9 @@ def _license(text: str) -> str:
         found = read_license(text)
     except SourceError as error:
         near = suggest(low, MODEL_LICENSES, "of models' own there are")
-        raise HubError(f"{str(error).partition('; For other')[0]}; {near}") from error
+        raise HubNameError(f"{str(error).partition('; For other')[0]}; {near}") from error
     if not found.redistribution and "ND" not in found.id.split("-"):
-        raise HubError(
+        raise HubNameError(
             f"--license {text}: says nothing of what others may do; name the licence, such as apache-2.0"
         )
     return find_hub_name(found.id)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import datasets
+import polars as pl
 from huggingface_hub import constants
 
 from ...schemas.errors import HubError
@@ -18,18 +19,27 @@ from ...schemas.support.files import MANIFEST
 from .client import Say, call_patiently, check_token, connect, explain_error
 from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .dataset_folder import Built
+from .forgotten import say_kept
 
 DATASET: Literal["dataset"] = "dataset"
 
 
 def publish(
-    built: Built, repo: str, *, tag: str | None = None, public: bool = False, message: str = "", say: Say
+    built: Built,
+    repo: str,
+    *,
+    tag: str | None = None,
+    public: bool = False,
+    message: str = "",
+    forgotten: pl.DataFrame | None = None,
+    say: Say,
 ) -> tuple[PublishedRevision, int]:
     """Publish a build as the newest revision of `repo`, load it back from there, and tag it.
 
     Returns what was done, and the number of rows read back, of all configs. A new repository is private
-    unless `public`; an existing one keeps its visibility. `say` gets progress messages. Raises HubError.
-    Until the commit is made, which is one step, the repository is as it was.
+    unless `public`; an existing one keeps its visibility. With the rows of `forgotten.check_forgotten`, tags
+    and earlier revisions that keep rows of forgotten people are named. `say` gets progress messages. Raises
+    HubError. Until the commit is made, which is one step, the repository is as it was.
     """
     check_target(repo, tag, DATASET)
     check_token()
@@ -45,7 +55,10 @@ def publish(
         title=f"Publish {name}, build {built.digest[:12]}",
         mend_card="mend the recipe and build again",
     )
-    return push(to, parcel, tag, message, lambda revision: _load_back(to, built, revision))
+    done = push(to, parcel, tag, message, lambda revision: _load_back(to, built, revision))
+    if forgotten is not None:
+        say_kept(to, forgotten)
+    return done
 
 
 def _listed(manifest: bytes) -> dict[str, str]:

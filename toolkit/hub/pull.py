@@ -5,42 +5,51 @@
     trl-lib/ultrafeedback_binarized
     chosen, rejected                                       the prompt is what the two share
 
-One config is pulled, by default the card's default: the other configs of a build are made of the same
-judgements, which must not count twice. Rows come from CONFIG/SPLIT.parquet, so `path` in the store shows the
-split. The source's licence is the card's, its revision the commit.
+Rows are read as `ingest chat` reads them, whatever their shape. Equal rows of several splits are read once:
+some datasets hold the same rows as train_sft and as train_prefs. One config is pulled, by default the card's
+default: the other configs of a build are made of the same judgements, which must not count twice. Rows come
+from CONFIG/SPLIT.parquet, so `path` in the store shows the split. The source's licence is the card's, its
+revision the commit.
 """
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
 
-from ...schemas.errors import HubError, SourceError
+from ...schemas.errors import HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, License, read_license
 from ..ingest.batch import Context
 from ..ingest.files.numbered_lines import Input
 from ..ingest.formats import FORMATS
+from ..ingest.preferences.chats.reader import COLUMNS
+from ..ingest.preferences.chats.rows import check_map
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
-from ..store.connection import Store, open_store, query
+from ..store.connection import Store, open_spool, open_store, query, run
+from ..store.quoting import quote_text
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
-_SHAPES = (
-    ("chosen", "rejected"),
-    ("preferred_output", "non_preferred_output"),
-    ("prompt", "completion"),
-    ("messages",),
-    ("conversations",),
-    ("instruction", "output"),
-)
 _ABOUT = ("id", "group", "task", "language")
 _OF_META = ("task", "group")
 _AGAIN = "nothing was stored; run the same command again"
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of a dataset is read, and how."""
+
+    config: str | None = None  # by default the card's default
+    splits: tuple[str, ...] = ()  # by default all
+    license: str | None = None  # SPDX id, by default the card's
+    language: str | None = None  # BCP 47 code, by default the card's
+    columns: dict[str, str] = field(default_factory=dict)  # our fields -> the dataset's
+    levels: int | None = None  # of ratings whose number of levels the rows do not state
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Remote:
     url: str
     language: str
     license: License
+    notes: tuple[str, ...] = ()  # about the card and the splits
 
     @property
     def place(self) -> str:
@@ -61,10 +71,10 @@ class Remote:
         return f"{self.repo}@{self.revision[:8]}"
 
 
-def find_remote(name: str, config: str | None, license: str | None, say: Say) -> Remote:
-    """Find the dataset REPO_ID or REPO_ID@REVISION; `license`, an SPDX id, overrides its card's.
+def find_remote(name: str, reading: Reading, say: Say) -> Remote:
+    """Find the dataset REPO_ID or REPO_ID@REVISION.
 
-    Raises HubError if there is no such dataset or config, SourceError if the licence is unknown.
+    Raises HubError if there is no such dataset, config or split, SourceError if the licence is unknown.
     """
     repo, _, revision = name.partition("@")
     check_repo_id(repo)
@@ -79,19 +89,51 @@ def find_remote(name: str, config: str | None, license: str | None, say: Say) ->
         return found, datasets.get_dataset_default_config_name(repo, revision=commit)
 
     configs, default = _asked(names, repo, "reading its configs", say)
+    config = reading.config
     chosen = config or default
     if chosen not in configs:
         which = f"has no config '{config}'" if config else "has several configs and none is the default"
-        raise HubError(f"{repo}: {which}; name one with --config: {', '.join(configs)}")
+        raise HubNameError(f"{repo}: {which}; name one with --config: {', '.join(configs)}")
+    if reading.splits:
+        _check_splits(repo, commit, chosen, reading.splits, say)
+    language = reading.language or _language(card.get("language"))
+    url = f"{get_endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else "")
+    if reading.splits:
+        url += f"{'' if config else f'/viewer/{chosen}'}/{'+'.join(sorted(set(reading.splits)))}"
     return Remote(
         repo,
         commit,
         chosen,
         f"{chosen}_meta" in configs,
-        f"{get_endpoint()}/datasets/{repo}" + (f"/viewer/{config}" if config else ""),
-        _language(card.get("language")),
-        read_license(license) if license else read_card_license(card),
+        url,
+        language,
+        read_license(reading.license) if reading.license else read_card_license(card),
+        tuple(_missing_facts(card, language, info.siblings or [])),
     )
+
+
+def _check_splits(repo: str, commit: str, config: str, wanted: Sequence[str], say: Say) -> None:
+    """Raise HubNameError unless the config has these splits."""
+
+    def names() -> list[str]:
+        return list(datasets.get_dataset_split_names(repo, config, revision=commit))
+
+    there = _asked(names, repo, "reading its splits", say)
+    for split in wanted:
+        if split not in there:
+            raise HubNameError(
+                f"{repo}: config {config} has no split '{split}'; name one with --split: {', '.join(there)}"
+            )
+
+
+def _missing_facts(card: dict[str, Any], language: str, files: Sequence[Any]) -> Iterator[str]:
+    """Say what the dataset does not state about its rows."""
+    if not any(file.rfilename == "README.md" for file in files):
+        yield "it has no card (README.md): neither licence nor language is stated (--license, --language)"
+    elif language == "und":
+        said = card.get("language")
+        what = f"names several languages ({', '.join(map(str, said))})" if said else "names no language"
+        yield f"its card {what}, so the rows have none (und); --language says which it is"
 
 
 def read_card_license(card: dict[str, Any]) -> License:
@@ -121,26 +163,60 @@ def holds(con: Store, source: str, remote: Remote) -> bool:
     return rows == [(remote.url, remote.revision, FORMAT.name)]
 
 
-def fetch(remote: Remote, folder: Path, say: Say) -> list[Input]:
-    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with all columns.
+def fetch(
+    remote: Remote, folder: Path, say: Say, splits: Sequence[str] = ()
+) -> tuple[list[Input], list[str]]:
+    """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with all columns; also returns notes about them.
 
-    The reader names the columns that it does not use. Raises HubError if the download fails, SourceError if
-    the columns are neither preferences nor chats.
+    The reader names the columns that it does not use. Raises HubError if the download fails.
     """
     rows = _load(remote, remote.config, folder, say)
-    columns = next(iter(rows.values())).column_names
-    if not any(set(shape) <= set(columns) for shape in _SHAPES):
-        shapes = "; ".join(" and ".join(shape) for shape in _SHAPES)
-        raise SourceError(
-            f"{remote.place}: config {remote.config} has the columns {', '.join(columns)}, which are no "
-            f"preferences or chats; expected {shapes}"
-        )
     meta = _load(remote, f"{remote.config}_meta", folder, say) if remote.meta else {}
     place = folder / "rows" / remote.config
     place.mkdir(parents=True)
+    notes = []
     for split, part in rows.items():
-        _with_meta(part, meta.get(split)).to_parquet(place / f"{split}.parquet")
-    return find_inputs(FORMAT, [folder / "rows"])
+        if splits and split not in splits:
+            continue
+        about = meta.get(split)
+        if remote.meta and (about is None or len(about) != len(part)):
+            notes.append(
+                f"{remote.config}_meta does not fit split {split}: its rows have neither task nor group"
+            )
+        _with_meta(part, about).to_parquet(place / f"{split}.parquet")
+    notes += _drop_equal_rows(sorted(place.glob("*.parquet")))
+    return find_inputs(FORMAT, [folder / "rows"]), notes
+
+
+def _drop_equal_rows(files: Sequence[Path]) -> list[str]:
+    """Drop rows that equal a row of an earlier split; also says how many, and of which split."""
+    notes = []
+    with open_spool([*files, *(f"{file}.left" for file in files)]) as con:
+        run(con, "CREATE TABLE seen (split VARCHAR, row_hash UHUGEINT)")
+        for file in files:
+            place, left = quote_text(str(file)), f"{file}.left"
+            rows = f"(SELECT *, md5_number(to_json(r)::VARCHAR) AS row_hash FROM read_parquet({place}) r)"
+            run(con, f"CREATE OR REPLACE TABLE here AS SELECT row_hash FROM {rows}")
+            again = run(
+                con,
+                """SELECT split, count(*) FROM here JOIN
+                (SELECT row_hash, min(split) AS split FROM seen GROUP BY row_hash) USING (row_hash)
+                GROUP BY split ORDER BY split""",
+            )
+            if again:
+                run(
+                    con,
+                    f"""COPY (SELECT * EXCLUDE (row_hash) FROM {rows}
+                    WHERE row_hash NOT IN (SELECT row_hash FROM seen))
+                    TO {quote_text(left)} (FORMAT parquet)""",
+                )
+                Path(left).replace(file)
+            notes += [
+                f"{n:,} rows of split {file.stem} equal rows of split {split}: read once, as that one's"
+                for split, n in again
+            ]
+            run(con, "INSERT INTO seen SELECT ?, row_hash FROM here", [file.stem])
+    return notes
 
 
 def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
@@ -166,38 +242,54 @@ def pull_dataset(
     name: str,
     source: str | None = None,
     *,
-    config: str | None = None,
-    license: str | None = None,
     replacing: bool = False,
     say: Say = lambda _: None,
+    **how: Any,
 ) -> tuple[Remote, str, IngestReport | None]:
     """Read a dataset of the Hub into a source of the store file, which is made if it is not there.
 
-    `name` is REPO_ID or REPO_ID@REVISION; `source` is by default the dataset's name; `license`, an SPDX id,
-    overrides the card's. Returns what was found, the source, and what the ingest did: None if the source
-    has this revision already. Raises HubError or SourceError, and the store is as it was.
+    `name` is REPO_ID or REPO_ID@REVISION; `source` is by default the dataset's name; `how` are fields of
+    `Reading`, such as config, splits or license. Returns what was found, the source, and what the ingest did:
+    None if the source has this revision already. Raises HubError or SourceError, and the store is as it was.
     """
-    remote = find_remote(name, config, license, say)
+    reading = Reading(**how)
+    check_map(reading.columns, COLUMNS)
+    remote = find_remote(name, reading, say)
+    config = reading.config
     called = source or "-".join([remote.repo.partition("/")[2], *([config] if config else [])])
     if store.exists() and not replacing:
         with open_store(store, read_only=True) as con:
             if holds(con, called, remote):
                 return remote, called, None
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
-        files = fetch(remote, Path(folder), say)
-        with open_store(store, create=True) as con:
-            return remote, called, pull(con, remote, files, called, replacing)
+        files, notes = fetch(remote, Path(folder), say, reading.splits)
+        remote = replace(remote, notes=(*remote.notes, *notes))
+        there = store.exists()
+        try:
+            with open_store(store, create=True) as con:
+                return remote, called, pull(con, remote, files, called, replacing, reading)
+        except SourceError:
+            if not there:
+                store.unlink(missing_ok=True)  # the empty one that was made for this dataset
+            raise
 
 
-def pull(con: Store, remote: Remote, files: Sequence[Input], source: str, replacing: bool) -> IngestReport:
+def pull(
+    con: Store,
+    remote: Remote,
+    files: Sequence[Input],
+    source: str,
+    replacing: bool,
+    reading: Reading,
+) -> IngestReport:
     """Ingest the files that were fetched, all or nothing.
 
     Raises SourceError, which names the dataset instead of the fetched file.
     """
-    context = Context(source, remote.language)
+    context = Context(source, remote.language, columns=reading.columns, levels=reading.levels)
     origin = Origin(remote.license, remote.url, remote.revision)
     try:
-        return ingest(con, FORMAT, files, context, origin, replacing=replacing)
+        return ingest(con, FORMAT, files, context, origin, replacing=replacing, notes=remote.notes)
     except SourceError as error:
         text = str(error)
         for file in files:

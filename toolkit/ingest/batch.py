@@ -21,6 +21,7 @@ class Batch:
     rejects: pl.DataFrame  # path, line, raw, reason
     notes: tuple[str, ...] = ()  # notes about the input for users
     values: pl.DataFrame | None = None  # counts of what the rows say (lopsided.count_values)
+    met: frozenset[tuple[str, str]] = frozenset()  # of Context.values: columns and words that occurred
 
 
 def _unnamed(_: pl.Series) -> pl.Series:
@@ -40,6 +41,12 @@ class Context:
     about: str = ""  # source whose completions or prompts the rows name
     known: pl.DataFrame = field(default_factory=lambda: make_known([]))
     columns: dict[str, str] = field(default_factory=dict)  # our column name -> the file's
+    values: dict[str, dict[str, str]] = field(default_factory=dict)  # our column -> the file's word -> ours
+    constants: dict[str, str] = field(default_factory=dict)  # our column -> its value where the file has none
+    wide: str = ""  # names of columns with a value each, such as 'Which is better: {prompt}'
+    split: str = ""  # what separates several values of one field, such as ;
+    scale: tuple[float, float] | None = None  # lowest and highest value of ratings that are no levels
+    sides: pl.DataFrame = field(default_factory=pl.DataFrame)  # completions of prompts that have two
     levels: int | None = None  # of ratings, where the file has no such column
     align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
@@ -47,6 +54,7 @@ class Context:
     passing: int | None = None  # lowest grade that counts as correct, where no column says
     date_format: str = ""  # of times as text, such as %d.%m.%Y; by default ISO 8601 and like forms
     allow_rejects: bool = False  # although all rows of a value are rejected, or most rows
+    sheet: str = ""  # of a spreadsheet, where several have rows
     encoding: str = ""  # of text files, where it is neither UTF-8 nor marked UTF-16
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person

@@ -28,6 +28,7 @@ class Format:
     about: str = ""  # completions or prompts: what of another source its rows name
     language: str = "en"  # of the corpora in this format, where they have one
     options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing, date_format
+    lists: bool = False  # reads JSON lists, not only JSON Lines
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -60,8 +61,9 @@ M2 = ("*.m2", "*.m2.gz", "*.m2.bz2")
 JSONL = ("*.jsonl", "*.jsonl.gz", "*.jsonl.bz2")
 JSON = ("*.json", "*.json.gz", "*.json.bz2")
 CSV = ("*.csv", "*.csv.gz", "*.csv.bz2")
+SHEETS = ("*.xlsx", "*.ods", "*.xls")
 _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
-TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet")
+TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -173,6 +175,7 @@ FORMATS: dict[str, Format] = {
             ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
             "tutoring.bridge:read_bridge",
             finder="tutoring.bridge:find_bridge",
+            lists=True,
         ),
         Format(
             "mrbench",
@@ -184,6 +187,7 @@ FORMATS: dict[str, Format] = {
             '  {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral"}}}}]',
             "tutoring.mrbench:read_mrbench",
             finder="tutoring.mrbench:find_mrbench",
+            lists=True,
             together=True,
         ),
         Format(
@@ -195,6 +199,7 @@ FORMATS: dict[str, Format] = {
             '                 "reveal_answer": "no"}, "score": 0.9}]',
             "tutoring.socratic_llm:read_socratic_llm",
             finder="tutoring.socratic_llm:find_socratic_llm",
+            lists=True,
         ),
         Format(
             "spock",
@@ -207,6 +212,7 @@ FORMATS: dict[str, Format] = {
             "tutoring.spock:read_spock",
             JSON,
             finder="tutoring.spock:find_spock",
+            lists=True,
             together=True,
         ),
         Format(
@@ -249,6 +255,7 @@ FORMATS: dict[str, Format] = {
             '  "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}',
             "tutoring.cima:read_cima",
             ("*dataset*.json",),
+            lists=True,
         ),
         Format(
             "socratic-debugging",
@@ -266,23 +273,27 @@ FORMATS: dict[str, Format] = {
         Format(
             "prompts",
             "dialogue",
-            "Prompts with their completions, JSON Lines.",
+            "Prompts: JSON Lines with their completions, or CSV, .xlsx.",
             '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
             ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
             "preferences.prompts:read_prompts",
             JSONL,
             people=True,
+            mapped=True,
+            options=("set", "wide", "sheet"),
         ),
         Format(
             "completions",
             "dialogue",
-            "Answers to the prompts of another source, JSON Lines.",
+            "Answers to the prompts of another source: JSON Lines, CSV, .xlsx.",
             '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
             ' "origin": "model", "context": {"seed": 7}}',
             "preferences.completions:read_completions",
             JSONL,
             about="prompts",
             people=True,
+            mapped=True,
+            options=("set", "sheet"),
         ),
         Format(
             "chat",
@@ -290,13 +301,17 @@ FORMATS: dict[str, Format] = {
             "Chats and preferences as OpenAI, ShareGPT, TRL, Alpaca and others write them.",
             '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
             ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
-            "preferences.chat:read_chat",
-            (*JSONL, "*.ndjson", "*.json", "*.parquet"),
+            "preferences.chats.reader:read_chat",
+            (*TABLES, "*.json"),
+            mapped=True,
+            people=True,
+            options=("levels",),
+            lists=True,
         ),
         Format(
             "votes",
             "preference",
-            "Votes, or rankings as WMT's: CSV, TSV, JSON Lines or Parquet.",
+            "Votes, or rankings as WMT's: CSV, JSON Lines, Parquet or .xlsx.",
             "completion_a,completion_b,choice,annotator,shown_first,at\n"
             "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
             "preferences.signals:read_votes",
@@ -304,23 +319,23 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
-            options=("date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "ratings",
             "preference",
-            "Ratings of completions: CSV, TSV, JSON Lines or Parquet.",
+            "Ratings of completions: CSV, JSON Lines, Parquet or .xlsx.",
             "completion,criterion,value,levels,annotator,at\np1-a,helpful,4,5,judge-3,2026-05-04",
             "preferences.signals:read_ratings",
             TABLES,
             about="completions",
             people=True,
-            options=("levels", "date_format", "allow_rejects"),
+            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "outcomes",
             "log",
-            "What learners achieved with completions: CSV, TSV, JSON Lines or Parquet.",
+            "What learners achieved: CSV, JSON Lines, Parquet or .xlsx.",
             "completion,learner,measure,value,censored,at\n"
             "p1-a,learner-9,turns,2,false,\n"
             "p1-a,learner-4,success,1,,",
@@ -328,19 +343,19 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("date_format", "allow_rejects"),
+            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "reviews",
             "log",
-            "Study logs: CSV, TSV, JSON Lines, Parquet, or ASSISTments' three lines.",
+            "Study logs: CSV, JSON Lines, Parquet, .xlsx, ASSISTments' lines.",
             "learner,item,at,correct,attempts,duration_ms\n"
             "learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300",
             "logs.reviews:read_reviews",
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing", "date_format", "allow_rejects"),
+            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects", "sheet"),
         ),
         Format(
             "anki",
@@ -353,6 +368,20 @@ FORMATS: dict[str, Format] = {
             finder="logs.anki:find_anki",
             people=True,
             options=("learner",),
+        ),
+        Format(
+            "xapi",
+            "log",
+            "xAPI statements of answers, with result.success: JSON or JSON Lines.",
+            '[{"actor": {"mbox": "mailto:ada@example.org"},\n'
+            '  "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},\n'
+            '  "object": {"id": "https://lms.example.org/q/1"},\n'
+            '  "result": {"success": true, "duration": "PT12.5S"},\n'
+            '  "timestamp": "2026-03-01T10:00:00Z"}]',
+            "logs.xapi:read_xapi",
+            ("*.json", *JSONL),
+            people=True,
+            lists=True,
         ),
     )
 }

@@ -21,10 +21,13 @@ from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
-from .batch import FORGOTTEN_REASON, Batch, Context, make_known
-from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, OnBytes, note_encoding
+from ..store.rejects import count_rejects, list_rejects
+from .batch import FORGOTTEN_REASON, Batch, Context
+from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
+from .files.other_programs import describe_file, name_program
+from .files.values import note_unmet
 from .formats import FORMATS, Format
+from .known import add_known
 from .lopsided import check_lopsided
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
@@ -40,7 +43,7 @@ class IngestReport:
     rows: int
     rejects: int
     added: dict[str, int]
-    first_rejects: list[str]
+    reject_lines: list[str]  # a table of rejected values and reasons, with counts; [] without rejects
     notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
@@ -140,8 +143,9 @@ def ingest(
     replacing: bool = False,
     strict: bool = False,
     on_bytes: OnBytes = lambda _: None,
+    notes: Sequence[str] = (),
 ) -> IngestReport:
-    """Read `files` into the source `context.source`.
+    """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
     With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
     transaction. Raises SourceError for input that cannot be read and a source without a name; the store does
@@ -149,7 +153,7 @@ def ingest(
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
-    files, encodings = _with_encoding(files, context.encoding)
+    files, encodings = _with_encoding(files, context)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -157,7 +161,7 @@ def ingest(
         return IngestReport(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
-    with limit_memory(con), transaction(con):
+    with limit_memory(con), transaction(con), name_program(files[0], format.name):
         if present:
             remove_source(con, context.source)
         if format.needs_known(files, context):
@@ -166,21 +170,20 @@ def ingest(
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
         report = _read_all(con, format, files, context, on_bytes)
-        _check(report, files, strict)
+        _check(report, format, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend([*encodings, *_unknown_names(con, context)])
+        report.notes.extend([*encodings, *_unknown_names(con, context), *notes])
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
     return report
 
 
-def _with_encoding(files: Sequence[Input], encoding: str) -> tuple[list[Input], list[str]]:
-    """The files, to be read in this encoding, and notes about those that are not read as UTF-8."""
-    typed = [file for file in files if encoding and file.path.suffix.lower() in (".parquet", ".sqlite")]
-    if typed:
-        raise SourceError(f"--encoding: {typed[0].path} states its own encoding; leave the option out")
-    files = [replace(file, encoding=encoding) for file in files]
+def _with_encoding(files: Sequence[Input], context: Context) -> tuple[list[Input], list[str]]:
+    """The files, to be read in this encoding and sheet, and notes about those that are not read as UTF-8."""
+    files = [replace(file, encoding=context.encoding, sheet=context.sheet, notes=[]) for file in files]
+    for file in files:
+        check_options(file)
     notes = [note for file in files if (note := note_encoding(file))]
     more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
     return files, notes[:3] + more
@@ -193,6 +196,11 @@ def _check_same(old: dict[str, Any], format: Format, context: Context, origin: O
         raise SourceError(
             f"source '{name}' already holds other input (read as {old['reader']}, sha256 "
             f"{old['sha256'][:12]}…); give this one another --source, or --replace that one"
+        )
+    if context.sheet and f"sheet '{context.sheet}'" not in (old["notes"] or ""):
+        raise SourceError(
+            f"source '{name}' already holds another sheet of this file; give this one another --source, or "
+            "--replace that one"
         )
     license = None if origin.license.id == NONE_STATED else origin.license.id
     said = {"language": context.language, "license": license, "url": origin.url, "revision": origin.revision}
@@ -233,46 +241,20 @@ def _unknown_names(con: Store, context: Context) -> list[str]:
     ]
 
 
-# Texts that rows may name. A prompt without id is named by its key; an id of two prompts names none.
-_NAMED = {
-    "completions": "SELECT source, ref, key AS completion, prompt FROM completions WHERE ref IS NOT NULL",
-    "prompts": """SELECT source, coalesce(ref, key) AS ref, NULL AS completion,
-        CASE WHEN count(*) = 1 THEN min(key) END AS prompt FROM prompts GROUP BY 1, 2""",
-}
-
-
-def add_known(con: Store, context: Context, what: str) -> Context:
-    """Add the completions or prompts that rows may name.
-
-    Their source is `context.about`, or the only one that has any. Raises SourceError if there is no such
-    source, or several and none is named.
-    """
-    sources = query(con, f"SELECT DISTINCT source FROM ({_NAMED[what]}) ORDER BY 1")
-    names: list[str] = sources["source"].to_list()
-    about = context.about or (names[0] if len(names) == 1 else "")
-    if about not in names:
-        have = ", ".join(names) or "none yet; ingest prompts first"
-        said = f"'{about}' holds no {what}" if about else f"say which {what} these are about"
-        raise SourceError(f"--about: {said}; sources with {what}: {have}")
-    rows = query(con, f"SELECT ref, completion, prompt FROM ({_NAMED[what]}) WHERE source = ?", [about])
-    return replace(context, about=about, known=rows.cast(make_known([]).schema))
-
-
 def _read_all(
     con: Store, format: Format, files: Sequence[Input], context: Context, on_bytes: OnBytes
 ) -> IngestReport:
     read = taken = rejects = not_text = gone = 0
     added: dict[str, int] = {}
-    first: list[str] = []
     notes: list[str] = []
     pending: list[Batch] = []
     values: list[pl.DataFrame] = []
+    met: set[tuple[str, str]] = set()
     for batch in _ahead(format.read(files, context, on_bytes)):
         _check_balance(batch, files)
         read, taken, rejects = read + batch.read, taken + batch.taken, rejects + batch.rejects.height
-        missing = 5 - len(first)
-        first += [f"{p}:{n}: {r}" for p, n, _, r in batch.rejects.head(missing).rows()]
-        notes += batch.notes
+        notes += [note for note in batch.notes if note not in notes]
+        met |= batch.met
         gone += int((batch.rejects["reason"] == FORGOTTEN_REASON).sum())
         values += [] if batch.values is None else [batch.values]
         not_text += int((batch.rejects["reason"] == "not valid UTF-8").sum())
@@ -281,6 +263,8 @@ def _read_all(
             _insert_all(con, pending, context.source, added)
             pending = []
     _insert_all(con, pending, context.source, added)
+    for file in files:
+        notes += file.notes
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")
@@ -291,7 +275,9 @@ def _read_all(
             f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
             "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
         )
-    return IngestReport(context.source, taken, rejects, added, first, notes)
+    notes += note_unmet(context, met)
+    lines = list_rejects(count_rejects(con, context.source)) if rejects else []
+    return IngestReport(context.source, taken, rejects, added, lines, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -340,30 +326,18 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
         )
 
 
-def _check(report: IngestReport, files: Sequence[Input], strict: bool) -> None:
-    listed = "\n  ".join(report.first_rejects)
+def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
+    listed = "\n  ".join(report.reject_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
-            f"  {listed}{_other_json(report, files[0])}{_other_encoding(report)}"
+            f"  {listed}{describe_file(files[0], format.lists, report.reject_lines[1:], report.notes)}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
             f"or leave --strict out to keep them in rejects\n  {listed}"
         )
-
-
-def _other_json(report: IngestReport, file: Input) -> str:
-    """Say that the file is JSON, but not JSON Lines, if its first rejects say that they are no objects."""
-    if not any("JSON" in reject or "object" in reject for reject in report.first_rejects[:1]):
-        return ""
-    fault = describe_not_json_lines(file)
-    return f"\n{fault}" if fault else ""
-
-
-def _other_encoding(report: IngestReport) -> str:
-    return "".join(f"\n{note}" for note in report.notes if "--encoding" in note)
 
 
 def _source_row(

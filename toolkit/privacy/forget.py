@@ -7,26 +7,26 @@ that used any of these. The file is rewritten, so that no byte stays. Later inge
 reject the person's rows.
 """
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
-from ..store.connection import Store, insert, open_store, query, run, transaction, write_anew
+from ..store.connection import Store, insert, open_store, run, transaction, write_anew
 from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
+from .traces import Traces, find_traces, list_names, mark_rows
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Rows removed, by table; and builds with traces: (folder, description)."""
+    """Rows removed, by table, and the datasets that still hold rows of the person."""
 
     removed: dict[str, int]
-    traces: list[tuple[str, str]]
+    traces: Traces
 
 
 def _mine(signal: SignalType) -> str:
@@ -92,37 +92,47 @@ _REMOVED = {
     "chain_ends": "fit IN (FROM my_fits)",
 }
 
+# By what the person's rows are known in datasets, of this store as it is and as it was.
+_MARKED = {
+    kind: f"FROM {mine} UNION SELECT ref FROM traces WHERE person = $who AND kind = '{kind}'"
+    for kind, mine in (("completion", "my_completions"), ("fit", "my_fits"))
+}
 
-def forget_person(store: Path, person: str, is_pseudonym: bool = False) -> Forgotten:
+
+def forget_person(
+    store: Path, person: str, is_pseudonym: bool = False, look_in: Sequence[Path] = ()
+) -> Forgotten:
     """Remove a person from the store file, and write the file anew so that no byte of them stays in it.
 
-    `person` is the id that the input files have, or a pseudonym. Raises StoreError as `forget` does.
+    `person` is the id that the input files have, or a pseudonym. Datasets are looked for where they were
+    built, and anywhere inside the folders `look_in`. Raises StoreError as `forget` does.
     """
     with open_store(store) as con:
         who = person if is_pseudonym else make_pseudonym(person, read_store_key(con, find_key_file()))
-        done = forget(con, who)
+        done = forget(con, who, look_in)
     write_anew(store)
     return done
 
 
-def forget(con: Store, pseudonym: str) -> Forgotten:
+def forget(con: Store, pseudonym: str, look_in: Sequence[Path] = ()) -> Forgotten:
     """Remove every row of the person, in one transaction; `write_anew` then removes their bytes.
 
-    Returns the rows removed by table; none where the person was forgotten before. Raises StoreError
-    if the store holds no row of that person and has not forgotten them before.
+    Returns the rows removed by table; none where the person was forgotten before. Datasets with rows of the
+    person are found in both cases. Raises StoreError if the store holds no row of that person and has not
+    forgotten them before.
     """
     with transaction(con):
         for name, keys in _MINE.items():
             given = {"who": pseudonym} if "$who" in keys else {}
             run(con, f"CREATE OR REPLACE TEMP TABLE {name} AS {keys}", given)
-        traces = _traces(con)
+        mark_rows(con, pseudonym, _MARKED, list_names(con, look_in))
         removed = {name: _delete(con, name, rule, pseudonym) for name, rule in _REMOVED.items()}
         found = {name: n for name, n in removed.items() if n}
-        if not insert(con, FORGOTTEN, _mark(con, pseudonym)) and not found:
-            return Forgotten({}, [])
-        if not found:
+        mark = _mark(con, pseudonym)
+        new = insert(con, FORGOTTEN, mark)
+        if new and not found:
             raise StoreError("the store holds no row of that person; nothing was changed; check the id")
-    return Forgotten(found, traces)
+    return Forgotten(found, find_traces(con, mark["person"].item(), look_in))
 
 
 def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:
@@ -134,44 +144,3 @@ def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:
 def _mark(con: Store, pseudonym: str) -> pl.DataFrame:
     ((mark,),) = run(con, f"SELECT {write_mark_sql('$who')}", {"who": pseudonym})
     return pl.DataFrame({"person": [mark], "forgotten_at": [datetime.now(UTC)]})
-
-
-def _traces(con: Store) -> list[tuple[str, str]]:
-    """List builds that contain texts of the person, or labels learnt from the person's signals."""
-    builds = query(
-        con,
-        """SELECT out, fit, recipe, fit IN (FROM my_fits) AS learnt FROM builds
-        ORDER BY builds.built_at, key""",
-    ).to_dicts()
-    found = {}
-    for build in builds:
-        texts = _texts_in(con, build)
-        what = [texts] if texts else []
-        what += ["labels learnt from the person's signals"] if build["learnt"] else []
-        if what:
-            found[build["out"]] = " and ".join(what)
-    return list(found.items())
-
-
-def _texts_in(con: Store, build: dict[str, Any]) -> str:
-    """Describe how many rows of a build use the person's texts; without its folder, what it may contain."""
-    ((mine,),) = run(con, "SELECT count(*) FROM my_completions")
-    if not mine:
-        return ""
-    tables = sorted(Path(build["out"]).glob("*_meta/*.parquet"))
-    if not tables:
-        sources = json.loads(build["recipe"])["sources"]
-        ((meant,),) = run(
-            con,
-            "SELECT count(*) FROM prompts WHERE key IN (FROM my_prompts) "
-            "AND (len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], source))",
-            [sources],
-        )
-        return "possibly texts (the folder is not there to look)" if meant else ""
-    keys = [
-        pl.scan_parquet(path).select(pl.col("^(key|chosen_completion|rejected_completion)$")).collect()
-        for path in tables
-    ]
-    gone = query(con, "SELECT key FROM my_completions")["key"].implode()
-    rows = sum(part.select(pl.any_horizontal(pl.all().is_in(gone)).sum()).item() for part in keys)
-    return f"texts in {rows} rows" if rows else ""

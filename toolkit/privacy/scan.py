@@ -18,6 +18,7 @@ import polars as pl
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
 from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
+from ..store.folders import locate_folder, shorten_path
 from ..store.where import check_names, match_sources
 from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 
@@ -234,4 +235,5 @@ def _builds(con: Store, sources: list[str]) -> list[str]:
     """Folders of builds made from any of the sources."""
     made = query(con, "SELECT out, recipe FROM builds ORDER BY built_at, key").rows()
     named = [(out, json.loads(recipe)["sources"]) for out, recipe in made]
-    return list(dict.fromkeys(out for out, used in named if not used or set(used) & set(sources)))
+    shown = ((shorten_path(locate_folder(con, out)), used) for out, used in named)
+    return list(dict.fromkeys(out for out, used in shown if not used or set(used) & set(sources)))

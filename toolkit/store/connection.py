@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,18 @@ import polars as pl
 from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
+from ...schemas.support.files import hold_partial_folder, remove_leftovers
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
+from .quoting import quote_text
 
 Store = duckdb.DuckDBPyConnection
 _LITTLE = "SET memory_limit = '512MB'"
+# SQL opens no file, database or extension of its own accord, whatever name a stranger's file brings into it.
+_CLOSED: dict[str, Any] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 
 @contextmanager
@@ -40,11 +48,14 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
+    remove_leftovers(path)
     try:
-        con = duckdb.connect(str(path), read_only=read_only)
+        con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
     except duckdb.Error as error:
         raise StoreError(f"{path}: {_why_not_open(str(error))}") from error
     try:
+        if not read_only:  # no other process has it open
+            _remove_spilled(path)
         run(con, "SET TimeZone = 'UTC'")
         _check_version(con, path, create=not read_only)
         yield con
@@ -54,6 +65,13 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         ) from error
     finally:
         con.close()
+
+
+def _remove_spilled(path: Path) -> None:
+    """Remove the rows that a killed process had moved from memory to the disk."""
+    for spilled in path.with_name(f"{path.name}.tmp").glob("duckdb_temp_*"):
+        with suppress(OSError):
+            spilled.unlink()
 
 
 def _why_not_open(message: str) -> str:
@@ -121,15 +139,11 @@ def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
         rows = rows.unique("key", keep="first", maintain_order=True)
         only_new = f'WHERE "key" NOT IN (SELECT "key" FROM "{table.name}")'
     columns = ", ".join(f'"{n}"' for n in rows.columns)
-    # DuckDB finds this variable by its name. Registered, it would stay in memory until the transaction ends.
-    incoming = rows.to_arrow()
+    into = f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM incoming {only_new}'
     try:
-        ((added,),) = con.execute(
-            f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM incoming {only_new}'
-        ).fetchall()
+        ((added,),) = run_over(con, rows, into)
     except duckdb.ConstraintException as error:
         raise StoreError(f"{table.name}: {error}; this is a defect of the reader") from error
-    del incoming
     return int(added)
 
 
@@ -164,6 +178,24 @@ def open_scratch() -> Iterator[Store]:
 
 
 @contextmanager
+def open_files(paths: Sequence[str | Path]) -> Iterator[Store]:
+    """Open an empty database in memory that can read these files of a stranger's, and no others."""
+    con = duckdb.connect()
+    try:
+        _close_but(con, paths)
+        yield con
+    finally:
+        con.close()
+
+
+def _close_but(con: Store, paths: Sequence[str | Path]) -> None:
+    """Let SQL open these files alone; they can only be named before the rest is closed."""
+    run(con, f"SET allowed_paths = [{', '.join(quote_text(str(path)) for path in paths)}]")
+    for name, value in _CLOSED.items():
+        run(con, f"SET {name} = {value}")
+
+
+@contextmanager
 def limit_memory(con: Store) -> Iterator[None]:
     """Cap DuckDB's memory so that ingest does not grow with the input."""
     run(con, _LITTLE)
@@ -175,11 +207,15 @@ def limit_memory(con: Store) -> Iterator[None]:
 
 
 @contextmanager
-def open_spool() -> Iterator[Store]:
-    """Open a database in a temporary file, for an input that must be regrouped and may not fit in memory."""
+def open_spool(files: Sequence[str | Path] = ()) -> Iterator[Store]:
+    """Open a database in a temporary file, for an input that must be regrouped and may not fit in memory.
+
+    SQL can read and write `files`, and no others.
+    """
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
         try:
+            _close_but(con, files)
             run(con, "SET force_compression = 'uncompressed'")  # read once and thrown away
             run(con, _LITTLE)
             yield con
@@ -189,16 +225,14 @@ def open_spool() -> Iterator[Store]:
 
 def append(con: Store, name: str, frame: pl.DataFrame) -> None:
     """Add rows to a table of a `spool`, made from the first frame."""
-    incoming = frame.to_arrow()
-    con.execute(f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM incoming LIMIT 0').fetchall()
-    con.execute(f'INSERT INTO "{name}" FROM incoming').fetchall()
-    del incoming
+    run_over(con, frame, f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM incoming LIMIT 0')
+    run_over(con, frame, f'INSERT INTO "{name}" FROM incoming')
 
 
 @cache
 def _memory() -> Store:
     """Return the process's one database in memory; its cursors open ten times faster than another one."""
-    return duckdb.connect()
+    return duckdb.connect(config=_CLOSED)
 
 
 def write_anew(path: Path) -> None:
@@ -207,14 +241,13 @@ def write_anew(path: Path) -> None:
     DuckDB leaves the bytes of deleted rows in freed blocks; the new file does not have them. If the process
     is killed, the store is the old file or the new one.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    old = str(path).replace("'", "''")
-    try:
+    with hold_partial_folder(path) as folder:
+        partial = folder / path.name
         with duckdb.connect(str(partial)) as con:
+            _close_but(con, [path, f"{path}.wal"])
             shutil.copymode(path, partial)
             run(con, _LITTLE)
-            run(con, f"ATTACH '{old}' AS old (READ_ONLY)")
+            run(con, f"ATTACH {quote_text(str(path))} AS old (READ_ONLY)")
             for name, make in _make_tables().items():
                 run(con, make)
                 columns = ", ".join(f'"{c.name}"' for c in TABLES[name].stored) if name in TABLES else "*"
@@ -225,8 +258,6 @@ def write_anew(path: Path) -> None:
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
             partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _make_tables() -> dict[str, str]:
@@ -275,6 +306,15 @@ def run(con: Store, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -
     """Run a statement; return its rows, if any."""
     rows: list[tuple[Any, ...]] = con.execute(sql, parameters).fetchall()
     return rows
+
+
+def run_over(con: Store, frame: pl.DataFrame, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement over the table `incoming`, which is the frame.
+
+    A frame that is registered would stay in memory until the transaction ends.
+    """
+    result = con.from_arrow(frame.to_arrow()).query("incoming", sql)
+    return result.fetchall() if result else []
 
 
 def parse_json_rows(lines: pl.DataFrame, shape: dict[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:

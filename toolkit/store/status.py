@@ -6,6 +6,8 @@ from typing import Any
 
 from ...schemas.tables import OF_A_SOURCE, REJECTS
 from .connection import Store, count, query
+from .folders import locate_folder, shorten_path
+from .rejects import count_rejects
 
 
 def status(con: Store) -> dict[str, Any]:
@@ -20,12 +22,6 @@ def status(con: Store) -> dict[str, Any]:
         revision, sha256, reader, notes, rows, rejects,
         strftime(ingested_at, '%Y-%m-%dT%H:%M:%SZ') AS ingested_at
         FROM sources ORDER BY name""",
-    )
-    rejects = query(
-        con,
-        """SELECT source, regexp_replace(reason, '\\d+', 'N', 'g') AS reason, count(*) AS rows,
-        arg_min(path || ':' || line, (path, line)) AS first
-        FROM rejects GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2""",
     )
     fits = query(
         con,
@@ -55,11 +51,14 @@ def status(con: Store) -> dict[str, Any]:
     return {
         "sources": sources.to_dicts(),
         "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
+        "rejects": count_rejects(con).to_dicts(),
         "people": people.row(0, named=True),
-        "rejects": rejects.to_dicts(),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
-        "builds": [_read(build, "counts", "gates") for build in builds],
+        "builds": [
+            _read(build, "counts", "gates") | {"out": shorten_path(locate_folder(con, build["out"]))}
+            for build in builds
+        ],
     }
 
 

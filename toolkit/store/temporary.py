@@ -12,7 +12,7 @@ import polars as pl
 
 from ...schemas.derive import derive_sql_types
 from ...schemas.tables import Table
-from .connection import Store, run
+from .connection import Store, run, run_over
 
 
 def make(con: Store, table: Table, select: str = "", parameters: Sequence[Any] | dict[str, Any] = ()) -> None:
@@ -42,9 +42,7 @@ def make_from_frame(con: Store, table: Table, frame: pl.DataFrame) -> None:
 def add_frames(con: Store, table: Table, frames: Sequence[pl.DataFrame]) -> None:
     """Append rows to a temporary table that was made empty; columns are matched by name."""
     if frames:
-        incoming = pl.concat(frames).to_arrow()  # DuckDB finds it by its name
-        con.execute(f'INSERT INTO "{table.name}" BY NAME FROM incoming').fetchall()
-        del incoming
+        run_over(con, pl.concat(frames), f'INSERT INTO "{table.name}" BY NAME FROM incoming')
 
 
 def drop(con: Store, *tables: Table) -> None:

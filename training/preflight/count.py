@@ -51,6 +51,8 @@ class RowRules:
     """True if the assistant's tokens alone bear the loss."""
     packing: bool
     strategy: str
+    embeddings: int | None = None
+    """Tokens that the model has embeddings for; None if that is not known."""
 
 
 def count_rows(
@@ -130,6 +132,8 @@ def _row(
     tally.kept += 1
     tally.loss_tokens += sum(losing)
     tally.lengths.extend(len(ids) for ids in cut)
+    if rules.embeddings and max(max(ids, default=0) for ids in cut) >= rules.embeddings:
+        _note(tally, "no_embedding", key)
     lost = sum(lengths) - sum(len(ids) for ids in cut)
     if lost:
         tally.truncated += 1

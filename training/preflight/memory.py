@@ -36,7 +36,7 @@ from typing import Any
 from ...schemas.errors import RecipeError
 from ...schemas.support.nearest import find_nearest
 from ..stages.registry import STAGES
-from ..stages.settings import PreflightSettings
+from ..stages.settings import PreflightSettings, choose_targets
 from ..stages.stage import Stage
 from .records import MemoryEstimate
 
@@ -103,15 +103,20 @@ def _weights(model: Any, total: int, width: int, settings: PreflightSettings) ->
 
 def _adapter(model: Any, kind: str, settings: PreflightSettings) -> tuple[int, int]:
     """Numbers of parameters: of LoRA, and of the layers that are trained whole beside it."""
-    matrices, targets = _matrices(model), settings.lora_target_modules
+    matrices, read = _matrices(model), choose_targets(settings.lora_target_modules)
+    targets = tuple(read) if isinstance(read, list) else read
     if targets is None:
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
         targets = tuple(KNOWN.get(kind, ()))
         if not targets:
             raise RecipeError(f"lora_target_modules: PEFT knows none for {kind}; name them, or all-linear")
-    if isinstance(targets, tuple) and len(targets) == 1 and targets[0] == "all-linear":
-        targets = "all-linear"
+    head = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
+    if targets != "all-linear" and any(_is_target(name, targets) for name in head):
+        raise RecipeError(
+            f"lora_target_modules: the head ({head[0]}) cannot have LoRA, as TRL computes the loss from its "
+            "weights directly; leave it out, or train it whole (lora_modules_to_save)"
+        )
     chosen = {name for name in matrices if _is_target(name, targets)}
     ends = sorted({name.rpartition(".")[2] for name in matrices})
     for target in () if isinstance(targets, str) else targets:
@@ -126,10 +131,14 @@ def _adapter(model: Any, kind: str, settings: PreflightSettings) -> tuple[int, i
             f"lora_target_modules: {targets!r} is no linear layer; this model has {', '.join(ends)}"
         )
     whole = settings.lora_modules_to_save or ()
+    for name in whole:
+        if not any(_is_target(known, (name,)) for known in dict(model.named_modules())):
+            parts = sorted({known.rpartition(".")[2] for known in dict(model.named_modules())} - {""})
+            near = find_nearest(name, parts)
+            meant = f"; did you mean {near}?" if near else f": this model has {', '.join(parts)}"
+            raise RecipeError(f"lora_modules_to_save: no layer {name!r}{meant}")
     saved = sum(
-        sum(p.numel() for p in m.parameters())
-        for name, m in model.named_modules()
-        if name.endswith(whole or ("\0",))
+        sum(p.numel() for p in m.parameters()) for name, m in model.named_modules() if _is_target(name, whole)
     )
     return sum(settings.lora_r * sum(matrices[name].shape) for name in chosen), saved
 

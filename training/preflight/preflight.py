@@ -30,6 +30,7 @@ from .checks import (
 from .count import RowRules, Tally, count_rows, summarise
 from .records import Defect, MemoryEstimate, PreflightReport, SplitCounts
 from .rows import RowForm, Tokenizer
+from .vocabulary import check_vocabulary, count_embeddings
 from .wording import WORDS, describe_defect
 
 _TOGETHER = 1000  # rows in a batch; TRL packs as many together
@@ -59,8 +60,9 @@ def run_preflight(
         list(check_settings(STAGES[stage], settings)),
         dict[bytes, tuple[str, bool | None]](),
     )
+    embeddings = count_embeddings(where, STAGES[stage], settings)
     for name, rows in data.items():
-        split, defects = _split(name, rows, tokenizer, STAGES[stage], settings, seen)
+        split, defects = _split(name, rows, tokenizer, STAGES[stage], settings, seen, embeddings)
         splits.append(split)
         found += [d for d in defects if d not in found]  # defects of the tokenizer are reported once
     first = next((s for s in splits if s.name == "train"), splits[0] if splits else SplitCounts("train", 0))
@@ -117,6 +119,7 @@ def _split(
     stage: Stage,
     settings: PreflightSettings,
     seen: dict[bytes, Any],
+    embeddings: int | None,
 ) -> tuple[SplitCounts, list[Defect]]:
     rows = pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
     rows = rows.with_format("arrow") if hasattr(rows, "with_format") else rows
@@ -129,6 +132,7 @@ def _split(
     if form is None:
         return SplitCounts(name, n), found
     found += check_tokenizer(tokenizer, form, stage, settings)
+    found += check_vocabulary(tokenizer, embeddings)
     assistant = "assistant_only_loss" in stage.honours and settings.assistant_only_loss
     template = None
     if assistant and tokenizer.chat_template and form.conversational:
@@ -136,7 +140,7 @@ def _split(
         found += [lacking] if lacking else []
     if any(d.refused for d in found if not d.split):
         return SplitCounts(name, n), found
-    rules = _rules(stage, name, form, settings, assistant)
+    rules = _rules(stage, name, form, settings, assistant, embeddings)
     tally = Tally(name, seen)
     for start in range(0, n, _TOGETHER):
         count_rows(
@@ -156,7 +160,14 @@ def _cut(rows: Any, start: int, end: int) -> pa.Table:
     return rows.slice(start, end - start) if isinstance(rows, pa.Table) else rows[start:end]
 
 
-def _rules(stage: Stage, name: str, form: RowForm, settings: PreflightSettings, assistant: bool) -> RowRules:
+def _rules(
+    stage: Stage,
+    name: str,
+    form: RowForm,
+    settings: PreflightSettings,
+    assistant: bool,
+    embeddings: int | None,
+) -> RowRules:
     packing = settings.packing
     if name != "train" and settings.eval_packing is not None:
         packing = settings.eval_packing
@@ -170,6 +181,7 @@ def _rules(stage: Stage, name: str, form: RowForm, settings: PreflightSettings, 
         assistant,
         packing,
         settings.packing_strategy,
+        embeddings,
     )
 
 
@@ -211,7 +223,8 @@ def _size(
         size = estimate_size(where, stage, settings, longest)
         return (size, None) if split.kept else (None, f"no row of {split.name} is kept")
     except RecipeError as error:
-        found.append(refuse("lora_target_modules", str(error).partition(": ")[2]))
+        kind, _, text = str(error).partition(": ")
+        found.append(refuse(kind, text))
         return None, "LoRA has nothing to be put on"
     except (OSError, ValueError, AttributeError, ImportError) as error:
         return None, f"{where}: {' '.join(str(error).split())[:160]}"

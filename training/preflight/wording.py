@@ -11,6 +11,11 @@ _OF = "{n:,} of {of:,} rows"
 WORDS: dict[str, tuple[bool, str]] = {
     "null_cells": (True, f"{_OF} hold a null: TRL raises; drop them or build the dataset anew"),
     "template_fails": (True, f"the chat template fails for {_OF}: {{said}}; mend these rows"),
+    "no_embedding": (
+        True,
+        f"{_OF} have a token that the model has no embedding for: training would stop with an index out of "
+        "range; bring back the tokenizer that came with the model, or enlarge the model",
+    ),
     "no_assistant": (
         True,
         f"assistant_only_loss: {_OF} have no token of the assistant's: TRL raises; drop them, or see that "

@@ -3,7 +3,8 @@
 read_settings({"max_length": 512, "learning_rate": 1e-5}) -> PreflightSettings(max_length=512)
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -67,3 +68,16 @@ def read_settings(values: Mapping[str, Any]) -> PreflightSettings:
     if isinstance(given.get("allow"), str):
         given["allow"] = (given["allow"],)
     return PreflightSettings(**given)
+
+
+def choose_targets(targets: Sequence[str] | str | None) -> list[str] | str | None:
+    """Choose how PEFT is to read the layers that get LoRA: names by their ends, or one pattern.
+
+    TRL makes a pattern for whole names of every list of one, so that ["q_proj"] matches no layer; here a
+    plain name alone is read as several are: ["q_proj"] -> ["q_proj"], [".*q_proj"] -> ".*q_proj".
+    """
+    if targets is None or isinstance(targets, str):
+        return targets
+    if len(targets) == 1 and not re.fullmatch(r"[\w.]+", targets[0]):
+        return targets[0]
+    return list(targets)

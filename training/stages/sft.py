@@ -3,11 +3,14 @@
 {"prompt": "Correct: He go.", "completion": "He goes."}; also {"messages": […]} or {"text": "…"}
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 from .figures import ALWAYS, LOSS_CARD, LOSS_CURVE, LOSS_WORDS
 from .settings import PreflightSettings
-from .stage import Clash, Stage, StageFigures, UsedColumns
+from .stage import Clash, Stage, StageFigures, UsedColumns, find_unknown
+
+LOSSES = ("nll", "dft", "chunked_nll")
 
 
 def _use_columns(have: Set[str], settings: PreflightSettings) -> UsedColumns:
@@ -33,6 +36,20 @@ def _refuse_settings(settings: PreflightSettings) -> Iterator[str]:
         yield "packing needs a max_length: set one"
 
 
+def _find_fault(values: Mapping[str, Any]) -> str | None:
+    return find_unknown("loss_type", [values.get("loss_type") or "nll"], LOSSES)
+
+
+def _refuse_arguments(arguments: Any, _model: Any) -> Iterator[str]:
+    if arguments.padding_free and not arguments.packing and arguments.max_length is not None:
+        yield "padding_free without packing does not keep to max_length: set packing, or max_length: null"
+    kept = arguments.gradient_checkpointing_kwargs or {}
+    if kept.get("selective") and not arguments.gradient_checkpointing:
+        yield "gradient_checkpointing_kwargs: selective goes with gradient_checkpointing: set it to true"
+    if kept.get("selective") and kept.get("use_reentrant"):
+        yield "gradient_checkpointing_kwargs: selective does not go with use_reentrant: take one of them out"
+
+
 STAGE = Stage(
     "sft",
     trainer="trl.trainer.sft_trainer:SFTTrainer",
@@ -48,6 +65,8 @@ STAGE = Stage(
     sequences=1,
     reference=False,
     drops_without_loss=True,
+    find_fault=_find_fault,
+    refuse_arguments=_refuse_arguments,
     refuse_settings=_refuse_settings,
     use_columns=_use_columns,
     find_clashes=_find_clashes,

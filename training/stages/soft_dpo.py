@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 def _find_fault(values: Mapping[str, Any]) -> str | None:
     losses = dpo.list_losses(values)
+    if (values.get("f_divergence_type") or "reverse_kl") != "reverse_kl":
+        return "'f_divergence_type': soft labels go with reverse_kl alone: leave it out"
+    if odd := [key for key in ("use_weighting", "ld_alpha") if values.get(key)]:
+        return f"'{odd[0]}': soft labels go without it: leave it out (--set {odd[0]}=)"
     if not set(losses or ["sigmoid"]) <= {"sigmoid", "sft"}:
         return f"'loss_type': soft labels go with sigmoid, and sft beside it, not {losses}"
     return None

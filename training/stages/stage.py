@@ -3,11 +3,12 @@
 Stage("dpo", "trl.trainer.dpo_trainer:DPOTrainer", …).load_trainer() -> the class, with TRL imported
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...schemas.support.nearest import suggest
 from .settings import PreflightSettings
 
 if TYPE_CHECKING:  # slow to import, and the command line lists the stages
@@ -58,6 +59,34 @@ def find_no_fault(_values: Mapping[str, Any]) -> str | None:
 def find_no_bad_rows(_rows: Any) -> str | None:
     """Accept all rows."""
     return None
+
+
+def find_unknown(key: str, given: Sequence[str], known: Sequence[str]) -> str | None:
+    """Word the fault of a key that has a value which the trainer does not know; None if it knows them all."""
+    for name in given:
+        if name not in known:
+            return f"'{key}': the trainer knows no '{name}': {suggest(name, known, 'it knows')}"
+    return None
+
+
+def refuse_reference_sync(arguments: Any, model: Any) -> Iterator[str]:
+    """Refuse a reference model that is to follow the trained one where there is none of its own."""
+    if arguments.sync_ref_model and (model.use_peft or arguments.precompute_ref_log_probs):
+        without = "use_peft" if model.use_peft else "precompute_ref_log_probs"
+        yield f"sync_ref_model does not go with {without}, which keeps no reference model: take one out"
+
+
+def refuse_arguments_of_all(arguments: Any) -> Iterator[str]:
+    """Refuse what the trainers of all stages raise for."""
+    if (arguments.liger_kernel_config or {}).get("fused_linear_cross_entropy"):
+        yield "liger_kernel_config: TRL's trainers refuse fused_linear_cross_entropy: take it out"
+    if arguments.fsdp and arguments.world_size == 1:
+        yield "fsdp goes with several processes: --launch fsdp --processes 2, or take it out"
+
+
+def refuse_no_arguments(_arguments: Any, _model: Any) -> Iterator[str]:
+    """Accept all values."""
+    return iter(())
 
 
 def refuse_no_settings(_settings: PreflightSettings) -> Iterator[str]:
@@ -118,6 +147,8 @@ class Stage:
     """Errors in the values of rows (a datasets.Dataset with `columns`)."""
     refuse_settings: Callable[[PreflightSettings], Iterator[str]] = refuse_no_settings
     """Settings that TRL raises for, some only once the weights are loaded."""
+    refuse_arguments: Callable[[Any, Any], Iterator[str]] = refuse_no_arguments
+    """Values of the trainer's config (and TRL's ModelConfig) that it raises for only once it runs."""
     use_columns: Callable[[Set[str], PreflightSettings], UsedColumns] = use_pairs
     """The columns that the trainer reads, given all column names."""
     find_clashes: Callable[[UsedColumns, bool, Set[str], PreflightSettings], Iterator[Clash]] = (

@@ -44,6 +44,7 @@ class ModelLocation:
     revision: str | None
     name: str
     base: "ModelLocation | None" = None  # of an adapter: its base model
+    trusting_code: bool = False  # True if code in its folder may run
 
     @property
     def folder(self) -> Path | None:
@@ -51,12 +52,14 @@ class ModelLocation:
         return None if self.revision else Path(self.where)
 
 
-def open_backend(name: str, _base_url: str | None = None, _prices: Path | None = None) -> Backend:
+def open_backend(
+    name: str, _base_url: str | None = None, _prices: Path | None = None, trusting_code: bool = False
+) -> Backend:
     """Open a back-end of a model in this process; weights are loaded at the first request.
 
     Raises AnnotationError if there is no such model.
     """
-    place = find_model(name)
+    place = find_model(name, trusting_code)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:
@@ -88,17 +91,19 @@ def score_under(place: ModelLocation, texts: Sequence[Text]) -> list[TextScore |
     return score_fitting(*load_model(place, exact=True), texts)
 
 
-def find_model(name: str) -> ModelLocation:
+def find_model(name: str, trusting_code: bool = False) -> ModelLocation:
     """Find the model of a name; raises AnnotationError, with what to do, if there is none.
+
+    With `trusting_code`, code in its folder may run when it is loaded.
 
     The result's name has the folder's name and a digest of its content (of large files, of samples; of an
     adapter, also of its base model), or the commit of a model on the Hub.
     """
     folder = Path(name)
     if (folder / ADAPTER).is_file():
-        base = _base_of(folder)
+        base = _base_of(folder, trusting_code)
         both = hashlib.sha256(f"{_folder_digest(folder)}\0{base.name}".encode()).hexdigest()[:_COMMIT]
-        return ModelLocation(str(folder), None, f"{folder.resolve().name}@{both}", base)
+        return ModelLocation(str(folder), None, f"{folder.resolve().name}@{both}", base, trusting_code)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             if (folder / MANIFEST).is_file():
@@ -106,13 +111,14 @@ def find_model(name: str) -> ModelLocation:
             raise AnnotationError(
                 f"{folder}: holds no config.json; name a folder that transformers or PEFT wrote"
             )
-        return ModelLocation(str(folder), None, f"{folder.resolve().name}@{_folder_digest(folder)}")
+        own = f"{folder.resolve().name}@{_folder_digest(folder)}"
+        return ModelLocation(str(folder), None, own, trusting_code=trusting_code)
     beside = folder.parent != Path() and folder.parent.is_dir()
     if folder.is_absolute() or name.startswith(".") or name.count("/") > 1 or beside:
         raise AnnotationError(f"{name}: no such folder; name one that holds config.json and weights")
     hub, _, revision = name.partition("@")
     commit = _commit(hub, revision or None)
-    return ModelLocation(hub, commit, f"{hub}@{commit[:_COMMIT]}")
+    return ModelLocation(hub, commit, f"{hub}@{commit[:_COMMIT]}", trusting_code=trusting_code)
 
 
 @cache
@@ -132,16 +138,26 @@ def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
     whole = place.base or place
     words = place if not place.base or (Path(place.where) / "tokenizer_config.json").is_file() else place.base
     try:
-        tokenizer = AutoTokenizer.from_pretrained(words.where, revision=words.revision, padding_side="left")
+        trust = place.trusting_code  # False is said: transformers would ask at the terminal otherwise
+        tokenizer = AutoTokenizer.from_pretrained(
+            words.where, revision=words.revision, padding_side="left", trust_remote_code=trust
+        )
         half = torch.cuda.is_available() or (not exact and torch.cpu._is_avx512_bf16_supported())
         dtype = "auto" if half else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(whole.where, revision=whole.revision, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            whole.where, revision=whole.revision, dtype=dtype, trust_remote_code=trust
+        )
         model = _put_on(model, place) if place.base else model
     except ImportError as error:
         raise AnnotationError(_extra(error)) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         said = " ".join(str(error).split())[:300]
         what = f"an adapter of {whole.where}" if place.base else "a causal model"
+        if "trust_remote_code" in str(error):
+            raise AnnotationError(
+                f"hf:{place.where}: needs code of its own, in the model's folder, which could do anything on "
+                "this machine; read that code, and give --trust-remote-code if you trust it"
+            ) from error
         raise AnnotationError(f"hf:{place.where}: cannot be read as {what}: {said}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -156,7 +172,7 @@ def free_models() -> None:
         torch.cuda.empty_cache()
 
 
-def _base_of(folder: Path) -> ModelLocation:
+def _base_of(folder: Path, trusting_code: bool) -> ModelLocation:
     """Base model of an adapter: a folder, relative to here or the adapter, or a model on the Hub."""
     try:
         said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
@@ -177,7 +193,7 @@ def _base_of(folder: Path) -> ModelLocation:
     where = str(there or base)
     pinned = f"{where}@{revision}" if revision and not Path(where).is_dir() else where
     try:
-        found = find_model(pinned)
+        found = find_model(pinned, trusting_code)
     except AnnotationError as error:
         raise AnnotationError(
             f"{folder}: an adapter whose base_model_name_or_path is not there: {error}"

@@ -97,9 +97,11 @@ def count_copied(questions: Iterable[Mapping[str, Any]]) -> int:
     )
 
 
-def open_backend(name: str, _base_url: str | None = None, _prices: Path | None = None) -> Backend:
+def open_backend(
+    name: str, _base_url: str | None = None, _prices: Path | None = None, trusting_code: bool = False
+) -> Backend:
     """Open a back-end that scores pairs (`make_pair_request`) under a causal model in this process."""
-    place = find_model(name)
+    place = find_model(name, trusting_code)
 
     @asynccontextmanager
     async def session() -> AsyncIterator[Send]:

@@ -38,7 +38,9 @@ class _Dialect:
     probing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def open_backend(model: str, base_url: str | None, prices: Path | None = None) -> Backend:
+def open_backend(
+    model: str, base_url: str | None, prices: Path | None = None, _trusting_code: bool = False
+) -> Backend:
     """Open a back-end at an OpenAI-compatible address; the key is PRECEPTOR_API_KEY's or OPENAI_API_KEY's.
 
     Raises AnnotationError if there is no address, or `prices` is no table of prices.

@@ -23,7 +23,7 @@ class BackendKind:
 
     file: str
     """Its file here, loaded when the kind is asked for. Its function `open_backend` takes what follows the
-    prefix, the base URL and a table of prices."""
+    prefix, the base URL, a table of prices and whether code of the model may run."""
     spelling: str
     """How `--model` names a model of it, for the help."""
     writes: bool = True
@@ -49,13 +49,19 @@ def describe_models() -> str:
     return ", or ".join(kind.spelling for kind in KINDS.values() if kind.writes) + "."
 
 
-def find_backend(model: str, base_url: str | None = None, prices: Path | None = None) -> "Backend":
+def find_backend(
+    model: str, base_url: str | None = None, prices: Path | None = None, *, trusting_code: bool = False
+) -> "Backend":
     """Open the back-end that `--model` names; `prices` is a table of the user's own.
+
+    With `trusting_code`, code in the folder of a model may run in this process.
 
     Raises AnnotationError for an unknown prefix, with the nearest known one, and for a missing model.
     """
     kind, name = _find_kind(model)
-    opened: Backend = import_module(f".{kind.file}", __package__).open_backend(name, base_url, prices)
+    opened: Backend = import_module(f".{kind.file}", __package__).open_backend(
+        name, base_url, prices, trusting_code
+    )
     return replace(opened, writes=kind.writes)
 
 

@@ -1,6 +1,7 @@
 """The server's process: settings, database, accounts, jobs, then the web server until a signal stops it.
 
 `python annotation/server/embedded --home DIR --socket 5` serves on the inherited socket 5.
+`--name annotate.example.org` also answers to that name, of a proxy before it.
 `python annotation/server/embedded --home DIR --empty` only makes DIR/argilla.db, with all tables and no rows.
 """
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="embedded")
     options.add_argument("--home", type=Path, required=True)
     options.add_argument("--socket", type=int)
+    options.add_argument("--name", action="append", default=[])
     options.add_argument("--empty", action="store_true")
     asked = options.parse_args(arguments)
     _settle(asked.home)
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if not asked.empty:
         database.settle_accounts(json.loads((asked.home / "accounts.json").read_text()))
         database.settle_statuses()
-        _serve(asked.socket)
+        _serve(asked.socket, asked.name)
     database.gather_writes()
     sys.stdout.flush()
     os._exit(0)  # do not wait for idle threads of connections and jobs
@@ -68,14 +70,22 @@ def _stand_in_for_redis() -> None:
     redis.from_url = lambda *_, **__: inside
 
 
-def _serve(descriptor: int) -> None:
+def _serve(descriptor: int, names: Sequence[str]) -> None:
     import uvicorn
 
-    for module, step in (("engine", "register"), ("pace", "reduce_work"), ("jobs", "start_worker")):
+    steps = (
+        ("engine", "register"),
+        ("pace", "reduce_work"),
+        ("guard", "hide_answers"),
+        ("guard", "slow_guessing"),
+        ("jobs", "start_worker"),
+    )
+    for module, step in steps:
         getattr(importlib.import_module(f"argilla_embedded.{module}"), step)()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     pages = importlib.import_module("argilla_embedded.pages")
     app = pages.keep_to_this_server(importlib.import_module("argilla_server").app)
+    app = importlib.import_module("argilla_embedded.guard").check_host(app, names)
     config = uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
 

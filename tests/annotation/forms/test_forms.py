@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from itertools import count
@@ -12,17 +13,19 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sheets import write_workbook
 
 from preceptor.annotation.forms.files import (
     count_long_texts,
     defuse,
     make_form_texts,
-    read_form,
     restore,
     write_texts,
 )
 from preceptor.annotation.rubrics.rubric import parse_rubric, read_rubric
 from preceptor.schemas.errors import AnnotationError
+from preceptor.toolkit.campaign.forms import read_form
+from preceptor.toolkit.ingest.files.numbered_lines import Input
 
 PAIRS = read_rubric("pairwise-preference")
 RATINGS = read_rubric("socratic")
@@ -90,8 +93,8 @@ def form(tmp_path):
     return write
 
 
-def read(path, questions, rubric=PAIRS, annotator="ada"):
-    return read_form(path, questions, rubric, annotator, NOW)
+def read(path, questions, rubric=PAIRS, annotator="ada", **how):
+    return read_form(Input(path, path.name, **how), questions, rubric, annotator, NOW)
 
 
 def gave(filled):
@@ -285,6 +288,11 @@ def test_who_answered_is_said_once(form):
 # ---- what spreadsheets make of it
 
 
+def broken(text):
+    """A text whose line breaks are one kind, as old Macs do to those in cells."""
+    return text and re.sub("[\r\n]+", "\n", text)
+
+
 @quick
 @given(st.data())
 def test_a_form_survives_spreadsheets(form, data):
@@ -323,8 +331,8 @@ def test_a_form_survives_spreadsheets(form, data):
     turned = {"a": {"a": "a", "b": "b", "tie": "tie"}, "b": {"a": "b", "b": "a", "tie": "tie"}}
     assert gave(filled) == {n: {"preference": turned[shown[n]][sides[t]]} for n, t in enumerate(typed) if t}
     said = dict(filled.answers.select("question", "comment").rows())
-    assert {int(q, 16): c for q, c in said.items()} == {
-        n: comments[n].strip() or None for n, t in enumerate(typed) if t
+    assert {int(q, 16): broken(c) for q, c in said.items()} == {
+        n: broken(comments[n].strip() or None) for n, t in enumerate(typed) if t
     }
     only_comments = sum(not t and bool(c.strip()) for t, c in zip(typed, comments, strict=True))
     assert filled.rejects.height == only_comments
@@ -364,10 +372,10 @@ def test_a_damaged_form_is_refused_or_balances(tmp_path, changes, suffix):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("n,prompt,A,B,preferense,question\n", ":1: no column 'preference': did you mean 'preferense'?"),
-        ("n,preference,Preference ,question\n", ":1: two columns are named 'preference'"),
-        ("", ":1: no column 'question'"),
-        ('preference,question\n"A,q1\n', ":2: not CSV: .*is a quotation mark open"),
+        ("n,prompt,A,B,preferense,question\n", ": no column 'preference': did you mean 'preferense'?"),
+        ("n,preference,Preference ,question\n", ": two columns are named 'preference'"),
+        ("", ": is empty"),
+        ('preference,question\n"A,q1\n', ":2: the last row: a quote is not closed.*is the file cut off"),
     ],
 )
 def test_a_file_that_is_no_form_is_refused(tmp_path, text, says):
@@ -379,20 +387,83 @@ def test_a_file_that_is_no_form_is_refused(tmp_path, text, says):
 def test_more_cells_than_columns_is_a_fault_and_other_columns_a_note(form):
     path, questions = form(PAIRS, "x", "y")
     key = [row["question"] for row in cells(path)]
-    path.write_text(f"question,preference,mood\n{key[0]},A,fine\n{key[1]},A,fine,B\n")
+    path.write_text(f"question,preference,mood\n{key[0]},A,fine,,\n{key[1]},A,fine,B\n")
     filled = read(path, questions)
     assert gave(filled) == {0: {"preference": "a"}}
-    assert filled.rejects["reason"].to_list() == ["more cells than columns"]
+    assert filled.rejects["reason"].to_list() == ["expected 3 fields, found 4"]
     assert filled.notes == ("columns that are not read: mood",)
 
 
-def test_a_file_in_another_encoding_is_read_and_said(form):
-    path, questions = form(PAIRS, "x")
-    saved(path, [cells(path)[0] | {"preference": "A", "comment": "schön"}])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json"])
+def test_a_form_in_another_encoding_is_read_with_its_name(form, suffix):
+    path, questions = form(PAIRS, "x", suffix=suffix)
+    if suffix == ".csv":
+        saved(path, [cells(path)[0] | {"preference": "A", "comment": "schön"}])
+    elif suffix == ".jsonl":
+        row = json.loads(path.read_text()) | {"preference": "A", "comment": "schön"}
+        path.write_text(json.dumps(row, ensure_ascii=False))
+    else:
+        said = {0: [(3, {"preference": "A", "comment": "schön"})]}
+        exported(path, path.with_suffix(".xml"), said)
+        path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False))
     path.write_bytes(path.read_bytes().decode().encode("cp1252"))
-    filled = read(path, questions)
+    annotator = None if suffix == ".json" else "ada"
+    with pytest.raises(AnnotationError, match=r"not valid.*UTF-8.*--encoding"):
+        read(path, questions, annotator=annotator)
+    filled = read(path, questions, annotator=annotator, encoding="windows-1252")
     assert filled.answers["comment"].to_list() == ["schön"]
-    assert "Windows-1252" in filled.notes[0]
+    assert filled.notes[0] == f"{path.name}: read as windows-1252 (--encoding)"
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".ods"])
+def test_a_form_saved_as_a_workbook_is_the_same_form(form, suffix):
+    path, questions = form(RATINGS, "=1+1", "y", "z")
+    rows = cells(path)
+    typed = {"questions": 2, "on_topic": 1.0, "helpful": "4", "reveals_answer": True}
+    for row, answers in zip(rows, [typed, {}, {"questions": 2}], strict=True):
+        row.update(answers)
+    sheet = [["Please fill in by Friday"], [], list(rows[0]), *(list(row.values()) for row in rows)]
+    book = write_workbook(path.with_suffix(suffix), {"Form": sheet, "Help": []})
+    filled = read(book, questions, RATINGS)
+    assert filled.rejects.select("line", "reason").rows() == [
+        (4, "'reveals_answer' is 'true'; expected a whole number from 1 to 2"),
+        (6, "'on_topic' is left blank; rate every criterion, or clear the row"),
+    ]
+    assert filled.unanswered == 1
+    sheet[3][list(rows[0]).index("reveals_answer")] = 1
+    write_workbook(book, {"Form": sheet, "Notes": [["x"]]})
+    with pytest.raises(AnnotationError, match="2 sheets with rows: 'Form', 'Notes'; choose one with --sheet"):
+        read(book, questions, RATINGS)
+    filled = read(book, questions, RATINGS, sheet="Form")
+    assert gave(filled) == {0: {"questions": 2, "on_topic": 1, "helpful": 4, "reveals_answer": 1}}
+    assert filled.notes[1] == f"{book.name}: 1 row above the header not read"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json"])
+def test_a_form_that_is_cut_off_is_refused(form, suffix):
+    path, questions = form(PAIRS, "one\ntwo", "x", suffix=suffix, annotator="ada")
+    whole = path.read_bytes()
+    refused = 0
+    ends = range(len(whole) * 2 // 3, len(whole) - 30, 9)
+    for end in ends:
+        path.write_bytes(whole[:end])
+        try:
+            read(path, questions)
+        except AnnotationError as error:
+            refused += 1
+            assert path.name in str(error)  # noqa: PT017
+    assert refused >= len(ends) - 2  # a cut between two rows, or after a comma, shows nothing
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".xlsx", ".ods"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\x01\xff" * 50, "ключ;да\n".encode("cp1251"), b"[1]", b"PK\x03\x04"]
+)
+def test_what_is_no_form_at_all_is_refused(tmp_path, suffix, content):
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=f"f{suffix}"):
+        read(path, asked(PAIRS, "x"))
 
 
 def test_a_missing_form_is_named(tmp_path):

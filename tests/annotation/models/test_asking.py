@@ -447,7 +447,7 @@ def test_a_back_end_is_a_file_and_a_line(tmp_path, monkeypatch):
             from preceptor.annotation.models.prices import FREE
 
 
-            def open_backend(name, base_url=None, prices=None):
+            def open_backend(name, base_url=None, prices=None, trusting_code=False):
                 @asynccontextmanager
                 async def session():
                     async def send(requests, ledger, say):

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from preceptor.schemas.support.files import (
     find_user_settings,
     make_partial_folder,
     open_whole_file,
+    remove_leftovers,
     replace_file,
     write_text,
 )
@@ -38,7 +40,8 @@ def test_a_file_is_the_old_one_until_the_new_one_is_whole(tmp_path):
 
 def test_a_private_file_is_private_from_its_first_byte(tmp_path):
     with open_whole_file(tmp_path / "secret", 0o600) as stream:
-        assert [stat.S_IMODE(f.stat().st_mode) for f in tmp_path.iterdir()] == [0o600]
+        (folder,) = tmp_path.iterdir()
+        assert [stat.S_IMODE(f.stat().st_mode) for f in (folder, *folder.iterdir())] == [0o700, 0o600]
         stream.write(b"x")
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
@@ -71,6 +74,44 @@ def test_a_folder_that_was_not_moved_is_removed(tmp_path):
         (partial / "a").touch()
         partial.rename(out)
     assert [f.name for f in out.parent.iterdir()] == ["out"]
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from preceptor.schemas.support.files import make_partial_folder, open_whole_file
+
+with make_partial_folder(Path("out")) as folder, open_whole_file(Path("a.txt")) as stream:
+    (folder / "row").write_text("Anna")
+    stream.write(b"Anna")
+    stream.flush()
+    print("written", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_at_the_next_writing(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=tmp_path, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"written\n"
+        left = {entry.name for entry in tmp_path.iterdir()}
+        assert len(left) == 2
+        write_text(tmp_path / "a.txt", "by another, while that one runs")
+        with make_partial_folder(tmp_path / "out"):
+            pass
+        assert remove_leftovers(tmp_path / "out") == []
+        assert left <= {entry.name for entry in tmp_path.iterdir()}
+    finally:
+        process.kill()
+        process.wait()
+    write_text(tmp_path / "a.txt", "whole")
+    assert len(remove_leftovers(tmp_path / "out")) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".out.partial-link").symlink_to(elsewhere)
+    assert remove_leftovers(tmp_path / "out") == []
+    assert elsewhere.is_dir()
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])

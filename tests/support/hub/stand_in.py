@@ -57,6 +57,20 @@ def keyed(dataset, name):
     return name if dataset else f"models/{name}"
 
 
+def history(repo, id):
+    """A commit and those before it, as the Hub lists them."""
+    while id:
+        before, title, _ = repo.commits[id]
+        yield {
+            "id": id,
+            "title": title,
+            "message": "",
+            "authors": [{"user": "alice"}],
+            "date": "2026-01-01T00:00:00.000Z",
+        }
+        id = before
+
+
 def owner_of(key):
     return key.removeprefix("models/").partition("/")[0]
 
@@ -221,6 +235,8 @@ class Handler(BaseHTTPRequestHandler):
             tags = [{"name": t, "ref": f"refs/tags/{t}", "targetCommit": id} for t, id in repo.tags.items()]
             return 200, {"branches": [main], "converts": [], "tags": tags}, {}
         id, tree = self.commit_of(repo, revision)
+        if verb == "commits":
+            return 200, list(history(repo, id)), {}
         if verb in (None, "revision"):
             siblings = [{"rfilename": path} for path in tree]
             about = {

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 from invented import fill
+from sheets import write_workbook
 
 from preceptor.annotation.forms.forms import distribute_questions
 from preceptor.annotation.rubrics.rubric import read_rubric
@@ -391,3 +392,31 @@ def test_a_campaign_of_forms_is_not_pulled(run):
     assert "preceptor annotate import FILE --campaign c" in told
     assert "preceptor annotate push --campaign c" in told
     assert "no server is named" not in told
+
+
+def test_a_form_of_which_nothing_can_be_taken_stops(run, place):
+    begin(run)
+    fill_in(place / "f.csv", preference=["C", "D"])
+    said = run(
+        "import", "f.csv", "--campaign", "c", "--annotator", "ada", fails="none of its 2 answers can be"
+    )
+    assert "f.csv:2: 'preference' is 'C'; expected A, B or tie" in said
+    assert held(place) == []
+
+
+def test_encodings_and_sheets_of_forms_are_named(run, place):
+    begin(run)
+    rows = fill_in(place / "f.csv", preference=["A", "B"], comment=["schön"])
+    (place / "f.csv").write_bytes((place / "f.csv").read_bytes().decode("utf-8-sig").encode("cp1252"))
+    who = ("--campaign", "c", "--annotator", "ada")
+    run("import", "f.csv", *who, fails="--encoding windows-1252")
+    run("import", "f.csv", *who, "--encoding", "wndows", fails="no encoding 'wndows'")
+    run("import", "f.csv", *who, "--sheet", "Form", fails="is no spreadsheet; leave the option out")
+    assert "2 new" in run("import", "f.csv", *who, "--encoding", "windows-1252")
+    head = list(rows[0])
+    sheets = {"Form": [head, *([row[name] or None for name in head] for row in rows[:3])], "Old": [["x"]]}
+    write_workbook(place / "f.xlsx", sheets)
+    run("import", "f.xlsx", *who, fails="choose one with --sheet NAME")
+    said = run("import", "f.xlsx", *who, "--sheet", "Form")
+    assert "0 new, 0 changed, 2 as they were" in said
+    assert "questions not in it" in said

@@ -355,6 +355,26 @@ def test_diff_says_what_became_of_rows(store, tmp_path, preceptor):
     assert "no dataset that preceptor build wrote" in gone.stderr
 
 
+def test_diff_takes_the_names_of_forged_columns_for_names(store, tmp_path, preceptor):
+    fill(store, tmp_path, 20)
+    build(store, recipe(pairs=MARKED, configs=["preference"]), tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "forged")
+    written = tmp_path / "written.csv"
+    names = [
+        f"""x"), 'y' FROM (SELECT 1) t); COPY (SELECT 1) TO '{written}'; SELECT ("a""",
+        'a"b',
+        f"' || (SELECT content FROM read_text('{__file__}')) || '",
+    ]
+    for path in (tmp_path / "forged" / "preference").glob("*.parquet"):
+        frame = pl.read_parquet(path)
+        frame.with_columns(pl.lit("z").alias(name) for name in names).write_parquet(path)
+    found = preceptor("diff", tmp_path / "a", tmp_path / "forged", "--json")
+    assert found.returncode == 0, found.stderr
+    (changes,) = json.loads(found.stdout)["configs"]
+    assert changes["counts"]["reworded"] == 20
+    assert not written.exists()
+
+
 def test_a_red_gate_shows_all_gates(store, tmp_path, preceptor):
     fill(store, tmp_path, 9)
     store.close()

@@ -286,8 +286,9 @@ def test_a_prompt_that_a_model_does_not_take_counts_as_empty_and_is_told(precept
         done = preceptor(
             "evaluate", path, "--model", "openai:good", "--base-url", server.url, "--out", tmp_path / "out"
         )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "good: 1 of 20 prompts got no answer and count as empty" in done.stderr
+    assert "400 Bad Request: too long" in done.stderr
     metrics, figures = read(tmp_path / "out")
     assert metrics["models"][0]["no_answer"] == 1
     assert figures["good"]["exact"] == pytest.approx(0.95)

@@ -8,13 +8,17 @@ import polars as pl
 import pytest
 
 from preceptor.schemas.licenses import read_license
+from preceptor.schemas.tables import VOTES
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
+from preceptor.toolkit.fusion.fuse import fuse, read_signals
+from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.oddities import find_oddities
+from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
-from preceptor.toolkit.store.connection import open_store, query
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files
+from preceptor.toolkit.store.connection import insert, open_store, query
 
 
 def load(con, format, path, source):
@@ -135,3 +139,40 @@ def test_ties_by_one_annotator_are_fused_without_a_nan(tmp_path, preceptor):
         assert ((p >= 0) & (p <= 1)).all()
         (notes,) = query(con, "SELECT findings->'notes' AS n FROM fits")["n"]
         assert len(json.loads(notes)) == 4
+
+
+def test_votes_between_sources_are_fused_with_both_and_left_out_with_one(store, tmp_path):
+    for source, sides in (("mine", "ab"), ("run", "mn")):
+        completions = [{"id": side, "content": side} for side in sides]
+        prompt = {"id": "p", "task": "qa", "prompt": "?", "completions": completions}
+        (tmp_path / f"{source}.jsonl").write_text(json.dumps(prompt))
+        ingest_files(store, "prompts", [tmp_path / f"{source}.jsonl"], source)
+    keys = dict(query(store, "SELECT ref, key FROM completions").rows())
+    pairs = [("a", "b"), ("a", "m"), ("m", "b"), ("m", "n")]
+    votes = pl.DataFrame(
+        {
+            "source": ["v"] * 4,
+            "path": ["v.csv"] * 4,
+            "line": [1, 2, 3, 4],
+            "n": [0] * 4,
+            "completion_a": [keys[a] for a, _ in pairs],
+            "completion_b": [keys[b] for _, b in pairs],
+            "choice": ["a"] * 4,
+        }
+    )
+    insert(store, VOTES, votes)
+
+    def fused(sources):
+        return encode(read_signals(store, sources)).votes.counts.sum()
+
+    assert fused(["mine", "run"]) == fused([]) == 4
+    assert fused(["mine"]) == fused(["run"]) == 1
+    fit = fuse(store, sources=["mine"], settings=SamplerSettings(method="map"))
+    assert fit.findings["votes"] == 1
+    assert (
+        "2 votes left out: one side is a completion of another source; add --source run"
+        in fit.findings["notes"]
+    )
+    assert not any(
+        "left out" in note for note in fuse(store, settings=SamplerSettings(method="map")).findings["notes"]
+    )

@@ -99,16 +99,16 @@ def test_another_config_is_named(hub, client, builds, pull, rows):
     assert rows("SELECT count(*) AS n FROM completions")["n"].item() == 6
     assert rows("SELECT count(*) AS n FROM votes")["n"].item() == 0
     refused = pull("lab/tiny", "--config", "soft")
-    assert refused.code == 1
+    assert refused.code == 2
     assert (
         "has no config 'soft'; name one with --config: preference, preference_meta, sft, sft_meta"
         in refused.stderr
     )
     refused = pull("lab/tiny", "--config", "sft_meta", "--source", "m")
     assert refused.code == 2
-    assert (
-        "config sft_meta has the columns key, task, group, sources, license, which are no" in refused.stderr
-    )
+    assert "none of its 6 rows could be taken" in refused.stderr
+    assert "holds none of the shapes that are read: messages; " in refused.stderr
+    assert "lab/tiny@" in refused.stderr
 
 
 @pytest.mark.parametrize("shape", PAIRS)
@@ -188,31 +188,96 @@ def test_a_licence_that_is_said_overrides_the_card(hub, pull, rows):
 
 
 @pytest.mark.parametrize(
-    ("name", "token", "expected"),
+    ("name", "token", "code", "expected"),
     [
-        ("acme/none", "hf_alice", "acme/none: no dataset of that name that you may see; check the name"),
-        ("acme/none", "", "if it is private, set HF_TOKEN"),
-        ("bob/secret", "hf_alice", "bob/secret: no dataset of that name that you may see"),
-        ("acme/pairs@v9", "hf_alice", "acme/pairs@v9: no such revision; branches and tags are listed at"),
-        ("acme/pairs", "hf_mallory", "does not accept the token"),
-        ("pairs", "hf_alice", "expected OWNER/NAME"),
-        (
-            "acme/numbers",
-            "hf_alice",
-            "has the columns x, y, which are no preferences or chats; expected chosen",
-        ),
-        ("acme/empty", "hf_alice", "acme/empty: reading its configs failed"),
+        ("acme/none", "hf_alice", 2, "acme/none: no dataset of that name that you may see; check the name"),
+        ("acme/none", "", 2, "if it is private, set HF_TOKEN"),
+        ("bob/secret", "hf_alice", 2, "bob/secret: no dataset of that name that you may see"),
+        ("acme/pairs@v9", "hf_alice", 2, "acme/pairs@v9: no such revision; branches and tags are listed at"),
+        ("acme/pairs", "hf_mallory", 1, "does not accept the token"),
+        ("pairs", "hf_alice", 2, "expected OWNER/NAME"),
+        ("acme/numbers", "hf_alice", 2, "has none of the fields of a chat; it has x, y"),
+        ("acme/empty", "hf_alice", 1, "acme/empty: reading its configs failed"),
     ],
 )
-def test_what_cannot_be_pulled_is_told_and_no_store_is_made(hub, pull, tmp_path, name, token, expected):
+def test_what_cannot_be_pulled_is_told_and_no_store_is_made(hub, pull, tmp_path, name, token, code, expected):
     trl(hub, PAIRS["text"])
     trl(hub, [{"x": 1, "y": 2}], name="acme/numbers")
     hub.made("acme/empty", {"README.md": b"# Nothing"})
     hub.made("bob/secret", {}, private=True)
     done = pull(name, token=token)
-    assert done.code in {1, 2}
+    assert done.code == code
     assert expected in " ".join(done.stderr.split())
+    assert str(tmp_path) not in done.stderr
     assert not (tmp_path / "s.duckdb").exists()
+
+
+SPLITS = """configs:
+- config_name: default
+  data_files:
+  - {split: train_prefs, path: prefs.parquet}
+  - {split: train_sft, path: sft.parquet}
+  - {split: test_prefs, path: test.parquet}
+"""
+
+
+@pytest.fixture
+def several(hub):
+    """A dataset whose splits train_prefs and train_sft hold the same two rows, the latter one more."""
+    more = {"prompt": "1 + 1?", "chosen": "Count.", "rejected": "2."}
+    files = {"prefs": PAIRS["text"], "sft": [*PAIRS["text"], more], "test": [more | {"prompt": "2 + 2?"}]}
+    card = f"---\nlicense: mit\nlanguage: [en, de]\n{SPLITS}---\n# Pairs\n"
+    hub.made(
+        "acme/splits", {"README.md": card.encode()} | {f"{n}.parquet": parquet(r) for n, r in files.items()}
+    )
+
+
+@pytest.mark.usefixtures("several")
+def test_equal_rows_of_two_splits_count_once(pull, rows):
+    done = pull("acme/splits")
+    assert done.code == 0, done.stderr
+    assert "4 rows taken" in done.stdout
+    note = "2 rows of split train_sft equal rows of split train_prefs: read once, as that one's"
+    assert note in " ".join(done.stderr.split())
+    assert "names several languages (en, de)" in " ".join(done.stderr.split())
+    assert note in rows("SELECT notes FROM sources").item()
+    assert sorted(rows(VOTES)["path"]) == [
+        "default/test_prefs.parquet",
+        *["default/train_prefs.parquet"] * 2,
+        "default/train_sft.parquet",
+    ]
+
+
+@pytest.mark.usefixtures("several")
+def test_splits_are_chosen_by_name(hub, pull, rows):
+    done = pull("acme/splits", "--split", "train_sft", "--language", "de")
+    assert done.code == 0, done.stderr
+    assert ("3 rows taken" in done.stdout, done.stderr) == (True, "")
+    assert set(rows(VOTES)["language"]) == {"de"}
+    url = f"{hub.url}/datasets/acme/splits/viewer/default/train_sft"
+    assert rows("SELECT url FROM sources").item() == url
+    assert "nothing added" in pull("acme/splits", "--split", "train_sft", "--language", "de").stdout
+    other = pull("acme/splits", "--split", "test_prefs")
+    assert (other.code, "already holds other input" in other.stderr) == (2, True)
+    refused = pull("acme/splits", "--split", "train", "--source", "x")
+    assert refused.code == 2
+    assert "has no split 'train'; name one with --split: train_prefs, train_sft, test_prefs" in refused.stderr
+
+
+def test_shapes_and_names_of_other_programs(hub, pull, rows):
+    rated = {"generations": [["Try 7 x 4.", "56."]] * 2, "ratings": [[9, 1], [None, 2]]}
+    columns = {"q": ["7 x 8?", "9 x 9?"]} | rated
+    hub.made("acme/rated", {"train.parquet": parquet(columns)})
+    maps = ("--map", "instruction=q", "--levels", "10")
+    done = pull("acme/rated", *maps)
+    assert done.code == 0, done.stderr
+    assert "it has no card (README.md)" in done.stderr
+    found = rows("SELECT value, levels FROM ratings ORDER BY 1").rows()
+    assert found == [(1, 10), (2, 10), (9, 10)]
+    refused = pull("acme/rated", "--source", "x", "--map", "instructions=q")
+    assert (refused.code, "did you mean 'instruction'?" in refused.stderr) == (2, True)
+    refused = pull("acme/rated", "--source", "x", "--map", "instruction=question")
+    assert (refused.code, "no row has the field 'question'" in refused.stderr) == (2, True)
 
 
 def test_what_fails_once_is_tried_again(hub, pull, rows):

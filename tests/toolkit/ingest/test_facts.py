@@ -166,3 +166,19 @@ def test_a_word_order_edit_takes_its_inner_edits_with_it(store, shared_data):
     made = query(store, select_corrections("e.source = 's'"))
     pairs = query(store, "SELECT DISTINCT sentence, annotator FROM edits")
     assert made.height == pairs.height
+
+
+def test_a_comma_beside_a_word_order_edit_is_kept_as_other_insertions_are(store, shared_data):
+    load(store, "m2", shared_data / "estgec-l2" / "dev" / "source_gold_dev.txt")
+    texts = dict(
+        query(
+            store,
+            f"""SELECT s.line, c.text FROM ({select_corrections("e.source = 's'")}) c
+            JOIN sentences s ON s.key = c.sentence WHERE c.annotator = '0'""",
+        ).rows()
+    )
+    assert texts[8757] == (
+        "Minu arvates on väga oluline aspekt , mis kujundab meie isiksust , see , kuidas me suhtume teistesse ."
+    )
+    assert " hoida kokku raha , aega ja närvi , ja see " in texts[8277]
+    assert texts[79].endswith(" kontrollige , mis masinal viga on .")

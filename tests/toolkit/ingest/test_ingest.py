@@ -207,7 +207,7 @@ def test_a_reader_that_breaks_off_leaves_the_store_as_it_was(store, tmp_path, mo
 def test_strict_and_hopeless_files_store_nothing(store, tmp_path):
     before = everything(store)
     path = write_lines(tmp_path / "p.jsonl", [prompt("p"), "oops"])
-    with pytest.raises(SourceError, match=r"p\.jsonl:2: not valid JSON"):
+    with pytest.raises(SourceError, match=r"p\.jsonl:2  not valid JSON"):
         load(store, "prompts", path, strict=True)
     with pytest.raises(SourceError, match="none of its 1 rows could be taken"):
         load(store, "prompts", write_lines(tmp_path / "q.jsonl", ["oops"]))

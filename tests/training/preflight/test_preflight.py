@@ -501,3 +501,28 @@ def test_the_steps_are_those_of_trl(model, tmp_path):
     trainer.train()
     report = run_preflight({"train": data}, model, "sft", read_settings(args))
     assert report.steps == trainer.state.global_step == math.ceil(1.5 * 3)
+
+
+def test_tokens_without_an_embedding_are_refused_and_a_larger_model_takes_them(tmp_path, model):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    shutil.copytree(model, tmp_path / "m")
+    longer = AutoTokenizer.from_pretrained(model)
+    longer.add_tokens(["<|hint|>"])
+    longer.save_pretrained(tmp_path / "m")
+    unused = run_preflight({"train": pairs()}, tmp_path / "m", "dpo", ON_CPU)
+    assert not unused.refusals
+    assert f"the tokenizer has {len(longer)} tokens" in found(unused)["vocabulary"].text
+    rows = pairs()
+    rows[2]["chosen"] += "<|hint|>"
+    refused = found(run_preflight({"train": rows}, tmp_path / "m", "dpo", ON_CPU))
+    assert refused["no_embedding"].rows == ("2",)
+    padded = replace(ON_CPU, pad_token="<|hint|>")
+    (refusal,) = run_preflight({"train": pairs()}, tmp_path / "m", "dpo", padded).refusals
+    assert "none for the pad_token '<|hint|>'" in refusal.text
+    assert f"resize_token_embeddings({len(longer)})" in refusal.text
+    larger = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    larger.resize_token_embeddings(len(longer))
+    larger.save_pretrained(tmp_path / "m")
+    for settings in (ON_CPU, padded):
+        assert run_preflight({"train": rows}, tmp_path / "m", "dpo", settings).defects == ()

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
+from ..options import (
+    Common,
+    add_where_options,
+    common,
+    make_table,
+    open_stderr,
+    open_stdout,
+    read_encoding,
+)
 
 if TYPE_CHECKING:
     from ...campaign.forms import ImportedForm
@@ -114,6 +122,14 @@ def export(
     type=click.Choice(["student", "expert", "crowd"]),
     help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
+@click.option(
+    "--encoding",
+    callback=read_encoding,
+    metavar="NAME",
+    help="Encoding of the forms, such as windows-1252. Default: UTF-8, or UTF-16 where the file begins with "
+    "its byte-order mark.",
+)
+@click.option("--sheet", metavar="NAME", help="Sheet of a spreadsheet, if several have rows.")
 @common
 def import_(
     settings: Common,
@@ -123,13 +139,15 @@ def import_(
     rubric_name: str | None,
     annotator: str | None,
     kind: str | None,
+    encoding: str | None,
+    sheet: str | None,
 ) -> None:
     """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
-    FILE is a form that preceptor annotate export wrote (.csv as any spreadsheet program saves it, or
-    .jsonl), or a JSON export of Label Studio. Reading the same form again changes nothing. An edited answer
-    replaces the old one, which stays in the history. A row that is left empty changes nothing: an earlier
-    answer stays.
+    FILE is a form that preceptor annotate export wrote (.csv, .xlsx or .ods as any spreadsheet program saves
+    it, or .jsonl), or a JSON export of Label Studio. Reading the same form again changes nothing. An edited
+    answer replaces the old one, which stays in the history. A row that is left empty changes nothing: an
+    earlier answer stays.
     """
     from ...campaign.forms import import_forms
     from ...store.connection import open_store
@@ -142,6 +160,8 @@ def import_(
             rubric=rubric_name,
             annotator=annotator,
             kind=kind,
+            encoding=encoding or "",
+            sheet=sheet or "",
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):
@@ -157,6 +177,8 @@ def _say_taken(form: "ImportedForm", campaign: str) -> None:
         ("left empty", f"{filled.unanswered:,}"),
         ("rejected", f"{filled.rejects.height + taken.rejected:,}"),
     ]
+    if filled.missing:
+        rows.append(("questions not in it", f"{filled.missing:,}"))
     out.print(make_table(str(path), ("", ""), rows))
     for note in filled.notes:
         err.print(f"{path}: {note}")

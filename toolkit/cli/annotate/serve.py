@@ -38,13 +38,21 @@ if TYPE_CHECKING:
     help="Address to listen on; 0.0.0.0 lets other machines connect, over unencrypted http.",
 )
 @click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="Name by which browsers reach the server, such as that of a proxy; addresses, localhost and this "
+    "machine's name need none. May be repeated.",
+)
+@click.option(
     "--annotator",
     "annotators",
     multiple=True,
     metavar="NAME",
     help="Name of an annotator who gets an account. May be repeated. Accounts of earlier starts stay.",
 )
-def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None:
+def serve(home: Path, port: int, host: str, names: tuple[str, ...], annotators: tuple[str, ...]) -> None:
     """Run Argilla, with its web pages, as one process on this machine, until Ctrl-C.
 
     The first start makes a Python environment for the server in the user's cache. That takes a few minutes
@@ -67,7 +75,7 @@ def serve(home: Path, port: int, host: str, annotators: tuple[str, ...]) -> None
 
     signal.signal(signal.SIGTERM, _stop)
     try:
-        run_serve(home, port=port, host=host, annotators=annotators, say=say, on_start=show)
+        run_serve(home, port=port, host=host, names=names, annotators=annotators, say=say, on_start=show)
     except KeyboardInterrupt:
         say("stopped; everything is kept, start again with the same --home")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import make_table, open_stderr, open_stdout
+from ..options import Common, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...hub.commit import PublishedRevision
@@ -21,23 +21,35 @@ if TYPE_CHECKING:
     "--dry-run", is_flag=True, help="Check the folder and show what would be sent; the network is not used."
 )
 @click.option("--message", default="", help="Commit message. Default: the build's name and digest.")
-def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: bool, message: str) -> None:
+@common
+def publish(
+    settings: Common, folder: Path, repo: str, tag: str | None, public: bool, dry_run: bool, message: str
+) -> None:
     """Publish DIR, which preceptor build wrote, as the dataset REPO_ID on the Hugging Face Hub.
 
     REPO_ID is OWNER/NAME. The folder must be unchanged since it was built, with a licence to publish under.
     All of it is sent as one commit, which replaces the build before; then it is loaded back and compared.
     Publishing the same build again changes nothing.
 
+    If the store has forgotten people (preceptor forget), a folder with rows of them is refused, and tags and
+    earlier revisions on the Hub that keep such rows are named.
+
     The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.
     """
     from ...hub.commit import check_target
     from ...hub.dataset_folder import read_built
+    from ...hub.forgotten import check_forgotten
     from ...hub.publish_dataset import DATASET
     from ...hub.publish_dataset import publish as run_publish
 
     built = read_built(folder)
+    check_target(repo, tag, DATASET)
+    forgotten = check_forgotten(built, settings.store)
+    if forgotten is None:
+        open_stdout().print(
+            f"not looked for: rows of forgotten people, since there is no store {settings.store}"
+        )
     if dry_run:
-        check_target(repo, tag, DATASET)
         _say_dry(built, repo, tag, public)
         return
     notices = open_stderr()
@@ -47,6 +59,7 @@ def publish(folder: Path, repo: str, tag: str | None, public: bool, dry_run: boo
         tag=tag,
         public=public,
         message=message,
+        forgotten=forgotten,
         say=notices.print,
     )
     _say(built, repo, tag, done, rows)

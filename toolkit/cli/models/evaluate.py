@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....schemas.errors import CHECK_FAILED
 from ..options import make_table, open_stdout
 from .options import (
     ModelOptions,
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 @click.command(
     help="Ask models the held-out prompts of a built dataset, and measure their answers.\n\n"
     "CONFIG is a YAML file: dataset, metrics, how answers are sampled. A run that was stopped continues when "
-    "the same command is given again.\n\n\b\n"
+    "the same command is given again. If prompts got no answer, they count as empty and the exit code is 1."
+    "\n\n\b\n"
     "  preceptor evaluate recipes/gec/evaluate.yaml --model hf:HuggingFaceTB/SmolLM2-1.7B-Instruct \\\n"
     "    --model hf:models/gec --out evaluations/gec",
 )
@@ -63,7 +65,7 @@ def evaluate(
 
     config = read_config(path, sets, variant)
     options = EvaluationOptions(
-        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run
+        judge_model, asked.limits, asked.base_url, asked.prices, restart, asked.dry_run, asked.trusting_code
     )
     done = run(config, asked.models, out, options, Callbacks(say_line, watch_spending, _say_begin, say_spent))
     if done.about is None:
@@ -91,3 +93,5 @@ def _say_figures(done: "EvaluationResult", out: Path) -> None:
     for verdict in about["verdicts"]:
         console.print(verdict)
     console.print(f"written to {out}; read {out / 'README.md'}")
+    if any(model["no_answer"] for model in about["models"]):
+        click.get_current_context().exit(CHECK_FAILED)

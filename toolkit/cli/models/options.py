@@ -64,6 +64,11 @@ _OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="Price table of your own, as a YAML file. It is used before the packaged table.",
     ),
+    click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Let code in the folder of an hf: model run on this machine. Read that code first.",
+    ),
 )
 
 
@@ -77,6 +82,7 @@ class ModelOptions:
     prices: Path | None
     limits: "Limits"
     dry_run: bool
+    trusting_code: bool = False
 
 
 def _make_model_options(
@@ -86,13 +92,16 @@ def _make_model_options(
     concurrency: int,
     dry_run: bool,
     prices: Path | None,
+    trust_remote_code: bool,
     model: str | None = None,
     models: tuple[str, ...] = (),
 ) -> ModelOptions:
     from ....annotation.models.budget import Limits
 
     every = models or ((model,) if model else ())
-    return ModelOptions(every, base_url, prices, Limits(concurrency, max_requests, max_cost), dry_run)
+    return ModelOptions(
+        every, base_url, prices, Limits(concurrency, max_requests, max_cost), dry_run, trust_remote_code
+    )
 
 
 add_model_options = add_option_record("asked", _make_model_options, _MODEL, *_OPTIONS)
@@ -109,7 +118,10 @@ def open_backends(asked: ModelOptions) -> "list[Backend]":
         raise click.UsageError("Missing option '--model'.")
     from ....annotation.models.asking import check_limits
 
-    made = [find_backend(name, asked.base_url, asked.prices) for name in asked.models]
+    made = [
+        find_backend(name, asked.base_url, asked.prices, trusting_code=asked.trusting_code)
+        for name in asked.models
+    ]
     for one in made:
         check_limits(one, asked.limits)
     return made

@@ -16,7 +16,8 @@ def export() -> None:
     help="Write sentences and edits in the M2 format.\n\n\b\n"
     "  S This are a sentence .\n"
     "  A 1 2|||R:VERB:SVA|||is|||REQUIRED|||-NONE-|||0\n\n"
-    "If the file that was read is as ERRANT writes it, the same bytes are written."
+    "If the file that was read is as ERRANT writes it, the same bytes are written. An "
+    "annotator's edits of a sentence of which one lies in rejects are left out, and counted."
 )
 @click.option("--source", required=True, help="Source whose sentences and edits are written.")
 @click.option(
@@ -29,11 +30,16 @@ def m2(settings: Common, source: str, out: Path) -> None:
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        sentences, numbers = export_m2(con, source, out)
+        sentences, numbers, left_out = export_m2(con, source, out)
     open_stdout().print(f"{sentences:,} sentences written to {out}")
     if numbers:
         named = ", ".join(f"{number} = {name}" for name, number in numbers.items())
         open_stderr().print(f"M2 numbers its annotators: {named}")
+    if left_out:
+        open_stderr().print(
+            f"left out: {left_out:,} annotations of a sentence of which an edit lies in rejects, since "
+            f"what is left would be read as a full correction (preceptor status --rejects {source})"
+        )
 
 
 @export.command(

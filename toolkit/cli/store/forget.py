@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,30 +18,42 @@ if TYPE_CHECKING:
 @click.option(
     "--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym of the store, not an id."
 )
+@click.option(
+    "--look-in",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Folder with datasets that were moved there: it and all folders inside are looked through. May be "
+    "repeated. Default: the folders of this store's builds and those beside them.",
+)
 @common
-def forget(settings: Common, learner: str, is_pseudonym: bool) -> None:
+def forget(settings: Common, learner: str, is_pseudonym: bool, look_in: tuple[Path, ...]) -> None:
     """Remove every row of a person from the store and from future builds.
 
     LEARNER is the learner's id in the input files; annotators are forgotten in the same way. The store's
-    file is written anew, which needs as much free disk space as the file has. Builds that hold traces are
-    listed: you must build and publish them again.
+    file is written anew, which needs as much free disk space as the file has. Datasets that hold rows of the
+    person are listed: you must build and publish them again. Forgetting a person again lists those that still
+    do.
     """
     from ...privacy.forget import forget_person
     from ...privacy.pseudonyms import FORM
+    from ...store.folders import shorten_path
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
-    done = forget_person(settings.store, learner, is_pseudonym)
+    done = forget_person(settings.store, learner, is_pseudonym, look_in)
     out = open_stdout()
-    if not done.removed:
-        out.print(f"{learner}: was forgotten before; the store was written anew")
-        return
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
-    out.print(f"{learner}: forgotten ({listed}); the store was written anew")
+    did = f"forgotten ({listed})" if listed else "was forgotten before"
+    out.print(f"{learner}: {did}; the store was written anew")
     if "fits" in done.removed:
         open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
-    for folder, what in done.traces:
-        out.print(f"still holds traces: {folder} ({what}); build it again, and publish that")
+    for folder, what in done.traces.found:
+        out.print(f"still holds traces: {shorten_path(folder)} ({what}); build it again, and publish that")
+    for folder, what in done.traces.missing:
+        out.print(
+            f"not found: {shorten_path(folder)}, which may hold {what}; if it was moved, name the folder "
+            "that it is in now: --look-in DIR"
+        )
 
 
 @click.command()

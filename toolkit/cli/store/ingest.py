@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....schemas.cells import find_codec
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout, read_name
+from ..options import Common, common, open_stderr, open_stdout, read_encoding, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -23,13 +22,27 @@ def ingest() -> None:
     """
 
 
-def _pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of --map: ours=theirs of each."""
+def read_pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+    """Read the values of --map and --set: the names before and after the equals sign."""
     split = [value.partition("=") for value in values]
-    for ours, equals, theirs in split:
+    for value, (ours, equals, theirs) in zip(values, split, strict=True):
         if not (ours and equals and theirs):
-            raise click.BadParameter(f"expected OURS=THEIRS, such as annotator=judgeId, got '{ours}'")
-    return {ours: theirs for ours, _, theirs in split}
+            such = "criterion=helpful" if option.name == "constants" else "annotator=judgeId"
+            raise click.BadParameter(f"expected {option.metavar}, such as {such}, got '{value}'")
+    return [(ours.strip(), theirs) for ours, _, theirs in split]
+
+
+def _scale(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Read the value of --scale: lowest..highest."""
+    if value is None:
+        return None
+    try:
+        least, most = map(float, value.split(".."))
+    except ValueError:
+        least = most = 0
+    if not least < most:
+        raise click.BadParameter(f"expected LOWEST..HIGHEST, such as 0..100, got '{value}'")
+    return least, most
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, str]:
@@ -42,13 +55,6 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
     if len(set(names.values())) < len(split):
         raise click.BadParameter(f"one id and one name for each annotator, got '{value}'")
     return names
-
-
-def _encoding(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Check that there is such an encoding."""
-    if value is not None and find_codec(value) is None:
-        raise click.BadParameter(f"no encoding '{value}'; expected a name such as windows-1251 or latin-1")
-    return value
 
 
 # Options of some formats (Format.options), each a field of the reader's context.
@@ -65,6 +71,31 @@ _OWN: dict[str, click.Parameter] = {
         type=click.IntRange(2),
         help="Number of levels of the ratings, if no column states it.",
     ),
+    "set": click.Option(
+        ["--set", "constants"],
+        multiple=True,
+        callback=read_pairs,
+        metavar="OURS=VALUE",
+        help="Value of our column OURS where the file has none, such as criterion=helpful. May be repeated.",
+    ),
+    "wide": click.Option(
+        ["--wide"],
+        metavar="PATTERN",
+        help="Names of columns with an answer each, with our column in braces: 'Which is better: {prompt}', "
+        "'{annotator}', '{criterion}'. Each cell that is not empty becomes a row.",
+    ),
+    "split": click.Option(
+        ["--split"],
+        metavar="SEPARATOR",
+        help="Character between several values of one field, such as ';' in 3;4;5.",
+    ),
+    "scale": click.Option(
+        ["--scale"],
+        callback=_scale,
+        metavar="LOWEST..HIGHEST",
+        help="Range of ratings that are no levels, such as 0..100, or means. Each becomes the nearest of "
+        "--levels equal steps (default: 11).",
+    ),
     "learner": click.Option(["--learner"], help="Id of the learner whose log it is, if no column states it."),
     "passing": click.Option(
         ["--passing"],
@@ -76,6 +107,11 @@ _OWN: dict[str, click.Parameter] = {
         ["--allow-rejects"],
         is_flag=True,
         help="Keep the other rows although all rows of a value (such as tie), or most rows, are rejected.",
+    ),
+    "sheet": click.Option(
+        ["--sheet"],
+        metavar="NAME",
+        help="Sheet of a spreadsheet (.xlsx, .ods) to read. Needed if several sheets have rows.",
     ),
     "date_format": click.Option(
         ["--date-format"],
@@ -106,7 +142,7 @@ def _options(format: Format) -> list[click.Parameter]:
         click.Option(["--revision"], help="Commit or version at that address."),
         click.Option(
             ["--encoding"],
-            callback=_encoding,
+            callback=read_encoding,
             metavar="NAME",
             help="Encoding of text files, such as windows-1251 or latin-1. Default: UTF-8, or UTF-16 where "
             "the file begins with its byte-order mark.",
@@ -121,9 +157,10 @@ def _options(format: Format) -> list[click.Parameter]:
             click.Option(
                 ["--map", "columns"],
                 multiple=True,
-                callback=_pairs,
+                callback=read_pairs,
                 metavar="OURS=THEIRS",
-                help="Read our column OURS from the file's column THEIRS. May be repeated.",
+                help="Read our column OURS from the file's column THEIRS. OURS:VALUE=WORD says that "
+                "a word of the file means our value: choice:tie='Both are equal'. May be repeated.",
             )
         )
     if format.kind in ("gec", "generated"):
@@ -143,6 +180,7 @@ def _command(format: Format) -> click.Command:
     def run(settings: Common, /, paths: tuple[Path, ...], source: str, **given: Any) -> None:
         from ....schemas.licenses import read_license
         from ...ingest.batch import Context
+        from ...ingest.files.values import split_maps
         from ...ingest.run import Origin, find_inputs
         from ...ingest.run import ingest as run_ingest
         from ...store.connection import open_store
@@ -150,11 +188,17 @@ def _command(format: Format) -> click.Command:
 
         terms = read_license(given["license"])
         files = find_inputs(format, paths)
+        columns, values = split_maps(given.get("columns") or ())
         context = Context(
             source,
             given["language"],
             given.get("about") or "",
-            columns=given.get("columns") or {},
+            columns=columns,
+            values=values,
+            constants=dict(given.get("constants") or ()),
+            wide=given.get("wide") or "",
+            split=given.get("split") or "",
+            scale=given.get("scale"),
             levels=given.get("levels"),
             align=given.get("align") or "minimal",
             annotator_names=given.get("annotator_names") or {},
@@ -163,6 +207,7 @@ def _command(format: Format) -> click.Command:
             date_format=given.get("date_format") or "",
             allow_rejects=given.get("allow_rejects") or False,
             encoding=given["encoding"] or "",
+            sheet=given.get("sheet") or "",
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)
@@ -217,13 +262,13 @@ def say_report(report: "IngestReport", license: str) -> None:
     out, err = open_stdout(), open_stderr()
     name = report.source
     if report.already_there:
-        out.print(f"{name}: already holds exactly these bytes; nothing added")
+        out.print(f"{name}: already holds exactly these bytes; nothing added (--replace reads them again)")
         return
     tables = ", ".join(f"{n:,} {table}" for table, n in report.added.items() if n)
     out.print(f"{name}: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
     if report.rejects:
         err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
-        for line in report.first_rejects:
+        for line in report.reject_lines:
             err.print(f"  {line}")
     for note in report.notes:
         err.print(f"note: {note}")

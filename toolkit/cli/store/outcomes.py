@@ -9,6 +9,7 @@ from ..options import Common, common, open_stderr, open_stdout
 HELP = """Compute outcomes from study logs by the rules of RECIPE.
 
 \b
+  name: my-outcomes
   outcomes:
     - {reviews: study-log, about: mnemonics, measure: turns}
     - {reviews: study-log, about: mnemonics, measure: success, after_days: 1}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     """Show sources, licences, rows, rejects, fits and builds."""
     from ...store.connection import open_store, query
+    from ...store.rejects import count_rejects, list_rejects
     from ...store.status import status as read_status
     from ...store.where import check_names
 
@@ -34,7 +35,7 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
             if as_json:
                 click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
             else:
-                _say_rejects(open_stdout(), rejects, rows)
+                _say_rejects(open_stdout(), rejects, rows, list_rejects(count_rejects(con, rejects)))
             return
         found = read_status(con)
     if as_json:
@@ -43,10 +44,12 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
         _say(open_stdout(), found)
 
 
-def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]]) -> None:
+def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]], kinds: list[str]) -> None:
     for row in rows:
         out.print(f"{row['path']}:{row['line']}: {row['reason']}: {row['raw'][:100]}")
-    out.print(f"{len(rows)} rejected rows in {source}")
+    for line in kinds:
+        out.print(f"  {line}")
+    out.print(f"{len(rows):,} rejected rows in {source}")
 
 
 def _say(out: "Console", found: dict[str, Any]) -> None:
@@ -76,8 +79,11 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
         out.print(
             make_table(
                 "rejects (preceptor status --rejects SOURCE lists them)",
-                ("source", "rows ", "first", "reason"),
-                ((r["source"], f"{r['rows']:,}", r["first"], r["reason"]) for r in found["rejects"]),
+                ("source", "value", "rows ", "first", "reason"),
+                (
+                    (r["source"], r["value"], f"{r['rows']:,}", r["first"], r["reason"])
+                    for r in found["rejects"]
+                ),
             )
         )
     out.print(

@@ -53,18 +53,26 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"{row['key']}  {_dataset(row) if 'dataset' in row else row['config'] + ' of the store'}"
     yield from (f"  also {_dataset(other)}" for other in found["rows"][1:])
     if prompt := found["prompt"]:
-        yield f"  prompt {prompt['key'][:8]}: {clean(prompt['content'], WIDE)}"
+        key = f" {prompt['key'][:8]}" if "key" in prompt else ""
+        yield f"  prompt{key}: {clean(prompt['content'], WIDE)}"
         yield f"    {_place(prompt)}; task {prompt['task']}, group {clean(prompt['group'], 60)}"
     roles = {row.get("chosen_completion"): "chosen", row.get("rejected_completion"): "rejected"}
     for one in found["completions"]:
-        author = f" by {clean(one['author'], 40)}" if one["author"] else ""
         role = roles.get(one["key"], "completion")
         yield f"  {role} {one['key'][:8]}: {clean(one['content'], WIDE)}"
-        yield f"    {_place(one)}; {one['origin']}{author}"
+        yield f"    {_place(one)}{_author(one)}"
     if found["fit"]:
         yield from _fit(found["fit"], row)
     yield from _signals(found["signals"], row["key"], roles)
     yield from map(_licence, found["sources"])
+
+
+def _author(completion: dict[str, Any]) -> str:
+    """Describe who wrote a completion, as far as that is known."""
+    if "origin" not in completion:
+        return ""
+    by = f" by {clean(completion['author'], 40)}" if completion["author"] else ""
+    return f"; {completion['origin']}{by}"
 
 
 def _dataset(row: dict[str, Any]) -> str:
@@ -109,9 +117,10 @@ def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, st
 def _licence(source: dict[str, Any]) -> str:
     """Describe the licence of a source."""
     terms = [
-        "" if source["redistribution"] else "may not be passed on",
-        "" if source["commercial_use"] else "non-commercial",
-        "share-alike" if source["share_alike"] else "",
+        "" if source.get("redistribution", True) else "may not be passed on",
+        "" if source.get("commercial_use", True) else "non-commercial",
+        "share-alike" if source.get("share_alike") else "",
+        f"no longer in the store; read from {source['read_from']}" if "read_from" in source else "",
     ]
     limits = ", ".join(term for term in terms if term)
     at = "".join(f" {source[name]}" for name in ("url", "revision") if source[name])
@@ -119,4 +128,6 @@ def _licence(source: dict[str, Any]) -> str:
 
 
 def _place(row: dict[str, Any]) -> str:
+    if "read_from" in row:
+        return f"no longer in the store; read from {row['read_from']}"
     return f"{row['source']}: {row['path']}:{row['line']}"

@@ -1,7 +1,7 @@
 """Apply an annotator's edits to a learner's sentence, in SQL.
 
 An edit inside a longer one of the same annotator is part of it (EstGEC nests token edits in word
-order edits) and left out; so is an insertion at the edge of a word order edit that contains its words.
+order edits) and left out; so is an insertion at the edge of a word order edit that adds its words itself.
 Detected errors are left as they are.
 """
 
@@ -18,13 +18,17 @@ spans AS (
     WHERE e.correction IS NOT NULL AND {which}
 ),
 outer_spans AS (
-    SELECT sentence, annotator, start, "end", string_split(correction, ' ') AS words FROM spans
+    SELECT sentence, annotator, start, "end", string_split(correction, ' ') AS words,
+        s.tokens[start + 1 : "end"] AS before
+    FROM spans JOIN (SELECT key, tokens FROM sentences) s ON s.key = sentence
     WHERE start < "end" AND list_contains(string_split(error_type, ':'), 'WO')
 ),
 alone AS (
     SELECT * FROM spans i WHERE NOT (start = "end" AND EXISTS (
         FROM outer_spans o WHERE o.sentence = i.sentence AND o.annotator = i.annotator
-        AND i.start IN (o.start, o."end") AND list_has_all(o.words, string_split(i.correction, ' '))))
+        AND i.start IN (o.start, o."end") AND len(list_filter(string_split(i.correction, ' '),
+            lambda w: len(list_filter(o.words, lambda x: x = w))
+                <= len(list_filter(o.before, lambda x: x = w)))) = 0))
 )"""
 
 # Sorted so, each edit is kept that starts at or after the end of the one kept last.

@@ -4,7 +4,7 @@ A prompt is a learner's sentence. Its completions are each annotator's correctio
 text, and for each annotator:
 
 partial  a stated share of the edits left out, by a seeded hash of their keys
-over     one word of the corrected text, changed as annotators change it elsewhere
+over     one word of the corrected text, changed as annotators often change it elsewhere
 
 Chosen is an annotator's full correction; rejected is one of the others, unless it equals some
 annotator's correction, or a combination of the alternatives that one allows. These pairs need no fit.
@@ -20,12 +20,13 @@ from ...store.temporary import make, make_from_frame
 from ...store.where import match_sources
 from ..steps import CANDIDATES, EXAMPLES, PROMPT
 from .corrections import MOST_VARIANTS, VARIANTS, select_corrections
+from .groups import group_sentences
 from .pairs import NO_FIT, NORMAL
 
 TASK = "gec"
 _LEARNER = "learner"
 _ORIGINS = {"full": "human", "learner": "learner"}  # the others are made here
-_CHOICES_A_WORD = 5  # number of most frequent corrections of a word that an over-correction may use
+_CHOICES_A_WORD = 20  # number of most frequent corrections of a word that an over-correction may use
 
 _SENTENCE = Column("sentence", "text", "key of the sentence")
 _ANNOTATOR = Column("annotator", "text", "who corrected it; null: the learner's own text", nullable=True)
@@ -47,6 +48,7 @@ _SENTENCES = Table(
         Column("shown", "text", "its text as published"),
         Column("unspaced", "bool", "true if it is published without spaces between tokens"),
         Column("group", "text", "its document; without one its normalised text"),
+        Column("by_text", "bool", "true if the group is its text"),
         Column("incomplete", "texts", "annotators who lost an edit to rejects", nullable=True),
         Column("first_of_its_text", "bool", "false if a sentence before it has the same text"),
     ),
@@ -104,7 +106,8 @@ _COMPLETIONS = Table(
 
 
 def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[str, int]:
-    """Make `candidates` and `examples` from edits of the recipe's sources; store prompts and completions.
+    """Make `candidates`, `examples` and `gec_groups` from edits of the recipe's sources; store prompts and
+    completions.
 
     Returns the number of sentences that were left out, by reason.
     """
@@ -114,7 +117,9 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     prompts, completions = _store(con, wanted)
     make_from_frame(con, _COMPLETIONS, completions)
     make_from_frame(con, _PROMPTS, prompts)
+    group_sentences(con)
     make(con, CANDIDATES, _PAIRS, {"rejected": list(wanted.rejected)})
+    _limit_over(con, wanted)
     make(con, EXAMPLES, _EXAMPLES)
     ((repeated,),) = run(con, "SELECT count(*) FROM gec_sentences WHERE NOT first_of_its_text")
     unfinished = dict(run(con, "SELECT lost, count(*) FROM gec_unfinished GROUP BY lost"))
@@ -134,7 +139,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
         f"""SELECT s.key, s.source, s.path, s.line, s.position, s.language, s.learner, s.tokens, s.text,
             coalesce(s.original, s.text) AS shown, s.original IS NOT NULL AS unspaced,
             CASE WHEN s.document <> s.path THEN s.source || ':' || s.document
-                ELSE {NORMAL("s.text")} END AS "group", s.incomplete,
+                ELSE {NORMAL("s.text")} END AS "group", s.document = s.path AS by_text, s.incomplete,
             row_number() OVER (PARTITION BY {NORMAL("coalesce(s.original, s.text)")}
                 ORDER BY s.source, s.path, s.position) = 1 AS first_of_its_text
         FROM sentences s WHERE {match_sources("s.source")}""",
@@ -212,35 +217,72 @@ def _allowed(con: Store) -> None:
     run(con, "DROP TABLE gec_variants")
 
 
+# A change is drawn as often as the corpus makes it (-ln(u) / n is least with a probability in proportion to
+# n), among those of the error type that a word's corrections mostly have, and where the corpus has the new
+# word beside one of its neighbours; where no place of the sentence is so, among changes made more than once.
 _OVER = """
 INSERT INTO gec_texts
-WITH changes AS (
-    SELECT p.language, p.tokens[e.start + 1] AS word, e.correction AS instead, count(*) AS n
+WITH counted AS (
+    SELECT p.language, p.tokens[e.start + 1] AS word, e.correction AS instead, e.error_type, count(*) AS n
     FROM edits e JOIN gec_sentences p ON p.key = e.sentence
     WHERE e."end" = e.start + 1 AND e.correction <> '' AND NOT contains(e.correction, ' ')
-        AND regexp_full_match(p.tokens[e.start + 1], '[\\p{L}]+') GROUP BY 1, 2, 3
-    QUALIFY row_number() OVER (PARTITION BY p.language, word ORDER BY n DESC, instead) <= $choices
+        AND regexp_full_match(p.tokens[e.start + 1], '[\\p{L}]+') AND e.correction <> p.tokens[e.start + 1]
+    GROUP BY ALL
+), usual AS (
+    SELECT language, word, error_type FROM counted GROUP BY language, word, error_type
+    QUALIFY row_number() OVER (PARTITION BY language, word ORDER BY sum(n) DESC, error_type) = 1
+), changes AS (
+    SELECT language, word, instead, n FROM counted SEMI JOIN usual USING (language, word, error_type)
+    QUALIFY row_number() OVER (PARTITION BY language, word ORDER BY n DESC, instead) <= $choices
 ), words AS (
     SELECT t.sentence, t.annotator, p.language, string_split(t.text, ' ') AS tokens
     FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
     WHERE t.made = 'full' AND NOT contains(t.text, '  ')
 ), places AS (
-    SELECT sentence, annotator, language, tokens, unnest(range(1, len(tokens) + 1)) AS nth FROM words
+    SELECT *, unnest(range(1, len(tokens) + 1)) AS nth FROM words
+), beside AS (
+    SELECT DISTINCT language, tokens[nth] AS one, tokens[nth + 1] AS next FROM places WHERE nth < len(tokens)
+), found AS (
+    SELECT p.*, c.instead, c.n, l.one IS NOT NULL OR r.one IS NOT NULL AS fits
+    FROM places p JOIN changes c ON c.language = p.language AND c.word = p.tokens[p.nth]
+    LEFT JOIN beside l ON p.nth > 1 AND l.language = p.language AND l.one = p.tokens[p.nth - 1]
+        AND l.next = c.instead
+    LEFT JOIN beside r ON r.language = p.language AND r.one = c.instead AND r.next = p.tokens[p.nth + 1]
 ), one AS (
     SELECT sentence, annotator, arg_min({'nth': nth, 'tokens': tokens, 'instead': instead},
-        md5(concat_ws(':', $seed, sentence, annotator, nth, instead))) AS pick
-    FROM places JOIN changes ON changes.language = places.language AND changes.word = tokens[nth]
-    WHERE instead <> tokens[nth] GROUP BY sentence, annotator
+        if(fits, 0, 1e9) - ln((('0x' || left(
+            md5(concat_ws(':', $seed, sentence, annotator, nth, instead)), 13))::UBIGINT + 1) / pow(2, 52))
+            / n) AS pick
+    FROM found WHERE fits OR n > 1 GROUP BY sentence, annotator
 )
 SELECT sentence, annotator, 'over', array_to_string(list_concat(list_append(
     pick.tokens[: pick.nth - 1], pick.instead), pick.tokens[pick.nth + 1 :]), ' '), true FROM one"""
+
+
+def _limit_over(con: Store, wanted: Corrections) -> None:
+    """Drop over-corrections beyond the recipe's share of the pairs, by a seeded hash of their keys.
+
+    Where nothing else is asked for they are all of the pairs.
+    """
+    if set(wanted.rejected) == {"over"}:
+        return
+    run(
+        con,
+        """UPDATE candidates SET dropped = 'beyond the share of over-corrections' WHERE rowid IN (
+            SELECT rowid FROM candidates WHERE made = 'over' AND dropped IS NULL
+            QUALIFY row_number() OVER (ORDER BY md5($seed || ':' || rejected), rejected, chosen) >
+                (SELECT floor(count(*) * $share / (1 - $share) + 1e-9) FROM candidates
+                WHERE made <> 'over' AND dropped IS NULL)
+        )""",
+        {"seed": str(wanted.seed), "share": wanted.share},
+    )
 
 
 def _store(con: Store, wanted: Corrections) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Insert prompts and completions; return both, keyed, completions with annotator and made."""
     found = query(
         con,
-        """SELECT p.* EXCLUDE (tokens, text, position, incomplete), t.annotator, t.made, t.changed,
+        """SELECT p.* EXCLUDE (tokens, text, position, incomplete, by_text), t.annotator, t.made, t.changed,
             CASE WHEN p.unspaced THEN replace(t.text, ' ', '') ELSE t.text END AS content
         FROM gec_texts t JOIN gec_sentences p ON p.key = t.sentence
         ORDER BY p.source, p.path, p.position, t.annotator NULLS FIRST, t.made""",

@@ -29,7 +29,17 @@ _POLICIES = {
 }
 
 # Texts that differ in case, spacing or Unicode form alone are equal.
-NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '\\s+', ' ', 'g')))".format
+NORMAL = "lower(trim(regexp_replace(nfc_normalize({0}), '[\\s\\pZ]+', ' ', 'g')))".format
+
+# Groups that differ in spacing or Unicode form alone are one; spaces of every script count.
+_GROUP = """trim(regexp_replace(nfc_normalize(q."group"), '[\\s\\pZ]+', ' ', 'g'))"""
+
+
+def find_group_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of a prompt's group (`q`); `gec_groups` has those of a recipe from edits."""
+    widened = """(SELECT g."group" FROM gec_groups g WHERE g.prompt = q.key)"""
+    return f"coalesce({widened}, {_GROUP})" if recipe.corrections else _GROUP
+
 
 SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
@@ -74,7 +84,7 @@ WHERE p.fit = $fit"""
 _SETTLED = """
 WITH known AS (
     SELECT c.* RENAME (dropped AS why, chosen AS chosen_completion, rejected AS rejected_completion),
-        q.task, q."group", q.language, q.source AS prompt_source,
+        q.task, {group} AS "group", q.language, q.source AS prompt_source,
         a.source AS chosen_source, b.source AS rejected_source,
         trim(a.content) = '' OR trim(b.content) = '' AS untold, {text_a} = {text_b} AS equal,
         length(a.content) AS chosen_length, length(b.content) AS rejected_length{scores}
@@ -135,6 +145,7 @@ def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
         con,
         PAIRS,
         _SETTLED.format(
+            group=find_group_sql(recipe),
             text_a=NORMAL("a.content"),
             text_b=NORMAL("b.content"),
             scores=", ra.score AS chosen_score, rb.score AS rejected_score" if rule else "",

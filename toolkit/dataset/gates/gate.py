@@ -32,6 +32,8 @@ class Drop:
     """Reason in the counts of card and manifest."""
     said: str = "dropped"
     """First word of the verdict once they are dropped."""
+    found: str = ""
+    """The verdict without ways to mend it, for when they are dropped; empty: the verdict."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Length bias: the share of pairs whose longer answer is chosen."""
 
-from math import sqrt
+from math import ceil, sqrt
 
 from ...store.connection import Store, run
 from .gate import Gate, GateResult
@@ -40,7 +40,8 @@ def check_length(con: Store, most: float | None = None) -> GateResult:
     )
     if not passed:
         verdict += (
-            f", more than {most:.0%}; bring in pairs whose shorter answer is better, or raise max_length_bias"
+            f", more than {most:.0%}; bring in pairs whose shorter answer is better, or allow it by "
+            f"max_length_bias: {ceil(100 * share) / 100:g}"
         )
     return GateResult("length bias", passed, round(share, 4), verdict)
 

@@ -4,12 +4,13 @@ privacy       12 rows hold personal data: 9 email, 3 phone; …
 small groups  2 of 140 completions have outcomes of fewer than 5 learners; …
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from ....schemas.errors import PrivacyError
+from ....schemas.support.nearest import suggest
 from ....schemas.tables import SIGNALS, Column, Table, name_all
 from ...privacy.recognisers import KINDS, Wanted, make_finder
 from ...privacy.scan import find_likely_texts
@@ -42,7 +43,7 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     Kinds in `allow` are ignored; other kinds inside them (an e-mail address in a url) still are.
     Raises PrivacyError without Presidio, and for an unknown kind.
     """
-    _check_kinds(allow)
+    check_kinds(allow)
     wanted = wanted or Wanted()
     wanted = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in allow])
     find = make_finder(wanted)
@@ -67,20 +68,32 @@ def check_privacy(con: Store, allow: Sequence[str] = (), wanted: Wanted | None =
     finally:
         con.unregister("found")
     counts = ", ".join(f"{n} {kind}" for kind, n in kinds)
+    all_kinds = _list_kinds({text for text, *_ in found}, wanted, [kind for kind, _ in kinds])
     shown = "; ".join(f"{side} {key[:16]} {kind} {text}" for side, key, kind, text in first.rows())
     return GateResult(
         "privacy",
         False,
         number,
         f"{number} rows hold personal data: {counts}{accepted}; the first: {shown}; run preceptor scan "
-        "--mask on the store, or accept a kind by privacy: allow",
+        f"--mask on the store, or accept them by privacy: {{allow: [{', '.join([*allow, *all_kinds])}]}}",
     )
 
 
-def _check_kinds(allow: Sequence[str]) -> None:
+def _list_kinds(texts: Collection[str], wanted: Wanted, found: list[str]) -> list[str]:
+    """List the kinds without which nothing is found: those found, and those inside (a url in an email)."""
+    rest = replace(wanted, kinds=[kind for kind in wanted.kinds if kind not in found])
+    find = make_finder(rest)
+    more = sorted({one.kind for text in texts for one in find(text)}) if rest.kinds else []
+    return _list_kinds(texts, wanted, [*found, *more]) if more else found
+
+
+def check_kinds(allow: Sequence[str]) -> None:
+    """Raise PrivacyError for a name that is no kind of personal data."""
     for kind in allow:
         if kind not in KINDS:
-            raise PrivacyError(f"privacy: allow: '{kind}' is no kind; there are {', '.join(KINDS)}")
+            raise PrivacyError(
+                f"privacy: allow: '{kind}' is no kind; {suggest(kind, KINDS, 'there are', ' ')}"
+            )
 
 
 def _check_texts(con: Store, inputs: Inputs) -> GateResult:
@@ -88,7 +101,7 @@ def _check_texts(con: Store, inputs: Inputs) -> GateResult:
     privacy = inputs.recipe.privacy
     if not privacy.look:
         return GateResult("privacy", True, 0, "the recipe says not to look for personal data")
-    _check_kinds(privacy.allow)
+    check_kinds(privacy.allow)
     try:
         return check_privacy(con, privacy.allow)
     except PrivacyError as error:
@@ -131,17 +144,18 @@ def check_small_groups(con: Store, k: int = 5) -> GateResult:
         verdict = f"every {each} stands among those of {k} learners or more"
         return GateResult("small groups", True, 0, verdict)
     several = name_all((signal.plural for signal in OF_LEARNERS), "or")
+    found = f"{number} of {whole} completions have {several} of fewer than {k} learners"
     return GateResult(
         "small groups",
         False,
         number,
-        f"{number} of {whole} completions have {several} of fewer than {k} learners; leave their {several} "
-        "out, or bring in more learners",
+        f"{found}; leave their {several} out by privacy: {{drop: true}}, or bring in more learners",
         Drop(
             SIGNALS_KEPT,
             "(kind, completion) IN (SELECT (kind, completion) FROM small_groups)",
             f"signals: {several} of few learners",
             "left out",
+            found,
         ),
     )
 

@@ -3,10 +3,11 @@
     context {"finish": "length"}         cut off
     context {"finish": "content_filter"} filtered
     "<think>A hint?</think> Try 7 x 4."  reasoning
+    "Try 7 x 4.<|im_end|>"               tokens of a chat template
 
-A model that is trained on the first two learns to stop midway, and on the last to think aloud. How a
-completion ended stands in its context (as finish, finish_reason or stop_reason), or in the reply that it was
-made from.
+A model that is trained on the first two learns to stop midway, on the third to think aloud, and on the last
+to write the token as text. How a completion ended stands in its context (as finish, finish_reason or
+stop_reason), or in the reply that it was made from.
 """
 
 from ....schemas.tables import Column, Table
@@ -31,11 +32,19 @@ FILTERED = (
 """Finish reasons, in lower case, of other replies that did not end by themselves."""
 REASONING = r"(?i)</?(seed:)?think(ing)?>|\[/?THINK\]|◁/?think▷"
 """Marks of reasoning, as a regular expression of DuckDB."""
+TOKENS = (
+    r"<\|(im_start|im_end|eot_id|eom_id|endoftext|end_of_text|start|end|channel|message|return|call"
+    r"|start_header_id|end_header_id|END_OF_TURN_TOKEN)\|>|<(start|end)_of_turn>|<｜end▁of▁sentence｜>|</s>\s*$"
+)
+"""Tokens of chat templates, as a regular expression of DuckDB."""
 
 UNFINISHED = Table(
     "unfinished",
     "a completion of a model that is no whole answer",
-    (Column("key", "text", "its key"), Column("why", "text", "cut off, filtered or reasoning")),
+    (
+        Column("key", "text", "its key"),
+        Column("why", "text", "cut off, filtered, reasoning or tokens of a chat template"),
+    ),
 )
 _USED = """SELECT chosen_completion AS key FROM kept
     UNION SELECT rejected_completion FROM kept WHERE rejected_completion IS NOT NULL"""
@@ -72,11 +81,17 @@ def check_replies(con: Store, allow_cut: bool = False) -> GateResult:
             SELECT key, CASE
                 WHEN finish IN (SELECT unnest($cut::VARCHAR[])) THEN 'cut off'
                 WHEN finish IN (SELECT unnest($filtered::VARCHAR[])) THEN 'filtered'
-                WHEN regexp_matches(content, $reasoning) THEN 'reasoning' END AS why
+                WHEN regexp_matches(content, $reasoning) THEN 'reasoning'
+                WHEN regexp_matches(content, $tokens) THEN 'tokens of a chat template' END AS why
             FROM ended
         )
         SELECT DISTINCT key, why FROM found WHERE why IS NOT NULL""",
-        {"cut": [] if allow_cut else list(CUT), "filtered": list(FILTERED), "reasoning": REASONING},
+        {
+            "cut": [] if allow_cut else list(CUT),
+            "filtered": list(FILTERED),
+            "reasoning": REASONING,
+            "tokens": TOKENS,
+        },
     )
     counted = run(con, "SELECT why, count(*), min(key) FROM unfinished GROUP BY why ORDER BY why")
     number = sum(n for _, n, _ in counted)
@@ -84,17 +99,18 @@ def check_replies(con: Store, allow_cut: bool = False) -> GateResult:
         return GateResult("replies", True, 0, "no completion of a model is known to be cut off or filtered")
     each = ", ".join(f"{n:,} {why} (the first: {key[:16]})" for why, n, key in counted)
     cut = ", or take those cut off by allow_cut: true there" if counted[0][0] == "cut off" else ""
+    found = f"{number:,} completions of models are no whole answers: {each}"
     return GateResult(
         "replies",
         False,
         number,
-        f"{number:,} completions of models are no whole answers: {each}; generate them again, or drop their "
-        f"rows by gates: {{replies: {{drop: true}}}}{cut}",
+        f"{found}; generate them again, or drop their rows by gates: {{replies: {{drop: true}}}}{cut}",
         Drop(
             KEPT,
             """chosen_completion IN (SELECT key FROM unfinished)
             OR coalesce(rejected_completion IN (SELECT key FROM unfinished), false)""",
-            "replies cut off, filtered or with reasoning",
+            "replies cut off, filtered, with reasoning or tokens of a chat template",
+            found=found,
         ),
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ....schemas.errors import RecipeError
-from ....schemas.recipe import Recipe, explain_faults
+from ....schemas.recipe import Recipe
 from ....schemas.support.nearest import suggest
+from ....schemas.support.settings_files.faults import explain_faults
 from ...store.connection import Store, run
 from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, GateSettings, Inputs
@@ -25,6 +26,7 @@ GATES = (
     "replies:GATE",
     "same_tokens:GATE",
     "length:GATE",
+    "hygiene:GATE",
 )
 """MODULE:NAME of each `Gate`, in the order in which card and manifest list them."""
 
@@ -87,7 +89,12 @@ def _decide(con: Store, gate: Gate, inputs: Inputs) -> GateResult:
     if result.drop and gate.drops(inputs):
         n = _drop(con, result.drop, inputs.recipe)
         inputs.dropped[result.drop.reason] = inputs.dropped.get(result.drop.reason, 0) + n
-        return replace(result, passed=True, verdict=f"{result.drop.said}: {result.verdict}", drop=None)
+        return replace(
+            result,
+            passed=True,
+            verdict=f"{result.drop.said}: {result.drop.found or result.verdict}",
+            drop=None,
+        )
     if gate.warns_locally and inputs.recipe.publish_under is None:
         return replace(result, passed=True, verdict=result.local or f"local build: {result.verdict}")
     return result

@@ -10,6 +10,7 @@ own splitting.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ import numpy as np
 
 from ....schemas.errors import EvaluationError, SourceError
 from ...ingest.gec.edits.align import Aligner, load_aligner
-from .statistics import Counts, Figures, Item, Statistics, divide_sums, make_share
+from .statistics import Counts, Figures, Item, Statistics, UnfitError, divide_sums, make_share
 
 N = 4  # words in the longest n-gram of GLEU
 ROUNDS = 120  # draws of a reference; divisible by 2, 3, 4, 5 and 6, so that each comes equally often
@@ -113,12 +114,11 @@ def _gleu(sums: Counts) -> Counts:
 
 
 def check_edits(items: Sequence[Item]) -> None:
-    """Raise EvaluationError if ERRANT is not installed or a text is not English."""
-    others = sorted({item.language for item in items if item.language.partition("-")[0] not in ("en", "und")})
+    """Raise UnfitError if a text is not English, EvaluationError if ERRANT is not installed."""
+    others = Counter(item.language for item in items if item.language.partition("-")[0] not in ("en", "und"))
     if others:
-        raise EvaluationError(
-            f"metric edits: ERRANT knows English, not {', '.join(others)}; leave edits out of metrics"
-        )
+        listed = ", ".join(f"{n:,} {language}" for language, n in sorted(others.items()))
+        raise UnfitError(f"ERRANT knows English, and of {len(items):,} prompts are {listed}")
     _english()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ....annotation.models.backends.registry import SCORING
 from .metric import Metric, ModelOutputs
 from .registry import METRICS
-from .statistics import Figures, Item
+from .statistics import Figures, Item, UnfitError
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,19 @@ def _explain(metric: Metric, available: Available) -> str | None:
     return None
 
 
-def check_metrics(names: Iterable[str], items: Sequence[Item]) -> None:
-    """Raise EvaluationError if a metric does not fit the items or lacks a package."""
+def check_metrics(names: Iterable[str], items: Sequence[Item]) -> dict[str, str]:
+    """Map each metric that cannot measure some of the items to the reason.
+
+    Raises EvaluationError if a metric lacks a package, or if the dataset lacks what it needs.
+    """
+    unfit = {}
     for name in names:
         if check := METRICS[name].check:
-            check(items)
+            try:
+                check(items)
+            except UnfitError as error:
+                unfit[name] = str(error)
+    return unfit
 
 
 def need_answers(names: Iterable[str]) -> bool:

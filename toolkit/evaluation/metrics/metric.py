@@ -51,7 +51,8 @@ class Metric:
     better: Literal["higher", "lower", "neither"] = "higher"
     """Which direction of its first figure is better. A metric with neither cannot decide."""
     check: Callable[[Sequence[Item]], None] | None = None
-    """Called before any model is asked. Raises EvaluationError if these items cannot be measured."""
+    """Called before any model is asked. Raises EvaluationError if these items cannot be measured, and
+    UnfitError if some of them cannot, which leaves the metric out."""
     packages: tuple[str, ...] = ()
     """Optional packages that it uses; metrics.json records their versions."""
 

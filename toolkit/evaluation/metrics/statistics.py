@@ -15,6 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ....schemas.errors import EvaluationError
+
 DRAWS = 1000
 LEVEL = 0.9
 FEW = 5  # groups; fewer all fall on one side by chance in 2 of 2^4 cases, which is more than 1 - LEVEL
@@ -22,6 +24,10 @@ _TOGETHER = 50  # draws summed at once
 
 Counts = NDArray[np.float64]
 Rows = Counts | NDArray[np.float32]  # float32 for many columns of whole numbers below 2^24
+
+
+class UnfitError(EvaluationError):
+    """A metric that cannot measure some of the rows: it is left out and named."""
 
 
 @dataclass(frozen=True)

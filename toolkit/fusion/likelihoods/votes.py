@@ -117,7 +117,7 @@ def _observe(name: str, data: Arrays, e: Array) -> None:
 LIKELIHOOD = Likelihood(
     Votes.SIGNAL,
     read="""SELECT completion_a, completion_b, choice, annotator, shown_first, count(*) AS n FROM votes
-    WHERE completion_a IN ({mine}) GROUP BY ALL ORDER BY min(key)""",
+    WHERE completion_a IN ({mine}) AND completion_b IN ({mine}) GROUP BY ALL ORDER BY min(key)""",
     encode=_encode,
     arrays=_arrays,
     observe=_observe,

@@ -9,69 +9,77 @@ swallows nothing. A first line "sep=;" (Excel's) is no record. Columns may be wi
 as long as nobody asks for them by name.
 """
 
+import csv
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from ....schemas.cells import find_separator, read_separator_line
+from ....schemas.cells import SEPARATORS, find_separator, read_separator_line
 from ....schemas.errors import SourceError
 from ..batch import find_reason
+from .header import HEADER_ROWS, find_header, list_header_columns, note_title
 from .numbered_lines import Input, OnBytes, read_lines, read_start
 
-UNNAMED = "\x02"  # in columns that cannot be named: of no name, or of a name that others have
 _QUOTED = r'"(?:[^"]|"")*"'
 _MARK = "\x01"  # replaces a quoted field while the rest of the record is checked
-_HEADER_LINES = 100  # looked at together for the header alone
 _LONGEST = 10_000  # lines; a quote open for longer is a stray one
 
 
 def read_records(
-    file: Input, delimiter: str = ",", on_bytes: OnBytes = lambda _: None, distinct: bool = True
+    file: Input,
+    delimiter: str = ",",
+    on_bytes: OnBytes = lambda _: None,
+    distinct: bool = True,
+    wanted: Collection[str] = (),
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Read blocks of (records, rejects).
 
     records: one text column per header field (see `list_header_columns`), `line` and `raw`; empty fields are
-    null.
+    null. With the columns `wanted`, the header may stand below title rows (see `find_header`).
     rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs its own line only:
     what it would swallow is read line by line. Raises SourceError without a usable header, or with `distinct`
     if several columns share a name.
     """
-    header: list[str] | None = None
+    header, at, above = _read_header(file, delimiter, distinct, wanted)
+    note_title(file, above)
     for joined in _joined(_after_hint(read_lines(file, on_bytes=on_bytes, keep_cr=True)), delimiter):
-        records = joined
-        if header is None:
-            header, records = _take_header(file, joined, delimiter, distinct)
-        if header is not None:
-            yield _parse(records, header, delimiter)
-    if header is None:
-        raise _no_header(file)
+        first = joined.height and joined["line"][0] <= at
+        yield _parse(joined.filter(pl.col("line") > at) if first else joined, header, delimiter)
 
 
-def read_header(file: Input, delimiter: str = ",", distinct: bool = True) -> list[str]:
+def read_header(
+    file: Input, delimiter: str = ",", distinct: bool = True, wanted: Collection[str] = ()
+) -> list[str]:
     """Read the names of the columns that `read_records` returns, from no more records than needed.
 
     Raises SourceError without a usable header.
     """
-    lines = _after_hint(read_lines(file, keep_cr=True))
-    few = (part for block in lines for part in block.iter_slices(_HEADER_LINES))
-    for joined in _joined(few, delimiter):
-        header, _ = _take_header(file, joined, delimiter, distinct)
-        if header is not None:
-            return header
-    raise _no_header(file)
+    return _read_header(file, delimiter, distinct, wanted)[0]
 
 
-def find_delimiter(file: Input, default: str = ",") -> str:
+def find_delimiter(file: Input, default: str = ",", wanted: Collection[str] = ()) -> str:
     """Find the separator of a table: the one that a line "sep=;" names, or that divides the header best.
 
-    Raises SourceError if the file cannot be read as text.
+    The header is the line, among the first, with most of the columns `wanted`. Raises SourceError if the file
+    cannot be read as text.
     """
     lines = [line for line in read_start(file).split("\n") if line.strip()]
     hint = read_separator_line(lines[0]) if lines else None
-    header = [*lines[hint is not None :], ""][0]
-    return hint or find_separator(header, default)
+    rows = lines[hint is not None :][: HEADER_ROWS if wanted else 1]
+    if hint or not rows:
+        return hint or default
+    cells = [_split(row.rstrip("\r"), separator) for row in rows for separator in SEPARATORS]
+    header = rows[find_header(cells, wanted) // len(SEPARATORS)]
+    return find_separator(header, default, {name.lower() for name in wanted})
+
+
+def _split(record: str, delimiter: str) -> list[str]:
+    """The fields of a record, for finding the header; none if it is no well-formed record."""
+    try:
+        return next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return []
 
 
 def _after_hint(blocks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -81,13 +89,13 @@ def _after_hint(blocks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield block[1:] if hinted else block
 
 
-def _no_header(file: Input) -> SourceError:
-    return SourceError(f"{file.path}: is empty; expected a header line with the column names")
+def _empty_lines() -> pl.DataFrame:
+    return pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
 
 
 def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataFrame]:
     """The lines of blocks as records of one or more lines."""
-    rest = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
+    rest = _empty_lines()
     for block in blocks:
         joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
         if rest.height > _LONGEST:
@@ -141,14 +149,24 @@ def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
     return bare.str.contains(f'[{delimiter}{_MARK}]"')
 
 
-def _take_header(
-    file: Input, records: pl.DataFrame, delimiter: str, distinct: bool
-) -> tuple[list[str] | None, pl.DataFrame]:
-    """Column names, and the records after them; None if there is no record yet."""
-    filled = records.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
+def _read_header(
+    file: Input, delimiter: str, distinct: bool, wanted: Collection[str]
+) -> tuple[list[str], int, int]:
+    """Column names, the line they stand on, and the filled rows above. Raises SourceError without any."""
+    rows = HEADER_ROWS if wanted else 1
+    filled = _empty_lines()
+    lines = _after_hint(read_lines(file, keep_cr=True))
+    for joined in _joined((part for block in lines for part in block.iter_slices(HEADER_ROWS)), delimiter):
+        found = joined.filter(_filled(delimiter)).with_columns(pl.col("raw").str.strip_suffix("\r"))
+        filled = pl.concat([filled, found])
+        if filled.height >= rows:
+            break
     if filled.is_empty():
-        return None, records.clear()
-    first = filled.head(1)
+        raise SourceError(f"{file.path}: is empty; expected a header line with the column names")
+    filled = filled.head(rows)
+    cells = [_split(raw, delimiter) for raw in filled["raw"]]
+    place = find_header(cells, wanted)
+    first = filled[place]
     line, raw = first["line"][0], first["raw"][0]
     sound = first.select(~pl.col("damaged") & ~_misquoted(delimiter)).item()
     width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
@@ -160,30 +178,8 @@ def _take_header(
         raise SourceError(
             f"{file.path}:{line}: expected a header with distinct column names, got '{raw[:80]}'"
         )
-    return list_header_columns(header), records.filter(pl.col("line") > line)
-
-
-def list_header_columns(header: list[str]) -> list[str]:
-    """List distinct columns for the fields of a header.
-
-    A name of several fields is the column of none of them: each gets UNNAMED and a number after it, so that
-    `find_twice` finds it. A field without a name gets UNNAMED and a number.
-    """
-    count = Counter(header)
-    return [
-        name_column(name) if name and count[name] == 1 else f"{name}{UNNAMED}{n}"
-        for n, name in enumerate(header, 1)
-    ]
-
-
-def find_twice(columns: Iterable[str], name: str) -> int:
-    """Count the columns of a header that share this name; 0 if it is there once, or not at all."""
-    return sum(column.partition(UNNAMED)[0] == name for column in columns if UNNAMED in column)
-
-
-def name_column(field: str) -> str:
-    """Name the column for a field of the header: the field's name, unless it is one of ours."""
-    return f"{field} " if field in ("line", "raw") else field
+    above = sum(any(cell.strip() for cell in row) for row in cells[:place])
+    return list_header_columns(header), line, above
 
 
 def _filled(delimiter: str) -> pl.Expr:
@@ -205,6 +201,7 @@ def _misquoted(delimiter: str) -> pl.Expr:
 def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split well-formed records into fields; give the reason for the others."""
     rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
+    rows = _cut_empty_fields(rows, len(header), delimiter)
     found = _bare().str.count_matches(delimiter, literal=True) + 1
     checked = rows.with_columns(
         find_reason(
@@ -221,6 +218,25 @@ def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl
     fields.columns = header
     fields = fields.with_columns(good["line"], good["raw"])
     return fields, checked.filter(pl.col("reason").is_not_null()).select("line", "raw", "reason")
+
+
+def _cut_empty_fields(rows: pl.DataFrame, width: int, delimiter: str) -> pl.DataFrame:
+    """Cut empty fields beyond the last column, as spreadsheets write them; fill an empty row to the width."""
+    ends = rows["raw"].str.ends_with(delimiter)
+    if not ends.any():
+        return rows
+    beyond = pl.max_horizontal(_bare().str.count_matches(delimiter, literal=True) + 1 - width, 0)
+    there = pl.col("raw").str.len_chars() - pl.col("raw").str.strip_chars_end(delimiter).str.len_chars()
+    kept = pl.col("raw").str.head(pl.col("raw").str.len_chars() - beyond)
+    empty = pl.col("raw").str.replace_all(delimiter, "", literal=True).str.strip_chars() == ""
+    return rows.with_columns(
+        pl.when(empty & (width > 1))
+        .then(pl.lit(delimiter * (width - 1)))
+        .when(beyond <= there)
+        .then(kept)
+        .otherwise("raw")
+        .alias("raw")
+    )
 
 
 def _fields(records: pl.Series, width: int, delimiter: str) -> pl.DataFrame:

@@ -1,15 +1,26 @@
 """Fields of tables that users map by name: find our columns, and parse their text."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
 from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
+from ....schemas.support.nearest import suggest
 from ..batch import Context, add_raw
-from .delimited import name_column
+from .header import name_column
 from .numbered_lines import Input
 from .table_files import convert_to_text, list_columns
+
+PLACE = re.compile(r"\{(\w*)\}")
+"""What stands at {…} in names of a wide table's columns fills our column of that name."""
+
+
+_OFTEN_ONE = ("criterion", "measure", "task")  # columns that have one value in many tables
+_OR_SET = ", or --set {}=VALUE if it is the same in all rows"
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,15 @@ class Columns:
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    value: str = ""  # the column that cells of a wide table hold
+    extra: tuple[str, ...] = ()  # what else a pattern of a wide table may name
+    extra_only: bool = False  # it names nothing of ours
+    asked: tuple[str, ...] = ()  # columns that such an extra name gives
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All columns, the required ones first."""
+        return (*self.required, *self.optional)
 
 
 def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]:
@@ -25,19 +45,38 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
 
     Raises SourceError if a column that is required, or that the user mapped, is missing.
     """
-    unknown = set(context.columns) - {*columns.required, *columns.optional}
-    if unknown:
-        known = ", ".join((*columns.required, *columns.optional))
-        raise SourceError(f"--map {sorted(unknown)[0]}=…: not a column here; expected one of {known}")
-    have = list_columns(file)
-    names = {name: context.columns.get(name, name) for name in (*columns.required, *columns.optional)}
+    _check_known("--map", context.columns, columns)
+    _check_known("--set", context.constants, columns)
+    names = {name: context.columns.get(name, name) for name in columns.all}
+    have = list_columns(file, list(names.values()))
+    given = _list_given(context, columns)
     for ours, theirs in names.items():
-        if theirs not in have and (ours in columns.required or ours in context.columns):
+        needed = ours in columns.required and ours not in given
+        if theirs not in have and (needed or ours in context.columns):
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}=COLUMN"
+                f"use --map {ours}=COLUMN" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
             )
     return names
+
+
+def _check_known(option: str, names: Iterable[str], columns: Columns) -> None:
+    """Check the columns that an option names. Raises SourceError that names the near one, or all."""
+    for name in names:
+        if name not in columns.all:
+            hint = suggest(name, columns.all, "expected one of", " ")
+            raise SourceError(f"{option} {name}=…: not a column here; {hint}")
+
+
+def _list_given(context: Context, columns: Columns) -> set[str]:
+    """List our columns that a constant or a pattern gives, so that the file need not have them."""
+    places = set(PLACE.findall(context.wide))
+    given = {*context.constants, *places}
+    return (
+        given
+        | ({columns.value} if context.wide else set())
+        | (set(columns.asked) if places & set(columns.extra) else set())
+    )
 
 
 def select_column(records: pl.DataFrame, ours: str, theirs: str) -> pl.Expr:
@@ -97,9 +136,9 @@ def parse_time(rows: pl.DataFrame, form: str = "") -> pl.DataFrame:
     """Parse `at` into `time`: typed, as text in ISO 8601 or like it, or as a number since 1970.
 
     Without an offset it is UTC; UTC, GMT and offsets may follow after a space; seconds, or the whole time
-    of day, may be missing; the year comes first. Ten digits since 1970 are seconds, thirteen milliseconds,
-    sixteen microseconds, nineteen nanoseconds. With `form` (such as "%d.%m.%Y %H:%M") text is read so and
-    not otherwise.
+    of day, may be missing; 24:00 is the next day's 0:00; the year comes first. Ten digits since 1970 are
+    seconds, thirteen milliseconds, sixteen microseconds, nineteen nanoseconds. With `form` (such as "%d.%m.%Y
+    %H:%M") text is read so and not otherwise.
     """
     if rows.schema["at"] != pl.String:
         time = rows.select(_typed_time(rows.schema["at"])).to_series()
@@ -152,7 +191,11 @@ def _other_time(at: pl.Expr) -> pl.Expr:
         *(part[name].fill_null("0").str.zfill(2) for name in "HMS"),
         part["f"].fill_null("0"),
     )
+    # 24:00 is the end of a day, in ISO 8601 until 2019.
+    midnight = text.str.contains(r" 24:00:00\.0*$")
+    text = text.str.replace(r" 24(:00:00\.0*)$", " 00$1")
     local = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us", time_zone="UTC")
+    local = pl.when(midnight).then(local + pl.duration(days=1)).otherwise(local)
     minutes = part["z"].cast(pl.Int64) * 60 + part["o"].fill_null("0").cast(pl.Int64)
     behind = pl.when(part["s"] == "-").then(-minutes).otherwise(minutes).fill_null(0)
     number, rest = at.str.extract(_EPOCH, 1), at.str.extract(_EPOCH, 2).fill_null("")
@@ -163,12 +206,18 @@ def _other_time(at: pl.Expr) -> pl.Expr:
 
 def _formatted(at: pl.Series, form: str) -> pl.Series:
     """Times in a format of strftime. Raises SourceError if the format is not one."""
+    example = pl.Series([datetime(2026, 5, 14, 10, 20, 30, tzinfo=UTC)])
     try:
+        # What a day is written as must be read as that day: a format without a year is none.
+        again = example.dt.to_string(form).str.to_datetime(form, strict=False, time_unit="us")
+        sound = again.dt.date().item() == example.dt.date().item()
         read = at.str.to_datetime(form, strict=False, time_unit="us")
-    except pl.exceptions.PolarsError as error:
+    except pl.exceptions.PolarsError:
+        sound = False
+    if not sound:
         raise SourceError(
-            f"--date-format {form}: {error}; write it like %d.%m.%Y or %d.%m.%Y %H:%M"
-        ) from error
+            f"--date-format {form}: names no day with its year; write it like %d.%m.%Y or %d.%m.%Y %H:%M"
+        )
     zone = getattr(read.dtype, "time_zone", None)
     return read.dt.convert_time_zone("UTC") if zone else read.dt.replace_time_zone("UTC")
 

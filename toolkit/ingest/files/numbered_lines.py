@@ -11,10 +11,11 @@ escapes in `raw` and is marked, so that readers can reject it.
 import bz2
 import codecs
 import gzip
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -31,19 +32,27 @@ START_BYTES = 1 << 16  # looked at to recognise what a file is
 _GZIP, _BZIP2 = b"\x1f\x8b\x08", b"BZh"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 _OFFICE = ("[Content_Types].xml", "mimetype")  # in .xlsx and in .ods
+SHEETS = (".xlsx", ".ods", ".xlsm", ".xlsb", ".xls")
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # at byte 4, so that a text may begin with BZh
 
+
+_IN_QUOTES = re.compile(rb'"[^"]*(?:"|$)')
 
 codecs.register_error("preceptor-damage", lambda error: ("\udcff", getattr(error, "end", 0)))
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file to read: where it is, its name inside the source, its encoding if the user named one."""
+    """A file to read: where it is, its name inside the source, its encoding and sheet if the user named one.
+
+    `notes` collects what the user should know of the reading, such as rows above the header.
+    """
 
     path: Path
     name: str
     encoding: str = ""
+    sheet: str = ""
+    notes: list[str] = field(default_factory=list, compare=False)
 
 
 OnBytes = Callable[[int], None]
@@ -59,7 +68,7 @@ def read_lines(
     CR. Returns frames of line, raw and damaged. Raises SourceError if the file cannot be read as text.
     """
     number, rest = 1, b""
-    for chunk in _chunks(file, on_bytes):
+    for chunk in _chunks(file, on_bytes, quotes=keep_cr):
         data = rest + chunk
         at = data.rfind(cut)
         if at < 0 and len(data) > LONGEST_BYTES:
@@ -80,9 +89,40 @@ def read_lines(
 def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
     """Read the text of a file that is one value, such as JSON over many lines.
 
-    Raises SourceError if the file cannot be read as text.
+    Raises SourceError if the file is empty, or cannot be read as text.
     """
-    return "\n".join(block["raw"].str.join("\n").item() for block in read_lines(file, on_bytes=on_bytes))
+    parts = []
+    for block in read_lines(file, on_bytes=on_bytes):
+        if block["damaged"].any():
+            line = block.filter("damaged")["line"][0]
+            raise SourceError(describe_not_text(file, line))
+        parts.append(block["raw"].str.join("\n").item())
+    text = "\n".join(parts)
+    if not text.strip():
+        raise SourceError(f"{file.path}: is empty; fetch it again")
+    return text
+
+
+def describe_not_text(file: Input, line: int) -> str:
+    """Describe a file with a line that is no text in its encoding, and what to do."""
+    if is_binary(file):
+        return f"{file.path}: is no text; is it the right file?"
+    what = f"not valid {file.encoding or 'UTF-8'}"
+    return (
+        f"{file.path}:{line}: {what}; fetch it again, or name its encoding, such as --encoding latin-1 or "
+        "--encoding windows-1251"
+    )
+
+
+def is_binary(file: Input) -> bool:
+    """True if the file begins with bytes that no text has in any encoding of one byte a letter, or UTF-8."""
+    try:
+        with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
+            start = stream.read(START_BYTES)
+    except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
+        return False
+    marked = find_encoding(start) == "utf-16" or is_unmarked_utf16(start)
+    return not marked and any(byte in start for byte in (*range(7), *range(14, 27)))
 
 
 def read_start(file: Input) -> str:
@@ -111,8 +151,11 @@ def note_encoding(file: Input) -> str | None:
     return None
 
 
-def _chunks(file: Input, on_bytes: OnBytes) -> Generator[bytes]:
-    """The file's bytes, unpacked, as UTF-8 without a byte-order mark; lines end in LF."""
+def _chunks(file: Input, on_bytes: OnBytes, quotes: bool = False) -> Generator[bytes]:
+    """The file's bytes, unpacked, as UTF-8 without a byte-order mark; lines end in LF.
+
+    With `quotes` an LF inside double quotes ends no line.
+    """
     path, size = file.path, BLOCK_BYTES
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as stream:
@@ -127,7 +170,7 @@ def _chunks(file: Input, on_bytes: OnBytes) -> Generator[bytes]:
                 if first:
                     text, first = text.removeprefix(b"\xef\xbb\xbf"), False
                     enough = len(chunk) < size or size >= START_BYTES
-                    ends_in_cr = enough and b"\n" not in text and b"\r" in text.rstrip(b"\r")
+                    ends_in_cr = enough and _ends_in_cr(text, quotes)
                 yield text.replace(b"\r", b"\n") if ends_in_cr else text
                 chunk = stream.read(size)
             on_bytes(raw.tell() - seen)
@@ -135,6 +178,15 @@ def _chunks(file: Input, on_bytes: OnBytes) -> Generator[bytes]:
         if isinstance(error, OSError) and error.errno is not None:
             raise SourceError(f"{path}: {error.strerror}; check the path") from error
         raise SourceError(f"{path}: damaged archive ({error}); fetch it again") from error
+
+
+def _ends_in_cr(text: bytes, quotes: bool) -> bool:
+    """True if a CR ends a line, since there is no LF (outside quotes, if these matter)."""
+    if b"\r" not in text.rstrip(b"\r"):
+        return False
+    if quotes and b'"' in text:
+        text = _IN_QUOTES.sub(b"", text[:START_BYTES])
+    return b"\n" not in text and b"\r" in text
 
 
 def _conversion(file: Input, start: bytes) -> Callable[[bytes], bytes]:
@@ -154,11 +206,35 @@ def _conversion(file: Input, start: bytes) -> Callable[[bytes], bytes]:
     return lambda chunk: decoder.decode(chunk).encode("utf-8", "surrogateescape")
 
 
+def is_spreadsheet(path: Path) -> bool:
+    """True for a file that is named like a workbook, or is a zip archive of one or with its parts."""
+    if path.suffix.lower() in SHEETS:
+        return True
+    try:
+        with path.open("rb") as raw:
+            if not raw.read(4).startswith(_ZIPS):
+                return False
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return any(name in _OFFICE for name in names) or (len(names) == 1 and names[0].lower().endswith(SHEETS))
+
+
+def check_options(file: Input) -> None:
+    """Raise SourceError if the user named an encoding or sheet of a file that has none to be named."""
+    sheets = (file.encoding or file.sheet) and is_spreadsheet(file.path)
+    if file.encoding and (sheets or file.path.suffix.lower() in (".parquet", ".sqlite")):
+        raise SourceError(f"--encoding: {file.path} states its own encoding; leave the option out")
+    if file.sheet and not sheets:
+        raise SourceError(f"--sheet: {file.path} is no spreadsheet; leave the option out")
+
+
 def find_member(path: Path, archive: zipfile.ZipFile) -> str:
     """Find the only file of a zip archive. Raises SourceError if there are others, or it is a spreadsheet."""
     names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
     if any(name in _OFFICE for name in archive.namelist()):
-        raise SourceError(f"{path}: is a spreadsheet; save its sheet as CSV (UTF-8) and ingest that")
+        raise SourceError(f"{path}: is a spreadsheet; this format is read from text files only")
     if len(names) != 1:
         raise SourceError(
             f"{path}: is a zip archive that holds {len(names)} files; unpack it and name the one to read"

@@ -1,11 +1,13 @@
-"""Tables as CSV, TSV, JSON Lines or Parquet: blocks of records; the file's name gives its kind.
+"""Tables as CSV, TSV, JSON Lines, Parquet or a sheet: blocks of records; the file's name gives its kind.
 
     votes.csv      completion_a,completion_b,choice
+    votes.xlsx     the same columns in a sheet (sheets.py)
     votes.jsonl    {"completion_a": "p1-a", "completion_b": "p1-b", "choice": "tie"}
     votes.parquet  the same columns, each with its type
 
-A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet. Parquet is streamed, and only
-the columns that are wanted are read.
+A row is a record of CSV or TSV, a line of JSON Lines, a row of Parquet or of a sheet. Parquet is streamed,
+and only the columns that are wanted are read. In CSV and sheets, the header may stand below title rows
+(header.py).
 """
 
 import zipfile
@@ -19,22 +21,17 @@ import pyarrow.parquet as pq
 from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import divide, make_no_rejects
-from .delimited import (
-    UNNAMED,
-    find_delimiter,
-    find_twice,
-    name_column,
-    read_header,
-    read_records,
-)
+from .delimited import find_delimiter, read_header, read_records
+from .header import find_twice, leave_out_repeats, list_names, name_column
 from .json_lists import describe_not_json_lines
-from .numbered_lines import Input, OnBytes, find_member, read_lines
+from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
+from .sheets import list_sheet_columns, read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
 PACKED = (".gz", ".bz2")
-_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+SHEET = ".xlsx"
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
@@ -45,11 +42,11 @@ Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
 def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _: None) -> Blocks:
     """Read blocks of (records, rejects).
 
-    records: `line` (row number from 1 in Parquet), `raw` (of dtype Null in Parquet, see `add_raw`) and those
-    of the columns `wanted` that the file has, as `name_column` names them; in JSON Lines, those that a row of
-    this block or an earlier one has. CSV, TSV and JSON Lines give text, Parquet keeps its types; empty
-    fields are null. rejects: line, raw, reason. Raises SourceError for another kind of file, and for a file
-    that is not what its name says.
+    records: `line` (row number from 1 in Parquet and in a sheet), `raw` (of dtype Null in these, see
+    `add_raw`) and those of the columns `wanted` that the file has, as `name_column` names them; in JSON
+    Lines, those that a row of this block or an earlier one has. All are text, but in Parquet, and times of a
+    sheet, which keep their types; empty fields are null. rejects: line, raw, reason. Raises SourceError for
+    another kind of file, and for a file that is not what its name says.
     """
     names = list(dict.fromkeys(wanted))
     match find_ending(file):
@@ -57,10 +54,13 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
             yield from _read_parquet(file, names, on_bytes)
         case ".jsonl" | ".ndjson":
             yield from _read_json_lines(file, names, on_bytes)
-        case delimited:
-            for records, bad in read_records(
-                file, find_delimiter(file, DELIMITERS[delimited]), on_bytes, False
-            ):
+        case ending:
+            if ending == SHEET:
+                blocks = read_sheet(file, names, on_bytes)
+            else:
+                delimiter = find_delimiter(file, DELIMITERS[ending], names)
+                blocks = read_records(file, delimiter, on_bytes, False, names)
+            for records, bad in leave_out_repeats(file, blocks):
                 for name in names:
                     _refuse_twice(file, name, find_twice(records.columns, name))
                 here = [name_column(name) for name in names if name_column(name) in records.columns]
@@ -76,7 +76,8 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
     here = _present(file, wanted, schema)
     if not here:
         raise SourceError(
-            f"{file.path}: has none of the columns {', '.join(wanted)}; it has {', '.join(schema.names)}"
+            f"{file.path}: has none of the fields of a chat; it has {', '.join(schema.names)} "
+            "(fields of other names: --map OURS=THEIRS)"
         )
     fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
     done = 0
@@ -113,10 +114,11 @@ def convert_to_text(records: pl.DataFrame, name: str) -> pl.Expr:
     return field.cast(pl.String)
 
 
-def list_columns(file: Input) -> list[str]:
+def list_columns(file: Input, wanted: Sequence[str] = ()) -> list[str]:
     """List the file's columns, for choosing among them; of JSON Lines, those of its first block.
 
-    Raises SourceError if the file cannot be read.
+    With the columns `wanted`, the header is found below title rows. Raises SourceError if the file cannot
+    be read.
     """
     match find_ending(file):
         case ".parquet":
@@ -132,28 +134,38 @@ def list_columns(file: Input) -> list[str]:
                     """SELECT DISTINCT unnest(json_keys(CASE WHEN json_valid("raw") THEN "raw" END)) AS k
                     FROM lines ORDER BY 1""",
                 )
+            if keys.is_empty() and lines["damaged"].any():
+                raise SourceError(describe_not_text(file, lines.filter("damaged")["line"][0]))
             return keys["k"].to_list()
-        case delimited:
-            header = read_header(file, find_delimiter(file, DELIMITERS[delimited]), distinct=False)
-            names = [name.partition(UNNAMED)[0].strip() for name in header]
-            return [name for name in dict.fromkeys(names) if name]
+        case ending:
+            if ending == SHEET:
+                return list_names(list_sheet_columns(file, wanted))
+            delimiter = find_delimiter(file, DELIMITERS[ending], wanted)
+            return list_names(read_header(file, delimiter, distinct=False, wanted=wanted))
 
 
 def find_ending(file: Input) -> str:
-    """Find a file's kind by its name, such as .csv for votes.csv.gz. Raises SourceError for other names."""
+    """Find a file's kind by its name, such as .csv for votes.csv.gz; SHEET for any spreadsheet.
+
+    Raises SourceError for other names.
+    """
     name = PurePath(file.path.name.lower())
+    if is_spreadsheet(file.path):
+        return SHEET
     if name.suffix == ".zip":
         name = PurePath(_name_inside(file))
     packed = name.suffix in PACKED
     kind = PurePath(name.stem).suffix if packed else name.suffix
     if kind in (*DELIMITERS, *JSON_LINES) or (kind == PARQUET and not packed):
         return kind
-    if name.suffix in _SHEETS:
-        raise SourceError(f"{file.path}: is a spreadsheet; save its sheet as CSV (UTF-8) and ingest that")
+    if name.suffix == ".numbers":
+        raise SourceError(
+            f"{file.path}: this spreadsheet cannot be read; export it as .xlsx, and ingest that"
+        )
     text = ", ".join((*DELIMITERS, *JSON_LINES))
     raise SourceError(
-        f"{file.path}: expected a file named {text} (or packed: .zip, {', '.join(PACKED)}) or {PARQUET}; "
-        "rename it to what it is"
+        f"{file.path}: expected a file named {text} (or packed: .zip, {', '.join(PACKED)}), {PARQUET}, "
+        ".xlsx or .ods; rename it to what it is"
     )
 
 

@@ -11,7 +11,7 @@ file's first sentence is "# 0002" and its annotators say noop, such sentences na
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -19,12 +19,12 @@ from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
+from .direction import collect_judgements, note_direction
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
 from .edits.whole import ANYONE
+from .edits.widen import NONE, OR
 
-NONE = "-NONE-"
-OR = "||"  # between alternative corrections: the first counts, any is allowed
 _KNOWN_LINE = r"^T\d+(-A\d+)? "  # CherrANT's: the sentence as an annotator would have it
 _FIELDS = ("span", "error_type", "written", "required", "comment", "annotator")
 _HEADER = r"^# \S+$"
@@ -38,6 +38,7 @@ class _Place:
     document: str | None = None  # of the last header
     has_headers: bool | None = None  # not known before the first sentence
     known_lines: int = 0  # of CherrANT
+    judgements: list[pl.DataFrame] = field(default_factory=list)  # collect_judgements of each block
 
 
 def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -47,7 +48,8 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
     sentence are rejected with their line; the rest of the block is kept, and the annotator (all of them,
     where it cannot be read whose the line is) stands in the sentence's `incomplete`. A line of no known kind
     after a blank line may be a damaged S line: the edits below it are rejected too, and not given to the
-    sentence before it. Raises SourceError if the file cannot be read.
+    sentence before it. A note says where edits seem to put errors in. Raises SourceError if the file cannot
+    be read.
     """
     place = _Place()
     held: Batch | None = None
@@ -57,8 +59,10 @@ def read_m2(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -
         known = pl.col("raw").str.contains(_KNOWN_LINE)
         place.known_lines += int(block.select(known.sum()).item())
         held = _parse(block.filter(~known), file.name, context, place)
+        place.judgements.append(collect_judgements(held.tables["sentences"], held.tables["edits"]))
     if held is not None:
-        yield replace(held, notes=_note_known_lines(file.name, place.known_lines))
+        notes = _note_known_lines(file.name, place.known_lines)
+        yield replace(held, notes=(*notes, *note_direction(file.name, place.judgements)))
 
 
 def _note_known_lines(path: str, n: int) -> tuple[str, ...]:

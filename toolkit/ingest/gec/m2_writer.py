@@ -1,7 +1,8 @@
 """M2 written from the store: the inverse of the M2 reader.
 
 Canonical form: LF, one blank line after each sentence's edits, fields as ERRANT writes them.
-A file in that form is written back byte for byte.
+A file in that form is written back byte for byte. M2 cannot say that an annotator lost an edit: what is left
+of theirs would be read as a full correction, so none of it is written, as if they had not read the sentence.
 """
 
 from pathlib import Path
@@ -20,6 +21,12 @@ SELECT annotator, CASE WHEN bool_and(regexp_full_match(annotator, '[0-9]+')) OVE
     ELSE (row_number() OVER (ORDER BY annotator) - 1)::VARCHAR END AS number
 FROM (SELECT DISTINCT annotator FROM edits WHERE source = $1)"""
 
+# Annotators of a sentence who lost an edit to rejects (*: whose it was is not known).
+_UNFINISHED = """
+CREATE OR REPLACE TEMP TABLE unfinished AS
+SELECT DISTINCT e.sentence, e.annotator FROM edits e JOIN sentences s ON s.key = e.sentence
+WHERE e.source = $1 AND list_has_any(s.incomplete, [e.annotator, '*'])"""
+
 _NOOP = "'A -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||'"
 
 _BLOCKS = f"""
@@ -37,7 +44,8 @@ lines AS (
         coalesce(as_written, correction, CASE WHEN start = -1 THEN '-NONE-' ELSE '' END), '|||',
         CASE WHEN required THEN 'REQUIRED' WHEN start = -1 THEN '-NONE-' ELSE 'OPTIONAL' END, '|||',
         coalesce(comment, '-NONE-'), '|||', number, chr(10)), '' ORDER BY position) AS lines
-    FROM edits JOIN numbers USING (annotator) WHERE source = $source GROUP BY sentence
+    FROM edits JOIN numbers USING (annotator) ANTI JOIN unfinished USING (sentence, annotator)
+    WHERE source = $source GROUP BY sentence
 )
 SELECT n, concat(
     CASE WHEN opens THEN concat('S # ', document, chr(10), header.lines, chr(10)) END,
@@ -45,16 +53,18 @@ SELECT n, concat(
 FROM s LEFT JOIN lines ON lines.sentence = s.key CROSS JOIN header"""
 
 
-def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
+def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str], int]:
     """Write a source's sentences and edits as one M2 file, whole or not at all.
 
-    Returns how many sentences were written, and each annotator's number where the store has
-    names. Raises StoreError if the source has no sentences, or a text that M2 cannot hold.
+    Returns how many sentences were written, each annotator's number where the store has names, and how many
+    annotations of a sentence were left out because an edit of theirs lies in rejects. Raises StoreError if
+    the source has no sentences, or a text that M2 cannot hold.
     """
     have = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"]
     check_names("--source", (source,), have, "no sentences of that name")
     _check_texts(con, source)
     run(con, _NUMBERS, [source])
+    run(con, _UNFINISHED, [source])
     headers = query(con, "SELECT reader FROM sources WHERE name = $1", [source]).item() == "m2"
     run(con, f"CREATE OR REPLACE TEMP TABLE blocks AS {_BLOCKS}", {"source": source, "headers": headers})
     ((total,),) = run(con, "SELECT count(*) FROM blocks")
@@ -65,7 +75,8 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str]]:
             )
             stream.write("".join(part["block"]).encode())
     numbers = dict(run(con, "SELECT annotator, number FROM numbers WHERE annotator <> number ORDER BY 2"))
-    return int(total), numbers
+    ((left_out,),) = run(con, "SELECT count(*) FROM unfinished")
+    return int(total), numbers, int(left_out)
 
 
 def _check_texts(con: Store, source: str) -> None:

@@ -16,6 +16,7 @@ A row is a pair of lines, a marked word, a line annotated by hand, a line of the
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +25,7 @@ from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..people import hide_ids, replace_ids
+from .direction import RIGHT_ELSEWHERE
 from .edits.align import load_aligner
 from .edits.character_edits import apply_edits, make_batch
 from .m2 import read_m2, split_tokens
@@ -255,11 +257,12 @@ def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_byte
         sum(p.taken for p in parts),
         {"sentences": sentences, "edits": edits},
         rejects,
+        tuple(note for p in parts for note in p.notes),
     )
     noops = edits.filter(pl.col("start") == -1)
     if known is None or noops.is_empty():
         note = f"{file.name}: which way its edits go was not checked: the csv files say it"
-        return Batch(whole.read, whole.taken, whole.tables, rejects, (note,) if known is None else ())
+        return replace(whole, notes=(note, *whole.notes)) if known is None else whole
     first = int(noops["line"].min()) - 1  # type: ignore[arg-type]
     before, after = (
         _votes(sentences, edits.filter(side), known)
@@ -283,7 +286,8 @@ def _directed(file: Input, known: pl.DataFrame | None, context: Context, on_byte
         "edits": pl.concat([left, back.tables["edits"]], how="diagonal"),
     }
     lost = back.rejects.height
-    return Batch(whole.read, whole.taken - lost, tables, pl.concat([rejects, back.rejects]), (note,))
+    notes = (note, *(other for other in whole.notes if RIGHT_ELSEWHERE not in other))
+    return Batch(whole.read, whole.taken - lost, tables, pl.concat([rejects, back.rejects]), notes)
 
 
 def _votes(sentences: pl.DataFrame, edits: pl.DataFrame, known: pl.DataFrame) -> tuple[int, int]:
@@ -312,10 +316,11 @@ def _votes(sentences: pl.DataFrame, edits: pl.DataFrame, known: pl.DataFrame) ->
 
 def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context) -> Batch:
     """The learner's sentences, and the edits that lead to the expected ones."""
-    docs = sentences.with_row_index("doc").with_columns(
-        pl.col("doc").cast(pl.Int64),
-        pl.lit(["0"]).alias("annotators"),
-        split_tokens(sentences["text"]).alias("tokens"),
+    who = edits.group_by("sentence").agg(pl.col("annotator").unique().sort().alias("annotators"))
+    docs = (
+        sentences.with_row_index("doc")
+        .join(who, left_on="key", right_on="sentence", how="left", maintain_order="left")
+        .with_columns(pl.col("doc").cast(pl.Int64), split_tokens(sentences["text"]).alias("tokens"))
     )
     changes = edits.filter(pl.col("start") >= 0).join(
         docs.select(pl.col("key").alias("sentence"), "doc", "tokens"), on="sentence", maintain_order="left"
@@ -336,6 +341,17 @@ def _turned_round(sentences: pl.DataFrame, edits: pl.DataFrame, context: Context
         pl.concat_str("start", "end", "correction", separator=" ").alias("raw"),
     )
     texts, back, bad = apply_edits(docs, changes)
+    # Who lost an edit, here or when the M2 was read, gives no full correction.
+    lost = pl.concat(
+        [
+            docs.select("doc", pl.col("incomplete").alias("lost")).explode("lost").drop_nulls("lost"),
+            changes.join(bad, on=["path", "line"], how="semi").select(
+                "doc", pl.col("annotator").alias("lost")
+            ),
+        ]
+    )
+    lost = lost.group_by("doc").agg(pl.col("lost").unique().sort())
+    texts = texts.join(lost, on="doc", how="left", maintain_order="left")
     position = int(sentences["position"].min()) if sentences.height else 0  # type: ignore[arg-type]
     return make_batch(texts, back, bad, context, position)
 

@@ -16,7 +16,7 @@ import polars as pl
 from ....schemas.tables import REVIEWS
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide
 from ..files.fields import parse_bool
-from ..files.numbered_lines import Input, OnBytes, read_lines
+from ..files.numbered_lines import Input, OnBytes, is_spreadsheet, read_lines
 from ..people import replace_ids
 
 _EACH = 3
@@ -24,6 +24,8 @@ _EACH = 3
 
 def is_triples(file: Input) -> bool:
     """True if the file begins with a number alone, and a list of as many items."""
+    if is_spreadsheet(file.path):
+        return False
     lines: list[str] = []
     for block in read_lines(file):
         lines.extend(block["raw"].head(2))

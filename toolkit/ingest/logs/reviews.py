@@ -15,25 +15,23 @@ import polars as pl
 
 from ....schemas.tables import REVIEWS
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
-from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
     expect,
-    map_names,
     parse_bool,
     parse_time,
     parse_whole,
-    select_column,
     select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
-from ..files.table_files import read_table
-from ..lopsided import count_values
+from ..files.wide import read_rows, restore_lines
+from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
 _OPTIONAL = ("correct", "grade", "at", "kind", "attempts", "duration_ms", "interval_days")
+_TRUTHS = ("true", "false")
 _COUNTS = ("grade", "attempts", "duration_ms")
 
 
@@ -46,23 +44,27 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
         yield from read_triples(file, context, on_bytes)
         return
     required = ("item",) if context.learner else ("learner", "item")
-    columns = Columns(required, tuple({"learner", *_OPTIONAL} - set(required)))
-    names = map_names(file, context, columns)
-    for records, bad in read_table(file, list(names.values()), on_bytes):
-        mapped = records.select("line", *(select_column(records, *pair) for pair in names.items()))
+    optional = tuple(name for name in ("learner", *_OPTIONAL) if name not in required)
+    columns = Columns(required, optional, value="correct")
+    for block in read_rows(file, context, columns, on_bytes):
+        mapped = block.rows
         if context.learner:
             mapped = mapped.with_columns(pl.col("learner").fill_null(context.learner))
         named = replace_ids(mapped, context, ["learner"])
         judged = _judged(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         said = pl.coalesce(pl.col("known").cast(pl.String), "correct")
-        people = ["learner"] if name_column(names["learner"]) in records.columns else []
+        people = ["learner"] if block.names_people("learner") else []
+        good = judged.filter(pl.col("reason").is_null())
+        hidden = hide_ids(block.bad, select_wrong(block.records, wrong), named, people)
         yield Batch(
-            read=records.height + bad.height,
-            taken=judged.height - wrong.height,
-            tables={REVIEWS.name: _reviews(judged.filter(pl.col("reason").is_null()), file.name, context)},
-            rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
-            values=count_values(judged, "correct", said),
+            read=block.rows.height + block.bad.height,
+            taken=good.height,
+            tables={REVIEWS.name: _reviews(good, file.name, context, block.width)},
+            rejects=restore_lines(collect_rejects(hidden, file.name), block.width),
+            notes=block.notes,
+            values=count_values(judged, Said("correct", said, pl.col("known").is_not_null(), _TRUTHS)),
+            met=block.met,
         )
 
 
@@ -102,7 +104,7 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     )
 
 
-def _reviews(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
+def _reviews(good: pl.DataFrame, path: str, context: Context, width: int) -> pl.DataFrame:
     return good.select(
         pl.lit(context.source).alias("source"),
         "learner",
@@ -112,7 +114,7 @@ def _reviews(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
         pl.col("known").alias("correct"),
         pl.col("days").alias("interval_days"),
         *(pl.col(f"{name}_").alias(name) for name in _COUNTS),
-        pl.lit(0, pl.Int64).alias("n"),
+        (pl.col("line") % width).alias("n"),
         pl.lit(path).alias("path"),
-        "line",
+        pl.col("line") // width,
     )

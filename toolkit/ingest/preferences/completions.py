@@ -3,6 +3,8 @@
     {"prompt": "mn-01", "id": "mn-01-m", "content": "…", "origin": "model",
      "author": "model-7b@3f2c", "context": {"temperature": 0.7}}
 
+Or a table (CSV, .xlsx, .ods, Parquet) of the same columns.
+
 `prompt` is the prompt's id in the source that --about names, or its key where it has no id. The
 answers are a separate source, so that their licence and their author stay apart from the
 prompts'. `id` is the name of an answer in votes, ratings and outcomes; by default the file's
@@ -20,7 +22,9 @@ import polars as pl
 from ....schemas.tables import COMPLETIONS
 from ...store.connection import add_key, parse_json_rows
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
-from ..files.numbered_lines import Input, OnBytes, read_lines
+from ..files.fields import Columns
+from ..files.numbered_lines import Input, OnBytes
+from ..files.objects import read_objects
 from ..people import replace_learners, withhold_learners
 from .prompts import ORIGINS
 
@@ -34,11 +38,17 @@ _SHAPE = {
 }
 
 
+_COLUMNS = Columns(("prompt", "content"), ("id", "origin", "author", "context"))
+
+
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Read the completions of one JSON Lines file. Raises SourceError if the file cannot be read."""
+    """Read the completions of one JSON Lines file or table.
+
+    Raises SourceError if the file cannot be read, or a table lacks a column.
+    """
     seen, said, again = make_no_ids(), make_no_ids(), 0
-    for block in read_lines(file, on_bytes=on_bytes):
-        rows, bad = parse_json_rows(block.filter(pl.col("raw").str.strip_chars() != ""), _SHAPE)
+    for lines, unread in read_objects(file, context, _COLUMNS, on_bytes):
+        rows, bad = parse_json_rows(lines, _SHAPE)
         rows = _resolved(replace_learners(rows, context), context)
         used, seen = find_repeats(rows.select("line", "id"), seen)
         good, wrong = divide(
@@ -53,7 +63,7 @@ def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _
             read=rows.height + bad.height,
             taken=good.height,
             tables={COMPLETIONS.name: table},
-            rejects=collect_rejects([bad, withhold_learners(wrong)], file.name),
+            rejects=collect_rejects([unread, bad, withhold_learners(wrong)], file.name),
         )
     if again:
         note = f"{file.name}: {again:,} answers repeat a text of the same author to the same prompt"

@@ -4,6 +4,12 @@
      "messages": [{"role": "user", "content": "…"}],
      "completions": [{"id": "mn-01-a", "content": "…", "origin": "human", "author": "writer-1"}]}
 
+Or a table (CSV, .xlsx, .ods) of id, task, prompt and so on, without completions, or with a column for each:
+
+    term,mnemonic_1,mnemonic_2        --map prompt=term --set task=mnemonic --wide 'mnemonic_{n}'
+
+Its completions are TERM-1 and TERM-2; a prompt without id has its text for one.
+
 `prompt`: "…" may stand for a single user message. Votes, ratings and outcomes name a completion
 by its id. `group` defaults to the prompt's id, `origin` to human; completions may be [], for prompts that are
 still to be completed. A row is a line.
@@ -16,7 +22,9 @@ import polars as pl
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key, parse_json_rows
 from ..batch import Batch, Context, collect_rejects, find_reason, find_repeats, make_no_ids
-from ..files.numbered_lines import Input, OnBytes, read_lines
+from ..files.fields import Columns
+from ..files.numbered_lines import Input, OnBytes
+from ..files.objects import is_table, read_objects
 from ..people import replace_learners, withhold_learners
 
 ORIGINS = ("human", "learner", "reference", "model")
@@ -33,15 +41,29 @@ _SHAPE = {
 }
 
 
+_REQUIRED = ("id", "task", "prompt")
+_COLUMNS = Columns(
+    _REQUIRED,
+    tuple(name for name in _SHAPE if name not in _REQUIRED),
+    value="completions",
+    extra=("n", "author"),
+    extra_only=True,
+    asked=("id",),
+)
+
+
 def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
-    """Read the prompts and completions of one JSON Lines file.
+    """Read the prompts and completions of one JSON Lines file, or the prompts of a table.
 
     Raises SourceError if the file cannot be read.
     """
     seen = make_no_ids()
-    for block in read_lines(file, on_bytes=on_bytes):
-        lines = block.filter(pl.col("raw").str.strip_chars() != "")
+    table = is_table(file)
+    for lines, unread in read_objects(file, context, _COLUMNS, on_bytes):
         rows, bad = parse_json_rows(lines, _SHAPE)
+        if table:
+            rows = rows.with_columns(pl.col("completions").fill_null([]))
+        bad = pl.concat([bad, unread])
         again, seen = find_repeats(_ids(rows), seen)
         rows = rows.join(again, on="line", how="left", maintain_order="left")
         yield _batch(rows, bad, file.name, context)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ....schemas.errors import SourceError
+from ....schemas.support.nearest import suggest
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Context, divide, make_known
@@ -41,22 +43,48 @@ def are_rankings(files: Sequence[Input], context: Context) -> bool:
 
 
 def is_ranking(file: Input, context: Context) -> bool:
-    """True if the file has the columns of rankings, and the user mapped none for votes."""
-    return not context.columns and bool(find_ranking_columns(list_columns(file)))
+    """True if the file has the columns of rankings, some of them mapped perhaps."""
+    return not context.wide and bool(find_ranking_columns(file, context))
 
 
-def find_ranking_columns(names: Sequence[str]) -> list[str]:
-    """Find the columns that say who ranked what; [] if the columns are not those of rankings."""
-    systems = _systems(names)
-    if len(systems) < 2 or "judgeId" not in names or not set(_PLACE) & set(names):
-        return []
-    ranked = [f"system{i}{what}" for i in systems for what in ("Id", "rank")]
-    return [name for name in (*_OTHERS, *_PLACE, *ranked) if name in names]
+def find_ranking_columns(file: Input, context: Context) -> dict[str, str]:
+    """Find the file's columns that say who ranked what, by our names; {} if they are not those of rankings.
+
+    Case does not matter. `annotator` is another name for judgeId in --map. Raises SourceError if a column is
+    mapped that rankings do not have, or to one that the file does not have.
+    """
+    mapped = {("judgeId" if ours == "annotator" else ours): name for ours, name in context.columns.items()}
+    if mapped.keys() & {"completion_a", "completion_b", "choice"}:
+        return {}
+    have = list_columns(file)
+    spelt = {name.lower(): name for name in reversed(have)}
+    systems = _find_systems([*have, *mapped])
+    names = {
+        name: mapped.get(name, spelt.get(name.lower(), ""))
+        for name in (*_OTHERS, *_PLACE, *(f"system{i}{what}" for i in systems for what in ("Id", "rank")))
+    }
+    found = {ours: theirs for ours, theirs in names.items() if theirs}
+    whole = [i for i in systems if {f"system{i}Id", f"system{i}rank"} <= found.keys()]
+    if len(whole) < 2 or "judgeId" not in found or not set(_PLACE) & found.keys():
+        return {}
+    for ours, theirs in mapped.items():
+        if ours not in names:
+            raise SourceError(
+                f"--map {ours}=…: not a column of rankings; {suggest(ours, names, 'expected one of', ' ')}"
+            )
+        if theirs not in have:
+            raise SourceError(
+                f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have)}; "
+                f"use --map {ours}=COLUMN"
+            )
+    lone = {f"system{i}{what}" for i in systems if i not in whole for what in ("Id", "rank")}
+    return {ours: theirs for ours, theirs in found.items() if ours not in lone}
 
 
-def _systems(names: Sequence[str]) -> list[int]:
-    numbers = sorted(int(name[6:-2]) for name in names if re.fullmatch(r"system\d{1,3}Id", name))
-    return [i for i in numbers if f"system{i}rank" in names]
+def _find_systems(names: Sequence[str]) -> list[int]:
+    """The numbers of the systems, ascending."""
+    found = (re.fullmatch(r"system(\d{1,3})id", name.lower()) for name in names)
+    return sorted({int(match[1]) for match in found if match})
 
 
 def make_votes(
@@ -66,7 +94,7 @@ def make_votes(
 
     Votes: line, n, completion_a and completion_b (keys), choice, annotator. Rejected rows: line, raw, reason.
     """
-    systems = _systems(records.columns)
+    systems = _find_systems(records.columns)
     rows, wrong = divide(_wide(records, systems), *_checks(systems))
     ranked = _long(rows, systems, context)
     tables = {} if context.about else _texts(ranked, context, path)
@@ -76,7 +104,7 @@ def make_votes(
         rows.join(_of_each_row(ranked), on="line", how="left", maintain_order="left"),
         (
             pl.col("unknown").is_not_null(),
-            pl.format("'{}' is no completion of source '{}'", "unknown", pl.lit(context.about)),
+            pl.format("completion: '{}' is no completion of source '{}'", "unknown", pl.lit(context.about)),
         ),
         (pl.col("prompts") > 1, "the completions answer different prompts"),
     )
@@ -88,7 +116,7 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
     rank as read.
     """
     texts = records.with_columns(
-        convert_to_text(records, name) for name in find_ranking_columns(records.columns)
+        convert_to_text(records, name) for name in records.columns if name not in ("line", "raw")
     )
     place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
     languages = [convert_to_text(records, name) for name in ("srclang", "trglang")]

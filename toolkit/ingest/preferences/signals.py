@@ -14,48 +14,62 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.cells import CHOICES
+from ....schemas.errors import SourceError
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
-from ..files.delimited import name_column
 from ..files.fields import (
     Columns,
     check_time,
     expect,
-    map_names,
     parse_bool,
     parse_choice,
     parse_number,
     parse_time,
     parse_whole,
-    select_column,
     select_wrong,
 )
+from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
-from ..files.table_files import list_columns, read_table
-from ..lopsided import count_values
+from ..files.table_files import read_table
+from ..files.wide import read_rows, restore_lines
+from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
+from .pairs import check_sides, name_sides
 from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
 
+SCALE_LEVELS = 11  # of ratings on another scale, such as 0 to 100, by default
 PEOPLE = tuple(dict.fromkeys(signal.person for signal in SIGNALS))  # columns that name them
 Frames = dict[str, pl.DataFrame]
 
 
-VOTE_COLUMNS = Columns(("completion_a", "completion_b", "choice"), ("annotator", "shown_first", "at"))
-RATING_COLUMNS = Columns(("completion", "criterion", "value"), ("levels", "annotator", "at"))
-OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censored", "at"))
+VOTE_COLUMNS = Columns(
+    ("completion_a", "completion_b", "choice"),
+    ("annotator", "shown_first", "at"),
+    value="choice",
+    extra=("prompt",),
+    asked=("completion_a", "completion_b"),
+)
+RATING_COLUMNS = Columns(("completion", "criterion", "value"), ("levels", "annotator", "at"), value="value")
+OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censored", "at"), value="value")
 
 
-# What a row of these columns says: a name and an expression over the judged rows.
+# What a row of these columns says.
 _SAID = {
-    VOTE_COLUMNS: ("choice", pl.col("choice")),
-    RATING_COLUMNS: (
+    VOTE_COLUMNS: Said("choice", pl.col("choice"), pl.col("choice").is_in(CHOICES), CHOICES),
+    RATING_COLUMNS: Said(
         "value",
-        pl.format("{} = {}", "criterion", pl.coalesce(pl.col("v").cast(pl.String), "value")),
+        pl.coalesce(pl.col("v").cast(pl.String), "value"),
+        pl.col("v").is_between(1, pl.col("k")),
+        of=pl.col("criterion"),
     ),
-    OUTCOME_COLUMNS: (
+    OUTCOME_COLUMNS: Said(
         "value",
-        pl.when(pl.col("measure") == "success").then(pl.coalesce(pl.col("v").cast(pl.String), "value")),
+        pl.when(pl.col("measure") == "success").then(
+            pl.coalesce(pl.col("v").cast(pl.Int64, strict=False).cast(pl.String), "value")
+        ),
+        pl.col("v").is_in([0.0, 1.0]),
+        ("0", "1"),
     ),
 }
 
@@ -81,7 +95,13 @@ def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
 def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator[Batch]:
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
-    for records, bad in read_table(file, find_ranking_columns(list_columns(file)), on_bytes):
+    if given := [option for option in ("values", "constants") if getattr(context, option)]:
+        option = "--map with a value" if given[0] == "values" else "--set"
+        raise SourceError(f"{file.path}: {option} is not for rankings; leave it out")
+    names = find_ranking_columns(file, context)
+    for found, bad in read_table(file, list(names.values()), on_bytes):
+        ours = {name_column(theirs): ours for ours, theirs in names.items()}
+        records = found.rename({name: ours[name] for name in found.columns if name in ours})
         named = replace_ids(records, context, ["judgeId"])
         votes, tables, wrong = make_votes(named, context, file.name)
         judged, annotators = _annotators(
@@ -111,34 +131,46 @@ def _read(
     judge: Callable[[pl.DataFrame, Context], tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]],
 ) -> Iterator[Batch]:
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
-    names = map_names(file, context, columns)
-    for records, bad in read_table(file, list(names.values()), on_bytes):
-        mapped = records.select("line", *(select_column(records, *pair) for pair in names.items()))
-        named = replace_ids(mapped, context, [name for name in PEOPLE if name in names])
-        people = [name for name in PEOPLE if name_column(names.get(name, "")) in records.columns]
+    for block in read_rows(file, context, columns, on_bytes):
+        records, names = block.records, block.names
+        named = replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
+        people = [name for name in PEOPLE if name in names and block.names_people(name)]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(
             pl.lit(context.source).alias("source"),
             pl.lit(file.name).alias("path"),
-            pl.lit(0, pl.Int64).alias("n"),
+            (pl.col("line") % block.width).alias("n"),
+            pl.col("line") // block.width,
         )
+        hidden = hide_ids(block.bad, select_wrong(records, wrong), named, people)
         yield Batch(
-            read=records.height + bad.height,
+            read=block.rows.height + block.bad.height,
             taken=good.height,
             tables=tables(good),
-            rejects=collect_rejects(hide_ids(bad, select_wrong(records, wrong), named, people), file.name),
-            values=count_values(judged, *_SAID[columns]),
+            rejects=restore_lines(collect_rejects(hidden, file.name), block.width),
+            notes=block.notes,
+            values=count_values(judged, _SAID[columns]),
+            met=block.met,
         )
 
 
 def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:
+    rows = name_sides(rows, context)
+    rows = rows.with_columns(parse_choice("choice"), parse_choice("shown_first"))
+    # A choice may be the chosen completion's id.
+    chosen = [
+        (~pl.col("choice").is_in(CHOICES) & (pl.col("choice") == pl.col(f"completion_{side}")), side)
+        for side in "ab"
+    ]
+    for is_this, side in chosen:
+        rows = rows.with_columns(pl.when(is_this).then(pl.lit(side)).otherwise("choice").alias("choice"))
     for side in ("a", "b"):
         rows = _resolve(rows, context, f"completion_{side}", f"key_{side}", f"prompt_{side}")
-    rows = rows.with_columns(parse_choice("choice"), parse_choice("shown_first"))
     judged = parse_time(rows, context.date_format).with_columns(
         find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
+            *check_sides(rows, context),
             *(_unknown(f"completion_{s}", f"key_{s}", context) for s in "ab"),
             (pl.col("key_a") == pl.col("key_b"), "a vote between a completion and itself"),
             (
@@ -166,6 +198,9 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
     if context.levels is not None:
         rows = rows.with_columns(pl.col("levels").fill_null(str(context.levels)))
     rows = rows.with_columns(parse_whole("levels").alias("k"), parse_whole("value").alias("v"))
+    if context.scale:
+        rows = rows.with_columns(pl.col("k").fill_null(SCALE_LEVELS))
+        rows = rows.with_columns(_find_level(context.scale).alias("v"))
     judged = parse_time(rows, context.date_format).with_columns(
         find_reason(
             (pl.col("gone"), FORGOTTEN_REASON),
@@ -174,7 +209,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
             (pl.col("k").fill_null(0) < 2, expect("levels", "a whole number from 2 (or use --levels)")),
             (
                 ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
-                pl.format("value is '{}', expected 1 to {}", pl.col("value").fill_null(""), "k"),
+                pl.format("value is '{}', expected {}", pl.col("value").fill_null(""), _say_scale(context)),
             ),
             check_time(context.date_format),
         )
@@ -193,6 +228,20 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
         return {"annotators": annotators, "ratings": ratings, "rubrics": rubrics}
 
     return judged, tables
+
+
+def _find_level(scale: tuple[float, float]) -> pl.Expr:
+    """The nearest of k equally spaced levels; null for a value outside the scale."""
+    least, most = scale
+    number = parse_number(pl.col("value").str.replace(r"^([+-]?\d+),(\d{1,2})$", "$1.$2"))
+    share = (number - least) / (most - least)
+    return pl.when(share.is_between(0, 1)).then((share * (pl.col("k") - 1)).round().cast(pl.Int64) + 1)
+
+
+def _say_scale(context: Context) -> pl.Expr:
+    if not context.scale:
+        return pl.format("1 to {}", "k")
+    return pl.lit("a number from {:g} to {:g} (--scale)".format(*context.scale))
 
 
 def _outcomes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable[[pl.DataFrame], Frames]]:

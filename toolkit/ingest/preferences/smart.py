@@ -20,7 +20,8 @@ from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key, parse_json_rows
 from ..batch import Batch, Context, collect_rejects, find_reason, find_repeats, make_no_ids, make_no_rejects
 from ..files.delimited import read_records
-from ..files.numbered_lines import Input, OnBytes, read_lines, read_whole
+from ..files.json_lists import read_json
+from ..files.numbered_lines import Input, OnBytes, read_lines
 
 CRITERION = "helpfulness"
 LEVELS = 5
@@ -173,7 +174,7 @@ def _arrays(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     def refuse(what: str) -> SourceError:
         return SourceError(f"{file.path}: {what}; expected SMART's arrays, as published, as one JSON object")
 
-    text = read_whole(file, on_bytes)
+    text = read_json(file, "OBJECT", "SMART's arrays, as published, as one JSON object", on_bytes)
     whole, bad = parse_json_rows(pl.DataFrame({"line": [1], "raw": [text], "damaged": [False]}), _ARRAYS)
     wrong = bad["reason"].to_list() or whole["mistyped"].drop_nulls().to_list()
     if wrong:

@@ -3,6 +3,8 @@
     [{"c_id": "4110653_19", "c_h": [{"user": "student", "text": "7?"}], "c_r": [{"user": "tutor", …}],
       "c_r_": [{"user": "tutor", "text": "Hm, not quite"}], "e": "guess", "z_what": "ask_question", …}]
 
+The lists under outputs/responses also have "response_by": "gpt4" and "framework_by": "expert": who wrote
+c_r_, and who named error, strategy and intention. Without them it was the expert.
 Wang et al. (NAACL 2024). c_h is the end of the chat, c_r the novice's reply, c_r_ the expert's; several
 experts may have revised one conversation, so c_id is the group. A row is an element of the list;
 `line` is its number, since the file is one JSON value.
@@ -19,7 +21,7 @@ from ...store.connection import add_key, parse_json_rows
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
-from .turns import ASSISTANT, TASK, USER, collect_histories
+from .turns import ASSISTANT, TASK, USER, collect_histories, note_empty_turns
 
 _TALK = "STRUCT(user VARCHAR, text VARCHAR)[]"
 _SHAPE = {
@@ -31,9 +33,13 @@ _SHAPE = {
     "e": "VARCHAR",
     "z_what": "VARCHAR",
     "z_why": "VARCHAR",
+    "framework_by": "VARCHAR",
+    "response_by": "VARCHAR",
 }
 _SPLITS = ("train", "validation", "test")
 _NOVICE, _EXPERT = "novice", "expert"
+_PEOPLE = (_EXPERT, _NOVICE, "human", "teacher", "tutor")
+_THOUGHT = {"error": "e", "strategy": "z_what", "intention": "z_why"}
 
 
 def find_bridge(path: Path) -> list[Path] | None:
@@ -51,6 +57,8 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
     read.
     """
     rows, bad = parse_json_rows(read_elements(file, "Bridge's conversations", on_bytes), _SHAPE)
+    stated = ("response_by", "framework_by", *_THOUGHT.values())
+    rows = rows.with_columns(pl.col(name).str.strip_chars().replace("", None) for name in stated)
 
     def empty(name: str) -> pl.Expr:
         said = pl.col(name).list.eval(pl.element().struct["text"].fill_null("").str.strip_chars() != "")
@@ -70,16 +78,35 @@ def read_bridge(file: Input, context: Context, on_bytes: OnBytes = lambda _: Non
         (empty("c_r_"), "'c_r_' holds no reply of the expert"),
     )
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
+    rejects = collect_rejects([bad, wrong], file.name)
+    yield Batch(rows.height + bad.height, good.height, tables, rejects, _notes(good, file.name))
+
+
+def _notes(good: pl.DataFrame, path: str) -> tuple[str, ...]:
+    """Say which fields are empty."""
+    said = pl.concat(
+        good.select(pl.col(name).explode()).unnest(name).select(pl.col("user").alias("role"), content="text")
+        for name in ("c_h", "c_r", "c_r_")
+    )
+    found = ((name, good[name].null_count()) for name in _THOUGHT.values())
+    empty = ", ".join(f"'{name}' in {n:,}" for name, n in found if n)
+    thought = (
+        (f"{path}: of {good.height:,} rows empty: {empty}; null in the reply's context",) if empty else ()
+    )
+    return (*note_empty_turns(said, path), *thought)
 
 
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:
     here = (pl.lit(context.source).alias("source"), pl.lit(path).alias("path"))
     dialogue = pl.format("{}:{}", pl.lit(path), "line")
     role = pl.when(pl.col("user") == "tutor").then(pl.lit(ASSISTANT)).otherwise(pl.lit(USER))
-    thought = pl.struct(
-        pl.col("e").alias("error"), pl.col("z_what").alias("strategy"), pl.col("z_why").alias("intention")
-    )
+    thought = good.select(
+        pl.struct(*(pl.col(theirs).alias(ours) for ours, theirs in _THOUGHT.items()), "framework_by")
+        .struct.json_encode()
+        .alias("context")
+    )["context"]
+    thought = thought.str.replace(r',"framework_by":null', "")
+    by = pl.col("response_by").fill_null(_EXPERT)
     turns = (
         good.select(dialogue.alias("dialogue"), "line", "c_h")
         .explode("c_h")
@@ -108,15 +135,21 @@ def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.Dat
     replies = [
         good.select(
             *here,
-            pl.format("{}-{}", dialogue, pl.lit(who)).alias("ref"),
+            pl.format("{}-{}", dialogue, who).alias("ref"),
             prompts["key"].alias("prompt"),
             _joined(column).alias("content"),
-            pl.lit("human").alias("origin"),
-            pl.lit(who).alias("author"),
-            (thought.struct.json_encode() if who == _EXPERT else pl.lit(None, pl.String)).alias("context"),
+            pl.when(who.str.to_lowercase().is_in(_PEOPLE))
+            .then(pl.lit("human"))
+            .otherwise(pl.lit("model"))
+            .alias("origin"),
+            who.alias("author"),
+            about.alias("context"),
             "line",
         )
-        for who, column in ((_NOVICE, "c_r"), (_EXPERT, "c_r_"))
+        for who, column, about in (
+            (pl.lit(_NOVICE), "c_r", pl.lit(None, pl.String)),
+            (by, "c_r_", thought),
+        )
     ]
     return {
         TURNS.name: turns,

@@ -18,8 +18,9 @@ from ....schemas.errors import SourceError
 from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ...store.connection import add_key, drop_nulls, open_scratch, parse_json_rows, query
 from ..batch import Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
-from ..files.numbered_lines import Input, OnBytes, read_whole
-from .turns import ASSISTANT, TASK, USER, collect_histories
+from ..files.json_lists import read_json
+from ..files.numbered_lines import Input, OnBytes
+from .turns import ASSISTANT, TASK, USER, collect_histories, note_empty_turns
 
 _TUTOR_ACTIONS = ("Question", "Hint/Information Reveal", "Correction", "Confirmation", "Other")
 _STUDENT_ACTIONS = ("Guess", "Question", "Affirmation", "Other")
@@ -81,12 +82,15 @@ def read_cima(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     rows = rows.join(exercises.select("line", "ref"), on="line", maintain_order="left")
     good, wrong = divide(rows.join(again, on="line", how="left", maintain_order="left"), *_checks())
     tables = _tables(good, file.name, context)
-    yield Batch(rows.height + bad.height, good.height, tables, collect_rejects([bad, wrong], file.name))
+    rejects = collect_rejects([bad, wrong], file.name)
+    notes = note_empty_turns(tables[TURNS.name], file.name)
+    yield Batch(rows.height + bad.height, good.height, tables, rejects, notes)
 
 
 def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
     """Exercises of both data sets of the file, as `parse_json_rows` takes them, and their ref."""
-    text = read_whole(file, on_bytes)
+    expected = "one JSON object with CIMA's exercises under prepDataset"
+    text = read_json(file, "OBJECT", expected, on_bytes)
     with open_scratch() as con:
         con.register("whole", pl.DataFrame({"text": [text]}).to_arrow())
         kind = query(
@@ -95,9 +99,7 @@ def _exercises(file: Input, on_bytes: OnBytes) -> pl.DataFrame:
                              FROM whole""",
         ).item()
         if kind != "OBJECT":
-            raise SourceError(
-                f"{file.path}: expected one JSON object with CIMA's exercises under prepDataset"
-            )
+            raise SourceError(f"{file.path}: expected {expected}")
         return query(con, _EXERCISES)
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
+from ....schemas.tables import TURNS
 from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, make_tables
+from .turns import ASSISTANT, USER, make_tables, note_empty_turns
 
 _END = "|EOM|"
 _TEXTS = ("qid", "question", "student_incorrect_solution", "conversation")
@@ -44,8 +45,14 @@ def read_mathdial(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
 
     Raises SourceError if a column is missing or the file cannot be read.
     """
+    said = []
     for rows, bad in _csv(file, on_bytes) if ".csv" in file.path.suffixes else _jsonl(file, on_bytes):
-        yield _batch(rows, bad, file.name, context)
+        batch = _batch(rows, bad, file.name, context)
+        said.append(batch.tables[TURNS.name].select("role", "content").filter(pl.col("content") == ""))
+        yield batch
+    if said:
+        notes = note_empty_turns(pl.concat(said), file.name)
+        yield Batch(0, 0, {}, collect_rejects([], file.name), notes)
 
 
 def _jsonl(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:

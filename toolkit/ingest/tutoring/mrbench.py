@@ -10,7 +10,8 @@ under anno_llm_responses (V1, V2) or tutor_responses (V3); a reply without annot
 a last turn marked Tutor is taken as the student's in the prompt, and noted; turns keep the mark.
 
 Ids are not unique, and conversations share problems: those with an id, a solution or a history in
-common, or linked by others, are one group. A row is an element of a list; `line` is its number.
+common, but for case and white space, or linked by others, are one group. A row is an element of a list;
+`line` is its number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from ..batch import Batch, Context, collect_rejects, divide
 from ..files.json_lists import read_elements
 from ..files.numbered_lines import Input, OnBytes
 from .mrbench_labels import RUBRIC, extract_replies, find_wrong_replies
-from .turns import ASSISTANT, TASK, USER, collect_histories
+from .turns import ASSISTANT, TASK, USER, collect_histories, note_empty_turns
 
 _NAMES = ("*.json", "*.json.gz", "*.json.bz2")
 _SHAPE = {
@@ -67,12 +68,13 @@ def read_mrbench(
     for name, good, rejects, read in parts:
         here = good.with_columns(groups[start : start + good.height])
         start += good.height
+        tables = _tables(here, name, context)
         yield Batch(
             read,
             good.height,
-            _tables(here, name, context),
+            tables,
             collect_rejects(rejects, name),
-            _notes(here, name),
+            (*_notes(here, name), *note_empty_turns(tables[TURNS.name], name)),
         )
 
 
@@ -126,6 +128,8 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
         pl.col("conversation_history").str.strip_chars().alias("history"),
     ).with_columns(pl.col("row").alias("whole"))
     links = ("id", "solution", "history")
+    same = pl.col(links).str.replace_all(r"[\s\p{Z}]+", " ").str.strip_chars().str.to_lowercase()
+    names, rows = rows.select("id", "solution"), rows.with_columns(same)
     while True:
         nearest = (
             pl.when(pl.col(link).is_null()).then("whole").otherwise(pl.col("whole").min().over(link))
@@ -137,7 +141,7 @@ def _groups(rows: pl.DataFrame) -> pl.Series:
         rows = wider
     # Named after its content, so that its part in another file has the same name.
     name = pl.coalesce(pl.col("solution").min(), pl.col("id").min()).over("whole")
-    return rows.select(name.alias("group"))["group"]
+    return rows.select("whole").hstack(names).select(name.alias("group"))["group"]
 
 
 def _tables(good: pl.DataFrame, path: str, context: Context) -> dict[str, pl.DataFrame]:

@@ -27,7 +27,7 @@ from ....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ...store.connection import add_key, drop_nulls
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .turns import ASSISTANT, USER, make_tables
+from .turns import ASSISTANT, USER, make_tables, note_empty_turns
 
 _SECTIONS = ("problem", "bug_code", "bug_desc", "bug_fixes", "unit_tests", "stu_desc", "dialogue")
 _ABOUT = ("bug_desc", "bug_fixes", "unit_tests", "stu_desc")
@@ -75,6 +75,7 @@ def read_socratic_debugging(
     turns, others = _turns(spoken.join(taken, on="path", how="semi", maintain_order="left"))
     tables = _tables(good, turns, others, context)
     notes = _notes(lines.join(taken, on="path", how="semi"), turns)
+    notes = (*notes, *note_empty_turns(turns, "all files"))
     yield Batch(rows.height, good.height, tables, bad, notes)
 
 

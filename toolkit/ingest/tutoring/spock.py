@@ -31,7 +31,7 @@ from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.strict_json import check_json_sql
 from ..files.tutor_turn import convert_literal_sql, read_state_sql
 from ..formats import JSON, JSONL
-from .turns import make_tables
+from .turns import make_tables, note_empty_turns
 
 AUTHOR = "gpt-4"
 _PATTERNS = (*JSON, *JSONL)
@@ -148,7 +148,11 @@ def find_spock(path: Path) -> list[Path] | None:
 
 
 def _holds_dialogues(path: Path) -> bool:
-    first = next(read_lines(Input(path, path.name)), None)
+    """True if a file's first lines have a conversation, or it needs an --encoding to be read."""
+    try:
+        first = next(read_lines(Input(path, path.name)), None)
+    except SourceError:
+        return True
     return first is not None and bool(first["raw"].str.contains(_KEY, literal=True).any())
 
 
@@ -230,4 +234,5 @@ def _notes(turns: pl.DataFrame) -> tuple[str, ...]:
         (int(turns["repaired"].sum()), "have a key or code of another form; 'raw' in their state has it"),
         (int(turns["uncoded"].sum()), "lack a code that can be recognised; it is null in their state"),
     )
-    return tuple(f"{count:,} of the tutor's turns {what}" for count, what in found if count)
+    odd = tuple(f"{count:,} of the tutor's turns {what}" for count, what in found if count)
+    return (*odd, *note_empty_turns(turns, "all files"))

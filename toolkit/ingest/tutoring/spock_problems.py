@@ -80,7 +80,11 @@ def find_spock_problems(path: Path) -> list[Path] | None:
 
 
 def _has_columns(path: Path) -> bool:
-    first = next(read_lines(Input(path, path.name)), None)
+    """True if a file's header has the columns, or it needs an --encoding to be read."""
+    try:
+        first = next(read_lines(Input(path, path.name)), None)
+    except SourceError:
+        return True
     header = "" if first is None else str(first["raw"][0])
     return set(_NEEDED) <= {name.strip(' "') for name in header.split(",")}
 
@@ -90,6 +94,7 @@ def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambd
 
     Raises SourceError if a column is missing or the file cannot be read.
     """
+    empty: list[pl.DataFrame] = []
     for records, bad in read_records(file, on_bytes=on_bytes):
         missing = [name for name in _NEEDED if name not in records.columns]
         if missing:
@@ -98,10 +103,28 @@ def read_spock_problems(file: Input, context: Context, on_bytes: OnBytes = lambd
                 f"{file.path}: no column {' or '.join(missing)}; expected SPOCK's problems with "
                 f"{', '.join((*_NEEDED, *_OTHERS))}, the file has {have}"
             )
-        yield _batch(records, bad, file.name, context)
+        batch, parts = _batch(records, bad, file.name, context)
+        empty.append(
+            parts.select(pl.len().alias("all").cast(pl.Int64), *(pl.col(k).null_count() for k in _KINDS))
+        )
+        yield batch
+    if empty:
+        yield Batch(0, 0, {}, collect_rejects([], file.name), _notes(pl.concat(empty).sum(), file.name))
 
 
-def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
+def _notes(empty: pl.DataFrame, path: str) -> tuple[str, ...]:
+    """Say how many sub-problems lack one of the completions: one row of their number and of each kind's."""
+    found = empty.row(0, named=True)
+    lacking = ", ".join(f"'{kind.capitalize()}' in {found[kind]:,}" for kind in _KINDS if found[kind])
+    if not lacking:
+        return ()
+    return (f"{path}: empty or missing, so no completion: {lacking} of {found['all']:,} sub-problems",)
+
+
+def _batch(
+    records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
+) -> tuple[Batch, pl.DataFrame]:
+    """Read records; also returns the sub-problems that were taken."""
     absent = [pl.lit(None, pl.String).alias(name) for name in _OTHERS if name not in records.columns]
     records = records.with_columns(absent)
     with open_scratch() as con:
@@ -127,7 +150,8 @@ def _batch(records: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context
     )
     kept = parts.join(good.select("line", "group"), on="line", maintain_order="left")
     read = records.height + bad.height
-    return Batch(read, good.height, _tables(kept, path, context), collect_rejects([bad, wrong], path))
+    tables = _tables(kept, path, context)
+    return Batch(read, good.height, tables, collect_rejects([bad, wrong], path)), kept
 
 
 def _wrong() -> pl.Expr:

@@ -117,6 +117,16 @@ def collect_histories(dialogues: pl.DataFrame, turns: pl.DataFrame) -> pl.Series
     return _over(dialogues, turns.with_columns(pl.lit(None, pl.String).alias("act")), _HISTORY)["messages"]
 
 
+def note_empty_turns(turns: pl.DataFrame, path: str) -> tuple[str, ...]:
+    """Say how many turns (role, content) of learners and tutors have no text, and so are in no prompt."""
+    empty = turns.filter(
+        (pl.col("role") != "system") & (pl.col("content").fill_null("").str.strip_chars() == "")
+    )
+    if empty.is_empty():
+        return ()
+    return (f"{path}: turns without text, which are in no prompt and no completion: {empty.height:,}",)
+
+
 def _over(dialogues: pl.DataFrame, turns: pl.DataFrame, sql: str) -> pl.DataFrame:
     with open_scratch() as con:
         con.register("dialogues", dialogues.to_arrow())

@@ -34,12 +34,18 @@ WHOLE = {
         [{"type": "thinking", "thinking": [{"type": "text", "text": OTHER}]}, {"type": "text", "text": GOOD}]
     ),
     "no finish": Said(GOOD, finish=None),
+    "an end token": Said(f"{GOOD}<|im_end|>"),
+    "marks of channels": Said(
+        f"<|channel|>analysis<|message|>{OTHER}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}<|return|>"
+    ),
+    "a mark, and a turn of the reader's": Said(f"{GOOD}<|eot_id|>\n{OTHER}<|eot_id|>"),
 }
 NO_ANSWER = {
     "cut off": (Said(GOOD, finish="length"), 1, "cut off after --max-tokens 512"),
     "cut within reasoning": (Said(f"<think>The form is {GOOD}. So", finish="length"), 1, "cut off"),
     "all reasoning": (Said("", finish="length", message={"reasoning_content": GOOD}), 1, "cut off"),
     "all reasoning, no text": (Said(None, finish="length", message={"reasoning": GOOD}), 1, "cut off"),
+    "only a channel": (Said(f"<|channel|>analysis<|message|>{GOOD}<|end|>"), 3, "within its reasoning"),
     "ends within reasoning": (Said(f"<think>The form is {GOOD}. So"), 3, "within its reasoning"),
     "filtered": (Said(GOOD, finish="content_filter"), 3, "content filter"),
     "filtered to nothing": (Said("", finish="content_filter"), 3, "content filter"),
@@ -154,17 +160,52 @@ def test_a_newer_name_of_a_limit_is_taken_up_whatever_the_status(status):
 
 
 PIECES = st.sampled_from(
-    ["a", "{b}", " ", "\n", "<think>", "</think>", "<Thinking>", "[THINK]", "[/THINK]", "◁/think▷"]
+    [
+        "a",
+        "{b}",
+        " ",
+        "\n",
+        "<think>",
+        "</think>",
+        "<Thinking>",
+        "[THINK]",
+        "[/THINK]",
+        "◁/think▷",
+        "<|im_end|>",
+        "</s>",
+    ]
 )
 
 
 @given(st.lists(PIECES).map("".join))
 def test_no_mark_of_reasoning_stays_and_nothing_is_lost(text):
     answer, reasoning, _ = split_reasoning(text)
-    marks = r"(?i)</?think(ing)?>|\[/?THINK\]|◁/?think▷"
+    marks = r"(?i)</?think(ing)?>|\[/?THINK\]|◁/?think▷|<\|im_end\|>|</s>\Z"
     assert not re.search(marks, answer + "|" + reasoning)
     kept = sorted((answer + reasoning).replace("\n", "").replace(" ", ""))
     assert kept == sorted(re.sub(r"\s", "", re.sub(marks, "", text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "reasoning", "within"),
+    [
+        ("Try it.<|im_end|>", "Try it.", "", False),
+        ("Try it.</s>\n", "Try it.", "", False),
+        ("<s>gone</s> here", "<s>gone</s> here", "", False),
+        ("<|im_start|>assistant\nTry it.<|im_end|>\n<|im_start|>user", "Try it.", "<|im_start|>user", False),
+        ("<|channel|>analysis<|message|>Hm", "", "Hm", True),
+        ("<|channel|>final <|constrain|>json<|message|>{}<|return|>", "{}", "", False),
+        (
+            "<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>commentary<|message|>B<|end|>"
+            "<|start|>assistant<|channel|>final<|message|>C",
+            "C",
+            "A\nB",
+            False,
+        ),
+    ],
+)
+def test_tokens_of_chat_templates_are_no_text(text, answer, reasoning, within):
+    assert split_reasoning(text) == (answer, reasoning, within)
 
 
 @given(st.text(st.characters(exclude_characters="<[◁")))

@@ -13,7 +13,7 @@ from preceptor.schemas.recipe import read_recipe
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files
 from preceptor.toolkit.store.connection import query
 
 RECIPE = RECIPES / "gec" / "dataset.yaml"
@@ -77,7 +77,7 @@ def pairs_of(folder):
 
 
 def test_pairs_and_why_others_are_dropped(corpus, tmp_path):
-    done = build(corpus, recipe(tmp_path), tmp_path / "out")
+    done = build(corpus, recipe(tmp_path, **{"share: 0.25": "share: 0.9"}), tmp_path / "out")
     pairs = pairs_of(tmp_path / "out")
     right = "This is a sentence with an error ."
     assert (right, "This are a sentences with error .", "learner") in pairs
@@ -158,3 +158,103 @@ def test_without_corpora_it_says_so(store, tmp_path):
 def test_a_share_that_leaves_nothing_is_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"corrections.left_out"):
         recipe(tmp_path, **{"left_out: 0.5": "left_out: 1"})
+
+
+def test_sentences_that_share_a_text_are_one_group(store, tmp_path):
+    """Linked by a learner's text or a correction, also over others; sentences of a document stay with it."""
+    lines = {  # learner's text -> corrections
+        "a b c": ["a b x"],
+        "a b d": ["a b x", "a b y"],
+        "a b e": ["a b y"],
+        "a B\u00a0 y": [None],
+        "other one": ["another one"],
+    }
+    blocks = []
+    for text, corrections in lines.items():
+        blocks.append(f"S {text}")
+        for who, new in enumerate(corrections):
+            edit = f"0 {len(text.split(' '))}|||R|||{new}" if new else "-1 -1|||noop|||-NONE-"
+            blocks.append(f"A {edit}|||REQUIRED|||-NONE-|||{who}")
+        blocks.append("")
+    (tmp_path / "a.m2").write_text("\n".join(blocks))
+    ingest_files(store, "m2", [tmp_path / "a.m2"], "s", license="CC-BY-4.0")
+    build(store, recipe(tmp_path, **{"drop: true": "drop: false"}), tmp_path / "out")
+    meta, texts = rows(tmp_path / "out", "sft_meta"), rows(tmp_path / "out", "sft")
+    groups = {}
+    for prompt, group in zip(texts["prompt"], meta["group"], strict=True):
+        groups.setdefault(group, set()).add(prompt[-1]["content"].split(": ", 1)[1])
+    assert sorted(map(sorted, groups.values())) == [["a B\u00a0 y", "a b c", "a b d", "a b e"], ["other one"]]
+    (tmp_path / "d.m2").write_text(
+        "\n".join(
+            f"S # {doc}\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n\n"
+            f"S short {doc}\nA 0 2|||R|||Short one|||REQUIRED|||-NONE-|||0\n"
+            for doc in ("d1", "d2")
+        )
+    )
+    ingest_files(store, "m2", [tmp_path / "d.m2"], "s", license="CC-BY-4.0", replacing=True)
+    build(store, recipe(tmp_path, **{"drop: true": "drop: false"}), tmp_path / "docs")
+    assert set(rows(tmp_path / "docs", "sft_meta")["group"]) == {"s:d1", "s:d2"}
+
+
+def write_changes(path, changes, right=()):
+    """An M2 file of sentences "a WORD c": (word, correction, type, how often), and sentences held right."""
+    blocks, n = [], 0
+    for word, correction, kind, times in changes:
+        for _ in range(times):
+            n += 1
+            blocks.append(f"S n{n} go {word} him\nA 2 3|||{kind}|||{correction}|||REQUIRED|||-NONE-|||0\n")
+    for text in right:
+        blocks.append(f"S {text}\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n")
+    path.write_text("\n".join(blocks))
+
+
+OVER_ONLY = {"rejected: [learner, partial, over]": "rejected: [over]", "drop: true": "drop: false"}
+
+
+def test_an_over_correction_is_a_change_that_the_corpus_often_makes(store, tmp_path):
+    changes = [("to", "for", "R:PREP", 30), ("to", "with", "R:PREP", 10), ("to", "Harvard", "R:OTHER", 4)]
+    right = [f"r{n} go to him" for n in range(200)]
+    write_changes(tmp_path / "a.m2", changes, right)
+    ingest_files(store, "m2", [tmp_path / "a.m2"], "s", license="CC-BY-4.0")
+    build(store, recipe(tmp_path, **OVER_ONLY), tmp_path / "out")
+    new = [text.split()[2] for chosen, text, _ in pairs_of(tmp_path / "out") if chosen.startswith("r")]
+    assert len(new) == 200
+    assert "Harvard" not in new
+    assert 25 < new.count("with") < 75  # a quarter of the changes, 50 of 200
+
+
+def test_an_over_correction_fits_its_neighbours(store, tmp_path):
+    """Though a change elsewhere in the sentence is more frequent."""
+    write_changes(
+        tmp_path / "a.m2", [("to", "for", "R:PREP", 3), ("he", "she", "R:PRON", 30)], ["he go to him"]
+    )
+    ingest_files(store, "m2", [tmp_path / "a.m2"], "s", license="CC-BY-4.0")
+    build(store, recipe(tmp_path, **OVER_ONLY), tmp_path / "out")
+    over = {chosen: text for chosen, text, _ in pairs_of(tmp_path / "out")}
+    assert over["he go to him"] == "he go for him"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.6])
+def test_over_corrections_are_at_most_the_share_of_the_pairs(store, tmp_path, share):
+    write_changes(tmp_path / "a.m2", [("to", "for", "R:PREP", 30)], [f"r{n} go to him" for n in range(100)])
+    ingest_files(store, "m2", [tmp_path / "a.m2"], "s", license="CC-BY-4.0")
+    shared = {"share: 0.25": f"share: {share}", "drop: true": "drop: false"}
+    done = build(store, recipe(tmp_path, **shared), tmp_path / "out")
+    made = [made for *_, made in pairs_of(tmp_path / "out")]
+    assert made.count("over") == int(30 * share / (1 - share) + 1e-9)
+    assert done.dropped["beyond the share of over-corrections"] == 100 - made.count("over")
+    with pytest.raises(RecipeError, match=r"corrections.share"):
+        recipe(tmp_path, **{"share: 0.25": "share: 1"})
+
+
+def test_unpaired_has_each_text_of_a_prompt_once(store, shared_data, tmp_path):
+    path = shared_data / "jfleg" / "EACL_exp" / "m2converter" / "dev.ref.m2"
+    ingest_files(store, "m2", [path], "s", license="CC-BY-NC-SA-4.0")
+    wanted = {"configs: [preference, sft]": "configs: [preference, unpaired]"}
+    done = build(store, recipe(tmp_path, **wanted), tmp_path / "out")
+    texts = rows(tmp_path / "out", "unpaired")
+    said = {name: [turns[-1]["content"] for turns in texts[name]] for name in ("prompt", "completion")}
+    flat = pl.DataFrame(said)
+    assert flat.height == flat.n_unique() == sum(done.counts["unpaired"].values())
+    assert rows(tmp_path / "out", "unpaired_meta").height == flat.height
+    assert done.dropped["unpaired: the text of another completion again"] > 10

@@ -26,11 +26,21 @@ BAD = [
     ("content", "A hint?</think> Try 7 x 4.", "reasoning"),
     ("content", "<Think>The form is", "reasoning"),
     ("content", "[THINK]A hint?[/THINK] Try 7 x 4.", "reasoning"),
+    *(
+        ("content", text, "tokens of a chat template")
+        for text in (
+            "Try 7 x 4.<|im_end|>",
+            "Try 7 x 4.<|eot_id|>\n",
+            "<|channel|>analysis<|message|>A hint?",
+            "Try 7 x 4.</s>",
+        )
+    ),
 ]
 GOOD = [
     ("context", '{"finish": "stop"}'),
     ("context", '{"note": "length"}'),
     ("content", "I think 1 < 2, and 2 > 1."),
+    ("content", "<s>7</s> 14 <|endless|>"),
 ]
 
 
@@ -62,7 +72,7 @@ def test_what_is_no_whole_answer_stops_the_build_or_is_dropped(problems, tmp_pat
     ):
         made(problems, tmp_path / "red")
     done = made(problems, tmp_path / "out", drop=True)
-    assert done.dropped["replies cut off, filtered or with reasoning"] == 1
+    assert done.dropped["replies cut off, filtered, with reasoning or tokens of a chat template"] == 1
     assert sum(done.counts["preference"].values()) == 29
 
 

@@ -9,6 +9,7 @@ from waiting import run_to_end
 
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.gec import split_words
+from preceptor.toolkit.evaluation.metrics.measure import check_metrics
 from preceptor.toolkit.evaluation.metrics.registry import METRICS
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
@@ -111,8 +112,9 @@ def test_edits_are_counted_against_the_best_reference():
 
 def test_what_a_metric_lacks_is_said_before_anything_is_asked(monkeypatch):
     russian = item("Он идти .", "Он идёт .").__class__("k", "g", (), "Он идти .", ("Он идёт .",), (), "ru")
-    with pytest.raises(EvaluationError, match="ERRANT knows English, not ru"):
-        METRICS["edits"].check([russian])
+    assert check_metrics(["gleu", "edits", "exact"], [item("He go .", "He goes ."), russian]) == {
+        "edits": "ERRANT knows English, and of 2 prompts are 1 ru"
+    }
     monkeypatch.setitem(sys.modules, "errant", None)
     from preceptor.toolkit.evaluation.metrics.gec import _english
 

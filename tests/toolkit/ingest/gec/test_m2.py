@@ -17,7 +17,7 @@ from preceptor.toolkit.ingest.files.numbered_lines import Input
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2 import read_m2, split_tokens
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files
 from preceptor.toolkit.store.connection import remove_source, run
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
@@ -173,7 +173,7 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     )
     files = find_inputs(FORMATS["m2"], [path])
     ingest(store, FORMATS["m2"], files, Context("s"), Origin(read_license(None)))
-    assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"})
+    assert export_m2(store, "s", tmp_path / "out.m2") == (1, {"anna": "0", "ben": "1"}, 0)
     assert (tmp_path / "out.m2").read_text() == (
         "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n"
     )
@@ -183,3 +183,25 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     with pytest.raises(StoreError, match=r"f.m2:2: M2 has no way to write 'a\|\|\|b'"):
         export_m2(store, "s", tmp_path / "no.m2")
     assert not list(tmp_path.glob("*no.m2*"))
+
+
+def test_edits_that_put_errors_into_right_sentences_are_said(opened, tmp_path):
+    """The same sentences, once held right and once with an edit: such edits go the wrong way."""
+
+    def write(name, pairs):
+        blocks = [
+            f"S {n} all is well .\nA {'-1 -1|||noop|||-NONE-' if right else '1 2|||R|||al'}|||REQUIRED|||-NONE-|||0\n"
+            for n, right in pairs
+        ]
+        (tmp_path / name).write_text("\n".join(blocks))
+        remove_source(opened, "s")
+        return ingest_files(opened, "m2", [tmp_path / name], "s").notes
+
+    turned = [(n % 20, n >= 20) for n in range(40)]
+    (note,) = write("turned.m2", turned)
+    assert note.startswith(
+        "turned.m2: 20 of 20 corrected sentences are ones that the same annotator holds right"
+    )
+    assert "(lines 1 and 61)" in note
+    assert write("plain.m2", [(n, n >= 20) for n in range(40)]) == []
+    assert write("seldom.m2", [*turned[:25], *((n, False) for n in range(40, 90))]) == []

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
-from preceptor.schemas.tables import REJECTS
+from preceptor.schemas.tables import EDITS, REJECTS, SENTENCES
 from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.dataset.choose.from_edits import choose_from_edits
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import count, query, remove_source
 
@@ -200,6 +201,37 @@ def test_who_lost_an_edit_gives_no_other_correction(opened, tmp_path, format):
 
 
 @few(30)
+@given(corpora(), st.data())
+def test_who_lost_an_edit_that_is_turned_round_gives_no_correction(opened, tmp_path, corpus, data):
+    """ReLCo's M2 from its first noop on: the learner's text is made from the edits."""
+    texts, edits = corpus
+    texts = [[f"s{n}", *words] for n, words in enumerate(texts)]
+    edits = [(n, who, k + 1, new) for n, who, k, new in edits if not who]
+    if not edits:
+        return
+    bad = data.draw(st.sampled_from(edits))
+    how = M2_DAMAGE[data.draw(st.sampled_from(sorted(M2_DAMAGE)))]
+    head = ["id|time|attempt|sentence"]
+    words = sorted({(new, texts[n][k]) for n, _, k, new in edits})
+    for name, side in (("gram_err.csv", 0), ("correct_gram_err.csv", 1)):
+        rows = [f"7|1.5||p{n} __{pair[side]}__ ." for n, pair in enumerate(words)]
+        (tmp_path / name).write_text("\n".join([*head, *rows, ""]))
+    noop = b"S right\nA -1 -1|||noop|||-NONE-|||REQUIRED|||-NONE-|||0\n\n"
+    path = tmp_path / "errors_tagged.m2"
+    path.write_bytes(noop + write_m2(texts, edits, None, None))
+    assert load(opened, "relco", tmp_path).rejects == 0
+    whole = full_corrections(opened)
+    path.write_bytes(noop + write_m2(texts, edits, bad, how))
+    report = load(opened, "relco", tmp_path)
+    assert report.rejects == count(opened, REJECTS) > 0
+    left = full_corrections(opened)
+    assert left <= whole
+    right = " ".join(texts[bad[0]])
+    assert right in {content for _, _, content in whole}
+    assert right not in {content for _, _, content in left}
+
+
+@few(30)
 @given(st.data())
 def test_a_mark_that_is_not_closed_takes_its_annotator_out(opened, tmp_path, data):
     """UA-GEC's marks stand in the text: without a part of one even the learner's text is not known."""
@@ -218,6 +250,33 @@ def test_a_mark_that_is_not_closed_takes_its_annotator_out(opened, tmp_path, dat
     load(opened, "ua-gec", folder)
     left = full_corrections(opened)
     assert {row for row in left if row[1] == "1"} <= whole
+
+
+@few(30)
+@given(corpora(), st.data())
+def test_m2_written_again_gives_the_same_full_corrections(opened, tmp_path, corpus, data):
+    """Who lost an edit gives none before `export m2`, and none after it."""
+    texts, edits = corpus
+    bad = data.draw(st.sampled_from([*edits, None]))
+    how = M2_DAMAGE[data.draw(st.sampled_from(sorted(M2_DAMAGE)))]
+    path, again = tmp_path / "f.m2", tmp_path / "again.m2"
+    path.write_bytes(write_m2(texts, edits, bad, how))
+    try:
+        load(opened, "m2", path)
+    except SourceError:
+        return
+    before = full_corrections(opened)
+    sentences, _, left_out = export_m2(opened, "s", again)
+    kept, lost = query(
+        opened,
+        """SELECT count(*) FILTER (NOT coalesce(list_has_any(incomplete, [annotator, '*']), false)),
+            count(DISTINCT (sentence, annotator)) FILTER (list_has_any(incomplete, [annotator, '*']))
+        FROM edits JOIN sentences s ON s.key = sentence""",
+    ).row(0)
+    assert left_out == lost
+    assert load(opened, "m2", again).rejects == 0
+    assert (count(opened, SENTENCES), count(opened, EDITS)) == (sentences, kept)
+    assert full_corrections(opened) == before
 
 
 def test_a_partial_annotator_is_counted_and_never_built(store, shared_cases, tmp_path):

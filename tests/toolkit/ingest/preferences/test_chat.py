@@ -16,6 +16,7 @@ from preceptor.toolkit.dataset.build import build
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.ingest.preferences.chats.reader import NO_SHAPE
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.store.connection import count, query, remove_source
 
@@ -190,16 +191,11 @@ def test_chats_that_begin_alike_are_one_group(store, tmp_path):
     assert [lines for _, lines in groups] == [[1, 3], [4], [5]]
 
 
-NONE_OF_THEM = (
-    "holds none of the shapes that are read: messages (OpenAI, TRL), conversations (ShareGPT), chosen and "
-    "rejected (TRL, HH-RLHF, Orca, LLaMA-Factory), preferred_output and non_preferred_output (OpenAI), messages "
-    "and rejected_response (ms-swift), prompt and completion or response, instruction and output (Alpaca)"
-)
 BAD = {
     "{": "not valid JSON",
     "[1]": "expected a JSON object",
-    '{"text": "x"}': NONE_OF_THEM,
-    '{"prompt": "x"}': NONE_OF_THEM,
+    '{"text": "x"}': NO_SHAPE,
+    '{"prompt": "x"}': NO_SHAPE,
     '{"id": "known", "prompt": "x", "completion": "y"}': "the id is already used on line 1",
     '{"id": [1], "prompt": "x", "completion": "y"}': "'id' is not text",
     '{"messages": "x"}': "'messages' is not a list of messages",
@@ -295,7 +291,7 @@ def test_parquet_of_every_shape(store, tmp_path):
     assert (report.rows, report.rejects, count(store, VOTES)) == (10, 0, 6)
     assert query(store, "SELECT max(line) FROM turns").item() == 2
     pl.DataFrame({"text": ["x"]}).write_parquet(tmp_path / "no.parquet")
-    with pytest.raises(SourceError, match=r"has none of the columns id, group, .*; it has text"):
+    with pytest.raises(SourceError, match="has none of the fields of a chat; it has text "):
         load(store, tmp_path / "no.parquet", "t")
     (tmp_path / "no.parquet").write_bytes(b"PAR1")
     with pytest.raises(SourceError, match="not Parquet, or damaged"):

@@ -33,7 +33,7 @@ def read(tmp_path, *rows, name="a.jsonl"):
     (tmp_path / "s.duckdb").unlink(missing_ok=True)
     with open_store(tmp_path / "s.duckdb", create=True) as con:
         report = ingest_files(con, "chat", [path], "s", license="MIT")
-        assert (report.rows, report.rejects) == (len(rows), 0), report.first_rejects
+        assert (report.rows, report.rejects) == (len(rows), 0), report.reject_lines
         return [query(con, sql).rows() for sql in (KNOWN, VOTED, RATED)], report.notes
 
 
@@ -147,7 +147,9 @@ TALK = [by("user", "7 x 8?"), by("assistant", "56.")]
         ({"messages": [TALK[0], TALK[1] | {"weight": 0}]}, "has weight 0"),
         ({"messages": [by("user", "Human: a\n\nAssistant:"), TALK[1]]}, "holds a transcript"),
         ({"prompt": "Be kind.\n\nHuman: a\n\nAssistant:", "completion": "b"}, "holds a transcript"),
-        ({"instruction": "a", "generations": ["b"], "ratings": [1]}, "none of the shapes that are read"),
+        ({"prompt": "a", "chosen": "b", "rejected": json.dumps(TALK)}, "messages written as text"),
+        ({"prompt": str(TALK), "chosen": "b", "rejected": "c"}, "messages written as text"),
+        ({"message_id": "a", "parent_id": "b", "text": "c", "role": "prompter"}, "none of the shapes"),
         ({"preferred_output": TALK[1:], "input": {"messages": TALK[:1]}}, "'rejected' is missing"),
     ],
 )
@@ -177,6 +179,10 @@ CASES = {
     "h_sysfield_tr": (1, 1),
     "i_alpaca": (1, 0),
     "j_llamaf_pref": (1, 1),
+    "k_ultrafeedback": (1, 0),
+    "l_distilabel": (1, 0),
+    "m_oasst": (1, 1),
+    "n_arena": (1, 1),
     "lf": (1, 1),
     "o_trailing_user": None,
     "p_weight": None,
@@ -201,8 +207,10 @@ def test_what_strangers_bring(store, shared_cases, name):
         return
     report = ingest_files(store, "chat", [path], "s")
     assert (report.rows, report.added.get("votes", 0)) == CASES[name]
+    assert report.added.get("ratings", 0) == (2 if name in ("k_ultrafeedback", "l_distilabel") else 0)
     if name in ("a_sharegpt_system", "e_orca", "h_sysfield_tr", "lf", "w_dpo_sysdev"):
         roles = query(store, "SELECT DISTINCT messages[1].role AS r FROM prompts")["r"].to_list()
         assert roles == ["system"]
+    assert name not in ("u_reasoning",) or "reasoning_content of messages" in report.notes[0]
     mixed = query(store, "SELECT count(*) FROM prompts WHERE messages[-1].content LIKE '%Human:%'").item()
     assert mixed == 0

@@ -237,7 +237,7 @@ def test_rankings_about_texts_of_another_source(store, tmp_path):
     report = load(store, path, about="texts")
     assert (report.rows, report.rejects, report.notes) == (1, 2, [])
     assert query(store, "SELECT reason FROM rejects ORDER BY line")["reason"].to_list() == [
-        "'7:Z' is no completion of source 'texts'",
+        "completion: '7:Z' is no completion of source 'texts'",
         "the completions answer different prompts",
     ]
     assert count(store, COMPLETIONS) == 3

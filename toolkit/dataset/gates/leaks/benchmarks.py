@@ -16,7 +16,8 @@ import duckdb
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
 from .....schemas.tables import Column, Table
-from ....store.connection import Store, query, run
+from ....store.connection import Store, open_files, query, read_frames, run, run_over
+from ....store.quoting import quote_name, quote_text
 from ....store.temporary import make
 
 BENCHMARKS = Table(
@@ -87,21 +88,23 @@ def _files(one: Benchmark) -> list[Path]:
 
 
 def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
-    quoted = "'" + str(file).replace("'", "''") + "'"
-    rows = _READ[_kind(file)].format(quoted)
+    rows = _READ[_kind(file)].format(quote_text(str(file)))
     before = f"{file.relative_to(one.path).as_posix()}:" if several else ""
     try:
-        columns = query(con, f"DESCRIBE SELECT * FROM {rows}")["column_name"].to_list()
-        text, answer = _column(one, file, one.column, columns), "NULL"
-        if one.answer is not None:
-            answer = f"{_column(one, file, one.answer, columns)}::VARCHAR"
-        run(
-            con,
-            f"""INSERT INTO benchmarks SELECT $name, $before || line, "text", answer FROM (
-                SELECT row_number() OVER () AS line, {text}::VARCHAR AS "text", {answer} AS answer FROM {rows}
-            ) WHERE trim("text") <> '' """,
-            {"name": one.name, "before": before},
-        )
+        with open_files([file]) as apart:
+            columns = query(apart, f"DESCRIBE SELECT * FROM {rows}")["column_name"].to_list()
+            text, answer = _column(one, file, one.column, columns), "NULL"
+            if one.answer is not None:
+                answer = f"{_column(one, file, one.answer, columns)}::VARCHAR"
+            for frame in read_frames(
+                apart,
+                f"""SELECT $name AS name, $before || line AS line, "text", answer FROM (
+                    SELECT row_number() OVER () AS line, {text}::VARCHAR AS "text", {answer} AS answer
+                    FROM {rows}
+                ) WHERE trim("text") <> '' """,
+                {"name": one.name, "before": before},
+            ):
+                run_over(con, frame, "INSERT INTO benchmarks SELECT name, line, text, answer FROM incoming")
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
         raise SourceError(f"{_where(one, file)} cannot be read as {_kind(file)}: {first}") from error
@@ -114,4 +117,4 @@ def _column(one: Benchmark, file: Path, name: str | None, columns: list[str]) ->
     if name not in columns:
         asked = f"has no column '{name}'" if name else "has several columns; say which by column"
         raise SourceError(f"{_where(one, file)}: {asked}; it has {', '.join(columns)}")
-    return '"' + name.replace('"', '""') + '"'
+    return quote_name(name)

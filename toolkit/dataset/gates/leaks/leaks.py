@@ -258,16 +258,17 @@ def _verdict(con: Store) -> GateResult:
         f"{one['other']} {one['other_key'][:16]}"
         for one in first.to_dicts()
     )
+    found = f"{rows} rows leak into what they are measured by, the first: {shown}"
     return GateResult(
         "leaks",
         False,
         rows,
-        f"{rows} rows leak into what they are measured by, the first: {shown}; "
-        "give such prompts one group, or drop these rows by leaks: {drop: true}",
+        f"{found}; give such prompts one group, or drop these rows by leaks: {{drop: true}}",
         Drop(
             KEPT,
             "(config, key) IN (SELECT (config, key) FROM leaks)",
             "leaks into what is measured by",
+            found=found,
         ),
     )
 

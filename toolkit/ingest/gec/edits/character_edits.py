@@ -41,6 +41,7 @@ EDITS = pl.Schema(
         "start": pl.Int64(),  # characters of the text
         "end": pl.Int64(),
         "correction": pl.String(),  # null: detected only
+        "alternatives": pl.List(pl.String()),  # further corrections that the annotator allows, or null
         "error_type": pl.String(),
         "comment": pl.String(),
         "aligned_by": pl.String(),
@@ -174,7 +175,10 @@ def _in_range(documents: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFram
             (start < 0) | (end < start) | (end > size),
             pl.format("edit {}-{} lies outside the text's {} characters", start, end, size),
         ),
-        (pl.col("correction") == pl.col("before"), "the edit changes nothing"),
+        (
+            (pl.col("correction") == pl.col("before")) & pl.col("alternatives").is_null(),
+            "the edit changes nothing",
+        ),
     )
     return good.drop("text", "size"), bad
 
@@ -255,7 +259,7 @@ def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame,
     found = pl.concat([found.filter(pl.col("text").is_not_null()), missing.select(found.columns)]).sort(
         "order"
     )
-    found = found.with_columns(pl.col("sentence_at").cast(pl.Int64))
+    found = _keep_apart(found.with_columns(pl.col("sentence_at").cast(pl.Int64)), size)
     good, bad = divide_named(
         found.with_columns(
             pl.min_horizontal((pl.col(name) - pl.col("from")).clip(0), size).alias(name)
@@ -264,6 +268,43 @@ def _placed(sentences: pl.DataFrame, edits: pl.DataFrame) -> tuple[pl.DataFrame,
         (pl.col("text").is_null(), "an edit in an empty text"),
     )
     return good.drop("begin", "from", "before"), bad
+
+
+def _keep_apart(edits: pl.DataFrame, size: pl.Expr) -> pl.DataFrame:
+    """Put a space between a line and text that is put into the white space around it, but not right beside.
+
+    That white space is no part of the sentence. Of edits side by side the one next to it gets the space.
+    """
+    begin = pl.col("from")
+    by = ("sentence_at", "annotator")
+    before, after = pl.col("end") < begin, pl.col("start") > begin + size
+    if not edits.select((before | after).any()).item():
+        return edits
+    rows = edits.sort(*by, "start", "end", "order").with_columns(mark_first(*by).alias("first"))
+    first = pl.col("first")
+    last = first.shift(-1, fill_value=True)
+    lead = before & (last | (pl.col("start").shift(-1) != pl.col("end")))
+    tail = after & (first | (pl.col("end").shift() != pl.col("start")))
+    space = pl.lit(" ")
+
+    def put(text: pl.Expr) -> pl.Expr:
+        bare = text.str.strip_chars() == ""
+        return pl.when(bare).then(text).when("lead").then(text + space).when("tail").then(space + text)
+
+    rows = rows.with_columns(lead.alias("lead"), tail.alias("tail"))
+    moved = rows.filter(pl.col("lead") | pl.col("tail"))
+    others = (
+        moved.select("order", "lead", "tail", "alternatives")
+        .drop_nulls("alternatives")
+        .explode("alternatives")
+        .with_columns(put(pl.col("alternatives")).alias("alternatives"))
+        .group_by("order", maintain_order=True)
+        .agg("alternatives")
+    )
+    moved = moved.with_columns(put(pl.col("correction")).alias("correction")).drop("alternatives")
+    moved = moved.join(others, on="order", how="left")
+    still = rows.filter(~(pl.col("lead") | pl.col("tail")))
+    return pl.concat([still, moved.select(rows.columns)]).drop("lead", "tail", "first").sort("order")
 
 
 def _noops(sentences: pl.DataFrame, edits: pl.DataFrame) -> pl.DataFrame:

@@ -5,15 +5,15 @@
     {"prompt": "…", "chosen": "…", "rejected": "…"}                       TRL, UltraFeedback
     {"prompt": "…", "completion": "…", "label": true}                     TRL, KTO
 
-`system` beside any of them is the first message. `chat_dialects` rewrites what other programs call otherwise.
-If TRL's fields are lists of messages, `chosen` and `rejected` may be whole conversations, the prompt
-being what they share.
+`system` beside any of them is the first message. `answers` divides rows of several answers, `dialects`
+rewrites what other programs call otherwise. If TRL's fields are lists of messages, `chosen` and `rejected`
+may be whole conversations, the prompt being what they share.
 """
 
 import polars as pl
 
-from ...store.connection import open_scratch, query
-from .chat_dialects import REWRITTEN, TRANSCRIPT
+from ....store.connection import open_scratch, query
+from .dialects import REWRITTEN, TRANSCRIPT, is_given
 
 PAIR, ANSWER = "pair", "answer"
 FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label", "system")
@@ -28,10 +28,8 @@ _ROLE = "CASE {} END".format(
 )
 
 
-def _given(field: str) -> str:
-    """SQL: the row has the field, and not null."""
-    return f"coalesce(json_type(\"raw\", '$.{field}'), 'NULL') <> 'NULL'"
-
+# A list of messages as Python or JSON spells it, inside a text.
+_AS_TEXT = r"""^\s*\[\s*\{\s*["'']+(role|from|content|value)["'']+\s*:"""
 
 # The role of a text, by its field; lists are taken as they are.
 _WHO = {
@@ -49,7 +47,7 @@ _LISTS = " UNION ALL ".join(
         if field in _WHO
         else "NULL"
     } END AS items
-    FROM kinds WHERE {_given(field)} AND list_contains({list(kinds)}, kind)"""
+    FROM kinds WHERE {is_given(field)} AND list_contains({list(kinds)}, kind)"""
     for order, (field, kinds) in enumerate(
         {
             "messages": ("messages",),
@@ -65,9 +63,9 @@ _LISTS = " UNION ALL ".join(
 
 _SAID = f"""
 kinds AS MATERIALIZED (
-    SELECT *, CASE WHEN {_given("chosen")} OR {_given("rejected")} THEN '{PAIR}'
-        WHEN {_given("completion")} THEN '{ANSWER}' WHEN {_given("messages")} THEN 'messages'
-        WHEN {_given("conversations")} THEN 'conversations' END AS kind FROM rows
+    SELECT *, CASE WHEN {is_given("chosen")} OR {is_given("rejected")} THEN '{PAIR}'
+        WHEN {is_given("completion")} THEN '{ANSWER}' WHEN {is_given("messages")} THEN 'messages'
+        WHEN {is_given("conversations")} THEN 'conversations' END AS kind FROM rows
 ), lists AS ({_LISTS}), items AS (
     SELECT line, field, field_n, unnest(items) AS item, generate_subscripts(items, 1) AS n FROM lists
 ), parts AS (
@@ -93,6 +91,8 @@ kinds AS MATERIALIZED (
                 THEN 'has weight 0, not to be learnt from; cut the chat before it, or leave weight out'
             WHEN role = 'user' AND form = 'VARCHAR' AND regexp_matches(body->>'$', '{TRANSCRIPT}')
                 THEN 'holds a transcript of several speakers (Human:, Assistant:); make each a message'
+            WHEN form = 'VARCHAR' AND regexp_matches(body->>'$', '{_AS_TEXT}')
+                THEN 'is a list of messages written as text; write it as JSON itself, such as from JSON Lines'
             WHEN form = 'NULL' THEN 'has no content'
             WHEN form NOT IN ('VARCHAR', 'ARRAY') THEN 'has a content that is no text'
             WHEN len(list_filter(pieces, lambda p: json_type(p) <> 'VARCHAR'
@@ -136,7 +136,7 @@ WITH {REWRITTEN}, {_SAID}, whole AS (
     SELECT * REPLACE ({_front("talk")} AS talk), {_front("rejected_whole")} AS worst,
         {_front("coalesce(chosen_whole, completion_whole)")} AS best FROM told
 ), asked AS (SELECT *, coalesce(talk, best[:-2]) AS messages FROM fronted)
-SELECT k.line, k.original AS "raw", k.keys, message_keys, k.tools, k.media, k.has_talk,
+SELECT k.line, k.names AS keys, message_keys, k.tools, k.media, k.has_talk,
     front IS NOT NULL AND messages[2].role = 'system' AS two_systems,
     k.mistyped, k.id, k."group", k.task, k.language, k.kind, problem,
     messages, best, worst, prompt[-1] AS last_asked,
@@ -156,12 +156,13 @@ FROM kinds k LEFT JOIN asked USING (line) ORDER BY k.line"""
 def recognise_shapes(rows: pl.DataFrame) -> pl.DataFrame:
     """Recognise the shape of each row, and bring its messages and scores into one form.
 
-    `rows`: line, raw, mistyped, id, group, task, language. Added: `kind` (messages, conversations, pair,
-    answer or null), `problem` (of one of its messages), `messages` (the dialogue, or the messages that are
-    answered), `best` and `worst` (the conversations that end in an answer), `answer` and `worse` (their last
-    texts), and the columns that the checks of `chat` need. `opening` is a hash of the text up to the first
-    message of the user, for rows that begin alike. `keys` and `message_keys` name the fields that the row and
-    its messages have; `tools` and `media` are true if the row has any.
+    `rows`: line (of each row another), raw, names (of its fields as read), mistyped, id, group, task,
+    language. Added: `kind` (messages, conversations, pair, answer or null), `problem` (of one of its
+    messages), `messages` (the dialogue, or the messages that are answered), `best` and `worst` (the
+    conversations that end in an answer), `answer` and `worse` (their last texts), and the columns that the
+    checks of `reader` need. `opening` is a hash of the text up to the first message of the user, for rows
+    that begin alike. `message_keys` names the fields of its messages; `tools` and `media` are true if it has
+    any.
     """
     with open_scratch() as con:
         con.register("given", rows.to_arrow())

@@ -10,29 +10,12 @@ from typing import Any
 
 import yaml
 
-from ..errors import RecipeError
-from .nearest import find_nearest
+from ...errors import RecipeError
+from ..nearest import find_nearest
+from .yaml_text import Place
 
 LEFT_OUT = object()
 """The value of a key to leave out, as if the file did not name it."""
-
-
-def read_file(path: Path, name: str, keys: str) -> tuple[str, dict[str, Any]]:
-    """Read a YAML file of keys and values: its text and its content.
-
-    `name` and `keys` are for messages: the kind of file ("a training recipe, such as …") and an example of a
-    key and its value. Raises RecipeError if the file cannot be read or is not such YAML.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}; name {name}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise RecipeError(f"{path}: expected keys and values, such as '{keys}'")
-    return text, content
 
 
 def read_variants(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -83,3 +66,15 @@ def merge_settings(where: object, values: Mapping[str, Any], told: Mapping[str, 
             hint = f": did you mean '{near}'?" if near else ""
             raise RecipeError(f"{where}: --set {name}= leaves out a key that is not there{hint}")
     return {name: value for name, value in {**values, **told}.items() if value is not LEFT_OUT}
+
+
+def select_lines(
+    lines: Mapping[Place, int], variant: str | None, given: Mapping[str, Any]
+) -> dict[Place, int]:
+    """Select the lines of merged settings: a variant's keys stand where it has them, `given` ones nowhere."""
+    ours = {at[2:]: line for at, line in lines.items() if at[:2] == ("env", "preceptor") and len(at) > 2}
+    every = {**lines, **ours}
+    chosen = {at[2:]: line for at, line in every.items() if at[:2] == ("variants", variant) and len(at) > 2}
+    replaced = {at[0] for at in chosen}
+    kept = {at: line for at, line in every.items() if at[0] not in replaced}
+    return {at: line for at, line in (kept | chosen).items() if at[0] not in given}

@@ -1,11 +1,11 @@
-r"""Chats in the fields of other programs, rewritten in SQL into those of `chat_shapes`, row by row.
+r"""Chats in the fields of other programs, rewritten in SQL into those of `shapes`, row by row.
 
     {"messages": […], "rejected_response": "…"}                                 ms-swift
     {"messages": […], "label": true}                                            ms-swift, KTO
     {"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}   OpenAI
     {"system": "…", "question": "…", "chosen": "…", "rejected": "…"}            Orca's pairs
     {"instruction": "…", "input": "…", "output": "…", "history": [["…", "…"]]}  Alpaca
-    {"prompt": "…", "response": "…"}
+    {"prompt": "…", "response": "…"}, {"instruction": "…", "generation": "…"}
     {"conversations": […], "chosen": {"from": "gpt", …}, "rejected": {…}}       LLaMA-Factory
     {"chosen": "Human: …\n\nAssistant: …", "rejected": "…"}                     HH-RLHF
 
@@ -22,6 +22,7 @@ FOREIGN = (
     "instruction",
     "output",
     "response",
+    "generation",
     "history",
     "kto_tag",
     "system_prompt",
@@ -32,7 +33,8 @@ TRANSCRIPT = r"(^|\n)\s*(Human|User):[\s\S]*\n\s*Assistant:"
 _TALKS = ("messages", "conversations")
 
 
-def _given(field: str) -> str:
+def is_given(field: str) -> str:
+    """Write SQL: the row has the field, and not null."""
     return f"coalesce(json_type(raw, '$.{field}'), 'NULL') <> 'NULL'"
 
 
@@ -71,33 +73,37 @@ def _side(field: str) -> str:
         ELSE {_split(field)} END"""
 
 
-_TALK = f"CASE WHEN {_given('messages')} THEN {_get('messages')} ELSE {_get('conversations')} END"
+_TALK = f"CASE WHEN {is_given('messages')} THEN {_get('messages')} ELSE {_get('conversations')} END"
 _TURNS = f"json_extract({_TALK}, '$[*]')"
-_ASKS = f"""coalesce({_text("instruction")} || coalesce(chr(10) || {_text("input")}, ''), {_text("question")},
-    CASE WHEN json_type(raw, '$.prompt') = 'VARCHAR' THEN {_text("prompt")} END)"""
-_ANSWER = f"coalesce({_text('output')}, {_text('response')})"
+_INPUT = f"CASE WHEN json_type(raw, '$.input') = 'VARCHAR' THEN {_text('input')} END"
+_ASKS = f"""coalesce({_text("instruction")} || coalesce(chr(10) || {_INPUT}, ''), {_text("question")},
+    CASE WHEN json_type(raw, '$.prompt') = 'VARCHAR' THEN {_text("prompt")} END, {_INPUT})"""
+_ANSWER = f"coalesce({_text('output')}, {_text('response')}, {_text('generation')})"
 _HISTORY = """flatten(list_transform(json_extract(raw, '$.history[*]'), lambda h: [
     json_object('role', 'user', 'content', h->'$[0]'),
     json_object('role', 'assistant', 'content', h->'$[1]')]))"""
 _PAST = f"CASE WHEN json_array_length(raw, '$.history') > 0 THEN {_HISTORY} END"
 _USER = f"[json_object('role', 'user', 'content', {_ASKS})]"
+ASKED = f"""CASE WHEN json_type(raw, '$.prompt') = 'ARRAY' THEN {_get("prompt")}
+    WHEN {_ASKS} IS NOT NULL THEN to_json(list_concat({_PAST}, {_USER}))
+    WHEN {is_given("messages")} THEN {_get("messages")} ELSE {_get("prompt")} END"""
 _REPLY = f"[json_object('role', 'assistant', 'content', {_ANSWER})]"
 _ALPACA = f"""{_ASKS} IS NOT NULL AND {_ANSWER} IS NOT NULL
     AND NOT (has_pair OR has_talk OR list_contains(keys, 'completion'))"""
 
-_PROMPT = f"""CASE WHEN {_given("prompt")} THEN {_split("prompt")}
-    WHEN {_given("preferred_output")} OR {_given("non_preferred_output")}
+_PROMPT = f"""CASE WHEN {is_given("prompt")} THEN {_split("prompt")}
+    WHEN {is_given("preferred_output")} OR {is_given("non_preferred_output")}
         THEN CASE json_type(raw, '$.input') WHEN 'OBJECT' THEN raw->'$.input.messages'
             ELSE {_get("input")} END
-    WHEN {_given("rejected_response")} OR marked THEN to_json({_TURNS}[:-2])
+    WHEN {is_given("rejected_response")} OR marked THEN to_json({_TURNS}[:-2])
     WHEN has_pair AND has_talk AND goes_on THEN {_TALK}
     WHEN has_pair AND {_ASKS} IS NOT NULL THEN to_json(list_concat({_PAST}, {_USER})) END"""
-_CHOSEN = f"""CASE WHEN {_given("preferred_output")} THEN {_get("preferred_output")}
-    WHEN {_given("rejected_messages")} THEN {_TALK}
-    WHEN {_given("rejected_response")} THEN to_json({_TURNS}[-1:]) ELSE {_side("chosen")} END"""
-_REJECTED = f"""CASE WHEN {_given("non_preferred_output")} THEN {_get("non_preferred_output")}
-    WHEN {_given("rejected_messages")} THEN {_get("rejected_messages")}
-    WHEN {_given("rejected_response")} THEN {_get("rejected_response")} ELSE {_side("rejected")} END"""
+_CHOSEN = f"""CASE WHEN {is_given("preferred_output")} THEN {_get("preferred_output")}
+    WHEN {is_given("rejected_messages")} THEN {_TALK}
+    WHEN {is_given("rejected_response")} THEN to_json({_TURNS}[-1:]) ELSE {_side("chosen")} END"""
+_REJECTED = f"""CASE WHEN {is_given("non_preferred_output")} THEN {_get("non_preferred_output")}
+    WHEN {is_given("rejected_messages")} THEN {_get("rejected_messages")}
+    WHEN {is_given("rejected_response")} THEN {_get("rejected_response")} ELSE {_side("rejected")} END"""
 _FIELDS = {
     "messages": f"CASE WHEN {_ALPACA} THEN to_json(list_concat({_PAST}, {_USER}, {_REPLY})) "
     f"ELSE {_get('messages')} END",
@@ -106,12 +112,12 @@ _FIELDS = {
     "chosen": _CHOSEN,
     "rejected": _REJECTED,
     "completion": f"CASE WHEN marked THEN to_json({_TURNS}[-1:]) ELSE {_split('completion')} END",
-    "label": f"CASE WHEN {_given('label')} THEN {_get('label')} ELSE {_get('kto_tag')} END",
-    "system": f"CASE WHEN {_given('system')} THEN {_get('system')} ELSE {_get('system_prompt')} END",
+    "label": f"CASE WHEN {is_given('label')} THEN {_get('label')} ELSE {_get('kto_tag')} END",
+    "system": f"CASE WHEN {is_given('system')} THEN {_get('system')} ELSE {_get('system_prompt')} END",
     **{name: _get(name) for name in _KEPT},
 }
 
-# `given` has the rows with `raw` as read; `rows` has them with `raw` rewritten, and as read in `original`.
+# `given` has the rows with `raw` as read; `rows` has them with `raw` rewritten.
 REWRITTEN = f"""
 keyed AS (SELECT *, json_keys(raw) AS keys FROM given), flagged AS (
     SELECT *, list_has_any(keys, ['chosen', 'rejected']) AS has_pair,
@@ -129,13 +135,13 @@ keyed AS (SELECT *, json_keys(raw) AS keys FROM given), flagged AS (
         OR contains(raw, 'Human:') OR contains(raw, 'User:') OR (has_pair AND (
             json_type(raw, '$.chosen') = 'OBJECT' OR json_type(raw, '$.chosen[0]') = 'VARCHAR'))
         THEN json_object({", ".join(f"'{name}', {value}" for name, value in _FIELDS.items())})::VARCHAR
-        ELSE raw END AS raw), raw AS original,
+        ELSE raw END AS raw),
     list_contains(keys, 'tools') AND coalesce(json_type(raw, '$.tools'), 'NULL') <> 'NULL'
         AND trim(raw->>'$.tools') NOT IN ('', '[]', 'null')
         OR list_contains(keys, 'functions') AND json_array_length(raw, '$.functions') > 0
         OR list_contains(keys, 'input') AND json_array_length(raw, '$.input.tools') > 0 AS tools,
     list_has_any(keys, ['images', 'videos', 'audios', 'image', 'video', 'audio']) AND greatest(
         {", ".join(f"json_array_length(raw, '$.{n}')" for n in ("images", "videos", "audios"))},
-        {", ".join(f"CASE WHEN {_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}) > 0 AS media
+        {", ".join(f"CASE WHEN {is_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}) > 0 AS media
     FROM told_apart
 )"""

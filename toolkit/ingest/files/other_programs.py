@@ -1,0 +1,62 @@
+"""Recognise files that are not what a reader expects, and say what to do."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ....schemas.errors import SourceError
+from .json_lists import describe_not_json_lines
+from .numbered_lines import Input, is_binary, read_start
+
+_ARGILLA = (
+    "holds records exported from Argilla; preceptor annotate pull reads the answers to a campaign from the "
+    "server, those to others can be written as a table of votes or ratings (preceptor ingest votes --help)"
+)
+_XAPI = "holds xAPI statements; read them with: preceptor ingest xapi"
+_LABEL_STUDIO = (
+    "holds an export of Label Studio; answers to a campaign are read with: preceptor annotate import FILE "
+    "--campaign NAME"
+)
+
+
+def describe_program(file: Input) -> str | None:
+    """Describe a file that another program wrote and another command reads; None for other files."""
+    try:
+        start = read_start(file)
+    except SourceError:
+        return None
+    head = start.lstrip().partition("\n")[0]
+    if start.lstrip().startswith(("[", "{")):
+        if all(name in start for name in ('"actor"', '"verb"', '"object"')):
+            return f"{file.path}: {_XAPI}"
+        if '"responses"' in start and '"fields"' in start:
+            return f"{file.path}: {_ARGILLA}"
+        if '"annotations"' in start and '"completed_by"' in start:
+            return f"{file.path}: {_LABEL_STUDIO}"
+    elif ".responses" in head:
+        return f"{file.path}: {_ARGILLA}"
+    return None
+
+
+@contextmanager
+def name_program(file: Input, format: str) -> Iterator[None]:
+    """Add `describe_program` to a SourceError that is raised within, unless the format is that program's."""
+    try:
+        yield
+    except SourceError as error:
+        other = describe_program(file) if format != "xapi" else None
+        if other is None:
+            raise
+        raise SourceError(f"{error}\n{other}") from error
+
+
+def describe_file(file: Input, lists: bool, rejects: Sequence[str], notes: Sequence[str]) -> str:
+    """Describe a file of which no row could be taken, in lines that begin with a line end; "" if it is usual.
+
+    `lists`: the format is read from JSON lists too; `rejects` and `notes` are those of the reader.
+    """
+    if is_binary(file):
+        return f"\n{file.path}: is no text; is it the right file?"
+    said = [note for note in notes if "--encoding" in note]
+    if not lists and any("JSON" in reject or "object" in reject for reject in rejects[:1]):
+        said += [fault] if (fault := describe_not_json_lines(file)) else []
+    return "".join(f"\n{line}" for line in said)
