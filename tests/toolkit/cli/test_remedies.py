@@ -96,13 +96,13 @@ REMEDIES = {
     "a region": ("scan --region Germany", r"expected a code such as (US)", ["scan --region {0}"]),
     "a log": (
         "outcomes log.yaml",
-        r"reviews: 'lgo' holds no reviews; did you mean '(.+?)'\?",
+        r"reviews: 'study-lgo' holds no reviews; did you mean '(.+?)'\?",
         ["write log.yaml {0} prompts", "outcomes log.yaml"],
     ),
     "what a log is about": (
         "outcomes about.yaml",
         r"about: 'promts' holds no completions; did you mean '(.+?)'\?",
-        ["write about.yaml log {0}", "outcomes about.yaml"],
+        ["write about.yaml study-log {0}", "outcomes about.yaml"],
     ),
     "sentences of a source": (
         "export m2 --source sentence --out x.m2",
@@ -130,8 +130,8 @@ def made(preceptor, tmp_path_factory):
         "v.csv": "completion_a,completion_b,choice,annotator\np0-0,p0-1,a,x\np1-0,p1-1,b,y\n",
         "log.csv": "learner,item,correct,at\nl,p0-0,0,2026-01-01T10:00:00Z\nl,p0-0,1,2026-01-02T10:00:00Z\n",
         "s.m2": "S It have a mistake .\nA 1 2|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0\n\n",
-        "log.yaml": OUTCOMES.format(reviews="lgo", about="prompts"),
-        "about.yaml": OUTCOMES.format(reviews="log", about="promts"),
+        "log.yaml": OUTCOMES.format(reviews="study-lgo", about="prompts"),
+        "about.yaml": OUTCOMES.format(reviews="study-log", about="promts"),
         "full/x": "",
     }
     (folder / "full").mkdir()
@@ -140,7 +140,7 @@ def made(preceptor, tmp_path_factory):
     for command in (
         "ingest prompts p.jsonl --source prompts --license MIT",
         "ingest votes v.csv --source votes --about prompts",
-        "ingest reviews log.csv --source log",
+        "ingest reviews log.csv --source study-log",
         "ingest m2 s.m2 --source sentences",
         f"{EXPORT} --campaign week-1".replace("f.csv", "first.csv"),
         "rubric new clarity --from socratic",

@@ -439,7 +439,7 @@ def test_a_long_log_agrees_with_a_plain_reading(store, tmp_path):
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"reviews": "lag"}, "reviews: 'lag' holds no reviews; there are log"),
+        ({"reviews": "nothing"}, "reviews: 'nothing' holds no reviews; there are log"),
         ({"about": "log"}, "about: 'log' holds no completions; there are mnemonics"),
         ({"measure": "success", "after_days": 400}, "no learner came back to a completion after 400 days"),
     ],
