@@ -37,7 +37,7 @@ from ...annotation.rubrics.rubric import list_rubrics, read_rubric
 from ...schemas.errors import AnnotationError, SourceError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
-from ...schemas.support.nearest import suggest, word_absence
+from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS
 from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines

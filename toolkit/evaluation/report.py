@@ -157,7 +157,7 @@ def render_readme(about: Mapping[str, Any]) -> str:
         f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.",
         "",
         *(f"- `{name}`: {METRICS[name].about}" for name in settings["metrics"]),
-        *(f"- `{name}` was left out: {why}" for name, why in about["left_out"].items()),
+        *(f"- `{name}` was left out: it {why}" for name, why in about["left_out"].items()),
         *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []),
         "",
         "![Figures](figures.png)",
