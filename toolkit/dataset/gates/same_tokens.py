@@ -57,17 +57,17 @@ def check_same_tokens(
     to = f" cut to {max_length}" if max_length else ""
     if not number:
         return GateResult("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
-    found = f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}"
+    said = f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}"
     return GateResult(
         "dead pairs",
         False,
         number,
-        f"{found}; raise max_length, or drop these pairs by drop: true under tokenizer",
+        f"{said}; raise max_length, or drop these pairs by drop: true under tokenizer",
         Drop(
             KEPT,
             "(config, key) IN (SELECT (config, key) FROM dead)",
             "the same tokens once they are cut",
-            found=found,
+            found=said,
         ),
     )
 
