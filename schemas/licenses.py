@@ -39,6 +39,19 @@ HUB_NAMES = {
     "agpl-3.0": "AGPL-3.0-only",
     "lgpl-3.0": "LGPL-3.0-only",
 }
+# Identifiers of licences that the Hub takes in a card's `license`; any other is "other" with a license_name.
+_HUB_IDS = """
+    afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
+    bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear
+    bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
+    cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+    cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0
+    creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+    gemma gfdl gpl gpl-2.0 gpl-3.0 intel-research isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3
+    llama3.1 llama3.2 llama3.3 llama4 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail
+    openrail++ osl-3.0 other pddl postgresql unknown unlicense wtfpl zlib
+"""
+HUB_IDS = frozenset(_HUB_IDS.split())
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,9 @@ class License:
 
 
 def find_hub_name(id: str) -> str:
-    """Find the name by which the Hub knows a licence, given its SPDX id."""
-    return next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
+    """Find the name by which the Hub knows a licence, given its SPDX id; "other" if it knows none."""
+    name = next((name for name, spdx in HUB_NAMES.items() if spdx == id), id.lower())
+    return name if name in HUB_IDS else "other"
 
 
 def read_license(text: str | None) -> License:

@@ -250,6 +250,8 @@ class Recipe(Section):
     """The tables to write. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
+    citations: Annotated[dict[str, str], Field(exclude_if=lambda given: not given)] = {}
+    """How to cite a source, by its name: BibTeX or plain text, for the card."""
     language: str = "en"
     """Language of the card, for rows that do not say theirs."""
     title: str | None = None

@@ -15,8 +15,17 @@ from .choose.policies import MEANINGS
 from .clean import STEPS
 from .parquet import SHARD
 
+REPOSITORY = "PATH_OR_REPO"
+"""Stands in a card for the name of its repository until it is published there."""
 _NO_LANGUAGE = ("und", "mul", "zxx", "mis")  # ISO 639's words for unknown, several, none, uncoded
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+)
 
 
 def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
@@ -34,7 +43,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         "language": list_languages(facts["languages"]) or list_languages([recipe.language]),
         "license": find_hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
-        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "1M<n<10M")],
+        "size_categories": [next((name for limit, name in _SIZES if rows < limit), "100M<n<1B")],
         "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
         "configs": [
             {
@@ -51,6 +60,8 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
     header |= _dataset_info(tables)
     if recipe.publish_under is None:
         header["license_name"] = "not-for-publication"
+    elif header["license"] == "other":
+        header["license_name"] = read_license(recipe.publish_under).id
     environment = Environment(
         loader=PackageLoader("preceptor.toolkit.dataset", ""),
         autoescape=select_autoescape(),  # of HTML templates; the card is Markdown
@@ -68,6 +79,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         tables=tables,
         steps=STEPS,
         meaning=MEANINGS.get(recipe.pairs.policy, ""),
+        repository=REPOSITORY,
         local=recipe.publish_under is None,
     )
 

@@ -7,6 +7,11 @@ DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "g
 """
 
 import fnmatch
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +24,16 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from ...schemas.errors import HubError, HubNameError, StoreError
+from ...schemas.licenses import HUB_IDS
 from ...schemas.support.files import MANIFEST, hash_file
+from ..dataset.card import REPOSITORY
 from ..dataset.folder import read_manifest
 
 CARD = "README.md"
+_SIZES = (
+    *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B"),
+    *("10B<n<100B", "100B<n<1T", "n>1T"),
+)
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 
 
@@ -67,6 +78,29 @@ def read_built(path: Path) -> Built:
     _check_leave(path, manifest)
     files = {**listed, MANIFEST: hash_file(path / MANIFEST)}
     return Built(path, manifest, files, _rows(path, manifest, listed))
+
+
+@contextmanager
+def name_repository(built: Built, repo: str) -> Iterator[Built]:
+    """Give the build as it is published: its card names the repository, its manifest has that card's digest.
+
+    The folder itself is not changed; the other files are links to its own.
+    """
+    if REPOSITORY not in built.card:
+        yield built
+        return
+    with tempfile.TemporaryDirectory(prefix="preceptor-") as name:
+        folder = Path(name)
+        for file in built.files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            if file not in (CARD, MANIFEST):
+                (folder / file).symlink_to((built.path / file).absolute())
+        (folder / CARD).write_text(built.card.replace(REPOSITORY, repo), encoding="utf-8")
+        listed = {n: d for n, d in built.files.items() if n != MANIFEST} | {CARD: hash_file(folder / CARD)}
+        manifest = built.manifest | {"files": listed}
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        yield Built(folder, manifest, listed | {MANIFEST: hash_file(folder / MANIFEST)}, built.rows)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -130,6 +164,10 @@ def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[
         configs = MetadataConfigs.from_dataset_card_data(data)
     except Exception as error:  # of several libraries, each with its own kinds
         raise HubError(f"{place}: is not a valid card: {' '.join(str(error).split())}; {_AGAIN}") from error
+    if wrong := list_card_faults(vars(data)):
+        raise HubError(
+            f"{place}: the Hub would refuse the card: {'; '.join(wrong)}; mend the recipe and build again"
+        )
     stored = {name: _stored(path / name) for name in listed if name.endswith(".parquet")}
     rows: dict[str, dict[str, int]] = {}
     used: set[str] = set()
@@ -142,6 +180,25 @@ def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[
             used.update(mine)
     _check_rows(place, rows, manifest["counts"], stored.keys() - used)
     return rows
+
+
+def list_card_faults(card: dict[str, Any]) -> list[str]:
+    """List what the Hub refuses in a card's YAML: licence, languages, sizes and tags."""
+    faults = []
+    if card.get("license") not in HUB_IDS:
+        faults.append(f"license {card.get('license')!r} is none of the Hub's")
+    if card.get("license") == "other" and not card.get("license_name"):
+        faults.append("license other needs a license_name")
+    for key, form, expected in (
+        ("language", r"[a-z]{2,3}", "a code of ISO 639, such as en"),
+        ("size_categories", "|".join(map(re.escape, _SIZES)), f"one of {', '.join(_SIZES)}"),
+        ("tags", r".{1,100}", "text of 1 to 100 characters"),
+    ):
+        values = card.get(key) or []
+        for one in values if isinstance(values, list) else [values]:
+            if not isinstance(one, str) or not re.fullmatch(form, one):
+                faults.append(f"{key} {one!r} is not {expected}")
+    return faults
 
 
 def _stored(file: Path) -> int:

@@ -18,7 +18,7 @@ from ...schemas.manifest import parse_manifest
 from ...schemas.support.files import MANIFEST
 from .client import Say, call_patiently, check_token, connect, explain_error
 from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
-from .dataset_folder import Built
+from .dataset_folder import Built, name_repository
 from .forgotten import say_kept
 
 DATASET: Literal["dataset"] = "dataset"
@@ -44,18 +44,18 @@ def publish(
     check_target(repo, tag, DATASET)
     check_token()
     to = Target(connect(), repo, DATASET, public, say)
-    name = built.manifest["recipe"].get("name", "dataset")
-    parcel = Parcel(
-        DATASET,
-        built.path,
-        built.files,
-        MANIFEST,
-        _listed,
-        "build",
-        title=f"Publish {name}, build {built.digest[:12]}",
-        mend_card="mend the recipe and build again",
-    )
-    done = push(to, parcel, tag, message, lambda revision: _load_back(to, built, revision))
+    with name_repository(built, repo) as named:
+        parcel = Parcel(
+            DATASET,
+            named.path,
+            named.files,
+            MANIFEST,
+            _listed,
+            "build",
+            title=f"Publish {built.manifest['recipe'].get('name', 'dataset')}, build {named.digest[:12]}",
+            mend_card="mend the recipe and build again",
+        )
+        done = push(to, parcel, tag, message, lambda revision: _load_back(to, named, revision))
     if forgotten is not None:
         say_kept(to, forgotten)
     return done

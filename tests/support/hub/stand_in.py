@@ -375,8 +375,19 @@ def card_errors(text):
         about = yaml.safe_load(text.split("---")[1])
     except yaml.YAMLError as error:
         return [f"YAML parse error: {error}"]
-    wrong = about.get("license") not in LICENSES
-    return [f'"license" must be one of {", ".join(sorted(LICENSES))}'] if wrong else []
+    wrong = []
+    if about.get("license") not in LICENSES:
+        wrong.append(f'"license" must be one of {", ".join(sorted(LICENSES))}')
+    if about.get("license") == "other" and not about.get("license_name"):
+        wrong.append('"license_name" is required with "license: other"')
+    languages = about.get("language") or []
+    for code in languages if isinstance(languages, list) else [languages]:
+        if not re.fullmatch("[a-z]{2,3}", str(code)):
+            wrong.append(f'"language" must be an ISO 639-1, 639-2 or 639-3 code, or a special value: {code}')
+    for size in about.get("size_categories") or []:
+        if not re.fullmatch(r"n<1K|\d+[KMB]<n<\d+[KMBT]|n>1T", str(size)):
+            wrong.append(f'"size_categories" {size} is not allowed')
+    return wrong
 
 
 class Server(ThreadingHTTPServer):

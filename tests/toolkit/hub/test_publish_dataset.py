@@ -13,6 +13,7 @@ from ended import refused, well
 from waiting import wait_for_end, wait_until
 
 from preceptor.schemas.support.files import hash_file
+from preceptor.toolkit.hub.dataset_folder import list_card_faults, name_repository, read_built
 
 REPO = "lab/tiny"
 
@@ -35,6 +36,12 @@ def digests(folder):
     return {p.relative_to(folder).as_posix(): hash_file(p) for p in folder.rglob("*") if p.is_file()}
 
 
+def sent(folder):
+    """Digests of a build's files as they are published: its card and manifest name the repository."""
+    with name_repository(read_built(folder), REPO) as named:
+        return named.files
+
+
 def size_by_lfs(folder):
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
 
@@ -51,7 +58,7 @@ def test_one_private_commit_holds_the_folder_and_is_loaded_back(hub, publish, bu
     said = well(publish(builds["edits"], REPO, "--tag", "v1.0.0", "--message", "The first"))
     repo = hub.repo()
     assert repo["private"]
-    assert only(repo) == digests(builds["edits"])
+    assert only(repo) == sent(builds["edits"])
     assert ".gitattributes" in repo["files"]
     assert repo["titles"] == ["The first", "initial commit"]
     assert repo["tags"] == {"v1.0.0": repo["head"]}
@@ -94,7 +101,7 @@ def test_another_build_takes_the_place_of_the_first_and_its_configs_stay_apart(
     well(publish(builds["edits"], REPO, "--tag", "v1"))
     well(publish(builds["replies"], REPO, "--tag", "v2"))
     repo = hub.repo()
-    assert only(repo) == digests(builds["replies"])
+    assert only(repo) == sent(builds["replies"])
     assert len(repo["titles"]) == 3
     found = loaded(
         hub,
@@ -119,12 +126,13 @@ def test_files_of_others_stay_and_their_changes_to_ours_are_told(hub, publish, b
 
 
 def test_a_card_edited_on_the_hub_is_replaced_with_a_word(hub, publish, builds):
-    files = {name: (builds["edits"] / name).read_bytes() for name in digests(builds["edits"])}
+    with name_repository(read_built(builds["edits"]), REPO) as named:
+        files = {name: (named.path / name).read_bytes() for name in named.files}
     hub.made(REPO, files | {"README.md": b"# By hand"})
     ended = publish(builds["edits"], REPO)
     well(ended)
     assert "somebody changed README.md since the build there was published" in ended.stderr
-    assert only(hub.repo()) == digests(builds["edits"])
+    assert only(hub.repo()) == sent(builds["edits"])
 
 
 def test_files_in_parts_are_published_as_well(hub, publish, edits, tmp_path):
@@ -140,7 +148,7 @@ def test_files_in_parts_are_published_as_well(hub, publish, edits, tmp_path):
     )
     in_manifest(files={n: d for n, d in digests(edits).items() if n != "manifest.json"})(edits)
     assert "7 files with their digests, 24 rows in 4 configs" in well(publish(edits, REPO))
-    assert only(hub.repo()) == digests(edits)
+    assert only(hub.repo()) == sent(edits)
 
 
 def test_public_is_asked_for_and_an_old_repository_stays_as_it_is(hub, publish, builds):
@@ -160,7 +168,7 @@ def test_by_xet_too(xet_hub, preceptor_process, builds, tmp_path):
     for name in ("edits", "replies"):
         done = preceptor_process("publish", builds[name], REPO, "--tag", name, env=env)
         assert done.returncode == 0, done.stderr
-        assert only(xet_hub.repo()) == digests(builds[name])
+        assert only(xet_hub.repo()) == sent(builds[name])
     assert not any("PUT" in line for line in xet_hub.ask("state")["log"])
 
 
@@ -171,11 +179,14 @@ def test_a_dry_run_needs_neither_token_nor_hub(hub, builds, preceptor_process, t
     env = hub.environment(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     done = preceptor_process("publish", builds["edits"], REPO, "--dry-run", env=env)
     assert done.returncode == 0, done.stderr
-    for name in digests(builds["edits"]):
-        assert f"{(builds['edits'] / name).stat().st_size:,}" in done.stdout
+    with name_repository(read_built(builds["edits"]), REPO) as named:
+        for name in named.files:
+            assert f"{named.get_size(name):,}" in done.stdout
+        assert named.digest in done.stdout
+        assert named.card in done.stdout
+        assert f'load_dataset("{REPO}", "preference")' in named.card
+        assert "PATH_OR_REPO" not in named.card
     assert "every row may be published under CC-BY-4.0" in done.stdout
-    assert hash_file(builds["edits"] / "manifest.json") in done.stdout
-    assert (builds["edits"] / "README.md").read_text() in done.stdout
     assert done.stderr == ""
     without = preceptor_process("publish", builds["edits"], REPO, env=env)
     assert without.returncode == 1
@@ -357,7 +368,7 @@ def test_what_fails_once_is_tried_again(hub, publish, builds, stage, kind):
     well(publish(builds["replies"], REPO, "--tag", "v1"))
     state = hub.ask("state")
     repo = state["repos"][REPO]
-    assert only(repo) == digests(builds["replies"])
+    assert only(repo) == sent(builds["replies"])
     assert repo["tags"] == {"v1": repo["head"]}
     assert len(repo["titles"]) == 2
     assert state["received"] == size_by_lfs(builds["replies"])
@@ -379,7 +390,7 @@ def test_what_fails_for_ever_leaves_the_repository_and_the_next_run_sends_the_re
     assert hub.repo() == before
     hub.ask("well")
     well(publish(builds["edits"], REPO, "--tag", "v2"))
-    assert only(hub.repo()) == digests(builds["edits"])
+    assert only(hub.repo()) == sent(builds["edits"])
     assert hub.ask("state")["received"] == sent + size_by_lfs(builds["edits"])
 
 
@@ -408,7 +419,7 @@ def test_two_at_once_both_end_well_and_one_of_them_stands(hub, builds, tmp_path)
     ]
     assert [wait_for_end(process) for process in both] == [0, 0]
     repo = hub.repo()
-    assert only(repo) in [digests(builds["edits"]), digests(builds["replies"])]
+    assert only(repo) in [sent(builds["edits"]), sent(builds["replies"])]
     assert len(repo["titles"]) == 3
     assert repo["head"] in repo["tags"].values()
     assert len(set(repo["tags"].values())) == 2
@@ -455,4 +466,29 @@ def test_killed_on_the_way_the_repository_is_as_it_was(hub, publish, builds, tmp
     assert hub.repo() == before
     hub.ask("well")
     well(publish(builds["edits"], REPO))
-    assert only(hub.repo()) == digests(builds["edits"])
+    assert only(hub.repo()) == sent(builds["edits"])
+
+
+@pytest.mark.parametrize(
+    ("card", "fault"),
+    [
+        (
+            {"license": "cc-by-4.0", "language": ["en", "gsw"], "size_categories": ["n<1K"], "tags": ["dpo"]},
+            "",
+        ),
+        ({"license": "cc-by-nd-1.0"}, "license"),
+        ({"license": "other"}, "license_name"),
+        ({"license": "mit", "language": ["pt-BR"]}, "language 'pt-BR'"),
+        ({"license": "mit", "language": "English"}, "language 'English'"),
+        ({"license": "mit", "size_categories": ["5K"]}, "size_categories"),
+        ({"license": "mit", "tags": [""]}, "tags"),
+    ],
+)
+def test_what_the_hub_would_refuse_in_a_card_is_known_before(card, fault):
+    assert fault in "; ".join(list_card_faults(card))
+    assert bool(fault) == bool(list_card_faults(card))
+
+
+def test_a_card_that_the_hub_would_refuse_is_refused_in_the_dry_run(hub, publish, edits):
+    card("- en\n", "- pt-BR\n")(edits)
+    refused(publish(edits, REPO, "--dry-run"), "the Hub would refuse the card: language 'pt-BR'")

@@ -37,7 +37,7 @@ def publish(
     The access token is that of HF_TOKEN or of 'hf auth login'. HF_ENDPOINT selects another Hub.
     """
     from ...hub.commit import check_target
-    from ...hub.dataset_folder import read_built
+    from ...hub.dataset_folder import name_repository, read_built
     from ...hub.forgotten import check_forgotten
     from ...hub.publish_dataset import DATASET
     from ...hub.publish_dataset import publish as run_publish
@@ -50,7 +50,8 @@ def publish(
             f"not looked for: rows of forgotten people, since there is no store {settings.store}"
         )
     if dry_run:
-        _say_dry(built, repo, tag, public)
+        with name_repository(built, repo) as named:
+            _say_dry(named, repo, tag, public)
         return
     notices = open_stderr()
     done, rows = run_publish(
