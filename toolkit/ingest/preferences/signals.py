@@ -125,7 +125,7 @@ def _read(
     for block in read_rows(file, context, columns, on_bytes):
         records, names = block.records, block.names
         named = replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
-        people = [name for name in PEOPLE if name in names and block.names_people(name)]
+        people = [name for name in PEOPLE if name in names and block.has_people(name)]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(
