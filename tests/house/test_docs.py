@@ -101,12 +101,3 @@ def test_the_recipe_in_the_guide_is_a_recipe(tmp_path):
         assert f"| `{config}` |" in guide
     for column in COLUMNS:
         assert f"`{column}`" in guide
-
-
-@pytest.mark.slow
-def test_the_demo_can_be_published_as_printed(preceptor, demo):
-    (command, *_) = blocks("publish")
-    assert command[-1] == "--dry-run"
-    done = preceptor(*command[1:], cwd=demo.out.parent)
-    assert done.returncode == 0, done.stderr
-    assert 'load_dataset("your-name/tutor-preferences"' in done.stdout

@@ -19,7 +19,7 @@ from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
-from .direction import collect_judgements, note_direction
+from .edits.direction import collect_judgements, note_direction
 from .edits.error_types import DETECTION_ONLY, NOOP, derive_errant_type
 from .edits.repeats import count_in, mark_first
 from .edits.whole import ANYONE

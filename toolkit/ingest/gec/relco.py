@@ -25,9 +25,9 @@ from ....schemas.errors import SourceError
 from ..batch import FORGOTTEN_REASON, Batch, Context, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..people import hide_ids, replace_ids
-from .direction import RIGHT_ELSEWHERE
 from .edits.align import load_aligner
 from .edits.character_edits import apply_edits, make_batch
+from .edits.direction import RIGHT_ELSEWHERE
 from .m2 import read_m2, split_tokens
 
 EXPECTED = "expected"  # the annotator for the exercise's expected answers
