@@ -142,6 +142,7 @@ keyed AS (SELECT *, json_keys(raw) AS keys FROM given), flagged AS (
         OR list_contains(keys, 'input') AND json_array_length(raw, '$.input.tools') > 0 AS tools,
     list_has_any(keys, ['images', 'videos', 'audios', 'image', 'video', 'audio']) AND greatest(
         {", ".join(f"json_array_length(raw, '$.{n}')" for n in ("images", "videos", "audios"))},
-        {", ".join(f"CASE WHEN {check_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}) > 0 AS media
+        {", ".join(f"CASE WHEN {check_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}
+        ) > 0 AS media
     FROM told_apart
 )"""
