@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.nearest import suggest
+from ...schemas.support.nearest import find_nearest
 from .orders import CHOICES, JUDGEMENTS
 
 NEEDED = ("item", "first", "second", "choice")
@@ -100,11 +100,16 @@ def _jsonl(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _check_columns(have: list[str], where: str) -> None:
-    for name in NEEDED:
-        if name not in have:
-            others = [column for column in have if column not in (*NEEDED, *OPTIONAL)]
-            hint = suggest(name, others or have, "columns there")
-            raise AnnotationError(f"{where}: no column '{name}'; {hint} (needed: {', '.join(NEEDED)})")
+    missing = [name for name in NEEDED if name not in have]
+    if not missing:
+        return
+    others = [column for column in have if column not in (*NEEDED, *OPTIONAL)]
+    near = {name: find_nearest(name, others) for name in missing}
+    said = [f"'{name}'" + (f" (did you mean '{near[name]}'?)" if near[name] else "") for name in missing]
+    raise AnnotationError(
+        f"{where}: no column {', '.join(said)}; the file has {', '.join(have) or 'no columns'}; "
+        f"needed: {', '.join(NEEDED)}; may be there: {', '.join(OPTIONAL)}"
+    )
 
 
 def _judgement(row: Any) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from ...annotation.models.asking import (
     AS_USUAL,
     AskOptions,
     CostEstimate,
+    MissingRequests,
     Spent,
     ask_missing,
     check_limits,
@@ -78,11 +79,13 @@ class CompletionCounts:
     present: int
     """Completions that the source has already."""
     missing: int
-    """Requests to be sent."""
+    """Completions to be asked for."""
     known: int
-    """Usable replies that are not completions of this source yet."""
+    """Completions that usable replies make, which the source does not have yet."""
     failed: int
-    """Failed requests of earlier runs."""
+    """Completions whose requests failed in an earlier run."""
+    requests: int = 0
+    """Requests to be sent: fewer than `missing` if prompts are equal, such as those of two sources."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,8 @@ def generate(
     absent = memory.find_absent(requests)
     asking = replace(asking, correct=False)
     missing = find_missing(absent, memory, asking)
-    answered, present = list(missing.known.answered.values()), len(requests) - len(absent)
-    todo, failed = len(missing.requests), len(missing.known.failed)
-    counts = CompletionCounts(len(requests), rows.height, present, todo, len(answered), failed)
+    answered = list(missing.known.answered.values())
+    counts = _count_completions(requests, absent, missing, rows.height)
     announce(counts)
     if find_license(con, plan) == NONE_STATED:
         asking.say(
@@ -161,6 +163,18 @@ def generate(
         memory.store(answered, new=False)
     spent = ask_missing(backend, absent, memory, read_completion, asking).spent
     return GenerateResult(source, counts, None, spent, memory.added)
+
+
+def _count_completions(
+    requests: Sequence[Request], absent: Sequence[Request], missing: MissingRequests, prompts: int
+) -> CompletionCounts:
+    """Count completions by what becomes of them; present, missing, known and failed add up to wanted."""
+    names = [hash_request(request) for request in absent]
+    asked = {hash_request(request) for request in missing.requests}
+    todo = sum(name in asked for name in names)
+    known = sum(name in missing.known.answered for name in names)
+    present, failed = len(requests) - len(absent), len(absent) - todo - known
+    return CompletionCounts(len(requests), prompts, present, todo, known, failed, len(asked))
 
 
 def name_source(author: str, purpose: str) -> str:

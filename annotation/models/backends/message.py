@@ -46,8 +46,9 @@ def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> C
         body = json.loads(text)
     except (ValueError, RecursionError):
         streamed = text.lstrip().startswith("data:")
-        words = _STREAMED if streamed else f", but: {start}" if (start := hide(_shorten(text))) else ""
-        return ChatCompletion(text, None, fault=_NO_MESSAGE + words)
+        start = hide(_shorten(text))
+        more = _STREAMED if streamed else f", but: {start}" if start else ""
+        return ChatCompletion(text, None, fault=_NO_MESSAGE + more)
     try:
         choice = body["choices"][0]
         message = choice["message"]

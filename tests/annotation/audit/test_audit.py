@@ -129,7 +129,7 @@ def test_what_a_file_has_wrong_is_said_by_line(tmp_path):
     assert "'choice' is 'A'" in rejects[0]
     assert "not taken: j.csv:3" in ask("judge", "audit", "--judgements", path).stderr
     path.write_text("item,frist,second,choice\n1,a,b,first\n")
-    with pytest.raises(AnnotationError, match="no column 'first'; did you mean 'frist'"):
+    with pytest.raises(AnnotationError, match=r"no column 'first' \(did you mean 'frist'\?\); the file has "):
         read_judgements(path)
     path.write_text("item,first,second,choice\n1,a,b,maybe\n")
     with pytest.raises(AnnotationError, match=r"no judgement.*j\.csv:2"):

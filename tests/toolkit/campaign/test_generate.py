@@ -196,6 +196,37 @@ def test_what_is_there_is_not_asked_for_again(path):
     assert [r["n"] for r in rows(path, "SELECT count(*) AS n FROM completions GROUP BY source")] == [15, 15]
 
 
+def test_counts_add_up_where_two_sources_hold_equal_prompts(path, tmp_path):
+    rows = [{"id": t, "task": "qa", "language": "en", "prompt": t, "completions": []} for t in ATTACKS[3:]]
+    more = {"id": "z", "task": "gec", "language": "en", "prompt": "Correct: I is.", "completions": []}
+    file = tmp_path / "more.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, more]))
+    with open_store(path) as con:
+        ingest(
+            con,
+            FORMATS["prompts"],
+            find_inputs(FORMATS["prompts"], [file]),
+            Context("t", language="en"),
+            Origin(read_license("MIT")),
+        )
+    with serving(echo) as server:
+        said = generate(path, server, "--dry-run")
+        assert (
+            "8 completions of 8 prompts at temperature 1: 0 are there, 8 to be asked for by 6 requests"
+            in said
+        )
+        assert "of all prompts in the store; --source-of, --task or --prompts choose among them" in said
+        said = generate(path, server, "--task", "gec", "--temperature", "0.5")
+        assert "1 completions of 1 prompts at temperature 0.5: 0 are there, 1 to be asked for\n" in said
+        assert "of all prompts" not in said
+        said = generate(path, server)
+        assert "8 completions of 8 prompts at temperature 1: 0 are there" in said
+        assert "8 completions added" in said
+        said = generate(path, server)
+        assert "8 are there, 0 to be asked for\n" in said
+    assert len(server.asked) == 1 + 6
+
+
 def test_a_killed_run_goes_on_without_repeating_a_request(path):
     blocked, release = threading.Event(), threading.Event()
 

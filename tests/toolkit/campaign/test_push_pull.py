@@ -322,6 +322,8 @@ def test_answers_come_back_unshuffled_with_ties_and_comments(team, named):
     said = team.well(*team.pull("--kind", "expert"))
     assert "0 of 20 questions have all 3 answers, 20 have some; 20 answers new" in said
     assert "not taken: 1 drafts, 1 discarded" in said
+    assert "1 comments of drafts and discarded answers are not stored:" in said
+    assert ": No such term" in said
     assert named("anna") in said
     assert "anna" not in said
     assert "next: preceptor fuse" in said

@@ -49,8 +49,9 @@ _OPTIONS = (
     click.option(
         "--prompts",
         metavar="SQL|RECIPE",
-        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML file. Default: "
-        "all prompts.",
+        help="Prompts to complete: a SELECT with a column 'key', or a recipe's YAML file, whose prompts are "
+        "worded as in its dataset. Default: all prompts in the store, or those of --source-of, --task and "
+        "--language.",
     ),
     add_where_options("--source-of"),
     click.option(
@@ -65,7 +66,7 @@ _OPTIONS = (
         type=click.FloatRange(0),
         default=1.0,
         show_default=True,
-        help="Sampling temperature; 0: always the most likely token.",
+        help="Sampling temperature; 0: always the most likely token. It is not read from a recipe.",
     ),
     click.option(
         "--top-p",
@@ -149,7 +150,7 @@ def generate(settings: Common, /, given: _GenerateArguments, asked: ModelOptions
             say=say_line,
             watch=watch,
         )
-        result = run(con, backend, options, asking, lambda counts: _say_counts(counts, given.retry_failed))
+        result = run(con, backend, options, asking, lambda counts: _say_counts(counts, given))
     if result.estimate:
         say_estimate(backend.name, result.estimate)
     else:
@@ -176,13 +177,18 @@ def _options(given: _GenerateArguments, dry_run: bool) -> "GenerateOptions":
     )
 
 
-def _say_counts(counts: "CompletionCounts", retry_failed: bool) -> None:
+def _say_counts(counts: "CompletionCounts", given: _GenerateArguments) -> None:
     known = f", {counts.known:,} known from replies" if counts.known else ""
+    failed = f", {counts.failed:,} failed before" if counts.failed else ""
+    alike = counts.requests < counts.missing
+    requests = f" by {counts.requests:,} requests, as some prompts are equal" if alike else ""
     click.echo(
-        f"{counts.wanted:,} completions of {counts.prompts:,} prompts: {counts.present:,} are there, "
-        f"{counts.missing:,} to be asked for{known}"
+        f"{counts.wanted:,} completions of {counts.prompts:,} prompts at temperature {given.temperature:g}: "
+        f"{counts.present:,} are there, {counts.missing:,} to be asked for{requests}{known}{failed}"
     )
-    if counts.failed and not retry_failed:
+    if given.prompts is None and not given.where.name_options():
+        click.echo("of all prompts in the store; --source-of, --task or --prompts choose among them")
+    if counts.failed and not given.retry_failed:
         click.echo(f"{counts.failed:,} came to nothing before and are left (--retry-failed asks again)")
 
 

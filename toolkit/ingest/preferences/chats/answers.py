@@ -16,7 +16,7 @@ Empty and deleted answers are left out.
 import polars as pl
 
 from ....store.connection import open_scratch, query
-from .dialects import ASKED, is_given
+from .dialects import ASKED, check_given
 
 OVERALL, RATING = "overall", "rating"
 LEVELS, _OVERALL_LEVELS = 5, 19
@@ -65,7 +65,7 @@ def _side(side: str) -> str:
     talk, items = f"conversation_{side}", f"json_extract(raw, '$.conversation_{side}[*]')"
     end = f"2 * TRY_CAST(raw->>'$.turn' AS BIGINT) + (raw->>'$.{talk}[0].role' = 'system')::INT"
     return f"""CASE WHEN {_is_list(talk)} THEN to_json({items}[:coalesce({end}, len({items}))])
-        WHEN {is_given(talk)} THEN raw->'$.{talk}'
+        WHEN {check_given(talk)} THEN raw->'$.{talk}'
         ELSE to_json(flatten(list_transform(list_zip({_texts("prompt")}, {_texts(f"response_{side}")}),
             lambda z: [json_object('role', 'user', 'content', z[1]),
                 json_object('role', 'assistant', 'content', z[2])]))) END"""
@@ -124,7 +124,7 @@ _RATED = f"json_extract_string(item, {_POINTER})"
 _ANSWERS = f"""
 listed AS (
     SELECT line, form, {ASKED} AS asked,
-        CASE WHEN {is_given("system")} THEN raw->'$.system' ELSE raw->'$.system_prompt' END AS system,
+        CASE WHEN {check_given("system")} THEN raw->'$.system' ELSE raw->'$.system_prompt' END AS system,
         {_first_list("completions", "generations")} AS items, {_first_list("ratings", "rating")} AS rated,
         {_first_list("generation_models", "model_names")} AS models,
         json_extract(raw, '$.rationales[*]') AS rationales

@@ -33,7 +33,7 @@ TRANSCRIPT = r"(^|\n)\s*(Human|User):[\s\S]*\n\s*Assistant:"
 _TALKS = ("messages", "conversations")
 
 
-def is_given(field: str) -> str:
+def check_given(field: str) -> str:
     """Write SQL: the row has the field, and not null."""
     return f"coalesce(json_type(raw, '$.{field}'), 'NULL') <> 'NULL'"
 
@@ -73,7 +73,7 @@ def _side(field: str) -> str:
         ELSE {_split(field)} END"""
 
 
-_TALK = f"CASE WHEN {is_given('messages')} THEN {_get('messages')} ELSE {_get('conversations')} END"
+_TALK = f"CASE WHEN {check_given('messages')} THEN {_get('messages')} ELSE {_get('conversations')} END"
 _TURNS = f"json_extract({_TALK}, '$[*]')"
 _INPUT = f"CASE WHEN json_type(raw, '$.input') = 'VARCHAR' THEN {_text('input')} END"
 _ASKS = f"""coalesce({_text("instruction")} || coalesce(chr(10) || {_INPUT}, ''), {_text("question")},
@@ -86,24 +86,24 @@ _PAST = f"CASE WHEN json_array_length(raw, '$.history') > 0 THEN {_HISTORY} END"
 _USER = f"[json_object('role', 'user', 'content', {_ASKS})]"
 ASKED = f"""CASE WHEN json_type(raw, '$.prompt') = 'ARRAY' THEN {_get("prompt")}
     WHEN {_ASKS} IS NOT NULL THEN to_json(list_concat({_PAST}, {_USER}))
-    WHEN {is_given("messages")} THEN {_get("messages")} ELSE {_get("prompt")} END"""
+    WHEN {check_given("messages")} THEN {_get("messages")} ELSE {_get("prompt")} END"""
 _REPLY = f"[json_object('role', 'assistant', 'content', {_ANSWER})]"
 _ALPACA = f"""{_ASKS} IS NOT NULL AND {_ANSWER} IS NOT NULL
     AND NOT (has_pair OR has_talk OR list_contains(keys, 'completion'))"""
 
-_PROMPT = f"""CASE WHEN {is_given("prompt")} THEN {_split("prompt")}
-    WHEN {is_given("preferred_output")} OR {is_given("non_preferred_output")}
+_PROMPT = f"""CASE WHEN {check_given("prompt")} THEN {_split("prompt")}
+    WHEN {check_given("preferred_output")} OR {check_given("non_preferred_output")}
         THEN CASE json_type(raw, '$.input') WHEN 'OBJECT' THEN raw->'$.input.messages'
             ELSE {_get("input")} END
-    WHEN {is_given("rejected_response")} OR marked THEN to_json({_TURNS}[:-2])
+    WHEN {check_given("rejected_response")} OR marked THEN to_json({_TURNS}[:-2])
     WHEN has_pair AND has_talk AND goes_on THEN {_TALK}
     WHEN has_pair AND {_ASKS} IS NOT NULL THEN to_json(list_concat({_PAST}, {_USER})) END"""
-_CHOSEN = f"""CASE WHEN {is_given("preferred_output")} THEN {_get("preferred_output")}
-    WHEN {is_given("rejected_messages")} THEN {_TALK}
-    WHEN {is_given("rejected_response")} THEN to_json({_TURNS}[-1:]) ELSE {_side("chosen")} END"""
-_REJECTED = f"""CASE WHEN {is_given("non_preferred_output")} THEN {_get("non_preferred_output")}
-    WHEN {is_given("rejected_messages")} THEN {_get("rejected_messages")}
-    WHEN {is_given("rejected_response")} THEN {_get("rejected_response")} ELSE {_side("rejected")} END"""
+_CHOSEN = f"""CASE WHEN {check_given("preferred_output")} THEN {_get("preferred_output")}
+    WHEN {check_given("rejected_messages")} THEN {_TALK}
+    WHEN {check_given("rejected_response")} THEN to_json({_TURNS}[-1:]) ELSE {_side("chosen")} END"""
+_REJECTED = f"""CASE WHEN {check_given("non_preferred_output")} THEN {_get("non_preferred_output")}
+    WHEN {check_given("rejected_messages")} THEN {_get("rejected_messages")}
+    WHEN {check_given("rejected_response")} THEN {_get("rejected_response")} ELSE {_side("rejected")} END"""
 _FIELDS = {
     "messages": f"CASE WHEN {_ALPACA} THEN to_json(list_concat({_PAST}, {_USER}, {_REPLY})) "
     f"ELSE {_get('messages')} END",
@@ -112,8 +112,8 @@ _FIELDS = {
     "chosen": _CHOSEN,
     "rejected": _REJECTED,
     "completion": f"CASE WHEN marked THEN to_json({_TURNS}[-1:]) ELSE {_split('completion')} END",
-    "label": f"CASE WHEN {is_given('label')} THEN {_get('label')} ELSE {_get('kto_tag')} END",
-    "system": f"CASE WHEN {is_given('system')} THEN {_get('system')} ELSE {_get('system_prompt')} END",
+    "label": f"CASE WHEN {check_given('label')} THEN {_get('label')} ELSE {_get('kto_tag')} END",
+    "system": f"CASE WHEN {check_given('system')} THEN {_get('system')} ELSE {_get('system_prompt')} END",
     **{name: _get(name) for name in _KEPT},
 }
 
@@ -142,6 +142,7 @@ keyed AS (SELECT *, json_keys(raw) AS keys FROM given), flagged AS (
         OR list_contains(keys, 'input') AND json_array_length(raw, '$.input.tools') > 0 AS tools,
     list_has_any(keys, ['images', 'videos', 'audios', 'image', 'video', 'audio']) AND greatest(
         {", ".join(f"json_array_length(raw, '$.{n}')" for n in ("images", "videos", "audios"))},
-        {", ".join(f"CASE WHEN {is_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}) > 0 AS media
+        {", ".join(f"CASE WHEN {check_given(n)} THEN 1 END" for n in ("image", "video", "audio"))}
+        ) > 0 AS media
     FROM told_apart
 )"""

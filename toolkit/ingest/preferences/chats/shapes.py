@@ -13,7 +13,7 @@ may be whole conversations, the prompt being what they share.
 import polars as pl
 
 from ....store.connection import open_scratch, query
-from .dialects import REWRITTEN, TRANSCRIPT, is_given
+from .dialects import REWRITTEN, TRANSCRIPT, check_given
 
 PAIR, ANSWER = "pair", "answer"
 FIELDS = ("messages", "conversations", "prompt", "chosen", "rejected", "completion", "label", "system")
@@ -47,7 +47,7 @@ _LISTS = " UNION ALL ".join(
         if field in _WHO
         else "NULL"
     } END AS items
-    FROM kinds WHERE {is_given(field)} AND list_contains({list(kinds)}, kind)"""
+    FROM kinds WHERE {check_given(field)} AND list_contains({list(kinds)}, kind)"""
     for order, (field, kinds) in enumerate(
         {
             "messages": ("messages",),
@@ -63,9 +63,9 @@ _LISTS = " UNION ALL ".join(
 
 _SAID = f"""
 kinds AS MATERIALIZED (
-    SELECT *, CASE WHEN {is_given("chosen")} OR {is_given("rejected")} THEN '{PAIR}'
-        WHEN {is_given("completion")} THEN '{ANSWER}' WHEN {is_given("messages")} THEN 'messages'
-        WHEN {is_given("conversations")} THEN 'conversations' END AS kind FROM rows
+    SELECT *, CASE WHEN {check_given("chosen")} OR {check_given("rejected")} THEN '{PAIR}'
+        WHEN {check_given("completion")} THEN '{ANSWER}' WHEN {check_given("messages")} THEN 'messages'
+        WHEN {check_given("conversations")} THEN 'conversations' END AS kind FROM rows
 ), lists AS ({_LISTS}), items AS (
     SELECT line, field, field_n, unnest(items) AS item, generate_subscripts(items, 1) AS n FROM lists
 ), parts AS (
