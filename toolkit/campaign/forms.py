@@ -23,7 +23,7 @@ from ...schemas.rubric import Rubric
 from ...schemas.tables import REJECTS
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
-from ..store.where import word_absence
+from ..store.where import explain_absence
 from .answers import Taken, take_answers
 from .campaigns import check_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
@@ -112,7 +112,7 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        said = word_absence(campaign, names, "campaign")
+        said = explain_absence(campaign, names, "campaign")
         raise AnnotationError(f"--campaign {campaign}: {said} (export --rubric NAME begins one)")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])
     digests = [digest for (digest,) in rows]
