@@ -68,5 +68,6 @@ $(PYMC)/ready:
 .typing/preceptor:
 	mkdir -p .typing && ln -sfn "$(CURDIR)" .typing/preceptor
 
+# What the targets make; dist/, models/, evaluations/ and gguf/ hold work of yours and stay.
 clean:
-	rm -rf $(VENV) $(PYMC) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PYMC) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

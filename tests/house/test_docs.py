@@ -2,6 +2,8 @@
 
 import json
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +20,7 @@ from preceptor.toolkit.dataset.choose.eligible import COLUMNS
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.training.stages.registry import STAGES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,6 +55,22 @@ def test_corrections_are_asked_for_in_the_words_of_their_dataset():
         (request,) = write_requests([prompt], template, Sampling(0, 1, 8, 0), 1)
         expected = recipe.instructions.get(language, recipe.instruction).replace("{prompt}", "He go .")
         assert list(request.messages) == [{"role": "user", "content": expected}]
+
+
+def test_what_the_guide_says_of_others_is_there():
+    """Commands and trainers of TRL that docs/training.md names instead of ours."""
+    guide = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    trl = Path(find_spec("trl").submodule_search_locations[0])
+    commands = set(re.findall(r"`trl (\w+)", guide))
+    assert {"dpo", "reward", "rloo", "grpo"} <= commands
+    assert {name for name in commands if not (trl / "scripts" / f"{name}.py").is_file()} == set()
+    (script,) = re.findall(r"<!-- python: orpo -->\n```python\n(.*?)```", guide, re.S)
+    ((module, *names),) = re.findall(r"from trl\.experimental\.(\w+) import (\w+), (\w+)", script)
+    source = "".join(p.read_text(encoding="utf-8") for p in (trl / "experimental" / module).glob("*.py"))
+    assert all(f"class {name}" in source for name in names)
+    for stage in ("orpo", "cpo", "simpo", "tpo", "grpo"):
+        assert stage not in STAGES
+        assert stage.upper() in guide.upper()
 
 
 def test_help_fits_the_docs_words():

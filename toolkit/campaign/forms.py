@@ -47,7 +47,7 @@ from ..ingest.files.values import fold, note_unmet
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
-from ..store.where import word_absence
+from ..store.where import explain_absence
 from .answers import Taken, take_answers
 from .campaigns import check_same_rubric, list_campaigns, set_license
 from .questions import Chosen, Selection, extend_campaign, mark_asked, read_questions
@@ -136,7 +136,7 @@ def find_rubric(con: Store, campaign: str, given: str | Path | None = None) -> R
         return rubric
     names = list_campaigns(con)
     if campaign not in names:
-        said = word_absence(campaign, names, "campaign")
+        said = explain_absence(campaign, names, "campaign")
         begin = f"preceptor annotate export --campaign {campaign} --rubric NAME begins one"
         raise AnnotationError(f"--campaign {campaign}: {said} ({begin})")
     rows = run(con, "SELECT DISTINCT rubric FROM questions WHERE source = ?", [campaign])

@@ -61,7 +61,7 @@ class Choice(click.Choice[str]):
     """One of some words; a misspelt one is answered with the nearest, where one is near."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """Word the message for a value that is none of the words."""
+        """Explain that a value is none of the words."""
         near = find_nearest(str(value), self.choices)
         hint = f" Did you mean '{near}'?" if near else ""
         return super().get_invalid_choice_message(value, ctx) + hint

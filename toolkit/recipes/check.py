@@ -23,7 +23,7 @@ from ..dataset.gates.run import read_gate_settings as read_gates
 from ..evaluation.answers import find_template
 from ..evaluation.config import read_config as read_evaluation
 from ..store.connection import Store, open_scratch, query
-from ..store.where import word_absence
+from ..store.where import explain_absence
 
 NAME = "a recipe, such as recipes/gec/dataset.yaml (preceptor recipe copy writes it)"
 
@@ -143,4 +143,4 @@ def _compare(file: SettingsFile, place: Place, given: Any, have: list[str], kind
         if isinstance(name, str) and name not in have:
             at = (*place, n) if isinstance(given, list) else place
             key = ".".join(map(str, place))
-            yield f"{file.locate(at)}: {key}: {name}: {word_absence(name, have, kind, _WHERE[kind])}"
+            yield f"{file.locate(at)}: {key}: {name}: {explain_absence(name, have, kind, _WHERE[kind])}"

@@ -70,11 +70,11 @@ def check_names(
     known = list(have)
     for name in given:
         if name not in known:
-            raise error(f"{option} {name}: {word_absence(name, known, kind, where)}")
+            raise error(f"{option} {name}: {explain_absence(name, known, kind, where)}")
 
 
-def word_absence(name: str, known: list[str], kind: str, where: str = "") -> str:
-    """Word that there is no such name, with the nearest one, or all."""
+def explain_absence(name: str, known: list[str], kind: str, where: str = "") -> str:
+    """Explain that there is no such name, with the nearest one, or all."""
     hint = suggest(name, known, "there are", " ")
     return f"no {kind} of that name{where and f' {where}'}; {hint}"
 

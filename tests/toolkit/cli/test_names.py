@@ -119,7 +119,7 @@ def test_a_recipe_of_what_the_store_does_not_have(preceptor, tmp_path, keys, sai
         (("annotate", "pull", "--kind", "studnt"), "Did you mean 'student'?"),
         (("annotate", "push", "--select", "randm"), "Did you mean 'random'?"),
         (("judge", "--normalise", "token"), "Did you mean 'tokens'?"),
-        (("ingest", "m2", "x", "--align", "erant"), "Did you mean 'errant'?"),
+        (("ingest", "parallel", "x", "--align", "erant"), "Did you mean 'errant'?"),
         (("ingest", "vots", "x"), "Did you mean 'votes'?"),
         (("recipe", "schema", "datset"), "did you mean 'dataset'?"),
     ],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.numbers import format_count
 from ..options import (
     Choice,
     Common,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--n",
+    "-n",
+    "n",
     type=click.IntRange(1),
     help="Total number of questions in the campaign. Default: 200 for a new campaign, else those it has.",
 )
@@ -98,7 +101,7 @@ def export(
     with open_store(settings.store) as con:
         done = export_forms(con, campaign, out, options, notices.print)
     shown = open_stdout()
-    shown.print(f"{campaign}: {done.questions:,} questions")
+    shown.print(f"{campaign}: {format_count(done.questions, 'question')}")
     for path in done.files:
         shown.print(f"  {path}")
     if done.long_texts:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ....schemas.support.numbers import format_count
 from ..options import open_stderr
 
 
@@ -15,7 +16,7 @@ from ..options import open_stderr
     help='Prompts and completions as JSON Lines: {"prompt": "…", "completion": "…"}; completion '
     "may be left out.",
 )
-@click.option("--model", help="Name of the model at the endpoint.")
+@click.option("--model", metavar="openai:NAME", help="Model at --base-url; openai: may be left out.")
 @click.option(
     "--base-url",
     envvar="PRECEPTOR_BASE_URL",
@@ -29,6 +30,8 @@ from ..options import open_stderr
 )
 @click.option(
     "--n",
+    "-n",
+    "n",
     type=click.IntRange(1, 200),
     default=10,
     show_default=True,
@@ -65,6 +68,8 @@ def refine(
         raise click.UsageError("--out belongs to --accept")
     if not (outputs and model):
         raise click.UsageError("--outputs and --model are needed (or --accept, to take the edited draft)")
+    if model.startswith(("hf:", "hf-likelihood:")):
+        raise click.UsageError(f"--model {model}: a rubric is refined by a model at an endpoint: openai:NAME")
     from ....annotation.models.backends.connection import make_endpoint
     from ....annotation.refine.outputs import read_outputs
     from ....annotation.refine.refine import refine_rubric
@@ -74,12 +79,13 @@ def refine(
     done = refine_rubric(
         base,
         tried,
-        make_endpoint(base_url, model),
+        make_endpoint(base_url, model.removeprefix("openai:")),
         place,
         given=rubric,
         say=notices.print,
     )
-    click.echo(f"{done.sent} requests, {done.tokens:,} tokens; {done.kept} answers were there already")
+    sent, kept = format_count(done.sent, "request"), format_count(done.kept, "answer was", "answers were")
+    click.echo(f"{sent}, {done.tokens:,} tokens; {kept} there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())
     click.echo(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")
     click.echo(f"read {place / 'advice.md'}, edit {place / 'draft.yaml'} and draft.md, then:")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....schemas.support.numbers import format_count
 from ..options import Choice, Common, add_option_record, add_where_options, common, read_name
 from .options import (
     ModelOptions,
@@ -193,7 +194,7 @@ def _say_counts(counts: "CompletionCounts", given: _GenerateArguments) -> None:
 
 
 def _say(result: "GenerateResult") -> None:
-    added = f"{result.added:,} completions added to source '{result.source}'"
+    added = f"{format_count(result.added, 'completion')} added to source '{result.source}'"
     if result.spent is None:
         click.echo("nothing was sent" + (f"; {added}" if result.added else ""))
         return

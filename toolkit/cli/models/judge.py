@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....annotation.models.backends.text_scores import NORMALISE
-from ....schemas.support.numbers import format_usd
+from ....schemas.support.numbers import format_count, format_usd
 from ..options import Choice, Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
 from .options import (
@@ -230,9 +230,10 @@ def _judged_rows(
     if found.no_vote > found.disagree:
         rows.append(("no vote", f"{found.no_vote:,}: ties, which the rubric does not take"))
     if result.failed:
-        rows.append(("failed", f"{result.failed:,} requests; what came is kept, --retry-failed asks again"))
+        failed = format_count(result.failed, "request")
+        rows.append(("failed", f"{failed}; what came is kept, --retry-failed asks again"))
     if found.missing:
-        rows.append(("without an answer", f"{found.missing:,} questions"))
+        rows.append(("without an answer", format_count(found.missing, "question")))
     return rows
 
 
@@ -240,8 +241,9 @@ def _spent_rows(spent: "Spent | None") -> list[tuple[str, str]]:
     if spent is None:
         return [("sent", "nothing: every reply is there already")]
     left = f", {spent.left_out:,} left out: run it again for them" if spent.left_out else ""
+    requests = format_count(spent.requests, "request")
     return [
-        ("sent", f"{spent.requests:,} requests, {spent.replies:,} replies{left}"),
+        ("sent", f"{requests}, {format_count(spent.replies, 'reply', 'replies')}{left}"),
         ("tokens", f"{spent.prompt_tokens:,} in, {spent.completion_tokens:,} out"),
         ("cost", "no price is known" if spent.cost is None else format_usd(spent.cost)),
     ]

@@ -11,7 +11,7 @@ import click
 
 from ....annotation.models.backends.registry import describe_models, find_backend
 from ....schemas.errors import CHECK_FAILED
-from ....schemas.support.numbers import format_usd
+from ....schemas.support.numbers import format_count, format_usd
 from ..options import add_option_record, open_stderr
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def say_estimate(model: str, most: "CostEstimate") -> None:
         click.echo("to send: nothing")
         return
     cost = "not known: no price (--prices FILE)" if most.cost is None else f"{format_usd(most.cost)} at most"
-    click.echo(f"to send: {most.requests:,} requests to {model}; nothing was sent")
+    click.echo(f"to send: {format_count(most.requests, 'request')} to {model}; nothing was sent")
     click.echo(
         f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
         f"no more than {most.completion_tokens:,} received; retries come on top"
@@ -145,7 +145,7 @@ def say_spent(spent: "Spent") -> None:
     """Say what a run took."""
     cost = "no price known" if spent.cost is None else format_usd(spent.cost)
     sent, received = spent.prompt_tokens, spent.completion_tokens
-    line = f"{spent.requests:,} requests, {sent:,} tokens sent, {received:,} received, {cost}"
+    line = f"{format_count(spent.requests, 'request')}, {sent:,} tokens sent, {received:,} received, {cost}"
     click.echo(line)
     if spent.left_out:
         click.echo(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ....schemas.support.numbers import format_count
 from ..options import Common, common, open_stderr, open_stdout
 
 
@@ -31,7 +32,7 @@ def m2(settings: Common, source: str, out: Path) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         sentences, numbers, left_out = export_m2(con, source, out)
-    open_stdout().print(f"{sentences:,} sentences written to {out}")
+    open_stdout().print(f"{format_count(sentences, 'sentence')} written to {out}")
     if numbers:
         named = ", ".join(f"{number} = {name}" for name, number in numbers.items())
         open_stderr().print(f"M2 numbers its annotators: {named}")

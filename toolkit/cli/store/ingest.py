@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.numbers import format_count
 from ...ingest.formats import FORMATS, Format
 from ..options import Choice, Common, common, open_stderr, open_stdout, read_encoding, read_name
 
@@ -160,7 +161,12 @@ def _options(format: Format) -> list[click.Parameter]:
         click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be read or used."),
     ]
     if format.about:
-        shared.append(click.Option(["--about"], help=f"Source whose {format.about} these are about."))
+        shared.append(
+            click.Option(
+                ["--about"],
+                help=f"Source whose {format.about} these are about. Default: the only one that has any.",
+            )
+        )
     if format.about == "completions" or format.mapped:
         shared.append(
             click.Option(
@@ -266,6 +272,12 @@ def _help(format: Format) -> str:
     )
 
 
+def _name_rows(table: str) -> tuple[str, str]:
+    """Name one row of a table and several: "vote", "votes"."""
+    one = f"{table.removesuffix('ies')}y" if table.endswith("ies") else table.removesuffix("s")
+    return one, table
+
+
 def say_report(report: "IngestReport", license: str) -> None:
     """Print what was read and what was rejected; `license` is the source's."""
     from ....schemas.licenses import NONE_STATED
@@ -275,8 +287,9 @@ def say_report(report: "IngestReport", license: str) -> None:
     if report.already_there:
         out.print(f"{name}: already holds exactly these bytes; nothing added (--replace reads them again)")
         return
-    tables = ", ".join(f"{n:,} {table}" for table, n in report.added.items() if n)
-    out.print(f"{name}: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")
+    tables = ", ".join(format_count(n, *_name_rows(table)) for table, n in report.added.items() if n)
+    rows = format_count(report.rows, "row")
+    out.print(f"{name}: {rows} taken, {report.rejects:,} rejected ({tables})")
     if report.rejects:
         err.print(f"rejected, kept with file, line and reason (preceptor status --rejects {name}):")
         for line in report.reject_lines:

@@ -26,6 +26,7 @@ after_days. Outcomes of an earlier run are replaced.
 def outcomes(settings: Common, recipe: Path) -> None:
     """Make the outcomes and say how many."""
     from ....schemas.recipe import read_recipe
+    from ....schemas.support.numbers import format_count
     from ...fusion.outcomes import make_outcomes
     from ...store.connection import open_store
 
@@ -33,8 +34,9 @@ def outcomes(settings: Common, recipe: Path) -> None:
     with open_store(settings.store) as con:
         done = make_outcomes(con, read)
     for made in done:
-        open_stdout().print(f"{made.source}: {made.outcomes:,} outcomes, {made.censored:,} of them censored")
+        counted = format_count(made.outcomes, "outcome")
+        open_stdout().print(f"{made.source}: {counted}, {made.censored:,} of them censored")
         if made.unknown:
-            open_stderr().print(
-                f"{made.unknown:,} items of the log are no completions; their reviews say nothing here"
-            )
+            items = ("item of the log is no completion", "items of the log are no completions")
+            unknown = format_count(made.unknown, *items)
+            open_stderr().print(f"{unknown}; their reviews say nothing here")

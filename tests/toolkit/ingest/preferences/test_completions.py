@@ -162,7 +162,7 @@ def test_on_the_command_line(preceptor, tmp_path):
     path = lines(tmp_path / "out.jsonl", ANSWER, ANSWER | {"prompt": "p9", "id": "m2"})
     done = preceptor(*store, "completions", path, "--source", "run", "--about", "asked")
     assert done.returncode == 0, done.stderr
-    assert "1 rows taken, 1 rejected (1 completions)" in done.stdout
+    assert "1 row taken, 1 rejected (1 completion)" in done.stdout
     assert "p9            1  out.jsonl:2  prompt '…' names no one prompt of source 'asked'" in done.stderr
     shown = preceptor("ingest", "completions", "--help").stdout
     assert "Source whose prompts these are about." in shown
