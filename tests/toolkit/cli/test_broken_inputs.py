@@ -61,7 +61,7 @@ def test_stores_that_are_no_stores_or_parts_of_one(preceptor, tmp_path, command)
     whole = tmp_path / "whole.duckdb"
     assert preceptor("--store", whole, *ingest, cwd=tmp_path).returncode == 0
     content = whole.read_bytes()
-    for size in (13, 5000, len(content) // 2):
+    for size in (13, 5000, *[len(content) // 2] * (command != "fuse")):  # fuse ends before it reads so far
         (tmp_path / f"cut{size}").write_bytes(content[:size])
     (tmp_path / "rows.json").write_text("[]")
     with sqlite3.connect(tmp_path / "other.db") as other:
