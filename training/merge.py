@@ -64,7 +64,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
         if len(tokenizer) > whole.get_input_embeddings().weight.shape[0]:
             whole.resize_token_embeddings(len(tokenizer))
         model = PeftModel.from_pretrained(whole, adapter)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # damaged files make the libraries raise of every kind
         raise TrainingError(
             f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
         ) from error

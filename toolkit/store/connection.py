@@ -34,6 +34,14 @@ _CLOSED: dict[str, Any] = {
 }
 
 
+_MAGIC = slice(8, 12)  # bytes of a DuckDB file's header
+_OTHERS = {".json", ".jsonl", ".ndjson"}
+_DAMAGED = (
+    "is damaged or only a part of a store; bring back a copy of the file, or move it away and ingest the "
+    "sources again"
+)
+
+
 @contextmanager
 def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
     """Open the project's store; with `create`, make an empty one where there is none.
@@ -48,6 +56,7 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
+    _check_file(path)
     remove_leftovers(path)
     try:
         con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
@@ -60,9 +69,13 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         _check_version(con, path, create=not read_only)
         yield con
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        if "Could not read" in str(error):
+            raise StoreError(f"{path}: {_DAMAGED} ({str(error).splitlines()[0]})") from error
         raise StoreError(
             f"{path}: {str(error).splitlines()[0]}; nothing was changed; free some space and try again"
         ) from error
+    except (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException) as error:
+        raise StoreError(f"{path}: {_DAMAGED} ({str(error).splitlines()[0]})") from error
     finally:
         con.close()
 
@@ -74,6 +87,22 @@ def _remove_spilled(path: Path) -> None:
             spilled.unlink()
 
 
+def _check_file(path: Path) -> None:
+    """Raise StoreError for a path that DuckDB would not open as a database file.
+
+    It reads JSON and SQLite files by extensions, into memory or by a download, and a few names, such as
+    :memory:, as something else than a file.
+    """
+    if not path.exists():
+        if str(path).startswith(":") or re.match(r"\w{2,}:", str(path)) or path.suffix in _OTHERS:
+            raise StoreError(f"{path}: cannot be a store's name; choose another, such as preceptor.duckdb")
+        return
+    with path.open("rb") as file:
+        begin = file.read(_MAGIC.stop)
+    if begin[_MAGIC] != b"DUCK":
+        raise StoreError(f"{path}: is not a DuckDB file; point --store at a Preceptor store")
+
+
 def _why_not_open(message: str) -> str:
     if "lock" in message.lower():
         holder = message.partition("(PID ")[2].partition(")")[0]
@@ -81,6 +110,8 @@ def _why_not_open(message: str) -> str:
         return f"is open in another program{by}; close that one, or wait for it"
     if "not a valid DuckDB" in message:
         return "is not a DuckDB file; point --store at a Preceptor store"
+    if any(said in message for said in ("orrupt", "checksum", "Could not read", "Serialization", "INTERNAL")):
+        return f"{_DAMAGED} ({message.splitlines()[0]})"
     return f"cannot be opened: {message.splitlines()[0]}"
 
 

@@ -103,7 +103,7 @@ def _read_tokenizer(where: str, settings: PreflightSettings, revision: str | Non
         return AutoTokenizer.from_pretrained(
             where, revision=revision or "main", trust_remote_code=settings.trust_remote_code
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # damaged files make transformers raise of every kind
         said = " ".join(str(error).split())[:200]
         at = f" at {revision}" if revision else ""
         raise RecipeError(
@@ -226,5 +226,5 @@ def _size(
         kind, _, text = str(error).partition(": ")
         found.append(refuse(kind, text))
         return None, "LoRA has nothing to be put on"
-    except (OSError, ValueError, AttributeError, ImportError) as error:
+    except Exception as error:
         return None, f"{where}: {' '.join(str(error).split())[:160]}"

@@ -136,10 +136,10 @@ def _try_attention(config: TrainingConfig, arguments: Any) -> str | None:
         )
         with torch.device("meta"):
             AutoModelForCausalLM.from_config(read, attn_implementation=name, trust_remote_code=trusted)
-    except (ImportError, ValueError) as error:
-        return mend.format(_shorten(error))
     except OSError:  # no model is there: preflight says so when it reads the tokenizer
-        pass
+        return None
+    except Exception as error:
+        return mend.format(_shorten(error))
     return None
 
 

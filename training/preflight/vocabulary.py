@@ -24,7 +24,7 @@ def count_embeddings(where: str | None, stage: Stage, settings: PreflightSetting
         config = AutoConfig.from_pretrained(
             where, revision=settings.model_revision or "main", trust_remote_code=settings.trust_remote_code
         )
-    except (OSError, ValueError):
+    except Exception:  # a damaged file, which is named where the size is estimated
         return None
     rows = getattr(config.get_text_config(), "vocab_size", None)
     return rows if isinstance(rows, int) else None

@@ -150,7 +150,7 @@ def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
         model = _put_on(model, place) if place.base else model
     except ImportError as error:
         raise AnnotationError(_extra(error)) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # damaged files make transformers and safetensors raise of every kind
         said = " ".join(str(error).split())[:300]
         what = f"an adapter of {whole.where}" if place.base else "a causal model"
         if "trust_remote_code" in str(error):
@@ -161,6 +161,11 @@ def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
         raise AnnotationError(f"hf:{place.where}: cannot be read as {what}: {said}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:
+        raise AnnotationError(
+            f"hf:{words.where}: its tokenizer names neither a pad nor an end-of-text token; get its "
+            "tokenizer_config.json again"
+        )
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
