@@ -100,7 +100,7 @@ def mark_rows(con: Store, pseudonym: str, rows: dict[str, str], names: Iterable[
     del said  # until here DuckDB finds it by its name
 
 
-def list_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
+def list_recipe_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
     """List the names of recipes of all builds that the store knows and that lie in the folders."""
     known = query(con, "SELECT DISTINCT name FROM builds")["name"].to_list()
     return [*known, *(_read_name(manifest) for manifest in list_datasets(con, look_in).values())]
