@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.hosts import is_local
+from ...schemas.support.hosts import check_network, is_local
 from ...schemas.support.retry import retry
 
+KEY_VARIABLE = "PRECEPTOR_ARGILLA_API_KEY"
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each new attempt
 LONGEST_WAIT = 60.0  # of what the server itself asks for
 PAGE = 500  # records a request: the most the server takes at once
@@ -77,8 +78,13 @@ class RefusedError(AnnotationError):
 def connect(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[ArgillaClient]:
     """Connect to a server; AnnotationError if it does not answer or does not know the key."""
     base = _base(url)
+    api_key = api_key.strip()
     if not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key:
-        raise AnnotationError("the API key holds a space or a sign that no key has; copy it again")
+        raise AnnotationError(
+            f"the API key ({KEY_VARIABLE} or --api-key) holds a space or a sign that no key has; "
+            "copy it again"
+        )
+    check_network(base, AnnotationError)
     host = httpx.URL(base).host
     headers = {"X-Argilla-Api-Key": api_key}
     with httpx.Client(

@@ -2,10 +2,12 @@
 
     {"preference": {"value": "first"}, "comment": {"value": "shorter"}}  ->  {"preference": "a"}, "shorter"
 
-for a question whose completion_a was shown first. Drafts and discards are counted, not taken.
+for a question whose completion_a was shown first. Drafts and discards are counted, not taken; their
+comments are returned, to be shown.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +44,8 @@ class PulledAnswers:
     """Records of other questions than the campaign's; their answers are ignored."""
     overlap: int
     """Answers that each question should get."""
+    comments: tuple[tuple[int, str], ...] = ()
+    """Position of the question, and comment, of drafts and discarded answers: they are not stored."""
 
     def count_questions(self) -> tuple[int, int]:
         """Count the questions with at least one answer, and those with as many as they should get."""
@@ -74,7 +78,16 @@ def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFram
         sorted(names.values()),
         len(records) - len(mine),
         dataset.overlap,
+        tuple(_list_comments(responses, dict(questions.select("key", "position").rows()))),
     )
+
+
+def _list_comments(responses: Sequence[tuple[str, Json]], positions: Json) -> Iterator[tuple[int, str]]:
+    """List the comments of answers that are not taken."""
+    for key, response in responses:
+        said = ((response["values"] or {}).get(COMMENT) or {}).get("value")
+        if response["status"] != "submitted" and said:
+            yield positions[key], " ".join(str(said).split())
 
 
 def _names(server: ArgillaClient, dataset: Dataset, answered: set[str]) -> dict[str, str]:

@@ -129,6 +129,7 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
             continue
         if annotation.get("was_cancelled"):
             left["cancelled annotations, not read"] += 1
+            left["comments of cancelled annotations, not read"] += _has_comment(annotation)
             continue
         row = _row(n, question, annotation, answers)
         who = row.cells["annotator"]
@@ -138,6 +139,14 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
         if earlier is None or (row.at or _LONG_AGO) >= (earlier.at or _LONG_AGO):
             newest[who] = row
     return list(newest.values()) or [FormRow(n, {"question": str(question or "")})]
+
+
+def _has_comment(annotation: dict[str, Any]) -> bool:
+    regions = annotation.get("result")
+    return any(
+        isinstance(region, dict) and region.get("from_name") == "comment" and bool(_value(region))
+        for region in (regions if isinstance(regions, list) else [])
+    )
 
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)

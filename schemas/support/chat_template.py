@@ -26,10 +26,7 @@ def read_chat_template(folder: Path) -> tuple[str, Render] | None:
     Raises GateError if the tokenizer's files are missing or not JSON, or the template cannot be compiled.
     """
     files = read_tokenizer_files(str(folder))
-    try:
-        config = json.loads(files.get("tokenizer_config.json", "{}"))
-    except ValueError as error:
-        raise GateError(f"tokenizer: {folder}: tokenizer_config.json is not JSON: {error}") from error
+    config = read_tokenizer_config(str(folder), files)
     template = find_chat_template(files, config)
     tokens = read_special_tokens(config)
     return (template, compile_chat_template(template, tokens)) if template else None
@@ -43,12 +40,31 @@ def read_tokenizer_files(name: str) -> dict[str, str]:
     folder = Path(name)
     if not folder.is_dir():
         folder = _from_hub(name)
-    found = {one: (folder / one).read_text(encoding="utf-8") for one in _FILES if (folder / one).is_file()}
+    try:
+        found = {
+            one: (folder / one).read_text(encoding="utf-8") for one in _FILES if (folder / one).is_file()
+        }
+    except ValueError as error:
+        raise GateError(f"tokenizer: {name}: its files are no text: {error}; get the model again") from error
     if "tokenizer.json" not in found:
         raise GateError(
             f"tokenizer: {name} holds no tokenizer.json; name a folder that does, or a model on the Hub"
         )
     return found
+
+
+def read_tokenizer_config(name: str, files: dict[str, str]) -> dict[str, Any]:
+    """Read tokenizer_config.json among a tokenizer's files; {} if it has none.
+
+    Raises GateError if it is not a JSON object.
+    """
+    try:
+        config = json.loads(files.get("tokenizer_config.json", "{}"))
+    except ValueError as error:
+        raise GateError(f"tokenizer: {name}: tokenizer_config.json is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise GateError(f"tokenizer: {name}: tokenizer_config.json is no JSON object; get the model again")
+    return config
 
 
 def find_chat_template(files: dict[str, str], config: dict[str, Any]) -> str | None:
@@ -86,7 +102,7 @@ def compile_chat_template(template: str, tokens: dict[str, str]) -> Render:
     template = re.sub(r"(\{%[-+]?\s*)endgeneration\b", r"\1endif", template)
     try:
         compiled = env.from_string(template)
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, RecursionError) as error:
         raise GateError(f"tokenizer: its chat template cannot be read: {error}") from error
 
     def render(messages: Messages, to_be_answered: bool) -> str:
@@ -94,7 +110,7 @@ def compile_chat_template(template: str, tokens: dict[str, str]) -> Render:
             return compiled.render(
                 messages=messages, add_generation_prompt=to_be_answered, tools=None, **tokens
             )
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a template can raise whatever its expressions do
             raise GateError(f"tokenizer: its chat template refuses a prompt: {error}") from error
 
     return render

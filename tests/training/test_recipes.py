@@ -80,7 +80,7 @@ def test_the_rows_of_its_dataset_suit_the_recipe(path, dist):
             config = read_config(path, [*sets, f"chat_template_path={smollm2()}"], variant)
         loaded = load(config)
         report = check_rows(config, loaded)
-        assert report.refusals == (), variant
+        assert {d.kind for d in report.refusals} <= {"packages"}, variant  # bitsandbytes, which few CPUs have
         train_rows = report.splits[0]
         assert train_rows.kept == train_rows.rows > 10
         assert 0 < train_rows.loss_tokens < train_rows.tokens

@@ -59,7 +59,7 @@ def measure_agreement(con: Store, sources: Sequence[str] = (), seed: int = 0) ->
     the store has none at all.
     """
     have = query(con, "SELECT source FROM votes UNION SELECT source FROM ratings ORDER BY 1")["source"]
-    check_names("--source", sources, have, "no votes or ratings of that name", AnnotationError)
+    check_names("--source", sources, have, "source", "with votes or ratings", AnnotationError)
     if have.is_empty():
         raise AnnotationError(
             "the store holds no votes and no ratings: ingest some, or take answers in first"

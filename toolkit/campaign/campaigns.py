@@ -12,9 +12,9 @@ import polars as pl
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import License, read_license
 from ...schemas.rubric import PREFERENCE, Rubric
-from ...schemas.support.nearest import suggest
 from ...schemas.tables import RUBRICS, SOURCES
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.where import word_absence
 
 READER = "annotate"
 
@@ -41,7 +41,7 @@ def check_campaign(con: Store, name: str) -> None:
     names = list_campaigns(con)
     if name not in names:
         begin = "" if names else "; preceptor annotate push --campaign NAME --rubric NAME begins one"
-        raise AnnotationError(f"no campaign '{name}': {suggest(name, names, 'campaigns')}{begin}")
+        raise AnnotationError(f"--campaign {name}: {word_absence(name, names, 'campaign')}{begin}")
 
 
 def begin(con: Store, name: str, rubric: Rubric, language: str) -> None:

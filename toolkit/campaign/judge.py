@@ -268,8 +268,8 @@ def _select_questions(campaign: str, questions: pl.DataFrame, n: int | None, whe
         wanted.setdefault((option, "source_of" if column == "source" else column), []).append(value)
     for (option, column), values in wanted.items():
         have = questions[column].unique().sort()
-        what = f"campaign '{campaign}' asks nothing of it"
-        check_names(option, values, have, what, AnnotationError, between=": ")
+        kind, where_asked = column.removesuffix("_of"), f"in campaign '{campaign}'"
+        check_names(option, values, have, kind, where_asked, AnnotationError)
         questions = questions.filter(pl.col(column).is_in(values))
     return questions.head(n) if n else questions
 

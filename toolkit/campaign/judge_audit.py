@@ -100,7 +100,7 @@ def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAud
         ("--people", options.people),
         ("--by-model", options.by_model),
     ):
-        check_names(option, names, have, "nothing was judged there", AnnotationError)
+        check_names(option, names, have, "source", "with judgements", AnnotationError)
     judged = read_stored_judgements(con, options.sources, options.by_model)
     if not judged.models:
         where = f" in {', '.join(options.sources)}" if options.sources else ""
@@ -123,7 +123,7 @@ def audit_judgement_file(path: Path, options: AuditOptions = AuditOptions()) -> 
 
 def _audit(evidence: Sequence[Evidence], options: AuditOptions) -> tuple[JudgeAudit, ...]:
     have = [one.judge for one in evidence]
-    check_names("--judge", options.judges, have, "no such judge", AnnotationError)
+    check_names("--judge", options.judges, have, "judge", error=AnnotationError)
     chosen = [one for one in evidence if not options.judges or one.judge in options.judges]
     return tuple(audit_evidence(one, same=dict(options.same), seed=options.seed) for one in chosen)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from ...schemas.cells import find_codec
+from ...schemas.support.nearest import find_nearest
 from ...schemas.support.text import escape_controls
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ def add_option_record(
         return cast("Command", made)
 
     return decorate
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a misspelt one is answered with the nearest, where one is near."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Word the message for a value that is none of the words."""
+        near = find_nearest(str(value), self.choices)
+        hint = f" Did you mean '{near}'?" if near else ""
+        return super().get_invalid_choice_message(value, ctx) + hint
 
 
 def read_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

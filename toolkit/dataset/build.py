@@ -156,10 +156,10 @@ def gather(
 def check_selection(con: Store, recipe: Recipe) -> None:
     """Raise RecipeError for a source or task of the recipe that the store does not have."""
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
-    check_names("sources:", recipe.sources, have, "no source of that name in the store", RecipeError)
+    check_names("sources:", recipe.sources, have, "source", "in the store", RecipeError)
     if recipe.task is not None and not recipe.corrections:  # whose prompts the build makes
         tasks = query(con, "SELECT DISTINCT task FROM prompts ORDER BY 1")["task"]
-        check_names("task:", [recipe.task], tasks, "no prompts of that task in the store", RecipeError)
+        check_names("task:", [recipe.task], tasks, "task", "with prompts in the store", RecipeError)
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def make_figure_tables(about: Mapping[str, Any]) -> list[tuple[str, list[str], l
 
 def list_notes(about: Mapping[str, Any]) -> list[str]:
     """List what a reader should know before believing a figure."""
-    found = []
+    found = [f"{name} {why}" for name, why in about.get("partly", {}).items()]
     for model in about["models"]:
         name, n = shorten_name(model["name"], about["figures"]), about["n"]
         if model["cut_off"]:
@@ -157,7 +157,7 @@ def render_readme(about: Mapping[str, Any]) -> str:
         f"by their groups (seed {settings['seed']}); `{about['decides']}` decides.",
         "",
         *(f"- `{name}`: {METRICS[name].about}" for name in settings["metrics"]),
-        *(f"- `{name}` was left out: {why}" for name, why in about["left_out"].items()),
+        *(f"- `{name}` was left out: it {why}" for name, why in about["left_out"].items()),
         *([f"- `{COPY}`: what {_BACK} comes to"] if COPY in about["figures"] else []),
         "",
         "![Figures](figures.png)",

@@ -29,6 +29,7 @@ from .metrics.measure import (
     Available,
     check_metrics,
     explain_left_out,
+    fit_metrics,
     list_packages,
     measure_all,
     need_answers,
@@ -97,6 +98,8 @@ class _Plan:
     config: EvaluationConfig
     without: Mapping[str, str]
     """Metrics that were left out, and why."""
+    partly: Mapping[str, str]
+    """Metrics that count only some prompts, and why."""
     held: HeldOut
     template: Template | None
     requests: Sequence[Request]
@@ -171,10 +174,16 @@ def _prepare(
     check_out(out)
     template = find_template(read)
     held = read_held_out(read.values, callbacks.say)
-    unfit = check_metrics(read.values.metrics, held.items)
-    read, without = _leave_out(read, unfit, callbacks), without | unfit
+    unfit, partly = fit_metrics(read.values.metrics, held.items)
+    read = _leave_out(read, unfit, callbacks)
+    for name, why in partly.items():
+        callbacks.say(f"{name} {why}")
+    check_metrics(read.values.metrics, held.items)
     requests = make_requests(held.items, read.values, template)
-    return _Plan(read, without, held, template, requests, models, backends, judge, options, callbacks, spent)
+    without |= unfit
+    return _Plan(
+        read, without, partly, held, template, requests, models, backends, judge, options, callbacks, spent
+    )
 
 
 def _drop_metrics(
@@ -187,19 +196,21 @@ def _drop_metrics(
         rubric=judge.rubric.kind if judge else None,
         several=len(backends) > 1,
     )
-    without = {name: f"it {why}" for name, why in explain_left_out(names, available).items()}
+    without = explain_left_out(names, available)
     return _leave_out(config, without, callbacks), without
 
 
 def _leave_out(
     config: EvaluationConfig, without: Mapping[str, str], callbacks: Callbacks
 ) -> EvaluationConfig:
-    """Leave out metrics and say why; EvaluationError if none is left that can decide."""
+    """Leave metrics out, and say why; EvaluationError if none is left."""
     for name, why in without.items():
-        callbacks.say(f"{name} is left out: {why}")
+        callbacks.say(f"{name} is left out: it {why}")
     kept = [name for name in config.values.metrics if name not in without]
     if not kept:
-        raise EvaluationError(f"{config.path}: no metric is left to measure; see why above")
+        raise EvaluationError(
+            f"{config.path}: no metric is left to measure; see why above, and name others (--set metrics=[…])"
+        )
     if METRICS[kept[0]].better == "neither":
         raise EvaluationError(
             f"{config.path}: {kept[0]}, the first metric that is left, does not say what is better; put "
@@ -234,6 +245,7 @@ def _run(plan: _Plan, out: Path) -> dict[str, Any]:
             "level": LEVEL,
             "draws": DRAWS,
             "left_out": dict(plan.without),
+            "partly": dict(plan.partly),
             "judge": dict(judge.about) if judge else None,
             "models": [_describe_model(one, plan.held, answers[one.name]) for one in plan.backends],
             **compare(values, [item.group for item in items], rows, names),

@@ -190,7 +190,7 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
-    check_names("--source", sources, have, "no completions of that name")
+    check_names("--source", sources, have, "source", "with completions")
     asked = {"sources": list(sources)}
     mine = f"SELECT key FROM completions WHERE {match_sources()}"
     signals = {

@@ -28,6 +28,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ...schemas.errors import HubError, HubNameError
+from ...schemas.support.hosts import check_network, keep_local_direct
 from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
@@ -41,7 +42,13 @@ T = TypeVar("T")
 
 
 def connect() -> HfApi:
-    """Make a quiet client: without logs (they would contain signed addresses) and without bars in pipes."""
+    """Make a quiet client: without logs (they would contain signed addresses) and without bars in pipes.
+
+    Raises HubError, naming the variable, if the token, the proxy or the certificates cannot be used.
+    """
+    keep_local_direct(constants.ENDPOINT)
+    check_network(constants.ENDPOINT, HubError)
+    _check_characters(get_token())
     datasets.config.HF_ENDPOINT = constants.ENDPOINT  # which has lost a slash at its end, if there was one
     for name in ("huggingface_hub", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -68,7 +75,12 @@ def check_token() -> None:
             f"no token for {get_endpoint()}: set HF_TOKEN, or log in with 'hf auth login'; a token that may "
             f"write is made at {_TOKENS_PAGE}"
         )
-    if not re.fullmatch(r"[!-~]+", token):  # the client's error would show it
+    _check_characters(token)
+
+
+def _check_characters(token: str | None) -> None:
+    """Raise HubError for a token that no header can carry; the client's error would show it."""
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
         raise HubError(
             "the token (HF_TOKEN, or that of 'hf auth login') holds a space or a sign that no "
             "token has; copy it again"

@@ -1,7 +1,7 @@
 """The formats that `preceptor ingest` knows, by name; a reader is loaded when it is used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ class Format:
             yield from reader(files, context, on_bytes)
         else:
             for file in files:
-                yield from reader(file, context, on_bytes)
+                own = replace(context, learner=file.learner) if file.learner else context
+                yield from reader(file, own, on_bytes)
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
         """True if the rows refer to rows that must already be in the store."""
@@ -311,7 +312,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "votes",
             "preference",
-            "Votes, or rankings as WMT's: CSV, JSON Lines, Parquet or .xlsx.",
+            "Votes, or rankings (also XML): CSV, JSON Lines, Parquet or .xlsx.",
             "completion_a,completion_b,choice,annotator,shown_first,at\n"
             "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
             "preferences.signals:read_votes",
@@ -355,7 +356,17 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
-            options=("learner", "passing", "set", "wide", "date_format", "allow_rejects", "sheet"),
+            options=(
+                "learner",
+                "learner_from_path",
+                "one_learner",
+                "passing",
+                "set",
+                "wide",
+                "date_format",
+                "allow_rejects",
+                "sheet",
+            ),
         ),
         Format(
             "anki",
@@ -367,7 +378,11 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
-            options=("learner",),
+            options=(
+                "learner",
+                "learner_from_path",
+                "one_learner",
+            ),
         ),
         Format(
             "xapi",

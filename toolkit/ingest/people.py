@@ -4,11 +4,15 @@ Rejected rows have no ids either: a readable row is stored as its fields with th
 one as its file and line alone.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
+from ...schemas.errors import SourceError
 from .batch import Context
+from .files.numbered_lines import Input
 
 _WITHHELD = "(not kept, since it may name a person: see the line in the file)"
 
@@ -68,3 +72,51 @@ def hide_ids(
         unread.with_columns(pl.lit(_WITHHELD).alias("raw")),
         hidden.with_columns(pl.coalesce("shown", "raw").alias("raw")).drop("shown"),
     ]
+
+
+def name_learners(files: Sequence[Input], context: Context) -> list[Input]:
+    """Find each file's learner in its path, and put the pseudonym into the file's name in the source.
+
+    `context.learner_from_path` is a piece of the path with {learner} for the id, such as user_id={learner}/
+    or {learner}.csv; * is any text of a name. Without it the files stay as they are. Raises SourceError for
+    a pattern without {learner}, and a file that does not match.
+    """
+    pattern = context.learner_from_path
+    if not pattern:
+        return list(files)
+    if pattern.count(_PLACE) != 1:
+        raise SourceError(f"--learner-from-path {pattern}: expected one {_PLACE} in it, such as {_PLACE}.csv")
+    if context.learner:
+        raise SourceError(
+            "--learner-from-path: --learner names one learner for all files; leave one of them out"
+        )
+    piece = (
+        re.escape(pattern.strip("/")).replace(re.escape("*"), "[^/]*").replace(re.escape(_PLACE), "([^/]+?)")
+    )
+    # Of the path as it was given, the last place: the folder above may be called likewise.
+    wanted = re.compile(rf"^(?:.*/)?{piece}(?=/{'.' if pattern.endswith('/') else '|$'})")
+    found = [wanted.match(file.path.as_posix()) for file in files]
+    for file, match in zip(files, found, strict=True):
+        if match is None:
+            raise SourceError(
+                f"{file.path}: does not match --learner-from-path '{pattern}'; mend the pattern"
+            )
+    ids = [match[1] for match in found if match]
+    names = context.pseudonyms(pl.Series(ids, dtype=pl.String)).to_list()
+    return [
+        replace(file, learner=id, name=_hide_learner(file, match.start(1), id, name))
+        for file, match, id, name in zip(files, found, ids, names, strict=True)
+        if match
+    ]
+
+
+_PLACE = "{learner}"
+
+
+def _hide_learner(file: Input, start: int, id: str, name: str) -> str:
+    """The file's name in the source, with the pseudonym in place of the id at `start` of its path."""
+    path = file.path.as_posix()
+    at = start - (len(path) - len(file.name))
+    if at < 0:
+        return file.name
+    return f"{file.name[:at]}{name}{file.name[at + len(id) :]}"

@@ -24,11 +24,12 @@ from ..store.connection import Store, insert, limit_memory, query, remove_orphan
 from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
-from .files.other_programs import describe_file, name_program
 from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known
 from .lopsided import check_lopsided
+from .other_programs import describe_file, name_program
+from .people import name_learners
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -153,7 +154,7 @@ def ingest(
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
-    files, encodings = _with_encoding(files, context)
+    files = _with_options(files, context)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -169,6 +170,8 @@ def ingest(
         if format.people:
             named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
+            files = name_learners(files, context)
+        encodings = _note_encodings(files)
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, format, files, strict)
         _check_ids(con, context.source)
@@ -179,14 +182,24 @@ def ingest(
     return report
 
 
-def _with_encoding(files: Sequence[Input], context: Context) -> tuple[list[Input], list[str]]:
-    """The files, to be read in this encoding and sheet, and notes about those that are not read as UTF-8."""
+def _with_options(files: Sequence[Input], context: Context) -> list[Input]:
+    """The files, to be read in this encoding and sheet."""
+    if context.learner and len(files) > 1 and not context.one_learner:
+        raise SourceError(
+            f"--learner: all {len(files)} files would be the log of '{context.learner}'; if they are, say "
+            "--one-learner too; if the path of each names its learner, use --learner-from-path PATTERN"
+        )
     files = [replace(file, encoding=context.encoding, sheet=context.sheet, notes=[]) for file in files]
     for file in files:
         check_options(file)
+    return files
+
+
+def _note_encodings(files: Sequence[Input]) -> list[str]:
+    """Notes about files that are not read as UTF-8."""
     notes = [note for file in files if (note := note_encoding(file))]
     more = [f"and {len(notes) - 3} more files of another encoding"] if len(notes) > 3 else []
-    return files, notes[:3] + more
+    return notes[:3] + more
 
 
 def _check_same(old: dict[str, Any], format: Format, context: Context, origin: Origin, sha256: str) -> None:
@@ -275,7 +288,7 @@ def _read_all(
             f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
             "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
         )
-    notes += note_unmet(context, met)
+    notes += note_unmet(context.values, met)
     lines = list_rejects(count_rejects(con, context.source)) if rejects else []
     return IngestReport(context.source, taken, rejects, added, lines, notes)
 

@@ -102,20 +102,33 @@ def _digest(key: bytes) -> str:
 
 
 def make_pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
-    """Compute the first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long."""
+    """Compute the first digits of HMAC-SHA256(key, id) (RFC 2104), in SQL, since logs are long.
+
+    The spellings that formats give one id are one: 17, " 17 ", 17.0, and letters with accents apart or not.
+    """
+    ids = _spell_alike(ids.cast(pl.String))
     if ids.null_count() == len(ids):
-        return ids.cast(pl.String)
+        return ids
     block = key.ljust(_BLOCK, b"\0")
     pads = {name: bytes(b ^ pad for b in block) for name, pad in (("inner", 0x36), ("outer", 0x5C))}
     with open_scratch() as con:
-        con.register("people", pl.DataFrame({"id": ids.cast(pl.String).unique()}).to_arrow())
+        con.register("people", pl.DataFrame({"id": ids.unique()}).to_arrow())
         made = query(
             con,
             f"""SELECT id, left(sha256($outer::BLOB || unhex(sha256(
             $inner::BLOB || encode(id)))), {DIGITS}) AS pseudonym FROM people""",
             pads,
         )
-    return ids.cast(pl.String).replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
+    return ids.replace_strict(made["id"], made["pseudonym"], return_dtype=pl.String)
+
+
+def _spell_alike(ids: pl.Series) -> pl.Series:
+    """Spell ids that differ only in white space, decimals of a whole number or Unicode's forms alike."""
+    unique = ids.unique()
+    spelt = unique.str.normalize("NFC").str.strip_chars().str.replace(r"^(-?\d+)\.0+$", "$1")
+    if (spelt == unique).all():
+        return ids
+    return ids.replace_strict(unique, spelt, return_dtype=pl.String)
 
 
 def make_pseudonym(id: str, key: bytes) -> str:

@@ -47,7 +47,7 @@ def scan(con: Store, wanted: Wanted, sources: Sequence[str] = ()) -> pl.DataFram
     Raises PrivacyError for an unknown source.
     """
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
-    check_names("--source", sources, have, "the store holds no '{name}'", PrivacyError)
+    check_names("--source", sources, have, "source", "in the store", PrivacyError)
     find = make_finder(wanted)
     given = {"sources": list(sources)}
     found = [(text, *one) for text in _texts(con, wanted, given) for one in find(text)]

@@ -13,7 +13,6 @@ from ...annotation.rubrics.new import check_rubric
 from ...annotation.rubrics.rubric import read_rubric
 from ...schemas.errors import PreceptorError, RecipeError
 from ...schemas.recipe import Recipe, parse_recipe
-from ...schemas.support.nearest import suggest
 from ...schemas.support.settings_files.kinds import FILE_KINDS, find_kind
 from ...schemas.support.settings_files.yaml_text import Place, SettingsFile, read_settings
 from ...training.config import read_config as read_training
@@ -24,8 +23,15 @@ from ..dataset.gates.run import read_gate_settings as read_gates
 from ..evaluation.answers import find_template
 from ..evaluation.config import read_config as read_evaluation
 from ..store.connection import Store, open_scratch, query
+from ..store.where import word_absence
 
 NAME = "a recipe, such as recipes/gec/dataset.yaml (preceptor recipe copy writes it)"
+
+_WHERE = {
+    "source": "in the store",
+    "task": "with prompts in the store",
+    "criterion": "with ratings in the store",
+}
 
 
 @dataclass(frozen=True)
@@ -111,32 +117,30 @@ def _find_unknown_names(file: SettingsFile, con: Store) -> Iterator[str]:
     """Find names that the store does not have, also in a file with other faults."""
     content = file.content
     sources = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
-    yield from _compare(
-        file, ("sources",), content.get("sources"), sources, "no source of that name in the store"
-    )
+    yield from _compare(file, ("sources",), content.get("sources"), sources, "source")
     edits = "corrections" in content
     if not edits:
         tasks = query(con, "SELECT DISTINCT task FROM prompts ORDER BY 1")["task"].to_list()
-        what = "no prompts of that task in the store"
+        what = "task"
         yield from _compare(file, ("task",), content.get("task"), tasks, what)
     outcomes = content.get("outcomes")
     for n, rule in enumerate(outcomes if isinstance(outcomes, list) else ()):
         for key in ("reviews", "about"):
             if isinstance(rule, dict):
-                what = "no source of that name in the store"
+                what = "source"
                 yield from _compare(file, ("outcomes", n, key), rule.get(key), sources, what)
     pairs = content.get("pairs")
     if isinstance(pairs, dict):
         rated = query(con, "SELECT DISTINCT criterion FROM ratings ORDER BY 1")["criterion"].to_list()
-        what = "no ratings of that criterion in the store"
+        what = "criterion"
         yield from _compare(file, ("pairs", "criteria"), pairs.get("criteria"), rated, what)
 
 
-def _compare(file: SettingsFile, place: Place, given: Any, have: list[str], what: str) -> Iterator[str]:
+def _compare(file: SettingsFile, place: Place, given: Any, have: list[str], kind: str) -> Iterator[str]:
     """Compare one name or several with those of the store."""
     names: Iterable[Any] = given if isinstance(given, list) else [given]
     for n, name in enumerate(names):
         if isinstance(name, str) and name not in have:
             at = (*place, n) if isinstance(given, list) else place
             key = ".".join(map(str, place))
-            yield f"{file.locate(at)}: {key}: {name}: {what}; {suggest(name, have, 'there are', ' ')}"
+            yield f"{file.locate(at)}: {key}: {name}: {word_absence(name, have, kind, _WHERE[kind])}"

@@ -58,24 +58,29 @@ def check_names(
     option: str,
     given: Iterable[str],
     have: Iterable[str],
-    what: str,
+    kind: str,
+    where: str = "",
     error: type[PreceptorError] = StoreError,
-    between: str = " ",
 ) -> None:
     """Raise `error` for the first name of `given` that is not in `have`, with the nearest one that is.
 
-    `what` says what there is not, such as "no votes of that name"; {name} in it is the wrong name. `between`
-    stands between "there are" and the names, where none is near.
+    The message is the same everywhere: "--source x: no source of that name with votes; did you mean …".
+    `kind` is what the name names, such as source; `where` says which ones there are, such as "with votes".
     """
     known = list(have)
     for name in given:
         if name not in known:
-            hint = suggest(name, known, "there are", between)
-            raise error(f"{option} {name}: {what.replace('{name}', name)}; {hint}")
+            raise error(f"{option} {name}: {word_absence(name, known, kind, where)}")
+
+
+def word_absence(name: str, known: list[str], kind: str, where: str = "") -> str:
+    """Word that there is no such name, with the nearest one, or all."""
+    hint = suggest(name, known, "there are", " ")
+    return f"no {kind} of that name{where and f' {where}'}; {hint}"
 
 
 def check_where(con: Store, where: Where, source_option: str = "--source") -> None:
     """Raise AnnotationError for a source, task or language without prompts."""
     for option, value, column in where.name_options(source_option):
         have = query(con, f"SELECT DISTINCT {column} AS c FROM prompts ORDER BY 1")["c"]
-        check_names(option, (value,), have, "no prompts of it", AnnotationError)
+        check_names(option, (value,), have, column, "with prompts", AnnotationError)

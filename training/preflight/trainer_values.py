@@ -74,9 +74,22 @@ def check_trainer(config: TrainingConfig, arguments: Any, model: Any) -> list[De
     found = [refuse("settings", text) for text in texts]
     needs = [*_find_lacking(config, arguments, model)]
     found += [refuse("packages", text) for text in needs]
+    found += _note_best(arguments)
     if not needs:
         found += [refuse("settings", text) for text in _try_parts(arguments, model)]
     return found
+
+
+def _note_best(arguments: Any) -> Iterator[Defect]:
+    """Warn of a best checkpoint that is chosen by who wins pairs, which says nothing of what is written."""
+    named = str(arguments.metric_for_best_model or "").removeprefix("eval_")
+    if arguments.load_best_model_at_end and named in ("rewards/accuracies", "rewards/margins"):
+        text = (
+            f"metric_for_best_model: {named} is high for models that unlearn to write, too; choose by "
+            "held-out loss (--set metric_for_best_model=eval_loss --set greater_is_better=false) and compare "
+            "checkpoints by a task metric (keep_checkpoints: true, then preceptor evaluate)"
+        )
+        yield Defect("best_model", "", 0, (), text, refused=False)
 
 
 def _find_lacking(config: TrainingConfig, arguments: Any, model: Any) -> Iterator[str]:

@@ -10,7 +10,11 @@ from .records import Defect, SplitCounts
 _OF = "{n:,} of {of:,} rows"
 WORDS: dict[str, tuple[bool, str]] = {
     "null_cells": (True, f"{_OF} hold a null: TRL raises; drop them or build the dataset anew"),
-    "template_fails": (True, f"the chat template fails for {_OF}: {{said}}; mend these rows"),
+    "template_fails": (
+        True,
+        f"the chat template fails for {_OF}: {{said}}; take a model whose template takes them, or "
+        "{without}",
+    ),
     "no_embedding": (
         True,
         f"{_OF} have a token that the model has no embedding for: training would stop with an index out of "
@@ -21,16 +25,19 @@ WORDS: dict[str, tuple[bool, str]] = {
         f"assistant_only_loss: {_OF} have no token of the assistant's: TRL raises; drop them, or see that "
         "the template has {{% generation %}} around every reply",
     ),
-    "p_range": (True, f"{_OF} have a p outside 0..1"),
+    "p_range": (True, f"{_OF} have a p outside 0..1; fuse and build again, or mend the column"),
     "dead_pairs": (
         True,
-        "{n:,} of {of:,} pairs have the same tokens twice{cut}: no gradient comes of them; drop them{raised}",
+        "{n:,} of {of:,} pairs have the same tokens twice{cut}: no gradient comes of them; {raised}{without}",
     ),
-    "empty_completions": (True, f"{_OF} teach an empty answer; drop them"),
-    "one_label": (True, "all rows have the same label: KTO learns from the difference; look at the column"),
+    "empty_completions": (True, f"{_OF} teach an empty answer; remove them from the dataset"),
+    "one_label": (
+        True,
+        "all rows have the same label: KTO learns from the difference; add rows with the other",
+    ),
     "dropped": (
         False,
-        f"{_OF} are dropped by TRL without a count: {{why}}; raise max_length (longest row: {{whole:,}}) "
+        f"{_OF} are dropped by TRL without a count: {{why}}; raise max_length (--set max_length={{whole}}) "
         "or shorten the prompts",
     ),
     "truncated": (
@@ -60,6 +67,19 @@ WORDS: dict[str, tuple[bool, str]] = {
 }
 
 
+def _word_build(settings: PreflightSettings) -> str:
+    """Say how a dataset is built without rows that this tokenizer makes useless."""
+    parts = [
+        f"name: {settings.model_name_or_path or 'MODEL'}",
+        f"max_length: {settings.max_length or 'null'}",
+    ]
+    parts += ["cut: keep_end"] * (settings.truncation_mode == "keep_end")
+    return (
+        f"build the dataset without them (tokenizer: {{{', '.join(parts)}, drop: true}} in its recipe, then "
+        "preceptor build)"
+    )
+
+
 def describe_defect(
     kind: str,
     split: SplitCounts,
@@ -83,11 +103,12 @@ def describe_defect(
         whole=split.whole,
         max=settings.max_length,
         cut=f" ({cut:,} of them only where max_length cuts them)" if cut else "",
-        raised=f", or raise max_length (longest row: {split.whole:,} tokens)" if cut else "",
+        raised=f"raise max_length (--set max_length={split.whole}), or " if cut == count else "",
+        without=_word_build(settings),
         side="from the prompt's beginning" if keep_end else "the end-of-text token among them",
         why=masked,
         said=said,
     )
     if refused and kind in ALLOWABLE:
-        text += f" (allowed: {kind})" if kind in settings.allow else f", or allow: [{kind}]"
+        text += f" (allowed: {kind})" if kind in settings.allow else f", or --set allow=[{kind}] to train on"
     return Defect(kind, split.name, count, rows, text, refused and kind not in settings.allow)

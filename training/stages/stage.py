@@ -62,7 +62,7 @@ def find_no_bad_rows(_rows: Any) -> str | None:
 
 
 def find_unknown(key: str, given: Sequence[str], known: Sequence[str]) -> str | None:
-    """Word the fault of a key that has a value which the trainer does not know; None if it knows them all."""
+    """Describe a value of a key that the trainer does not know; return None if it knows them all."""
     for name in given:
         if name not in known:
             return f"'{key}': the trainer knows no '{name}': {suggest(name, known, 'it knows')}"

@@ -6,18 +6,15 @@ Keys, proxies and certificates come from environment variables; an error names t
 import functools
 import os
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from ....schemas.errors import AnnotationError
-from ....schemas.support.hosts import is_local
+from ....schemas.support.hosts import CERTIFICATE_VARIABLES, find_proxy
 from .hidden import find_passwords, find_spellings, hide, hide_userinfo
 
 KEY_VARIABLES = ("PRECEPTOR_API_KEY", "OPENAI_API_KEY")
-CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _SECONDS = httpx.Timeout(600.0, connect=20.0)  # a busy server on a laptop takes minutes for a long answer
 
 
@@ -67,7 +64,7 @@ def make_endpoint(base_url: str | None, model: str) -> Endpoint:
             f"--base-url '{shown}': expected no '?' and '#' in it; a key belongs in {KEY_VARIABLES[0]}"
         )
     key = read_key()
-    proxy, proxy_address = find_proxy(address)
+    proxy, proxy_address = find_proxy(base_url)
     spellings = find_spellings([*secrets, *find_passwords(proxy_address), *([key] if key else [])])
     return Endpoint(base_url.rstrip("/"), model, key, proxy, spellings)
 
@@ -98,32 +95,12 @@ def _describe_fault(character: str) -> str:
     return "outside Latin-1 (a typographic quote or dash, say)" if ord(character) > 255 else ""
 
 
-def find_proxy(address: httpx.URL) -> tuple[str | None, str]:
-    """Find the environment variable that names a proxy for an address, and the proxy; (None, "") if none.
-
-    Addresses of this machine, and those of NO_PROXY, need no proxy.
-    """
-    found = getproxies()
-    if is_local(address.host) or proxy_bypass(address.host):
-        return None, ""
-    for scheme in (address.scheme, "all"):
-        if value := found.get(scheme):
-            return next(_name_variables(f"{scheme}_proxy")), value
-    return None, ""
-
-
-def _name_variables(lower: str) -> Iterator[str]:
-    """Name the variable as it is spelt in the environment."""
-    yield from (name for name in (lower, lower.upper()) if os.environ.get(name))
-    yield "the system's proxy settings"
-
-
 def connect(where: Endpoint) -> httpx.AsyncClient:
     """Open a client for many requests; use it as a context. A proxy is used only if `where` names one.
 
     Raises AnnotationError, naming the variable, if the proxy or the certificates cannot be used.
     """
-    _, proxy = find_proxy(httpx.URL(where.base_url)) if where.proxy else (None, "")
+    _, proxy = find_proxy(where.base_url) if where.proxy else (None, "")
     proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
     needed = where.base_url.startswith("https:") or proxy.startswith("https:")
     verify = _read_certificates(*map(os.environ.get, CERTIFICATE_VARIABLES)) if needed else False

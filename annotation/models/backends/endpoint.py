@@ -19,6 +19,7 @@ from .message import CURABLE, ChatCompletion, read_message
 TRIES = 6
 LONGEST_PAUSE = 60.0
 BUSY_PAUSE = 2.0  # seconds after an error that came with status 200
+_REFUSED = {400, 422}
 _FROM_PROXY = {407, 502, 503, 504}
 _NEVER_SENT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
 """Errors of a request that cannot be sent; a retry does not help."""
@@ -138,6 +139,8 @@ def _refusal(where: Endpoint, response: httpx.Response) -> str:
         403: f"; set {KEY_VARIABLES[0]} to a key that may use '{where.model}'",
         404: f"; is the model called '{where.model}' there, and does the address end in /v1?",
     }.get(status, "")
+    if status in _REFUSED and "seed" in said:
+        remedy = "; generate and judge leave the seed out with --no-seed"
     proxy = _name_proxy(where) if status in _FROM_PROXY else ""
     reason = where.hide(response.reason_phrase)
     return f"{where.shown}: {status} {reason}{f': {said}' if said else ''}{remedy}{proxy}"

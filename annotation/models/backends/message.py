@@ -46,7 +46,8 @@ def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> C
         body = json.loads(text)
     except (ValueError, RecursionError):
         streamed = text.lstrip().startswith("data:")
-        return ChatCompletion(text, None, fault=_NO_MESSAGE + (_STREAMED if streamed else ""))
+        words = _STREAMED if streamed else f", but: {start}" if (start := hide(_shorten(text))) else ""
+        return ChatCompletion(text, None, fault=_NO_MESSAGE + words)
     try:
         choice = body["choices"][0]
         message = choice["message"]
@@ -82,6 +83,11 @@ def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> C
 
 _NO_MESSAGE = "no message in the answer"
 _STREAMED = ": the server streams its answers; set it to send each as a whole"
+
+
+def _shorten(text: str) -> str:
+    """The start of a body that is no JSON, such as a proxy's page, as one line."""
+    return " ".join(text[:1000].split())[:200]
 
 
 class _PartError(ValueError):

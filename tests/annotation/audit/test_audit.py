@@ -310,7 +310,7 @@ def test_replies_beside_votes_of_people(lengthy):
 def test_the_functions_do_what_the_command_does(lengthy, tmp_path):
     with open_store(lengthy, read_only=True) as con:
         made = audit_judges(con, AuditOptions(seed=3))
-        with pytest.raises(AnnotationError, match="no such judge"):
+        with pytest.raises(AnnotationError, match="no judge of that name"):
             audit_judges(con, AuditOptions(judges=("gpt",)))
     assert [asdict(one) for one in made.audits] == audits("--store", lengthy, "judge", "audit", "--seed", 3)
     file = cache(tmp_path / "judge.csv", {("first", "second"): 12, ("first", "first"): 8})
@@ -545,7 +545,7 @@ def test_what_cannot_be_told_is_said(store, tmp_path):
     assert "no pair was judged by people and by the judge" in notes
     assert not found["signals"]
     for option, near in (
-        ("--judge", "no such judge"),
+        ("--judge", "no judge of that name"),
         ("--source", "did you mean"),
         ("--people", "did you mean"),
     ):

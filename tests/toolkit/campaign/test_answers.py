@@ -337,7 +337,9 @@ def test_progress_of_a_campaign_is_told_by_hand(con, preceptor, tmp_path):
 
 
 def test_no_such_campaign(con):
-    with pytest.raises(AnnotationError, match="no campaign 'week-2': did you mean 'week-1'"):
+    with pytest.raises(
+        AnnotationError, match="--campaign week-2: no campaign of that name; did you mean 'week-1'"
+    ):
         take_answers(con, "week-2", all_votes(con))
 
 

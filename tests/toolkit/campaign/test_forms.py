@@ -138,6 +138,21 @@ def test_the_functions_do_what_the_commands_do(run, place):
     assert "0 new, 0 changed, 3 as they were" in run("import", "d-ada.csv", "--campaign", "d")
 
 
+def test_answers_in_words_of_ones_own(run, place):
+    begin(run)
+    fill_in(place / "f.csv", preference=["Left", " both are EQUAL", "B"])
+    said = run(
+        *("import", "f.csv", "--campaign", "c", "--annotator", "zofia", "--map", "preference:A=left"),
+        *("--map", "preference:tie=Both are equal", "--map", "preference:B=right"),
+    )
+    assert "3 new" in said
+    assert "--map preference:B=right: no row has this preference" in said
+    with open_store(place / "preceptor.duckdb", read_only=True) as con:
+        assert query(con, "SELECT count(*) FROM votes WHERE choice = 'tie'").item() == 1
+        with pytest.raises(AnnotationError, match="did you mean 'preference'"):
+            import_forms(con, "c", [place / "f.csv"], values={"preferense": {"left": "A"}})
+
+
 def test_importing_twice_changes_nothing_and_an_edited_answer_supersedes(run, place):
     begin(run)
     fill_in(place / "f.csv", preference=["A", "B", "C"])
@@ -277,7 +292,7 @@ def test_more_questions_keep_those_that_were_asked(run, place):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("export", "--campaign", "d", "--out", "f.csv"), "no campaign 'd'"),
+        (("export", "--campaign", "d", "--out", "f.csv"), "--campaign d: no campaign of that name"),
         (("export", "--campaign", "d", "--rubric", "socratics", "--out", "f.csv"), "did you mean 'socratic'"),
         (("export", "--campaign", "d", "--rubric", "gec", "--out", "f.xlsx"), "a form ends in .csv"),
         (
@@ -304,7 +319,7 @@ def test_more_questions_keep_those_that_were_asked(run, place):
             ),
             "same file",
         ),
-        (("import", "none.csv", "--campaign", "d"), "no campaign 'd'"),
+        (("import", "none.csv", "--campaign", "d"), "--campaign d: no campaign of that name"),
     ],
 )
 def test_errors_say_what_to_do_and_write_no_form(run, place, arguments, says):

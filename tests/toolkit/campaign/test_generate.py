@@ -385,7 +385,7 @@ def test_prompts_are_chosen_by_a_select_or_a_recipe(path, tmp_path):
         (("--prompts", "SELECT key FROM prompts WHERE false"), "gives no rows"),
         (("--prompts", "none.yaml"), "none.yaml: No such file"),
         (("--source-of", "ss"), "did you mean 's'"),
-        (("--task", "gec"), "no prompts of it"),
+        (("--task", "gec"), "no task of that name with prompts"),
         (("--prompts", "FROM prompts", "--task", "qa"), "say it in the SELECT"),
         (("--source", "s"), "'s' is a source read as prompts"),
         (("--prompt-template", "no.jinja"), "no.jinja"),

@@ -279,7 +279,7 @@ def test_what_is_wrong_is_named(judge, path):
         assert "begun with another rubric" in judge(
             "--campaign", OWN, rubric="socratic", server=server, fails=AnnotationError
         )
-        assert "asks nothing of it; there are: prompts" in judge(
+        assert "'; there are prompts" in judge(
             "--campaign", OWN, "--source", "x", server=server, fails=AnnotationError
         )
     usage = CliRunner().invoke(cli, ["--store", str(path), "judge"])

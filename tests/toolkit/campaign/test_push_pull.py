@@ -318,7 +318,7 @@ def test_answers_come_back_unshuffled_with_ties_and_comments(team, named):
     team.answer("anna", given)
     keys = list(given)
     team.answer("ben", {keys[0]: {"preference": "tie"}}, "draft")
-    team.answer("ben", {keys[1]: {"preference": "tie"}}, "discarded")
+    team.answer("ben", {keys[1]: {"preference": "tie", "comment": "No\nsuch term"}}, "discarded")
     said = team.well(*team.pull("--kind", "expert"))
     assert "0 of 20 questions have all 3 answers, 20 have some; 20 answers new" in said
     assert "not taken: 1 drafts, 1 discarded" in said

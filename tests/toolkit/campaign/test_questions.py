@@ -264,7 +264,7 @@ def test_filters_by_source_task_and_language(con, tmp_path):
     assert chosen(con, 10, campaign="t", task="qa")["prompt"].is_in(only["prompt"].implode()).sum() >= 0
     with pytest.raises(AnnotationError, match="did you mean 'other'"):
         chosen(con, 10, campaign="u", sources=("othr",))
-    with pytest.raises(AnnotationError, match="--task tutoring: no prompts of it"):
+    with pytest.raises(AnnotationError, match="--task tutoring: no task of that name with prompts"):
         chosen(con, 10, campaign="u", task="tutoring")
     with pytest.raises(AnnotationError, match="--language uk"):
         chosen(con, 10, campaign="u", language="uk")

@@ -140,7 +140,7 @@ def test_status_for_people_and_for_scripts(project, preceptor):
             "did you mean CC-BY-4.0",
         ),
         (["ingest", "prompts", "votes.csv", "--source", "q"], 2, "--replace"),
-        (["fuse", "--source", "z"], 2, "no completions of that name; there are q"),
+        (["fuse", "--source", "z"], 2, "no source of that name with completions; there are q"),
         (["fuse", "--target", "2"], 2, "a weight from 0 to 1"),
         (["build", "none.yaml", "--out", "o"], 2, "none.yaml: No such file"),
         (["build", "prompts.jsonl", "--out", "o"], 2, "prompts.jsonl"),

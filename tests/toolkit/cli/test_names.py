@@ -99,7 +99,7 @@ def test_a_source_needs_a_name(preceptor, tmp_path, name):
             "sources: [ratingz]",
             "sources: ratingz: no source of that name in the store; did you mean 'ratings'?",
         ),
-        ("task: tutr", "task: tutr: no prompts of that task in the store; did you mean 'tutor'?"),
+        ("task: tutr", "task: tutr: no task of that name with prompts in the store; did you mean 'tutor'?"),
     ],
 )
 def test_a_recipe_of_what_the_store_does_not_have(preceptor, tmp_path, keys, said):
@@ -109,3 +109,62 @@ def test_a_recipe_of_what_the_store_does_not_have(preceptor, tmp_path, keys, sai
     ended = preceptor("build", "r.yaml", "--out", "out", cwd=tmp_path)
     assert ended.returncode == 2
     assert said in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fuse", "--method", "laplce"), "Did you mean 'laplace'?"),
+        (("scan", "--kind", "emial"), "Did you mean 'email'?"),
+        (("annotate", "pull", "--kind", "studnt"), "Did you mean 'student'?"),
+        (("annotate", "push", "--select", "randm"), "Did you mean 'random'?"),
+        (("judge", "--normalise", "token"), "Did you mean 'tokens'?"),
+        (("ingest", "m2", "x", "--align", "erant"), "Did you mean 'errant'?"),
+        (("ingest", "vots", "x"), "Did you mean 'votes'?"),
+        (("recipe", "schema", "datset"), "did you mean 'dataset'?"),
+    ],
+)
+def test_a_misspelt_value_is_answered_with_the_nearest(preceptor, tmp_path, arguments, said):
+    ended = preceptor(*arguments, cwd=tmp_path)
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_value_that_is_not_near_is_answered_with_all(preceptor, tmp_path):
+    ended = preceptor("fuse", "--method", "vi", cwd=tmp_path)
+    assert "'hmc'" in ended.stderr
+    assert "Did you mean" not in ended.stderr
+
+
+def test_every_choice_names_the_nearest():
+    """No option has click's own Choice, which lists words alone."""
+    import click
+
+    from preceptor.toolkit.cli.main import cli
+    from preceptor.toolkit.cli.options import Choice
+
+    def walk(command):
+        yield command
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                yield from walk(command.get_command(click.Context(command), name))
+
+    choices = [p for c in walk(cli) for p in c.params if isinstance(p.type, click.Choice)]
+    assert choices
+    assert [p.name for p in choices if not isinstance(p.type, Choice)] == []
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ("anotator=judge", "--map anotator=…: not a column here; did you mean 'annotator'?"),
+        ("annotator=jugde", "use --map annotator=judge"),
+    ],
+)
+def test_a_misspelt_column_of_map(preceptor, tmp_path, mapping, said):
+    (tmp_path / "p.jsonl").write_text(
+        '{"id": "p", "task": "t", "prompt": "?", "completions": [{"id": "a", "content": "x"}, {"id": "b", "content": "y"}]}'
+    )
+    (tmp_path / "v.csv").write_text("completion_a,completion_b,choice,judge\na,b,a,j1\n")
+    assert preceptor("ingest", "prompts", "p.jsonl", "--source", "p", cwd=tmp_path).returncode == 0
+    ended = preceptor("ingest", "votes", "v.csv", "--source", "v", "--map", mapping, cwd=tmp_path)
+    assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr

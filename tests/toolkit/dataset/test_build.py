@@ -82,7 +82,7 @@ def test_one_prompt_in_two_groups_is_a_leak(fused, tmp_path):
 def test_a_recipe_that_leaves_nothing_says_why(fused, tmp_path):
     with pytest.raises(GateError, match="no pair is left"):
         build(fused, recipe(pairs={"eligible": "p > 2"}), tmp_path / "out")
-    with pytest.raises(RecipeError, match="task: nothing: no prompts of that task"):
+    with pytest.raises(RecipeError, match="task: nothing: no task of that name with prompts"):
         build(fused, recipe(task="nothing"), tmp_path / "out")
 
 

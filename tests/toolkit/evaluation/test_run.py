@@ -97,7 +97,7 @@ def test_callbacks_hear_what_the_command_says(path, tmp_path):
     )
     assert begun == [(name, N, N) for name in MODELS]
     assert [spent.requests for spent in ended] == [N, N]
-    assert done.about["left_out"] == {"rated": said[0].partition(": ")[2]}
+    assert done.about["left_out"] == {"rated": said[0].partition(": it ")[2]}
 
 
 def test_limits_are_of_all_models_and_the_judge_together(path, tmp_path):
@@ -130,7 +130,7 @@ def test_wrong_use_is_an_error_with_the_commands_text(preceptor, path, tmp_path,
     assert str(refused.value) in done.stderr
 
 
-def test_a_metric_that_does_not_fit_some_rows_is_left_out_and_named(preceptor, tmp_path):
+def test_a_metric_that_does_not_fit_some_rows_counts_the_others_and_says_so(preceptor, tmp_path):
     sentence = "S Sentence {} have a mistake .\nA 2 3|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0\n"
     for language, first in (("en", 0), ("uk", 40)):
         (tmp_path / f"{language}.m2").write_text(
@@ -149,15 +149,7 @@ def test_a_metric_that_does_not_fit_some_rows_is_left_out_and_named(preceptor, t
         named = ("--model", "openai:good", "--base-url", server.url)
         done = preceptor("evaluate", "e.yaml", *named, "--out", "out", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        alone = preceptor(
-            "evaluate", "e.yaml", *named, "--set", "metrics=[edits]", "--out", "no", cwd=tmp_path
-        )
-        second = preceptor(
-            "evaluate", "e.yaml", *named, "--set", "metrics=[edits, changed]", "--out", "no", cwd=tmp_path
-        )
-    assert "edits is left out: ERRANT knows English, and of 80 prompts are 40 uk" in done.stderr
+    assert "edits counts 40 of 80 prompts: ERRANT knows English, not uk" in done.stderr
     made = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert (made["decides"], set(made["left_out"])) == ("exact", {"edits"})
-    assert "`edits` was left out: ERRANT knows English" in (tmp_path / "out" / "README.md").read_text()
-    assert (alone.returncode, "no metric is left to measure" in alone.stderr) == (2, True)
-    assert (second.returncode, "changed, the first metric that is left" in second.stderr) == (2, True)
+    assert (made["n"], made["left_out"], set(made["partly"])) == (80, {}, {"edits"})
+    assert "edits counts 40 of 80 prompts" in (tmp_path / "out" / "README.md").read_text()

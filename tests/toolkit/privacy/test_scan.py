@@ -255,7 +255,7 @@ def test_what_a_build_made_of_masked_sentences_is_made_anew(filled, preceptor):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--source", "nope"], "the store holds no 'nope'; there are essays, mine, votes"),
+        (["--source", "nope"], "no source of that name in the store; there are essays, mine, votes"),
         (["--region", "xx"], "no region"),
         (["--student-number", "(["], "mend the pattern"),
         (["--roster", "none.txt"], "one name per line"),

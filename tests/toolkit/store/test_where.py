@@ -43,9 +43,13 @@ def test_sources_alone_need_one_parameter(con):
 
 
 def test_a_wrong_name_is_answered_with_the_nearest_and_the_caller_s_error(con):
-    with pytest.raises(FusionError, match=r"^--source sprng: nothing there; did you mean 'spring'\?"):
-        check_names("--source", ["autumn", "sprng"], ["spring", "autumn"], "nothing there", FusionError)
-    with pytest.raises(AnnotationError, match=r"^--source-of x: no prompts of it; there are a, a'b, b$"):
+    with pytest.raises(
+        FusionError, match=r"^--source sprng: no source of that name here; did you mean 'spring'\?"
+    ):
+        check_names("--source", ["autumn", "sprng"], ["spring", "autumn"], "source", "here", FusionError)
+    with pytest.raises(
+        AnnotationError, match=r"^--source-of x: no source of that name with prompts; there are a, a'b, b$"
+    ):
         check_where(con, Where(("a", "x")), "--source-of")
     with pytest.raises(AnnotationError, match=r"^--task tuto: .*'tutor'"):
         check_where(con, Where(task="tuto"))

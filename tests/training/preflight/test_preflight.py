@@ -95,7 +95,7 @@ def test_what_is_cut_and_what_is_dropped(tokenizer):
     assert not report.refusals
     (split,) = report.splits
     assert (split.kept, split.dropped, split.truncated, split.tokens_lost) == (2, 1, 1, 5)
-    assert f"longest row: {split.whole}" in kinds["dropped"].text
+    assert f"--set max_length={split.whole}" in kinds["dropped"].text
     assert not run_preflight(
         {"train": rows}, tokenizer, "dpo", replace(ON_CPU, max_length=split.whole)
     ).defects

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def recipe(place, stage, sets=(), **values):
     return read_config(path, sets)
 
 
-def refusal(place, stage, values):
+def refusal(place, stage, values, sets=()):
     """What a recipe is refused for: by the reader, by the configs of TRL, or by preflight."""
     try:
-        return "; ".join(defect.text for defect in check_rows(recipe(place, stage, **values)).refusals)
+        return "; ".join(defect.text for defect in check_rows(recipe(place, stage, sets, **values)).refusals)
     except (RecipeError, TrainingError) as error:
         return str(error)
 
@@ -141,7 +142,10 @@ def test_what_the_trainer_would_raise_for_is_refused_and_leaves_nothing(place, t
     stage, values, said, *package = REFUSED[of]
     if package and importlib.util.find_spec(package[0]):
         pytest.skip(f"{package[0]} is installed")
-    assert said in refusal(place, stage, values)
+    told = refusal(place, stage, values)
+    assert said in told
+    if remedy := re.search(r"--set (\w+=(?!VALUE)[^\s;,)]+)", told):
+        assert remedy[0] not in refusal(place, stage, values, [remedy[1]])
     with pytest.raises(PreceptorError):
         train(recipe(place, stage, **values), tmp_path / "deep" / "model")
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..options import (
+    Choice,
     Common,
     add_where_options,
     common,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--select",
-    type=click.Choice(["information", "uncertain", "coverage", "random"]),
+    type=Choice(["information", "uncertain", "coverage", "random"]),
     help="How new questions are chosen. Default: information, if a fit can estimate it; else coverage.",
 )
 @add_where_options(language=False)
@@ -119,7 +120,7 @@ def export(
 @click.option("--annotator", metavar="NAME", help="Name of the annotator, if the form does not say it.")
 @click.option(
     "--kind",
-    type=click.Choice(["student", "expert", "crowd"]),
+    type=Choice(["student", "expert", "crowd"]),
     help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @click.option(
@@ -130,6 +131,13 @@ def export(
     "its byte-order mark.",
 )
 @click.option("--sheet", metavar="NAME", help="Sheet of a spreadsheet, if several have rows.")
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUMN:VALUE=WORD",
+    help="A word of the form that means an answer, such as preference:tie='Both are equal'. May be repeated.",
+)
 @common
 def import_(
     settings: Common,
@@ -141,6 +149,7 @@ def import_(
     kind: str | None,
     encoding: str | None,
     sheet: str | None,
+    maps: tuple[str, ...],
 ) -> None:
     """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
@@ -150,8 +159,14 @@ def import_(
     earlier answer stays.
     """
     from ...campaign.forms import import_forms
+    from ...ingest.files.values import split_maps
     from ...store.connection import open_store
 
+    columns, values = split_maps([(ours, theirs) for ours, _, theirs in (one.partition("=") for one in maps)])
+    if columns or any(not value or not word for words in values.values() for word, value in words.items()):
+        raise click.BadParameter(
+            "expected COLUMN:VALUE=WORD, such as preference:tie=equal", param_hint="--map"
+        )
     with open_store(settings.store) as con:
         done = import_forms(
             con,
@@ -162,6 +177,7 @@ def import_(
             kind=kind,
             encoding=encoding or "",
             sheet=sheet or "",
+            values=values,
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, common, make_table, open_stderr, open_stdout
 from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PulledCampaign
+
+_COMMENTS = 10  # shown of drafts and discarded answers
 
 
 @click.command()
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["student", "expert", "crowd"]),
+    type=Choice(["student", "expert", "crowd"]),
     help="Kind of the annotators. Default: crowd, for those whose kind was never given.",
 )
 @add_server_options
@@ -103,6 +105,12 @@ def _say(done: "PulledCampaign") -> None:
         err.print(f"{missing:,} questions are not there: push the campaign again to add them")
     if pulled.foreign:
         err.print(f"{pulled.foreign:,} records there are no questions of this campaign; left alone")
+    if pulled.comments:
+        err.print(f"{len(pulled.comments):,} comments of drafts and discarded answers are not stored:")
+        for position, comment in pulled.comments[:_COMMENTS]:
+            err.print(f"  question {position}: {comment[:200]}")
+        if len(pulled.comments) > _COMMENTS:
+            err.print(f"  and {len(pulled.comments) - _COMMENTS:,} more, in Argilla under 'Discarded'")
     if taken.rejected:
         err.print(
             f"{taken.rejected:,} rejected, kept with the reason (preceptor status --rejects {campaign}):",

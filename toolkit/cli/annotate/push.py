@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....annotation.server.accounts import WORKSPACE
-from ..options import Common, add_where_options, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, add_where_options, common, make_table, open_stderr, open_stdout
 from .server import add_server_options
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--select",
-    type=click.Choice(["information", "uncertain", "coverage", "random"]),
+    type=Choice(["information", "uncertain", "coverage", "random"]),
     help="How questions are chosen. Default: information, if a fit can estimate it; else coverage.",
 )
 @click.option(

@@ -7,7 +7,7 @@ import click
 from ....schemas.support.numbers import format_percent
 from ....schemas.support.text import SURE, clean
 from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
-from ..options import Common, add_source_option, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ...fusion.fuse import Fit
@@ -86,7 +86,7 @@ not use it.
 )
 @click.option(
     "--method",
-    type=click.Choice(["auto", "hmc", "laplace", "map"]),
+    type=Choice(["auto", "hmc", "laplace", "map"]),
     default="auto",
     show_default=True,
     help="hmc: sample with chains. laplace: a normal approximation for very many rows, compared "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, add_option_record, add_where_options, common, read_name
+from ..options import Choice, Common, add_option_record, add_where_options, common, read_name
 from .options import (
     ModelOptions,
     add_model_options,
@@ -98,7 +98,7 @@ _OPTIONS = (
     click.option(
         "--as",
         "purpose",
-        type=click.Choice(_PURPOSES),
+        type=Choice(_PURPOSES),
         default="candidates",
         show_default=True,
         help="Use of the completions. rejected-candidates: answers of the model before preference "

@@ -8,7 +8,7 @@ import click
 
 from ....annotation.models.backends.text_scores import NORMALISE
 from ....schemas.support.numbers import format_usd
-from ..options import Common, add_option_record, add_where_options, make_table, open_stdout
+from ..options import Choice, Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
 from .options import (
     ModelOptions,
@@ -67,7 +67,7 @@ _OPTIONS = (
     click.option("--n", "-n", "n", type=click.IntRange(1), help="Number of questions. Default: all."),
     click.option(
         "--select",
-        type=click.Choice(SELECTS),
+        type=Choice(SELECTS),
         default="coverage",
         show_default=True,
         help="How questions of a campaign of its own are chosen, if --n is less than all.",
@@ -123,7 +123,7 @@ _OPTIONS = (
     ),
     click.option(
         "--normalise",
-        type=click.Choice(NORMALISE),
+        type=Choice(NORMALISE),
         help="For hf-likelihood: divide the log-probability by the number of these. Default: characters.",
     ),
     click.option(

@@ -9,7 +9,7 @@ import click
 
 from ....schemas.errors import CHECK_FAILED
 from ....training.stages.registry import STAGES
-from ..options import open_stderr, open_stdout
+from ..options import Choice, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     from ....training.config import TrainingConfig
@@ -130,7 +130,7 @@ def _show_result(stage: str, done: "TrainedModel") -> None:
 )
 @click.option(
     "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    type=Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
     help="Number format of the merged weights; auto: that of the base model.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...ingest.formats import FORMATS, Format
-from ..options import Common, common, open_stderr, open_stdout, read_encoding, read_name
+from ..options import Choice, Common, common, open_stderr, open_stdout, read_encoding, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -61,7 +61,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> dict[str
 _OWN: dict[str, click.Parameter] = {
     "align": click.Option(
         ["--align"],
-        type=click.Choice(("minimal", "errant")),
+        type=Choice(("minimal", "errant")),
         default="minimal",
         show_default=True,
         help="How edits are found: minimal (fewest changed tokens) or errant (as ERRANT does).",
@@ -97,6 +97,15 @@ _OWN: dict[str, click.Parameter] = {
         "--levels equal steps (default: 11).",
     ),
     "learner": click.Option(["--learner"], help="Id of the learner whose log it is, if no column states it."),
+    "learner_from_path": click.Option(
+        ["--learner-from-path"],
+        metavar="PATTERN",
+        help="Piece of each file's path that names its learner, such as 'user_id={learner}/' or "
+        "'{learner}.csv'. The id is stored as a pseudonym, in paths too.",
+    ),
+    "one_learner": click.Option(
+        ["--one-learner"], is_flag=True, help="The files are all the log of the one --learner."
+    ),
     "passing": click.Option(
         ["--passing"],
         type=click.IntRange(0),
@@ -203,6 +212,8 @@ def _command(format: Format) -> click.Command:
             align=given.get("align") or "minimal",
             annotator_names=given.get("annotator_names") or {},
             learner=given.get("learner") or "",
+            learner_from_path=given.get("learner_from_path") or "",
+            one_learner=given.get("one_learner") or False,
             passing=given.get("passing"),
             date_format=given.get("date_format") or "",
             allow_rejects=given.get("allow_rejects") or False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...privacy.recognisers import KINDS, REGIONS
-from ..options import Common, add_source_option, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice(KINDS),
+    type=Choice(KINDS),
     help="Look for this kind of data only. May be repeated.",
 )
 @click.option(

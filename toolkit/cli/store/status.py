@@ -26,7 +26,7 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
     with open_store(settings.store, read_only=True) as con:
         if rejects:
             have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
-            check_names("--rejects", [rejects], have, "no source of that name")
+            check_names("--rejects", [rejects], have, "source")
             rows = query(
                 con,
                 "SELECT path, line, reason, raw FROM rejects WHERE source = ? ORDER BY path, line",

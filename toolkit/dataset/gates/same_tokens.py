@@ -7,13 +7,17 @@ completion are tokenised as one text, by the chat template where prompts are con
 end-of-sequence token behind a plain one; then each sequence is cut to `max_length`, from its start or its
 end. There is no limit for prompts alone. Pairs whose prompt alone fills `max_length` are dropped by TRL
 without a count: those are dead too. So are texts that have the same tokens, truncated or not.
+
+Rows whose conversation the chat template refuses, such as one that begins with the assistant, are found too.
 """
 
 from typing import Literal
 from unicodedata import is_normalized
 
+import numpy as np
 import polars as pl
 
+from ....schemas.errors import GateError
 from ....schemas.support.chat_template import Messages
 from ....schemas.tables import Column, Table
 from ...store.connection import Store, run
@@ -24,12 +28,17 @@ from .tokens import Encoder, encode, read_encoder, render_texts
 
 _ROWS = 2_000  # tokenised at once
 _CHUNK = 200_000  # rows between two writes
+_SAID = 120  # characters of a template's message
 _ADDED = 8  # maximum number of tokens that a tokenizer adds
 
 DEAD = Table(
     "dead",
-    "a pair that is the same tokens on both sides",
-    (Column("config", "text", "its config in `kept`"), Column("key", "text", "its key in `kept`")),
+    "a pair that is the same tokens on both sides, or a row that the chat template refuses",
+    (
+        Column("config", "text", "its config in `kept`"),
+        Column("key", "text", "its key in `kept`"),
+        Column("refused", "text", "what the chat template says; null for a dead pair", nullable=True),
+    ),
 )
 
 Cut = Literal["keep_start", "keep_end"]
@@ -38,42 +47,94 @@ Cut = Literal["keep_start", "keep_end"]
 def check_same_tokens(
     con: Store, encoder: Encoder, max_length: int | None = 1024, cut: Cut = "keep_start"
 ) -> GateResult:
-    """Check that no pair of `kept` is dead; the number counts those that are.
+    """Check that no pair of `kept` is dead, and no row refused by the template; the number counts those.
 
     Makes the temporary table `dead`.
     """
     make(con, DEAD)
     ((begin, last),) = run(con, "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM kept")
+    rows_of = "" if encoder.render else "AND rejected_content IS NOT NULL"
     for first in range(begin, last + 1, _CHUNK):
         pairs = f"""SELECT config, key, messages, chosen_content AS chosen, rejected_content AS rejected
-            FROM kept WHERE rowid >= {first} AND rowid < {first + _CHUNK} AND rejected_content IS NOT NULL"""
-        found = [
-            frame.select("config", "key").filter(pl.Series(_are_dead(frame, encoder, max_length, cut)))
+            FROM kept WHERE rowid >= {first} AND rowid < {first + _CHUNK} {rows_of}"""
+        dead = [
+            _find_dead(frame, encoder, max_length, cut)
             for frame in (pl.DataFrame(batch) for batch in con.sql(pairs).to_arrow_reader(_ROWS))
             if frame.height
         ]
-        add_frames(con, DEAD, found)
-    ((number, first_key),) = run(con, "SELECT count(*), min(key) FROM dead")
-    to = f" cut to {max_length}" if max_length else ""
-    if not number:
-        return GateResult("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
-    said = f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}"
-    return GateResult(
-        "dead pairs",
-        False,
-        number,
-        f"{said}; raise max_length, or drop these pairs by drop: true under tokenizer",
-        Drop(
-            KEPT,
-            "(config, key) IN (SELECT (config, key) FROM dead)",
-            "the same tokens once they are cut",
-            found=said,
-        ),
+        add_frames(con, DEAD, dead)
+    ((number, first_key, refused, first_refused, said),) = run(
+        con,
+        """SELECT count(*) FILTER (refused IS NULL), min(key) FILTER (refused IS NULL),
+            count(refused), arg_min(key, key) FILTER (refused IS NOT NULL),
+            arg_min(refused, key) FROM dead""",
     )
+    to = f" cut to {max_length}" if max_length else ""
+    if not number + refused:
+        return GateResult("dead pairs", True, 0, f"chosen and rejected differ in every pair's tokens{to}")
+    found, remedies, reasons = [], [], []
+    if number:
+        found.append(f"{number} pairs are the same tokens on both sides{to}, the first: {first_key[:16]}")
+        remedies.append("raise max_length, or drop these pairs by tokenizer: {drop: true}")
+        reasons.append("the same tokens once they are cut")
+    if refused:
+        found.append(f"the chat template refuses {refused} rows, the first: {first_refused[:16]} ({said})")
+        remedies.append(
+            "name a tokenizer whose template takes them, or drop these rows by tokenizer: {drop: true}"
+        )
+        reasons.append("refused by the chat template")
+    verdict = "; ".join(f"{what}; {remedy}" for what, remedy in zip(found, remedies, strict=True))
+    dropped = Drop(
+        KEPT,
+        "(config, key) IN (SELECT (config, key) FROM dead)",
+        " or ".join(reasons),
+        found="; ".join(found),
+    )
+    return GateResult("dead pairs", False, number + refused, verdict, dropped)
+
+
+def _find_dead(rows: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> pl.DataFrame:
+    """Return the rows of `dead` that are among these rows of `kept`."""
+    refused: list[str | None] = [None] * rows.height
+    try:
+        dead = _are_dead(rows, encoder, max_length, cut)
+    except GateError:  # which rows the template refuses, each alone shows
+        refused = _find_refused(rows, encoder)
+        taken = [i for i, said in enumerate(refused) if said is None]
+        found = _are_dead(rows[taken], encoder, max_length, cut)
+        dead = [False] * rows.height
+        for i, one in zip(taken, found, strict=True):
+            dead[i] = one
+    marked = rows.select("config", "key", refused=pl.Series(refused, dtype=pl.String))
+    return marked.filter(pl.Series(dead, dtype=pl.Boolean) | pl.col("refused").is_not_null())
+
+
+def _find_refused(rows: pl.DataFrame, encoder: Encoder) -> list[str | None]:
+    """Return for each row what the chat template says against it; None if it takes the row."""
+    said: list[str | None] = []
+    for messages, *sides in rows.select("messages", "chosen", "rejected").iter_rows():
+        try:
+            for side in sides:
+                if side is not None:
+                    list(render_texts(encoder, [messages], [side]))
+            said.append(None)
+        except GateError as error:
+            said.append(str(error).rpartition("refuses a prompt: ")[2][:_SAID] or "no reason given")
+    return said
 
 
 def _are_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
-    """Return for each pair whether it is dead."""
+    """Return for each row whether it is a dead pair; GateError if the template refuses any of the rows."""
+    at = pairs["rejected"].is_not_null()
+    alone = pairs.filter(~at & pairs["chosen"].is_not_null())
+    for _ in render_texts(encoder, alone["messages"].to_list(), alone["chosen"].to_list()):
+        pass
+    dead = np.zeros(pairs.height, bool)
+    dead[at.to_numpy()] = _are_pairs_dead(pairs.filter(at), encoder, max_length, cut)
+    return dead.tolist()
+
+
+def _are_pairs_dead(pairs: pl.DataFrame, encoder: Encoder, max_length: int | None, cut: Cut) -> list[bool]:
     prompts = pairs["messages"].to_list()
     texts = [list(render_texts(encoder, prompts, pairs[side].to_list())) for side in ("chosen", "rejected")]
     at = [

@@ -16,6 +16,7 @@ from ....schemas.support.chat_template import (
     compile_chat_template,
     find_chat_template,
     read_special_tokens,
+    read_tokenizer_config,
     read_tokenizer_files,
 )
 
@@ -47,9 +48,9 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
     files = read_tokenizer_files(name)
     try:
         tokenizer = Tokenizer.from_str(files["tokenizer.json"])
-        config = json.loads(files.get("tokenizer_config.json", "{}"))
     except Exception as error:  # tokenizers raises nothing narrower
         raise GateError(f"tokenizer: {name}: cannot be read: {error}") from error
+    config = read_tokenizer_config(name, files)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     faithful = _is_faithful(json.loads(files["tokenizer.json"]))

@@ -10,7 +10,6 @@ own splitting.
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ import numpy as np
 
 from ....schemas.errors import EvaluationError, SourceError
 from ...ingest.gec.edits.align import Aligner, load_aligner
-from .statistics import Counts, Figures, Item, Statistics, UnfitError, divide_sums, make_share
+from .statistics import Counts, Figures, Item, Statistics, divide_sums, make_share
 
 N = 4  # words in the longest n-gram of GLEU
 ROUNDS = 120  # draws of a reference; divisible by 2, 3, 4, 5 and 6, so that each comes equally often
@@ -113,12 +112,13 @@ def _gleu(sums: Counts) -> Counts:
     return made
 
 
-def check_edits(items: Sequence[Item]) -> None:
-    """Raise UnfitError if a text is not English, EvaluationError if ERRANT is not installed."""
-    others = Counter(item.language for item in items if item.language.partition("-")[0] not in ("en", "und"))
-    if others:
-        listed = ", ".join(f"{n:,} {language}" for language, n in sorted(others.items()))
-        raise UnfitError(f"ERRANT knows English, and of {len(items):,} prompts are {listed}")
+def is_english(item: Item) -> bool:
+    """Return True for a text in English, or of which no language is known."""
+    return item.language.partition("-")[0] in ("en", "und")
+
+
+def check_edits(_: Sequence[Item]) -> None:
+    """Raise EvaluationError if ERRANT is not installed."""
     _english()
 
 
@@ -143,13 +143,17 @@ def _edits(source: str, target: str) -> frozenset[tuple[int, int, str]]:
 def measure_edits(items: Sequence[Item], answers: Sequence[str]) -> Figures:
     """Measure precision, recall and F0.5 of the answers' edits by ERRANT, as its errant_compare counts them.
 
-    With several references, the one that gives the best F0.5 of the sentences so far counts. Figures:
+    Sentences in other languages than English do not count. With several references, the one that gives the
+    best F0.5 of the sentences so far counts. Figures:
     `edits_f0.5`, `edits_precision`, `edits_recall`, 0 to 1. Columns of `rows`: edits that the reference has
     too, edits that it lacks, edits of the reference that the answer lacks.
     """
     rows = np.zeros((len(items), 3))
     before = np.zeros(3)
+    n = sum(map(is_english, items))
     for row, item, answer in zip(rows, items, answers, strict=True):
+        if not is_english(item):
+            continue
         source = " ".join(split_words(item.source))
         mine = _edits(source, " ".join(split_words(answer)))
         theirs = [_edits(source, " ".join(reference)) for reference in split_references(item)]
@@ -157,9 +161,9 @@ def measure_edits(items: Sequence[Item], answers: Sequence[str]) -> Figures:
         row[:] = max(counts, key=lambda c: (_best(before + c), c[0], -c[1], -c[2]))
         before += row
     return {
-        "edits_f0.5": Statistics(rows, _f),
-        "edits_precision": Statistics(rows[:, [0, 1]], _of_both),
-        "edits_recall": Statistics(rows[:, [0, 2]], _of_both),
+        "edits_f0.5": Statistics(rows, _f, n),
+        "edits_precision": Statistics(rows[:, [0, 1]], _of_both, n),
+        "edits_recall": Statistics(rows[:, [0, 2]], _of_both, n),
     }
 
 

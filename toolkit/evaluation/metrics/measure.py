@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ....annotation.models.backends.registry import SCORING
 from .metric import Metric, ModelOutputs
 from .registry import METRICS
-from .statistics import Figures, Item, UnfitError
+from .statistics import Figures, Item
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,32 @@ def _explain(metric: Metric, available: Available) -> str | None:
     return None
 
 
-def check_metrics(names: Iterable[str], items: Sequence[Item]) -> dict[str, str]:
-    """Map each metric that cannot measure some of the items to the reason.
+def fit_metrics(names: Iterable[str], items: Sequence[Item]) -> tuple[dict[str, str], dict[str, str]]:
+    """Find the metrics that fit none of the items, and those that fit only some, each with the reason."""
+    none: dict[str, str] = {}
+    some: dict[str, str] = {}
+    for name in names:
+        metric = METRICS[name]
+        if metric.fits is None:
+            continue
+        left = [item for item in items if not metric.fits(item)]
+        if left:
+            languages = ", ".join(sorted({item.language for item in left}))
+            why = f"{metric.knows}, not {languages}"
+            fitting = len(items) - len(left)
+            (some if fitting else none)[name] = (
+                f"counts {fitting:,} of {len(items):,} prompts: {why}"
+                if fitting
+                else f"fits no prompt: {why}"
+            )
+    return none, some
 
-    Raises EvaluationError if a metric lacks a package, or if the dataset lacks what it needs.
-    """
-    unfit = {}
+
+def check_metrics(names: Iterable[str], items: Sequence[Item]) -> None:
+    """Raise EvaluationError if a metric does not fit the items or lacks a package."""
     for name in names:
         if check := METRICS[name].check:
-            try:
-                check(items)
-            except UnfitError as error:
-                unfit[name] = str(error)
-    return unfit
+            check(items)
 
 
 def need_answers(names: Iterable[str]) -> bool:

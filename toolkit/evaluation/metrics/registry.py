@@ -3,7 +3,15 @@
 METRICS["exact"].measure(items, answers)["exact"]       # Statistics of the share of exact answers
 """
 
-from .gec import check_edits, check_gleu, measure_changed, measure_edits, measure_exact, measure_gleu
+from .gec import (
+    check_edits,
+    check_gleu,
+    is_english,
+    measure_changed,
+    measure_edits,
+    measure_exact,
+    measure_gleu,
+)
 from .judged import measure_ratings, measure_wins, measure_wins_over_references
 from .likelihood import check_pairs, check_turns, measure_perplexity, measure_preferred, measure_scaffolding
 from .metric import Metric, Need
@@ -26,6 +34,8 @@ METRICS: dict[str, Metric] = {
         _ANSWERS,
         "F0.5, precision and recall of edits by ERRANT; English",
         check=check_edits,
+        fits=is_english,
+        knows="ERRANT knows English",
         packages=("errant", "spacy"),
     ),
     "exact": Metric(measure_exact, _ANSWERS, "answers that are one of the references, spacing aside"),

@@ -15,8 +15,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ....schemas.errors import EvaluationError
-
 DRAWS = 1000
 LEVEL = 0.9
 FEW = 5  # groups; fewer all fall on one side by chance in 2 of 2^4 cases, which is more than 1 - LEVEL
@@ -24,10 +22,6 @@ _TOGETHER = 50  # draws summed at once
 
 Counts = NDArray[np.float64]
 Rows = Counts | NDArray[np.float32]  # float32 for many columns of whole numbers below 2^24
-
-
-class UnfitError(EvaluationError):
-    """A metric that cannot measure some of the rows: it is left out and named."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,8 @@ class Statistics:
 
     rows: Rows
     figure: Callable[[Counts], Counts]
+    n: int | None = None
+    """Items that count, if not all of them do; the others have rows of zeros."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def estimate(statistics: Statistics, groups: Sequence[str], seed: int) -> Figure
     `groups`: the group of each item, in order. `seed`: of the resampling.
     """
     drawn = statistics.figure(_sums(statistics.rows, groups, seed))
-    return _estimate(_value(statistics), drawn, groups)
+    return _estimate(_value(statistics), drawn, groups, statistics.n)
 
 
 def estimate_difference(
@@ -103,19 +99,20 @@ def estimate_difference(
 ) -> FigureEstimate:
     """Estimate the figure of one model minus that of another on the same items, and its interval."""
     drawn = one.figure(_sums(one.rows, groups, seed)) - other.figure(_sums(other.rows, groups, seed))
-    return _estimate(_value(one) - _value(other), drawn, groups)
+    return _estimate(_value(one) - _value(other), drawn, groups, one.n)
 
 
 def _value(statistics: Statistics) -> float:
     return float(statistics.figure(statistics.rows.sum(axis=0, dtype=float, keepdims=True))[0])
 
 
-def _estimate(value: float, drawn: Counts, groups: Sequence[str]) -> FigureEstimate:
+def _estimate(value: float, drawn: Counts, groups: Sequence[str], n: int | None) -> FigureEstimate:
     held = drawn[np.isfinite(drawn)]
+    n = len(groups) if n is None else n
     if not held.size or len(set(groups)) < FEW:
-        return FigureEstimate(value, float("nan"), float("nan"), len(groups))
+        return FigureEstimate(value, float("nan"), float("nan"), n)
     low, high = np.quantile(held, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return FigureEstimate(value, float(low), float(high), len(groups))
+    return FigureEstimate(value, float(low), float(high), n)
 
 
 def _sums(rows: Rows, groups: Sequence[str], seed: int) -> Counts:

@@ -9,7 +9,7 @@ import polars as pl
 
 from ....schemas.cells import CHOICES, TRUTHS, ZEROS
 from ....schemas.errors import SourceError
-from ....schemas.support.nearest import suggest
+from ....schemas.support.nearest import find_nearest, suggest
 from ..batch import Context, add_raw
 from .header import name_column
 from .numbered_lines import Input
@@ -53,9 +53,10 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
     for ours, theirs in names.items():
         needed = ours in columns.required and ours not in given
         if theirs not in have and (needed or ours in context.columns):
+            near = find_nearest(theirs, have)
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}=COLUMN" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
+                f"use --map {ours}={near or 'COLUMN'}" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
             )
     return names
 

@@ -43,7 +43,7 @@ codecs.register_error("preceptor-damage", lambda error: ("\udcff", getattr(error
 
 @dataclass(frozen=True)
 class Input:
-    """A file to read: where it is, its name inside the source, its encoding and sheet if the user named one.
+    """A file to read: where it is, its name inside the source; encoding, sheet, learner if the user said.
 
     `notes` collects what the user should know of the reading, such as rows above the header.
     """
@@ -52,6 +52,7 @@ class Input:
     name: str
     encoding: str = ""
     sheet: str = ""
+    learner: str = ""
     notes: list[str] = field(default_factory=list, compare=False)
 
 

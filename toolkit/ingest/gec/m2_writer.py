@@ -61,7 +61,7 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str], 
     the source has no sentences, or a text that M2 cannot hold.
     """
     have = query(con, "SELECT DISTINCT source FROM sentences ORDER BY 1")["source"]
-    check_names("--source", (source,), have, "no sentences of that name")
+    check_names("--source", (source,), have, "source", "with sentences")
     _check_texts(con, source)
     run(con, _NUMBERS, [source])
     run(con, _UNFINISHED, [source])

@@ -21,13 +21,14 @@ import polars as pl
 from ....schemas.errors import SourceError
 from ....schemas.tables import SENTENCES
 from ...store.connection import add_key
-from ..batch import Batch, Context, divide
+from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.align import Aligner, load_aligner
 from .edits.character_edits import make_token_batch
 from .edits.error_types import derive_errant_type
 from .layouts import find_columns, refuse_tables, refuse_unrelated, replace_no_error
 from .m2 import split_tokens
+from .order import MOST_SENTENCES, check_names, collect_words, note_order
 
 _UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
 _ID = r"^\((?:id=)?([^)\s]+)\)$"
@@ -59,16 +60,24 @@ def read_parallel(
 ) -> Iterator[Batch]:
     """Read the sentences of the source and the edits of every reference.
 
-    Raises SourceError if the files differ in length, one cannot be read, or what should be sentences are
+    A note says if the corrections seem to come first. Raises SourceError if the files' names say so, they
+    differ in length, one cannot be read, or what should be sentences are
     numbers, a header, addresses, or corrections that share nothing with their sources.
     """
     align, by = load_aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
+    named = check_names(files) if len(files) > 1 else False
     position = 0
+    words: list[pl.DataFrame] = []
     for frame in rows:
         batch = _batch(frame, files, context, position, align, by)
+        if position < MOST_SENTENCES:
+            words.append(collect_words(batch.tables, context.annotator_names.get("0", "0")))
         position += batch.tables["sentences"].height
         yield batch
+    if words and not context.language.startswith(_UNSPACED):
+        notes = note_order(words, files[0].name, named)
+        yield Batch(0, 0, {}, collect_rejects([], files[0].name), notes)
 
 
 def _lines(files: Sequence[Input], on_bytes: OnBytes) -> Iterator[pl.DataFrame]:

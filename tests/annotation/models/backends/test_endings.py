@@ -172,7 +172,6 @@ PIECES = st.sampled_from(
         "[/THINK]",
         "◁/think▷",
         "<|im_end|>",
-        "</s>",
     ]
 )
 
@@ -180,7 +179,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES).map("".join))
 def test_no_mark_of_reasoning_stays_and_nothing_is_lost(text):
     answer, reasoning, _ = split_reasoning(text)
-    marks = r"(?i)</?think(ing)?>|\[/?THINK\]|◁/?think▷|<\|im_end\|>|</s>\Z"
+    marks = r"(?i)</?think(ing)?>|\[/?THINK\]|◁/?think▷|<\|im_end\|>"
     assert not re.search(marks, answer + "|" + reasoning)
     kept = sorted((answer + reasoning).replace("\n", "").replace(" ", ""))
     assert kept == sorted(re.sub(r"\s", "", re.sub(marks, "", text)))
@@ -191,6 +190,7 @@ def test_no_mark_of_reasoning_stays_and_nothing_is_lost(text):
     [
         ("Try it.<|im_end|>", "Try it.", "", False),
         ("Try it.</s>\n", "Try it.", "", False),
+        ("Try it.</s><|im_end|></s>", "Try it.", "", False),
         ("<s>gone</s> here", "<s>gone</s> here", "", False),
         ("<|im_start|>assistant\nTry it.<|im_end|>\n<|im_start|>user", "Try it.", "<|im_start|>user", False),
         ("<|channel|>analysis<|message|>Hm", "", "Hm", True),

@@ -183,6 +183,36 @@ def test_a_completion_that_ends_itself_gets_no_second_end(folder):
     assert encode(encoder, once)[0][-1] == 2
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("{{ raise_exception('begin with the user') }}", "begin with the user"),
+        ("{{ messages[7]['role'] }}", "no element 7"),
+        ("{{ 1 // 0 }}", "division"),
+        ("{{ 'a' + 1 }}", "concatenate"),
+    ],
+)
+def test_rows_that_the_template_refuses_are_named_and_can_be_dropped(folder, tmp_path, fault, said):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    refusing = "{% if 'bast' in messages[0].content %}" + fault + "{% endif %}" + TEMPLATE
+    (tmp_path / "chat_template.jinja").write_text(refusing)
+    pairs = [
+        ("ba", "do", "ki"),
+        ("bast", "do", "ki"),
+        ("bast lu", "do", None),
+        ("no", "do", None),
+        ("no", "me", "me"),
+    ]
+    gate, found = find(read_encoder(str(tmp_path)), pairs, None)
+    assert found == {1, 2, 4}
+    assert "1 pairs are the same tokens on both sides, the first: k00004" in gate.verdict
+    assert "the chat template refuses 2 rows, the first: k00001" in gate.verdict
+    assert said in gate.verdict
+    assert "tokenizer: {drop: true}" in gate.verdict
+    assert gate.drop.reason == "the same tokens once they are cut or refused by the chat template"
+
+
 def test_tokenizers_that_cannot_be_used_say_why(folder, tmp_path, monkeypatch):
     (tmp_path / "tokenizer.json").write_text((folder / "tokenizer.json").read_text())
     with pytest.raises(GateError, match="has no chat template, which format: conversational needs"):
@@ -191,8 +221,9 @@ def test_tokenizers_that_cannot_be_used_say_why(folder, tmp_path, monkeypatch):
     with pytest.raises(GateError, match="its chat template cannot be read"):
         read_encoder(str(tmp_path))
     (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(GateError, match="refuses a prompt: roles must alternate"):
-        find(read_encoder(str(tmp_path)), [("a", "b", "c")], 9)
+    gate, found = find(read_encoder(str(tmp_path)), [("a", "b", "c")], 9)
+    assert found == {0}
+    assert "refuses 1 rows, the first: k00000 (roles must alternate)" in gate.verdict
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(GateError, match="cannot be read"):
         read_encoder(str(tmp_path))

@@ -9,7 +9,7 @@ from waiting import run_to_end
 
 from preceptor.schemas.errors import EvaluationError
 from preceptor.toolkit.evaluation.metrics.gec import split_words
-from preceptor.toolkit.evaluation.metrics.measure import check_metrics
+from preceptor.toolkit.evaluation.metrics.measure import fit_metrics
 from preceptor.toolkit.evaluation.metrics.registry import METRICS
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
@@ -112,9 +112,13 @@ def test_edits_are_counted_against_the_best_reference():
 
 def test_what_a_metric_lacks_is_said_before_anything_is_asked(monkeypatch):
     russian = item("Он идти .", "Он идёт .").__class__("k", "g", (), "Он идти .", ("Он идёт .",), (), "ru")
-    assert check_metrics(["gleu", "edits", "exact"], [item("He go .", "He goes ."), russian]) == {
-        "edits": "ERRANT knows English, and of 2 prompts are 1 ru"
-    }
+    english = item("He go .", "He goes .")
+    assert fit_metrics(["edits", "exact"], [russian]) == (
+        {"edits": "fits no prompt: ERRANT knows English, not ru"},
+        {},
+    )
+    said = "counts 1 of 2 prompts: ERRANT knows English, not ru"
+    assert fit_metrics(["edits", "exact"], [english, russian]) == ({}, {"edits": said})
     monkeypatch.setitem(sys.modules, "errant", None)
     from preceptor.toolkit.evaluation.metrics.gec import _english
 
@@ -124,3 +128,16 @@ def test_what_a_metric_lacks_is_said_before_anything_is_asked(monkeypatch):
     monkeypatch.setattr("preceptor.toolkit.evaluation.metrics.gec.find_spec", lambda name: None)
     with pytest.raises(EvaluationError, match=r"pip install 'preceptor\[evaluate\]'"):
         METRICS["gleu"].check([item("a", "b")])
+
+
+def test_sentences_that_errant_does_not_know_do_not_count():
+    pytest.importorskip("errant")
+    russian = item("Он идти .", "Он идёт .").__class__("k", "g", (), "Он идти .", ("Он идёт .",), (), "ru")
+    english = item("He have a cats .", "He has a cat .")
+    made = METRICS["edits"].measure([english, russian], ["He has a cat.", "Они"])
+    alone = METRICS["edits"].measure([english], ["He has a cat."])
+    for name, one in made.items():
+        assert one.n == 1
+        assert one.figure(one.rows.sum(axis=0, keepdims=True)) == alone[name].figure(
+            alone[name].rows.sum(axis=0, keepdims=True)
+        )

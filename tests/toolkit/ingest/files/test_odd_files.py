@@ -21,7 +21,7 @@ def ingest(store, shared_cases):
 
     def run(format, path, source="s", **options):
         report = ingest_files(store, format, [shared_cases / path], source, **options)
-        assert report.notes == []
+        assert all(note.startswith("columns that are not read: ") for note in report.notes)
         rejects = query(store, "SELECT line, reason FROM rejects WHERE source = ? ORDER BY line", [source])
         assert report.rejects == rejects.height
         return report.rows, rejects.rows()

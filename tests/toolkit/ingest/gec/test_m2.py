@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from preceptor.schemas.errors import SourceError, StoreError
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.tables import EDITS
+from preceptor.toolkit.dataset.choose.corrections import select_corrections
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files.numbered_lines import Input
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2 import read_m2, split_tokens
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files
-from preceptor.toolkit.store.connection import remove_source, run
+from preceptor.toolkit.store.connection import query, remove_source, run
 
 token = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=6).filter(
     lambda t: "|" not in t
@@ -177,7 +178,7 @@ def test_export_names_what_m2_cannot_hold(store, tmp_path):
     assert (tmp_path / "out.m2").read_text() == (
         "S a b\nA 0 1|||R|||c|||REQUIRED|||-NONE-|||0\nA 1 2|||R|||x||y|||OPTIONAL|||odd|||1\n\n"
     )
-    with pytest.raises(StoreError, match="--source t: no sentences of that name; there are s"):
+    with pytest.raises(StoreError, match="--source t: no source of that name with sentences; there are s"):
         export_m2(store, "t", tmp_path / "no.m2")
     run(store, f"UPDATE {EDITS.name} SET correction = 'a|||b' WHERE start = 0")
     with pytest.raises(StoreError, match=r"f.m2:2: M2 has no way to write 'a\|\|\|b'"):
@@ -205,3 +206,32 @@ def test_edits_that_put_errors_into_right_sentences_are_said(opened, tmp_path):
     assert "(lines 1 and 61)" in note
     assert write("plain.m2", [(n, n >= 20) for n in range(40)]) == []
     assert write("seldom.m2", [*turned[:25], *((n, False) for n in range(40, 90))]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "rejects", "corrected"),
+    [
+        ("crlf.m2", 0, [("0", "He goes home .")]),
+        ("noop.m2", 1, [("0", "He go home ."), ("1", "He goes home .")]),
+        ("overlap.m2", 0, [("0", "He went there ."), ("0", "She go to now home .")]),
+        ("tab.m2", 0, [("0", "A B D C ."), ("0", "He\tgo goes .")]),
+    ],
+)
+def test_odd_files_give_these_texts(store, shared_cases, name, rejects, corrected):
+    report = ingest_files(store, "m2", [shared_cases / "60-m2-odd" / name], "s")
+    assert (report.rejects, report.notes) == (rejects, [])
+    complete = "NOT coalesce(list_has_any(s.incomplete, [c.annotator, '*']), false)"
+    made = query(
+        store,
+        f"""SELECT c.annotator, c.text FROM ({select_corrections("true")}) c
+        JOIN sentences s ON s.key = c.sentence WHERE {complete} ORDER BY ALL""",
+    )
+    assert made.rows() == corrected
+
+
+def test_marks_of_sgml_in_a_text_are_text(store, shared_cases):
+    report = ingest_files(store, "nucle-sgml", [shared_cases / "61-nucle" / "n.sgml"], "s")
+    assert (report.rows, report.rejects) == (3, 0)
+    made = query(store, f"SELECT text FROM ({select_corrections('true')}) ORDER BY 1")["text"].to_list()
+    assert made == ["It is so .", "R & D has grown < 5 % ."]
+    assert query(store, "SELECT comment FROM edits WHERE error_type = 'SVA'").item() == "a & b"

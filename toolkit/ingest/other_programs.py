@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ....schemas.errors import SourceError
-from .json_lists import describe_not_json_lines
-from .numbered_lines import Input, is_binary, read_start
+from ...schemas.errors import SourceError
+from .files.json_lists import describe_not_json_lines
+from .files.numbered_lines import Input, is_binary, read_start
 
 _ARGILLA = (
     "holds records exported from Argilla; preceptor annotate pull reads the answers to a campaign from the "
@@ -52,11 +52,12 @@ def name_program(file: Input, format: str) -> Iterator[None]:
 def describe_file(file: Input, lists: bool, rejects: Sequence[str], notes: Sequence[str]) -> str:
     """Describe a file of which no row could be taken, in lines that begin with a line end; "" if it is usual.
 
-    `lists`: the format is read from JSON lists too; `rejects` and `notes` are those of the reader.
+    `lists`: the format is read from JSON lists too; `rejects` describe the most frequent rejects, `notes`
+    are those of the reader.
     """
     if is_binary(file):
         return f"\n{file.path}: is no text; is it the right file?"
     said = [note for note in notes if "--encoding" in note]
-    if not lists and any("JSON" in reject or "object" in reject for reject in rejects[:1]):
+    if not lists and any("JSON" in reject or "object" in reject for reject in rejects):
         said += [fault] if (fault := describe_not_json_lines(file)) else []
     return "".join(f"\n{line}" for line in said)
