@@ -30,7 +30,7 @@ from .preflight.preflight import run_preflight
 from .preflight.records import PreflightReport, convert_report, format_report
 from .preflight.trainer_values import check_trainer, make_arguments
 from .stages.registry import STAGES
-from .stages.settings import read_settings
+from .stages.settings import pick_settings
 from .trainer.logging import is_watched, make_lines_callback
 from .trainer.watch import Watch, make_watch_callback
 
@@ -166,7 +166,7 @@ def check_rows(
         loaded.train.column_names
     ):  # one value for all rows
         stage = STAGES[stage.instead_of_own]
-    report = run_preflight(parts, str(values["model_name_or_path"]), stage.name, read_settings(values))
+    report = run_preflight(parts, str(values["model_name_or_path"]), stage.name, pick_settings(values))
     found = (*check_trainer(config, *made), *report.defects)
     return replace(report, defects=tuple(sorted(found, key=lambda defect: not defect.refused)))
 

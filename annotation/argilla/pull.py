@@ -17,7 +17,7 @@ import polars as pl
 from ...schemas.rubric import PREFERENCE
 from .client import ArgillaClient, Json, RefusedError
 from .dataset import COMMENT, SIDES, Dataset
-from .push import check_sides
+from .push import check_shown_sides
 from .records import list_records
 
 _SCHEMA: dict[str, Any] = {
@@ -59,7 +59,7 @@ def pull_answers(server: ArgillaClient, dataset: Dataset, questions: pl.DataFram
     Raises AnnotationError if the dataset belongs to a campaign of another store.
     """
     records = list_records(server, dataset.id, "responses")
-    check_sides({record["external_id"]: record for record in records}, questions)
+    check_shown_sides({record["external_id"]: record for record in records}, questions)
     first = dict(questions.select("key", "shown_first").rows())
     mine = [record for record in records if record["external_id"] in first]
     responses = [(record["external_id"], r) for record in mine for r in record.get("responses") or []]

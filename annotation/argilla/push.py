@@ -46,7 +46,7 @@ def push_records(
     Raises AnnotationError if a record of the same question shows the sides in the other order.
     """
     there = {record["external_id"]: record for record in list_records(server, dataset.id)}
-    check_sides(there, questions)
+    check_shown_sides(there, questions)
     missing = questions.filter(~pl.col("key").is_in(pl.Series(list(there), dtype=pl.String).implode()))
     if missing.height:
         on_done(0, missing.height)
@@ -57,7 +57,7 @@ def push_records(
     return PushedRecords(missing.height, questions.height - missing.height)
 
 
-def check_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
+def check_shown_sides(there: dict[str, Json], questions: pl.DataFrame) -> None:
     """Raise AnnotationError if a record shows another completion first than its question."""
     for row in questions.select("key", "position", select_first_shown()).iter_rows(named=True):
         shown = ((there.get(row["key"]) or {}).get("metadata") or {}).get("first_shown")

@@ -61,6 +61,7 @@ LONG = {
     "tests/annotation/models/test_asking.py",
     "tests/annotation/server/test_server.py",
     "tests/bench/rows.py",
+    "tests/toolkit/campaign/test_forms.py",
     "tests/toolkit/campaign/test_generate.py",
     "tests/toolkit/campaign/test_judge.py",
     "tests/toolkit/campaign/test_push_pull.py",

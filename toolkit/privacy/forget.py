@@ -18,7 +18,7 @@ from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
 from ..store.connection import Store, insert, open_store, run, transaction, write_anew
 from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
-from .traces import Traces, find_traces, list_names, mark_rows
+from .traces import Traces, find_traces, list_recipe_names, mark_rows
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def forget(con: Store, pseudonym: str, look_in: Sequence[Path] = ()) -> Forgotte
         for name, keys in _MINE.items():
             given = {"who": pseudonym} if "$who" in keys else {}
             run(con, f"CREATE OR REPLACE TEMP TABLE {name} AS {keys}", given)
-        mark_rows(con, pseudonym, _MARKED, list_names(con, look_in))
+        mark_rows(con, pseudonym, _MARKED, list_recipe_names(con, look_in))
         removed = {name: _delete(con, name, rule, pseudonym) for name, rule in _REMOVED.items()}
         found = {name: n for name, n in removed.items() if n}
         mark = _mark(con, pseudonym)

@@ -91,16 +91,17 @@ def mark_rows(con: Store, pseudonym: str, rows: dict[str, str], names: Iterable[
 
     `rows` are SELECTs of keys by kind; `names` are those of recipes, as each names people in its own way.
     """
-    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String}).to_arrow()
-    kinds = rows | {"name": "SELECT left(sha256(name || ':' || $who), 16) AS key FROM said"}
+    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String})
+    con.register("names_of_recipes", said.to_arrow())
+    kinds = rows | {"name": "SELECT left(sha256(name || ':' || $who), 16) AS key FROM names_of_recipes"}
     for kind, keys in kinds.items():
         marks = f"""SELECT {write_mark_sql("$who")} AS person, '{kind}' AS kind,
             {write_mark_sql("key")} AS "row" FROM ({keys})"""
         insert(con, FORGOTTEN_ROWS, con.sql(marks, params={"who": pseudonym}).pl())
-    del said  # until here DuckDB finds it by its name
+    con.unregister("names_of_recipes")
 
 
-def list_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
+def list_recipe_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
     """List the names of recipes of all builds that the store knows and that lie in the folders."""
     known = query(con, "SELECT DISTINCT name FROM builds")["name"].to_list()
     return [*known, *(_read_name(manifest) for manifest in list_datasets(con, look_in).values())]

@@ -1,6 +1,6 @@
 """Read the settings of a run that decide which rows are used and how much memory it needs.
 
-read_settings({"max_length": 512, "learning_rate": 1e-5}) -> PreflightSettings(max_length=512)
+pick_settings({"max_length": 512, "learning_rate": 1e-5}) -> PreflightSettings(max_length=512)
 """
 
 import re
@@ -57,7 +57,7 @@ class PreflightSettings:
     allow: tuple[str, ...] = ()
 
 
-def read_settings(values: Mapping[str, Any]) -> PreflightSettings:
+def pick_settings(values: Mapping[str, Any]) -> PreflightSettings:
     """Pick the settings out of the keys of a trainer's config; other keys are ignored."""
     known = {field.name for field in fields(PreflightSettings)}
     if values.get("activation_checkpointing") is not None:  # the new name, which transformers goes by

@@ -16,7 +16,7 @@ from waiting import run_to_end
 from preceptor.schemas.errors import RecipeError
 from preceptor.training.preflight.preflight import run_preflight
 from preceptor.training.preflight.records import convert_report, format_report
-from preceptor.training.stages.settings import PreflightSettings, read_settings
+from preceptor.training.stages.settings import PreflightSettings, pick_settings
 
 pytest.importorskip("transformers")
 
@@ -283,7 +283,7 @@ def test_misspelt_names_are_answered_with_the_right_one(tokenizer):
 def test_the_report_for_the_screen_and_for_the_file(model):
     rows = pairs(3)
     rows[0]["rejected"] = rows[0]["chosen"]
-    settings = read_settings(
+    settings = pick_settings(
         {"use_peft": True, "lora_target_modules": ["q_proj", "v_proj"], "learning_rate": 1e-4}
     )
     report = run_preflight({"train": pa.Table.from_pylist(rows)}, model, "dpo", settings)
@@ -310,7 +310,7 @@ def test_parameters_and_memory(model):
             AutoModelForCausalLM.from_pretrained(model),
             peft.LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"),
         )
-        settings = read_settings({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
+        settings = pick_settings({"use_peft": True, "lora_r": 4, "lora_target_modules": targets})
         size = run_preflight({"train": pairs()}, model, "dpo", settings).size
         assert (size.trainable, size.parameters) == with_lora.get_nb_trainable_parameters()
         assert size.reference == 0
@@ -405,7 +405,7 @@ def test_the_counts_are_those_of_trl(kind, model, tmp_path):
 
     def counted(trainer, stage, data, args):
         mine = run_preflight(
-            {"train": data}, model, stage, read_settings(args | {"num_train_epochs": 3})
+            {"train": data}, model, stage, pick_settings(args | {"num_train_epochs": 3})
         ).splits[0]
         kept = len(trainer.train_dataset)
         return mine, kept
@@ -499,7 +499,7 @@ def test_the_steps_are_those_of_trl(model, tmp_path):
     data = _held(answers(pairs(16)), "plain")
     trainer = SFTTrainer(model, SFTConfig(**args), train_dataset=data)
     trainer.train()
-    report = run_preflight({"train": data}, model, "sft", read_settings(args))
+    report = run_preflight({"train": data}, model, "sft", pick_settings(args))
     assert report.steps == trainer.state.global_step == math.ceil(1.5 * 3)
 
 

@@ -37,7 +37,7 @@ MOST_SENTENCES = 20_000  # that are looked at
 _ERRORS = 2.5  # standard errors between the two shares
 
 
-def check_names(files: Sequence[Input]) -> bool:
+def check_file_names(files: Sequence[Input]) -> bool:
     """Check that the names of the files say which one is the learners'.
 
     Raises SourceError if they say that it is another than the first.

@@ -28,7 +28,7 @@ from .edits.character_edits import make_token_batch
 from .edits.error_types import derive_errant_type
 from .layouts import find_columns, refuse_tables, refuse_unrelated, replace_no_error
 from .m2 import split_tokens
-from .order import MOST_SENTENCES, check_names, collect_words, note_order
+from .order import MOST_SENTENCES, check_file_names, collect_words, note_order
 
 _UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
 _ID = r"^\((?:id=)?([^)\s]+)\)$"
@@ -66,7 +66,7 @@ def read_parallel(
     """
     align, by = load_aligner(context.align, context.language)
     rows = _table(files[0], on_bytes) if len(files) == 1 else _lines(files, on_bytes)
-    named = check_names(files) if len(files) > 1 else False
+    named = check_file_names(files) if len(files) > 1 else False
     position = 0
     words: list[pl.DataFrame] = []
     for frame in rows:

@@ -26,7 +26,7 @@ from ...tutoring.turns import TASK, make_tables
 from .answers import OF_PAIRS, SEVERAL, divide_answers
 from .dialects import FOREIGN
 from .judgements import make_judgements, write_scores
-from .rows import is_table, read_chat_rows
+from .rows import is_table_of_chats, read_chat_rows
 from .shapes import ANSWER, FIELDS, PAIR, SCORES, recognise_shapes
 
 _ABOUT = ("id", "group", "task", "language")
@@ -83,7 +83,7 @@ def _hide_judges(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
 
 def _find_unused_columns(file: Input, context: Context) -> set[str]:
     """Find the columns of a table that are not read; none for JSON, whose rows name their own."""
-    if file.path.suffix.lower() != PARQUET and not is_table(file):
+    if file.path.suffix.lower() != PARQUET and not is_table_of_chats(file):
         return set()
     return (
         set(list_columns(file, [*COLUMNS, *context.columns.values()]))

@@ -68,7 +68,7 @@ def check_map(columns: dict[str, str], known: tuple[str, ...]) -> None:
             raise SourceError(f"--map: the field '{theirs}' is mapped twice; leave one of them out")
 
 
-def is_table(file: Input) -> bool:
+def is_table_of_chats(file: Input) -> bool:
     """True if the file is a table of text cells by its name, such as CSV."""
     try:
         return find_ending(file) not in (*JSON_LINES, PARQUET)
@@ -83,7 +83,7 @@ def _read(file: Input, known: tuple[str, ...], columns: dict[str, str], on_bytes
         for block in read_parquet_as_json(file, list(wanted), on_bytes):
             yield block, none
         return
-    if is_table(file):
+    if is_table_of_chats(file):
         ours = {theirs: ours for ours, theirs in columns.items()}
         yield from _read_cells(file, known, ours, on_bytes)
         return
