@@ -38,14 +38,12 @@ class Format:
             yield from reader(files, context, on_bytes)
         else:
             for file in files:
-                own = replace(context, learner=file.learner) if file.learner else context
-                yield from reader(file, own, on_bytes)
+                yield from reader(file, replace(context, learner=file.learner or context.learner), on_bytes)
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
         """True if the rows refer to rows that must already be in the store."""
-        if not self.about or context.about:
-            return bool(self.about)
-        return not (self.alone and _load(self.alone)(files, context))
+        alone = self.alone and not context.about and _load(self.alone)(files, context)
+        return bool(self.about) and not alone
 
     def find(self, path: Path) -> list[Path] | None:
         """Find the files of a folder with the format's finder; None if it has none."""
