@@ -71,8 +71,8 @@ def note_title(file: Input, above: int) -> None:
         file.notes.append(f"{file.name}: {rows} above the header not read")
 
 
-def leave_out_repeats(file: Input, blocks: Blocks) -> Blocks:
-    """Leave out records that are empty or repeat the header, and note how many there were.
+def drop_repeats(file: Input, blocks: Blocks) -> Blocks:
+    """Drop records that are empty or repeat the header, and note how many there were.
 
     Records have line, raw and text columns as `list_header_columns` names them.
     """

@@ -22,7 +22,7 @@ from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, parse_json_rows, query
 from ..batch import divide, make_no_rejects
 from .delimited import find_delimiter, read_header, read_records
-from .header import find_twice, leave_out_repeats, list_names, name_column
+from .header import drop_repeats, find_twice, list_names, name_column
 from .json_lists import describe_not_json_lines
 from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
 from .sheets import list_sheet_columns, read_sheet
@@ -60,7 +60,7 @@ def read_table(file: Input, wanted: Sequence[str], on_bytes: OnBytes = lambda _:
             else:
                 delimiter = find_delimiter(file, DELIMITERS[ending], names)
                 blocks = read_records(file, delimiter, on_bytes, False, names)
-            for records, bad in leave_out_repeats(file, blocks):
+            for records, bad in drop_repeats(file, blocks):
                 for name in names:
                     _refuse_twice(file, name, find_twice(records.columns, name))
                 here = [name_column(name) for name in names if name_column(name) in records.columns]
