@@ -9,7 +9,7 @@ week-1/5f0c2ab1d94e77a3/ada.csv:7: 'preference' is 'C'; expected A, B or tie
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
 from ..ingest.files.table_files import list_columns, read_table
+from ..ingest.files.values import fold, note_unmet
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
@@ -177,15 +178,16 @@ def import_forms(
     kind: str | None = None,
     encoding: str = "",
     sheet: str = "",
+    values: dict[str, dict[str, str]] | None = None,
     on_form: Callable[[ImportedForm], object] = _ignore,
 ) -> list[ImportedForm]:
     """Take the answers of filled-in forms into the store; the same form again changes nothing.
 
     All forms are read before any is stored. `rubric` is needed if the campaign's is not a packaged one;
-    `annotator` is the default for forms that name none; `kind` is student, expert or crowd; `encoding` and
-    `sheet` as in `ingest`. `on_form` gets each form when it is in the store. Raises AnnotationError for a
-    file that is no form of the campaign, of which no row can be taken, or in which no answer has an
-    annotator.
+    `annotator` is the default for forms that name none; `kind` is student, expert or crowd; `encoding`,
+    `sheet` and `values` as in `ingest`. `on_form` gets each form when it is in the store. Raises
+    AnnotationError for a file that is no form of the campaign, of which no row can be taken, or in which no
+    answer has an annotator.
     """
     asked = find_rubric(con, campaign, rubric)
     questions = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
@@ -193,7 +195,7 @@ def import_forms(
     forms = {}
     for path in files:
         file = Input(path, path.name, encoding, sheet)
-        forms[path] = filled = read_form(file, questions, asked, annotator, now)
+        forms[path] = filled = read_form(file, questions, asked, annotator, now, values or {})
         if filled.answers.is_empty() and filled.rejects.height:
             first = "".join(
                 f"\n  {path}:{n}: {r}" for n, r in filled.rejects.select("line", "reason").head(5).rows()
@@ -212,14 +214,24 @@ def import_forms(
 
 
 def read_form(
-    file: Input, questions: pl.DataFrame, rubric: Rubric, annotator: str | None, now: datetime
+    file: Input,
+    questions: pl.DataFrame,
+    rubric: Rubric,
+    annotator: str | None,
+    now: datetime,
+    values: dict[str, dict[str, str]] | None = None,
 ) -> FilledForm:
     """Read a filled-in form of any format: a table (CSV, .xlsx, .ods), JSON Lines or Label Studio's JSON.
 
-    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`. Raises AnnotationError if
-    it is no form of this campaign, or the file cannot be read.
+    `questions` has key and shown_first; see `take_rows` for `annotator` and `now`. `values` are words of the
+    form for ours, by column: {"preference": {"both are equal": "tie"}}. Raises AnnotationError if it is no
+    form of this campaign, or the file cannot be read.
     """
     path, notes = file.path, list[str]()
+    for column in values or {}:
+        if column not in list_answer_columns(rubric):
+            hint = suggest(column, list_answer_columns(rubric), "columns of answers")
+            raise AnnotationError(f"--map {column}:…=…: no column '{column}' of answers: {hint}")
     try:
         check_options(file)
         match path.suffix.lower():
@@ -233,6 +245,18 @@ def read_form(
     except (SourceError, AnnotationError) as error:
         other = describe_program(file)
         raise AnnotationError(f"{error}\n{other}" if other else str(error)) from error
+    if values:
+        met = {
+            (name, word)
+            for row in rows
+            for name in values
+            if (word := fold(row.cells.get(name, ""))) in values[name]
+        }
+        rows = [
+            replace(row, cells={n: values.get(n, {}).get(fold(cell), cell) for n, cell in row.cells.items()})
+            for row in rows
+        ]
+        notes = [*notes, *note_unmet(values, met)]
     encoded = note_encoding(file)
     said = (*([encoded] if encoded else []), *file.notes, *notes)
     return take_rows(rows, questions, rubric, path, annotator=annotator, now=now, notes=said)

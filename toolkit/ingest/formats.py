@@ -309,7 +309,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "votes",
             "preference",
-            "Votes, or rankings as WMT's: CSV, JSON Lines, Parquet or .xlsx.",
+            "Votes, or rankings (also XML): CSV, JSON Lines, Parquet or .xlsx.",
             "completion_a,completion_b,choice,annotator,shown_first,at\n"
             "p1-a,p1-b,tie,judge-3,a,2026-05-04T10:00:00Z",
             "preferences.signals:read_votes",

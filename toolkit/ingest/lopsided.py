@@ -42,20 +42,27 @@ def count_values(judged: pl.DataFrame, said: Said) -> pl.DataFrame:
     parts of reasons are left out, so that equal ones are counted together; empty values and rows of forgotten
     people are not counted.
     """
-    return (
+    of = [] if said.of is None else [said.of.cast(pl.String).alias("of")]
+    counted = (
         judged.filter(pl.col("reason").fill_null("") != FORGOTTEN_REASON)
         .group_by(
-            pl.lit(said.column).alias("column"),
-            (pl.lit(None) if said.of is None else said.of).cast(pl.String).alias("of"),
+            *of,
             said.value.cast(pl.String).alias("value"),
-            said.ours.fill_null(False).alias("ours"),
-            pl.lit(",".join(said.whole)).alias("whole"),
             pl.col("reason")
             .str.replace(r"^(\w+ is )'.*'(, expected .*)$", "$1'…'$2")
             .str.replace_all("'[^']*'", "'…'"),
         )
-        .agg(pl.len().cast(pl.Int64).alias("n"))
+        .agg(pl.len().cast(pl.Int64).alias("n"), said.ours.fill_null(False).first().alias("ours"))
         .drop_nulls("value")
+    )
+    return counted.select(
+        pl.lit(said.column).alias("column"),
+        pl.col("of") if of else pl.lit(None, pl.String).alias("of"),
+        "value",
+        "ours",
+        pl.lit(",".join(said.whole)).alias("whole"),
+        "reason",
+        "n",
     )
 
 

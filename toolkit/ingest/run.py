@@ -287,7 +287,7 @@ def _read_all(
             f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
             "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
         )
-    notes += note_unmet(context, met)
+    notes += note_unmet(context.values, met)
     lines = list_rejects(count_rejects(con, context.source)) if rejects else []
     return IngestReport(context.source, taken, rejects, added, lines, notes)
 

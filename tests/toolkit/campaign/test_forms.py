@@ -138,6 +138,21 @@ def test_the_functions_do_what_the_commands_do(run, place):
     assert "0 new, 0 changed, 3 as they were" in run("import", "d-ada.csv", "--campaign", "d")
 
 
+def test_answers_in_words_of_ones_own(run, place):
+    begin(run)
+    fill_in(place / "f.csv", preference=["Left", " both are EQUAL", "B"])
+    said = run(
+        *("import", "f.csv", "--campaign", "c", "--annotator", "zofia", "--map", "preference:A=left"),
+        *("--map", "preference:tie=Both are equal", "--map", "preference:B=right"),
+    )
+    assert "3 new" in said
+    assert "--map preference:B=right: no row has this preference" in said
+    with open_store(place / "preceptor.duckdb", read_only=True) as con:
+        assert query(con, "SELECT count(*) FROM votes WHERE choice = 'tie'").item() == 1
+        with pytest.raises(AnnotationError, match="did you mean 'preference'"):
+            import_forms(con, "c", [place / "f.csv"], values={"preferense": {"left": "A"}})
+
+
 def test_importing_twice_changes_nothing_and_an_edited_answer_supersedes(run, place):
     begin(run)
     fill_in(place / "f.csv", preference=["A", "B", "C"])

@@ -271,7 +271,11 @@ def test_tables_of_spreadsheets_say_what_was_meant(votes, store, shared_cases, n
     report = votes(shared_cases / "22-silly" / f"{name}.csv")
     assert (report.rows, report.rejects) == (1, 0)
     assert query(store, "SELECT choice FROM votes")["choice"].to_list() == ["a"]
-    assert report.notes == (["u16.csv: read as UTF-16, as its byte-order mark says"] if name == "u16" else [])
+    notes = {
+        "u16": ["u16.csv: read as UTF-16, as its byte-order mark says"],
+        "dup2": ["columns that are not read: Comment"],
+    }
+    assert report.notes == notes.get(name, [])
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,8 @@ def test_rows_of_latin_1_are_read_with_its_name(store, shared_cases):
     assert any("--encoding latin-1" in note for note in report.notes)
     report = reviews(store, path, columns=columns, encoding="latin-1", replacing=True)
     assert (report.rows, report.rejects) == (3, 0)
-    assert report.notes == ["skill_builder_data.csv: read as latin-1 (--encoding)"]
+    assert report.notes[0].startswith("columns that are not read: order_id, assignment_id")
+    assert report.notes[1:] == ["skill_builder_data.csv: read as latin-1 (--encoding)"]
 
 
 NAMES = ("learner", "item", "correct", "note")
@@ -365,7 +370,8 @@ def test_a_table_means_the_same_in_any_dress(
         report = reviews(con, path, **named)
         assert (report.rows, report.rejects) == (1, 0)
         assert query(con, "SELECT item, correct FROM reviews").rows() == [("a,b;c", True)]
-        assert bool(report.notes) == (encoding not in ("utf-8", "utf-8-sig"))
+        assert report.notes[:1] == ["columns that are not read: note"]
+        assert bool(report.notes[1:]) == (encoding not in ("utf-8", "utf-8-sig"))
 
 
 def test_a_column_that_is_read_must_be_there_once(store, tmp_path):

@@ -130,6 +130,13 @@ def export(
     "its byte-order mark.",
 )
 @click.option("--sheet", metavar="NAME", help="Sheet of a spreadsheet, if several have rows.")
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="COLUMN:VALUE=WORD",
+    help="A word of the form that means an answer, such as preference:tie='Both are equal'. May be repeated.",
+)
 @common
 def import_(
     settings: Common,
@@ -141,6 +148,7 @@ def import_(
     kind: str | None,
     encoding: str | None,
     sheet: str | None,
+    maps: tuple[str, ...],
 ) -> None:
     """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
@@ -150,8 +158,14 @@ def import_(
     earlier answer stays.
     """
     from ...campaign.forms import import_forms
+    from ...ingest.files.values import split_maps
     from ...store.connection import open_store
 
+    columns, values = split_maps([(ours, theirs) for ours, _, theirs in (one.partition("=") for one in maps)])
+    if columns or any(not value or not word for words in values.values() for word, value in words.items()):
+        raise click.BadParameter(
+            "expected COLUMN:VALUE=WORD, such as preference:tie=equal", param_hint="--map"
+        )
     with open_store(settings.store) as con:
         done = import_forms(
             con,
@@ -162,6 +176,7 @@ def import_(
             kind=kind,
             encoding=encoding or "",
             sheet=sheet or "",
+            values=values,
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):

@@ -273,7 +273,7 @@ def say_report(report: "IngestReport", license: str) -> None:
     out, err = open_stdout(), open_stderr()
     name = report.source
     if report.already_there:
-        out.print(f"{name}: already holds exactly these bytes; nothing added")
+        out.print(f"{name}: already holds exactly these bytes; nothing added (--replace reads them again)")
         return
     tables = ", ".join(f"{n:,} {table}" for table, n in report.added.items() if n)
     out.print(f"{name}: {report.rows:,} rows taken, {report.rejects:,} rejected ({tables})")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -16,6 +17,10 @@ from .table_files import convert_to_text, list_columns
 
 PLACE = re.compile(r"\{(\w*)\}")
 """What stands at {…} in names of a wide table's columns fills our column of that name."""
+
+
+_OFTEN_ONE = ("criterion", "measure", "task")  # columns that have one value in many tables
+_OR_SET = ", or --set {}=VALUE if it is the same in all rows"
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
         if theirs not in have and (needed or ours in context.columns):
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}=COLUMN"
+                f"use --map {ours}=COLUMN" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
             )
     return names
 
@@ -201,12 +206,18 @@ def _other_time(at: pl.Expr) -> pl.Expr:
 
 def _formatted(at: pl.Series, form: str) -> pl.Series:
     """Times in a format of strftime. Raises SourceError if the format is not one."""
+    example = pl.Series([datetime(2026, 5, 14, 10, 20, 30, tzinfo=UTC)])
     try:
+        # What a day is written as must be read as that day: a format without a year is none.
+        again = example.dt.to_string(form).str.to_datetime(form, strict=False, time_unit="us")
+        sound = again.dt.date().item() == example.dt.date().item()
         read = at.str.to_datetime(form, strict=False, time_unit="us")
-    except pl.exceptions.PolarsError as error:
+    except pl.exceptions.PolarsError:
+        sound = False
+    if not sound:
         raise SourceError(
-            f"--date-format {form}: {error}; write it like %d.%m.%Y or %d.%m.%Y %H:%M"
-        ) from error
+            f"--date-format {form}: names no day with its year; write it like %d.%m.%Y or %d.%m.%Y %H:%M"
+        )
     zone = getattr(read.dtype, "time_zone", None)
     return read.dt.convert_time_zone("UTC") if zone else read.dt.replace_time_zone("UTC")
 

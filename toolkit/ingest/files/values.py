@@ -84,12 +84,12 @@ def replace_values(
     return rows, frozenset(met)
 
 
-def note_unmet(context: Context, met: Iterable[tuple[str, str]]) -> list[str]:
+def note_unmet(values: dict[str, dict[str, str]], met: Iterable[tuple[str, str]]) -> list[str]:
     """Note each word that was given a value and never occurs."""
     there = set(met)
     return [
         f"--map {column}:{value}={word}: no row has this {column}"
-        for column, words in context.values.items()
+        for column, words in values.items()
         for word, value in words.items()
         if (column, word) not in there
     ]

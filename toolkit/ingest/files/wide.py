@@ -26,7 +26,7 @@ _PARTS = 1000  # values in one field, at most
 
 
 @dataclass(frozen=True)
-class Rows:
+class MappedRows:
     """A block of rows under our names; `line` is the file's line times `width`, plus the cell's number."""
 
     rows: pl.DataFrame  # line and our columns, as text
@@ -37,7 +37,7 @@ class Rows:
     met: frozenset[tuple[str, str]]
     notes: tuple[str, ...]
 
-    def names_people(self, column: str) -> bool:
+    def has_people(self, column: str) -> bool:
         """True if our column of people's ids is in the file, or a pattern or a constant gives it."""
         there = name_column(self.names[column]) in self.records.columns
         return there or self.rows[column].null_count() < self.rows.height
@@ -45,7 +45,7 @@ class Rows:
 
 def read_rows(
     file: Input, context: Context, columns: Columns, on_bytes: OnBytes = lambda _: None
-) -> Iterator[Rows]:
+) -> Iterator[MappedRows]:
     """Read blocks of a table under our names; in a wide one, a row for each cell that is not empty.
 
     Values and constants of the user stand in place. Raises SourceError for a column that is missing, and a
@@ -80,16 +80,16 @@ def read_rows(
             ).drop("row_")
             bad = bad.with_columns(pl.col("line") * width)
         rows, met = replace_values(rows, context.values)
-        yield Rows(rows, records, bad, width, names, met, notes)
+        yield MappedRows(rows, records, bad, width, names, met, notes)
         notes = ()
     if empty:
         note = (f"{file.name}: {empty:,} of the cells that --wide names are empty",)
         none = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
-        yield Rows(rows.clear(), records.clear(), none, 1, names, frozenset(), note)
+        yield MappedRows(rows.clear(), records.clear(), none, 1, names, frozenset(), note)
 
 
 def restore_lines(rejects: pl.DataFrame, width: int) -> pl.DataFrame:
-    """Give rejects of `Rows` the file's line numbers."""
+    """Give rejects of `MappedRows` the file's line numbers."""
     return rejects.with_columns(pl.col("line") // width)
 
 

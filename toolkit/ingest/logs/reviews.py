@@ -54,7 +54,7 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
         judged = _judged(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         said = pl.coalesce(pl.col("known").cast(pl.String), "correct")
-        people = ["learner"] if block.names_people("learner") else []
+        people = ["learner"] if block.has_people("learner") else []
         good = judged.filter(pl.col("reason").is_null())
         hidden = hide_ids(block.bad, select_wrong(block.records, wrong), named, people)
         yield Batch(

@@ -6,11 +6,11 @@
 Bojar et al. (WMT 2013 to 2016); Napoles, Sakaguchi and Tetreault (EACL 2017). The lower rank is the
 better one, equal ranks tie; a system of rank -1 was not ranked. A row may rank more than two systems:
 each two of them are a vote. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that
-the votes are about; without one, prompts and completions without text are made.
+the votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -19,8 +19,10 @@ from ....schemas.support.nearest import suggest
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Context, divide, make_known
-from ..files.numbered_lines import Input
-from ..files.table_files import convert_to_text, list_columns
+from ..files.header import name_column
+from ..files.numbered_lines import Input, OnBytes
+from ..files.table_files import convert_to_text, list_columns, read_table
+from .ranking_xml import is_xml, read_ranking_xml
 
 _PLACE = ("documentId", "segmentId", "srcIndex")
 NOT_PUBLISHED = (
@@ -44,7 +46,29 @@ def are_rankings(files: Sequence[Input], context: Context) -> bool:
 
 def is_ranking(file: Input, context: Context) -> bool:
     """True if the file has the columns of rankings, some of them mapped perhaps."""
-    return not context.wide and bool(find_ranking_columns(file, context))
+    return is_xml(file) or (not context.wide and bool(find_ranking_columns(file, context)))
+
+
+def read_ranking_records(
+    file: Input, context: Context, on_bytes: OnBytes
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Read blocks of (records, rejects) of rankings, columns under our names.
+
+    Raises SourceError for options that rankings do not take, and as `read_table` does.
+    """
+    given = {"--map with a value": context.values, "--set": context.constants, "--wide": context.wide}
+    if is_xml(file):
+        given["--map"] = context.columns
+    for option in (name for name, value in given.items() if value):
+        what = "rankings in XML" if is_xml(file) else "rankings"
+        raise SourceError(f"{file.path}: {option} is not for {what}; leave it out")
+    if is_xml(file):
+        yield from read_ranking_xml(file, on_bytes)
+        return
+    names = find_ranking_columns(file, context)
+    ours = {name_column(theirs): ours for ours, theirs in names.items()}
+    for found, bad in read_table(file, list(names.values()), on_bytes):
+        yield found.rename({name: ours[name] for name in found.columns if name in ours}), bad
 
 
 def find_ranking_columns(file: Input, context: Context) -> dict[str, str]:
@@ -116,7 +140,7 @@ def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
     rank as read.
     """
     texts = records.with_columns(
-        convert_to_text(records, name) for name in records.columns if name not in ("line", "raw")
+        convert_to_text(records, name) for name in records.columns if name not in ("line", "raw", "gone")
     )
     place = pl.concat_list(_unless_minus_one(name) for name in _PLACE if name in records.columns)
     languages = [convert_to_text(records, name) for name in ("srclang", "trglang")]

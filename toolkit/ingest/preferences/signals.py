@@ -14,7 +14,6 @@ from dataclasses import replace
 import polars as pl
 
 from ....schemas.cells import CHOICES
-from ....schemas.errors import SourceError
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
@@ -29,14 +28,12 @@ from ..files.fields import (
     parse_whole,
     select_wrong,
 )
-from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
-from ..files.table_files import read_table
 from ..files.wide import read_rows, restore_lines
 from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
 from .pairs import check_sides, name_sides
-from .rankings import NOT_PUBLISHED, find_ranking_columns, is_ranking, make_votes
+from .rankings import NOT_PUBLISHED, is_ranking, make_votes, read_ranking_records
 
 SCALE_LEVELS = 11  # of ratings on another scale, such as 0 to 100, by default
 PEOPLE = tuple(dict.fromkeys(signal.person for signal in SIGNALS))  # columns that name them
@@ -95,13 +92,7 @@ def read_outcomes(file: Input, context: Context, on_bytes: OnBytes = lambda _: N
 def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator[Batch]:
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
-    if given := [option for option in ("values", "constants") if getattr(context, option)]:
-        option = "--map with a value" if given[0] == "values" else "--set"
-        raise SourceError(f"{file.path}: {option} is not for rankings; leave it out")
-    names = find_ranking_columns(file, context)
-    for found, bad in read_table(file, list(names.values()), on_bytes):
-        ours = {name_column(theirs): ours for ours, theirs in names.items()}
-        records = found.rename({name: ours[name] for name in found.columns if name in ours})
+    for records, bad in read_ranking_records(file, context, on_bytes):
         named = replace_ids(records, context, ["judgeId"])
         votes, tables, wrong = make_votes(named, context, file.name)
         judged, annotators = _annotators(
@@ -134,7 +125,7 @@ def _read(
     for block in read_rows(file, context, columns, on_bytes):
         records, names = block.records, block.names
         named = replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
-        people = [name for name in PEOPLE if name in names and block.names_people(name)]
+        people = [name for name in PEOPLE if name in names and block.has_people(name)]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(

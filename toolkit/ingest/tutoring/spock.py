@@ -148,7 +148,11 @@ def find_spock(path: Path) -> list[Path] | None:
 
 
 def _holds_dialogues(path: Path) -> bool:
-    first = next(read_lines(Input(path, path.name)), None)
+    """True if a file's first lines have a conversation, or it needs an --encoding to be read."""
+    try:
+        first = next(read_lines(Input(path, path.name)), None)
+    except SourceError:
+        return True
     return first is not None and bool(first["raw"].str.contains(_KEY, literal=True).any())
 
 

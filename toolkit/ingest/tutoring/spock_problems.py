@@ -80,7 +80,11 @@ def find_spock_problems(path: Path) -> list[Path] | None:
 
 
 def _has_columns(path: Path) -> bool:
-    first = next(read_lines(Input(path, path.name)), None)
+    """True if a file's header has the columns, or it needs an --encoding to be read."""
+    try:
+        first = next(read_lines(Input(path, path.name)), None)
+    except SourceError:
+        return True
     header = "" if first is None else str(first["raw"][0])
     return set(_NEEDED) <= {name.strip(' "') for name in header.split(",")}
 

@@ -1,6 +1,7 @@
 """Rankings as WMT publishes them, JFLEG's among them: votes about texts that are not in the file."""
 
 import csv
+import gzip
 import json
 
 import polars as pl
@@ -309,3 +310,109 @@ def test_damaged_rankings_balance(opened, tmp_path, changes, block):
     assert (report.rows, report.rejects) == (count(opened, VOTES), count(opened, REJECTS))
     orphans = "SELECT count(*) FROM votes WHERE completion_a NOT IN (SELECT key FROM completions)"
     assert query(opened, orphans).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,judgeID,system1ID,system2id,SYSTEM1RANK,system2rank",
+            {},
+        ),
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,who,system1Id,system2Id,r1,system2rank",
+            {"judgeId": "who", "system1rank": "r1"},
+        ),
+        (
+            "srclang,trglang,srcIndex,documentId,segmentId,who,system1Id,system2Id,system1rank,system2rank",
+            {"annotator": "who"},
+        ),
+    ],
+)
+def test_columns_of_another_name_or_in_other_letters(store, tmp_path, header, columns):
+    (tmp_path / "a.csv").write_text(f"{header}\na,a,7,7,7,j,X,Y,1,2\n")
+    report = load(store, tmp_path / "a.csv", columns=columns)
+    assert (report.rows, report.rejects) == (1, 0)
+    assert query(store, "SELECT choice FROM votes").item() == "a"
+    assert count(store, ANNOTATORS) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"judgId": "x"}, "--map judgId=…: not a column of rankings; did you mean 'judgeId'"),
+        ({"srclang": "lang"}, "no column 'lang' for srclang; the file has srclang, trglang"),
+    ],
+)
+def test_maps_of_rankings_are_checked(store, tmp_path, columns, said):
+    path = write(tmp_path / "a.csv", "a,a,7,7,7,j,X,Y,1,2")
+    with pytest.raises(SourceError, match=said):
+        load(store, path, columns=columns)
+
+
+WMT = """<WMT15-results>
+<HIT source-language="deu" target-language="eng" hit-id="1">
+<ranking-task id="5">
+  <ranking-result duration="00:00:35" user="anna">
+    <translation system="A" rank="2" />
+    <translation system="B,C" rank="1"/>
+  </ranking-result>
+</ranking-task>
+<ranking-task id="6">
+  <ranking-result user="ben"><translation system="A" rank="x"/><translation system="B" rank="1"/></ranking-result>
+</ranking-task>
+</HIT>
+</WMT15-results>
+"""
+GEC = """<?xml version="1.0" encoding="UTF-8"?>
+<r><ranking-item doc-id="d" id="321" src-id="307" user="anna">
+  <translation rank="4" system="CAMB"/><translation rank="2" system="RAC SJTU"/>
+</ranking-item></r>"""
+
+
+@pytest.mark.parametrize("block", [40, 8 << 20])
+@pytest.mark.parametrize("name", ["r.xml", "r.xml.gz"])
+def test_rankings_in_xml(store, tmp_path, monkeypatch, block, name):
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", block)
+    data = WMT.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    report = load(store, tmp_path / name)
+    assert (report.rows, report.rejects) == (1, 1)
+    assert query(
+        store,
+        """SELECT a.ref AS a, b.ref AS b, choice, v.line FROM votes v JOIN completions a ON a.key = completion_a
+        JOIN completions b ON b.key = completion_b ORDER BY v.n""",
+    ).rows() == [
+        (a, b, choice, 4)
+        for a, b, choice in [
+            ("deu-eng/5:A", "deu-eng/5:B", "b"),
+            ("deu-eng/5:A", "deu-eng/5:C", "b"),
+            ("deu-eng/5:B", "deu-eng/5:C", "tie"),
+        ]
+    ]
+    assert query(store, "SELECT line, reason FROM rejects").rows() == [
+        (10, "system1rank is 'x', expected a whole number from 1")
+    ]
+    assert "anna" not in str(query(store, "SELECT * FROM annotators").rows())
+
+
+def test_rankings_of_corrections_in_xml(store, tmp_path):
+    (tmp_path / "j.xml").write_text(GEC)
+    assert load(store, tmp_path / "j.xml").rows == 1
+    assert query(store, "SELECT count(*) FROM votes").item() == 3
+    assert set(query(store, "SELECT ref FROM completions")["ref"]) == {"307:CAMB", "307:RAC", "307:SJTU"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (WMT[:200], "no XML, or cut off"),
+        ("oops", "no XML, or cut off"),
+        ("<a/>", "holds no rows"),
+        ('<!DOCTYPE a [<!ENTITY e "x">]>' + GEC[39:], "declares entities"),
+    ],
+)
+def test_other_xml_is_refused(store, tmp_path, text, said):
+    (tmp_path / "r.xml").write_text(text)
+    with pytest.raises(SourceError, match=said):
+        load(store, tmp_path / "r.xml")
