@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GateError
+from .files import find_leading_out
 
 Messages = list[dict[str, str]]
 Render = Callable[[Messages, bool], str]
@@ -40,6 +41,8 @@ def read_tokenizer_files(name: str) -> dict[str, str]:
     folder = Path(name)
     if not folder.is_dir():
         folder = _from_hub(name)
+    if out := find_leading_out(folder, _FILES):
+        raise GateError(f"tokenizer: {name}: {out[0]} leads out of the folder; put the file itself there")
     try:
         found = {
             one: (folder / one).read_text(encoding="utf-8") for one in _FILES if (folder / one).is_file()

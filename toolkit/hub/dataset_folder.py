@@ -7,6 +7,7 @@ DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "g
 """
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from ...schemas.errors import HubError, HubNameError, StoreError
-from ...schemas.support.files import MANIFEST, hash_file
+from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.folder import read_manifest
 
 CARD = "README.md"
@@ -78,7 +79,9 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:
     """Check the files. Raises HubError if one is missing, changed, or not in the manifest."""
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    _check_inside(path, [*found, *listed])
+    found.discard(MANIFEST)
     kinds = {
         "missing": sorted(listed.keys() - found),
         "changed since the build": [
@@ -93,6 +96,15 @@ def _check_files(path: Path, listed: dict[str, str]) -> None:
         only_more = not kinds["missing"] and not kinds["changed since the build"] and CARD in listed
         remedy = f"move what is not of the build away, or {_AGAIN}" if only_more else _AGAIN
         raise HubError(f"{path}: differs from its {MANIFEST}: {'; '.join(amiss)}; {remedy}")
+
+
+def _check_inside(path: Path, names: Iterable[str]) -> None:
+    """Raise HubError if a file that would be sent is not inside the folder, but linked or named elsewhere."""
+    if out := sorted(set(find_leading_out(path, names))):
+        raise HubError(
+            f"{path}: {_some(out)} leads out of the folder, and will not be sent; put the file itself there, "
+            f"or {_AGAIN}"
+        )
 
 
 def _some(names: list[str]) -> str:
