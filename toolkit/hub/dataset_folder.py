@@ -13,15 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from ...schemas.errors import HubError, HubNameError, StoreError
+from ...schemas.errors import HubError, HubNameError, PreceptorError, StoreError
 from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.folder import read_manifest
+from ..dataset.gates.published import check_folder
 
 CARD = "README.md"
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
@@ -67,7 +69,9 @@ def read_built(path: Path) -> Built:
     _check_files(path, listed)
     _check_leave(path, manifest)
     files = {**listed, MANIFEST: hash_file(path / MANIFEST)}
-    return Built(path, manifest, files, _rows(path, manifest, listed))
+    built = Built(path, manifest, files, _rows(path, manifest, listed))
+    _check_gates(path, manifest)
+    return built
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -127,6 +131,20 @@ def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
         raise HubError(f"{path}: did not pass its gates; mend this and build again: {'; '.join(red)}")
     if "licence" not in gates:
         raise HubError(f"{path}: its licences were not checked; {_AGAIN}")
+
+
+def _check_gates(path: Path, manifest: dict[str, Any]) -> None:
+    """Run gates again on the rows. Raises HubError if one is red, whatever the manifest says of it."""
+    try:
+        red = [f"{gate.name}: {gate.verdict}" for gate in check_folder(path, manifest) if not gate.passed]
+    except (PreceptorError, duckdb.Error, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise HubError(f"{path}: its gates cannot be run again: {said}; {_AGAIN}") from error
+    if red:
+        raise HubError(
+            f"{path}: does not pass its gates, though its {MANIFEST} says so; mend this and build again: "
+            f"{'; '.join(red)}"
+        )
 
 
 def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[str, dict[str, int]]:

@@ -100,13 +100,13 @@ def mark_rows(con: Store, pseudonym: str, rows: dict[str, str], names: Iterable[
 
     `rows` are SELECTs of keys by kind; `names` are those of recipes, as each names people in its own way.
     """
-    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String}).to_arrow()
-    kinds = rows | {"name": "SELECT left(sha256(name || ':' || $who), 16) AS key FROM said"}
+    of_names = "SELECT unnest($names::VARCHAR[]) AS name"
+    kinds = rows | {"name": f"SELECT left(sha256(name || ':' || $who), 16) AS key FROM ({of_names})"}
     for kind, keys in kinds.items():
+        given = {"who": pseudonym} | ({"names": sorted(set(names))} if kind == "name" else {})
         marks = f"""SELECT {write_mark_sql("$who")} AS person, '{kind}' AS kind,
             {write_mark_sql("key")} AS "row" FROM ({keys})"""
-        insert(con, FORGOTTEN_ROWS, con.sql(marks, params={"who": pseudonym}).pl())
-    del said  # until here DuckDB finds it by its name
+        insert(con, FORGOTTEN_ROWS, query(con, marks, given))
 
 
 def list_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
