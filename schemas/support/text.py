@@ -31,7 +31,7 @@ def escape_controls(text: str, keep: str = "\n\t") -> str:
     return _OBEYED.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|#&]|(?<!\w)_|_(?!\w)|^[-+~=](?=\W|$))")
+_MARKDOWN = re.compile(r"([\\`*<>|#&]|\](?=[(\[:])|^\[|(?<!\w)_|_(?!\w)|^[-+~=](?=\W|$))")
 
 
 def escape_markdown(text: str, length: int = 2000) -> str:
