@@ -45,6 +45,10 @@ class GateError(PreceptorError, RuntimeError):
         self.gates = list(gates)
 
 
+class EndlessTemplateError(PreceptorError, RuntimeError):
+    """A template that does not come to an end: no row of it can be written, so nothing more is tried."""
+
+
 class HubError(PreceptorError, RuntimeError):
     """A dataset or model that cannot go to the Hub or come from it."""
 

@@ -1,7 +1,8 @@
 """Tables of a published dataset, declared like those of the store.
 
 Trainers accept exactly the columns they know, so other facts about a row are in a second table,
-NAME_meta, with the same rows in the same order.
+NAME_meta, with the same rows in the same order. Keys and people in it are keyed hashes of this dataset
+alone (toolkit/privacy/published_keys.py), so that two datasets cannot be joined by them.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from dataclasses import replace
 
 from .tables import SIGNALS, Column, Table, Type, name_all
 
-KEY_OF_A_PAIR = Column("key", "text", "hash of the prompt's and both completions' keys")
+KEY_OF_A_PAIR = Column("key", "text", "of the pair of completions, in this dataset alone")
 TASK = Column("task", "text", "of the prompt")
-GROUP = Column("group", "text", "rows of one group are in one split")
+GROUP = Column("group", "text", "key of a group, in this dataset alone; its rows are in one split")
 SOURCES = Column("sources", "texts", "sources of the texts and of the signals about them")
 LICENSE = Column("license", "text", "licences of these sources, joined by AND: all apply")
 MADE = Column(
@@ -69,7 +70,7 @@ _SIGNALS = (
     Column(
         "person",
         "text",
-        "who judged or learnt: not the store's pseudonym: one of this dataset alone",
+        "key of who judged or learnt, in this dataset alone",
         nullable=True,
         person=True,
     ),

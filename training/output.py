@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.support.adapter_folders import ABOUT, CARD, CURVES, METRICS, hash_model
+from ..schemas.support.text import escape_markdown
 from ..schemas.support.versions import read_versions
 from .config import TrainingConfig
 from .data import LoadedData
@@ -163,7 +164,7 @@ def render_card(about: Mapping[str, Any], adapter: bool) -> str:
         "tags": ["preceptor", "trl", about["stage"], *["lora"] * adapter],
     }
     at = f" at `{dataset['revision']}`" if dataset["revision"] else ""
-    licences = ", ".join(dataset["licenses"]) or "not stated"
+    licences = escape_markdown(", ".join(dataset["licenses"])) or "not stated"
     carded = {name for stage in STAGES.values() for name in stage.figures.card}
     kept = {
         k: v
@@ -180,13 +181,13 @@ def render_card(about: Mapping[str, Any], adapter: bool) -> str:
         yaml.safe_dump(head, sort_keys=False).strip(),
         "---",
         "",
-        f"# {about['base_model'] or _first_folder(about) or 'A model'} after {about['stage']} on "
-        f"{dataset['name']}",
+        f"# {escape_markdown(about['base_model'] or _first_folder(about) or 'A model')} after "
+        f"{about['stage']} on {escape_markdown(dataset['name'])}",
         "",
         f"{what}, trained with `preceptor train` "
         f"(stage `{about['stage']}`, {metrics['steps']} steps, seed {about['seed']}).",
         "",
-        f"- Dataset: {dataset['name']}{at}, config `{dataset['config']}`, "
+        f"- Dataset: {escape_markdown(dataset['name'])}{at}, config `{dataset['config']}`, "
         f"{dataset['rows']['train']} rows; sha256 `{dataset['digest']}`",
         f"- Licences of its sources: {licences}"
         + ("" if dataset["publishable"] else ". The dataset was a local build, NOT FOR PUBLICATION."),
@@ -194,12 +195,17 @@ def render_card(about: Mapping[str, Any], adapter: bool) -> str:
     if about["base"] and about["base"].get("stage"):
         earlier = about["base"]
         lines.append(
-            f"- Before it: {earlier['stage']} on {earlier['dataset']['name']} "
+            f"- Before it: {earlier['stage']} on {escape_markdown(earlier['dataset']['name'])} "
             f"(sha256 `{earlier['dataset']['digest']}`)"
         )
     lines += ["", "| figure | value |", "| --- | ---: |"]
     lines += [f"| {name} | {value:.4g} |" for name, value in figures.items() if value is not None]
-    lines += ["", *(f"**Warning.** {said}.\n" for said in metrics["warnings"]), "![Curves](curves.png)", ""]
+    lines += [
+        "",
+        *(f"**Warning.** {escape_markdown(said)}.\n" for said in metrics["warnings"]),
+        "![Curves](curves.png)",
+        "",
+    ]
     lines += ["`preceptor.json` holds the recipe, versions and settings; `metrics.json` every log.", ""]
     return "\n".join(lines)
 

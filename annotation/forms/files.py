@@ -32,6 +32,10 @@ from .forms import (
 from .label_studio import make_label_studio, write_labelling_config
 
 _FORMULA = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])")
+# Where a spreadsheet with another separator begins a cell: a list's item (- hedgehogs) does no harm there.
+_WITHIN = "'*[^\\S\t\r\n]*(?:[=@＝＋－＠]|[+-](?! )|[+-][^;\t\r\n]*[(|])"
+_TO_ADD = re.compile(f"(?<=[;\t\r\n])(?={_WITHIN})")
+_ADDED = re.compile(f"(?<=[;\t\r\n])'(?={_WITHIN})")
 _NAMED = re.compile(r'("annotator"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 _GUIDE = """# {title}
 
@@ -106,13 +110,19 @@ def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
 
 
 def defuse(text: str) -> str:
-    """Put an apostrophe before a cell's text that a spreadsheet would take for a formula."""
+    """Put an apostrophe before whatever in a cell's text a spreadsheet would take for a formula.
+
+    That is its beginning, and what follows a semicolon, a tab or a line break, where a spreadsheet that
+    does not separate cells by commas begins one.
+    """
+    text = _TO_ADD.sub("'", text)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def restore(text: str) -> str:
     """Undo `defuse`."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    text = text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return _ADDED.sub("", text)
 
 
 def _guide(path: Path, rubric: Rubric) -> str:

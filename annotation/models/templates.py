@@ -20,7 +20,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, select_autoescape
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ...schemas.errors import AnnotationError
+from ...schemas.errors import AnnotationError, EndlessTemplateError
+from ...schemas.support.chat_template import run_bounded
 from ...schemas.support.nearest import suggest
 from .requests import Message
 
@@ -92,7 +93,9 @@ def render(template: Template, **variables: Any) -> tuple[Message, ...]:
     between = secrets.token_hex(16)  # random, so that no text can contain it and begin a message
     marked = _LINE.sub(lambda line: f"{between}{line[1]} ", template.text)
     try:
-        text = _sandbox().from_string(marked).render(variables)
+        text = run_bounded(lambda: _sandbox().from_string(marked).render(variables))
+    except EndlessTemplateError as error:
+        raise AnnotationError(f"{template.name}: {error}") from error
     except UndefinedError as error:
         raise AnnotationError(f"{template.name}: {_undefined(error, [*variables])}") from error
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:

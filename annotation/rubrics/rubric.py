@@ -13,6 +13,7 @@ import polars as pl
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import BETWEEN, Criterion, Rubric
+from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
 from .file import CriterionEntry, RubricEntry, parse_entry
 
@@ -60,7 +61,15 @@ def find_guidelines(path: Path, rubric: Rubric) -> Path:
 
 
 def _beside(path: Path, entry: RubricEntry) -> Path:
-    return path.parent / (entry.guidelines or f"{path.stem}.md")
+    """Find the guidelines' file; a rubric that names any other is refused, as its text goes to models."""
+    name = entry.guidelines or f"{path.stem}.md"
+    plain = name not in {".", ".."} and not any(mark in name for mark in ("/", "\\", "\0"))
+    if not plain or find_leading_out(path.parent, [name]):
+        raise AnnotationError(
+            f"{path}: 'guidelines': '{name}' leads out of the rubric's folder; put the file beside the "
+            "rubric and write its name alone"
+        )
+    return path.parent / name
 
 
 def _text_of(path: Path, remedy: str) -> str:

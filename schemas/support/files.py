@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +41,25 @@ def find_user_settings() -> Path:
     else:
         place = os.environ.get("XDG_CONFIG_HOME", "~/.config")
     return Path(place).expanduser() / "preceptor"
+
+
+def find_leading_out(folder: Path, files: Iterable[str | Path]) -> list[str]:
+    """Find those of the files that are not inside the folder: absolute, by .., or by a symbolic link.
+
+    Files are relative to the folder. Links of a snapshot in the Hub's cache to its own files stay inside.
+    """
+    top = folder.resolve()
+    if top.parent.name == "snapshots" and (top.parent.parent / "blobs").is_dir():
+        top = top.parent.parent
+    return [str(file) for file in files if not _resolve(folder / file).is_relative_to(top)]
+
+
+def _resolve(path: Path) -> Path:
+    """Follow links; a path whose links go round is nowhere."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return Path(os.devnull)
 
 
 def write_text(path: Path, text: str, mode: int = 0o666) -> None:

@@ -31,6 +31,14 @@ def escape_controls(text: str, keep: str = "\n\t") -> str:
     return _OBEYED.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
+_MARKDOWN = re.compile(r"([\\`*<>|#&]|\](?=[(\[:])|^\[|(?<!\w)_|_(?!\w)|^[-+~=](?=\W|$))")
+
+
+def escape_markdown(text: str, length: int = 2000) -> str:
+    """Escape a text for a line or cell of Markdown: it is shown, and is no table, link, image or HTML."""
+    return _MARKDOWN.sub(r"\\\1", clean(text, length))
+
+
 def show_sql(text: str, name: str) -> str:
     """Write a SQL expression for a text, or for its name if the text is not published."""
     return f"if({text} = '', coalesce({name}, '?') || ' (text not published)', {text})"

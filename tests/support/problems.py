@@ -2,11 +2,15 @@
 
 import json
 
+import polars as pl
+
 from preceptor.schemas.licenses import read_license
 from preceptor.schemas.recipe import Recipe
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.privacy.pseudonyms import find_key_file, read_key
+from preceptor.toolkit.privacy.published_keys import KEYED, find_stored_keys, make_dataset_key
 
 TERMS = Origin(read_license("MIT"))
 
@@ -29,3 +33,24 @@ def load_problems(con, folder, n=40):
 def recipe(**keys):
     """A recipe for these problems."""
     return Recipe.model_validate({"name": "x", "pairs": {"policy": "right-over-wrong"}, **keys})
+
+
+def restore_keys(con, rows, name="x"):
+    """Rows of a dataset's table with the store's keys in place of those of the dataset `name`."""
+    key = make_dataset_key(read_key(find_key_file()), name)
+    keys = " UNION ".join(
+        [
+            *(
+                f"SELECT key FROM {table}"
+                for table in ("completions", "prompts", "fits", "votes", "ratings", "outcomes")
+            ),
+            'SELECT "group" FROM prompts',
+            "SELECT source || ':' || \"group\" FROM prompts",
+        ]
+    )
+    for column in {*KEYED} & {*rows.columns}:
+        known = find_stored_keys(
+            con, rows[column].unique().to_list(), key, f"SELECT DISTINCT key FROM ({keys})"
+        )
+        rows = rows.with_columns(pl.col(column).replace(known))
+    return rows

@@ -6,13 +6,13 @@
     OUT/sft, OUT/unpaired, …           what else the recipe asks for, each with its _meta
     OUT/manifest.json                  digests, inputs, gates; written last
 
-The same store, recipe and version give the same bytes. Rows stay in DuckDB until they are written.
+The same store, key file, recipe and version give the same bytes. Rows stay in DuckDB until they are written.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from ...schemas.manifest import parse_manifest
 from ...schemas.recipe import Recipe
 from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
+from ..privacy.published_keys import KEYS, publish_verdict, set_dataset_key
 from ..privacy.traces import remember_completions
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.folders import record_folder
@@ -79,6 +80,7 @@ def build(
         red = [gate for gate in gates if not gate.passed]
         if red:
             raise GateError("\n".join(f"{g.name}: {g.verdict}" for g in red), gates)
+        gates = [replace(gate, verdict=publish_verdict(con, gate.verdict)) for gate in gates]
         replaced = _read_digests(out)
         with make_whole_folder(out) as folder:
             if "unpaired" in recipe.configs:
@@ -136,6 +138,7 @@ def gather(
     Raises RecipeError and StoreError as `build` does.
     """
     check_selection(con, recipe)
+    set_dataset_key(con, recipe.name)
     judged, left_out = None, {}
     if recipe.corrections:
         left_out = choose_from_edits(con, recipe, recipe.corrections)
@@ -231,6 +234,7 @@ def _facts(
     made = "SELECT made, count(*) FROM kept WHERE config = 'preference' GROUP BY 1 ORDER BY 1"
     return {
         "preceptor": version("preceptor"),
+        KEYS: set_dataset_key(con, recipe.name),
         "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}

@@ -10,6 +10,7 @@ from ...schemas.derive import derive_features
 from ...schemas.licenses import find_hub_name, read_license
 from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import CONFIGS, Recipe
+from ...schemas.support.text import escape_markdown
 from ...schemas.tables import Table
 from .choose.policies import MEANINGS
 from .clean import STEPS
@@ -70,6 +71,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["text"] = escape_markdown
     return environment.get_template("card.md.jinja").render(
         header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True).strip(),
         recipe=recipe,
@@ -100,7 +102,7 @@ def _agreement(one: dict[str, Any]) -> list[str]:
     between = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
     return [
         one["source"],
-        "votes" if votes else "ratings: " + one["signal"].replace("|", "\\|"),
+        "votes" if votes else "ratings: " + one["signal"],
         ", ".join(who),
         f"{one['shared_judgements']:,}{units}",
         f"none: {one['why']}" if one["alpha"] is None else f"{one['alpha']:.2f}{between}, {one['metric']}",

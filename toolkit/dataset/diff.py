@@ -1,7 +1,8 @@
 """`preceptor diff A B`: compare the rows of two built datasets.
 
 A pair is the same pair whichever side is chosen, so it can be flipped; a row is reworded where its
-texts differ (another instruction, masked names), and moved where its split does.
+texts differ (another instruction, masked names), and moved where its split does. Datasets of different names
+have different keys, so their rows are compared by their texts: none is reworded then.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.tables import Column, Table
+from ..privacy.published_keys import KEYS
 from ..store.connection import Store, open_files, run
 from ..store.quoting import quote_name
 from ..store.temporary import make
@@ -19,6 +21,11 @@ SHOWN = 5  # keys of each kind that are listed
 _PAIR = (
     "least(chosen_completion, rejected_completion) || greatest(chosen_completion, rejected_completion)",
     "chosen_completion",
+)
+_PAIR_TEXTS = (
+    """md5(concat_ws('|', to_json(t.prompt), least(to_json(t.chosen), to_json(t.rejected)),
+        greatest(to_json(t.chosen), to_json(t.rejected))))""",
+    "md5(to_json(t.chosen))",
 )
 _NOT_TEXT = ("filename", "file", "file_row_number", "split", "p", "label")
 
@@ -58,7 +65,8 @@ def diff(a: Path, b: Path) -> tuple[list[Changes], dict[str, list[Any]]]:
     shards = [file for folder in (a, b) for name in configs for file in list_shards(folder, name)]
     meta = [file for folder in (a, b) for name in configs for file in list_shards(folder, f"{name}_meta")]
     with open_files([*shards, *meta]) as con:
-        found = [_changes(con, a, b, config) for config in configs]
+        by_key = before.get(KEYS) == after.get(KEYS)
+        found = [_changes(con, a, b, config, by_key) for config in configs]
     return found, _otherwise(before, after)
 
 
@@ -67,9 +75,9 @@ def describe_changes(changes: list[Changes], otherwise: dict[str, list[Any]]) ->
     return {"configs": [asdict(c) for c in changes], "otherwise": otherwise}
 
 
-def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
+def _changes(con: Store, a: Path, b: Path, config: str, by_key: bool) -> Changes:
     for table, folder in ((_OLD, a), (_NEW, b)):
-        _load(con, table, folder, config)
+        _load(con, table, folder, config, by_key)
     run(
         con,
         """CREATE OR REPLACE TEMP TABLE changed_rows AS
@@ -95,7 +103,7 @@ def _changes(con: Store, a: Path, b: Path, config: str) -> Changes:
     return Changes(config, {kind: counts.get(kind, 0) for kind in ("same", *KINDS)}, keys, largest)
 
 
-def _load(con: Store, table: Table, folder: Path, config: str) -> None:
+def _load(con: Store, table: Table, folder: Path, config: str, by_key: bool) -> None:
     """Make the table of a config's rows; it is empty if the folder has none."""
     files = list_shards(folder, config)
     if not files:
@@ -106,16 +114,19 @@ def _load(con: Store, table: Table, folder: Path, config: str) -> None:
     written = [column for column, *_ in run(con, f"DESCRIBE ({select_rows(files)})")]
     texts = ", ".join(f"to_json({quote_name(column)})" for column in written if column not in _NOT_TEXT)
     ident, side = _PAIR if "chosen_completion" in known else ("m.key", "NULL")
+    if not by_key and "prompt" in written and config != "signals":
+        ident, side = _PAIR_TEXTS if "chosen" in written else ("t.texts", "NULL")
+        # the same texts again are another row
+        ident = f"{ident} || row_number() OVER (PARTITION BY {ident} ORDER BY file, file_row_number)"
     if "label" in written:
-        side = "label"
+        side = "t.label"
     make(
         con,
         table,
-        f"""SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, texts,
+        f"""SELECT {ident} AS id, {side}::VARCHAR AS side, m.key, m.split, t.texts,
             {"m.p" if "p" in known else "NULL::DOUBLE"} AS p
         FROM ({select_rows(meta)}) m JOIN (
-            SELECT file, file_row_number, md5(concat_ws('|', {texts})) AS texts
-                {", label" if "label" in written else ""} FROM ({select_rows(files)})
+            SELECT *, md5(concat_ws('|', {texts})) AS texts FROM ({select_rows(files)})
         ) t USING (file, file_row_number)""",
     )
 
@@ -128,6 +139,7 @@ def _otherwise(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[
         return {
             **{f"recipe.{name}": value for name, value in manifest["recipe"].items()},
             "fit": fit.get("key"),
+            KEYS: manifest.get(KEYS),
             "preceptor": manifest["preceptor"],
             **{f"versions.{name}": value for name, value in manifest.get("versions", {}).items()},
             **{f"source {s['name']}": s["sha256"] for s in manifest["sources"]},

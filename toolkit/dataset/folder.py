@@ -1,10 +1,12 @@
 """Read built datasets: the manifest, and the rows of each config with their _meta rows."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.manifest import MANIFEST, read_manifest_bytes, require_manifest
+from ...schemas.support.files import find_leading_out
 from ..store.quoting import quote_text
 
 
@@ -14,8 +16,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def list_shards(folder: Path, table: str) -> list[str]:
-    """List the files of a table, over all splits, in order."""
-    return [str(path) for path in sorted((folder / table).glob("*.parquet"))]
+    """List the files of a table, over all splits, in order.
+
+    Raises StoreError for a name that a manifest should not have, and for a link to a file elsewhere.
+    """
+    plain = re.fullmatch(r"[a-z_]+", table)
+    files = sorted((folder / table).glob("*.parquet")) if plain else []
+    out = find_leading_out(folder, (file.relative_to(folder) for file in files)) if plain else [table]
+    if out:
+        raise StoreError(f"{folder}: {out[0]!r} leads out of the folder; build the dataset again")
+    return [str(file) for file in files]
 
 
 def select_rows(files: list[str]) -> str:

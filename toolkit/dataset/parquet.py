@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from ...schemas.derive import derive_polars_schema
 from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import Recipe
-from ...schemas.tables import Table
+from ...schemas.tables import Column, Table
+from ..privacy.published_keys import KEYED, write_published_sql
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, run
 from ..store.temporary import make
@@ -28,7 +29,7 @@ SHARD = 1_000_000  # rows of a file
 
 # A text that is chosen in one pair of its prompt and rejected in another has no label. Completions of a
 # prompt with the same text are one answer: the first stands for all.
-_LABELS = """
+_LABELS = f"""
 WITH told AS (
     SELECT completion, any_value(prompt) AS prompt, any_value(md5_number("text")) AS "text",
         bool_and(label) AS label, bool_or(label) AS any_label, min(split) AS split, min(of_pair) AS of_pair
@@ -41,7 +42,7 @@ WITH told AS (
 SELECT min(completion) AS completion, bool_and(label) AS label, min(split) AS split,
     arg_min(of_pair, completion) AS of_pair, bool_and(label) <> bool_or(any_label) AS mixed,
     count(*) - 1 AS repeated
-FROM told GROUP BY prompt, "text" ORDER BY split, completion"""
+FROM told GROUP BY prompt, "text" ORDER BY split, {write_published_sql("min(completion)")}"""
 _LABELLED = """
 SELECT l.place, l.completion AS key, k.split, k.task, k."group", k.sources, k.license, k.messages, l.label,
     if(l.completion = k.chosen_completion, k.chosen_content, k.rejected_content) AS content
@@ -106,7 +107,13 @@ def _select(table: Table, recipe: Recipe) -> tuple[str, str]:
         "unpaired": f"{prompt}, {answer('content', 'completion')}, label",
         "sft": f"{prompt}, {answer('chosen_content', 'completion')}",
     }
-    return texts.get(table.name) or ", ".join(f'"{name}"' for name in table.names), rows
+    return texts.get(table.name) or ", ".join(map(_publish, table.columns)), rows
+
+
+def _publish(column: Column) -> str:
+    """Write the SQL of a column about a row: keys and people are those of this dataset alone."""
+    name = f'"{column.name}"'
+    return f"{write_published_sql(name)} AS {name}" if column.person or column.name in KEYED else name
 
 
 def _write(con: Store, select: str, schema: pl.Schema, folder: Path, split: str) -> int:

@@ -1,6 +1,7 @@
 """Rows of a dataset: the temporary tables `kept` and `signals_kept`, in the order in which they are written.
 
-`steps` declares both. `messages` of `kept` are worded as the recipe says.
+`steps` declares both. `messages` of `kept` are worded as the recipe says. Keys are those of the store until
+they are written, but rows are in the order of the keys that the dataset has: the order says nothing of these.
 """
 
 from typing import Any
@@ -10,6 +11,7 @@ import polars as pl
 from ...schemas.published import FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
 from ...schemas.tables import SIGNALS, SignalType, select_signals
+from ..privacy.published_keys import write_published_sql
 from ..store.chunks import join_in_chunks
 from ..store.connection import Store, query, run, run_over
 from ..store.temporary import make
@@ -52,7 +54,7 @@ WITH picked AS (
 SELECT completion, list(source) AS sources FROM said SEMI JOIN picked USING (completion)
 GROUP BY completion"""
 
-_ORDERED = """
+_ORDERED = f"""
 CREATE OR REPLACE TEMP TABLE ordered_rows AS
 WITH sourced AS (
     SELECT r.* EXCLUDE (prompt_source, chosen_source, rejected_source), list_sort(list_distinct(list_concat(
@@ -65,7 +67,8 @@ WITH sourced AS (
     GROUP BY sources
 )
 SELECT r.*, l.licenses, array_to_string(l.licenses, ' AND ') AS license
-FROM sourced r JOIN licensed l ON l.sources = r.sources ORDER BY r.config, r.split, r.key"""
+FROM sourced r JOIN licensed l ON l.sources = r.sources
+ORDER BY r.config, r.split, {write_published_sql("r.key")}"""
 
 _WITH_TEXTS = """
 SELECT r.*, list_concat(list_slice(q.messages, 1, len(q.messages) - 1), [{'role': 'user',
@@ -73,8 +76,6 @@ SELECT r.*, list_concat(list_slice(q.messages, 1, len(q.messages) - 1), [{'role'
     a.content AS chosen_content, b.content AS rejected_content
 FROM chunk r JOIN prompts q ON q.key = r.prompt JOIN wordings w ON w.language = q.language
 JOIN completions a ON a.key = r.chosen_completion LEFT JOIN completions b ON b.key = r.rejected_completion"""
-
-_PERSON = "left(sha256($name || ':' || {0}), 16)".format
 
 
 def _published_sql(signal: SignalType) -> str:
@@ -101,9 +102,9 @@ WITH mine AS (
 ), said AS (
     {" UNION ALL BY NAME ".join(map(_published_sql, SIGNALS))}
 )
-SELECT d.* EXCLUDE (pseudonym), m.prompt, m."group", m.split, {_PERSON("d.pseudonym")} AS person, s.license
+SELECT d.* EXCLUDE (pseudonym), m.prompt, m."group", m.split, d.pseudonym AS person, s.license
 FROM said d JOIN mine m USING (completion) JOIN sources s ON s.name = d.source
-ORDER BY m.split, d.key"""
+ORDER BY m.split, {write_published_sql("d.key")}"""
 
 
 def keep_rows(con: Store, recipe: Recipe) -> None:
@@ -136,4 +137,4 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
     for table in ("picked_rows", "heard", "ordered_rows", "wordings"):
         run(con, f"DROP TABLE {table}")
     if "signals" in wanted:
-        make(con, SIGNALS_KEPT, _SIGNALS, {"name": recipe.name})
+        make(con, SIGNALS_KEPT, _SIGNALS)

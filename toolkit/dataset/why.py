@@ -1,8 +1,9 @@
 """`preceptor why KEY`: trace a row back: pair -> fit -> signals -> file and line -> licence.
 
 KEY is the key of a row of any config of a built dataset (in its _meta table, or in signals), or of a
-completion, signal, question or answer of the store. Its first digits are enough. Texts and licences that
-are no longer in the store, because their source was replaced, are read from the dataset.
+completion, signal, question or answer of the store. Its first digits are enough. A dataset's keys are its
+own: those of the store are computed from them, which takes the key file that it was built with. Texts and
+licences that are no longer in the store, because their source was replaced, are read from the dataset.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 from ...schemas.errors import StoreError
 from ...schemas.tables import SIGNALS, SignalType
+from ..privacy.published_keys import find_dataset_key, find_stored_keys
 from ..privacy.traces import list_datasets
 from ..store.connection import Store, open_files, query
 from ..store.folders import shorten_path
@@ -63,9 +65,13 @@ def why(con: Store, key: str, folders: Sequence[Path] = ()) -> Found:
             "stand in the _meta tables of a dataset (--dataset FOLDER names one that was moved)"
         )
     row = rows[0]
+    keys_of = row.pop("keys_of", None)
+    if keys_of:
+        _restore_keys(con, rows, keys_of)
     place = row.pop("place", None)
     for other in rows[1:]:
         other.pop("place", None)
+        other.pop("keys_of", None)
     wanted = [
         row[name]
         for name in ("chosen_completion", "rejected_completion", "completion", "other")
@@ -137,10 +143,14 @@ def _last(said: Any) -> str:
 
 
 def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
-    """Find the rows with the key in datasets: dataset, config, split and the columns of their meta data."""
+    """Find the rows with the key in datasets: dataset, config, split and the columns of their meta data.
+
+    The key of the dataset's keys is added as keys_of: None where they are the store's own.
+    """
     found = []
     for folder in list(folders) or list_datasets(con):
-        for config in read_manifest(folder)["counts"]:
+        manifest = read_manifest(folder)
+        for config in manifest["counts"]:
             files = list_shards(folder, f"{config}_meta") or list_shards(folder, config)
             if not files:
                 continue
@@ -148,12 +158,39 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
                 rows = query(
                     memory, f"FROM ({select_rows(files)}) WHERE starts_with(key, $key)", {"key": key}
                 )
+            if rows.is_empty():
+                continue
+            about = {"place": None, "keys_of": find_dataset_key(manifest)}
             for whole in rows.drop("filename").to_dicts():
                 place = (folder, whole.pop("file"), whole.pop("file_row_number"))
-                row = {"dataset": shorten_path(folder), "config": config} | whole | {"place": place}
+                row = {"dataset": shorten_path(folder), "config": config} | whole | about | {"place": place}
                 named = "chosen_completion" in row or "completion" in row
                 found.append(row | ({} if named else {"completion": row["key"]}))
     return found
+
+
+def _restore_keys(con: Store, rows: list[Found], key: str) -> None:
+    """Put the store's keys in place of those that only the dataset has, where the store still has them.
+
+    The key of the row stays; that of the judgement that it is, if any, is added as `signal`.
+    """
+    completions = ("chosen_completion", "rejected_completion", "completion", "other")
+    wanted = [row.get(name) for row in rows for name in completions]
+    known = find_stored_keys(con, wanted, key, "SELECT key FROM completions")
+    fits = find_stored_keys(con, [row.get("fit") for row in rows], key, "SELECT key FROM fits")
+    prompts = find_stored_keys(con, [row.get("prompt") for row in rows], key, "SELECT key FROM prompts")
+    groups = find_stored_keys(
+        con, [row.get("group") for row in rows], key, 'SELECT DISTINCT "group" AS key FROM prompts'
+    )
+    said = " UNION ALL ".join(f"SELECT key FROM {signal.name}" for signal in SIGNALS)
+    signals = find_stored_keys(con, [row["key"] for row in rows if row["config"] == "signals"], key, said)
+    places = {**dict.fromkeys(completions, known), "fit": fits, "prompt": prompts, "group": groups}
+    for row in rows:
+        for name, stored in places.items():
+            if row.get(name) is not None:
+                row[name] = stored.get(row[name], row[name])
+        if row["key"] in signals:
+            row["signal"] = signals[row["key"]]
 
 
 _ANSWERED = """(SELECT a.key, completion_a, completion_b

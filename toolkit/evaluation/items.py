@@ -18,7 +18,7 @@ from ...annotation.models.backends.backend import Say
 from ...schemas.errors import EvaluationError
 from ...schemas.keys import hash_key_sql
 from ...schemas.manifest import parse_manifest
-from ...schemas.support.files import MANIFEST, hash_file
+from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ...schemas.support.nearest import suggest
 from ..dataset.folder import read_manifest
 from ..store.connection import open_scratch, query
@@ -112,6 +112,8 @@ def _folder(folder: Path, config: str, split: str) -> _Read:
     for table in (config, f"{config}_meta"):
         named = re.compile(rf"{table}/{split}(-[^/]*)?[.]parquet")
         files = {name: sha for name, sha in sorted(manifest["files"].items()) if named.fullmatch(name)}
+        if out := find_leading_out(folder, files):
+            raise EvaluationError(f"{folder}: {out[0]} leads out of the folder; {_AGAIN}")
         for name, sha in files.items():
             file = folder / name
             if not file.is_file() or hash_file(file) != sha:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ...schemas.support.text import escape_markdown
 from .config import EvaluationSettings
 from .metrics.registry import METRICS
 from .metrics.statistics import (
@@ -135,11 +136,11 @@ def list_notes(about: Mapping[str, Any]) -> list[str]:
 def render_readme(about: Mapping[str, Any]) -> str:
     """Render the page that a person reads, as Markdown."""
     data, settings = about["dataset"], about["settings"]
-    shown = [f"**Note.** {note}.\n" for note in list_notes(about)]
+    shown = [f"**Note.** {escape_markdown(note)}.\n" for note in list_notes(about)]
     parts = [
-        f"# Evaluation {about['name']}",
+        f"# Evaluation {escape_markdown(about['name'])}",
         "",
-        *(f"- {verdict}" for verdict in about["verdicts"]),
+        *(f"- {escape_markdown(verdict)}" for verdict in about["verdicts"]),
         *[""] * bool(about["verdicts"]),
         *shown,
     ]
@@ -164,9 +165,10 @@ def render_readme(about: Mapping[str, Any]) -> str:
         "",
         "## What was asked",
         "",
-        f"- Dataset: {data['name']}{_at(data)}, config `{data['config']}`, split `{data['split']}`: "
+        f"- Dataset: {escape_markdown(data['name'])}{_at(data)}, config `{data['config']}`, "
+        f"split `{data['split']}`: "
         f"{data['drawn']:,} of {data['prompts']:,} prompts; sha256 `{data['digest']}`",
-        *(f"- Model: `{model['name']}`" for model in about["models"]),
+        *(f"- Model: {escape_markdown(model['name'])}" for model in about["models"]),
         *(
             [
                 f"- Judge: `{about['judge']['model']}` by the rubric {about['judge']['rubric']}; "
@@ -197,7 +199,7 @@ def _at(data: Mapping[str, Any]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(escape_markdown, cells)) + " |"
 
 
 def _plain(found: FigureEstimate) -> dict[str, Any]:

@@ -10,24 +10,26 @@ import fnmatch
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from ...schemas.errors import HubError, HubNameError, StoreError
+from ...schemas.errors import HubError, HubNameError, PreceptorError, StoreError
 from ...schemas.licenses import HUB_IDS
-from ...schemas.support.files import MANIFEST, hash_file
+from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.card import REPOSITORY
 from ..dataset.folder import read_manifest
+from ..dataset.gates.published import check_folder
 
 CARD = "README.md"
 _SIZES = (
@@ -77,7 +79,9 @@ def read_built(path: Path) -> Built:
     _check_files(path, listed)
     _check_leave(path, manifest)
     files = {**listed, MANIFEST: hash_file(path / MANIFEST)}
-    return Built(path, manifest, files, _rows(path, manifest, listed))
+    built = Built(path, manifest, files, _rows(path, manifest, listed))
+    _check_gates(path, manifest)
+    return built
 
 
 @contextmanager
@@ -112,7 +116,9 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _check_files(path: Path, listed: dict[str, str]) -> None:
     """Check the files. Raises HubError if one is missing, changed, or not in the manifest."""
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    _check_inside(path, [*found, *listed])
+    found.discard(MANIFEST)
     kinds = {
         "missing": sorted(listed.keys() - found),
         "changed since the build": [
@@ -127,6 +133,15 @@ def _check_files(path: Path, listed: dict[str, str]) -> None:
         only_more = not kinds["missing"] and not kinds["changed since the build"] and CARD in listed
         remedy = f"move what is not of the build away, or {_AGAIN}" if only_more else _AGAIN
         raise HubError(f"{path}: differs from its {MANIFEST}: {'; '.join(amiss)}; {remedy}")
+
+
+def _check_inside(path: Path, names: Iterable[str]) -> None:
+    """Raise HubError if a file that would be sent is not inside the folder, but linked or named elsewhere."""
+    if out := sorted(set(find_leading_out(path, names))):
+        raise HubError(
+            f"{path}: {_some(out)} leads out of the folder, and will not be sent; put the file itself there, "
+            f"or {_AGAIN}"
+        )
 
 
 def _some(names: list[str]) -> str:
@@ -149,6 +164,20 @@ def _check_leave(path: Path, manifest: dict[str, Any]) -> None:
         raise HubError(f"{path}: did not pass its gates; mend this and build again: {'; '.join(red)}")
     if "licence" not in gates:
         raise HubError(f"{path}: its licences were not checked; {_AGAIN}")
+
+
+def _check_gates(path: Path, manifest: dict[str, Any]) -> None:
+    """Run gates again on the rows. Raises HubError if one is red, whatever the manifest says of it."""
+    try:
+        red = [f"{gate.name}: {gate.verdict}" for gate in check_folder(path, manifest) if not gate.passed]
+    except (PreceptorError, duckdb.Error, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise HubError(f"{path}: its gates cannot be run again: {said}; {_AGAIN}") from error
+    if red:
+        raise HubError(
+            f"{path}: does not pass its gates, though its {MANIFEST} says so; mend this and build again: "
+            f"{'; '.join(red)}"
+        )
 
 
 def _rows(path: Path, manifest: dict[str, Any], listed: dict[str, str]) -> dict[str, dict[str, int]]:

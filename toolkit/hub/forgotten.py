@@ -9,21 +9,20 @@ People are forgotten in a store, which keeps hashes of the keys of their rows (`
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import polars as pl
 from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
-from ..privacy.traces import describe_traces, list_tables
-from ..store.connection import Store, open_store, query
+from ...schemas.manifest import parse_manifest
+from ...schemas.support.files import MANIFEST
+from ..privacy.published_keys import KEYS
+from ..privacy.traces import describe_traces, list_tables, read_forgotten
+from ..store.connection import open_store
 from .client import call_patiently, explain_error
 from .commit import Target
 from .dataset_folder import Built
-
-
-def read_forgotten(con: Store) -> pl.DataFrame:
-    """Read by what rows of forgotten people are known; columns kind and row."""
-    return query(con, 'SELECT DISTINCT kind, "row" FROM forgotten_rows')
 
 
 def check_forgotten(built: Built, store: Path) -> pl.DataFrame | None:
@@ -35,7 +34,7 @@ def check_forgotten(built: Built, store: Path) -> pl.DataFrame | None:
         return None
     with open_store(store, read_only=True) as con:
         rows = read_forgotten(con)
-    if what := describe_traces(rows, list_tables(built.path)):
+    if what := describe_traces(rows, list_tables(built.path), built.manifest):
         raise HubError(
             f"{built.path}: holds rows of people who were forgotten since it was built ({what}); build it "
             "again (preceptor build RECIPE --out DIR)"
@@ -80,40 +79,57 @@ def _list_kept(to: Target, rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
     named = [(ref.name, str(ref.target_commit)) for ref in refs.tags]
     tagged = {revision for _, revision in named}
     others = [("", one.commit_id) for one in commits if one.commit_id not in tagged]
-    known: dict[str, str] = {}  # what a file keeps, by its sha256
+    known: dict[tuple[str, str], str] = {}  # what a file keeps, by its sha256 and the key of its keys
     with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
         for tag, revision in (*named, *others):
-            kept = [_describe(to, revision, file, rows, known, folder) for file in _list_files(to, revision)]
+            files = _list_files(to, revision)
+            manifest = next((file for file in files if file.path == MANIFEST), None)
+            text = _fetch(to, revision, manifest, folder).read_bytes() if manifest else b""
+            about = parse_manifest(text) or {}
+            kept = [
+                _describe(to, revision, file, rows, about, known, folder)
+                for file in files
+                if file is not manifest
+            ]
             if what := ", ".join(filter(None, kept)):
                 yield tag, what
 
 
 def _list_files(to: Target, revision: str) -> list[RepoFile]:
-    """List the files of a revision that say where rows come from."""
+    """List the files of a revision that say where rows come from, and the manifest."""
 
     def read() -> list[RepoFile]:
         tree = to.api.list_repo_tree(to.repo, recursive=True, revision=revision, repo_type=to.kind)
         return [file for file in tree if isinstance(file, RepoFile)]
 
-    patterns = ("*_meta/*.parquet", "signals/*.parquet")
+    patterns = ("*_meta/*.parquet", "signals/*.parquet", MANIFEST)
     files = call_patiently(read, to.say)
     return [file for file in files if any(PurePosixPath(file.path).match(one) for one in patterns)]
 
 
 def _describe(
-    to: Target, revision: str, file: RepoFile, rows: pl.DataFrame, known: dict[str, str], folder: str
+    to: Target,
+    revision: str,
+    file: RepoFile,
+    rows: pl.DataFrame,
+    manifest: dict[str, Any],
+    known: dict[tuple[str, str], str],
+    folder: str,
 ) -> str:
-    """Describe what a file keeps; it is fetched unless a file with the same content was."""
-    content = file.lfs.sha256 if file.lfs else file.blob_id
+    """Describe what a file keeps; it is fetched unless one with the same content and kind of keys was."""
+    content = (file.lfs.sha256 if file.lfs else file.blob_id, str(manifest.get(KEYS)))
     if content not in known:
-
-        def get() -> str:
-            return str(
-                to.api.hf_hub_download(
-                    to.repo, file.path, repo_type=to.kind, revision=revision, cache_dir=folder
-                )
-            )
-
-        known[content] = describe_traces(rows, [Path(call_patiently(get, to.say))])
+        known[content] = describe_traces(rows, [_fetch(to, revision, file, folder)], manifest)
     what = known[content]
     return f"{file.path}: {what}" if what else ""
+
+
+def _fetch(to: Target, revision: str, file: RepoFile, folder: str) -> Path:
+    """Fetch a file of a revision into the cache `folder`."""
+
+    def get() -> str:
+        return str(
+            to.api.hf_hub_download(to.repo, file.path, repo_type=to.kind, revision=revision, cache_dir=folder)
+        )
+
+    return Path(call_patiently(get, to.say))

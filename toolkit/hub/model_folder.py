@@ -18,7 +18,7 @@ import yaml
 from ...schemas.errors import HubError, HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER
-from ...schemas.support.files import hash_file
+from ...schemas.support.files import find_leading_out, hash_file
 from ...schemas.support.nearest import suggest
 from .client import Kind, check_repo_id
 from .commit import Parcel
@@ -87,6 +87,10 @@ def read_model_folder(path: Path, license: str | None, base: str | None) -> Mode
     """
     about = _about(path)
     names, left_out = _names(path)
+    if out := find_leading_out(path, names):
+        raise HubError(
+            f"{path}: {out[0]} leads out of the folder, and will not be sent; put the file itself there"
+        )
     adapter = ADAPTER in names
     _check_weights(path, names, adapter)
     head, body = _card(path)

@@ -17,6 +17,7 @@ import polars as pl
 
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
+from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
@@ -67,6 +68,7 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
     for path in paths:
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder; check the path")
+        before = len(found)
         own = format.find(path)
         if own is not None:
             found += own
@@ -79,6 +81,8 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
             found += inside
         else:
             found.append(path)
+        if path.is_dir():
+            _check_inside(path, found[before:])
     files = {path.resolve(): Path(os.path.normpath(path.absolute())) for path in reversed(found)}
     folders = [path if path.is_dir() else path.parent for path in paths]
     top = os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders])
@@ -86,6 +90,19 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
         Input(path, path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name)
         for path in reversed(files.values())
     ]
+
+
+def _check_inside(folder: Path, files: Sequence[Path]) -> None:
+    """Raise SourceError for a file of a folder that is a link to a file elsewhere: nobody named that one."""
+    names = [os.path.relpath(file, folder) for file in files]
+    inside = [
+        name for name in names if not name.startswith("..")
+    ]  # others belong to the format: it names them
+    if out := find_leading_out(folder, inside):
+        raise SourceError(
+            f"{folder}: {out[0]} is a link that leads out of the folder; name the file itself if it is "
+            "meant, or put it there"
+        )
 
 
 def hash_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:

@@ -73,12 +73,20 @@ def make_naming(con: Store, path: Path) -> Naming:
 
     A key is made if neither the store nor `path` has one. Raises StoreError if they differ.
     """
+    key = claim_key(con, path)
+    return lambda ids: make_pseudonyms(ids, key)
+
+
+def claim_key(con: Store, path: Path) -> bytes:
+    """Read the key of this store, which keeps a digest of it; it is made if neither it nor `path` has one.
+
+    Raises StoreError if they differ.
+    """
     ((known,),) = run(con, "SELECT key_digest FROM preceptor")
     if known is None:
         make_key(path)
         run(con, "UPDATE preceptor SET key_digest = ?", [_digest(read_key(path))])
-    key = read_store_key(con, path)
-    return lambda ids: make_pseudonyms(ids, key)
+    return read_store_key(con, path)
 
 
 def read_store_key(con: Store, path: Path) -> bytes:

@@ -6,7 +6,8 @@
     folder   preference_meta/train.parquet: chosen_completion 5f0c… -> "texts in 1 row"
 
 Traces outlive `ingest --replace`, which removes the rows that they were made from. Datasets are recognised
-by the keys in their own rows, wherever their folder is.
+by the keys in their own rows, wherever their folder is: by what a dataset of that name has for what was
+forgotten.
 """
 
 import json
@@ -18,12 +19,14 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from ...schemas.errors import StoreError
 from ...schemas.manifest import MANIFEST, parse_manifest
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
-from ..store.connection import Store, insert, open_files, query, run
+from ..store.connection import Store, insert, open_files, query, run, run_over
 from ..store.folders import locate_folder
 from ..store.quoting import quote_text
 from .pseudonyms import FORM, write_mark_sql
+from .published_keys import find_dataset_key, publish_marks
 
 _USED = """SELECT chosen_completion AS key FROM kept
     UNION SELECT rejected_completion FROM kept WHERE rejected_completion IS NOT NULL"""
@@ -33,9 +36,15 @@ _COLUMNS = {
     "completion": ("key", "chosen_completion", "rejected_completion", "completion", "other"),
     "fit": ("fit",),
     "name": ("person",),
+    "person": ("person",),
 }
-"""Columns of a dataset's tables in which a trace of each kind stands."""
-_WORDS = {"completion": "texts", "fit": "labels learnt from the person's signals", "name": "signals"}
+"""Columns of a dataset's tables in which a trace of each kind stands; a name, where keys are the store's."""
+_WORDS = {
+    "completion": "texts",
+    "fit": "labels learnt from the person's signals",
+    "name": "signals",
+    "person": "signals",
+}
 
 
 @dataclass(frozen=True)
@@ -91,14 +100,13 @@ def mark_rows(con: Store, pseudonym: str, rows: dict[str, str], names: Iterable[
 
     `rows` are SELECTs of keys by kind; `names` are those of recipes, as each names people in its own way.
     """
-    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String})
-    con.register("names_of_recipes", said.to_arrow())
-    kinds = rows | {"name": "SELECT left(sha256(name || ':' || $who), 16) AS key FROM names_of_recipes"}
+    of_names = "SELECT unnest($names::VARCHAR[]) AS name"
+    kinds = rows | {"name": f"SELECT left(sha256(name || ':' || $who), 16) AS key FROM ({of_names})"}
     for kind, keys in kinds.items():
+        given = {"who": pseudonym} | ({"names": sorted(set(names))} if kind == "name" else {})
         marks = f"""SELECT {write_mark_sql("$who")} AS person, '{kind}' AS kind,
             {write_mark_sql("key")} AS "row" FROM ({keys})"""
-        insert(con, FORGOTTEN_ROWS, con.sql(marks, params={"who": pseudonym}).pl())
-    con.unregister("names_of_recipes")
+        insert(con, FORGOTTEN_ROWS, query(con, marks, given))
 
 
 def list_recipe_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:
@@ -139,9 +147,12 @@ def find_traces(con: Store, mark: str, look_in: Sequence[Path] = ()) -> Traces:
     A build is missing if rows of the person may be in it, and no dataset was found with its files: its folder
     was moved or deleted.
     """
-    rows = query(con, 'SELECT kind, "row" FROM forgotten_rows WHERE person = ?', [mark])
+    rows = read_forgotten(con, mark)
     datasets = list_datasets(con, look_in)
-    described = ((folder, describe_traces(rows, list_tables(folder))) for folder in datasets)
+    described = (
+        (folder, describe_traces(rows, list_tables(folder), manifest))
+        for folder, manifest in datasets.items()
+    )
     there = {json.dumps(manifest["files"], sort_keys=True) for manifest in datasets.values()}
     builds = query(
         con,
@@ -157,13 +168,24 @@ def find_traces(con: Store, mark: str, look_in: Sequence[Path] = ()) -> Traces:
     return Traces([(folder, what) for folder, what in described if what], list(missing.items()))
 
 
+def read_forgotten(con: Store, mark: str | None = None) -> pl.DataFrame:
+    """Read by what rows of forgotten people, or of one by their hash, are known: columns kind and row."""
+    return query(
+        con,
+        """SELECT DISTINCT kind, "row" FROM (SELECT person, kind, "row" FROM forgotten_rows
+            UNION ALL SELECT person, 'person', person FROM forgotten)
+            WHERE $mark IS NULL OR person = $mark""",
+        {"mark": mark},
+    )
+
+
 def _guess_traces(rows: pl.DataFrame, build: dict[str, Any]) -> str:
     """Say what a build may hold of a person whose marks are `rows`; empty if nothing."""
     kinds = set(rows["kind"])
     may = {
         "completion": "completion" in kinds,
         "fit": build["fit"] in rows.filter(kind="fit")["row"],
-        "name": "name" in kinds and "signals" in json.loads(build["recipe"])["configs"],
+        "person": "person" in kinds and "signals" in json.loads(build["recipe"])["configs"],
     }
     return " and ".join(_WORDS[kind] for kind, maybe in may.items() if maybe)
 
@@ -173,24 +195,30 @@ def list_tables(folder: Path) -> list[Path]:
     return sorted({*folder.glob("*_meta/*.parquet"), *folder.glob("signals/*.parquet")})
 
 
-def describe_traces(rows: pl.DataFrame, tables: Sequence[Path]) -> str:
+def describe_traces(rows: pl.DataFrame, tables: Sequence[Path], manifest: dict[str, Any]) -> str:
     """Describe what tables of a dataset hold of forgotten people; empty if nothing.
 
-    `rows` has the columns kind and row of `forgotten_rows`.
+    `rows` has the columns kind and row of `read_forgotten`.
     """
     if rows.is_empty() or not tables:
         return ""
+    try:
+        key = find_dataset_key(manifest)
+    except StoreError as error:
+        return f"not known what: {error}"
     counts = dict.fromkeys(_COLUMNS, 0)
     with open_files(tables) as memory:
-        memory.register("gone", rows.to_arrow())
+        run_over(memory, publish_marks(memory, rows, key), "CREATE TABLE gone AS FROM incoming")
         for table in tables:
             try:
                 for kind, n in _count(memory, table).items():
                     counts[kind] += n
             except duckdb.Error:
                 return f"not known what: {table.name} cannot be read"
-    found = (f"{_WORDS[kind]} in {n:,} row{'s' if n > 1 else ''}" for kind, n in counts.items() if n)
-    return " and ".join(found)
+    said = dict.fromkeys(_WORDS.values(), 0)
+    for kind, n in counts.items():
+        said[_WORDS[kind]] += n
+    return " and ".join(f"{word} in {n:,} row{'s' if n > 1 else ''}" for word, n in said.items() if n)
 
 
 def _count(memory: Store, table: Path) -> dict[str, int]:
@@ -201,7 +229,8 @@ def _count(memory: Store, table: Path) -> dict[str, int]:
     sums = {
         kind: " OR ".join(
             f"""coalesce({write_mark_sql(f'"{name}"')} IN (
-                SELECT "row" FROM gone WHERE kind = '{kind}'), false)"""
+                SELECT "row" FROM gone WHERE kind = '{kind}'), false) OR coalesce("{name}" IN (
+                SELECT published FROM gone WHERE kind = '{kind}' AND published IS NOT NULL), false)"""
             for name in names
         )
         for kind, names in asked.items()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ...schemas.support.files import write_text
-from ...schemas.support.text import clean
+from ...schemas.support.text import clean, escape_markdown
 from .judge_audit_text import (
     POSITION,
     Cells,
@@ -58,7 +58,7 @@ def write_audit(folder: Path, audits: Sequence[Found], rejects: Sequence[str], s
         files += [folder / f"{figure}.{suffix}" for figure in drawn.values() for suffix in ("svg", "png")]
         parts.append(_section(found, drawn))
     if rejects:
-        parts.append("## Not taken\n\n" + "\n".join(f"- {_text(line)}" for line in rejects) + "\n")
+        parts.append("## Not taken\n\n" + "\n".join(f"- {escape_markdown(line)}" for line in rejects) + "\n")
     page = folder / "audit.md"
     write_text(page, "\n".join(parts))
     return [page, *files]
@@ -238,8 +238,8 @@ def list_confusion(signal: Found) -> tuple[list[str], list[str], list[list[int |
 
 def _section(found: Found, drawn: dict[str, str]) -> str:
     """Section of the page about one judge."""
-    parts = [f"## {_text(found['judge'])}\n", f"{describe_size(found)}\n"]
-    said = [f"- {_text(line)}" for line in write_sentences(found)]
+    parts = [f"## {escape_markdown(found['judge'])}\n", f"{describe_size(found)}\n"]
+    said = [f"- {escape_markdown(line)}" for line in write_sentences(found)]
     if said:
         parts += ["### What to make of it\n", "\n".join(said) + "\n"]
     if found["position"]:
@@ -259,7 +259,7 @@ def _section(found: Found, drawn: dict[str, str]) -> str:
         parts += ["### Confusion\n", "Rows are the judge's answers, columns those of people.\n"]
         parts += [_image(drawn, "confusion")] if "confusion" in drawn else []
         parts += [_confusion(signal) for signal in found["signals"] if signal["metric"] != "interval"]
-    notes = [f"- {_text(note)}" for note in list_audit_notes(found)]
+    notes = [f"- {escape_markdown(note)}" for note in list_audit_notes(found)]
     if notes:
         parts += ["### What cannot be told, and why\n", "\n".join(notes) + "\n"]
     return "\n".join(parts)
@@ -282,13 +282,8 @@ def _table(columns: Cells, rows: Sequence[Cells]) -> str:
     """A table of Markdown; columns whose name ends in a space are aligned to the right."""
     marks = ["---:" if name.endswith(" ") else "---" for name in columns]
     lines = [
-        [_text(name.strip()) for name in columns],
+        [escape_markdown(name.strip()) for name in columns],
         marks,
-        *([_text(cell) for cell in row] for row in rows),
+        *([escape_markdown(cell) for cell in row] for row in rows),
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _text(text: str) -> str:
-    """Escape a text for Markdown."""
-    return re.sub(r"([\\`*{}\[\]<>|#]|(?<!\w)_|_(?!\w))", r"\\\1", clean(text, 2000))

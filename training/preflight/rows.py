@@ -12,6 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...schemas.errors import EndlessTemplateError
+from ...schemas.support.chat_template import apply_chat_template
+
 Tokenizer = Any  # of transformers
 Row = dict[str, Any]
 
@@ -54,12 +57,16 @@ def encode(
     if not {"tools", "chat_template_kwargs"} & set(batch.column_names):
         try:
             return list(_encode_dialogues(rows, form, tokenizer, template, assistant_only))
+        except EndlessTemplateError:
+            raise
         except Exception:  # noqa: S110  # a template raises what it likes; each row alone shows which one fails
             pass
     made: list[EncodedRow | str] = []
     for row in rows:
         try:
             made += _encode_dialogues([row], form, tokenizer, template, assistant_only)
+        except EndlessTemplateError:
+            raise
         except Exception as error:
             made.append(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return made
@@ -73,7 +80,7 @@ def _encode_dialogues(
         given |= _brought(rows[0])
 
     def written(dialogues: list[list[Row]], **more: Any) -> Any:
-        return tokenizer.apply_chat_template(dialogues, **{"tokenize": False, **given, **more})
+        return apply_chat_template(tokenizer, dialogues, **{"tokenize": False, **given, **more})
 
     empty = [[not _said(row[name]) for name in form.answers] for row in rows]
     asked = [row[form.prompt] if form.prompt else [] for row in rows]

@@ -24,6 +24,7 @@ from typing import Any
 from ....schemas.errors import AnnotationError
 from ....schemas.manifest import MANIFEST
 from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
+from ....schemas.support.chat_template import apply_chat_template
 from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, hash_request
@@ -275,7 +276,7 @@ def _answers(
 def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """The prompt's tokens: by the model's chat template, or the messages as paragraphs if it has none."""
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        text = apply_chat_template(tokenizer, list(messages), tokenize=False, add_generation_prompt=True)
         found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     else:
         found = tokenizer("\n\n".join(message["content"] for message in messages))["input_ids"]

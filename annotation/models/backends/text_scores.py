@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....schemas.support.chat_template import apply_chat_template
+
 NORMALISE = ("characters", "tokens", "none")
 _ROOM = 256 << 20  # bytes of one batch's scores over the vocabulary
 _WORD = 4  # bytes of a score
@@ -59,7 +61,7 @@ def _ids(tokenizer: Any, messages: Messages, completion: str) -> tuple[list[int]
     plain = [{"role": message["role"], "content": message["content"]} for message in messages]
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        text = apply_chat_template(tokenizer, plain, tokenize=False, add_generation_prompt=True)
         prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
     else:
         text = "".join(f"{message['content']}\n\n" for message in plain)

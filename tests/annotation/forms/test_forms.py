@@ -34,7 +34,24 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size
 NASTY = st.one_of(
     TEXT,
     st.sampled_from(
-        ["=1+1", "'=1", "''-2", "@a", "+x", "-y", "\t=z", " =a", '"', "a\r\nb", "\r", ";,\t", "＝1"]
+        [
+            "=1+1",
+            "'=1",
+            "''-2",
+            "@a",
+            "+x",
+            "-y",
+            "\t=z",
+            " =a",
+            '"',
+            "a\r\nb",
+            "\r",
+            ";,\t",
+            "＝1",
+            "a;=1",
+            "\n- b",
+            ";'=|",
+        ]
     ),
 )
 quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,6 +128,10 @@ def test_no_cell_is_a_formula_and_every_cell_is_read_back(text):
     written = defuse(text)
     assert not written.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not written.startswith(("\t", "\r", "\n"))
+    for begun in re.split("[;\t\r\n]", written)[1:]:  # cells to a spreadsheet with another separator
+        formula = begun.lstrip().startswith(("=", "@", "＝", "＋", "－", "＠"))
+        assert not formula
+        assert not re.match(r"\s*[+-](\S|.*[(|])", begun)
     assert restore(written) == text
 
 

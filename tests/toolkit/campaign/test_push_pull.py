@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from faulty import faulty
 from invented import fill, with_fit
+from problems import restore_keys
 from waiting import IDLE, wait_until
 
 from preceptor.annotation.argilla import client as argilla
@@ -673,6 +674,8 @@ def test_from_a_push_of_200_pairs_to_a_dataset(team):
     (team.folder / "r.yaml").write_text(json.dumps(recipe))
     team.well("build", team.folder / "r.yaml", "--out", team.folder / "dist")
     rows = pl.read_parquet(team.folder / "dist" / "preference_meta" / "*.parquet")
+    with open_store(team.store, read_only=True) as con:
+        rows = restore_keys(con, rows, recipe["name"])
     right = [
         quality[c] > quality[r] for c, r in rows.select("chosen_completion", "rejected_completion").rows()
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from problems import restore_keys
 
 from preceptor.schemas.errors import GateError, RecipeError, StoreError
 from preceptor.schemas.recipe import Recipe
@@ -113,7 +114,8 @@ def test_policies_and_confidence(fused, tmp_path):
                     "JOIN completions c ON c.key = e.completion",
                 )
                 best = means.sort("mean").group_by("prompt").agg(pl.col("completion").last())
-                assert set(meta["chosen_completion"]) <= set(best["completion"])
+                chosen = restore_keys(fused, meta, recipe().name)["chosen_completion"]
+                assert set(chosen) <= set(best["completion"])
     assert counts["all", 0.6] > counts["best-worst", 0.6] > counts["best-worst", 0.9] > 0
 
 

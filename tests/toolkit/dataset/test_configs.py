@@ -9,6 +9,7 @@ import pytest
 from datasets import load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import restore_keys
 
 from preceptor.schemas.errors import RecipeError
 from preceptor.schemas.licenses import read_license
@@ -189,7 +190,8 @@ def test_files_of_many_rows_are_cut_and_load_as_one(store, tmp_path, monkeypatch
     assert {split: part.num_rows for split, part in loaded.items()} == done.counts["preference"]
     assert list(meta["train"]["key"]) == sorted(meta["train"]["key"])
     for row, about in zip(loaded["train"], meta["train"], strict=True):
-        ((text,),) = run(store, "SELECT content FROM completions WHERE key = ?", [about["chosen_completion"]])
+        (key,) = restore_keys(store, pl.DataFrame({"key": [about["chosen_completion"]]}))["key"]
+        ((text,),) = run(store, "SELECT content FROM completions WHERE key = ?", [key])
         assert row["chosen"][0]["content"] == text
 
 
@@ -238,6 +240,8 @@ def test_every_config_of_a_fit(fused, tmp_path):
     people = set(signals["person"].drop_nulls())
     assert len(people) >= 20
     assert not people & (pseudonyms | learners)
+    with open_store(fused, read_only=True) as con:
+        signals = restore_keys(con, signals)
     for key, choice, completion in signals.filter(kind="vote").select("key", "choice", "completion").rows():
         assert votes[key] == (choice, completion)
     for name in ALL:
@@ -255,7 +259,7 @@ def test_policies_by_a_fit(fused, tmp_path):
         of = dict(query(con, "SELECT key, prompt FROM completions").rows())
         build(con, recipe(pairs={"policy": "adjacent", "min_confidence": 0.5}), tmp_path / "out")
         for chosen, rejected in (
-            rows(tmp_path / "out", "preference_meta")
+            restore_keys(con, rows(tmp_path / "out", "preference_meta"))
             .select("chosen_completion", "rejected_completion")
             .rows()
         ):
@@ -290,6 +294,8 @@ def test_why_of_a_row_of_each_config(fused, preceptor, tmp_path):
         assert all(s["license"] == "Apache-2.0" for s in found["sources"])
         if config in ("preference", "soft"):
             assert found["fit"]["converged"]
+            with open_store(fused, read_only=True) as con:
+                row = restore_keys(con, table).row(0, named=True) | {"key": row["key"]}
             assert [c["key"] for c in found["completions"]] == [
                 row["chosen_completion"],
                 row["rejected_completion"],
@@ -322,14 +328,14 @@ def test_diff_says_what_became_of_rows(store, tmp_path, preceptor):
     build(store, made, tmp_path / "a")
     assert "the same rows" in preceptor("diff", tmp_path / "a", tmp_path / "a").stdout
     # One answer turns out wrong, one right, so a pair is flipped; one text is masked; splits are drawn anew.
-    pair = rows(tmp_path / "a", "preference_meta").row(0, named=True)
+    pair = restore_keys(store, rows(tmp_path / "a", "preference_meta")).row(0, named=True)
     for name, right in (("chosen_completion", False), ("rejected_completion", True)):
         run(
             store,
             "UPDATE completions SET context = json_merge_patch(context, ?) WHERE key = ?",
             [json.dumps({"right": right}), pair[name]],
         )
-    other = rows(tmp_path / "a", "preference_meta").row(5, named=True)
+    other = restore_keys(store, rows(tmp_path / "a", "preference_meta")).row(5, named=True)
     run(store, "UPDATE completions SET content = 'It is [NAME].' WHERE key = ?", [other["chosen_completion"]])
     build(store, made, tmp_path / "b")
     found = json.loads(preceptor("diff", tmp_path / "a", tmp_path / "b", "--json").stdout)

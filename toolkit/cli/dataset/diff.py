@@ -20,6 +20,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     """
     from ...dataset.diff import KINDS, describe_changes
     from ...dataset.diff import diff as compare
+    from ...privacy.published_keys import KEYS
 
     changes, otherwise = compare(a, b)
     if as_json:
@@ -38,6 +39,8 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
                 )
         if c.largest_p:
             out.print(f"{c.config}: p of an unflipped pair changed by at most {c.largest_p:.3f}")
+    if KEYS in otherwise:
+        out.print("rows were compared by their texts: each dataset has keys of its own")
     for name, (old, new) in otherwise.items():
         out.print(f"{name}: {json.dumps(old, ensure_ascii=False)} -> {json.dumps(new, ensure_ascii=False)}")
     if not otherwise and not any(c.counts[kind] for c in changes for kind in KINDS):

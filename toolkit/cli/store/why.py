@@ -63,7 +63,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"    {_place(one)}{_author(one)}"
     if found["fit"]:
         yield from _fit(found["fit"], row)
-    yield from _signals(found["signals"], row["key"], roles)
+    yield from _signals(found["signals"], row.get("signal", row["key"]), roles)
     yield from map(_licence, found["sources"])
 
 

@@ -38,6 +38,9 @@ TOKENS = (
 )
 """Tokens of chat templates, as a regular expression of DuckDB."""
 
+MARKED = "marked"
+"""Entry of a manifest: number of completions with such marks that people wrote, which the gate lets pass."""
+
 UNFINISHED = Table(
     "unfinished",
     "a completion of a model that is no whole answer",
@@ -119,4 +122,23 @@ def _check(con: Store, inputs: Inputs) -> GateResult:
     return check_replies(con, inputs.settings.allow_cut)
 
 
-GATE = Gate("replies", _check, settings=RepliesSettings, order=3)
+def count_marked(con: Store) -> int:
+    """Count the completions of `kept`, whoever wrote them, with reasoning or tokens in their texts there."""
+    ((marked,),) = run(
+        con,
+        """SELECT count(DISTINCT key) FROM (
+            SELECT chosen_completion AS key, chosen_content AS content FROM kept UNION ALL
+            SELECT rejected_completion, rejected_content FROM kept)
+        WHERE regexp_matches(content, $reasoning) OR regexp_matches(content, $tokens)""",
+        {"reasoning": REASONING, "tokens": TOKENS},
+    )
+    return int(marked)
+
+
+GATE = Gate(
+    "replies",
+    _check,
+    settings=RepliesSettings,
+    order=3,
+    facts=lambda con: {MARKED: marked} if (marked := count_marked(con)) else {},
+)
