@@ -67,6 +67,15 @@ class Choice(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx) + hint
 
 
+def add_trust_option(command: Command) -> Command:
+    """Add --trust-remote-code; the command gets `trust_remote_code`."""
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Let code in the model's folder run on this machine. Read that code first.",
+    )(command)
+
+
 def read_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Read the name of a new source or campaign. Raises click.BadParameter if it is empty or blank."""
     if value is not None and not value.strip():
