@@ -44,7 +44,8 @@ _OPTIONS = (
         "--max-cost",
         type=click.FloatRange(0),
         metavar="USD",
-        help="Maximum cost of this run, in US dollars. Default: no limit.",
+        help="Maximum cost of this run, in US dollars, by the server's own count of tokens; a reply billed "
+        "above what its request could cost stops the run. Default: no limit.",
     ),
     click.option(
         "--max-requests",
@@ -143,10 +144,11 @@ def say_estimate(model: str, most: "CostEstimate") -> None:
 
 def say_spent(spent: "Spent") -> None:
     """Say what a run took."""
-    cost = "no price known" if spent.cost is None else format_usd(spent.cost)
+    from ....annotation.models.prices import describe_cost
+
     sent, received = spent.prompt_tokens, spent.completion_tokens
-    line = f"{format_count(spent.requests, 'request')}, {sent:,} tokens sent, {received:,} received, {cost}"
-    click.echo(line)
+    line = f"{format_count(spent.requests, 'request')}, {sent:,} tokens sent, {received:,} received"
+    click.echo(f"{line}, {describe_cost(spent.cost, spent.unsure)}")
     if spent.left_out:
         click.echo(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")
 
