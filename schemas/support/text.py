@@ -1,6 +1,8 @@
 """Texts as tables and figures show them."""
 
+import json
 import re
+from typing import Any
 
 SURE = 0.9  # findings with a higher probability are reported
 
@@ -29,6 +31,12 @@ def escape_controls(text: str, keep: str = "\n\t") -> str:
     Those in `keep` stay. Every text of others that reaches the screen goes through here.
     """
     return _OBEYED.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+def dump_json(value: Any) -> str:
+    """Write a value as JSON for the screen: the same value, with control characters escaped."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    return _OBEYED.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 def show_sql(text: str, name: str) -> str:

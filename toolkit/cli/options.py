@@ -4,6 +4,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -112,6 +113,35 @@ def _make_where(sources: tuple[str, ...], task: str | None, language: str | None
     from ..store.where import Where
 
     return Where(sources, task, language)
+
+
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text as it is, with control characters escaped: no text of others obeys on the screen."""
+    click.echo(escape_controls(str(text)), err=err, nl=nl)
+
+
+class PlainGroup(click.Group):
+    """A group of commands whose errors of usage are printed as `say` prints: they repeat names of others."""
+
+    def make_context(self, *arguments: Any, **how: Any) -> click.Context:
+        """Read the group's own options."""
+        with _escape_errors():
+            return super().make_context(*arguments, **how)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _escape_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _escape_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        text = escape_controls(error.format_message())
+        error.format_message = lambda: text  # type: ignore[method-assign]
+        raise
 
 
 def open_stdout() -> "Console":

@@ -77,10 +77,9 @@ def export_gguf(
 
     An adapter is merged into its base model first. `kind` is one of KINDS; `converter` names the program
     if it is not on the PATH; `system` is the Modelfile's system prompt (default: the chat template's own).
-    `say` is called with notes. `trusting_code`: code in the model's folder may run, which the converter does
-    unasked; without it a folder that holds any is refused. TrainingError if the folder has no model, a
-    program is missing or fails, `out` is taken, or the file that is read back differs from the folder's
-    model.
+    `say` is called with notes. `trusting_code`: the converter may run code in the model's folder; a folder
+    that holds any is refused otherwise. TrainingError if the folder has no model, a program is missing or
+    fails, `out` is taken, or the file that is read back differs from the folder's model.
     """
     say = say or _say_nothing
     kind = kind.lower()
@@ -117,10 +116,8 @@ def export_gguf(
 def _refuse_code(folder: Path) -> None:
     """Raise TrainingError for code in a model's folder: converters load a tokenizer with its code."""
     if code := list_code(folder):
-        raise TrainingError(
-            f"{folder}: {code[0]} is or names code of the model's, which the converter would run; read "
-            "it, and give --trust-remote-code if you trust it"
-        )
+        told = "is or names code, which the converter would run; read it, and give --trust-remote-code if you"
+        raise TrainingError(f"{folder}: {code[0]} {told} trust it")
 
 
 def _say_nothing(_text: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from ....schemas.errors import CHECK_FAILED
 from ....training.stages.registry import STAGES
-from ..options import Choice, add_trust_option, open_stderr, open_stdout
+from ..options import Choice, add_trust_option, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     from ....training.config import TrainingConfig
@@ -95,7 +95,7 @@ def train(
         else:
             from ....training.run import train as run
 
-            _show_result(config.stage, run(config, out, restart, lambda text: click.echo(text, err=True)))
+            _show_result(config.stage, run(config, out, restart, lambda text: say(text, err=True)))
 
 
 def _show_preflight(config: "TrainingConfig", processes: int | None) -> None:
@@ -103,7 +103,7 @@ def _show_preflight(config: "TrainingConfig", processes: int | None) -> None:
     from ....training.run import check_rows
 
     report = check_rows(config, processes=processes)
-    click.echo(format_report(report))
+    say(format_report(report))
     if report.refusals:
         sys.exit(CHECK_FAILED)
 
