@@ -38,6 +38,7 @@ from ..schemas.support.settings_files.yaml_text import Place, SettingsFile, read
 from .keys import Key, convert_value, list_keys
 from .stages.registry import STAGES
 from .trainer.environment import ALLOWED
+from .trainer.permissions import find_unsafe
 
 # Measured with a small model on JFLEG (docs/training.md): a run that lost 21 % of the chosen log-probability
 # wrote corrections 9 GLEU worse than before; runs with an added SFT loss, or SFT alone, gained some.
@@ -79,6 +80,7 @@ _REFUSED = {
     "dataset_streaming": "the rows are checked before the run: leave it out",
     "trust_remote_code": "it runs the code in a model's folder: leave it out, and give --trust-remote-code "
     "with the command for a model whose code you have read",
+    "resume_from_checkpoint": "a run that was stopped goes on when its command is given again: leave it out",
 }
 _NAME = "a training recipe, such as recipes/gec/sft.yaml"
 _NEEDED = {
@@ -117,11 +119,14 @@ class TrainingConfig:
         return self.select_values(STAGES[self.stage].config_name)
 
 
-def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None) -> TrainingConfig:
+def read_config(
+    path: Path, sets: Sequence[str] = (), variant: str | None = None, *, trusting_code: bool = False
+) -> TrainingConfig:
     """Read and check a training recipe.
 
     `variant` names one of the recipe's variants; its values replace the recipe's. `sets` are texts key=value
-    and replace both; key= leaves the key out. RecipeError names the file, the key and the nearest known key.
+    and replace both; key= leaves the key out. `trusting_code`: code in the model's folder may run.
+    RecipeError names the file, the key and the nearest known key.
     """
     file = read_settings(path, _NAME, "learning_rate: 1.0e-6")
     expect_kind(file, "training", _NAME)
@@ -135,10 +140,12 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     lines = select_lines(file.lines, variant, given)
     stage = _stage(path, merged, lines, faults)
     checked = _check(path, merged, stage, lines, faults)
+    _refuse_unsafe(path, merged, given, trusting_code, lines, faults)
     for name, values in variants.items():  # those that are not asked for too
         if name != variant:
             other, places = content | values, select_lines(file.lines, name, {})
             _check(path, other, _stage(path, other, places, faults), places, faults, (name, values))
+            _refuse_unsafe(path, values, {}, trusting_code, places, faults)
     ours = {name: checked.pop(name) for name in OURS if name in checked}
     ours.pop("stage", None)
     ours["allow"] = tuple(ours.get("allow", ()))
@@ -148,6 +155,7 @@ def read_config(path: Path, sets: Sequence[str] = (), variant: str | None = None
     if fault := STAGES[stage].find_fault(checked):
         faults[f"{path}: {fault}"] = None
     checked |= deepcopy(dict(STAGES[stage].settles))
+    checked |= {"trust_remote_code": True} if trusting_code else {}
     if fault := _find_fault_of_best(stage, checked.get("metric_for_best_model")):
         faults[f"{locate(path, ('metric_for_best_model',), lines)}: {fault}"] = None
     for name, what in _NEEDED.items():
@@ -238,6 +246,20 @@ def _check(
             of = f"variant {variant[0]}: " if name in variant[1] else ""
             faults[f"{locate(path, (name,), lines)}: {of}{fault}"] = None
     return checked
+
+
+def _refuse_unsafe(
+    path: Path,
+    values: Mapping[str, Any],
+    given: Mapping[str, Any],
+    trusting_code: bool,
+    lines: Mapping[Place, int],
+    faults: dict[str, None],
+) -> None:
+    """Refuse values that would run code, or use files and places of the recipe's author."""
+    for name, value in values.items():
+        if fault := find_unsafe(name, value, name in given, trusting_code):
+            faults[f"{locate(path, (name,), lines)}: '{name}': {fault}"] = None
 
 
 def _unknown(shown: str, name: str, known: Mapping[str, Key], stage: str | None = None) -> str:

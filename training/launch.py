@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ..schemas.errors import PreceptorError, TrainingError
 from ..schemas.support.nearest import find_nearest
 from .config import TrainingConfig
+from .trainer.permissions import find_unsafe_launch
 
 CONFIGS = Path(__file__).parent / "accelerate"
 _MODULE = "preceptor.toolkit.cli.main"
@@ -31,10 +32,25 @@ def find_launch_config(name: str) -> Path:
     if name in known:
         return CONFIGS / f"{name}.yaml"
     if Path(name).is_file():
+        _check_config(Path(name))
         return Path(name)
     near = find_nearest(name, known)
     meant = f"did you mean {near}? " if near else ""
     raise TrainingError(f"--launch {name}: {meant}known are {', '.join(known)}, or a file of accelerate's")
+
+
+def _check_config(path: Path) -> None:
+    """Raise TrainingError for a file that is none of accelerate's, or that would run more than processes."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise TrainingError(f"--launch {path}: not YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(content, dict):
+        raise TrainingError(f"--launch {path}: expected keys and values, as `accelerate config` writes them")
+    if fault := find_unsafe_launch(content):
+        raise TrainingError(f"--launch {path}: {fault}")
 
 
 def build_launch_command(
@@ -73,6 +89,7 @@ def launch_training(
     again = ["train", str(config.path), *(part for one in config.sets for part in ("--set", one))]
     again += ["--variant", config.variant] if config.variant else []
     again += ["--out", str(out)] * bool(out) + ["--restart"] * restart
+    again += ["--trust-remote-code"] * bool(config.values.get("trust_remote_code"))
     return run_launched(build_launch_command(name, processes, sets, again))
 
 

@@ -16,6 +16,7 @@ from ..schemas.support.adapter_folders import (
     CARD,
     CURVES,
     METRICS,
+    explain_code,
     find_base,
     hash_model,
     read_known_base,
@@ -34,12 +35,13 @@ _PROMPTS = ("What is 12 + 30? Explain each step.", "Correct the sentence: He go 
 _TOKENS = 32  # of each prompt
 
 
-def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
+def merge(adapter: Path, out: Path, dtype: str = "auto", *, trusting_code: bool = False) -> Path:
     """Merge an adapter into its base model and write that, with tokenizer, to `out`: whole or not at all.
 
     `dtype` is the type of the weights written: auto (the base model's), float32, bfloat16 or float16. An
     adapter on one of two embeddings that share their weights takes them apart. The folder written is loaded
-    again and compared with the adapter on a few prompts. Returns `out`. TrainingError if the folder has no
+    again and compared with the adapter on a few prompts. `trusting_code`: code in the folders of both may
+    run. Returns `out`. TrainingError if the folder has no
     adapter, its base model is missing or another one, `out` is taken, or the merged model answers otherwise
     than the adapter.
     """
@@ -57,17 +59,19 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(adapter)
+        tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=trusting_code)
         whole = AutoModelForCausalLM.from_pretrained(
-            base, revision=revision, dtype=dtype if dtype == "auto" else getattr(torch, dtype)
+            base,
+            revision=revision,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            trust_remote_code=trusting_code,
         )
         if len(tokenizer) > whole.get_input_embeddings().weight.shape[0]:
             whole.resize_token_embeddings(len(tokenizer))
         model = PeftModel.from_pretrained(whole, adapter)
     except Exception as error:  # damaged files make the libraries raise of every kind
-        raise TrainingError(
-            f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
-        ) from error
+        said = f"{adapter}: its model {base} cannot be loaded: {' '.join(str(error).split())}"
+        raise TrainingError(explain_code(adapter, error) or said) from error
     rows = whole.get_input_embeddings().weight.shape[0]
     prompts = [ids[:_TOKENS] for ids in tokenizer(list(_PROMPTS))["input_ids"]]
     prompts.append(list(range(max(0, min(len(tokenizer), rows) - _TOKENS), min(len(tokenizer), rows))))
@@ -79,7 +83,7 @@ def merge(adapter: Path, out: Path, dtype: str = "auto") -> Path:
         merged.save_pretrained(part)
         tokenizer.save_pretrained(part)
         del merged, model, whole  # one model at a time in memory
-        _compare(part, adapter, prompts, expected)
+        _compare(part, adapter, prompts, expected, trusting_code)
         for name in KEPT:
             if (adapter / name).is_file():
                 shutil.copy(adapter / name, part / name)
@@ -138,11 +142,13 @@ def _tie_again(merged: Any) -> None:
         config.tie_word_embeddings = False
 
 
-def _compare(part: Path, adapter: Path, prompts: list[list[int]], expected: list[Any]) -> None:
+def _compare(
+    part: Path, adapter: Path, prompts: list[list[int]], expected: list[Any], trusting_code: bool
+) -> None:
     """Load the merged model as its users will; TrainingError if its logits are not those of the adapter."""
     from transformers import AutoModelForCausalLM
 
-    made = AutoModelForCausalLM.from_pretrained(part, dtype="auto")
+    made = AutoModelForCausalLM.from_pretrained(part, dtype="auto", trust_remote_code=trusting_code)
     found = _logits(made, prompts)
     allowed = TOLERANCES.get(str(made.dtype).removeprefix("torch."), max(TOLERANCES.values()))
     off = max(

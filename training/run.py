@@ -20,7 +20,7 @@ from typing import Any
 
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
-from ..schemas.support.adapter_folders import ADAPTER
+from ..schemas.support.adapter_folders import ADAPTER, explain_code
 from ..schemas.support.unfinished_run import finish, hold_run
 from .config import TrainingConfig
 from .data import LoadedData, load
@@ -265,6 +265,8 @@ def _trainer(
         )
     except Exception as error:  # TRL, transformers and PEFT raise of every kind
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        if of_code := explain_code(model.model_name_or_path, error):
+            raise TrainingError(of_code) from error
         raise TrainingError(
             f"{config.path}: the trainer cannot be made: {said}; change the recipe, or give another value "
             "with --set KEY=VALUE"

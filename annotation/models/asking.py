@@ -18,7 +18,7 @@ from .backends.backend import Backend, ModelAnswer, Say, Send
 from .backends.endings import LENGTH, REASONING, describe_ending, find_ending, split_reasoning
 from .budget import NO_LIMITS, Ledger, Limits
 from .memory import KnownReplies, ReplyMemory, was_message
-from .prices import bound_cost, count_most_tokens
+from .prices import bound_cost, count_most_tokens, describe_cost
 from .requests import UNFINISHED, Reply, Request, hash_request
 
 Check = Callable[[str], dict[str, Any]]
@@ -47,6 +47,8 @@ class Spent:
     """Requests not done yet; after the run, those that a limit kept from being sent."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Number of failed requests by the error of their last reply."""
+    unsure: float = 0.0
+    """USD that may have been billed besides, for requests that were sent and not answered."""
 
 
 Watch = Callable[[Spent, int], None]
@@ -229,18 +231,26 @@ def ask(
     ledger = Ledger(limits, backend.price)
     run = _Run(check, keep, ledger, tries, say, watch, len(once), allow_cut=allow_cut)
     asyncio.run(_ask(backend, once, run, earlier or {}))
+    if ledger.excess and run.error is None:
+        run.error = AnnotationError(f"{backend.name}: the server {ledger.excess}")
+    if isinstance(run.error, AnnotationError) and ledger.committed:
+        raise AnnotationError(f"{run.error} ({describe_cost(ledger.spent, ledger.unsure)})") from run.error
     if run.error:
         raise run.error
     return _spent(run)
 
 
 def check_limits(backend: Backend, limits: Limits) -> None:
-    """Raise AnnotationError if there is a cost cap and the model has no price."""
-    if limits.max_cost is not None and backend.price is None:
+    """Raise AnnotationError if there is a cost cap and the model has no price, or none that is known.
+
+    A model on this machine may be a proxy to a paid service.
+    """
+    if limits.max_cost is not None and (backend.price is None or backend.price.assumed):
+        on = ", which may be a proxy to a paid service" if backend.price else ""
         raise AnnotationError(
-            f"--max-cost: no price is known for {backend.name}; write one into a file and give it as "
-            "--prices (models: [{model: NAME, in: USD per million tokens, out: the same}]), or "
-            "use --max-requests"
+            f"--max-cost: no price is known for {backend.name}{on}; write one into a file and give it as "
+            "--prices (models: [{model: NAME, in: USD per million tokens, out: the same}]; 0 if it is free), "
+            "or use --max-requests"
         )
 
 
@@ -386,4 +396,5 @@ def _spent(run: _Run) -> Spent:
         cost,
         run.wanted - run.done,
         dict(run.errors.most_common()),
+        run.ledger.unsure,
     )

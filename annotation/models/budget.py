@@ -1,12 +1,15 @@
 """Bound the requests and cost of a run, with any number of concurrent requests.
 
 The maximum cost of a request is reserved before it is sent, and replaced by its actual cost when it is
-answered. So neither bound is ever exceeded. A failed attempt counts as a request, too.
+answered. A failed attempt counts as a request, too; one that may have been billed without an answer counts as
+unsure with the maximum cost, and against the bound. So neither bound is exceeded, unless a server bills more
+than its request could cost: then all further requests are stopped.
 """
 
 import asyncio
 from dataclasses import dataclass
 
+from ...schemas.support.numbers import format_usd
 from .prices import Price, bound_cost
 from .requests import Request
 
@@ -24,14 +27,19 @@ NO_LIMITS = Limits()
 
 
 class Ledger:
-    """Requests, cost and reservations of a run. Each attempt: `reserve`, then `settle` or `release`."""
+    """Requests, cost and reservations of a run.
+
+    Each attempt: `reserve`, then `settle`, `doubt` or `release`.
+    """
 
     def __init__(self, limits: Limits, price: Price | None) -> None:
         self.limits = limits
         self.price = price
         self.requests = 0
         self.spent = 0.0
+        self.unsure = 0.0  # USD of attempts without an answer that may have been billed
         self.reserved = 0.0
+        self.excess: str | None = None  # what the first bill above its reservation was
         self.stopped = False
         self._settled = asyncio.Event()
 
@@ -41,11 +49,11 @@ class Ledger:
         while not self.stopped:
             if self.limits.max_requests is not None and self.requests >= self.limits.max_requests:
                 break
-            if self.limits.max_cost is None or self.spent + self.reserved + most <= self.limits.max_cost:
+            if self.limits.max_cost is None or self.committed + self.reserved + most <= self.limits.max_cost:
                 self.requests += 1
                 self.reserved += most
                 return True
-            if self.spent + most > self.limits.max_cost:
+            if self.committed + most > self.limits.max_cost:
                 break
             await self._settled.wait()
         self.stop()
@@ -56,7 +64,8 @@ class Ledger:
     ) -> float | None:
         """Replace an answered request's reservation by its cost, and return that in USD.
 
-        None without a price. The whole reservation if the back-end does not count tokens.
+        None without a price. The whole reservation if the back-end does not count tokens. Stops all further
+        requests if there is a maximum cost and this one cost more than was reserved for it.
         """
         if self.price is None:
             self._free(request, 0.0)
@@ -65,7 +74,25 @@ class Ledger:
         sent, received = prompt_tokens or 0, completion_tokens or 0
         cost = self._most(request) if unknown else self.price.compute_cost(sent, received)
         self._free(request, cost)
+        most = self._most(request)
+        if self.limits.max_cost is not None and cost > most * (1 + 1e-9) and self.excess is None:
+            self.excess = (
+                f"billed {sent:,} tokens sent and {received:,} received, that is {format_usd(cost)}, for a "
+                f"request that could cost no more than {format_usd(most)}; stopped, since --max-cost cannot "
+                "hold there. What came is kept; the same command without --max-cost goes on"
+            )
+            self.stop()
         return cost
+
+    def doubt(self, request: Request) -> None:
+        """Count the reservation of an attempt without an answer, which may have been billed."""
+        self._free(request, 0.0)
+        self.unsure += self._most(request)
+
+    @property
+    def committed(self) -> float:
+        """What was billed and what may have been, in USD."""
+        return self.spent + self.unsure
 
     def release(self, request: Request) -> None:
         """Release the reservation of a refused request, which costs nothing."""

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.numbers import format_usd
 from .requests import Request
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -26,6 +27,8 @@ class Price:
 
     sent: float
     received: float
+    assumed: bool = False
+    """True if no table names it: a model on this machine, behind which a paid service may be."""
 
     def compute_cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Compute the cost of these tokens in USD."""
@@ -33,6 +36,7 @@ class Price:
 
 
 FREE = Price(0.0, 0.0)
+ASSUMED_FREE = Price(0.0, 0.0, assumed=True)
 
 
 def find_price(model: str, prices: Path | None = None) -> Price | None:
@@ -57,6 +61,14 @@ def count_most_tokens(request: Request) -> int:
 def bound_cost(request: Request, price: Price) -> float:
     """Bound the cost of a request from above, in USD."""
     return price.compute_cost(count_most_tokens(request), request.sampling.max_tokens)
+
+
+def describe_cost(cost: float | None, unsure: float = 0.0) -> str:
+    """Describe what a run cost, and what may have been billed besides, in USD; None: there is no price."""
+    if cost is None:
+        return "no price known"
+    more = f", and up to {format_usd(unsure)} more that may have been billed for requests without an answer"
+    return format_usd(cost) + (more if unsure else "")
 
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:

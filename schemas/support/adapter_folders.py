@@ -1,4 +1,4 @@
-"""Find the base model of a LoRA adapter, which adapter_config.json names.
+"""Read folders of models: the base of a LoRA adapter, which adapter_config.json names, and code in them.
 
 models/gec/adapter_config.json  {"base_model_name_or_path": "/home/me/models/gec-sft", …}
 -> models/gec-sft, where both folders were moved together; HuggingFaceTB/SmolLM2-135M is a name on the Hub
@@ -6,6 +6,7 @@ models/gec/adapter_config.json  {"base_model_name_or_path": "/home/me/models/gec
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,30 @@ def hash_model(folder: Path) -> str | None:
         if (folder / name).is_file():
             return hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return None
+
+
+def list_code(folder: Path) -> list[str]:
+    """List the files of a model's folder that are code, or name code for transformers to run (auto_map)."""
+    found = [path for path in folder.rglob("*.py") if path.is_file()]
+    for path in folder.rglob("*config*.json"):
+        with suppress(OSError, ValueError, RecursionError):  # one that cannot be read names nothing
+            if _has_key(json.loads(path.read_bytes()), "auto_map"):
+                found.append(path)
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def _has_key(part: Any, name: str) -> bool:
+    """True if a key stands anywhere in what JSON says."""
+    if isinstance(part, dict):
+        return name in part or any(_has_key(one, name) for one in part.values())
+    return isinstance(part, list) and any(_has_key(one, name) for one in part)
+
+
+def explain_code(where: object, error: Exception) -> str | None:
+    """Word that a model needs code of its own; None if transformers says anything else of it."""
+    if "trust_remote_code" not in str(error):
+        return None
+    return (
+        f"{where}: needs code of its own, in the model's folder, which could do anything on "
+        "this machine; read that code, and give --trust-remote-code if you trust it"
+    )

@@ -1,6 +1,8 @@
 """Texts as tables and figures show them."""
 
+import json
 import re
+from typing import Any
 
 SURE = 0.9  # findings with a higher probability are reported
 
@@ -37,6 +39,12 @@ _MARKDOWN = re.compile(r"([\\`*<>|#&]|\](?=[(\[:])|^\[|(?<!\w)_|_(?!\w)|^[-+~=](
 def escape_markdown(text: str, length: int = 2000) -> str:
     """Escape a text for a line or cell of Markdown: it is shown, and is no table, link, image or HTML."""
     return _MARKDOWN.sub(r"\\\1", clean(text, length))
+
+
+def dump_json(value: Any) -> str:
+    """Write a value as JSON for the screen: the same value, with control characters escaped."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    return _OBEYED.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 def show_sql(text: str, name: str) -> str:

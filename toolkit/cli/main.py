@@ -5,7 +5,10 @@ Exit codes: 0 done, 1 a gate or check failed, 2 wrong usage or unreadable input.
 
 import os
 import sys
+import traceback
+import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,6 +41,7 @@ from .store.why import why
 
 
 @click.group(
+    cls=options.PlainGroup,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRECEPTOR"},
     help="Turn what learners do and what annotators say into preference datasets.\n\n\b\n"
     "  preceptor ingest smart data/smart --source smart\n"
@@ -92,17 +96,31 @@ for command in (
 
 def main() -> None:
     """Run the command line; the one place where errors become messages and exit codes."""
+    warnings.formatwarning = _format_warning
+    sys.excepthook = _show_error
     try:
         cli.main()
     except (PreceptorError, OSError) as error:
         if "--debug" in sys.argv or os.environ.get("PRECEPTOR_DEBUG"):
             raise
         if isinstance(error, PreceptorError):
-            click.echo(escape_controls(f"preceptor: {error}"), err=True)
+            options.say(f"preceptor: {error}", err=True)
             sys.exit(error.exit_code)
         what = f"preceptor: {error.filename or 'input or output'}: {error.strerror or error}"
-        click.echo(escape_controls(what), err=True)
+        options.say(what, err=True)
         sys.exit(BAD_INPUT)
+
+
+def _format_warning(
+    message: Warning | str, kind: type[Warning], path: str, line: int, _code: str | None = None
+) -> str:
+    """Word a library's warning, which may repeat names and texts of others."""
+    return escape_controls(f"{path}:{line}: {kind.__name__}: {message}\n")
+
+
+def _show_error(*error: Any) -> None:
+    """Print the traceback of an error, whose message may repeat names and texts of others."""
+    options.say("".join(traceback.format_exception(*error)).rstrip(), err=True)
 
 
 if __name__ == "__main__":

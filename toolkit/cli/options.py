@@ -4,6 +4,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -67,6 +68,15 @@ class Choice(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx) + hint
 
 
+def add_trust_option(command: Command) -> Command:
+    """Add --trust-remote-code; the command gets `trust_remote_code`."""
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Let code in the model's folder run on this machine. Read that code first.",
+    )(command)
+
+
 def read_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Read the name of a new source or campaign. Raises click.BadParameter if it is empty or blank."""
     if value is not None and not value.strip():
@@ -103,6 +113,35 @@ def _make_where(sources: tuple[str, ...], task: str | None, language: str | None
     from ..store.where import Where
 
     return Where(sources, task, language)
+
+
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text as it is, with control characters escaped: no text of others obeys on the screen."""
+    click.echo(escape_controls(str(text)), err=err, nl=nl)
+
+
+class PlainGroup(click.Group):
+    """A group of commands whose errors of usage are printed as `say` prints: they repeat names of others."""
+
+    def make_context(self, *arguments: Any, **how: Any) -> click.Context:
+        """Read the group's own options."""
+        with _escape_errors():
+            return super().make_context(*arguments, **how)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _escape_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _escape_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        text = escape_controls(error.format_message())
+        error.format_message = lambda: text  # type: ignore[method-assign]
+        raise
 
 
 def open_stdout() -> "Console":

@@ -38,8 +38,9 @@ SILENT = Callbacks()
 def subtract_spent(limits: Limits, spent: Sequence[Spent]) -> Limits:
     """Compute the limits that are left after earlier askings."""
     requests, cost = limits.max_requests, limits.max_cost
+    billed = sum((one.cost or 0.0) + one.unsure for one in spent)
     return replace(
         limits,
         max_requests=None if requests is None else max(0, requests - sum(one.requests for one in spent)),
-        max_cost=None if cost is None else max(0.0, cost - sum(one.cost or 0.0 for one in spent)),
+        max_cost=None if cost is None else max(0.0, cost - billed),
     )

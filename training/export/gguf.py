@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import GateError, TrainingError
-from ...schemas.support.adapter_folders import ABOUT, ADAPTER
+from ...schemas.support.adapter_folders import ABOUT, ADAPTER, list_code
 from ...schemas.support.chat_template import read_chat_template
 from ...schemas.support.files import hash_file, make_partial_folder, write_text
 from ...schemas.support.nearest import suggest
@@ -71,13 +71,15 @@ def export_gguf(
     converter: str | None = None,
     system: str | None = None,
     say: Say | None = None,
+    trusting_code: bool = False,
 ) -> ExportedModel:
     """Export `model` as the GGUF file `out`, with Modelfile and provenance beside it: whole or not at all.
 
     An adapter is merged into its base model first. `kind` is one of KINDS; `converter` names the program
     if it is not on the PATH; `system` is the Modelfile's system prompt (default: the chat template's own).
-    `say` is called with notes. TrainingError if the folder has no model, a program is missing or fails,
-    `out` is taken, or the file that is read back differs from the folder's model.
+    `say` is called with notes. `trusting_code`: the converter may run code in the model's folder; a folder
+    that holds any is refused otherwise. TrainingError if the folder has no model, a program is missing or
+    fails, `out` is taken, or the file that is read back differs from the folder's model.
     """
     say = say or _say_nothing
     kind = kind.lower()
@@ -89,7 +91,9 @@ def export_gguf(
         if (model / ADAPTER).is_file():
             say(f"{model}: an adapter; merging it into its model first")
             whole = work / out.stem
-            merge(model, whole)
+            merge(model, whole, trusting_code=trusting_code)
+        if not trusting_code:
+            _refuse_code(whole)
         made = work / out.name
         if kind in CONVERTED:
             _convert(program, whole, made, kind, out.stem)
@@ -107,6 +111,13 @@ def export_gguf(
             )
             half.unlink()
         return _place(whole, made, out, kind, system, say)
+
+
+def _refuse_code(folder: Path) -> None:
+    """Raise TrainingError for code in a model's folder: converters load a tokenizer with its code."""
+    if code := list_code(folder):
+        told = "is or names code, which the converter would run; read it, and give --trust-remote-code if you"
+        raise TrainingError(f"{folder}: {code[0]} {told} trust it")
 
 
 def _say_nothing(_text: str) -> None:

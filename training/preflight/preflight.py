@@ -9,6 +9,7 @@ or silently drops, and tokens that bear the loss. `memory.py` estimates the GPU 
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...schemas.errors import RecipeError
+from ...schemas.support.adapter_folders import explain_code
 from ..stages.registry import STAGES
 from ..stages.settings import PreflightSettings
 from ..stages.stage import Stage
@@ -88,7 +90,7 @@ def _tokenizer(tokenizer: Any, settings: PreflightSettings) -> tuple[Tokenizer, 
     if path and path.endswith((".jinja", ".j2")) and Path(path).is_file():
         tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
     elif path:  # as trl.clone_chat_template does
-        other = _read_tokenizer(path, settings)
+        other = _read_tokenizer(path, replace(settings, trust_remote_code=False))  # TRL trusts none here
         tokenizer.chat_template = other.get_chat_template()
         have = tokenizer.get_vocab()
         tokenizer.add_tokens([t for t in other.added_tokens_decoder.values() if t.content not in have])
@@ -104,6 +106,8 @@ def _read_tokenizer(where: str, settings: PreflightSettings, revision: str | Non
             where, revision=revision or "main", trust_remote_code=settings.trust_remote_code
         )
     except Exception as error:  # damaged files make transformers raise of every kind
+        if of_code := explain_code(where, error):
+            raise RecipeError(of_code) from error
         said = " ".join(str(error).split())[:200]
         at = f" at {revision}" if revision else ""
         raise RecipeError(
@@ -227,4 +231,6 @@ def _size(
         found.append(refuse(kind, text))
         return None, "LoRA has nothing to be put on"
     except Exception as error:
+        if of_code := explain_code(where, error):
+            raise RecipeError(of_code) from error
         return None, f"{where}: {' '.join(str(error).split())[:160]}"

@@ -18,6 +18,7 @@ from ..stages.registry import STAGES
 from ..stages.settings import choose_targets
 from ..stages.stage import refuse_arguments_of_all
 from ..trainer.logging import is_watched
+from ..trainer.trust import refuse_to_ask
 from .checks import refuse
 from .records import Defect
 
@@ -45,6 +46,7 @@ def make_arguments(config: TrainingConfig, checkpoints: Path) -> tuple[Any, Any]
         made = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, **made}
     if not is_watched():
         made = {"disable_tqdm": True, **made}
+    refuse_to_ask()
     try:
         arguments = STAGES[config.stage].load_config()(**made)
         model = trl.ModelConfig(**config.select_values("ModelConfig"))

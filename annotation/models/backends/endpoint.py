@@ -20,6 +20,7 @@ TRIES = 6
 LONGEST_PAUSE = 60.0
 BUSY_PAUSE = 2.0  # seconds after an error that came with status 200
 _REFUSED = {400, 422}
+_GIVEN_UP = {408, 499}  # somebody on the way waited no longer
 _FROM_PROXY = {407, 502, 503, 504}
 _NEVER_SENT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)
 """Errors of a request that cannot be sent; a retry does not help."""
@@ -38,6 +39,13 @@ class Attempt:
     wait: float | None = None
     reached: bool = True  # False: the request did not reach the server
     sendable: bool = True  # False: it cannot be sent, now or later
+
+    @property
+    def maybe_billed(self) -> bool:
+        """True if a model may have answered, though no answer came: the server failed or was cut off."""
+        if self.status is None:
+            return self.reached
+        return self.status >= 500 or self.status in _GIVEN_UP
 
     @property
     def curable(self) -> bool:

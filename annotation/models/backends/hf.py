@@ -23,7 +23,12 @@ from typing import Any
 
 from ....schemas.errors import AnnotationError
 from ....schemas.manifest import MANIFEST
-from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
+from ....schemas.support.adapter_folders import (
+    ADAPTER,
+    explain_code,
+    find_base,
+    was_folder,
+)
 from ....schemas.support.chat_template import apply_chat_template
 from ..budget import Ledger
 from ..prices import FREE
@@ -154,11 +159,8 @@ def load_model(place: ModelLocation, exact: bool = False) -> tuple[Any, Any]:
     except Exception as error:  # damaged files make transformers and safetensors raise of every kind
         said = " ".join(str(error).split())[:300]
         what = f"an adapter of {whole.where}" if place.base else "a causal model"
-        if "trust_remote_code" in str(error):
-            raise AnnotationError(
-                f"hf:{place.where}: needs code of its own, in the model's folder, which could do anything on "
-                "this machine; read that code, and give --trust-remote-code if you trust it"
-            ) from error
+        if of_code := explain_code(f"hf:{place.where}", error):
+            raise AnnotationError(of_code) from error
         raise AnnotationError(f"hf:{place.where}: cannot be read as {what}: {said}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -36,6 +36,13 @@ class ChatCompletion:
     busy: bool = False
     """True if the fault is an error that a pause may cure, such as a rate limit."""
 
+    @property
+    def billed_tokens(self) -> int | None:
+        """Tokens received, with those that only the total counts, such as hidden reasoning."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return max(self.completion_tokens, self.tokens - self.prompt_tokens)
+
 
 def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> ChatCompletion:
     """Read the message in a body; its content is None if the body has none.
@@ -137,4 +144,4 @@ def _is_busy(body: object) -> bool:
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if 0 <= value < 1e15 else None
+    return int(min(value, 1e15)) if value >= 0 else None

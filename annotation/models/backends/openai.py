@@ -16,7 +16,7 @@ import httpx
 from ....schemas.errors import AnnotationError
 from ....schemas.support.hosts import is_local
 from ..budget import Ledger
-from ..prices import FREE, Price, find_price
+from ..prices import ASSUMED_FREE, Price, find_price
 from ..requests import Request
 from .backend import Backend, ModelAnswer, Say, Send
 from .connection import Endpoint, connect, make_endpoint
@@ -61,11 +61,11 @@ def open_backend(
 
 
 def _price(where: Endpoint, prices: Path | None) -> Price | None:
-    """Price by the tables; a model on this machine that they do not name costs nothing."""
+    """Price by the tables; a model on this machine that they do not name is assumed to cost nothing."""
     found = find_price(where.model, prices)
     if found:
         return found
-    return FREE if is_local(httpx.URL(where.base_url).host) else None
+    return ASSUMED_FREE if is_local(httpx.URL(where.base_url).host) else None
 
 
 async def _send(
@@ -86,7 +86,7 @@ async def _send(
         raise AnnotationError(got.fault if got.status else f"{where.shown}: {got.fault}")
     message = read_message(got.text, where.hide)
     await rest_if_busy(where, message, say)
-    cost = ledger.settle(request, message.prompt_tokens, message.completion_tokens)
+    cost = ledger.settle(request, message.prompt_tokens, message.billed_tokens)
     text = message.text if message.content is None else message.content
     sent, received = message.prompt_tokens, message.completion_tokens
     return ModelAnswer(text, message.fault, False, sent, received, cost, message.said)
@@ -104,8 +104,8 @@ async def _translated(
         if got.status == httpx.codes.OK:
             dialect.settled = dialect.settled or request.schema is not None
             return got
-        if got.status is None and got.reached:
-            ledger.settle(request)  # it may have been answered and billed
+        if got.maybe_billed:
+            ledger.doubt(request)
         else:
             ledger.release(request)
         if (

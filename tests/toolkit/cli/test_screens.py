@@ -1,12 +1,17 @@
 """Screens: every table readable at every width, no text of others obeyed by the terminal."""
 
+import ast
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_server import Said, serving
+from places import ROOT
 from rich.cells import cell_len
 
 from preceptor.toolkit.cli.options import make_table, open_stdout
@@ -116,6 +121,120 @@ def test_control_characters_of_others_are_shown_and_not_obeyed(preceptor, tmp_pa
         assert not found, (command, found, ended.stdout, ended.stderr)
         said += ended.stdout + ended.stderr
     assert "\\x1b" in said
+
+
+def test_every_command_shows_what_it_was_given_and_obeys_none(preceptor, tmp_path):
+    """Arguments, values of options, keys of files and words of servers, where each command repeats them."""
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": f"ask {NASTY}?", "completion": f"so {NASTY}"}))
+    assert preceptor("ingest", "chat", "p.jsonl", "--source", f"s{NASTY}", cwd=tmp_path).returncode == 0
+    quoted = json.dumps(NASTY)
+    files = {
+        "train.yaml": f"stage: sft\n{quoted}: 1\nmodel_name_or_path: m\ndataset_name: d\n",
+        "data.yaml": f"name: {quoted}\n{quoted}: 1\n",
+        "evaluate.yaml": f"metrics: [{quoted}]\ndataset: {quoted}\n",
+        "rubric.yaml": f"name: {quoted}\ntitle: {quoted}\n{quoted}: 2\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    commands = [
+        (NASTY,),
+        ("status", NASTY),
+        ("status", f"--{NASTY}"),
+        ("status", "--json"),
+        ("scan", "--json"),
+        ("scan", "--source", NASTY),
+        ("why", NASTY),
+        ("diff", NASTY, NASTY),
+        ("report", "--out", f"{NASTY}.html"),
+        ("outcomes", NASTY),
+        ("pseudonym", NASTY),
+        ("forget", NASTY),
+        ("recipe", "check", "data.yaml"),
+        ("recipe", "check", "train.yaml"),
+        ("recipe", "show", NASTY),
+        ("recipe", "schema", NASTY),
+        ("rubric", "check", "rubric.yaml"),
+        ("build", "data.yaml", "--out", "d"),
+        ("train", "train.yaml", "--out", "m"),
+        ("train", "train.yaml", "--variant", NASTY, "--set", f"{NASTY}=1"),
+        ("evaluate", "evaluate.yaml", "--model", f"hf:{NASTY}", "--out", "e"),
+        ("merge", NASTY, "--out", "m", "--dtype", NASTY),
+        ("merge", NASTY, "--out", "m"),
+        ("export", "gguf", NASTY, "--out", "m.gguf", "--quantize", NASTY),
+        ("publish", NASTY, "a/b", "--license", NASTY),
+        ("publish-model", NASTY, "a/b"),
+        ("pull", NASTY, "--source", "x"),
+        ("annotate", "agreement", "--source", NASTY, "--json"),
+        ("annotate", "import", NASTY),
+        ("annotate", "push", NASTY),
+        ("judge", "--rubric", NASTY, "--model", f"openai:{NASTY}"),
+        ("judge", "audit", "--json", "--source", NASTY),
+        ("ingest", "chat", "p.jsonl", "--source", "x", "--map", f"{NASTY}={NASTY}"),
+        ("ingest", NASTY, "p.jsonl"),
+    ]
+    said = [preceptor(*command, cwd=tmp_path) for command in commands]
+    with serving(lambda _: Said(status=400, body=f"no {NASTY}")) as server:
+        for model in ("m", f"m{NASTY}"):
+            ask = ("generate", "--model", f"openai:{model}", "--base-url", server.url, "--source", "g")
+            said += [preceptor(*ask, *more, cwd=tmp_path) for more in ((), ("--dry-run",))]
+        assert server.asked
+    for ended in said:
+        assert "Traceback" not in ended.stderr, (ended.args, ended.stderr)
+        found = OBEYED.findall(ended.stdout + ended.stderr)
+        assert not found, (ended.args, found, ended.stdout, ended.stderr)
+    texts = "".join(ended.stdout + ended.stderr for ended in said)
+    assert texts.count("\\x1b") > 20
+
+
+def test_json_is_the_same_value(preceptor, tmp_path):
+    (tmp_path / "p.jsonl").write_text(json.dumps({"prompt": f"me@example.org {NASTY}", "completion": "b"}))
+    source = f"s{NASTY}"
+    assert preceptor("ingest", "chat", "p.jsonl", "--source", source, cwd=tmp_path).returncode == 0
+    assert source in _list_texts(json.loads(preceptor("status", "--json", cwd=tmp_path).stdout))
+
+
+def _list_texts(value):
+    if isinstance(value, dict):
+        return [text for pair in value.items() for part in pair for text in _list_texts(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in _list_texts(part)]
+    return [value]
+
+
+def test_warnings_and_unexpected_errors_obey_none(tmp_path):
+    """In a process of its own: what a library warns of, and an error that nobody expected."""
+    program = (
+        "import sys, warnings\n"
+        "from preceptor.toolkit.cli import main as module\n"
+        "def fail():\n    warnings.warn(sys.argv[1])\n    raise KeyError(sys.argv[1], RuntimeError(sys.argv[1]))\n"
+        "module.cli.main = fail\n"
+        "module.main()\n"
+    )
+    command = [sys.executable, "-c", program, NASTY]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "UserWarning" in ended.stderr
+    assert "Traceback" in ended.stderr
+    assert ended.stderr.count("x1b") >= 2
+    assert not OBEYED.findall(ended.stderr)
+
+
+def test_nothing_prints_in_another_way():
+    """All that reaches the screen goes through `say`, `open_stdout` or `open_stderr` of the command line."""
+    ways = re.compile(
+        r"(print|click\.(echo|secho|echo_via_pager)|(rich\.)?(console\.)?Console|sys\.std(out|err)\.write)$"
+    )
+    ours = ROOT / "toolkit" / "cli" / "options.py"
+    apart = ROOT / "annotation" / "server" / "embedded"  # a server of its own, which writes a log file
+    others = []
+    for room in ("annotation", "schemas", "toolkit", "training"):
+        for path in (ROOT / room).rglob("*.py"):
+            if path == ours or apart in path.parents:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ways.match(ast.unparse(node.func)):
+                    others.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert others == []
 
 
 @pytest.mark.parametrize("text", ["a\tb\nc", "naïve 漢字 \u200f"])

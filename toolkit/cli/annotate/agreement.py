@@ -1,6 +1,5 @@
 """`preceptor annotate agreement`: do annotators agree, and which of them need a look."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....schemas.support.numbers import format_interval, format_percent
-from ..options import Common, add_source_option, common, make_table, open_stdout
+from ....schemas.support.text import dump_json
+from ..options import Common, add_source_option, common, make_table, open_stdout, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def agreement(settings: Common, sources: tuple[str, ...], seed: int, as_json: bo
     with open_store(settings.store, read_only=True) as con:
         found = measure_agreement(con, sources, seed)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=1, ensure_ascii=False))
+        say(dump_json([asdict(one) for one in found]))
         return
     for one in found:
         _say(one)

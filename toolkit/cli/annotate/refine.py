@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ....schemas.support.numbers import format_count
-from ..options import open_stderr
+from ..options import open_stderr, say
 
 
 @click.command()
@@ -85,11 +85,11 @@ def refine(
         say=notices.print,
     )
     sent, kept = format_count(done.sent, "request"), format_count(done.kept, "answer was", "answers were")
-    click.echo(f"{sent}, {done.tokens:,} tokens; {kept} there already")
+    say(f"{sent}, {done.tokens:,} tokens; {kept} there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())
-    click.echo(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")
-    click.echo(f"read {place / 'advice.md'}, edit {place / 'draft.yaml'} and draft.md, then:")
-    click.echo(f"preceptor rubric refine {rubric} --accept --folder {place} --out FILE.yaml")
+    say(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")
+    say(f"read {place / 'advice.md'}, edit {place / 'draft.yaml'} and draft.md, then:")
+    say(f"preceptor rubric refine {rubric} --accept --folder {place} --out FILE.yaml")
 
 
 def _accept(folder: Path, out: Path | None) -> None:
@@ -98,4 +98,4 @@ def _accept(folder: Path, out: Path | None) -> None:
     if out is None:
         raise click.UsageError("--accept needs --out FILE.yaml")
     rubric = accept_rubric(folder, out)
-    click.echo(f"written: {out} and {out.with_suffix('.md')} ({len(rubric.criteria)} criteria)")
+    say(f"written: {out} and {out.with_suffix('.md')} ({len(rubric.criteria)} criteria)")

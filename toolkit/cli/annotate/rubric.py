@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import make_table, open_stdout
+from ..options import make_table, open_stdout, say
 from .refine import refine
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def show(name: str, as_yaml: bool) -> None:
 
     found = read_rubric(name)
     if as_yaml:
-        click.echo(found.yaml, nl=False)
+        say(found.yaml, nl=False)
         return
-    click.echo(show_rubric(found))
-    click.echo(found.guidelines, nl=False)
+    say(show_rubric(found))
+    say(found.guidelines, nl=False)
 
 
 @rubric.command()
@@ -66,7 +66,7 @@ def new(name: str, start_from: str | None, out: Path | None) -> None:
     from ....annotation.rubrics.new import write_new_rubric
 
     written, guidelines = write_new_rubric(name, out or Path(f"{name}.yaml"), start_from)
-    click.echo(f"written: {written} and {guidelines}\nedit both, then: preceptor rubric check {written}")
+    say(f"written: {written} and {guidelines}\nedit both, then: preceptor rubric check {written}")
 
 
 @rubric.command()
@@ -79,8 +79,8 @@ def check(file: Path) -> None:
     from ....annotation.rubrics.new import check_rubric, show_rubric
 
     found = check_rubric(file)
-    click.echo(show_rubric(found))
-    click.echo(f"guidelines: {len(found.guidelines.split()):,} words\ndigest: {found.digest}")
+    say(show_rubric(found))
+    say(f"guidelines: {len(found.guidelines.split()):,} words\ndigest: {found.digest}")
 
 
 rubric.add_command(refine)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from ..options import make_table, open_stdout
+from ....schemas.support.text import dump_json
+from ..options import make_table, open_stdout, say
 
 
 @click.command()
@@ -24,7 +25,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 
     changes, otherwise = compare(a, b)
     if as_json:
-        click.echo(json.dumps(describe_changes(changes, otherwise), indent=1, ensure_ascii=False))
+        say(dump_json(describe_changes(changes, otherwise)))
         return
     out = open_stdout()
     kinds = ("same", *KINDS)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, make_table, open_stderr, open_stdout
+from ..options import Common, common, make_table, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     from ...hub.commit import PublishedRevision
@@ -77,7 +77,7 @@ def _say_dry(built: "Built", repo: str, tag: str | None, public: bool) -> None:
     kind = "public" if public else "private"
     out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent")
     out.print("\nREADME.md:\n")
-    click.echo(built.card)
+    say(built.card)
 
 
 def _say(built: "Built", repo: str, tag: str | None, done: "PublishedRevision", rows: int) -> None:

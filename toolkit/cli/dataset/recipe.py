@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ..options import Common, common, make_table, open_stderr, open_stdout
+from ..options import Common, common, make_table, open_stderr, open_stdout, say
 
 
 @click.group(no_args_is_help=True)
@@ -34,9 +34,9 @@ def copy(name: str, folder: Path) -> None:
 
     done = copy_recipe(name, folder)
     for path in done.written:
-        click.echo(f"written: {path}")
+        say(f"written: {path}")
     for path in done.same:
-        click.echo(f"there already, the same: {path}")
+        say(f"there already, the same: {path}")
 
 
 @recipe.command()
@@ -65,10 +65,8 @@ def new(settings: Common, name: str, out: Path | None) -> None:
             f"{settings.store}: no store here, so the recipe names no tasks and sources of it"
         )
         done = write_new_recipe(name, path)
-    click.echo(f"written: {done.path} ({done.policy}) and {done.schema}")
-    click.echo(
-        f"edit it, then: preceptor recipe check {path} and {FILE_KINDS['dataset'].command} {path} --out DIR"
-    )
+    say(f"written: {done.path} ({done.policy}) and {done.schema}")
+    say(f"edit it, then: preceptor recipe check {path} and {FILE_KINDS['dataset'].command} {path} --out DIR")
 
 
 @recipe.command()
@@ -87,14 +85,14 @@ def check(settings: Common, file: Path) -> None:
             done = check_recipe(file, con)
     else:
         done = check_recipe(file)
-    click.echo(f"{file}: {done.title}, without faults")
+    say(f"{file}: {done.title}, without faults")
     if done.kind == "dataset":
         where = (
             f"names looked up in {settings.store}"
             if done.store
             else f"no store at {settings.store}: names not looked up"
         )
-        click.echo(where)
+        say(where)
 
 
 @recipe.command()
@@ -116,7 +114,7 @@ def schema(kind: str, out: Path | None) -> None:
 
     text = json.dumps(make_schema(kind), indent=1) + "\n"
     if out is None:
-        click.echo(text, nl=False)
+        say(text, nl=False)
         return
     out.write_text(text, encoding="utf-8")
-    click.echo(f"written: {out}")
+    say(f"written: {out}")

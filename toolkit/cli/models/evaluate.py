@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.errors import CHECK_FAILED
-from ..options import make_table, open_stdout
+from ..options import make_table, open_stdout, say
 from .options import (
     ModelOptions,
     add_several_models_options,
@@ -72,13 +72,13 @@ def evaluate(
         for model, most in done.estimates:
             say_estimate(model, most)
         if done.judged:
-            click.echo("the judge's requests come on top, once the answers are there")
+            say("the judge's requests come on top, once the answers are there")
         return
     _say_figures(done, out)
 
 
 def _say_begin(model: str, requests: int, prompts: int) -> None:
-    click.echo(f"{model}: {requests:,} of {prompts:,} answers to be asked for")
+    say(f"{model}: {requests:,} of {prompts:,} answers to be asked for")
 
 
 def _say_figures(done: "EvaluationResult", out: Path) -> None:

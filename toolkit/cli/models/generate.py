@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....schemas.support.numbers import format_count
-from ..options import Choice, Common, add_option_record, add_where_options, common, read_name
+from ..options import Choice, Common, add_option_record, add_where_options, common, read_name, say
 from .options import (
     ModelOptions,
     add_model_options,
@@ -183,21 +183,21 @@ def _say_counts(counts: "CompletionCounts", given: _GenerateArguments) -> None:
     failed = f", {counts.failed:,} failed before" if counts.failed else ""
     alike = counts.requests < counts.missing
     requests = f" by {counts.requests:,} requests, as some prompts are equal" if alike else ""
-    click.echo(
+    say(
         f"{counts.wanted:,} completions of {counts.prompts:,} prompts at temperature {given.temperature:g}: "
         f"{counts.present:,} are there, {counts.missing:,} to be asked for{requests}{known}{failed}"
     )
     if given.prompts is None and not given.where.name_options():
-        click.echo("of all prompts in the store; --source-of, --task or --prompts choose among them")
+        say("of all prompts in the store; --source-of, --task or --prompts choose among them")
     if counts.failed and not given.retry_failed:
-        click.echo(f"{counts.failed:,} came to nothing before and are left (--retry-failed asks again)")
+        say(f"{counts.failed:,} came to nothing before and are left (--retry-failed asks again)")
 
 
 def _say(result: "GenerateResult") -> None:
     added = f"{format_count(result.added, 'completion')} added to source '{result.source}'"
     if result.spent is None:
-        click.echo("nothing was sent" + (f"; {added}" if result.added else ""))
+        say("nothing was sent" + (f"; {added}" if result.added else ""))
         return
     say_spent(result.spent)
     failed = result.spent.failed
-    click.echo(added + (f", {failed:,} came to nothing (kept in replies)" if failed else ""))
+    say(added + (f", {failed:,} came to nothing (kept in replies)" if failed else ""))

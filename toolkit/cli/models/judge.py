@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....annotation.models.backends.text_scores import NORMALISE
-from ....schemas.support.numbers import format_count, format_usd
+from ....schemas.support.numbers import format_count
 from ..options import Choice, Common, add_option_record, add_where_options, make_table, open_stdout
 from .judge_audit import audit
 from .options import (
@@ -238,6 +238,8 @@ def _judged_rows(
 
 
 def _spent_rows(spent: "Spent | None") -> list[tuple[str, str]]:
+    from ....annotation.models.prices import describe_cost
+
     if spent is None:
         return [("sent", "nothing: every reply is there already")]
     left = f", {spent.left_out:,} left out: run it again for them" if spent.left_out else ""
@@ -245,5 +247,5 @@ def _spent_rows(spent: "Spent | None") -> list[tuple[str, str]]:
     return [
         ("sent", f"{requests}, {format_count(spent.replies, 'reply', 'replies')}{left}"),
         ("tokens", f"{spent.prompt_tokens:,} in, {spent.completion_tokens:,} out"),
-        ("cost", "no price is known" if spent.cost is None else format_usd(spent.cost)),
+        ("cost", describe_cost(spent.cost, spent.unsure)),
     ]

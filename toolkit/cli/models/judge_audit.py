@@ -1,6 +1,5 @@
 """`preceptor judge audit`: is a model judge worth its votes?"""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.text import dump_json
 from ..options import (
     Common,
     add_option_record,
@@ -16,6 +16,7 @@ from ..options import (
     make_table,
     open_stderr,
     open_stdout,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path 
     found = [asdict(one) for one in made.audits]
     _say_rejects(made.rejects)
     if as_json:
-        click.echo(json.dumps({"audits": found, "rejects": made.rejects}, indent=1, ensure_ascii=False))
+        say(dump_json({"audits": found, "rejects": made.rejects}))
     else:
         for one in found:
             _say(one)

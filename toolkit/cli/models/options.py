@@ -12,7 +12,8 @@ import click
 from ....annotation.models.backends.registry import describe_models, find_backend
 from ....schemas.errors import CHECK_FAILED
 from ....schemas.support.numbers import format_count, format_usd
-from ..options import add_option_record, open_stderr
+from ....schemas.support.text import escape_controls
+from ..options import add_option_record, open_stderr, say
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import CostEstimate, Spent, Watch
@@ -44,7 +45,8 @@ _OPTIONS = (
         "--max-cost",
         type=click.FloatRange(0),
         metavar="USD",
-        help="Maximum cost of this run, in US dollars. Default: no limit.",
+        help="Maximum cost of this run, in US dollars, by the server's own count of tokens; a reply billed "
+        "above what its request could cost stops the run. Default: no limit.",
     ),
     click.option(
         "--max-requests",
@@ -130,25 +132,26 @@ def open_backends(asked: ModelOptions) -> "list[Backend]":
 def say_estimate(model: str, most: "CostEstimate") -> None:
     """Say what requests to a model would take; nothing is sent."""
     if not most.requests:
-        click.echo("to send: nothing")
+        say("to send: nothing")
         return
     cost = "not known: no price (--prices FILE)" if most.cost is None else f"{format_usd(most.cost)} at most"
-    click.echo(f"to send: {format_count(most.requests, 'request')} to {model}; nothing was sent")
-    click.echo(
+    say(f"to send: {format_count(most.requests, 'request')} to {model}; nothing was sent")
+    say(
         f"tokens:  about {most.prompt_tokens // 4:,} and no more than {most.prompt_tokens:,} sent, "
         f"no more than {most.completion_tokens:,} received; retries come on top"
     )
-    click.echo(f"cost:    {cost}")
+    say(f"cost:    {cost}")
 
 
 def say_spent(spent: "Spent") -> None:
     """Say what a run took."""
-    cost = "no price known" if spent.cost is None else format_usd(spent.cost)
+    from ....annotation.models.prices import describe_cost
+
     sent, received = spent.prompt_tokens, spent.completion_tokens
-    line = f"{format_count(spent.requests, 'request')}, {sent:,} tokens sent, {received:,} received, {cost}"
-    click.echo(line)
+    line = f"{format_count(spent.requests, 'request')}, {sent:,} tokens sent, {received:,} received"
+    say(f"{line}, {describe_cost(spent.cost, spent.unsure)}")
     if spent.left_out:
-        click.echo(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")
+        say(f"{spent.left_out:,} were not asked, as a limit was reached; run it again to go on")
 
 
 def say_failed(spent: "Spent | None") -> None:
@@ -191,7 +194,7 @@ def watch_spending(backend: "Backend") -> "Iterator[Watch]":
         line += f", {spent.failed:,} failed" if spent.failed else ""
         line += f", {format_usd(spent.cost)} spent" if spent.cost else ""
         if console.is_terminal and now - began > _PATIENCE:
-            status.update(line.replace("[", r"\["))
+            status.update(escape_controls(line).replace("[", r"\["))
             status.start()
         elif not console.is_terminal and now - last > LINE_EVERY:
             last = now

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import make_table, open_stderr, open_stdout
+from ..options import make_table, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     from ...hub.model_folder import ModelFolder
@@ -103,4 +103,4 @@ def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) ->
     kind = "public" if public else "private"
     out.print(f"{kind} if {repo} is new; {f'tag {tag}' if tag else 'no tag'}; nothing was sent")
     out.print("\nREADME.md:\n")
-    click.echo(card)
+    say(card)

@@ -9,7 +9,7 @@ import click
 
 from ....schemas.errors import CHECK_FAILED
 from ....training.stages.registry import STAGES
-from ..options import Choice, open_stderr, open_stdout
+from ..options import Choice, add_trust_option, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     from ....training.config import TrainingConfig
@@ -64,6 +64,7 @@ _NAMES = tuple(STAGES)
     metavar="OPTION=VALUE",
     help="Option of accelerate launch, such as machine_rank=1. May be repeated.",
 )
+@add_trust_option
 def train(
     recipe: Path,
     sets: Sequence[str],
@@ -74,6 +75,7 @@ def train(
     launch: str | None,
     processes: int | None,
     launch_sets: Sequence[str],
+    trust_remote_code: bool,
 ) -> None:
     """Train a model on a built dataset, by TRL."""
     from ....training.config import read_config
@@ -82,7 +84,7 @@ def train(
     if not launch and (launch_sets or (processes and not preflight_only)):
         raise click.UsageError("--processes and --launch-set go with --launch, such as --launch fsdp")
     with let_first_speak():
-        config = read_config(recipe, sets, variant)
+        config = read_config(recipe, sets, variant, trusting_code=trust_remote_code)
         if preflight_only:
             _show_preflight(config, processes)
         elif launch:
@@ -93,7 +95,7 @@ def train(
         else:
             from ....training.run import train as run
 
-            _show_result(config.stage, run(config, out, restart, lambda text: click.echo(text, err=True)))
+            _show_result(config.stage, run(config, out, restart, lambda text: say(text, err=True)))
 
 
 def _show_preflight(config: "TrainingConfig", processes: int | None) -> None:
@@ -101,7 +103,7 @@ def _show_preflight(config: "TrainingConfig", processes: int | None) -> None:
     from ....training.run import check_rows
 
     report = check_rows(config, processes=processes)
-    click.echo(format_report(report))
+    say(format_report(report))
     if report.refusals:
         sys.exit(CHECK_FAILED)
 
@@ -135,8 +137,9 @@ def _show_result(stage: str, done: "TrainedModel") -> None:
     show_default=True,
     help="Number format of the merged weights; auto: that of the base model.",
 )
-def merge(model: Path, out: Path, dtype: str) -> None:
+@add_trust_option
+def merge(model: Path, out: Path, dtype: str, trust_remote_code: bool) -> None:
     """Merge the LoRA adapter in the folder MODEL into its base model."""
     from ....training.merge import merge as run
 
-    open_stdout().print(f"written to {run(model, out, dtype)}")
+    open_stdout().print(f"written to {run(model, out, dtype, trusting_code=trust_remote_code)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ....schemas.support.numbers import format_count
-from ..options import Common, common, open_stderr, open_stdout
+from ..options import Common, add_trust_option, common, open_stderr, open_stdout
 
 
 @click.group()
@@ -70,7 +70,10 @@ def m2(settings: Common, source: str, out: Path) -> None:
 )
 @click.option("--system", help="System prompt for the Modelfile. Default: that of the chat template.")
 @click.option("--converter", metavar="PROGRAM", help="Converter program, if it is not on the PATH.")
-def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str | None) -> None:
+@add_trust_option
+def gguf(
+    model: Path, out: Path, kind: str, system: str | None, converter: str | None, trust_remote_code: bool
+) -> None:
     """Write a model as one GGUF file."""
     from ....training.export.gguf import export_gguf
 
@@ -81,6 +84,7 @@ def gguf(model: Path, out: Path, kind: str, system: str | None, converter: str |
         converter=converter,
         system=system,
         say=lambda text: open_stderr().print(text),
+        trusting_code=trust_remote_code,
     )
     open_stdout().print(
         f"{done.gguf}: {done.architecture}, {kind.lower()}, {done.tensors} tensors, {done.tokens:,} tokens, "

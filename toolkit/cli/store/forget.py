@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import Common, common, open_stderr, open_stdout
+from ..options import Common, common, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     from ...store.connection import Store
@@ -65,7 +65,7 @@ def pseudonym(settings: Common, ids: tuple[str, ...]) -> None:
 
     with open_store(settings.store, read_only=True) as con:
         for id, name in zip(ids, _pseudonyms(con, ids), strict=True):
-            click.echo(f"{id}\t{name}")
+            say(f"{id}\t{name}")
 
 
 def _pseudonyms(con: "Store", ids: Sequence[str]) -> list[str]:

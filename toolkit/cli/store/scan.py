@@ -1,13 +1,13 @@
 """`preceptor scan`: personal data in the store's texts."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....schemas.support.text import dump_json
 from ...privacy.recognisers import KINDS, REGIONS
-from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
+from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -98,7 +98,7 @@ def scan(
     if masking:
         write_anew(settings.store)
     if as_json:
-        click.echo(json.dumps(found.drop("old").to_dicts(), indent=1, ensure_ascii=False))
+        say(dump_json(found.drop("old").to_dicts()))
     else:
         _say(open_stdout(), found, show)
     if masked:

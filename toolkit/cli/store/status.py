@@ -1,12 +1,12 @@
 """`preceptor status`: what the store holds."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ....schemas.licenses import NONE_STATED
-from ..options import Common, common, make_table, open_stdout
+from ....schemas.support.text import dump_json
+from ..options import Common, common, make_table, open_stdout, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,13 +33,13 @@ def status(settings: Common, as_json: bool, rejects: str | None) -> None:
                 [rejects],
             ).to_dicts()
             if as_json:
-                click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+                say(dump_json(rows))
             else:
                 _say_rejects(open_stdout(), rejects, rows, list_rejects(count_rejects(con, rejects)))
             return
         found = read_status(con)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        say(dump_json(found))
     else:
         _say(open_stdout(), found)
 

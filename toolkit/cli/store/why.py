@@ -1,15 +1,14 @@
 """`preceptor why KEY`."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ....schemas.support.text import clean
+from ....schemas.support.text import clean, dump_json
 from ....schemas.tables import SIGNALS, name_all
-from ..options import Common, common
+from ..options import Common, common, say
 
 SHOWN = 12  # signals that are listed; --json has all
 WIDE = 160  # characters of a text
@@ -41,10 +40,10 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
     with open_store(settings.store, read_only=True) as con:
         found = find(con, key, datasets)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False, default=str))
+        say(dump_json(found))
         return
     for line in _lines(found):
-        click.echo(line)
+        say(line)
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
