@@ -5,7 +5,6 @@
   "result": [{"from_name": "preference", "type": "choices", "value": {"choices": ["A"]}}]}]}]
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE, Rubric
+from ...schemas.support.json_text.values import parse_json
 from .forms import FormRow
 
 _SHOWN = ("n", "A", "B", "completion", "question")
@@ -100,7 +100,7 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
     Raises AnnotationError if the text is no such export.
     """
     try:
-        entries = json.loads(text)
+        entries = parse_json(text)
     except ValueError as error:
         raise AnnotationError(f"{path}: not JSON: {error}; export it from Label Studio as JSON") from error
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GateError
+from .json_text.values import parse_json
 
 Messages = list[dict[str, str]]
 Render = Callable[[Messages, bool], str]
@@ -59,7 +60,7 @@ def read_tokenizer_config(name: str, files: dict[str, str]) -> dict[str, Any]:
     Raises GateError if it is not a JSON object.
     """
     try:
-        config = json.loads(files.get("tokenizer_config.json", "{}"))
+        config = parse_json(files.get("tokenizer_config.json", "{}"))
     except ValueError as error:
         raise GateError(f"tokenizer: {name}: tokenizer_config.json is not JSON: {error}") from error
     if not isinstance(config, dict):

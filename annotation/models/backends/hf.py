@@ -11,7 +11,6 @@ rounding: a padded batch is summed in another order.
 import contextlib
 import gc
 import hashlib
-import json
 import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 from ....schemas.errors import AnnotationError
 from ....schemas.manifest import MANIFEST
 from ....schemas.support.adapter_folders import ADAPTER, find_base, was_folder
+from ....schemas.support.json_text.values import parse_json
 from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, hash_request
@@ -175,7 +175,7 @@ def free_models() -> None:
 def _base_of(folder: Path, trusting_code: bool) -> ModelLocation:
     """Base model of an adapter: a folder, relative to here or the adapter, or a model on the Hub."""
     try:
-        said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        said = parse_json((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = said.get("base_model_name_or_path"), said.get("revision")
     except (ValueError, AttributeError) as error:
         raise AnnotationError(f"{folder / ADAPTER}: cannot be read: {error}") from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..options import (
+    MAX_UNPACKED,
     Choice,
     Common,
     add_where_options,
@@ -138,6 +139,7 @@ def export(
     metavar="COLUMN:VALUE=WORD",
     help="A word of the form that means an answer, such as preference:tie='Both are equal'. May be repeated.",
 )
+@click.option("--max-unpacked", **MAX_UNPACKED)
 @common
 def import_(
     settings: Common,
@@ -150,6 +152,7 @@ def import_(
     encoding: str | None,
     sheet: str | None,
     maps: tuple[str, ...],
+    max_unpacked: int | None,
 ) -> None:
     """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
@@ -178,6 +181,7 @@ def import_(
             encoding=encoding or "",
             sheet=sheet or "",
             values=values,
+            max_unpacked=max_unpacked,
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):
