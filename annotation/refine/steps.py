@@ -117,5 +117,8 @@ def find_json_object(content: str) -> dict[str, Any]:
     start = content.find("{")
     if start < 0:
         raise ValueError("no JSON object in it")
-    found, _ = json.JSONDecoder().raw_decode(content[start:])
-    return dict(found)
+    try:
+        _, end = json.JSONDecoder().raw_decode(content, start)
+    except RecursionError as error:
+        raise ValueError("its JSON object is nested too deep") from error
+    return dict(parse_json(content[start:end]))

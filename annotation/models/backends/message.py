@@ -44,7 +44,7 @@ def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> C
     `hide` removes secrets from each text of it.
     """
     try:
-        body = parse_json(text)
+        body = parse_json(text, finite=False)
     except (ValueError, RecursionError):
         streamed = text.lstrip().startswith("data:")
         words = _STREAMED if streamed else f", but: {start}" if (start := hide(_shorten(text))) else ""

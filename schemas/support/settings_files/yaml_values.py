@@ -17,6 +17,7 @@ from ...errors import PreceptorError, RecipeError
 MOST_CHARACTERS = 1 << 18
 MOST_DEPTH = 40
 MOST_VALUES = 100_000
+MOST_DIGITS = 20
 _HINTS = {
     "mapping values are not allowed here": "put a text with ': ' in quotes",
     "found character '\\t' that cannot start any token": "indent with blanks, not with tabs",
@@ -90,7 +91,7 @@ def _check_aliases(root: yaml.Node) -> None:
         children = list(_list_children(node))
         if counted:
             open_.discard(id(node))
-            counts[id(node)] = 1 + sum(counts[id(child)] for child in children)
+            counts[id(node)] = 1 + sum(counts[id(child)] for _, child in children)
             if counts[id(node)] > MOST_VALUES:
                 raise _FaultError(
                     node.start_mark.line + 1,
@@ -99,21 +100,20 @@ def _check_aliases(root: yaml.Node) -> None:
         elif id(node) not in counts:
             open_.add(id(node))
             todo.append((node, True))
-            for child in children:
+            for line, child in children:
                 if id(child) in open_:
-                    raise _FaultError(
-                        child.start_mark.line + 1, "an alias (*) of what it stands in; write the value out"
-                    )
+                    raise _FaultError(line, "an alias (*) of what it stands in; write the value out")
                 todo.append((child, False))
 
 
-def _list_children(node: yaml.Node) -> Iterator[yaml.Node]:
+def _list_children(node: yaml.Node) -> Iterator[tuple[int, yaml.Node]]:
+    """The keys and values of a node, with the line of the key, or of the list."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield key
-            yield value
+            line = max(key.start_mark.line, node.start_mark.line) + 1
+            yield from ((line, key), (line, value))
     elif isinstance(node, yaml.SequenceNode):
-        yield from node.value
+        yield from ((node.start_mark.line + 1, item) for item in node.value)
 
 
 def _check_values(content: Any) -> None:
@@ -130,5 +130,5 @@ def _check_values(content: Any) -> None:
                 raise _FaultError(0, "a text with half a character (\\ud800 to \\udfff); write it out")
         elif isinstance(value, float) and not math.isfinite(value):
             raise _FaultError(0, f"a number without end ({value}); write a finite one")
-        elif isinstance(value, int) and abs(value) >= 1 << 63:
-            raise _FaultError(0, "a number of more than 63 bits; put it in quotes if it is a text")
+        elif isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+            raise _FaultError(0, f"a number of more than {MOST_DIGITS} digits; put a text in quotes")

@@ -294,8 +294,9 @@ def _gather(batches: Iterator[pa.RecordBatch], names: list[str], size: int) -> I
 
 
 def _write_out(array: pa.Array) -> pa.Array:
-    """Write out the texts of a dictionary inside lists, which was read as such to know how long they are."""
-    return array.cast(_without_dictionaries(array.type)) if pa.types.is_nested(array.type) else array
+    """Write out the texts of a dictionary, which was read as such to know how long they are."""
+    plain = _without_dictionaries(array.type)
+    return array if plain == array.type else array.cast(plain)
 
 
 def _without_dictionaries(kind: pa.DataType) -> pa.DataType:

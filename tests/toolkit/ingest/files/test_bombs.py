@@ -16,7 +16,7 @@ import pytest
 
 import preceptor
 
-MOST = 2_000 << 20  # bytes of memory for a whole run, of which the libraries take 300 MB
+MOST = 2_000 << 20  # bytes of memory for a whole run, of which the libraries take 100 MB
 RUN = """
 import resource, sys
 from preceptor.toolkit.cli.main import main
@@ -69,7 +69,7 @@ def write_gzip(path, unit, times):
     return path
 
 
-ROWS = b"completion,criterion,value,levels\n" + b"a,h,3,5\n" * (1 << 17)
+ROWS = b"learner,item,correct,at,note\n" + (b"l,i,1,2026-05-04," + b"x" * 10_000 + b"\n") * 100
 
 
 @pytest.mark.parametrize("name", ["r.csv.gz", "r.csv.bz2", "r.zip"])
@@ -83,13 +83,13 @@ def test_rows_without_end_stop_at_the_bound(tmp_path, name):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("r.csv", "w") as out:
             for _ in range(90):
                 out.write(ROWS)
-    said = refused(tmp_path, "ratings", path)
+    said = refused(tmp_path, "reviews", path)
     assert "--max-unpacked" in said
     assert "unpacks to more than" in said
 
 
 def test_one_line_without_end(tmp_path):
-    said = refused(tmp_path, "prompts", write_gzip(tmp_path / "p.jsonl.gz", b"x" * (1 << 20), 100))
+    said = refused(tmp_path, "chat", write_gzip(tmp_path / "p.jsonl.gz", b"x" * (1 << 20), 100))
     assert "is it text?" in said or "--max-unpacked" in said
 
 
@@ -103,7 +103,7 @@ def test_many_files_share_the_bound(tmp_path):
     folder.mkdir()
     for n in range(4):
         write_gzip(folder / f"{n}.csv.gz", ROWS, 30)
-    code, said, _ = run_apart(tmp_path, "ingest", "ratings", folder, "--source", "s")
+    code, said, _ = run_apart(tmp_path, "ingest", "reviews", folder, "--source", "s")
     assert code == 2
     assert "with the files before it" in said
 
@@ -128,15 +128,15 @@ def test_the_remedy_works(tmp_path):
 # ---- Parquet
 
 
-@pytest.mark.parametrize("format", ["ratings", "chat"])
+@pytest.mark.parametrize("format", ["reviews", "chat"])
 def test_a_long_text_in_a_dictionary(tmp_path, format):
     path = tmp_path / "f.parquet"
     long = "x" * 900_000
-    if format == "ratings":
+    if format == "reviews":
         n = 20_000
         index = pa.array([0] * n, pa.int32())
         texts = pa.DictionaryArray.from_arrays(index, [long])
-        table = pa.table({"completion": texts, "criterion": texts, "value": [3] * n, "levels": [5] * n})
+        table = pa.table({"learner": ["l"] * n, "item": texts, "correct": [True] * n})
     else:
         turn = [{"role": "user", "content": long}, {"role": "assistant", "content": long}]
         kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -150,24 +150,24 @@ def test_a_long_text_in_a_dictionary(tmp_path, format):
 
 def test_texts_that_share_their_beginnings(tmp_path):
     path = tmp_path / "f.parquet"
-    n = 1500
-    table = pa.table({"completion": ["x" * 500_000] * n, "criterion": ["h"] * n, "value": [3] * n})
+    n = 400
+    table = pa.table({"learner": ["l"] * n, "item": ["x" * 500_000] * n, "correct": [True] * n})
     pq.write_table(
         table,
         path,
         use_dictionary=False,
-        column_encoding={"completion": "DELTA_BYTE_ARRAY"},
+        column_encoding={"item": "DELTA_BYTE_ARRAY"},
         compression="zstd",
     )
     del table
     assert path.stat().st_size < 1 << 20
-    assert "--max-unpacked" in refused(tmp_path, "ratings", path, "--levels", "5")
+    assert "--max-unpacked" in refused(tmp_path, "reviews", path)
 
 
 def test_a_page_that_unpacks_without_end(tmp_path):
     path = tmp_path / "f.parquet"
     pq.write_table(
-        pa.table({"completion": ["x" * (300 << 20)], "criterion": ["h"], "value": [3]}),
+        pa.table({"learner": ["l"], "item": ["x" * (100 << 20)], "correct": [True]}),
         path,
         use_dictionary=False,
         write_statistics=False,
@@ -175,8 +175,8 @@ def test_a_page_that_unpacks_without_end(tmp_path):
     )
     data = path.read_bytes()
     assert len(data) < 1 << 20
-    said = refused(tmp_path, "ratings", path, "--levels", "5")
-    assert "has a page of 300 MB" in said
+    said = refused(tmp_path, "reviews", path)
+    assert "has a page of 100 MB" in said
 
 
 # ---- Anki
@@ -279,7 +279,7 @@ def write_workbook(path, sheet, **more):
 
 def test_a_sheet_with_a_cell_at_its_far_corner(tmp_path):
     far = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
-    said = refused(tmp_path, "ratings", write_workbook(tmp_path / "t.xlsx", far))
+    said = refused(tmp_path, "reviews", write_workbook(tmp_path / "t.xlsx", far))
     assert "save the sheet as CSV" in said
 
 
@@ -291,18 +291,18 @@ def test_cells_that_share_a_long_text(tmp_path):
         + "</t></si></sst>"
     )
     path = write_workbook(tmp_path / "t.xlsx", row * 2000, **{"xl/sharedStrings.xml": shared})
-    assert "save the sheet as CSV" in refused(tmp_path, "ratings", path)
+    assert "save the sheet as CSV" in refused(tmp_path, "reviews", path)
 
 
 def test_a_part_that_unpacks_without_end_whatever_its_directory_claims(tmp_path):
-    path = write_workbook(tmp_path / "t.xlsx", " " * (300 << 20))
+    path = write_workbook(tmp_path / "t.xlsx", " " * (100 << 20))
     with zipfile.ZipFile(path) as book:
         info = book.getinfo("xl/worksheets/sheet1.xml")
     data = path.read_bytes()
     true, claimed = info.file_size.to_bytes(4, "little"), (10).to_bytes(4, "little")
     assert data.count(true) >= 2
     path.write_bytes(data.replace(true, claimed))
-    assert "--max-unpacked" in refused(tmp_path, "ratings", path)
+    assert "--max-unpacked" in refused(tmp_path, "reviews", path)
 
 
 def test_repeated_cells_of_ods(tmp_path):
@@ -323,4 +323,4 @@ def test_repeated_cells_of_ods(tmp_path):
             "META-INF/manifest.xml",
             '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>',
         )
-    assert "save the sheet as CSV" in refused(tmp_path, "ratings", path)
+    assert "save the sheet as CSV" in refused(tmp_path, "reviews", path)
