@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ..schemas.errors import PreceptorError, TrainingError
 from ..schemas.support.nearest import find_nearest
+from ..schemas.support.settings_files.yaml_text import read_settings
 from .config import TrainingConfig
 from .trainer.permissions import find_unsafe_launch
 
@@ -186,22 +187,24 @@ def _flags() -> set[str]:
 def _gpus(config: Path, options: Mapping[str, str]) -> int:
     """GPUs of this machine times the machines; TrainingError if this machine has none."""
     import torch
-    import yaml
 
     here = int(torch.accelerator.device_count())
     if not here:
         raise TrainingError(
             f"--launch {config.stem}: no GPU is here to count; say how many processes: --processes 2"
         )
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    content = _read_config(config)
     return here * int(options.get("num_machines", content.get("num_machines", 1)))
 
 
 def _need_deepspeed(command: Sequence[str]) -> None:
     from importlib.util import find_spec
 
-    import yaml
-
-    content = yaml.safe_load(Path(command[1]).read_text(encoding="utf-8"))
+    content = _read_config(Path(command[1]))
     if content.get("distributed_type") == "DEEPSPEED" and find_spec("deepspeed") is None:
         raise TrainingError(f"{command[1]}: needs DeepSpeed: pip install deepspeed; or --launch fsdp")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a configuration of accelerate."""
+    return read_settings(path, "a configuration of accelerate", "num_processes: 2").content

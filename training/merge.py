@@ -23,6 +23,7 @@ from ..schemas.support.adapter_folders import (
     was_folder,
 )
 from ..schemas.support.files import make_partial_folder
+from ..schemas.support.json_text.values import parse_json
 from .output import render_card
 from .trainer.logging import hide_library_messages
 
@@ -170,7 +171,7 @@ def _base(adapter: Path) -> tuple[str, str | None]:
     TrainingError for a folder that is missing, or has another model than the adapter was trained on.
     """
     try:
-        config = json.loads((adapter / ADAPTER).read_text(encoding="utf-8"))
+        config = parse_json((adapter / ADAPTER).read_text(encoding="utf-8"))
         named, revision = str(config["base_model_name_or_path"]), config.get("revision")
     except (ValueError, KeyError) as error:
         raise TrainingError(
@@ -197,6 +198,6 @@ def _card(part: Path) -> None:
     """Rewrite the adapter's card and provenance for the merged model."""
     path = part / ABOUT
     if path.is_file():
-        about = json.loads(path.read_text(encoding="utf-8")) | {"merged": True}
+        about = parse_json(path.read_text(encoding="utf-8")) | {"merged": True}
         path.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (part / CARD).write_text(render_card(about, adapter=False), encoding="utf-8")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.support.adapter_folders import ABOUT, CARD, CURVES, METRICS, hash_model
+from ..schemas.support.json_text.values import parse_json
 from ..schemas.support.text import escape_markdown
 from ..schemas.support.versions import read_versions
 from .config import TrainingConfig
@@ -113,7 +114,7 @@ def _base(config: TrainingConfig) -> tuple[str | None, dict[str, Any] | None]:
     if not folder.is_dir():
         return name, None
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None, {"folder": folder.name, "sha256": hash_model(folder)}
     kept = {key: about.get(key) for key in ("stage", "base_model", "base_model_revision", "base", "dataset")}

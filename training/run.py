@@ -21,6 +21,7 @@ from typing import Any
 from ..schemas.errors import TrainingError
 from ..schemas.manifest import MANIFEST
 from ..schemas.support.adapter_folders import ADAPTER, explain_code
+from ..schemas.support.json_text.values import parse_json
 from ..schemas.support.unfinished_run import finish, hold_run
 from .config import TrainingConfig
 from .data import LoadedData, load
@@ -202,7 +203,7 @@ def find_last_checkpoint(folder: Path) -> Path | None:
     ended = None
     for found in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         try:
-            state = json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
+            state = parse_json((found / "trainer_state.json").read_text(encoding="utf-8"), finite=False)
         except (OSError, ValueError):
             continue
         if state.get("global_step", 0) < state.get("max_steps", math.inf) or not state.get("epoch", 0) % 1:

@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.json_text.values import parse_json
 from ...schemas.support.nearest import find_nearest
 from .orders import CHOICES, JUDGEMENTS
 
@@ -89,9 +90,10 @@ def _jsonl(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, f"not valid JSON ({error.msg})"
+            row = parse_json(line)
+        except ValueError as error:
+            said = error.msg if isinstance(error, json.JSONDecodeError) else error
+            yield number, f"not valid JSON ({said})"
             continue
         if isinstance(row, dict) and not looked:
             _check_columns(list(row), f"{path}:{number}")

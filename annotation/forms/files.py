@@ -18,6 +18,7 @@ import polars as pl
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import Rubric
 from ...schemas.support.files import write_text
+from ...schemas.support.json_text.values import parse_json
 from ...schemas.support.nearest import suggest
 from ..rubrics.new import show_rubric
 from .forms import (
@@ -176,7 +177,7 @@ def match_columns(header: Sequence[str], rubric: Rubric, path: Path) -> tuple[di
 def read_object(line: int, text: str, rubric: Rubric) -> FormRow:
     """Read one line of a form in JSON Lines."""
     try:
-        row = json.loads(text)
+        row = parse_json(text)
     except ValueError as error:
         kept = _NAMED.sub(r"\1null", text)  # no names in the store
         return FormRow(line, {"line": kept}, fault=f"not JSON: {error}")

@@ -5,7 +5,6 @@
   "result": [{"from_name": "preference", "type": "choices", "value": {"choices": ["A"]}}]}]}]
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ...schemas.errors import AnnotationError
 from ...schemas.rubric import PREFERENCE, Rubric
+from ...schemas.support.json_text.values import parse_json
 from .forms import FormRow
 
 _SHOWN = ("n", "A", "B", "completion", "question")
@@ -100,7 +100,7 @@ def read_label_studio(text: str, path: Path, answers: Sequence[str]) -> tuple[li
     Raises AnnotationError if the text is no such export.
     """
     try:
-        entries = json.loads(text)
+        entries = parse_json(text)
     except ValueError as error:
         raise AnnotationError(f"{path}: not JSON: {error}; export it from Label Studio as JSON") from error
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
@@ -121,7 +121,7 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
     drafts = entry.get("drafts") or []
     left["drafts, not read"] += len(drafts) if isinstance(drafts, list) else 0
     newest: dict[str, FormRow] = {}
-    for annotation in entry.get("annotations") or []:
+    for annotation in _list(entry.get("annotations")):
         if not isinstance(annotation, dict):
             newest[f"#{len(newest)}"] = FormRow(
                 n, {"annotation": str(annotation)}, fault="an annotation is no object"
@@ -142,11 +142,15 @@ def _entry_rows(n: int, entry: dict[str, Any], answers: Sequence[str], left: Cou
 
 
 def _has_comment(annotation: dict[str, Any]) -> bool:
-    regions = annotation.get("result")
     return any(
         isinstance(region, dict) and region.get("from_name") == "comment" and bool(_value(region))
-        for region in (regions if isinstance(regions, list) else [])
+        for region in _list(annotation.get("result"))
     )
+
+
+def _list(given: object) -> list[Any]:
+    """The list; what is none is one item, which is no object, so that it is named as a fault."""
+    return given if isinstance(given, list) else [given] if given else []
 
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -155,9 +159,9 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 def _row(n: int, question: object, annotation: dict[str, Any], answers: Sequence[str]) -> FormRow:
     cells = {"question": str(question or ""), "annotator": _who(annotation.get("completed_by"))}
     fault = None
-    for region in annotation.get("result") or []:
+    for region in _list(annotation.get("result")):
         name = region.get("from_name") if isinstance(region, dict) else None
-        if name not in {*answers, "comment"}:
+        if not isinstance(name, str) or name not in {*answers, "comment"}:
             continue
         value = _value(region)
         if value is None or name in cells:
@@ -178,7 +182,7 @@ def _who(completed_by: object) -> str:
 def _value(region: dict[str, Any]) -> str | None:
     """The answer of one control; a choice by its alias or as it was shown ("2: partly")."""
     kind, value = region.get("type"), region.get("value")
-    if kind not in _KINDS or not isinstance(value, dict):
+    if not isinstance(kind, str) or kind not in _KINDS or not isinstance(value, dict):
         return None
     found = value.get("text" if kind == "textarea" else kind)
     if kind == "textarea":
@@ -197,6 +201,6 @@ def _time(at: object) -> datetime | None:
     """A time as the export has it; without a zone it is UTC."""
     try:
         read = datetime.fromisoformat(str(at))
-    except ValueError:
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...schemas.support.json_lines import add_lines, read_json_lines
+from ...schemas.support.json_text.lines import add_lines, read_json_lines
 from .requests import UNFINISHED, Reply, make_row
 
 Row = Mapping[str, Any]

@@ -9,10 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...schemas.errors import AnnotationError
 from ...schemas.support.numbers import format_usd
+from ...schemas.support.settings_files.yaml_values import parse_yaml
 from .requests import Request
 
 PRICES = Path(__file__).with_name("prices.yaml")
@@ -73,11 +72,12 @@ def describe_cost(cost: float | None, unsure: float = 0.0) -> str:
 
 def _table(path: Path) -> list[tuple[list[str], Price]]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise AnnotationError(f"{path}: {error.strerror}; --prices names a YAML file of prices") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path}: not YAML: {error}; save it as UTF-8") from error
+    content = parse_yaml(text, path, AnnotationError)[1]
     entries = content.get("models") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise AnnotationError(f"{path}: expected 'models:' and a list under it, as {PRICES.name} has it")
@@ -92,4 +92,4 @@ def _entry(entry: Any, where: str) -> tuple[list[str], Price]:
     numbers = [entry["in"], entry["out"]]
     if not all(isinstance(n, int | float) and not isinstance(n, bool) and 0 <= n < 1e9 for n in numbers):
         raise AnnotationError(f"{where}: in and out must be numbers from 0; expected {wanted}")
-    return [str(name) for name in names], Price(*map(float, numbers))
+    return [str(name) for name in names], Price(float(entry["in"]), float(entry["out"]))

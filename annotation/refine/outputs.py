@@ -6,11 +6,11 @@
 dimensions, `with` one written for them; the model writes missing answers.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...schemas.errors import AnnotationError
+from ...schemas.support.json_text.values import parse_json
 from ...schemas.support.nearest import suggest
 from ..forms.forms import join_turns
 
@@ -47,7 +47,7 @@ def read_outputs(path: Path, n: int) -> list[Output]:
 
 def _output(line: str, where: str) -> Output:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except ValueError as error:
         raise AnnotationError(f"{where}: not JSON: {error}; expected one object a line") from error
     if not isinstance(entry, dict):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import write_text
+from ...schemas.support.json_text.values import parse_json
 from ..models.backends.connection import Endpoint
 from ..models.backends.endings import REASONING, describe_ending, find_ending, split_reasoning
 from ..models.backends.endpoint import ask_one
@@ -97,7 +98,7 @@ def _told(messages: Any, tries: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def _record(path: Path, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         kept = found["request"]
     except FileNotFoundError:
         return {"request": request, "tries": []}
@@ -116,5 +117,8 @@ def find_json_object(content: str) -> dict[str, Any]:
     start = content.find("{")
     if start < 0:
         raise ValueError("no JSON object in it")
-    found, _ = json.JSONDecoder().raw_decode(content[start:])
-    return dict(found)
+    try:
+        _, end = json.JSONDecoder().raw_decode(content, start)
+    except RecursionError as error:
+        raise ValueError("its JSON object is nested too deep") from error
+    return dict(parse_json(content[start:end]))

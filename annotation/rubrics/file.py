@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.nearest import suggest
+from ...schemas.support.settings_files.yaml_values import parse_yaml
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 # Columns of answer forms.
@@ -114,18 +115,11 @@ def parse_entry(text: str, where: str) -> RubricEntry:
 
     Raises AnnotationError with all faults found, each with its line.
     """
+    root, content = parse_yaml(text, where, AnnotationError)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
         places = dict(_places(root)) if root else {}
-        content = yaml.safe_load(text)
     except _TwiceError as twice:
         raise AnnotationError(f"{where}:{twice}") from twice
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise AnnotationError(f"{where}{line}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise AnnotationError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise AnnotationError(f"{where}: expected keys and values, such as 'name: my-rubric'")
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import write_text
+from ...schemas.support.json_text.values import parse_json
 
 HOME = Path("annotation-home")
 FILE = "accounts.json"
@@ -44,7 +45,7 @@ def read_accounts(home: Path) -> Accounts:
     """Read the accounts of a home; AnnotationError if it has none or they cannot be read."""
     path = home / FILE
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_text())
         accounts = {name: Account(**account) for name, account in found["accounts"].items()}
         return Accounts(found["url"], found["workspace"], accounts)
     except FileNotFoundError as error:

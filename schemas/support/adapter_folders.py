@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .json_text.values import parse_json
+
 ADAPTER = "adapter_config.json"
 """PEFT's config of an adapter, with the name of its base model."""
 ABOUT = "preceptor.json"
@@ -39,7 +41,7 @@ def was_folder(adapter: Path, named: str) -> bool:
 def read_known_base(adapter: Path) -> dict[str, Any]:
     """Read what training recorded about a base that was a folder; {} for other bases."""
     try:
-        known = json.loads((adapter / ABOUT).read_text(encoding="utf-8")).get("base")
+        known = parse_json((adapter / ABOUT).read_text(encoding="utf-8")).get("base")
     except (OSError, ValueError, AttributeError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..errors import EndlessTemplateError, GateError
 from .files import find_leading_out
+from .json_text.values import parse_json
 
 Messages = list[dict[str, str]]
 Render = Callable[[Messages, bool], str]
@@ -69,7 +70,7 @@ def read_tokenizer_config(name: str, files: dict[str, str]) -> dict[str, Any]:
     Raises GateError if it is not a JSON object.
     """
     try:
-        config = json.loads(files.get("tokenizer_config.json", "{}"))
+        config = parse_json(files.get("tokenizer_config.json", "{}"))
     except ValueError as error:
         raise GateError(f"tokenizer: {name}: tokenizer_config.json is not JSON: {error}") from error
     if not isinstance(config, dict):

@@ -43,6 +43,7 @@ from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
 from ..ingest.files.table_files import list_columns, read_table
+from ..ingest.files.unpack.allowance import Allowance
 from ..ingest.files.values import fold, note_unmet
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
@@ -181,22 +182,24 @@ def import_forms(
     encoding: str = "",
     sheet: str = "",
     values: dict[str, dict[str, str]] | None = None,
+    max_unpacked: int | None = None,
     on_form: Callable[[ImportedForm], object] = _ignore,
 ) -> list[ImportedForm]:
     """Take the answers of filled-in forms into the store; the same form again changes nothing.
 
     All forms are read before any is stored. `rubric` is needed if the campaign's is not a packaged one;
     `annotator` is the default for forms that name none; `kind` is student, expert or crowd; `encoding`,
-    `sheet` and `values` as in `ingest`. `on_form` gets each form when it is in the store. Raises
-    AnnotationError for a file that is no form of the campaign, of which no row can be taken, or in which no
-    answer has an annotator.
+    `sheet`, `values` and `max_unpacked` as in `ingest`. `on_form` gets each form when it is in the store.
+    Raises AnnotationError for a file that is no form of the campaign, of which no row can be taken, or in
+    which no answer has an annotator.
     """
     asked = find_rubric(con, campaign, rubric)
     questions = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
     now = datetime.now(UTC)
     forms = {}
+    allowance = Allowance(max_unpacked)
     for path in files:
-        file = Input(path, path.name, encoding, sheet)
+        file = Input(path, path.name, encoding, sheet, allowance=allowance)
         forms[path] = filled = read_form(file, questions, asked, annotator, now, values or {})
         if filled.answers.is_empty() and filled.rejects.height:
             first = "".join(

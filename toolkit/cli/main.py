@@ -96,7 +96,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; the one place where errors become messages and exit codes."""
-    warnings.formatwarning = _format_warning
+    warnings.formatwarning = _format_warning  # type: ignore[assignment]
     sys.excepthook = _show_error
     try:
         cli.main()

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,6 +91,28 @@ def read_encoding(_: click.Context, parameter: click.Parameter, value: str | Non
         said = f"no encoding '{value}'; expected a name such as windows-1251 or latin-1"
         raise click.BadParameter(said, param=parameter)
     return value
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", re.IGNORECASE)
+
+
+def read_size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Read a number of bytes, such as 500MB or 2GB. Raises click.BadParameter if it is none."""
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.strip())
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if size < 1:
+        raise click.BadParameter(f"expected a size, such as 500MB or 2GB, got '{value}'", param=parameter)
+    return size
+
+
+MAX_UNPACKED: dict[str, Any] = {
+    "callback": read_size,
+    "metavar": "SIZE",
+    "help": "Most that packed files (.gz, .zip, .xlsx, .apkg, Parquet) may unpack to, together, such as 2GB. "
+    "Default: 200 times their size, at least 64MB.",
+}
 
 
 def add_source_option(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schemas.errors import EvaluationError
-from ...schemas.support.json_lines import add_lines
+from ...schemas.support.json_text.lines import add_lines
 from ...schemas.support.unfinished_run import finish, hold_run
 from .answers import KeptAnswer
 from .figures import draw_figures

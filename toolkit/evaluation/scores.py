@@ -16,7 +16,7 @@ from pathlib import Path
 from ...annotation.models.backends.backend import Say
 from ...annotation.models.backends.text_scores import Messages, ScoreTexts, Text, TextScore
 from ...schemas.keys import hash_key
-from ...schemas.support.json_lines import add_lines, read_json_lines
+from ...schemas.support.json_text.lines import add_lines, read_json_lines
 from .metrics.tutor_states import replace_surrogates
 
 _TOGETHER = 16  # texts scored between two writes

@@ -3,11 +3,11 @@
 {"stage": "dpo", "dataset": {"name": "gec-corrections", "digest": "9f…"}, "base": {"dataset": {…}}, …}
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ...schemas.support.adapter_folders import ABOUT
+from ...schemas.support.json_text.values import parse_json
 from .items import HeldOut
 
 
@@ -18,7 +18,7 @@ def read_training(folder: Path, held: HeldOut) -> dict[str, Any] | None:
     record.
     """
     try:
-        said = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        said = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     datasets = []

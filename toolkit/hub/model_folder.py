@@ -19,7 +19,9 @@ from ...schemas.errors import HubError, HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, find_hub_name, read_license
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER
 from ...schemas.support.files import find_leading_out, hash_file
+from ...schemas.support.json_text.values import parse_json
 from ...schemas.support.nearest import suggest
+from ...schemas.support.settings_files.yaml_values import parse_yaml
 from .client import Kind, check_repo_id
 from .commit import Parcel
 from .dataset_folder import CARD
@@ -112,7 +114,7 @@ def _about(path: Path) -> dict[str, Any]:
     if (path / "manifest.json").is_file() and not (path / ABOUT).is_file():
         raise HubNameError(f"{path}: is a dataset; preceptor publish {path} OWNER/NAME sends it")
     try:
-        about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((path / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise HubNameError(
             f"{path}: holds no {ABOUT}, so it is no model that preceptor train or merge "
@@ -138,7 +140,7 @@ def _check_weights(path: Path, names: tuple[str, ...], adapter: bool) -> None:
     index = f"{first}.index.json"
     wanted = {first}
     if index in names:
-        wanted = set(json.loads((path / index).read_text(encoding="utf-8"))["weight_map"].values())
+        wanted = set(parse_json((path / index).read_text(encoding="utf-8"))["weight_map"].values())
     if missing := sorted(wanted - set(names)):
         raise HubError(
             f"{path}: {', '.join(missing[:3])} missing; weights go to the Hub as safetensors, "
@@ -156,10 +158,7 @@ def _card(path: Path) -> tuple[dict[str, Any], str]:
         raise HubError(f"{path}: holds no {CARD}; preceptor train writes one") from error
     opening, _, rest = text.partition("---\n")
     header, end, body = rest.partition("\n---\n")
-    try:
-        head = yaml.safe_load(header) if not opening and end else None
-    except yaml.YAMLError as error:
-        raise HubError(f"{path / CARD}: its YAML cannot be read: {' '.join(str(error).split())}") from error
+    head = parse_yaml(header, path / CARD, HubError)[1] if not opening and end else None
     if not isinstance(head, dict):
         raise HubError(
             f"{path / CARD}: begins with no YAML between lines of ---, which the Hub reads; mend it"
@@ -182,7 +181,7 @@ def _base(
             raise HubNameError(f"--base {named}: {path} was made of {known}; leave --base out")
         return str(known), None
     try:
-        said = str(json.loads((path / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
+        said = str(parse_json((path / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
     except (ValueError, KeyError) as error:
         raise HubError(f"{path / ADAPTER}: names no base_model_name_or_path; train it again") from error
     if not (of_base or said.count("/") != 1 or said[0] in "/.~" or Path(said).exists()):
@@ -269,7 +268,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
         (work / name).symlink_to((folder.path / name).resolve())
     _rewrite(work / CARD, _card_text(folder))
     if folder.adapter:
-        config = json.loads((work / ADAPTER).read_text(encoding="utf-8"))
+        config = parse_json((work / ADAPTER).read_text(encoding="utf-8"))
         if folder.local_base is not None:
             config |= {"base_model_name_or_path": folder.base, "revision": revision}
             _rewrite(work / ADAPTER, _json(config))
@@ -302,7 +301,7 @@ def pack(folder: ModelFolder, work: Path, revision: str | None = None) -> Parcel
 def list_files(about: bytes) -> dict[str, str]:
     """List the files in a published preceptor.json with their sha256; {} if it is not ours."""
     try:
-        files = json.loads(about).get("files")
+        files = parse_json(about).get("files")
     except (ValueError, AttributeError):
         return {}
     return files if isinstance(files, dict) else {}

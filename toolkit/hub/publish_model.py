@@ -4,7 +4,6 @@ Weights are compared by the sha256 that the Hub states of them, all other files 
 model is not fetched a second time to know that it has arrived.
 """
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
 from ...schemas.support.adapter_folders import ABOUT
+from ...schemas.support.json_text.values import parse_json
 from .client import Say, call_patiently, check_token, connect, explain_error
 from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .model_folder import MODEL, ModelFolder, pack
@@ -65,7 +65,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
             return str(info.sha), None
         with tempfile.TemporaryDirectory() as cache:
             file = to.api.hf_hub_download(base, ABOUT, revision=info.sha, cache_dir=cache)
-            return str(info.sha), json.loads(Path(file).read_text(encoding="utf-8"))
+            return str(info.sha), parse_json(Path(file).read_text(encoding="utf-8"))
 
     try:
         revision, there = call_patiently(read, to.say)

@@ -4,11 +4,12 @@ preceptor.json  "deepspeed": "/home/me/zero3.json"   -> a path of this machine: 
 README.md       HF_TOKEN=hf_abcdef…                  -> a token of Hugging Face (it is not shown)
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ...schemas.support.json_text.values import parse_json
 
 TEXT = (".json", ".jinja", ".txt", ".md", ".svg", ".Modelfile")
 _VOCABULARIES = {
@@ -92,7 +93,7 @@ def _strings(text: str) -> str:
             walk([] if isinstance(of, str) else of)
 
     try:
-        walk(json.loads(text, object_pairs_hook=list))  # keeps both values of a repeated name
+        walk(parse_json(text, finite=False, pairs=list))  # keeps both values of a repeated name
     except ValueError:
         return text
     return "\n".join(found)

@@ -58,6 +58,7 @@ class Context:
     allow_rejects: bool = False  # although all rows of a value are rejected, or most rows
     sheet: str = ""  # of a spreadsheet, where several have rows
     encoding: str = ""  # of text files, where it is neither UTF-8 nor marked UTF-16
+    max_unpacked: int | None = None  # bytes that packed files may unpack to; by default by their size
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person
 

@@ -25,6 +25,7 @@ from ..store.connection import Store, insert, limit_memory, query, remove_orphan
 from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
+from .files.unpack.allowance import Allowance
 from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known
@@ -206,7 +207,9 @@ def _with_options(files: Sequence[Input], context: Context) -> list[Input]:
             f"--learner: all {len(files)} files would be the log of '{context.learner}'; if they are, say "
             "--one-learner too; if the path of each names its learner, use --learner-from-path PATTERN"
         )
-    files = [replace(file, encoding=context.encoding, sheet=context.sheet, notes=[]) for file in files]
+    given: dict[str, Any] = {"encoding": context.encoding, "sheet": context.sheet}
+    given["allowance"] = Allowance(context.max_unpacked)
+    files = [replace(file, notes=[], **given) for file in files]
     for file in files:
         check_options(file)
     return files

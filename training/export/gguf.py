@@ -23,6 +23,7 @@ from ...schemas.errors import GateError, TrainingError
 from ...schemas.support.adapter_folders import ABOUT, ADAPTER, list_code
 from ...schemas.support.chat_template import read_chat_template
 from ...schemas.support.files import hash_file, make_partial_folder, write_text
+from ...schemas.support.json_text.values import parse_json
 from ...schemas.support.nearest import suggest
 from ..merge import merge
 from .modelfile import TemplatePieces, find_pieces, render_modelfile
@@ -162,7 +163,7 @@ def _ours(path: Path, out: Path) -> bool:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return bool(json.loads(text)["gguf"]["file"] == out.name)
+            return bool(parse_json(text)["gguf"]["file"] == out.name)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return text.startswith(f"FROM ./{out.name}\n")
@@ -281,7 +282,7 @@ def _place(model: Path, made: Path, out: Path, kind: str, system: str | None, sa
 def _about(model: Path) -> dict[str, Any]:
     """The provenance that training wrote; {} for a model that Preceptor did not train."""
     try:
-        read = json.loads((model / ABOUT).read_text(encoding="utf-8"))
+        read = parse_json((model / ABOUT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return read if isinstance(read, dict) else {}
@@ -317,7 +318,7 @@ def read_back(model: Path, made: Path, kind: str) -> _Found:
         template = read_chat_template(model)
     except GateError as error:
         raise TrainingError(str(error)) from error
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config = parse_json((model / "config.json").read_text(encoding="utf-8"))
     tokens = field("tokenizer.ggml.tokens") or []
     wanted = gguf.LlamaFileType[(CONVERTED | QUANTIZED)[kind]].value
     checks = {
@@ -354,7 +355,7 @@ def _rows(reader: Any) -> int:
 
 def _spelt(model: Path, tokens: Sequence[str], kind: str) -> int:
     """Number of tokens if all of the folder's vocabulary have their ids, else the number of those that do."""
-    read = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    read = parse_json((model / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = read["model"]["vocab"]
     if kind != "gpt2" or not isinstance(vocabulary, dict):  # others write spaces and bytes in their own way
         return len(tokens)
@@ -369,7 +370,7 @@ def _weights(model: Path, written: int, config: dict[str, Any]) -> tuple[str, st
     for path in model.glob("*.safetensors"):
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
+            header = parse_json(stream.read(length))
         for name, tensor in header.items():
             count = 1
             for side in tensor["shape"] if name != "__metadata__" else [0]:
@@ -382,7 +383,7 @@ def _weights(model: Path, written: int, config: dict[str, Any]) -> tuple[str, st
 def _ends(model: Path, config: dict[str, Any]) -> list[int]:
     """Ids of the tokens that end an answer."""
     try:
-        ends = json.loads((model / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
+        ends = parse_json((model / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
     except (OSError, ValueError):
         ends = None
     ends = config.get("eos_token_id") if ends is None else ends

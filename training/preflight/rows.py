@@ -6,7 +6,6 @@ token unless it ends with it; a conversation goes through the chat template, the
 reply; prompt and prompt with completion are made into tokens apart; the completion begins where they part.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from ...schemas.errors import EndlessTemplateError
 from ...schemas.support.chat_template import apply_chat_template
+from ...schemas.support.json_text.values import parse_json
 
 Tokenizer = Any  # of transformers
 Row = dict[str, Any]
@@ -132,7 +132,7 @@ def _brought(row: Row) -> Row:
         return {}
     tools = row.get("tools")
     return {
-        "tools": json.loads(tools) if isinstance(tools, str) else tools,
+        "tools": parse_json(tools) if isinstance(tools, str) else tools,
         **row.get("chat_template_kwargs", {}),
     }
 

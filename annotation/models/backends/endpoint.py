@@ -5,6 +5,8 @@ answers {"choices": [{"message": {"content": "…"}}], "usage": {"prompt_tokens"
 """
 
 import asyncio
+import math
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,12 @@ from .message import CURABLE, ChatCompletion, read_message
 
 TRIES = 6
 LONGEST_PAUSE = 60.0
+LONGEST_BODY = 16 << 20
+"""Bytes of an answer that are read, unpacked; a long answer with its reasoning has one."""
+LONGEST_ANSWER = 1800.0
+"""Seconds that an answer may take from the request to its last byte."""
+_SHOWN = 10_000  # characters of a body that is no answer
+_PACKINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 BUSY_PAUSE = 2.0  # seconds after an error that came with status 200
 _REFUSED = {400, 422}
 _GIVEN_UP = {408, 499}  # somebody on the way waited no longer
@@ -30,7 +38,7 @@ _NEVER_SENT = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.Invali
 class Attempt:
     """One request that was sent: status (None: the connection broke and the outcome is unknown).
 
-    `text` is the body without the key; `fault` is the error if the status is not 200.
+    `text` is the body without the key; `fault` is the error if the status is not 200, or the body not whole.
     """
 
     status: int | None
@@ -66,26 +74,59 @@ def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -
             return await send_patiently(where, lambda: post(http, where, body), say)
 
     got = asyncio.run(ask())
-    if got is None or got.status != httpx.codes.OK:
+    if got is None or got.status != httpx.codes.OK or got.fault:
         raise AnnotationError(got.fault if got else "nothing was sent")
     return read_message(got.text, where.hide)
 
 
 async def post(http: httpx.AsyncClient, where: Endpoint, body: dict[str, Any]) -> Attempt:
-    """Send a request once."""
-    headers = [(b"Authorization", f"Bearer {where.key}".encode("latin-1"))] if where.key else []
+    """Send a request once; of the answer at most LONGEST_BODY bytes are read, for at most LONGEST_ANSWER."""
+    headers = [(b"Accept-Encoding", b"gzip, deflate")]
+    headers += [(b"Authorization", f"Bearer {where.key}".encode("latin-1"))] if where.key else []
+    received: list[httpx.Response] = []
     try:
-        response = await http.post(f"{where.base_url}/chat/completions", json=body, headers=headers)
+        async with asyncio.timeout(LONGEST_ANSWER):
+            address = f"{where.base_url}/chat/completions"
+            async with http.stream("POST", address, json=body, headers=headers) as response:
+                received.append(response)
+                data, fault = await _read_body(response)
+    except TimeoutError:
+        fault = f"the answer was not whole after {LONGEST_ANSWER:,.0f} seconds"
+        if received and received[0].status_code == httpx.codes.OK:
+            return Attempt(httpx.codes.OK, fault=fault)
+        return Attempt(None, fault=fault + _name_proxy(where))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         sendable = not isinstance(error, _NEVER_SENT)
         reached = sendable and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         said = f"{type(error).__name__}: {error}" if sendable else f"cannot be sent: {type(error).__name__}"
         return Attempt(None, fault=where.hide(said) + _name_proxy(where), reached=reached, sendable=sendable)
-    text = where.hide(response.text)
+    text = where.hide(data.decode(errors="replace"))
     if response.status_code == httpx.codes.OK:
-        return Attempt(response.status_code, text)
+        return Attempt(response.status_code, text[:_SHOWN] if fault else text, fault)
     wait = _seconds(response.headers.get("retry-after"))
-    return Attempt(response.status_code, text, _refusal(where, response), wait)
+    return Attempt(response.status_code, text, _refusal(where, response, text), wait)
+
+
+async def _read_body(response: httpx.Response) -> tuple[bytes, str]:
+    """Read and unpack a body; the fault if it is too long or cannot be unpacked, "" if it is whole."""
+    named = response.headers.get("content-encoding", "identity").strip().lower()
+    packed = named in _PACKINGS
+    unpack = zlib.decompressobj(_PACKINGS[named]) if packed else None
+    parts, size = list[bytes](), 0
+    if not packed and named not in {"", "identity"}:
+        return b"", f"the answer is packed as '{named[:40]}', which was not asked for"
+    async for raw in response.aiter_raw():
+        try:
+            part = unpack.decompress(raw, LONGEST_BODY - size + 1) if unpack else raw
+        except zlib.error as error:
+            return b"".join(parts), f"the answer cannot be unpacked ({error})"
+        parts.append(part)
+        size += len(part)
+        if size > LONGEST_BODY:
+            return b"".join(parts)[:LONGEST_BODY], f"the answer is longer than {LONGEST_BODY >> 20} MB"
+    if unpack and size and not unpack.eof:
+        return b"".join(parts), "the answer cannot be unpacked (it was cut off)"
+    return b"".join(parts), ""
 
 
 async def send_patiently(
@@ -138,10 +179,10 @@ async def rest(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def _refusal(where: Endpoint, response: httpx.Response) -> str:
+def _refusal(where: Endpoint, response: httpx.Response, text: str) -> str:
     """Error message for a refusal: the reason, and what to do."""
     status = response.status_code
-    said = " ".join(where.hide(response.text).split())[:300]
+    said = " ".join(text[:_SHOWN].split())[:300]
     remedy = {
         401: f"; set {KEY_VARIABLES[0]} to a key that is valid there",
         403: f"; set {KEY_VARIABLES[0]} to a key that may use '{where.model}'",
@@ -163,6 +204,7 @@ def _name_proxy(where: Endpoint) -> str:
 
 def _seconds(retry_after: str | None) -> float | None:
     try:
-        return max(0.0, float(retry_after or ""))
+        seconds = float(retry_after or "")
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -11,7 +11,6 @@ rounding: a padded batch is summed in another order.
 import contextlib
 import gc
 import hashlib
-import json
 import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -30,6 +29,7 @@ from ....schemas.support.adapter_folders import (
     was_folder,
 )
 from ....schemas.support.chat_template import apply_chat_template
+from ....schemas.support.json_text.values import parse_json
 from ..budget import Ledger
 from ..prices import FREE
 from ..requests import Message, Request, Sampling, hash_request
@@ -183,7 +183,7 @@ def free_models() -> None:
 def _base_of(folder: Path, trusting_code: bool) -> ModelLocation:
     """Base model of an adapter: a folder, relative to here or the adapter, or a model on the Hub."""
     try:
-        said = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        said = parse_json((folder / ADAPTER).read_text(encoding="utf-8"))
         base, revision = said.get("base_model_name_or_path"), said.get("revision")
     except (ValueError, AttributeError) as error:
         raise AnnotationError(f"{folder / ADAPTER}: cannot be read: {error}") from error

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ....schemas.support.json_text.values import parse_json
 from .endings import CUT, ERROR, REFUSAL
 
 CURABLE = {408, 409, 425, 429}
@@ -50,7 +51,7 @@ def read_message(text: str, hide: Callable[[str], str] = lambda text: text) -> C
     `hide` removes secrets from each text of it.
     """
     try:
-        body = json.loads(text)
+        body = parse_json(text, finite=False)
     except (ValueError, RecursionError):
         streamed = text.lstrip().startswith("data:")
         start = hide(_shorten(text))

@@ -84,6 +84,8 @@ async def _send(
         return ModelAnswer(got.text, got.fault, refused=True)
     if got.status != httpx.codes.OK:  # as it would be for every other request
         raise AnnotationError(got.fault if got.status else f"{where.shown}: {got.fault}")
+    if got.fault:  # it came, and is not whole: kept as a reply that cannot be used
+        return ModelAnswer(got.text, got.fault, cost=ledger.settle(request))
     message = read_message(got.text, where.hide)
     await rest_if_busy(where, message, say)
     cost = ledger.settle(request, message.prompt_tokens, message.billed_tokens)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....schemas.rubric import PREFERENCE, Criterion, Rubric
+from ....schemas.support.json_text.values import parse_json
 from ....schemas.support.nearest import suggest
 from ..requests import Message, Request
 
@@ -98,11 +99,16 @@ def find_json(content: str) -> dict[str, Any]:
     at = content.find("{")
     while at >= 0:
         try:
-            found, end = _STRICT.raw_decode(content, at)
+            _, end = _STRICT.raw_decode(content, at)
         except _AmbiguousError as wrong:
             found, fault, end = None, str(wrong), at + 1
         except (ValueError, RecursionError):
             end = at + 1
+        else:
+            try:
+                found = parse_json(content[at:end])
+            except ValueError as wrong:
+                found, fault = None, str(wrong)
         at = content.find("{", end)
     if found is None:
         raise ValueError(fault)

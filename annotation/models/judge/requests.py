@@ -14,6 +14,7 @@ from typing import Any
 from ....schemas.errors import AnnotationError
 from ....schemas.keys import hash_key
 from ....schemas.rubric import Rubric
+from ....schemas.support.json_text.values import parse_json
 from ....schemas.support.nearest import suggest
 from ..fence import Fence, make_fence
 from ..requests import LIKELIEST, Message, Request, Sampling
@@ -112,7 +113,7 @@ def read_examples(path: Path, rubric: Rubric) -> tuple[Example, ...]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                made.append(_read_example(json.loads(line), rubric))
+                made.append(_read_example(parse_json(line), rubric))
             except ValueError as error:
                 raise AnnotationError(f"{path}, line {number}: {error}") from error
     if not made:

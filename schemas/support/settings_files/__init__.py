@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...errors import RecipeError
 from ..nearest import find_nearest
 from .yaml_text import Place
+from .yaml_values import parse_yaml
 
 LEFT_OUT = object()
 """The value of a key to leave out, as if the file did not name it."""
@@ -50,9 +49,10 @@ def parse_assignment(text: str, example: str) -> tuple[str, Any]:
     if not value.strip():
         return name.strip(), LEFT_OUT
     try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {text}: the value is not YAML") from error
+        return name.strip(), parse_yaml(value, "")[1]
+    except RecipeError as error:
+        why = str(error).rpartition(": ")[2]
+        raise RecipeError(f"--set {text[:200]}: the value is not YAML: {why}") from error
 
 
 def merge_settings(where: object, values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

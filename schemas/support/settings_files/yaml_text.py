@@ -15,16 +15,13 @@ import yaml
 
 from ...errors import RecipeError
 from ..nearest import find_nearest
+from .yaml_values import parse_yaml
 
 Place = tuple[str | int, ...]
 """Keys and numbers of list items (from 0), from the top of a file."""
 
 ENDINGS = {".yaml", ".yml"}
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_HINTS = {
-    "mapping values are not allowed here": "put a text with ': ' in quotes",
-    "found character '\\t' that cannot start any token": "indent with blanks, not with tabs",
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def read_settings(path: Path, name: str, example: str) -> SettingsFile:
     has a key twice.
     """
     text = read_text(path, name)
-    root, content = _parse(path, text)
+    root, content = parse_yaml(text, path)
     if content is None:
         raise RecipeError(f"{path}: is empty; expected keys and values, such as '{example}'")
     if not isinstance(content, dict):
@@ -108,23 +105,6 @@ def _list_beside(folder: Path) -> list[str]:
         return sorted(one.name for one in folder.iterdir() if one.suffix in ENDINGS)
     except OSError:
         return []
-
-
-def _parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark, problem = error.problem_mark or error.context_mark, error.problem or error.context or "?"
-        hint = _HINTS.get(problem)
-        line = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: not YAML: {problem}{f'; {hint}' if hint else ''}") from error
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position].count("\n")
-        raise RecipeError(
-            f"{path}:{before + 1}: not YAML: the character U+{int(error.character):04X} is not allowed"
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
 
 
 def _walk(

@@ -7,6 +7,7 @@ import click
 
 from ....schemas.support.numbers import format_count
 from ..options import (
+    MAX_UNPACKED,
     Choice,
     Common,
     add_where_options,
@@ -141,6 +142,7 @@ def export(
     metavar="COLUMN:VALUE=WORD",
     help="A word of the form that means an answer, such as preference:tie='Both are equal'. May be repeated.",
 )
+@click.option("--max-unpacked", **MAX_UNPACKED)
 @common
 def import_(
     settings: Common,
@@ -153,6 +155,7 @@ def import_(
     encoding: str | None,
     sheet: str | None,
     maps: tuple[str, ...],
+    max_unpacked: int | None,
 ) -> None:
     """Read answers from filled-in forms, as votes and ratings of annotators under pseudonyms.
 
@@ -181,6 +184,7 @@ def import_(
             encoding=encoding or "",
             sheet=sheet or "",
             values=values,
+            max_unpacked=max_unpacked,
             on_form=lambda form: _say_taken(form, campaign),
         )
     if any(form.taken.changed for form in done):

@@ -8,7 +8,7 @@ import click
 
 from ....schemas.support.numbers import format_count
 from ...ingest.formats import FORMATS, Format
-from ..options import Choice, Common, common, open_stderr, open_stdout, read_encoding, read_name
+from ..options import MAX_UNPACKED, Choice, Common, common, open_stderr, open_stdout, read_encoding, read_name
 
 if TYPE_CHECKING:
     from ...ingest.run import IngestReport
@@ -157,6 +157,7 @@ def _options(format: Format) -> list[click.Parameter]:
             help="Encoding of text files, such as windows-1251 or latin-1. Default: UTF-8, or UTF-16 where "
             "the file begins with its byte-order mark.",
         ),
+        click.Option(["--max-unpacked"], **MAX_UNPACKED),
         click.Option(["--replace"], is_flag=True, help="Replace the source of that name."),
         click.Option(["--strict"], is_flag=True, help="Stop at the first row that cannot be read or used."),
     ]
@@ -225,6 +226,7 @@ def _command(format: Format) -> click.Command:
             allow_rejects=given.get("allow_rejects") or False,
             encoding=given["encoding"] or "",
             sheet=given.get("sheet") or "",
+            max_unpacked=given["max_unpacked"],
         )
         # Each file is read twice: once for its digest, once for its rows.
         total = 2 * sum(file.path.stat().st_size for file in files)

@@ -4,7 +4,6 @@ As transformers' `apply_chat_template` renders a conversation, and TRL 1.16 ends
 end-of-sequence token, unless it ends so already.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ....schemas.support.chat_template import (
     read_tokenizer_config,
     read_tokenizer_files,
 )
+from ....schemas.support.json_text.values import parse_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -53,7 +53,7 @@ def read_encoder(name: str, conversational: bool = True) -> Encoder:
     config = read_tokenizer_config(name, files)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    faithful = _is_faithful(json.loads(files["tokenizer.json"]))
+    faithful = _is_faithful(parse_json(files["tokenizer.json"]))
     tokens = read_special_tokens(config)
     if not conversational:
         return Encoder(tokenizer, None, tokens["eos_token"], faithful)

@@ -19,7 +19,7 @@ from ....schemas.cells import SEPARATORS, find_separator, read_separator_line
 from ....schemas.errors import SourceError
 from ..batch import find_reason
 from .header import HEADER_ROWS, find_header, list_header_columns, note_title
-from .numbered_lines import Input, OnBytes, read_lines, read_start
+from .numbered_lines import LONGEST_BYTES, Input, OnBytes, read_lines, read_start
 
 _QUOTED = r'"(?:[^"]|"")*"'
 _MARK = "\x01"  # replaces a quoted field while the rest of the record is checked
@@ -98,7 +98,7 @@ def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataF
     rest = _empty_lines()
     for block in blocks:
         joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
-        if rest.height > _LONGEST:
+        if rest.height > _LONGEST or rest.estimated_size() > LONGEST_BYTES:
             joined, rest = pl.concat([joined, rest]), rest.clear()
         yield joined
     if rest.height:

@@ -25,9 +25,11 @@ import pyarrow as pa
 
 from ....schemas.cells import find_codec, find_encoding, is_unmarked_utf16
 from ....schemas.errors import SourceError
+from .unpack.allowance import Allowance, Watched, format_size
 
 BLOCK_BYTES = 8 << 20
-LONGEST_BYTES = 256 << 20  # kept in memory until the next cut
+LONGEST_BYTES = 64 << 20  # kept in memory until the next cut
+WHOLE_BYTES = 256 << 20  # of a packed file that is one value, such as JSON, and so is kept in memory
 START_BYTES = 1 << 16  # looked at to recognise what a file is
 _GZIP, _BZIP2 = b"\x1f\x8b\x08", b"BZh"
 _ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -45,7 +47,8 @@ codecs.register_error("preceptor-damage", lambda error: ("\udcff", getattr(error
 class Input:
     """A file to read: where it is, its name inside the source; encoding, sheet, learner if the user said.
 
-    `notes` collects what the user should know of the reading, such as rows above the header.
+    `notes` collects what the user should know of the reading, such as rows above the header; `allowance`
+    bounds what the files of a run unpack to.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Input:
     sheet: str = ""
     learner: str = ""
     notes: list[str] = field(default_factory=list, compare=False)
+    allowance: Allowance = field(default_factory=Allowance, compare=False)
 
 
 OnBytes = Callable[[int], None]
@@ -92,8 +96,10 @@ def read_whole(file: Input, on_bytes: OnBytes = lambda _: None) -> str:
 
     Raises SourceError if the file is empty, or cannot be read as text.
     """
-    parts = []
+    parts, allowance = [], file.allowance
     for block in read_lines(file, on_bytes=on_bytes):
+        if allowance.given is None and allowance.unpacked.get(file.path, 0) > WHOLE_BYTES:
+            allowance.refuse(file.path, f"is one value that unpacks to more than {format_size(WHOLE_BYTES)}")
         if block["damaged"].any():
             line = block.filter("damaged")["line"][0]
             raise SourceError(describe_not_text(file, line))
@@ -118,7 +124,7 @@ def describe_not_text(file: Input, line: int) -> str:
 def is_binary(file: Input) -> bool:
     """True if the file begins with bytes that no text has in any encoding of one byte a letter, or UTF-8."""
     try:
-        with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
+        with file.path.open("rb") as raw, _unpacked(file, raw) as stream:
             start = stream.read(START_BYTES)
     except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
         return False
@@ -141,7 +147,7 @@ def read_start(file: Input) -> str:
 def note_encoding(file: Input) -> str | None:
     """Note the encoding that a file is read in, if it is not UTF-8; None for UTF-8 or an unreadable file."""
     try:
-        with file.path.open("rb") as raw, _unpacked(file.path, raw) as stream:
+        with file.path.open("rb") as raw, _unpacked(file, raw) as stream:
             marked = find_encoding(stream.read(4))
     except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
         return None
@@ -159,7 +165,7 @@ def _chunks(file: Input, on_bytes: OnBytes, quotes: bool = False) -> Generator[b
     """
     path, size = file.path, BLOCK_BYTES
     try:
-        with path.open("rb") as raw, _unpacked(path, raw) as stream:
+        with path.open("rb") as raw, _unpacked(file, raw) as stream:
             # Enough for a byte-order mark, even where blocks are tiny.
             chunk, seen = stream.read(max(size, 4)), 0
             convert = _conversion(file, chunk)
@@ -243,17 +249,20 @@ def find_member(path: Path, archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    start = raw.read(10)
+def _unpacked(file: Input, raw: BinaryIO) -> BinaryIO | Watched:
+    """The file's bytes; those of a packed one are counted."""
+    path, start = file.path, raw.read(10)
     raw.seek(0)
     if start.startswith(_ZIPS):
         with zipfile.ZipFile(path) as archive:
-            return cast("BinaryIO", archive.open(find_member(path, archive)))
-    if start.startswith(_GZIP) or path.suffix.lower() == ".gz":
-        return cast("BinaryIO", gzip.open(raw))
-    if path.suffix.lower() == ".bz2" or (start.startswith(_BZIP2) and start[4:] in _BZIP2_BLOCKS):
-        return cast("BinaryIO", bz2.open(raw))
-    return raw
+            opened = cast("BinaryIO", archive.open(find_member(path, archive)))
+    elif start.startswith(_GZIP) or path.suffix.lower() == ".gz":
+        opened = cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+    elif path.suffix.lower() == ".bz2" or (start.startswith(_BZIP2) and start[4:] in _BZIP2_BLOCKS):
+        opened = cast("BinaryIO", bz2.BZ2File(raw))
+    else:
+        return raw
+    return file.allowance.watch(path, opened)
 
 
 def _frame(data: bytes, number: int, keep_cr: bool) -> pl.DataFrame:

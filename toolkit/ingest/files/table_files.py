@@ -25,7 +25,8 @@ from .delimited import find_delimiter, read_header, read_records
 from .header import drop_repeats, find_twice, list_names, name_column
 from .json_lists import describe_not_json_lines
 from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
-from .sheets import list_sheet_columns, read_sheet
+from .unpack.parquet_pages import divide_table, find_bounds
+from .unpack.sheets import list_sheet_columns, read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
@@ -34,6 +35,7 @@ PACKED = (".gz", ".bz2")
 SHEET = ".xlsx"
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
+_TABLE_BYTES = 64 << 20  # of the rows that are handed on at once
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
 _DAMAGE = (pa.ArrowException, OSError, ValueError)  # errors that pyarrow raises for a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
@@ -254,15 +256,21 @@ def _tables(
     """The named columns (one of any, for its rows, where none is), `size` rows at a time."""
     names = names or parquet.schema_arrow.names[:1]
     rows, bytes_ = parquet.metadata.num_rows, file.path.stat().st_size
-    done = told = 0
+    done = told = unpacked = 0
     try:
-        for batch in parquet.iter_batches(size, columns=names):
-            table = pa.table([batch.column(name) for name in names], names=names)
+        bounds = find_bounds(file.path, parquet, names, size, file.allowance)
+        if bounds.dictionaries:
+            parquet = _open_parquet(file, bounds.dictionaries)
+        for table in _gather(parquet.iter_batches(bounds.rows, columns=names), names, size):
             table.validate(full=True)
+            unpacked += table.nbytes
+            file.allowance.count(file.path, unpacked)
             yield table
             done += len(table)
             on_bytes(bytes_ * done // max(rows, done) - told)
             told = bytes_ * done // max(rows, done)
+    except SourceError:
+        raise
     except _DAMAGE as error:
         raise _damaged(file, error) from error
     if done != rows:
@@ -270,16 +278,57 @@ def _tables(
     on_bytes(bytes_ - told)
 
 
+def _gather(batches: Iterator[pa.RecordBatch], names: list[str], size: int) -> Iterator[pa.Table]:
+    """The same rows, `size` at a time, or fewer where they are long."""
+    parts, rows, large = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        for part in divide_table(batch.select(names)):
+            plain = pa.record_batch([_write_out(column) for column in part.columns], names=names)
+            parts.append(plain)
+            rows, large = rows + plain.num_rows, large + plain.nbytes
+            if rows >= size or large >= _TABLE_BYTES:
+                yield pa.Table.from_batches(parts)
+                parts, rows, large = [], 0, 0
+    if parts:
+        yield pa.Table.from_batches(parts)
+
+
+def _write_out(array: pa.Array) -> pa.Array:
+    """Write out the texts of a dictionary, which was read as such to know how long they are."""
+    plain = _without_dictionaries(array.type)
+    return array if plain == array.type else array.cast(plain)
+
+
+def _without_dictionaries(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_dictionaries(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_dictionaries(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_without_dictionaries(kind.value_type)))
+    return kind
+
+
 def _open(file: Input) -> tuple[pq.ParquetFile, pa.Schema]:
     """The file and its schema, which is read now rather than later: it may be damaged."""
     try:
-        # With pre-buffering, all that was read of the file would stay in memory.
-        parquet = pq.ParquetFile(
-            file.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
+        parquet = _open_parquet(file, [])
         return parquet, parquet.schema_arrow
     except _DAMAGE as error:
         raise _damaged(file, error) from error
+
+
+def _open_parquet(file: Input, dictionaries: list[str]) -> pq.ParquetFile:
+    # With pre-buffering, all that was read of the file would stay in memory.
+    return pq.ParquetFile(
+        file.path,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        page_checksum_verification=True,
+        read_dictionary=dictionaries,
+    )
 
 
 def _damaged(file: Input, why: object) -> SourceError:

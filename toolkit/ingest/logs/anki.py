@@ -9,9 +9,11 @@ in ms, never more than the collection's cap; type: the kind of review. A row is 
 collection is one person's: --learner names the learner. (Anki manual; rslib/src/revlog of ankitects/anki.)
 """
 
+import itertools
 import sqlite3
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -34,6 +36,10 @@ _COLLECTIONS = (".anki2", ".anki21")
 # Newest first: a package of a new Anki also has an old collection, which only asks to update.
 _INSIDE = ("collection.anki21b", "collection.anki21", "collection.anki2")
 _BATCH_ROWS = 200_000
+_LONGEST_CELL = 40  # characters; longer ones are no whole numbers
+_LEAST_ROW = 8  # bytes of a row in a collection
+_STEPS_PER_ROW = 200  # of SQLite's machine
+_STEP = 100_000
 _DAY_S = 86_400
 
 
@@ -112,10 +118,13 @@ def _unpacked(file: Input) -> Iterator[Path]:
             path = Path(folder) / "collection.anki2"
             with package.open(inside[0]) as packed, path.open("wb") as unpacked:
                 stream = pa.input_stream(packed, compression="zstd" if inside[0].endswith("b") else None)
-                while block := stream.read(1 << 20):
+                counted = file.allowance.watch(file.path, stream)
+                while block := counted.read(1 << 20):
                     unpacked.write(block)
             yield path
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except SourceError:
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise SourceError(f"{file.path}: a damaged package ({error}); export it again") from error
 
 
@@ -123,24 +132,59 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
     """The log's rows as text, in its order; the line is the row's number."""
     nothing = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
     names = ", ".join(_COLUMNS)
+    most = collection.stat().st_size // _LEAST_ROW
     first = 1
     try:
-        # Opened read-only, without waiting for Anki's lock.
-        with closing(sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)) as con:
-            found = con.execute(
-                f"SELECT {', '.join(f'CAST({n} AS TEXT)' for n in _COLUMNS)} FROM revlog ORDER BY id"
-            )
+        with closing(_open(collection, most)) as con:
+            _check_table(con, shown)
+            cells = (f"substr(CAST({n} AS TEXT), 1, {_LONGEST_CELL})" for n in _COLUMNS)
+            found = con.execute(f"SELECT {', '.join(cells)} FROM revlog ORDER BY id")
             while rows := found.fetchmany(_BATCH_ROWS):
                 frame = pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String), orient="row")
                 lines = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("line")
                 raw = pl.concat_str(pl.col(n).fill_null("") for n in _COLUMNS)
                 yield frame.select(lines, raw.alias("raw"), *_COLUMNS), nothing
                 first += frame.height
-    except sqlite3.Error as error:
+                if first > most + 1:
+                    raise sqlite3.DatabaseError("it holds more rows than have room in it")
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
         raise SourceError(
             f"{shown}: not an Anki collection with a review log of {names} ({error}); close Anki and "
             "export the collection with its scheduling"
         ) from error
+
+
+def _open(collection: Path, most: int) -> sqlite3.Connection:
+    """Open a stranger's collection read-only, without waiting for Anki's lock; what never ends is ended."""
+    con = sqlite3.connect(f"{collection.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        con.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        con.execute("PRAGMA trusted_schema = OFF")
+        con.execute("PRAGMA query_only = ON")
+        con.execute("PRAGMA cell_size_check = ON")
+        steps = itertools.count(1)
+        allowed = 100 + most * _STEPS_PER_ROW // _STEP
+        con.set_progress_handler(lambda: next(steps) > allowed, _STEP)
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def _check_table(con: sqlite3.Connection, shown: Path) -> None:
+    """Check that the log is a table of stored rows: a view or a computed column can be without end."""
+    named = "SELECT type, rootpage FROM sqlite_master WHERE lower(name) = 'revlog'"
+    found = con.execute(named).fetchall()
+    if not found:
+        return  # the query says so
+    kinds = {kind for kind, _ in found}
+    hidden = [row[1] for row in con.execute("PRAGMA table_xinfo(revlog)") if row[6]]
+    if kinds != {"table"} or not found[0][1] or hidden:
+        what = f"computes its column '{hidden[0]}'" if hidden else "is no table of stored rows"
+        raise SourceError(
+            f"{shown}: its review log {what}, which Anki never writes; do not open it, and ask for the "
+            "export anew"
+        )
 
 
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:

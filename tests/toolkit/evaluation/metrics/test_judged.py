@@ -10,7 +10,7 @@ from tiny_model import tiny_model
 
 from preceptor.annotation.models.budget import Limits
 from preceptor.schemas.errors import EvaluationError
-from preceptor.schemas.support.json_lines import add_lines, read_json_lines
+from preceptor.schemas.support.json_text.lines import add_lines, read_json_lines
 from preceptor.toolkit.evaluation.config import EvaluationSettings, JudgeSettings
 from preceptor.toolkit.evaluation.judge import make_judge
 from preceptor.toolkit.evaluation.metrics.judged import (

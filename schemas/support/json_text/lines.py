@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import EvaluationError
+from ...errors import EvaluationError
+from .values import parse_json
 
 
 def add_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -38,7 +39,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_bytes().split(b"\n"):
         try:
-            row = json.loads(line)
+            row = parse_json(line, finite=False)
         except ValueError:
             if line and not line.startswith(b"{"):
                 raise EvaluationError(f"{path}: not the JSON Lines of an evaluation; move it away") from None

@@ -1,0 +1,1 @@
+"""JSON of strangers, strictly, and JSON Lines that grow during a run."""
