@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import PreceptorError
-from .files import write_text
+from .files import tell_watchers, write_text
 
 NOTE, LOCK = "run.json", "lock"
 
@@ -35,6 +35,7 @@ def hold_run(
     or if the folder is of a run with other settings.
     """
     with _held(work, error):
+        tell_watchers(work)
         note, text = work / NOTE, json.dumps(run, sort_keys=True, indent=1)
         if restart or not note.is_file():  # files of unknown settings
             _empty(work)

@@ -11,13 +11,14 @@ The same store, recipe and version give the same bytes. Rows stay in DuckDB unti
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from ...schemas.errors import GateError, RecipeError, StoreError
@@ -170,7 +171,8 @@ def _within(con: Store, memory: str) -> Iterator[None]:
     try:
         yield
     finally:
-        run(con, f"SET memory_limit = '{before}'")
+        with suppress(duckdb.Error):  # after a failure, which says why
+            run(con, f"SET memory_limit = '{before}'")
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "g
 import fnmatch
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ...schemas.licenses import HUB_IDS
 from ...schemas.support.files import MANIFEST, hash_file
 from ..dataset.card import REPOSITORY
 from ..dataset.folder import read_manifest
+from ..store.places import hold_temporary_folder
 
 CARD = "README.md"
 _SIZES = (
@@ -89,8 +89,7 @@ def name_repository(built: Built, repo: str) -> Iterator[Built]:
     if REPOSITORY not in built.card:
         yield built
         return
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as name:
-        folder = Path(name)
+    with hold_temporary_folder() as folder:
         for file in built.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             if file not in (CARD, MANIFEST):

@@ -6,7 +6,6 @@
 People are forgotten in a store, which keeps hashes of the keys of their rows (`forgotten_rows`).
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 from ...schemas.errors import HubError
 from ..privacy.traces import describe_traces, list_tables
 from ..store.connection import Store, open_store, query
+from ..store.places import hold_temporary_folder
 from .client import call_patiently, explain_error
 from .commit import Target
 from .dataset_folder import Built
@@ -81,7 +81,7 @@ def _list_kept(to: Target, rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
     tagged = {revision for _, revision in named}
     others = [("", one.commit_id) for one in commits if one.commit_id not in tagged]
     known: dict[str, str] = {}  # what a file keeps, by its sha256
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
+    with hold_temporary_folder() as folder:
         for tag, revision in (*named, *others):
             kept = [_describe(to, revision, file, rows, known, folder) for file in _list_files(to, revision)]
             if what := ", ".join(filter(None, kept)):
@@ -101,7 +101,7 @@ def _list_files(to: Target, revision: str) -> list[RepoFile]:
 
 
 def _describe(
-    to: Target, revision: str, file: RepoFile, rows: pl.DataFrame, known: dict[str, str], folder: str
+    to: Target, revision: str, file: RepoFile, rows: pl.DataFrame, known: dict[str, str], folder: Path
 ) -> str:
     """Describe what a file keeps; it is fetched unless a file with the same content was."""
     content = file.lfs.sha256 if file.lfs else file.blob_id

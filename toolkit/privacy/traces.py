@@ -20,7 +20,7 @@ import polars as pl
 
 from ...schemas.manifest import MANIFEST, parse_manifest
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
-from ..store.connection import Store, insert, open_files, query, run
+from ..store.connection import Store, insert, open_files, query, run, run_over
 from ..store.folders import locate_folder
 from ..store.quoting import quote_text
 from .pseudonyms import FORM, write_mark_sql
@@ -91,13 +91,13 @@ def mark_rows(con: Store, pseudonym: str, rows: dict[str, str], names: Iterable[
 
     `rows` are SELECTs of keys by kind; `names` are those of recipes, as each names people in its own way.
     """
-    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String}).to_arrow()
+    said = pl.DataFrame({"name": sorted(set(names))}, schema={"name": pl.String})
+    run_over(con, said, "CREATE OR REPLACE TEMP TABLE said AS FROM incoming")
     kinds = rows | {"name": "SELECT left(sha256(name || ':' || $who), 16) AS key FROM said"}
     for kind, keys in kinds.items():
         marks = f"""SELECT {write_mark_sql("$who")} AS person, '{kind}' AS kind,
             {write_mark_sql("key")} AS "row" FROM ({keys})"""
         insert(con, FORGOTTEN_ROWS, con.sql(marks, params={"who": pseudonym}).pl())
-    del said  # until here DuckDB finds it by its name
 
 
 def list_names(con: Store, look_in: Sequence[Path] = ()) -> list[str]:

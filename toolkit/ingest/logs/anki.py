@@ -10,7 +10,6 @@ collection is one person's: --learner names the learner. (Anki manual; rslib/src
 """
 
 import sqlite3
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ import pyarrow as pa
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import REVIEWS
+from ...store.places import hold_temporary_folder
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
@@ -100,16 +100,16 @@ def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.Data
 
 @contextmanager
 def _unpacked(file: Input) -> Iterator[Path]:
-    """The collection inside a package, in a temporary folder."""
+    """The collection inside a package, in a temporary folder beside the store."""
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="preceptor-") as folder,
+            hold_temporary_folder() as folder,
             zipfile.ZipFile(file.path) as package,
         ):
             inside = [name for name in _INSIDE if name in package.namelist()]
             if not inside:
                 raise SourceError(f"{file.path}: holds no collection ({', '.join(_INSIDE)}); export it again")
-            path = Path(folder) / "collection.anki2"
+            path = folder / "collection.anki2"
             with package.open(inside[0]) as packed, path.open("wb") as unpacked:
                 stream = pa.input_stream(packed, compression="zstd" if inside[0].endswith("b") else None)
                 while block := stream.read(1 << 20):
