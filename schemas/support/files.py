@@ -213,11 +213,11 @@ def settle_replaced(out: Path) -> str:
         return ""  # by a process that is at work
     if out.exists():
         shutil.rmtree(aside)
-        return f"removed {aside}"
+        return f"removed {aside}, which a command that was killed had moved there"
     if not (aside / MANIFEST).is_file():
         return ""
     aside.rename(out)
-    return f"put back {out}"
+    return f"put back {out}, which a command that was killed had moved"
 
 
 def _is_held(folder: Path) -> bool:

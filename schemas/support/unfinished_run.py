@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import PreceptorError
+from ..errors import PreceptorError, StoreError
 from .files import tell_watchers, write_text
 
 NOTE, LOCK = "run.json", "lock"
@@ -56,6 +56,12 @@ def finish(work: Path) -> None:
     (work / LOCK).unlink(missing_ok=True)
     with suppress(OSError):  # another process has started in it
         work.rmdir()
+
+
+def remove_run(work: Path) -> None:
+    """Remove the folder of an unfinished run. Raises StoreError if a process is at it."""
+    with _held(work, StoreError):
+        finish(work)
 
 
 @contextmanager

@@ -21,7 +21,8 @@ import polars as pl
 from ...schemas.manifest import MANIFEST, parse_manifest
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
 from ..store.connection import Store, insert, open_files, query, run, run_over
-from ..store.folders import locate_folder
+from ..store.folders import find_store_file, locate_folder
+from ..store.places import list_places
 from ..store.quoting import quote_text
 from .pseudonyms import FORM, write_mark_sql
 
@@ -36,6 +37,8 @@ _COLUMNS = {
 }
 """Columns of a dataset's tables in which a trace of each kind stands."""
 _WORDS = {"completion": "texts", "fit": "labels learnt from the person's signals", "name": "signals"}
+
+_UNRECORDED = "not known what: its build was killed before the store knew of it"
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,15 @@ def _read_name(manifest: dict[str, Any]) -> str:
 
 
 def list_datasets(con: Store, look_in: Sequence[Path] = ()) -> dict[Path, dict[str, Any]]:
-    """Find datasets: where the store's builds were written, beside these, and anywhere inside `look_in`.
+    """Find datasets: where the store's builds were written, also those that a killed process could not
+    record, beside these, and anywhere inside `look_in`.
 
     Returns {folder: its manifest}.
     """
     outs = [
         locate_folder(con, out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
     ]
-    places = dict.fromkeys(outs)
+    places = dict.fromkeys([*outs, *_list_noted(con)])
     for beside in dict.fromkeys(out.parent for out in outs):
         places |= dict.fromkeys(file.parent for file in sorted(beside.glob(f"*/{MANIFEST}")))
     for top in look_in:
@@ -140,7 +144,11 @@ def find_traces(con: Store, mark: str, look_in: Sequence[Path] = ()) -> Traces:
     """
     rows = query(con, 'SELECT kind, "row" FROM forgotten_rows WHERE person = ?', [mark])
     datasets = list_datasets(con, look_in)
-    described = ((folder, describe_traces(rows, list_tables(folder))) for folder in datasets)
+    unrecorded = _list_unrecorded(con, datasets)
+    described = (
+        (folder, describe_traces(rows, list_tables(folder)) or (_UNRECORDED if folder in unrecorded else ""))
+        for folder in datasets
+    )
     there = {json.dumps(manifest["files"], sort_keys=True) for manifest in datasets.values()}
     builds = query(
         con,
@@ -154,6 +162,24 @@ def find_traces(con: Store, mark: str, look_in: Sequence[Path] = ()) -> Traces:
         and (what := _guess_traces(rows, build))
     }
     return Traces([(folder, what) for folder, what in described if what], list(missing.items()))
+
+
+def _list_unrecorded(con: Store, datasets: dict[Path, dict[str, Any]]) -> set[Path]:
+    """List the datasets that a process wrote which was killed before it could record the build."""
+    known = {
+        json.dumps(json.loads(files), sort_keys=True)
+        for files in query(con, "SELECT digests FROM builds")["digests"]
+    }
+    return {
+        folder
+        for folder in _list_noted(con)
+        if folder in datasets and json.dumps(datasets[folder]["files"], sort_keys=True) not in known
+    }
+
+
+def _list_noted(con: Store) -> list[Path]:
+    store = find_store_file(con)
+    return [Path(out) for out, what in (list_places(store) if store else {}).items() if what == "dataset"]
 
 
 def _guess_traces(rows: pl.DataFrame, build: dict[str, Any]) -> str:

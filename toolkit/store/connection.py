@@ -53,7 +53,7 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
     for done in clear_places(path):
-        _log.warning("note: %s, which a command that was killed had left", escape_controls(done))
+        _log.warning("note: %s", escape_controls(done))
     with use_store(path), name_failures(path):
         with name_failures(path, opening=True), private_files():
             con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)

@@ -34,7 +34,7 @@ _MEANINGS = (
         "was written by another version of DuckDB; open it with the Preceptor that wrote it, or ingest again "
         "into a new --store",
     ),
-    (r"not a valid DuckDB", "is not a DuckDB file; point --store at a Preceptor store"),
+    (r"not a valid DuckDB|external extensions", "is not a DuckDB file; point --store at a Preceptor store"),
     (r"(?i)read-only file system|in read-only mode", _DENIED.format("changed")),
     (r"(?i)permission denied|operation not permitted", _DENIED.format("opened")),
     (r"(?i)is a directory", "is a folder; point --store at a file"),
@@ -42,7 +42,7 @@ _MEANINGS = (
     (r"(?i)input/output error", _DAMAGED),
     (
         r"(?i)corrupt|checksum|could not read enough|failed to deserialize|serializ|has been invalidated"
-        r"|replaying wal|\bWAL\b|read from file|INTERNAL Error|attempted to (read|access)|bounds",
+        r"|replaying wal|transaction is aborted|\bWAL\b|read from file|INTERNAL Error|attempted to (read|access)|bounds",
         _DAMAGED,
     ),
 )
@@ -52,6 +52,10 @@ _OF_A_FILE = (
     duckdb.FatalException,
     duckdb.SerializationException,
 )
+
+
+# A commit that fails says why in an error of its own kind.
+_IN_OTHER_ERRORS = r"(?i)corrupt|invalidated|failed to commit|failed to checkpoint|transaction is aborted"
 
 
 @contextmanager
@@ -75,7 +79,7 @@ def _explain(error: Exception, opening: bool) -> str | None:
     """Say what happened to the file and what to do; None if the error is of another kind."""
     text = str(error)
     first = next(iter(text.splitlines()), "") or type(error).__name__
-    if not opening and not isinstance(error, _OF_A_FILE) and not re.search(r"(?i)corrupt|invalidated", text):
+    if not opening and not isinstance(error, _OF_A_FILE) and not re.search(_IN_OTHER_ERRORS, text):
         return None
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, text):

@@ -26,6 +26,7 @@ from ...schemas.support.files import (
     watch_partial_folders,
 )
 
+_KILLED = ", which a command that was killed had left"
 _in_use: list[Path] = []
 
 
@@ -44,7 +45,7 @@ def use_store(store: Path) -> Iterator[None]:
     whole = store.absolute()
 
     def tell(out: Path, partial: Path | None) -> None:
-        if out.absolute() != whole and store.is_file():
+        if out.absolute() != whole:
             note_place(store, out, "" if partial else "unfinished run", partial)
 
     _in_use.append(whole)
@@ -75,8 +76,10 @@ def hold_temporary_folder(store: Path | None = None) -> Iterator[Path]:
 def note_place(store: Path, out: Path | str, what: str, partial: Path | None = None) -> None:
     """Note where a command on the store writes what people said.
 
-    `out` is a path, or in words where it is. Nothing is noted where the store's folder is read-only.
+    `out` is a path, or an address. Nothing is noted where there is no store, or its folder is read-only.
     """
+    if not store.is_file():
+        return
     home = store.absolute().parent.resolve()
     if isinstance(out, Path):
         whole = out.absolute().resolve()
@@ -103,15 +106,15 @@ def clear_places(store: Path) -> list[str]:
 
     What a running process holds stays.
     """
-    done = [f"removed {left}" for left in remove_leftovers(store)]
+    done = [f"removed {left}{_KILLED}" for left in remove_leftovers(store)]
     if not _find_file(store).is_file():
         return done
     with suppress(OSError), _locked(store) as (places, _):
         for place in places:
-            left = _locate(store, place).with_name(place.partial) if place.partial else None
-            if left and left.name.startswith(f".{Path(place.out).name}.partial-") and remove_unlocked(left):
-                done.append(f"removed {left}")
-        outs = {_locate(store, place) for place in places if place.partial}
+            left = _find_partial(store, place)
+            if left and remove_unlocked(left):
+                done.append(f"removed {left}{_KILLED}")
+        outs = {_locate(store, place) for place in places if _find_partial(store, place)}
         with suppress(OSError):
             done += filter(None, map(settle_replaced, sorted(outs)))
         kept = [one for place in dict.fromkeys(places) if (one := _keep(store, place))]
@@ -123,12 +126,21 @@ def clear_places(store: Path) -> list[str]:
 def _keep(store: Path, place: Place) -> Place | None:
     """Return the note as it is to be kept; None if there is nothing left to find."""
     out = _locate(store, place)
-    if place.partial and out.with_name(place.partial).is_dir():
+    left = _find_partial(store, place)
+    if left and left.is_dir():
         return place
     if "://" in place.out or (place.what and out.exists()):
         return Place(place.out, place.what)
     # A command that was killed after it had moved a dataset there could not tell the store of it.
     return Place(place.out, "dataset") if (out / MANIFEST).is_file() else None
+
+
+def _find_partial(store: Path, place: Place) -> Path | None:
+    """Find the folder beside what was being written; None if its name is not that of such a folder."""
+    out = _locate(store, place)
+    if "/" in place.partial or not place.partial.startswith(f".{out.name}.partial-"):
+        return None
+    return out.with_name(place.partial)
 
 
 def _locate(store: Path, place: Place) -> Path:
