@@ -60,6 +60,8 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         try:
             if not read_only:  # no other process has it open
                 _remove_spilled(path)
+                with suppress(OSError):  # DuckDB would make it for everybody to read
+                    path.with_name(f"{path.name}.tmp").mkdir(mode=0o700)
             run(con, "SET TimeZone = 'UTC'")
             with name_failures(path, opening=True):
                 _check_version(con, path, create=not read_only)
@@ -67,6 +69,9 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         finally:
             with private_files():
                 con.close()
+            if not read_only:
+                with suppress(OSError):
+                    path.with_name(f"{path.name}.tmp").rmdir()
 
 
 def _remove_spilled(path: Path) -> None:

@@ -42,7 +42,8 @@ _MEANINGS = (
     (r"(?i)input/output error", _DAMAGED),
     (
         r"(?i)corrupt|checksum|could not read enough|failed to deserialize|serializ|has been invalidated"
-        r"|replaying wal|transaction is aborted|\bWAL\b|read from file|INTERNAL Error|attempted to (read|access)|bounds",
+        r"|replaying wal|transaction is aborted|\bWAL\b|read from file|INTERNAL Error|bounds"
+        r"|attempted to (read|access)",
         _DAMAGED,
     ),
 )

@@ -9,6 +9,7 @@ import sys
 import zipfile
 
 import pytest
+from waiting import kill_in
 
 from preceptor.toolkit.store.places import clear_places, list_places, note_place
 
@@ -22,41 +23,6 @@ RECIPE = {
     "publish_under": "CC-BY-4.0",
     "privacy": {"look": False},
 }
-# Runs `preceptor …` until it calls a function, prints "there" and waits to be killed.
-STOPPED = """
-import importlib, sys, time
-from unittest import mock
-from preceptor.toolkit.cli.main import main
-
-def stop(*_, **__):
-    print("there", flush=True)
-    time.sleep(600)
-
-module, name = sys.argv[1].split(":")
-sys.argv = ["preceptor", *sys.argv[2:]]
-with mock.patch(f"{importlib.import_module('preceptor.' + module).__name__}.{name}", stop):
-    main()
-"""
-
-
-def kill_in(where, *arguments, cwd, meanwhile=lambda: None, env=None):
-    """Kill a command when it calls the function `where` (module:name)."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", STOPPED, where, *map(str, arguments)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-    )
-    try:
-        said = process.stdout.readline()
-        while said and said != b"there\n":
-            said = process.stdout.readline()
-        assert said == b"there\n", process.stderr.read().decode()
-        meanwhile()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def holding(top, *but):
@@ -170,7 +136,7 @@ def test_of_a_killed_forget_nothing_stays(folder, preceptor):
 def inputs(tmp_path):
     """Inputs that need temporary files to be read: {format: (paths, where it is killed)}."""
     text = f"My aunt keeps nine {SAID.decode()} ."
-    md5 = hashlib.md5(text.encode()).hexdigest()  # noqa: S324
+    md5 = hashlib.md5(text.encode()).hexdigest()
     (tmp_path / "c4").mkdir()
     (tmp_path / "c4" / "edits.tsv").write_text(f"{md5}\t8\t13\tkeep\n")
     (tmp_path / "c4" / "target_sentences.tsv").write_text(f"{md5}\t{text}\n")

@@ -22,7 +22,7 @@ COMMANDS = (
     ("pseudonym", "who1"),
     ("report", "--out", "report.html"),
     ("status", "--rejects"),
-    ("annotate", "export", "--campaign", "c", "--rubric", "tutor-reply", "--out", "form.csv"),
+    ("annotate", "export", "--campaign", "c", "--rubric", "pairwise-preference", "--out", "form.csv"),
 )
 RECIPE = {
     "name": "gec",
@@ -140,15 +140,15 @@ def test_a_full_disk_is_named_and_nothing_is_changed(folder):
             for n in range(20_000)
         )
     )
+    arguments = ("ingest", "bea-json", "large.jsonl", "--source", "large")
     limit = len(before) + (1 << 20)
     done = subprocess.run(
-        [sys.executable, "-m", "preceptor.toolkit.cli.main", "--store", "s.duckdb"]
-        + ["ingest", "bea-json", "large.jsonl", "--source", "large"],
+        [sys.executable, "-m", "preceptor.toolkit.cli.main", "--store", "s.duckdb", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert done.returncode == 2, done.stderr
     assert (
@@ -160,12 +160,13 @@ def test_a_full_disk_is_named_and_nothing_is_changed(folder):
 
 
 def test_little_memory_is_named(folder):
-    with (
-        pytest.raises(StoreError, match=r"s\.duckdb: memory ran out; nothing was changed"),
-        open_store(folder / "s.duckdb") as con,
-    ):
-        run(con, "SET memory_limit = '10MB'")
-        run(con, "SELECT list(md5(range::VARCHAR) ORDER BY range) FROM range(3_000_000)")
+    def fill_memory():
+        with open_store(folder / "s.duckdb") as con:
+            run(con, "SET memory_limit = '10MB'")
+            run(con, "SELECT list(md5(range::VARCHAR) ORDER BY range) FROM range(3_000_000)")
+
+    with pytest.raises(StoreError, match=r"s\.duckdb: memory ran out; nothing was changed"):
+        fill_memory()
 
 
 def test_a_mistake_in_the_program_is_none_of_the_file(folder):
