@@ -75,7 +75,7 @@ def write_texts(texts: dict[Path, str]) -> list[Path]:
             raise AnnotationError(f"{path} is there already and is not overwritten; choose another --out")
     for path, text in reversed(texts.items()):  # the form last: if it exists, all files do
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_text(path, text, 0o600)  # of people who may not be public
     return list(texts)
 
 

@@ -2,6 +2,7 @@
 
 Until it is whole, what becomes `out` lies in a folder `.out.partial-…` that its process has locked. What a
 killed process left is thus known, and removed when the next one writes there (`remove_leftovers`).
+`watch_partial_folders` tells others where to look for it.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,8 @@ from .. import manifest
 from ..errors import StoreError
 
 MANIFEST = manifest.MANIFEST
+Watcher = Callable[[Path, Path | None], None]
+_watchers: list[Watcher] = []
 
 
 def hash_file(path: Path) -> str:
@@ -84,6 +87,19 @@ def open_whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterato
 
 
 @contextmanager
+def private_files() -> Iterator[None]:
+    """Let nobody else read the files that libraries make within the block, which must be short.
+
+    The umask is the whole process's.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
 def replace_file(path: Path, new: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to, and move what is there to `path`, once it is on the disk.
 
@@ -124,11 +140,31 @@ def hold_partial_folder(out: Path) -> Iterator[Path]:
     remove_leftovers(out)
     partial, opened = _make_locked(out)
     try:
+        tell_watchers(out, partial)
         yield partial
     finally:
         if partial.exists():
             shutil.rmtree(partial)
         os.close(opened)
+
+
+@contextmanager
+def watch_partial_folders(tell: Watcher) -> Iterator[None]:
+    """Within the block, call `tell` with each `out` and the folder beside it, before that is filled.
+
+    It is called with None for what is worked on in its place, such as an unfinished run.
+    """
+    _watchers.append(tell)
+    try:
+        yield
+    finally:
+        _watchers.remove(tell)
+
+
+def tell_watchers(out: Path, partial: Path | None = None) -> None:
+    """Tell those who watch what is about to be written."""
+    for tell in _watchers:
+        tell(out, partial)
 
 
 def _make_locked(out: Path) -> tuple[Path, int]:
@@ -165,18 +201,54 @@ def remove_leftovers(out: Path) -> list[Path]:
 
     What a running process writes is locked, and stays; so does what may not be removed.
     """
-    removed = []
     prefix = f".{out.name}.partial-"
-    for left in sorted(entry for entry in out.parent.glob(".*.partial-*") if entry.name.startswith(prefix)):
-        with suppress(OSError):
-            opened = _open_folder(left)
-            try:
-                if _lock(opened):
-                    shutil.rmtree(left)
-                    removed.append(left)
-            finally:
-                os.close(opened)
-    return removed
+    there = sorted(entry for entry in out.parent.glob(".*.partial-*") if entry.name.startswith(prefix))
+    return [left for left in there if remove_unlocked(left)]
+
+
+def remove_unlocked(folder: Path) -> bool:
+    """Remove a folder that no process has locked; True if that was done."""
+    with suppress(OSError):
+        opened = _open_folder(folder)
+        try:
+            if _lock(opened):
+                shutil.rmtree(folder)
+                return True
+        finally:
+            os.close(opened)
+    return False
+
+
+def settle_replaced(out: Path) -> str:
+    """Settle a folder that a killed process had moved aside to replace it; say what was done, if anything.
+
+    It is put back where nothing took its place, and else removed.
+    """
+    aside = out.with_name(f".{out.name}.replaced")
+    begun = f".{out.name}.partial-"
+    if not aside.is_dir() or aside.is_symlink():
+        return ""
+    if any(entry.name.startswith(begun) for entry in out.parent.glob(".*.partial-*")) or _is_held(out):
+        return ""  # by a process that is at work
+    if out.exists():
+        shutil.rmtree(aside)
+        return f"removed {aside}, which a command that was killed had moved there"
+    if not (aside / MANIFEST).is_file():
+        return ""
+    aside.rename(out)
+    return f"put back {out}, which a command that was killed had moved"
+
+
+def _is_held(folder: Path) -> bool:
+    """True if a process has locked a folder, as the one that made it does until its end."""
+    try:
+        opened = _open_folder(folder)
+    except OSError:
+        return False
+    try:
+        return _lock(opened) is False
+    finally:
+        os.close(opened)
 
 
 @contextmanager

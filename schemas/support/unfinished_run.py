@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import PreceptorError
-from .files import write_text
+from ..errors import PreceptorError, StoreError
+from .files import tell_watchers, write_text
 
 NOTE, LOCK = "run.json", "lock"
 
@@ -35,6 +35,7 @@ def hold_run(
     or if the folder is of a run with other settings.
     """
     with _held(work, error):
+        tell_watchers(work)
         note, text = work / NOTE, json.dumps(run, sort_keys=True, indent=1)
         if restart or not note.is_file():  # files of unknown settings
             _empty(work)
@@ -55,6 +56,12 @@ def finish(work: Path) -> None:
     (work / LOCK).unlink(missing_ok=True)
     with suppress(OSError):  # another process has started in it
         work.rmdir()
+
+
+def remove_run(work: Path) -> None:
+    """Remove the folder of an unfinished run. Raises StoreError if a process is at it."""
+    with _held(work, StoreError):
+        finish(work)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,21 @@ from pathlib import Path
 IDLE = 600.0  # seconds without progress after which a wait gives up
 WORKING = 0.02  # seconds of CPU time a second, below which a process only polls
 LOOK_EVERY = 2.0  # seconds between two looks at progress
+# Runs `preceptor …` until it calls a function, prints "there" and waits to be killed.
+STOPPED = """
+import importlib, sys, time
+from unittest import mock
+from preceptor.toolkit.cli.main import main
+
+def stop(*_, **__):
+    print("there", flush=True)
+    time.sleep(600)
+
+module, name = sys.argv[1].split(":")
+sys.argv = ["preceptor", *sys.argv[2:]]
+with mock.patch(f"{importlib.import_module('preceptor.' + module).__name__}.{name}", stop):
+    main()
+"""
 
 
 def wait_until(done, process=None, *files, idle=IDLE, every=0.02):
@@ -68,6 +84,26 @@ def run_to_end(command, check=False, idle=IDLE, **settings):
     if check:
         done.check_returncode()
     return done
+
+
+def kill_in(where, *arguments, cwd, meanwhile=lambda: None, env=None):
+    """Kill a command when it calls the function `where` (module:name)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, where, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+    )
+    try:
+        said = process.stdout.readline()
+        while said and said != b"there\n":
+            said = process.stdout.readline()
+        assert said == b"there\n", process.stderr.read().decode()
+        meanwhile()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _sizes(files):

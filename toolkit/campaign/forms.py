@@ -48,6 +48,7 @@ from ..ingest.files.values import fold, note_unmet
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
+from ..store.folders import note_written
 from ..store.where import explain_absence
 from .answers import Taken, take_answers
 from .campaigns import check_same_rubric, list_campaigns, set_license
@@ -121,6 +122,8 @@ def export_forms(
         set_license(con, campaign, license)
     questions = read_questions(con, campaign)
     files = _write_forms(out, questions, rubric, options)
+    for file in files:
+        note_written(con, file, "form")
     mark_asked(con, campaign, questions["key"])
     long = count_long_texts(questions) if out.suffix.lower() == ".csv" else 0
     return ExportedForms(questions.height, files, chosen, long)

@@ -15,6 +15,7 @@ import click
 from ... import __version__
 from ...schemas.errors import BAD_INPUT, PreceptorError
 from ...schemas.support.text import escape_controls
+from ..store.places import use_store
 from . import options
 from .annotate import annotate
 from .annotate.rubric import rubric
@@ -63,6 +64,7 @@ from .store.why import why
 def cli(context: click.Context, store: Path, debug: bool) -> None:
     """Turn what learners do and what annotators say into preference datasets."""
     context.obj = options.Common(store=store, debug=debug)
+    context.with_resource(use_store(store))
 
 
 for command in (

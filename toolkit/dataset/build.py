@@ -11,13 +11,14 @@ The same store, key file, recipe and version give the same bytes. Rows stay in D
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from ...schemas.errors import GateError, RecipeError, StoreError
@@ -173,7 +174,8 @@ def _within(con: Store, memory: str) -> Iterator[None]:
     try:
         yield
     finally:
-        run(con, f"SET memory_limit = '{before}'")
+        with suppress(duckdb.Error):  # after a failure, which says why
+            run(con, f"SET memory_limit = '{before}'")
 
 
 def find_fit(con: Store, fit: str | None, recipe: Recipe | None = None) -> dict[str, Any]:

@@ -17,7 +17,6 @@ A repository that has the same files already is not changed.
 
 import hashlib
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError, HubNameError
 from ...schemas.support.files import hash_file
+from ..store.places import hold_temporary_folder
 from .client import Kind, Say, call_patiently, check_repo_id, explain_error, make_page_url
 from .dataset_folder import CARD
 
@@ -230,7 +230,7 @@ def _head(to: Target, parcel: Parcel, revision: str, private: bool) -> Head:
 
 
 def _fetch(to: Target, revision: str, name: str) -> bytes:
-    with tempfile.TemporaryDirectory() as cache:
+    with hold_temporary_folder() as cache:
         return Path(
             to.api.hf_hub_download(to.repo, name, repo_type=to.kind, revision=revision, cache_dir=cache)
         ).read_bytes()

@@ -9,7 +9,6 @@ DIR/manifest.json    {"recipe": …, "files": {"README.md": "<sha256>", …}, "g
 import fnmatch
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.card import REPOSITORY
 from ..dataset.folder import read_manifest
 from ..dataset.gates.published import check_folder
+from ..store.places import hold_temporary_folder
 
 CARD = "README.md"
 _SIZES = (
@@ -93,8 +93,7 @@ def name_repository(built: Built, repo: str) -> Iterator[Built]:
     if REPOSITORY not in built.card:
         yield built
         return
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as name:
-        folder = Path(name)
+    with hold_temporary_folder() as folder:
         for file in built.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             if file not in (CARD, MANIFEST):

@@ -6,7 +6,6 @@
 People are forgotten in a store, which keeps hashes of the keys of their rows (`forgotten_rows`).
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +19,7 @@ from ...schemas.support.files import MANIFEST
 from ..privacy.published_keys import KEYS
 from ..privacy.traces import describe_traces, list_tables, read_forgotten
 from ..store.connection import open_store
+from ..store.places import hold_temporary_folder
 from .client import call_patiently, explain_error
 from .commit import Target
 from .dataset_folder import Built
@@ -80,7 +80,7 @@ def _list_kept(to: Target, rows: pl.DataFrame) -> Iterator[tuple[str, str]]:
     tagged = {revision for _, revision in named}
     others = [("", one.commit_id) for one in commits if one.commit_id not in tagged]
     known: dict[tuple[str, str], str] = {}  # what a file keeps, by its sha256 and the key of its keys
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
+    with hold_temporary_folder() as folder:
         for tag, revision in (*named, *others):
             files = _list_files(to, revision)
             manifest = next((file for file in files if file.path == MANIFEST), None)
@@ -114,7 +114,7 @@ def _describe(
     rows: pl.DataFrame,
     manifest: dict[str, Any],
     known: dict[tuple[str, str], str],
-    folder: str,
+    folder: Path,
 ) -> str:
     """Describe what a file keeps; it is fetched unless one with the same content and kind of keys was."""
     content = (file.lfs.sha256 if file.lfs else file.blob_id, str(manifest.get(KEYS)))
@@ -124,7 +124,7 @@ def _describe(
     return f"{file.path}: {what}" if what else ""
 
 
-def _fetch(to: Target, revision: str, file: RepoFile, folder: str) -> Path:
+def _fetch(to: Target, revision: str, file: RepoFile, folder: Path) -> Path:
     """Fetch a file of a revision into the cache `folder`."""
 
     def get() -> str:

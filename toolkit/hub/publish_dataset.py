@@ -4,9 +4,9 @@ One commit adds the card, the data and the manifest (`commit.py`). If the card c
 of another build would stay for a while, and two configs would then load silently as one.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import datasets
@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from ...schemas.errors import HubError
 from ...schemas.manifest import parse_manifest
 from ...schemas.support.files import MANIFEST
+from ..store.places import hold_temporary_folder
 from .client import Say, call_patiently, check_token, connect, explain_error
 from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .dataset_folder import Built, name_repository
@@ -73,7 +74,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
     """
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as folder, use_fresh_cache(folder):
+        with hold_temporary_folder() as folder, use_fresh_cache(folder):
             for name, sha256 in built.files.items():
                 check_file(to, name, revision, sha256)
             return sum(
@@ -88,7 +89,7 @@ def _load_back(to: Target, built: Built, revision: str) -> int:
         raise explain_error(error, place, "loading it back", remedy) from error
 
 
-def _loading(repo: str, config: str, revision: str, folder: str) -> Any:
+def _loading(repo: str, config: str, revision: str, folder: Path) -> Any:
     return lambda: datasets.load_dataset(repo, config, revision=revision, cache_dir=f"{folder}/datasets")
 
 
@@ -103,7 +104,7 @@ def _check_config(place: str, config: str, expected: dict[str, int], loaded: Any
 
 
 @contextmanager
-def use_fresh_cache(folder: str) -> Iterator[None]:
+def use_fresh_cache(folder: Path) -> Iterator[None]:
     """Send downloads to the empty folder `folder`: files in the user's cache would prove nothing.
 
     `datasets` takes no such folder for its downloads, so the client's own setting is changed for the block.

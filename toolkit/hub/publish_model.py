@@ -4,7 +4,6 @@ Weights are compared by the sha256 that the Hub states of them, all other files 
 model is not fetched a second time to know that it has arrived.
 """
 
-import tempfile
 from pathlib import Path
 
 from huggingface_hub.hf_api import RepoFile
@@ -12,6 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 from ...schemas.errors import HubError
 from ...schemas.support.adapter_folders import ABOUT
 from ...schemas.support.json_text.values import parse_json
+from ..store.places import hold_temporary_folder
 from .client import Say, call_patiently, check_token, connect, explain_error
 from .commit import AGAIN, Parcel, PublishedRevision, Target, check_file, check_target, push
 from .model_folder import MODEL, ModelFolder, pack
@@ -39,8 +39,8 @@ def publish_model(
     check_token()
     to = Target(connect(), repo, MODEL, public, say)
     revision = _base_revision(to, folder) if folder.local_base is not None else None
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as work:
-        parcel = pack(folder, Path(work), revision)
+    with hold_temporary_folder() as work:
+        parcel = pack(folder, work, revision)
         return push(to, parcel, tag, message, lambda commit: _compare(to, parcel, commit))
 
 
@@ -63,7 +63,7 @@ def _base_revision(to: Target, folder: ModelFolder) -> str:
         names = {one.rfilename for one in info.siblings or []}
         if ABOUT not in names:
             return str(info.sha), None
-        with tempfile.TemporaryDirectory() as cache:
+        with hold_temporary_folder() as cache:
             file = to.api.hf_hub_download(base, ABOUT, revision=info.sha, cache_dir=cache)
             return str(info.sha), parse_json(Path(file).read_text(encoding="utf-8"))
 
@@ -96,7 +96,7 @@ def _compare(to: Target, parcel: Parcel, revision: str) -> int:
     place, remedy = f"{to.repo}@{revision[:8]}", f"the commit is there, but is not checked; {AGAIN}"
     try:
         there = call_patiently(read, to.say)
-        with tempfile.TemporaryDirectory(prefix="preceptor-") as cache, use_fresh_cache(cache):
+        with hold_temporary_folder() as cache, use_fresh_cache(cache):
             for name, sha256 in parcel.files.items():
                 stated = there[name].lfs if name in there else None
                 if stated is None:

@@ -13,7 +13,6 @@ revision the commit.
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,8 +28,10 @@ from ..ingest.formats import FORMATS
 from ..ingest.preferences.chats.reader import COLUMNS
 from ..ingest.preferences.chats.rows import check_map
 from ..ingest.run import IngestReport, Origin, find_inputs, ingest
-from ..store.connection import Store, open_spool, open_store, query, run
+from ..store.connection import Store, open_store, query, run
+from ..store.places import hold_temporary_folder
 from ..store.quoting import quote_text
+from ..store.spool import open_spool
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
 
 FORMAT = FORMATS["chat"]
@@ -261,8 +262,8 @@ def pull_dataset(
         with open_store(store, read_only=True) as con:
             if holds(con, called, remote):
                 return remote, called, None
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
-        files, notes = fetch(remote, Path(folder), say, reading.splits)
+    with hold_temporary_folder(store) as folder:
+        files, notes = fetch(remote, folder, say, reading.splits)
         remote = replace(remote, notes=(*remote.notes, *notes))
         there = store.exists()
         try:

@@ -8,7 +8,7 @@ reject the person's rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
 from ..store.connection import Store, insert, open_store, run, transaction, write_anew
 from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
+from .reach import Place, find_beyond, remove_beyond
 from .traces import Traces, find_traces, list_recipe_names, mark_rows
 
 
@@ -27,6 +28,10 @@ class Forgotten:
 
     removed: dict[str, int]
     traces: Traces
+    beyond: list[Place] = field(default_factory=list)
+    """Other places that may hold rows of the person."""
+    cleaned: list[str] = field(default_factory=list)
+    """Places that were removed."""
 
 
 def _mine(signal: SignalType) -> str:
@@ -100,17 +105,25 @@ _MARKED = {
 
 
 def forget_person(
-    store: Path, person: str, is_pseudonym: bool = False, look_in: Sequence[Path] = ()
+    store: Path,
+    person: str,
+    is_pseudonym: bool = False,
+    look_in: Sequence[Path] = (),
+    everywhere: bool = False,
 ) -> Forgotten:
     """Remove a person from the store file, and write the file anew so that no byte of them stays in it.
 
     `person` is the id that the input files have, or a pseudonym. Datasets are looked for where they were
-    built, and anywhere inside the folders `look_in`. Raises StoreError as `forget` does.
+    built, and anywhere inside the folders `look_in`; with `everywhere`, they and other copies that can be
+    made again are removed. Raises StoreError as `forget` does.
     """
     with open_store(store) as con:
         who = person if is_pseudonym else make_pseudonym(person, read_store_key(con, find_key_file()))
         done = forget(con, who, look_in)
     write_anew(store)
+    if everywhere:
+        holding = [folder for folder, _ in done.traces.found]
+        done = replace(done, cleaned=remove_beyond(done.beyond, holding))
     return done
 
 
@@ -132,7 +145,8 @@ def forget(con: Store, pseudonym: str, look_in: Sequence[Path] = ()) -> Forgotte
         new = insert(con, FORGOTTEN, mark)
         if new and not found:
             raise StoreError("the store holds no row of that person; nothing was changed; check the id")
-    return Forgotten(found, find_traces(con, mark["person"].item(), look_in))
+    traces = find_traces(con, mark["person"].item(), look_in)
+    return Forgotten(found, traces, find_beyond(con, [folder for folder, _ in traces.found], look_in))
 
 
 def _delete(con: Store, table: str, rule: str, pseudonym: str) -> int:

@@ -23,7 +23,8 @@ from ...schemas.errors import StoreError
 from ...schemas.manifest import MANIFEST, parse_manifest
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
 from ..store.connection import Store, insert, open_files, query, run, run_over
-from ..store.folders import locate_folder
+from ..store.folders import find_store_file, locate_folder
+from ..store.places import list_places
 from ..store.quoting import quote_text
 from .pseudonyms import FORM, write_mark_sql
 from .published_keys import find_dataset_key, publish_marks
@@ -45,6 +46,8 @@ _WORDS = {
     "name": "signals",
     "person": "signals",
 }
+
+_UNRECORDED = "not known what: its build was killed before the store knew of it"
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,15 @@ def _read_name(manifest: dict[str, Any]) -> str:
 
 
 def list_datasets(con: Store, look_in: Sequence[Path] = ()) -> dict[Path, dict[str, Any]]:
-    """Find datasets: where the store's builds were written, beside these, and anywhere inside `look_in`.
+    """Find datasets: where the store's builds were written, also those that a killed process could not
+    record, beside these, and anywhere inside `look_in`.
 
     Returns {folder: its manifest}.
     """
     outs = [
         locate_folder(con, out) for out in query(con, "SELECT DISTINCT out FROM builds ORDER BY 1")["out"]
     ]
-    places = dict.fromkeys(outs)
+    places = dict.fromkeys([*outs, *_list_noted(con)])
     for beside in dict.fromkeys(out.parent for out in outs):
         places |= dict.fromkeys(file.parent for file in sorted(beside.glob(f"*/{MANIFEST}")))
     for top in look_in:
@@ -149,8 +153,13 @@ def find_traces(con: Store, mark: str, look_in: Sequence[Path] = ()) -> Traces:
     """
     rows = read_forgotten(con, mark)
     datasets = list_datasets(con, look_in)
+    unrecorded = _list_unrecorded(con, datasets)
     described = (
-        (folder, describe_traces(rows, list_tables(folder), manifest))
+        (
+            folder,
+            describe_traces(rows, list_tables(folder), manifest)
+            or (_UNRECORDED if folder in unrecorded else ""),
+        )
         for folder, manifest in datasets.items()
     )
     there = {json.dumps(manifest["files"], sort_keys=True) for manifest in datasets.values()}
@@ -177,6 +186,24 @@ def read_forgotten(con: Store, mark: str | None = None) -> pl.DataFrame:
             WHERE $mark IS NULL OR person = $mark""",
         {"mark": mark},
     )
+
+
+def _list_unrecorded(con: Store, datasets: dict[Path, dict[str, Any]]) -> set[Path]:
+    """List the datasets that a process wrote which was killed before it could record the build."""
+    known = {
+        json.dumps(json.loads(files), sort_keys=True)
+        for files in query(con, "SELECT digests FROM builds")["digests"]
+    }
+    return {
+        folder
+        for folder in _list_noted(con)
+        if folder in datasets and json.dumps(datasets[folder]["files"], sort_keys=True) not in known
+    }
+
+
+def _list_noted(con: Store) -> list[Path]:
+    store = find_store_file(con)
+    return [Path(out) for out, what in (list_places(store) if store else {}).items() if what == "dataset"]
 
 
 def _guess_traces(rows: pl.DataFrame, build: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from ...schemas.tables import SIGNALS, select_signals
 from ..campaign.agreement import measure_source
 from ..dataset.build import find_fit
 from ..store.connection import Store, query
+from ..store.folders import note_written
 from .page import render_report
 
 # Sources whose named annotators judged what the fit is about.
@@ -23,4 +24,6 @@ def write_report(con: Store, out: Path, fit: str | None = None) -> None:
     """
     key = find_fit(con, fit)["key"]
     agreed = [asdict(measure_source(con, source, fit=key)) for source in query(con, _JUDGED, [key])["source"]]
-    write_text(out, render_report(con, key, agreed=agreed))
+    text = render_report(con, key, agreed=agreed)
+    note_written(con, out, "report")
+    write_text(out, text)

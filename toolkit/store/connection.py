@@ -4,10 +4,10 @@ The only module that knows DuckDB connections. An unfinished transaction does no
 file, also after SIGKILL: DuckDB's write-ahead log has all of it or none.
 """
 
+import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,12 +20,16 @@ import polars as pl
 from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
-from ...schemas.support.files import hold_partial_folder, remove_leftovers
+from ...schemas.support.files import hold_partial_folder, private_files
+from ...schemas.support.text import escape_controls
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
+from .failures import name_failures
+from .places import clear_places, use_store
 from .quoting import quote_text
 
 Store = duckdb.DuckDBPyConnection
-_LITTLE = "SET memory_limit = '512MB'"
+_log = logging.getLogger(__name__)
+LITTLE = "SET memory_limit = '512MB'"
 # SQL opens no file, database or extension of its own accord, whatever name a stranger's file brings into it.
 _CLOSED: dict[str, Any] = {
     "enable_external_access": False,
@@ -57,27 +61,26 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
     _check_file(path)
-    remove_leftovers(path)
-    try:
-        con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
-    except duckdb.Error as error:
-        raise StoreError(f"{path}: {_why_not_open(str(error))}") from error
-    try:
-        if not read_only:  # no other process has it open
-            _remove_spilled(path)
-        run(con, "SET TimeZone = 'UTC'")
-        _check_version(con, path, create=not read_only)
-        yield con
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        if "Could not read" in str(error):
-            raise StoreError(f"{path}: {_DAMAGED} ({str(error).splitlines()[0]})") from error
-        raise StoreError(
-            f"{path}: {str(error).splitlines()[0]}; nothing was changed; free some space and try again"
-        ) from error
-    except (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException) as error:
-        raise StoreError(f"{path}: {_DAMAGED} ({str(error).splitlines()[0]})") from error
-    finally:
-        con.close()
+    for done in clear_places(path):
+        _log.warning("note: %s", escape_controls(done))
+    with use_store(path), name_failures(path):
+        with name_failures(path, opening=True), private_files():
+            con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
+        try:
+            if not read_only:  # no other process has it open
+                _remove_spilled(path)
+                with suppress(OSError):  # DuckDB would make it for everybody to read
+                    path.with_name(f"{path.name}.tmp").mkdir(mode=0o700)
+            run(con, "SET TimeZone = 'UTC'")
+            with name_failures(path, opening=True):
+                _check_version(con, path, create=not read_only)
+            yield con
+        finally:
+            with private_files():
+                con.close()
+            if not read_only:
+                with suppress(OSError):
+                    path.with_name(f"{path.name}.tmp").rmdir()
 
 
 def _remove_spilled(path: Path) -> None:
@@ -101,18 +104,6 @@ def _check_file(path: Path) -> None:
         begin = file.read(_MAGIC.stop)
     if begin[_MAGIC] != b"DUCK":
         raise StoreError(f"{path}: is not a DuckDB file; point --store at a Preceptor store")
-
-
-def _why_not_open(message: str) -> str:
-    if "lock" in message.lower():
-        holder = message.partition("(PID ")[2].partition(")")[0]
-        by = f" (process {holder})" if holder else ""
-        return f"is open in another program{by}; close that one, or wait for it"
-    if "not a valid DuckDB" in message:
-        return "is not a DuckDB file; point --store at a Preceptor store"
-    if any(said in message for said in ("orrupt", "checksum", "Could not read", "Serialization", "INTERNAL")):
-        return f"{_DAMAGED} ({message.splitlines()[0]})"
-    return f"cannot be opened: {message.splitlines()[0]}"
 
 
 def _check_version(con: Store, path: Path, create: bool) -> None:
@@ -143,9 +134,11 @@ def transaction(con: Store) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        con.rollback()
+        with suppress(duckdb.Error):  # a commit that failed has rolled back, and says why
+            con.rollback()
         raise
-    con.commit()
+    with private_files():
+        con.commit()
 
 
 def insert(con: Store, table: Table, frame: pl.DataFrame) -> int:
@@ -213,13 +206,13 @@ def open_files(paths: Sequence[str | Path]) -> Iterator[Store]:
     """Open an empty database in memory that can read these files of a stranger's, and no others."""
     con = duckdb.connect()
     try:
-        _close_but(con, paths)
+        close_but(con, paths)
         yield con
     finally:
         con.close()
 
 
-def _close_but(con: Store, paths: Sequence[str | Path]) -> None:
+def close_but(con: Store, paths: Sequence[str | Path]) -> None:
     """Let SQL open these files alone; they can only be named before the rest is closed."""
     run(con, f"SET allowed_paths = [{', '.join(quote_text(str(path)) for path in paths)}]")
     for name, value in _CLOSED.items():
@@ -229,35 +222,14 @@ def _close_but(con: Store, paths: Sequence[str | Path]) -> None:
 @contextmanager
 def limit_memory(con: Store) -> Iterator[None]:
     """Cap DuckDB's memory so that ingest does not grow with the input."""
-    run(con, _LITTLE)
+    run(con, LITTLE)
     try:
         yield
-        run(con, "CHECKPOINT")  # now, within the memory limit, not when the store is closed
+        with private_files():
+            run(con, "CHECKPOINT")  # now, within the memory limit, not when the store is closed
     finally:
-        run(con, "RESET memory_limit")
-
-
-@contextmanager
-def open_spool(files: Sequence[str | Path] = ()) -> Iterator[Store]:
-    """Open a database in a temporary file, for an input that must be regrouped and may not fit in memory.
-
-    SQL can read and write `files`, and no others.
-    """
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
-        con = duckdb.connect(str(Path(folder) / "spool.duckdb"))
-        try:
-            _close_but(con, files)
-            run(con, "SET force_compression = 'uncompressed'")  # read once and thrown away
-            run(con, _LITTLE)
-            yield con
-        finally:
-            con.close()
-
-
-def append(con: Store, name: str, frame: pl.DataFrame) -> None:
-    """Add rows to a table of a `spool`, made from the first frame."""
-    run_over(con, frame, f'CREATE TABLE IF NOT EXISTS "{name}" AS FROM incoming LIMIT 0')
-    run_over(con, frame, f'INSERT INTO "{name}" FROM incoming')
+        with suppress(duckdb.Error):  # after a failure, which says why
+            run(con, "RESET memory_limit")
 
 
 @cache
@@ -272,12 +244,12 @@ def write_anew(path: Path) -> None:
     DuckDB leaves the bytes of deleted rows in freed blocks; the new file does not have them. If the process
     is killed, the store is the old file or the new one.
     """
-    with hold_partial_folder(path) as folder:
+    with hold_partial_folder(path) as folder, name_failures(path), private_files():
         partial = folder / path.name
         with duckdb.connect(str(partial)) as con:
-            _close_but(con, [path, f"{path}.wal"])
+            close_but(con, [path, f"{path}.wal"])
             shutil.copymode(path, partial)
-            run(con, _LITTLE)
+            run(con, LITTLE)
             run(con, f"ATTACH {quote_text(str(path))} AS old (READ_ONLY)")
             for name, make in _make_tables().items():
                 run(con, make)

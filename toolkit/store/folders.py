@@ -9,6 +9,7 @@ A folder inside the store's own is kept relative to it, so that both may move to
 from pathlib import Path
 
 from .connection import Store, run
+from .places import note_place
 
 
 def record_folder(con: Store, folder: Path) -> str:
@@ -28,7 +29,19 @@ def shorten_path(path: Path) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
 
+def find_store_file(con: Store) -> Path | None:
+    """Find the store's file; None for a store in memory."""
+    ((path,),) = run(con, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+    return Path(path).absolute() if path else None
+
+
+def note_written(con: Store, file: Path, what: str) -> None:
+    """Note that a file with what people said is written, such as a form: `forget` names it."""
+    if store := find_store_file(con):
+        note_place(store, file, what)
+
+
 def _find_home(con: Store) -> Path:
     """Find the folder of the store's file; of a store in memory, the working folder."""
-    ((path,),) = run(con, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
-    return (Path(path).parent if path else Path.cwd()).absolute().resolve()
+    file = find_store_file(con)
+    return (file.parent if file else Path.cwd()).resolve()

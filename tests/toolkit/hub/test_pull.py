@@ -5,6 +5,7 @@ import json
 
 import polars as pl
 import pytest
+from waiting import kill_in
 
 from preceptor.schemas.licenses import read_license
 from preceptor.toolkit.store.connection import open_store, query
@@ -298,3 +299,27 @@ def test_a_hub_that_fails_for_ever_leaves_the_store_as_it_was(hub, pull, tmp_pat
     assert "acme/pairs: loading config default failed" in done.stderr
     assert "nothing was stored; run the same command again" in done.stderr
     assert not (tmp_path / "s.duckdb").exists()
+
+
+def test_of_a_killed_pull_nothing_stays(hub, tmp_path, preceptor):
+    trl(hub, PAIRS["text"])
+    home = tmp_path / "home"
+    environment = hub.environment(home, HF_TOKEN="hf_alice") | {"TMPDIR": str(tmp_path / "tmp")}
+    for folder in (home, tmp_path / "tmp", tmp_path / "project"):
+        folder.mkdir(exist_ok=True)
+    before = []
+    kill_in(
+        "toolkit.hub.pull:_drop_equal_rows",
+        "pull",
+        "acme/pairs",
+        cwd=tmp_path / "project",
+        env=environment,
+        meanwhile=lambda: before.extend((tmp_path / "project").rglob("*.parquet")),
+    )
+    assert before
+    assert not any(b"9 x 10" in file.read_bytes() for file in home.rglob("*") if file.is_file())
+    assert list((tmp_path / "tmp").iterdir()) == []
+    with open_store(tmp_path / "project" / "preceptor.duckdb", create=True):
+        assert [file.name for file in (tmp_path / "project").iterdir() if file.is_dir()] == [
+            "preceptor.duckdb.tmp"
+        ]

@@ -212,7 +212,7 @@ def test_killed_before_the_file_is_new_a_second_forget_ends_it(filled, preceptor
     assert b"Ottoline" in file_bytes(filled)
     assert preceptor("forget", SECRET, cwd=filled).returncode == 0
     assert b"Ottoline" not in file_bytes(filled)
-    assert [p.name for p in filled.glob(".preceptor*")] == []
+    assert [p.name for p in filled.glob(".preceptor*.partial-*")] == []
 
 
 def test_fits_that_learnt_from_a_person_go(filled):

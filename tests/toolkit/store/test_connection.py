@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
 from preceptor.tests.support.waiting import wait_until
-from preceptor.toolkit.store.connection import open_files, open_scratch, open_spool, open_store, query, run
+from preceptor.toolkit.store.connection import open_files, open_scratch, open_store, query, run
 from preceptor.toolkit.store.quoting import quote_name, quote_text
+from preceptor.toolkit.store.spool import open_spool
 
 REACHES = (
     "COPY (SELECT 1) TO '{0}/written.csv'",

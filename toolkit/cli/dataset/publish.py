@@ -41,6 +41,7 @@ def publish(
     from ...hub.forgotten import check_forgotten
     from ...hub.publish_dataset import DATASET
     from ...hub.publish_dataset import publish as run_publish
+    from ...store.places import note_place
 
     built = read_built(folder)
     check_target(repo, tag, DATASET)
@@ -63,6 +64,7 @@ def publish(
         forgotten=forgotten,
         say=notices.print,
     )
+    note_place(settings.store, done.url, "published dataset")
     _say(built, repo, tag, done, rows)
 
 

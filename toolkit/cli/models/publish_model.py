@@ -1,6 +1,5 @@
 """`preceptor publish-model DIR REPO_ID`: a trained model to the Hub."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,10 +90,11 @@ def publish_model(
 
 def _say_dry(folder: "ModelFolder", repo: str, tag: str | None, public: bool) -> None:
     from ...hub.model_folder import pack
+    from ...store.places import hold_temporary_folder
 
     out = open_stdout()
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as work:
-        parcel = pack(folder, Path(work))
+    with hold_temporary_folder() as work:
+        parcel = pack(folder, work)
         sizes = parcel.sizes
         card = (parcel.path / "README.md").read_text(encoding="utf-8")
     out.print(make_table(f"{repo} would get", ("file", "bytes "), ((n, f"{size:,}") for n, size in sizes)))

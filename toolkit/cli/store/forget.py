@@ -25,14 +25,23 @@ if TYPE_CHECKING:
     help="Folder with datasets that were moved there: it and all folders inside are looked through. May be "
     "repeated. Default: the folders of this store's builds and those beside them.",
 )
+@click.option(
+    "--everywhere",
+    is_flag=True,
+    help="Also remove copies that can be made again: datasets with rows of the person, exports, reports, "
+    "unfinished runs and cached rows. Default: they are listed.",
+)
 @common
-def forget(settings: Common, learner: str, is_pseudonym: bool, look_in: tuple[Path, ...]) -> None:
+def forget(
+    settings: Common, learner: str, is_pseudonym: bool, look_in: tuple[Path, ...], everywhere: bool
+) -> None:
     """Remove every row of a person from the store and from future builds.
 
     LEARNER is the learner's id in the input files; annotators are forgotten in the same way. The store's
     file is written anew, which needs as much free disk space as the file has. Datasets that hold rows of the
-    person are listed: you must build and publish them again. Forgetting a person again lists those that still
-    do.
+    person are listed: you must build and publish them again. So is what else may hold such rows: models,
+    evaluations, forms, exports, reports, Argilla's data, published revisions, caches and other stores.
+    Forgetting a person again lists what still does.
     """
     from ...privacy.forget import forget_person
     from ...privacy.pseudonyms import FORM
@@ -40,20 +49,29 @@ def forget(settings: Common, learner: str, is_pseudonym: bool, look_in: tuple[Pa
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
-    done = forget_person(settings.store, learner, is_pseudonym, look_in)
+    done = forget_person(settings.store, learner, is_pseudonym, look_in, everywhere)
     out = open_stdout()
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
     did = f"forgotten ({listed})" if listed else "was forgotten before"
     out.print(f"{learner}: {did}; the store was written anew")
     if "fits" in done.removed:
         open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
+    for where in done.cleaned:
+        out.print(f"removed: {shorten_path(Path(where))}")
     for folder, what in done.traces.found:
+        if str(folder) in done.cleaned:
+            continue
         out.print(f"still holds traces: {shorten_path(folder)} ({what}); build it again, and publish that")
     for folder, what in done.traces.missing:
         out.print(
             f"not found: {shorten_path(folder)}, which may hold {what}; if it was moved, name the folder "
             "that it is in now: --look-in DIR"
         )
+    for place in done.beyond:
+        if place.where not in done.cleaned:
+            where = place.where if "://" in place.where else shorten_path(Path(place.where))
+            why = f", {place.about}" if place.about else ""
+            out.print(f"not reached: {where} ({place.what}{why}); {place.remedy}")
 
 
 @click.command()

@@ -14,8 +14,9 @@ from ....schemas.derive import derive_sql_types
 from ....schemas.errors import RecipeError
 from ....schemas.recipe import Recipe
 from ....schemas.tables import Table
-from ...store.connection import Store, open_spool, query, run
+from ...store.connection import Store, query, run
 from ...store.quoting import quote_name
+from ...store.spool import open_spool
 from ...store.temporary import make
 from ..folder import list_shards, select_rows
 from ..steps import KEPT, SIGNALS_KEPT

@@ -17,7 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.errors import SourceError
-from ...store.connection import Store, append, open_spool, query, run
+from ...store.connection import Store, query, run
+from ...store.spool import append, open_spool
 from ..batch import Batch, Context, collect_rejects, divide
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from .edits.character_edits import apply_edits, make_batch

@@ -10,6 +10,7 @@ from pathlib import Path
 from ....schemas.errors import StoreError
 from ....schemas.support.files import open_whole_file
 from ...store.connection import Store, query, run
+from ...store.folders import note_written
 from ...store.where import check_names
 
 _ROWS_A_STEP = 100_000
@@ -68,7 +69,8 @@ def export_m2(con: Store, source: str, out: Path) -> tuple[int, dict[str, str], 
     headers = query(con, "SELECT reader FROM sources WHERE name = $1", [source]).item() == "m2"
     run(con, f"CREATE OR REPLACE TEMP TABLE blocks AS {_BLOCKS}", {"source": source, "headers": headers})
     ((total,),) = run(con, "SELECT count(*) FROM blocks")
-    with open_whole_file(out) as stream:
+    note_written(con, out, "export")
+    with open_whole_file(out, 0o600) as stream:
         for done in range(0, total, _ROWS_A_STEP):
             part = query(
                 con, f"SELECT block FROM blocks WHERE n > {done} AND n <= {done + _ROWS_A_STEP} ORDER BY n"

@@ -11,7 +11,6 @@ collection is one person's: --learner names the learner. (Anki manual; rslib/src
 
 import itertools
 import sqlite3
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import pyarrow as pa
 
 from ....schemas.errors import SourceError
 from ....schemas.tables import REVIEWS
+from ...store.places import hold_temporary_folder
 from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
@@ -106,16 +106,16 @@ def _csv(file: Input, on_bytes: OnBytes) -> Iterator[tuple[pl.DataFrame, pl.Data
 
 @contextmanager
 def _unpacked(file: Input) -> Iterator[Path]:
-    """The collection inside a package, in a temporary folder."""
+    """The collection inside a package, in a temporary folder beside the store."""
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="preceptor-") as folder,
+            hold_temporary_folder() as folder,
             zipfile.ZipFile(file.path) as package,
         ):
             inside = [name for name in _INSIDE if name in package.namelist()]
             if not inside:
                 raise SourceError(f"{file.path}: holds no collection ({', '.join(_INSIDE)}); export it again")
-            path = Path(folder) / "collection.anki2"
+            path = folder / "collection.anki2"
             with package.open(inside[0]) as packed, path.open("wb") as unpacked:
                 stream = pa.input_stream(packed, compression="zstd" if inside[0].endswith("b") else None)
                 counted = file.allowance.watch(file.path, stream)
