@@ -11,6 +11,7 @@ as long as nobody asks for them by name.
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 
 import polars as pl
@@ -39,9 +40,9 @@ def read_records(
 
     records: one text column per header field (see `list_header_columns`), `line` and `raw`; empty fields are
     null. With the columns `wanted`, the header may stand below title rows (see `find_header`).
-    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed, or only by another stray
-    one, costs its own line only: what it would swallow is read line by line. Raises SourceError without a usable header, or with `distinct`
-    if several columns share a name.
+    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed, or only by another
+    stray one, costs its own line only: what it would swallow is read line by line. Raises SourceError without
+    a usable header, or with `distinct` if several columns share a name.
     """
     header, at, above = _read_header(file, delimiter, distinct, wanted)
     note_title(file, above)
@@ -157,8 +158,8 @@ def _find_swallowed(
     rows = long.select("record", "line", "len", odd.alias("odd")).join(inner, on="record", how="semi")
     for line, length in rows.filter(~pl.col("odd")).select("line", "len").rows() if file else ():
         note = (
-            f"{file.name}:{line}: one field goes on for {length} lines that look like rows of their own; is a "
-            "quote there not closed?"
+            f"{file.name}:{line}: one field goes on for {length} lines that look like rows of their own; "
+            "is a quote there not closed?"
         )
         file.notes.append(note)
     # Of two columns a single comma in a text makes a row: more lines are needed to be certain.
@@ -181,9 +182,11 @@ def _open_after(delimiter: str) -> pl.Expr:
 
 def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
     """True if a quote that opens a field of `text` is not closed; a delimiter starts every field."""
-    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(delimiter + _QUOTED, _MARK)
+    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(
+        re.escape(delimiter) + _QUOTED, _MARK
+    )
     # "a"" is open: its second and third quote are an escaped one.
-    return bare.str.contains(f'[{delimiter}{_MARK}]"')
+    return bare.str.contains(f'[{re.escape(delimiter)}{_MARK}]"')
 
 
 def _read_header(
@@ -237,7 +240,8 @@ def _bare() -> pl.Expr:
 
 def _misquoted(delimiter: str) -> pl.Expr:
     """True if a quote is not closed, or is not around a whole field."""
-    return _bare().str.contains(rf'"|[^{delimiter}]{_MARK}|{_MARK}[^{delimiter}]')
+    other = f"[^{re.escape(delimiter)}]"
+    return _bare().str.contains(f'"|{other}{_MARK}|{_MARK}{other}')
 
 
 def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
