@@ -17,10 +17,16 @@ CHOICES = ("a", "b", "tie")
 ZEROS = r"(?:\.0*|,0{1,2})$"
 """Decimals of a whole number: 1.0, 1,0; not 1,000, which may be a thousand."""
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile('^"?sep=([^"\r\n]?)"?\\s*$', re.IGNORECASE)
 _QUOTED = re.compile('"(?:[^"]|"")*"')
-_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARKS = {
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe\0\0": "utf-32",  # before the mark of UTF-16, with which it begins
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 
 
 def read_choice(text: str) -> str | None:
@@ -45,19 +51,20 @@ def find_separator(header: str, default: str = ",", wanted: Collection[str] = ()
     """Find the separator that divides a header best.
 
     That is into most of the columns `wanted` (lower case), then into most columns; then `default`. Separators
-    inside quotes do not count.
+    inside quotes do not count, nor a bar where there is another one: names of columns may hold bars.
     """
-    bare = _QUOTED.sub(lambda found: re.sub("[,;\t]", " ", found[0]), header)
+    bare = _QUOTED.sub(lambda found: re.sub("[,;\t|]", " ", found[0]), header)
 
-    def count(separator: str) -> tuple[int, int, bool]:
+    def count(separator: str) -> tuple[int, bool, int, bool]:
         names = [name.strip(' "\r\n').lower() for name in bare.split(separator)]
-        return len(set(names) & set(wanted)), len(names), separator == default
+        found = len(names) > 1 and separator != "|"
+        return len(set(names) & set(wanted)), found, len(names), separator == default
 
     return max(SEPARATORS, key=count)
 
 
 def find_encoding(start: bytes) -> str | None:
-    """Find the encoding that a file's byte-order mark states: "utf-8" or "utf-16"; None without a mark."""
+    """Find what a byte-order mark states: "utf-8", "utf-16" or "utf-32"; None without a mark."""
     return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
 
 

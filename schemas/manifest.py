@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PreceptorError
+from .support.files import MANIFEST as MANIFEST
 from .support.json_text.values import parse_json
 
-MANIFEST = "manifest.json"
 _KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 

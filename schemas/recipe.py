@@ -90,6 +90,17 @@ class PairsSettings(Section):
             raise ValueError(f"band: expected two numbers from 0.5 to 1 in order, not {low:g} and {high:g}")
         return self
 
+    @model_validator(mode="after")
+    def _keys_have_an_effect(self) -> "PairsSettings":
+        for key, policy in (("band", "uncertain-band"), ("criteria", "rubric-dominance")):
+            default = type(self).model_fields[key].default
+            if self.policy != policy and getattr(self, key) != default:
+                raise ValueError(
+                    f"{key} has no effect with policy '{self.policy}', only with '{policy}': "
+                    "leave one of them out"
+                )
+        return self
+
 
 class Splits(Section):
     """Shares of groups per split; a group's split depends on its name and the seed alone."""
@@ -265,6 +276,16 @@ class Recipe(Section):
                 f"corrections makes pairs from edits, so pairs ({given}) has no effect: leave one of them out"
             )
         return self
+
+    @field_validator("configs")
+    @classmethod
+    def _signals_have_rows(cls, configs: list[Config]) -> list[Config]:
+        if set(configs) == {"signals"}:
+            raise ValueError(
+                "signals is about the rows of other configs: name one of these too, such as "
+                "[preference, signals]"
+            )
+        return configs
 
     @field_validator("publish_under")
     @classmethod

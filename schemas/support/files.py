@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import manifest
 from ..errors import StoreError
 
-MANIFEST = manifest.MANIFEST
+MANIFEST = "manifest.json"
+"""Name of the file by which the folder of a built dataset is known."""
 Watcher = Callable[[Path, Path | None], None]
 _watchers: list[Watcher] = []
 

@@ -37,6 +37,18 @@ def test_shipped_recipes_are_valid_and_start_with_their_command(path):
             "name: x\ncorrections: {}\npairs: {policy: best-worst}",
             r"corrections makes pairs from edits, so pairs \(policy\) has no effect",
         ),
+        (
+            "name: x\npairs: {policy: all, band: [0.6, 0.8]}",
+            "'pairs': band has no effect with policy 'all', only with 'uncertain-band': leave one of them out",
+        ),
+        (
+            "name: x\npairs: {criteria: [clear]}",
+            "'pairs': criteria has no effect with policy 'best-worst', only with 'rubric-dominance'",
+        ),
+        (
+            "name: x\nconfigs: [signals]",
+            "'configs': signals is about the rows of other configs: name one of these too",
+        ),
         ("name: x\n? [1, 2]\n: 3", "not YAML|unknown|should be"),
     ],
 )

@@ -158,9 +158,13 @@ def gather(
 
 
 def check_selection(con: Store, recipe: Recipe) -> None:
-    """Raise RecipeError for a source or task of the recipe that the store does not have."""
+    """Raise RecipeError for a source, criterion or task of the recipe that the store does not have."""
     have = query(con, "SELECT name FROM sources ORDER BY 1")["name"]
     check_names("sources:", recipe.sources, have, "source", "in the store", RecipeError)
+    check_names("citations:", list(recipe.citations), have, "source", "in the store", RecipeError)
+    rated = query(con, "SELECT DISTINCT criterion FROM ratings ORDER BY 1")["criterion"]
+    where = "with ratings in the store"
+    check_names("pairs.criteria:", recipe.pairs.criteria, rated, "criterion", where, RecipeError)
     if recipe.task is not None and not recipe.corrections:  # whose prompts the build makes
         tasks = query(con, "SELECT DISTINCT task FROM prompts ORDER BY 1")["task"]
         check_names("task:", [recipe.task], tasks, "task", "with prompts in the store", RecipeError)

@@ -17,6 +17,28 @@ _LABEL_STUDIO = (
     "--campaign NAME"
 )
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGES = (b"<!doctype html", b"<html")
+
+
+def check_downloads(files: Sequence[Input]) -> None:
+    """Raise SourceError for a file that a download left instead of another: a pointer, or a web page."""
+    for file in files:
+        try:
+            with file.path.open("rb") as stream:
+                start = stream.read(200).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        except OSError as error:
+            raise SourceError(f"{file.path}: {error.strerror}; check the file") from error
+        if start.startswith(_POINTER):
+            raise SourceError(
+                f"{file.path}: is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull"
+            )
+        if start.startswith(_PAGES):
+            raise SourceError(
+                f"{file.path}: is a web page, not the file itself; download the file, or save the table on "
+                "that page as CSV"
+            )
+
 
 def describe_program(file: Input) -> str | None:
     """Describe a file that another program wrote and another command reads; None for other files."""
@@ -55,7 +77,7 @@ def describe_file(file: Input, lists: bool, rejects: Sequence[str], notes: Seque
     `lists`: the format is read from JSON lists too; `rejects` describe the most frequent rejects, `notes`
     are those of the reader.
     """
-    if is_binary(file):
+    if is_binary(file) and file.path.suffix.lower() != ".parquet":
         return f"\n{file.path}: is no text; is it the right file?"
     said = [note for note in notes if "--encoding" in note]
     if not lists and any("JSON" in reject or "object" in reject for reject in rejects):

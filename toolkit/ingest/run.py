@@ -30,7 +30,7 @@ from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known
 from .lopsided import check_lopsided
-from .other_programs import describe_file, name_program
+from .other_programs import check_downloads, describe_file, name_program
 from .people import name_learners
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
@@ -173,6 +173,7 @@ def ingest(
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")
     files = _with_options(files, context)
+    check_downloads(files)
     sha256 = hash_files(files, on_bytes)
     present = query(con, "SELECT * FROM sources WHERE name = ?", [context.source]).to_dicts()
     if present and not replacing:
@@ -305,8 +306,9 @@ def _read_all(
         check_lopsided(values, taken, rejects - gone, files[0].path)
     if not_text:
         notes.append(
-            f"{not_text:,} rows are not valid UTF-8; if the file is in another encoding, such as Latin-1 or "
-            "Windows-1251, give --encoding latin-1 or --encoding windows-1251"
+            f"{not_text:,} {'row is' if not_text == 1 else 'rows are'} not valid UTF-8; if the file is in "
+            "another encoding, such as Latin-1 or Windows-1251, give --replace --encoding latin-1 or "
+            "--replace --encoding windows-1251"
         )
     notes += note_unmet(context.values, met)
     lines = list_rejects(count_rejects(con, context.source)) if rejects else []

@@ -118,6 +118,9 @@ def _find_unknown_names(file: SettingsFile, con: Store) -> Iterator[str]:
     content = file.content
     sources = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
     yield from _compare(file, ("sources",), content.get("sources"), sources, "source")
+    cited = content.get("citations")
+    for name in cited if isinstance(cited, dict) else ():
+        yield from _compare(file, ("citations", name), name, sources, "source")
     edits = "corrections" in content
     if not edits:
         tasks = query(con, "SELECT DISTINCT task FROM prompts ORDER BY 1")["task"].to_list()
@@ -142,5 +145,5 @@ def _compare(file: SettingsFile, place: Place, given: Any, have: list[str], kind
     for n, name in enumerate(names):
         if isinstance(name, str) and name not in have:
             at = (*place, n) if isinstance(given, list) else place
-            key = ".".join(map(str, place))
+            key = ".".join(map(str, place[:1] if place[0] == "citations" else place))
             yield f"{file.locate(at)}: {key}: {name}: {explain_absence(name, have, kind, _WHERE[kind])}"

@@ -175,6 +175,24 @@ def test_a_fault_names_line_key_and_remedy(tmp_path, monkeypatch, keys, said):
     assert said in str(error.value).replace(f"{tmp_path}/", "")
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("citations: {sampel: Doe 2026}", "citations: sampel: no source of that name in the store"),
+        (
+            "pairs: {policy: rubric-dominance, criteria: [helpfull]}",
+            "pairs.criteria: helpfull: no criterion of that name with ratings in the store",
+        ),
+    ],
+)
+def test_names_that_the_store_lacks_stop_check_and_build_alike(preceptor, project, keys, said):
+    (project / "r.yaml").write_text(f"name: r\n{keys}\n")
+    for command in (("recipe", "check", "r.yaml"), ("build", "r.yaml", "--out", "out")):
+        ended = preceptor(*command, cwd=project)
+        assert (ended.returncode, said in ended.stderr) == (2, True), ended.stderr
+    assert not (project / "out").exists()
+
+
 def test_a_good_recipe_says_what_was_looked_up(preceptor, project, tmp_path):
     (project / "r.yaml").write_text("name: r\nsources: [sample]\n")
     done = preceptor("recipe", "check", "r.yaml", cwd=project)

@@ -1,6 +1,7 @@
 """`preceptor ingest FORMAT PATH…`: read files into the store."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def _scale(_: click.Context, __: click.Parameter, value: str | None) -> tuple[fl
         least, most = map(float, value.split(".."))
     except ValueError:
         least = most = 0
-    if not least < most:
+    if not (least < most and isfinite(most - least)):
         raise click.BadParameter(f"expected LOWEST..HIGHEST, such as 0..100, got '{value}'")
     return least, most
 

@@ -43,6 +43,7 @@ def find_group_sql(recipe: Recipe) -> str:
 
 SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
+NOT_ELIGIBLE = "not eligible by the recipe"
 
 NO_FIT = derive_absent_sql((*OF_A_FIT, FIT))
 """Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
@@ -159,7 +160,7 @@ def settle_pairs(con: Store, recipe: Recipe) -> dict[str, int]:
             split=assign_split_sql(recipe),
             part=assign_part_sql(recipe),
             flip=COIN_FLIP,
-            rule=f"WHEN NOT {eligible} THEN 'not eligible by the recipe'" if rule else "",
+            rule=f"WHEN NOT {eligible} THEN '{NOT_ELIGIBLE}'" if rule else "",
         ),
         given,
     )

@@ -11,6 +11,7 @@ as long as nobody asks for them by name.
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 
 import polars as pl
@@ -24,6 +25,8 @@ from .numbered_lines import LONGEST_BYTES, Input, OnBytes, read_lines, read_star
 _QUOTED = r'"(?:[^"]|"")*"'
 _MARK = "\x01"  # replaces a quoted field while the rest of the record is checked
 _LONGEST = 10_000  # lines; a quote open for longer is a stray one
+_MOSTLY = 0.9  # of the lines in a record
+_LONG = 50  # lines of a field; more that look like rows are worth a note
 
 
 def read_records(
@@ -37,13 +40,14 @@ def read_records(
 
     records: one text column per header field (see `list_header_columns`), `line` and `raw`; empty fields are
     null. With the columns `wanted`, the header may stand below title rows (see `find_header`).
-    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed costs its own line only:
-    what it would swallow is read line by line. Raises SourceError without a usable header, or with `distinct`
-    if several columns share a name.
+    rejects: line, raw, reason. Blank lines are neither. A quote that is never closed, or only by another
+    stray one, costs its own line only: what it would swallow is read line by line. Raises SourceError without
+    a usable header, or with `distinct` if several columns share a name.
     """
     header, at, above = _read_header(file, delimiter, distinct, wanted)
     note_title(file, above)
-    for joined in _joined(_after_hint(read_lines(file, on_bytes=on_bytes, keep_cr=True)), delimiter):
+    lines = _after_hint(read_lines(file, on_bytes=on_bytes, keep_cr=True))
+    for joined in _joined(lines, delimiter, len(header), file):
         first = joined.height and joined["line"][0] <= at
         yield _parse(joined.filter(pl.col("line") > at) if first else joined, header, delimiter)
 
@@ -93,11 +97,13 @@ def _empty_lines() -> pl.DataFrame:
     return pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "damaged": pl.Boolean})
 
 
-def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataFrame]:
-    """The lines of blocks as records of one or more lines."""
+def _joined(
+    blocks: Iterator[pl.DataFrame], delimiter: str, width: int | None = None, file: Input | None = None
+) -> Iterator[pl.DataFrame]:
+    """The lines of blocks as records of one or more lines; what looks wrong in `file` is noted there."""
     rest = _empty_lines()
     for block in blocks:
-        joined, rest = _join_quoted(pl.concat([rest, block]), delimiter)
+        joined, rest = _join_quoted(pl.concat([rest, block]), delimiter, width, file)
         if rest.height > _LONGEST or rest.estimated_size() > LONGEST_BYTES:
             joined, rest = pl.concat([joined, rest]), rest.clear()
         yield joined
@@ -105,7 +111,9 @@ def _joined(blocks: Iterator[pl.DataFrame], delimiter: str) -> Iterator[pl.DataF
         yield rest
 
 
-def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _join_quoted(
+    lines: pl.DataFrame, delimiter: str, width: int | None = None, file: Input | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records of one or more lines, and the lines after the last closed record."""
     if not lines["raw"].str.contains('"', literal=True).any():
         return lines, lines.clear()
@@ -122,10 +130,42 @@ def _join_quoted(lines: pl.DataFrame, delimiter: str) -> tuple[pl.DataFrame, pl.
         .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any(), pl.len())
         .with_columns(pl.col("raw").str.strip_suffix("\r"))
     )
-    stray = (pl.col("len") > 1) & _misquoted(delimiter)
+    swallowed = _find_swallowed(records, whole, delimiter, width, file) if width else []
+    stray = (pl.col("len") > 1) & (_misquoted(delimiter) | pl.col("record").is_in(swallowed))
     by_line = whole.join(records.filter(stray), on="record", how="semi")
     kept = ("line", "raw", "damaged")
     return pl.concat([records.filter(~stray).select(kept), by_line.select(kept)]).sort("line"), rest
+
+
+def _find_swallowed(
+    records: pl.DataFrame, lines: pl.DataFrame, delimiter: str, width: int, file: Input | None
+) -> list[int]:
+    """Records of a wrong number of fields with whole rows inside: a stray quote begins and another ends them.
+
+    A record with the right number of fields stays one, since its text may quote a table; a long one is noted.
+    """
+    odd = _count_fields(delimiter) != width
+    long = records.filter((pl.col("len") > 2) & ~_misquoted(delimiter) & (odd | (pl.col("len") > _LONG)))
+    if long.is_empty():
+        return []
+    inner = (
+        lines.join(long, on="record", how="semi")
+        .with_columns(((_count_fields(delimiter) == width) & ~_misquoted(delimiter)).alias("row"))
+        .group_by("record", maintain_order=True)
+        .agg(pl.col("row").slice(1, pl.len() - 2).mean())
+        .filter(pl.col("row") > _MOSTLY)
+    )
+    rows = long.select("record", "line", "len", odd.alias("odd")).join(inner, on="record", how="semi")
+    for line, length in rows.filter(~pl.col("odd")).select("line", "len").rows():
+        if file is None:
+            break
+        note = (
+            f"{file.name}:{line}: one field goes on for {length} lines that look like rows of their own; "
+            "is a quote there not closed?"
+        )
+        file.notes.append(note)
+    # Of two columns a single comma in a text makes a row: more lines are needed to be certain.
+    return rows.filter("odd", (pl.col("len") - 2) * (width - 1) > 1)["record"].to_list()
 
 
 def _open_after(delimiter: str) -> pl.Expr:
@@ -144,9 +184,11 @@ def _open_after(delimiter: str) -> pl.Expr:
 
 def _ends_open(delimiter: str, text: pl.Expr) -> pl.Expr:
     """True if a quote that opens a field of `text` is not closed; a delimiter starts every field."""
-    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(delimiter + _QUOTED, _MARK)
+    bare = text.str.replace_all(_MARK, " ", literal=True).str.replace_all(
+        re.escape(delimiter) + _QUOTED, _MARK
+    )
     # "a"" is open: its second and third quote are an escaped one.
-    return bare.str.contains(f'[{delimiter}{_MARK}]"')
+    return bare.str.contains(f'[{re.escape(delimiter)}{_MARK}]"')
 
 
 def _read_header(
@@ -169,7 +211,7 @@ def _read_header(
     first = filled[place]
     line, raw = first["line"][0], first["raw"][0]
     sound = first.select(~pl.col("damaged") & ~_misquoted(delimiter)).item()
-    width = first.select(_bare().str.count_matches(delimiter, literal=True) + 1).item()
+    width = first.select(_count_fields(delimiter)).item()
     names = _fields(first["raw"], width, delimiter).row(0) if sound else ()
     header = [str(name or "").strip() for name in names]
     if not any(header):
@@ -188,6 +230,11 @@ def _filled(delimiter: str) -> pl.Expr:
     return (text.str.strip_chars() != "") | text.str.contains(delimiter, literal=True)
 
 
+def _count_fields(delimiter: str) -> pl.Expr:
+    """The number of a record's fields."""
+    return _bare().str.count_matches(delimiter, literal=True) + 1
+
+
 def _bare() -> pl.Expr:
     """The record with every quoted field replaced by a mark."""
     return pl.col("raw").str.replace_all(_MARK, " ", literal=True).str.replace_all(_QUOTED, _MARK)
@@ -195,14 +242,15 @@ def _bare() -> pl.Expr:
 
 def _misquoted(delimiter: str) -> pl.Expr:
     """True if a quote is not closed, or is not around a whole field."""
-    return _bare().str.contains(rf'"|[^{delimiter}]{_MARK}|{_MARK}[^{delimiter}]')
+    other = f"[^{re.escape(delimiter)}]"
+    return _bare().str.contains(f'"|{other}{_MARK}|{_MARK}{other}')
 
 
 def _parse(records: pl.DataFrame, header: list[str], delimiter: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split well-formed records into fields; give the reason for the others."""
     rows = records.with_columns(pl.col("raw").str.strip_suffix("\r")).filter(_filled(delimiter))
     rows = _cut_empty_fields(rows, len(header), delimiter)
-    found = _bare().str.count_matches(delimiter, literal=True) + 1
+    found = _count_fields(delimiter)
     checked = rows.with_columns(
         find_reason(
             (pl.col("damaged"), "not valid UTF-8"),
@@ -225,7 +273,7 @@ def _cut_empty_fields(rows: pl.DataFrame, width: int, delimiter: str) -> pl.Data
     ends = rows["raw"].str.ends_with(delimiter)
     if not ends.any():
         return rows
-    beyond = pl.max_horizontal(_bare().str.count_matches(delimiter, literal=True) + 1 - width, 0)
+    beyond = pl.max_horizontal(_count_fields(delimiter) - width, 0)
     there = pl.col("raw").str.len_chars() - pl.col("raw").str.strip_chars_end(delimiter).str.len_chars()
     kept = pl.col("raw").str.head(pl.col("raw").str.len_chars() - beyond)
     empty = pl.col("raw").str.replace_all(delimiter, "", literal=True).str.strip_chars() == ""

@@ -1,6 +1,7 @@
 """Fields of tables that users map by name: find our columns, and parse their text."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,9 +55,10 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
         needed = ours in columns.required and ours not in given
         if theirs not in have and (needed or ours in context.columns):
             near = find_nearest(theirs, have)
+            remedy = shlex.quote(f"{ours}={near or 'COLUMN'}")
             raise SourceError(
                 f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {ours}={near or 'COLUMN'}" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
+                f"use --map {remedy}" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
             )
     return names
 

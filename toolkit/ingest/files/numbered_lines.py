@@ -128,7 +128,7 @@ def is_binary(file: Input) -> bool:
             start = stream.read(START_BYTES)
     except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
         return False
-    marked = find_encoding(start) == "utf-16" or is_unmarked_utf16(start)
+    marked = find_encoding(start) in ("utf-16", "utf-32") or is_unmarked_utf16(start)
     return not marked and any(byte in start for byte in (*range(7), *range(14, 27)))
 
 
@@ -151,8 +151,8 @@ def note_encoding(file: Input) -> str | None:
             marked = find_encoding(stream.read(4))
     except (EOFError, OSError, SourceError, zipfile.BadZipFile, zlib.error):
         return None
-    if marked == "utf-16":
-        return f"{file.name}: read as UTF-16, as its byte-order mark says"
+    if marked in ("utf-16", "utf-32"):
+        return f"{file.name}: read as {marked.upper()}, as its byte-order mark says"
     if file.encoding and not marked:
         return f"{file.name}: read as {file.encoding} (--encoding)"
     return None
@@ -209,8 +209,18 @@ def _conversion(file: Input, start: bytes) -> Callable[[bytes], bytes]:
     if codec in ("utf-8", "utf-8-sig"):
         return bytes
     decoder = codecs.getincrementaldecoder(codec)("preceptor-damage")
-    # A byte that means nothing becomes one that is not UTF-8, so that its line is marked as damaged.
-    return lambda chunk: decoder.decode(chunk).encode("utf-8", "surrogateescape")
+
+    def convert(chunk: bytes) -> bytes:
+        # A byte that means nothing becomes one that is not UTF-8, so that its line is marked as damaged.
+        try:
+            return decoder.decode(chunk).encode("utf-8", "surrogateescape")
+        except UnicodeError as error:  # of codecs that have rules of their own, such as a mark at the start
+            raise SourceError(
+                f"{file.path}: cannot be read as {encoding} ({error}); leave --encoding out, or name the "
+                "file's own encoding"
+            ) from error
+
+    return convert
 
 
 def is_spreadsheet(path: Path) -> bool:

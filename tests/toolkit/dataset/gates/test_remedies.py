@@ -8,6 +8,7 @@ from problems import load_problems, recipe
 
 from preceptor.schemas.errors import GateError
 from preceptor.toolkit.dataset.build import build
+from preceptor.toolkit.dataset.gates.contents import check_contents
 from preceptor.toolkit.store.connection import run
 
 ONE = "WHERE starts_with(content, 'It is 14')"
@@ -61,6 +62,20 @@ def test_every_remedy_in_a_verdict_makes_the_gate_pass(store, tmp_path, gate):
         if result.verdict.startswith("dropped"):
             assert "drop: true" not in result.verdict
             assert REMEDY.findall(result.verdict) == []
+
+
+@pytest.mark.parametrize(
+    ("dropped", "remedy"),
+    [
+        ({"coin flip": 9, "equal texts": 1}, "lower pairs.min_confidence, or add the config soft"),
+        ({"not eligible by the recipe": 3, "coin flip": 2}, "widen pairs.eligible"),
+        ({"equal texts": 1}, "check the recipe's task and sources"),
+        ({}, "check the recipe's task and sources"),
+    ],
+)
+def test_an_empty_dataset_says_what_left_it_empty(store, dropped, remedy):
+    run(store, "CREATE TEMP TABLE kept (config VARCHAR)")
+    assert remedy in check_contents(store, dropped).verdict
 
 
 def test_a_licence_that_forbids_is_mended_as_it_says(store, tmp_path):

@@ -175,6 +175,30 @@ def test_labels(store, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("messages", "empty", "unanswered"),
+    [
+        ([ASK, TRY], 0, 0),
+        ([ASK], 0, 1),
+        ([TRY], 0, 1),
+        ([TRY, ASK], 0, 1),
+        ([ASK, by("assistant", " ")], 1, 1),
+        ([ASK, TRY, by("user", "28"), by("assistant", "")], 1, 0),
+    ],
+)
+def test_what_no_completion_is_made_of_is_counted(store, tmp_path, messages, empty, unanswered):
+    row = {"messages": messages}
+    path = write(
+        tmp_path / "c.jsonl", {"messages": [ASK, TELL]}, row, row, {"prompt": "q", "completion": "a"}
+    )
+    notes = load(store, path).notes
+    said = {
+        "messages are empty: in no prompt, and no completions": 2 * empty,
+        "conversations hold no answer to a user: only their turns are stored": 2 * unanswered,
+    }
+    assert notes == [f"c.jsonl: {n} {what}" for what, n in said.items() if n]
+
+
 def test_chats_that_begin_alike_are_one_group(store, tmp_path):
     other = {"messages": [by("user", " 7 X  8?"), TELL]}
     rows = [

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from .....schemas.tables import COMPLETIONS, PROMPTS
+from .....schemas.tables import COMPLETIONS, PROMPTS, TURNS
 from ....store.connection import parse_json_rows
 from ...batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_repeats, make_no_ids
 from ...files.fields import parse_time
@@ -248,8 +248,16 @@ def _placed(good: pl.DataFrame, path: str, context: Context) -> pl.DataFrame:
 
 def _tables(rows: pl.DataFrame, context: Context) -> tuple[Tables, dict[str, int]]:
     judged = pl.col("kind").is_in([PAIR, ANSWER])
-    talk = _talk(rows.filter(~judged), context)
+    told = rows.filter(~judged)
+    talk = _talk(told, context)
     answered, odd = make_judgements(rows.filter(judged))
+    said = talk[TURNS.name].filter(pl.col("role").is_in(["user", "assistant"]))
+    odd["messages are empty: in no prompt, and no completions"] = said.filter(
+        pl.col("content").fill_null("").str.strip_chars() == ""
+    ).height
+    odd["conversations hold no answer to a user: only their turns are stored"] = told.join(
+        talk[COMPLETIONS.name], on="line", how="anti"
+    ).height
     shared = {
         name: pl.concat([talk[name], answered[name]], how="diagonal")
         for name in (PROMPTS.name, COMPLETIONS.name)
