@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PreceptorError
-from .support.files import MANIFEST as MANIFEST
+from .support import files
 from .support.json_text.values import parse_json
 
+MANIFEST = files.MANIFEST
 _KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 

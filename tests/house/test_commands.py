@@ -32,7 +32,7 @@ SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 def blocks(name, page="README.md"):
     """Commands of the block with this name."""
     (text,) = [text for named, text in BLOCK.findall(PAGES[page]) if named == name]
-    return [shlex.split(line.removeprefix("$ ")) for line in text.splitlines()]
+    return [shlex.split(line.removeprefix("$ ")) for line in text.replace("\\\n", " ").splitlines()]
 
 
 RUN = {

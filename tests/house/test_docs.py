@@ -94,7 +94,8 @@ def test_the_example_in_a_format_s_help_can_be_ingested(store, tmp_path, name):
     folder = tmp_path / "example"
     folder.mkdir()
     if not text.startswith("==> "):
-        suffix = FORMATS[name].patterns[0][1:] if FORMATS[name].patterns else ".jsonl"
+        patterns = FORMATS[name].patterns
+        suffix = ".jsonl" if text.startswith("{") or not patterns else patterns[0][1:]
         text = f"==> example{suffix} <==\n{text}"
     for part in text.removeprefix("==> ").split("\n==> "):
         file, _, content = part.partition(" <==\n")

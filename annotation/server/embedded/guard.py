@@ -47,7 +47,7 @@ def hide_answers() -> None:
     route.endpoint = route.dependant.call = get_own
 
 
-def delay_guessing() -> None:
+def limit_guessing() -> None:
     """Let a login wait after failures in a row, by client and name: 1 s, 2 s, 4 s … and one at a time."""
     check = accounts.authenticate_user
     seen: OrderedDict[tuple[str, str], list[Any]] = OrderedDict()  # failures in a row, lock

@@ -77,7 +77,7 @@ def _serve(descriptor: int, names: Sequence[str]) -> None:
         ("engine", "register"),
         ("pace", "reduce_work"),
         ("guard", "hide_answers"),
-        ("guard", "delay_guessing"),
+        ("guard", "limit_guessing"),
         ("jobs", "start_worker"),
     )
     for module, step in steps:

@@ -53,11 +53,12 @@ def project(preceptor, tmp_path):
 def test_names_are_printed_as_they_are(project, tmp_path):
     said = project("ingest", "votes", f"v{NAME}.csv", "--source", f"v{SOURCE}", "--about", SOURCE)
     assert f"v{SOURCE}: 24 rows taken, 1 rejected" in said
-    assert f"v{NAME}.csv:26: " in said
+    place = f"v{NAME}.csv:26"[-25:]  # a long path is cut at its start
+    assert place in said
     said = project("status")
     assert SOURCE in said
-    assert f"v{NAME}.csv:26" in said
-    assert f"v{NAME}.csv:26: " in project("status", "--rejects", f"v{SOURCE}")
+    assert place in said
+    assert place in project("status", "--rejects", f"v{SOURCE}")
     assert f"v{SOURCE}" in project("annotate", "agreement", "--source", f"v{SOURCE}")
     assert SOURCE in project("scan", code=1)
     assert NAME in project("fuse", "--method", "map", "--source", SOURCE, code=1)
