@@ -221,13 +221,32 @@ def _list_seeds(name: str) -> list[dict[str, bytes]]:
         table = pl.DataFrame([row.split(",") for row in rows], schema=head.split(","), orient="row")
         seeds.append({"f.parquet": _make_parquet(table)})
     if name == "smart":
-        pair = {"pair_id": [1, 2], "term": ["t", "u"], "mnemonic_a": ["x", "v"], "mnemonic_b": ["y", "w"]}
-        counts = {
-            "direct_comparisons": [[1, 0, 2], [0, 0, 1]],
-            "ratings_A_cumulative": [[0, 0, 1, 1, 2], None],
+        row = {
+            "pair_id": 1,
+            "term": "t",
+            "mnemonic_a": "x",
+            "mnemonic_b": "y",
+            "direct_comparisons": [1, 0, 2],
         }
-        more = {"ratings_B_cumulative": [None, None], "turns_A": [[0], []], "turns_B": [[], [1, 2]]}
-        row = {key: values[0] for key, values in (pair | counts | more).items()}
+        row |= {
+            "ratings_A_cumulative": [0, 0, 1, 1, 2],
+            "ratings_B_cumulative": None,
+            "turns_A": [0],
+            "turns_B": [],
+        }
+        arrays: dict[str, object] = {
+            "pair_id": ["1"],
+            "term": ["t"],
+            "mnemonic_a": ["x"],
+            "mnemonic_b": ["y"],
+        }
+        arrays |= {
+            "direct_comparisons": [[1, 0, 2]],
+            "compare_idx": [0],
+            "ratings_A_counts": [[0, 0, 1, 1, 2]],
+        }
+        arrays |= {"ratings_A_idx": [0], "ratings_B_counts": [], "ratings_B_idx": [], "turn_counts_A": [1]}
+        arrays |= {"learn_A_idx": [0], "turn_counts_B": [], "learn_B_idx": []}
         seeds = [
             {"f.jsonl": json.dumps(row).encode() + b"\n"},
             {"f.json": json.dumps(arrays).encode()},

@@ -16,6 +16,7 @@ import duckdb
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
 from .....schemas.tables import Column, Table
+from ....ingest.files.unpack.allowance import Allowance
 from ....store.connection import Store, open_files, query, read_frames, run, run_over
 from ....store.quoting import quote_name, quote_text
 from ....store.temporary import make
@@ -90,8 +91,10 @@ def _files(one: Benchmark) -> list[Path]:
 def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
     rows = _READ[_kind(file)].format(quote_text(str(file)))
     before = f"{file.relative_to(one.path).as_posix()}:" if several else ""
+    allowance, size = Allowance(remedy="save its rows as JSON Lines or CSV, not packed"), 0
     try:
         with open_files([file]) as apart:
+            run(apart, "SET memory_limit = '2GB'")
             columns = query(apart, f"DESCRIBE SELECT * FROM {rows}")["column_name"].to_list()
             text, answer = _column(one, file, one.column, columns), "NULL"
             if one.answer is not None:
@@ -104,6 +107,8 @@ def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
                 ) WHERE trim("text") <> '' """,
                 {"name": one.name, "before": before},
             ):
+                size += int(frame.estimated_size())
+                allowance.count(file, size)
                 run_over(con, frame, "INSERT INTO benchmarks SELECT name, line, text, answer FROM incoming")
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
