@@ -91,7 +91,7 @@ def _files(one: Benchmark) -> list[Path]:
 def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
     rows = _READ[_kind(file)].format(quote_text(str(file)))
     before = f"{file.relative_to(one.path).as_posix()}:" if several else ""
-    allowance, size = Allowance(remedy="save its rows as JSON Lines or CSV, not packed"), 0
+    allowance = Allowance(remedy="save its rows as JSON Lines or CSV, not packed")
     try:
         with open_files([file]) as apart:
             run(apart, "SET memory_limit = '2GB'")
@@ -99,6 +99,10 @@ def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
             text, answer = _column(one, file, one.column, columns), "NULL"
             if one.answer is not None:
                 answer = f"{_column(one, file, one.answer, columns)}::VARCHAR"
+            # Measured first: DuckDB repeats no text of a Parquet file's dictionary, as rows that are read do.
+            lengths = f"sum(strlen({text}::VARCHAR)) + coalesce(sum(strlen({answer})), 0)"
+            ((size,),) = run(apart, f"SELECT coalesce({lengths}, 0)::BIGINT FROM {rows}")
+            allowance.count(file, size)
             for frame in read_frames(
                 apart,
                 f"""SELECT $name AS name, $before || line AS line, "text", answer FROM (
@@ -107,8 +111,6 @@ def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
                 ) WHERE trim("text") <> '' """,
                 {"name": one.name, "before": before},
             ):
-                size += int(frame.estimated_size())
-                allowance.count(file, size)
                 run_over(con, frame, "INSERT INTO benchmarks SELECT name, line, text, answer FROM incoming")
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
