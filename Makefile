@@ -2,6 +2,7 @@
 # make test   format, lint, types, import directions, the tests but those of minutes; with ALL=1, as CI, these too
 # make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
+# make fuzz   damaged inputs of every parser, 100,000 of them: make fuzz INPUTS=1000 SEED=3
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/measurements/fusion.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
@@ -13,9 +14,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ALL ?=
 BENCH ?=
 PARTS ?=
+INPUTS ?= 100000
+SEED ?= 7
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage check bench bench-fusion clean
+.PHONY: demo test coverage check fuzz bench bench-fusion clean
 
 demo: $(VENV)/core
 	$(BIN)/preceptor demo
@@ -36,6 +39,9 @@ check: $(VENV)/dev .typing/preceptor
 bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
 	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
 	$(BIN)/python -m preceptor.tests.bench.fusion $(PARTS) --write docs/measurements/fusion.md
+
+fuzz: $(VENV)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m preceptor.tests.bench.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 bench: $(VENV)/bench
 	$(BIN)/python -m preceptor.tests.bench $(BENCH)

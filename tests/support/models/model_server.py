@@ -22,7 +22,8 @@ class Said:
     content: str = ""
     status: int = 200
     headers: dict = field(default_factory=dict)
-    body: str | None = None
+    body: str | bytes | None = None
+    drip: float = 0.0  # seconds between two bytes of the body
     seconds: float = 0.0
     prompt_tokens: int = 10
     completion_tokens: int = 5
@@ -74,13 +75,20 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": said.content, **said.message}
         choice = {"message": message, "finish_reason": said.finish}
         whole = {"model": f"{body['model']}-0613", "choices": [choice], "usage": usage}
-        text = (json.dumps(whole) if said.body is None else said.body).encode()
+        text = json.dumps(whole) if said.body is None else said.body
+        text = text.encode() if isinstance(text, str) else text
         self.send_response(said.status)
         for name, value in said.headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        if not said.drip:
+            self.wfile.write(text)
+            return
+        with contextlib.suppress(OSError):  # the other side has gone
+            for byte in text:
+                self.wfile.write(bytes([byte]))
+                time.sleep(said.drip)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import SourceError
+from preceptor.tests.bench.fuzz import fuzz, list_targets
 from preceptor.toolkit.ingest.batch import Context, make_known
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.files.delimited import read_records
@@ -82,6 +83,15 @@ def test_mutated_files_balance(tmp_path, name):
 
     check()
     assert all(named)  # every refusal names the file
+
+
+def test_a_thousand_damaged_inputs_of_every_parser():
+    """As many as `make fuzz` reads, a hundredth of them."""
+    ends, failures = fuzz(1000, 1, list_targets())
+    assert not failures, failures[0]
+    assert ends.total() == 1000
+    read = {name.partition(": ")[0] for name in ends if name.endswith(": read")}
+    assert len(read) > 30  # most parsers took some of their inputs
 
 
 @quick

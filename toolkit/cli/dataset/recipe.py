@@ -105,10 +105,8 @@ def check(settings: Common, file: Path) -> None:
 def schema(kind: str, out: Path | None) -> None:
     """Print a JSON schema for editors; KIND: dataset (default), training, evaluation or rubric.
 
-    An editor with the YAML language server takes it by the first line of a recipe:
-
-    \b
-      # yaml-language-server: $schema=dataset.schema.json
+    An editor with the YAML language server takes it by the first line of a recipe, such as
+    # yaml-language-server: $schema=dataset.schema.json
     """
     from ...recipes.schema import make_schema
 

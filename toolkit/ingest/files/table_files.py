@@ -25,7 +25,7 @@ from .delimited import find_delimiter, read_header, read_records
 from .header import drop_repeats, find_twice, list_names, name_column
 from .json_lists import describe_not_json_lines
 from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
-from .unpack.parquet_pages import divide_table, find_bounds
+from .unpack.parquet_pages import PART_BYTES, divide_table, find_bounds
 from .unpack.sheets import list_sheet_columns, read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -35,7 +35,6 @@ PACKED = (".gz", ".bz2")
 SHEET = ".xlsx"
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
-_TABLE_BYTES = 64 << 20  # of the rows that are handed on at once
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
 _DAMAGE = (pa.ArrowException, OSError, ValueError)  # errors that pyarrow raises for a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
@@ -286,7 +285,7 @@ def _gather(batches: Iterator[pa.RecordBatch], names: list[str], size: int) -> I
             plain = pa.record_batch([_write_out(column) for column in part.columns], names=names)
             parts.append(plain)
             rows, large = rows + plain.num_rows, large + plain.nbytes
-            if rows >= size or large >= _TABLE_BYTES:
+            if rows >= size or large >= PART_BYTES:
                 yield pa.Table.from_batches(parts)
                 parts, rows, large = [], 0, 0
     if parts:

@@ -137,7 +137,7 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
     try:
         with closing(_open(collection, most)) as con:
             _check_table(con, shown)
-            cells = (f"substr(CAST({n} AS TEXT), 1, {_LONGEST_CELL})" for n in _COLUMNS)
+            cells = map(_read_cell_sql, _COLUMNS)
             found = con.execute(f"SELECT {', '.join(cells)} FROM revlog ORDER BY id")
             while rows := found.fetchmany(_BATCH_ROWS):
                 frame = pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String), orient="row")
@@ -152,6 +152,13 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
             f"{shown}: not an Anki collection with a review log of {names} ({error}); close Anki and "
             "export the collection with its scheduling"
         ) from error
+
+
+def _read_cell_sql(name: str) -> str:
+    """SQL for a cell's text; a longer one than any number is cut and marked, and so is no number."""
+    text = f"CAST({name} AS TEXT)"
+    cut = f"substr({text}, 1, {_LONGEST_CELL}) || '…'"
+    return f"CASE WHEN length({text}) > {_LONGEST_CELL} THEN {cut} ELSE {text} END"
 
 
 def _open(collection: Path, most: int) -> sqlite3.Connection:

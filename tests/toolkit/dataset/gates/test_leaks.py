@@ -1,8 +1,11 @@
 """Leaks: what counts as one between which sides, benchmarks, and that dropping what leaks mends it."""
 
+import gzip
 import json
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -269,6 +272,20 @@ def test_a_benchmark_that_cannot_be_read_says_why(con, tmp_path, name, content, 
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"the folder holds no \.jsonl"):
         read_benchmarks(con, [bench("b", tmp_path / "empty")])
+
+
+@pytest.mark.parametrize("packed", [".parquet", ".csv.gz"])
+def test_a_benchmark_that_unpacks_without_end_is_refused(con, tmp_path, packed):
+    path = tmp_path / f"q{packed}"
+    if packed == ".parquet":
+        texts = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), ["x" * 900_000])
+        pq.write_table(pa.table({"q": texts}), path)
+    else:
+        path.write_bytes(gzip.compress(b"q\n" + (b"x" * 1000 + b"\n") * 80_000))
+    with pytest.raises(
+        SourceError, match=r"unpacks to more than 64 MB .* save its rows as JSON Lines or CSV"
+    ):
+        read_benchmarks(con, [bench("b", path, "q")])
 
 
 def test_evaluated_prompts_of_socratic_llm_are_prompts_of_its_test_list(con, shared_data):

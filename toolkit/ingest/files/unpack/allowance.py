@@ -24,9 +24,13 @@ _PACKINGS = {zipfile.ZIP_STORED: 0, zipfile.ZIP_DEFLATED: -zlib.MAX_WBITS}
 
 @dataclass
 class Allowance:
-    """How many bytes packed files may unpack to, and how many each has; `given` is what the user allows."""
+    """How many bytes packed files may unpack to, and how many each has.
+
+    `given` is what the user allows; `remedy` is what helps a user who trusts a file that takes more.
+    """
 
     given: int | None = None
+    remedy: str = "allow more, such as --max-unpacked 10GB"
     unpacked: dict[Path, int] = field(default_factory=dict)
     _packed: dict[Path, int] = field(default_factory=dict)
 
@@ -49,7 +53,7 @@ class Allowance:
         size = format_size(path.stat().st_size)
         raise SourceError(
             f"{path}: {what} (it is {size}), as files do that are made to fill a computer; if you "
-            "trust it, allow more, such as --max-unpacked 10GB"
+            f"trust it, {self.remedy}"
         )
 
     def watch(self, path: Path, stream: BinaryIO) -> "Watched":

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from .allowance import Allowance, format_size
 
-WINDOW_BYTES = 256 << 20  # of rows that are read at once
+WINDOW_BYTES = 128 << 20  # of rows that are read at once
+PART_BYTES = 32 << 20  # of rows that are handed on at once
 _LONGEST_HEADER = 16 << 20
 _PAGE, _DATA, _DATA_V2 = 3, 5, 8  # fields of a page's header: its packed size, two kinds of data
 _PREFIXES = 7  # the encoding that writes how much of the text before a text repeats
@@ -68,7 +69,7 @@ def find_bounds(
 
 def divide_table(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Divide rows so that each part fits in memory when its texts are written out."""
-    if batch.num_rows > 1 and sum(map(measure_written_out, batch.columns)) > WINDOW_BYTES:
+    if batch.num_rows > 1 and sum(map(measure_written_out, batch.columns)) > PART_BYTES:
         half = batch.num_rows // 2
         yield from divide_table(batch.slice(0, half))
         yield from divide_table(batch.slice(half))
