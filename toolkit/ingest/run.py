@@ -96,9 +96,7 @@ def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
 def _check_inside(folder: Path, files: Sequence[Path]) -> None:
     """Raise SourceError for a file of a folder that is a link to a file elsewhere: nobody named that one."""
     names = [os.path.relpath(file, folder) for file in files]
-    inside = [
-        name for name in names if not name.startswith("..")
-    ]  # others belong to the format: it names them
+    inside = [name for name in names if not name.startswith("..")]  # else the format names it
     if out := find_leading_out(folder, inside):
         raise SourceError(
             f"{folder}: {out[0]} is a link that leads out of the folder; name the file itself if it is "

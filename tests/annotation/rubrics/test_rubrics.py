@@ -360,3 +360,26 @@ def test_errors_say_what_to_do_and_write_nothing(preceptor, tmp_path, arguments,
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"mine.yaml", "mine.md"}
+
+
+PLAIN = "name: mine\ntitle: Which is better?\nkind: pairwise\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.md", "/etc/hostname", "sub/guide.md", "..", ".", "..\\secret.md", "link.md"]
+)
+def test_guidelines_are_beside_the_rubric_or_not_read(tmp_path, preceptor, name):
+    """They are shown, pushed and sent to models: a stranger's rubric may name no other file of ours."""
+    folder = tmp_path / "rubric"
+    (folder / "sub").mkdir(parents=True)
+    for place in (tmp_path / "secret.md", folder / "sub" / "guide.md"):
+        place.write_text("the password is hedgehog")
+    (folder / "link.md").symlink_to("../secret.md")
+    (folder / "mine.yaml").write_text(f"{PLAIN}guidelines: '{name}'\n")
+    done = preceptor("rubric", "show", folder / "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "leads out of the rubric's folder; put the file beside the rubric" in done.stderr
+    assert "hedgehog" not in done.stdout + done.stderr
+    (folder / "plain.md").write_text("Look at the answer.")
+    (folder / "mine.yaml").write_text(f"{PLAIN}guidelines: plain.md\n")
+    assert "Look at the answer." in preceptor("rubric", "show", folder / "mine.yaml", cwd=tmp_path).stdout

@@ -10,6 +10,7 @@ import pytest
 
 from preceptor.schemas.errors import StoreError
 from preceptor.schemas.support.files import (
+    find_leading_out,
     find_user_settings,
     make_partial_folder,
     open_whole_file,
@@ -125,3 +126,32 @@ def test_settings_lie_where_click_would_put_them(monkeypatch, platform, value):
         if value is not None:
             monkeypatch.setenv(name, value)
     assert find_user_settings() == Path(click.get_app_dir("preceptor"))
+
+
+def test_files_that_are_not_inside_a_folder_are_found(tmp_path):
+    folder, cache = tmp_path / "folder", tmp_path / "models--lab--tiny"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "secret").write_text("x")
+    (folder / "in").write_text("x")
+    for name, to in (("out", "../secret"), ("sub/far", "/etc/hostname"), ("fine", "in"), ("round", "round")):
+        (folder / name).symlink_to(to)
+    (folder / "linked").symlink_to(tmp_path)
+    names = [
+        "in",
+        "fine",
+        "nothing",
+        "out",
+        "sub/far",
+        "round",
+        "linked/secret",
+        "../secret",
+        "/etc/hostname",
+    ]
+    assert find_leading_out(folder, names) == names[3:]
+    snapshot = cache / "snapshots" / "0f"
+    for one in (snapshot, cache / "blobs"):
+        one.mkdir(parents=True)
+    (cache / "blobs" / "a").write_text("x")
+    (snapshot / "config.json").symlink_to("../../blobs/a")
+    (snapshot / "more.json").symlink_to("../../../secret")
+    assert find_leading_out(snapshot, ["config.json", "more.json"]) == ["more.json"]

@@ -186,3 +186,16 @@ def test_forms_of_excel_are_read(form, shared_cases, tmp_path):
         (shared_cases / "25-forms" / "excel16.txt").read_bytes()
     )  # "Unicode text"
     assert form(tmp_path / "f.csv").answers.equals(filled.answers)
+
+
+def test_a_link_in_a_folder_to_a_file_elsewhere_is_not_read(tmp_path, preceptor):
+    """A folder of a stranger's names its own files alone; a link that the user names is read."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "Why?", "chosen": "A secret.", "rejected": "No."}\n')
+    (folder / "rows.jsonl").symlink_to("../mine.jsonl")
+    done = preceptor("ingest", "chat", "theirs", "--source", "s", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "theirs: rows.jsonl is a link that leads out of the folder; name the file itself" in done.stderr
+    named = preceptor("ingest", "chat", "theirs/rows.jsonl", "--source", "s", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
