@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from ...schemas.errors import AnnotationError
-from ...schemas.support.hosts import check_network, is_local
+from ...schemas.support.hosts import check_network, hide_userinfo, is_local
 from ...schemas.support.retry import retry
 
 KEY_VARIABLE = "PRECEPTOR_ARGILLA_API_KEY"
@@ -90,12 +90,13 @@ def connect(url: str, api_key: str, say: Say = lambda _: None) -> Iterator[Argil
     with httpx.Client(
         base_url=f"{base}/api/v1/", headers=headers, timeout=TIMEOUT, trust_env=not is_local(host)
     ) as client:
+        shown = hide_userinfo(base)
         try:
             _send(client, "GET", "version", True, say, wait_for_it=False)
         except RefusedError as error:
-            raise RefusedError(f"{base}: is no Argilla server: {error}", error.status) from error
-        me = ArgillaClient(base, "", "", client, say).get("me")
-        yield ArgillaClient(base, me["username"], me["role"], client, say)
+            raise RefusedError(f"{shown}: is no Argilla server: {error}", error.status) from error
+        me = ArgillaClient(shown, "", "", client, say).get("me")
+        yield ArgillaClient(shown, me["username"], me["role"], client, say)
 
 
 def _base(url: str) -> str:
@@ -106,9 +107,11 @@ def _base(url: str) -> str:
     try:
         parsed = httpx.URL(given)
     except httpx.InvalidURL as error:
-        raise AnnotationError(f"--api-url {url}: is no address ({error})") from error
+        raise AnnotationError(f"--api-url {hide_userinfo(url)}: is no address") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise AnnotationError(f"--api-url {url}: expected an address such as http://127.0.0.1:6900")
+        raise AnnotationError(
+            f"--api-url {hide_userinfo(url)}: expected an address such as http://127.0.0.1:6900"
+        )
     return given
 
 
@@ -157,7 +160,7 @@ def _asked_wait(answer: httpx.Response) -> float:
 
 
 def _unreachable(client: httpx.Client, error: httpx.TransportError) -> str:
-    base = str(client.base_url).removesuffix("/api/v1/")
+    base = hide_userinfo(str(client.base_url)).removesuffix("/api/v1/")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return (
             f"{base}: no server answers there ({error}); start one with 'preceptor annotate serve', or point "

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,13 @@ def is_local(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host == "localhost"
+
+
+def hide_userinfo(address: str) -> str:
+    """Remove user, password, query and fragment from an address, whether or not it is well-formed."""
+    before, _, after = address.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return re.sub(r"[?#].*", "", scheme + slashes + after if slashes else after, flags=re.DOTALL)
 
 
 def find_proxy(address: str) -> tuple[str | None, str]:

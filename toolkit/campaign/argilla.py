@@ -19,6 +19,7 @@ from ...annotation.server.accounts import FILE, HOME, OWNER, WORKSPACE, read_acc
 from ...schemas.errors import AnnotationError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
+from ...schemas.support.hosts import hide_userinfo
 from ..store.connection import Store, open_store, query
 from .answers import Seen, Taken, take_answers
 from .campaigns import check_campaign, list_pushed_and_exported, set_license, set_url
@@ -91,8 +92,8 @@ def find_login(api_url: str | None = None, api_key: str | None = None, home: Pat
     if api_url:
         if not api_key:
             raise AnnotationError(
-                f"no API key for {api_url}: set PRECEPTOR_ARGILLA_API_KEY to that of an owner or admin; in "
-                "Argilla it stands under 'My settings'"
+                f"no API key for {hide_userinfo(api_url)}: set PRECEPTOR_ARGILLA_API_KEY to that of an "
+                "owner or admin; in Argilla it stands under 'My settings'"
             )
         return Login(api_url, api_key)
     if not (home / FILE).exists():

@@ -14,7 +14,6 @@ import click
 
 from ... import __version__
 from ...schemas.errors import BAD_INPUT, PreceptorError
-from ...schemas.support.text import escape_controls
 from ..store.places import use_store
 from . import options
 from .annotate import annotate
@@ -32,6 +31,7 @@ from .models.generate import generate
 from .models.judge import judge
 from .models.publish_model import publish_model
 from .models.train import merge, train
+from .screen import clean_text
 from .store.export import export
 from .store.forget import forget, pseudonym
 from .store.ingest import ingest
@@ -117,7 +117,7 @@ def _format_warning(
     message: Warning | str, kind: type[Warning], path: str, line: int, _code: str | None = None
 ) -> str:
     """Word a library's warning, which may repeat names and texts of others."""
-    return escape_controls(f"{path}:{line}: {kind.__name__}: {message}\n")
+    return clean_text(f"{path}:{line}: {kind.__name__}: {message}\n")
 
 
 def _show_error(*error: Any) -> None:

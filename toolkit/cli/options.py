@@ -14,7 +14,7 @@ import click
 
 from ...schemas.cells import find_codec
 from ...schemas.support.nearest import find_nearest
-from ...schemas.support.text import escape_controls
+from .screen import clean_text
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -140,7 +140,7 @@ def _make_where(sources: tuple[str, ...], task: str | None, language: str | None
 
 def say(text: object, *, err: bool = False, nl: bool = True) -> None:
     """Print a text as it is, with control characters escaped: no text of others obeys on the screen."""
-    click.echo(escape_controls(str(text)), err=err, nl=nl)
+    click.echo(clean_text(str(text)), err=err, nl=nl)
 
 
 class PlainGroup(click.Group):
@@ -162,7 +162,7 @@ def _escape_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        text = escape_controls(error.format_message())
+        text = clean_text(error.format_message())
         error.format_message = lambda: text  # type: ignore[method-assign]
         raise
 
@@ -187,7 +187,7 @@ def _open_console(stderr: bool) -> "Console":
 
     class PlainConsole(Console):
         def print(self, *objects: Any, **how: Any) -> None:
-            super().print(*(escape_controls(o) if isinstance(o, str) else o for o in objects), **how)
+            super().print(*(clean_text(o) if isinstance(o, str) else o for o in objects), **how)
 
     made = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
     if not made.is_terminal and "COLUMNS" not in os.environ:
@@ -281,7 +281,7 @@ def measure_text(text: str) -> int:
 def make_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> FittedTable:
     """Make a table; columns whose name ends in a space are aligned to the right and never folded."""
     return FittedTable(
-        escape_controls(title),
-        tuple(escape_controls(name) for name in columns),
-        tuple(tuple(escape_controls(str(cell), keep="") for cell in row) for row in rows),
+        clean_text(title),
+        tuple(clean_text(name) for name in columns),
+        tuple(tuple(clean_text(str(cell), keep="") for cell in row) for row in rows),
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ...schemas.support.text import escape_controls
+from .screen import clean_text
 
 PATIENCE = 2.0  # seconds before a bar appears
 
@@ -26,7 +26,7 @@ def show_bar(title: str, console: Console) -> Iterator[Callable[[float, float], 
         console=console,
         transient=True,
     )
-    task = progress.add_task(escape_controls(title), total=None)
+    task = progress.add_task(clean_text(title), total=None)
     appear = threading.Timer(PATIENCE, progress.start)
     appear.daemon = True
     appear.start()

@@ -28,7 +28,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ...schemas.errors import HubError, HubNameError
-from ...schemas.support.hosts import check_network, keep_local_direct
+from ...schemas.support.hosts import check_network, hide_userinfo, keep_local_direct
 from ...schemas.support.retry import retry
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt
@@ -58,8 +58,8 @@ def connect() -> HfApi:
 
 
 def get_endpoint() -> str:
-    """Return the address of the Hub."""
-    return constants.ENDPOINT
+    """Return the address of the Hub, without a password: it is shown, stored and published."""
+    return hide_userinfo(constants.ENDPOINT)
 
 
 def make_page_url(repo: str, kind: Kind) -> str:

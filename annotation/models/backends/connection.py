@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from ....schemas.errors import AnnotationError
-from ....schemas.support.hosts import CERTIFICATE_VARIABLES, find_proxy
-from .hidden import find_passwords, find_spellings, hide, hide_userinfo
+from ....schemas.support.hosts import CERTIFICATE_VARIABLES, find_proxy, hide_userinfo
+from .hidden import find_passwords, find_spellings, hide
 
 KEY_VARIABLES = ("PRECEPTOR_API_KEY", "OPENAI_API_KEY")
 _SECONDS = httpx.Timeout(600.0, connect=20.0)  # a busy server on a laptop takes minutes for a long answer

@@ -1,7 +1,6 @@
 """Hide secrets in texts that are shown or kept: API keys, and passwords in addresses.
 
 hide("401: sk-a%2Fb is no key", find_spellings(["sk-a/b"]))    # "401: [hidden] is no key"
-hide_userinfo("http://me:secret@host/v1")                      # "http://host/v1"
 """
 
 import base64
@@ -36,13 +35,6 @@ def hide(text: str, spellings: Iterable[str]) -> str:
     for spelling in spellings:
         text = text.replace(spelling, HIDDEN)
     return text
-
-
-def hide_userinfo(address: str) -> str:
-    """Remove user, password, query and fragment from an address, whether or not it is well-formed."""
-    before, _, after = address.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    return re.sub(r"[?#].*", "", scheme + slashes + after if slashes else after, flags=re.DOTALL)
 
 
 def find_passwords(address: str) -> list[str]:

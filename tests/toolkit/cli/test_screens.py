@@ -14,7 +14,10 @@ from model_server import Said, serving
 from places import ROOT
 from rich.cells import cell_len
 
+from preceptor.annotation.argilla import client as argilla_client
+from preceptor.annotation.models.backends import endpoint as endpoint_module
 from preceptor.toolkit.cli.options import make_table, open_stdout
+from preceptor.toolkit.hub import client as hub_client
 
 NUMBERS = st.sampled_from(["", "7", "1,234", "0.24 (0.12 to 0.34)", "-0.24 (-0.12 to 0.34)", "27 to 54 %"])
 TEXTS = st.text("ab é漢-_./", max_size=60) | st.sampled_from(["814de449c7aa3415", "2026-11-30T11:50:17Z"])
@@ -184,6 +187,55 @@ def test_every_command_shows_what_it_was_given_and_obeys_none(preceptor, tmp_pat
         assert not found, (ended.args, found, ended.stdout, ended.stderr)
     texts = "".join(ended.stdout + ended.stderr for ended in said)
     assert texts.count("\\x1b") > 20
+
+
+PASSWORD = "pass-word-99"
+
+
+@pytest.mark.parametrize(("password", "port"), [(PASSWORD, "9"), ("pw1", "no-port")])
+def test_no_password_of_an_address_is_shown(preceptor, tmp_path, monkeypatch, password, port):
+    """Addresses that name one, of every command that asks a server; nobody answers there, or it is no address."""
+    for module in (argilla_client, hub_client):
+        monkeypatch.setattr(module, "WAITS", ())
+    monkeypatch.setattr(endpoint_module, "TRIES", 1)
+    address = f"http://somebody:{password}@127.0.0.1:{port}"
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a", "completion": "b"}')
+    assert preceptor("ingest", "chat", "p.jsonl", "--source", "s", cwd=tmp_path).returncode == 0
+    here = os.environ | {"PRECEPTOR_ARGILLA_API_KEY": PASSWORD[::-1], "HF_HUB_OFFLINE": ""}
+    commands = [
+        (("generate", "--model", "openai:m", "--base-url", f"{address}/v1", "--source", "g"), {}),
+        (("generate", "--model", "openai:m", "--source", "g"), {"PRECEPTOR_BASE_URL": f"{address}/v1?x=1"}),
+        (("judge", "--rubric", "socratic", "--model", "openai:m", f"--base-url={address}/v1"), {}),
+        (("annotate", "pull", "--api-url", address, "c"), {}),
+        (("annotate", "push", "s", "--rubric", "socratic", "--api-url", address), {}),
+        (("annotate", "push", "s", "--rubric", "socratic", "--api-url", f"ftp://{address}"), {}),
+        (("annotate", "push", "s", "--rubric", "socratic", "--api-url", address, "--api-key", PASSWORD), {}),
+        (("pull", "a/b", "--source", "x"), {"HTTPS_PROXY": address, "https_proxy": address}),
+        ((address,), {}),
+        (("status", "--json", address), {}),
+        (("train", address), {}),
+    ]
+    for command, more in commands:
+        ended = preceptor(*command, cwd=tmp_path, env=here | more)
+        said = ended.stdout + ended.stderr
+        assert "Traceback" not in said, (command, said)
+        assert f"somebody:{password}" not in said, (command, said)
+        assert PASSWORD not in said, (command, said)
+        assert PASSWORD[::-1] not in said, (command, said)
+
+
+def test_the_hub_is_named_without_its_password(tmp_path):
+    program = (
+        "import sys\nfrom preceptor.toolkit.hub import client\nclient.WAITS = ()\nprint(client.get_endpoint())\n"
+        "sys.argv = ['preceptor', 'pull', 'a/b', '--source', 'x']\n"
+        "from preceptor.toolkit.cli.main import main\nmain()\n"
+    )
+    here = os.environ | {"HF_ENDPOINT": f"http://somebody:{PASSWORD}@127.0.0.1:9", "HF_HUB_OFFLINE": ""}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=here)
+    assert ended.stdout.startswith("http://127.0.0.1:9\n")
+    assert "http://127.0.0.1:9 cannot be reached" in ended.stderr
+    assert PASSWORD not in ended.stdout + ended.stderr
 
 
 def test_json_is_the_same_value(preceptor, tmp_path):

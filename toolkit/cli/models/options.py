@@ -12,8 +12,8 @@ import click
 from ....annotation.models.backends.registry import describe_models, find_backend
 from ....schemas.errors import CHECK_FAILED
 from ....schemas.support.numbers import format_count, format_usd
-from ....schemas.support.text import escape_controls
 from ..options import add_option_record, open_stderr, say
+from ..screen import clean_text
 
 if TYPE_CHECKING:
     from ....annotation.models.asking import CostEstimate, Spent, Watch
@@ -194,7 +194,7 @@ def watch_spending(backend: "Backend") -> "Iterator[Watch]":
         line += f", {spent.failed:,} failed" if spent.failed else ""
         line += f", {format_usd(spent.cost)} spent" if spent.cost else ""
         if console.is_terminal and now - began > _PATIENCE:
-            status.update(escape_controls(line).replace("[", r"\["))
+            status.update(clean_text(line).replace("[", r"\["))
             status.start()
         elif not console.is_terminal and now - last > LINE_EVERY:
             last = now

@@ -15,10 +15,11 @@ from model_server import Said, serving
 from preceptor.annotation.models.asking import ask
 from preceptor.annotation.models.backends import endpoint as endpoint_module
 from preceptor.annotation.models.backends.connection import KEY_VARIABLES, make_endpoint, read_key
-from preceptor.annotation.models.backends.hidden import find_passwords, find_spellings, hide, hide_userinfo
+from preceptor.annotation.models.backends.hidden import find_passwords, find_spellings, hide
 from preceptor.annotation.models.backends.registry import find_backend
 from preceptor.annotation.models.requests import Request, make_row
 from preceptor.schemas.errors import AnnotationError
+from preceptor.schemas.support.hosts import hide_userinfo
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 AWKWARD = st.text(st.sampled_from("aZ09-_./+=%&?#@:'\"\\<>{}[],; é£ÿ~$"), min_size=8, max_size=40)
