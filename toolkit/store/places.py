@@ -94,7 +94,7 @@ def list_places(store: Path) -> dict[str, str]:
     """List what is noted, in order: {file, folder or address: what it is}; paths are whole."""
     file = _find_file(store)
     places = _parse(file.read_bytes()) if file.is_file() else []
-    known = {}
+    known: dict[str, str] = {}
     for place in places:
         where = place.out if "://" in place.out else str(_locate(store, place))
         known[where] = place.what or known.get(where, "")
