@@ -23,6 +23,7 @@ RECIPE = {
     "task": "gec",
     "corrections": {"rejected": ["learner"]},
     "sources": ["essays"],
+    "gates": {"leaks": {"drop": True}},
     "splits": {"shared": True},
     "privacy": {"look": False},
 }
@@ -40,7 +41,7 @@ def write_essays(path, count, who):
         "".join(
             json.dumps({"id": f"{path.stem}{n}", "userid": who(n), "text": text, "edits": edits}) + "\n"
             for n in range(count)
-            for text in [f"My aunt keep {n} hedgehogs {'of mine ' * (n % 7)}."]
+            for text in [f"My aunt keep {n} hedgehogs ."]
         )
     )
 
@@ -129,6 +130,6 @@ def test_a_killed_command_leaves_all_or_nothing(begun, preceptor, tmp_path, comm
             assert b"aunt keep 3999 hedgehogs" not in (folder / "preceptor.duckdb").read_bytes()
         shutil.rmtree(folder)
     record_property("killed", killed)
-    said = f"{command}: {killed} of {KILLS} killed in time; as before {ends[before]}, as after {ends[after]}"
-    sys.stderr.write(f"{said}\n")
+    said = f"{killed} of {KILLS} killed in time; as before {ends[before]}, as after {ends[after]}"
+    print(f"{command}: {said}")  # noqa: T201
     assert killed >= KILLS // 2
