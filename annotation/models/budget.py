@@ -84,7 +84,7 @@ class Ledger:
             self.stop()
         return cost
 
-    def doubt(self, request: Request) -> None:
+    def count_unsure(self, request: Request) -> None:
         """Count the reservation of an attempt without an answer, which may have been billed."""
         self._free(request, 0.0)
         self.unsure += self._most(request)

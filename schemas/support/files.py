@@ -87,7 +87,7 @@ def open_whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterato
 
 
 @contextmanager
-def private_files() -> Iterator[None]:
+def keep_files_private() -> Iterator[None]:
     """Let nobody else read the files that libraries make within the block, which must be short.
 
     The umask is the whole process's.
@@ -150,7 +150,7 @@ def hold_partial_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def watch_partial_folders(tell: Watcher) -> Iterator[None]:
-    """Within the block, call `tell` with each `out` and the folder beside it, before that is filled.
+    """Call `tell` within the block, with each `out` and the folder beside it, before that is filled.
 
     It is called with None for what is worked on in its place, such as an unfinished run.
     """

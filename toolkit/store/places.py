@@ -41,7 +41,7 @@ class Place:
 
 @contextmanager
 def use_store(store: Path) -> Iterator[None]:
-    """Within the block, temporary files lie beside the store, and what is written elsewhere is noted."""
+    """Keep temporary files beside the store within the block, and note what is written elsewhere."""
     whole = store.absolute()
 
     def tell(out: Path, partial: Path | None) -> None:

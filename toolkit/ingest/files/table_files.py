@@ -25,8 +25,8 @@ from .delimited import find_delimiter, read_header, read_records
 from .header import drop_repeats, find_twice, list_names, name_column
 from .json_lists import describe_not_json_lines
 from .numbered_lines import Input, OnBytes, describe_not_text, find_member, is_spreadsheet, read_lines
+from .sheets.reader import list_sheet_columns, read_sheet
 from .unpack.parquet_pages import PART_BYTES, divide_table, find_bounds
-from .unpack.sheets import list_sheet_columns, read_sheet
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.toolkit.ingest.files.strict_json import check_json_sql
-from preceptor.toolkit.ingest.files.tutor_turn import convert_literal_sql, read_state_sql
+from preceptor.toolkit.ingest.files.tutor_turn import check_json_sql, convert_literal_sql, read_state_sql
 
 
 def states(*texts):

@@ -78,7 +78,7 @@ def divide_table(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def measure_written_out(array: pa.Array) -> int:
-    """Measure the bytes of values, each text of a dictionary as often as it is used."""
+    """Measure the bytes of values, shape (rows,), each text of a dictionary as often as it is used."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         return _sum_lengths(array) if _is_text(kind.value_type) else 16 * len(array)

@@ -27,9 +27,9 @@ from .....schemas.support.nearest import suggest
 from ...batch import make_no_rejects
 from ..header import HEADER_ROWS, Blocks, find_header, list_header_columns, note_title
 from ..numbered_lines import SHEETS, Input, OnBytes
-from .allowance import Allowance, format_size, measure_archive
+from ..unpack.allowance import Allowance, format_size, measure_archive
 
-_PROGRAM = "preceptor.toolkit.ingest.files.unpack.workbook"
+_PROGRAM = "preceptor.toolkit.ingest.files.sheets.workbook"
 _LEAST_MEMORY = 1 << 30
 _MEMORY_RATIO = 8  # memory for each byte that a workbook unpacks to
 _LEAST_SECONDS = 60

@@ -1,0 +1,1 @@
+"""Spreadsheets: a sheet as rows of texts, read in a process of its own."""
