@@ -23,13 +23,13 @@ RECIPE = {
     "task": "gec",
     "corrections": {"rejected": ["learner"]},
     "sources": ["essays"],
-    "gates": {"leaks": {"drop": True}},
+    "leaks": {"drop": True},
     "splits": {"shared": True},
     "privacy": {"look": False},
 }
 COMMANDS = {
     "ingest": ("ingest", "bea-json", "more.jsonl", "--source", "more"),
-    "build": ("build", "recipe.yaml", "--out", "dist"),
+    "build": ("build", "recipe.yaml", "--out", "other"),
     "forget": ("forget", WHO),
     "fuse": ("fuse",),
 }
@@ -124,7 +124,9 @@ def test_a_killed_command_leaves_all_or_nothing(begun, preceptor, tmp_path, comm
         ends[left] += 1
         assert [path.name for path in folder.glob(".*") if path.name != ".preceptor.duckdb.places"] == []
         assert not (folder / "preceptor.duckdb.tmp").exists()
-        check_dataset(folder / "dist")
+        for dataset in ("dist", "other"):
+            if (folder / dataset).exists() or dataset == "dist":
+                check_dataset(folder / dataset)
         if command == "forget":
             assert preceptor(*COMMANDS["forget"], cwd=folder).returncode == 0
             assert b"aunt keep 3999 hedgehogs" not in (folder / "preceptor.duckdb").read_bytes()
