@@ -42,8 +42,7 @@ class Format:
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
         """True if the rows refer to rows that must already be in the store."""
-        alone = self.alone and not context.about and _load(self.alone)(files, context)
-        return bool(self.about) and not alone
+        return bool(self.about and (context.about or not (self.alone and _load(self.alone)(files, context))))
 
     def find(self, path: Path) -> list[Path] | None:
         """Find the files of a folder with the format's finder; None if it has none."""
@@ -63,6 +62,7 @@ CSV = ("*.csv", "*.csv.gz", "*.csv.bz2")
 SHEETS = ("*.xlsx", "*.ods", "*.xls")
 _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
+OBJECTS = tuple(dict.fromkeys((*JSONL, *TABLES)))  # JSON Lines in the first place
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -276,7 +276,7 @@ FORMATS: dict[str, Format] = {
             '{"id": "p1", "task": "mnemonic", "group": "candid", "prompt": "…",\n'
             ' "completions": [{"id": "p1-a", "content": "…", "origin": "human"}, …]}',
             "preferences.prompts:read_prompts",
-            JSONL,
+            OBJECTS,
             people=True,
             mapped=True,
             options=("set", "wide", "sheet"),
@@ -288,7 +288,7 @@ FORMATS: dict[str, Format] = {
             '{"prompt": "p1", "id": "p1-m", "content": "…", "author": "model-7b@3f2c",\n'
             ' "origin": "model", "context": {"seed": 7}}',
             "preferences.completions:read_completions",
-            JSONL,
+            OBJECTS,
             about="prompts",
             people=True,
             mapped=True,
@@ -301,7 +301,7 @@ FORMATS: dict[str, Format] = {
             '{"messages": [{"role": "user", "content": "7 x 8?"},\n'
             ' {"role": "assistant", "content": "Try 7 x 4 first."}]}',
             "preferences.chats.reader:read_chat",
-            (*TABLES, "*.json"),
+            (*OBJECTS, "*.json"),
             mapped=True,
             people=True,
             options=("levels",),

@@ -21,6 +21,7 @@ from .batch import FORGOTTEN_REASON
 _LEAST, _SHARE = 5, 0.005
 _LEAST_OF_OURS, _SHARE_OF_OURS, _FEWEST = 3, 0.05, 2
 _LEAST_OF_HALF = 10  # rejects that are more than the rows taken
+_NUMBER = re.compile(r"[+-]?[\d.,]+")
 _SHOWN = 8  # lines of the table
 
 
@@ -86,14 +87,31 @@ def check_lopsided(counts: Sequence[pl.DataFrame], rows: int, rejects: int, path
     ).sort(-all_, "value")
     if lost.is_empty() and not (rejects > rows and rejects >= _LEAST_OF_HALF):
         return
-    shown = values.drop_nulls("reason").join(each, on=names, nulls_equal=True)
-    shown = shown.sort(pl.col("taken") > 0, -pl.col("n"), "value", "reason")
+    shown = _sort_rejects(values, each)
     words = ", ".join(f"'{clean(v, 30)}'" for v in lost["value"].head(3))
     what = f"all rows with {words}" if words else f"{rejects:,} of {whole:,} rows"
     raise SourceError(
         f"{path}: {what} are rejected, so the rest would say something else; nothing was stored\n"
         + "\n".join([*_lines(shown.iter_rows(named=True), shown.height), *_remedies(shown, missing)])
+        + "\nor keep the rest with --allow-rejects"
     )
+
+
+def list_remedies(counts: Sequence[pl.DataFrame]) -> list[str]:
+    """List, a line each, what to do about the rejects of a file of which no row was taken."""
+    if not counts:
+        return []
+    names = ("column", "of", "value", "ours", "whole")
+    values = pl.concat(counts).group_by(*names, "reason").agg(pl.col("n").sum())
+    each = values.group_by(names).agg(taken=pl.lit(0), all=pl.col("n").sum())
+    return _remedies(_sort_rejects(values, each), _find_missing(each))
+
+
+def _sort_rejects(values: pl.DataFrame, each: pl.DataFrame) -> pl.DataFrame:
+    """The rejected values by reason: those of which no row was taken first, then the most frequent."""
+    names = ("column", "of", "value", "ours", "whole")
+    shown = values.drop_nulls("reason").join(each, on=names, nulls_equal=True)
+    return shown.sort(pl.col("taken") > 0, -pl.col("n"), "value", "reason")
 
 
 def _find_missing(each: pl.DataFrame) -> list[str]:
@@ -105,11 +123,12 @@ def _find_missing(each: pl.DataFrame) -> list[str]:
 
 
 def _remedies(shown: pl.DataFrame, missing: Sequence[str]) -> list[str]:
-    """Say how to keep the rows: words for our values, texts that are not there, or --allow-rejects."""
+    """Say how to keep the rows: words for our values, or texts that are not there."""
     column, whole = shown.select("column", "whole").row(0) if shown.height else ("", "")
     known = [value for value in whole.split(",") if value]
     foreign = shown.filter(~pl.col("ours") & pl.col("reason").str.starts_with(f"{column} is "))
-    words = list(dict.fromkeys(foreign["value"]))[:3]
+    # A number that is no level is no word for another one.
+    words = [word for word in dict.fromkeys(foreign["value"]) if known or not _NUMBER.fullmatch(word)][:3]
     lines = []
     for word in words:
         number = re.search(r"\d+", word)
@@ -121,7 +140,7 @@ def _remedies(shown: pl.DataFrame, missing: Sequence[str]) -> list[str]:
         lines.insert(0, f"say what these words mean{which}:")
     if shown.filter(pl.col("reason").str.contains("no completion of source")).height:
         lines.append("completions that are not there: ingest them first, or name another source with --about")
-    return [*lines, "or keep the rest with --allow-rejects"]
+    return lines
 
 
 def _lines(rows: Iterable[dict[str, object]], height: int) -> list[str]:

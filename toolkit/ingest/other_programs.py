@@ -79,7 +79,8 @@ def describe_file(file: Input, lists: bool, rejects: Sequence[str], notes: Seque
     """
     if is_binary(file) and file.path.suffix.lower() != ".parquet":
         return f"\n{file.path}: is no text; is it the right file?"
-    said = [note for note in notes if "--encoding" in note]
-    if not lists and any("JSON" in reject or "object" in reject for reject in rejects):
+    said = [note for note in notes if any(name in note for name in ("--encoding", "--map", "--about"))]
+    object_ = not lists or read_start(file).lstrip().startswith("{")  # no list, which would be read
+    if object_ and any("JSON" in reject or "object" in reject for reject in rejects):
         said += [fault] if (fault := describe_not_json_lines(file)) else []
     return "".join(f"\n{line}" for line in said)

@@ -29,7 +29,7 @@ from .files.unpack.allowance import Allowance
 from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known
-from .lopsided import check_lopsided
+from .lopsided import check_lopsided, list_remedies
 from .other_programs import check_downloads, describe_file, name_program
 from .people import name_learners
 
@@ -302,11 +302,14 @@ def _read_all(
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")
     if taken and not context.allow_rejects:
         check_lopsided(values, taken, rejects - gone, files[0].path)
+    if not taken and (remedies := list_remedies(values)):
+        notes.append("\n".join(remedies))
     if not_text:
+        again = "--replace " if taken else ""
         notes.append(
             f"{not_text:,} {'row is' if not_text == 1 else 'rows are'} not valid UTF-8; if the file is in "
-            "another encoding, such as Latin-1 or Windows-1251, give --replace --encoding latin-1 or "
-            "--replace --encoding windows-1251"
+            f"another encoding, such as Latin-1 or Windows-1251, give {again}--encoding latin-1 or "
+            f"{again}--encoding windows-1251"
         )
     notes += note_unmet(context.values, met)
     lines = list_rejects(count_rejects(con, context.source)) if rejects else []

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def export_gguf(
     that holds any is refused otherwise. TrainingError if the folder has no model, a program is missing or
     fails, `out` is taken, or the file that is read back differs from the folder's model.
     """
-    say = say or _say_nothing
+    say = say or lambda _: None
     kind = kind.lower()
     _check(model, out, kind)
     program = find_converter(converter)
@@ -119,10 +120,6 @@ def _refuse_code(folder: Path) -> None:
     if code := list_code(folder):
         told = "is or names code, which the converter would run; read it, and give --trust-remote-code if you"
         raise TrainingError(f"{folder}: {code[0]} {told} trust it")
-
-
-def _say_nothing(_text: str) -> None:
-    return
 
 
 def _check(model: Path, out: Path, kind: str) -> None:
@@ -382,10 +379,9 @@ def _weights(model: Path, written: int, config: dict[str, Any]) -> tuple[str, st
 
 def _ends(model: Path, config: dict[str, Any]) -> list[int]:
     """Ids of the tokens that end an answer."""
-    try:
+    ends = None
+    with suppress(OSError, ValueError):
         ends = parse_json((model / "generation_config.json").read_text(encoding="utf-8")).get("eos_token_id")
-    except (OSError, ValueError):
-        ends = None
     ends = config.get("eos_token_id") if ends is None else ends
     return [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
 

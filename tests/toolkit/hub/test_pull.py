@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_taken_go_to_rejects_and_numbers_may_be_ids(hub, pul
     done = pull("acme/pairs")
     assert done.code == 0, done.stderr
     assert "2 rows taken, 1 rejected" in done.stdout
-    assert "default/train.parquet:3: 'chosen' equals 'rejected'" in done.stderr
+    assert "default/train.parquet:3  'chosen' equals 'rejected'" in done.stderr
     assert rows("SELECT ref FROM prompts ORDER BY 1")["ref"].to_list() == ["0", "1"]
 
 

@@ -250,7 +250,7 @@ def _command(format: Format) -> click.Command:
                     strict=given["strict"],
                     on_bytes=on_bytes,
                 )
-        say_report(report, terms.id)
+        say_report(report, terms.id, _list_unused())
 
     return click.Command(
         format.name,
@@ -259,6 +259,22 @@ def _command(format: Format) -> click.Command:
         help=_help(format),
         short_help=format.summary,
     )
+
+
+# Options of which a source that is there already has the value, or which are not about reading.
+_COMPARED = ("paths", "source", "license", "language", "url", "revision", "sheet", "replace", "strict")
+
+
+def _list_unused() -> list[str]:
+    """List the options on the command line that nothing is made of if the file is not read again."""
+    context = click.get_current_context()
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if option.name
+        and option.name not in _COMPARED
+        and context.get_parameter_source(option.name) == click.core.ParameterSource.COMMANDLINE
+    ]
 
 
 def _help(format: Format) -> str:
@@ -281,14 +297,20 @@ def _name_rows(table: str) -> tuple[str, str]:
     return one, table
 
 
-def say_report(report: "IngestReport", license: str) -> None:
-    """Print what was read and what was rejected; `license` is the source's."""
+def say_report(report: "IngestReport", license: str, unused: Sequence[str] = ()) -> None:
+    """Print what was read and what was rejected.
+
+    `license` is the source's; `unused` are options that a file which is there already is not read with.
+    """
     from ....schemas.licenses import NONE_STATED
 
     out, err = open_stdout(), open_stderr()
     name = report.source
     if report.already_there:
-        out.print(f"{name}: already holds exactly these bytes; nothing added (--replace reads them again)")
+        without = f", and {', '.join(unused)} not looked at" if unused else ""
+        out.print(
+            f"{name}: already holds exactly these bytes; nothing added (--replace reads them again){without}"
+        )
         return
     tables = ", ".join(format_count(n, *_name_rows(table)) for table, n in report.added.items() if n)
     rows = format_count(report.rows, "row")

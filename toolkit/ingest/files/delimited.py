@@ -98,7 +98,7 @@ def _empty_lines() -> pl.DataFrame:
 
 
 def _joined(
-    blocks: Iterator[pl.DataFrame], delimiter: str, width: int | None = None, file: Input | None = None
+    blocks: Iterator[pl.DataFrame], delimiter: str, width: int = 0, file: Input | None = None
 ) -> Iterator[pl.DataFrame]:
     """The lines of blocks as records of one or more lines; what looks wrong in `file` is noted there."""
     rest = _empty_lines()
@@ -112,7 +112,7 @@ def _joined(
 
 
 def _join_quoted(
-    lines: pl.DataFrame, delimiter: str, width: int | None = None, file: Input | None = None
+    lines: pl.DataFrame, delimiter: str, width: int = 0, file: Input | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Records of one or more lines, and the lines after the last closed record."""
     if not lines["raw"].str.contains('"', literal=True).any():
@@ -130,7 +130,7 @@ def _join_quoted(
         .agg(pl.col("line").first(), pl.col("raw").str.join("\n"), pl.col("damaged").any(), pl.len())
         .with_columns(pl.col("raw").str.strip_suffix("\r"))
     )
-    swallowed = _find_swallowed(records, whole, delimiter, width, file) if width else []
+    swallowed = _find_swallowed(records, whole, delimiter, width, file) if file else []
     stray = (pl.col("len") > 1) & (_misquoted(delimiter) | pl.col("record").is_in(swallowed))
     by_line = whole.join(records.filter(stray), on="record", how="semi")
     kept = ("line", "raw", "damaged")
@@ -138,7 +138,7 @@ def _join_quoted(
 
 
 def _find_swallowed(
-    records: pl.DataFrame, lines: pl.DataFrame, delimiter: str, width: int, file: Input | None
+    records: pl.DataFrame, lines: pl.DataFrame, delimiter: str, width: int, file: Input
 ) -> list[int]:
     """Records of a wrong number of fields with whole rows inside: a stray quote begins and another ends them.
 
@@ -157,8 +157,6 @@ def _find_swallowed(
     )
     rows = long.select("record", "line", "len", odd.alias("odd")).join(inner, on="record", how="semi")
     for line, length in rows.filter(~pl.col("odd")).select("line", "len").rows():
-        if file is None:
-            break
         note = (
             f"{file.name}:{line}: one field goes on for {length} lines that look like rows of their own; "
             "is a quote there not closed?"

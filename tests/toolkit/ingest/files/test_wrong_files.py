@@ -1,5 +1,6 @@
 """Files that are not what their name says: read right, or refused with a remedy that works when it is followed."""
 
+import json
 import re
 import shlex
 
@@ -122,6 +123,66 @@ def test_the_remedy_for_another_encoding_works_as_printed(tmp_path):
     said = run(tmp_path, *given)
     remedy = re.search(r"give (--replace --encoding latin-1)", said)[1]
     assert "2 rows taken, 0 rejected" in run(tmp_path, *given, *shlex.split(remedy))
+
+
+def test_words_of_which_none_is_ours_get_a_remedy_that_works(tmp_path):
+    rows = ["l,i,Richtig", "l,j,falsch", "l,k,Richtig"]
+    (tmp_path / "l.csv").write_text("\n".join([HEAD, *rows]) + "\n")
+    given = [str(tmp_path / "l.csv"), "--source", "s"]
+    said = run(tmp_path, *given)
+    assert "none of its 3 rows" in said
+    remedies = {word: remedy for remedy, word in re.findall(r"(--map \w+:\w+=(\w+))", said)}
+    assert remedies.keys() == {"Richtig", "falsch"}
+    assert "(or true, false, whichever it means)" in said
+    given += [*shlex.split(remedies["Richtig"]), "--map", "correct:false=falsch"]
+    assert "3 rows taken, 0 rejected" in run(tmp_path, *given)
+
+
+def test_numbers_beyond_the_levels_are_no_words(tmp_path, store):
+    (tmp_path / "r.csv").write_text("completion,criterion,value\na,c,60\na,c,71.5\n")
+    texts = '{"id":"p","task":"t","prompt":"x","completions":[{"id":"a","content":"A"}]}\n'
+    (tmp_path / "t.jsonl").write_text(texts)
+    ingest_files(store, "prompts", [tmp_path / "t.jsonl"], "t")
+    with pytest.raises(SourceError, match="none of its 2 rows") as error:
+        ingest_files(store, "ratings", [tmp_path / "r.csv"], "s", levels=5)
+    assert "--map" not in str(error.value)
+
+
+def test_options_that_a_known_file_is_not_read_with_are_named(tmp_path):
+    (tmp_path / "l.csv").write_text(f"{HEAD},grade\nl,i,1,3\n")
+    given = [str(tmp_path / "l.csv"), "--source", "s"]
+    run(tmp_path, *given)
+    assert "nothing added (--replace reads them again)" in run(tmp_path, *given)
+    said = run(tmp_path, *given, "--map", "correct=grade", "--encoding", "utf-8", "--license", "NOASSERTION")
+    assert "nothing added (--replace reads them again), and --encoding, --map not looked at" in said
+
+
+@pytest.mark.parametrize("format", ["prompts", "completions"])
+def test_a_folder_s_tables_are_all_read(store, tmp_path, format):
+    texts = '{"id":"p","task":"t","prompt":"x","completions":[]}\n'
+    (tmp_path / "t.jsonl").write_text(texts)
+    ingest_files(store, "prompts", [tmp_path / "t.jsonl"], "t")
+    folder = tmp_path / "more"
+    folder.mkdir()
+    if format == "prompts":
+        (folder / "a.jsonl").write_text(texts)
+        (folder / "b.csv").write_text("id,task,prompt\nq,t,y\n")
+    else:
+        (folder / "a.jsonl").write_text(
+            '{"prompt":"p","id":"a","content":"A","author":"ada","origin":"human"}\n'
+        )
+        (folder / "b.csv").write_text("prompt,id,content,author,origin\np,b,B,ada,human\n")
+    assert ingest_files(store, format, [folder], "s").rows == 2
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.json"])
+def test_a_pretty_chat_is_named(store, tmp_path, name):
+    chat = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    (tmp_path / name).write_text("\n".join(json.dumps(chat, indent=1) for _ in range(2)))
+    with pytest.raises(
+        SourceError, match="is JSON over several lines, not JSON Lines; write one object a line"
+    ):
+        ingest_files(store, "chat", [tmp_path / name], "s")
 
 
 @pytest.mark.parametrize("scale", ["0..inf", "nan..1", "-inf..0", "0..1e999"])

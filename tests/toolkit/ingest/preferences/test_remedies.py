@@ -198,7 +198,7 @@ def test_options_work_in_every_table(run, tmp_path, name):
     path.write_bytes(f"{header}\n{row.format('04.05.2026')}\n".encode("latin-1"))
     given = [name, "t.csv", "--source", "s", *about, "--date-format", "%d.%m.%Y", "--encoding", "latin-1"]
     code, shown = run(*given)
-    assert (code, "1 rows taken, 0 rejected" in shown) == (0, True), shown
+    assert (code, "1 row taken, 0 rejected" in shown) == (0, True), shown
     assert "read as latin-1" in shown
     bad = [row.format("04.05.2026"), *[row.replace("a,", "zz,", 1).replace("i,1", "i,maybe").format("")] * 12]
     path.write_text("\n".join([header, *bad, ""]))
@@ -206,7 +206,7 @@ def test_options_work_in_every_table(run, tmp_path, name):
     code, shown = run(*given)
     assert (code, "--allow-rejects" in shown) == (2, True)
     code, shown = run(*given, "--allow-rejects")
-    assert (code, "1 rows taken, 12 rejected" in shown) == (0, True), shown
+    assert (code, "1 row taken, 12 rejected" in shown) == (0, True), shown
     path.write_text(f"{header},extra,more\n{row.format('2026-05-04')},1,2\n")
     code, shown = run(name, "t.csv", "--source", "w", *about)
     assert code == 0
