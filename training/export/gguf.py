@@ -83,7 +83,7 @@ def export_gguf(
     that holds any is refused otherwise. TrainingError if the folder has no model, a program is missing or
     fails, `out` is taken, or the file that is read back differs from the folder's model.
     """
-    say = say or lambda _: None
+    say = say or (lambda _: None)
     kind = kind.lower()
     _check(model, out, kind)
     program = find_converter(converter)
