@@ -29,7 +29,7 @@ NO_LIMITS = Limits()
 class Ledger:
     """Requests, cost and reservations of a run.
 
-    Each attempt: `reserve`, then `settle`, `doubt` or `release`.
+    Each attempt: `reserve`, then `settle`, `count_unsure` or `release`.
     """
 
     def __init__(self, limits: Limits, price: Price | None) -> None:
@@ -84,7 +84,7 @@ class Ledger:
             self.stop()
         return cost
 
-    def doubt(self, request: Request) -> None:
+    def count_unsure(self, request: Request) -> None:
         """Count the reservation of an attempt without an answer, which may have been billed."""
         self._free(request, 0.0)
         self.unsure += self._most(request)

@@ -74,7 +74,7 @@ def _has_key(part: Any, name: str) -> bool:
 
 
 def explain_code(where: object, error: Exception) -> str | None:
-    """Word that a model needs code of its own; None if transformers says anything else of it."""
+    """Explain that a model needs code of its own; None if transformers says anything else of it."""
     if "trust_remote_code" not in str(error):
         return None
     return (

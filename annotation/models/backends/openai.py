@@ -105,7 +105,7 @@ async def _translated(
             dialect.settled = dialect.settled or request.schema is not None
             return got
         if got.maybe_billed:
-            ledger.doubt(request)
+            ledger.count_unsure(request)
         else:
             ledger.release(request)
         if (
