@@ -29,7 +29,7 @@ NO_LIMITS = Limits()
 class Ledger:
     """Requests, cost and reservations of a run.
 
-    Each attempt: `reserve`, then `settle`, `doubt` or `release`.
+    Each attempt: `reserve`, then `settle`, `count_unsure` or `release`.
     """
 
     def __init__(self, limits: Limits, price: Price | None) -> None:

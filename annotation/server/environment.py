@@ -24,6 +24,9 @@ EMPTY = "argilla.db"  # beside READY: an empty database of Argilla, to start a n
 NEEDS_BYTES = 1_200_000_000
 DAMAGED = 81  # exit status of embedded/up.py: packages are missing from the environment
 
+EXACTLY = ("--no-deps", "--only-binary", ":all:")
+"""pip installs the versions of versions.txt and no other package, and runs no code of a source package."""
+
 Say = Callable[[str], object]
 
 
@@ -157,7 +160,7 @@ def _commands(folder: Path) -> list[tuple[str, list[str]]]:
     pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     return [
         ("make a virtual environment", [sys.executable, "-m", "venv", str(folder)]),
-        ("install what the server needs", [*pip, "--requirement", str(VERSIONS)]),
+        ("install what the server needs", [*pip, *EXACTLY, "--requirement", str(VERSIONS)]),
         ("make an empty database", [python, "-P", str(PROGRAM), "--home", str(folder), "--empty"]),
     ]
 

@@ -79,9 +79,8 @@ def export_gguf(
 
     An adapter is merged into its base model first. `kind` is one of KINDS; `converter` names the program
     if it is not on the PATH; `system` is the Modelfile's system prompt (default: the chat template's own).
-    `say` is called with notes. `trusting_code`: the converter may run code in the model's folder; a folder
-    that holds any is refused otherwise. TrainingError if the folder has no model, a program is missing or
-    fails, `out` is taken, or the file that is read back differs from the folder's model.
+    `say` is called with notes. Code in the folder may run if `trusting_code`. TrainingError if the folder has
+    no model, a program is missing or fails, `out` is taken, or the file read back differs from that model.
     """
     say = say or (lambda _: None)
     kind = kind.lower()
@@ -117,9 +116,9 @@ def export_gguf(
 
 def _refuse_code(folder: Path) -> None:
     """Raise TrainingError for code in a model's folder: converters load a tokenizer with its code."""
-    if code := list_code(folder):
-        told = "is or names code, which the converter would run; read it, and give --trust-remote-code if you"
-        raise TrainingError(f"{folder}: {code[0]} {told} trust it")
+    for name in list_code(folder):
+        told = "is or names code, which the converter would run; read it, and give --trust-remote-code"
+        raise TrainingError(f"{folder}: {name} {told}")
 
 
 def _check(model: Path, out: Path, kind: str) -> None:
