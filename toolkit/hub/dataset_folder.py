@@ -23,7 +23,7 @@ from huggingface_hub import DatasetCard
 from ...schemas.errors import HubError, HubNameError, PreceptorError, StoreError
 from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.folder import read_manifest
-from ..dataset.gates.published import check_folder
+from .gates_again import check_folder
 
 CARD = "README.md"
 _AGAIN = "build it again (preceptor build RECIPE --out DIR)"

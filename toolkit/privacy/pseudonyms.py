@@ -73,11 +73,11 @@ def make_naming(con: Store, path: Path) -> Naming:
 
     A key is made if neither the store nor `path` has one. Raises StoreError if they differ.
     """
-    key = claim_key(con, path)
+    key = take_key(con, path)
     return lambda ids: make_pseudonyms(ids, key)
 
 
-def claim_key(con: Store, path: Path) -> bytes:
+def take_key(con: Store, path: Path) -> bytes:
     """Read the key of this store, which keeps a digest of it; it is made if neither it nor `path` has one.
 
     Raises StoreError if they differ.

@@ -20,7 +20,7 @@ import polars as pl
 from ...schemas.errors import StoreError
 from ...schemas.keys import LENGTH
 from ..store.connection import Store, query, run
-from .pseudonyms import claim_key, find_key_file, read_key, write_mark_sql
+from .pseudonyms import find_key_file, read_key, take_key, write_mark_sql
 
 KEYS = "keys"
 """Entry of a manifest by which the key of its keys is recognised; a dataset without one has the store's."""
@@ -39,7 +39,7 @@ def set_dataset_key(con: Store, name: str) -> str:
 
     Raises StoreError if the key file is not that of the store.
     """
-    made = make_dataset_key(claim_key(con, find_key_file()), name)
+    made = make_dataset_key(take_key(con, find_key_file()), name)
     run(con, "SET VARIABLE dataset_key = ?", [made])
     return _digest(made)
 
