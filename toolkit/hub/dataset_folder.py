@@ -28,8 +28,8 @@ from ...schemas.licenses import HUB_IDS
 from ...schemas.support.files import MANIFEST, find_leading_out, hash_file
 from ..dataset.card import REPOSITORY
 from ..dataset.folder import read_manifest
-from ..dataset.gates.published import check_folder
 from ..store.places import hold_temporary_folder
+from .gates_again import check_folder
 
 CARD = "README.md"
 _SIZES = (

@@ -10,22 +10,22 @@ convergence, and what needs the trainer's tokenizer.
 from pathlib import Path
 from typing import Any
 
-from ....schemas.derive import derive_sql_types
-from ....schemas.errors import RecipeError
-from ....schemas.recipe import Recipe
-from ....schemas.tables import Table
-from ...store.connection import Store, query, run
-from ...store.quoting import quote_name
-from ...store.spool import open_spool
-from ...store.temporary import make
-from ..folder import list_shards, select_rows
-from ..steps import KEPT, SIGNALS_KEPT
-from . import hygiene, privacy, replies
-from .contents import check_contents
-from .gate import GateResult, Inputs
-from .leaks import leaks as leaks_gate
-from .licence import check_licence
-from .run import read_gate_settings
+from ...schemas.derive import derive_sql_types
+from ...schemas.errors import RecipeError
+from ...schemas.recipe import Recipe
+from ...schemas.tables import Table
+from ..dataset.folder import list_shards, select_rows
+from ..dataset.gates import hygiene, privacy, replies
+from ..dataset.gates.contents import check_contents
+from ..dataset.gates.gate import GateResult, Inputs
+from ..dataset.gates.leaks import leaks as leaks_gate
+from ..dataset.gates.licence import check_licence
+from ..dataset.gates.run import read_gate_settings
+from ..dataset.steps import KEPT, SIGNALS_KEPT
+from ..store.connection import Store, query, run
+from ..store.quoting import quote_name
+from ..store.spool import open_spool
+from ..store.temporary import make
 
 _PAIRS = ("preference", "soft")
 _LAST = "{0}[-1].content"
