@@ -3,12 +3,12 @@
 {"recipe": {…}, "files": {"sft/train.parquet": "3f…"}, "gates": […], "counts": {"sft": {"train": 812}}, …}
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 from .errors import PreceptorError
 from .support import files
-from .support.json_text.values import parse_json
 
 MANIFEST = files.MANIFEST
 _KEYS = {"recipe": dict, "files": dict, "gates": list, "counts": dict}
@@ -18,8 +18,8 @@ _AGAIN = "build it again (preceptor build RECIPE --out DIR)"
 def parse_manifest(text: bytes) -> dict[str, Any] | None:
     """Parse a manifest of a build; None if the text is anything else."""
     try:
-        read = parse_json(text)
-    except ValueError:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     ours = isinstance(read, dict) and all(isinstance(read.get(k), kind) for k, kind in _KEYS.items())
     return read if ours else None

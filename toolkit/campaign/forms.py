@@ -34,6 +34,7 @@ from ...annotation.forms.forms import (
 )
 from ...annotation.forms.label_studio import read_label_studio
 from ...annotation.rubrics.rubric import list_rubrics, read_rubric
+from ...schemas.allowance import Allowance
 from ...schemas.errors import AnnotationError, SourceError
 from ...schemas.licenses import read_license
 from ...schemas.rubric import Rubric
@@ -43,7 +44,6 @@ from ..ingest.files.header import name_column
 from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
 from ..ingest.files.table_files import list_columns, read_table
-from ..ingest.files.unpack.allowance import Allowance
 from ..ingest.files.values import fold, note_unmet
 from ..ingest.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming

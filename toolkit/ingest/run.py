@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from ...schemas.allowance import Allowance
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
 from ...schemas.support.files import find_leading_out
@@ -25,7 +26,6 @@ from ..store.connection import Store, insert, limit_memory, query, remove_orphan
 from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
-from .files.unpack.allowance import Allowance
 from .files.values import note_unmet
 from .formats import FORMATS, Format
 from .known import add_known

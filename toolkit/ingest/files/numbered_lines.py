@@ -23,9 +23,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ....schemas.allowance import Allowance, Watched, format_size
 from ....schemas.cells import find_codec, find_encoding, is_unmarked_utf16
 from ....schemas.errors import SourceError
-from .unpack.allowance import Allowance, Watched, format_size
 
 BLOCK_BYTES = 8 << 20
 LONGEST_BYTES = 64 << 20  # kept in memory until the next cut

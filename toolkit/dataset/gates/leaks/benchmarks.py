@@ -13,10 +13,10 @@ from pathlib import Path, PurePath
 
 import duckdb
 
+from .....schemas.allowance import Allowance
 from .....schemas.errors import SourceError
 from .....schemas.recipe import Benchmark
 from .....schemas.tables import Column, Table
-from ....ingest.files.unpack.allowance import Allowance
 from ....store.connection import Store, open_files, query, read_frames, run, run_over
 from ....store.quoting import quote_name, quote_text
 from ....store.temporary import make

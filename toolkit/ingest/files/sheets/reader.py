@@ -22,12 +22,12 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from .....schemas.allowance import Allowance, format_size, measure_archive
 from .....schemas.errors import SourceError
 from .....schemas.support.nearest import suggest
 from ...batch import make_no_rejects
 from ..header import HEADER_ROWS, Blocks, find_header, list_header_columns, note_title
 from ..numbered_lines import SHEETS, Input, OnBytes
-from ..unpack.allowance import Allowance, format_size, measure_archive
 
 _PROGRAM = "preceptor.toolkit.ingest.files.sheets.workbook"
 _LEAST_MEMORY = 1 << 30

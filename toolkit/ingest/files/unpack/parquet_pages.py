@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .allowance import Allowance, format_size
+from .....schemas.allowance import Allowance, format_size
 
 WINDOW_BYTES = 128 << 20  # of rows that are read at once
 PART_BYTES = 32 << 20  # of rows that are handed on at once

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from .....schemas.errors import SourceError
+from .errors import SourceError
 
 RATIO = 200
 LEAST_BYTES = 64 << 20
