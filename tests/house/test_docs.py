@@ -121,3 +121,12 @@ def test_the_recipe_in_the_guide_is_a_recipe(tmp_path):
         assert f"| `{config}` |" in guide
     for column in COLUMNS:
         assert f"`{column}`" in guide
+
+
+def test_every_attack_in_the_guide_has_its_test():
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    named = {name for row in rows for name in re.findall(r"`([\w/]+(?:\.py)?)`", row[3])}
+    assert len(named) > 15
+    there = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("*")}
+    assert {one for one in named if not any(path.endswith(one) for path in there)} == set()
