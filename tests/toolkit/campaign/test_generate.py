@@ -415,7 +415,7 @@ def test_prompts_are_chosen_by_a_select_or_a_recipe(path, tmp_path):
         (("--prompts", "SELECT 'x' AS key"), "1 of 1 keys are no prompts, such as 'x'"),
         (("--prompts", "SELECT key FROM prompts WHERE false"), "gives no rows"),
         (("--prompts", "none.yaml"), "none.yaml: No such file"),
-        (("--source-of", "ss"), "did you mean 's'"),
+        (("--source-of", "ss"), "--source-of ss: no source of that name with prompts; there are s"),
         (("--task", "gec"), "no task of that name with prompts"),
         (("--prompts", "FROM prompts", "--task", "qa"), "say it in the SELECT"),
         (("--source", "s"), "'s' is a source read as prompts"),

@@ -59,7 +59,7 @@ def test_the_table_says_what_is_stored(fused, stored, named):
     pairs = query(stored, "SELECT * FROM preferences")
     flips = pairs.filter(pl.max_horizontal("p", 1 - pl.col("p")) < 0.6).height
     assert 0 < flips < pairs.height
-    assert f"pairs {pairs.height}: {pairs.height - flips} decided" in said
+    assert f"pairs {pairs.height}: {pairs.height - flips} lean to one side" in said
     assert f"{flips} coin flips" in said
     apart = found["apart"]
     assert 0 < apart["sure"] < apart["sides"] < apart["pairs"] < pairs.height

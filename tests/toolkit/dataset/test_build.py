@@ -35,7 +35,7 @@ def test_two_builds_have_the_same_bytes(fused, tmp_path):
     two = build(fused, recipe(), tmp_path / "two")
     assert one.digests == two.digests
     assert (tmp_path / "one/manifest.json").read_bytes() == (tmp_path / "two/manifest.json").read_bytes()
-    assert query(fused, "SELECT count(*) AS n FROM builds WHERE name = 'x'")["n"].item() == 1
+    assert query(fused, "SELECT count(*) AS n FROM builds WHERE name = 'x'")["n"].item() == 2  # a folder each
 
 
 def test_an_unconverged_fit_is_refused_and_nothing_is_written(fused, tmp_path):
@@ -209,6 +209,7 @@ def test_status_lists_the_build(fused, tmp_path):
     assert {g["name"] for g in json.loads(row[1])} == {
         "convergence",
         "contents",
+        "hygiene",
         "leaks",
         "licence",
         "privacy",
