@@ -8,8 +8,8 @@ def well(ended):
 
 
 def refused(ended, *parts):
-    """What a command said that refused, on one line; each of the parts is in it."""
-    assert ended.code == 1, ended.stdout
+    """What a command said that refused (2 where the user named something wrong), on one line with the parts."""
+    assert ended.code in (1, 2), ended.stdout
     said = " ".join(ended.stderr.split())
     for part in parts:
         assert part in said

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 MOST_DEPTH = 100
-_MOST_DIGITS = 20
+_MOST_DIGITS = 40  # transformers writes 10^30 for a tokenizer without a longest text
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _DEEP = f"nested deeper than {MOST_DEPTH} levels"
 

@@ -229,3 +229,10 @@ def test_a_rubric_that_never_ends_is_refused_by_the_command(tmp_path):
     (tmp_path / "r.yaml").write_text(LAUGHS)
     run = CliRunner().invoke(cli, ["rubric", "check", str(tmp_path / "r.yaml")])
     assert isinstance(run.exception, PreceptorError)
+
+
+def test_the_numbers_that_transformers_writes_are_read():
+    """model_max_length of a tokenizer without a longest text."""
+    assert parse_json('{"model_max_length": 1000000000000000019884624838656}') == {
+        "model_max_length": int(1e30)
+    }

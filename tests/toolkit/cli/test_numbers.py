@@ -89,5 +89,5 @@ def test_fuse_and_what_status_says_of_a_quick_look(say):
     assert "6 votes, 0 ratings, 2 outcomes on 6 completions of 3 prompts" in said
     assert "3 voted; " in said
     # Of a quick look no chains are known, so that status has no numbers of theirs.
-    (row,) = re.findall(r"[0-9a-f]{8} 0\.5 NO (.*?) 20\d\d-", say("status"))
+    (row,) = re.findall(r"[0-9a-f]{8} 0\.5 NO (.*?) (?:20\d\d-|fit fitted)", say("status"))
     assert re.fullmatch(r"-?\d\.\d\d", row)
