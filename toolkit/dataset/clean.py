@@ -150,4 +150,4 @@ def _take(con: Store, step: _Step) -> int:
                 if({fits}, new_chosen, chosen_content) AS chosen_content,
                 if({fits}, new_rejected, rejected_content) AS rejected_content) FROM ({new})""",
         )
-    return int(changed)
+    return int(changed or 0)  # of no rows there is no sum

@@ -18,6 +18,7 @@ MOST_CHARACTERS = 1 << 18
 MOST_DEPTH = 40
 MOST_VALUES = 100_000
 MOST_DIGITS = 20
+_PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"))
 _HINTS = {
     "mapping values are not allowed here": "put a text with ': ' in quotes",
     "found character '\\t' that cannot start any token": "indent with blanks, not with tabs",
@@ -49,8 +50,8 @@ def parse_yaml(
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             _check_aliases(root)
+            _check_values(root)
         content = yaml.safe_load(text)
-        _check_values(content)
     except _FaultError as fault:
         line = f":{fault.line}" if fault.line else ""
         raise error(f"{where}{line}: {fault}") from fault
@@ -116,19 +117,22 @@ def _list_children(node: yaml.Node) -> Iterator[tuple[int, yaml.Node]]:
         yield from ((node.start_mark.line + 1, item) for item in node.value)
 
 
-def _check_values(content: Any) -> None:
-    """Check that texts are text and numbers are numbers that every format can hold."""
-    todo = [content]
+def _check_values(root: yaml.Node) -> None:
+    """Check that texts are text and numbers are numbers that every format can hold; each node once."""
+    make, seen, todo = yaml.constructor.SafeConstructor(), set[int](), [root]
     while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            todo += [*value.keys(), *value.values()]
-        elif isinstance(value, list | tuple):
-            todo += value
-        elif isinstance(value, str):
-            if any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise _FaultError(0, "a text with half a character (\\ud800 to \\udfff); write it out")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise _FaultError(0, f"a number without end ({value}); write a finite one")
-        elif isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
-            raise _FaultError(0, f"a number of more than {MOST_DIGITS} digits; put a text in quotes")
+        node = todo.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            todo += [child for _, child in _list_children(node)]
+            if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN_TAGS:
+                _check_value(make.construct_object(node), node.start_mark.line + 1)
+
+
+def _check_value(value: Any, line: int) -> None:
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _FaultError(line, "a text with half a character (\\ud800 to \\udfff); write it out")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _FaultError(line, f"a number without end ({value}); write a finite one")
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise _FaultError(line, f"a number of more than {MOST_DIGITS} digits; put a text in quotes")

@@ -161,7 +161,7 @@ def test_a_body_without_a_message_is_kept_and_asked_again():
     with serving(lambda body: Said(body=bodies.pop(0)) if bodies else "x") as server:
         _spent, kept = asked(server, requests(1))
     assert [(r.raw, r.error) for r in kept] == [
-        ("<html>", "no message in the answer"),
+        ("<html>", "no message in the answer, but: <html>"),
         ('{"choices": []}', "no message in the answer"),
         ("x", None),
     ]

@@ -255,7 +255,9 @@ def test_an_answer_without_a_message_is_kept_and_asked_again(run, server, tmp_pa
     server.fails = [(200, {}, text)]
     assert run().sent == ALL + 1
     tries = json.loads((tmp_path / "kept" / "steps" / "draft.json").read_text())["tries"]
-    assert [t["fault"] for t in tries] == ["no message in the answer", None]
+    first, second = (t["fault"] for t in tries)
+    assert first.startswith("no message in the answer")
+    assert second is None
     assert tries[0]["answer"] == text
     assert run().sent == 0
 

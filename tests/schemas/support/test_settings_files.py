@@ -111,7 +111,11 @@ def test_misspelt_keys_are_all_named_with_their_lines(path, tmp_path):
 
 keys = st.text("abcdefgh", min_size=1, max_size=4)
 trees = st.recursive(
-    st.integers(-(10**19), 10**19) | st.booleans() | st.text(max_size=5) | st.none(),
+    st.integers(-(10**19), 10**19)
+    | st.booleans()
+    # Line ends of Unicode are folded by YAML's own writer.
+    | st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=5)
+    | st.none(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
     max_leaves=12,
 )

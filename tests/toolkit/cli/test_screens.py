@@ -278,10 +278,11 @@ def test_nothing_prints_in_another_way():
     )
     ours = ROOT / "toolkit" / "cli" / "options.py"
     apart = ROOT / "annotation" / "server" / "embedded"  # a server of its own, which writes a log file
+    answers = ROOT / "toolkit" / "ingest" / "files" / "sheets" / "workbook.py"  # a process, to its parent
     others = []
     for room in ("annotation", "schemas", "toolkit", "training"):
         for path in (ROOT / room).rglob("*.py"):
-            if path == ours or apart in path.parents:
+            if path in (ours, answers) or apart in path.parents:
                 continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and ways.match(ast.unparse(node.func)):

@@ -68,7 +68,7 @@ def find_delimiter(file: Input, default: str = ",", wanted: Collection[str] = ()
     The header is the line, among the first, with most of the columns `wanted`. Raises SourceError if the file
     cannot be read as text.
     """
-    lines = [line for line in read_start(file).split("\n") if line.strip()]
+    lines = [line for line in read_start(file, quotes=True).split("\n") if line.strip()]
     hint = read_separator_line(lines[0]) if lines else None
     rows = lines[hint is not None :][: HEADER_ROWS if wanted else 1]
     if hint or not rows:

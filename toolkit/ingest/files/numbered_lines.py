@@ -132,12 +132,12 @@ def is_binary(file: Input) -> bool:
     return not marked and any(byte in start for byte in (*range(7), *range(14, 27)))
 
 
-def read_start(file: Input) -> str:
-    """Read the first lines of a file, at most START_BYTES (of UTF-8).
+def read_start(file: Input, quotes: bool = False) -> str:
+    """Read the first lines of a file, at most START_BYTES (of UTF-8); with `quotes` as those of a table.
 
     Raises SourceError if the file cannot be read as text.
     """
-    chunks = _chunks(file, lambda _: None)
+    chunks = _chunks(file, lambda _: None, quotes)
     try:
         return next(chunks, b"")[:START_BYTES].decode(errors="replace")
     finally:

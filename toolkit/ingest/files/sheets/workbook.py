@@ -38,7 +38,7 @@ def read_workbook(book_path: str, sheet: str, folder: Path) -> dict[str, object]
     return {"names": names, "filled": filled, "times": times}
 
 
-def limit_memory(most: int) -> None:
+def cap_memory(most: int) -> None:
     """Let this process take `most` bytes more than it has, where the system can hold it to that."""
     with suppress(ImportError, OSError, ValueError):
         import resource  # noqa: PLC0415 - not on every system
@@ -73,7 +73,7 @@ def _write(path: Path, cells: pa.RecordBatch) -> None:
 
 
 if __name__ == "__main__":
-    limit_memory(int(sys.argv[4]))
+    cap_memory(int(sys.argv[4]))
     try:
         answer = read_workbook(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
     except (fastexcel.FastExcelError, OSError) as error:
