@@ -72,6 +72,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["text"] = escape_markdown
+    environment.filters["plain"] = _keep_plain
     return environment.get_template("card.md.jinja").render(
         header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True).strip(),
         recipe=recipe,
@@ -130,3 +131,8 @@ def _dataset_info(tables: list[Table]) -> dict[str, Any]:
     data = DatasetCardData()
     DatasetInfosDict(infos).to_dataset_card_data(data)
     return {"dataset_info": data["dataset_info"]}
+
+
+def _keep_plain(text: str) -> str:
+    """Keep of a name what means nothing in BibTeX, HTML or Markdown, on one line."""
+    return " ".join(re.sub(r"[^\w\s.,;:!?()/+'-]", " ", text).split())

@@ -74,7 +74,7 @@ def test_names_of_others_are_text_on_the_card(store, tmp_path):
         assert not re.search(rf"(?m)(?<!\\){mark}", body)
     assert r"\<img src=x onerror=alert(1)> [click\](http" in body.replace(r"\>", ">")
     (row,) = [line for line in body.splitlines() if line.startswith("|") and "img" in line]
-    assert len(re.findall(r"(?<!\\)\|", row)) == 5  # four cells
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6  # five cells
 
 
 @given(st.text(max_size=80))

@@ -52,12 +52,12 @@ class Metric:
     """Which direction of its first figure is better. A metric with neither cannot decide."""
     check: Callable[[Sequence[Item]], None] | None = None
     """Called before any model is asked. Raises EvaluationError if these items cannot be measured."""
+    packages: tuple[str, ...] = ()
+    """Optional packages that it uses; metrics.json records their versions."""
     fits: Callable[[Item], bool] | None = None
     """True for an item that it can measure; the others are left out and counted. None: it measures all."""
     knows: str = ""
     """What it can measure, for messages: "ERRANT knows English"; where `fits` is given."""
-    packages: tuple[str, ...] = ()
-    """Optional packages that it uses; metrics.json records their versions."""
 
     @property
     def rubric_kind(self) -> RubricKind | None:
