@@ -68,7 +68,7 @@ def open_whole_file(path: Path, mode: int = 0o666, new: bool = False) -> Iterato
 
 
 @contextmanager
-def private_files() -> Iterator[None]:
+def keep_files_private() -> Iterator[None]:
     """Let nobody else read the files that libraries make within the block, which must be short.
 
     The umask is the whole process's.

@@ -20,7 +20,7 @@ import polars as pl
 from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
-from ...schemas.support.files import hold_partial_folder, private_files
+from ...schemas.support.files import hold_partial_folder, keep_files_private
 from ...schemas.support.text import escape_controls
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 from .failures import name_failures
@@ -55,7 +55,7 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
     for done in clear_places(path):
         _log.warning("note: %s", escape_controls(done))
     with use_store(path), name_failures(path):
-        with name_failures(path, opening=True), private_files():
+        with name_failures(path, opening=True), keep_files_private():
             con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
         try:
             if not read_only:  # no other process has it open
@@ -67,7 +67,7 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
                 _check_version(con, path, create=not read_only)
             yield con
         finally:
-            with private_files():
+            with keep_files_private():
                 con.close()
             if not read_only:
                 with suppress(OSError):
@@ -112,7 +112,7 @@ def transaction(con: Store) -> Iterator[None]:
         with suppress(duckdb.Error):  # a commit that failed has rolled back, and says why
             con.rollback()
         raise
-    with private_files():
+    with keep_files_private():
         con.commit()
 
 
@@ -200,7 +200,7 @@ def limit_memory(con: Store) -> Iterator[None]:
     run(con, LITTLE)
     try:
         yield
-        with private_files():
+        with keep_files_private():
             run(con, "CHECKPOINT")  # now, within the memory limit, not when the store is closed
     finally:
         with suppress(duckdb.Error):  # after a failure, which says why
@@ -219,7 +219,7 @@ def write_anew(path: Path) -> None:
     DuckDB leaves the bytes of deleted rows in freed blocks; the new file does not have them. If the process
     is killed, the store is the old file or the new one.
     """
-    with hold_partial_folder(path) as folder, name_failures(path), private_files():
+    with hold_partial_folder(path) as folder, name_failures(path), keep_files_private():
         partial = folder / path.name
         with duckdb.connect(str(partial)) as con:
             close_but(con, [path, f"{path}.wal"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from ...schemas.support.files import private_files
+from ...schemas.support.files import keep_files_private
 from .connection import LITTLE, Store, close_but, run, run_over
 from .places import hold_temporary_folder
 
@@ -19,7 +19,7 @@ def open_spool(files: Sequence[str | Path] = ()) -> Iterator[Store]:
     It lies beside the store in use. SQL can read and write `files`, and no others.
     """
     with hold_temporary_folder() as folder:
-        with private_files():
+        with keep_files_private():
             con = duckdb.connect(str(folder / "spool.duckdb"))
         try:
             close_but(con, files)
