@@ -14,11 +14,13 @@ revision the commit.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
+from huggingface_hub import constants
 
 from ...schemas.errors import HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, License, read_license
@@ -223,9 +225,21 @@ def _drop_equal_rows(files: Sequence[Path]) -> list[str]:
 def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
     def load() -> Any:
         cache = str(folder / "datasets")
-        return datasets.load_dataset(remote.repo, config, revision=remote.revision, cache_dir=cache)
+        # No copy of the rows stays in the user's cache, where `preceptor forget` does not reach.
+        with _send_downloads(folder):
+            return datasets.load_dataset(remote.repo, config, revision=remote.revision, cache_dir=cache)
 
     return _asked(load, remote.repo, f"loading config {config}", say)
+
+
+@contextmanager
+def _send_downloads(folder: Path) -> Iterator[None]:
+    """Send downloads to a folder; `datasets` takes no such folder for them."""
+    before, constants.HF_HUB_CACHE = constants.HF_HUB_CACHE, f"{folder}/hub"
+    try:
+        yield
+    finally:
+        constants.HF_HUB_CACHE = before
 
 
 def _with_meta(rows: Any, meta: Any) -> Any:

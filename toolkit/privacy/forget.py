@@ -18,8 +18,8 @@ from ...schemas.errors import StoreError
 from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_signals
 from ..store.connection import Store, insert, open_store, run, transaction, write_anew
 from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
-from .reach import KnownPlace, find_beyond, remove_beyond
-from .traces import Traces, find_traces, list_recipe_names, mark_rows
+from .reach import OutsidePlace, find_beyond, remove_beyond
+from .traces import Traces, find_traces, mark_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Forgotten:
 
     removed: dict[str, int]
     traces: Traces
-    beyond: list[KnownPlace] = field(default_factory=list)
+    beyond: list[OutsidePlace] = field(default_factory=list)
     """Other places that may hold rows of the person."""
     cleaned: list[str] = field(default_factory=list)
     """Places that were removed."""

@@ -45,7 +45,7 @@ _MADE_AGAIN = ("export", "report", "unfinished run", "cache")
 
 
 @dataclass(frozen=True)
-class KnownPlace:
+class OutsidePlace:
     """A place that may hold rows of the person, and what to do about it."""
 
     where: str
@@ -59,7 +59,7 @@ class KnownPlace:
         return _REMEDIES[self.what]
 
 
-def find_beyond(con: Store, holding: Sequence[Path], look_in: Sequence[Path] = ()) -> list[KnownPlace]:
+def find_beyond(con: Store, holding: Sequence[Path], look_in: Sequence[Path] = ()) -> list[OutsidePlace]:
     """Find places outside the store that may hold rows of a person, other than datasets.
 
     `holding` are the datasets that do. Places that state a dataset without such rows are left out.
@@ -79,7 +79,7 @@ def find_beyond(con: Store, holding: Sequence[Path], look_in: Sequence[Path] = (
     return list({place.where: place for place in places}.values())
 
 
-def remove_beyond(places: Iterable[KnownPlace], holding: Iterable[Path]) -> list[str]:
+def remove_beyond(places: Iterable[OutsidePlace], holding: Iterable[Path]) -> list[str]:
     """Remove what can be made again: caches, exports, reports, unfinished runs, and the datasets `holding`.
 
     Returns what was removed. What a running process holds stays.
@@ -132,28 +132,28 @@ def _list_tops(con: Store, datasets: Iterable[Path], look_in: Sequence[Path]) ->
     return [top for top in tops if top.is_dir()]
 
 
-def _find_noted(con: Store) -> Iterator[KnownPlace]:
+def _find_noted(con: Store) -> Iterator[OutsidePlace]:
     file = find_store_file(con)
     for where, what in (list_places(file) if file else {}).items():
         if what in _REMEDIES and what != "unfinished run":
-            yield KnownPlace(where, what)
+            yield OutsidePlace(where, what)
 
 
-def _find_servers(con: Store, tops: Sequence[Path]) -> Iterator[KnownPlace]:
+def _find_servers(con: Store, tops: Sequence[Path]) -> Iterator[OutsidePlace]:
     """Find Argilla's databases, and the servers to which questions were pushed."""
     pushed = query(
         con, "SELECT name, url FROM sources WHERE reader = 'annotate' AND url IS NOT NULL ORDER BY name"
     )
     for name, url in pushed.rows():
-        yield KnownPlace(url, "questions in Argilla", f"campaign {name}")
+        yield OutsidePlace(url, "questions in Argilla", f"campaign {name}")
     for top in tops:
         for database in sorted([*top.glob(SERVER), *top.glob(f"*/{SERVER}")]):
-            yield KnownPlace(str(database.parent), "Argilla's database")
+            yield OutsidePlace(str(database.parent), "Argilla's database")
 
 
 def _find_derived(
     tops: Sequence[Path], look_in: Sequence[Path], suspect: dict[str, Path], clean: Iterable[str]
-) -> Iterator[KnownPlace]:
+) -> Iterator[OutsidePlace]:
     """Find models, evaluations and unfinished runs, by the digests of datasets that they state."""
     files = {file for top in tops for name in _ABOUT for file in top.glob(f"*/{name}")}
     files |= {file for top in look_in for name in _ABOUT for file in top.rglob(name)}
@@ -166,9 +166,9 @@ def _find_derived(
         except (OSError, UnicodeDecodeError):
             stated = set()
         if of := sorted(str(suspect[digest]) for digest in stated & suspect.keys()):
-            yield KnownPlace(str(file.parent), what, f"made from {', '.join(of)}")
+            yield OutsidePlace(str(file.parent), what, f"made from {', '.join(of)}")
         elif stated.isdisjoint(clean):
-            yield KnownPlace(str(file.parent), what, "made from a dataset that is not there any more")
+            yield OutsidePlace(str(file.parent), what, "made from a dataset that is not there any more")
 
 
 def _tell_kind(file: Path) -> str:
@@ -179,7 +179,7 @@ def _tell_kind(file: Path) -> str:
     return "evaluation" if file.with_name(EVALUATION).is_file() else ""
 
 
-def _find_caches(suspect: dict[str, Path], clean: Iterable[str]) -> Iterator[KnownPlace]:
+def _find_caches(suspect: dict[str, Path], clean: Iterable[str]) -> Iterator[OutsidePlace]:
     """Find rows that training read, which `datasets` keeps by the digest of their dataset."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("HF_HOME") or Path(cache, "huggingface")).expanduser()
@@ -189,14 +189,14 @@ def _find_caches(suspect: dict[str, Path], clean: Iterable[str]) -> Iterator[Kno
     for folder in sorted(place.glob("preceptor-*")):
         digest = folder.name.removeprefix("preceptor-")
         if digest in known:
-            yield KnownPlace(str(folder), "cache", f"rows of {known[digest]}")
+            yield OutsidePlace(str(folder), "cache", f"rows of {known[digest]}")
         elif digest not in others:
-            yield KnownPlace(str(folder), "cache", "rows of a dataset that is not there any more")
+            yield OutsidePlace(str(folder), "cache", "rows of a dataset that is not there any more")
 
 
-def _find_stores(con: Store, tops: Sequence[Path]) -> Iterator[KnownPlace]:
+def _find_stores(con: Store, tops: Sequence[Path]) -> Iterator[OutsidePlace]:
     own = find_store_file(con)
     for top in tops:
         for other in sorted(top.glob("*.duckdb")):
             if own is None or not other.samefile(own):
-                yield KnownPlace(str(other), "store")
+                yield OutsidePlace(str(other), "store")
