@@ -1,6 +1,7 @@
 """Tables as CSV, TSV, JSON Lines and Parquet: the same records, whatever the form."""
 
 import bz2
+import contextlib
 import gzip
 import json
 from datetime import UTC, date, datetime
@@ -297,7 +298,8 @@ def test_damaged_json_lines_lose_no_row(tmp_path, data, block):
     old, lines_module.BLOCK_BYTES = lines_module.BLOCK_BYTES, block
     try:
         parts = list(read_table(of(path), ["a", "b"]))
-        list_columns(of(path))
+        with contextlib.suppress(SourceError):  # refused if no line has a column
+            list_columns(of(path))
     finally:
         lines_module.BLOCK_BYTES = old
     filled = [line for line in content.split(b"\n") if line.decode(errors="replace").strip()]
