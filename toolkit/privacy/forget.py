@@ -19,7 +19,7 @@ from ...schemas.tables import FORGOTTEN, SIGNALS, TABLES, SignalType, select_sig
 from ..store.connection import Store, insert, open_store, run, transaction, write_anew
 from .pseudonyms import find_key_file, make_pseudonym, read_store_key, write_mark_sql
 from .reach import OutsidePlace, find_beyond, remove_beyond
-from .traces import Traces, find_traces, mark_rows
+from .traces import Traces, find_traces, list_recipe_names, mark_rows
 
 
 @dataclass(frozen=True)

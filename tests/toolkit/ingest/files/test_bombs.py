@@ -219,7 +219,7 @@ def test_a_long_cell_is_a_reject(tmp_path):
     )
     code, said, _ = run_apart(tmp_path, "ingest", "anki", path, "--source", "s", "--learner", "l")
     assert code == 0
-    assert "1 rows taken, 1 rejected" in said
+    assert "1 row taken, 1 rejected" in said
 
 
 def test_a_collection_whose_pages_repeat(tmp_path):
