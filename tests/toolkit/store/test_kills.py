@@ -16,7 +16,7 @@ from preceptor.schemas.support.files import hash_file
 from preceptor.schemas.tables import TABLES
 from preceptor.toolkit.store.connection import open_store, run
 
-KILLS = int(os.environ.get("KILLS", "26"))  # of each command
+KILLS = int(os.environ.get("KILLS", "6"))  # of each command; KILLS=26 for a hundred in all
 WHO = "Zwaluwstaart-7741"
 RECIPE = {
     "name": "gec",
