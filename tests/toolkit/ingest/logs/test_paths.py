@@ -63,15 +63,15 @@ def test_paths_name_learners(store, logs, named, pattern, names):
 
 
 def test_one_file_alone_is_found_by_its_path(store, logs, named):
-    folder = logs("user_id=ada/data.csv")
-    path = folder / "user_id=ada" / "data.csv"
+    folder = logs("user_id=zofia/data.csv")
+    path = folder / "user_id=zofia" / "data.csv"
     ingest_files(store, "reviews", [path], "s", learner_from_path="user_id={learner}/")
     assert query(store, "SELECT learner, path FROM reviews").rows() == [(named("zofia"), "data.csv")]
 
 
 def test_a_column_s_learner_counts_more_than_the_path_s(store, logs, named):
-    folder = logs("ada.csv")
-    (folder / "ada.csv").write_text("learner,item,correct\nben,i,1\n,i,1\n")
+    folder = logs("zofia.csv")
+    (folder / "zofia.csv").write_text("learner,item,correct\nben,i,1\n,i,1\n")
     ingest_files(store, "reviews", [folder], "s", learner_from_path="{learner}.csv")
     learners = query(store, "SELECT learner FROM reviews ORDER BY line")["learner"].to_list()
     assert learners == [named("ben"), named("zofia")]
@@ -80,19 +80,19 @@ def test_a_column_s_learner_counts_more_than_the_path_s(store, logs, named):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learner_from_path": "user_id={learner}/"}, "ada.csv: does not match --learner-from-path"),
-        ({"learner_from_path": "ada.csv"}, "expected one {learner} in it"),
+        ({"learner_from_path": "user_id={learner}/"}, "zofia.csv: does not match --learner-from-path"),
+        ({"learner_from_path": "zofia.csv"}, "expected one {learner} in it"),
         ({"learner_from_path": "{learner}/{learner}.csv"}, "expected one {learner} in it"),
         (
             {"learner_from_path": "{learner}.csv", "learner": "x", "one_learner": True},
             "leave one of them out",
         ),
-        ({"learner": "zofia"}, "all 2 files would be the log of 'ada'.*--one-learner.*--learner-from-path"),
+        ({"learner": "zofia"}, "all 2 files would be the log of 'zofia'.*--one-learner.*--learner-from-path"),
     ],
 )
 def test_wrong_patterns_are_named(store, logs, options, said):
     with pytest.raises(SourceError, match=said):
-        ingest_files(store, "reviews", [logs("ada.csv", "ben.csv")], "s", **options)
+        ingest_files(store, "reviews", [logs("zofia.csv", "ben.csv")], "s", **options)
 
 
 def test_several_files_of_one_learner_need_a_word(store, logs, named):
