@@ -16,6 +16,7 @@ _VALUES = 3  # values of one reason that get a line of their own
 _SHOWN = 8  # lines of the table
 _VALUE_WIDTH = 28
 _FIRST_WIDTH = 32
+_REASON_WIDTH = 600  # a reason may list all that is read
 _HEAD = ("value", "rejected", "first", "reason")
 
 # The value that a reason is about stands in quotes after one word, or after "is". It may have apostrophes: in
@@ -65,7 +66,7 @@ def list_rejects(counts: pl.DataFrame) -> list[str]:
         return []
     shown = counts.select("value", "rows", "first", "reason").head(_SHOWN)
     rows = [
-        (clean(value, _VALUE_WIDTH), f"{n:,}", _shorten(first), clean(reason, 200))
+        (clean(value, _VALUE_WIDTH), f"{n:,}", _shorten(first), clean(reason, _REASON_WIDTH))
         for value, n, first, reason in shown.iter_rows()
     ]
     value, n, first = (max(len(row[i]) for row in (_HEAD, *rows)) for i in range(3))

@@ -80,7 +80,7 @@ def test_a_column_s_learner_counts_more_than_the_path_s(store, logs, named):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learner_from_path": "user_id={learner}/"}, "zofia.csv: does not match --learner-from-path"),
+        ({"learner_from_path": "user_id={learner}/"}, "ben.csv: does not match --learner-from-path"),
         ({"learner_from_path": "zofia.csv"}, "expected one {learner} in it"),
         ({"learner_from_path": "{learner}/{learner}.csv"}, "expected one {learner} in it"),
         (
