@@ -218,7 +218,7 @@ def test_words_of_outcomes(load, con):
     [
         (["choise:tie=x"], {}, "no column 'choise' with values of its own: did you mean 'choice'"),
         (["annotator:ann=x"], {}, "columns that take them: choice, shown_first"),
-        (["choice:tye=x"], {}, "no value 'tye' of choice: did you mean 'tie'"),
+        (["choice:tye=x"], {}, "no value 'tye' of choice: its values: a, b, tie"),
         (["choise=x"], {}, "--map choise=…: not a column here; did you mean 'choice'"),
         (
             [],
