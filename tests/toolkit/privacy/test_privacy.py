@@ -284,7 +284,8 @@ def test_pseudonym_on_the_command_line(filled, preceptor, key_file):
 
 
 @given(
-    st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"])), max_size=20),
+    # Spellings that are one id (spaces around it, 17.0, Unicode's forms) are another test's.
+    st.lists(st.none() | st.text(st.characters(codec="ascii", categories=["L", "P", "S"])), max_size=20),
     st.binary(min_size=32, max_size=32),
 )
 def test_pseudonyms_are_hmac_sha256(ids, key):
@@ -332,7 +333,7 @@ def test_the_store_is_untouched_where_there_is_no_room(filled, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         module.write_anew(path)
     assert path.read_bytes() == before
-    assert list(filled.glob(".preceptor*")) == []
+    assert list(filled.glob(".preceptor*.partial-*")) == []
 
 
 def test_a_store_without_people_has_no_key(store):
