@@ -316,7 +316,12 @@ def run_over(con: Store, frame: pl.DataFrame, sql: str) -> list[tuple[Any, ...]]
 
     A frame that is registered would stay in memory until the transaction ends.
     """
-    result = con.from_arrow(frame.to_arrow()).query("incoming", sql)
+    try:
+        result = con.from_arrow(frame.to_arrow()).query("incoming", sql)
+    except duckdb.TransactionException as error:
+        if isinstance(error.__context__, duckdb.Error):  # it tells of the aborted transaction, this one why
+            raise error.__context__ from None
+        raise
     return result.fetchall() if result else []
 
 

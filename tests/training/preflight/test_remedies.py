@@ -9,7 +9,7 @@ from tiny_model import TEMPLATE, tiny_model
 from transformers import AutoTokenizer
 
 from preceptor.training.preflight.preflight import run_preflight
-from preceptor.training.stages.settings import PreflightSettings, read_settings
+from preceptor.training.stages.settings import PreflightSettings, pick_settings
 
 REFUSING = (
     "{% if 'yesterday' in messages[0]['content'] %}{{ raise_exception('no past') }}{% endif %}" + TEMPLATE
@@ -155,7 +155,7 @@ def test_rows_and_settings_that_were_mended_are_not_refused_for_it_again(bare, m
     stage, settings, rows, mended, after = ROWS[kind]
 
     def kinds(values, rows):
-        report = run_preflight({"train": rows}, tokenizer, stage, read_settings(ON_CPU | values))
+        report = run_preflight({"train": rows}, tokenizer, stage, pick_settings(ON_CPU | values))
         return {defect.kind: defect for defect in report.refusals}
 
     refused = kinds(settings, rows)

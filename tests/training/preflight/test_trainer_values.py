@@ -59,7 +59,7 @@ LORA = {"use_peft": True}
 REFUSED = {
     "unknown loss": ("dpo", {"loss_type": "simpo"}, "'loss_type': the trainer knows no 'simpo'"),
     "unknown loss among known": ("dpo", {"loss_type": ["sigmoid", "sftt"]}, "did you mean 'sft'"),
-    "unknown loss of sft": ("sft", {"loss_type": "nl"}, "did you mean 'nll'"),
+    "unknown loss of sft": ("sft", {"loss_type": "nl"}, "it knows: nll"),
     "unknown loss of kto": ("kto", {"loss_type": "bco"}, "it knows: kto, apo_zero_unpaired"),
     "unknown divergence": ("dpo", {"f_divergence_type": "kl"}, "reverse_kl"),
     "divergence of another loss": (
@@ -100,7 +100,7 @@ REFUSED = {
     "kernel of the Hub": (
         "sft",
         {"attn_implementation": "kernels-community/flash-attn2"},
-        "pip install kernels",
+        "take sdpa, or give --trust-remote-code",
         "kernels",
     ),
     "unknown attention": ("sft", {"attn_implementation": "fast"}, "--set attn_implementation=sdpa"),
