@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Collection, Sequence
@@ -25,6 +24,7 @@ import pyarrow as pa
 from .....schemas.allowance import Allowance, format_size, measure_archive
 from .....schemas.errors import SourceError
 from .....schemas.support.nearest import suggest
+from ....store.places import hold_temporary_folder
 from ...batch import make_no_rejects
 from ..header import HEADER_ROWS, Blocks, find_header, list_header_columns, note_title
 from ..numbered_lines import SHEETS, Input, OnBytes
@@ -126,14 +126,15 @@ def _load(path: Path, sheet: str, _: tuple[int, int], unpacked: int) -> _Sheet:
     """Read the sheet in a process of its own: what fills its memory does not end ours."""
     memory = max(_LEAST_MEMORY, _MEMORY_RATIO * unpacked)
     seconds = _LEAST_SECONDS + _SECONDS_PER_BYTE * unpacked
-    with tempfile.TemporaryDirectory(prefix="preceptor-") as folder:
-        book = _take_out(path, Path(folder))
-        command = [sys.executable, "-P", "-m", _PROGRAM, str(book), sheet, folder, str(memory)]
+    with hold_temporary_folder() as folder:
+        book = _take_out(path, folder)
+        command = [sys.executable, "-P", "-m", _PROGRAM, str(book), sheet, str(folder), str(memory)]
         roots = os.pathsep.join(place for place in sys.path if place)
         try:
             done = subprocess.run(  # noqa: S603 - our own program
                 command,
-                env={**os.environ, "PYTHONPATH": roots},
+                # Arrow's own allocator takes 1 GB of address space at once, which the bound counts.
+                env={**os.environ, "PYTHONPATH": roots, "ARROW_DEFAULT_MEMORY_POOL": "system"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,
@@ -151,7 +152,7 @@ def _load(path: Path, sheet: str, _: tuple[int, int], unpacked: int) -> _Sheet:
         said = json.loads(done.stdout)
         if "fault" in said:
             raise _describe_damage(path, said["fault"])
-        return _read_result(path, sheet, said, Path(folder))
+        return _read_result(path, sheet, said, folder)
 
 
 def _take_out(path: Path, folder: Path) -> Path:
