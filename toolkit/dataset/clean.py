@@ -19,6 +19,7 @@ import polars as pl
 from ...schemas.recipe import Clean, Recipe
 from ...schemas.tables import Column, Table
 from ..store.connection import Store, run
+from ..store.quoting import quote_text
 from ..store.temporary import make, make_from_frame
 from .steps import KEPT
 
@@ -52,8 +53,7 @@ class _Step(NamedTuple):
 
 
 def _replace(text: str, pattern: str, by: str) -> str:
-    quoted = ("'" + one.replace("'", "''") + "'" for one in (pattern, by))
-    return f"regexp_replace({text}, {', '.join(quoted)}, 'g')"
+    return f"regexp_replace({text}, {quote_text(pattern)}, {quote_text(by)}, 'g')"
 
 
 def write_detokenised_sql(text: str, language: str) -> str:

@@ -10,6 +10,7 @@ assistant: "Hi!", user: "Hi."   assistant first
 from typing import Literal
 
 from ...store.connection import Store, query
+from ...store.quoting import quote_text
 from ..clean import INVISIBLE, ODD_SPACE, QUOTED, SPEAKER, TOKENISED, TWICE
 from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, GateSettings, Inputs
@@ -38,10 +39,10 @@ class HygieneSettings(GateSettings):
 
 
 def _any_answer(pattern: str) -> str:
-    quoted = pattern.replace("'", "''")
+    quoted = quote_text(pattern)
     return (
-        f"(regexp_matches(chosen_content, '{quoted}') "
-        f"OR coalesce(regexp_matches(rejected_content, '{quoted}'), false))"
+        f"(regexp_matches(chosen_content, {quoted}) "
+        f"OR coalesce(regexp_matches(rejected_content, {quoted}), false))"
     )
 
 

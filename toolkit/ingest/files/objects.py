@@ -11,6 +11,7 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, query
+from ...store.quoting import quote_text
 from ..batch import Context, make_no_rejects
 from .fields import Columns, map_names
 from .header import name_column
@@ -115,8 +116,8 @@ def _convert_to_objects(texts: pl.DataFrame, cells: pl.DataFrame | None) -> pl.D
 
 def _write_completion(cell: str, named: dict[str, str]) -> str:
     """SQL of a completion's JSON; null where the cell is empty."""
-    ending = "-".join(value for name, value in named.items() if name != "column").replace("'", "''")
-    author = named.get("author", "").replace("'", "''")
-    by = f", 'author', '{author}'" if author else ""
+    ending = "-".join(value for name, value in named.items() if name != "column")
+    author = named.get("author", "")
+    by = f", 'author', {quote_text(author)}" if author else ""
     return f"""CASE WHEN "{cell}" IS NOT NULL THEN
-        json_object('id', "id" || '-{ending}', 'content', "{cell}"{by}) END"""
+        json_object('id', "id" || {quote_text("-" + ending)}, 'content', "{cell}"{by}) END"""

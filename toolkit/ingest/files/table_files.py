@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ....schemas.errors import SourceError
 from ...store.connection import open_scratch, parse_json_rows, query
+from ...store.quoting import quote_name, quote_pointer, quote_text
 from ..batch import divide, make_no_rejects
 from .delimited import find_delimiter, read_header, read_records
 from .header import drop_repeats, find_twice, list_names, name_column
@@ -80,7 +81,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
             f"{file.path}: has none of the fields of a chat; it has {', '.join(schema.names)} "
             "(fields of other names: --map OURS=THEIRS)"
         )
-    fields = ", ".join(f"""'{name}', "{name}\"""" for name in here)
+    fields = ", ".join(f"{quote_text(name)}, {quote_name(name)}" for name in here)
     done = 0
     for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
         with open_scratch() as con:
@@ -204,10 +205,9 @@ def _nested(name: str) -> str:
 
 def _fields(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """line, raw, and per name its text `field_0` … (null if it is empty) and JSON type `type_0` …"""
-    # By pointer, since a name may contain characters with a meaning in a path.
-    pointers = ["/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''") for name in names]
+    pointers = [quote_pointer(name) for name in names]
     picked = "".join(
-        f""", nullif("raw"->>'{pointer}', '') AS field_{i}, json_type("raw", '{pointer}') AS type_{i}"""
+        f""", nullif("raw"->>{pointer}, '') AS field_{i}, json_type("raw", {pointer}) AS type_{i}"""
         for i, pointer in enumerate(pointers)
     )
     with open_scratch() as con:

@@ -326,3 +326,12 @@ def test_a_table_that_is_no_chat_says_what_is_read(store, shared_cases):
         with pytest.raises(SourceError) as error:
             ingest_files(store, "chat", [path.with_name(other)], "t")
         assert NO_SHAPE in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["""it's "good" """, "a/b~c", """x", (SELECT 1) AS "y"""])
+def test_fields_of_any_name_are_read_from_parquet(store, tmp_path, name):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"prompt": ["7 x 8?"], name: ["7 x 4?"], "rejected": ["56."]}).write_parquet(path)
+    report = ingest_files(store, "chat", [path], "s", columns={"chosen": name})
+    assert (report.rows, report.notes) == (1, [])
+    assert query(store, VOTED).rows() == [("7 x 4?", "56.", "a")]

@@ -24,6 +24,7 @@ import polars as pl
 
 from .....schemas.tables import Column, Table
 from ....store.connection import Store, query, run
+from ....store.quoting import quote_text
 from ....store.temporary import drop, make
 from ...choose.pairs import NORMAL
 from ...steps import KEPT
@@ -124,15 +125,11 @@ def count_leaks(con: Store) -> pl.DataFrame:
     )
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _unworded(wordings: Sequence[str]) -> str:
     """Write the SQL of a list of messages as one text, without the recipe's wording."""
     last = "said[-1]"
     cases = [
-        f"""WHEN starts_with({last}, {_literal(before)}) AND ends_with({last}, {_literal(after)})
+        f"""WHEN starts_with({last}, {quote_text(before)}) AND ends_with({last}, {quote_text(after)})
             AND length({last}) > {len(before + after)}
             THEN {last}[{len(before) + 1} : length({last}) - {len(after)}]"""
         for before, _, after in (w.partition("{prompt}") for w in sorted(wordings, key=len, reverse=True))

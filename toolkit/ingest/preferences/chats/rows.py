@@ -12,6 +12,7 @@ from .....schemas.cells import TRUTHS
 from .....schemas.errors import SourceError
 from .....schemas.support.nearest import suggest
 from ....store.connection import open_scratch, query
+from ....store.quoting import quote_pointer, quote_text
 from ...files.header import name_column
 from ...files.json_lists import read_elements
 from ...files.numbered_lines import Input, OnBytes, read_lines
@@ -109,7 +110,7 @@ def _read_cells(
             *(pl.col(c).alias(f"c{i}") for i, c in enumerate(here.values())),
         )
         fields = ", ".join(
-            f"'{_quoted(name)}', {_cell(f'c{i}', ours.get(name, name))}" for i, name in enumerate(here)
+            f"{quote_text(name)}, {_cell(f'c{i}', ours.get(name, name))}" for i, name in enumerate(here)
         )
         with open_scratch() as con:
             con.register("cells", cells.to_arrow())
@@ -138,15 +139,10 @@ def _cell(column: str, ours: str) -> str:
         THEN {column}::JSON ELSE {text} END"""
 
 
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
-
-
 def _rename(rows: pl.DataFrame, columns: dict[str, str]) -> tuple[pl.DataFrame, set[str]]:
     """Rename the mapped fields; also returns the names of all fields that the rows have."""
-    gone = ", ".join(f"'{_quoted(name)}', NULL" for name in dict.fromkeys([*columns, *columns.values()]))
-    pointers = {ours: theirs.replace("~", "~0").replace("/", "~1") for ours, theirs in columns.items()}
-    there = ", ".join(f"'{ours}', raw->'/{_quoted(pointer)}'" for ours, pointer in pointers.items())
+    gone = ", ".join(f"{quote_text(name)}, NULL" for name in dict.fromkeys([*columns, *columns.values()]))
+    there = ", ".join(f"{quote_text(ours)}, raw->{quote_pointer(theirs)}" for ours, theirs in columns.items())
     written = "written" if "written" in rows.columns else "raw"
     with open_scratch() as con:
         con.register("rows", rows.to_arrow())
