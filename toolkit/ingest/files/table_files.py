@@ -36,6 +36,7 @@ PACKED = (".gz", ".bz2")
 SHEET = ".xlsx"
 _BATCH_ROWS = 200_000
 _JSON_ROWS = 20_000  # of texts, which are longer
+_JSON_BYTES = 8 << 20  # of rows with lists: as JSON, and taken apart again, they take 40 times that
 _BUFFER_BYTES = 1 << 20  # of each column that is read, so that a row group of any size is streamed
 _DAMAGE = (pa.ArrowException, OSError, ValueError)  # errors that pyarrow raises for a damaged file
 Blocks = Iterator[tuple[pl.DataFrame, pl.DataFrame]]
@@ -83,7 +84,7 @@ def read_parquet_as_json(file: Input, wanted: Sequence[str], on_bytes: OnBytes) 
         )
     fields = ", ".join(f"{quote_text(name)}, {quote_name(name)}" for name in here)
     done = 0
-    for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes):
+    for table in _tables(file, parquet, here, _JSON_ROWS, on_bytes, _JSON_BYTES):
         with open_scratch() as con:
             con.register(
                 "rows", table.append_column("line_", pa.array(range(done + 1, done + len(table) + 1)))
@@ -250,7 +251,12 @@ def _refuse_twice(file: Input, name: str, count: int) -> None:
 
 
 def _tables(
-    file: Input, parquet: pq.ParquetFile, names: list[str], size: int, on_bytes: OnBytes
+    file: Input,
+    parquet: pq.ParquetFile,
+    names: list[str],
+    size: int,
+    on_bytes: OnBytes,
+    most_bytes: int = PART_BYTES,
 ) -> Iterator[pa.Table]:
     """The named columns (one of any, for its rows, where none is), `size` rows at a time."""
     names = names or parquet.schema_arrow.names[:1]
@@ -260,7 +266,7 @@ def _tables(
         bounds = find_bounds(file.path, parquet, names, size, file.allowance)
         if bounds.dictionaries:
             parquet = _open_parquet(file, bounds.dictionaries)
-        for table in _gather(parquet.iter_batches(bounds.rows, columns=names), names, size):
+        for table in _gather(parquet.iter_batches(bounds.rows, columns=names), names, size, most_bytes):
             table.validate(full=True)
             unpacked += table.nbytes
             file.allowance.count(file.path, unpacked)
@@ -277,15 +283,17 @@ def _tables(
     on_bytes(bytes_ - told)
 
 
-def _gather(batches: Iterator[pa.RecordBatch], names: list[str], size: int) -> Iterator[pa.Table]:
+def _gather(
+    batches: Iterator[pa.RecordBatch], names: list[str], size: int, most_bytes: int
+) -> Iterator[pa.Table]:
     """The same rows, `size` at a time, or fewer where they are long."""
     parts, rows, large = list[pa.RecordBatch](), 0, 0
     for batch in batches:
-        for part in divide_table(batch.select(names)):
+        for part in divide_table(batch.select(names), most_bytes):
             plain = pa.record_batch([_write_out(column) for column in part.columns], names=names)
             parts.append(plain)
             rows, large = rows + plain.num_rows, large + plain.nbytes
-            if rows >= size or large >= PART_BYTES:
+            if rows >= size or large >= most_bytes:
                 yield pa.Table.from_batches(parts)
                 parts, rows, large = [], 0, 0
     if parts:
@@ -295,7 +303,11 @@ def _gather(batches: Iterator[pa.RecordBatch], names: list[str], size: int) -> I
 def _write_out(array: pa.Array) -> pa.Array:
     """Write out the texts of a dictionary, which was read as such to know how long they are."""
     plain = _without_dictionaries(array.type)
-    return array if plain == array.type else array.cast(plain)
+    if plain == array.type:
+        return array
+    # A slice of lists still has the texts of all rows, and the cast would write them out.
+    own = array.take(pa.array(range(len(array)))) if pa.types.is_nested(array.type) else array
+    return own.cast(plain)
 
 
 def _without_dictionaries(kind: pa.DataType) -> pa.DataType:

@@ -67,12 +67,12 @@ def find_bounds(
     return PageBounds(max(1, min(most_rows, WINDOW_BYTES // max(1, flat))), paths)
 
 
-def divide_table(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def divide_table(batch: pa.RecordBatch, most_bytes: int = PART_BYTES) -> Iterator[pa.RecordBatch]:
     """Divide rows so that each part fits in memory when its texts are written out."""
-    if batch.num_rows > 1 and sum(map(measure_written_out, batch.columns)) > PART_BYTES:
+    if batch.num_rows > 1 and sum(map(measure_written_out, batch.columns)) > most_bytes:
         half = batch.num_rows // 2
-        yield from divide_table(batch.slice(0, half))
-        yield from divide_table(batch.slice(half))
+        yield from divide_table(batch.slice(0, half), most_bytes)
+        yield from divide_table(batch.slice(half), most_bytes)
     else:
         yield batch
 
