@@ -1,6 +1,5 @@
 """`preceptor fuse`: signals of the store -> a fit, effectiveness and preferences in the store."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,19 +11,24 @@ import polars as pl
 
 from ...schemas.errors import FusionError
 from ...schemas.keys import hash_key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS, select_signals
+from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
-from ..store.where import check_names, match_sources
-from .checks import check_predictions
-from .likelihoods.registry import LIKELIHOODS
+from .findings.checks import check_predictions
+from .findings.oddities import find_oddities
+from .findings.posterior import (
+    count_apart,
+    draw_qualities,
+    summarise_completions,
+    summarise_fit,
+    summarise_pairs,
+)
 from .methods import choose_method, fit_by
 from .observations import Observations, encode
-from .oddities import find_oddities
-from .posterior import count_apart, draw_qualities, summarise_completions, summarise_fit, summarise_pairs
 from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
 from .sampling.warm_start import Ends, sort_ends
+from .signals import hash_inputs, note_left_out, read_signals
 
 DEFAULTS = SamplerSettings()
 
@@ -86,7 +90,7 @@ def fuse(
     found = summarise_fit(obs, posterior) | _count(obs, signals)
     found |= {
         "apart": count_apart(obs, pairs),
-        "notes": [*find_oddities(con, sources), *_note_left_out(con, sources)],
+        "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
@@ -181,95 +185,3 @@ def _count(obs: Observations, signals: dict[str, pl.DataFrame]) -> dict[str, int
         },
         "learners": len(obs.learners),
     }
-
-
-def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
-
-    A person who judged completions of several sources has a key of each, and is one annotator here.
-    Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
-    """
-    have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
-    check_names("--source", sources, have, "source", "with completions")
-    asked = {"sources": list(sources)}
-    mine = f"SELECT key FROM completions WHERE {match_sources()}"
-    signals = {
-        signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), asked) for signal in SIGNALS
-    }
-    completions = query(
-        con,
-        f"""SELECT key AS completion, prompt, author FROM completions
-        WHERE key IN ({mine}) AND prompt IN
-            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
-        ORDER BY key""",
-        asked,
-    )
-    judged = " UNION ALL ".join(
-        f"SELECT {s.annotator} AS annotator, key FROM {s.name}" for s in SIGNALS if s.annotator
-    )
-    annotators = query(
-        con,
-        f"""SELECT a.key AS annotator, pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
-        GROUP BY ALL ORDER BY min(j.key)""",
-    )
-    annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))
-    if annotators["pseudonym"].n_unique() < annotators.height:
-        signals |= {
-            s.name: _name_once(signals[s.name], s.annotator, annotators) for s in SIGNALS if s.annotator
-        }
-    used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
-    return {
-        "completions": completions,
-        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())).drop("one"),
-        **signals,
-    }
-
-
-def _note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
-    """Note signals that compare a completion of these sources with one of another, which is not fitted."""
-    notes = []
-    for signal in (s for s in SIGNALS if sources and len(s.completions) > 1):
-        here = [f"{side} IN (SELECT key FROM mine)" for side in signal.completions]
-        sides = ", ".join(signal.completions)
-        rows = query(
-            con,
-            f"""WITH mine AS (SELECT key FROM completions WHERE {match_sources()}),
-            parted AS (FROM {signal.name} WHERE ({" OR ".join(here)}) AND NOT ({" AND ".join(here)}))
-            SELECT count(DISTINCT parted.key) AS n, list(DISTINCT c.source ORDER BY c.source) AS others
-            FROM parted JOIN completions c ON c.key IN ({sides}) WHERE c.key NOT IN (SELECT key FROM mine)""",
-            {"sources": list(sources)},
-        )
-        for n, others in rows.filter(pl.col("n") > 0).rows():
-            more = " ".join(f"--source {name}" for name in others)
-            notes.append(
-                f"{n:,} {signal.plural} left out: one side is a completion of another source; add {more}"
-            )
-    return notes
-
-
-def _name_once(rows: pl.DataFrame, column: str, annotators: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the first key of each person, `one`, in place of all their keys."""
-    keys = annotators.select(pl.col("annotator").alias(column), "one")
-    joined = rows.join(keys, on=column, how="left", maintain_order="left")
-    return joined.with_columns(pl.col("one").alias(column)).drop("one")
-
-
-_PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`
-
-
-def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:
-    """Hash everything that a fit reads, row order included.
-
-    People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
-    """
-    state = hashlib.sha256()
-    for name in sorted(signals.keys() - {"annotators"}):
-        frame = signals[name]
-        people = [_by_order(frame[column]) for column in _PEOPLE if column in frame.columns]
-        state.update(f"{name}\n{frame.with_columns(people).write_csv()}".encode())
-    return state.hexdigest()
-
-
-def _by_order(people: pl.Series) -> pl.Series:
-    names = people.drop_nulls().unique(maintain_order=True)
-    return people.replace_strict(names, pl.Series(range(len(names)), dtype=pl.Int64), default=None)

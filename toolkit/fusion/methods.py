@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import spearmanr
 
+from .findings.posterior import compute_normal_chance, compute_share_above
 from .likelihoods.likelihood import Arrays
 from .observations import Observations, thin
-from .posterior import compute_normal_chance, compute_share_above
 from .sampling.diagnostics import Approximation, Diagnostics
 from .sampling.fit import (
     BLOCK,

@@ -14,9 +14,9 @@ from ...annotation.agreement.doubts import list_doubts
 from ...schemas.support.text import clean, show_sql
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType, name_all, select_signals
 from ..dataset.build import Build, find_fit
+from ..fusion.findings.summary import COIN_FLIP, count_signals, has_both_sides
 from ..fusion.likelihoods.registry import LIKELIHOODS
 from ..fusion.sampling.diagnostics import ESS_MIN, R_HAT_MAX
-from ..fusion.summary import COIN_FLIP, count_signals, has_both_sides
 from ..store.connection import Store, query
 from .panels.agreement import write_tried
 from .panels.panel import FitView, draw_all

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, chisquare, rankdata
 
+from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
 from preceptor.toolkit.fusion.methods import fit_by
-from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_pairs
 from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings
 
 from .keep import each

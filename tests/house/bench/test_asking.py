@@ -20,7 +20,7 @@ from preceptor.tests.bench.fusion.asking.replay import (
     shannon,
 )
 from preceptor.tests.bench.inputs import STORE, ingesting
-from preceptor.toolkit.fusion.information import compute_gain, compute_vote_shares
+from preceptor.toolkit.fusion.findings.information import compute_gain, compute_vote_shares
 
 RANDOM = Order("random", at_random)
 COVERAGE = Order("coverage", coverage)

@@ -11,13 +11,13 @@ import pytest
 
 from preceptor.toolkit.cli.dataset.fuse import describe_annotators, describe_correlation, say_next
 from preceptor.toolkit.cli.demo.draw import CARELESS
-from preceptor.toolkit.fusion.checks import check_predictions
+from preceptor.toolkit.fusion.findings.checks import check_predictions
+from preceptor.toolkit.fusion.findings.posterior import count_apart, summarise_pairs
+from preceptor.toolkit.fusion.findings.summary import PairSummary, read_pairs
 from preceptor.toolkit.fusion.likelihoods.outcomes import count_tries
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.posterior import count_apart, summarise_pairs
 from preceptor.toolkit.fusion.sampling.fit import Posterior
 from preceptor.toolkit.fusion.sampling.rank_histograms import BINS, compute_band, count_ranks
-from preceptor.toolkit.fusion.summary import PairSummary, read_pairs
 from preceptor.toolkit.store.connection import open_store, query
 
 HOSTILE = "[red]Why?[/] \x1b[31m\u202eand\nwhy " + "so very long a question, " * 12

@@ -17,13 +17,13 @@ from scipy.stats import halfnorm, norm, spearmanr
 from preceptor.schemas.errors import FusionError
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion import methods as large
+from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_fit, summarise_pairs
 from preceptor.toolkit.fusion.likelihoods.priors import half_normal
 from preceptor.toolkit.fusion.likelihoods.ratings import compute_ordered_log_probs
 from preceptor.toolkit.fusion.likelihoods.votes import compute_davidson_log_probs
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.model import make_arrays, run_model
 from preceptor.toolkit.fusion.observations import encode, thin
-from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_fit, summarise_pairs
 from preceptor.toolkit.fusion.sampling import diagnostics
 from preceptor.toolkit.fusion.sampling import fit as fit_module
 from preceptor.toolkit.fusion.sampling.diagnostics import Diagnostics

@@ -10,8 +10,8 @@ from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
 from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
 
 if TYPE_CHECKING:
+    from ...fusion.findings.summary import PairSummary
     from ...fusion.fuse import Fit
-    from ...fusion.summary import PairSummary
 
 TELLING = 3  # pairs shown that are to be annotated next
 FEW = 4  # names listed in a row of the table
@@ -117,9 +117,9 @@ def fuse(
     from ..progress import show_bar
 
     with open_store(settings.store) as con:
+        from ...fusion.findings.summary import read_pairs
         from ...fusion.fuse import fuse as run_fuse
         from ...fusion.sampling.fit import SamplerSettings
-        from ...fusion.summary import read_pairs
 
         with show_bar("fuse", open_stderr()) as update:
             fit = run_fuse(
@@ -164,7 +164,7 @@ def _say(fit: "Fit", pairs: "PairSummary") -> None:
 
 def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
     """List what a fit found and what to look at: (name, words) for a table."""
-    from ...fusion.summary import has_both_sides
+    from ...fusion.findings.summary import has_both_sides
 
     found = fit.findings
     return [
@@ -232,7 +232,7 @@ def _describe_convergence(d: dict[str, Any]) -> str:
 
 def describe_correlation(found: dict[str, Any]) -> str:
     """Describe rho with its 90 % interval and what it means."""
-    from ...fusion.summary import count_signals, has_both_sides
+    from ...fusion.findings.summary import count_signals, has_both_sides
 
     rho = found["rho"]
     if not has_both_sides(found):

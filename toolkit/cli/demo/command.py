@@ -22,7 +22,7 @@ def demo(out: Path) -> None:
     It needs no network, no server and no GPU. The sample's signals were drawn at random from known
     effectiveness, so the report can show how close the estimates are.
     """
-    from ...fusion.summary import read_pairs
+    from ...fusion.findings.summary import read_pairs
     from ...store.connection import open_store
     from ..progress import show_bar
     from .run import run_demo

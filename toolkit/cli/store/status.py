@@ -53,7 +53,7 @@ def _say_rejects(out: "Console", source: str, rows: list[dict[str, Any]], kinds:
 
 
 def _say(out: "Console", found: dict[str, Any]) -> None:
-    from ...fusion.summary import has_both_sides
+    from ...fusion.findings.summary import has_both_sides
 
     out.print(
         make_table(

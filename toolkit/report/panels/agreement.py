@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ....schemas.support.text import clean
 from ....schemas.tables import OBSERVED
-from ...fusion.summary import has_both_sides
+from ...fusion.findings.summary import has_both_sides
 from ...store.connection import query
 from ..picture import DOTS, PERCENT, Mark, Picture, format_decimal
 from ..svg import CSS, INK, MUTED, SERIES, draw

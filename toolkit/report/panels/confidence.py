@@ -5,7 +5,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ...fusion.summary import COIN_FLIP
+from ...fusion.findings.summary import COIN_FLIP
 from ..picture import PERCENT, Picture, format_share
 from ..svg import MUTED, SERIES, ZONE, draw
 from .panel import Panel

@@ -96,9 +96,9 @@ def beside_nuts(seed: int) -> Line:
     """The replay's stand-in and NUTS on the same votes: p, and the order of gains."""
     import polars as pl
 
+    from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
     from preceptor.toolkit.fusion.likelihoods.votes import Votes
     from preceptor.toolkit.fusion.observations import Observations
-    from preceptor.toolkit.fusion.posterior import draw_qualities, summarise_pairs
     from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 
     from .quick_posterior import Ballot, beginning, update

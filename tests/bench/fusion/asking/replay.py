@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from preceptor.toolkit.fusion.information import compute_gain, compute_vote_shares
+from preceptor.toolkit.fusion.findings.information import compute_gain, compute_vote_shares
 
 from .quick_posterior import Ballot, Quick, beginning, update
 

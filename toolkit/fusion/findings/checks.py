@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ...schemas.tables import SIGNALS
-from .likelihoods.likelihood import Replicated, replicate_counts
-from .likelihoods.registry import LIKELIHOODS
-from .observations import Observations
-from .sampling.fit import Posterior
+from ....schemas.tables import SIGNALS
+from ..likelihoods.likelihood import Replicated, replicate_counts
+from ..likelihoods.registry import LIKELIHOODS
+from ..observations import Observations
+from ..sampling.fit import Posterior
 
 
 def check_predictions(

@@ -11,9 +11,9 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...schemas.tables import SIGNALS, select_signals
-from ..store.connection import Store, query
-from ..store.where import match_sources
+from ....schemas.tables import SIGNALS, select_signals
+from ...store.connection import Store, query
+from ...store.where import match_sources
 
 _VOTES = f"""
 SELECT v.completion_a, v.completion_b, v.choice, v.annotator,

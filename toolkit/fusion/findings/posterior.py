@@ -7,13 +7,13 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ...schemas.support.text import SURE
-from ...schemas.tables import COUNTS, OBSERVED
+from ....schemas.support.text import SURE
+from ....schemas.tables import COUNTS, OBSERVED
+from ..likelihoods.likelihood import NOBODY
+from ..model import AUTHOR_SCALE
+from ..observations import Observations
+from ..sampling.fit import Posterior
 from .information import compute_gain, compute_vote_shares
-from .likelihoods.likelihood import NOBODY
-from .model import AUTHOR_SCALE
-from .observations import Observations
-from .sampling.fit import Posterior
 
 Draws = NDArray[np.float64]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...schemas.support.text import clean, show_sql
-from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
-from ..store.connection import Store, query, run
+from ....schemas.support.text import clean, show_sql
+from ....schemas.tables import EXPRESSED, OBSERVED, SignalType
+from ...store.connection import Store, query, run
 
 COIN_FLIP = 0.6  # a pair whose surer side is below this is a coin flip
 WORTH = 0.5  # a pair with at least this share of the best one's information gain is worth asking too
