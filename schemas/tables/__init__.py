@@ -74,7 +74,7 @@ __all__ = [
     "select_signals",
 ]
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

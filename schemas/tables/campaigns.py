@@ -9,6 +9,8 @@ ANNOTATORS = declare(
     Column("source", "text", "the source whose completions they judged"),
     Column("kind", "text", "student, expert, crowd or model"),
     Column("pseudonym", "text", "of a person; of a model, its name and revision"),
+    Column("known", "json", "what else is known of them, such as language and level", nullable=True),
+    Column("excluded_at", "time", "when they were left out of fits, UTC; null: they count", nullable=True),
 )
 RUBRICS = declare(
     "rubrics",

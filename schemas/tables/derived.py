@@ -31,6 +31,7 @@ EFFECTIVENESS = declare(
     Column("expressed_sd", "float", "of what people prefer", unit="log-odds"),
     Column("observed_mean", "float", "of what helps", unit="log-odds"),
     Column("observed_sd", "float", "of what helps", unit="log-odds"),
+    Column("basis", "text", "signals; text: nobody judged it, its text tells; prior: nothing", nullable=True),
     *(Column(signal.count, "int", signal.of_completion) for signal in SIGNALS),
 )
 PREFERENCES = declare(
@@ -45,6 +46,11 @@ PREFERENCES = declare(
     Column("sd", "float", "of the difference of the target", unit="log-odds"),
     Column("p_expressed", "float", "P(a is preferred to b)"),
     Column("p_observed", "float", "P(a helps more than b)"),
+    Column("p_vote", "float", "P(a new annotator who decides votes for a)", nullable=True),
+    Column(
+        "p_panel", "float", "P(of three new annotators more vote for a, where not as many)", nullable=True
+    ),
+    Column("p_text", "float", "P(a is preferred to b) by the texts alone", nullable=True),
     Column("information_gain", "float", "by how much one more vote should lower 2p(1 - p)"),
 )
 CHAIN_ENDS = declare(

@@ -15,6 +15,9 @@ VOTES = declare(
     Column("choice", "text", "a, b or tie"),
     Column("annotator", "text", "key; null where the source is aggregated", nullable=True),
     Column("shown_first", "text", "a or b; null where not known", nullable=True),
+    Column(
+        "ranking", "text", "ranking of its source that it is part of; null where it is alone", nullable=True
+    ),
     Column("at", "time", "when, UTC", nullable=True),
     Column("n", "int", "number among the signals of one input line, from 0"),
     origin=True,

@@ -23,9 +23,10 @@ from ...schemas.keys import hash_key_sql
 from ...schemas.support.files import hold_partial_folder, keep_files_private
 from ...schemas.support.text import escape_controls
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
-from .failures import name_failures
+from .failures import check_file, name_failures
 from .places import clear_places, use_store
 from .quoting import quote_text
+from .steps import can_step, step_up
 
 Store = duckdb.DuckDBPyConnection
 _log = logging.getLogger(__name__)
@@ -36,10 +37,6 @@ _CLOSED: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-
-
-_MAGIC = slice(8, 12)  # bytes of a DuckDB file's header
-_OTHERS = {".json", ".jsonl", ".ndjson"}
 _DAMAGED = (
     "is damaged or only a part of a store; bring back a copy of the file, or move it away and ingest the "
     "sources again"
@@ -60,20 +57,16 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
-    _check_file(path)
+    check_file(path)
     for done in clear_places(path):
         _log.warning("note: %s", escape_controls(done))
     with use_store(path), name_failures(path):
-        with name_failures(path, opening=True), keep_files_private():
-            con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
+        con = _connect(path, read_only)
         try:
             if not read_only:  # no other process has it open
                 _remove_spilled(path)
                 with suppress(OSError):  # DuckDB would make it for everybody to read
                     path.with_name(f"{path.name}.tmp").mkdir(mode=0o700)
-            run(con, "SET TimeZone = 'UTC'")
-            with name_failures(path, opening=True):
-                _check_version(con, path, create=not read_only)
             yield con
         finally:
             with keep_files_private():
@@ -83,27 +76,30 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
                     path.with_name(f"{path.name}.tmp").rmdir()
 
 
+def _connect(path: Path, read_only: bool) -> Store:
+    """Connect to a store of this version, or of an earlier one, which is brought up to it."""
+    with name_failures(path, opening=True):
+        with keep_files_private():
+            con = duckdb.connect(str(path), read_only=read_only, config=_CLOSED)
+        try:
+            run(con, "SET TimeZone = 'UTC'")
+            _check_version(con, path, create=not read_only)
+        except _EarlierVersionError:
+            con.close()
+            _connect(path, read_only=False).close()
+            return _connect(path, read_only=True)
+        except BaseException:
+            with keep_files_private():
+                con.close()
+            raise
+    return con
+
+
 def _remove_spilled(path: Path) -> None:
     """Remove the rows that a killed process had moved from memory to the disk."""
     for spilled in path.with_name(f"{path.name}.tmp").glob("duckdb_temp_*"):
         with suppress(OSError):
             spilled.unlink()
-
-
-def _check_file(path: Path) -> None:
-    """Raise StoreError for a path that DuckDB would not open as a database file.
-
-    It reads JSON and SQLite files by extensions, into memory or by a download, and a few names, such as
-    :memory:, as something else than a file.
-    """
-    if not path.exists():
-        if str(path).startswith(":") or re.match(r"\w{2,}:", str(path)) or path.suffix in _OTHERS:
-            raise StoreError(f"{path}: cannot be a store's name; choose another, such as preceptor.duckdb")
-        return
-    with path.open("rb") as file:
-        begin = file.read(_MAGIC.stop)
-    if begin[_MAGIC] != b"DUCK":
-        raise StoreError(f"{path}: is not a DuckDB file; point --store at a Preceptor store")
 
 
 def _check_version(con: Store, path: Path, create: bool) -> None:
@@ -119,12 +115,29 @@ def _check_version(con: Store, path: Path, create: bool) -> None:
         raise StoreError(f"{path}: is empty; ingest something first (preceptor ingest --help)")
     if "preceptor" not in present:
         raise StoreError(f"{path}: a DuckDB file, but not a Preceptor store; point --store elsewhere")
-    found = ", ".join(str(row[0]) for row in run(con, "SELECT schema_version FROM preceptor"))
-    if found != str(SCHEMA_VERSION):
-        raise StoreError(
-            f"{path}: made by a Preceptor with schema version {found}, this one has "
-            f"{SCHEMA_VERSION}; use that version, or ingest again into a new --store"
+    found = [row[0] for row in run(con, "SELECT schema_version FROM preceptor")]
+    if found == [SCHEMA_VERSION]:
+        return
+    if len(found) == 1 and isinstance(found[0], int) and can_step(found[0]):
+        if not create:
+            raise _EarlierVersionError
+        with transaction(con):
+            step_up(con, found[0])
+        _log.warning(
+            "note: %s: brought from schema version %d to %d; earlier Preceptors cannot open it any more",
+            escape_controls(str(path)),
+            found[0],
+            SCHEMA_VERSION,
         )
+        return
+    raise StoreError(
+        f"{path}: made by a Preceptor with schema version {', '.join(map(str, found))}, this one has "
+        f"{SCHEMA_VERSION}; use that version, or ingest again into a new --store"
+    )
+
+
+class _EarlierVersionError(Exception):
+    """The store is to be opened for writing first, so that its tables can be changed."""
 
 
 @contextmanager

@@ -56,6 +56,8 @@ _OF_A_FILE = (
 
 
 # A commit that fails says why in an error of its own kind.
+_MAGIC = slice(8, 12)  # bytes of a DuckDB file's header
+_OTHER_FORMATS = {".json", ".jsonl", ".ndjson"}
 _IN_OTHER_ERRORS = r"(?i)corrupt|invalidated|failed to commit|failed to checkpoint|transaction is aborted"
 
 
@@ -95,3 +97,19 @@ def _shorten(first: str) -> str:
         r"^((TransactionContext|IO|INTERNAL|FATAL|Serialization|Invalid Input) Error: )+", "", first
     )
     return plain if len(plain) <= 160 else f"{plain[:160]}…"
+
+
+def check_file(path: Path) -> None:
+    """Raise StoreError for a path that DuckDB would not open as a database file.
+
+    It reads JSON and SQLite files by extensions, into memory or by a download, and a few names, such as
+    :memory:, as something else than a file.
+    """
+    if not path.exists():
+        if str(path).startswith(":") or re.match(r"\w{2,}:", str(path)) or path.suffix in _OTHER_FORMATS:
+            raise StoreError(f"{path}: cannot be a store's name; choose another, such as preceptor.duckdb")
+        return
+    with path.open("rb") as file:
+        begin = file.read(_MAGIC.stop)
+    if begin[_MAGIC] != b"DUCK":
+        raise StoreError(f"{path}: is not a DuckDB file; point --store at a Preceptor store")

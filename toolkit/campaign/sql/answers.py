@@ -95,7 +95,8 @@ _PLACE = (
 )
 # A model sees a pair in both orders, or in none.
 _VOTES = f"""SELECT {_PLACE}, 0::BIGINT AS n, q.completion_a, q.completion_b,
-    a.given->>'preference' AS choice, if(p.kind = 'model', NULL, q.shown_first) AS shown_first
+    a.given->>'preference' AS choice, if(p.kind = 'model', NULL, q.shown_first) AS shown_first,
+    NULL::VARCHAR AS ranking
     {_STANDING} AND q.completion_b IS NOT NULL"""
 _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, r.levels,
     (a.given->('/' || replace(replace(r.criterion, '~', '~0'), '/', '~1')))::BIGINT AS value
