@@ -14,14 +14,13 @@ revision the commit.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
-from huggingface_hub import constants
 
+from ...schemas.allowance import Allowance
 from ...schemas.errors import HubNameError, SourceError
 from ...schemas.licenses import HUB_NAMES, License, read_license
 from ..ingest.batch import Context
@@ -35,6 +34,7 @@ from ..store.places import hold_temporary_folder
 from ..store.quoting import quote_text
 from ..store.spool import open_spool
 from .client import Say, call_patiently, check_repo_id, connect, explain_error, get_endpoint
+from .load import load_config
 
 FORMAT = FORMATS["chat"]
 _ABOUT = ("id", "group", "task", "language")
@@ -53,6 +53,7 @@ class Reading:
     language: str | None = None  # BCP 47 code, by default the card's
     columns: dict[str, str] = field(default_factory=dict)  # our fields -> the dataset's
     levels: int | None = None  # of ratings whose number of levels the rows do not state
+    max_unpacked: int | None = None  # bytes that its files may unpack to; by default by their size
 
 
 @dataclass(frozen=True)
@@ -167,26 +168,29 @@ def holds(con: Store, source: str, remote: Remote) -> bool:
 
 
 def fetch(
-    remote: Remote, folder: Path, say: Say, splits: Sequence[str] = ()
+    remote: Remote,
+    folder: Path,
+    say: Say,
+    splits: Sequence[str] = (),
+    max_unpacked: int | None = None,
 ) -> tuple[list[Input], list[str]]:
     """Fetch the rows as CONFIG/SPLIT.parquet in `folder`, with all columns; also returns notes about them.
 
     The reader names the columns that it does not use. Raises HubError if the download fails.
     """
-    rows = _load(remote, remote.config, folder, say)
-    meta = _load(remote, f"{remote.config}_meta", folder, say) if remote.meta else {}
+    rows = _load(remote, remote.config, folder, say, Allowance(max_unpacked))
+    about = f"{remote.config}_meta"
+    meta = _load(remote, about, folder, say, Allowance(max_unpacked)) if remote.meta else {}
     place = folder / "rows" / remote.config
     place.mkdir(parents=True)
     notes = []
     for split, part in rows.items():
         if splits and split not in splits:
             continue
-        about = meta.get(split)
-        if remote.meta and (about is None or len(about) != len(part)):
-            notes.append(
-                f"{remote.config}_meta does not fit split {split}: its rows have neither task nor group"
-            )
-        _with_meta(part, about).to_parquet(place / f"{split}.parquet")
+        of = meta.get(split)
+        if remote.meta and (of is None or len(of) != len(part)):
+            notes.append(f"{about} does not fit split {split}: its rows have neither task nor group")
+        _with_meta(part, of).to_parquet(place / f"{split}.parquet")
     notes += _drop_equal_rows(sorted(place.glob("*.parquet")))
     return find_inputs(FORMAT, [folder / "rows"]), notes
 
@@ -222,24 +226,11 @@ def _drop_equal_rows(files: Sequence[Path]) -> list[str]:
     return notes
 
 
-def _load(remote: Remote, config: str, folder: Path, say: Say) -> Any:
+def _load(remote: Remote, config: str, folder: Path, say: Say, allowance: Allowance) -> Any:
     def load() -> Any:
-        cache = str(folder / "datasets")
-        # No copy of the rows stays in the user's cache, where `preceptor forget` does not reach.
-        with _send_downloads(folder):
-            return datasets.load_dataset(remote.repo, config, revision=remote.revision, cache_dir=cache)
+        return load_config(remote.repo, config, remote.revision, folder, allowance)
 
     return _asked(load, remote.repo, f"loading config {config}", say)
-
-
-@contextmanager
-def _send_downloads(folder: Path) -> Iterator[None]:
-    """Send downloads to a folder; `datasets` takes no such folder for them."""
-    before, constants.HF_HUB_CACHE = constants.HF_HUB_CACHE, f"{folder}/hub"
-    try:
-        yield
-    finally:
-        constants.HF_HUB_CACHE = before
 
 
 def _with_meta(rows: Any, meta: Any) -> Any:
@@ -277,7 +268,7 @@ def pull_dataset(
             if holds(con, called, remote):
                 return remote, called, None
     with hold_temporary_folder(store) as folder:
-        files, notes = fetch(remote, folder, say, reading.splits)
+        files, notes = fetch(remote, folder, say, reading.splits, reading.max_unpacked)
         remote = replace(remote, notes=(*remote.notes, *notes))
         there = store.exists()
         try:
@@ -301,7 +292,13 @@ def pull(
 
     Raises SourceError, which names the dataset instead of the fetched file.
     """
-    context = Context(source, remote.language, columns=reading.columns, levels=reading.levels)
+    context = Context(
+        source,
+        remote.language,
+        columns=reading.columns,
+        levels=reading.levels,
+        max_unpacked=reading.max_unpacked,
+    )
     origin = Origin(remote.license, remote.url, remote.revision)
     try:
         return ingest(con, FORMAT, files, context, origin, replacing=replacing, notes=remote.notes)
@@ -315,5 +312,7 @@ def pull(
 def _asked(call: Callable[[], T], repo: str, doing: str, say: Say) -> T:
     try:
         return call_patiently(call, say)
+    except SourceError:
+        raise
     except Exception as error:
         raise explain_error(error, repo, doing, _AGAIN) from error

@@ -1,10 +1,14 @@
 """Pull: datasets of the stand-in for the Hub (tests/support/hub) into a store."""
 
+import gzip
 import io
 import json
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from apart import run_apart
 from waiting import kill_in
 
 from preceptor.schemas.licenses import read_license
@@ -323,3 +327,32 @@ def test_of_a_killed_pull_nothing_stays(hub, tmp_path, preceptor):
         assert [file.name for file in (tmp_path / "project").iterdir() if file.is_dir()] == [
             "preceptor.duckdb.tmp"
         ]
+
+
+def long_chats():
+    # Texts of a dictionary, so that this process does not take the memory that it measures.
+    size, index = 2_000, pa.array([0, 1] * 1_000, pa.int32())
+    roles = pa.DictionaryArray.from_arrays(index, ["user", "assistant"])
+    texts = pa.DictionaryArray.from_arrays(index, ["x" * 900_000, "y" * 900_000])
+    turns = pa.StructArray.from_arrays([roles, texts], ["role", "content"])
+    table = pa.table({"messages": pa.ListArray.from_arrays(list(range(0, size + 1, 2)), turns)})
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=1 << 20, dictionary_pagesize_limit=1 << 30, store_schema=False)
+    return {"train.parquet": file.getvalue()}
+
+
+def long_lines():
+    row = json.dumps({"prompt": "p" * 5_000, "chosen": "c" * 5_000, "rejected": "r"}).encode() + b"\n"
+    return {"train.jsonl.gz": gzip.compress(row * 20_000)}
+
+
+@pytest.mark.parametrize("files", [long_chats, long_lines])
+def test_a_dataset_made_to_fill_a_computer(hub, lfs_server, tmp_path, files):
+    hub.made("acme/big", {"README.md": CARD.format("mit").encode()} | files())
+    env = lfs_server.environment(tmp_path / "home")
+    code, said, memory = run_apart(tmp_path, "pull", "acme/big", **env)
+    assert code == 2, said
+    assert "acme/big: config default unpacks to more than 64 MB" in said
+    assert "--max-unpacked" in said
+    assert memory < 2_000 << 20, f"{memory >> 20} MB"
+    assert [path.name for path in tmp_path.iterdir() if "duckdb" in path.name] == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ..options import Common, common, open_stderr, open_stdout, read_name
+from ..options import MAX_UNPACKED, Common, common, open_stderr, open_stdout, read_name
 from ..store.ingest import read_pairs, say_report
 
 
@@ -44,6 +44,7 @@ from ..store.ingest import read_pairs, say_report
     type=click.IntRange(2),
     help="Number of levels of the ratings of answers, if the rows do not state it. Default: 5.",
 )
+@click.option("--max-unpacked", **MAX_UNPACKED)
 @click.option("--replace", is_flag=True, help="Replace the source of that name.")
 @common
 def pull(

@@ -18,6 +18,7 @@ from .....schemas.allowance import Allowance, format_size
 
 WINDOW_BYTES = 128 << 20  # of rows that are read at once
 PART_BYTES = 32 << 20  # of rows that are handed on at once
+_MEASURED_ROWS = 20_000
 _LONGEST_HEADER = 16 << 20
 _PAGE, _DATA, _DATA_V2 = 3, 5, 8  # fields of a page's header: its packed size, two kinds of data
 _PREFIXES = 7  # the encoding that writes how much of the text before a text repeats
@@ -65,6 +66,22 @@ def find_bounds(
     flat = sum(size for i, size in texts.items() if i not in nested)
     paths = [schema.column(i).path for i in texts if i in nested]
     return PageBounds(max(1, min(most_rows, WINDOW_BYTES // max(1, flat))), paths)
+
+
+def count_written_out(path: Path, allowance: Allowance) -> int:
+    """Count the bytes that a file's rows take when they are written out, in little memory.
+
+    Raises SourceError as soon as that is more than allowed, and pyarrow's errors for a damaged file.
+    """
+    with pq.ParquetFile(path) as parquet:
+        names = parquet.schema_arrow.names
+        bounds = find_bounds(path, parquet, names, _MEASURED_ROWS, allowance)
+    done = 0
+    with pq.ParquetFile(path, read_dictionary=bounds.dictionaries, pre_buffer=False) as parquet:
+        for batch in parquet.iter_batches(bounds.rows):
+            done += sum(map(measure_written_out, batch.columns))
+            allowance.count(path, done)
+    return done
 
 
 def divide_table(batch: pa.RecordBatch, most_bytes: int = PART_BYTES) -> Iterator[pa.RecordBatch]:
