@@ -18,7 +18,7 @@ from .backends.backend import Backend, ModelAnswer, Say, Send
 from .backends.endings import LENGTH, REASONING, describe_ending, find_ending, split_reasoning
 from .budget import NO_LIMITS, Ledger, Limits
 from .memory import KnownReplies, ReplyMemory, was_message
-from .prices import bound_cost, count_most_tokens, describe_cost
+from .prices import bound_cost, count_most_tokens, describe_cost, require_price
 from .requests import UNFINISHED, Reply, Request, hash_request
 
 Check = Callable[[str], dict[str, Any]]
@@ -241,17 +241,9 @@ def ask(
 
 
 def check_limits(backend: Backend, limits: Limits) -> None:
-    """Raise AnnotationError if there is a cost cap and the model has no price, or none that is known.
-
-    A model on this machine may be a proxy to a paid service.
-    """
-    if limits.max_cost is not None and (backend.price is None or backend.price.assumed):
-        on = ", which may be a proxy to a paid service" if backend.price else ""
-        raise AnnotationError(
-            f"--max-cost: no price is known for {backend.name}{on}; write one into a file and give it as "
-            "--prices (models: [{model: NAME, in: USD per million tokens, out: the same}]; 0 if it is free), "
-            "or use --max-requests"
-        )
+    """Raise AnnotationError if there is a cost cap and the model has no price, or none that is known."""
+    if limits.max_cost is not None:
+        require_price(backend.name, backend.price)
 
 
 def estimate_cost(backend: Backend, requests: Sequence[Request]) -> CostEstimate:

@@ -50,6 +50,20 @@ def find_price(model: str, prices: Path | None = None) -> Price | None:
     return None
 
 
+def require_price(name: str, price: Price | None) -> None:
+    """Raise AnnotationError if a cost cap has no price to go by, or none that is known.
+
+    A model on this machine may be a proxy to a paid service.
+    """
+    if price is None or price.assumed:
+        on = ", which may be a proxy to a paid service" if price else ""
+        raise AnnotationError(
+            f"--max-cost: no price is known for {name}{on}; write one into a file and give it as "
+            "--prices (models: [{model: NAME, in: USD per million tokens, out: the same}]; 0 if it is free), "
+            "or use --max-requests"
+        )
+
+
 def count_most_tokens(request: Request) -> int:
     """Bound the tokens of a request's messages from above: none is shorter than a byte."""
     texts = [message["content"] for message in request.messages]

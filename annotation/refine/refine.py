@@ -24,6 +24,7 @@ from ..models.backends.connection import Endpoint
 from ..rubrics.file import CriterionEntry
 from ..rubrics.new import check_rubric, copy_rubric, fill_template
 from ..rubrics.rubric import parse_rubric
+from .budget import Budget
 from .outputs import Output
 from .steps import KeptSteps, ask_step, find_json_object
 
@@ -85,16 +86,19 @@ def refine_rubric(
     given: str,
     say: Callable[[str], None],
     seed: int = 0,
+    budget: Budget | None = None,
 ) -> Refined:
     """Propose dimensions, try them on outputs and write advice and a draft, for a person to merge.
 
     `given` is the caller's name of the rubric. Answers that an earlier run left in the folder are used
-    again. An existing draft is not overwritten, since a person may have edited it.
+    again. An existing draft is not overwritten, since a person may have edited it. `budget` bounds what the
+    run may take.
 
-    Raises AnnotationError if the endpoint refuses, or the folder belongs to another run.
+    Raises AnnotationError if the endpoint refuses, the folder belongs to another run, or the budget is used
+    up: then what came is kept.
     """
     (folder / "steps").mkdir(parents=True, exist_ok=True)
-    steps = KeptSteps(folder / "steps", where, say)
+    steps = KeptSteps(folder / "steps", where, say, budget or Budget())
     dimensions = _draft(steps, rubric, outputs)
     compared = [_compare(steps, n, output, dimensions, seed) for n, output in enumerate(outputs, 1)]
     advised = [(d, _advise(steps, d, dimensions, compared)) for d in dimensions]

@@ -19,6 +19,7 @@ from ..models.backends.connection import Endpoint
 from ..models.backends.endings import REASONING, describe_ending, find_ending, split_reasoning
 from ..models.backends.endpoint import ask_one
 from ..models.backends.message import ChatCompletion
+from .budget import Budget
 
 T = TypeVar("T")
 READINGS = 3  # unreadable answers after which a run gives up
@@ -31,6 +32,7 @@ class KeptSteps:
     folder: Path
     where: Endpoint
     say: Callable[[str], None]
+    budget: Budget = field(default_factory=Budget)
     sent: int = field(default=0)
     kept: int = field(default=0)
     tokens: int = field(default=0)
@@ -40,7 +42,7 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
     """Ask a prompt unless its answer is in the folder; return the answer as `read` converts it.
 
     If `read` raises ValueError, the model is shown the error and asked again. Raises AnnotationError if the
-    folder has the step with another request, or no answer can be read.
+    folder has the step with another request, no answer can be read, or the budget is used up.
     """
     path = steps.folder / f"{name}.json"
     request = {"model": steps.where.model, "messages": [{"role": "user", "content": prompt}]}
@@ -50,9 +52,9 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
             steps.kept += 1
             return read(split_reasoning(earlier["content"])[0])
     for _ in range(READINGS):
-        answer = ask_one(
-            steps.where, request | {"messages": _told(request["messages"], record["tries"])}, steps.say
-        )
+        body = request | {"messages": _told(request["messages"], record["tries"])}
+        body = steps.budget.bound_answer(body)
+        answer = ask_one(steps.where, body, steps.say, steps.budget.reserve)
         steps.sent += 1
         steps.tokens += answer.tokens
         fault, taken = _try_reading(answer, read)
@@ -65,6 +67,7 @@ def ask_step(steps: KeptSteps, name: str, prompt: str, read: Callable[[str], T])
             }
         )
         write_text(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        steps.budget.settle(answer)
         if taken:
             return taken[0]
         steps.say(f"{name}: {fault}; asked again")

@@ -63,15 +63,25 @@ class Attempt:
         return self.status is None or self.status >= 500 or self.status in CURABLE
 
 
-def ask_one(where: Endpoint, body: dict[str, Any], say: Callable[[str], None]) -> ChatCompletion:
+def ask_one(
+    where: Endpoint,
+    body: dict[str, Any],
+    say: Callable[[str], None],
+    before: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> ChatCompletion:
     """Send one request and wait for the answer, retrying transient failures up to TRIES times.
 
-    `say` is called with notices of pauses. Raises AnnotationError if the endpoint refuses or does not answer.
+    `say` is called with notices of pauses, `before` with the body before each attempt: what it raises ends
+    the request. Raises AnnotationError if the endpoint refuses or does not answer.
     """
+
+    async def send(http: httpx.AsyncClient) -> Attempt:
+        before(body)
+        return await post(http, where, body)
 
     async def ask() -> Attempt | None:
         async with connect(where) as http:
-            return await send_patiently(where, lambda: post(http, where, body), say)
+            return await send_patiently(where, lambda: send(http), say)
 
     got = asyncio.run(ask())
     if got is None or got.status != httpx.codes.OK or got.fault:

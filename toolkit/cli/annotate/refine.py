@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ....schemas.support.numbers import format_count
+from ..models.options import LIMITS, PRICES
 from ..options import open_stderr, say
 
 
@@ -37,6 +38,9 @@ from ..options import open_stderr, say
     show_default=True,
     help="Number of prompts to test the dimensions on.",
 )
+@LIMITS[0]
+@LIMITS[1]
+@PRICES
 @click.option("--accept", is_flag=True, help="Accept the draft as you have edited it.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="With --accept: rubric file to write."
@@ -48,6 +52,9 @@ def refine(
     base_url: str | None,
     folder: Path | None,
     n: int,
+    max_cost: float | None,
+    max_requests: int | None,
+    prices: Path | None,
     accept: bool,
     out: Path | None,
 ) -> None:
@@ -71,21 +78,31 @@ def refine(
     if model.startswith(("hf:", "hf-likelihood:")):
         raise click.UsageError(f"--model {model}: a rubric is refined by a model at an endpoint: openai:NAME")
     from ....annotation.models.backends.connection import make_endpoint
+    from ....annotation.models.prices import describe_cost, find_price, require_price
+    from ....annotation.refine.budget import Budget
     from ....annotation.refine.outputs import read_outputs
     from ....annotation.refine.refine import refine_rubric
 
     tried = read_outputs(outputs, n)
+    name = model.removeprefix("openai:")
+    where = make_endpoint(base_url, name)
+    price = find_price(name, prices)
+    if max_cost is not None:
+        require_price(model, price)
+    budget = Budget(price, max_cost, max_requests)
     notices = open_stderr()
     done = refine_rubric(
         base,
         tried,
-        make_endpoint(base_url, model.removeprefix("openai:")),
+        where,
         place,
         given=rubric,
         say=notices.print,
+        budget=budget,
     )
     sent, kept = format_count(done.sent, "request"), format_count(done.kept, "answer was", "answers were")
-    say(f"{sent}, {done.tokens:,} tokens; {kept} there already")
+    cost = describe_cost(budget.spent if price else None)
+    say(f"{sent}, {done.tokens:,} tokens, {cost}; {kept} there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())
     say(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")
     say(f"read {place / 'advice.md'}, edit {place / 'draft.yaml'} and draft.md, then:")

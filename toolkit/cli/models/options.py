@@ -33,14 +33,7 @@ _MODELS = click.option(
     multiple=True,
     help=f"{_MODEL_HELP} May be repeated: the others are compared with the first.",
 )
-_OPTIONS = (
-    click.option(
-        "--base-url",
-        envvar="PRECEPTOR_BASE_URL",
-        show_envvar=True,
-        help="Address of the server of openai: models, such as http://127.0.0.1:8000/v1. The API "
-        "key is read from PRECEPTOR_API_KEY or OPENAI_API_KEY.",
-    ),
+LIMITS = (
     click.option(
         "--max-cost",
         type=click.FloatRange(0),
@@ -53,6 +46,21 @@ _OPTIONS = (
         type=click.IntRange(0),
         help="Maximum number of requests in this run, retries included. Default: no limit.",
     ),
+)
+PRICES = click.option(
+    "--prices",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Price table of your own, as a YAML file. It is used before the packaged table.",
+)
+_OPTIONS = (
+    click.option(
+        "--base-url",
+        envvar="PRECEPTOR_BASE_URL",
+        show_envvar=True,
+        help="Address of the server of openai: models, such as http://127.0.0.1:8000/v1. The API "
+        "key is read from PRECEPTOR_API_KEY or OPENAI_API_KEY.",
+    ),
+    *LIMITS,
     click.option(
         "--concurrency",
         type=click.IntRange(1, 256),
@@ -61,11 +69,7 @@ _OPTIONS = (
         help="Maximum number of requests at the same time.",
     ),
     click.option("--dry-run", is_flag=True, help="Estimate requests, tokens and cost; send nothing."),
-    click.option(
-        "--prices",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Price table of your own, as a YAML file. It is used before the packaged table.",
-    ),
+    PRICES,
     click.option(
         "--trust-remote-code",
         is_flag=True,
