@@ -1,6 +1,7 @@
 """`preceptor annotate export` and `import`: from questions to votes without a server."""
 
 import csv
+import gzip
 import io
 import json
 from dataclasses import replace
@@ -435,3 +436,12 @@ def test_encodings_and_sheets_of_forms_are_named(run, place):
     said = run("import", "f.xlsx", *who, "--sheet", "Form")
     assert "0 new, 0 changed, 2 as they were" in said
     assert "questions not in it" in said
+
+
+def test_a_form_made_to_fill_a_computer_is_refused_unless_allowed(run, place):
+    begin(run)
+    form = (place / "f.csv").read_bytes()
+    (place / "big.csv.gz").write_bytes(gzip.compress(form + (b"x" * 99_999 + b"\n") * 900))
+    who = ("--campaign", "c", "--annotator", "ada")
+    run("import", "big.csv.gz", *who, fails="unpacks to more than 64 MB")
+    run("import", "big.csv.gz", *who, "--max-unpacked", "1GB", fails="the last row: expected 8 fields")
