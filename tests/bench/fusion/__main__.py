@@ -11,7 +11,7 @@ from ..__main__ import known
 from ..inputs import ROOT
 from .asking.asking import asking
 from .calibration import calibration
-from .heldout import heldout
+from .heldout.heldout import heldout
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates

@@ -13,6 +13,7 @@ from ..likelihoods.likelihood import NOBODY
 from ..model import AUTHOR_SCALE
 from ..observations import Observations
 from ..sampling.fit import Posterior
+from .forecasts import draw_newcomers, foretell_pairs
 from .information import compute_gain, compute_vote_shares
 
 Draws = NDArray[np.float64]
@@ -63,12 +64,13 @@ def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) 
 
 
 def summarise_pairs(
-    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float
+    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float, seed: int = 0
 ) -> pl.DataFrame:
     """Compare each two completions of a prompt, the lower key first; one row per pair.
 
     `e` and `o` are (draws, items). The columns are those of the table `preferences` but the fit, and
-    `p_apart`: the probability that the two qualities put different completions first.
+    `p_apart`: the probability that the two qualities put different completions first. Without votes p_vote
+    and p_panel are null.
     """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
@@ -91,11 +93,18 @@ def summarise_pairs(
             ("information_gain", compute_information_gain(posterior, expressed, difference > 0)),
         ):
             columns[name].append(values)
-    return pairs.select(
-        "prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b")
-    ).with_columns(
-        pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
-        for name, parts in columns.items()
+    newcomers = draw_newcomers(posterior, seed)
+    vote, panel = foretell_pairs(newcomers, e, a, b) if newcomers else (None, None)
+    return (
+        pairs.select("prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b"))
+        .with_columns(
+            pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
+            for name, parts in columns.items()
+        )
+        .with_columns(
+            pl.lit(None, pl.Float64).alias(name) if values is None else pl.Series(name, values, pl.Float64)
+            for name, values in (("p_vote", vote), ("p_panel", panel))
+        )
     )
 
 

@@ -5,9 +5,10 @@
 
 Bojar et al. (WMT 2013 to 2016); Napoles, Sakaguchi and Tetreault (EACL 2017). The lower rank is the
 better one, equal ranks tie; a system of rank -1 was not ranked. A row may rank more than two systems:
-each two of them are a vote. Which votes came from one ranking is kept: those of one row; else, of one segment
-and judge, rows that follow each other and compare each two of their systems; else all the others. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that
-the votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
+each two of them are a vote. Which votes came from one ranking is kept: those of one row; of rows of two
+systems, those about one segment by one judge that follow each other and compare each two of theirs; else all
+others about it by this judge. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that the
+votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
 """
 
 import re
@@ -140,7 +141,8 @@ def make_votes(
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
     """Make votes of rankings, with the prompts and completions made for them, and the rejected rows.
 
-    Votes: line, n, completion_a and completion_b (keys), choice, annotator, ranking. Rejected rows: line, raw, reason.
+    Votes: line, n, completion_a and completion_b (keys), choice, annotator, ranking. Rejected rows: line,
+    raw, reason.
     """
     systems = _find_systems(records.columns)
     rows, wrong = divide(_wide(records, systems), *_checks(systems))

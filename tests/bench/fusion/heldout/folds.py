@@ -15,8 +15,8 @@ from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.store.connection import open_store
 
-from ..inputs import SHARED, STORE, ingesting
-from .published.votes_only import split_votes
+from ...inputs import SHARED, STORE, ingesting
+from ..published.votes_only import split_votes
 
 FOLDS, QUICK_FOLDS = 5, 2
 QUICK_PROMPTS = 20
