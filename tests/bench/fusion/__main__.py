@@ -12,6 +12,7 @@ from ..inputs import ROOT
 from .asking.asking import asking
 from .calibration import calibration
 from .heldout.heldout import heldout
+from .heldout.rankings import rankings
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
@@ -23,6 +24,7 @@ PARTS: dict[str, Measure] = {
     "speed": speed,
     "published": published,
     "heldout": heldout,
+    "rankings": rankings,
     "asking": asking,
 }
 
