@@ -49,7 +49,7 @@ from .simulated_rankings import (
 
 Floats = NDArray[np.float64]
 
-SETS, QUICK_SETS = 12, 1
+SETS, QUICK_SETS = 8, 1
 BINS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0])
 SETTINGS = SamplerSettings(draws=500, max_draws=1500)
 
