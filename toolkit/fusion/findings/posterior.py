@@ -20,6 +20,7 @@ Draws = NDArray[np.float64]
 
 AUTHORS_SAID = 50
 
+_UNSURE = 2.0  # how many times as wide the spread of a quick approximation is taken
 _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
 _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
 
@@ -150,7 +151,7 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
     Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator's odds of a tie are at least
-    twice, or at most half, those of a typical one (log 2 on the scale of the model).
+    twice, or at most half, the mean annotator's (log 2 on the scale of the model).
     """
     single = {
         name: summarise_draws(values.reshape(-1))
@@ -166,20 +167,36 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
         if obs.votes is not None:
             named = obs.votes.annotator >= 0
             np.add.at(voted, obs.votes.annotator[named], obs.votes.counts[named].sum(axis=1))
+        # The mean's habit is the typical one, whatever share of it the fit gives to `vote_tie`.
+        if voted.any():
+            habit = habit - habit[:, voted > 0].mean(axis=1, keepdims=True)
         found["annotators"] = [
             {
                 "annotator": name,
                 "votes": int(voted[j]),
                 "reliability": summarise_draws(reliability[:, j]),
-                "p_below_half": round(float((reliability[:, j] < 0.5).mean()), 4),
+                "p_below_half": _doubt(posterior, 0.5 - reliability[:, j]),
                 "tie_habit": summarise_draws(habit[:, j]),
-                "p_ties_often": round(float((habit[:, j] > np.log(2)).mean()), 4),
-                "p_ties_seldom": round(float((habit[:, j] < -np.log(2)).mean()), 4),
+                "p_ties_often": _doubt(posterior, habit[:, j] - np.log(2)),
+                "p_ties_seldom": _doubt(posterior, -np.log(2) - habit[:, j]),
             }
             for j, name in enumerate(obs.annotators["pseudonym"])
             if voted[j]
         ]
     return found
+
+
+def _doubt(posterior: Posterior, beyond: Draws) -> float:
+    """Compute P(beyond > 0) from draws (draws,), rounded: a person is named by it.
+
+    Of a normal approximation from its mean and sd. Where no chains stand beside it (`map`) each sd comes from
+    a few probes and may be half of what it should be, so it is taken twice.
+    """
+    if not posterior.approximate:
+        return round(float((beyond > 0).mean()), 4)
+    alone = posterior.diagnostics.approximation and not posterior.diagnostics.approximation.completions
+    sd = max(float(beyond.std()) * (_UNSURE if alone else 1.0), 1e-9)
+    return round(float(ndtr(beyond.mean() / sd)), 4)
 
 
 def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:

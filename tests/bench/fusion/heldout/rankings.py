@@ -107,7 +107,7 @@ def foretell(case: Case, fold: int) -> Foretold:
     e = posterior.flatten("e")[newcomers.taken]
     difference = e[:, case.votes.first[rows]] - e[:, case.votes.second[rows]]
     votes = compute_new_votes(newcomers, difference)
-    orders = [] if case.ranking is None else _orders(case, rows, np.log(votes[:, 0]))
+    orders = [] if case.ranking is None else list(_orders(case, rows, np.log(votes[:, 0])))
     return Foretold(
         (difference > 0).mean(axis=0),
         compute_p_vote(votes),
