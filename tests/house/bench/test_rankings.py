@@ -8,7 +8,7 @@ from preceptor.tests.bench.fusion.heldout.folds import number_rankings, split_an
 from preceptor.tests.bench.fusion.heldout.rankings import compute_ece, write_curve
 from preceptor.tests.bench.fusion.heldout.simulated_rankings import (
     TRUTHS,
-    foretell_orders,
+    compute_orders,
     group_rankings,
     list_orders,
     list_sides,
@@ -71,13 +71,13 @@ def test_the_better_answer_wins_more_often_and_votes_form_an_order(ranked, truth
 def test_orders_are_all_there_and_foretold_in_proportion():
     assert [len(list_orders(k)) for k in (2, 3, 4, 5)] == [3, 13, 75, 541]
     log_probs = np.log(np.random.default_rng(0).dirichlet([2, 2, 1], size=(1, 3)))
-    found = foretell_orders(log_probs)
+    found = compute_orders(log_probs)
     said = list_sides(3)
     by_hand = np.exp([sum(log_probs[0, i, row[i]] for i in range(3)) for row in said])
     assert found == pytest.approx(by_hand / by_hand.sum())
     pair = np.log([[[0.5, 0.3, 0.2]]])
     assert found.sum() == pytest.approx(1)
-    assert sorted(foretell_orders(pair)) == pytest.approx([0.2, 0.3, 0.5])
+    assert sorted(compute_orders(pair)) == pytest.approx([0.2, 0.3, 0.5])
 
 
 def test_a_forecast_that_is_right_has_no_error():

@@ -8,11 +8,11 @@ from scipy.special import softmax
 
 from preceptor.toolkit.fusion.findings.forecasts import (
     Newcomers,
+    compute_forecasts,
     compute_new_votes,
     compute_p_panel,
     compute_p_vote,
     draw_newcomers,
-    foretell_pairs,
 )
 from preceptor.toolkit.fusion.sampling.fit import Posterior
 
@@ -54,7 +54,7 @@ def test_p_vote_and_p_panel_are_shares_of_votes(posterior, named):
         del posterior.sites["tau_reliability"], posterior.sites["tau_tie_habit"]
     newcomers = draw_newcomers(posterior, 0)
     a, b = np.array([0, 1, 0]), np.array([1, 2, 2])
-    p_vote, p_panel = foretell_pairs(newcomers, posterior.flatten("e"), a, b)
+    p_vote, p_panel = compute_forecasts(newcomers, posterior.flatten("e"), a, b)
     for i in range(3):
         votes = vote_one_by_one(posterior, a[i], b[i])
         one, first, second = votes[:, 0], (votes == 0).sum(axis=1), (votes == 1).sum(axis=1)
@@ -65,12 +65,15 @@ def test_p_vote_and_p_panel_are_shares_of_votes(posterior, named):
 
 def test_sides_mirror_and_equals_are_even(posterior):
     newcomers, e = draw_newcomers(posterior, 3), posterior.flatten("e")
-    there = foretell_pairs(newcomers, e, np.array([0, 0]), np.array([2, 0]))
-    back = foretell_pairs(newcomers, e, np.array([2, 0]), np.array([0, 0]))
+    there = compute_forecasts(newcomers, e, np.array([0, 0]), np.array([2, 0]))
+    back = compute_forecasts(newcomers, e, np.array([2, 0]), np.array([0, 0]))
     for p, q in zip(there, back, strict=True):
         assert p + q == pytest.approx(1)
         assert p[1] == 0.5
-    assert [x.shape for x in foretell_pairs(newcomers, e, np.zeros(0, int), np.zeros(0, int))] == [(0,), (0,)]
+    assert [x.shape for x in compute_forecasts(newcomers, e, np.zeros(0, int), np.zeros(0, int))] == [
+        (0,),
+        (0,),
+    ]
 
 
 def test_few_draws_are_repeated_and_votes_are_needed(posterior):

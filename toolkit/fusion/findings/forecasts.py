@@ -114,7 +114,7 @@ def _share(first: Draws, second: Draws) -> Draws:
     return np.divide(first, both, out=np.full_like(both, 0.5), where=both > 0)
 
 
-def foretell_pairs(
+def compute_forecasts(
     newcomers: Newcomers, e: Draws, a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> tuple[Draws, Draws]:
     """Compute p_vote and p_panel of pairs; `e` is (draws, items), `a` and `b` (pairs,) index items."""

@@ -13,7 +13,7 @@ from ..likelihoods.likelihood import NOBODY
 from ..model import AUTHOR_SCALE
 from ..observations import Observations
 from ..sampling.fit import Posterior
-from .forecasts import draw_newcomers, foretell_pairs
+from .forecasts import compute_forecasts, draw_newcomers
 from .information import compute_gain, compute_vote_shares
 
 Draws = NDArray[np.float64]
@@ -95,7 +95,7 @@ def summarise_pairs(
         ):
             columns[name].append(values)
     newcomers = draw_newcomers(posterior, seed)
-    vote, panel = foretell_pairs(newcomers, e, a, b) if newcomers else (None, None)
+    vote, panel = compute_forecasts(newcomers, e, a, b) if newcomers else (None, None)
     return (
         pairs.select("prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b"))
         .with_columns(

@@ -41,7 +41,7 @@ from .folds import (
 from .simulated_rankings import (
     TRUTHS,
     Ranking,
-    foretell_orders,
+    compute_orders,
     group_rankings,
     list_sides,
     simulate_rankings,
@@ -129,7 +129,7 @@ def _orders(case: Case, rows: NDArray[np.int64], log_probs: Floats) -> Iterable[
         if len(items) < 3 or len(numbers) != len(items) * (len(items) - 1) // 2:
             continue
         said = v.counts[rows[numbers]].argmax(axis=1)
-        chances = foretell_orders(np.moveaxis(log_probs[:, :, numbers], 0, 2))
+        chances = compute_orders(np.moveaxis(log_probs[:, :, numbers], 0, 2))
         (which,) = np.flatnonzero((list_sides(len(items)) == said).all(axis=1))
         yield float(-np.log(chances[which]))
 

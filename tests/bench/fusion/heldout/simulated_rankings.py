@@ -102,7 +102,7 @@ def list_sides(k: int) -> Ints:
     return np.where(ahead > 0, 0, np.where(ahead < 0, 1, 2))
 
 
-def foretell_orders(log_probs: Floats) -> Floats:
+def compute_orders(log_probs: Floats) -> Floats:
     """Compute P(order) of every weak order of k answers: (draws, k(k - 1)/2 pairs, 3) -> (orders,).
 
     At each draw in proportion to the product of its votes' probabilities: those of independent votes, given
