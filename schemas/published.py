@@ -26,6 +26,18 @@ OF_A_FIT = (
     Column("p", "float", "P(chosen is better than rejected); null without a fit", nullable=True),
     Column("p_expressed", "float", "P(chosen is preferred)", nullable=True),
     Column("p_observed", "float", "P(chosen helps more)", nullable=True),
+    Column(
+        "p_vote",
+        "float",
+        "P(a new annotator who decides votes for chosen); null without votes",
+        nullable=True,
+    ),
+    Column(
+        "p_panel",
+        "float",
+        "P(of three new annotators more vote for chosen, where not as many); null without votes",
+        nullable=True,
+    ),
     Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
     *(Column(signal.count, "int", signal.of_pair) for signal in SIGNALS),
 )
@@ -92,7 +104,9 @@ def declare_published(config: str, conversational: bool) -> Table:
     )
     answer = Column("completion", kind, "the answer")
     label = Column("label", "bool", "whether it is a better answer")
-    p = Column("p", "float", "P(chosen is better than rejected), at least a half")
+    p = Column(
+        "p", "float", "the recipe's soft_label: p of its _meta table, P(chosen is better), or a vote's"
+    )
     beside = "one row per row of {}, in the same order: where it comes from".format
     pairs, singles = "pairs for preference training", "examples for supervised fine-tuning"
     tables: dict[str, tuple[str, tuple[Column, ...]]] = {

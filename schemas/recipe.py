@@ -32,6 +32,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 NAME = "a dataset's recipe, such as recipes/mnemonic/dataset.yaml (preceptor recipe copy writes it)"
 
+SoftLabel = Literal["p", "p_vote", "p_panel"]
 Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
 Clean = Literal["spaces", "trim", "quotes", "speaker", "detokenise", "duplicates"]
@@ -261,6 +262,9 @@ class Recipe(Section):
     """The tables to write. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
     ratings and outcomes about them."""
+    soft_label: Annotated[SoftLabel, Field(exclude_if=lambda label: label == "p")] = "p"
+    """What column p of config soft says. p: P(chosen is better), by the target. p_vote: P(a new annotator who
+    decides votes for chosen): how people would vote. p_panel: the same of a majority of three."""
     citations: Annotated[dict[str, str], Field(exclude_if=lambda given: not given)] = {}
     """How to cite a source, by its name: BibTeX or plain text, for the card."""
     language: str = "en"
@@ -286,6 +290,15 @@ class Recipe(Section):
                 "[preference, signals]"
             )
         return configs
+
+    @model_validator(mode="after")
+    def _soft_labels_have_rows(self) -> "Recipe":
+        if self.soft_label != "p" and "soft" not in self.configs:
+            raise ValueError(
+                f"soft_label: {self.soft_label} has no effect without config soft: add it to configs, or "
+                "leave soft_label out"
+            )
+        return self
 
     @field_validator("publish_under")
     @classmethod

@@ -152,9 +152,27 @@ def gather(
         raise RecipeError(
             f"recipe '{recipe.name}': config soft needs p, which only a fit gives; leave it out"
         )
+    _require_label(con, recipe, judged)
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
     return judged, dropped | clean_rows(con, recipe)
+
+
+def _require_label(con: Store, recipe: Recipe, judged: dict[str, Any] | None) -> None:
+    """Raise RecipeError if the fit has not the soft label that the recipe wants."""
+    if "soft" not in recipe.configs or not judged:
+        return
+    ((absent,),) = run(
+        con,
+        f"SELECT count(*) FILTER ({recipe.soft_label} IS NULL) FROM preferences WHERE fit = $fit",
+        {"fit": judged["key"]},
+    )
+    if absent:
+        raise RecipeError(
+            f"recipe '{recipe.name}': soft_label: {recipe.soft_label} is not known of fit "
+            f"{judged['key'][:8]}, which has seen no votes or is of an earlier version: fit again "
+            "(preceptor fuse), or take soft_label: p"
+        )
 
 
 def check_selection(con: Store, recipe: Recipe) -> None:

@@ -103,7 +103,7 @@ def _select(table: Table, recipe: Recipe) -> tuple[str, str]:
     both = f"{answer('chosen_content', 'chosen')}, {answer('rejected_content', 'rejected')}"
     texts = {
         "preference": f"{prompt}, {both}",
-        "soft": f"{prompt}, {both}, p",
+        "soft": f"{prompt}, {both}, {recipe.soft_label} AS p",
         "unpaired": f"{prompt}, {answer('content', 'completion')}, label",
         "sft": f"{prompt}, {answer('chosen_content', 'completion')}",
     }

@@ -86,7 +86,7 @@ def fuse(
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
-    pairs = summarise_pairs(obs, posterior, e, o, target)
+    pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed)
     found = summarise_fit(obs, posterior) | _count(obs, signals)
     found |= {
         "apart": count_apart(obs, pairs),

@@ -11,7 +11,8 @@ from ..__main__ import known
 from ..inputs import ROOT
 from .asking.asking import asking
 from .calibration import calibration
-from .heldout import heldout
+from .heldout.heldout import heldout
+from .heldout.rankings import rankings
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
@@ -23,6 +24,7 @@ PARTS: dict[str, Measure] = {
     "speed": speed,
     "published": published,
     "heldout": heldout,
+    "rankings": rankings,
     "asking": asking,
 }
 

@@ -41,5 +41,5 @@ def each(what: str, seeds: Iterable[int], find: Callable[[int], T], keep: bool =
 def code_digest() -> str:
     """sha256 of the sources that decide what is found."""
     folders = [Path(module.__path__[0]) for module in (fusion, own)]
-    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

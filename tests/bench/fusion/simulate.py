@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 from preceptor.toolkit.fusion.likelihoods.likelihood import NOBODY
 from preceptor.toolkit.fusion.likelihoods.outcomes import Outcomes
 from preceptor.toolkit.fusion.likelihoods.ratings import Ratings
-from preceptor.toolkit.fusion.likelihoods.votes import Votes
+from preceptor.toolkit.fusion.likelihoods.votes import RELIABILITY_SPREAD, Votes
 from preceptor.toolkit.fusion.observations import Observations
 
 Floats = NDArray[np.float64]
@@ -78,7 +78,7 @@ def from_priors(rng: np.random.Generator) -> dict[str, Any]:
         "vote_slope": 2,
         "rating_slope": 2,
         "outcome_slope": 2,
-        "tau_reliability": 0.7,
+        "tau_reliability": RELIABILITY_SPREAD,
         "tau_tie_habit": 1,
         "tau_rating_prompt": 1,
         "tau_severity": 1,
@@ -101,12 +101,16 @@ def simulate(rng: np.random.Generator, size: Size, g: dict[str, Any]) -> Simulat
     e, w = rng.normal(size=(2, n))
     o = g["rho"] * e + np.sqrt(1 - g["rho"] ** 2) * w
     named = size.annotators > 1
-    reliability = 1 + g["tau_reliability"] * rng.normal(size=people) if named else np.ones(people)
+    around = rng.normal(size=people) * named
+    reliability = 1 + g["tau_reliability"] * (around - around.mean())
     kind = np.zeros(people, dtype=int)  # 1 careless, 2 adversarial
     bad = rng.permutation(people)
     careless, adversarial = (round(share * people) for share in (size.careless, size.adversarial))
     kind[bad[:careless]], kind[bad[careless : careless + adversarial]] = 1, 2
     reliability = np.where(kind == 1, 0.0, np.where(kind == 2, -1.0, reliability))
+    # Only slope times reliability is seen: as in the model, the mean reliability is 1.
+    g = g | {"vote_slope": g["vote_slope"] * reliability.mean()}
+    reliability = reliability / reliability.mean()
     tie_habit = g["tau_tie_habit"] * rng.normal(size=people) * named
     severity = g["tau_severity"] * rng.normal(size=people) * named
     truth = {**g, "e": e, "o": o, "annotator_reliability": reliability, "kind": kind}

@@ -10,7 +10,7 @@ from numpyro.infer.util import log_density
 from scipy.special import expit, softmax
 from scipy.stats import geom, multinomial, norm
 
-from preceptor.tests.bench.fusion.folds import (
+from preceptor.tests.bench.fusion.heldout.folds import (
     VOTED,
     Case,
     derived_votes,
@@ -19,7 +19,7 @@ from preceptor.tests.bench.fusion.folds import (
     some_prompts,
     split_rows,
 )
-from preceptor.tests.bench.fusion.heldout import Entry, lines, models, vote_probabilities
+from preceptor.tests.bench.fusion.heldout.heldout import Entry, lines, models, vote_probabilities
 from preceptor.tests.bench.fusion.published import published
 from preceptor.tests.bench.fusion.published.published import (
     Cost,

@@ -21,7 +21,7 @@ COLUMNS = {
     "chosen_length": "characters of the chosen one",
     "rejected_length": "characters of the rejected one",
     **{column.name: column.meaning for column in OF_A_FIT},
-    "p": "P(chosen is better); null without a fit, like the next three",
+    "p": "P(chosen is better); null without a fit, like the next five",
     "made": "how the pair was made, as preference_meta says",
     "task": "of the prompt",
     "language": "of the prompt",

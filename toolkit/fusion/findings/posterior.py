@@ -13,12 +13,14 @@ from ..likelihoods.likelihood import NOBODY
 from ..model import AUTHOR_SCALE
 from ..observations import Observations
 from ..sampling.fit import Posterior
+from .forecasts import compute_forecasts, draw_newcomers
 from .information import compute_gain, compute_vote_shares
 
 Draws = NDArray[np.float64]
 
 AUTHORS_SAID = 50
 
+_UNSURE = 2.0  # how many times as wide the spread of a quick approximation is taken
 _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
 _OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
 
@@ -63,12 +65,13 @@ def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) 
 
 
 def summarise_pairs(
-    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float
+    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float, seed: int = 0
 ) -> pl.DataFrame:
     """Compare each two completions of a prompt, the lower key first; one row per pair.
 
     `e` and `o` are (draws, items). The columns are those of the table `preferences` but the fit, and
-    `p_apart`: the probability that the two qualities put different completions first.
+    `p_apart`: the probability that the two qualities put different completions first. Without votes p_vote
+    and p_panel are null.
     """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
@@ -91,11 +94,18 @@ def summarise_pairs(
             ("information_gain", compute_information_gain(posterior, expressed, difference > 0)),
         ):
             columns[name].append(values)
-    return pairs.select(
-        "prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b")
-    ).with_columns(
-        pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
-        for name, parts in columns.items()
+    newcomers = draw_newcomers(posterior, seed)
+    vote, panel = compute_forecasts(newcomers, e, a, b) if newcomers else (None, None)
+    return (
+        pairs.select("prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b"))
+        .with_columns(
+            pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
+            for name, parts in columns.items()
+        )
+        .with_columns(
+            pl.lit(None, pl.Float64).alias(name) if values is None else pl.Series(name, values, pl.Float64)
+            for name, values in (("p_vote", vote), ("p_panel", panel))
+        )
     )
 
 
@@ -141,7 +151,7 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
     """Summarise rho, every other single-valued parameter, and annotators' reliability and tie habit.
 
     Means with 90 % intervals. p_ties_often and p_ties_seldom: an annotator's odds of a tie are at least
-    twice, or at most half, those of a typical one (log 2 on the scale of the model).
+    twice, or at most half, the mean annotator's (log 2 on the scale of the model).
     """
     single = {
         name: summarise_draws(values.reshape(-1))
@@ -157,20 +167,36 @@ def summarise_fit(obs: Observations, posterior: Posterior) -> dict[str, Any]:
         if obs.votes is not None:
             named = obs.votes.annotator >= 0
             np.add.at(voted, obs.votes.annotator[named], obs.votes.counts[named].sum(axis=1))
+        # The mean's habit is the typical one, whatever share of it the fit gives to `vote_tie`.
+        if voted.any():
+            habit = habit - habit[:, voted > 0].mean(axis=1, keepdims=True)
         found["annotators"] = [
             {
                 "annotator": name,
                 "votes": int(voted[j]),
                 "reliability": summarise_draws(reliability[:, j]),
-                "p_below_half": round(float((reliability[:, j] < 0.5).mean()), 4),
+                "p_below_half": _doubt(posterior, 0.5 - reliability[:, j]),
                 "tie_habit": summarise_draws(habit[:, j]),
-                "p_ties_often": round(float((habit[:, j] > np.log(2)).mean()), 4),
-                "p_ties_seldom": round(float((habit[:, j] < -np.log(2)).mean()), 4),
+                "p_ties_often": _doubt(posterior, habit[:, j] - np.log(2)),
+                "p_ties_seldom": _doubt(posterior, -np.log(2) - habit[:, j]),
             }
             for j, name in enumerate(obs.annotators["pseudonym"])
             if voted[j]
         ]
     return found
+
+
+def _doubt(posterior: Posterior, beyond: Draws) -> float:
+    """Compute P(beyond > 0) from draws (draws,), rounded: a person is named by it.
+
+    Of a normal approximation from its mean and sd. Where no chains stand beside it (`map`) each sd comes from
+    a few probes and may be half of what it should be, so it is taken twice.
+    """
+    if not posterior.approximate:
+        return round(float((beyond > 0).mean()), 4)
+    alone = posterior.diagnostics.approximation and not posterior.diagnostics.approximation.completions
+    sd = max(float(beyond.std()) * (_UNSURE if alone else 1.0), 1e-9)
+    return round(float(ndtr(beyond.mean() / sd)), 4)
 
 
 def _authors(obs: Observations, posterior: Posterior) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@
 
 Bojar et al. (WMT 2013 to 2016); Napoles, Sakaguchi and Tetreault (EACL 2017). The lower rank is the
 better one, equal ranks tie; a system of rank -1 was not ranked. A row may rank more than two systems:
-each two of them are a vote. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that
-the votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
+each two of them are a vote. Which votes came from one ranking is kept: those of one row; of rows of two
+systems, those about one segment by one judge that follow each other and compare each two of theirs; else all
+others about it by this judge. A completion is named SEGMENT:SYSTEM, such as 272:CAMB, in the source that the
+votes are about; without one, prompts and completions without text are made. XML: see `ranking_xml`.
 """
 
 import re
@@ -18,7 +20,7 @@ from ....schemas.errors import SourceError
 from ....schemas.support.nearest import suggest
 from ....schemas.tables import COMPLETIONS, PROMPTS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Context, divide, make_known
+from ..batch import FORGOTTEN_REASON, Context, divide, make_known, make_no_rejects
 from ..files.header import name_column
 from ..files.numbered_lines import Input, OnBytes
 from ..files.table_files import convert_to_text, list_columns, read_table
@@ -65,10 +67,33 @@ def read_ranking_records(
     if is_xml(file):
         yield from read_ranking_xml(file, on_bytes)
         return
+    yield from _keep_whole(_read_table(file, context, on_bytes))
+
+
+def _read_table(
+    file: Input, context: Context, on_bytes: OnBytes
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     names = find_ranking_columns(file, context)
     ours = {name_column(theirs): ours for ours, theirs in names.items()}
     for found, bad in read_table(file, list(names.values()), on_bytes):
         yield found.rename({name: ours[name] for name in found.columns if name in ours}), bad
+
+
+def _keep_whole(
+    blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]],
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Move the last rows of a block that belong to one segment and judge to the next block."""
+    waiting: pl.DataFrame | None = None
+    for records, bad in blocks:
+        whole = records if waiting is None else pl.concat([waiting, records], how="vertical_relaxed")
+        place = pl.struct(name for name in (*_PLACE, "judgeId") if name in whole.columns)
+        ends = whole.select((place != place.last()).arg_true().last()).item() if whole.height else None
+        cut = whole.height if ends is None else ends + 1
+        # A block of one ranking alone is no ranking: it would wait for ever.
+        waiting = whole[cut:] if cut < whole.height else None
+        yield whole[:cut], bad
+    if waiting is not None:
+        yield waiting, make_no_rejects()
 
 
 def find_ranking_columns(file: Input, context: Context) -> dict[str, str]:
@@ -116,7 +141,8 @@ def make_votes(
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
     """Make votes of rankings, with the prompts and completions made for them, and the rejected rows.
 
-    Votes: line, n, completion_a and completion_b (keys), choice, annotator. Rejected rows: line, raw, reason.
+    Votes: line, n, completion_a and completion_b (keys), choice, annotator, ranking. Rejected rows: line,
+    raw, reason.
     """
     systems = _find_systems(records.columns)
     rows, wrong = divide(_wide(records, systems), *_checks(systems))
@@ -132,7 +158,8 @@ def make_votes(
         ),
         (pl.col("prompts") > 1, "the completions answer different prompts"),
     )
-    return _pairs(rows.select("line", "annotator"), ranked), tables, pl.concat([wrong, strange])
+    rankings = _find_rankings(rows.select("line", "annotator"), ranked, path)
+    return _pairs(rankings, ranked), tables, pl.concat([wrong, strange])
 
 
 def _wide(records: pl.DataFrame, systems: list[int]) -> pl.DataFrame:
@@ -270,6 +297,26 @@ def _of_each_row(ranked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _find_rankings(rows: pl.DataFrame, ranked: pl.DataFrame, path: str) -> pl.DataFrame:
+    """Add `ranking` to rows (line, annotator): of a row of several systems its line; of pairs see above."""
+    sides = ranked.group_by("line").agg(pl.col("segment").first(), pl.len().alias("systems"))
+    rows = rows.join(sides, on="line", maintain_order="left").sort("line")
+    pair = pl.col("systems") == 2
+    place = pl.struct("segment", "annotator", pair)
+    rows = rows.with_columns((place != place.shift()).fill_null(True).cum_sum().alias("run"))
+    # A run compares each two of its k systems if it has k(k - 1)/2 rows and no pair twice.
+    ends = ranked.join(rows.select("line", "run"), on="line")
+    k = ends.group_by("run").agg(pl.col("system").n_unique().alias("k"))
+    both = ends.group_by("run", "line").agg(pl.col("system").sort().str.join("\n").alias("pair"))
+    m = both.group_by("run").agg(pl.col("pair").n_unique().alias("pairs"), pl.len().alias("m"))
+    rows = rows.join(k, on="run", maintain_order="left").join(m, on="run", maintain_order="left")
+    of = pl.col("k") * (pl.col("k") - 1) // 2
+    whole = (pl.col("k") > 2) & (pl.col("m") == of) & (pl.col("pairs") == of)
+    name = pl.when(~pair).then("line").when(whole).then(pl.col("line").min().over("run"))
+    named = pl.format("{}:{}", pl.lit(path), pl.coalesce(name.cast(pl.String), pl.format("{}:", "segment")))
+    return rows.select("line", "annotator", named.alias("ranking"))
+
+
 def _pairs(rows: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
     """Each two systems of a row as a vote."""
     sides = ranked.select("line", "i", "rank", "completion")
@@ -289,6 +336,7 @@ def _pairs(rows: pl.DataFrame, ranked: pl.DataFrame) -> pl.DataFrame:
             "line",
             pl.int_range(pl.len()).over("line").alias("n"),
             "annotator",
+            "ranking",
             pl.col("completion").alias("completion_a"),
             "completion_b",
             choice.alias("choice"),

@@ -134,6 +134,7 @@ def _rank(single: pl.DataFrame) -> tuple[pl.DataFrame, int]:
             pl.col("completion").alias("completion_a"),
             pl.col("completion_b"),
             choice.alias("choice"),
+            pl.format("{}:{}{}", "path", "line", "among").alias("ranking"),
             pl.int_range(pl.len(), dtype=pl.Int64).over("line").alias("n"),
         )
     )

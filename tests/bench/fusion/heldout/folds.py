@@ -13,20 +13,22 @@ from scipy.special import xlogy
 from preceptor.toolkit.fusion.likelihoods.votes import Votes
 from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.fusion.signals import read_signals
-from preceptor.toolkit.store.connection import open_store
+from preceptor.toolkit.store.connection import open_store, query
 
-from ..inputs import SHARED, STORE, ingesting
-from .published.votes_only import split_votes
+from ...inputs import SHARED, STORE, ingesting
+from ..published.votes_only import split_votes
 
 FOLDS, QUICK_FOLDS = 5, 2
 QUICK_PROMPTS = 20
 RESAMPLES = 4000
+JFLEG = SHARED / "jfleg" / "EACL_exp" / "mturk" / "pairwise.csv"
 
 # MRBench rates replies and has no votes. Four of its criteria become votes, the other four stay ratings:
 # a vote from a rating that the model also sees would be no prediction.
 VOTED = ("Mistake_Identification", "Mistake_Location", "Providing_Guidance", "Actionability")
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Signals = dict[str, pl.DataFrame]
 
 
@@ -37,6 +39,7 @@ class Case:
     name: str
     obs: Observations
     held: Floats
+    ranking: Ints | None = None  # number of the ranking that each row belongs to, where there are rankings
 
     @property
     def votes(self) -> Votes:
@@ -66,27 +69,91 @@ class Score:
 
 
 def cases(quick: bool) -> list[Case]:
-    """SMART, JFLEG and MRBench over votes, and SMART over whole pairs."""
+    """SMART and MRBench over votes, SMART over whole pairs, JFLEG over whole rankings and over annotators.
+
+    Of a ranking whose other votes are known most votes follow: only whole ones foretell anything.
+    """
     signals = {
-        "SMART": _signals("smart", SHARED / "smart"),
-        "JFLEG": _signals("votes", SHARED / "jfleg" / "EACL_exp" / "mturk" / "pairwise.csv"),
-        "MRBench": derived_votes(_signals("mrbench", SHARED / "mrbench"), seed=0),
+        "SMART": read_source("smart", SHARED / "smart"),
+        "JFLEG": read_source("votes", JFLEG),
+        "MRBench": derived_votes(read_source("mrbench", SHARED / "mrbench"), seed=0),
     }
     if quick:
         signals = {name: some_prompts(found, QUICK_PROMPTS) for name, found in signals.items()}
-    made = [(name, encode(found), split_votes) for name, found in signals.items()]
-    made.append(("SMART, whole pairs", made[0][1], split_rows))
     folds = QUICK_FOLDS if quick else FOLDS
-    return [_case(name, obs, split, folds) for name, obs, split in made]
+    smart, mrbench = encode(signals["SMART"]), encode(signals["MRBench"])
+    return [
+        _case("SMART", smart, split_votes, folds),
+        *jfleg_cases(signals["JFLEG"], folds),
+        _case("MRBench", mrbench, split_votes, folds),
+        _case("SMART, whole pairs", smart, split_rows, folds),
+    ]
+
+
+def jfleg_cases(signals: Signals, folds: int) -> list[Case]:
+    """JFLEG's rankings, whole ones held out, and all of an annotator."""
+    obs = encode(signals)
+    ranking = number_rankings(obs, signals["rankings"])
+    return [
+        Case("JFLEG, whole rankings", obs, split_rankings(obs, ranking, folds), ranking),
+        Case("JFLEG, an annotator left out", obs, split_annotators(obs), ranking),
+    ]
+
+
+def number_rankings(obs: Observations, rankings: pl.DataFrame) -> Ints:
+    """Number the ranking of each row of the votes (rows,); a vote outside of any is one of its own.
+
+    `rankings` has the votes as they are stored: completion_a, completion_b, annotator, ranking.
+    """
+    votes = _need_votes(obs)
+    keys = obs.completions["completion"]
+    rows = pl.DataFrame({"one": keys.gather(votes.first), "other": keys.gather(votes.second)}).with_columns(
+        pl.Series("who", votes.annotator)
+    )
+    people = obs.annotators.select("annotator").with_row_index("who").cast({"who": pl.Int64})
+    named = (
+        rankings.join(people, on="annotator")
+        .select(
+            pl.min_horizontal("completion_a", "completion_b").alias("least"),
+            pl.max_horizontal("completion_a", "completion_b").alias("most"),
+            "who",
+            pl.format("{} {}", "ranking", "who").alias("ranking"),
+        )
+        .group_by("least", "most", "who")
+        .agg(pl.col("ranking").min())
+    )
+    found = rows.with_columns(
+        pl.min_horizontal("one", "other").alias("least"), pl.max_horizontal("one", "other").alias("most")
+    ).join(named, on=["least", "most", "who"], how="left", maintain_order="left")
+    own = pl.format("row {}", pl.int_range(pl.len()))
+    numbers = found.select(pl.coalesce("ranking", own).rank("dense")).to_series()
+    return numbers.to_numpy().astype(np.int64) - 1
+
+
+def split_rankings(obs: Observations, ranking: Ints, folds: int) -> Floats:
+    """Deal whole rankings out to folds: (folds, rows, 3)."""
+    fold = (np.random.default_rng(0).permutation(ranking.max() + 1) % folds)[ranking]
+    return np.where((fold == np.arange(folds)[:, None])[:, :, None], _need_votes(obs).counts, 0.0)
+
+
+def split_annotators(obs: Observations) -> Floats:
+    """Hold out all votes of one annotator after another: (annotators, rows, 3)."""
+    votes = _need_votes(obs)
+    mine = votes.annotator == np.arange(obs.annotators.height)[:, None]
+    return np.where(mine[:, :, None], votes.counts, 0.0)
+
+
+def _need_votes(obs: Observations) -> Votes:
+    if obs.votes is None:
+        raise ValueError("there are no votes")
+    return obs.votes
 
 
 Split = Callable[[Floats, int, np.random.Generator], Floats]
 
 
 def _case(name: str, obs: Observations, split: Split, folds: int) -> Case:
-    if obs.votes is None:
-        raise ValueError(f"{name}: there are no votes")
-    return Case(name, obs, split(obs.votes.counts, folds, np.random.default_rng(0)))
+    return Case(name, obs, split(_need_votes(obs).counts, folds, np.random.default_rng(0)))
 
 
 def split_rows(counts: Floats, folds: int, rng: np.random.Generator) -> Floats:
@@ -95,13 +162,14 @@ def split_rows(counts: Floats, folds: int, rng: np.random.Generator) -> Floats:
     return np.where((fold == np.arange(folds)[:, None])[:, :, None], counts, 0.0)
 
 
-def _signals(format: str, path: Path) -> Signals:
+def read_source(format: str, path: Path) -> Signals:
     """A data set's signals, by way of a store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / STORE
         ingesting(store, format, path)()
         with open_store(store, read_only=True) as con:
-            return read_signals(con, [])
+            kept = query(con, "SELECT completion_a, completion_b, annotator, ranking FROM votes ORDER BY key")
+            return read_signals(con, []) | {"rankings": kept}
 
 
 def some_prompts(signals: Signals, prompts: int) -> Signals:

@@ -21,18 +21,18 @@ from preceptor.toolkit.fusion.observations import Observations
 from preceptor.toolkit.fusion.sampling import diagnostics
 from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit
 
-from ..__main__ import figure
-from ..inputs import SHARED
-from .folds import FOLDS, QUICK_FOLDS, VOTED, Case, Score, cases, resampled, score
-from .part import Found, Line
-from .published.smart_model import (
+from ...__main__ import figure
+from ...inputs import SHARED
+from ..part import Found, Line
+from ..published.smart_model import (
     DRAWS,
     published_arrays,
     published_sampler,
     published_vote_probabilities,
     worst,
 )
-from .published.votes_only import bradley_terry, davidson, majority
+from ..published.votes_only import bradley_terry, davidson, majority
+from .folds import FOLDS, QUICK_FOLDS, VOTED, Case, Score, cases, resampled, score
 
 Floats = NDArray[np.float64]
 

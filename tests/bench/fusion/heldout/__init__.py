@@ -1,0 +1,1 @@
+"""What a fit foretells of judgements that it has not seen."""
