@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 from ...schemas.errors import RecipeError
 from ...schemas.recipe import Section
 from ...schemas.support.settings_files.faults import explain_by_line
-from ...schemas.support.settings_files.yaml_text import read_settings
+from ...schemas.support.settings_files.kinds import expect_kind
+from ...schemas.support.settings_files.yaml_text import SettingsFile, read_settings
 
 Kind = Literal["cloze", "choice", "spot", "rewrite", "order"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -42,7 +43,12 @@ def read_exercises(path: Path) -> Exercises:
 
     Raises RecipeError with all faults: file, line, key and the nearest known one.
     """
-    file = read_settings(path, _NAME, "name: grammar")
+    return parse_exercises(read_settings(path, _NAME, "name: grammar"))
+
+
+def parse_exercises(file: SettingsFile) -> Exercises:
+    """Check the content of a recipe's file. Raises RecipeError as `read_exercises` does."""
+    expect_kind(file, "exercises", _NAME)
     try:
         return Exercises.model_validate(file.content)
     except ValidationError as error:
