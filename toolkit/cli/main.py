@@ -31,6 +31,7 @@ from .models.generate import generate
 from .models.judge import judge
 from .models.publish_model import publish_model
 from .models.train import merge, train
+from .practice.exercises import exercises
 from .screen import clean_text
 from .store.export import export
 from .store.forget import forget, pseudonym
@@ -70,6 +71,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 for command in (
     ingest,
     outcomes,
+    exercises,
     fuse,
     build,
     diff,

@@ -71,6 +71,9 @@ _MINE = {
 _BY_KEY = {
     "sentences": "key IN (FROM my_sentences)",
     "edits": "sentence IN (FROM my_sentences)",
+    # What the person wrote may be a wrong option of another's sentence.
+    "exercises": """sentence IN (FROM my_sentences) OR kind = 'choice'
+        AND recipe IN (SELECT recipe FROM exercises WHERE sentence IN (FROM my_sentences))""",
     "prompts": "key IN (FROM my_prompts)",
     "completions": "key IN (FROM my_completions)",
     "annotators": "key IN (FROM my_annotators)",

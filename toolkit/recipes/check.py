@@ -22,11 +22,13 @@ from ..dataset.gates.privacy import check_kinds
 from ..dataset.gates.run import read_gate_settings as read_gates
 from ..evaluation.answers import find_template
 from ..evaluation.config import read_config as read_evaluation
+from ..practice.recipe import parse_exercises
 from ..store.connection import Store, open_scratch, query
 from ..store.where import explain_absence
 
 NAME = "a recipe, such as recipes/gec/dataset.yaml (preceptor recipe copy writes it)"
 
+_OF_A_STORE = {"dataset", "exercises"}
 _WHERE = {
     "source": "in the store",
     "task": "with prompts in the store",
@@ -39,7 +41,7 @@ class CheckedRecipe:
     """A file without faults."""
 
     kind: str
-    """dataset, training, evaluation or rubric."""
+    """dataset, training, evaluation, exercises or rubric."""
     title: str
     """What such a file is called."""
     store: bool
@@ -80,11 +82,15 @@ def check_recipe(path: Path, con: Store | None = None) -> CheckedRecipe:
             attempt(lambda: find_template(config), ("template",))
             if config.values.judge:
                 attempt(lambda: read_rubric(config.values.judge.rubric), ("judge", "rubric"))
+    elif kind == "exercises":
+        attempt(lambda: parse_exercises(file))
+        if con is not None:
+            faults |= dict.fromkeys(_find_unknown_sources(file, con))
     else:
         attempt(lambda: check_rubric(path))
     if faults:
         raise RecipeError("\n".join(faults))
-    return CheckedRecipe(kind, FILE_KINDS[kind].title, con is not None and kind == "dataset")
+    return CheckedRecipe(kind, FILE_KINDS[kind].title, con is not None and kind in _OF_A_STORE)
 
 
 def _check_values(recipe: Recipe, con: Store | None, attempt: Callable[..., Any]) -> None:
@@ -113,11 +119,17 @@ def _refuse(message: str) -> Callable[[], None]:
     return fail
 
 
+def _find_unknown_sources(file: SettingsFile, con: Store) -> Iterator[str]:
+    """Find sources that the store does not have, also in a file with other faults."""
+    sources = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
+    yield from _compare(file, ("sources",), file.content.get("sources"), sources, "source")
+
+
 def _find_unknown_names(file: SettingsFile, con: Store) -> Iterator[str]:
     """Find names that the store does not have, also in a file with other faults."""
     content = file.content
+    yield from _find_unknown_sources(file, con)
     sources = query(con, "SELECT name FROM sources ORDER BY 1")["name"].to_list()
-    yield from _compare(file, ("sources",), content.get("sources"), sources, "source")
     cited = content.get("citations")
     for name in cited if isinstance(cited, dict) else ():
         yield from _compare(file, ("citations", name), name, sources, "source")

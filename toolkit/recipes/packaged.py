@@ -15,6 +15,7 @@ from ...schemas.errors import RecipeError
 from ...schemas.support.nearest import suggest
 from ...schemas.support.settings_files.kinds import FILE_KINDS, find_kind
 from ...schemas.support.settings_files.yaml_text import ENDINGS, read_settings
+from ..practice.recipe import KINDS
 
 FOLDER = Path("recipes")
 """Where copies go if no folder is named: the commands of the documentation name recipes/gec/dataset.yaml."""
@@ -29,7 +30,7 @@ class PackagedRecipe:
     name: str
     """Folder and file: gec/dataset.yaml."""
     kind: str
-    """dataset, training, evaluation, or other for what these use."""
+    """dataset, training, evaluation, exercises, or other for what these use."""
     purpose: str
     """What it is for, in one line."""
     path: Path
@@ -98,4 +99,6 @@ def _describe(kind: str, content: dict[str, Any]) -> str:
         return f"{stage} of {content['model_name_or_path']} on {content['dataset_name']}"
     if kind == "evaluation":
         return f"{', '.join(content['metrics'])} on {content['dataset_name']}"
+    if kind == "exercises":
+        return f"{', '.join(content.get('exercises', KINDS))} of {', '.join(content['sources'])}"
     return str(content.get("title") or content.get("name") or FILE_KINDS[kind].title)

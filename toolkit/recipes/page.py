@@ -27,6 +27,7 @@ name: my-dataset
 _SECTIONS = (
     ("dataset", "Recipe of a dataset", "`preceptor build` and `preceptor outcomes` read it."),
     ("evaluation", "File of an evaluation", "`preceptor evaluate` reads it."),
+    ("exercises", "Recipe of exercises", "`preceptor exercises build` reads it."),
     (
         "training",
         "Recipe of a training",

@@ -21,13 +21,14 @@ from ...training.stages.registry import STAGES
 from ..dataset.gates.run import list_gates
 from ..evaluation.config import EvaluationSettings
 from ..evaluation.metrics.registry import METRICS
+from ..practice.recipe import Exercises
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 
 def make_schema(kind: str = "dataset") -> Schema:
-    """Make the JSON schema of a kind of file: dataset, training, evaluation or rubric.
+    """Make the JSON schema of a kind of file: dataset, training, evaluation, exercises or rubric.
 
     Raises RecipeError for another kind, and TrainingError if TRL, which has the keys of training, is not
     installed.
@@ -36,6 +37,7 @@ def make_schema(kind: str = "dataset") -> Schema:
         "dataset": _make_dataset,
         "training": _make_training,
         "evaluation": _make_evaluation,
+        "exercises": partial(_inline, Exercises),
         "rubric": partial(_inline, RubricEntry),
     }
     if kind not in makers:

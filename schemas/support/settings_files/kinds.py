@@ -1,4 +1,4 @@
-"""Tell the kinds of files that users write apart: dataset, training, evaluation, rubric."""
+"""Tell the kinds of files that users write apart: dataset, training, evaluation, exercises, rubric."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -30,6 +30,11 @@ FILE_KINDS = {
     ),
     "evaluation": FileKind(
         "an evaluation's file", "preceptor evaluate", frozenset(("metrics", "baseline", "judge", "prompts"))
+    ),
+    "exercises": FileKind(
+        "a recipe of exercises",
+        "preceptor exercises build",
+        frozenset(("exercises", "distractors", "longest")),
     ),
     "rubric": FileKind("a rubric", "preceptor rubric check", frozenset(("criteria", "kind", "guidelines"))),
 }

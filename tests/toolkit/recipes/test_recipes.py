@@ -24,7 +24,7 @@ from preceptor.toolkit.recipes.schema import make_schema
 from preceptor.training.config import OURS
 
 FILES = sorted(RECIPES.glob("*/*.yaml"))
-KINDS = ("dataset", "evaluation", "training", "rubric")
+KINDS = ("dataset", "evaluation", "exercises", "training", "rubric")
 
 
 def test_all_packaged_files_are_listed(preceptor, tmp_path):

@@ -103,7 +103,7 @@ def check(settings: Common, file: Path) -> None:
     help="File to write. Default: standard output.",
 )
 def schema(kind: str, out: Path | None) -> None:
-    """Print a JSON schema for editors; KIND: dataset (default), training, evaluation or rubric.
+    """Print a JSON schema for editors; KIND: dataset (default), training, evaluation, exercises or rubric.
 
     An editor with the YAML language server takes it by the first line of a recipe, such as
     # yaml-language-server: $schema=dataset.schema.json

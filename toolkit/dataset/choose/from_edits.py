@@ -111,7 +111,7 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
 
     Returns the number of sentences that were left out, by reason.
     """
-    _sentences(con, recipe.sources)
+    find_full_corrections(con, recipe.sources)
     _texts(con, wanted)
     _allowed(con)
     prompts, completions = _store(con, wanted)
@@ -131,8 +131,11 @@ def choose_from_edits(con: Store, recipe: Recipe, wanted: Corrections) -> dict[s
     return {reason: n for reason, n in others.items() if n}
 
 
-def _sentences(con: Store, sources: list[str]) -> None:
-    """Make `gec_sentences`: the sentences of the sources."""
+def find_full_corrections(con: Store, sources: list[str]) -> None:
+    """Make `gec_sentences`, the sentences of the sources, and `gec_unfinished`, who gives no full correction.
+
+    The edits `e` for which FINISHED holds are full corrections.
+    """
     make(
         con,
         _SENTENCES,
@@ -145,6 +148,7 @@ def _sentences(con: Store, sources: list[str]) -> None:
         FROM sentences s WHERE {match_sources("s.source")}""",
         {"sources": sources},
     )
+    make(con, _UNFINISHED, _LACKING)
 
 
 # An annotator has no full correction who marked an error without correcting it, or lost an edit to rejects.
@@ -161,17 +165,12 @@ SELECT sentence, annotator, bool_or(lost) AS lost FROM (
     SELECT sentence, annotator, false FROM edits
     WHERE correction IS NULL AND start >= 0 AND sentence IN (SELECT key FROM gec_sentences)
 ) GROUP BY sentence, annotator"""
-_MINE = """e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text)
-    AND (e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"""
+FINISHED = "(e.sentence, e.annotator) NOT IN (SELECT (sentence, annotator) FROM gec_unfinished)"
+_MINE = f"e.sentence IN (SELECT key FROM gec_sentences WHERE first_of_its_text) AND {FINISHED}"
 
 
 def _texts(con: Store, wanted: Corrections) -> None:
-    """Make `gec_unfinished` and `gec_texts`."""
-    make(
-        con,
-        _UNFINISHED,
-        _LACKING,
-    )
+    """Make `gec_texts`."""
     full = select_corrections(_MINE)
     make(con, _TEXTS)
     run(con, f"INSERT INTO gec_texts SELECT sentence, annotator, 'full', text, changed FROM ({full})")

@@ -1,0 +1,1 @@
+"""Practice: exercises with proven keys for learners."""
