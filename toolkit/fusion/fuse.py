@@ -15,6 +15,7 @@ from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGN
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
 from .findings.checks import check_predictions
+from .findings.judges import summarise_judges
 from .findings.oddities import find_oddities
 from .findings.posterior import (
     count_apart,
@@ -92,6 +93,8 @@ def fuse(
         "apart": count_apart(obs, pairs),
         "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
+    if judges := summarise_judges(obs, posterior, pairs):
+        found["judges"] = judges
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))
