@@ -14,6 +14,7 @@ from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
+from .copies import drop_copies, find_copies
 from .findings.checks import check_predictions
 from .findings.judges import summarise_judges
 from .findings.oddities import find_oddities
@@ -62,7 +63,8 @@ def fuse(
     FusionError if there is nothing to fuse and for `warm` without chains, StoreError for an unknown source.
     """
     signals = read_signals(con, sources)
-    obs = encode(signals)
+    used = drop_copies(signals)
+    obs = encode(used)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = choose_method(obs, settings.method)
@@ -83,18 +85,21 @@ def fuse(
     diagnostics = asdict(posterior.diagnostics) | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice,
-        "checks": check_predictions(obs, posterior, signals, settings.seed),
+        "checks": check_predictions(obs, posterior, used, settings.seed),
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
     pairs = summarise_pairs(obs, posterior, e, o, target)
-    found = summarise_fit(obs, posterior) | _count(obs, signals)
+    found = summarise_fit(obs, posterior) | _count(obs, used)
     found |= {
         "apart": count_apart(obs, pairs),
         "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
     if judges := summarise_judges(obs, posterior, pairs):
-        found["judges"] = judges
+        named = dict(signals["annotators"].select("annotator", "pseudonym").rows())
+        found["judges"] = judges | {
+            "copies": [[named[key] for key in group] for group in find_copies(signals)]
+        }
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))

@@ -277,6 +277,8 @@ def describe_judges(found: dict[str, Any]) -> str:
         for part, panel in found["panels"].items()
     )
     taste, apart = found["taste"], found["apart"]
+    for group in found.get("copies", []):
+        worth += f"; {_list_few(group)} gave the same judgements and count as one"
     said = (
         f"{worth}; they share a taste of their own, {taste['mean']:.1f} sd of quality ({taste['low']:.1f} to "
         f"{taste['high']:.1f})"
