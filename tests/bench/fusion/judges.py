@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 
 SETS = 24
 JUDGES, WORTH = 9, 2.0
-PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 16, 3, 10, 30
+PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 12, 3, 8, 30
 SLOPE, SHARP, TIE = 1.5, 2.0, -1.5
 NOISE = np.pi**2 / 3
 DRAWS = SamplerSettings(draws=750)
