@@ -35,7 +35,7 @@ JUDGES, WORTH = 9, 2.0
 PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 12, 3, 8, 30
 SLOPE, SHARP, TIE = 1.5, 2.0, -1.5
 NOISE = np.pi**2 / 3
-DRAWS = SamplerSettings(draws=750)
+DRAWS = SamplerSettings(draws=500)
 LONG = SamplerSettings(draws=4000, max_draws=4000)
 
 

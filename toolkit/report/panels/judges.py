@@ -29,11 +29,11 @@ def draw_judges(found: Mapping[str, Any], height: float = 0) -> Picture:
         axes.set_xlim(0, most + 0.5)
 
     taste, apart = found["taste"], found["apart"]
+    between = f"{format_decimal(taste['low'])} to {format_decimal(taste['high'])}"
     words = (
-        "Models that judge share mistakes, so several tell less than as many people would. The fit gives them "
-        f"a taste in common, {format_decimal(taste['mean'])} standard deviations of quality (90{PERCENT} "
-        f"interval {format_decimal(taste['low'])} to {format_decimal(taste['high'])}), and takes it out of the "
-        "labels."
+        "Models that judge share mistakes, so several tell less than as many people would. The fit gives "
+        f"them a taste in common, {format_decimal(taste['mean'])} standard deviations of quality "
+        f"(90{PERCENT} interval {between}), and takes it out of the labels."
     )
     if not found["people"]:
         words += " No person judged the same answers, so taste cannot be told from quality: p is wide."
