@@ -56,7 +56,8 @@ def measure_own(
 
 def describe_own(found: OwnPreference) -> str:
     """Describe self-preference in a sentence."""
-    said = f"own: of {found.pairs:,} pairs with one completion that it wrote, it chose that in {_show(found.own)}"
+    chosen = _show(found.own)
+    said = f"own: of {found.pairs:,} pairs with one completion that it wrote, it chose that in {chosen}"
     if found.difference is None:
         return f"{said}; no person judged these, so whether its own are better cannot be told"
     return (

@@ -16,6 +16,7 @@ from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
 from .copies import drop_copies, find_copies
 from .findings.checks import check_predictions
+from .findings.groups import summarise_groups
 from .findings.judges import summarise_judges
 from .findings.oddities import find_oddities
 from .findings.posterior import (
@@ -100,6 +101,8 @@ def fuse(
         found["judges"] = judges | {
             "copies": [[named[key] for key in group] for group in find_copies(signals)]
         }
+    if groups := summarise_groups(obs, posterior, pairs, settings.seed):
+        found["groups"] = groups
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))

@@ -34,11 +34,11 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         asked,
     )
     judged = " UNION ALL ".join(
-        f"SELECT {s.annotator} AS annotator, key FROM {s.name}" for s in SIGNALS if s.annotator
+        f"SELECT {s.annotator} AS annotator, key, source FROM {s.name}" for s in SIGNALS if s.annotator
     )
     annotators = query(
         con,
-        f"""SELECT a.key AS annotator, pseudonym, kind FROM annotators a
+        f"""SELECT a.key AS annotator, pseudonym, kind, known, min(j.source) AS campaign FROM annotators a
         JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
     annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))

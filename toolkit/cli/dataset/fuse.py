@@ -177,6 +177,7 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
             else []
         ),
         *([("judges", describe_judges(found["judges"]))] if found.get("judges") else []),
+        *([("groups", describe_groups(found["groups"]))] if found.get("groups") else []),
         ("pairs", _describe_decided(pairs)),
         *(
             [("point apart", _describe_apart(found["apart"]))]
@@ -291,6 +292,19 @@ def describe_judges(found: dict[str, Any]) -> str:
             f"p is on people's side in {apart['with_people']:,}"
         )
     return said
+
+
+def describe_groups(found: list[dict[str, Any]]) -> str:
+    """Describe in how many pairs groups of people want different sides, and whom the labels are against."""
+    said = []
+    for one in found:
+        against = [f"{clean(name, 30)} in {n:,}" for name, n in one["against"].items() if n]
+        hidden = f"; the label is against {', '.join(against)}" if against else ""
+        said.append(
+            f"by {one['by']}, {_list_few(list(one['votes']))} differ in {one['differ']:,} of "
+            f"{one['pairs']:,} pairs that two of them judged (probability > {SURE}){hidden}"
+        )
+    return "; ".join(said)
 
 
 def _list_few(names: list[str]) -> str:
