@@ -34,7 +34,9 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         asked,
     )
     judged = " UNION ALL ".join(
-        f"SELECT {s.annotator} AS annotator, key, source FROM {s.name}" for s in SIGNALS if s.annotator
+        f"SELECT {s.annotator} AS annotator, key, {'source' if s.compares else 'NULL'} AS source FROM {s.name}"
+        for s in SIGNALS
+        if s.annotator
     )
     annotators = query(
         con,
