@@ -28,6 +28,7 @@ from .orders import (
     measure_length,
     measure_position,
 )
+from .own import OwnPreference, describe_own, measure_own
 from .people import PeopleAgreement, compare_with_people
 
 SCORE = "summary score"
@@ -44,7 +45,7 @@ class Evidence:
     `shown` has the columns of orders.JUDGEMENTS: single answers, each about one order. Votes and
     ratings have the columns of those tables (annotator: a name, or null) and of ratings the source;
     `rubrics` source, criterion, levels, higher_is_better; `lengths` completion, length (characters).
-    `failed` replies of the judge could not be used.
+    `failed` replies of the judge could not be used; `own` are keys of completions that it wrote.
     """
 
     judge: str
@@ -57,6 +58,7 @@ class Evidence:
     lengths: pl.DataFrame
     rubric: Rubric | None = None
     failed: int = 0
+    own: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String))
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class JudgeAudit:
         default_factory=list
     )  # people's mean score and the judge's, for figures
     notes: list[str] = field(default_factory=list)
+    own: OwnPreference | None = None
 
 
 def audit_evidence(
@@ -99,6 +102,8 @@ def audit_evidence(
     by_length = measure_length(found, people, seed, resamples)
     if found.height:
         notes += _length_notes(found, by_length, people)
+    own = measure_own(found, people, evidence.own, seed, resamples) if found.height else None
+    notes += [describe_own(own)] if own else []
     signals = _of_votes(evidence, found, seed, resamples, notes)
     rated, scores = _of_ratings(evidence, same or {}, seed, resamples, notes)
     return JudgeAudit(
@@ -112,6 +117,7 @@ def audit_evidence(
         signals + rated,
         scores,
         notes,
+        own,
     )
 
 

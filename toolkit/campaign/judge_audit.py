@@ -26,7 +26,8 @@ _ALIKE = """WITH about AS (
     UNION SELECT completion FROM ratings UNION SELECT completion_a FROM replies WHERE purpose = 'judge'
     UNION SELECT completion_b FROM replies WHERE purpose = 'judge'
 )
-SELECT c.key, min(c.key) OVER (PARTITION BY p.messages, c.content) AS alike, length(c.content) AS length
+SELECT c.key, min(c.key) OVER (PARTITION BY p.messages, c.content) AS alike, length(c.content) AS length,
+    lower(c.author) AS author
 FROM about JOIN completions c USING (key) JOIN prompts p ON p.key = c.prompt"""
 _WHO = """,
     coalesce(a.pseudonym, if(list_contains($by_model::VARCHAR[], s.source), s.source, NULL)) AS annotator,
@@ -146,6 +147,7 @@ def _make_evidence(judged: "StoredJudgements", model: str, options: AuditOptions
         judged.lengths,
         options.rubric or _find_rubric(judged, ratings["source"].unique().to_list()),
         judged.failed.get(model, 0),
+        judged.authors.filter(author=model.lower())["completion"],
     )
 
 
@@ -167,6 +169,7 @@ class StoredJudgements:
     lengths: pl.DataFrame  # completion, length in characters
     rubrics: pl.DataFrame  # source, criterion, levels, higher_is_better
     campaigns: pl.DataFrame  # source, rubric: digests of the rubrics used
+    authors: pl.DataFrame  # completion, author (in lower case) where known
     same_text: int  # votes about two completions of one text, left out
 
     @property
@@ -203,5 +206,6 @@ def read_stored_judgements(
         alike.select(completion="alike", length="length").unique("completion"),
         query(con, "SELECT source, criterion, levels, higher_is_better FROM rubrics"),
         query(con, "SELECT DISTINCT source, rubric FROM questions ORDER BY ALL"),
+        alike.select(completion="alike", author="author").drop_nulls().unique(),
         votes.height - kept.height,
     )

@@ -262,7 +262,8 @@ def _facts(
         "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
-        | {"rho": fit["findings"]["rho"]},
+        | {"rho": fit["findings"]["rho"]}
+        | ({"judges": judges} if (judges := fit["findings"].get("judges")) else {}),
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
         "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),

@@ -14,7 +14,10 @@ from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, transaction
+from .copies import drop_copies, find_copies
 from .findings.checks import check_predictions
+from .findings.groups import summarise_groups
+from .findings.judges import summarise_judges
 from .findings.oddities import find_oddities
 from .findings.posterior import (
     count_apart,
@@ -61,7 +64,8 @@ def fuse(
     FusionError if there is nothing to fuse and for `warm` without chains, StoreError for an unknown source.
     """
     signals = read_signals(con, sources)
-    obs = encode(signals)
+    used = drop_copies(signals)
+    obs = encode(used)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = choose_method(obs, settings.method)
@@ -82,16 +86,23 @@ def fuse(
     diagnostics = asdict(posterior.diagnostics) | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice,
-        "checks": check_predictions(obs, posterior, signals, settings.seed),
+        "checks": check_predictions(obs, posterior, used, settings.seed),
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
     pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed)
-    found = summarise_fit(obs, posterior) | _count(obs, signals)
+    found = summarise_fit(obs, posterior) | _count(obs, used)
     found |= {
         "apart": count_apart(obs, pairs),
         "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
+    if judges := summarise_judges(obs, posterior, pairs):
+        named = dict(signals["annotators"].select("annotator", "pseudonym").rows())
+        found["judges"] = judges | {
+            "copies": [[named[key] for key in group] for group in find_copies(signals)]
+        }
+    if groups := summarise_groups(obs, posterior, pairs, settings.seed):
+        found["groups"] = groups
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))

@@ -1,6 +1,7 @@
 """The fusion model: two correlated qualities per completion, seen through signals.
 
     e = own + author                    expressed: what people prefer; own ~ N(0, 1)
+    e + m                               what models that judge see in its place (likelihoods/tastes)
     o = rho own + sqrt(1 - rho^2) w + author'     observed: what helps; w ~ N(0, 1)
 
 Expressed signals depend on e, observed ones on o; each type has its likelihood in `likelihoods`.
@@ -25,6 +26,7 @@ from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from .likelihoods.likelihood import NOBODY, Arrays
 from .likelihoods.priors import SCORE, sample_group
 from .likelihoods.registry import LIKELIHOODS
+from .likelihoods.tastes import add_taste, make_taste_arrays, mark_rows
 from .observations import Observations
 
 AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
@@ -43,7 +45,7 @@ def run_model(data: Arrays) -> None:
     e = numpyro.deterministic("e", own + _of_author("author_expressed", data))
     logit = numpyro.sample(f"{SCORE}rho", dist.TransformedDistribution(dist.Beta(2, 2), LOGIT))
     rho = numpyro.deterministic("rho", 2 * expit(logit) - 1)
-    _explain(EXPRESSED, data, e)
+    _explain(EXPRESSED, add_taste(data), e)
     if "tried" not in data:
         return
     tried = data["tried"]
@@ -106,6 +108,7 @@ def make_arrays(obs: Observations) -> Arrays:
     data: Arrays = {"items": np.zeros(len(obs.prompt))}
     if obs.annotators.height > 1:
         data["annotators"] = np.zeros(obs.annotators.height)
+    data |= make_taste_arrays(obs.judged, len(obs.prompt))
     if obs.authors:
         data["authors"] = np.zeros(len(obs.authors))
         data["author"] = obs.author
@@ -117,7 +120,7 @@ def make_arrays(obs: Observations) -> Arrays:
     observed = {signal.name for signal in OBSERVED}
     for part in obs.parts:
         likelihood = LIKELIHOODS[part.SIGNAL]
-        arrays = likelihood.arrays(part)
+        arrays = likelihood.arrays(part) | mark_rows(part, obs.models)
         if "prompts" in likelihood.groups.values():
             prompts, prompt = np.unique(obs.prompt[part.items[0]], return_inverse=True)
             arrays |= {"prompt": prompt, "n_prompts": np.zeros(len(prompts))}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ...schemas.errors import FusionError
 from ...schemas.tables import COUNTS, OBSERVED, SIGNALS, name_all
@@ -12,7 +13,10 @@ from .likelihoods.likelihood import Ints, Members, Part, look_up_index
 from .likelihoods.outcomes import Outcomes
 from .likelihoods.ratings import Ratings
 from .likelihoods.registry import LIKELIHOODS
+from .likelihoods.tastes import find_judged
 from .likelihoods.votes import Votes
+
+MODEL = "model"  # the kind of annotators that are models
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Observations:
 
     completions: pl.DataFrame  # completion, prompt, and the number of signals of each type: n_votes …
     prompt: Ints  # prompt index of each item
-    annotators: pl.DataFrame  # annotator (key), pseudonym
+    annotators: pl.DataFrame  # annotator (key), pseudonym, and kind where known
     learners: list[str]
     parts: tuple[Part, ...] = ()  # in the order of SIGNALS
     author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
@@ -52,6 +56,18 @@ class Observations:
         parts = [part for signal in OBSERVED for part in self.list_parts(signal.name)]
         items = [index for part in parts for index in part.items]
         return np.unique(np.concatenate(items)) if items else np.zeros(0, dtype=np.int64)
+
+    @property
+    def models(self) -> NDArray[np.bool_]:
+        """True for annotators (annotators,) that are models."""
+        if "kind" not in self.annotators.columns:
+            return np.zeros(self.annotators.height, dtype=bool)
+        return (self.annotators["kind"] == MODEL).fill_null(False).to_numpy()
+
+    @property
+    def judged(self) -> Ints:
+        """Sorted item indices (n,) of the completions that any model judged."""
+        return find_judged(self.parts, self.models)
 
     @property
     def rows(self) -> int:
@@ -96,9 +112,9 @@ def encode(signals: dict[str, pl.DataFrame]) -> Observations:
     """Turn signal tables into index arrays.
 
     `signals` holds `completions` (completion, prompt, and author where known), `annotators`
-    (annotator, pseudonym) and the rows of every type of signal by the name of its table, as
-    `read_signals` returns them; a type without rows may be left out. Votes without a column n are one
-    each. Raises FusionError if there is nothing to fuse.
+    (annotator, pseudonym, and kind where known) and the rows of every type of signal by the name of its
+    table, as `read_signals` returns them; a type without rows may be left out. Votes without a column n are
+    one each. Raises FusionError if there is nothing to fuse.
     """
     rows = dict(_signal_rows(signals))
     if not rows:

@@ -9,6 +9,7 @@ from ...schemas.tables import SIGNALS, select_signals
 from ..store.connection import Store, query
 from ..store.where import check_names, match_sources
 from .likelihoods.registry import LIKELIHOODS
+from .observations import MODEL
 
 
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -33,12 +34,15 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         asked,
     )
     judged = " UNION ALL ".join(
-        f"SELECT {s.annotator} AS annotator, key FROM {s.name}" for s in SIGNALS if s.annotator
+        f"SELECT {s.annotator} AS annotator, key, {'source' if s.compares else 'NULL'} AS source "
+        f"FROM {s.name}"
+        for s in SIGNALS
+        if s.annotator
     )
     annotators = query(
         con,
-        f"""SELECT a.key AS annotator, pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
-        GROUP BY ALL ORDER BY min(j.key)""",
+        f"""SELECT a.key AS annotator, pseudonym, kind, known, min(j.source) AS campaign FROM annotators a
+        JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
     annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))
     if annotators["pseudonym"].n_unique() < annotators.height:
@@ -89,12 +93,17 @@ def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:
     """Hash everything that a fit reads, row order included.
 
     People are numbered in the order of the rows, so that another key for their pseudonyms changes nothing.
+    Which rows are of models is hashed where any are.
     """
     state = hashlib.sha256()
+    models = signals["annotators"].filter(pl.col("kind") == MODEL)["annotator"]
     for name in sorted(signals.keys() - {"annotators"}):
         frame = signals[name]
         people = [_by_order(frame[column]) for column in _PEOPLE if column in frame.columns]
         state.update(f"{name}\n{frame.with_columns(people).write_csv()}".encode())
+        if "annotator" in frame.columns and frame["annotator"].is_in(models.implode()).any():
+            by_model = frame.select(pl.col("annotator").is_in(models.implode()).alias("by_model"))
+            state.update(by_model.write_csv().encode())
     return state.hexdigest()
 
 

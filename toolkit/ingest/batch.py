@@ -47,6 +47,7 @@ class Context:
     split: str = ""  # what separates several values of one field, such as ;
     scale: tuple[float, float] | None = None  # lowest and highest value of ratings that are no levels
     sides: pl.DataFrame = field(default_factory=pl.DataFrame)  # completions of prompts that have two
+    by_model: bool = False  # models judged, in all rows
     levels: int | None = None  # of ratings, where the file has no such column
     align: str = "minimal"  # how edits are found between parallel texts
     annotator_names: dict[str, str] = field(default_factory=dict)  # the corpus's id -> name
@@ -61,6 +62,11 @@ class Context:
     max_unpacked: int | None = None  # bytes that packed files may unpack to; by default by their size
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person
+
+    @property
+    def names_people(self) -> bool:
+        """True if the format names people, so that pseudonyms can be made."""
+        return self.pseudonyms is not _unnamed
 
 
 def make_known(rows: list[tuple[str, str, str]]) -> pl.DataFrame:

@@ -63,7 +63,7 @@ SHEETS = ("*.xlsx", "*.ods", "*.xls")
 _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
 OBJECTS = tuple(dict.fromkeys((*JSONL, *TABLES)))  # JSON Lines in the first place
-
+TABULAR = ("set", "wide", "date_format", "allow_rejects", "sheet")  # options of tables of signals
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
@@ -318,7 +318,7 @@ FORMATS: dict[str, Format] = {
             about="completions",
             people=True,
             alone="preferences.rankings:are_rankings",
-            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
+            options=("by_model", *TABULAR),
         ),
         Format(
             "ratings",
@@ -329,7 +329,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("levels", "set", "wide", "split", "scale", "date_format", "allow_rejects", "sheet"),
+            options=("levels", "by_model", "split", "scale", *TABULAR),
         ),
         Format(
             "outcomes",
@@ -342,7 +342,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             about="completions",
             people=True,
-            options=("set", "wide", "date_format", "allow_rejects", "sheet"),
+            options=TABULAR,
         ),
         Format(
             "reviews",

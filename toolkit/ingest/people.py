@@ -1,7 +1,14 @@
 """Replace people's ids by pseudonyms before anything else reads them.
 
 Rejected rows have no ids either: a readable row is stored as its fields with the pseudonym, an unreadable
-one as its file and line alone.
+one as its file and line alone. Models that judged keep their names:
+
+    completion_a,completion_b,choice,annotator,kind
+    p1-a,p1-b,a,gpt-x,model
+    p1-a,p1-b,b,ana,student
+
+`--by-model` says it of all rows of a file; a row of a model without a name is by one named like the source.
+A name is either a person's or a model's, in the whole store.
 """
 
 import re
@@ -11,9 +18,15 @@ from dataclasses import replace
 import polars as pl
 
 from ...schemas.errors import SourceError
+from ...schemas.support.text import clean
+from ...schemas.tables import ANNOTATORS, SIGNALS
+from ..store.connection import Store, query, run_over
 from .batch import Context
 from .files.numbered_lines import Input
 
+MODEL = "model"
+KINDS = ("student", "expert", "crowd", MODEL)
+DEFAULT = "crowd"
 _WITHHELD = "(not kept, since it may name a person: see the line in the file)"
 
 
@@ -57,7 +70,8 @@ def hide_ids(
     """
     if not columns:
         return [unread, wrong]
-    fields = [name for name in named.columns if name not in ("line", "raw", "gone")]
+    unsaid = ["kind"] if "kind" in named.columns and named["kind"].null_count() == named.height else []
+    fields = [name for name in named.columns if name not in ("line", "raw", "gone", *unsaid)]
     anybody = pl.any_horizontal(pl.col(name).is_not_null() for name in columns)
     shown = named.join(wrong.select("line"), on="line", how="semi").select(
         "line",
@@ -120,3 +134,80 @@ def _hide_learner(file: Input, start: int, id: str, name: str) -> str:
     if at < 0:
         return file.name
     return f"{file.name[:at]}{name}{file.name[at + len(id) :]}"
+
+
+def name_annotators(rows: pl.DataFrame, context: Context, column: str = "annotator") -> pl.DataFrame:
+    """Replace people's ids in a column by pseudonyms, keep models' names; add `gone` as `replace_ids` does.
+
+    The column `kind`, added where the file has none, is in lower case; by --by-model it is model where it is
+    empty. Rows whose kind is model and whose name is empty get the source's name.
+    """
+    kind = pl.col("kind") if "kind" in rows.columns else pl.lit(None, pl.String)
+    rows = rows.with_columns(kind.cast(pl.String).str.strip_chars().str.to_lowercase().alias("kind"))
+    if context.by_model:
+        rows = rows.with_columns(pl.col("kind").fill_null(MODEL))
+    by_model = pl.col("kind") == MODEL
+    if not rows.select(by_model.any()).item():
+        return replace_ids(rows, context, [column])
+    own = pl.col(column) if column in rows.columns else pl.lit(None, pl.String)
+    names = rows.select(pl.when(by_model).then(pl.coalesce(own.cast(pl.String), pl.lit(context.source))))
+    people = rows.with_columns(pl.when(~by_model.fill_null(False)).then(own.cast(pl.String)).alias(column))
+    hidden = replace_ids(people, context, [column])
+    return hidden.with_columns(pl.coalesce(names.to_series(), pl.col(column)).alias(column))
+
+
+def check_kind(context: Context) -> tuple[tuple[pl.Expr, pl.Expr | str], ...]:
+    """Check for kinds that are none, and people's kinds in a file of models: masks and reasons."""
+    said = pl.format("kind is '{}', expected {}", "kind", pl.lit(", ".join(KINDS[:-1]) + f" or {MODEL}"))
+    unknown = (~pl.col("kind").is_in(KINDS), said)
+    if not context.by_model:
+        return (unknown,)
+    of_person = pl.format("kind is '{}', but --by-model says that models judged", "kind")
+    return unknown, (pl.col("kind") != MODEL, of_person)
+
+
+_JUDGED = " UNION ".join(f"SELECT {s.annotator} AS key FROM {s.name}" for s in SIGNALS if s.annotator)
+_STORED = f"""SELECT DISTINCT pseudonym, kind FROM annotators
+WHERE key IN ({_JUDGED} UNION SELECT annotator FROM answers)"""
+_UPDATE = """UPDATE annotators SET kind = incoming.kind FROM incoming
+WHERE annotators.pseudonym = incoming.pseudonym AND annotators.kind <> incoming.kind"""
+
+
+def settle_kinds(con: Store, annotators: pl.DataFrame, context: Context, table: str) -> pl.DataFrame:
+    """Give annotators of unsaid kind one, and stored ones of unsaid kind (crowd) the kind that is said now.
+
+    `annotators` has pseudonym and kind, null where the file does not say; rows of any other `table` stay.
+    Raises SourceError for a name that is a person's and a model's, and for a person who is a student and an
+    expert.
+    """
+    if table != ANNOTATORS.name or annotators.is_empty():
+        return annotators
+    said = annotators.select("pseudonym", pl.col("kind").fill_null(DEFAULT))
+    everyone = pl.concat([said, query(con, _STORED)], how="vertical_relaxed").unique(maintain_order=True)
+    _check_apart(everyone, context)
+    known = everyone.filter(pl.col("kind") != DEFAULT).unique(maintain_order=True)
+    twice = known.filter(pl.col("pseudonym").is_duplicated())
+    if twice.height:
+        who = twice["pseudonym"][0]
+        two = " and ".join(sorted(twice.filter(pseudonym=who)["kind"]))
+        raise SourceError(f"annotator {clean(who, 40)} is {two}; a person has one kind: mend column kind")
+    run_over(con, known, _UPDATE)
+    kinds = dict(known.rows())
+    return annotators.with_columns(
+        pl.col("pseudonym").replace_strict(kinds, default=DEFAULT, return_dtype=pl.String).alias("kind")
+    )
+
+
+def _check_apart(everyone: pl.DataFrame, context: Context) -> None:
+    """Raise SourceError for a name of a model and of a person; `everyone` has pseudonym and kind."""
+    models = everyone.filter(pl.col("kind") == MODEL)["pseudonym"].unique(maintain_order=True)
+    people = everyone.filter(pl.col("kind") != MODEL)["pseudonym"].implode()
+    both = models.is_in(people)
+    if context.names_people and len(models):
+        both |= context.pseudonyms(models).is_in(people)
+    if both.any():
+        raise SourceError(
+            f"annotator '{clean(models.filter(both)[0], 40)}' is marked as a model and as a person; mark all "
+            "judgements under this name alike (column kind, or --by-model), with --replace for a source "
+            "that is there"
+        )

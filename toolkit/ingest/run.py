@@ -31,7 +31,7 @@ from .formats import FORMATS, Format
 from .known import add_known
 from .lopsided import check_lopsided, list_remedies
 from .other_programs import check_downloads, describe_file, name_program
-from .people import name_learners
+from .people import name_learners, settle_kinds
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -292,9 +292,9 @@ def _read_all(
         not_text += int((batch.rejects["reason"] == "not valid UTF-8").sum())
         pending.append(batch)
         if _many(pending):
-            _insert_all(con, pending, context.source, added)
+            _insert_all(con, pending, context, added)
             pending = []
-    _insert_all(con, pending, context.source, added)
+    _insert_all(con, pending, context, added)
     for file in files:
         notes += file.notes
     if not read:
@@ -331,16 +331,16 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def _insert_all(con: Store, batches: list[Batch], source: str, added: dict[str, int]) -> None:
+def _insert_all(con: Store, batches: list[Batch], context: Context, added: dict[str, int]) -> None:
     """Insert the batches' rows, table by table, and count what was added."""
     for name in {name: None for batch in batches for name in batch.tables}:
         frames = [batch.tables[name] for batch in batches if name in batch.tables]
         for frame in frames:
             _check_people(TABLES[name], frame)
-        added[name] = added.get(name, 0) + insert(con, TABLES[name], pl.concat(frames, how="diagonal"))
-    if batches:
-        rejects = pl.concat([batch.rejects for batch in batches])
-        insert(con, REJECTS, rejects.with_columns(pl.lit(source).alias("source")))
+        settled = settle_kinds(con, pl.concat(frames, how="diagonal"), context, name)
+        added[name] = added.get(name, 0) + insert(con, TABLES[name], settled)
+    if rejects := [batch.rejects for batch in batches]:
+        insert(con, REJECTS, pl.concat(rejects).with_columns(pl.lit(context.source).alias("source")))
 
 
 def _check_people(table: Table, frame: pl.DataFrame) -> None:

@@ -13,6 +13,7 @@ from .asking.asking import asking
 from .calibration import calibration
 from .heldout.heldout import heldout
 from .heldout.rankings import rankings
+from .judges import judges
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
@@ -26,6 +27,7 @@ PARTS: dict[str, Measure] = {
     "heldout": heldout,
     "rankings": rankings,
     "asking": asking,
+    "judges": judges,
 }
 
 

@@ -176,6 +176,8 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
             if "first_shown_bias" in found["parameters"]
             else []
         ),
+        *([("judges", describe_judges(found["judges"]))] if found.get("judges") else []),
+        *([("groups", describe_groups(found["groups"]))] if found.get("groups") else []),
         ("pairs", _describe_decided(pairs)),
         *(
             [("point apart", _describe_apart(found["apart"]))]
@@ -263,6 +265,46 @@ def describe_annotators(found: list[dict[str, Any]]) -> str:
         f"{_list_few(sorted(those, key=lambda who: -those[who]))}: {words}" for words, those in doubts.items()
     )
     return f"{voted}; the fit doubts {'; '.join(named)} (probability > {SURE})"
+
+
+def describe_judges(found: dict[str, Any]) -> str:
+    """Describe what models that judged are worth, what they share, and where people and they differ."""
+    from ....schemas.support.numbers import format_count
+
+    worth = "; ".join(
+        f"{part.replace('votes', 'a pair')}: {format_count(panel['judges'], 'model')} worth "
+        f"{panel['n_eff']['median']:.1f} independent (90 % interval {panel['n_eff']['low']:.1f} to "
+        f"{panel['n_eff']['high']:.1f})"
+        for part, panel in found["panels"].items()
+    )
+    taste, apart = found["taste"], found["apart"]
+    for group in found.get("copies", []):
+        worth += f"; {_list_few(group)} gave the same judgements and count as one"
+    said = (
+        f"{worth}; they share a taste of their own, {taste['mean']:.1f} sd of quality ({taste['low']:.1f} to "
+        f"{taste['high']:.1f})"
+    )
+    if not found["people"]:
+        return f"{said}; no person judged the same answers, so taste cannot be told from quality: p is wide"
+    if apart["pairs"]:
+        said += (
+            f"; their majority and people's differ in {apart['differ']:,} of {apart['pairs']:,} pairs, where "
+            f"p is on people's side in {apart['with_people']:,}"
+        )
+    return said
+
+
+def describe_groups(found: list[dict[str, Any]]) -> str:
+    """Describe in how many pairs groups of people want different sides, and whom the labels are against."""
+    said = []
+    for one in found:
+        against = [f"{clean(name, 30)} in {n:,}" for name, n in one["against"].items() if n]
+        hidden = f"; the label is against {', '.join(against)}" if against else ""
+        said.append(
+            f"by {one['by']}, {_list_few(list(one['votes']))} differ in {one['differ']:,} of "
+            f"{one['pairs']:,} pairs that two of them judged (probability > {SURE}){hidden}"
+        )
+    return "; ".join(said)
 
 
 def _list_few(names: list[str]) -> str:

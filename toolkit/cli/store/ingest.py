@@ -73,6 +73,12 @@ _OWN: dict[str, click.Parameter] = {
         type=click.IntRange(2),
         help="Number of levels of the ratings, if no column states it.",
     ),
+    "by_model": click.Option(
+        ["--by-model"],
+        is_flag=True,
+        help="Models judged, not people: their names are kept, and a row without one is by a model named "
+        "like the source. A column kind (student, expert, crowd or model) says it for each row.",
+    ),
     "set": click.Option(
         ["--set", "constants"],
         multiple=True,
@@ -217,6 +223,7 @@ def _command(format: Format) -> click.Command:
             split=given.get("split") or "",
             scale=given.get("scale"),
             levels=given.get("levels"),
+            by_model=given.get("by_model") or False,
             align=given.get("align") or "minimal",
             annotator_names=given.get("annotator_names") or {},
             learner=given.get("learner") or "",

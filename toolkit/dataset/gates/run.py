@@ -17,7 +17,8 @@ from ..steps import KEPT
 from .gate import Drop, Gate, GateResult, GateSettings, Inputs
 
 GATES = (
-    "convergence:GATE",
+    "labels:CONVERGENCE_GATE",
+    "labels:JUDGES_GATE",
     "contents:GATE",
     "leaks.leaks:GATE",
     "licence:GATE",

@@ -12,7 +12,8 @@ from jax import Array
 from jax.nn import log_sigmoid
 
 from .likelihood import NOBODY, Arrays, Counts, Ints, Likelihood, Members, Part
-from .priors import SCORE, observe_counts, sample_group, sample_half_normal
+from .priors import SCORE, observe_counts, sample_group
+from .tastes import sample_slope, see
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def _observe(name: str, data: Arrays, e: Array) -> None:
     """Ordered-logistic ratings on one criterion: severity of annotators, difficulty of prompts."""
     r, criterion = data[name], name.partition(":")[2]
     levels = r["counts"].shape[1]
-    slope = sample_half_normal(f"rating_slope:{criterion}", 2)
+    slope = sample_slope(r, f"rating_slope:{criterion}", 2)
     lowest = numpyro.sample(f"rating_cut:{criterion}", dist.Normal(-2, 1.5))
-    location = slope * e[r["item"]]
+    location = slope * see(data, r, e)
     cutpoints = lowest[None]
     if levels > 2:
         logs = numpyro.sample(
@@ -128,6 +129,7 @@ LIKELIHOOD = Likelihood(
     observe=_observe,
     parameters={
         "rating_slope": "how sharply ratings follow expressed effectiveness",
+        "model_rating_slope": "how sharply ratings of models follow what models see",
         "rating_cut": "threshold between the two lowest levels",
         "rating_gaps": "distance to the next threshold",
         "tau_severity": "spread of severity over annotators",

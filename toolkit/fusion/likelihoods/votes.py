@@ -16,7 +16,8 @@ import polars as pl
 from jax import Array
 
 from .likelihood import NOBODY, Arrays, Counts, Ints, Likelihood, Members, Part
-from .priors import observe_counts, sample_group, sample_half_normal
+from .priors import observe_counts, sample_group
+from .tastes import sample_slope, see
 
 # Of the prior of how far reliabilities differ. With 0.7 it expected 1 of 20 new annotators to vote against
 # what they see; where few are known, what a new one would vote came out too timid.
@@ -140,9 +141,9 @@ def _arrays(v: Votes) -> Arrays:
 def _observe(name: str, data: Arrays, e: Array) -> None:
     """Davidson votes with first-shown bias and, where annotators are named, their habits."""
     v = data[name]
-    slope = sample_half_normal("vote_slope", 2)
+    slope = sample_slope(v, "vote_slope", 2)
     tie = numpyro.sample("vote_tie", dist.Normal(-1, 1.5))
-    eta = slope * (e[v["first"]] - e[v["second"]])
+    eta = slope * (see(data, v, e, "first") - see(data, v, e, "second"))
     if "annotators" in data:
         who, named = v["annotator"], v["annotator"] != NOBODY
         size = data["annotators"].shape[0]
@@ -178,6 +179,7 @@ LIKELIHOOD = Likelihood(
     observe=_observe,
     parameters={
         "vote_slope": "how sharply votes follow expressed effectiveness",
+        "model_vote_slope": "how sharply votes of models follow what models see",
         "vote_tie": "log weight of a tie between equals",
         "first_shown_bias": "advantage of the answer that was shown first",
         "tau_reliability": "spread of reliability over annotators",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.registry import LIKELIHOODS
+from ..likelihoods.tastes import TASTE
 from ..observations import Observations
 from .hmc import INITIAL_RADIUS, TRAJECTORY, MassMatrix, Sampler, Shapes, list_entries
 
@@ -23,6 +24,7 @@ DIGITS = 6  # significant digits of the record
 _GROUPS = {
     "author_expressed": "authors",
     "author_observed": "authors",
+    TASTE: "judged",
     **{name: members for likelihood in LIKELIHOODS.values() for name, members in likelihood.groups.items()},
 }  # kind of a group's members, by the group's name up to the criterion or measure
 
@@ -139,6 +141,8 @@ def _members(obs: Observations, site: str) -> list[str] | None:
     if members == "prompts":
         (part,) = (p for p in obs.parts if p.scale == scale and name in LIKELIHOODS[p.SIGNAL].groups)
         return _prompts(obs, part.items[0])
+    if members == "judged":
+        return obs.completions["completion"].gather(obs.judged).to_list()
     people: dict[str, Iterable[str]] = {
         "annotators": obs.annotators["annotator"],
         "learners": obs.learners,

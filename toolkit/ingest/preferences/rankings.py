@@ -30,7 +30,7 @@ _PLACE = ("documentId", "segmentId", "srcIndex")
 NOT_PUBLISHED = (
     "the texts that were ranked are not in the file: the votes can be fused, but no dataset comes of them"
 )
-_OTHERS = ("srclang", "trglang", "judgeId")
+_OTHERS = ("srclang", "trglang", "judgeId", "kind")
 # Names in the papers' lists of systems that are none: the text itself, and people's corrections.
 _ORIGINS = {
     "orig": "learner",

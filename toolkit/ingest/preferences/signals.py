@@ -1,11 +1,11 @@
 """Read signals from tables: CSV, TSV, JSON Lines or Parquet, columns mapped by name.
 
-    completion_a,completion_b,choice,annotator,shown_first,at
-    completion,criterion,value,levels,annotator,at
+    completion_a,completion_b,choice,annotator,kind,shown_first,at
+    completion,criterion,value,levels,annotator,kind,at
     completion,learner,measure,value,censored,at
 
 Completions are named by their id in the source that the signals are about. `choice` is a, b or
-tie; `measure` is turns or success. A row is a record.
+tie; `measure` is turns or success; `kind` is the annotator's (`people`). A row is a record.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import polars as pl
 from ....schemas.cells import CHOICES
 from ....schemas.tables import ANNOTATORS, SIGNALS
 from ...store.connection import add_key
-from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, find_reason
+from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, find_reason
 from ..files.fields import (
     Columns,
     check_time,
@@ -31,7 +31,7 @@ from ..files.fields import (
 from ..files.numbered_lines import Input, OnBytes
 from ..files.wide import read_rows, restore_lines
 from ..lopsided import Said, count_values
-from ..people import hide_ids, replace_ids
+from ..people import check_kind, hide_ids, name_annotators, replace_ids
 from .pairs import check_sides, name_sides
 from .rankings import NOT_PUBLISHED, is_ranking, make_votes, read_ranking_records
 
@@ -42,12 +42,14 @@ Frames = dict[str, pl.DataFrame]
 
 VOTE_COLUMNS = Columns(
     ("completion_a", "completion_b", "choice"),
-    ("annotator", "shown_first", "at"),
+    ("annotator", "kind", "shown_first", "at"),
     value="choice",
     extra=("prompt",),
     asked=("completion_a", "completion_b"),
 )
-RATING_COLUMNS = Columns(("completion", "criterion", "value"), ("levels", "annotator", "at"), value="value")
+RATING_COLUMNS = Columns(
+    ("completion", "criterion", "value"), ("levels", "annotator", "kind", "at"), value="value"
+)
 OUTCOME_COLUMNS = Columns(("completion", "measure", "value"), ("learner", "censored", "at"), value="value")
 
 
@@ -93,8 +95,12 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
     """Votes of each row, and their texts' places where these are about no other source."""
     notes = () if context.about else (NOT_PUBLISHED,)
     for records, bad in read_ranking_records(file, context, on_bytes):
-        named = replace_ids(records, context, ["judgeId"])
-        votes, tables, wrong = make_votes(named, context, file.name)
+        named = name_annotators(records, context, "judgeId")
+        ranked, strange = divide(named, *check_kind(context))
+        votes, tables, wrong = make_votes(ranked.drop("kind"), context, file.name)
+        wrong = pl.concat([wrong, strange])
+        kinds = named.select(pl.col("judgeId").alias("annotator"), "kind").drop_nulls("annotator").unique()
+        votes = votes.join(kinds, on="annotator", how="left", maintain_order="left")
         judged, annotators = _annotators(
             votes.with_columns(
                 pl.lit(context.source).alias("source"),
@@ -124,7 +130,11 @@ def _read(
     """Map columns, let `judge` add a reason to each record, and divide taken from rejected."""
     for block in read_rows(file, context, columns, on_bytes):
         records, names = block.records, block.names
-        named = replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
+        named = (
+            name_annotators(block.rows, context)
+            if "annotator" in names
+            else replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
+        )
         people = [name for name in PEOPLE if name in names and block.has_people(name)]
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
@@ -170,6 +180,7 @@ def _votes(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callable
             ),
             (~pl.col("choice").is_in(CHOICES).fill_null(False), expect("choice", "a, b or tie")),
             (~pl.col("shown_first").is_in(["a", "b"]), expect("shown_first", "a or b")),
+            *check_kind(context),
             check_time(context.date_format),
         )
     )
@@ -202,6 +213,7 @@ def _ratings(rows: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, Callab
                 ~pl.col("v").is_between(1, pl.col("k")).fill_null(False),
                 pl.format("value is '{}', expected {}", pl.col("value").fill_null(""), _say_scale(context)),
             ),
+            *check_kind(context),
             check_time(context.date_format),
         )
     )
@@ -299,16 +311,17 @@ def _unknown(column: str, key: str, context: Context) -> tuple[pl.Expr, pl.Expr]
 
 def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows with `annotator` as a key of its pseudonym, and the annotators; the time under its own name."""
-    people = good.select(pl.col("annotator").alias("pseudonym")).drop_nulls().unique().sort("pseudonym")
+    people = good.select(pl.col("annotator").alias("pseudonym"), "kind").drop_nulls("pseudonym")
+    people = people.unique().sort("pseudonym", "kind")
     annotators = add_key(
-        people.select(pl.lit(context.about).alias("source"), pl.lit("crowd").alias("kind"), "pseudonym"),
+        people.select(pl.lit(context.about).alias("source"), "kind", "pseudonym"),
         ANNOTATORS,
     )
     keyed = (
         good.drop("at")
         .rename({"annotator": "pseudonym", "time": "at"})
         .join(
-            annotators.select("pseudonym", pl.col("key").alias("annotator")),
+            annotators.select("pseudonym", pl.col("key").alias("annotator")).unique(),
             on="pseudonym",
             how="left",
             maintain_order="left",

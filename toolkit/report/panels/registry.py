@@ -3,7 +3,7 @@
 draw_all(PANELS, view)       # [Picture(name="agreement", title="What people prefer, …", …), …]
 """
 
-from . import agreement, annotators, checks, confidence, people, ranks, recovery
+from . import agreement, annotators, checks, confidence, judges, people, ranks, recovery
 from .panel import Panel
 
 PANELS: tuple[Panel, ...] = (
@@ -11,6 +11,7 @@ PANELS: tuple[Panel, ...] = (
     confidence.PANEL,
     checks.PANEL,
     annotators.PANEL,
+    judges.PANEL,
     ranks.PANEL,
     recovery.PANEL,
     people.PANEL,

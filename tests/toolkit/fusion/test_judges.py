@@ -1,0 +1,156 @@
+"""Models that judge share a taste: they are worth fewer votes than they are, and nothing changes without them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from preceptor.tests.bench.fusion.judges import (
+    PEOPLE,
+    call_alike,
+    keep_annotators,
+    run_dawid_skene,
+    simulate_panel,
+)
+from preceptor.toolkit.cli.dataset.fuse import describe_judges
+from preceptor.toolkit.fusion.copies import drop_copies, find_copies
+from preceptor.toolkit.fusion.findings.judges import compute_effective_judges, summarise_judges
+from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
+from preceptor.toolkit.fusion.methods import fit_by
+from preceptor.toolkit.fusion.model import make_arrays
+from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
+from preceptor.toolkit.fusion.sampling.hmc import trace_shapes
+from preceptor.toolkit.fusion.signals import hash_inputs
+
+QUICK = SamplerSettings(draws=200, max_draws=200, warmup=200)
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return simulate_panel(0)
+
+
+@pytest.fixture(scope="module")
+def fitted(panel):
+    return fit(panel.obs, QUICK)
+
+
+def summarise(obs, posterior):
+    pairs = summarise_pairs(obs, posterior, *draw_qualities(obs, posterior, 0), 0.0)
+    return summarise_judges(obs, posterior, pairs)
+
+
+def test_without_models_the_model_has_no_other_arrays_and_no_other_sites(panel):
+    people = keep_annotators(panel.obs, PEOPLE)
+    unmarked = replace(people, annotators=people.annotators.drop("kind"))
+    one, other = make_arrays(people), make_arrays(unmarked)
+    assert one.keys() == other.keys() == {"items", "annotators", "votes"}
+    assert one["votes"].keys() == other["votes"].keys()
+    assert list(trace_shapes(one)) == list(trace_shapes(other))
+    assert not [site for site in trace_shapes(one) if "model" in site]
+
+
+def test_models_share_one_taste_of_the_completions_that_they_judged(panel):
+    shapes = trace_shapes(make_arrays(panel.obs), latent=True)
+    assert shapes["z_model_taste"] == (len(panel.e),)
+    half = panel.obs.votes.keep(np.arange(len(panel.e)) < 9, np.arange(len(panel.e)))
+    part = replace(panel.obs, parts=(half,))
+    assert trace_shapes(make_arrays(part), latent=True)["z_model_taste"] == (9,)
+
+
+def test_which_rows_are_of_models_is_part_of_the_input_only_where_there_are_any():
+    votes = pl.DataFrame({"completion_a": ["a"], "annotator": ["j"], "n": [1]})
+    annotators = pl.DataFrame({"annotator": ["j"], "pseudonym": ["j"], "kind": ["crowd"]})
+    of_person = hash_inputs({"votes": votes, "annotators": annotators})
+    of_expert = hash_inputs({"votes": votes, "annotators": annotators.with_columns(kind=pl.lit("expert"))})
+    of_model = hash_inputs({"votes": votes, "annotators": annotators.with_columns(kind=pl.lit("model"))})
+    assert of_person == of_expert != of_model
+
+
+def test_judges_alike_are_worth_what_kish_says():
+    information, shared = np.full((1, 9), 1.3), np.array([0.7])
+    rho = 0.7 * 1.3 / (1 + 0.7 * 1.3)
+    assert compute_effective_judges(information, shared) == pytest.approx(9 / (1 + 8 * rho))
+    assert compute_effective_judges(information, np.zeros(1)) == pytest.approx(9)
+    assert compute_effective_judges(1e6 * information, shared) == pytest.approx(1, abs=1e-3)
+
+
+def test_findings_say_how_many_votes_the_panel_was_worth(panel, fitted):
+    found = summarise(panel.obs, fitted)
+    worth = found["panels"]["votes"]
+    assert (found["models"], worth["judges"], worth["judgements"]) == (9, 9, 9 * 36)
+    assert 1 < worth["n_eff"]["low"] < worth["n_eff"]["median"] < worth["n_eff"]["high"] < 9
+    assert worth["n_eff"]["median"] < 4.5
+    assert found["people"] == PEOPLE * 30
+    assert 0 < found["apart"]["with_people"] <= found["apart"]["differ"] < found["apart"]["pairs"]
+    json.dumps(found)
+    said = describe_judges(found | {"copies": [["j1", "j2"]]})
+    assert "a pair: 9 models worth" in said
+    assert "j1, j2 gave the same judgements and count as one" in said
+
+
+def test_models_taken_for_people_make_p_too_sure(panel, fitted):
+    def measure_sureness(posterior):
+        e = posterior.flatten("e")
+        p = (e[:, panel.first] > e[:, panel.second]).mean(axis=0)
+        return np.maximum(p, 1 - p).mean()
+
+    assert measure_sureness(fit(call_alike(panel.obs), QUICK)) > measure_sureness(fitted) + 0.02
+
+
+def test_without_people_taste_is_not_told_from_quality(panel, fitted):
+    rows = panel.obs.votes.annotator >= PEOPLE
+    votes = panel.obs.votes
+    arrays = {k: getattr(votes, k)[rows] for k in ("first", "second", "annotator", "shown_first", "counts")}
+    alone = replace(panel.obs, parts=(replace(votes, **arrays),))
+    posterior = fit(alone, QUICK)
+    found = summarise(alone, posterior)
+    assert found["people"] == 0
+    assert "no person judged the same answers" in describe_judges(found)
+    assert posterior.flatten("e").std(axis=0).mean() > fitted.flatten("e").std(axis=0).mean()
+
+
+def test_a_normal_approximation_knows_the_taste_too(panel):
+    posterior = fit_by(panel.obs, SamplerSettings(method="map"))
+    assert posterior.flatten("model_taste").shape[1] == len(panel.e)
+    assert summarise(panel.obs, posterior)["panels"]["votes"]["n_eff"]["median"] < 6
+
+
+def tables(copies, turned=False):
+    names = [f"{i:02d}{side}" for i in range(24) for side in "ab"]
+    rows = [(f"{i:02d}a", f"{i:02d}b", "ab"[i % 2], f"gpt-{c}") for c in range(copies) for i in range(24)]
+    if turned:  # the last says the same of sides in the other order
+        rows[-24:] = [(b, a, {"a": "b", "b": "a"}[choice], who) for a, b, choice, who in rows[-24:]]
+    people = [(f"{i:02d}a", f"{i:02d}b", "a", "ana") for i in range(24)]
+    who = [*(f"gpt-{c}" for c in range(copies)), "ana", "ben"]
+    votes = [*rows, *people, *((a, b, choice, "ben") for a, b, choice, _ in people)]
+    return {
+        "completions": pl.DataFrame({"completion": names, "prompt": [name[:2] for name in names]}),
+        "annotators": pl.DataFrame(
+            {"annotator": who, "pseudonym": who, "kind": ["model"] * copies + ["crowd"] * 2}
+        ),
+        "votes": pl.DataFrame(
+            votes, schema=["completion_a", "completion_b", "choice", "annotator"], orient="row"
+        ).with_columns(shown_first=pl.lit(None, pl.String)),
+    }
+
+
+def test_copies_of_a_judge_count_as_one_and_people_never_do():
+    one, five = tables(1), tables(5, turned=True)
+    assert find_copies(one) == []
+    assert find_copies(five) == [[f"gpt-{c}" for c in range(5)]]
+    for name, frame in drop_copies(five).items():
+        assert frame.equals(one[name])
+
+
+def test_judges_of_few_judgements_are_no_copies():
+    few = tables(3)
+    few["votes"] = few["votes"].filter(pl.col("completion_a") < "10")
+    assert find_copies(few) == []
+
+
+def test_dawid_and_skene_follow_the_better_judges():
+    share = np.array([[1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 0, 1]], float)
+    assert (run_dawid_skene(share) > 0.5).tolist() == [True, True, False, False, True, False]

@@ -1,0 +1,85 @@
+"""The taste that models share: what they like in a completion beyond what people do.
+
+    a model sees e + m in place of e;  m = tau z, tau ~ HalfNormal(1), one z a completion that models judged
+    and judges with a slope of the models' own, since they are steadier than people
+
+Models learnt from much the same texts, so they err alike: agreeing with each other, they would pass for
+reliable. m is common to all of them, so a second model's vote tells less than the first one's, and
+copies of one model tell hardly more than one. Only people tell e and m apart: where nobody but models
+judged, e stays as wide as tau allows.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from .likelihood import NOBODY, Arrays, Ints, Part
+from .priors import sample_group, sample_half_normal
+
+TASTE = "model_taste"  # name of the group of sites
+TASTE_SCALE = 1.0  # of the prior, in standard deviations of quality
+
+
+def find_rows_of_models(part: Part, models: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the rows (rows,) that a model gave; `models` is (annotators,).
+
+    None of a part without annotators.
+    """
+    who = getattr(part, "annotator", None)
+    if who is None or not models.any():
+        return np.zeros(part.rows, dtype=bool)
+    by: NDArray[np.bool_] = (who != NOBODY) & models[who]
+    return by
+
+
+def find_judged(parts: Sequence[Part], models: NDArray[np.bool_]) -> Ints:
+    """Find the sorted indices (n,) of the completions that any model judged."""
+    items = [index[find_rows_of_models(part, models)] for part in parts for index in part.items]
+    return np.unique(np.concatenate(items)) if items else np.zeros(0, dtype=np.int64)
+
+
+def make_taste_arrays(judged: Ints, items: int) -> Arrays:
+    """Make the model's arrays of the taste for `judged` completions, (n,); {} where no model judged.
+
+    judged: zeros, one a completion that models judged; judged_as (items,): each one's place among these, 0
+    for the others, which no model's row names.
+    """
+    if not len(judged):
+        return {}
+    place = np.zeros(items, dtype=np.int64)
+    place[judged] = np.arange(len(judged))
+    return {"judged": np.zeros(len(judged)), "judged_as": place}
+
+
+def mark_rows(part: Part, models: NDArray[np.bool_]) -> Arrays:
+    """Make the array that marks a part's rows of models, (rows,): 1 or 0; {} where it has none."""
+    by_model = find_rows_of_models(part, models)
+    return {"by_model": by_model.astype(float)} if by_model.any() else {}
+
+
+def add_taste(data: Arrays) -> Arrays:
+    """Sample the taste, (judged,), and add it under `taste`; where no model judged, the same arrays."""
+    if "judged" not in data:
+        return data
+    return data | {"taste": sample_group(TASTE, data["judged"].shape[0], TASTE_SCALE)}
+
+
+def see(data: Arrays, rows: Arrays, quality: Array, column: str = "item") -> Array:
+    """Return the quality of the completions in a part's column as each row's annotator sees it: (rows,)."""
+    item = rows[column]
+    if "by_model" not in rows:
+        return quality[item]
+    seen: Array = quality[item] + rows["by_model"] * data["taste"][data["judged_as"][item]]
+    return seen
+
+
+def sample_slope(rows: Arrays, name: str, scale: float) -> Array:
+    """Sample the slope of a part's rows: a scalar, or (rows,) where models have their own, `model_NAME`."""
+    slope = sample_half_normal(name, scale)
+    if "by_model" not in rows:
+        return slope
+    of_models = sample_half_normal(f"model_{name}", scale)
+    return jnp.where(rows["by_model"] > 0, of_models, slope)
