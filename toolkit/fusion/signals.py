@@ -10,11 +10,13 @@ from ..store.connection import Store, query
 from ..store.where import check_names, match_sources
 from .likelihoods.registry import LIKELIHOODS
 
+WITHIN = " in "  # between a pseudonym and the source that numbered the annotator
+
 
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
-    A person who judged completions of several sources has a key of each, and is one annotator here.
+    Annotators of sources that number their own alike are named with the source: 91ab… in week-1.
     Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
@@ -37,18 +39,13 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     )
     annotators = query(
         con,
-        f"""SELECT a.key AS annotator, pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
-        GROUP BY ALL ORDER BY min(j.key)""",
+        f"""SELECT a.key AS annotator, pseudonym, within
+        FROM annotators a JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
-    annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))
-    if annotators["pseudonym"].n_unique() < annotators.height:
-        signals |= {
-            s.name: _name_once(signals[s.name], s.annotator, annotators) for s in SIGNALS if s.annotator
-        }
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
-        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())).drop("one"),
+        "annotators": _name_apart(annotators.filter(pl.col("annotator").is_in(used.implode()))),
         **signals,
     }
 
@@ -75,11 +72,11 @@ def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
     return notes
 
 
-def _name_once(rows: pl.DataFrame, column: str, annotators: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the first key of each person, `one`, in place of all their keys."""
-    keys = annotators.select(pl.col("annotator").alias(column), "one")
-    joined = rows.join(keys, on=column, how="left", maintain_order="left")
-    return joined.with_columns(pl.col("one").alias(column)).drop("one")
+def _name_apart(annotators: pl.DataFrame) -> pl.DataFrame:
+    """Annotator and pseudonym, with the source that numbered them where two have the same."""
+    same = pl.col("pseudonym").is_duplicated() & pl.col("within").is_not_null()
+    name = pl.when(same).then(pl.format("{}" + WITHIN + "{}", "pseudonym", "within")).otherwise("pseudonym")
+    return annotators.select("annotator", name.alias("pseudonym"))
 
 
 _PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`

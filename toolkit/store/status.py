@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ...schemas.tables import OF_A_SOURCE, REJECTS
+from ...schemas.tables import ANNOTATORS, OF_A_SOURCE, REJECTS
 from .connection import Store, count, query
 from .folders import locate_folder, shorten_path
 from .rejects import count_rejects
@@ -50,7 +50,7 @@ def status(con: Store) -> dict[str, Any]:
     ).to_dicts()
     return {
         "sources": sources.to_dicts(),
-        "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
+        "tables": {t.name: count(con, t) for t in (*OF_A_SOURCE, ANNOTATORS) if t is not REJECTS},
         "rejects": count_rejects(con).to_dicts(),
         "people": people.row(0, named=True),
         "campaigns": campaigns.to_dicts(),
@@ -64,7 +64,7 @@ def status(con: Store) -> dict[str, Any]:
 
 def _count_people() -> Iterator[str]:
     """Write an expression for the number of annotators, and of learners: each person once."""
-    yield "(SELECT count(DISTINCT pseudonym) FROM annotators) AS annotators"
+    yield "(SELECT count(*) FROM annotators) AS annotators"
     learners = " UNION ALL ".join(
         f"SELECT learner AS who FROM {t.name}" for t in OF_A_SOURCE if "learner" in t.names
     )

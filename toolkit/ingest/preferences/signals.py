@@ -31,7 +31,7 @@ from ..files.fields import (
 from ..files.numbered_lines import Input, OnBytes
 from ..files.wide import read_rows, restore_lines
 from ..lopsided import Said, count_values
-from ..people import hide_ids, replace_ids
+from ..people import find_numbered, hide_ids, replace_ids
 from .pairs import check_sides, name_sides
 from .rankings import NOT_PUBLISHED, is_ranking, make_votes, read_ranking_records
 
@@ -94,6 +94,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
     notes = () if context.about else (NOT_PUBLISHED,)
     for records, bad in read_ranking_records(file, context, on_bytes):
         named = replace_ids(records, context, ["judgeId"])
+        numbered = find_numbered(records["judgeId"], named["judgeId"])
         votes, tables, wrong = make_votes(named, context, file.name)
         judged, annotators = _annotators(
             votes.with_columns(
@@ -102,7 +103,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
                 pl.lit(None, pl.String).alias("at"),
                 pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
             ),
-            replace(context, about=context.about or context.source),
+            replace(context, about=context.about or context.source, numbered=numbered),
         )
         yield Batch(
             read=records.height + bad.height,
@@ -126,6 +127,9 @@ def _read(
         records, names = block.records, block.names
         named = replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
         people = [name for name in PEOPLE if name in names and block.has_people(name)]
+        if "annotator" in names:
+            numbered = find_numbered(block.rows["annotator"], named["annotator"])
+            context = replace(context, numbered=numbered)
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(
@@ -300,9 +304,9 @@ def _unknown(column: str, key: str, context: Context) -> tuple[pl.Expr, pl.Expr]
 def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows with `annotator` as a key of its pseudonym, and the annotators; the time under its own name."""
     people = good.select(pl.col("annotator").alias("pseudonym")).drop_nulls().unique().sort("pseudonym")
+    within = pl.when(pl.col("pseudonym").is_in(list(context.numbered))).then(pl.lit(context.about))
     annotators = add_key(
-        people.select(pl.lit(context.about).alias("source"), pl.lit("crowd").alias("kind"), "pseudonym"),
-        ANNOTATORS,
+        people.select(within.alias("within"), pl.lit("crowd").alias("kind"), "pseudonym"), ANNOTATORS
     )
     keyed = (
         good.drop("at")
