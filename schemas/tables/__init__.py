@@ -11,6 +11,7 @@ from .declare import KEY, ORIGIN, SOURCE, Column, Table, Type
 from .derived import (
     BUILDS,
     CHAIN_ENDS,
+    DRAWS,
     EFFECTIVENESS,
     FITS,
     FORGOTTEN,
@@ -38,6 +39,7 @@ __all__ = [
     "CHAIN_ENDS",
     "COMPLETIONS",
     "COUNTS",
+    "DRAWS",
     "EDITS",
     "EFFECTIVENESS",
     "EXPRESSED",
@@ -96,6 +98,7 @@ TABLES: dict[str, Table] = {
         EFFECTIVENESS,
         PREFERENCES,
         CHAIN_ENDS,
+        DRAWS,
         BUILDS,
         TRACES,
         FORGOTTEN,

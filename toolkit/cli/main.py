@@ -21,6 +21,7 @@ from .annotate.rubric import rubric
 from .dataset.build import build
 from .dataset.diff import diff
 from .dataset.fuse import fuse
+from .dataset.influence import influence
 from .dataset.publish import publish
 from .dataset.pull import pull
 from .dataset.recipe import recipe
@@ -71,6 +72,7 @@ for command in (
     ingest,
     outcomes,
     fuse,
+    influence,
     build,
     diff,
     why,

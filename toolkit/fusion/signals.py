@@ -1,7 +1,7 @@
 """Read the signals of a store that a fit sees, and what it leaves out."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -17,7 +17,8 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
     Annotators of sources that number their own alike are named with the source: 91ab… in week-1.
-    Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
+    Excluded annotators are left out. Of completions of `sources`, of all if empty. Raises StoreError for a
+    source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
     check_names("--source", sources, have, "source", "with completions")
@@ -42,12 +43,42 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
         f"""SELECT a.key AS annotator, pseudonym, within
         FROM annotators a JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
+    signals |= leave_out(
+        signals, query(con, "SELECT key FROM annotators WHERE excluded_at IS NOT NULL")["key"]
+    )
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
         "annotators": _name_apart(annotators.filter(pl.col("annotator").is_in(used.implode()))),
         **signals,
     }
+
+
+def leave_out(signals: Mapping[str, pl.DataFrame], annotators: pl.Series) -> dict[str, pl.DataFrame]:
+    """Leave out the signals of annotators, by their keys; returns the types of signal that name any."""
+    if annotators.is_empty():
+        return {}
+    return {
+        s.name: signals[s.name].filter(~pl.col(s.annotator).is_in(annotators.implode()).fill_null(False))
+        for s in SIGNALS
+        if s.annotator
+    }
+
+
+def list_excluded(con: Store, sources: Sequence[str]) -> list[str]:
+    """List the pseudonyms of excluded annotators who judged completions of `sources` (all if empty)."""
+    judged = " UNION ALL ".join(
+        f"SELECT {s.annotator} AS annotator, {s.completions[0]} AS completion FROM {s.name}"
+        for s in SIGNALS
+        if s.annotator
+    )
+    return query(
+        con,
+        f"""SELECT DISTINCT pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
+        JOIN completions c ON c.key = j.completion
+        WHERE excluded_at IS NOT NULL AND {match_sources("c.source")} ORDER BY 1""",
+        {"sources": list(sources)},
+    )["pseudonym"].to_list()
 
 
 def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:

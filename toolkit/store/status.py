@@ -13,6 +13,8 @@ from .rejects import count_rejects
 def status(con: Store) -> dict[str, Any]:
     """Collect sources, rejects by reason, rows per table, people, campaigns, fits and builds, for JSON.
 
+    `excluded` lists the annotators who are left out of fits.
+
     Of a campaign: questions, those asked and those begun (with one answer or more), answers that are valid,
     the fewest and most answers to one question that was asked, annotators.
     """
@@ -53,6 +55,9 @@ def status(con: Store) -> dict[str, Any]:
         "tables": {t.name: count(con, t) for t in (*OF_A_SOURCE, ANNOTATORS) if t is not REJECTS},
         "rejects": count_rejects(con).to_dicts(),
         "people": people.row(0, named=True),
+        "excluded": query(
+            con, "SELECT DISTINCT pseudonym FROM annotators WHERE excluded_at IS NOT NULL ORDER BY 1"
+        )["pseudonym"].to_list(),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
         "builds": [

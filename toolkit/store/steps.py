@@ -18,6 +18,11 @@ from ...schemas.tables import ANNOTATORS, ANSWERS, CHAIN_ENDS, SCHEMA_VERSION, T
 Step = Callable[[duckdb.DuckDBPyConnection], None]
 
 
+_COLUMNS = (
+    "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal ORDER BY column_index"
+)
+
+
 def can_step(found: int) -> bool:
     """Say whether a store of version `found` can be brought up to SCHEMA_VERSION."""
     return all(version in STEPS for version in range(found, SCHEMA_VERSION)) and found < SCHEMA_VERSION
@@ -35,7 +40,7 @@ def step_up(con: duckdb.DuckDBPyConnection, found: int) -> None:
 def _make_again(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make a table as it is declared, with the rows of the one that is there."""
     table = TABLES[name]
-    there = [row[0] for row in con.execute("SELECT name FROM pragma_table_info(?)", [name]).fetchall()]
+    there = [row[0] for row in con.execute(_COLUMNS, [name]).fetchall()]
     if there == table.names:
         return
     if not there:
