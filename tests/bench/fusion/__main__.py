@@ -12,6 +12,7 @@ from ..inputs import ROOT
 from .asking.asking import asking
 from .calibration import calibration
 from .heldout import heldout
+from .influence import influence
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
@@ -24,6 +25,7 @@ PARTS: dict[str, Measure] = {
     "published": published,
     "heldout": heldout,
     "asking": asking,
+    "influence": influence,
 }
 
 

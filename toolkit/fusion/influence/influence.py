@@ -23,7 +23,7 @@ from ..ends import read_ends
 from ..findings.posterior import compute_share_above, draw_qualities
 from ..likelihoods.likelihood import Counts, Part
 from ..observations import Observations, encode
-from ..sampling.fit import SamplerSettings, fit
+from ..sampling.fit import Posterior, SamplerSettings, fit
 from ..sampling.kept_draws import restore_draws
 from ..signals import hash_inputs, read_signals
 from .left_out import (
@@ -236,16 +236,18 @@ def refit_without(con: Store, stored: StoredFit, unit: Unit) -> Floats:
     posterior = fit(remove(stored.kept.obs, unit), stored.settings, ends=read_ends(con, stored.key))
     if not posterior.diagnostics.converged:
         raise FusionError(f"the fit without it did not converge: {posterior.diagnostics.advice}")
-    obs, target = stored.kept.obs, stored.target
-    e, o = draw_qualities(obs, posterior, stored.settings.seed)
-    t = target * o + (1 - target) * e
-    step = 2_000
-    return np.concatenate(
-        [
-            compute_share_above(t[:, stored.places.a[i : i + step]] - t[:, stored.places.b[i : i + step]])
-            for i in range(0, len(stored.places.a), step)
-        ]
-    )
+    return compute_p(stored, posterior)
+
+
+def compute_p(stored: StoredFit, posterior: Posterior) -> Floats:
+    """Compute p of the stored pairs by the draws of another fit of the same completions: (pairs,)."""
+    e, o = draw_qualities(stored.kept.obs, posterior, stored.settings.seed)
+    t, step = stored.target * o + (1 - stored.target) * e, 2_000
+    a, b = stored.places.a, stored.places.b
+    parts = [
+        compute_share_above(t[:, a[i : i + step]] - t[:, b[i : i + step]]) for i in range(0, len(a), step)
+    ]
+    return np.concatenate(parts)
 
 
 def remove(obs: Observations, unit: Unit) -> Observations:
