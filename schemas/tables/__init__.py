@@ -11,6 +11,7 @@ from .declare import KEY, ORIGIN, SOURCE, Column, Table, Type
 from .derived import (
     BUILDS,
     CHAIN_ENDS,
+    DRAWS,
     EFFECTIVENESS,
     EXERCISES,
     FITS,
@@ -39,6 +40,7 @@ __all__ = [
     "CHAIN_ENDS",
     "COMPLETIONS",
     "COUNTS",
+    "DRAWS",
     "EDITS",
     "EFFECTIVENESS",
     "EXERCISES",
@@ -98,6 +100,7 @@ TABLES: dict[str, Table] = {
         EFFECTIVENESS,
         PREFERENCES,
         CHAIN_ENDS,
+        DRAWS,
         BUILDS,
         EXERCISES,
         TRACES,

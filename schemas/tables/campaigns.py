@@ -5,9 +5,14 @@ from .declare import SOURCE, Column, declare
 ANNOTATORS = declare(
     "annotators",
     "who judged",
-    ("source", "pseudonym"),
-    Column("source", "text", "the source whose completions they judged"),
-    Column("kind", "text", "student, expert, crowd or model"),
+    ("pseudonym", "within"),
+    Column(
+        "within",
+        "text",
+        "source whose own number their id is, such as 3 or annotator-3; null: one person in every source",
+        nullable=True,
+    ),
+    Column("kind", "text", "student, expert, crowd or model; of several: model, expert, student, crowd"),
     Column("pseudonym", "text", "of a person; of a model, its name and revision"),
     Column("known", "json", "what else is known of them, such as language and level", nullable=True),
     Column("excluded_at", "time", "when they were left out of fits, UTC; null: they count", nullable=True),

@@ -63,6 +63,15 @@ CHAIN_ENDS = declare(
     Column("ends", "json", "its last value in each chain"),
     Column("covariance", "json", "its variance; of a parameter without members with all such, in order"),
 )
+DRAWS = declare(
+    "draws",
+    "what some draws of a fit say of one parameter, for influence; kept of the newest fit of its sources",
+    ("fit", "site"),
+    Column("fit", "text", "key of the fit"),
+    Column("site", "text", "parameter of the model, as it is sampled"),
+    Column("n", "int", "number of draws"),
+    Column("values", "bytes", "draws x members, little-endian: 4 bytes a number, of members of groups 2"),
+)
 BUILDS = declare(
     "builds",
     "a dataset that was built",

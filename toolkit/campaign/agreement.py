@@ -21,6 +21,7 @@ from ...annotation.agreement.agreement import (
 )
 from ...annotation.agreement.doubts import DOUBTS
 from ...schemas.errors import AnnotationError
+from ..fusion.signals import WITHIN
 from ..store.connection import Store, query, run
 from ..store.where import check_names
 
@@ -28,7 +29,7 @@ _VOTES = """SELECT completion_a, completion_b, choice, annotator, shown_first, "
 FROM votes WHERE source = ?"""
 _RATINGS = """SELECT completion, criterion, value, levels, annotator, "at", path, line, n
 FROM ratings WHERE source = ?"""
-_ANNOTATORS = """SELECT key, kind, pseudonym FROM annotators WHERE key IN (
+_ANNOTATORS = """SELECT key, kind, pseudonym, within FROM annotators WHERE key IN (
     SELECT annotator FROM votes WHERE source = $1 UNION SELECT annotator FROM ratings WHERE source = $1)
 ORDER BY pseudonym, key"""
 _KNOWN = """SELECT completion_a, completion_b, expected FROM questions
@@ -74,7 +75,7 @@ def measure_source(con: Store, source: str, seed: int = 0, fit: str | None = Non
     `fit` is its full key; the newest converged one about the source by default.
     """
     votes, ratings, annotators = _read_judgements(con, source)
-    fit, slope, reliability = _read_fit(con, source, fit)
+    fit, slope, reliability = _read_fit(con, source, fit, annotators)
     judgements = SourceJudgements(
         votes,
         ratings,
@@ -122,7 +123,7 @@ def narrow_leads(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_fit(
-    con: Store, source: str, key: str | None
+    con: Store, source: str, key: str | None, annotators: pl.DataFrame
 ) -> tuple[str | None, float, dict[str, dict[str, float]]]:
     """Read the fit of that key, else the newest converged one about the source: key, slope, reliabilities.
 
@@ -136,7 +137,13 @@ def _read_fit(
     # In fits of earlier versions a person who judged completions of several sources is there for each:
     # the one with most votes is taken.
     people = sorted(found["annotators"], key=lambda a: a["votes"])
-    reliability = {
+    told = {
         a["annotator"]: a["reliability"] | {name: a[name] for name in DOUBTS if name in a} for a in people
+    }
+    reliability = {
+        name: told[known]
+        for name, within in annotators.select("pseudonym", "within").rows()
+        for known in (name, f"{name}{WITHIN}{within}")  # the latter counts where both are there
+        if known in told
     }
     return rows[0][0], slope, reliability

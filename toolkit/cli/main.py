@@ -21,6 +21,7 @@ from .annotate.rubric import rubric
 from .dataset.build import build
 from .dataset.diff import diff
 from .dataset.fuse import fuse
+from .dataset.influence import influence
 from .dataset.publish import publish
 from .dataset.pull import pull
 from .dataset.recipe import recipe
@@ -73,6 +74,7 @@ for command in (
     outcomes,
     exercises,
     fuse,
+    influence,
     build,
     diff,
     why,

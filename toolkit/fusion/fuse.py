@@ -11,10 +11,11 @@ import polars as pl
 
 from ...schemas.errors import FusionError
 from ...schemas.keys import hash_key
-from ...schemas.tables import CHAIN_ENDS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
+from ...schemas.tables import CHAIN_ENDS, DRAWS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
-from ..store.connection import Store, insert, query, transaction
+from ..store.connection import Store, insert, query, run, transaction
 from .copies import drop_copies, find_copies
+from .ends import find_last_ends
 from .findings.checks import check_predictions
 from .findings.groups import summarise_groups
 from .findings.judges import summarise_judges
@@ -26,14 +27,16 @@ from .findings.posterior import (
     summarise_fit,
     summarise_pairs,
 )
+from .influence.predicts import check_unseen_votes
 from .methods import choose_method, fit_by
 from .observations import Observations, encode
 from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
-from .sampling.warm_start import Ends, sort_ends
-from .signals import hash_inputs, note_left_out, read_signals
+from .signals import hash_inputs, list_excluded, note_left_out, read_signals
 
 DEFAULTS = SamplerSettings()
+_OLDER_DRAWS = """DELETE FROM draws WHERE fit IN (
+    SELECT key FROM fits WHERE (config->'$.sources')::VARCHAR[] = $sources::VARCHAR[])"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def fuse(
     used = drop_copies(signals)
     obs = encode(used)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
+    excluded = list_excluded(con, sources)
+    asked |= {"excluded": excluded} if excluded else {}
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = choose_method(obs, settings.method)
     if warm and method != "hmc":
@@ -78,7 +83,7 @@ def fuse(
     known = _known(con, asked, identity, warm)
     if known:
         return known
-    earlier, ends = _last_ends(con, asked["sources"]) if warm else ("", None)
+    earlier, ends = find_last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
     name = hash_key([config, *identity])
     posterior = fit_by(obs, settings, on_progress, ends)
@@ -103,6 +108,9 @@ def fuse(
         }
     if groups := summarise_groups(obs, posterior, pairs, settings.seed):
         found["groups"] = groups
+    found |= {"excluded": excluded} if excluded else {}
+    predicts = check_unseen_votes(obs, posterior)
+    found |= {"predicts": predicts} if predicts else {}
     of_fit = pl.lit(name).alias("fit")
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))
@@ -114,6 +122,9 @@ def fuse(
                 CHAIN_ENDS,
                 posterior.ends.with_columns(of_fit, format_as_json("ends"), format_as_json("covariance")),
             )
+        if posterior.kept is not None and posterior.diagnostics.converged:
+            run(con, _OLDER_DRAWS, {"sources": asked["sources"]})
+            insert(con, DRAWS, posterior.kept.with_columns(of_fit))
         remember_fit(con, name)
     return _result(name, diagnostics, found)
 
@@ -152,22 +163,6 @@ def _known(con: Store, asked: dict[str, Any], identity: tuple[str, str, int, str
         if settings == asked and (warm or begun is None):
             return _result(name, json.loads(diagnostics), json.loads(found), already_there=True)
     return None
-
-
-def _last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:
-    """Read the key of the last converged fit of these sources, and its final states."""
-    fits = query(
-        con,
-        """SELECT key, config, diagnostics FROM fits
-        WHERE converged AND key IN (SELECT fit FROM chain_ends) ORDER BY fitted_at DESC, key""",
-    ).rows()
-    for name, config, diagnostics in fits:
-        if json.loads(config)["sources"] == sources:
-            rows = query(
-                con, "SELECT site, member, ends, covariance FROM chain_ends WHERE fit = ?", [name]
-            ).with_columns(pl.col("ends", "covariance").str.json_decode(pl.List(pl.Float64)))
-            return name, Ends(sort_ends(rows), json.loads(diagnostics)["leapfrogs"])
-    return "", None
 
 
 def format_as_json(column: str) -> pl.Expr:

@@ -1,7 +1,7 @@
 """Read the signals of a store that a fit sees, and what it leaves out."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -11,12 +11,15 @@ from ..store.where import check_names, match_sources
 from .likelihoods.registry import LIKELIHOODS
 from .observations import MODEL
 
+WITHIN = " in "  # between a pseudonym and the source that numbered the annotator
+
 
 def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
-    A person who judged completions of several sources has a key of each, and is one annotator here.
-    Of completions of `sources`, of all if empty. Raises StoreError for a source without completions.
+    Annotators of sources that number their own alike are named with the source: 91ab… in week-1.
+    Excluded annotators are left out. Of completions of `sources`, of all if empty. Raises StoreError for a
+    source without completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
     check_names("--source", sources, have, "source", "with completions")
@@ -41,20 +44,45 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     )
     annotators = query(
         con,
-        f"""SELECT a.key AS annotator, pseudonym, kind, known, min(j.source) AS campaign FROM annotators a
-        JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
+        f"""SELECT a.key AS annotator, pseudonym, within, kind, known, min(j.source) AS campaign
+        FROM annotators a JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
-    annotators = annotators.with_columns(one=pl.col("annotator").first().over("pseudonym"))
-    if annotators["pseudonym"].n_unique() < annotators.height:
-        signals |= {
-            s.name: _name_once(signals[s.name], s.annotator, annotators) for s in SIGNALS if s.annotator
-        }
+    signals |= leave_out(
+        signals, query(con, "SELECT key FROM annotators WHERE excluded_at IS NOT NULL")["key"]
+    )
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
-        "annotators": annotators.filter(pl.col("annotator").is_in(used.implode())).drop("one"),
+        "annotators": _name_apart(annotators.filter(pl.col("annotator").is_in(used.implode()))),
         **signals,
     }
+
+
+def leave_out(signals: Mapping[str, pl.DataFrame], annotators: pl.Series) -> dict[str, pl.DataFrame]:
+    """Leave out the signals of annotators, by their keys; returns the types of signal that name any."""
+    if annotators.is_empty():
+        return {}
+    return {
+        s.name: signals[s.name].filter(~pl.col(s.annotator).is_in(annotators.implode()).fill_null(False))
+        for s in SIGNALS
+        if s.annotator
+    }
+
+
+def list_excluded(con: Store, sources: Sequence[str]) -> list[str]:
+    """List the pseudonyms of excluded annotators who judged completions of `sources` (all if empty)."""
+    judged = " UNION ALL ".join(
+        f"SELECT {s.annotator} AS annotator, {s.completions[0]} AS completion FROM {s.name}"
+        for s in SIGNALS
+        if s.annotator
+    )
+    return query(
+        con,
+        f"""SELECT DISTINCT pseudonym FROM annotators a JOIN ({judged}) j ON j.annotator = a.key
+        JOIN completions c ON c.key = j.completion
+        WHERE excluded_at IS NOT NULL AND {match_sources("c.source")} ORDER BY 1""",
+        {"sources": list(sources)},
+    )["pseudonym"].to_list()
 
 
 def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
@@ -79,11 +107,11 @@ def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
     return notes
 
 
-def _name_once(rows: pl.DataFrame, column: str, annotators: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the first key of each person, `one`, in place of all their keys."""
-    keys = annotators.select(pl.col("annotator").alias(column), "one")
-    joined = rows.join(keys, on=column, how="left", maintain_order="left")
-    return joined.with_columns(pl.col("one").alias(column)).drop("one")
+def _name_apart(annotators: pl.DataFrame) -> pl.DataFrame:
+    """Annotator and pseudonym, with the source that numbered them where two have the same."""
+    same = pl.col("pseudonym").is_duplicated() & pl.col("within").is_not_null()
+    name = pl.when(same).then(pl.format("{}" + WITHIN + "{}", "pseudonym", "within")).otherwise("pseudonym")
+    return annotators.select("annotator", name.alias("pseudonym"))
 
 
 _PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`

@@ -61,6 +61,7 @@ class Context:
     encoding: str = ""  # of text files, where it is neither UTF-8 nor marked UTF-16
     max_unpacked: int | None = None  # bytes that packed files may unpack to; by default by their size
     pseudonyms: Naming = field(default=_unnamed)  # of people's ids
+    numbered: frozenset[str] = frozenset()  # pseudonyms of ids that are a source's own numbers
     forgotten: Naming = field(default=_nobody)  # true if a pseudonym is of a forgotten person
 
     @property

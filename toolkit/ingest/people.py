@@ -27,6 +27,11 @@ from .files.numbered_lines import Input
 MODEL = "model"
 KINDS = ("student", "expert", "crowd", MODEL)
 DEFAULT = "crowd"
+# Ids that say who it is in one source alone: 3, annotator-3, A2, rater B. Longer numbers are a platform's.
+_NUMBER = (
+    r"(?i)^\W*(annotator|rater|judge|labell?er|coder|worker|user|person|participant|student|teacher|tutor|"
+    r"expert|[a-z])?[\W_]*(\d{1,4}|[a-z])?\W*$"
+)
 _WITHHELD = "(not kept, since it may name a person: see the line in the file)"
 
 
@@ -37,6 +42,14 @@ def replace_ids(rows: pl.DataFrame, context: Context, columns: Sequence[str]) ->
     gone = [context.forgotten(named[name]).alias(f"gone:{name}") for name in there]
     marked = named.with_columns(gone).with_columns(pl.any_horizontal(s.name for s in gone).alias("gone"))
     return marked.drop(s.name for s in gone)
+
+
+def find_numbered(ids: pl.Series, pseudonyms: pl.Series) -> frozenset[str]:
+    """Find the pseudonyms of ids that are a source's own numbers, such as 3, annotator-3 or B.
+
+    The same number in another source is somebody else. `ids` and `pseudonyms` have the same order.
+    """
+    return frozenset(pseudonyms.filter(ids.cast(pl.String).str.contains(_NUMBER).fill_null(False)).unique())
 
 
 def replace_learners(rows: pl.DataFrame, context: Context) -> pl.DataFrame:

@@ -98,6 +98,7 @@ _REMOVED = {
     "effectiveness": "fit IN (FROM my_fits)",
     "preferences": "fit IN (FROM my_fits)",
     "chain_ends": "fit IN (FROM my_fits)",
+    "draws": "fit IN (FROM my_fits)",
 }
 
 # By what the person's rows are known in datasets, of this store as it is and as it was.

@@ -177,6 +177,8 @@ def _missing(found: dict[str, Any], pairs: int) -> list[str]:
         notes.append("So ρ is not learnt here, and expressed is not set against observed.")
     if found["votes"] and not found["annotators"]:
         notes.append("The votes name fewer than two annotators, so reliability is not known.")
+    if found.get("excluded"):
+        notes.append(f"Left out on request (preceptor annotate exclude): {', '.join(found['excluded'])}.")
     if not pairs:
         notes.append("No prompt has two completions, so there are no pairs.")
     return notes

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ...schemas.tables import OF_A_SOURCE, REJECTS
+from ...schemas.tables import ANNOTATORS, OF_A_SOURCE, REJECTS
 from .connection import Store, count, query
 from .folders import locate_folder, shorten_path
 from .rejects import count_rejects
@@ -12,6 +12,8 @@ from .rejects import count_rejects
 
 def status(con: Store) -> dict[str, Any]:
     """Collect sources, rejects by reason, rows per table, people, campaigns, fits and builds, for JSON.
+
+    `excluded` lists the annotators who are left out of fits.
 
     Of a campaign: questions, those asked and those begun (with one answer or more), answers that are valid,
     the fewest and most answers to one question that was asked, annotators.
@@ -50,9 +52,12 @@ def status(con: Store) -> dict[str, Any]:
     ).to_dicts()
     return {
         "sources": sources.to_dicts(),
-        "tables": {t.name: count(con, t) for t in OF_A_SOURCE if t is not REJECTS},
+        "tables": {t.name: count(con, t) for t in (*OF_A_SOURCE, ANNOTATORS) if t is not REJECTS},
         "rejects": count_rejects(con).to_dicts(),
         "people": people.row(0, named=True),
+        "excluded": query(
+            con, "SELECT DISTINCT pseudonym FROM annotators WHERE excluded_at IS NOT NULL ORDER BY 1"
+        )["pseudonym"].to_list(),
         "campaigns": campaigns.to_dicts(),
         "fits": [_read(fit, "config", "diagnostics", "findings") for fit in fits],
         "builds": [
@@ -64,7 +69,7 @@ def status(con: Store) -> dict[str, Any]:
 
 def _count_people() -> Iterator[str]:
     """Write an expression for the number of annotators, and of learners: each person once."""
-    yield "(SELECT count(DISTINCT pseudonym) FROM annotators) AS annotators"
+    yield "(SELECT count(*) FROM annotators) AS annotators"
     learners = " UNION ALL ".join(
         f"SELECT learner AS who FROM {t.name}" for t in OF_A_SOURCE if "learner" in t.names
     )

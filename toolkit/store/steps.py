@@ -1,6 +1,7 @@
 """Bring a store of an earlier schema version up to this one's: all steps, or none.
 
-    8 -> 9   votes know their ranking, annotators what is known of them and whether they are left out
+    8 -> 9   votes know their ranking, annotators what is known of them and whether they are left out;
+             a person is one annotator, whatever sources they judged
 
 A table whose columns have changed is made again by its declaration, with the rows that it had; a step says
 only what else is to be done. Stores of versions without a step are refused.
@@ -11,9 +12,15 @@ from collections.abc import Callable
 import duckdb
 
 from ...schemas.derive import derive_ddl
-from ...schemas.tables import SCHEMA_VERSION, TABLES
+from ...schemas.keys import hash_key_sql
+from ...schemas.tables import ANNOTATORS, ANSWERS, CHAIN_ENDS, SCHEMA_VERSION, TABLES
 
 Step = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+_COLUMNS = (
+    "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal ORDER BY column_index"
+)
 
 
 def can_step(found: int) -> bool:
@@ -33,7 +40,7 @@ def step_up(con: duckdb.DuckDBPyConnection, found: int) -> None:
 def _make_again(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make a table as it is declared, with the rows of the one that is there."""
     table = TABLES[name]
-    there = [row[0] for row in con.execute("SELECT name FROM pragma_table_info(?)", [name]).fetchall()]
+    there = [row[0] for row in con.execute(_COLUMNS, [name]).fetchall()]
     if there == table.names:
         return
     if not there:
@@ -46,8 +53,35 @@ def _make_again(con: duckdb.DuckDBPyConnection, name: str) -> None:
     con.execute(f'DROP TABLE "{name} of before"')
 
 
+_MERGED = f"""CREATE TEMP TABLE merged AS
+SELECT key AS old, {hash_key_sql(ANNOTATORS.identity)} AS new, kind, pseudonym
+FROM (SELECT *, NULL::VARCHAR AS within FROM annotators)"""
+# Of several kinds the one that says most; crowd is also what nobody said.
+_ONE_ROW_EACH = """CREATE TABLE one_each AS SELECT new AS key, pseudonym,
+    arg_min(kind, coalesce(list_position(['model', 'expert', 'student', 'crowd'], kind), 9)) AS kind
+FROM merged GROUP BY ALL"""
+
+
 def _from_8(con: duckdb.DuckDBPyConnection) -> None:
-    """Nothing beside the new columns."""
+    """Make one annotator of each pseudonym: a campaign over two sources had made a row for each.
+
+    The ids are not known, so that numbers of two sources' own are one annotator, as fits took them, until
+    these sources are ingested again. Answers are keyed by their annotator; nothing refers to these keys.
+    """
+    con.execute(_MERGED)
+    for table in ("votes", "ratings", "answers"):
+        con.execute(f"UPDATE {table} SET annotator = new FROM merged WHERE annotator = old")
+    con.execute(
+        f"UPDATE answers SET key = {hash_key_sql(ANSWERS.identity)} "
+        "WHERE annotator IN (SELECT new FROM merged)"
+    )
+    con.execute("UPDATE chain_ends SET member = new FROM merged WHERE member = old")
+    con.execute(f"UPDATE chain_ends SET key = {hash_key_sql(CHAIN_ENDS.identity)}")
+    con.execute("DELETE FROM chain_ends WHERE rowid NOT IN (SELECT min(rowid) FROM chain_ends GROUP BY key)")
+    con.execute(_ONE_ROW_EACH)
+    con.execute("DROP TABLE annotators")
+    con.execute("ALTER TABLE one_each RENAME TO annotators")
+    con.execute("DROP TABLE merged")
 
 
 STEPS: dict[int, Step] = {8: _from_8}

@@ -13,6 +13,7 @@ from .asking.asking import asking
 from .calibration import calibration
 from .heldout.heldout import heldout
 from .heldout.rankings import rankings
+from .influence import influence
 from .judges import judges
 from .part import Measure, marks, written_into
 from .published.published import published
@@ -28,6 +29,7 @@ PARTS: dict[str, Measure] = {
     "rankings": rankings,
     "asking": asking,
     "judges": judges,
+    "influence": influence,
 }
 
 

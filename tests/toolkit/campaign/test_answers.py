@@ -82,10 +82,21 @@ def test_answers_become_votes_of_pseudonyms_with_place_and_order(con, named):
         assert votes[column].to_list() == questions[column].to_list()
     assert votes["choice"].to_list() == ["a", "b", "tie"] * 4
     assert votes["at"].to_list() == [START + timedelta(minutes=i) for i in range(12)]
-    people = query(con, "SELECT source, kind, pseudonym FROM annotators ORDER BY 3").rows()
-    assert people == sorted(("prompts", "student", p) for p in named("anna", "ben", "cleo"))
+    people = query(con, "SELECT within, kind, pseudonym FROM annotators ORDER BY 3").rows()
+    assert people == [(None, "student", p) for p in sorted(named("anna", "ben", "cleo"))]
     assert "anna" not in json.dumps([*map(str, everything(con).values())])
     assert taken.by_annotator.rows() == sorted((p, 12, 0, 0, 12) for p in named("anna", "ben", "cleo"))
+
+
+def test_who_answered_about_two_sources_is_one_annotator(con):
+    con.execute(
+        "UPDATE completions SET source = 'other' WHERE key IN (SELECT completion_a FROM questions WHERE position < 4)"
+    )
+    assert query(con, "SELECT count(DISTINCT source) FROM completions").item() == 2
+    take_answers(con, "week-1", all_votes(con), kind="expert")
+    assert query(con, "SELECT count(*), count(DISTINCT pseudonym) FROM annotators").rows() == [(3, 3)]
+    assert read_signals(con, [])["annotators"].height == 3
+    assert status(con)["people"]["annotators"] == 3
 
 
 def test_the_same_answers_again_change_nothing(con):

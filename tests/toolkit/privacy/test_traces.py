@@ -157,13 +157,15 @@ def test_who_judged_is_found_in_the_judgements_of_a_dataset(tmp_path, preceptor)
 def test_a_fit_remembers_whom_it_learnt_from(store, tmp_path):
     """Also of people whose votes left the store since."""
     store.execute(
-        "INSERT INTO annotators BY NAME SELECT 'k1' AS key, 'v' AS source, '5f0c2ab1d94e77a3' AS pseudonym, 'human' AS kind"
+        "INSERT INTO annotators BY NAME SELECT 'k1' AS key, '5f0c2ab1d94e77a3' AS pseudonym, 'human' AS kind"
     )
     store.execute(
         """INSERT INTO votes BY NAME SELECT 'v1' AS key, 'v' AS source, 'c1' AS completion_a, 'c2' AS completion_b,
         'a' AS choice, 'k1' AS annotator, 0 AS n, 'v.csv' AS path, 1 AS line"""
     )
-    store.execute("INSERT INTO effectiveness SELECT 'e1', 'fit-1', 'c1', 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 0")
+    store.execute(
+        "INSERT INTO effectiveness SELECT 'e1', 'fit-1', 'c1', 0, 1, 0, 0, 0, 1, 0, 1, NULL, 1, 0, 0"
+    )
     remember_fit(store, "fit-1")
     assert query(store, "SELECT person, kind, ref FROM traces").rows() == [
         ("5f0c2ab1d94e77a3", "fit", "fit-1")

@@ -31,3 +31,12 @@ INSERT INTO votes BY NAME SELECT 'v1' AS key, 'votes' AS source, 'c1' AS complet
 INSERT INTO annotators VALUES ('a1', 'votes', 'crowd', 'Ada');
 INSERT INTO preferences BY NAME SELECT 'p1' AS key, 'f1' AS fit, 'q' AS prompt, 'c1' AS completion_a, 'c2' AS completion_b,
   0.75 AS p, 0.5 AS sd, 0.75 AS p_expressed, 0.5 AS p_observed, 0.1 AS information_gain;
+-- A campaign over two sources, in which one person answered about both, twice as an annotator.
+INSERT INTO annotators VALUES ('b1', 'texts', 'crowd', '5f0c2ab1d94e77a3'), ('b2', 'more texts', 'expert', '5f0c2ab1d94e77a3'),
+  ('m1', 'texts', 'model', 'hf:tiny'), ('m2', 'more texts', 'model', 'hf:tiny');
+INSERT INTO answers BY NAME SELECT k AS key, 'week-1' AS source, q AS question, a AS annotator, '{"brief": 4}'::JSON AS given,
+  '2026-05-04 10:00:00+00'::TIMESTAMPTZ AS at, 'file' AS came_by FROM (VALUES ('w1', 'q1', 'b1'), ('w2', 'q2', 'b2'), ('w3', 'q2', 'm2')) v(k, q, a);
+INSERT INTO ratings BY NAME SELECT k AS key, 'week-1' AS source, c AS completion, 'brief' AS criterion, 4 AS value, 5 AS levels,
+  a AS annotator, 0 AS n, p AS path, n AS line
+  FROM (VALUES ('r1', 'c1', 'b1', 'week-1/5f0c2ab1d94e77a3', 1), ('r2', 'c3', 'b2', 'week-1/5f0c2ab1d94e77a3', 2), ('r3', 'c3', 'm2', 'week-1/hf:tiny', 2)) v(k, c, a, p, n);
+INSERT INTO chain_ends VALUES ('e1', 'f1', 'z_reliability', 'b1', '[1.0]', '[1.0]'), ('e2', 'f1', 'z_reliability', 'b2', '[2.0]', '[1.0]');

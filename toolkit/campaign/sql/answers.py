@@ -38,7 +38,7 @@ entries AS (
 
 SELECT_JUDGED = f"""
 WITH {_ENTRIES}
-SELECT i.* EXCLUDE (given), coalesce(clean, given) AS given, q.position, q.completion_b, c.source AS about,
+SELECT i.* EXCLUDE (given), coalesce(clean, given) AS given, q.position, q.completion_b,
     CASE WHEN gone THEN '{FORGOTTEN_REASON}'
         WHEN q.key IS NULL THEN printf('''%s'' is no question of the campaign', coalesce(question, ''))
         WHEN i.pseudonym IS NULL THEN 'no annotator is named'
@@ -47,13 +47,13 @@ SELECT i.* EXCLUDE (given), coalesce(clean, given) AS given, q.position, q.compl
         WHEN w.nth IS NULL THEN 'expected a JSON object with a value for each criterion'
         ELSE w.wrong END AS reason
 FROM given_rows i LEFT JOIN questions q ON q.source = $campaign AND q.key = i.question
-LEFT JOIN completions c ON c.key = q.completion_a LEFT JOIN whole w USING (nth)"""
+LEFT JOIN whole w USING (nth)"""
 
 SELECT_PEOPLE = f"""
 SELECT *, {hash_key_sql(ANNOTATORS.identity)} AS key FROM (
-    SELECT DISTINCT about AS source, pseudonym FROM judged WHERE reason IS NULL)"""
-NEW_PEOPLE = """INSERT INTO annotators (key, source, kind, pseudonym)
-SELECT key, source, coalesce($kind, 'crowd'), pseudonym FROM people
+    SELECT DISTINCT pseudonym, NULL::VARCHAR AS within FROM judged WHERE reason IS NULL)"""
+NEW_PEOPLE = """INSERT INTO annotators (key, kind, pseudonym)
+SELECT key, coalesce($kind, 'crowd'), pseudonym FROM people
 WHERE key NOT IN (SELECT key FROM annotators)"""
 OF_KIND = """UPDATE annotators SET kind = $kind WHERE key IN (SELECT key FROM people) AND kind <> $kind"""
 
@@ -61,7 +61,7 @@ SELECT_LATEST = f"""
 WITH fitting AS (
     SELECT j.*, p.key AS annotator,
         row_number() OVER (PARTITION BY question, p.key ORDER BY j."at" DESC, nth DESC) = 1 AS is_last
-    FROM judged j JOIN people p ON p.source = j.about AND p.pseudonym = j.pseudonym WHERE reason IS NULL
+    FROM judged j JOIN people p ON p.pseudonym = j.pseudonym WHERE reason IS NULL
 ), keyed AS (SELECT *, {hash_key_sql(ANSWERS.identity)} AS key FROM fitting)
 SELECT k.*, s.key AS standing,
     CASE WHEN NOT is_last THEN 'older' WHEN s.key IS NULL THEN 'new'

@@ -42,15 +42,14 @@ _GIVEN = Column("given", "text", "the answer as JSON, or what was there instead"
 _CHECKED = (
     Column("position", "int", "of the question; null if it is none of the campaign", nullable=True),
     _B,
-    Column("about", "text", "source of the completions", nullable=True),
     Column("reason", "text", "why the row does not fit its question; null if it fits", nullable=True),
 )
 GIVEN_ROWS = Table("given_rows", "an incoming row", (*_INCOMING, _GIVEN))
 JUDGED = Table("judged", "an incoming row, checked", (*_INCOMING, _GIVEN, *_CHECKED))
 PEOPLE = Table(
     "people",
-    "an annotator of rows that fit, for each source whose completions they judged",
-    (Column("source", "text", "of the completions"), _PSEUDONYM, _KEY),
+    "an annotator of rows that fit, whatever sources the completions are of",
+    (_PSEUDONYM, Column("within", "text", "null: one person in every source", nullable=True), _KEY),
 )
 LATEST = Table(
     "latest",

@@ -3,6 +3,7 @@
 import click
 
 from .agreement import agreement
+from .exclude import exclude, include
 from .forms import export, import_
 from .pull import pull
 from .push import push
@@ -14,5 +15,5 @@ def annotate() -> None:
     """Ask annotators, read their answers, measure their agreement."""
 
 
-for command in (serve, push, pull, export, import_, agreement):
+for command in (serve, push, pull, export, import_, agreement, exclude, include):
     annotate.add_command(command)

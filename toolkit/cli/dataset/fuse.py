@@ -171,6 +171,7 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
         ("convergence", _describe_convergence(fit.diagnostics)),
         ("rho", describe_correlation(found)),
         *([("annotators", describe_annotators(found["annotators"]))] if found["annotators"] else []),
+        *([("excluded", _list_few(found["excluded"]))] if found.get("excluded") else []),
         *(
             [("first shown", _describe_first_shown(found))]
             if "first_shown_bias" in found["parameters"]
@@ -185,6 +186,7 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
             else []
         ),
         ("replicated data", _describe_checks(fit.diagnostics["checks"])),
+        *([("unseen votes", describe_predictions(found["predicts"]))] if found.get("predicts") else []),
     ]
 
 
@@ -247,6 +249,16 @@ def describe_correlation(found: dict[str, Any]) -> str:
     else:
         words = "what people prefer may say nothing about what helps"
     return f"{rho['mean']:.2f} (90 % interval {rho['low']:.2f} to {rho['high']:.2f}): {words}"
+
+
+def describe_predictions(found: dict[str, Any]) -> str:
+    """Describe how well votes are predicted that were left out."""
+    rough = f"; {format_percent(found['refit'])} of it rough" if found["refit"] >= 0.005 else ""
+    return (
+        f"left out, {found['votes']:,} votes are predicted with a loss of {found['loss']:.2f} nats (guessing "
+        f"{found['uniform']:.2f}); where one side won, Brier {found['brier']:.3f}, calibration error "
+        f"{found['ece']:.3f}{rough}"
+    )
 
 
 def describe_annotators(found: list[dict[str, Any]]) -> str:

@@ -49,6 +49,7 @@ def forget(
 
     if is_pseudonym and not re.search(FORM, learner):
         raise click.BadParameter(f"'{learner}' is no pseudonym: expected 16 hex digits")
+    lines = _forecast(settings.store, learner, is_pseudonym)
     done = forget_person(settings.store, learner, is_pseudonym, look_in, everywhere)
     out = open_stdout()
     listed = ", ".join(f"{n:,} {table}" for table, n in done.removed.items())
@@ -56,6 +57,8 @@ def forget(
     out.print(f"{learner}: {did}; the store was written anew")
     if "fits" in done.removed:
         open_stderr().print("what they taught is gone with those fits: preceptor fuse again")
+    for line in lines if done.removed else ():
+        out.print(line)
     for where in done.cleaned:
         out.print(f"removed: {shorten_path(Path(where))}")
     for folder, what in done.traces.found:
@@ -72,6 +75,20 @@ def forget(
             where = place.where if "://" in place.where else shorten_path(Path(place.where))
             why = f", {place.about}" if place.about else ""
             out.print(f"not reached: {where} ({place.what}{why}); {place.remedy}")
+
+
+def _forecast(store: Path, person: str, is_pseudonym: bool) -> list[str]:
+    """Say which pairs change, before the person's rows are gone; nothing where no fit keeps draws."""
+    from ...store.connection import open_store, run
+
+    if not store.exists():
+        return []
+    with open_store(store, read_only=True) as con:
+        if not run(con, "SELECT 1 FROM draws LIMIT 1"):
+            return []
+        from ...fusion.influence.forecast import forecast
+
+        return forecast(con, [person] if is_pseudonym else _pseudonyms(con, [person]))
 
 
 @click.command()

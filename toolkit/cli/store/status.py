@@ -91,6 +91,8 @@ def _say(out: "Console", found: dict[str, Any]) -> None:
     )
     if any(found["people"].values()):
         out.print("people: " + ", ".join(f"{n:,} {who}" for who, n in found["people"].items() if n))
+    if found["excluded"]:
+        out.print(f"left out of fits (preceptor annotate include NAME): {', '.join(found['excluded'])}")
     if found["campaigns"]:
         columns = ("name", "questions ", "asked ", "begun ", "answers ", "each ", "annotators ")
         out.print(make_table("campaigns", columns, map(_list_campaign, found["campaigns"])))

@@ -36,6 +36,7 @@ from .hmc import (
     start_chains,
     trace_shapes,
 )
+from .kept_draws import record_draws
 from .laplace import approximate
 from .warm_start import Ends, record_ends, start_from
 
@@ -75,6 +76,7 @@ class Posterior:
     diagnostics: Diagnostics
     checked: Observations | None = None  # the rows of `predicted`, if not all
     ends: pl.DataFrame | None = None  # final states of the chains, columns as in `Ends`
+    kept: pl.DataFrame | None = None  # some draws, columns as `record_draws` makes
 
     @property
     def approximate(self) -> bool:
@@ -210,7 +212,8 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
             sites = cut_padding(sampler.constrain(kept.position, data), shapes)
             predicted = predict(sampler, kept.position, data, shapes)
             ends = record_ends(task.obs, sampler, shapes, kept.position[:, -1], metric)
-            return Posterior(sites, predicted, verdict, ends=ends)
+            few = record_draws(sampler, shapes, kept.position)
+            return Posterior(sites, predicted, verdict, ends=ends, kept=few)
         wanted = min(wanted + CHECK_EVERY, _up(settings.max_draws))
 
 

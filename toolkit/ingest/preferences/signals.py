@@ -31,7 +31,7 @@ from ..files.fields import (
 from ..files.numbered_lines import Input, OnBytes
 from ..files.wide import read_rows, restore_lines
 from ..lopsided import Said, count_values
-from ..people import check_kind, hide_ids, name_annotators, replace_ids
+from ..people import check_kind, find_numbered, hide_ids, name_annotators, replace_ids
 from .pairs import check_sides, name_sides
 from .rankings import NOT_PUBLISHED, is_ranking, make_votes, read_ranking_records
 
@@ -96,6 +96,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
     notes = () if context.about else (NOT_PUBLISHED,)
     for records, bad in read_ranking_records(file, context, on_bytes):
         named = name_annotators(records, context, "judgeId")
+        numbered = find_numbered(records["judgeId"], named["judgeId"])
         ranked, strange = divide(named, *check_kind(context))
         votes, tables, wrong = make_votes(ranked.drop("kind"), context, file.name)
         wrong = pl.concat([wrong, strange])
@@ -108,7 +109,7 @@ def _read_rankings(file: Input, context: Context, on_bytes: OnBytes) -> Iterator
                 pl.lit(None, pl.String).alias("at"),
                 pl.lit(None, pl.Datetime("us", "UTC")).alias("time"),
             ),
-            replace(context, about=context.about or context.source),
+            replace(context, about=context.about or context.source, numbered=numbered),
         )
         yield Batch(
             read=records.height + bad.height,
@@ -136,6 +137,9 @@ def _read(
             else replace_ids(block.rows, context, [name for name in PEOPLE if name in names])
         )
         people = [name for name in PEOPLE if name in names and block.has_people(name)]
+        if "annotator" in names:
+            numbered = find_numbered(block.rows["annotator"], named["annotator"])
+            context = replace(context, numbered=numbered)
         judged, tables = judge(named, context)
         wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
         good = judged.filter(pl.col("reason").is_null()).with_columns(
@@ -313,8 +317,9 @@ def _annotators(good: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.
     """Rows with `annotator` as a key of its pseudonym, and the annotators; the time under its own name."""
     people = good.select(pl.col("annotator").alias("pseudonym"), "kind").drop_nulls("pseudonym")
     people = people.unique().sort("pseudonym", "kind")
+    within = pl.when(pl.col("pseudonym").is_in(list(context.numbered))).then(pl.lit(context.about))
     annotators = add_key(
-        people.select(pl.lit(context.about).alias("source"), "kind", "pseudonym"),
+        people.select(within.alias("within"), "kind", "pseudonym"),
         ANNOTATORS,
     )
     keyed = (

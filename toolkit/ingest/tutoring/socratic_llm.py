@@ -137,7 +137,11 @@ def _tables(
         judged.ratings.filter("by_model")
         .head(1)
         .select("line")
-        .with_columns(here[0], pl.lit("model").alias("kind"), pl.lit(_JUDGE).alias("pseudonym")),
+        .select(
+            pl.lit(_JUDGE).alias("pseudonym"),
+            pl.lit(None, pl.String).alias("within"),
+            pl.lit("model").alias("kind"),
+        ),
         ANNOTATORS,
     )
     keys = judged.outputs.select("line", "place", completions["key"].alias("completion"))

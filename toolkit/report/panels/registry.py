@@ -3,12 +3,13 @@
 draw_all(PANELS, view)       # [Picture(name="agreement", title="What people prefer, …", …), …]
 """
 
-from . import agreement, annotators, checks, confidence, judges, people, ranks, recovery
+from . import agreement, annotators, checks, confidence, judges, people, predicts, ranks, recovery
 from .panel import Panel
 
 PANELS: tuple[Panel, ...] = (
     agreement.PANEL,
     confidence.PANEL,
+    predicts.PANEL,
     checks.PANEL,
     annotators.PANEL,
     judges.PANEL,

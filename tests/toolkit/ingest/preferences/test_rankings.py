@@ -242,7 +242,7 @@ def test_rankings_about_texts_of_another_source(store, tmp_path):
         "the completions answer different prompts",
     ]
     assert count(store, COMPLETIONS) == 3
-    assert query(store, "SELECT source FROM annotators").item() == "texts"
+    assert query(store, "SELECT within FROM annotators").item() == "texts"
     with pytest.raises(SourceError, match="--about: 'nothing' holds no completions"):
         load(store, path, "t", about="nothing")
 

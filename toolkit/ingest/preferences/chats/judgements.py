@@ -92,7 +92,11 @@ def write_scores(field: str) -> pl.Expr:
 def _votes(pairs: pl.DataFrame, a: pl.Series, b: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Votes of pairs, and the annotators that they name."""
     judges = (
-        pairs.select("source", pl.lit("crowd").alias("kind"), pl.col("judge").alias("pseudonym"))
+        pairs.select(  # an arena numbers its own judges
+            pl.col("source").alias("within"),
+            pl.lit("crowd").alias("kind"),
+            pl.col("judge").alias("pseudonym"),
+        )
         .drop_nulls()
         .unique()
         .sort("pseudonym")

@@ -1,0 +1,1 @@
+"""What a fit would say without some of its signals, from its stored draws."""
