@@ -16,6 +16,7 @@ from .derived import (
     FORGOTTEN,
     FORGOTTEN_ROWS,
     PREFERENCES,
+    TEXT_STATES,
     TRACES,
 )
 from .signals import (
@@ -63,6 +64,7 @@ __all__ = [
     "SOURCE",
     "SOURCES",
     "TABLES",
+    "TEXT_STATES",
     "TRACES",
     "TURNS",
     "VOTES",
@@ -96,6 +98,7 @@ TABLES: dict[str, Table] = {
         EFFECTIVENESS,
         PREFERENCES,
         CHAIN_ENDS,
+        TEXT_STATES,
         BUILDS,
         TRACES,
         FORGOTTEN,

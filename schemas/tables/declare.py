@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Type = Literal[
-    "text", "int", "float", "bool", "time", "texts", "json", "messages", "hash32", "hash64", "hash128"
+    "text",
+    "int",
+    "float",
+    "floats",
+    "bool",
+    "time",
+    "texts",
+    "json",
+    "messages",
+    "hash32",
+    "hash64",
+    "hash128",
 ]
 """`hash32`, `hash64` and `hash128` are hashes of so many bits, for temporary tables only."""
 

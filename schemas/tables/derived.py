@@ -1,6 +1,6 @@
 """Derived tables: fits and their results, datasets built, people forgotten."""
 
-from .declare import Column, declare
+from .declare import SOURCE, Column, declare
 from .signals import SIGNALS
 
 FITS = declare(
@@ -62,6 +62,15 @@ CHAIN_ENDS = declare(
     Column("member", "text", "key or pseudonym of whom it belongs to; else its number, from 0"),
     Column("ends", "json", "its last value in each chain"),
     Column("covariance", "json", "its variance; of a parameter without members with all such, in order"),
+)
+TEXT_STATES = declare(
+    "text_states",
+    "a completion as a model reads it, kept so that no text is read twice; gone with the text",
+    ("completion", "model"),
+    SOURCE,
+    Column("completion", "text", "key of the completion"),
+    Column("model", "text", "name of the model, with a digest"),
+    Column("state", "floats", "mean of the middle layer over the completion's tokens"),
 )
 BUILDS = declare(
     "builds",
