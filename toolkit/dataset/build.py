@@ -244,7 +244,7 @@ def _facts(
         "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
-        | {"rho": fit["findings"]["rho"]},
+        | {name: fit["findings"][name] for name in ("rho", "length") if name in fit["findings"]},
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
         "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),

@@ -16,6 +16,7 @@ from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
 from .speed import speed
+from .texts.parts import length, text, text_coverage
 
 PARTS: dict[str, Measure] = {
     "replicates": replicates,
@@ -24,6 +25,9 @@ PARTS: dict[str, Measure] = {
     "published": published,
     "heldout": heldout,
     "asking": asking,
+    "text": text,
+    "text-coverage": text_coverage,
+    "length": length,
 }
 
 
