@@ -18,7 +18,9 @@ from .text_scores import Text
 
 KIND = "hf:"
 LONGEST_PROMPT, LONGEST_TEXT = 256, 160  # tokens; of a prompt the last, of a completion the first
-TOGETHER = 16  # completions of one prompt that are read at once
+TOGETHER = (
+    4  # completions of one prompt that are read at once: of like length, since padding costs more than calls
+)
 
 Encode = Callable[[Sequence[Text]], list[list[float]]]
 
