@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
+from preceptor.toolkit.fusion.methods import fit_by
+from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
 from preceptor.toolkit.fusion.text.features import centre, scale_group, standardise, take_out, whiten
 from preceptor.toolkit.store.connection import open_store, query
 
 JUDGED, UNJUDGED = 30, 6
+SHORT = {0: 3, 1: 2}  # votes of four for the short one, by the prompt's number modulo 6; else 1
 QUICK = ("--warmup", "100", "--max-draws", "300")  # enough to see what is said; not to converge
 
 
@@ -23,7 +28,7 @@ def rows(store, sql):
 
 
 def write_store(folder, preceptor):
-    """Prompts of a short and a long answer; voters like the long one, but for every sixth prompt."""
+    """Prompts of a short and a long answer; voters like the long one, but for two prompts in six."""
     rng = np.random.default_rng(0)
     words = ["think", "of", "a", "drum", "you", "hear", "loud", "red", "seven", "trees", "my", "hill"]
 
@@ -44,7 +49,7 @@ def write_store(folder, preceptor):
     ]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
     votes = [
-        (f"p{i}-short", f"p{i}-long", "a" if (i % 6 == 0) != (j == 3) else "b", f"judge-{j}")
+        (f"p{i}-short", f"p{i}-long", "a" if j < SHORT.get(i % 6, 1) else "b", f"judge-{j}")
         for i in range(JUDGED)
         for j in range(4)
     ]
@@ -127,9 +132,8 @@ def test_what_nobody_judged_gets_an_expectation_with_an_honest_width(fits):
     assert unheard["p_expressed"].mean() > 0.65  # long ones, as of the other prompts
     assert np.abs(unheard["p_expressed"] - unheard["p_text"]).max() < 0.1
     assert unheard["information_gain"].min() > 0
-    against = pairs.filter(~pl.col("ref").is_in(UNHEARD), pl.col("p_expressed") < 0.3)
-    assert against.height  # where voters liked the short one, votes outweigh texts
-    assert against["p_text"].mean() > 0.5 > against["p_expressed"].max()
+    against = pairs.filter(pl.col("ref").is_in([f"p{i}" for i in range(0, JUDGED, 6)]))
+    assert against["p_text"].mean() > against["p_expressed"].mean() + 0.1  # votes for the short one
     assert f"{2 * UNJUDGED} completions that nobody judged stand on it alone" in " ".join(
         said["--text"].stdout.split()
     )
@@ -190,7 +194,7 @@ def test_what_nobody_judged_is_built_only_if_the_recipe_says_so(fits, tmp_path, 
         texts = pl.read_parquet(tmp_path / out / "preference_meta" / "train.parquet").height
         assert texts == JUDGED + (UNJUDGED if more else 0)
     refused = preceptor("build", "recipe.yaml", "--out", "out9", "--fit", plain, cwd=tmp_path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "pairs.unjudged needs a fit that has read texts" in refused.stderr
     assert "preceptor fuse --text" in refused.stderr
     (tmp_path / "recipe.yaml").write_text(
@@ -199,6 +203,23 @@ def test_what_nobody_judged_is_built_only_if_the_recipe_says_so(fits, tmp_path, 
     refused = preceptor("build", "recipe.yaml", "--out", "out9", cwd=tmp_path)
     assert "unjudged has no effect with policy 'right-over-wrong'" in refused.stderr
     assert not (tmp_path / "out9").exists()
+
+
+@pytest.mark.parametrize("method", ["map", "hmc"])
+def test_every_method_learns_what_texts_explain(method):
+    size = Size(40, 2, annotators=6, votes=300)
+    made = simulate(np.random.default_rng(3), size, ordinary())
+    rng = np.random.default_rng(4)
+    said = made.truth["e"] + 0.5 * rng.normal(size=size.items)
+    features = scale_group(standardise(np.stack([said, *rng.normal(size=(3, size.items))], axis=1)))
+    how = SamplerSettings(method=method, warmup=100, draws=200, max_draws=200)
+    posterior = fit_by(replace(made.obs, text={"made": features}), how)
+    weights = posterior.flatten("text_weight:made").mean(axis=0)
+    assert weights[0] > 0.25
+    assert np.abs(weights[1:]).max() < 0.25
+    assert 0.1 < posterior.flatten("text_share").mean() < 0.9
+    assert np.corrcoef(posterior.flatten("e").mean(axis=0), made.truth["e"])[0, 1] > 0.8
+    assert not np.allclose(posterior.flatten("own"), posterior.flatten("text_mean"))
 
 
 @given(

@@ -62,7 +62,11 @@ def read_states(
         WHERE t.model = $model ORDER BY a.place""",
         {"model": encoder.name},
     )["state"]
-    return np.stack(states.to_list()).astype(float) if len(states) else np.zeros((0, 0))
+    return (
+        states.explode().to_numpy().astype(float).reshape(len(states), -1)
+        if len(states)
+        else np.zeros((0, 0))
+    )
 
 
 def _batch(texts: pl.DataFrame) -> Iterator[pl.DataFrame]:
