@@ -31,7 +31,7 @@ from .sampling.warm_start import Ends, sort_ends
 from .signals import hash_inputs, note_left_out, read_signals
 from .text.length import draw_length_part, summarise_length
 from .text.read import describe_text, read_texts
-from .text.states import Encoder
+from .text.states import TextEncoder
 
 DEFAULTS = SamplerSettings()
 
@@ -55,7 +55,7 @@ def fuse(
     settings: SamplerSettings = DEFAULTS,
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
-    text: str | Encoder | None = None,
+    text: str | TextEncoder | None = None,
     length_controlled: bool = False,
 ) -> Fit:
     """Fit the model to the signals about `sources` (all if empty) and store the results.

@@ -33,7 +33,8 @@ def step_up(con: duckdb.DuckDBPyConnection, found: int) -> None:
 def _make_again(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make a table as it is declared, with the rows of the one that is there."""
     table = TABLES[name]
-    there = [row[0] for row in con.execute("SELECT name FROM pragma_table_info(?)", [name]).fetchall()]
+    columns = "SELECT column_name FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
+    there = [row[0] for row in con.execute(columns, [name]).fetchall()]
     if there == table.names:
         return
     if not there:

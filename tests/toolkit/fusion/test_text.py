@@ -14,7 +14,13 @@ from hypothesis.extra.numpy import arrays
 from preceptor.tests.bench.fusion.simulate import Size, ordinary, simulate
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
-from preceptor.toolkit.fusion.text.features import centre, scale_group, standardise, take_out, whiten
+from preceptor.toolkit.fusion.text.features import (
+    make_components,
+    scale_group,
+    standardise,
+    subtract_means,
+    take_out,
+)
 from preceptor.toolkit.store.connection import open_store, query
 
 JUDGED, UNJUDGED = 30, 6
@@ -228,7 +234,7 @@ def test_every_method_learns_what_texts_explain(method):
 )
 def test_features_are_centred_in_their_prompt_and_of_one_size(features, prompt):
     prompt = np.unique(prompt, return_inverse=True)[1]
-    centred = centre(features, prompt)
+    centred = subtract_means(features, prompt)
     for k in range(prompt.max() + 1):
         assert np.allclose(centred[prompt == k].sum(axis=0), 0, atol=1e-6)
     scaled = scale_group(standardise(centred))
@@ -242,7 +248,7 @@ def test_components_are_whitened_and_their_signs_are_fixed():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(200, 30)) @ rng.normal(size=(30, 30))
     features -= features.mean(axis=0)
-    found = whiten(features, 6)
+    found = make_components(features, 6)
     assert np.allclose(found.T @ found / 200, np.eye(6), atol=1e-8)
-    assert np.allclose(whiten(features[::-1], 6)[::-1], found)
-    assert whiten(np.zeros((10, 30))).shape == (10, 0)
+    assert np.allclose(make_components(features[::-1], 6)[::-1], found)
+    assert make_components(np.zeros((10, 30))).shape == (10, 0)

@@ -8,7 +8,7 @@ from ....schemas.support.numbers import format_percent
 from ..options import Command, add_trust_option
 
 if TYPE_CHECKING:
-    from ...fusion.text.states import Encoder
+    from ...fusion.text.states import TextEncoder
 
 CHEAP = "cheap"
 
@@ -32,7 +32,7 @@ def add_text_options(command: Command) -> Command:
     return of_text(of_length(add_trust_option(command)))
 
 
-def open_reader(text: str | None, trusting_code: bool) -> "str | Encoder | None":
+def open_reader(text: str | None, trusting_code: bool) -> "str | TextEncoder | None":
     """Open what reads texts: a model; what `fuse` knows by name, and nothing, are returned as they are.
 
     Raises click.UsageError where code is to be trusted and there is no model, AnnotationError if the model is
@@ -45,9 +45,9 @@ def open_reader(text: str | None, trusting_code: bool) -> "str | Encoder | None"
             )
         return text
     from ....annotation.models.backends.hf_states import open_encoder
-    from ...fusion.text.states import Encoder
+    from ...fusion.text.states import TextEncoder
 
-    return Encoder(*open_encoder(text, trusting_code))
+    return TextEncoder(*open_encoder(text, trusting_code))
 
 
 def describe_length(found: dict[str, Any]) -> str:

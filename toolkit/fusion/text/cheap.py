@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...store.connection import Store, query, run_over
 
-Features = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 CHEAP = (
     "log_words",
@@ -69,13 +69,13 @@ SELECT greatest(1, length(regexp_extract_all(c.content, '{_WORD}'))) AS words
 FROM asked_texts i JOIN completions c ON c.key = i.completion ORDER BY i.place"""
 
 
-def measure_cheaply(con: Store, completions: pl.Series) -> Features:
+def measure_cheaply(con: Store, completions: pl.Series) -> Floats:
     """Measure the features CHEAP of completions, given by key: (completions, features), not yet centred."""
     list_asked(con, completions)
     return query(con, _SELECT).select(CHEAP).to_numpy().astype(float)
 
 
-def count_words(con: Store, completions: pl.Series) -> Features:
+def count_words(con: Store, completions: pl.Series) -> Floats:
     """Count the words of completions, given by key: (completions,), at least 1."""
     list_asked(con, completions)
     return query(con, _WORDS)["words"].to_numpy().astype(float)

@@ -10,9 +10,9 @@ from ....schemas.keys import hash_key
 from ...store.connection import Store
 from ..likelihoods.own import LENGTH
 from ..observations import Observations
-from .cheap import CHEAP, Features, count_words, measure_cheaply
-from .features import COMPONENTS, centre, scale_group, standardise, take_out, whiten
-from .states import Encoder, OnRead, read_states
+from .cheap import CHEAP, Floats, count_words, measure_cheaply
+from .features import COMPONENTS, make_components, scale_group, standardise, subtract_means, take_out
+from .states import OnRead, TextEncoder, read_states
 
 CHEAPLY = "cheap"
 
@@ -21,15 +21,15 @@ CHEAPLY = "cheap"
 class Texts:
     """What is known of the texts of a fit's completions, in the order of its items."""
 
-    length: Features  # (items,) words in doublings, less the mean of their prompt
-    groups: Mapping[str, Features] = field(default_factory=dict)  # (items, columns) each, for the prior
+    length: Floats  # (items,) words in doublings, less the mean of their prompt
+    groups: Mapping[str, Floats] = field(default_factory=dict)  # (items, columns) each, for the prior
 
 
-def describe_text(text: str | Encoder | None) -> dict[str, Any]:
+def describe_text(text: str | TextEncoder | None) -> dict[str, Any]:
     """Describe in the fit's config how texts are read: features, their number, the model with its digest."""
     if text is None:
         return {}
-    if isinstance(text, Encoder):
+    if isinstance(text, TextEncoder):
         return {"features": "states", "model": text.name, "components": COMPONENTS}
     return {"features": text, "digest": hash_key(CHEAP)}
 
@@ -37,7 +37,7 @@ def describe_text(text: str | Encoder | None) -> dict[str, Any]:
 def read_texts(
     con: Store,
     obs: Observations,
-    text: str | Encoder | None = None,
+    text: str | TextEncoder | None = None,
     length_controlled: bool = False,
     on_read: OnRead = lambda *_: None,
 ) -> Texts:
@@ -48,15 +48,18 @@ def read_texts(
     that length is worth, and not what is left of it beside features that contain it.
     """
     keys = obs.completions["completion"]
-    doublings = centre(np.log2(count_words(con, keys))[:, None], obs.prompt)
-    if isinstance(text, Encoder):
-        name, features = "states", standardise(centre(read_states(con, keys, text, on_read), obs.prompt))
+    doublings = subtract_means(np.log2(count_words(con, keys))[:, None], obs.prompt)
+    if isinstance(text, TextEncoder):
+        name, features = (
+            "states",
+            standardise(subtract_means(read_states(con, keys, text, on_read), obs.prompt)),
+        )
     elif text is not None:
-        name, features = text, standardise(centre(measure_cheaply(con, keys), obs.prompt))
-    groups: dict[str, Features] = {}
+        name, features = text, standardise(subtract_means(measure_cheaply(con, keys), obs.prompt))
+    groups: dict[str, Floats] = {}
     if text is not None:
         features = take_out(features, doublings) if length_controlled else features
-        groups[name] = scale_group(whiten(features) if isinstance(text, Encoder) else features)
+        groups[name] = scale_group(make_components(features) if isinstance(text, TextEncoder) else features)
     if length_controlled:
         groups[LENGTH] = scale_group(doublings)
     return Texts(doublings[:, 0], groups)

@@ -23,7 +23,7 @@ OnRead = Callable[[int, int], None]  # (done, of), in texts
 
 
 @dataclass(frozen=True)
-class Encoder:
+class TextEncoder:
     """A model that reads texts: its name with a digest, and what makes one vector of each text."""
 
     name: str
@@ -31,7 +31,7 @@ class Encoder:
 
 
 def read_states(
-    con: Store, completions: pl.Series, encoder: Encoder, on_read: OnRead = lambda *_: None
+    con: Store, completions: pl.Series, encoder: TextEncoder, on_read: OnRead = lambda *_: None
 ) -> NDArray[np.float64]:
     """Read the states of completions, given by key: (completions, width), those that are not stored computed.
 

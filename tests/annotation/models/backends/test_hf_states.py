@@ -12,7 +12,7 @@ from preceptor.annotation.models.backends.hf import find_model, list_ids, load_m
 from preceptor.annotation.models.backends.hf_states import open_encoder
 from preceptor.schemas.errors import AnnotationError
 from preceptor.schemas.tables import TEXT_STATES
-from preceptor.toolkit.fusion.text.states import Encoder, read_states
+from preceptor.toolkit.fusion.text.states import TextEncoder, read_states
 from preceptor.toolkit.store.connection import count, open_store, query
 
 ASKED = [
@@ -83,7 +83,7 @@ def store(tmp_path, preceptor, folder):
     assert done.returncode == 0, done.stderr
     path = tmp_path / "preceptor.duckdb"
     with open_store(path) as con:
-        read_states(con, keys(con), Encoder(*open_encoder(str(folder))))
+        read_states(con, keys(con), TextEncoder(*open_encoder(str(folder))))
         assert count(con, TEXT_STATES) == 10
     return path
 
@@ -102,13 +102,13 @@ def test_a_text_is_read_once_and_in_the_order_asked(store, folder):
 
     with open_store(store) as con:
         completions = keys(con)
-        there = read_states(con, completions, Encoder(name, watch))
+        there = read_states(con, completions, TextEncoder(name, watch))
         assert not asked
-        assert np.allclose(read_states(con, completions[::-1], Encoder(name, watch))[::-1], there)
+        assert np.allclose(read_states(con, completions[::-1], TextEncoder(name, watch))[::-1], there)
         con.execute("DELETE FROM text_states WHERE completion = ?", [completions[3]])
-        assert np.allclose(read_states(con, completions, Encoder(name, watch)), there, atol=1e-5)
+        assert np.allclose(read_states(con, completions, TextEncoder(name, watch)), there, atol=1e-5)
         assert len(asked) == 1
-        read_states(con, completions, Encoder("another", watch))
+        read_states(con, completions, TextEncoder("another", watch))
         assert len(asked) == 11
         assert count(con, TEXT_STATES) == 20
 

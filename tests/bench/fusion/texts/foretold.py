@@ -21,7 +21,7 @@ from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.fusion.text.read import read_texts
-from preceptor.toolkit.fusion.text.states import Encoder
+from preceptor.toolkit.fusion.text.states import TextEncoder
 from preceptor.toolkit.store.connection import open_store
 
 from ...inputs import SHARED, STORE, ingesting
@@ -51,7 +51,7 @@ class DataSet:
 def read_data_set(name: str, read: bool = True) -> DataSet:
     """Read a data set of ../shared, its texts in every way; by the model only if `read`."""
     folder = find_user_cache() / MODEL
-    encoder = Encoder(*open_encoder(str(folder))) if read and folder.is_dir() else None
+    encoder = TextEncoder(*open_encoder(str(folder))) if read and folder.is_dir() else None
     with tempfile.TemporaryDirectory() as place:
         store = Path(place) / STORE
         ingesting(store, name.lower(), SHARED / name.lower())()
