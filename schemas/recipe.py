@@ -55,6 +55,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+BY_FIT = ("best-worst", "all", "adjacent", "uncertain-band")
+"""Policies that go by a fit."""
+
+
 class PairsSettings(Section):
     """Which pairs of a prompt's completions become rows."""
 
@@ -80,6 +84,8 @@ class PairsSettings(Section):
     min_confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.6
     """A pair whose better side is better with less than this probability is a coin flip: it is dropped, and
     kept for soft labels alone."""
+    unjudged: bool = False
+    """Take answers that nobody judged, too, by what a fit with --text expects of them. By a fit alone."""
     eligible: str | None = None
     """Which pairs may be taken, as an expression of columns: chosen_score > 0.8 and chosen_score >
     rejected_score. docs/datasets.md lists the columns."""
@@ -100,6 +106,11 @@ class PairsSettings(Section):
                     f"{key} has no effect with policy '{self.policy}', only with '{policy}': "
                     "leave one of them out"
                 )
+        if self.unjudged and self.policy not in BY_FIT:
+            raise ValueError(
+                f"unjudged has no effect with policy '{self.policy}', which goes by no fit, only with "
+                f"{', '.join(BY_FIT)}: leave one of them out"
+            )
         return self
 
 

@@ -18,6 +18,7 @@ from .derived import (
     FORGOTTEN,
     FORGOTTEN_ROWS,
     PREFERENCES,
+    TEXT_STATES,
     TRACES,
 )
 from .signals import (
@@ -67,6 +68,7 @@ __all__ = [
     "SOURCE",
     "SOURCES",
     "TABLES",
+    "TEXT_STATES",
     "TRACES",
     "TURNS",
     "VOTES",
@@ -101,6 +103,7 @@ TABLES: dict[str, Table] = {
         PREFERENCES,
         CHAIN_ENDS,
         DRAWS,
+        TEXT_STATES,
         BUILDS,
         EXERCISES,
         TRACES,

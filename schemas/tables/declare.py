@@ -7,6 +7,7 @@ Type = Literal[
     "text",
     "int",
     "float",
+    "floats",
     "bool",
     "time",
     "texts",

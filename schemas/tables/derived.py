@@ -72,6 +72,15 @@ DRAWS = declare(
     Column("n", "int", "number of draws"),
     Column("values", "bytes", "draws x members, little-endian: 4 bytes a number, of members of groups 2"),
 )
+TEXT_STATES = declare(
+    "text_states",
+    "a completion as a model reads it, kept so that no text is read twice; gone with the text",
+    ("completion", "model"),
+    SOURCE,
+    Column("completion", "text", "key of the completion"),
+    Column("model", "text", "name of the model, with a digest"),
+    Column("state", "floats", "mean of the middle layer over the completion's tokens"),
+)
 BUILDS = declare(
     "builds",
     "a dataset that was built",

@@ -64,6 +64,7 @@ READ = {
         "docs/formats/tables.md",
         "sheets",
     ): "test_from_sheets_to_fit.py runs it on the sheets that the page shows",
+    ("docs/fusion.md", "text"): "needs a model's folder; tests/toolkit/fusion/test_text.py",
     ("docs/training.md", "laptop"): "needs llama.cpp and the Hub; tests/training/export",
 }
 """Blocks that are not run, and why; their commands are read."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -33,6 +33,9 @@ from .observations import Observations, encode
 from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
 from .signals import hash_inputs, list_excluded, note_left_out, read_signals
+from .text.length import draw_length_part, summarise_length
+from .text.read import describe_text, read_texts
+from .text.states import TextEncoder
 
 DEFAULTS = SamplerSettings()
 _OLDER_DRAWS = """DELETE FROM draws WHERE fit IN (
@@ -58,20 +61,26 @@ def fuse(
     settings: SamplerSettings = DEFAULTS,
     on_progress: OnProgress = lambda *_: None,
     warm: bool = False,
+    text: str | TextEncoder | None = None,
+    length_controlled: bool = False,
 ) -> Fit:
     """Fit the model to the signals about `sources` (all if empty) and store the results.
 
     `target` is the weight of observed against expressed in what "better" means, 0 to 1. The same input
     and settings are fitted once. An unconverged fit is stored too, marked; no build takes it. A `warm`
-    one starts at the final states of the last converged fit of these sources, if there is one. Raises
+    one starts at the final states of the last converged fit of these sources, if there is one. With `text`
+    (CHEAPLY, or a model that reads texts) their features are a prior mean of expressed quality, also of
+    completions that nobody judged; if `length_controlled`, the target is without what length explains. Raises
     FusionError if there is nothing to fuse and for `warm` without chains, StoreError for an unknown source.
     """
-    signals = read_signals(con, sources)
+    signals = read_signals(con, sources, unjudged=text is not None)
     used = drop_copies(signals)
     obs = encode(used)
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
     excluded = list_excluded(con, sources)
     asked |= {"excluded": excluded} if excluded else {}
+    asked |= {"text": describe_text(text)} if text is not None else {}
+    asked |= {"length_controlled": True} if length_controlled else {}
     versions = json.dumps({name: version(name) for name in ("preceptor", "numpyro", "jax", "jaxlib")})
     method = choose_method(obs, settings.method)
     if warm and method != "hmc":
@@ -86,6 +95,8 @@ def fuse(
     earlier, ends = find_last_ends(con, asked["sources"]) if warm else ("", None)
     config = json.dumps(asked | ({"warm_start": earlier} if ends else {}), sort_keys=True)
     name = hash_key([config, *identity])
+    texts = read_texts(con, obs, text, length_controlled, on_progress)
+    obs = replace(obs, text=texts.groups)
     posterior = fit_by(obs, settings, on_progress, ends)
     e, o = draw_qualities(obs, posterior, settings.seed)
     diagnostics = asdict(posterior.diagnostics) | {
@@ -95,10 +106,12 @@ def fuse(
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
-    pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed)
+    length = draw_length_part(posterior, texts)
+    pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed, length)
     found = summarise_fit(obs, posterior) | _count(obs, used)
     found |= {
         "apart": count_apart(obs, pairs),
+        **summarise_length(posterior, texts, pairs, settings.seed),
         "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
     if judges := summarise_judges(obs, posterior, pairs):
@@ -112,9 +125,12 @@ def fuse(
     predicts = check_unseen_votes(obs, posterior)
     found |= {"predicts": predicts} if predicts else {}
     of_fit = pl.lit(name).alias("fit")
+    of_items = summarise_completions(obs, e, o, target, length)
+    if text is not None:
+        found["text_alone"] = of_items.filter(basis="text").height
     with transaction(con):
         insert(con, FITS, _row(config, identity, diagnostics, found))
-        insert(con, EFFECTIVENESS, summarise_completions(obs, e, o, target).with_columns(of_fit))
+        insert(con, EFFECTIVENESS, of_items.with_columns(of_fit))
         insert(con, PREFERENCES, pairs.with_columns(of_fit))
         if posterior.ends is not None and posterior.diagnostics.converged:
             insert(

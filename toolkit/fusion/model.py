@@ -1,6 +1,6 @@
 """The fusion model: two correlated qualities per completion, seen through signals.
 
-    e = own + author                    expressed: what people prefer; own ~ N(0, 1)
+    e = own + author                    expressed: what people prefer; own ~ N(0, 1), see `own`
     e + m                               what models that judge see in its place (likelihoods/tastes)
     o = rho own + sqrt(1 - rho^2) w + author'     observed: what helps; w ~ N(0, 1)
 
@@ -24,6 +24,7 @@ from numpyro.infer.util import log_density
 
 from ...schemas.tables import EXPRESSED, OBSERVED, SignalType
 from .likelihoods.likelihood import NOBODY, Arrays
+from .likelihoods.own import TEXT, sample_own
 from .likelihoods.priors import SCORE, sample_group
 from .likelihoods.registry import LIKELIHOODS
 from .likelihoods.tastes import add_taste, make_taste_arrays, mark_rows
@@ -40,8 +41,7 @@ def run_model(data: Arrays) -> None:
     sampler sees one length scale. `w` exists only for items that some learner tried: without
     outcomes it is independent of the data, and `draw_qualities` adds it afterwards, exactly.
     """
-    n = data["items"].shape[0]
-    own = numpyro.sample("own", dist.Normal(0, 1).expand([n]).to_event(1))
+    own = sample_own(data)
     e = numpyro.deterministic("e", own + _of_author("author_expressed", data))
     logit = numpyro.sample(f"{SCORE}rho", dist.TransformedDistribution(dist.Beta(2, 2), LOGIT))
     rho = numpyro.deterministic("rho", 2 * expit(logit) - 1)
@@ -106,6 +106,7 @@ def make_arrays(obs: Observations) -> Arrays:
     numbered among the tried ones.
     """
     data: Arrays = {"items": np.zeros(len(obs.prompt))}
+    data |= {f"{TEXT}{group}": features for group, features in obs.text.items()}
     if obs.annotators.height > 1:
         data["annotators"] = np.zeros(obs.annotators.height)
     data |= make_taste_arrays(obs.judged, len(obs.prompt))

@@ -1,6 +1,6 @@
 """Turn the store's signals into index arrays, which the fusion model is conditioned on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import FusionError
 from ...schemas.tables import COUNTS, OBSERVED, SIGNALS, name_all
-from .likelihoods.likelihood import Ints, Members, Part, look_up_index
+from .likelihoods.likelihood import Counts, Ints, Members, Part, look_up_index
 from .likelihoods.outcomes import Outcomes
 from .likelihoods.ratings import Ratings
 from .likelihoods.registry import LIKELIHOODS
@@ -30,6 +30,7 @@ class Observations:
     parts: tuple[Part, ...] = ()  # in the order of SIGNALS
     author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
     authors: tuple[str, ...] = ()  # none if too few completions share one
+    text: Mapping[str, Counts] = field(default_factory=dict)  # features (items, columns) by group
 
     def list_parts(self, signal: str) -> tuple[Part, ...]:
         """List the parts of a signal by the name of its table."""
@@ -104,6 +105,7 @@ def thin(obs: Observations, rows: int, seed: int) -> Observations:
         completions=obs.completions.filter(pl.Series(kept)),
         prompt=np.unique(obs.prompt[kept], return_inverse=True)[1].astype(np.int64),
         author=obs.author[kept] if obs.authors else obs.author,
+        text={group: features[kept] for group, features in obs.text.items()},
         parts=tuple(part.keep(kept, place) for part in obs.parts if kept[part.items[0]].any()),
     )
 

@@ -13,13 +13,16 @@ from .observations import MODEL
 
 WITHIN = " in "  # between a pseudonym and the source that numbered the annotator
 
+_TWO = "SELECT prompt FROM completions WHERE key IN ({mine}) GROUP BY prompt HAVING count(*) > 1"
 
-def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
+
+def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> dict[str, pl.DataFrame]:
     """Read the tables that `encode` takes: completions of prompts with any signal, annotators, signals.
 
     Annotators of sources that number their own alike are named with the source: 91ab… in week-1.
-    Excluded annotators are left out. Of completions of `sources`, of all if empty. Raises StoreError for a
-    source without completions.
+    Excluded annotators are left out. Of completions of `sources`, of all if empty; with `unjudged`, also
+    those of prompts without a signal, if there are two to compare. Raises StoreError for a source without
+    completions.
     """
     have = query(con, "SELECT DISTINCT source FROM completions ORDER BY 1")["source"]
     check_names("--source", sources, have, "source", "with completions")
@@ -28,11 +31,12 @@ def read_signals(con: Store, sources: Sequence[str]) -> dict[str, pl.DataFrame]:
     signals = {
         signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), asked) for signal in SIGNALS
     }
+    pairs = f"\n            UNION {_TWO.format(mine=mine)}" if unjudged else ""
     completions = query(
         con,
         f"""SELECT key AS completion, prompt, author FROM completions
         WHERE key IN ({mine}) AND prompt IN
-            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key)
+            (SELECT c.prompt FROM completions c JOIN ({select_signals()}) s ON s.completion = c.key{pairs})
         ORDER BY key""",
         asked,
     )

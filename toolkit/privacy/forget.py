@@ -99,6 +99,7 @@ _REMOVED = {
     "preferences": "fit IN (FROM my_fits)",
     "chain_ends": "fit IN (FROM my_fits)",
     "draws": "fit IN (FROM my_fits)",
+    "text_states": "completion IN (FROM my_completions)",
 }
 
 # By what the person's rows are known in datasets, of this store as it is and as it was.

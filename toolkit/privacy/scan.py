@@ -81,6 +81,8 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
             if len(cells):
                 _mask_column(con, table, column, cells["key"].unique(), masks, given)
         unmade = _unmake(con, found)
+        if len(found):  # what a model made of the texts before; `fuse --text` makes it anew
+            run(con, "DELETE FROM text_states")
         con.unregister("masks")
     rows = found.group_by("table").agg(pl.col("key").n_unique()).sort("table").rows()
     return Masked(dict(rows), unmade, _builds(con, found["source"].unique().to_list()))

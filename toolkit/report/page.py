@@ -30,6 +30,8 @@ GONE = "(no longer in the store)"
 # Prefix of a parameter's name, and its meaning.
 PARAMETERS = {
     "rho": "correlation of expressed and observed effectiveness",
+    "tau_text": "how much of expressed effectiveness these features of texts explain",
+    "text_share": "share of what is a completion's own in expressed effectiveness that texts explain",
     **{name: words for likelihood in LIKELIHOODS.values() for name, words in likelihood.parameters.items()},
 }
 
@@ -139,6 +141,8 @@ def _tiles(
         flips = int((surer.round(6) < COIN_FLIP).sum())
         share = format_share(flips / surer.len())
         tiles.append(("coin flips", share, f"of {_some(surer.len(), 'pair')}", False))
+    if found.get("length"):
+        tiles.append(_tell_length(found["length"]))
     if found["annotators"]:
         voted = {a["annotator"] for a in found["annotators"]}
         doubtful = {a["annotator"] for a in found["annotators"] if list_doubts(a)}
@@ -153,6 +157,16 @@ def _tiles(
         share = format_share(inside / recovered.height)
         tiles.append(("known values found", share, f"in their 90{PERCENT} interval", False))
     return tiles
+
+
+def _tell_length(found: dict[str, Any]) -> Tile:
+    """Make the tile of what a doubling of length is worth to annotators."""
+    by_votes = "votes" in found
+    worth = found["votes" if by_votes else "expressed"]
+    between = f"90{PERCENT} interval {format_decimal(worth['low'])} to {format_decimal(worth['high'])}"
+    unit = "log-odds of a vote" if by_votes else "of expressed effectiveness"
+    taken = "; taken out of the target" if found["controlled"] else ""
+    return "a doubling of length", format_decimal(worth["mean"]), f"{unit}; {between}{taken}", False
 
 
 def _sampling_tiles(diagnostics: dict[str, Any]) -> list[Tile]:

@@ -264,7 +264,7 @@ def _answers(
     longest = getattr(model.config, "max_position_embeddings", None)
     by_sampling: dict[Sampling, list[tuple[Request, list[int]]]] = {}
     for request in requests:
-        ids = _ids(tokenizer, request.messages)
+        ids = list_ids(tokenizer, request.messages)
         if longest and len(ids) + 1 > longest:
             fault = f"{len(ids)} tokens, which is more than the {longest} that the model takes"
             yield request, ModelAnswer("", fault, refused=True)
@@ -275,8 +275,8 @@ def _answers(
         yield from _generate(model, tokenizer, group, sampling)
 
 
-def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """The prompt's tokens: by the model's chat template, or the messages as paragraphs if it has none."""
+def list_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """List the prompt's tokens: by the model's chat template, or as paragraphs if it has none."""
     if tokenizer.chat_template:
         text = apply_chat_template(tokenizer, list(messages), tokenize=False, add_generation_prompt=True)
         found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]

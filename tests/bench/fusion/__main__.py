@@ -19,6 +19,7 @@ from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates
 from .speed import speed
+from .texts.parts import length, text, text_coverage
 
 PARTS: dict[str, Measure] = {
     "replicates": replicates,
@@ -30,6 +31,9 @@ PARTS: dict[str, Measure] = {
     "asking": asking,
     "judges": judges,
     "influence": influence,
+    "text": text,
+    "text-coverage": text_coverage,
+    "length": length,
 }
 
 

@@ -30,7 +30,7 @@ from preceptor.toolkit.fusion.sampling.warm_start import Ends, sort_ends
 
 from ..__main__ import figure
 from ..inputs import SHARED
-from .folds import cases
+from .heldout.folds import cases
 from .part import Found, Line
 
 DEALT = 20  # people that unnamed votes and ratings are dealt to

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,11 @@ def ended(obs, seed=0):
     return sampler, shapes, last, MassMatrix(root, spread)
 
 
-def test_an_input_begins_where_it_ended(whole):
+@pytest.mark.parametrize("text", [False, True])
+def test_an_input_begins_where_it_ended(whole, text):
+    if text:
+        columns = np.random.default_rng(1).normal(size=(len(whole.prompt), 3))
+        whole = replace(whole, text={"cheap": columns})
     sampler, shapes, last, metric = ended(whole)
     ends = Ends(record_ends(whole, sampler, shapes, last, metric), 13.0)
     begun = start_from(ends, whole, sampler, shapes, 4, 0)

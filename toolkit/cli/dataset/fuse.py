@@ -8,6 +8,7 @@ from ....schemas.support.numbers import format_percent
 from ....schemas.support.text import SURE, clean
 from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
 from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
+from .fuse_text import add_text_options, describe_length, describe_text, open_reader
 
 if TYPE_CHECKING:
     from ...fusion.findings.summary import PairSummary
@@ -99,9 +100,13 @@ not use it.
     help="Start where the chains of the last converged fit of these sources ended. After a few "
     "new votes, a short warm-up is then enough.",
 )
+@add_text_options
 @common
 def fuse(
     settings: Common,
+    trust_remote_code: bool,
+    length_controlled: bool,
+    text: str | None,
     warm_start: bool,
     method: str,
     target: float,
@@ -121,6 +126,7 @@ def fuse(
         from ...fusion.fuse import fuse as run_fuse
         from ...fusion.sampling.fit import SamplerSettings
 
+        reading = open_reader(text, trust_remote_code)
         with show_bar("fuse", open_stderr()) as update:
             fit = run_fuse(
                 con,
@@ -136,6 +142,8 @@ def fuse(
                 ),
                 update,
                 warm_start,
+                reading,
+                length_controlled,
             )
         pairs = read_pairs(con, fit.key, TELLING)
     _say(fit, pairs)
@@ -179,6 +187,8 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
         ),
         *([("judges", describe_judges(found["judges"]))] if found.get("judges") else []),
         *([("groups", describe_groups(found["groups"]))] if found.get("groups") else []),
+        *([("length", describe_length(found["length"]))] if found.get("length") else []),
+        *([("text", describe_text(found))] if "text_alone" in found else []),
         ("pairs", _describe_decided(pairs)),
         *(
             [("point apart", _describe_apart(found["apart"]))]

@@ -5,12 +5,13 @@ all             every pair of a prompt's completions
 adjacent        neighbours in the order of posterior means
 uncertain-band  pairs whose p is within a band, neither certain nor open
 
-Only completions that received a signal take part. Every chooser of pairs (this file, `policies` and
-`from_edits`) makes the temporary table `candidates`; `settle_pairs` selects among them, and counts the
-others by reason. No row passes through Python: there may be ten million.
+Only completions that received a signal take part, unless the recipe says `unjudged`. Every chooser of
+pairs (this file, `policies` and `from_edits`) makes the temporary table `candidates`; `settle_pairs` selects
+among them, and counts the others by reason. No row passes through Python: there may be ten million.
 """
 
 from ....schemas.derive import derive_absent_sql
+from ....schemas.errors import RecipeError
 from ....schemas.keys import hash_key_sql
 from ....schemas.published import FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
@@ -45,6 +46,8 @@ SPLITS = ("train", "validation", "test")
 COIN_FLIP = "coin flip"
 NOT_ELIGIBLE = "not eligible by the recipe"
 
+_READ = "SELECT 1 FROM fits WHERE key = $fit AND json_exists(config, '$.text')"
+
 NO_FIT = derive_absent_sql((*OF_A_FIT, FIT))
 """Columns of CANDIDATES, as SQL, for a chooser that needs no fit."""
 
@@ -65,7 +68,7 @@ LEFT JOIN (SELECT least({", ".join(s.completions)}) AS a, greatest({", ".join(s.
 _JUDGED = f"""
 WITH ranked AS (
     SELECT e.completion, c.prompt, {", ".join(f"e.{count}" for count in COUNTS)},
-        {" + ".join(f"e.{count}" for count in COUNTS)} > 0 AS judged,
+        {" + ".join(f"e.{count}" for count in COUNTS)} > 0 OR ($unjudged AND e.basis = 'text') AS judged,
         row_number() OVER (PARTITION BY c.prompt, judged ORDER BY e.mean DESC, e.completion) AS best,
         row_number() OVER (PARTITION BY c.prompt, judged ORDER BY e.mean, e.completion DESC) AS worst
     FROM effectiveness e JOIN completions c ON c.key = e.completion WHERE e.fit = $fit
@@ -120,9 +123,17 @@ SELECT completion, sum(weight * share) / sum(weight) AS score,
 
 
 def choose_judged(con: Store, fit: str, recipe: Recipe) -> None:
-    """Make `candidates` from the pairs of a fit (its whole key), the better side chosen."""
+    """Make `candidates` from the pairs of a fit (its whole key), the better side chosen.
+
+    Raises RecipeError if the recipe takes answers that nobody judged, and the fit has read no texts.
+    """
     pairs = recipe.pairs
-    given: dict[str, str | float] = {"fit": fit}
+    given: dict[str, str | float] = {"fit": fit, "unjudged": pairs.unjudged}
+    if pairs.unjudged and not run(con, _READ, {"fit": fit}):
+        raise RecipeError(
+            f"recipe '{recipe.name}': pairs.unjudged needs a fit that has read texts, and {fit[:8]} has not: "
+            "run preceptor fuse --text, or leave it out"
+        )
     if pairs.policy == "uncertain-band":
         given |= {"low": pairs.band[0], "high": pairs.band[1]}
     make(con, CANDIDATES, _JUDGED.format(policy=_POLICIES[pairs.policy]), given)

@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from ....schemas.support.text import SURE
 from ....schemas.tables import COUNTS, OBSERVED
 from ..likelihoods.likelihood import NOBODY
+from ..likelihoods.own import LENGTH
 from ..model import AUTHOR_SCALE
 from ..observations import Observations
 from ..sampling.fit import Posterior
@@ -22,7 +23,9 @@ AUTHORS_SAID = 50
 
 _UNSURE = 2.0  # how many times as wide the spread of a quick approximation is taken
 _PAIRS_AT_ONCE = 2000  # bounds memory: draws x pairs booleans
-_OF_A_PAIR = ("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain")
+_OF_A_PAIR = (
+    *("p", "sd", "p_expressed", "p_observed", "p_apart", "information_gain", "p_with_length", "p_text"),
+)
 
 
 def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[Draws, Draws]:
@@ -45,12 +48,16 @@ def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[
     return posterior.flatten("e"), o
 
 
-def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) -> pl.DataFrame:
+def summarise_completions(
+    obs: Observations, e: Draws, o: Draws, target: float, length: Draws | float = 0.0
+) -> pl.DataFrame:
     """Summarise each completion: mean, sd and 90 % interval of the target, means and sds of e and o.
 
-    `e` and `o` are (draws, items); the target is target * o + (1 - target) * e.
+    `e` and `o` are (draws, items), `length` is the part of e that length explains, if it is controlled; the
+    target is target * o + (1 - target) * (e - length). `basis` says what the completion is known by.
     """
-    t = target * o + (1 - target) * e
+    t = target * o + (1 - target) * (e - length)
+    read = set(obs.text) - {LENGTH}
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
     return obs.completions.select("completion", *COUNTS).with_columns(
         pl.Series("mean", t.mean(axis=0)),
@@ -61,23 +68,36 @@ def summarise_completions(obs: Observations, e: Draws, o: Draws, target: float) 
         pl.Series("expressed_sd", e.std(axis=0)),
         pl.Series("observed_mean", o.mean(axis=0)),
         pl.Series("observed_sd", o.std(axis=0)),
+        pl.when(pl.sum_horizontal(COUNTS) > 0)
+        .then(pl.lit("signals"))
+        .otherwise(pl.lit("text" if read else "prior"))
+        .alias("basis"),
     )
 
 
 def summarise_pairs(
-    obs: Observations, posterior: Posterior, e: Draws, o: Draws, target: float, seed: int = 0
+    obs: Observations,
+    posterior: Posterior,
+    e: Draws,
+    o: Draws,
+    target: float,
+    seed: int = 0,
+    length: Draws | float = 0.0,
 ) -> pl.DataFrame:
     """Compare each two completions of a prompt, the lower key first; one row per pair.
 
-    `e` and `o` are (draws, items). The columns are those of the table `preferences` but the fit, and
-    `p_apart`: the probability that the two qualities put different completions first. Without votes p_vote
-    and p_panel are null.
+    `e` and `o` are (draws, items), `length` as in `summarise_completions`. The columns are those of the table
+    `preferences` but the fit, and `p_apart`, the probability that the two qualities put different completions
+    first, and `p_with_length`, what p would be if length were not controlled. Without votes p_vote and
+    p_panel are null.
     """
     items = obs.completions.select("prompt", pl.col("completion").alias("c")).with_row_index("i")
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
-    t = target * o + (1 - target) * e
+    with_length = target * o + (1 - target) * e
+    t = with_length - (1 - target) * length if np.ndim(length) else with_length
+    read, unread = set(obs.text) - {LENGTH}, np.full(len(a), np.nan)
     chance = compute_normal_chance if posterior.approximate else compute_share_above
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}
     for start in range(0, len(a), _PAIRS_AT_ONCE):
@@ -92,6 +112,8 @@ def summarise_pairs(
             ("p_observed", chance(observed)),
             ("p_apart", ((expressed > 0) != (observed > 0)).mean(axis=0)),
             ("information_gain", compute_information_gain(posterior, expressed, difference > 0)),
+            ("p_with_length", chance(with_length[:, a[part]] - with_length[:, b[part]])),
+            ("p_text", compute_text_chance(posterior, a[part], b[part]) if read else unread[part]),
         ):
             columns[name].append(values)
     newcomers = draw_newcomers(posterior, seed)
@@ -99,7 +121,7 @@ def summarise_pairs(
     return (
         pairs.select("prompt", pl.col("c").alias("completion_a"), pl.col("c_b").alias("completion_b"))
         .with_columns(
-            pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64)
+            pl.Series(name, np.concatenate(parts) if parts else np.zeros(0), pl.Float64).fill_nan(None)
             for name, parts in columns.items()
         )
         .with_columns(
@@ -107,6 +129,16 @@ def summarise_pairs(
             for name, values in (("p_vote", vote), ("p_panel", panel))
         )
     )
+
+
+def compute_text_chance(posterior: Posterior, a: NDArray[np.int64], b: NDArray[np.int64]) -> Draws:
+    """Compute P(e of a > e of b) by their texts alone, as the fit reads them: (pairs,).
+
+    `a` and `b` are (pairs,) indices. What each has beside its text is drawn from the prior.
+    """
+    mean, share = posterior.flatten("text_mean"), posterior.flatten("text_share")
+    spread = np.sqrt(2 * (1 - share))[:, None]
+    return np.asarray(ndtr((mean[:, a] - mean[:, b]) / spread).mean(axis=0))
 
 
 def compute_share_above(differences: Draws) -> Draws:

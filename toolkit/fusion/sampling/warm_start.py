@@ -132,7 +132,7 @@ def sort_ends(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _members(obs: Observations, site: str) -> list[str] | None:
     """List whom the entries of a site belong to, in their order; None for a global parameter."""
-    if site == "own":
+    if site in ("own", "z_own"):
         return obs.completions["completion"].to_list()
     if site == "w":
         return obs.completions["completion"].gather(obs.tried).to_list()

@@ -1,0 +1,1 @@
+"""What texts foretell, and what they must not spoil."""
