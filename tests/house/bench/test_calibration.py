@@ -63,7 +63,7 @@ def test_simulated_votes_follow_the_model():
     votes, truth = made.obs.votes, made.truth
     assert np.bincount(truth["kind"]).tolist() == [34, 4, 2]
     eta = (
-        1.5
+        truth["vote_slope"]
         * truth["annotator_reliability"][votes.annotator]
         * (truth["e"][votes.first] - truth["e"][votes.second])
     )
