@@ -27,7 +27,7 @@ from .likelihoods.likelihood import NOBODY, Arrays
 from .likelihoods.own import TEXT, sample_own
 from .likelihoods.priors import SCORE, sample_group
 from .likelihoods.registry import LIKELIHOODS
-from .likelihoods.tastes import add_taste, make_taste_arrays, mark_rows
+from .likelihoods.tastes import add_taste, make_taste_arrays, mark_models
 from .observations import Observations
 
 AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
@@ -121,7 +121,7 @@ def make_arrays(obs: Observations) -> Arrays:
     observed = {signal.name for signal in OBSERVED}
     for part in obs.parts:
         likelihood = LIKELIHOODS[part.SIGNAL]
-        arrays = likelihood.arrays(part) | mark_rows(part, obs.models)
+        arrays = likelihood.arrays(part) | mark_models(part, obs.models)
         if "prompts" in likelihood.groups.values():
             prompts, prompt = np.unique(obs.prompt[part.items[0]], return_inverse=True)
             arrays |= {"prompt": prompt, "n_prompts": np.zeros(len(prompts))}

@@ -8,6 +8,7 @@ completion). Copies of one judge must move nothing. The packaged sample with fiv
 
 import csv
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def simulate_panel(seed: int, judges: int = JUDGES, worth: float = WORTH) -> Pan
 
 def _vote(rng: np.random.Generator, eta: Floats) -> Ints:
     scores = np.stack([eta / 2, -eta / 2, np.full(len(eta), TIE)], axis=1)
-    return (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return np.asarray((scores + rng.gumbel(size=scores.shape)).argmax(axis=1))
 
 
 def _observe(rows: list[Any], n: int, judges: int) -> Observations:
@@ -97,9 +98,16 @@ def _observe(rows: list[Any], n: int, judges: int) -> Observations:
     return Observations(completions, prompt, annotators, [], (votes,))
 
 
+def find_votes(obs: Observations) -> Votes:
+    """Find the votes, which all of these data have."""
+    if obs.votes is None:
+        raise ValueError("no votes: simulate some")
+    return obs.votes
+
+
 def keep_annotators(obs: Observations, n: int) -> Observations:
     """Keep the first `n` annotators and their votes."""
-    (votes,) = obs.parts
+    votes = find_votes(obs)
     mine = votes.annotator < n
     arrays = {k: getattr(votes, k)[mine] for k in ("first", "second", "annotator", "shown_first", "counts")}
     return replace(obs, annotators=obs.annotators.head(n), parts=(replace(votes, **arrays),))
@@ -133,7 +141,7 @@ def find_set(seed: int) -> dict[str, Any]:
 
 def compute_peers(panel: Panel) -> dict[str, Floats]:
     """Compute P(first is better) of every pair by peers that see the judges' votes alone."""
-    (votes,) = panel.obs.parts
+    votes = find_votes(panel.obs)
     mine = votes.annotator >= PEOPLE
     said = (votes.counts[mine, 0] - votes.counts[mine, 1]).reshape(JUDGES, -1)  # +1, -1 or 0 a pair
     share = (said + 1) / 2
@@ -159,7 +167,7 @@ def run_dawid_skene(share: Floats, rounds: int = 100) -> Floats:
             share * np.log(hit / miss)[:, None] + (1 - share) * np.log((1 - hit) / (1 - miss))[:, None]
         ).sum(axis=0)
         p = 1 / (1 + np.exp(-lead))
-    return p
+    return np.asarray(p)
 
 
 def find_copies_moved(seed: int) -> dict[str, float]:
@@ -168,10 +176,10 @@ def find_copies_moved(seed: int) -> dict[str, float]:
     Exact copies count as one, so they move nothing; these differ from the first in one vote of 40.
     """
     panel = simulate_panel(seed, judges=1)
-    (votes,) = panel.obs.parts
+    votes = find_votes(panel.obs)
     mine = votes.annotator == PEOPLE
     rng = np.random.default_rng([seed, 21])
-    rows = [[votes.first], [votes.second], [votes.annotator], [votes.counts]]
+    rows: list[list[Any]] = [[votes.first], [votes.second], [votes.annotator], [votes.counts]]
     for j in range(1, 5):
         counts = votes.counts[mine].copy()
         turned = rng.random(len(counts)) < 1 / 40
@@ -270,6 +278,10 @@ def score_sample(judges: int, alike: bool) -> Line:
     )
 
 
+def _score_once(judges: int, alike: bool, _seed: int) -> Line:
+    return score_sample(judges, alike)
+
+
 def _interval(values: Floats, form: str = "{:.3f}") -> str:
     """Mean over data sets with its 90 % interval."""
     half = 1.645 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
@@ -334,14 +346,8 @@ def judges(quick: bool) -> Found:
             ("and five judges, models taken for people", 5, True),
             ("and five judges, shared taste", 5, False),
         ):
-            (said,) = next(
-                iter(
-                    each(
-                        f"judges sample {n} {alike}", [0], lambda _, n=n, alike=alike: score_sample(n, alike)
-                    )
-                )
-            )
-            lines.append((f"packaged sample: {words}", said, ""))
+            said = next(each(f"judges sample {n} {alike}", [0], partial(_score_once, n, alike)))
+            lines.append((f"packaged sample: {words}", said[0], ""))
     return Found(
         title="judges: what a panel of models is worth",
         setting=f"{sets} simulated data sets, seeds from 0: {PEOPLE} people with {VOTES_EACH} votes each and "

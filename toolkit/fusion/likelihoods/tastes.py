@@ -54,7 +54,7 @@ def make_taste_arrays(judged: Ints, items: int) -> Arrays:
     return {"judged": np.zeros(len(judged)), "judged_as": place}
 
 
-def mark_rows(part: Part, models: NDArray[np.bool_]) -> Arrays:
+def mark_models(part: Part, models: NDArray[np.bool_]) -> Arrays:
     """Make the array that marks a part's rows of models, (rows,): 1 or 0; {} where it has none."""
     by_model = find_rows_of_models(part, models)
     return {"by_model": by_model.astype(float)} if by_model.any() else {}
