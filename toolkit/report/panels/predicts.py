@@ -35,8 +35,8 @@ def draw_predictions(found: Mapping[str, Any]) -> Picture:
     return Picture(
         "predicts",
         title,
-        f"{found['decided']:,} votes with a winner, each predicted without itself (an annotator's votes about "
-        "one prompt are left out together). Points on the line are right as often as they say; below it the "
+        f"{found['decided']:,} votes with a winner, each predicted without itself (an annotator's votes on "
+        "a prompt are left out together). Points on the line are right as often as they say; below it the "
         f"fit is too sure. Bars are 90{PERCENT} intervals. {scores}.{rough}",
         draw(
             "predicts",
