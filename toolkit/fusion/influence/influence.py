@@ -34,10 +34,10 @@ from .left_out import (
     draw_target,
     find_gone,
     hold,
-    leave_out,
     list_shared,
     sum_by_prompt,
     weigh,
+    weigh_pairs,
 )
 from .smoothing import TRUSTED
 from .units import UNITS, list_units
@@ -173,7 +173,7 @@ def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | N
     likelihoods = known if whole and known is not None else compute_likelihoods(stored.kept, unit)
     prompts, sums = sum_by_prompt(stored.kept, likelihoods, chosen)
     weights, k, shift = weigh(list_shared(stored.kept, find_gone(obs, unit)), sums)
-    found = leave_out(stored.places, stored.drawn, prompts, weights, k)
+    found = weigh_pairs(stored.places, stored.drawn, prompts, weights, k)
     p = stored.pairs["p"].to_numpy()
     return stored.pairs.with_columns(
         pl.Series("without", np.clip(p + found.after - found.before, 0, 1)),

@@ -181,7 +181,7 @@ def weigh(shared: Floats, sums: Floats) -> tuple[Floats, Floats, float]:
     return *smooth(ratios.T), float(total.std())
 
 
-def leave_out(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: Floats) -> Without:
+def weigh_pairs(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: Floats) -> Without:
     """Compute the pairs' p without a unit, from its log weights and k (`weigh`) about `prompts`.
 
     `target` is (draws, items). p is that of a normal distribution with the draws' mean and deviation, before
