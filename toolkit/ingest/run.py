@@ -165,9 +165,8 @@ def ingest(
 ) -> IngestReport:
     """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
-    With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
-    transaction. Raises SourceError for input that cannot be read and a source without a name; the store does
-    not change then.
+    With `strict` any reject stops it; with `replacing` a source of that name goes in the same transaction.
+    Raises SourceError for input that cannot be read and a source without a name; nothing changes then.
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")

@@ -159,7 +159,7 @@ def _place(obs: Observations, pairs: pl.DataFrame) -> Pairs:
 
 
 def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | None = None) -> pl.DataFrame:
-    """Weigh the draws as without a unit: the pairs with p, without, k, touched (by its signals)
+    """Weigh the draws as without a unit, of counts (rows, categories): the pairs with p, without, k, touched (by its signals)
     and shift (of the parameters that prompts share).
 
     `known` are the log-likelihoods of whole parts, where the unit has all counts of its rows.
@@ -232,7 +232,7 @@ def _moves() -> pl.Expr:
 
 
 def refit_without(con: Store, stored: StoredFit, unit: Unit) -> Floats:
-    """Fit again without a unit, from where the chains ended: p of each pair. Raises FusionError."""
+    """Fit again without a unit, from where the chains ended: p (pairs,). Raises FusionError."""
     posterior = fit(remove(stored.kept.obs, unit), stored.settings, ends=read_ends(con, stored.key))
     if not posterior.diagnostics.converged:
         raise FusionError(f"the fit without it did not converge: {posterior.diagnostics.advice}")
