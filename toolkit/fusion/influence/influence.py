@@ -159,8 +159,10 @@ def _place(obs: Observations, pairs: pl.DataFrame) -> Pairs:
 
 
 def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | None = None) -> pl.DataFrame:
-    """Weigh the draws as without a unit, of counts (rows, categories): the pairs with p, without, k, touched (by its signals)
-    and shift (of the parameters that prompts share).
+    """Weigh the draws as without a unit, of counts (rows, categories).
+
+    Returns the pairs with p, without, k, touched (by its signals) and shift (of the parameters that prompts
+    share).
 
     `known` are the log-likelihoods of whole parts, where the unit has all counts of its rows.
     """
