@@ -35,25 +35,25 @@ VERBS = set(
     differentiate discard distribute divide do download drain draw drop dump
     edit embed encode end enforce ensure enter erase escape estimate evaluate exchange exclude expand
     expect explain export express extend extract
-    fail fetch fill filter find finish fit flag flatten flip fold follow forget format free fuse
+    fail fetch fill filter find finish fit flag flatten flip fold follow forecast forget format free fuse
     gather generate get give group guess
     handle hash hide hint hold
     identify ignore import include index infer ingest initialise insert inspect integrate interpolate
     intersect invert invite iterate
     join judge
     keep know
-    label launch lay learn let limit link list load locate lock log look lose
+    label launch lay learn leave let limit link list load locate lock log look lose
     make map mark mask match measure mend merge migrate mirror mix move multiply
     name narrow normalise note notice number
     observe offer omit open order override
     pack pad paint parse partition patch pause perform pick place plan plot pool post predict prefer prepare preserve
     print prioritise process propose prove publish pull push put
     query quote
-    raise randomise rate reach read recognise record recover reduce refine refuse register reject release remember
+    raise randomise rate reach read recognise record recover reduce refine refit refuse register reject release remember
     remove rename render reorder repair repeat replace replicate report request require resample rescale reserve
     reset resolve rest restore restrict resume retry return reverse rewrite rotate round run
     sample save say scale scan score search see select send separate serialise serve set settle shape
-    shift shorten show shuffle simulate sketch skip solve sort spend split spoil spool spread
+    shift shorten show shuffle simulate sketch skip smooth solve sort spend split spoil spool spread
     standardise start step stop store stream strip subtract suggest sum summarise suspend swap switch
     synchronise
     tabulate tag take tally tell test thin tile time tokenise total touch trace track train transform

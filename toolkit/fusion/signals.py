@@ -51,7 +51,7 @@ def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> 
         f"""SELECT a.key AS annotator, pseudonym, within, kind, known, min(j.source) AS campaign
         FROM annotators a JOIN ({judged}) j ON j.annotator = a.key GROUP BY ALL ORDER BY min(j.key)""",
     )
-    signals |= leave_out(
+    signals |= leave_out_annotators(
         signals, query(con, "SELECT key FROM annotators WHERE excluded_at IS NOT NULL")["key"]
     )
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
@@ -62,7 +62,9 @@ def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> 
     }
 
 
-def leave_out(signals: Mapping[str, pl.DataFrame], annotators: pl.Series) -> dict[str, pl.DataFrame]:
+def leave_out_annotators(
+    signals: Mapping[str, pl.DataFrame], annotators: pl.Series
+) -> dict[str, pl.DataFrame]:
     """Leave out the signals of annotators, by their keys; returns the types of signal that name any."""
     if annotators.is_empty():
         return {}

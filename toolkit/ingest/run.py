@@ -21,8 +21,9 @@ from ...schemas.licenses import NONE_STATED, License, read_license
 from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
+from ..privacy.orphans import remove_orphans
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
-from ..store.connection import Store, insert, limit_memory, query, remove_orphans, remove_source, transaction
+from ..store.connection import Store, insert, limit_memory, query, remove_source, transaction
 from ..store.rejects import count_rejects, list_rejects
 from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
@@ -164,9 +165,8 @@ def ingest(
 ) -> IngestReport:
     """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
-    With `strict` any reject stops it; with `replacing` a source of that name is removed in the same
-    transaction. Raises SourceError for input that cannot be read and a source without a name; the store does
-    not change then.
+    With `strict` any reject stops it; with `replacing` a source of that name goes in the same transaction.
+    Raises SourceError for input that cannot be read and a source without a name; nothing changes then.
     """
     if not context.source.strip():
         raise SourceError("the name of the source is empty; name it, such as week-1")

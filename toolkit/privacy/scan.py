@@ -17,9 +17,10 @@ import polars as pl
 
 from ...schemas.errors import PrivacyError
 from ...schemas.tables import OF_A_SOURCE, Column, Table, select_signals
-from ..store.connection import Store, query, read_frames, remove_orphans, run, transaction
+from ..store.connection import Store, query, read_frames, run, transaction
 from ..store.folders import locate_folder, shorten_path
 from ..store.where import check_names, match_sources
+from .orphans import remove_orphans
 from .recognisers import LIKELY, Finding, Wanted, make_finder, mask
 
 _FOUND = {"old": pl.String, "kind": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}

@@ -22,7 +22,7 @@ from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
 from ...schemas.support.files import hold_partial_folder, keep_files_private
 from ...schemas.support.text import escape_controls
-from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, SIGNALS, TABLES, Table
+from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 from .failures import check_file, name_failures
 from .places import clear_places, use_store
 from .quoting import quote_text
@@ -288,27 +288,6 @@ def remove_source(con: Store, name: str) -> None:
     for table in OF_A_SOURCE:
         run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
     run(con, "DELETE FROM sources WHERE name = ?", [name])
-
-
-def remove_orphans(con: Store) -> None:
-    """Remove replies of models about texts that no longer exist, and annotators of whom nothing is left.
-
-    An annotator who is left out of fits stays, so that they are left out when their rows come again; so do
-    all while a dataset was built that has signals with who gave them, so that they can be forgotten there.
-    """
-    run(
-        con,
-        """DELETE FROM replies WHERE prompt NOT IN (SELECT key FROM prompts)
-        OR completion_a NOT IN (SELECT key FROM completions)
-        OR completion_b NOT IN (SELECT key FROM completions)""",
-    )
-    judged = " UNION ALL ".join(f"SELECT {s.annotator} AS key FROM {s.name}" for s in SIGNALS if s.annotator)
-    run(
-        con,
-        f"""DELETE FROM annotators WHERE excluded_at IS NULL AND NOT EXISTS (
-        FROM ({judged} UNION ALL SELECT annotator FROM answers) j WHERE j.key = annotators.key)
-        AND NOT EXISTS (FROM builds WHERE list_contains((recipe->>'$.configs')::VARCHAR[], 'signals'))""",
-    )
 
 
 def count(con: Store, table: Table) -> int:

@@ -22,7 +22,7 @@ from preceptor.toolkit.fusion.influence.influence import (
     weigh_without,
 )
 from preceptor.toolkit.fusion.influence.left_out import Pairs, draw_target, hold
-from preceptor.toolkit.fusion.influence.units import of_member
+from preceptor.toolkit.fusion.influence.units import take_member
 from preceptor.toolkit.fusion.observations import Observations
 from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit
 from preceptor.toolkit.fusion.sampling.kept_draws import restore_draws
@@ -61,7 +61,7 @@ def store_fit(obs: Observations, posterior: Posterior, settings: SamplerSettings
 def deal(obs: Observations, seed: int = 0) -> list[Unit]:
     """The units of a data set: its annotators, or people that votes and ratings are dealt to."""
     if obs.annotators.height > 1:
-        return [of_member(obs, "annotator", [j]) for j in range(obs.annotators.height)]
+        return [take_member(obs, "annotator", [j]) for j in range(obs.annotators.height)]
     random = np.random.default_rng(seed)
     shares = {
         part.site: random.multinomial(part.table.astype(int), np.full(DEALT, 1 / DEALT))

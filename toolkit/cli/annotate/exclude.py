@@ -31,12 +31,12 @@ def exclude(settings: Common, names: tuple[str, ...], within: str | None) -> Non
     import polars as pl
 
     from ...fusion.influence.exclude import exclude_annotators, find_annotators
-    from ...fusion.influence.forecast import forecast
+    from ...fusion.influence.forecast import forecast_change
     from ...store.connection import open_store
 
     with open_store(settings.store) as con:
         found = find_annotators(con, names, within).filter(pl.col("excluded_at").is_null())
-        lines = forecast(con, found["pseudonym"].to_list())
+        lines = forecast_change(con, found["pseudonym"].to_list())
         _report(exclude_annotators(con, names, within), "excluded")
     for line in lines:
         open_stdout().print(line)

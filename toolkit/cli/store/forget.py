@@ -86,9 +86,9 @@ def _forecast(store: Path, person: str, is_pseudonym: bool) -> list[str]:
     with open_store(store, read_only=True) as con:
         if not run(con, "SELECT 1 FROM draws LIMIT 1"):
             return []
-        from ...fusion.influence.forecast import forecast
+        from ...fusion.influence.forecast import forecast_change
 
-        return forecast(con, [person] if is_pseudonym else _pseudonyms(con, [person]))
+        return forecast_change(con, [person] if is_pseudonym else _pseudonyms(con, [person]))
 
 
 @click.command()

@@ -11,10 +11,10 @@ from ..likelihoods.likelihood import Counts
 from ..observations import Observations
 from ..signals import WITHIN
 from .influence import MOVED, needs_refit, read_fit, summarise_changes, weigh_without
-from .units import of_member
+from .units import take_member
 
 
-def forecast(con: Store, people: Sequence[str]) -> list[str]:
+def forecast_change(con: Store, people: Sequence[str]) -> list[str]:
     """Forecast, in a few lines, what the newest fit would say without these pseudonyms' signals.
 
     Weights the fit's draws, so it takes seconds; nothing is fitted. Empty if there is no fit.
@@ -51,7 +51,7 @@ def _choose(obs: Observations, people: Sequence[str]) -> dict[str, Counts]:
         i for i, name in enumerate(obs.annotators["pseudonym"]) if name.partition(WITHIN)[0] in people
     ]
     learners = [i for i, name in enumerate(obs.learners) if name.rpartition(":")[2] in people]
-    units = (of_member(obs, "annotator", annotators), of_member(obs, "learner", learners))
+    units = (take_member(obs, "annotator", annotators), take_member(obs, "learner", learners))
     return {site: counts for unit in units for site, counts in unit.items() if np.any(counts)}
 
 

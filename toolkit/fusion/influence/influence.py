@@ -34,10 +34,10 @@ from .left_out import (
     draw_target,
     find_gone,
     hold,
-    leave_out,
     list_shared,
     sum_by_prompt,
     weigh,
+    weigh_pairs,
 )
 from .smoothing import TRUSTED
 from .units import UNITS, list_units
@@ -159,8 +159,10 @@ def _place(obs: Observations, pairs: pl.DataFrame) -> Pairs:
 
 
 def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | None = None) -> pl.DataFrame:
-    """Weigh the draws as without a unit: the pairs with p, without, k, touched (by its signals)
-    and shift (of the parameters that prompts share).
+    """Weigh the draws as without a unit, of counts (rows, categories).
+
+    Returns the pairs with p, without, k, touched (by its signals) and shift (of the parameters that prompts
+    share).
 
     `known` are the log-likelihoods of whole parts, where the unit has all counts of its rows.
     """
@@ -173,7 +175,7 @@ def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | N
     likelihoods = known if whole and known is not None else compute_likelihoods(stored.kept, unit)
     prompts, sums = sum_by_prompt(stored.kept, likelihoods, chosen)
     weights, k, shift = weigh(list_shared(stored.kept, find_gone(obs, unit)), sums)
-    found = leave_out(stored.places, stored.drawn, prompts, weights, k)
+    found = weigh_pairs(stored.places, stored.drawn, prompts, weights, k)
     p = stored.pairs["p"].to_numpy()
     return stored.pairs.with_columns(
         pl.Series("without", np.clip(p + found.after - found.before, 0, 1)),
@@ -232,7 +234,7 @@ def _moves() -> pl.Expr:
 
 
 def refit_without(con: Store, stored: StoredFit, unit: Unit) -> Floats:
-    """Fit again without a unit, from where the chains ended: p of each pair. Raises FusionError."""
+    """Fit again without a unit, from where the chains ended: p (pairs,). Raises FusionError."""
     posterior = fit(remove(stored.kept.obs, unit), stored.settings, ends=read_ends(con, stored.key))
     if not posterior.diagnostics.converged:
         raise FusionError(f"the fit without it did not converge: {posterior.diagnostics.advice}")

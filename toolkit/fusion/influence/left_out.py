@@ -131,7 +131,7 @@ def list_shared(kept: Kept, gone: Ints) -> Floats:
 
 
 def find_gone(obs: Observations, unit: Mapping[str, Counts]) -> Ints:
-    """Find the annotators (indices) of whom nothing is left without a unit."""
+    """Find the annotators, indices (annotators,), of whom nothing is left without a unit."""
     left = np.zeros(obs.annotators.height)
     for part in obs.parts:
         who: Ints | None = getattr(part, "annotator", None)
@@ -181,7 +181,7 @@ def weigh(shared: Floats, sums: Floats) -> tuple[Floats, Floats, float]:
     return *smooth(ratios.T), float(total.std())
 
 
-def leave_out(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: Floats) -> Without:
+def weigh_pairs(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: Floats) -> Without:
     """Compute the pairs' p without a unit, from its log weights and k (`weigh`) about `prompts`.
 
     `target` is (draws, items). p is that of a normal distribution with the draws' mean and deviation, before
@@ -200,7 +200,7 @@ def leave_out(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: F
 
 
 def choose_rows(obs: Observations, members: Sequence[int], column: str) -> dict[str, Ints]:
-    """Choose the rows of each part that name one of `members`, by their index in `column`."""
+    """Choose the rows (rows,) of each part that name one of `members`, by their index in `column`."""
     found = {
         part.site: np.flatnonzero(np.isin(getattr(part, column), members))
         for part in obs.parts

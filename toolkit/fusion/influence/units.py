@@ -28,20 +28,20 @@ def list_units(
     `sources` are those of the fit. Units without signals are left out.
     """
     if by == "annotator":
-        found = of_members(obs, "annotator", obs.annotators["pseudonym"].to_list())
+        found = take_members(obs, "annotator", obs.annotators["pseudonym"].to_list())
     elif by == "learner":
-        found = of_members(obs, "learner", obs.learners)
+        found = take_members(obs, "learner", obs.learners)
     else:
         found = dict(_of_sources(con, obs, by == "campaign", sources))
     return {name: unit for name, unit in found.items() if unit}
 
 
-def of_members(obs: Observations, column: str, names: Sequence[str]) -> dict[str, dict[str, Counts]]:
+def take_members(obs: Observations, column: str, names: Sequence[str]) -> dict[str, dict[str, Counts]]:
     """Make a unit of each member whose index `column` holds; `names` in the order of the indices."""
-    return {name: of_member(obs, column, [i]) for i, name in enumerate(names)}
+    return {name: take_member(obs, column, [i]) for i, name in enumerate(names)}
 
 
-def of_member(obs: Observations, column: str, members: Sequence[int]) -> dict[str, Counts]:
+def take_member(obs: Observations, column: str, members: Sequence[int]) -> dict[str, Counts]:
     """Make one unit of all members with these indices."""
     found = {}
     for part in obs.parts:

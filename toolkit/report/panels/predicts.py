@@ -35,9 +35,9 @@ def draw_predictions(found: Mapping[str, Any]) -> Picture:
     return Picture(
         "predicts",
         title,
-        f"{found['decided']:,} votes with a winner, each predicted without itself (an annotator's votes "
-        "about one prompt are left out together). Points on the line are right as often as they say; below "
-        f"it the fit is too sure. Bars are 90{PERCENT} intervals. {scores}.{rough}",
+        f"{found['decided']:,} votes with a winner, each predicted without itself (an annotator's votes on "
+        "a prompt are left out together). Points on the line are right as often as they say; below it the "
+        f"fit is too sure. Bars are 90{PERCENT} intervals. {scores}.{rough}",
         draw(
             "predicts",
             title,
