@@ -47,7 +47,7 @@ def encode_texts(place: ModelLocation, texts: Sequence[Text]) -> list[list[float
     found: list[list[float]] = []
     for _, group in groupby(texts, key=lambda text: text[0]):
         rows = list(group)
-        prompt = list_ids(tokenizer, rows[0][0])[-LONGEST_PROMPT:]
+        prompt = list_ids(tokenizer, [dict(message) for message in rows[0][0]])[-LONGEST_PROMPT:]
         ids = [tokenizer(text, add_special_tokens=False)["input_ids"][:LONGEST_TEXT] for _, text in rows]
         ends = [tokenizer.pad_token_id]  # stands for a text without tokens
         found += _encode_after(model, layer, prompt, [row or ends for row in ids])

@@ -55,7 +55,7 @@ def write_store(folder, preceptor):
     ]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
     votes = [
-        (f"p{i}-short", f"p{i}-long", "a" if j < SHORT.get(i % 6, 1) else "b", f"judge-{j}")
+        (f"p{i}-short", f"p{i}-long", "a" if (i + j) % 4 < SHORT.get(i % 6, 1) else "b", f"judge-{j}")
         for i in range(JUDGED)
         for j in range(4)
     ]
