@@ -114,10 +114,10 @@ def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
 
 
 def _name_apart(annotators: pl.DataFrame) -> pl.DataFrame:
-    """Annotator and pseudonym, with the source that numbered them where two have the same."""
+    """Annotators with their pseudonyms, and with the source that numbered them where two have the same."""
     same = pl.col("pseudonym").is_duplicated() & pl.col("within").is_not_null()
     name = pl.when(same).then(pl.format("{}" + WITHIN + "{}", "pseudonym", "within")).otherwise("pseudonym")
-    return annotators.select("annotator", name.alias("pseudonym"))
+    return annotators.with_columns(name.alias("pseudonym")).drop("within")
 
 
 _PEOPLE = ("annotator", "learner", "author")  # columns of `read_signals`
