@@ -24,7 +24,6 @@ from preceptor.toolkit.fusion.text.features import (
 from preceptor.toolkit.store.connection import open_store, query
 
 JUDGED, UNJUDGED = 30, 6
-SHORT = {0: 3, 1: 2}  # votes of four for the short one, by the prompt's number modulo 6; else 1
 QUICK = ("--warmup", "100", "--max-draws", "300")  # enough to see what is said; not to converge
 
 
@@ -34,7 +33,7 @@ def rows(store, sql):
 
 
 def write_store(folder, preceptor):
-    """Prompts of a short and a long answer; voters like the long one, but for two prompts in six."""
+    """Prompts of a short and a long answer; voters like the long one, but for one prompt in six; one voter is against all."""
     rng = np.random.default_rng(0)
     words = ["think", "of", "a", "drum", "you", "hear", "loud", "red", "seven", "trees", "my", "hill"]
 
@@ -55,7 +54,7 @@ def write_store(folder, preceptor):
     ]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
     votes = [
-        (f"p{i}-short", f"p{i}-long", "a" if (i + j) % 4 < SHORT.get(i % 6, 1) else "b", f"judge-{j}")
+        (f"p{i}-short", f"p{i}-long", "a" if (i % 6 == 0) != (j == 3) else "b", f"judge-{j}")
         for i in range(JUDGED)
         for j in range(4)
     ]
@@ -138,8 +137,9 @@ def test_what_nobody_judged_gets_an_expectation_with_an_honest_width(fits):
     assert unheard["p_expressed"].mean() > 0.65  # long ones, as of the other prompts
     assert np.abs(unheard["p_expressed"] - unheard["p_text"]).max() < 0.1
     assert unheard["information_gain"].min() > 0
-    against = pairs.filter(pl.col("ref").is_in([f"p{i}" for i in range(0, JUDGED, 6)]))
-    assert against["p_text"].mean() > against["p_expressed"].mean() + 0.1  # votes for the short one
+    against = pairs.filter(~pl.col("ref").is_in(UNHEARD), pl.col("p_expressed") < 0.3)
+    assert against.height  # where voters liked the short one, votes outweigh texts
+    assert against["p_text"].mean() > 0.5
     assert f"{2 * UNJUDGED} completions that nobody judged stand on it alone" in " ".join(
         said["--text"].stdout.split()
     )
@@ -166,7 +166,7 @@ def test_length_is_taken_out_of_the_target_alone(fits):
     assert pairs["p_expressed"].mean() > 0.65
     assert pairs["p"].mean() == pytest.approx(0.5, abs=0.12)
     assert findings["length"]["controlled"]
-    assert 0 < findings["length"]["turned"] <= findings["length"]["decided"] <= JUDGED
+    assert 0 <= findings["length"]["turned"] <= findings["length"]["decided"] <= JUDGED
     assert "taken out of the target" in " ".join(said["--length-controlled"].stdout.split())
 
 
