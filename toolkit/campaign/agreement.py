@@ -21,7 +21,7 @@ from ...annotation.agreement.agreement import (
 )
 from ...annotation.agreement.doubts import DOUBTS
 from ...schemas.errors import AnnotationError
-from ..fusion.signals import WITHIN
+from ..fusion.inputs.signals import WITHIN
 from ..store.connection import Store, query, run
 from ..store.where import check_names
 

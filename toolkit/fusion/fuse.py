@@ -14,8 +14,6 @@ from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, DRAWS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, run, transaction
-from .copies import drop_copies, find_copies
-from .ends import find_last_ends
 from .findings.checks import check_predictions
 from .findings.groups import summarise_groups
 from .findings.judges import summarise_judges
@@ -28,11 +26,13 @@ from .findings.posterior import (
     summarise_pairs,
 )
 from .influence.predicts import check_unseen_votes
+from .inputs.copies import drop_copies, find_copies
+from .inputs.ends import find_last_ends
+from .inputs.signals import hash_inputs, list_excluded, note_left_out, read_signals
 from .methods import choose_method, fit_by
 from .observations import Observations, encode
 from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
-from .signals import hash_inputs, list_excluded, note_left_out, read_signals
 from .text.length import draw_length_part, summarise_length
 from .text.read import describe_text, read_texts
 from .text.states import TextEncoder

@@ -62,7 +62,7 @@ def build_exercises(con: Store, recipe: Exercises) -> BuiltExercises:
     return BuiltExercises(counts, choices, own, proof, none_of)
 
 
-def read_built(con: Store, name: str) -> pl.DataFrame:
+def select_exercises(con: Store, name: str) -> pl.DataFrame:
     """Read the exercises of a recipe, each with licence and URL of its source, in the order of their keys.
 
     Raises StoreError for a recipe without exercises.

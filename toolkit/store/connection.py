@@ -23,7 +23,7 @@ from ...schemas.keys import hash_key_sql
 from ...schemas.support.files import hold_partial_folder, keep_files_private
 from ...schemas.support.text import escape_controls
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
-from .failures import check_file, name_failures
+from .failures import check_store_file, name_failures
 from .places import clear_places, use_store
 from .quoting import quote_text
 from .steps import can_step, step_up
@@ -57,7 +57,7 @@ def open_store(path: Path, *, create: bool = False, read_only: bool = False) -> 
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or change --store")
-    check_file(path)
+    check_store_file(path)
     for done in clear_places(path):
         _log.warning("note: %s", escape_controls(done))
     with use_store(path), name_failures(path):

@@ -99,7 +99,7 @@ def _shorten(first: str) -> str:
     return plain if len(plain) <= 160 else f"{plain[:160]}…"
 
 
-def check_file(path: Path) -> None:
+def check_store_file(path: Path) -> None:
     """Raise StoreError for a path that DuckDB would not open as a database file.
 
     It reads JSON and SQLite files by extensions, into memory or by a download, and a few names, such as

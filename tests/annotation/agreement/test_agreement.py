@@ -17,8 +17,8 @@ from preceptor.toolkit.campaign.agreement import measure_agreement, measure_sour
 from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest

@@ -9,12 +9,12 @@ from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
 
 from ..__main__ import known
 from ..inputs import ROOT
+from .annotators.influence import influence
+from .annotators.judges import judges
 from .asking.asking import asking
 from .calibration import calibration
 from .heldout.heldout import heldout
 from .heldout.rankings import rankings
-from .influence import influence
-from .judges import judges
 from .part import Measure, marks, written_into
 from .published.published import published
 from .replicates import replicates

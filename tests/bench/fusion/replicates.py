@@ -57,9 +57,9 @@ class Agreement:
 def replicate(store: Path, seed: int) -> Replicate:
     """Fit the store's signals with a seed, and take p of its pairs."""
     from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
+    from preceptor.toolkit.fusion.inputs.signals import read_signals
     from preceptor.toolkit.fusion.observations import encode
     from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
-    from preceptor.toolkit.fusion.signals import read_signals
     from preceptor.toolkit.store.connection import open_store
 
     with open_store(store, read_only=True) as con:

@@ -34,10 +34,10 @@ SMART_SEEDS = 5
 
 def run_case(case: str) -> dict[str, Any]:
     """One fit: its verdict and the means of expressed quality, saved beside the store."""
+    from preceptor.toolkit.fusion.inputs.signals import read_signals
     from preceptor.toolkit.fusion.methods import fit_by
     from preceptor.toolkit.fusion.observations import encode
     from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
-    from preceptor.toolkit.fusion.signals import read_signals
     from preceptor.toolkit.store.connection import open_store
 
     from .simulate import crowd, ordinary, simulate

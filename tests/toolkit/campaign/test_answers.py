@@ -11,8 +11,8 @@ from preceptor.schemas.errors import AnnotationError
 from preceptor.toolkit.campaign.answers import Seen, take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions, mark_asked
 from preceptor.toolkit.dataset.why import why
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.store.connection import open_store, query
 from preceptor.toolkit.store.status import status

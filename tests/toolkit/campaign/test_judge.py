@@ -27,8 +27,8 @@ from preceptor.toolkit.campaign.judge import JudgeOptions, choose_method
 from preceptor.toolkit.campaign.judge import judge as judge_completions
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.cli.main import cli
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.store.connection import open_store, query
 
 PAIRS, SOCRATIC = read_rubric("pairwise-preference"), read_rubric("socratic")

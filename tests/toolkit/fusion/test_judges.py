@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from preceptor.tests.bench.fusion.judges import (
+from preceptor.tests.bench.fusion.annotators.judges import (
     PEOPLE,
     call_alike,
     keep_annotators,
@@ -15,14 +15,14 @@ from preceptor.tests.bench.fusion.judges import (
     simulate_panel,
 )
 from preceptor.toolkit.cli.dataset.fuse import describe_judges
-from preceptor.toolkit.fusion.copies import drop_copies, find_copies
 from preceptor.toolkit.fusion.findings.judges import compute_effective_judges, summarise_judges
 from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
+from preceptor.toolkit.fusion.inputs.copies import drop_copies, find_copies
+from preceptor.toolkit.fusion.inputs.signals import hash_inputs
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.model import make_arrays
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 from preceptor.toolkit.fusion.sampling.hmc import trace_shapes
-from preceptor.toolkit.fusion.signals import hash_inputs
 
 QUICK = SamplerSettings(draws=200, max_draws=200, warmup=200)
 

@@ -13,9 +13,9 @@ from preceptor.toolkit.campaign.answers import take_answers
 from preceptor.toolkit.campaign.questions import Golden, choose_questions
 from preceptor.toolkit.fusion.findings.oddities import find_oddities
 from preceptor.toolkit.fusion.fuse import fuse
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest, ingest_files

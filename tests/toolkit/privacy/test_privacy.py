@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import StoreError
-from preceptor.toolkit.fusion.signals import hash_inputs, read_signals
+from preceptor.toolkit.fusion.inputs.signals import hash_inputs, read_signals
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.privacy.pseudonyms import (
     find_key_file,

@@ -63,11 +63,11 @@ def build(settings: Common, recipe: Path) -> None:
 def export(settings: Common, name: str, out: Path) -> None:
     """Write the exercises of the recipe NAME to a file, with their sources' licences."""
     from ....schemas.support.files import keep_files_private, write_text
-    from ...practice.build import read_built
+    from ...practice.build import select_exercises
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        rows = read_built(con, name)
+        rows = select_exercises(con, name)
     with keep_files_private():
         write_text(out, rows.write_ndjson())
     say(f"written: {out} ({rows.height:,} exercises)")

@@ -7,9 +7,9 @@ import numpy as np
 from ....schemas.errors import FusionError
 from ...store.connection import Store, query
 from ...store.folders import locate_folder, shorten_path
+from ..inputs.signals import WITHIN
 from ..likelihoods.likelihood import Counts
 from ..observations import Observations
-from ..signals import WITHIN
 from .influence import MOVED, needs_refit, read_fit, summarise_changes, weigh_without
 from .units import take_member
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from ....schemas.errors import FusionError
 from ...store.connection import Store, query
-from ..ends import read_ends
 from ..findings.posterior import compute_share_above, draw_qualities
+from ..inputs.ends import read_ends
+from ..inputs.signals import hash_inputs, read_signals
 from ..likelihoods.likelihood import Counts, Part
 from ..observations import Observations, encode
 from ..sampling.fit import Posterior, SamplerSettings, fit
 from ..sampling.kept_draws import restore_draws
-from ..signals import hash_inputs, read_signals
 from .left_out import (
     SHIFTED,
     Kept,

@@ -50,8 +50,8 @@ def judged(store: Path, held_out: float, seed: int) -> Questions:
     Right is what the judge said: of the pairs held out, or of all where none are. Ties are asked
     about, but not scored. Documents with fewer than three texts are left out.
     """
+    from preceptor.toolkit.fusion.inputs.signals import read_signals
     from preceptor.toolkit.fusion.observations import encode
-    from preceptor.toolkit.fusion.signals import read_signals
     from preceptor.toolkit.store.connection import open_store
 
     with open_store(store, read_only=True) as con:

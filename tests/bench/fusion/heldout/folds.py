@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.likelihoods.votes import Votes
 from preceptor.toolkit.fusion.observations import Observations, encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.store.connection import open_store, query
 
 from ...inputs import SHARED, STORE, ingesting

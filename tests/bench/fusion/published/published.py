@@ -22,8 +22,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from preceptor.toolkit.cli.options import open_stderr
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import Observations, encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.store.connection import open_store
 
 from ...__main__ import figure

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from preceptor.annotation.models.backends.hf_states import open_encoder
 from preceptor.schemas.support.files import find_user_cache
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.likelihoods.own import LENGTH
 from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.fusion.text.read import read_texts
 from preceptor.toolkit.fusion.text.states import TextEncoder
 from preceptor.toolkit.store.connection import open_store

@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from preceptor.toolkit.fusion.signals import read_signals
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.ingest.people import find_numbered
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.privacy.forget import forget

@@ -23,8 +23,8 @@ from preceptor.schemas.tables import (
     VOTES,
 )
 from preceptor.toolkit.dataset.choose.pairs import choose_judged, settle_pairs
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.fusion.observations import encode
-from preceptor.toolkit.fusion.signals import read_signals
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import numbered_lines as lines_module
 from preceptor.toolkit.ingest.formats import FORMATS

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from preceptor.schemas.licenses import read_license
-from preceptor.toolkit.fusion.signals import read_signals
+from preceptor.toolkit.fusion.inputs.signals import read_signals
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.files import table_files
 from preceptor.toolkit.ingest.formats import FORMATS

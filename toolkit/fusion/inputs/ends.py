@@ -4,8 +4,8 @@ import json
 
 import polars as pl
 
-from ..store.connection import Store, query
-from .sampling.warm_start import Ends, sort_ends
+from ...store.connection import Store, query
+from ..sampling.warm_start import Ends, sort_ends
 
 
 def find_last_ends(con: Store, sources: list[str]) -> tuple[str, Ends | None]:

@@ -17,16 +17,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 import preceptor.toolkit.cli.demo as demo
-from preceptor.toolkit.fusion.copies import drop_copies
 from preceptor.toolkit.fusion.findings.judges import summarise_judges
 from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
+from preceptor.toolkit.fusion.inputs.copies import drop_copies
 from preceptor.toolkit.fusion.likelihoods.votes import Votes
 from preceptor.toolkit.fusion.observations import Observations, encode
 from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fit
 
-from .calibration import covered
-from .keep import each
-from .part import Found, Line
+from ..calibration import covered
+from ..keep import each
+from ..part import Found, Line
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -28,10 +28,10 @@ from preceptor.toolkit.fusion.sampling.fit import Posterior, SamplerSettings, fi
 from preceptor.toolkit.fusion.sampling.kept_draws import restore_draws
 from preceptor.toolkit.fusion.sampling.warm_start import Ends, sort_ends
 
-from ..__main__ import figure
-from ..inputs import SHARED
-from .heldout.folds import cases
-from .part import Found, Line
+from ...__main__ import figure
+from ...inputs import SHARED
+from ..heldout.folds import cases
+from ..part import Found, Line
 
 DEALT = 20  # people that unnamed votes and ratings are dealt to
 ONCE = ("SMART", "JFLEG, whole rankings", "MRBench")  # each data set in one of its cases
@@ -98,7 +98,7 @@ def measure(name: str, obs: Observations, quick: bool) -> Iterator[Line]:
         errors.append((found["without"].to_numpy() - p)[trusted])
         moves.append(p - found["p"].to_numpy())
         open_stderr().print(
-            f"{name}: {np.abs(errors[-1]).mean() if trusted.any() else 1:.4f}, {found['k'].max():.2f}"
+            f"{name}: {float(np.abs(errors[-1]).mean()) if trusted.any() else 1:.4f}, {np.max(found['k'].to_numpy()):.2f}"
         )
     error, move = np.abs(np.concatenate(errors)), np.concatenate(moves)
     noise = again - stored.pairs["p"].to_numpy()

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from ...schemas.tables import SIGNALS, select_signals
-from ..store.connection import Store, query
-from ..store.where import check_names, match_sources
-from .likelihoods.registry import LIKELIHOODS
-from .observations import MODEL
+from ....schemas.tables import SIGNALS, select_signals
+from ...store.connection import Store, query
+from ...store.where import check_names, match_sources
+from ..likelihoods.registry import LIKELIHOODS
+from ..observations import MODEL
 
 WITHIN = " in "  # between a pseudonym and the source that numbered the annotator
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ...schemas.tables import EXPRESSED
-from .observations import MODEL
+from ....schemas.tables import EXPRESSED
+from ..observations import MODEL
 
 LEAST = 20  # judgements: fewer are alike by chance
 
