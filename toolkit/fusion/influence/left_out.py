@@ -91,9 +91,11 @@ def draw_target(kept: Kept, target: float, seed: int) -> Floats:
 
 def compute_likelihoods(kept: Kept, counts: Mapping[str, Counts]) -> dict[str, Floats]:
     """Compute log-likelihoods (draws, rows) of counts (rows, categories), by part of the signals."""
+    parts = {part.site: part for part in kept.obs.parts}
+    weighed = {site: parts[site].weigh(table) for site, table in counts.items()}
     return {
         site: np.concatenate([np.einsum("src,rc->sr", some, table) for some in iterate_log_probs(kept, site)])
-        for site, table in counts.items()
+        for site, table in weighed.items()
     }
 
 

@@ -74,6 +74,7 @@ def _predict(
     found, shapes = np.empty((len(row), 3)), np.empty(int(unit.max()) + 1)
     alone = v.annotator[row] == NOBODY
     counts = np.where(alone, np.minimum(v.counts[row, category], 1.0), v.counts[row, category])
+    counts = counts if v.weight is None else counts * v.weight[row]
     for begin in range(0, len(shapes), _UNITS):
         end = min(begin + _UNITS, len(shapes))
         votes = order[starts[begin] : starts[end]]

@@ -81,7 +81,8 @@ def _read_of_source(con: Store, signal: SignalType, source: str, sources: Sequen
         else ""
     )
     select = LIKELIHOODS[signal.name].read.format(mine=mine)
-    sql = f"WITH {signal.name} AS (SELECT * FROM main.{signal.name} WHERE source = $source{counted}) {select}"
+    here = f"SELECT * FROM main.{signal.name} WHERE source = $source{counted}"
+    sql = f"WITH {signal.name} AS ({here}) SELECT * FROM ({select})"
     rows = query(con, sql, {"sources": list(sources), "source": source})
     return rows if "n" in rows.columns else rows.with_columns(n=pl.lit(1))
 

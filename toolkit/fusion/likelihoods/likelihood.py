@@ -49,6 +49,10 @@ class Part:
         """Number of distinct rows."""
         return len(self.items[0])
 
+    def weigh(self, counts: Counts) -> Counts:
+        """Weigh counts (rows, categories) of these rows as the likelihood does."""
+        return counts
+
     @property
     def categories(self) -> list[str]:
         """Names of the categories that a row may have."""

@@ -38,10 +38,9 @@ class Votes(Part):
     counts: Counts  # (rows, 3): votes for the first, for the second, ties
     weight: Counts | None = None  # (rows,) what one of the row's votes counts; 1 if left out
 
-    @property
-    def weighted(self) -> Counts:
-        """Counts (rows, 3) as the likelihood takes them: a vote of a ranking is less than one."""
-        return self.counts if self.weight is None else self.counts * self.weight[:, None]
+    def weigh(self, counts: Counts) -> Counts:
+        """Weigh counts (rows, 3) of these rows: a vote of a ranking is less than one."""
+        return counts if self.weight is None else counts * self.weight[:, None]
 
     @property
     def categories(self) -> list[str]:
@@ -130,7 +129,7 @@ def _encode(votes: pl.DataFrame, members: Members) -> tuple[Votes, ...]:
 
 
 def _arrays(v: Votes) -> Arrays:
-    arrays = {"first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.weighted}
+    arrays = {"first": v.first, "second": v.second, "annotator": v.annotator, "counts": v.weigh(v.counts)}
     named = v.annotator != NOBODY
     if named.any():
         votes = np.bincount(v.annotator[named], v.counts[named].sum(axis=1))
