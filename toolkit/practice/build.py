@@ -1,10 +1,12 @@
 """`preceptor exercises build RECIPE`: exercises with proven keys, from the store's tables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from ...schemas.errors import GateError
+from ...schemas.support.files import keep_files_private, write_text
 from ...schemas.tables import EXERCISES
 from ..store.connection import Store, insert_select, query, run, transaction
 from ..store.where import check_names
@@ -62,16 +64,19 @@ def build_exercises(con: Store, recipe: Exercises) -> BuiltExercises:
     return BuiltExercises(counts, choices, own, proof, none_of)
 
 
-def select_exercises(con: Store, name: str) -> pl.DataFrame:
-    """Read the exercises of a recipe, each with licence and URL of its source, in the order of their keys.
+def export_exercises(con: Store, name: str, out: Path) -> int:
+    """Write the exercises of a recipe as JSON Lines, with licence and URL of their sources; returns how many.
 
     Raises StoreError for a recipe without exercises.
     """
     have = query(con, "SELECT DISTINCT recipe FROM exercises ORDER BY 1")["recipe"]
     check_names("exercises", [name], have, "recipe", "with exercises")
-    return query(
+    rows = query(
         con,
         """SELECT x.*, s.license, s.url FROM exercises x JOIN sources s ON s.name = x.source
         WHERE recipe = ? ORDER BY x.key""",
         [name],
     )
+    with keep_files_private():
+        write_text(out, rows.write_ndjson())
+    return rows.height

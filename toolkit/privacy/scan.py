@@ -32,10 +32,11 @@ _JSON_LEAF = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[-+.\deE]*')
 
 @dataclass(frozen=True)
 class Masked:
-    """Rows changed by table, prompts removed that builds had made of them, and folders of such builds."""
+    """Rows changed by table, prompts and exercises removed that were made of them, and builds that hold them."""
 
     changed: dict[str, int]
     unmade: int
+    exercises: int
     builds: list[str]
 
 
@@ -84,9 +85,11 @@ def mask_found(con: Store, found: pl.DataFrame, wanted: Wanted, sources: Sequenc
         unmade = _unmake(con, found)
         if len(found):  # what a model made of the texts before; `fuse --text` makes it anew
             run(con, "DELETE FROM text_states")
+        sources_of = {"sources": found["source"].unique().to_list()}
+        ((exercises,),) = run(con, _UNMAKE_EXERCISES, sources_of)
         con.unregister("masks")
     rows = found.group_by("table").agg(pl.col("key").n_unique()).sort("table").rows()
-    return Masked(dict(rows), unmade, _builds(con, found["source"].unique().to_list()))
+    return Masked(dict(rows), unmade, int(exercises), _builds(con, found["source"].unique().to_list()))
 
 
 def cut_excerpt(text: str, found: Sequence[Finding], shown: Finding) -> str:
@@ -198,6 +201,11 @@ def _mask_column(
         cells = "SELECT key, cell FROM cells"
     run(con, f"UPDATE {name} SET {cell} = c.cell FROM ({cells}) AS c WHERE {name}.key = c.key")
     con.unregister("wanted")
+
+
+# Their answers and wrong options are words of the texts as they were.
+_UNMAKE_EXERCISES = """DELETE FROM exercises WHERE recipe IN
+    (SELECT recipe FROM exercises WHERE list_contains($sources::VARCHAR[], source))"""
 
 
 def _unmake(con: Store, found: pl.DataFrame) -> int:

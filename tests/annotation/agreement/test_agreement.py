@@ -552,7 +552,7 @@ def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
     taken = take_answers(store, "week-1", answers_of(questions, people), kind="student")
     assert taken.new == 480
     ((rows,),) = run(store, "SELECT count(*) FROM annotators")
-    assert rows == 8  # of each of the two sources whose completions they judged
+    assert rows == 4  # one each, although they judged completions of two sources
 
     found = measure_source(store, "week-1")
     assert sorted(p.annotator for p in found.annotators) == sorted(named(*people))
@@ -567,15 +567,3 @@ def test_who_is_careless_in_a_campaign_about_two_sources_is_named_once(
     assert sorted(obs.annotators["pseudonym"]) == sorted(named(*people))
     assert np.bincount(obs.votes.annotator, obs.votes.counts.sum(axis=1)).tolist() == [120] * 4
     assert reasons <= looks(found)[named("dora")]
-
-
-def test_kinds_that_differ_between_a_person_s_rows(store, tmp_path, named):
-    questions = asked_of_two_sources(store, tmp_path)
-    take_answers(store, "week-1", answers_of(questions, {"anna": "honest", "ben": "honest"}))
-    run(
-        store,
-        "UPDATE annotators SET kind = 'expert' WHERE source = 'riddles' AND pseudonym = ?",
-        [named("anna")],
-    )
-    kinds = sorted((p.annotator, p.kind) for p in measure_source(store, "week-1").annotators)
-    assert kinds == sorted([(named("anna"), "expert"), (named("ben"), "crowd")])  # crowd: never said

@@ -234,9 +234,14 @@ def votes(con, rows, source="people"):
     )
 
 
-def annotators(con, names, kind="crowd", source="prompts"):
+def annotators(con, names, kind="crowd"):
     """Keys of annotators by name."""
-    frame = add_key(pl.DataFrame({"source": source, "kind": kind, "pseudonym": names}), ANNOTATORS)
+    frame = add_key(
+        pl.DataFrame(
+            {"within": None, "kind": kind, "pseudonym": names}, schema_overrides={"within": pl.String}
+        ),
+        ANNOTATORS,
+    )
     insert(con, ANNOTATORS, frame)
     return dict(frame.select("pseudonym", "key").rows())
 

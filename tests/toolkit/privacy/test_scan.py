@@ -23,7 +23,8 @@ key source path name kind language license url revision sha256 reader notes docu
 incomplete sentence annotator error_type errant_type aligned_by dialogue role act item ref task prompt origin author pseudonym
 criterion wording completion completion_a completion_b choice shown_first measure config inputs method diagnostics
 findings versions fit out recipe digests counts gates person site member ends covariance rubric purpose
-expected chosen_by question given came_by model request template sampling scores row
+expected chosen_by question given came_by model request template sampling scores row within known ranking basis
+recipe answers distractors words
 """
 
 

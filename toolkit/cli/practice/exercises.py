@@ -62,12 +62,10 @@ def build(settings: Common, recipe: Path) -> None:
 @common
 def export(settings: Common, name: str, out: Path) -> None:
     """Write the exercises of the recipe NAME to a file, with their sources' licences."""
-    from ....schemas.support.files import keep_files_private, write_text
-    from ...practice.build import select_exercises
+    from ....schemas.support.numbers import format_count
+    from ...practice.build import export_exercises
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        rows = select_exercises(con, name)
-    with keep_files_private():
-        write_text(out, rows.write_ndjson())
-    say(f"written: {out} ({rows.height:,} exercises)")
+        written = export_exercises(con, name, out)
+    say(f"written: {out} ({format_count(written, 'exercise')})")

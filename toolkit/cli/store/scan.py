@@ -145,6 +145,8 @@ def _examples(found: "pl.DataFrame", show: int) -> list[tuple[str, str, str]]:
 def _say_masked(out: "Console", masked: "Masked", findings: int) -> None:
     listed = ", ".join(f"{n:,} {name}" for name, n in masked.changed.items()) or "no row"
     out.print(f"masked: {findings:,} findings ({listed} changed); the store was written anew")
+    if masked.exercises:
+        out.print(f"removed: {masked.exercises:,} exercises made of these texts; build them again")
     if masked.unmade:
         out.print(f"removed: {masked.unmade:,} prompts that builds made of these; the next makes them anew")
     for folder in masked.builds:
