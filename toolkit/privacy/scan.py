@@ -32,7 +32,7 @@ _JSON_LEAF = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[-+.\deE]*')
 
 @dataclass(frozen=True)
 class Masked:
-    """Rows changed by table, prompts and exercises removed that were made of them, and builds that hold them."""
+    """Rows changed by table, prompts and exercises removed that were made of them, and builds with them."""
 
     changed: dict[str, int]
     unmade: int
