@@ -1,5 +1,5 @@
 # make demo   the main job on the packaged sample, into demo/
-# make test   format, lint, types, import directions, the tests but those of minutes; with ALL=1, as CI, these too
+# make test   format, lint, types, import directions, the quick tests; with ALL=1, as CI, those of seconds and minutes too
 # make coverage  the tests once more, on five times as many made-up inputs, with the lines that none reaches
 # make bench  speed and memory, ours beside a peer in the same run
 # make fuzz   damaged inputs of every parser, 100,000 of them: make fuzz INPUTS=1000 SEED=3
@@ -24,7 +24,7 @@ demo: $(VENV)/core
 	$(BIN)/preceptor demo
 
 test: check
-	$(PYTEST) --durations=8 $(if $(ALL),,-m "not minutes")
+	$(PYTEST) --durations=8 $(if $(ALL),,-m "not slow and not minutes")
 
 coverage: $(VENV)/dev
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) --cov --cov-report=term

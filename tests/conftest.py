@@ -30,6 +30,8 @@ from preceptor.toolkit.store.connection import open_store
 
 os.environ.setdefault("NPROC", "1")  # XLA's threads: a second one doubles the CPU time of fits this small
 
+SLOW = Path(__file__).with_name("slow.txt")
+
 # No deadlines, nor checks of how fast examples are drawn: a busy machine takes its time. In CI the same examples
 # every run. See examples.py.
 settings.register_profile(
@@ -43,7 +45,11 @@ settings.load_profile("preceptor")
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first, so that no process is left alone with them in the end."""
+    """Mark the tests of slow.txt; files with slow tests first, so that no process ends alone with them."""
+    listed = set(SLOW.read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if f"{item.path.relative_to(ROOT).as_posix()}::{getattr(item, 'originalname', item.name)}" in listed:
+            item.add_marker(pytest.mark.slow)
     marked = ("slow", "minutes")
     slow = Counter(item.path for item in items if any(map(item.get_closest_marker, marked)))
     items.sort(key=lambda item: -slow[item.path])

@@ -130,3 +130,11 @@ def test_every_attack_in_the_guide_has_its_test():
     assert len(named) > 15
     there = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("*")}
     assert {one for one in named if not any(path.endswith(one) for path in there)} == set()
+
+
+def test_slow_tests_are_listed_by_names_that_they_have():
+    listed = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert listed == sorted(set(listed))
+    for line in listed:
+        path, _, name = line.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), line

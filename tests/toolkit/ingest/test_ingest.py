@@ -342,12 +342,12 @@ def test_signals_keep_their_place_time_and_people(filled, tmp_path, key_file):
     ann = make_pseudonym("ann", read_key(key_file))
     votes = query(
         filled,
-        "SELECT v.line, v.choice, strftime(v.at, '%Y-%m-%dT%H:%M:%S'), a.pseudonym, a.source "
+        "SELECT v.line, v.choice, strftime(v.at, '%Y-%m-%dT%H:%M:%S'), a.pseudonym, a.within "
         "FROM votes v JOIN annotators a ON a.key = v.annotator ORDER BY line",
     )
     assert votes.rows() == [
-        (2, "a", "2026-01-02T01:04:05", ann, "mine"),
-        (3, "tie", "2026-01-03T00:00:00", ann, "mine"),
+        (2, "a", "2026-01-02T01:04:05", ann, None),
+        (3, "tie", "2026-01-03T00:00:00", ann, None),
     ]
 
 

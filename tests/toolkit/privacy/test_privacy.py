@@ -221,7 +221,7 @@ def test_fits_that_learnt_from_a_person_go(filled):
         other = query(con, "SELECT key FROM completions WHERE ref = 'p2-a'").item()
         for fit, completion in (("touched", one), ("apart", other)):
             con.execute(
-                "INSERT INTO effectiveness SELECT ?, ?, ?, 0, 1, 0, 0, 0, 1, 0, 1, 1, 0, 1",
+                "INSERT INTO effectiveness SELECT ?, ?, ?, 0, 1, 0, 0, 0, 1, 0, 1, 'signals', 1, 0, 1",
                 [fit, fit, completion],
             )
             con.execute(
