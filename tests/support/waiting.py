@@ -106,6 +106,18 @@ def kill_in(where, *arguments, cwd, meanwhile=lambda: None, env=None):
         process.communicate()
 
 
+def kill_at(process, seconds):
+    """Kill a process when it has used so much CPU time; true if it had not ended by then."""
+
+    def used():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    wait_until(lambda: process.poll() is not None or used() >= seconds, process)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
 def _sizes(files):
     return [path.stat().st_size if path.exists() else -1 for path in files]
 

@@ -2,15 +2,13 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import duckdb
 import pytest
-from waiting import wait_until
+from waiting import kill_at
 
 from preceptor.schemas.errors import StoreError
 from preceptor.toolkit.store.connection import open_store, query
@@ -45,17 +43,6 @@ def start(store, path):
     )
 
 
-def kill_at(process, seconds):
-    """Kill a process when it has used so much CPU time, if it has not ended by then."""
-
-    def used():
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    wait_until(lambda: process.poll() is not None or used() >= seconds, process)
-    process.send_signal(signal.SIGKILL)
-
-
 def held(store):
     """Rows of sources, sentences and edits, or zeros where no store was made yet."""
     if not store.exists():
@@ -84,8 +71,7 @@ def test_sigkill_leaves_all_or_nothing(large_m2, tmp_path):
         store = tmp_path / f"{n}.duckdb"
         process = start(store, large_m2)
         moment = whole * (n + rng.random()) / 10
-        kill_at(process, moment)
-        killed += process.wait() == -signal.SIGKILL
+        killed += kill_at(process, moment)
         assert held(store) in {(0, 0, 0), (1, SENTENCES, SENTENCES)}
     assert killed >= 5
     assert start(store, large_m2).wait() == 0

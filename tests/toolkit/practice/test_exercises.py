@@ -119,6 +119,24 @@ def test_words_are_put_in_order(built):
     assert row["words"] != ["have", "I", "been", "there"]
 
 
+def test_why_shows_what_proves_a_key(place, built, preceptor):
+    (row,) = find(built["choice"], "She ____ to work .")
+    done = preceptor("why", row["key"][:12], cwd=place)
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "choice of the exercises grammar",
+        "key: goes, by annotator 0",
+        "wrong: go",
+        "essays.m2:7",
+        "MIT",
+    ):
+        assert said in done.stdout
+    found = json.loads(preceptor("why", row["key"], "--json", cwd=place).stdout)
+    assert found["sentence"]["text"] == "She go to work ."
+    assert [edit["correction"] for edit in found["corrections"]] == ["goes"]
+    assert "give more digits" in preceptor("why", "", cwd=place).stderr
+
+
 def test_a_second_build_replaces_the_first(place, built, preceptor):
     before = (place / "e.jsonl").read_text()
     assert preceptor("exercises", "build", "x.yaml", cwd=place).returncode == 0

@@ -4,13 +4,11 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from waiting import wait_until
+from waiting import kill_at
 
 from preceptor.schemas.support.files import hash_file
 from preceptor.schemas.tables import TABLES
@@ -84,18 +82,6 @@ def start(folder, command):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def kill_at(process, seconds):
-    """Kill a process when it has used so much CPU time, if it has not ended by then."""
-
-    def used():
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    wait_until(lambda: process.poll() is not None or used() >= seconds, process)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
 
 
 def check_dataset(folder):

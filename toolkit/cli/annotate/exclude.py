@@ -58,7 +58,7 @@ def include(settings: Common, names: tuple[str, ...], within: str | None) -> Non
         done = include_annotators(con, names, within)
     _report(done, "included")
     if done.changed:
-        say("run preceptor fuse: the fits so far are without them")
+        say("they count from the next fit on (preceptor fuse)")
 
 
 def _report(done: "Excluded", state: str) -> None:

@@ -17,7 +17,7 @@ WIDE = 160  # characters of a text
 _EACH = ", ".join(signal.plural for signal in SIGNALS)
 HELP = f"""Show what a row of a dataset was made from: texts, fit, {_EACH}, files, licences.
 
-KEY is the key of the row in the dataset's _meta tables, or its first digits.
+KEY is the key of the row in the dataset's _meta tables, or of an exercise, or its first digits.
 """
 
 
@@ -35,15 +35,44 @@ KEY is the key of the row in the dataset's _meta tables, or its first digits.
 def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:
     """Print what a row of a dataset was made of."""
     from ...dataset.why import why as find
+    from ...practice.why import explain_exercise
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:
-        found = find(con, key, datasets)
+        exercise = None if datasets else explain_exercise(con, key)
+        found = exercise or find(con, key, datasets)
     if as_json:
         say(dump_json(found))
         return
-    for line in _lines(found):
+    for line in _list_proof(found) if exercise else _lines(found):
         say(line)
+
+
+def _list_proof(found: dict[str, Any]) -> Iterator[str]:
+    """Describe what an exercise was made of, a line each."""
+    yield f"{found['key']}  {found['kind']} of the exercises {found['recipe']}"
+    yield f"  shown: {clean(found['shown'], WIDE)}"
+    yield f"  key: {clean(found['answers'][0], WIDE)}, by annotator {found['annotator']}"
+    for answer in found["answers"][1:]:
+        yield f"  accepted too: {clean(answer, WIDE)}"
+    for answer in found["distractors"]:
+        yield f"  wrong: {clean(answer, WIDE)}"
+    sentence = found["sentence"]
+    if "missing" in sentence:
+        yield f"  sentence {sentence['key'][:8]} is no longer in the store: build the exercises again"
+    else:
+        yield f"  sentence {sentence['key'][:8]}: {clean(sentence['text'], WIDE)}"
+        yield f"    {_place(sentence)}"
+    for edit in found["corrections"]:
+        new = (
+            "seen, not corrected"
+            if edit["correction"] is None
+            else clean(edit["correction"], 60) or "deleted"
+        )
+        words = "nothing to change" if edit["start"] < 0 else f"words {edit['start']} to {edit['end']}: {new}"
+        yield f"    annotator {edit['annotator']}: {words} ({edit['error_type']})"
+    for source in found["sources"]:
+        yield f"  source {source['name']}: {source['license']}"
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
