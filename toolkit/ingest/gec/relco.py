@@ -118,7 +118,8 @@ def _pairs(file: Input, correct: Input, context: Context, on_bytes: OnBytes) -> 
         "line", pl.col("f3").str.split("__").alias("mine"), pl.col("f3_").str.split("__").alias("theirs")
     )
     around = [pl.col(n).list.gather_every(2) for n in ("mine", "theirs")]
-    parts = parts.with_columns((around[0] == around[1]).alias("aligned"))
+    as_many = pl.col("mine").list.len() == pl.col("theirs").list.len()
+    parts = parts.with_columns((as_many & (around[0] == around[1])).alias("aligned"))
     marked = (
         parts.filter("aligned")
         .drop("aligned")

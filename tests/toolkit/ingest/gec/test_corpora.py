@@ -14,7 +14,7 @@ from preceptor.toolkit.ingest.formats import FORMATS
 from preceptor.toolkit.ingest.gec.m2_writer import export_m2
 from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
 from preceptor.toolkit.privacy.pseudonyms import make_pseudonym, read_key
-from preceptor.toolkit.store.connection import query
+from preceptor.toolkit.store.connection import query, run
 
 
 def load(store, format, *paths, **options):
@@ -217,6 +217,20 @@ def test_relco_pairs_give_back_what_was_expected(store, shared_data):
     noops = query(store, "SELECT line FROM edits WHERE start = -1 ORDER BY 1")["line"].to_list()
     assert set(facts["gram_err"]["rows_identical_in_both_files"]) == set(noops)
     assert report.rejects < len(others)  # changes of white space alone
+
+
+@pytest.mark.parametrize(
+    "learner", ["Они __сурово__ люди .__ люди .", "Они __сурово__", "__Они__ сурово__ люди__ ."]
+)
+def test_marks_of_a_relco_sentence_that_do_not_pair_are_no_error_of_the_program(store, tmp_path, learner):
+    head = "id|time|attempt|sentence"
+    (tmp_path / "gram_err.csv").write_text(f"{head}\n7|149963.9||{learner}\n")
+    (tmp_path / "correct_gram_err.csv").write_text(f"{head}\n7|149963.9||Они __суровые__ люди .\n")
+    load(store, "relco", tmp_path)
+    (row,) = query(store, "SELECT text FROM sentences").rows()
+    assert row[0].split() == learner.replace("__", "").split()
+    ((corrected,),) = run(store, f"SELECT text FROM ({select_corrections('true')})")
+    assert corrected.split() == ["Они", "суровые", "люди", "."]
 
 
 def test_relco_by_hand(store, shared_data):

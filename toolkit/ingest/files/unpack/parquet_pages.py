@@ -132,14 +132,22 @@ def _list_pages(raw: BinaryIO, chunk: Any) -> Iterator[tuple[int, int, int]]:
     end, seen = at + chunk.total_compressed_size, 0
     while at < end and seen < chunk.num_values:
         header, length = _read_header(raw, at, end)
-        unpacked, packed = header[2], header[_PAGE]
-        if packed < 0 or unpacked < 0:
-            raise ValueError("a page of negative size")
+        unpacked, packed = _read_count(header, 2), _read_count(header, _PAGE)
         said = header.get(_DATA) or header.get(_DATA_V2) or {}
-        count = max(0, said.get(1, 0))
-        yield max(unpacked, packed), count, said.get(2 if _DATA in header else 4, 0)
+        if not isinstance(said, dict):
+            raise ValueError("a page's header says nothing of its values")
+        count = _read_count(said, 1)
+        yield max(unpacked, packed), count, _read_count(said, 2 if _DATA in header else 4)
         seen += count
         at += length + packed
+
+
+def _read_count(fields: dict[int, Any], name: int) -> int:
+    """A field that is a number from 0; 0 if it is not there."""
+    value = fields.get(name, 0)
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"a page's header has no number from 0 as field {name}")
+    return value
 
 
 def _read_header(raw: BinaryIO, at: int, end: int) -> tuple[dict[int, Any], int]:
