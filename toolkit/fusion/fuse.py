@@ -26,11 +26,12 @@ from .findings.posterior import (
     summarise_pairs,
 )
 from .influence.predicts import check_unseen_votes
-from .inputs.copies import drop_copies, find_copies
+from .inputs.copies import find_copies
 from .inputs.ends import find_last_ends
-from .inputs.signals import hash_inputs, list_excluded, note_left_out, read_signals
+from .inputs.read import read_input
+from .inputs.signals import hash_inputs, list_excluded, note_left_out
 from .methods import choose_method, fit_by
-from .observations import Observations, encode
+from .observations import Observations
 from .sampling.fit import OnProgress, SamplerSettings
 from .sampling.rank_histograms import make_rank_histograms
 from .text.length import draw_length_part, summarise_length
@@ -73,9 +74,8 @@ def fuse(
     completions that nobody judged; if `length_controlled`, the target is without what length explains. Raises
     FusionError if there is nothing to fuse and for `warm` without chains, StoreError for an unknown source.
     """
-    signals = read_signals(con, sources, unjudged=text is not None)
-    used = drop_copies(signals)
-    obs = encode(used)
+    given = read_input(con, sources, unjudged=text is not None)
+    signals, obs = given.signals, given.obs
     asked = {"target": target, "sources": sorted(sources), **asdict(settings)}
     excluded = list_excluded(con, sources)
     asked |= {"excluded": excluded} if excluded else {}
@@ -102,13 +102,13 @@ def fuse(
     diagnostics = asdict(posterior.diagnostics) | {
         "converged": posterior.diagnostics.converged,
         "advice": "" if posterior.diagnostics.converged else posterior.diagnostics.advice,
-        "checks": check_predictions(obs, posterior, used, settings.seed),
+        "checks": check_predictions(obs, posterior, given.used, settings.seed),
         "ranks": make_rank_histograms(posterior) if method == "hmc" else [],
         "warm_start": earlier if ends else None,
     }
     length = draw_length_part(posterior, texts)
     pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed, length)
-    found = summarise_fit(obs, posterior) | _count(obs, used)
+    found = summarise_fit(obs, posterior) | _count(obs, given.used)
     found |= {
         "apart": count_apart(obs, pairs),
         **summarise_length(posterior, texts, pairs, settings.seed),

@@ -48,6 +48,11 @@ def draw_qualities(obs: Observations, posterior: Posterior, seed: int) -> tuple[
     return posterior.flatten("e"), o
 
 
+def compute_target(e: Draws, o: Draws, target: float, length: Draws | float = 0.0) -> Draws:
+    """Compute what better means: `target` is the weight of o against e without `length`; (draws, items)."""
+    return np.asarray(target * o + (1 - target) * (e - length))
+
+
 def summarise_completions(
     obs: Observations, e: Draws, o: Draws, target: float, length: Draws | float = 0.0
 ) -> pl.DataFrame:
@@ -56,7 +61,7 @@ def summarise_completions(
     `e` and `o` are (draws, items), `length` is the part of e that length explains, if it is controlled; the
     target is target * o + (1 - target) * (e - length). `basis` says what the completion is known by.
     """
-    t = target * o + (1 - target) * (e - length)
+    t = compute_target(e, o, target, length)
     read = set(obs.text) - {LENGTH}
     low, high = np.quantile(t, [0.05, 0.95], axis=0)
     return obs.completions.select("completion", *COUNTS).with_columns(
@@ -95,8 +100,7 @@ def summarise_pairs(
     pairs = items.join(items, on="prompt", suffix="_b").filter(pl.col("c") < pl.col("c_b"))
     pairs = pairs.sort("prompt", "c", "c_b")
     a, b = pairs["i"].to_numpy(), pairs["i_b"].to_numpy()
-    with_length = target * o + (1 - target) * e
-    t = with_length - (1 - target) * length if np.ndim(length) else with_length
+    with_length, t = compute_target(e, o, target), compute_target(e, o, target, length)
     read, unread = set(obs.text) - {LENGTH}, np.full(len(a), np.nan)
     chance = compute_normal_chance if posterior.approximate else compute_share_above
     columns: dict[str, list[Draws]] = {name: [] for name in _OF_A_PAIR}

@@ -19,17 +19,20 @@ from numpy.typing import NDArray
 
 from ....schemas.errors import FusionError
 from ...store.connection import Store, query
-from ..findings.posterior import compute_share_above, draw_qualities
+from ..findings.posterior import compute_share_above
 from ..inputs.ends import read_ends
-from ..inputs.signals import hash_inputs, read_signals
+from ..inputs.read import read_input
+from ..inputs.signals import hash_inputs
 from ..likelihoods.likelihood import Counts, Part
-from ..observations import Observations, encode
+from ..observations import Observations
 from ..sampling.fit import Posterior, SamplerSettings, fit
 from ..sampling.kept_draws import restore_draws
+from ..text.read import Texts, read_texts, restore_text
 from .left_out import (
     SHIFTED,
     Kept,
     Pairs,
+    combine_qualities,
     compute_likelihoods,
     draw_target,
     find_gone,
@@ -58,6 +61,7 @@ class StoredFit:
     pairs: pl.DataFrame
     places: Pairs
     drawn: Floats  # (draws, items), of the target
+    texts: Texts | None = None
 
 
 @dataclass(frozen=True)
@@ -117,12 +121,15 @@ def read_fit(con: Store, sources: Sequence[str] = ()) -> StoredFit:
             f"no converged fit{about} keeps draws to weigh: run preceptor fuse --method hmc first"
         )
     (row,) = found
-    signals = read_signals(con, sources)
-    if hash_inputs(signals) != row["inputs"]:
+    config = json.loads(row["config"])
+    text = restore_text(config.get("text"))
+    given = read_input(con, sources, unjudged=text is not None)
+    if hash_inputs(given.signals) != row["inputs"]:
         raise FusionError(
             f"the signals have changed since fit {row['key'][:8]} was made of them: run preceptor fuse again"
         )
-    obs = encode(signals)
+    texts = read_texts(con, given.obs, text, config.get("length_controlled", False))
+    obs = replace(given.obs, text=texts.groups)
     empty = hold(obs, None)
     position = restore_draws(
         query(con, "SELECT site, n, values FROM draws WHERE fit = ?", [row["key"]]),
@@ -131,7 +138,7 @@ def read_fit(con: Store, sources: Sequence[str] = ()) -> StoredFit:
     )
     if position is None:
         raise FusionError(f"fit {row['key'][:8]} was made by another version of the model: fuse again")
-    kept, config = hold(obs, position), json.loads(row["config"])
+    kept = replace(empty, position=position)
     pairs = query(
         con, "SELECT completion_a, completion_b, p FROM preferences WHERE fit = ? ORDER BY 1, 2", [row["key"]]
     )
@@ -142,7 +149,8 @@ def read_fit(con: Store, sources: Sequence[str] = ()) -> StoredFit:
         SamplerSettings(**{f.name: config[f.name] for f in fields(SamplerSettings)}),
         pairs,
         _place(obs, pairs),
-        draw_target(kept, config["target"], row["seed"]),
+        draw_target(kept, config["target"], row["seed"], texts),
+        texts,
     )
 
 
@@ -243,8 +251,8 @@ def refit_without(con: Store, stored: StoredFit, unit: Unit) -> Floats:
 
 def compute_p(stored: StoredFit, posterior: Posterior) -> Floats:
     """Compute p of the stored pairs by the draws of another fit of the same completions: (pairs,)."""
-    e, o = draw_qualities(stored.kept.obs, posterior, stored.settings.seed)
-    t, step = stored.target * o + (1 - stored.target) * e, 2_000
+    t = combine_qualities(stored.kept.obs, posterior, stored.target, stored.settings.seed, stored.texts)
+    step = 2_000
     a, b = stored.places.a, stored.places.b
     parts = [
         compute_share_above(t[:, a[i : i + step]] - t[:, b[i : i + step]]) for i in range(0, len(a), step)

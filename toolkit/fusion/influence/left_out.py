@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ..findings.posterior import draw_qualities
+from ..findings.posterior import compute_target, draw_qualities
 from ..likelihoods.likelihood import NOBODY, Arrays, Counts, Ints
 from ..likelihoods.priors import LOG_PROBS
 from ..likelihoods.registry import LIKELIHOODS
@@ -24,6 +24,8 @@ from ..observations import Observations
 from ..sampling.diagnostics import Diagnostics
 from ..sampling.fit import BLOCK, Posterior, cut_padding, prepare
 from ..sampling.hmc import Sampler, Shapes, make_sampler
+from ..text.length import draw_length_part
+from ..text.read import Texts
 from .smoothing import smooth
 
 Floats = NDArray[np.float64]
@@ -81,12 +83,19 @@ def hold(obs: Observations, position: NDArray[np.float32] | None) -> Kept:
     )
 
 
-def draw_target(kept: Kept, target: float, seed: int) -> Floats:
+def draw_target(kept: Kept, target: float, seed: int, texts: Texts | None = None) -> Floats:
     """Draw the target's quality of each completion: (draws, items)."""
     made = kept.sampler.constrain(kept.position[None], kept.data)
     posterior = Posterior(cut_padding(made, kept.shapes), {}, _NO_VERDICT)
-    e, o = draw_qualities(kept.obs, posterior, seed)
-    return target * o + (1 - target) * e
+    return combine_qualities(kept.obs, posterior, target, seed, texts)
+
+
+def combine_qualities(
+    obs: Observations, posterior: Posterior, target: float, seed: int, texts: Texts | None
+) -> Floats:
+    """Draw the target's quality from a posterior: (draws, items); without length where that is controlled."""
+    length = draw_length_part(posterior, texts) if texts else 0.0
+    return compute_target(*draw_qualities(obs, posterior, seed), target, length)
 
 
 def compute_likelihoods(kept: Kept, counts: Mapping[str, Counts]) -> dict[str, Floats]:

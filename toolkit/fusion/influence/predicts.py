@@ -7,6 +7,7 @@ What is left out at once is one vote of an unnamed annotator, and all votes of a
 the votes of one ranking tell of each other. The weights are those of smoothing.py.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def _restore(obs: Observations, posterior: Posterior, rows: int) -> Kept | None:
     if position is None:
         return None
     draws = min(len(position), max(_LEAST, _AT_ONCE // rows))
-    return hold(obs, position[np.linspace(0, len(position) - 1, draws).astype(int)])
+    return replace(kept, position=position[np.linspace(0, len(position) - 1, draws).astype(int)])
 
 
 def _list_votes(obs: Observations, v: Votes) -> tuple[Ints, Ints, Ints]:

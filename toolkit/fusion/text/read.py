@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ....schemas.errors import FusionError
 from ....schemas.keys import hash_key
 from ...store.connection import Store
 from ..likelihoods.own import LENGTH
@@ -32,6 +33,24 @@ def describe_text(text: str | TextEncoder | None) -> dict[str, Any]:
     if isinstance(text, TextEncoder):
         return {"features": "states", "model": text.name, "components": COMPONENTS}
     return {"features": text, "digest": hash_key(CHEAP)}
+
+
+def restore_text(said: Mapping[str, Any] | None) -> str | TextEncoder | None:
+    """Restore how texts were read from what `describe_text` said of it.
+
+    A model restored so reads no text anew: it raises FusionError where the store lacks a state.
+    """
+    if not said:
+        return None
+    if said["features"] != "states":
+        return str(said["features"])
+
+    def refuse(_: object) -> list[list[float]]:
+        raise FusionError(
+            f"the store lacks texts as {said['model']} reads them: run preceptor fuse --text again"
+        )
+
+    return TextEncoder(said["model"], refuse)
 
 
 def read_texts(
