@@ -67,7 +67,7 @@ def ask_one(
     where: Endpoint,
     body: dict[str, Any],
     say: Callable[[str], None],
-    before: Callable[[dict[str, Any]], None] = lambda _: None,
+    before: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
 ) -> ChatCompletion:
     """Send one request and wait for the answer, retrying transient failures up to TRIES times.
 
@@ -76,7 +76,8 @@ def ask_one(
     """
 
     async def send(http: httpx.AsyncClient) -> Attempt:
-        before(body)
+        if before is not None:
+            await before(body)
         return await post(http, where, body)
 
     async def ask() -> Attempt | None:

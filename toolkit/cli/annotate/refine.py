@@ -78,6 +78,7 @@ def refine(
     if model.startswith(("hf:", "hf-likelihood:")):
         raise click.UsageError(f"--model {model}: a rubric is refined by a model at an endpoint: openai:NAME")
     from ....annotation.models.backends.connection import make_endpoint
+    from ....annotation.models.budget import Limits
     from ....annotation.models.prices import describe_cost, find_price, require_price
     from ....annotation.refine.budget import Budget
     from ....annotation.refine.outputs import read_outputs
@@ -89,7 +90,7 @@ def refine(
     price = find_price(name, prices)
     if max_cost is not None:
         require_price(model, price)
-    budget = Budget(price, max_cost, max_requests)
+    budget = Budget(Limits(max_requests=max_requests, max_cost=max_cost), price)
     notices = open_stderr()
     done = refine_rubric(
         base,
@@ -101,7 +102,7 @@ def refine(
         budget=budget,
     )
     sent, kept = format_count(done.sent, "request"), format_count(done.kept, "answer was", "answers were")
-    cost = describe_cost(budget.spent if price else None)
+    cost = describe_cost(budget.ledger.spent if price else None, budget.ledger.unsure)
     say(f"{sent}, {done.tokens:,} tokens, {cost}; {kept} there already")
     wins = ", ".join(f"{side} {count}" for side, count in done.wins.items())
     say(f"dimensions: {', '.join(done.dimensions)}\nanswers written with them in view: {wins}")
