@@ -20,7 +20,7 @@ from ..dataset.choose.from_edits import FINISHED, find_full_corrections
 from ..dataset.choose.pairs import NORMAL
 from ..store.connection import Store, run
 from ..store.temporary import drop, make
-from .proofs import GAP
+from .proofs import GAP, TEXT_COLUMNS, select_texts
 from .recipe import Exercises, Kind
 
 _MARK, _BEFORE, _AFTER = "\ue000", "\ue001", "\ue002"  # private use: no text of a corpus has them
@@ -30,16 +30,7 @@ _SENTENCE = Column("sentence", "text", "key of the sentence")
 _ANNOTATOR = Column("annotator", "text", "who corrected it")
 
 # Every annotator's whole correction of every text that is exercised, from all sources of the store.
-_KNOWN = Table(
-    "practice_known",
-    "what an annotator made of a text",
-    (
-        Column("same", "text", "the learner's text as compared"),
-        Column("sentence", "text", "key of the annotated sentence"),
-        _ANNOTATOR,
-        Column("text", "text", "their correction of it"),
-    ),
-)
+_KNOWN = Table("practice_known", "what an annotator made of a text", TEXT_COLUMNS)
 _PLACES = Table(
     "practice_places",
     "an edit that can be exercised, and the corrected sentence around it",
@@ -73,10 +64,7 @@ WHERE len(tokens) <= $longest AND list_contains($sources::VARCHAR[], source)
     AND NOT contains(text, '{GAP}') AND NOT regexp_matches(text, '[{_MARK}{_BEFORE}{_AFTER}]')
 QUALIFY row_number() OVER (PARTITION BY {NORMAL("text")} ORDER BY source, path, position) = 1"""
 
-_SELECT_KNOWN = f"""
-SELECT {NORMAL("s.text")} AS same, c.sentence, c.annotator, c.text
-FROM ({select_corrections("e.sentence IN (SELECT key FROM practice_same) AND " + FINISHED)}) c
-JOIN sentences s ON s.key = c.sentence"""
+_SELECT_KNOWN = select_texts("SELECT key FROM practice_same")
 
 _EACH = f"""
 CREATE OR REPLACE TEMP TABLE practice_edits AS

@@ -17,24 +17,29 @@ from ..store.temporary import drop, make
 
 GAP = "____"
 
-_TEXTS = Table(
-    "proof_texts",
-    "an annotator's correction of a text that is exercised",
-    (
-        Column("same", "text", "the learner's text as compared"),
-        Column("sentence", "text", "key of the sentence"),
-        Column("annotator", "text", "who corrected it"),
-        Column("text", "text", "their correction"),
-    ),
+# What annotators made of texts, in the table of each module that asks.
+TEXT_COLUMNS = (
+    Column("same", "text", "the learner's text as compared"),
+    Column("sentence", "text", "key of the annotated sentence"),
+    Column("annotator", "text", "who corrected it"),
+    Column("text", "text", "their correction of it"),
 )
+
+
+def select_texts(sentences: str) -> str:
+    """Write the SELECT of every whole correction of sentences; `sentences` selects their keys."""
+    return f"""SELECT {NORMAL("s.text")} AS same, c.sentence, c.annotator, c.text
+    FROM ({select_corrections(f"e.sentence IN ({sentences}) AND {FINISHED}")}) c
+    JOIN sentences s ON s.key = c.sentence"""
+
+
+_TEXTS = Table("proof_texts", "an annotator's correction of a text that is exercised", TEXT_COLUMNS)
 _SELECT_TEXTS = f"""
 WITH wanted AS (
     SELECT DISTINCT {NORMAL("s.text")} AS same
     FROM exercises x JOIN sentences s ON s.key = x.sentence WHERE x.recipe = $recipe
 ), places AS (SELECT key FROM sentences WHERE {NORMAL("text")} IN (FROM wanted))
-SELECT {NORMAL("s.text")} AS same, c.sentence, c.annotator, c.text
-FROM ({select_corrections("e.sentence IN (FROM places) AND " + FINISHED)}) c
-JOIN sentences s ON s.key = c.sentence"""
+FROM ({select_texts("FROM places")})"""
 
 # What is not proven: key of the exercise, why.
 _FAULTS = f"""
