@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ..sampling.fit import Posterior
+from .information import compute_vote_shares
 
 Draws = NDArray[np.float64]
 
@@ -67,12 +68,8 @@ def compute_new_votes(newcomers: Newcomers, difference: Draws) -> Draws:
     `difference` of expressed quality is (n, pairs), in log-odds, at the draws `newcomers.taken`; the result
     is (3, PANEL, n, pairs).
     """
-    half = newcomers.sharpness[:, :, None] / 2 * difference
-    scores = np.stack([half, -half, np.broadcast_to(newcomers.tie[:, :, None], half.shape)])
-    scores -= scores.max(axis=0)
-    np.exp(scores, out=scores)
-    shares: Draws = scores / scores.sum(axis=0)
-    return shares
+    each = zip(newcomers.sharpness, newcomers.tie, strict=True)
+    return np.stack([compute_vote_shares(slope, tie, difference) for slope, tie in each], axis=1)
 
 
 def compute_p_vote(votes: Draws, weights: Draws | None = None) -> Draws:

@@ -11,15 +11,15 @@ than is known, never more.
 import json
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ....schemas.support.text import SURE
-from ..likelihoods.votes import Votes, compute_davidson_log_probs
+from ..likelihoods.votes import Votes
 from ..observations import Observations
 from ..sampling.fit import Posterior
+from .information import compute_vote_shares
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def weigh_votes(difference: Floats, steep: Floats, tie: Floats, counts: Floats) 
 
     `counts` is (rows, 3): for the first, for the second, ties.
     """
-    p = np.exp(np.asarray(compute_davidson_log_probs(*map(jnp.asarray, (steep * difference, tie)))))
+    p = compute_vote_shares(steep, tie, difference[:, None])[:, :, 0]
     n, lead = counts.sum(axis=1), p[0] - p[1]
     score = steep / 2 * (counts[:, 0] - counts[:, 1] - n * lead)
     return score, steep**2 / 4 * n * (p[0] + p[1] - lead**2)

@@ -14,7 +14,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ....schemas.tables import OBSERVED
-from ..likelihoods.likelihood import Part
 from ..likelihoods.tastes import TASTE, find_rows_of_models
 from ..likelihoods.votes import Votes
 from ..observations import Observations
@@ -38,8 +37,8 @@ def summarise_judges(obs: Observations, posterior: Posterior, pairs: pl.DataFram
     panels = {}
     for part in obs.parts:
         rows = find_rows_of_models(part, obs.models)
-        if rows.any():
-            judges = np.unique(_list_annotators(part)[rows])
+        if part.annotators is not None and rows.any():
+            judges = np.unique(part.annotators[rows])
             information = _weigh_judges(posterior, part.site, judges)
             shared = 2 * tau**2 if isinstance(part, Votes) else tau**2
             panels[part.site] = {
@@ -69,12 +68,6 @@ def compute_effective_judges(information: Draws, shared: Draws) -> Draws:
     alone = (information / (1 + shared[:, None] * information)).mean(axis=1)
     worth: Draws = together / (1 + shared * together) / alone
     return worth
-
-
-def _list_annotators(part: Part) -> NDArray[np.int64]:
-    """List the annotator of each row of a part that has them."""
-    who: NDArray[np.int64] = getattr(part, "annotator")  # noqa: B009
-    return who
 
 
 def _summarise_skewed(draws: Draws) -> dict[str, float]:

@@ -145,7 +145,7 @@ def find_gone(obs: Observations, unit: Mapping[str, Counts]) -> Ints:
     """Find the annotators, indices (annotators,), of whom nothing is left without a unit."""
     left = np.zeros(obs.annotators.height)
     for part in obs.parts:
-        who: Ints | None = getattr(part, "annotator", None)
+        who = part.annotators
         if who is not None:
             rest = part.table.sum(axis=1) - (unit[part.site].sum(axis=1) if part.site in unit else 0.0)
             np.add.at(left, who[who != NOBODY], rest[who != NOBODY])

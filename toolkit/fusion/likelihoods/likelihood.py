@@ -49,6 +49,12 @@ class Part:
         """Number of distinct rows."""
         return len(self.items[0])
 
+    @property
+    def annotators(self) -> Ints | None:
+        """Index of each row's annotator, or NOBODY (rows,); None where a part names none."""
+        who: Ints | None = getattr(self, "annotator", None)
+        return who
+
     def weigh(self, counts: Counts) -> Counts:
         """Weigh counts (rows, categories) of these rows as the likelihood does."""
         return counts

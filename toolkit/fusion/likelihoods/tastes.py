@@ -28,7 +28,7 @@ def find_rows_of_models(part: Part, models: NDArray[np.bool_]) -> NDArray[np.boo
 
     None of a part without annotators.
     """
-    who = getattr(part, "annotator", None)
+    who = part.annotators
     if who is None or not models.any():
         return np.zeros(part.rows, dtype=bool)
     by: NDArray[np.bool_] = (who != NOBODY) & models[who]
