@@ -1,9 +1,10 @@
 """Run the command line in a process of its own, and measure its memory."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from waiting import run_to_end
 
 import preceptor
 
@@ -31,15 +32,8 @@ def run_apart(folder, *words, **more):
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     env = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(scratch), **more}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, "--store", str(folder / "s.duckdb"), *map(str, words)],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=env,
-        timeout=300,
-    )
+    command = [sys.executable, "-c", RUN, "--store", str(folder / "s.duckdb"), *map(str, words)]
+    done = run_to_end(command, cwd=folder, env=env)
     assert not any(scratch.iterdir())
     out, _, peak = done.stdout.rpartition("PEAK ")
     return done.returncode, out + done.stderr, int(peak)
