@@ -28,8 +28,8 @@ class Exercises(Section):
     """Name of the exercises; a later build of this name replaces them."""
     sources: Annotated[list[str], Field(min_length=1)]
     """Sources with learners' sentences and annotators' edits."""
-    exercises: Annotated[tuple[Kind, ...], Field(min_length=1)] = KINDS
-    """Kinds of exercises to make."""
+    exercises: Annotated[list[Kind], Field(min_length=1)] = Field(default_factory=lambda: list(KINDS))
+    """Kinds of exercises to make; all of them if left out."""
     distractors: Annotated[int, Field(ge=1, le=5)] = 3
     """Most wrong options of a choice."""
     longest: Annotated[int, Field(ge=3, le=200)] = 40
