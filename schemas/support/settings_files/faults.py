@@ -15,6 +15,7 @@ from .yaml_text import Place
 
 _NAMES = "use lower-case letters, digits, and - . _ between them"
 _TEXT = {"string_type", "string_unicode"}
+_TOO_FEW = {"too_short"}  # of a list, a tuple or a mapping
 _SECTION = {"model_type", "model_attributes_type", "dict_type", "dataclass_type"}
 
 
@@ -80,6 +81,8 @@ def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
         message = f"YAML reads this as {given!r}; put it in quotes"
     elif kind in _SECTION:
         message = f"expected keys and values, not {_name(given)}"
+    elif kind in _TOO_FEW:
+        message = f"name at least {error['ctx']['min_length']}"
     elif message.startswith("Input "):
         message = f"{message.removeprefix('Input ')}, not {_name(given)}"
     return f"'{where}': {message}" if where else message

@@ -161,6 +161,10 @@ def test_what_is_not_proven_stops_the_build(place, monkeypatch):
         ("name: g\nsources: [esays]\n", "did you mean 'essays'"),
         ("name: g\nsources: [essays]\nexercises: [clozes]\n", "x.yaml:3"),
         ("name: g\nsource: [essays]\n", "sources"),
+        (
+            "name: g\nsources: [essays]\nexercises: []\n",
+            "x.yaml:3: 'exercises': name at least 1",
+        ),
         ("", "x.yaml: is empty"),
     ],
 )
