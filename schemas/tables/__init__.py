@@ -80,7 +80,7 @@ __all__ = [
     "select_signals",
 ]
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

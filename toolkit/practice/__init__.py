@@ -1,1 +1,1 @@
-"""Practice: exercises with proven keys for learners."""
+"""Practice: exercises, what learners have mastered, what to do next, and studies."""

@@ -22,7 +22,7 @@ from ..dataset.gates.privacy import check_kinds
 from ..dataset.gates.run import read_gate_settings as read_gates
 from ..evaluation.answers import find_template
 from ..evaluation.config import read_config as read_evaluation
-from ..practice.recipe import parse_exercises
+from ..practice.exercises.recipe import parse_exercises
 from ..store.connection import Store, open_scratch, query
 from ..store.where import explain_absence
 

@@ -15,7 +15,7 @@ from ...schemas.errors import RecipeError
 from ...schemas.support.nearest import suggest
 from ...schemas.support.settings_files.kinds import FILE_KINDS, find_kind
 from ...schemas.support.settings_files.yaml_text import ENDINGS, read_settings
-from ..practice.recipe import KINDS
+from ..practice.exercises.recipe import KINDS
 
 FOLDER = Path("recipes")
 """Where copies go if no folder is named: the commands of the documentation name recipes/gec/dataset.yaml."""

@@ -21,7 +21,7 @@ from ...training.stages.registry import STAGES
 from ..dataset.gates.run import list_gates
 from ..evaluation.config import EvaluationSettings
 from ..evaluation.metrics.registry import METRICS
-from ..practice.recipe import Exercises
+from ..practice.exercises.recipe import Exercises
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]

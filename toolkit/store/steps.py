@@ -2,6 +2,7 @@
 
     8 -> 9   votes know their ranking, annotators what is known of them and whether they are left out;
              a person is one annotator, whatever sources they judged
+    9 -> 10  tables of practice: what learners have mastered, and studies; old rows stay as they are
 
 A table whose columns have changed is made again by its declaration, with the rows that it had; a step says
 only what else is to be done. Stores of versions without a step are refused.
@@ -84,4 +85,8 @@ def _from_8(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DROP TABLE merged")
 
 
-STEPS: dict[int, Step] = {8: _from_8}
+def _from_9(con: duckdb.DuckDBPyConnection) -> None:
+    """Change no rows: what is new are tables and columns."""
+
+
+STEPS: dict[int, Step] = {8: _from_8, 9: _from_9}

@@ -14,7 +14,7 @@ from preceptor.schemas.recipe import read_recipe
 from preceptor.schemas.support.settings_files.kinds import FILE_KINDS, find_kind
 from preceptor.schemas.support.settings_files.yaml_text import read_settings
 from preceptor.toolkit.evaluation.config import read_config as read_evaluation
-from preceptor.toolkit.practice.recipe import read_exercises
+from preceptor.toolkit.practice.exercises.recipe import read_exercises
 from preceptor.training.config import read_config as read_training
 
 FILES = sorted(RECIPES.glob("*/*.yaml"))

@@ -30,8 +30,8 @@ def exercises() -> None:
 def build(settings: Common, recipe: Path) -> None:
     """Make the exercises of a recipe."""
     from ....schemas.support.numbers import format_count
-    from ...practice.build import build_exercises
-    from ...practice.recipe import read_exercises
+    from ...practice.exercises.build import build_exercises
+    from ...practice.exercises.recipe import read_exercises
     from ...store.connection import open_store
 
     read = read_exercises(recipe)
@@ -63,7 +63,7 @@ def build(settings: Common, recipe: Path) -> None:
 def export(settings: Common, name: str, out: Path) -> None:
     """Write the exercises of the recipe NAME to a file, with their sources' licences."""
     from ....schemas.support.numbers import format_count
-    from ...practice.build import export_exercises
+    from ...practice.exercises.build import export_exercises
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:

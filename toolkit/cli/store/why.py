@@ -35,7 +35,7 @@ KEY is the key of the row in the dataset's _meta tables, or of an exercise, or i
 def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -> None:
     """Print what a row of a dataset was made of."""
     from ...dataset.why import why as find
-    from ...practice.why import explain_exercise
+    from ...practice.exercises.why import explain_exercise
     from ...store.connection import open_store
 
     with open_store(settings.store, read_only=True) as con:

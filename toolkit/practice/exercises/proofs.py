@@ -7,13 +7,13 @@ one of them wrote in place of the same words.
 
 from dataclasses import dataclass
 
-from ...schemas.support.text import clean
-from ...schemas.tables import Column, Table
-from ..dataset.choose.corrections import select_corrections
-from ..dataset.choose.from_edits import FINISHED
-from ..dataset.choose.pairs import NORMAL
-from ..store.connection import Store, query, run
-from ..store.temporary import drop, make
+from ....schemas.support.text import clean
+from ....schemas.tables import Column, Table
+from ...dataset.choose.corrections import select_corrections
+from ...dataset.choose.from_edits import FINISHED
+from ...dataset.choose.pairs import NORMAL
+from ...store.connection import Store, query, run
+from ...store.temporary import drop, make
 
 GAP = "____"
 

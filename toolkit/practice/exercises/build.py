@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
-from ...schemas.errors import GateError
-from ...schemas.support.files import keep_files_private, write_text
-from ...schemas.tables import EXERCISES
-from ..store.connection import Store, insert_select, query, run, transaction
-from ..store.where import check_names
+from ....schemas.errors import GateError
+from ....schemas.support.files import keep_files_private, write_text
+from ....schemas.tables import EXERCISES
+from ...store.connection import Store, insert_select, query, run, transaction
+from ...store.where import check_names
 from .from_edits import choose_exercises, drop_tables
 from .proofs import Proof, prove
 from .recipe import Exercises

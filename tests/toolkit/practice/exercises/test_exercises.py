@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from preceptor.schemas.errors import GateError
-from preceptor.toolkit.practice.build import build_exercises
-from preceptor.toolkit.practice.recipe import KINDS, Exercises
+from preceptor.toolkit.practice.exercises.build import build_exercises
+from preceptor.toolkit.practice.exercises.recipe import KINDS, Exercises
 from preceptor.toolkit.store.connection import open_store, query, run
 
 M2 = """S He go to school every days .
@@ -145,7 +145,7 @@ def test_a_second_build_replaces_the_first(place, built, preceptor):
 
 
 def test_what_is_not_proven_stops_the_build(place, monkeypatch):
-    from preceptor.toolkit.practice import from_edits
+    from preceptor.toolkit.practice.exercises import from_edits
 
     spoilt = from_edits._KINDS | {"cloze": from_edits._KINDS["cloze"].replace("accepted AS", "['gone'] AS")}
     monkeypatch.setattr(from_edits, "_KINDS", spoilt)

@@ -10,11 +10,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from ...schemas.errors import RecipeError
-from ...schemas.recipe import Section
-from ...schemas.support.settings_files.faults import explain_by_line
-from ...schemas.support.settings_files.kinds import expect_kind
-from ...schemas.support.settings_files.yaml_text import SettingsFile, read_settings
+from ....schemas.errors import RecipeError
+from ....schemas.recipe import Section
+from ....schemas.support.settings_files.faults import explain_by_line
+from ....schemas.support.settings_files.kinds import expect_kind
+from ....schemas.support.settings_files.yaml_text import SettingsFile, read_settings
 
 Kind = Literal["cloze", "choice", "spot", "rewrite", "order"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

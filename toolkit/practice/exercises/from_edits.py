@@ -14,12 +14,12 @@ of that text has it there, or allows it as an alternative; what an annotator lef
 other option of a choice is what learners wrote where annotators made the same correction.
 """
 
-from ...schemas.tables import Column, Table
-from ..dataset.choose.corrections import select_corrections
-from ..dataset.choose.from_edits import FINISHED, find_full_corrections
-from ..dataset.choose.pairs import NORMAL
-from ..store.connection import Store, run
-from ..store.temporary import drop, make
+from ....schemas.tables import Column, Table
+from ...dataset.choose.corrections import select_corrections
+from ...dataset.choose.from_edits import FINISHED, find_full_corrections
+from ...dataset.choose.pairs import NORMAL
+from ...store.connection import Store, run
+from ...store.temporary import drop, make
 from .proofs import GAP, TEXT_COLUMNS, select_texts
 from .recipe import Exercises, Kind
 

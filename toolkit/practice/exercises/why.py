@@ -7,8 +7,8 @@
 
 from typing import Any
 
-from ...schemas.errors import StoreError
-from ..store.connection import Store, query
+from ....schemas.errors import StoreError
+from ...store.connection import Store, query
 
 _SENTENCE = """SELECT key, source, path, line, document, text, original, level, first_language
 FROM sentences WHERE key = ?"""

@@ -1,0 +1,1 @@
+"""Exercises whose keys are proven by annotators' corrections."""
