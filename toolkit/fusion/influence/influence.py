@@ -31,9 +31,12 @@ from ..text.read import Texts, read_texts, restore_text
 from .left_out import (
     SHIFTED,
     Kept,
+    LogProbs,
     Pairs,
+    choose_rows,
     combine_qualities,
     compute_likelihoods,
+    compute_log_probs,
     draw_target,
     find_gone,
     hold,
@@ -94,7 +97,7 @@ def measure_influence(
     units = list_units(con, stored.kept.obs, by, sources)
     if not units:
         raise FusionError(f"fit {stored.key[:8]} has no {UNITS[by]} to leave out; try another --by")
-    known = compute_likelihoods(stored.kept, {part.site: part.table for part in stored.kept.obs.parts})
+    known = compute_log_probs(stored.kept)
     rows, changes = [], []
     for done, (name, unit) in enumerate(units.items()):
         on_progress(done, len(units))
@@ -166,22 +169,17 @@ def _place(obs: Observations, pairs: pl.DataFrame) -> Pairs:
     return Pairs(a, b, obs.prompt[a])
 
 
-def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | None = None) -> pl.DataFrame:
+def weigh_without(stored: StoredFit, unit: Unit, known: LogProbs | None = None) -> pl.DataFrame:
     """Weigh the draws as without a unit, of counts (rows, categories).
 
     Returns the pairs with p, without, k, touched (by its signals) and shift (of the parameters that prompts
     share).
 
-    `known` are the log-likelihoods of whole parts, where the unit has all counts of its rows.
+    `known` are the log-probabilities that `compute_log_probs` computes once for all units.
     """
     obs = stored.kept.obs
-    chosen = {site: np.flatnonzero(counts.any(axis=1)) for site, counts in unit.items()}
-    parts = {part.site: part.table for part in obs.parts}
-    whole = known is not None and all(
-        np.array_equal(counts[chosen[site]], parts[site][chosen[site]]) for site, counts in unit.items()
-    )
-    likelihoods = known if whole and known is not None else compute_likelihoods(stored.kept, unit)
-    prompts, sums = sum_by_prompt(stored.kept, likelihoods, chosen)
+    likelihoods = compute_likelihoods(stored.kept, unit, known)
+    prompts, sums = sum_by_prompt(stored.kept, likelihoods, choose_rows(unit))
     weights, k, shift = weigh(list_shared(stored.kept, find_gone(obs, unit)), sums)
     found = weigh_pairs(stored.places, stored.drawn, prompts, weights, k)
     p = stored.pairs["p"].to_numpy()
@@ -194,7 +192,7 @@ def weigh_without(stored: StoredFit, unit: Unit, known: Mapping[str, Floats] | N
 
 
 def _measure(
-    con: Store, stored: StoredFit, unit: Unit, refits: bool, known: Mapping[str, Floats]
+    con: Store, stored: StoredFit, unit: Unit, refits: bool, known: LogProbs | None
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     found = weigh_without(stored, unit, known)
     by = "weights"

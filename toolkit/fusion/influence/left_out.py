@@ -9,8 +9,9 @@ on the packaged sample their k is 0.9 to 1.2, and at most 0.8 one prompt at a ti
     log weight of a draw = -(L_q + H (L - L_q))      L: log-likelihood of the signals, L_q: about prompt q
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ from ..text.read import Texts
 from .smoothing import smooth
 
 Floats = NDArray[np.float64]
-CLEAR = 2  # standard deviations by which what the regression explains must stand out from noise
+LogProbs = Mapping[str, NDArray[np.float32]]  # (draws, rows, categories) by part of the signals
+CLEAR = 4  # standard errors by which what the regression explains must stand out; 2 let noise through
 MANY = 0.05  # members of a group, as a share of the draws, from which they are left out of the regression
 _GROUPS = {"author_expressed": "authors", "author_observed": "authors"} | {
     name: members
@@ -38,7 +40,8 @@ _GROUPS = {"author_expressed": "authors", "author_observed": "authors"} | {
     if members == "annotators"
 }
 SHIFTED = 0.4  # shift from which a new fit is needed: beside refits p was off by up to 0.06 at 0.5 to 1.4
-_AT_ONCE = 20_000_000  # log-probabilities that are in memory at once
+_AT_ONCE = 20_000_000  # log-probabilities that are computed at once
+_HELD = 100_000_000  # log-probabilities that are kept in memory for all units: 400 MB
 
 
 @dataclass(frozen=True)
@@ -98,27 +101,57 @@ def combine_qualities(
     return compute_target(*draw_qualities(obs, posterior, seed), target, length)
 
 
-def compute_likelihoods(kept: Kept, counts: Mapping[str, Counts]) -> dict[str, Floats]:
-    """Compute log-likelihoods (draws, rows) of counts (rows, categories), by part of the signals."""
+def compute_log_probs(kept: Kept) -> LogProbs | None:
+    """Compute the log-probabilities of every part, once for all units; None if too many to hold."""
+    sites = [part.site for part in kept.obs.parts]
+    if len(kept.position) * sum(part.table.size for part in kept.obs.parts) > _HELD:
+        return None
+    found = [
+        {site: values.astype(np.float32) for site, values in some.items()}
+        for some in iterate_log_probs(kept, sites)
+    ]
+    return {site: np.concatenate([some[site] for some in found]) for site in sites}
+
+
+def compute_likelihoods(
+    kept: Kept, counts: Mapping[str, Counts], known: LogProbs | None = None
+) -> dict[str, Floats]:
+    """Compute log-likelihoods (draws, chosen rows) of counts (rows, categories), by part of the signals.
+
+    Chosen are the rows with counts, in their order. `known` is what `compute_log_probs` computes.
+    """
     parts = {part.site: part for part in kept.obs.parts}
-    weighed = {site: parts[site].weigh(table) for site, table in counts.items()}
-    return {
-        site: np.concatenate([np.einsum("src,rc->sr", some, table) for some in iterate_log_probs(kept, site)])
-        for site, table in weighed.items()
-    }
+    rows = choose_rows(counts)
+    weighed = {site: parts[site].weigh(table)[rows[site]] for site, table in counts.items()}
+    pieces: Iterable[Mapping[str, NDArray[Any]]] = (
+        iterate_log_probs(kept, list(counts)) if known is None else [known]
+    )
+    summed = [
+        {
+            site: np.einsum("src,rc->sr", some[site][:, rows[site]], table, dtype=np.float64)
+            for site, table in weighed.items()
+        }
+        for some in pieces
+    ]
+    return {site: np.concatenate([some[site] for some in summed]) for site in counts}
 
 
-def iterate_log_probs(kept: Kept, site: str) -> Iterator[Floats]:
-    """Yield log-probabilities (draws, rows, categories) of one part of the signals, some draws at a time."""
-    name, n = f"{LOG_PROBS}{site}", len(kept.position)
-    (part,) = (part for part in kept.obs.parts if part.site == site)
-    step = min(n, max(1, _AT_ONCE // max(part.table.size, 1)))
+def choose_rows(counts: Mapping[str, Counts]) -> dict[str, Ints]:
+    """Choose the rows (chosen,) of each part that have counts."""
+    return {site: np.flatnonzero(table.any(axis=1)) for site, table in counts.items()}
+
+
+def iterate_log_probs(kept: Kept, sites: Sequence[str]) -> Iterator[dict[str, Floats]]:
+    """Yield log-probabilities (draws, rows, categories) of parts by site, some draws at a time."""
+    names = {f"{LOG_PROBS}{site}": site for site in sites}
+    n, size = len(kept.position), sum(part.table.size for part in kept.obs.parts)
+    step = min(n, max(1, _AT_ONCE // max(size, 1)))
     for start in range(0, n, step):
         # Always as many, so that one program is compiled.
         at = np.minimum(np.arange(start, start + step), n - 1)
         made = kept.sampler.predict(kept.position[None, at], kept.data)
-        values: Floats = cut_padding({name: made[name]}, kept.shapes)[name][0, : n - start]
-        yield values
+        cut = cut_padding({name: made[name] for name in names}, kept.shapes)
+        yield {site: cut[name][0, : n - start] for name, site in names.items()}
 
 
 def list_shared(kept: Kept, gone: Ints) -> Floats:
@@ -155,8 +188,8 @@ def find_gone(obs: Observations, unit: Mapping[str, Counts]) -> Ints:
 def sum_by_prompt(
     kept: Kept, log_probs: Mapping[str, Floats], chosen: Mapping[str, Ints]
 ) -> tuple[Ints, Floats]:
-    """Sum log-likelihoods of the chosen rows of each part over prompts: prompts (n,), sums (draws, n)."""
-    columns = [log_probs[site][:, rows] for site, rows in chosen.items()]
+    """Sum log-likelihoods (draws, chosen rows) of each part over prompts: prompts (n,), sums (draws, n)."""
+    columns = [log_probs[site] for site in chosen]
     prompts = [_find_prompts(kept.obs, site)[rows] for site, rows in chosen.items()]
     together, prompt = np.concatenate(columns, axis=1), np.concatenate(prompts)
     order = np.argsort(prompt, kind="stable")
@@ -208,16 +241,6 @@ def weigh_pairs(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k:
     sd = np.sqrt((weight * np.square(difference - mean)).sum(axis=0))
     before = ndtr(difference.mean(axis=0) / difference.std(axis=0))
     return Without(before, ndtr(mean / sd), k[place])
-
-
-def choose_rows(obs: Observations, members: Sequence[int], column: str) -> dict[str, Ints]:
-    """Choose the rows (rows,) of each part that name one of `members`, by their index in `column`."""
-    found = {
-        part.site: np.flatnonzero(np.isin(getattr(part, column), members))
-        for part in obs.parts
-        if hasattr(part, column)
-    }
-    return {site: rows for site, rows in found.items() if len(rows)}
 
 
 _NO_VERDICT = Diagnostics(0.0, "", 0.0, "", 0, 0.0, 0.0, 0, 0, 0, 0.0)

@@ -41,7 +41,9 @@ def check_unseen_votes(obs: Observations, posterior: Posterior) -> dict[str, Any
     kept = _restore(obs, posterior, v.rows)
     if kept is None:
         return None
-    log_probs = np.concatenate(list(iterate_log_probs(kept, v.site))).astype(np.float32)  # (draws, rows, 3)
+    log_probs = np.concatenate([some[v.site] for some in iterate_log_probs(kept, [v.site])]).astype(
+        np.float32
+    )  # (draws, rows, 3)
     row, category, unit = _list_votes(obs, v)
     probability, k = _predict(log_probs, v, row, category, unit)
     return _summarise(v.counts[row, category], category, probability, k)
