@@ -11,6 +11,7 @@ from ..__main__ import known
 from ..inputs import ROOT
 from .annotators.influence import influence
 from .annotators.judges import judges
+from .annotators.real_judges import real_judges
 from .asking.asking import asking
 from .calibration import calibration
 from .heldout.heldout import heldout
@@ -30,6 +31,7 @@ PARTS: dict[str, Measure] = {
     "rankings": rankings,
     "asking": asking,
     "judges": judges,
+    "real-judges": real_judges,
     "influence": influence,
     "text": text,
     "text-coverage": text_coverage,

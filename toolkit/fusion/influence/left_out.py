@@ -2,11 +2,13 @@
 
 Given the parameters that prompts share, prompts are independent: what the pairs of a prompt would say
 without a person's signals follows from weights by that person's signals about this prompt. Signals about
-the other prompts act through the shared parameters alone, so of their log-likelihood only what a regression
-on these parameters explains, H, enters the weights. Weights by all signals at once would rest on few draws:
-on the packaged sample their k is 0.9 to 1.2, and at most 0.8 one prompt at a time.
+the other prompts act through the shared parameters alone, so of their weights only what a regression on these
+parameters explains, H, enters. Weights by all signals at once would rest on few draws: on the packaged sample
+their k is 0.9 to 1.2, and at most 0.8 one prompt at a time.
 
-    log weight of a draw = -(L_q + H (L - L_q))      L: log-likelihood of the signals, L_q: about prompt q
+    log weight of a draw = -L_q + sum over other prompts r of H (exp(-L_r) / mean - 1)
+
+L_q is the log-likelihood of the signals about prompt q.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +33,7 @@ from .smoothing import smooth
 
 Floats = NDArray[np.float64]
 LogProbs = Mapping[str, NDArray[np.float32]]  # (draws, rows, categories) by part of the signals
-CLEAR = 4  # standard errors by which what the regression explains must stand out; 2 let noise through
+CLEAR = 2  # standard errors by which what the regression explains must stand out from noise
 MANY = 0.05  # members of a group, as a share of the draws, from which they are left out of the regression
 _GROUPS = {"author_expressed": "authors", "author_observed": "authors"} | {
     name: members
@@ -39,7 +41,8 @@ _GROUPS = {"author_expressed": "authors", "author_observed": "authors"} | {
     for name, members in likelihood.groups.items()
     if members == "annotators"
 }
-SHIFTED = 0.4  # shift from which a new fit is needed: beside refits p was off by up to 0.06 at 0.5 to 1.4
+SHIFTED = 1.0  # shift from which a new fit is needed: up to 0.8 weights were as near refits as without
+_BATCHES = 40  # of draws that follow each other
 _AT_ONCE = 20_000_000  # log-probabilities that are computed at once
 _HELD = 100_000_000  # log-probabilities that are kept in memory for all units: 400 MB
 
@@ -211,18 +214,31 @@ def weigh(shared: Floats, sums: Floats) -> tuple[Floats, Floats, float]:
     weights that act through the shared parameters, above SHIFTED too large for what a regression can tell.
     """
     centred = sums - sums.mean(axis=0)
-    whole = centred.sum(axis=1)
+    # Without a prompt's signals a draw of the shared parameters weighs E[exp(-L_q) | shared], not
+    # exp(-E[L_q | shared]): what is regressed is exp(-L_q) over its mean, which differs from 1 as -L_q does.
+    tilted = np.exp(-(sums - sums.min(axis=0)))
+    tilted = 1 - tilted / tilted.mean(axis=0)
+    whole = tilted.sum(axis=1)
     spread = shared.std(axis=0)
     shared = shared - shared.mean(axis=0)
     basis, scale, _ = np.linalg.svd(shared[:, spread > 0] / spread[spread > 0], full_matrices=False)
     basis = basis[:, scale > scale[0] * 1e-6]
     found = basis.T @ whole
-    noise = np.square(whole - basis @ found).sum() / max(len(whole) - len(found), 1)
+    noise = _sum_batches(basis * (whole - basis @ found)[:, None])
     clear = np.clip(1 - CLEAR**2 * noise / np.maximum(np.square(found), 1e-300), 0, 1)
-    explained = basis @ (clear[:, None] * (basis.T @ centred))
+    explained = basis @ (clear[:, None] * (basis.T @ tilted))
     total = explained.sum(axis=1, keepdims=True)
     ratios = -np.concatenate([centred + total - explained, total], axis=1)
     return *smooth(ratios.T), float(total.std())
+
+
+def _sum_batches(terms: Floats) -> Floats:
+    """Estimate the variance of each column's sum: (draws, columns) -> (columns,).
+
+    Draws that follow each other are alike, so batches of them are taken for independent, not draws.
+    """
+    starts = np.unique(np.linspace(0, len(terms), _BATCHES, endpoint=False).astype(int))
+    return np.asarray(np.square(np.add.reduceat(terms, starts, axis=0)).sum(axis=0))
 
 
 def weigh_pairs(pairs: Pairs, target: Floats, prompts: Ints, weights: Floats, k: Floats) -> Without:

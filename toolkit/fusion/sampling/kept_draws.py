@@ -1,6 +1,6 @@
 """Keep some draws of a fit in the store, small: what its posterior would be without a few signals follows.
 
-    draws 4 x 1000 of (own, w, z_reliability, score:rho …) -> KEPT draws, a row for each site
+    draws 4 x 1000 of (own, w, z_reliability, score:rho …) -> a row for each site, KEPT draws or fewer
 
 Single-valued parameters are kept in single precision, members of groups in half: a rounding of 0.05 %.
 """
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from .hmc import Sampler, Shapes, list_entries
 
-KEPT = 1000  # draws, spread evenly over chains and time
+KEPT = 4000  # draws, spread evenly over chains and time: with 1,000 weights are twice as noisy
+_LEAST = 1000  # draws of a large model
+_ROOM = 6_000_000  # numbers that are kept beyond those, 12 MB
 _MEMBERS = "<f2"
 _SINGLE = "<f4"
 
@@ -22,7 +24,8 @@ _SINGLE = "<f4"
 def record_draws(sampler: Sampler, shapes: Shapes, position: NDArray[Any]) -> pl.DataFrame:
     """Make rows of table `draws` (site, n, values) from draws (chains, draws, size), padding cut off."""
     chains, draws = position.shape[:2]
-    picked = np.linspace(0, draws - 1, min(draws, KEPT // chains)).astype(int)
+    wanted = min(KEPT, max(_LEAST, _ROOM // position.shape[2]))
+    picked = np.linspace(0, draws - 1, min(draws, wanted // chains)).astype(int)
     few = np.asarray(position)[:, picked].reshape(chains * len(picked), -1)
     rows = [
         (site, len(few), few[:, columns].astype(_type(columns, sampler)).tobytes())
