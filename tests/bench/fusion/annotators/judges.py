@@ -31,7 +31,7 @@ from ..part import Found, Line
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SETS = 24
+SETS = 60
 JUDGES, WORTH = 9, 2.0
 PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 12, 3, 8, 30
 SLOPE, SHARP, TIE = 1.5, 2.0, -1.5
