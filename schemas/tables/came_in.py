@@ -125,6 +125,7 @@ REVIEWS = Table(
         SOURCE,
         Column("learner", "text", "pseudonym", person=True),
         Column("item", "text", "what was studied: a card, a skill, or a completion's id in its source"),
+        Column("skills", "texts", "skills that it takes; null: the item is the skill itself", nullable=True),
         Column("at", "time", "when, UTC; null in logs that only keep the order", nullable=True),
         Column("kind", "text", "learn, review, relearn, filtered or manual in Anki's logs", nullable=True),
         Column("correct", "bool", "whether the learner knew it; null where nothing was asked", nullable=True),

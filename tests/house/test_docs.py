@@ -124,7 +124,7 @@ def test_the_recipe_in_the_guide_is_a_recipe(tmp_path):
 
 
 def test_every_attack_in_the_guide_has_its_test():
-    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "safety" / "security.md").read_text(encoding="utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
     named = {name for row in rows for name in re.findall(r"`([\w/]+(?:\.py)?)`", row[3])}
     assert len(named) > 15

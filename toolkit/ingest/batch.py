@@ -54,6 +54,7 @@ class Context:
     learner: str = ""  # whose log it is, where the log is one person's
     learner_from_path: str = ""  # a piece of each file's path, such as user_id={learner}/
     one_learner: bool = False  # several files are the log of `learner`
+    keep_repeats: bool = False  # of a problem that a log has once for each skill
     passing: int | None = None  # lowest grade that counts as correct, where no column says
     date_format: str = ""  # of times as text, such as %d.%m.%Y; by default ISO 8601 and like forms
     allow_rejects: bool = False  # although all rows of a value are rejected, or most rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..store.connection import Store
     from .batch import Batch, Context
     from .files.numbered_lines import Input, OnBytes
 
@@ -29,6 +30,7 @@ class Format:
     language: str = "en"  # of the corpora in this format, where they have one
     options: tuple[str, ...] = ()  # of the command line: align, levels, learner, passing, date_format
     lists: bool = False  # reads JSON lists, not only JSON Lines
+    finish: str = ""  # module:function over the source's rows, once all of them are stored
     together: bool = False  # its files make sense only beside each other: the reader takes them all
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
@@ -39,6 +41,10 @@ class Format:
         else:
             for file in files:
                 yield from reader(file, replace(context, learner=file.learner or context.learner), on_bytes)
+
+    def finish_rows(self, con: "Store", context: "Context", added: dict[str, int]) -> list[str]:
+        """Change the source's stored rows as the format's last step does; returns notes for users."""
+        return list(_load(self.finish)(con, context, added)) if self.finish else []
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
         """True if the rows refer to rows that must already be in the store."""
@@ -348,23 +354,14 @@ FORMATS: dict[str, Format] = {
             "reviews",
             "log",
             "Study logs: CSV, JSON Lines, Parquet, .xlsx, ASSISTments' lines.",
-            "learner,item,at,correct,attempts,duration_ms\n"
-            "learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300",
+            "learner,item,skills,at,correct,attempts,duration_ms\n"
+            "learner-9,card-17,plural|articles,2026-05-04T10:00:00Z,true,1,2300",
             "logs.reviews:read_reviews",
             TABLES,
             people=True,
             mapped=True,
-            options=(
-                "learner",
-                "learner_from_path",
-                "one_learner",
-                "passing",
-                "set",
-                "wide",
-                "date_format",
-                "allow_rejects",
-                "sheet",
-            ),
+            finish="logs.repeats:merge_repeats",
+            options=("learner", "learner_from_path", "one_learner", "passing", "keep_repeats", *TABULAR),
         ),
         Format(
             "anki",
@@ -376,11 +373,7 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
-            options=(
-                "learner",
-                "learner_from_path",
-                "one_learner",
-            ),
+            options=("learner", "learner_from_path", "one_learner"),
         ),
         Format(
             "xapi",

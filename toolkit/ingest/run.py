@@ -192,7 +192,8 @@ def ingest(
         report = _read_all(con, format, files, context, on_bytes)
         _check(report, format, files, strict)
         _check_ids(con, context.source)
-        report.notes.extend([*encodings, *_unknown_names(con, context), *notes])
+        last = format.finish_rows(con, context, report.added)
+        report.notes.extend([*encodings, *last, *_unknown_names(con, context), *notes])
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
@@ -295,8 +296,7 @@ def _read_all(
             _insert_all(con, pending, context, added)
             pending = []
     _insert_all(con, pending, context, added)
-    for file in files:
-        notes += file.notes
+    notes += [note for file in files for note in file.notes]
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")

@@ -4,7 +4,7 @@
 
 Only recognisers that need neither a model nor the network: patterns with checksums, libphonenumber,
 lists of names. Learners write sums, code, and sentences without a space after the full stop, so each
-kind has a rule that selects among Presidio's findings; docs/privacy.md has the measured results.
+kind has a rule that selects among Presidio's findings; docs/safety/privacy.md has the measured results.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -120,6 +120,12 @@ _OWN: dict[str, click.Parameter] = {
         metavar="GRADE",
         help="Lowest grade that counts as correct, if no column states correctness.",
     ),
+    "keep_repeats": click.Option(
+        ["--keep-repeats"],
+        is_flag=True,
+        help="Keep every row of a problem that the log repeats for each skill with the same answer. By "
+        "default they are merged into one event with a set of skills.",
+    ),
     "allow_rejects": click.Option(
         ["--allow-rejects"],
         is_flag=True,
@@ -230,6 +236,7 @@ def _command(format: Format) -> click.Command:
             learner_from_path=given.get("learner_from_path") or "",
             one_learner=given.get("one_learner") or False,
             passing=given.get("passing"),
+            keep_repeats=given.get("keep_repeats") or False,
             date_format=given.get("date_format") or "",
             allow_rejects=given.get("allow_rejects") or False,
             encoding=given["encoding"] or "",

@@ -1,12 +1,12 @@
 """Study logs: one event of a learner per record, or ASSISTments' three lines per student.
 
-    learner,item,at,correct,attempts,duration_ms
-    learner-9,card-17,2026-05-04T10:00:00Z,true,1,2300
+    learner,item,skills,at,correct,attempts,duration_ms
+    learner-9,card-17,plural|articles,2026-05-04T10:00:00Z,true,1,2300
 
-CSV, TSV, JSON Lines or Parquet, columns mapped by name. `correct` may be derived from `grade` with
---passing; `at` may be seconds, milliseconds or microseconds since 1970. A row is a record. Three
-lines a student (Feng, Heffernan and Koedinger 2009, as knowledge-tracing projects pass it on) are
-read by `assistments.py`.
+CSV, TSV, JSON Lines or Parquet, columns mapped by name. `skills` are separated by | or ;, and null where the
+item is the skill itself. `correct` may be derived from `grade` with --passing; `at` may be seconds,
+milliseconds or microseconds since 1970. A row is a record. Three lines a student (Feng, Heffernan and
+Koedinger 2009, as knowledge-tracing projects pass it on) are read by `assistments.py`.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
-_OPTIONAL = ("correct", "grade", "at", "kind", "attempts", "duration_ms", "interval_days")
+_OPTIONAL = ("correct", "grade", "at", "kind", "skills", "attempts", "duration_ms", "interval_days")
 _TRUTHS = ("true", "false")
 _COUNTS = ("grade", "attempts", "duration_ms")
 
@@ -104,11 +104,20 @@ def _judged(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     )
 
 
+def _split_skills() -> pl.Expr:
+    """Split skills at | or ;, each once, in order; null where there are none."""
+    parts = pl.col("skills").str.replace_all(";", "|", literal=True).str.split("|")
+    cleaned = parts.list.eval(pl.element().str.strip_chars())
+    named = cleaned.list.eval(pl.element().filter(pl.element() != "")).list.unique(maintain_order=True)
+    return pl.when(named.list.len() > 0).then(named).alias("skills")
+
+
 def _reviews(good: pl.DataFrame, path: str, context: Context, width: int) -> pl.DataFrame:
     return good.select(
         pl.lit(context.source).alias("source"),
         "learner",
         "item",
+        _split_skills(),
         pl.col("time").alias("at"),
         "kind",
         pl.col("known").alias("correct"),

@@ -1,0 +1,1 @@
+"""Learner models: what each has mastered, what each remembers, and what to do next."""

@@ -1,0 +1,200 @@
+"""One learner, one answer at a time: the same model as `mastery.py`, in NumPy, for a page that waits.
+
+state = start_learner(parameters)
+p = predict_answer(parameters, state, question)
+state = take_answer(parameters, state, question, right=True, day=20_600.5)
+
+A learner's components come as they are met, so that a state is as small as what the learner has seen; what has
+not been seen is independent of it given ability. A test holds this file and `mastery.py` against each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .answers import SEPARATOR, Floats
+from .mastery import NODES, WEIGHTS, Parameters
+
+_ABILITY, _FORM = 0, 1  # places in the state; components follow
+
+
+@dataclass
+class Learner:
+    """State of one learner: mean (n,) and covariance (n, n) of ability, form and the components met so far."""
+
+    mean: Floats
+    covariance: Floats
+    places: dict[str, int] = field(default_factory=dict)  # component -> place
+    times: dict[str, list[float]] = field(default_factory=dict)  # component -> answers, last turn, last day
+    turn: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """Parameters as plain numbers, and those of skills and questions by name."""
+
+    scalars: dict[str, float]
+    skills: dict[str, tuple[float, float, float]]  # mean, guess and slip of a skill
+    questions: dict[tuple[str, str], float]  # item and set -> mean
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Before an answer: P(right) and its 90 % interval, mean and variance of what it depends on."""
+
+    p: float
+    low: float
+    high: float
+    mean: float
+    variance: float
+    guess: float
+    slip: float
+
+
+def read_model(parameters: Parameters, components: Sequence[str], questions: Sequence[tuple[str, str]]) -> Model:
+    """Name the parameters that a fit found; `questions` are item and set, in the order of their index."""
+    scalars = {name: float(v) for name, v in parameters.items() if np.ndim(v) == 0}
+    of_skill = zip(
+        *(np.asarray(parameters[n], float).tolist() for n in ("skill_mean", "skill_guess", "skill_slip")), strict=True
+    )
+    means = np.asarray(parameters["question_mean"], float).tolist()
+    return Model(
+        scalars,
+        dict(zip(components, of_skill, strict=False)),
+        dict(zip(questions, means, strict=True)),
+    )
+
+
+def start_learner(model: Model) -> Learner:
+    """Make the state of somebody of whom nothing is known."""
+    s = model.scalars
+    variances = [np.exp(2 * s["log_sd_ability"]), np.exp(2 * s["log_sd_form"])]
+    return Learner(np.zeros(2), np.diag(variances))
+
+
+def name_components(skills: Sequence[str]) -> list[tuple[str, float]]:
+    """Name what an answer with these skills uses, with weights: each skill, and the set of several."""
+    own = sorted(set(skills))
+    together = [(SEPARATOR.join(own), 1.0)] if len(own) > 1 else []
+    return [*((name, 1 / len(own)) for name in own), *together]
+
+
+def _meet(model: Model, learner: Learner, names: Sequence[str]) -> None:
+    """Add components that the learner has not met before, at their prior."""
+    new = [name for name in names if name not in learner.places]
+    if not new:
+        return
+    old, size = len(learner.mean), len(learner.mean) + len(new)
+    covariance = np.zeros((size, size))
+    covariance[:old, :old] = learner.covariance
+    for place, name in enumerate(new, old):
+        learner.places[name] = place
+        which = "log_sd_set" if SEPARATOR in name else "log_sd_skill"
+        covariance[place, place] = np.exp(2 * model.scalars[which])
+    learner.mean = np.concatenate([learner.mean, np.zeros(len(new))])
+    learner.covariance = covariance
+
+
+def _level(model: Model, item: str, used: Sequence[tuple[str, float]]) -> tuple[float, float, float]:
+    """Mean of z beside the state, guess and slip of a question."""
+    s = model.scalars
+    mean, guess, slip = s["mean"], s["guess"], s["slip"]
+    for name, weight in used:
+        if name in model.skills:
+            own = model.skills[name]
+            mean, guess, slip = mean + weight * own[0], guess + weight * own[1], slip + weight * own[2]
+    kind = used[-1][0]  # of several skills the set, of one the skill
+    return mean + model.questions.get((item, kind), 0.0), _squash(guess), _squash(slip)
+
+
+def _squash(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def _wait(
+    model: Model, learner: Learner, used: Sequence[tuple[str, float]], day: float | None
+) -> tuple[list[int], list[float], list[float]]:
+    """Places of the components, and by how much each has fallen and blurred since it was used."""
+    s = model.scalars
+    places, lost, blur = [], [], []
+    for name, _ in used:
+        n, turn, last = learner.times.get(name, (0, 0, np.nan))
+        gap = np.log1p(max(learner.turn - turn - 1, 0)) if n else 0.0
+        days = (day if day is not None else np.nan) - last
+        away = np.log1p(days) if n and days > 0 else 0.0
+        places.append(learner.places[name])
+        is_skill = SEPARATOR not in name
+        lost.append(is_skill * (np.exp(s["log_loss_gap"]) * gap + np.exp(s["log_loss_days"]) * away))
+        blur.append(np.exp(s["log_drift_gap"]) * gap + np.exp(s["log_drift_days"]) * away)
+    return places, lost, blur
+
+
+def predict_answer(
+    model: Model, learner: Learner, item: str, skills: Sequence[str], day: float | None = None, form: bool = True
+) -> Forecast:
+    """Predict an answer to an item with these skills, at a time in days since 1970.
+
+    Without `form`, of a day like any other: what the learner can do, not how it goes just now.
+    """
+    used = name_components(skills)
+    _meet(model, learner, [name for name, _ in used])
+    level, guess, slip = _level(model, item, used)
+    places, lost, blur = _wait(model, learner, used, day)
+    h = np.zeros(len(learner.mean))
+    h[_ABILITY], h[_FORM] = 1.0, float(form)
+    h[places] = [weight for _, weight in used]
+    mean = float(h @ learner.mean) + level - float(h[places] @ lost)
+    variance = float(h @ learner.covariance @ h + h[places] ** 2 @ blur)
+    return _forecast(mean, variance, guess, slip)
+
+
+def _forecast(mean: float, variance: float, guess: float, slip: float) -> Forecast:
+    sd = np.sqrt(max(variance, 1e-9))
+    ends = guess + (1 - guess - slip) * _squash(mean + np.array([-1.6448536, 1.6448536]) * sd)
+    p = float((WEIGHTS * (guess + (1 - guess - slip) * _squash(mean + sd * NODES))).sum())
+    return Forecast(p, float(ends[0]), float(ends[1]), mean, variance, guess, slip)
+
+
+def take_answer(
+    model: Model, learner: Learner, item: str, skills: Sequence[str], right: bool, day: float | None = None
+) -> Forecast:
+    """Move a learner's state by an answer, in place; returns what was foretold before it."""
+    s = model.scalars
+    used = name_components(skills)
+    _meet(model, learner, [name for name, _ in used])
+    level, guess, slip = _level(model, item, used)
+    places, lost, blur = _wait(model, learner, used, day)
+    mean, covariance = learner.mean, learner.covariance
+    mean[places] -= lost
+    covariance[places, places] += blur
+    weights = np.array([weight for _, weight in used])
+    column = covariance[:, _ABILITY] + covariance[:, _FORM] + covariance[:, places] @ weights
+    at = mean[_ABILITY] + mean[_FORM] + mean[places] @ weights + level
+    variance = max(column[_ABILITY] + column[_FORM] + column[places] @ weights, 1e-9)
+    sd = np.sqrt(variance)
+    link = guess + (1 - guess - slip) * _squash(at + sd * NODES)
+    likely = (link if right else 1 - link) * WEIGHTS
+    posterior = likely / likely.sum()
+    moved = float(posterior @ NODES)
+    left = float(posterior @ NODES**2) - moved**2
+    kalman = column / sd
+    mean += moved * kalman
+    covariance -= np.multiply.outer((1 - left) * kalman, kalman)
+    gain, fading = s["gain_right"] if right else s["gain_wrong"], np.exp(s["log_fading"])
+    drift = np.exp(s["log_drift_skill"])
+    for (name, _), place in zip(used, places, strict=True):
+        n, *_ = learner.times.get(name, (0, 0, 0))
+        if SEPARATOR not in name:
+            mean[place] += gain * np.exp(-fading * n)
+            covariance[place, place] += drift
+        learner.times[name] = [n + 1, learner.turn, np.nan if day is None else day]
+    covariance[_ABILITY, _ABILITY] += np.exp(s["log_drift_ability"])
+    rho = _squash(s["form_stays"])
+    mean[_FORM] *= rho
+    covariance[_FORM, :] *= rho
+    covariance[:, _FORM] *= rho
+    covariance[_FORM, _FORM] += np.exp(2 * s["log_sd_form"]) * (1 - rho**2)
+    learner.turn += 1
+    return _forecast(float(at), float(variance), guess, slip)
