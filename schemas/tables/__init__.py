@@ -13,7 +13,6 @@ from .derived import (
     CHAIN_ENDS,
     DRAWS,
     EFFECTIVENESS,
-    EXERCISES,
     FITS,
     FORGOTTEN,
     FORGOTTEN_ROWS,
@@ -21,6 +20,7 @@ from .derived import (
     TEXT_STATES,
     TRACES,
 )
+from .exercises import EXERCISES
 from .signals import (
     COUNTS,
     EXPRESSED,
