@@ -64,6 +64,7 @@ _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
 OBJECTS = tuple(dict.fromkeys((*JSONL, *TABLES)))  # JSON Lines in the first place
 TABULAR = ("set", "wide", "date_format", "allow_rejects", "sheet")  # options of tables of signals
+_OF_ONE = ("learner", "learner_from_path", "one_learner")  # options of logs of one learner each
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
@@ -295,6 +296,16 @@ FORMATS: dict[str, Format] = {
             options=("set", "sheet"),
         ),
         Format(
+            "lexicon",
+            "lexicon",
+            "Words or idioms with meanings and frequencies: CSV, JSON Lines, .xlsx.",
+            "term,language,gloss,frequency\nspill the beans,en,give away a secret,0.4",
+            "preferences.lexicon:read_lexicon",
+            TABLES,
+            mapped=True,
+            options=("set", "sheet"),
+        ),
+        Format(
             "chat",
             "preference",
             "Chats and preferences as OpenAI, ShareGPT, TRL, Alpaca and others write them.",
@@ -354,17 +365,7 @@ FORMATS: dict[str, Format] = {
             TABLES,
             people=True,
             mapped=True,
-            options=(
-                "learner",
-                "learner_from_path",
-                "one_learner",
-                "passing",
-                "set",
-                "wide",
-                "date_format",
-                "allow_rejects",
-                "sheet",
-            ),
+            options=(*_OF_ONE, "passing", *TABULAR),
         ),
         Format(
             "anki",
@@ -376,11 +377,7 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
-            options=(
-                "learner",
-                "learner_from_path",
-                "one_learner",
-            ),
+            options=_OF_ONE,
         ),
         Format(
             "xapi",

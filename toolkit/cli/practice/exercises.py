@@ -50,6 +50,8 @@ def build(settings: Common, recipe: Path) -> None:
         out.print(f"{done.own:,} of {done.choices:,} choices offer what the learner wrote there")
     for kind in done.none_of:
         out.print(f"note: no exercise of kind {kind} could be made of these sources")
+    if missing := done.no_band.describe():
+        out.print(f"note: {missing}")
     for name in done.unused:
         out.print(f"note: no exercise was made of source {name}")
 

@@ -15,6 +15,8 @@ from .from_completions import choose_from_completions, drop_numbers
 from .from_edits import choose_exercises, drop_tables
 from .proofs import Proof, prove
 from .recipe import OF_COMPLETIONS, OF_EDITS, Exercises
+from .surroundings import drop_surroundings, select_surrounded
+from .words import UnknownBands, add_bands
 
 _WRITTEN = """
 WITH mine AS (SELECT *, unnest(sources) AS one FROM exercises WHERE recipe = $1), licensed AS (
@@ -28,6 +30,7 @@ WITH mine AS (SELECT *, unnest(sources) AS one FROM exercises WHERE recipe = $1)
 SELECT x.*, coalesce(e.explanations, []) AS explanations, l.license, s.url
 FROM exercises x JOIN licensed l USING (key) LEFT JOIN explained e USING (key)
 JOIN sources s ON s.name = x.source WHERE recipe = $1 ORDER BY x.key"""
+_MATERIAL = ("edits", "completions", "lexicon")
 _USED = "SELECT DISTINCT unnest(sources) FROM exercises WHERE recipe = ?"
 
 
@@ -40,24 +43,27 @@ class BuiltExercises:
     own: int  # choices that offer what the learner wrote at that very place
     proof: Proof
     none_of: tuple[str, ...]  # kinds that were asked for, of which there is none
-    unused: tuple[str, ...]  # sources of which no exercise could be made
+    unused: tuple[str, ...]  # sources of which nothing was used
+    no_band: UnknownBands  # languages without word frequencies
 
 
 def build_exercises(con: Store, recipe: Exercises) -> BuiltExercises:
     """Make the exercises of a recipe in place of earlier ones of its name, and prove their keys.
 
-    Raises StoreError for a source without edits and completions, and GateError if a key or a wrong option is
-    not proven; then nothing is stored.
+    Raises StoreError for a source without edits, completions and terms, and GateError if a key or a wrong
+    option is not proven; then nothing is stored.
     """
-    have = query(con, "SELECT source FROM edits UNION SELECT source FROM completions ORDER BY 1")["source"]
-    check_names("sources", recipe.sources, have, "source", "with edits or completions")
+    have = query(con, " UNION ".join(f"SELECT source FROM {table}" for table in _MATERIAL))["source"].sort()
+    check_names("sources", recipe.sources, have, "source", "with edits, completions or terms")
     with transaction(con):
         run(con, "DELETE FROM exercises WHERE recipe = ?", [recipe.name])
+        bands: list[UnknownBands] = []
         if set(recipe.exercises) & set(OF_EDITS):
-            _store(con, recipe, choose_exercises(con, recipe))
+            bands.append(_store(con, recipe, select_surrounded(con, choose_exercises(con, recipe))))
+            drop_surroundings(con)
             drop_tables(con)
         if set(recipe.exercises) & set(OF_COMPLETIONS):
-            _store(con, recipe, choose_from_completions(con, recipe))
+            bands.append(_store(con, recipe, choose_from_completions(con, recipe)))
             drop_numbers(con)
         proof = prove(con, recipe.name)
         if proof.faults:
@@ -77,15 +83,21 @@ def build_exercises(con: Store, recipe: Exercises) -> BuiltExercises:
             [recipe.name],
         )
         used = {name for (name,) in run(con, _USED, [recipe.name])}
+        used |= {name for (name,) in run(con, "SELECT DISTINCT source FROM lexicon WHERE frequency > 0")}
     made = set(counts["kind"])
     asked = recipe.exercises if "exercises" in recipe.model_fields_set else ()
     none_of = tuple(kind for kind in asked if kind not in made)
     unused = tuple(name for name in recipe.sources if name not in used)
-    return BuiltExercises(counts, choices, own, proof, none_of, unused)
+    unknown = sorted({language for one in bands for language in one.languages})
+    no_band = UnknownBands(tuple(unknown), any(one.extra_missing for one in bands))
+    return BuiltExercises(counts, choices, own, proof, none_of, unused, no_band)
 
 
-def _store(con: Store, recipe: Exercises, select: str) -> None:
-    """Store the exercises of a SELECT; a flashcard may have no answer, and then shows its explanation."""
+def _store(con: Store, recipe: Exercises, select: str) -> UnknownBands:
+    """Store the exercises of a SELECT; a flashcard may have no answer, and then shows its explanation.
+
+    Returns the languages whose words no list has.
+    """
     nothing = derive_absent_sql(column for column in EXERCISES.stored if column.nullable)
     whole = f"""SELECT e.* REPLACE ((SELECT level FROM sentences s WHERE s.key = e.sentence) AS level),
         $name AS recipe FROM (SELECT {nothing} WHERE false UNION ALL BY NAME FROM ({select})) e
@@ -97,7 +109,11 @@ def _store(con: Store, recipe: Exercises, select: str) -> None:
         "most": recipe.distractors,
     }
     used = {name: value for name, value in given.items() if f"${name}" in whole}
-    insert_select(con, EXERCISES, whole, used)
+    run(con, f"CREATE OR REPLACE TEMP TABLE practice_made AS {whole}", used)
+    unknown = add_bands(con, recipe.sources)
+    insert_select(con, EXERCISES, "FROM practice_made", {})
+    run(con, "DROP TABLE practice_made")
+    return unknown
 
 
 def export_exercises(con: Store, name: str, out: Path) -> int:

@@ -15,6 +15,10 @@ FAULTS = f"""
 WITH mine AS (FROM exercises WHERE recipe = $recipe AND prompt IS NOT NULL),
 moves AS ({MOVES} AND q."group" IN (
     SELECT p."group" FROM prompts p JOIN mine x ON x.prompt = p.key WHERE x.kind = 'move')),
+cards AS (
+    SELECT x.key, x.language, x.shown, unnest(x.answers) AS answer FROM exercises x
+    WHERE x.recipe = $recipe AND x.kind = 'flashcard'
+),
 wrong AS (SELECT x.key, x.completion, unnest(x.distractors) AS option FROM mine x WHERE x.kind = 'move')
 SELECT x.key, 'what is shown is not the text of its prompt' AS why
 FROM mine x LEFT JOIN prompts q ON q.key = x.prompt
@@ -42,6 +46,13 @@ UNION ALL
 SELECT w.key, 'the wrong option ' || option || ' is what a teacher said in that place' FROM wrong w
 JOIN moves a ON a.key = w.completion JOIN moves o ON o."group" = a."group" AND o.messages = a.messages
     AND {NORMAL("o.content")} = {NORMAL("w.option")}
+UNION ALL
+SELECT c.key, 'the answer ' || answer || ' is no meaning of ' || c.shown FROM cards c
+ANTI JOIN lexicon t ON t.language = c.language AND t.gloss = c.answer
+    AND {NORMAL("t.term")} = {NORMAL("c.shown")}
+UNION ALL
+SELECT x.key, 'its term is not in the store' FROM exercises x
+WHERE x.recipe = $recipe AND x.term IS NOT NULL AND x.term NOT IN (SELECT key FROM lexicon)
 ORDER BY ALL"""
 
 

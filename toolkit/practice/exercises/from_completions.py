@@ -70,20 +70,39 @@ IS_TELLING = f"(list_distinct(acts) = ['{TELLING}'])"
 
 _NONE = "[]::VARCHAR[]"
 _OF_SOURCES = "list_contains($sources::VARCHAR[], {0}.source)".format
+# A term with all its meanings, those of the first lines first.
+_TERMS = f"""
+SELECT language, word, min_by(key, place) AS key, min_by(term, place) AS term,
+    min_by(source, place) AS source,
+    list(gloss ORDER BY place) AS glosses, list_sort(list_distinct(flatten(list(sources)))) AS sources
+FROM (SELECT language, {NORMAL("term")} AS word, gloss, min((source, path, line, key)) AS place,
+        min_by(key, (source, path, line, key)) AS key, min_by(term, (source, path, line, key)) AS term,
+        min(source) AS source, list(DISTINCT source) AS sources
+    FROM lexicon WHERE gloss IS NOT NULL AND {_OF_SOURCES("lexicon")} GROUP BY ALL)
+GROUP BY language, word"""
 _SELECTS: dict[Kind, str] = {
     # No problem with a right answer, no learner's sentence to be corrected, no turn of a dialogue.
     "flashcard": f"""
-        SELECT 'flashcard' AS kind, q.source, q.language, q.messages[1].content AS shown, {_NONE} AS answers,
-            {_NONE} AS distractors, {_NONE} AS words, q.key AS prompt, c.arms,
-            list_sort(list_distinct(list_append(c.sources, q.source))) AS sources
+        SELECT 'flashcard' AS kind, q.source, q.language, q.messages[1].content AS shown,
+            coalesce(t.glosses, []) AS answers, {_NONE} AS distractors, {_NONE} AS words, q.key AS prompt,
+            t.key AS term, c.arms,
+            list_sort(list_distinct(list_concat(c.sources, t.sources, [q.source]))) AS sources
         FROM prompts q JOIN (
             SELECT prompt, list(key ORDER BY key) AS arms, list(DISTINCT source) AS sources FROM (
                 SELECT c.* FROM completions c
                 WHERE {_OF_SOURCES("c")} AND coalesce(TRY_CAST(c.context->>'right' AS BOOLEAN), true)
                 QUALIFY row_number() OVER (PARTITION BY c.prompt, {NORMAL("c.content")} ORDER BY c.key) = 1)
             GROUP BY prompt) c ON c.prompt = q.key
+        LEFT JOIN ({_TERMS}) t ON t.language = q.language AND t.word = {NORMAL("q.messages[1].content")}
         WHERE {_OF_SOURCES("q")} AND len(q.messages) = 1 AND q.task NOT IN ('gec', 'tutor')
-            AND q.key NOT IN (SELECT prompt FROM practice_numbers)""",
+            AND q.key NOT IN (SELECT prompt FROM practice_numbers)
+        UNION ALL BY NAME
+        SELECT 'flashcard' AS kind, t.source, t.language, t.term AS shown, t.glosses AS answers,
+            {_NONE} AS distractors, {_NONE} AS words, t.key AS term, {_NONE} AS arms, t.sources
+        FROM ({_TERMS}) t WHERE NOT EXISTS (FROM prompts q JOIN completions c ON c.prompt = q.key
+            WHERE {_OF_SOURCES("q")} AND {_OF_SOURCES("c")} AND len(q.messages) = 1
+                AND q.task NOT IN ('gec', 'tutor') AND q.language = t.language
+                AND {NORMAL("q.messages[1].content")} = t.word)""",
     "problem": f"""
         SELECT 'problem' AS kind, q.source, q.language, q.messages[1].content AS shown,
             CASE WHEN a.written = a.number THEN [a.number] ELSE [a.number, a.written] END AS answers,

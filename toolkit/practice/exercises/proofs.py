@@ -79,7 +79,7 @@ WHERE kind = 'order' AND list_sort(list_transform(words, lambda w: lower(w)))
     <> list_sort(string_split(lower(answers[1]), ' '))
 UNION ALL
 SELECT key, 'neither its sentence nor its prompt is in the store' FROM exercises
-WHERE recipe = $recipe AND prompt IS NULL
+WHERE recipe = $recipe AND prompt IS NULL AND term IS NULL
     AND (sentence IS NULL OR sentence NOT IN (SELECT key FROM sentences))
 ORDER BY ALL"""
 
