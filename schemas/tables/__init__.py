@@ -13,7 +13,6 @@ from .derived import (
     CHAIN_ENDS,
     DRAWS,
     EFFECTIVENESS,
-    EXERCISES,
     FITS,
     FORGOTTEN,
     FORGOTTEN_ROWS,
@@ -21,6 +20,7 @@ from .derived import (
     TEXT_STATES,
     TRACES,
 )
+from .exercises import EXERCISES, LEXICON
 from .signals import (
     COUNTS,
     EXPRESSED,
@@ -50,6 +50,7 @@ __all__ = [
     "FORGOTTEN",
     "FORGOTTEN_ROWS",
     "KEY",
+    "LEXICON",
     "OBSERVED",
     "OF_A_SOURCE",
     "ORIGIN",
@@ -92,6 +93,7 @@ TABLES: dict[str, Table] = {
         REVIEWS,
         PROMPTS,
         COMPLETIONS,
+        LEXICON,
         ANNOTATORS,
         RUBRICS,
         *(signal.table for signal in SIGNALS),

@@ -8,7 +8,7 @@ SOURCES = declare(
     "a corpus, log or campaign",
     ("name",),
     Column("name", "text", "the name given at ingest"),
-    Column("kind", "text", "gec, log, dialogue, preference or generated"),
+    Column("kind", "text", "gec, log, dialogue, preference, lexicon or generated"),
     Column("language", "text", "BCP 47 code, und where it is not known"),
     Column("license", "text", "SPDX id, LicenseRef-… or NOASSERTION where none is stated"),
     Column("redistribution", "bool", "may be passed on"),

@@ -95,26 +95,6 @@ BUILDS = declare(
     Column("built_at", "time", "when, UTC"),
     Column("replaced_at", "time", "when another build took its place in the folder", nullable=True),
 )
-EXERCISES = declare(
-    "exercises",
-    "an exercise for learners, whose key is proven by annotators' corrections",
-    ("recipe", "kind", "sentence", "annotator", "position"),
-    SOURCE,
-    Column("recipe", "text", "name of the recipe that made it"),
-    Column("kind", "text", "cloze, choice, spot, rewrite or order"),
-    Column("language", "text", "BCP 47 code"),
-    Column("shown", "text", "what the learner sees; ____ is the gap", free_text=True),
-    Column("answers", "texts", "every answer that an annotator accepts, the key first"),
-    Column("distractors", "texts", "wrong answers that learners gave; of a choice"),
-    Column("words", "texts", "of an exercise in order, the words to put in order"),
-    Column(
-        "error_type", "text", "the corpus's tag of the error; null where there are several", nullable=True
-    ),
-    Column("level", "text", "CEFR level of the learner who wrote it", nullable=True),
-    Column("sentence", "text", "key of the sentence it is made of"),
-    Column("annotator", "text", "whose correction the key is"),
-    Column("position", "int", "of the edit within the sentence; null: all of them", nullable=True),
-)
 TRACES = declare(
     "traces",
     "what a person's rows went into, kept when their source is replaced, until the person is forgotten",

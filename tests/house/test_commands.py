@@ -40,6 +40,7 @@ RUN = {
     for name in ("walk", "own", "gec", "dialogues", "forms", "rubrics", "people", "models")
 } | {
     ("docs/formats/recipes.md", "schema"),
+    ("docs/formats/exercises.md", "lexicon"),
     ("docs/judging.md", "judging"),
     ("docs/judging.md", "audit"),
     ("docs/training.md", "train"),
@@ -192,6 +193,13 @@ def test_own_data_comes_in(follow, preceptor, place):
 )
 def test_what_needs_no_data(page, name, follow):
     follow(name, page)
+
+
+def test_a_lexicon_becomes_flashcards(follow, place):
+    page = PAGES["docs/formats/exercises.md"]
+    for name, text in re.findall(r"==> (idioms\.\w+) <==\n(.*?)(?===>|```)", page, re.S):
+        (place / name).write_text(text)
+    assert "flashcard" in follow("lexicon", "docs/formats/exercises.md").stdout
 
 
 def test_dialogues_come_in(follow, preceptor, shared_data, place):

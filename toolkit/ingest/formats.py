@@ -70,6 +70,7 @@ _TEXT_TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
 TABLES = (*(name + packed for name in _TEXT_TABLES for packed in ("", ".gz", ".bz2")), "*.parquet", *SHEETS)
 OBJECTS = tuple(dict.fromkeys((*JSONL, *TABLES)))  # JSON Lines in the first place
 TABULAR = ("set", "wide", "date_format", "allow_rejects", "sheet")  # options of tables of signals
+_OF_ONE = ("learner", "learner_from_path", "one_learner")  # options of logs of one learner each
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
@@ -301,6 +302,16 @@ FORMATS: dict[str, Format] = {
             options=("set", "sheet"),
         ),
         Format(
+            "lexicon",
+            "lexicon",
+            "Words or idioms with meanings and frequencies: CSV, JSON Lines, .xlsx.",
+            "term,language,gloss,frequency\nspill the beans,en,give away a secret,0.4",
+            "preferences.lexicon:read_lexicon",
+            TABLES,
+            mapped=True,
+            options=("set", "sheet"),
+        ),
+        Format(
             "chat",
             "preference",
             "Chats and preferences as OpenAI, ShareGPT, TRL, Alpaca and others write them.",
@@ -361,7 +372,7 @@ FORMATS: dict[str, Format] = {
             people=True,
             mapped=True,
             finish="logs.repeats:merge_repeats",
-            options=("learner", "learner_from_path", "one_learner", "passing", "keep_repeats", *TABULAR),
+            options=(*_OF_ONE, "passing", "keep_repeats", *TABULAR),
         ),
         Format(
             "anki",
@@ -373,7 +384,7 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
-            options=("learner", "learner_from_path", "one_learner"),
+            options=_OF_ONE,
         ),
         Format(
             "xapi",

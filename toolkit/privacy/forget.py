@@ -47,6 +47,8 @@ _MINE = {
     "my_prompts": """SELECT key FROM prompts WHERE ref IN (FROM my_sentences)
         AND source IN (SELECT source FROM sentences WHERE learner = $who)""",
     "my_completions": "SELECT key FROM completions WHERE prompt IN (FROM my_prompts) OR author = $who",
+    "my_sources": """SELECT source AS key FROM sentences WHERE key IN (FROM my_sentences)
+        UNION SELECT source FROM completions WHERE key IN (FROM my_completions)""",
     "my_annotators": "SELECT key FROM annotators WHERE pseudonym = $who",
     **{f"my_{signal.name}": _mine(signal) for signal in SIGNALS},
     "my_questions": """SELECT key FROM questions WHERE completion_a IN (FROM my_completions)
@@ -71,9 +73,12 @@ _MINE = {
 _BY_KEY = {
     "sentences": "key IN (FROM my_sentences)",
     "edits": "sentence IN (FROM my_sentences)",
-    # What the person wrote may be a wrong option of another's sentence.
-    "exercises": """sentence IN (FROM my_sentences) OR kind = 'choice'
-        AND recipe IN (SELECT recipe FROM exercises WHERE sentence IN (FROM my_sentences))""",
+    # What the person wrote may be a wrong option of another's sentence or dialogue.
+    "exercises": """sentence IN (FROM my_sentences) OR prompt IN (FROM my_prompts)
+        OR completion IN (FROM my_completions)
+        OR list_has_any(arms, (SELECT coalesce(list(key), []) FROM my_completions))
+        OR len(distractors) > 0
+            AND list_has_any(sources, (SELECT coalesce(list(key), []) FROM my_sources))""",
     "prompts": "key IN (FROM my_prompts)",
     "completions": "key IN (FROM my_completions)",
     "annotators": "key IN (FROM my_annotators)",

@@ -205,7 +205,7 @@ def _mask_column(
 
 # Their answers and wrong options are words of the texts as they were.
 _UNMAKE_EXERCISES = """DELETE FROM exercises WHERE recipe IN
-    (SELECT recipe FROM exercises WHERE list_contains($sources::VARCHAR[], source))"""
+    (SELECT recipe FROM exercises WHERE list_has_any($sources::VARCHAR[], sources))"""
 
 
 def _unmake(con: Store, found: pl.DataFrame) -> int:

@@ -287,6 +287,7 @@ def remove_source(con: Store, name: str) -> None:
     """Remove a source and all its rows."""
     for table in OF_A_SOURCE:
         run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
+    run(con, "DELETE FROM exercises WHERE list_contains(sources, ?)", [name])
     run(con, "DELETE FROM sources WHERE name = ?", [name])
 
 

@@ -20,8 +20,8 @@ from waiting import IDLE, wait_until
 from preceptor.annotation.models.backends import hf
 from preceptor.annotation.models.templates import read_template
 from preceptor.schemas.errors import RecipeError
+from preceptor.schemas.support.numbers import find_final_number
 from preceptor.toolkit.evaluation.config import read_config
-from preceptor.toolkit.evaluation.metrics.numbers import find_final_number
 
 CONFIG = {"name": "tiny", "metrics": ["gleu", "exact", "changed"], "baseline": "copy", "max_tokens": 8}
 

@@ -1,4 +1,4 @@
-"""`preceptor exercises …`: exercises whose keys are proven by annotators' corrections."""
+"""`preceptor exercises …`: exercises whose keys are proven by what annotators, teachers and authors wrote."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import click
 
 from ..options import Common, common, make_table, open_stdout, say
 
-HELP = """Make exercises from the edits of the store, by RECIPE.
+HELP = """Make exercises from the edits and completions of the store, by RECIPE.
 
 \b
   name: grammar
@@ -14,8 +14,9 @@ HELP = """Make exercises from the edits of the store, by RECIPE.
   exercises: [cloze, choice, spot, rewrite, order]
 
 Each key is an annotator's correction, and every annotator's answer is accepted; the wrong options of a choice
-are what learners wrote. All keys are proven against the corrections before anything is stored. Exercises of
-an earlier build of the same name are replaced.
+are what learners wrote. Prompts and completions become flashcards with explanations, problems with the number
+that all worked solutions end in, and choices of a tutor's next move. All keys are proven before anything is
+stored. Exercises of an earlier build of the same name are replaced.
 """
 
 
@@ -42,13 +43,17 @@ def build(settings: Common, recipe: Path) -> None:
     out.print(make_table(f"exercises of {read.name}", ("language", "kind", "number "), rows))
     proof = done.proof
     out.print(
-        f"proven: {format_count(proof.keys, 'key')} by the annotators' own text, "
-        f"{format_count(proof.distractors, 'wrong option')} accepted by no annotator"
+        f"proven: {format_count(proof.keys, 'exercise')} by what annotators, teachers and authors wrote, "
+        f"{format_count(proof.distractors, 'wrong option')} accepted by none of them"
     )
     if done.choices:
         out.print(f"{done.own:,} of {done.choices:,} choices offer what the learner wrote there")
     for kind in done.none_of:
-        out.print(f"note: no exercise of kind {kind} could be made of these edits")
+        out.print(f"note: no exercise of kind {kind} could be made of these sources")
+    if missing := done.no_band.describe():
+        out.print(f"note: {missing}")
+    for name in done.unused:
+        out.print(f"note: no exercise was made of source {name}")
 
 
 @exercises.command()

@@ -307,6 +307,8 @@ def _help(format: Format) -> str:
 
 def _name_rows(table: str) -> tuple[str, str]:
     """Name one row of a table and several: "vote", "votes"."""
+    if table == "lexicon":
+        return "term", "terms"
     one = f"{table.removesuffix('ies')}y" if table.endswith("ies") else table.removesuffix("s")
     return one, table
 

@@ -52,18 +52,22 @@ def _list_proof(found: dict[str, Any]) -> Iterator[str]:
     """Describe what an exercise was made of, a line each."""
     yield f"{found['key']}  {found['kind']} of the exercises {found['recipe']}"
     yield f"  shown: {clean(found['shown'], WIDE)}"
-    yield f"  key: {clean(found['answers'][0], WIDE)}, by annotator {found['annotator']}"
+    by = f", by annotator {found['annotator']}" if found["annotator"] else ""
+    yield (
+        f"  key: {clean(found['answers'][0], WIDE)}{by}" if found["answers"] else "  no key: explained alone"
+    )
     for answer in found["answers"][1:]:
         yield f"  accepted too: {clean(answer, WIDE)}"
     for answer in found["distractors"]:
         yield f"  wrong: {clean(answer, WIDE)}"
-    sentence = found["sentence"]
-    if "missing" in sentence:
-        yield f"  sentence {sentence['key'][:8]} is no longer in the store: build the exercises again"
-    else:
-        yield f"  sentence {sentence['key'][:8]}: {clean(sentence['text'], WIDE)}"
-        yield f"    {_place(sentence)}"
-    for edit in found["corrections"]:
+    for name, text in (("sentence", "text"), ("prompt", "messages")):
+        row = found.get(name)
+        if isinstance(row, dict):
+            yield from _list_origin(name, row, text)
+    for one in found.get("completions", ()):
+        yield f"  {one['role']} {one['key'][:8]}: {clean(one['content'], WIDE)}"
+        yield f"    {_place(one)}{_author(one)}"
+    for edit in found.get("corrections", ()):
         new = (
             "seen, not corrected"
             if edit["correction"] is None
@@ -73,6 +77,16 @@ def _list_proof(found: dict[str, Any]) -> Iterator[str]:
         yield f"    annotator {edit['annotator']}: {words} ({edit['error_type']})"
     for source in found["sources"]:
         yield f"  source {source['name']}: {source['license']}"
+
+
+def _list_origin(name: str, row: dict[str, Any], text: str) -> Iterator[str]:
+    """Describe the sentence or prompt that an exercise was made of, and its place in the input."""
+    if "missing" in row:
+        yield f"  {name} {row['key'][:8]} is no longer in the store: build the exercises again"
+        return
+    said = row[text] if isinstance(row[text], str) else row[text][-1]["content"]
+    yield f"  {name} {row['key'][:8]}: {clean(said, WIDE)}"
+    yield f"    {_place(row)}"
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

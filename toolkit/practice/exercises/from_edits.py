@@ -53,7 +53,13 @@ _PLACES = Table(
 _ACCEPTED = Table(
     "practice_accepted",
     "an answer that an annotator accepts at a place",
-    (_SENTENCE, _ANNOTATOR, Column("position", "int", "of the edit"), Column("answer", "text", "the words")),
+    (
+        _SENTENCE,
+        _ANNOTATOR,
+        Column("position", "int", "of the edit"),
+        Column("answer", "text", "the words"),
+        Column("source", "text", "of who accepts it"),
+    ),
 )
 
 # One sentence of each text, of the recipe's sources.
@@ -104,64 +110,69 @@ WITH known AS (
     SELECT p.sentence, p.annotator, p.position, regexp_replace(p.left_part, ' +', ' ', 'g') AS left_part,
         regexp_replace(p.right_part, ' +', ' ', 'g') AS right_part,
         regexp_replace(k.text, ' +', ' ', 'g') AS text, p.start, p."end", p.was,
-        k.sentence AS other, k.annotator AS who, o.text = s.text AS same_tokens
+        k.sentence AS other, k.annotator AS who, o.source, o.text = s.text AS same_tokens
     FROM practice_places p JOIN practice_known k USING (same) JOIN sentences o ON o.key = k.sentence
     JOIN practice_chosen s ON s.key = p.sentence
 ), texts AS (
-    SELECT sentence, annotator, position, substr(text, length(left_part) + 1,
+    SELECT sentence, annotator, position, source, substr(text, length(left_part) + 1,
         length(text) - length(left_part) - length(right_part)) AS answer
     FROM known WHERE length(text) >= length(left_part) + length(right_part)
         AND starts_with(lower(text), lower(left_part)) AND ends_with(lower(text), lower(right_part))
 ), spans AS (
-    SELECT k.sentence, k.annotator, k.position, unnest(CASE WHEN contains(e.as_written, '||')
+    SELECT k.sentence, k.annotator, k.position, k.source, unnest(CASE WHEN contains(e.as_written, '||')
         THEN list_transform(string_split(e.as_written, '||'),
             lambda o: CASE WHEN o = '-NONE-' THEN '' ELSE o END) ELSE [e.correction] END) AS answer
     FROM known k JOIN edits e ON e.sentence = k.other AND e.annotator = k.who
         AND e.start = k.start AND e."end" = k."end"
     WHERE same_tokens AND e.correction IS NOT NULL
 ), left_alone AS (
-    SELECT k.sentence, k.annotator, k.position, k.was AS answer FROM known k
+    SELECT k.sentence, k.annotator, k.position, k.source, k.was AS answer FROM known k
     WHERE same_tokens AND NOT EXISTS (FROM edits e WHERE e.sentence = k.other AND e.annotator = k.who
         AND e.start >= 0 AND e.start <= k."end" AND e."end" >= k.start
         AND (k.start = k."end" OR e.start < k."end" AND e."end" > k.start))
 )
-SELECT DISTINCT sentence, annotator, position, trim(answer) AS answer
-FROM (FROM texts UNION ALL FROM spans UNION ALL FROM left_alone)"""
+SELECT DISTINCT sentence, annotator, position, trim(answer) AS answer, source
+FROM (FROM texts UNION ALL BY NAME FROM spans UNION ALL BY NAME FROM left_alone)"""
 
 # What learners wrote at the place, then what others wrote where the same correction was made; none that an
 # annotator accepts there, in any spelling of case.
 _OPTIONS = """
 CREATE OR REPLACE TEMP TABLE practice_options AS
 WITH written AS (
-    SELECT language, error_type, lower(becomes) AS becomes, was, count(*) AS n
+    SELECT language, error_type, lower(becomes) AS becomes, was, count(*) AS n,
+        list(DISTINCT source) AS sources
     FROM practice_places WHERE was <> '' GROUP BY ALL
 ), offered AS (
-    SELECT sentence, annotator, position, was AS answer, 0 AS turn, 1 AS n
+    SELECT sentence, annotator, position, was AS answer, 0 AS turn, 1 AS n, [source] AS sources
     FROM practice_places WHERE was <> ''
     UNION ALL
-    SELECT p.sentence, p.annotator, p.position, w.was, 1, w.n
+    SELECT p.sentence, p.annotator, p.position, w.was, 1, w.n, w.sources
     FROM practice_places p JOIN written w
         ON w.language = p.language AND w.error_type = p.error_type AND w.becomes = lower(p.becomes)
 ), wrong AS (
-    SELECT sentence, annotator, position, min(struct_pack(turn := turn, less := -n, answer := answer)) AS best
+    SELECT sentence, annotator, position,
+        min(struct_pack(turn := turn, less := -n, answer := answer)) AS best,
+        flatten(list(sources)) AS sources
     FROM offered o ANTI JOIN practice_accepted a ON a.sentence = o.sentence AND a.annotator = o.annotator
         AND a.position = o.position AND lower(trim(a.answer)) = lower(trim(o.answer))
     GROUP BY sentence, annotator, position, lower(answer)
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY sentence, annotator, position ORDER BY best) AS nth FROM wrong
 )
-SELECT sentence, annotator, position, list(best.answer ORDER BY nth) AS distractors FROM ranked
+SELECT sentence, annotator, position, list(best.answer ORDER BY nth) AS distractors,
+    flatten(list(sources)) AS sources FROM ranked
 WHERE nth <= $most GROUP BY ALL"""
 
 # Gaps that must be filled: no annotator leaves them empty.
 _GAPS = f"""
 CREATE OR REPLACE TEMP TABLE practice_gaps AS
 WITH allowed AS (
-    SELECT sentence, annotator, position, list(answer ORDER BY answer) AS allowed
+    SELECT sentence, annotator, position, list(DISTINCT answer ORDER BY answer) AS allowed,
+        list(DISTINCT source ORDER BY source) AS sources
     FROM practice_accepted GROUP BY ALL HAVING NOT bool_or(answer = '')
 )
 SELECT p.*, concat(left_part, '{GAP}', right_part) AS shown, list_concat([becomes],
-    list_filter(allowed, lambda a: a <> becomes)) AS accepted
+    list_filter(allowed, lambda a: a <> becomes)) AS accepted, sources
 FROM practice_places p JOIN allowed USING (sentence, annotator, position)"""
 
 _NONE = "[]::VARCHAR[]"
@@ -171,13 +182,14 @@ _CORRECTED = f"trim(replace(replace(t.text, {_MARKED}, p.becomes), '  ', ' '))"
 _OF_A_PLACE = "p.source, p.language, p.error_type, p.sentence, p.annotator, p.position"
 _KINDS: dict[Kind, str] = {
     "cloze": f"""SELECT 'cloze' AS kind, {_OF_A_PLACE}, shown, accepted AS answers, {_NONE} AS distractors,
-        {_NONE} AS words FROM practice_gaps p""",
+        {_NONE} AS words, sources FROM practice_gaps p""",
     "choice": f"""SELECT 'choice' AS kind, {_OF_A_PLACE}, shown, accepted AS answers, distractors,
-        {_NONE} AS words FROM practice_gaps p JOIN practice_options USING (sentence, annotator, position)""",
+        {_NONE} AS words, list_sort(list_distinct(list_concat(p.sources, o.sources))) AS sources
+        FROM practice_gaps p JOIN practice_options o USING (sentence, annotator, position)""",
     # The error is the only one that is left, and no annotator holds it for right.
     "spot": f"""
         SELECT 'spot' AS kind, {_OF_A_PLACE}, {_ERROR_LEFT} AS shown, [p.was] AS answers,
-            {_NONE} AS distractors, {_NONE} AS words
+            {_NONE} AS distractors, {_NONE} AS words, [p.source] AS sources
         FROM practice_texts t JOIN (SELECT e.sentence, e.annotator, e.position, c.source, c.language,
                 e.error_type, array_to_string(c.tokens[e.start + 1 : e."end"], ' ') AS was,
                 e.correction AS becomes, e.start, e."end", c.same, c.text
@@ -195,17 +207,18 @@ _KINDS: dict[Kind, str] = {
         SELECT 'rewrite' AS kind, source, language, NULL AS error_type, sentence, key.annotator AS annotator,
             NULL::BIGINT AS position, shown,
             list_concat([key.text], list_filter(texts, lambda t: t <> key.text)) AS answers,
-            {_NONE} AS distractors, {_NONE} AS words
+        {_NONE} AS distractors, {_NONE} AS words, sources
         FROM (SELECT s.source, s.language, s.key AS sentence, s.text AS shown,
             min(struct_pack(annotator := k.annotator, text := k.text)) FILTER (k.sentence = s.key) AS key,
-            list(DISTINCT k.text ORDER BY k.text) AS texts
-            FROM practice_chosen s JOIN practice_known k USING (same)
+            list(DISTINCT k.text ORDER BY k.text) AS texts,
+            list(DISTINCT o.source ORDER BY o.source) AS sources
+            FROM practice_chosen s JOIN practice_known k USING (same) JOIN sentences o ON o.key = k.sentence
             GROUP BY s.source, s.language, s.key, s.text
             HAVING NOT bool_or(k.text = s.text OR trim(k.text) = '') AND bool_or(k.sentence = s.key))""",
     "order": f"""
         SELECT 'order' AS kind, {_OF_A_PLACE}, shown,
             list_filter(accepted, lambda a: list_sort(string_split(lower(a), ' ')) = letters) AS answers,
-            {_NONE} AS distractors, words
+            {_NONE} AS distractors, words, sources
         FROM (SELECT *, list_sort(string_split(lower(becomes), ' ')) AS letters,
             list_transform(list_sort(list_transform(string_split(becomes, ' '), lambda w, i:
                 [md5(concat_ws(':', $seed, sentence, position, i, w)), w])), lambda x: x[2]) AS words
@@ -220,7 +233,8 @@ _KINDS: dict[Kind, str] = {
 def choose_exercises(con: Store, recipe: Exercises) -> str:
     """Make the temporary tables of places and accepted answers; return the SELECT of the exercises.
 
-    Its columns are those of the table `exercises` but key, recipe and level. Parameter: $seed.
+    Its columns are those of the table `exercises` but key, recipe and level; some nullable ones are missing.
+    Parameter: $seed.
     """
     find_full_corrections(con, [])
     run(con, _CHOSEN, {"longest": recipe.longest, "sources": recipe.sources})
@@ -236,7 +250,9 @@ def choose_exercises(con: Store, recipe: Exercises) -> str:
     make(con, _ACCEPTED, _SELECT_ACCEPTED)
     run(con, _OPTIONS, {"most": recipe.distractors})
     run(con, _GAPS)
-    return " UNION ALL BY NAME ".join(_KINDS[kind] for kind in dict.fromkeys(recipe.exercises))
+    return " UNION ALL BY NAME ".join(
+        _KINDS[kind] for kind in dict.fromkeys(recipe.exercises) if kind in _KINDS
+    )
 
 
 def drop_tables(con: Store) -> None:

@@ -1,4 +1,4 @@
-"""Prove stored exercises against the annotators' corrections, which are made anew for it.
+"""Prove stored exercises: those of edits against the annotators' corrections, which are made anew for it.
 
 Each key is put where it belongs, and the sentence must be the annotator's own correction, letter by letter.
 Each wrong option is put there too, and must give no correction of any annotator of any source, nor be what
@@ -14,6 +14,7 @@ from ...dataset.choose.from_edits import FINISHED
 from ...dataset.choose.pairs import NORMAL
 from ...store.connection import Store, query, run
 from ...store.temporary import drop, make
+from .completion_proofs import find_completion_faults
 
 GAP = "____"
 
@@ -76,6 +77,10 @@ UNION ALL
 SELECT key, 'the words cannot be put into the order of the key' FROM mine
 WHERE kind = 'order' AND list_sort(list_transform(words, lambda w: lower(w)))
     <> list_sort(string_split(lower(answers[1]), ' '))
+UNION ALL
+SELECT key, 'neither its sentence nor its prompt is in the store' FROM exercises
+WHERE recipe = $recipe AND prompt IS NULL AND term IS NULL
+    AND (sentence IS NULL OR sentence NOT IN (SELECT key FROM sentences))
 ORDER BY ALL"""
 
 
@@ -90,17 +95,21 @@ class Proof:
     def describe(self) -> str:
         """Say what is not proven."""
         shown = "; ".join(f"{key}: {clean(why, 200)}" for key, why in self.faults[:3])
-        return f"{len(self.faults):,} not proven by the annotators' corrections: {shown}"
+        return f"{len(self.faults):,} not proven by what the store holds: {shown}"
 
 
 def prove(con: Store, recipe: str) -> Proof:
     """Prove every stored exercise of a recipe."""
-    make(con, _TEXTS, _SELECT_TEXTS, {"recipe": recipe})
-    faults = query(con, _FAULTS, {"recipe": recipe})
+    given = {"recipe": recipe}
+    of_edits = run(
+        con, "SELECT 1 FROM exercises WHERE recipe = $recipe AND sentence IS NOT NULL LIMIT 1", given
+    )
+    make(con, _TEXTS, _SELECT_TEXTS if of_edits else "", given if of_edits else {})
+    faults = [*query(con, _FAULTS, given).rows(), *find_completion_faults(con, recipe)]
     ((keys, distractors),) = run(
         con,
         "SELECT count(*), coalesce(sum(len(distractors)), 0)::BIGINT FROM exercises WHERE recipe = ?",
         [recipe],
     )
     drop(con, _TEXTS)
-    return Proof(keys, distractors, tuple(faults.rows()))
+    return Proof(keys, distractors, tuple(faults))

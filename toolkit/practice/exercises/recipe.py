@@ -16,8 +16,12 @@ from ....schemas.support.settings_files.faults import explain_by_line
 from ....schemas.support.settings_files.kinds import expect_kind
 from ....schemas.support.settings_files.yaml_text import SettingsFile, read_settings
 
-Kind = Literal["cloze", "choice", "spot", "rewrite", "order"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KindOfEdits = Literal["cloze", "choice", "spot", "rewrite", "order"]
+KindOfCompletions = Literal["flashcard", "problem", "move"]
+Kind = Literal[KindOfEdits, KindOfCompletions]
+OF_EDITS: tuple[Kind, ...] = get_args(KindOfEdits)
+OF_COMPLETIONS: tuple[Kind, ...] = get_args(KindOfCompletions)
+KINDS = OF_EDITS + OF_COMPLETIONS
 _NAME = "a recipe of exercises, such as exercises.yaml"
 
 
@@ -27,13 +31,14 @@ class Exercises(Section):
     name: str
     """Name of the exercises; a later build of this name replaces them."""
     sources: Annotated[list[str], Field(min_length=1)]
-    """Sources with learners' sentences and annotators' edits."""
+    """Sources with learners' sentences and annotators' edits, or with prompts and completions."""
     exercises: Annotated[list[Kind], Field(min_length=1)] = Field(default_factory=lambda: list(KINDS))
-    """Kinds of exercises to make; all of them if left out."""
+    """Kinds of exercises to make; all of them if left out. Of edits: cloze, choice, spot, rewrite, order. Of
+    completions: flashcard, problem, move."""
     distractors: Annotated[int, Field(ge=1, le=5)] = 3
-    """Most wrong options of a choice."""
+    """Most wrong options of a choice or move."""
     longest: Annotated[int, Field(ge=3, le=200)] = 40
-    """Most words of a sentence."""
+    """Most words of a learner's sentence."""
     seed: int = 0
     """Of the order in which words are shown."""
 

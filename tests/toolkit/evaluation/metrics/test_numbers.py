@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.schemas.errors import EvaluationError
-from preceptor.toolkit.evaluation.metrics.numbers import find_final_number
+from preceptor.schemas.support.numbers import find_final_number
 from preceptor.toolkit.evaluation.metrics.registry import METRICS
 from preceptor.toolkit.evaluation.metrics.statistics import Item, estimate
 
