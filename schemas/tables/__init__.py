@@ -33,10 +33,12 @@ from .signals import (
     name_all,
     select_signals,
 )
+from .studies import ASSIGNMENTS, PARTICIPANTS, STUDIES
 
 __all__ = [
     "ANNOTATORS",
     "ANSWERS",
+    "ASSIGNMENTS",
     "BUILDS",
     "CHAIN_ENDS",
     "COMPLETIONS",
@@ -54,6 +56,7 @@ __all__ = [
     "OF_A_SOURCE",
     "ORIGIN",
     "OUTCOMES",
+    "PARTICIPANTS",
     "PREFERENCES",
     "PROMPTS",
     "QUESTIONS",
@@ -67,6 +70,7 @@ __all__ = [
     "SIGNALS",
     "SOURCE",
     "SOURCES",
+    "STUDIES",
     "TABLES",
     "TEXT_STATES",
     "TRACES",
@@ -98,6 +102,9 @@ TABLES: dict[str, Table] = {
         QUESTIONS,
         ANSWERS,
         REPLIES,
+        STUDIES,
+        PARTICIPANTS,
+        ASSIGNMENTS,
         FITS,
         EFFECTIVENESS,
         PREFERENCES,
