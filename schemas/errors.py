@@ -75,3 +75,7 @@ class TrainingError(PreceptorError, RuntimeError):
 
 class EvaluationError(PreceptorError, RuntimeError):
     """An evaluation that cannot be made as asked."""
+
+
+class StudyError(PreceptorError, ValueError):
+    """A study that cannot be pushed, served, pulled or compared as asked."""

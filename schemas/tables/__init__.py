@@ -33,10 +33,12 @@ from .signals import (
     name_all,
     select_signals,
 )
+from .studies import ASSIGNMENTS, PARTICIPANTS, STUDIES
 
 __all__ = [
     "ANNOTATORS",
     "ANSWERS",
+    "ASSIGNMENTS",
     "BUILDS",
     "CHAIN_ENDS",
     "COMPLETIONS",
@@ -55,6 +57,7 @@ __all__ = [
     "OF_A_SOURCE",
     "ORIGIN",
     "OUTCOMES",
+    "PARTICIPANTS",
     "PREFERENCES",
     "PROMPTS",
     "QUESTIONS",
@@ -68,6 +71,7 @@ __all__ = [
     "SIGNALS",
     "SOURCE",
     "SOURCES",
+    "STUDIES",
     "TABLES",
     "TEXT_STATES",
     "TRACES",
@@ -100,6 +104,9 @@ TABLES: dict[str, Table] = {
         QUESTIONS,
         ANSWERS,
         REPLIES,
+        STUDIES,
+        PARTICIPANTS,
+        ASSIGNMENTS,
         FITS,
         EFFECTIVENESS,
         PREFERENCES,

@@ -53,6 +53,10 @@ READ = {
     ("README.md", "wheel"): "installs from a registry; test_packaging.py builds and installs the wheel",
     ("README.md", "publish"): "needs the Hub; tests/toolkit/hub publishes to a stand-in",
     ("README.md", "ask"): "starts a server and waits for people; tests/toolkit/campaign/test_push_pull.py",
+    (
+        "README.md",
+        "study",
+    ): "starts a server and waits for learners; tests/toolkit/practice/study/test_whole.py",
     ("README.md", "train"): "needs a GPU for hours; docs/training.md runs the same with a small model",
     (
         "README.md",

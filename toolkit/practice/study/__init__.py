@@ -1,0 +1,1 @@
+"""Studies: exercises and explanations on pages for learners, and what they answered."""

@@ -1,0 +1,1 @@
+"""The pages of a study, as a web server on this machine."""

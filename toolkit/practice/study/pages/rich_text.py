@@ -1,0 +1,70 @@
+r"""Show texts of exercises and explanations: paragraphs, code, formulas; everything else is escaped.
+
+    ```          code in a block             `code`      code in a line
+    $x^2$  \\(…\\)  a formula, as MathML       $$ … $$  \\[ … \\]   one in a block
+    **strong**   emphasis
+
+Nothing of a text is ever markup of its own: each piece is escaped before it is put between our tags.
+"""
+
+import re
+
+from markupsafe import Markup, escape
+
+from .formulas import write_mathml
+
+_BLOCK = re.compile(
+    r"```[^\n]*\n(?P<code>.*?)(?:\n```|\Z)|\$\$(?P<dollars>.+?)\$\$|\\\[(?P<bracket>.+?)\\\]", re.S
+)
+# A dollar sign with a space or digit behind the closing one is money.
+_INLINE = re.compile(
+    r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>(?=\S)[^$\n]*?(?<=\S))\$(?![\d\w])"
+    r"|\*\*(?P<strong>[^*\n]+)\*\*"
+)
+
+
+def render_text(text: str) -> Markup:
+    """Render a text as HTML."""
+    out, at = [], 0
+    for found in _BLOCK.finditer(text):
+        out.append(_render_paragraphs(text[at : found.start()]))
+        if found["code"] is not None:
+            out.append(Markup('<pre dir="ltr"><code>{}</code></pre>').format(found["code"]))
+        else:
+            out.append(
+                Markup('<p class="formula">{}</p>').format(
+                    _render_formula(found["dollars"] or found["bracket"], True)
+                )
+            )
+        at = found.end()
+    out.append(_render_paragraphs(text[at:]))
+    return Markup("").join(out)
+
+
+def _render_paragraphs(text: str) -> Markup:
+    parts = [part for part in re.split(r"\n\s*\n", text) if part.strip()]
+    lines = (
+        Markup("<br>").join(render_line(line) for line in part.strip("\n").split("\n")) for part in parts
+    )
+    return Markup("").join(Markup('<p dir="auto">{}</p>').format(line) for line in lines)
+
+
+def render_line(text: str) -> Markup:
+    """Render a line as HTML: code and formulas within it."""
+    out, at = [], 0
+    for found in _INLINE.finditer(text):
+        out.append(escape(text[at : found.start()]))
+        if found["code"] is not None:
+            out.append(Markup('<code dir="ltr">{}</code>').format(found["code"]))
+        elif found["strong"] is not None:
+            out.append(Markup("<strong>{}</strong>").format(found["strong"]))
+        else:
+            out.append(_render_formula(found["dollars"] or found["bracket"], False))
+        at = found.end()
+    out.append(escape(text[at:]))
+    return Markup("").join(out)
+
+
+def _render_formula(source: str, block: bool) -> Markup:
+    made = write_mathml(source, block)
+    return made if made is not None else Markup('<code dir="ltr">{}</code>').format(source)

@@ -1,0 +1,141 @@
+"""Serve a study on this machine until it is stopped."""
+
+import contextlib
+import csv
+import io
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from .....schemas.errors import StudyError
+from .....schemas.support.files import write_text
+from .....schemas.support.hosts import is_local
+from ..journal.database import (
+    HOME,
+    hold_alone,
+    locate_journal,
+    open_journal,
+    read_secret,
+    read_study_settings,
+    write_at_once,
+)
+from ..journal.events import write_moment
+from ..journal.people import derive_token
+from ..journal.writer import Writer
+from .app import make_app
+from .guard import Rates
+from .site import Site
+
+LINKS = "links.csv"
+
+
+@dataclass(frozen=True)
+class ServedStudy:
+    """A study that is being served."""
+
+    url: str
+    teacher: str
+    """The teacher's link."""
+    code: str | None
+    links: Path
+    learners: int
+
+
+def serve_study(
+    study: str,
+    home: Path = HOME,
+    *,
+    port: int = 8750,
+    host: str = "127.0.0.1",
+    names: Iterable[str] = (),
+    url: str | None = None,
+    behind_https: bool = False,
+    plain: bool = False,
+    on_start: Callable[[ServedStudy], object] = lambda _: None,
+) -> None:
+    """Serve the study's pages until the process is told to stop. Port 0 takes a free one.
+
+    `url` is the address that links begin with, such as that of a proxy; `names` are further host names.
+    Raises StudyError if others are to be let in over plain http without `plain`, if the port is taken, or
+    another server runs on the study.
+    """
+    if not is_local(host) and not (behind_https or plain):
+        raise StudyError(
+            f"--host {host}: lets other machines in over plain http, where names and answers can be read; "
+            "put a proxy with https before it and leave --host, or add --plain-http in a network you trust"
+        )
+    folder = locate_journal(home, study)
+    with _listening(host, port) as listener, open_journal(folder) as con:
+        at = url or f"http://{_name_host(host)}:{listener.getsockname()[1]}"
+        with hold_alone(folder, at):
+            secret, run = read_secret(folder), secrets.token_hex(6)
+            with write_at_once(con):
+                con.execute("INSERT INTO runs VALUES (?, ?)", [run, write_moment(datetime.now(UTC))])
+            settings = read_study_settings(con)
+            people = [tuple(row) for row in con.execute("SELECT id, name FROM people ORDER BY name")]
+            _write_links(folder, at, secret, people)
+            secure = behind_https or at.startswith("https:")
+            writer = Writer(con)
+            site = Site(folder, writer, secret, run, secure)
+            allowed = {"localhost", socket.gethostname(), host, *names, *([_host_of(url)] if url else [])}
+            app = make_app(site, allowed, joins=Rates(120, 1), posts=Rates(60, 5))
+            on_start(
+                ServedStudy(
+                    at, f"{at}/t/{settings['teacher']}", settings.get("code"), folder / LINKS, len(people)
+                )
+            )
+            config = uvicorn.Config(
+                app, lifespan="off", access_log=False, log_level="warning", server_header=False,
+                proxy_headers=False, timeout_keep_alive=20, limit_concurrency=1000,
+                h11_max_incomplete_event_size=32_768,
+            )  # fmt: skip
+            try:
+                uvicorn.Server(config).run(sockets=[listener])
+            finally:
+                writer.stop()
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StudyError(f"{host}: not an address of this machine ({error.strerror}); mend --host") from error
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(512)
+        except OSError as error:
+            raise StudyError(
+                f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port (0: any free)"
+            ) from error
+        yield listener
+
+
+def _name_host(host: str) -> str:
+    if host in ("0.0.0.0", ""):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _host_of(url: str) -> str:
+    return url.partition("://")[2].split("/")[0].rsplit(":", 1)[0]
+
+
+def _write_links(folder: Path, url: str, secret: bytes, people: list[tuple[str, str]]) -> None:
+    """Write each learner's personal link; the file is for handing them out."""
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(("name", "link"))
+    for id, name in people:
+        table.writerow((name, f"{url}/l/{derive_token(secret, id)}"))
+    write_text(folder / LINKS, out.getvalue(), mode=0o600)
