@@ -109,17 +109,25 @@ SELECT * EXCLUDE (why, untold, equal, chosen_length, rejected_length{not_scores}
     END AS dropped
 FROM known"""
 
-# One score of each rated completion, and the criteria it is made of.
+# One score of each rated completion, and the criteria it is made of. Ratings are counted first and few terms are
+# added in a fixed order: a sum of doubles would depend on the order in which threads bring them.
 _SCORED = """
-SELECT completion, sum(weight * share) / sum(weight) AS score,
-    list(criterion ORDER BY criterion) AS criteria FROM (
-    SELECT r.completion, r.criterion, coalesce(any_value(u.weight), 1) AS weight,
-        avg(coalesce(from_json(u.scores, '["DOUBLE"]')[r.value],
+WITH counted AS (
+    SELECT r.completion, r.criterion, r.source, count(*) AS n, coalesce(u.weight, 1) AS weight,
+        coalesce(from_json(u.scores, '["DOUBLE"]')[r.value],
             if(coalesce(u.higher_is_better, true), r.value - 1, r.levels - r.value) / (r.levels - 1)
-        )) AS share
+        ) AS share
     FROM ratings r LEFT JOIN rubrics u ON u.source = r.source AND u.criterion = r.criterion
-    WHERE r.levels > 1 GROUP BY r.completion, r.criterion
-) GROUP BY completion HAVING sum(weight) > 0"""
+    WHERE r.levels > 1 GROUP BY r.completion, r.criterion, r.source, r.value, r.levels, u.weight, u.scores,
+        u.higher_is_better
+), criteria AS (
+    SELECT completion, criterion, arg_min(weight, source) AS weight,
+        list_sum(list(share * n ORDER BY share, n)) / sum(n) AS share
+    FROM counted GROUP BY completion, criterion
+)
+SELECT completion, list_sum(list(weight * share ORDER BY criterion)) / list_sum(list(weight ORDER BY criterion))
+    AS score, list(criterion ORDER BY criterion) AS criteria
+FROM criteria GROUP BY completion HAVING sum(weight) > 0"""
 
 
 def choose_judged(con: Store, fit: str, recipe: Recipe) -> None:

@@ -16,22 +16,23 @@ def check_length(con: Store, most: float | None = None) -> GateResult:
     is about such pairs in general. Pairs of one group are not independent: Wilson's interval for as
     many independent pairs as have the same variance as the groups' (Kish's effective n).
     """
-    ((n, groups, longer, spread),) = run(
+    ((n, groups, longer, longer_2, longer_n, n_2),) = run(
         con,
         """WITH pair AS (
             SELECT "group", length(chosen_content) AS c, length(rejected_content) AS r FROM kept
             WHERE rejected_content IS NOT NULL AND c <> r
         ), of_group AS (
             SELECT count(*) AS n, count_if(c > r) AS longer FROM pair GROUP BY "group"
-        ), share AS (
-            SELECT sum(longer) / sum(n) AS p FROM of_group
         )
         SELECT coalesce(sum(n), 0)::BIGINT, count(*), coalesce(sum(longer), 0)::BIGINT,
-            coalesce(sum(pow(longer - p * n, 2)), 0)::DOUBLE FROM of_group, share""",
+            coalesce(sum(longer * longer), 0)::BIGINT, coalesce(sum(longer * n), 0)::BIGINT,
+            coalesce(sum(n * n), 0)::BIGINT FROM of_group""",
     )
     if not n:
         return GateResult("length bias", True, 0.5, "no pair differs in length")
     share = longer / n
+    # The sum of (longer - share n)^2 over groups, of whole numbers: the same in every order.
+    spread = (longer_2 * n * n - 2 * longer * n * longer_n + longer * longer * n_2) / (n * n)
     low, high = estimate_interval(share, n, groups, spread)
     passed = most is None or share <= most
     verdict = (
