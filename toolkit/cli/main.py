@@ -35,6 +35,7 @@ from .models.train import merge, train
 from .practice.exercises import exercises
 from .practice.study import study
 from .screen import clean_text
+from .store.drop import drop
 from .store.export import export
 from .store.forget import forget, pseudonym
 from .store.ingest import ingest
@@ -70,36 +71,21 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
     context.with_resource(use_store(store))
 
 
-for command in (
-    ingest,
-    outcomes,
-    exercises,
-    study,
-    fuse,
-    influence,
-    build,
-    diff,
-    why,
-    publish,
-    pull,
-    export,
-    status,
-    report,
-    scan,
-    forget,
-    pseudonym,
-    demo,
-    recipe,
-    rubric,
-    annotate,
-    generate,
-    judge,
-    train,
-    merge,
-    publish_model,
-    evaluate,
-):
-    cli.add_command(command)
+# In the order in which a project needs them; `preceptor --help` shows these headings.
+WALK: dict[str, tuple[click.Command, ...]] = {
+    "Start": (demo, status, recipe),
+    "Bring data in": (ingest, pull, outcomes, drop),
+    "Ask people and models": (rubric, annotate, generate, judge),
+    "Teach learners": (exercises, study),
+    "Fuse": (fuse, influence, report),
+    "Build and publish": (build, diff, why, publish, export),
+    "Train and compare": (train, merge, evaluate, publish_model),
+    "People and their data": (scan, forget, pseudonym),
+}
+for commands in WALK.values():
+    for command in commands:
+        cli.add_command(command)
+cli.sections = WALK
 
 
 def main() -> None:

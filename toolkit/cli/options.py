@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,25 @@ def say(text: object, *, err: bool = False, nl: bool = True) -> None:
 
 
 class PlainGroup(click.Group):
-    """A group of commands whose errors of usage are printed as `say` prints: they repeat names of others."""
+    """A group of commands whose errors of usage are printed as `say` prints: they repeat names of others.
+
+    `sections` are the commands by heading, in the order of --help; None: all, by name.
+    """
+
+    sections: Mapping[str, Sequence[click.Command]] | None = None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        if self.sections is None:
+            super().format_commands(ctx, formatter)
+            return
+        longest = max(len(command.name or "") for part in self.sections.values() for command in part)
+        room = formatter.width - 6 - longest
+        for heading, commands in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [((c.name or "").ljust(longest), c.get_short_help_str(room)) for c in commands]
+                )
 
     def make_context(self, *arguments: Any, **how: Any) -> click.Context:
         """Read the group's own options."""

@@ -48,7 +48,14 @@ def count_history(answers: Answers) -> History:
             *(won.get(k, 0), lost.get(k, 0), w, f, slow, mean.get(k, slow)),
             np.mean([base_won.get(s, 0) for s in own]),
             np.mean([base_lost.get(s, 0) for s in own]),
-            *(min(t - last.get(k, t - 1) - 1, 200), float(k not in last), t, quick, before, float(k == before_set)),
+            *(
+                min(t - last.get(k, t - 1) - 1, 200),
+                float(k not in last),
+                t,
+                quick,
+                before,
+                float(k == before_set),
+            ),
         ]
         slow, quick = slow + 0.1 * (y - slow), quick + 0.3 * (y - quick)
         mean[k] = (m := mean.get(k, slow)) + 0.25 * (y - m)
@@ -75,7 +82,8 @@ def foretell(history: History, train: Any, test: Any) -> dict[str, Floats]:
     logs = np.log1p(x[:, [0, 1, 2, 3, 6, 7]])
     hot = sp.csr_matrix((np.ones(len(k)), (np.arange(len(k)), k)), shape=(len(k), history.sets))
     means = np.c_[
-        _logit((x[:, 2] + 2 * mean) / (x[:, 2] + x[:, 3] + 2)), _logit((x[:, 0] + 2 * mean) / (x[:, 0] + x[:, 1] + 2))
+        _logit((x[:, 2] + 2 * mean) / (x[:, 2] + x[:, 3] + 2)),
+        _logit((x[:, 0] + 2 * mean) / (x[:, 0] + x[:, 1] + 2)),
     ]
     recent = np.c_[
         logs,
@@ -89,7 +97,12 @@ def foretell(history: History, train: Any, test: Any) -> dict[str, Floats]:
     best = sp.hstack([hot, sp.csr_matrix(recent), *per_set]).tocsr()
     regression = LogisticRegression(C=0.3, max_iter=200).fit(best[train], y[train])
     trees = HistGradientBoostingClassifier(
-        max_iter=150, learning_rate=0.06, max_leaf_nodes=12, min_samples_leaf=60, l2_regularization=5.0, random_state=0
+        max_iter=150,
+        learning_rate=0.06,
+        max_leaf_nodes=12,
+        min_samples_leaf=60,
+        l2_regularization=5.0,
+        random_state=0,
     )
     wide = np.c_[x, means, level[k]]
     trees.fit(wide[train], y[train])
@@ -108,7 +121,9 @@ def _average(x: Floats, k: Ints, y: Floats, share: Floats, mean: float, train: A
     def shrunk(n: int) -> Floats:
         return np.asarray((x[:, 0] + n * start) / (x[:, 0] + x[:, 1] + n))
 
-    return min((shrunk(n) for n in (1, 2, 4, 8, 16, 32)), key=lambda p: measure_loss(y[train], p[train]).mean())
+    return min(
+        (shrunk(n) for n in (1, 2, 4, 8, 16, 32)), key=lambda p: measure_loss(y[train], p[train]).mean()
+    )
 
 
 def foretell_by_bkt(history: History, train: Any, rounds: int = 40) -> Floats:
@@ -141,7 +156,9 @@ def _walk(theta: Floats, table: Floats, of: Ints) -> tuple[Floats, Floats]:
     for t in range(table.shape[1]):
         known[:, t] = now
         p[:, t] = now * (1 - slip) + (1 - now) * guess
-        after = np.where(table[:, t] == 1, now * (1 - slip) / p[:, t], now * slip / np.maximum(1 - p[:, t], 1e-9))
+        after = np.where(
+            table[:, t] == 1, now * (1 - slip) / p[:, t], now * slip / np.maximum(1 - p[:, t], 1e-9)
+        )
         now = np.where(table[:, t] >= 0, after + (1 - after) * learn, now)
     return p, known
 

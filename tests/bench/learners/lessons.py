@@ -20,14 +20,23 @@ from .score import Floats, compare, measure_loss, mix, write_lines
 
 FOLDS = 5
 _FILE = SHARED / "assistments-kt" / "assist2009_updated_valid1.csv"
-COLUMNS = ("model", "log-loss", "less the boosted trees'", "AUC", "calibration error", "learners covered (0.90)")
+COLUMNS = (
+    "model",
+    "log-loss",
+    "less the boosted trees'",
+    "AUC",
+    "calibration error",
+    "learners covered (0.90)",
+)
 
 
 def read_lessons() -> tuple[Answers, Floats, Floats]:
     """Read the repaired log: answers, which of them are scored (rows,), and the student's place in the file."""
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "s.duckdb", create=True) as con:
         ingest_files(con, "reviews", [_FILE], "s")
-        events = query(con, 'SELECT learner, item, skills, correct, "at", key, line FROM reviews ORDER BY line, n')
+        events = query(
+            con, 'SELECT learner, item, skills, correct, "at", key, line FROM reviews ORDER BY line, n'
+        )
     answers = order_answers(events)
     # The rare second row of a repeat whose answer differs stays in the history, but is not scored.
     last = events["skills"].list.last().fill_null(events["item"])
@@ -61,7 +70,10 @@ def lessons(quick: bool) -> Found:
         found = foretell(history, rows & scored, held)
         for name, moments in (("ours: state", False), ("ours: state and moment", True)):
             p, _ = fit_mastery(
-                answers.keep(np.flatnonzero(train)), moments=moments, form=not moments, steps=3 if quick else 30
+                answers.keep(np.flatnonzero(train)),
+                moments=moments,
+                form=not moments,
+                steps=3 if quick else 30,
             )
             found[name] = foretell_answers(p, answers.keep(np.flatnonzero(test))).p
         found["mix of ours and the trees"] = mix(
@@ -79,7 +91,9 @@ def lessons(quick: bool) -> Found:
         if not rows.any():
             continue
         scores = compare(history.right[rows], {n: p[rows] for n, p in told.items()}, learner[rows], base)
-        lines.append((f"**{title}**: {rows.sum():,} answers of {len(np.unique(learner[rows]))} students", *[""] * 5))
+        lines.append(
+            (f"**{title}**: {rows.sum():,} answers of {len(np.unique(learner[rows]))} students", *[""] * 5)
+        )
         lines += write_lines(scores)
     return Found(
         "answers of new students",
