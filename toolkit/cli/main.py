@@ -33,6 +33,7 @@ from .models.judge import judge
 from .models.publish_model import publish_model
 from .models.train import merge, train
 from .practice.exercises import exercises
+from .practice.learn import learn
 from .screen import clean_text
 from .store.export import export
 from .store.forget import forget, pseudonym
@@ -73,6 +74,7 @@ for command in (
     ingest,
     outcomes,
     exercises,
+    learn,
     fuse,
     influence,
     build,

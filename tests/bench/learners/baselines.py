@@ -1,6 +1,7 @@
 """Peers on answers to skills: boosted trees and logistic regressions on counts, moving averages, BKT by EM.
 
-All are fitted to the training learners alone, and foretell a learner's answer from that learner's earlier ones.
+All are fitted to the training learners alone, and foretell a learner's answer from that learner's earlier
+ones.
 """
 
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ def count_history(answers: Answers) -> History:
     right = rows["right"].to_numpy()
     counts = np.zeros((len(right), 14))
     who = -1
-    for i, (q, l, y) in enumerate(zip(question, learner, right, strict=True)):
+    for i, (q, owner, y) in enumerate(zip(question, learner, right, strict=True)):
         k, own = of_question[q], skills[q]
-        if l != who:
-            who, t, w, f = l, 0, 0.0, 0.0
+        if owner != who:
+            who, t, w, f = owner, 0, 0.0, 0.0
             won, lost, mean, last, base_won, base_lost = {}, {}, {}, {}, {}, {}  # type: ignore[var-annotated]
             slow = quick = 0.65
             before, before_set = 0.65, -1
@@ -48,7 +49,14 @@ def count_history(answers: Answers) -> History:
             *(won.get(k, 0), lost.get(k, 0), w, f, slow, mean.get(k, slow)),
             np.mean([base_won.get(s, 0) for s in own]),
             np.mean([base_lost.get(s, 0) for s in own]),
-            *(min(t - last.get(k, t - 1) - 1, 200), float(k not in last), t, quick, before, float(k == before_set)),
+            *(
+                min(t - last.get(k, t - 1) - 1, 200),
+                float(k not in last),
+                t,
+                quick,
+                before,
+                float(k == before_set),
+            ),
         ]
         slow, quick = slow + 0.1 * (y - slow), quick + 0.3 * (y - quick)
         mean[k] = (m := mean.get(k, slow)) + 0.25 * (y - m)
@@ -75,7 +83,8 @@ def foretell(history: History, train: Any, test: Any) -> dict[str, Floats]:
     logs = np.log1p(x[:, [0, 1, 2, 3, 6, 7]])
     hot = sp.csr_matrix((np.ones(len(k)), (np.arange(len(k)), k)), shape=(len(k), history.sets))
     means = np.c_[
-        _logit((x[:, 2] + 2 * mean) / (x[:, 2] + x[:, 3] + 2)), _logit((x[:, 0] + 2 * mean) / (x[:, 0] + x[:, 1] + 2))
+        _logit((x[:, 2] + 2 * mean) / (x[:, 2] + x[:, 3] + 2)),
+        _logit((x[:, 0] + 2 * mean) / (x[:, 0] + x[:, 1] + 2)),
     ]
     recent = np.c_[
         logs,
@@ -87,9 +96,14 @@ def foretell(history: History, train: Any, test: Any) -> dict[str, Floats]:
     ]
     per_set = [sp.diags(logs[:, c]) @ hot for c in (0, 1)]
     best = sp.hstack([hot, sp.csr_matrix(recent), *per_set]).tocsr()
-    regression = LogisticRegression(C=0.3, max_iter=200).fit(best[train], y[train])
+    regression = LogisticRegression(C=0.3, max_iter=600).fit(best[train], y[train])
     trees = HistGradientBoostingClassifier(
-        max_iter=150, learning_rate=0.06, max_leaf_nodes=12, min_samples_leaf=60, l2_regularization=5.0, random_state=0
+        max_iter=150,
+        learning_rate=0.06,
+        max_leaf_nodes=12,
+        min_samples_leaf=60,
+        l2_regularization=5.0,
+        random_state=0,
     )
     wide = np.c_[x, means, level[k]]
     trees.fit(wide[train], y[train])
@@ -108,7 +122,9 @@ def _average(x: Floats, k: Ints, y: Floats, share: Floats, mean: float, train: A
     def shrunk(n: int) -> Floats:
         return np.asarray((x[:, 0] + n * start) / (x[:, 0] + x[:, 1] + n))
 
-    return min((shrunk(n) for n in (1, 2, 4, 8, 16, 32)), key=lambda p: measure_loss(y[train], p[train]).mean())
+    return min(
+        (shrunk(n) for n in (1, 2, 4, 8, 16, 32)), key=lambda p: measure_loss(y[train], p[train]).mean()
+    )
 
 
 def foretell_by_bkt(history: History, train: Any, rounds: int = 40) -> Floats:
@@ -141,14 +157,16 @@ def _walk(theta: Floats, table: Floats, of: Ints) -> tuple[Floats, Floats]:
     for t in range(table.shape[1]):
         known[:, t] = now
         p[:, t] = now * (1 - slip) + (1 - now) * guess
-        after = np.where(table[:, t] == 1, now * (1 - slip) / p[:, t], now * slip / np.maximum(1 - p[:, t], 1e-9))
+        after = np.where(
+            table[:, t] == 1, now * (1 - slip) / p[:, t], now * slip / np.maximum(1 - p[:, t], 1e-9)
+        )
         now = np.where(table[:, t] >= 0, after + (1 - after) * learn, now)
     return p, known
 
 
 def _improve(theta: Floats, table: Floats, of: Ints, m: int) -> Floats:
     """One round of EM: forward and backward over all chains at once."""
-    start, learn, guess, slip = theta[:, of]
+    _, learn, guess, slip = theta[:, of]
     there = table >= 0
     hit = np.where(table == 1, 1 - slip[:, None], np.where(there, slip[:, None], 1.0))
     miss = np.where(table == 1, guess[:, None], np.where(there, 1 - guess[:, None], 1.0))
@@ -169,7 +187,7 @@ def _improve(theta: Floats, table: Floats, of: Ints, m: int) -> Floats:
     gone, left = (np.where(there[:, 1:], part / total, 0).sum(1) for part in (moved, kept))
 
     def add(values: Floats) -> Floats:
-        return np.bincount(of, values, m)
+        return np.asarray(np.bincount(of, values, m), float)
 
     new = np.stack(
         [

@@ -2,15 +2,15 @@
 
 import hashlib
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.ingest.run import ingest_files
-from preceptor.toolkit.practice.learners.answers import SEPARATOR, Answers, order_answers
-from preceptor.toolkit.practice.learners.fit import fit_mastery, foretell_answers
+from preceptor.toolkit.practice.learners.answers import Answers, order_answers
+from preceptor.toolkit.practice.learners.fit import STEPS, fit_mastery, foretell_answers
 from preceptor.toolkit.store.connection import open_store, query
 
 from ..fusion.part import Found
@@ -20,19 +20,28 @@ from .score import Floats, compare, measure_loss, mix, write_lines
 
 FOLDS = 5
 _FILE = SHARED / "assistments-kt" / "assist2009_updated_valid1.csv"
-COLUMNS = ("model", "log-loss", "less the boosted trees'", "AUC", "calibration error", "learners covered (0.90)")
+COLUMNS = (
+    "model",
+    "log-loss",
+    "less the boosted trees'",
+    "AUC",
+    "calibration error",
+    "learners covered (0.90)",
+)
 
 
 def read_lessons() -> tuple[Answers, Floats, Floats]:
     """Read the repaired log: answers, which of them are scored (rows,), and the student's place in the file."""
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "s.duckdb", create=True) as con:
         ingest_files(con, "reviews", [_FILE], "s")
-        events = query(con, 'SELECT learner, item, skills, correct, "at", key, line FROM reviews ORDER BY line, n')
+        events = query(
+            con, 'SELECT learner, item, skills, correct, "at", key, line FROM reviews ORDER BY line, n'
+        )
     answers = order_answers(events)
     # The rare second row of a repeat whose answer differs stays in the history, but is not scored.
     last = events["skills"].list.last().fill_null(events["item"])
     merged = events.drop_nulls("skills")["skills"].to_list()
-    pairs = {(a, b) for skills in merged for a, b in zip(skills, skills[1:], strict=False)}
+    pairs = {(a, b) for skills in merged for a, b in pairwise(skills)}
     new = events["learner"] != events["learner"].shift(1)
     before = zip(last.shift(1), events["item"], new.fill_null(True), strict=True)
     scored = np.array([fresh or (a, b) not in pairs for a, b, fresh in before])
@@ -61,16 +70,19 @@ def lessons(quick: bool) -> Found:
         found = foretell(history, rows & scored, held)
         for name, moments in (("ours: state", False), ("ours: state and moment", True)):
             p, _ = fit_mastery(
-                answers.keep(np.flatnonzero(train)), moments=moments, form=not moments, steps=3 if quick else 30
+                answers.keep(np.flatnonzero(train)),
+                moments=moments,
+                form=not moments,
+                steps=3 if quick else STEPS,
             )
             found[name] = foretell_answers(p, answers.keep(np.flatnonzero(test))).p
         found["mix of ours and the trees"] = mix(
             found["ours: state"], found["ours: state and moment"], found["boosted trees"]
         )
-        for name, p in found.items():
-            told.setdefault(name, np.full(len(learner), np.nan))[held] = p
+        for name, q in found.items():
+            told.setdefault(name, np.full(len(learner), np.nan))[held] = q
         y, ok = history.right[held], scored[held]
-        said = {name: round(float(measure_loss(y[ok], p[ok]).mean()), 4) for name, p in found.items()}
+        said = {name: round(float(measure_loss(y[ok], q[ok]).mean()), 4) for name, q in found.items()}
         open_stderr().print(f"fold {n}: {said}")
     lines: list[tuple[str, ...]] = []
     base = "boosted trees"
@@ -79,7 +91,9 @@ def lessons(quick: bool) -> Found:
         if not rows.any():
             continue
         scores = compare(history.right[rows], {n: p[rows] for n, p in told.items()}, learner[rows], base)
-        lines.append((f"**{title}**: {rows.sum():,} answers of {len(np.unique(learner[rows]))} students", *[""] * 5))
+        lines.append(
+            (f"**{title}**: {rows.sum():,} answers of {len(np.unique(learner[rows]))} students", *[""] * 5)
+        )
         lines += write_lines(scores)
     return Found(
         "answers of new students",
@@ -92,8 +106,3 @@ def lessons(quick: bool) -> Found:
         COLUMNS,
         lines,
     )
-
-
-def count_sets(answers: Answers) -> int:
-    """Count the sets of several skills."""
-    return int(pl.Series(answers.components).str.contains(SEPARATOR, literal=True).sum())

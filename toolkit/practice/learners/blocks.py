@@ -1,4 +1,4 @@
-"""Pad learners of similar length into blocks of arrays: time along the first axis, learners along the second."""
+"""Pad learners of similar length into blocks of arrays: time along the first axis, then learners."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ _MOST = 64  # learners in a block
 _ROUND = 16  # components are padded to a multiple, so that fewer programs are compiled
 
 
-class Block(NamedTuple):
+class AnswerBlock(NamedTuple):
     """Answers of some learners; T answers, B learners, S components of each learner, J of an answer.
 
     Arrays of NumPy or JAX. `known` is 0 where there is no answer, and everything else there is of no meaning.
@@ -37,13 +37,16 @@ class Block(NamedTuple):
 class Padded(NamedTuple):
     """A block, with the answer that each place is of (T, B; -1 for none) and its learners (B)."""
 
-    block: Block
+    block: AnswerBlock
     row: Ints
     learner: Ints
 
 
 def pad_answers(answers: Answers, moments: Floats | None = None, most: int | None = None) -> Iterator[Padded]:
-    """Pad all learners, the short ones first; of each at most the first `most` answers."""
+    """Pad all learners, the short ones first; of each at most the first `most` answers.
+
+    `moments` (answers, FEATURES) as of `describe_moments`.
+    """
     rows, touches = answers.rows, answers.touches
     if most is not None:
         rows = rows.filter(pl.col("turn") < most)
@@ -102,7 +105,7 @@ def _pad(
     moment = np.zeros((size_t, size_b, FEATURES))
     if moments is not None:
         moment[at] = moments[mine["row"].to_numpy()]
-    block = Block(
+    block = AnswerBlock(
         component=component,
         skill=skill,
         slot=spread(slot).astype(np.int64),
