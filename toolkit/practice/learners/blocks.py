@@ -8,8 +8,8 @@ import polars as pl
 
 from .answers import FEATURES, Answers, Floats, Ints
 
-_EDGES = (20, 60, 150)  # answers; longer learners are in blocks of their own
-_MOST = 64  # learners in a block
+_EDGES = (20, 60, 160)  # answers; longer learners are in blocks of their own
+_MOST = 256, 24  # learners in a block, of short ones and of others
 _ROUND = 16  # components are padded to a multiple, so that fewer programs are compiled
 
 
@@ -55,16 +55,18 @@ def pad_answers(answers: Answers, moments: Floats | None = None, most: int | Non
     width = int(touches.group_by("row").len()["len"].max() or 1)  # type: ignore[arg-type]
     sizes = touches.group_by("learner").agg(pl.col("component").n_unique())
     for low, high in zip((0, *_EDGES), (*_EDGES, np.inf), strict=True):
-        some = lengths.filter((pl.col("len") > low) & (pl.col("len") <= high))
+        some = lengths.filter((pl.col("len") > low) & (pl.col("len") <= high)).join(sizes, on="learner")
         if some.is_empty():
             continue
-        parts = _round(some.height, _MOST) // _MOST
+        size_t = _round(int(some["len"].max()), 20)  # type: ignore[arg-type]
+        # Those who met few skills apart from those who met many: the cost grows with the square.
+        some = some.sort("component", "learner")
+        parts = _round(some.height, _MOST[low > 0]) // _MOST[low > 0]
         each = _round(_round(some.height, parts) // parts, 8) if some.height > 8 else some.height
-        most_used = int(some.join(sizes, on="learner")["component"].max())  # type: ignore[arg-type]
-        # One shape for all blocks of this length, so that one program is compiled.
-        shape = _round(int(some["len"].max()), 20), each, _round(most_used, _ROUND)  # type: ignore[arg-type]
         for start in range(0, some.height, each):
-            yield _pad(some["learner"][start : start + each], rows, touches, (*shape, width), moments)
+            own = some[start : start + each]
+            shape = size_t, each, _round(int(own["component"].max()), _ROUND), width  # type: ignore[arg-type]
+            yield _pad(own["learner"], rows, touches, shape, moments)
 
 
 def _pad(

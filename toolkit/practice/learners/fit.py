@@ -15,7 +15,7 @@ from .blocks import AnswerBlock, Padded, pad_answers
 from .mastery import NEUTRAL, Belief, Parameters, filter_answers, make_state
 from .reviews import CardReviews, pad_reviews
 
-LONGEST_FITTED = 150  # answers of a learner that parameters are fitted to; states are moved by all
+LONGEST_FITTED = 300  # answers of a learner that parameters are fitted to; states are moved by all
 STEPS = 40
 MEMORY_STEPS = 150
 
