@@ -21,6 +21,7 @@ from .derived import (
     TRACES,
 )
 from .exercises import EXERCISES, LEXICON
+from .learners import LEARNER_FITS, LEARNER_STATES, MASTERY, MEMORY, OUTCOME_OFFSETS
 from .signals import (
     COUNTS,
     EXPRESSED,
@@ -52,11 +53,16 @@ __all__ = [
     "FORGOTTEN",
     "FORGOTTEN_ROWS",
     "KEY",
+    "LEARNER_FITS",
+    "LEARNER_STATES",
     "LEXICON",
+    "MASTERY",
+    "MEMORY",
     "OBSERVED",
     "OF_A_SOURCE",
     "ORIGIN",
     "OUTCOMES",
+    "OUTCOME_OFFSETS",
     "PARTICIPANTS",
     "PREFERENCES",
     "PROMPTS",
@@ -115,6 +121,11 @@ TABLES: dict[str, Table] = {
         TEXT_STATES,
         BUILDS,
         EXERCISES,
+        LEARNER_FITS,
+        MASTERY,
+        LEARNER_STATES,
+        MEMORY,
+        OUTCOME_OFFSETS,
         TRACES,
         FORGOTTEN,
         FORGOTTEN_ROWS,

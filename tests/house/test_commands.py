@@ -62,6 +62,7 @@ READ = {
         "README.md",
         "evaluate",
     ): "needs the models of the block before; docs/training.md, tests/training/export",
+    ("README.md", "learners"): "a fit of minutes; tests/toolkit/practice/learners fits small logs",
     ("docs/training.md", "evaluate"): "the same as in the README",
     ("docs/training.md", "judged"): "needs a GPU and a judge; tests/toolkit/evaluation/test_recipes.py",
     ("docs/training.md", "launch"): "needs several GPUs; tests/training/test_launch.py",

@@ -35,7 +35,7 @@ VERBS = set(
     differentiate discard distribute divide do download drain draw drop dump
     edit embed encode end enforce ensure enter erase escape estimate evaluate exchange exclude expand
     expect explain export express extend extract
-    fail fetch fill filter find finish fit flag flatten flip fold follow forecast forget format free fuse
+    fail fetch fill filter find finish fit flag flatten flip fold follow forecast foretell forget format free fuse
     gather generate get give group guess
     handle hash hide hint hold
     identify ignore import include index infer ingest initialise insert inspect integrate interpolate
@@ -43,10 +43,10 @@ VERBS = set(
     join judge
     keep know
     label launch lay learn leave let limit link list load locate lock log look lose
-    make map mark mask match measure mend merge migrate mirror mix move multiply
+    make map mark mask match measure mend merge migrate minimise mirror mix move multiply
     name narrow normalise note notice number
     observe offer omit open order override
-    pack pad paint parse partition patch pause perform pick place plan plot pool post predict prefer prepare preserve
+    pack pad paint parse partition patch pause penalise perform pick place plan plot pool post predict prefer prepare preserve
     print prioritise process propose prove publish pull push put
     query quote
     raise randomise rate reach read recognise record recover reduce refine refit refuse register reject release remember

@@ -33,6 +33,7 @@ from .models.judge import judge
 from .models.publish_model import publish_model
 from .models.train import merge, train
 from .practice.exercises import exercises
+from .practice.learn import learn
 from .practice.study import study
 from .screen import clean_text
 from .store.drop import drop
@@ -76,7 +77,7 @@ WALK: dict[str, tuple[click.Command, ...]] = {
     "Start": (demo, status, recipe),
     "Bring data in": (ingest, pull, outcomes, drop),
     "Ask people and models": (rubric, annotate, generate, judge),
-    "Teach learners": (exercises, study),
+    "Teach learners": (exercises, study, learn),
     "Fuse": (fuse, influence, report),
     "Build and publish": (build, diff, why, publish, export),
     "Train and compare": (train, merge, evaluate, publish_model),

@@ -1,6 +1,7 @@
 """Peers on answers to skills: boosted trees and logistic regressions on counts, moving averages, BKT by EM.
 
-All are fitted to the training learners alone, and foretell a learner's answer from that learner's earlier ones.
+All are fitted to the training learners alone, and foretell a learner's answer from that learner's earlier
+ones.
 """
 
 from dataclasses import dataclass
@@ -37,10 +38,10 @@ def count_history(answers: Answers) -> History:
     right = rows["right"].to_numpy()
     counts = np.zeros((len(right), 14))
     who = -1
-    for i, (q, l, y) in enumerate(zip(question, learner, right, strict=True)):
+    for i, (q, owner, y) in enumerate(zip(question, learner, right, strict=True)):
         k, own = of_question[q], skills[q]
-        if l != who:
-            who, t, w, f = l, 0, 0.0, 0.0
+        if owner != who:
+            who, t, w, f = owner, 0, 0.0, 0.0
             won, lost, mean, last, base_won, base_lost = {}, {}, {}, {}, {}, {}  # type: ignore[var-annotated]
             slow = quick = 0.65
             before, before_set = 0.65, -1
@@ -95,7 +96,7 @@ def foretell(history: History, train: Any, test: Any) -> dict[str, Floats]:
     ]
     per_set = [sp.diags(logs[:, c]) @ hot for c in (0, 1)]
     best = sp.hstack([hot, sp.csr_matrix(recent), *per_set]).tocsr()
-    regression = LogisticRegression(C=0.3, max_iter=200).fit(best[train], y[train])
+    regression = LogisticRegression(C=0.3, max_iter=600).fit(best[train], y[train])
     trees = HistGradientBoostingClassifier(
         max_iter=150,
         learning_rate=0.06,
@@ -165,7 +166,7 @@ def _walk(theta: Floats, table: Floats, of: Ints) -> tuple[Floats, Floats]:
 
 def _improve(theta: Floats, table: Floats, of: Ints, m: int) -> Floats:
     """One round of EM: forward and backward over all chains at once."""
-    start, learn, guess, slip = theta[:, of]
+    _, learn, guess, slip = theta[:, of]
     there = table >= 0
     hit = np.where(table == 1, 1 - slip[:, None], np.where(there, slip[:, None], 1.0))
     miss = np.where(table == 1, guess[:, None], np.where(there, 1 - guess[:, None], 1.0))
@@ -186,7 +187,7 @@ def _improve(theta: Floats, table: Floats, of: Ints, m: int) -> Floats:
     gone, left = (np.where(there[:, 1:], part / total, 0).sum(1) for part in (moved, kept))
 
     def add(values: Floats) -> Floats:
-        return np.bincount(of, values, m)
+        return np.asarray(np.bincount(of, values, m), float)
 
     new = np.stack(
         [

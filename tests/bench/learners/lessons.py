@@ -2,15 +2,15 @@
 
 import hashlib
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.ingest.run import ingest_files
-from preceptor.toolkit.practice.learners.answers import SEPARATOR, Answers, order_answers
-from preceptor.toolkit.practice.learners.fit import fit_mastery, foretell_answers
+from preceptor.toolkit.practice.learners.answers import Answers, order_answers
+from preceptor.toolkit.practice.learners.fit import STEPS, fit_mastery, foretell_answers
 from preceptor.toolkit.store.connection import open_store, query
 
 from ..fusion.part import Found
@@ -41,7 +41,7 @@ def read_lessons() -> tuple[Answers, Floats, Floats]:
     # The rare second row of a repeat whose answer differs stays in the history, but is not scored.
     last = events["skills"].list.last().fill_null(events["item"])
     merged = events.drop_nulls("skills")["skills"].to_list()
-    pairs = {(a, b) for skills in merged for a, b in zip(skills, skills[1:], strict=False)}
+    pairs = {(a, b) for skills in merged for a, b in pairwise(skills)}
     new = events["learner"] != events["learner"].shift(1)
     before = zip(last.shift(1), events["item"], new.fill_null(True), strict=True)
     scored = np.array([fresh or (a, b) not in pairs for a, b, fresh in before])
@@ -73,16 +73,16 @@ def lessons(quick: bool) -> Found:
                 answers.keep(np.flatnonzero(train)),
                 moments=moments,
                 form=not moments,
-                steps=3 if quick else 30,
+                steps=3 if quick else STEPS,
             )
             found[name] = foretell_answers(p, answers.keep(np.flatnonzero(test))).p
         found["mix of ours and the trees"] = mix(
             found["ours: state"], found["ours: state and moment"], found["boosted trees"]
         )
-        for name, p in found.items():
-            told.setdefault(name, np.full(len(learner), np.nan))[held] = p
+        for name, q in found.items():
+            told.setdefault(name, np.full(len(learner), np.nan))[held] = q
         y, ok = history.right[held], scored[held]
-        said = {name: round(float(measure_loss(y[ok], p[ok]).mean()), 4) for name, p in found.items()}
+        said = {name: round(float(measure_loss(y[ok], q[ok]).mean()), 4) for name, q in found.items()}
         open_stderr().print(f"fold {n}: {said}")
     lines: list[tuple[str, ...]] = []
     base = "boosted trees"
@@ -106,8 +106,3 @@ def lessons(quick: bool) -> Found:
         COLUMNS,
         lines,
     )
-
-
-def count_sets(answers: Answers) -> int:
-    """Count the sets of several skills."""
-    return int(pl.Series(answers.components).str.contains(SEPARATOR, literal=True).sum())

@@ -17,7 +17,13 @@ from ..likelihoods.registry import LIKELIHOODS
 from ..observations import Observations
 
 UNITS = {"annotator": "annotators", "learner": "learners", "source": "sources", "campaign": "campaigns"}
-_COUNTED = ("counts", "successes", "failures")  # fields of parts that count; the others say what
+_COUNTED = (
+    "counts",
+    "successes",
+    "failures",
+    "offset",
+    "offset_sd",
+)  # fields of parts that count; the others say what
 
 
 def list_units(

@@ -29,7 +29,11 @@ def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> 
     asked = {"sources": list(sources)}
     mine = f"SELECT key FROM completions WHERE {match_sources()}"
     signals = {
-        signal.name: query(con, LIKELIHOODS[signal.name].read.format(mine=mine), asked) for signal in SIGNALS
+        signal.name: drop_absent(
+            query(con, LIKELIHOODS[signal.name].read.format(mine=mine), asked),
+            LIKELIHOODS[signal.name].optional,
+        )
+        for signal in SIGNALS
     }
     pairs = f"\n            UNION {_TWO.format(mine=mine)}" if unjudged else ""
     completions = query(
@@ -60,6 +64,11 @@ def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> 
         "annotators": _name_apart(annotators.filter(pl.col("annotator").is_in(used.implode()))),
         **signals,
     }
+
+
+def drop_absent(rows: pl.DataFrame, optional: Sequence[str]) -> pl.DataFrame:
+    """Drop those of the optional columns that are null in all rows, as if they had never been asked for."""
+    return rows.drop(name for name in optional if rows[name].null_count() == rows.height)
 
 
 def leave_out_annotators(

@@ -148,5 +148,6 @@ class Likelihood:
     groups: Mapping[str, str]  # beginning of a group's name -> annotators, learners or prompts
     counts: Callable[[Arrays], Any] = _counts
     replicate: Callable[[Any, Draws, pl.DataFrame, Members, np.random.Generator], Replicated] | None = None
+    optional: tuple[str, ...] = ()  # columns of `read` that are left out if all are null
     axes: Mapping[str, str] = field(default_factory=dict)  # scale, or "" -> what the categories are
     labels: Mapping[str, str] = field(default_factory=dict)  # category -> its name on the report

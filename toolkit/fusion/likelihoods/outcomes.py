@@ -1,4 +1,7 @@
-"""Outcomes: logit P(success at a try), geometric in the number of tries."""
+"""Outcomes: logit P(success at a try), geometric in the number of tries.
+
+Where `preceptor learn` has said what outcomes owe to learners' ability and the moment, that is taken off.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,6 +29,7 @@ from .likelihood import (
 )
 from .priors import observe_counts, sample_group, sample_half_normal
 
+_OFFSET = {"offset": 0.0, "offset_sd": 0.0}  # columns, with the value where the learner is not known
 TURNS = ("0", "1", "2", "3+")  # failures before a success
 
 
@@ -44,6 +48,8 @@ class Outcomes(Part):
     learner: Ints  # index, NOBODY where not known
     successes: Counts  # (rows,)
     failures: Counts  # (rows,)
+    offset: Counts | None = None  # (rows,) of the logit, by a learner model; None where there is none
+    offset_sd: Counts | None = None  # (rows,)
 
     @property
     def scale(self) -> str:
@@ -78,9 +84,10 @@ def _count(part: pl.DataFrame, members: Members) -> Outcomes:
             .otherwise(pl.col("value"))
             .alias("successes"),
             pl.when(turns).then(pl.col("value")).otherwise(1 - pl.col("value")).alias("failures"),
+            *(pl.col(name).fill_null(empty) for name, empty in _OFFSET.items() if name in part.columns),
         )
         .group_by("item", "learner")
-        .agg(pl.col("successes", "failures").sum())
+        .agg(pl.col("successes", "failures").sum(), *(pl.col(n).mean() for n in _OFFSET if n in part.columns))
         .sort("item", "learner")
     )
     return Outcomes(
@@ -89,11 +96,13 @@ def _count(part: pl.DataFrame, members: Members) -> Outcomes:
         learner=counted["learner"].to_numpy().astype(np.int64),
         successes=counted["successes"].to_numpy().astype(np.float64),
         failures=counted["failures"].to_numpy().astype(np.float64),
+        **{name: counted[name].to_numpy().astype(np.float64) for name in _OFFSET if name in counted.columns},
     )
 
 
 def _arrays(y: Outcomes) -> Arrays:
-    return {"item": y.item, "learner": y.learner, "successes": y.successes, "failures": y.failures}
+    arrays = {"item": y.item, "learner": y.learner, "successes": y.successes, "failures": y.failures}
+    return arrays if y.offset is None else arrays | {"offset": y.offset, "offset_sd": y.offset_sd}
 
 
 def _observe(name: str, data: Arrays, o: Array) -> None:
@@ -106,6 +115,9 @@ def _observe(name: str, data: Arrays, o: Array) -> None:
     if "learners" in data:
         ability = sample_group(f"ability:{measure}", data["learners"].shape[0], 1.0)
         logit = logit + jnp.where(y["learner"] != NOBODY, ability[y["learner"]], 0.0)
+    if "offset" in y:
+        # What is not known of an offset draws chances towards one half (MacKay's approximation).
+        logit = (logit + y["offset"]) / jnp.sqrt(1 + jnp.pi * y["offset_sd"] ** 2 / 8)
     success = log_sigmoid(logit)
     observe_counts(name, jnp.stack([success - logit, success], axis=1), _tries(y))
 
@@ -164,8 +176,10 @@ def count_tries(
 
 LIKELIHOOD = Likelihood(
     Outcomes.SIGNAL,
-    read="""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored
+    read="""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored,
+        f."offset", f.sd AS offset_sd
     FROM outcomes o JOIN completions c ON c.key = o.completion
+        LEFT JOIN outcome_offsets f ON f.outcome = o.key
     WHERE o.completion IN ({mine}) ORDER BY o.key""",
     encode=_encode,
     arrays=_arrays,
@@ -179,5 +193,6 @@ LIKELIHOOD = Likelihood(
     groups={"ability": "learners", "outcome_prompt": "prompts"},
     counts=_tries,
     replicate=_replicate,
+    optional=tuple(_OFFSET),
     axes={"turns": "failures before success"},
 )

@@ -1,8 +1,8 @@
 """Learners' answers in order, as the mastery model takes them: which skills each one used, and how long ago.
 
 A question is an item with its set of skills; an item without skills is a skill itself. Components are what a
-learner's state consists of: skills, and for sets of several skills the set (solving them together is an ability
-of its own).
+learner's state consists of: skills, and for sets of several skills the set (solving them together is an
+ability of its own).
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Answers:
 
     `rows`: row, learner (index), turn (from 0 in each learner), question (index), right (0 or 1), day (float,
     null where not known), key (of the review). `touches`, one row per answer and component: row, component
-    (index), weight (in the answer's ability), skill (false: a set), nth (answers with it before), gap (answers
-    since) and days (since, 0 where not known).
+    (index), weight (in the answer's ability), skill (false: a set), nth (answers with it before), gap
+    (answers since) and days (since, 0 where not known).
     """
 
     learners: list[str]
@@ -38,7 +38,7 @@ class Answers:
     touches: pl.DataFrame
 
     def keep(self, learners: Ints) -> "Answers":
-        """Keep the answers of these learners (indices), with all components and questions."""
+        """Keep the answers of these learners (indices, (n,)), with all components and questions."""
         kept = self.rows.filter(pl.col("learner").is_in(learners.tolist())).with_columns(
             pl.int_range(pl.len(), dtype=pl.Int64).alias("new")
         )
@@ -54,19 +54,23 @@ def order_answers(
 ) -> Answers:
     """Order events: learner, item, skills (list or null), correct, at (null where not known), key.
 
-    Events of a learner come in their order. With `components` and `questions` of an earlier fit, these keep their
-    indices, and new ones follow.
+    Events of a learner come in their order. With `components` and `questions` of an earlier fit, these keep
+    their indices, and new ones follow.
     """
     named = events.with_columns(
         pl.coalesce(pl.col("skills").list.eval(pl.element().sort()), pl.concat_list("item")).alias("skills")
     ).with_columns(pl.col("skills").list.join(SEPARATOR).alias("set"))
     first = pl.DataFrame({"name": list(components)}, schema={"name": pl.String})
     skills = named.select(pl.col("skills").explode().alias("name")).unique(maintain_order=True)
-    sets = named.filter(pl.col("skills").list.len() > 1).select(pl.col("set").alias("name")).unique(
-        maintain_order=True
+    sets = (
+        named.filter(pl.col("skills").list.len() > 1)
+        .select(pl.col("set").alias("name"))
+        .unique(maintain_order=True)
     )
     old_sets = first["name"].str.contains(SEPARATOR, literal=True)
-    names = pl.concat([first.filter(~old_sets), skills, first.filter(old_sets), sets]).unique(maintain_order=True)
+    names = pl.concat([first.filter(~old_sets), skills, first.filter(old_sets), sets]).unique(
+        maintain_order=True
+    )
     index = names.with_row_index("component").with_columns(pl.col("component").cast(pl.Int64))
     asked = named.select("item", "set").unique(maintain_order=True)
     if questions is not None:
@@ -100,9 +104,9 @@ def order_answers(
 def _touch(named: pl.DataFrame, index: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """Which components each answer uses; see `Answers.touches`."""
     numbered = named.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
-    single = numbered.select("row", pl.col("skills").alias("name"), pl.col("skills").list.len().alias("n")).explode(
-        "name"
-    )
+    single = numbered.select(
+        "row", pl.col("skills").alias("name"), pl.col("skills").list.len().alias("n")
+    ).explode("name")
     together = numbered.filter(pl.col("skills").list.len() > 1).select("row", pl.col("set").alias("name"))
     used = pl.concat(
         [
@@ -127,8 +131,9 @@ def _touch(named: pl.DataFrame, index: pl.DataFrame, rows: pl.DataFrame) -> pl.D
 def describe_moments(answers: Answers) -> Floats:
     """Describe what is known before each answer, beside the state: (answers, FEATURES).
 
-    Last answer right and wrong on the same skills, right on others; first try; log of tries, gap and position;
-    position in a block of the same skills; streaks of right and wrong; three right in a row; a return; wrong before.
+    Last answer right and wrong on the same skills, right on others; first try; log of tries, gap and
+    position; position in a block of the same skills; streaks of right and wrong; three right in a row; a
+    return; wrong before.
     """
     same = ["learner", "set"]
     sets = answers.questions.select(pl.col("set").rank("dense").alias("set")).with_row_index("question")

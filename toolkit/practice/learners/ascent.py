@@ -45,9 +45,10 @@ def find_map(
     fixed: Sequence[str] = (),
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[dict[str, Any], list[float]]:
-    """Minimise the sum of `loss(p, block)` over blocks plus `penalise(p)`; returns p and the value at each step.
+    """Minimise the sum of `loss(p, block)` over blocks plus `penalise(p)`; returns p and each step's value.
 
-    Parameters named in `fixed` stay as they start. Everything is in 32 bits: the MAP is not needed to more digits.
+    Parameters named in `fixed` stay as they start. Everything is in 32 bits: the MAP is not needed to more
+    digits.
     """
     p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
     cast = [jax.tree.map(_shorten, block) for block in blocks]

@@ -1,4 +1,4 @@
-"""Pad learners of similar length into blocks of arrays: time along the first axis, learners along the second."""
+"""Pad learners of similar length into blocks of arrays: time along the first axis, then learners."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ import polars as pl
 
 from .answers import FEATURES, Answers, Floats, Ints
 
-_EDGES = (20, 60, 150)  # answers; longer learners are in blocks of their own
-_MOST = 64  # learners in a block
+_EDGES = (20, 60, 160)  # answers; longer learners are in blocks of their own
+_MOST = 256, 24  # learners in a block, of short ones and of others
 _ROUND = 16  # components are padded to a multiple, so that fewer programs are compiled
 
 
-class Block(NamedTuple):
+class AnswerBlock(NamedTuple):
     """Answers of some learners; T answers, B learners, S components of each learner, J of an answer.
 
     Arrays of NumPy or JAX. `known` is 0 where there is no answer, and everything else there is of no meaning.
@@ -37,13 +37,16 @@ class Block(NamedTuple):
 class Padded(NamedTuple):
     """A block, with the answer that each place is of (T, B; -1 for none) and its learners (B)."""
 
-    block: Block
+    block: AnswerBlock
     row: Ints
     learner: Ints
 
 
 def pad_answers(answers: Answers, moments: Floats | None = None, most: int | None = None) -> Iterator[Padded]:
-    """Pad all learners, the short ones first; of each at most the first `most` answers."""
+    """Pad all learners, the short ones first; of each at most the first `most` answers.
+
+    `moments` (answers, FEATURES) as of `describe_moments`.
+    """
     rows, touches = answers.rows, answers.touches
     if most is not None:
         rows = rows.filter(pl.col("turn") < most)
@@ -52,16 +55,18 @@ def pad_answers(answers: Answers, moments: Floats | None = None, most: int | Non
     width = int(touches.group_by("row").len()["len"].max() or 1)  # type: ignore[arg-type]
     sizes = touches.group_by("learner").agg(pl.col("component").n_unique())
     for low, high in zip((0, *_EDGES), (*_EDGES, np.inf), strict=True):
-        some = lengths.filter((pl.col("len") > low) & (pl.col("len") <= high))
+        some = lengths.filter((pl.col("len") > low) & (pl.col("len") <= high)).join(sizes, on="learner")
         if some.is_empty():
             continue
-        parts = _round(some.height, _MOST) // _MOST
+        size_t = _round(int(some["len"].max()), 20)  # type: ignore[arg-type]
+        # Those who met few skills apart from those who met many: the cost grows with the square.
+        some = some.sort("component", "learner")
+        parts = _round(some.height, _MOST[low > 0]) // _MOST[low > 0]
         each = _round(_round(some.height, parts) // parts, 8) if some.height > 8 else some.height
-        most_used = int(some.join(sizes, on="learner")["component"].max())  # type: ignore[arg-type]
-        # One shape for all blocks of this length, so that one program is compiled.
-        shape = _round(int(some["len"].max()), 20), each, _round(most_used, _ROUND)  # type: ignore[arg-type]
         for start in range(0, some.height, each):
-            yield _pad(some["learner"][start : start + each], rows, touches, (*shape, width), moments)
+            own = some[start : start + each]
+            shape = size_t, each, _round(int(own["component"].max()), _ROUND), width  # type: ignore[arg-type]
+            yield _pad(own["learner"], rows, touches, shape, moments)
 
 
 def _pad(
@@ -102,7 +107,7 @@ def _pad(
     moment = np.zeros((size_t, size_b, FEATURES))
     if moments is not None:
         moment[at] = moments[mine["row"].to_numpy()]
-    block = Block(
+    block = AnswerBlock(
         component=component,
         skill=skill,
         slot=spread(slot).astype(np.int64),

@@ -1,8 +1,7 @@
-"""Fit the two models and run them over everybody: parameters by MAP, then states and forecasts by filtering."""
+"""Fit the two models and run them over everybody: parameters by MAP, then states by filtering."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import mastery, memory
-from .answers import Answers, Floats, Ints, describe_moments
+from .answers import Answers, Floats, describe_moments
 from .ascent import OnProgress, find_map
-from .blocks import Block, pad_answers
-from .mastery import NEUTRAL, Parameters, Predicted, filter_answers, make_state
+from .blocks import AnswerBlock, Padded, pad_answers
+from .mastery import NEUTRAL, Belief, Parameters, filter_answers, make_state
 from .reviews import CardReviews, pad_reviews
 
-LONGEST_FITTED = 200  # answers of a learner that parameters are fitted to; states are moved by all
-STEPS = 30
+LONGEST_FITTED = 300  # answers of a learner that parameters are fitted to; states are moved by all
+STEPS = 40
 MEMORY_STEPS = 150
 
 
@@ -28,6 +27,8 @@ class Filtered:
     p: Floats
     mean: Floats
     variance: Floats
+    ability: Floats
+    ability_variance: Floats
 
 
 def fit_mastery(
@@ -41,11 +42,11 @@ def fit_mastery(
 ) -> tuple[Parameters, list[float]]:
     """Find the MAP parameters of the mastery model; returns them and the loss at each step.
 
-    `moments` adds covariates of the moment (streaks, gaps, positions), which foretell a little better but take
-    part of what the state should carry; `form` is the state that fades from answer to answer.
+    `moments` adds covariates of the moment (streaks, gaps, positions), which foretell a little better but
+    take part of what the state should carry; `form` is the state that fades from answer to answer.
     """
     fixed = [*([] if moments else ["moment"]), *([] if form else ["log_sd_form"])]
-    begun = dict(start or mastery.begin(answers))
+    begun = dict(start or mastery.begin(answers, moments))
     for name in fixed:
         begun[name] = np.full_like(begun[name], NEUTRAL[name])
     described = describe_moments(answers) if moments else None
@@ -55,36 +56,25 @@ def fit_mastery(
     )
 
 
-@partial(jax.jit, static_argnums=())
-def _filter(p: Parameters, block: Block) -> Any:
+@jax.jit
+def _filter(p: Parameters, block: AnswerBlock) -> Any:
     return filter_answers(p, block, make_state(p, block))
 
 
-def foretell_answers(p: Parameters, answers: Answers, *, exact: bool = False) -> Filtered:
-    """Foretell every answer from those of its learner before it.
-
-    `exact` computes in 64 bits, equal to `online.py` but for rounding; else in 32, twice as fast.
-    """
+def foretell_answers(p: Parameters, answers: Answers) -> Filtered:
+    """Foretell every answer from those of its learner before it, in 32 bits."""
     described = describe_moments(answers) if np.any(p["moment"]) else None
-    found = Filtered(*(np.full(answers.rows.height, np.nan) for _ in range(3)))
+    found = Filtered(*(np.full(answers.rows.height, np.nan) for _ in Filtered.__annotations__))
 
-    def visit(_: Any, told: Predicted, row: Ints) -> None:
+    real, whole = jnp.float32, jnp.int32
+    given = {name: jnp.asarray(value, real) for name, value in p.items()}
+    for block, row, _ in pad_answers(answers, described):
+        cast = jax.tree.map(lambda a: jnp.asarray(a, real if a.dtype.kind == "f" else whole), block)
+        _, told = _filter(given, cast)
         there = row >= 0
-        for array, values in zip((found.p, found.mean, found.variance), told[:3], strict=True):
+        for array, values in zip(vars(found).values(), told, strict=True):
             array[row[there]] = np.asarray(values, float)[there]
-
-    _run(p, pad_answers(answers, described), visit, exact)
     return found
-
-
-def _run(p: Parameters, padded: Any, visit: Callable[[Any, Predicted, Ints], None], exact: bool) -> None:
-    with jax.enable_x64(exact):
-        real, whole = (jnp.float64, jnp.int64) if exact else (jnp.float32, jnp.int32)
-        given = {name: jnp.asarray(value, real) for name, value in p.items()}
-        for block, row, _ in padded:
-            cast = jax.tree.map(lambda a: jnp.asarray(a, real if a.dtype.kind == "f" else whole), block)
-            state, told = _filter(given, cast)
-            visit(state, told, row)
 
 
 def fit_memory(
@@ -95,9 +85,25 @@ def fit_memory(
     steps: int = MEMORY_STEPS,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[memory.Parameters, list[float]]:
-    """Find the MAP parameters of the memory model; `weights` as in `pad_reviews`, `times`: use answers' times."""
+    """Find the MAP parameters of the memory model; weights (rows,) as in `pad_reviews`."""
     blocks = [block for block, *_ in pad_reviews(reviews, weights)]
     fixed = () if times else memory.TIMES
     return find_map(
         memory.measure_loss, memory.penalise, memory.begin(), blocks, steps, 0.04, fixed, on_progress
     )
+
+
+def follow_blocks(p: Parameters, padded: Iterable[Padded]) -> Iterator[tuple[Padded, Belief, Floats]]:
+    """Run the filter in 64 bits: each block, its learners' last states, and P(right) (T, B)."""
+    for one in padded:
+        with jax.enable_x64(True):
+            given = {name: jnp.asarray(value, jnp.float64) for name, value in p.items()}
+            cast = jax.tree.map(_widen, one.block)
+            state, told = _filter(given, cast)
+            ended = Belief(np.asarray(state.mean), np.asarray(state.covariance))
+            right = np.asarray(told.p)
+        yield one, ended, right
+
+
+def _widen(array: Any) -> Any:
+    return jnp.asarray(array, jnp.float64 if array.dtype.kind == "f" else jnp.int64)

@@ -1,10 +1,10 @@
 """FSRS-6 with its published parameters: how retrievable a card is, from its reviews alone.
 
-R(t) = (1 + f t / S)^-d, f = 0.9^(-1/d) - 1: a card of stability S days is known with probability 0.9 after S days.
-A success multiplies S, the more the lower R was; a lapse cuts it; difficulty D (1 to 10) slows its growth. Grades
-are 1 again, 2 hard, 3 good, 4 easy. All functions take numbers or arrays of equal shape. (Ye, Su and Cao 2022;
-the FSRS project's description of version 6.) The prior mean of `memory.py`, since these parameters carry many
-thousands of learners.
+R(t) = (1 + f t / S)^-d, f = 0.9^(-1/d) - 1: a card of stability S days is known with probability 0.9 after S
+days. A success multiplies S, the more the lower R was; a lapse cuts it; difficulty D (1 to 10) slows its
+growth. Grades are 1 again, 2 hard, 3 good, 4 easy. All functions take numbers or arrays of equal shape. (Ye,
+Su and Cao 2022; the FSRS project's description of version 6.) The prior mean of `memory.py`, since these
+parameters carry many thousands of learners.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ def _first_difficulty(grade: Any) -> Any:
     return WEIGHTS[4] - np.exp(WEIGHTS[5] * (np.asarray(grade) - 1)) + 1
 
 
-def review_card(stability: Any, difficulty: Any, days: Any, grade: Any) -> tuple[Any, Any]:
+def update_card(stability: Any, difficulty: Any, days: Any, grade: Any) -> tuple[Any, Any]:
     """Compute stability and difficulty after a later review; `days` are whole, 0 on the same day."""
     w, s, d = WEIGHTS, np.asarray(stability, float), np.asarray(difficulty, float)
     grade = np.asarray(grade)

@@ -1,13 +1,13 @@
 """The memory model: how well each card is remembered, on top of what FSRS-6 foretells, in JAX or NumPy.
 
-    logit P(recall after t days) = alpha · logit R_FSRS(t) - psi · log(1 + t) + x + h · b,  guess and slip apart
-    x strength of the card, b how it differs for good: a Gaussian state, moved by every review (as in `mastery`)
-    after a review, by case (same day or later, right or wrong):
+    logit P(recall after t days) = alpha · logit R_FSRS(t) - psi · log(1 + t) + x + h · b,  guess and slip
+    apart x strength of the card, b how it differs for good: a Gaussian state, moved by every review (as in
+    `mastery`) after a review, by case (same day or later, right or wrong):
     x <- rho x + a0 + a1 (1 - p) + a2 log(1 + t) + a_slow · slowness + kappa b, with variance q
 
-`slowness` is the log of the answer's time less the learner's own running mean: a success that took longer than
-usual says that the card is weaker than FSRS believes. The step is written once and runs on both kinds of arrays,
-so that batch and one review at a time are the same.
+`slowness` is the log of the answer's time less the learner's own running mean: a success that took longer
+than usual says that the card is weaker than FSRS believes. The step is written once and runs on both kinds of
+arrays, so that batch and one review at a time are the same.
 """
 
 from typing import Any, NamedTuple
@@ -20,8 +20,8 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 Parameters = dict[str, Any]
 
-# Prior mean, prior sd and start of every parameter; four numbers are of the cases right on the same day, right
-# later, wrong on the same day, wrong later; two of a first answer wrong and right.
+# Prior mean, prior sd and start of every parameter; four numbers are of the cases right on the same day,
+# right later, wrong on the same day, wrong later; two of a first answer wrong and right.
 PRIORS: dict[str, tuple[float, float, Any]] = {
     "alpha": (1.0, 0.25, 1.0),
     "psi": (0.1, 0.3, 0.1),
@@ -57,7 +57,7 @@ class Card(NamedTuple):
 
 
 class Review(NamedTuple):
-    """A review of each card: days since the last, logit of FSRS' R, slowness, right, and whether there is one."""
+    """A review of each card: days since the last, logit of FSRS' R, slowness, right, whether there is one."""
 
     days: Any
     retrievability: Any
@@ -149,10 +149,7 @@ def take_review(p: Parameters, card: Card, review: Review, xp: Any = np) -> tupl
     )
     new = card.seen < 1
     kept = Card(
-        *(
-            xp.where(known > 0, xp.where(new, a, b), c)
-            for a, b, c in zip(first, later, card, strict=True)
-        )
+        *(xp.where(known > 0, xp.where(new, a, b), c) for a, b, c in zip(first, later, card, strict=True))
     )
     return kept, found
 

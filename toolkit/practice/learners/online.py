@@ -4,8 +4,9 @@ state = start_learner(parameters)
 p = predict_answer(parameters, state, question)
 state = take_answer(parameters, state, question, right=True, day=20_600.5)
 
-A learner's components come as they are met, so that a state is as small as what the learner has seen; what has
-not been seen is independent of it given ability. A test holds this file and `mastery.py` against each other.
+A learner's components come as they are met, so that a state is as small as what the learner has seen; what
+has not been seen is independent of it given ability. A test holds this file and `mastery.py` against each
+other.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ _ABILITY, _FORM = 0, 1  # places in the state; components follow
 
 @dataclass
 class Learner:
-    """State of one learner: mean (n,) and covariance (n, n) of ability, form and the components met so far."""
+    """State of a learner: mean (n,) and covariance (n, n) of ability, form and the components met so far."""
 
     mean: Floats
     covariance: Floats
@@ -53,11 +54,14 @@ class Forecast:
     slip: float
 
 
-def read_model(parameters: Parameters, components: Sequence[str], questions: Sequence[tuple[str, str]]) -> Model:
+def read_model(
+    parameters: Parameters, components: Sequence[str], questions: Sequence[tuple[str, str]]
+) -> Model:
     """Name the parameters that a fit found; `questions` are item and set, in the order of their index."""
     scalars = {name: float(v) for name, v in parameters.items() if np.ndim(v) == 0}
     of_skill = zip(
-        *(np.asarray(parameters[n], float).tolist() for n in ("skill_mean", "skill_guess", "skill_slip")), strict=True
+        *(np.asarray(parameters[n], float).tolist() for n in ("skill_mean", "skill_guess", "skill_slip")),
+        strict=True,
     )
     means = np.asarray(parameters["question_mean"], float).tolist()
     return Model(
@@ -132,7 +136,12 @@ def _wait(
 
 
 def predict_answer(
-    model: Model, learner: Learner, item: str, skills: Sequence[str], day: float | None = None, form: bool = True
+    model: Model,
+    learner: Learner,
+    item: str,
+    skills: Sequence[str],
+    day: float | None = None,
+    form: bool = True,
 ) -> Forecast:
     """Predict an answer to an item with these skills, at a time in days since 1970.
 
@@ -183,12 +192,12 @@ def take_answer(
     mean += moved * kalman
     covariance -= np.multiply.outer((1 - left) * kalman, kalman)
     gain, fading = s["gain_right"] if right else s["gain_wrong"], np.exp(s["log_fading"])
-    drift = np.exp(s["log_drift_skill"])
+    own = _squash(s["share_of_set"]) if len(used) > 1 else 0.0  # what is gained by the set alone
     for (name, _), place in zip(used, places, strict=True):
         n, *_ = learner.times.get(name, (0, 0, 0))
-        if SEPARATOR not in name:
-            mean[place] += gain * np.exp(-fading * n)
-            covariance[place, place] += drift
+        is_set = SEPARATOR in name
+        mean[place] += gain * (own if is_set else 1 - own) * np.exp(-fading * n)
+        covariance[place, place] += np.exp(s["log_drift_set" if is_set else "log_drift_skill"])
         learner.times[name] = [n + 1, learner.turn, np.nan if day is None else day]
     covariance[_ABILITY, _ABILITY] += np.exp(s["log_drift_ability"])
     rho = _squash(s["form_stays"])
