@@ -217,7 +217,10 @@ def test_corpora_come_in_and_go_out(follow, preceptor, shared_data, place):
     written = (place / "cweb.m2").read_bytes()
     assert written == (shared_data / "cweb" / "m2" / "CWEB-S.dev.m2").read_bytes()
     assert "edits" in preceptor("status", cwd=place).stdout
-    (build,) = read_status(preceptor, place)["builds"]
+    builds = {build["name"]: build for build in read_status(preceptor, place)["builds"]}
+    exercises = builds.pop("gec-exercises")
+    assert exercises["counts"]["kept"]["exercises"]["train"] > 900
+    (build,) = builds.values()
     assert build["fit"] is None
     assert build["counts"]["kept"]["preference"]["train"] > 2500  # as many groups go to examples
 
