@@ -62,6 +62,10 @@ READ = {
         "README.md",
         "evaluate",
     ): "needs the models of the block before; docs/training.md, tests/training/export",
+    (
+        "docs/formats/exercises.md",
+        "passages",
+    ): "needs two models; tests/toolkit/practice/exercises/test_from_passages.py",
     ("docs/training.md", "evaluate"): "the same as in the README",
     ("docs/training.md", "judged"): "needs a GPU and a judge; tests/toolkit/evaluation/test_recipes.py",
     ("docs/training.md", "launch"): "needs several GPUs; tests/training/test_launch.py",

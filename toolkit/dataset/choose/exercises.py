@@ -29,6 +29,7 @@ KINDS = {
     "flashcard": "recalls what the term means; an explanation helps",
     "problem": "finds the number",
     "move": "chooses what the teacher asks next",
+    "question": "answers a question about a passage; a model wrote it",
 }
 """What the learner does in an exercise of each kind."""
 TEXTS = {
