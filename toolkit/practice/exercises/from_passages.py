@@ -34,7 +34,7 @@ from ...campaign.replies import ReplyTable
 from ...store.connection import Store, insert_select, query, run, transaction
 from ...store.temporary import drop, make_from_frame
 from ...store.where import Where, match_where
-from .facts import FACTS, FIND_CONTRADICTED, WORDS, match_words, make_facts
+from .facts import FACTS, FIND_CONTRADICTED, WORDS, make_facts, match_words
 from .proofs import Proof, prove
 
 KIND, TASK = "question", "passage"

@@ -192,7 +192,11 @@ def test_a_name_is_for_one_way_to_make_exercises(place, preceptor):
         assert "choose another name" in write(place, server, code=None, name="cards")
 
 
-@given(st.text(), st.text(), st.text())
+# Of a text with a NUL character, DuckDB normalises what is before it: its questions are dropped.
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(TEXT, TEXT, TEXT)
 def test_words_stand_in_a_text_as_whole_words(before, words, after):
     with open_scratch() as con:
         sql = f"SELECT {WORDS('$w')}, {match_words(WORDS('$t'), WORDS('$w'))}"
