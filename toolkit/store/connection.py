@@ -283,12 +283,13 @@ def _make_tables() -> dict[str, str]:
     }
 
 
-def remove_source(con: Store, name: str) -> None:
-    """Remove a source and all its rows."""
+def remove_source(con: Store, name: str) -> int:
+    """Remove a source and all its rows, and the exercises with texts of it; return how many exercises."""
+    ((exercises,),) = run(con, "DELETE FROM exercises WHERE list_contains(sources, ?)", [name])
     for table in OF_A_SOURCE:
         run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
-    run(con, "DELETE FROM exercises WHERE list_contains(sources, ?)", [name])
     run(con, "DELETE FROM sources WHERE name = ?", [name])
+    return int(exercises)
 
 
 def count(con: Store, table: Table) -> int:
