@@ -20,7 +20,6 @@ from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
 from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
-from ...schemas.support.numbers import format_count
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.orphans import remove_orphans
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
@@ -181,7 +180,7 @@ def ingest(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
     with limit_memory(con), transaction(con), name_program(files[0], format.name):
-        unmade = remove_source(con, context.source) if present else 0
+        gone_with_it = remove_source(con, context.source) if present else []
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
         if format.people:
@@ -197,9 +196,7 @@ def ingest(
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
-    if unmade:
-        made = format_count(unmade, "exercise")
-        report.notes.append(f"{made} with texts of the earlier {context.source} removed; build them again")
+    report.notes.extend(gone_with_it)  # of this command, not of the source
     return report
 
 
