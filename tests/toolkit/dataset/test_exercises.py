@@ -91,6 +91,20 @@ def test_it_may_leave_and_its_gates_run_again(place, run):
     assert built.rows["exercises"]["train"] == sum(built.manifest["counts"]["exercises"].values()) > 9
 
 
+def test_it_is_published_loaded_back_and_found_after_somebody_is_forgotten(
+    place, run, hub, client, preceptor
+):
+    run("build", "d.yaml", "--out", "out")
+    done = client("publish", place / "out", "lab/tiny", "--tag", "v1")
+    assert done.code == 0, done.stderr
+    assert 'load_dataset("lab/tiny", "exercises", revision="v1")' in done.stdout
+    assert "exercises/train.parquet" in hub.repo()["files"]
+    assert preceptor("forget", "Ada", cwd=place).returncode == 0
+    done = client("--store", place / "preceptor.duckdb", "publish", place / "out", "lab/tiny")
+    assert done.code == 1
+    assert "holds rows of people who were forgotten" in done.stderr
+
+
 def test_why_goes_back_from_a_published_row(place, run):
     run("build", "d.yaml", "--out", "out")
     (row, *_) = [

@@ -9,6 +9,7 @@ from preceptor.toolkit.store.connection import insert_select, open_store, run
 
 N_PROMPTS, N_RATINGS = 400, 500  # 400,000 ratings are several row groups
 
+
 @pytest.fixture(scope="module")
 def rated(tmp_path_factory):
     """A store of ratings over several row groups; the numbers are the same in both answers of a prompt."""
