@@ -211,12 +211,12 @@ def _say_retention(name: str, done: "WrittenQuestions") -> None:
     from ....schemas.support.numbers import format_count, format_percent
 
     out = open_stdout()
-    rows = [("written", f"{done.written:,}")]
+    rows = [("asked for", f"{done.asked:,}")]
     rows += [(f"dropped: {reason}", f"{n:,}") for reason, n in done.dropped.items()]
     rows += [("kept", f"{done.kept:,}")]
     out.print(make_table(f"questions of {name}", ("", "number "), rows))
     facts = f", held against {format_count(done.facts, 'fact')}" if done.facts else ""
-    share = format_percent(done.kept / done.written) if done.written else "none"
-    out.print(f"retention: {share} of {format_count(done.written, 'question')}{facts}")
+    share = format_percent(done.kept / done.asked) if done.asked else "none"
+    out.print(f"retention: {share} of {format_count(done.asked, 'question')}{facts}")
     if not done.kept:
         out.print("nothing was stored")

@@ -79,6 +79,7 @@ SELECT id, CASE WHEN unread THEN 'no question, answer and wrong answer could be 
     WHEN id IN (SELECT id FROM contradicted) THEN 'a fact contradicts the answer'
     WHEN row_number() OVER (PARTITION BY prompt, question ORDER BY id) > 1 THEN 'asked twice' END AS dropped
 FROM worded"""
+UNWRITTEN = "the writer gave no usable reply"
 UNSURE, UNJUDGED = "the judge did not take it for right in both orders", "the judge gave no usable verdict"
 
 
@@ -102,9 +103,9 @@ class WriteOptions:
 
 @dataclass(frozen=True)
 class WrittenQuestions:
-    """Questions that were written, how many were dropped by reason, and how many are kept and proven."""
+    """Questions that were asked for, how many were dropped by reason, and how many are kept and proven."""
 
-    written: int
+    asked: int
     dropped: dict[str, int]
     kept: int
     facts: int
@@ -148,8 +149,10 @@ def write_questions(
     proof = _store(con, name, source, kept) if kept else None
     drop(con, QUESTIONS, FACTS)
     counts = pl.Series("reason", list(reasons.values()), pl.String).drop_nulls().value_counts(sort=True)
+    silent = max(0, asked.counts.wanted - found.height)
+    dropped = ({UNWRITTEN: silent} if silent else {}) | dict(counts.rows())
     took = tuple(one for one in (asked.spent, spent) if one)
-    return WrittenQuestions(found.height, dict(counts.rows()), len(kept), facts, took, proof=proof)
+    return WrittenQuestions(found.height + silent, dropped, len(kept), facts, took, proof=proof)
 
 
 def _check_name(con: Store, name: str) -> None:

@@ -95,7 +95,7 @@ def test_what_holds_is_kept_and_the_rest_is_counted(place, preceptor):
         assert len(server.asked) == again
     counts = dict(re.findall(r"^ *((?:dropped: )?[a-z ,]+?) +(\d+) *$", said, re.M))
     assert counts == {
-        "written": "7",
+        "asked for": "7",
         "kept": "1",
         "dropped: no question, answer and wrong answer could be read": "1",
         "dropped: the answer does not stand in the passage": "1",
@@ -120,6 +120,13 @@ def test_without_facts_nothing_contradicts(place):
     with serving(answer) as server:
         assert "fact" not in write(place, server)
     assert len(read(place)) == 2
+
+
+def test_a_writer_that_says_nothing_is_counted(place):
+    with serving(lambda body: "" if "Tea" in str(body["messages"]) else answer(body)) as server:
+        said = write(place, server)
+    assert re.search(r"dropped: the writer gave no usable reply +1\b", said)
+    assert re.search(r"asked for +7\b", said)
 
 
 def test_a_limit_is_that_of_the_whole_run_and_stores_nothing(place):
