@@ -4,6 +4,7 @@
 # make bench  speed and memory, ours beside a peer in the same run
 # make fuzz   damaged inputs of every parser, 100,000 of them: make fuzz INPUTS=1000 SEED=3
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/measurements/fusion.md)
+# make bench-exercises  how many keys are wrong when a small model writes them (writes docs/measurements/exercises.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ INPUTS ?= 100000
 SEED ?= 7
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage check fuzz bench bench-fusion clean
+.PHONY: demo test coverage check fuzz bench bench-exercises bench-fusion clean
 
 demo: $(VENV)/core
 	$(BIN)/preceptor demo
@@ -39,6 +40,9 @@ check: $(VENV)/dev .typing/preceptor
 bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(PYMC)/ready)
 	PRECEPTOR_BENCH_PYMC=$(PYMC)/bin/python \
 	$(BIN)/python -m preceptor.tests.bench.fusion $(PARTS) --write docs/measurements/fusion.md
+
+bench-exercises: $(VENV)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m preceptor.tests.bench.exercises --n 60 --write docs/measurements/exercises.md
 
 fuzz: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m preceptor.tests.bench.fuzz --inputs $(INPUTS) --seed $(SEED)

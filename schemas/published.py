@@ -8,8 +8,10 @@ alone (toolkit/privacy/published_keys.py), so that two datasets cannot be joined
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .tables import SIGNALS, Column, Table, Type, name_all
+from .tables import EXERCISES, SIGNALS, Column, Table, Type, name_all
 
+ALONE = ("signals", "exercises")
+"""Configs whose rows say themselves where they come from."""
 KEY_OF_A_PAIR = Column("key", "text", "of the pair of completions, in this dataset alone")
 TASK = Column("task", "text", "of the prompt")
 GROUP = Column("group", "text", "key of a group, in this dataset alone; its rows are in one split")
@@ -91,6 +93,19 @@ _SIGNALS = (
 )
 
 
+_EXERCISES = (
+    Column("key", "text", "of the exercise, in this dataset alone"),
+    *(column for column in EXERCISES.columns if column.name in ("kind", "language", "shown", "answers")),
+    *(column for column in EXERCISES.columns if column.name in ("distractors", "words")),
+    Column("explanations", "texts", "of which one is shown, A or B; of a problem its worked solutions"),
+    *(column for column in EXERCISES.columns if column.name in ("hint", "before", "after", "error_type")),
+    *(column for column in EXERCISES.columns if column.name in ("band", "level")),
+    GROUP,
+    SOURCES,
+    LICENSE,
+)
+
+
 def declare_published(config: str, conversational: bool) -> Table:
     """Declare a table of a published dataset, with exactly the columns that trainers take.
 
@@ -118,6 +133,7 @@ def declare_published(config: str, conversational: bool) -> Table:
         "unpaired_meta": (beside("unpaired"), _COMPLETION_META),
         "sft": (singles, (asked, answer)),
         "sft_meta": (beside("sft"), _COMPLETION_META),
+        "exercises": ("exercises for learners, with proven keys", _EXERCISES),
         "signals": (f"{_ALL} about the completions of this dataset", _SIGNALS),
     }
     meaning, columns = tables[config]
@@ -125,5 +141,5 @@ def declare_published(config: str, conversational: bool) -> Table:
 
 
 def list_with_meta(config: str) -> list[str]:
-    """List the tables of a config: its own and, except for signals, the `_meta` table beside it."""
-    return [config] if config == "signals" else [config, f"{config}_meta"]
+    """List the tables of a config: its own and, except for ALONE, the `_meta` table beside it."""
+    return [config] if config in ALONE else [config, f"{config}_meta"]

@@ -33,7 +33,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NAME = "a dataset's recipe, such as recipes/mnemonic/dataset.yaml (preceptor recipe copy writes it)"
 
 SoftLabel = Literal["p", "p_vote", "p_panel"]
-Config = Literal["preference", "sft", "unpaired", "soft", "signals"]
+Config = Literal["preference", "sft", "unpaired", "soft", "signals", "exercises"]
 CONFIGS: tuple[Config, ...] = get_args(Config)
 Clean = Literal["spaces", "trim", "quotes", "speaker", "detokenise", "duplicates"]
 
@@ -272,7 +272,7 @@ class Recipe(Section):
     configs: Annotated[list[Config], Field(min_length=1)] = ["preference"]
     """The tables to write. preference: prompt, chosen, rejected. sft: prompt, completion, the better answers.
     unpaired: prompt, completion, label (KTO). soft: all pairs, coin flips too, with p. signals: the votes,
-    ratings and outcomes about them."""
+    ratings and outcomes about them. exercises: what preceptor exercises build made of these sources."""
     soft_label: Annotated[SoftLabel, Field(exclude_if=lambda label: label == "p")] = "p"
     """What column p of config soft says. p: P(chosen is better), by the target. p_vote: P(a new annotator who
     decides votes for chosen): how people would vote. p_panel: the same of a majority of three."""
@@ -295,12 +295,29 @@ class Recipe(Section):
     @field_validator("configs")
     @classmethod
     def _signals_have_rows(cls, configs: list[Config]) -> list[Config]:
-        if set(configs) == {"signals"}:
+        if "signals" in configs and set(configs) <= {"signals", "exercises"}:
             raise ValueError(
                 "signals is about the rows of other configs: name one of these too, such as "
                 "[preference, signals]"
             )
         return configs
+
+    @model_validator(mode="after")
+    def _exercises_need_no_pairs(self) -> "Recipe":
+        without = {
+            "task",
+            "target",
+            "pairs",
+            "corrections",
+            "clean",
+            "instruction",
+            "instructions",
+            "tokenizer",
+        }
+        given = sorted(without & self.model_fields_set)
+        if set(self.configs) == {"exercises"} and given:
+            raise ValueError(f"{', '.join(given)}: has no effect on config exercises: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _soft_labels_have_rows(self) -> "Recipe":

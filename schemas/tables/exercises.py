@@ -8,11 +8,15 @@ EXERCISES = declare(
     ("recipe", "kind", "sentence", "annotator", "position", "prompt", "completion", "term"),
     SOURCE,
     Column("recipe", "text", "name of the recipe that made it"),
-    Column("kind", "text", "cloze, choice, spot, rewrite, order, flashcard, problem or move"),
+    Column("kind", "text", "cloze, choice, spot, rewrite, order, flashcard, problem, move or question"),
     Column("language", "text", "BCP 47 code"),
     Column("shown", "text", "what the learner sees; ____ is the gap", free_text=True),
     Column("answers", "texts", "every accepted answer, the key first; of a flashcard there may be none"),
-    Column("distractors", "texts", "wrong answers that learners gave, or moves that were too early"),
+    Column(
+        "distractors",
+        "texts",
+        "wrong answers that learners gave, moves that were too early, or what a model made up",
+    ),
     Column("words", "texts", "of an exercise in order, the words to put in order"),
     Column(
         "error_type", "text", "the corpus's tag of the error; null where there are several", nullable=True

@@ -63,6 +63,10 @@ READ = {
         "evaluate",
     ): "needs the models of the block before; docs/training.md, tests/training/export",
     ("README.md", "learners"): "a fit of minutes; tests/toolkit/practice/learners fits small logs",
+    (
+        "docs/formats/exercises.md",
+        "passages",
+    ): "needs two models; tests/toolkit/practice/exercises/test_from_passages.py",
     ("docs/training.md", "evaluate"): "the same as in the README",
     ("docs/training.md", "judged"): "needs a GPU and a judge; tests/toolkit/evaluation/test_recipes.py",
     ("docs/training.md", "launch"): "needs several GPUs; tests/training/test_launch.py",
@@ -218,7 +222,10 @@ def test_corpora_come_in_and_go_out(follow, preceptor, shared_data, place):
     written = (place / "cweb.m2").read_bytes()
     assert written == (shared_data / "cweb" / "m2" / "CWEB-S.dev.m2").read_bytes()
     assert "edits" in preceptor("status", cwd=place).stdout
-    (build,) = read_status(preceptor, place)["builds"]
+    builds = {build["name"]: build for build in read_status(preceptor, place)["builds"]}
+    exercises = builds.pop("gec-exercises")
+    assert exercises["counts"]["kept"]["exercises"]["train"] > 900
+    (build,) = builds.values()
     assert build["fit"] is None
     assert build["counts"]["kept"]["preference"]["train"] > 2500  # as many groups go to examples
 

@@ -30,8 +30,10 @@ from ..privacy.published_keys import KEYS, publish_verdict, set_dataset_key
 from ..privacy.traces import remember_completions
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.folders import record_folder
+from ..store.temporary import make
 from ..store.where import check_names
 from .card import render_card
+from .choose.exercises import keep_exercises
 from .choose.from_edits import choose_from_edits
 from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
@@ -40,8 +42,12 @@ from .gates.gate import GateResult
 from .gates.run import check_all, list_gates, read_gate_settings
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
+from .steps import CANDIDATES
 
-_LANGUAGES = "SELECT DISTINCT language FROM prompts WHERE key IN (SELECT prompt FROM kept)"
+_LANGUAGES = """SELECT language FROM prompts
+WHERE key IN (SELECT prompt FROM kept WHERE config <> 'exercises')
+UNION SELECT language FROM kept WHERE config = 'exercises'"""
+_KINDS = "SELECT kind, count(*) FROM exercises_kept GROUP BY 1 ORDER BY 1"
 MEMORY = "3GB"  # of DuckDB's buffers; the rest goes to disk
 
 
@@ -145,6 +151,8 @@ def gather(
         left_out = choose_from_edits(con, recipe, recipe.corrections)
     elif recipe.pairs.policy in MARKED:
         choose_marked(con, recipe)
+    elif set(recipe.configs) == {"exercises"}:
+        make(con, CANDIDATES)
     else:
         judged = find_fit(con, fit, recipe)
         choose_judged(con, judged["key"], recipe)
@@ -155,7 +163,10 @@ def gather(
     _require_label(con, recipe, judged)
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
-    return judged, dropped | clean_rows(con, recipe)
+    dropped |= clean_rows(con, recipe)
+    if "exercises" in recipe.configs:
+        keep_exercises(con, recipe)
+    return judged, dropped
 
 
 def _require_label(con: Store, recipe: Recipe, judged: dict[str, Any] | None) -> None:
@@ -270,6 +281,7 @@ def _facts(
         "made": dict(run(con, made)),
         "dropped": dropped,
         "gates": [gate.entry for gate in gates],
+        **({"exercises": dict(run(con, _KINDS))} if "exercises" in recipe.configs else {}),
         **({"cleaned": dict(run(con, "FROM cleaned"))} if recipe.clean else {}),
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 

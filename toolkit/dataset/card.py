@@ -12,6 +12,7 @@ from ...schemas.published import declare_published, list_with_meta
 from ...schemas.recipe import CONFIGS, Recipe
 from ...schemas.support.text import escape_markdown
 from ...schemas.tables import Table
+from .choose.exercises import KINDS
 from .choose.policies import MEANINGS
 from .clean import STEPS
 from .parquet import SHARD
@@ -45,7 +46,11 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         "license": find_hub_name(read_license(recipe.publish_under).id) if recipe.publish_under else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if rows < limit), "100M<n<1B")],
-        "tags": ["preference", "dpo", "education", *([recipe.task] if recipe.task else [])],
+        "tags": [
+            *(["exercises"] if first == "exercises" else ["preference", "dpo"]),
+            "education",
+            *([recipe.task] if recipe.task else []),
+        ],
         "configs": [
             {
                 "config_name": name,
@@ -81,6 +86,7 @@ def render_card(recipe: Recipe, facts: dict[str, Any]) -> str:
         rows=rows,
         tables=tables,
         steps=STEPS,
+        kinds=KINDS,
         meaning=MEANINGS.get(recipe.pairs.policy, ""),
         repository=REPOSITORY,
         local=recipe.publish_under is None,

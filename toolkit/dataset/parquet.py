@@ -92,6 +92,7 @@ def _select(table: Table, recipe: Recipe) -> tuple[str, str]:
         "unpaired": "unpaired WHERE true",
         "sft": "kept WHERE config = 'sft'",
         "signals": "signals_kept WHERE true",
+        "exercises": "exercises_kept WHERE true",
     }[table.name.removesuffix("_meta")]
     conversational = recipe.format == "conversational"
     prompt = "messages AS prompt" if conversational else 'messages[1]."content" AS prompt'

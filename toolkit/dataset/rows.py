@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from ...schemas.published import FIT, OF_A_FIT
+from ...schemas.published import ALONE, FIT, OF_A_FIT
 from ...schemas.recipe import Recipe
 from ...schemas.tables import SIGNALS, SignalType, select_signals
 from ..privacy.published_keys import write_published_sql
@@ -119,7 +119,7 @@ def keep_rows(con: Store, recipe: Recipe) -> None:
             about=_ABOUT,
         )
     given: dict[str, Any] = {
-        "pairs": bool(wanted - {"sft", "signals"}),
+        "pairs": bool(wanted - {"sft", *ALONE}),
         "soft": "soft" in wanted,
         "sft": "sft" in wanted,
     }

@@ -172,7 +172,7 @@ def _rows(con: Store, key: str, folders: Sequence[Path]) -> list[Found]:
 def _restore_keys(con: Store, rows: list[Found], key: str) -> None:
     """Put the store's keys in place of those that only the dataset has, where the store still has them.
 
-    The key of the row stays; that of the judgement that it is, if any, is added as `signal`.
+    The key of the row stays; that of the judgement or exercise that it is is added as `signal`, `exercise`.
     """
     completions = ("chosen_completion", "rejected_completion", "completion", "other")
     wanted = [row.get(name) for row in rows for name in completions]
@@ -184,6 +184,8 @@ def _restore_keys(con: Store, rows: list[Found], key: str) -> None:
     )
     said = " UNION ALL ".join(f"SELECT key FROM {signal.name}" for signal in SIGNALS)
     signals = find_stored_keys(con, [row["key"] for row in rows if row["config"] == "signals"], key, said)
+    shown = [row["key"] for row in rows if row["config"] == "exercises"]
+    exercises = find_stored_keys(con, shown, key, "SELECT key FROM exercises")
     places = {**dict.fromkeys(completions, known), "fit": fits, "prompt": prompts, "group": groups}
     for row in rows:
         for name, stored in places.items():
@@ -191,6 +193,8 @@ def _restore_keys(con: Store, rows: list[Found], key: str) -> None:
                 row[name] = stored.get(row[name], row[name])
         if row["key"] in signals:
             row["signal"] = signals[row["key"]]
+        if row["key"] in exercises:
+            row["exercise"] = exercises[row["key"]]
 
 
 _ANSWERED = """(SELECT a.key, completion_a, completion_b

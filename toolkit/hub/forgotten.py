@@ -15,6 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from ...schemas.errors import HubError
 from ...schemas.manifest import parse_manifest
+from ...schemas.published import ALONE
 from ...schemas.support.files import MANIFEST
 from ..privacy.published_keys import KEYS
 from ..privacy.traces import describe_traces, list_tables, read_forgotten
@@ -102,7 +103,7 @@ def _list_files(to: Target, revision: str) -> list[RepoFile]:
         tree = to.api.list_repo_tree(to.repo, recursive=True, revision=revision, repo_type=to.kind)
         return [file for file in tree if isinstance(file, RepoFile)]
 
-    patterns = ("*_meta/*.parquet", "signals/*.parquet", MANIFEST)
+    patterns = ("*_meta/*.parquet", *(f"{config}/*.parquet" for config in ALONE), MANIFEST)
     files = call_patiently(read, to.say)
     return [file for file in files if any(PurePosixPath(file.path).match(one) for one in patterns)]
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from ...schemas.derive import derive_sql_types
 from ...schemas.errors import RecipeError
+from ...schemas.published import ALONE
 from ...schemas.recipe import Recipe
 from ...schemas.tables import Table
+from ..dataset.choose.exercises import TEXTS
 from ..dataset.folder import list_shards, select_rows
 from ..dataset.gates import hygiene, privacy, replies
 from ..dataset.gates.contents import check_contents
@@ -29,6 +31,7 @@ from ..store.temporary import make
 
 _PAIRS = ("preference", "soft")
 _LAST = "{0}[-1].content"
+_LICENSES = "if(license = '', []::VARCHAR[], string_split(license, ' AND '))"
 
 
 def check_folder(folder: Path, manifest: dict[str, Any]) -> list[GateResult]:
@@ -39,13 +42,22 @@ def check_folder(folder: Path, manifest: dict[str, Any]) -> list[GateResult]:
     recipe = _read_recipe(manifest)
     settings = read_gate_settings(recipe)
     configs = [name for name in (*_PAIRS, "sft", "unpaired") if name in manifest["counts"]]
-    tables = [*configs, *(f"{name}_meta" for name in configs), "signals"]
+    tables = [*configs, *(f"{name}_meta" for name in configs), *ALONE]
     files = {name: list_shards(folder, name) for name in tables}
     with open_spool([file for found in files.values() for file in found]) as con:
         make(con, KEPT)
         for config in configs:
             if config != "unpaired" and files[config]:
                 _take(con, config, files)
+        if files["exercises"]:
+            rows = f"({select_rows(files['exercises'])})"
+            given = TEXTS | {
+                "config": "'exercises'",
+                "licenses": _LICENSES,
+                "made": "kind",
+                "task": "'exercise'",
+            }
+            run(con, f"INSERT INTO kept BY NAME {_select(KEPT, rows, con, given)}")
         inputs = Inputs(recipe, None, {})
         found = [
             check_contents(con, {}),
@@ -109,7 +121,7 @@ def _take(con: Store, config: str, files: dict[str, list[str]]) -> None:
         "messages": "[{'role': 'user', 'content': prompt}]" if plain else "prompt",
         "chosen_content": said("chosen" if "chosen" in there else "completion"),
         "rejected_content": said("rejected") if "rejected" in there else "NULL",
-        "licenses": """if(license = '', []::VARCHAR[], string_split(license, ' AND '))""",
+        "licenses": _LICENSES,
         "chosen_completion": "chosen_completion" if config in _PAIRS else "key",
         "language": "'und'",
     }

@@ -180,8 +180,7 @@ def ingest(
             context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
         )
     with limit_memory(con), transaction(con), name_program(files[0], format.name):
-        if present:
-            remove_source(con, context.source)
+        gone_with_it = remove_source(con, context.source) if present else []
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
         if format.people:
@@ -197,6 +196,7 @@ def ingest(
         if present:
             remove_orphans(con)
         insert(con, SOURCES, _source_row(format, context, origin, sha256, report))
+    report.notes.extend(gone_with_it)  # of this command, not of the source
     return report
 
 

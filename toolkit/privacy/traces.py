@@ -21,6 +21,7 @@ import polars as pl
 
 from ...schemas.errors import StoreError
 from ...schemas.manifest import MANIFEST, parse_manifest
+from ...schemas.published import ALONE
 from ...schemas.tables import FORGOTTEN_ROWS, SIGNALS, TRACES
 from ..store.connection import Store, insert, open_files, query, run, run_over
 from ..store.folders import find_store_file, locate_folder
@@ -31,6 +32,17 @@ from .published_keys import find_dataset_key, publish_marks
 
 _USED = """SELECT chosen_completion AS key FROM kept
     UNION SELECT rejected_completion FROM kept WHERE rejected_completion IS NOT NULL"""
+# Whose sentence it is, whose answers explain it, and who made the error that is a wrong option.
+_OF_EXERCISES = """
+WITH mine AS (SELECT x.* FROM exercises x SEMI JOIN kept k ON k.key = x.key AND k.config = 'exercises'),
+wrong AS (SELECT key, language, error_type, unnest(distractors) AS answer FROM mine WHERE kind = 'choice')
+SELECT s.learner AS person, m.key FROM mine m JOIN sentences s ON s.key = m.sentence
+UNION SELECT c.author, m.key FROM mine m JOIN completions c ON c.key = m.completion
+UNION SELECT c.author, m.key FROM (SELECT key, unnest(arms) AS arm FROM mine) m
+    JOIN completions c ON c.key = m.arm
+UNION SELECT s.learner, w.key FROM wrong w JOIN edits e ON e.error_type = w.error_type
+    JOIN sentences s ON s.key = e.sentence AND s.language = w.language
+        AND lower(array_to_string(s.tokens[e.start + 1 : e."end"], ' ')) = lower(w.answer)"""
 _OF_FIT = "SELECT completion AS key FROM effectiveness WHERE fit = $fit"
 
 _COLUMNS = {
@@ -61,8 +73,9 @@ class Traces:
 
 
 def remember_completions(con: Store) -> None:
-    """Remember, for each person, which of their completions `kept` has."""
+    """Remember, for each person, which of their completions and exercises of their words `kept` has."""
     _remember(con, "completion", _select_writers(_USED), {})
+    _remember(con, "completion", _OF_EXERCISES, {})
 
 
 def remember_fit(con: Store, fit: str) -> None:
@@ -219,7 +232,8 @@ def _guess_traces(rows: pl.DataFrame, build: dict[str, Any]) -> str:
 
 def list_tables(folder: Path) -> list[Path]:
     """List the files of a dataset that say where its rows come from."""
-    return sorted({*folder.glob("*_meta/*.parquet"), *folder.glob("signals/*.parquet")})
+    alone = {file for config in ALONE for file in folder.glob(f"{config}/*.parquet")}
+    return sorted({*folder.glob("*_meta/*.parquet"), *alone})
 
 
 def describe_traces(rows: pl.DataFrame, tables: Sequence[Path], manifest: dict[str, Any]) -> str:

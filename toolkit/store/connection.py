@@ -21,6 +21,7 @@ from ...schemas.derive import derive_ddl, derive_polars_schema
 from ...schemas.errors import StoreError
 from ...schemas.keys import hash_key_sql
 from ...schemas.support.files import hold_partial_folder, keep_files_private
+from ...schemas.support.numbers import format_count
 from ...schemas.support.text import escape_controls
 from ...schemas.tables import OF_A_SOURCE, SCHEMA_VERSION, TABLES, Table
 from .failures import check_store_file, name_failures
@@ -283,12 +284,14 @@ def _make_tables() -> dict[str, str]:
     }
 
 
-def remove_source(con: Store, name: str) -> None:
-    """Remove a source and all its rows."""
+def remove_source(con: Store, name: str) -> list[str]:
+    """Remove a source and all its rows; return a note if exercises with its texts were removed too."""
+    ((exercises,),) = run(con, "DELETE FROM exercises WHERE list_contains(sources, ?)", [name])
     for table in OF_A_SOURCE:
         run(con, f'DELETE FROM "{table.name}" WHERE source = ?', [name])
-    run(con, "DELETE FROM exercises WHERE list_contains(sources, ?)", [name])
     run(con, "DELETE FROM sources WHERE name = ?", [name])
+    made = format_count(exercises, "exercise")
+    return [f"{made} with texts of the earlier {name} removed; build them again"] if exercises else []
 
 
 def count(con: Store, table: Table) -> int:

@@ -41,6 +41,9 @@ def why(settings: Common, key: str, datasets: tuple[Path, ...], as_json: bool) -
     with open_store(settings.store, read_only=True) as con:
         exercise = None if datasets else explain_exercise(con, key)
         found = exercise or find(con, key, datasets)
+        if not exercise and (stored := found["rows"][0].get("exercise")):
+            exercise = explain_exercise(con, stored)
+            found = exercise | {"rows": found["rows"]} if exercise else found
     if as_json:
         say(dump_json(found))
         return

@@ -13,7 +13,7 @@ among them, and counts the others by reason. No row passes through Python: there
 from ....schemas.derive import derive_absent_sql
 from ....schemas.errors import RecipeError
 from ....schemas.keys import hash_key_sql
-from ....schemas.published import FIT, OF_A_FIT
+from ....schemas.published import ALONE, FIT, OF_A_FIT
 from ....schemas.recipe import Recipe
 from ....schemas.tables import COUNTS, SIGNALS
 from ...store.connection import Store, run
@@ -206,7 +206,7 @@ def assign_part_sql(recipe: Recipe) -> str:
     """
     if recipe.splits.shared or "sft" not in recipe.configs:
         return "'both'"
-    if set(recipe.configs) <= {"sft", "signals"}:
+    if set(recipe.configs) <= {"sft", *ALONE}:
         return "'sft'"
     sft = f"{_hash_sql(f'{recipe.splits.seed}:sft:')} < {recipe.splits.sft}"
     split = assign_split_sql(recipe)

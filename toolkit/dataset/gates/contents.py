@@ -16,11 +16,14 @@ _OTHERWISE = "check the recipe's task and sources, or bring in more of what it c
 
 
 def check_contents(con: Store, dropped: dict[str, int]) -> GateResult:
-    """Check that a pair or an example is left; the number counts them."""
-    kinds = "SELECT if(config = 'sft', 'examples', 'pairs') AS kind, count(*) FROM kept GROUP BY 1"
+    """Check that a pair, an example or an exercise is left; the number counts them."""
+    kinds = """SELECT CASE config WHEN 'sft' THEN 'examples' WHEN 'exercises' THEN config ELSE 'pairs' END
+        AS kind, count(*) FROM kept GROUP BY 1"""
     counts = dict(run(con, kinds))
     if counts:
-        n = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("pairs", "examples") if kind in counts)
+        n = ", ".join(
+            f"{counts[kind]:,} {kind}" for kind in ("pairs", "examples", "exercises") if kind in counts
+        )
         return GateResult("contents", True, sum(counts.values()), n)
     why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "nothing to compare"
     most = max(dropped, key=lambda reason: dropped[reason], default="")

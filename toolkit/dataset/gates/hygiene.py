@@ -75,6 +75,7 @@ _KINDS: dict[Kind, tuple[str, str, str]] = {
 def check_hygiene(con: Store, refuse: bool = False, allow: list[Kind] | None = None) -> GateResult:
     """Count rows of `kept` by what is unusual in their texts; the number counts such rows.
 
+    Exercises are left out: they are what learners wrote, in the corpus's own spacing, and no tutor's answer.
     Red only if `refuse`, and a kind that is not in `allow` is found.
     """
     counts = ", ".join(
@@ -85,7 +86,9 @@ def check_hygiene(con: Store, refuse: bool = False, allow: list[Kind] | None = N
     bad = " OR ".join(f"({_KINDS[kind][0]})" for kind in refused) or "false"
     anything = " OR ".join(f"({where})" for where, _, _ in _KINDS.values())
     (found,) = query(
-        con, f"SELECT {counts}, count_if({anything}) AS rows, count_if({bad}) AS bad FROM kept"
+        con,
+        f"""SELECT {counts}, count_if({anything}) AS rows, count_if({bad}) AS bad FROM kept
+        WHERE config <> 'exercises'""",
     ).to_dicts()
     if not found["rows"]:
         return GateResult("hygiene", True, 0, "no text is in quotes, padded, tokenised or the like")
@@ -107,7 +110,12 @@ def check_hygiene(con: Store, refuse: bool = False, allow: list[Kind] | None = N
         False,
         int(found["bad"]),
         "; ".join((f"rows: {said}", *ways)),
-        Drop(KEPT, bad, "texts in quotes, padded, tokenised or the like", found=f"rows: {said}"),
+        Drop(
+            KEPT,
+            f"config <> 'exercises' AND ({bad})",
+            "texts in quotes, padded, tokenised or the like",
+            found=f"rows: {said}",
+        ),
     )
 
 

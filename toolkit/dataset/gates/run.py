@@ -106,6 +106,11 @@ def _drop(con: Store, rows: Drop, recipe: Recipe) -> int:
     ((n,),) = run(con, f'DELETE FROM "{rows.table.name}" WHERE {rows.where}')
     if rows.table is KEPT and "signals" in recipe.configs:
         run(con, _FORGET_UNKEPT)
+    if rows.table is KEPT and "exercises" in recipe.configs:
+        run(
+            con,
+            "DELETE FROM exercises_kept WHERE key NOT IN (SELECT key FROM kept WHERE config = 'exercises')",
+        )
     return int(n)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ....schemas.derive import derive_absent_sql
-from ....schemas.errors import GateError
+from ....schemas.errors import GateError, StoreError
 from ....schemas.support.files import keep_files_private, write_text
 from ....schemas.tables import EXERCISES
 from ...store.connection import Store, insert_select, query, run, transaction
@@ -30,7 +30,7 @@ WITH mine AS (SELECT *, unnest(sources) AS one FROM exercises WHERE recipe = $1)
 SELECT x.*, coalesce(e.explanations, []) AS explanations, l.license, s.url
 FROM exercises x JOIN licensed l USING (key) LEFT JOIN explained e USING (key)
 JOIN sources s ON s.name = x.source WHERE recipe = $1 ORDER BY x.key"""
-_MATERIAL = ("edits", "completions", "lexicon")
+_MATERIAL = ("edits", "prompts", "completions", "lexicon")
 _USED = "SELECT DISTINCT unnest(sources) FROM exercises WHERE recipe = ?"
 
 
@@ -50,11 +50,16 @@ class BuiltExercises:
 def build_exercises(con: Store, recipe: Exercises) -> BuiltExercises:
     """Make the exercises of a recipe in place of earlier ones of its name, and prove their keys.
 
-    Raises StoreError for a source without edits, completions and terms, and GateError if a key or a wrong
-    option is not proven; then nothing is stored.
+    Raises StoreError for a source of which no exercise can be made, and GateError if a key or a wrong option
+    is not proven; then nothing is stored.
     """
     have = query(con, " UNION ".join(f"SELECT source FROM {table}" for table in _MATERIAL))["source"].sort()
-    check_names("sources", recipe.sources, have, "source", "with edits, completions or terms")
+    if run(con, "SELECT 1 FROM exercises WHERE recipe = ? AND kind = 'question' LIMIT 1", [recipe.name]):
+        raise StoreError(
+            f"{recipe.name}: a model wrote the exercises of that name (preceptor exercises write); choose "
+            "another name"
+        )
+    check_names("sources", recipe.sources, have, "source", "with edits, prompts, completions or terms")
     with transaction(con):
         run(con, "DELETE FROM exercises WHERE recipe = ?", [recipe.name])
         bands: list[UnknownBands] = []

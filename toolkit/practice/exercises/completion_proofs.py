@@ -7,6 +7,7 @@ in that very place.
 
 from ...dataset.choose.pairs import NORMAL
 from ...store.connection import Store, run
+from .facts import WORDS, match_words
 from .from_completions import IS_ASKING, IS_TELLING, MOVES, WRITE_DIALOGUE, drop_numbers, read_numbers
 
 _OF_RECIPE = "q.key IN (SELECT prompt FROM exercises WHERE recipe = $recipe AND kind = 'problem')"
@@ -22,7 +23,9 @@ cards AS (
 wrong AS (SELECT x.key, x.completion, unnest(x.distractors) AS option FROM mine x WHERE x.kind = 'move')
 SELECT x.key, 'what is shown is not the text of its prompt' AS why
 FROM mine x LEFT JOIN prompts q ON q.key = x.prompt
-WHERE x.shown IS DISTINCT FROM if(x.kind = 'move', {WRITE_DIALOGUE("q.messages")}, q.messages[1].content)
+WHERE CASE x.kind WHEN 'move' THEN x.shown IS DISTINCT FROM {WRITE_DIALOGUE("q.messages")}
+    WHEN 'question' THEN NOT coalesce(starts_with(x.shown, q.messages[-1].content || chr(10)), false)
+    ELSE x.shown IS DISTINCT FROM q.messages[1].content END
 UNION ALL
 SELECT key, 'explanation ' || arm || ' is no completion of its prompt'
 FROM (SELECT key, prompt, unnest(arms) AS arm FROM mine) x
@@ -38,6 +41,13 @@ SELECT x.key, 'the key is not what the teacher asked there' FROM mine x
 LEFT JOIN moves m ON m.key = x.completion AND m.prompt = x.prompt AND trim(m.content) = x.answers[1]
     AND {IS_ASKING.replace("acts", "m.acts")}
 WHERE x.kind = 'move' AND m.key IS NULL
+UNION ALL
+SELECT x.key, 'the answer ' || x.answers[1] || ' does not stand in the passage, or the completion is another'
+FROM mine x LEFT JOIN prompts q ON q.key = x.prompt
+LEFT JOIN completions c ON c.key = x.completion AND c.prompt = x.prompt
+WHERE x.kind = 'question' AND NOT coalesce(c.key IS NOT NULL
+    AND {match_words(WORDS("q.messages[-1].content"), WORDS("x.answers[1]"))}
+    AND {WORDS("x.answers[1]")} <> {WORDS("x.distractors[1]")}, false)
 UNION ALL
 SELECT w.key, 'the wrong option ' || option || ' tells nothing about this problem' FROM wrong w
 JOIN moves a ON a.key = w.completion

@@ -79,6 +79,18 @@ def test_a_lexicon_that_the_recipe_does_not_name_is_not_used(place):
     assert rows["Proxy"][0] == []
 
 
+def test_exercises_leave_with_a_source_that_is_replaced(place, preceptor):
+    build(place, sources=["words", "cards"], exercises=["flashcard"])
+    (place / "words.csv").write_text("term,gloss\nmaja,house\n")
+    done = preceptor("ingest", "lexicon", "words.csv", "--source", "words", "--replace", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "3 exercises with texts of the earlier words removed; build them again" in " ".join(
+        (done.stdout + done.stderr).split()
+    )
+    with open_store(place / "preceptor.duckdb") as con:
+        assert run(con, "SELECT count(*) FROM exercises") == [(0,)]
+
+
 def test_bands_come_from_a_lexicon_where_the_package_has_no_list(place):
     done, rows = build(place, sources=["et"], exercises=["cloze"])
     assert rows["Maja on ____ ."][1] is None
