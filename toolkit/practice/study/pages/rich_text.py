@@ -8,11 +8,14 @@ Nothing of a text is ever markup of its own: each piece is escaped before it is 
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from .formulas import write_mathml
 
+_TOKENISED = ("cloze", "choice", "spot", "rewrite", "order")
 _BLOCK = re.compile(
     r"```[^\n]*\n(?P<code>.*?)(?:\n```|\Z)|\$\$(?P<dollars>.+?)\$\$|\\\[(?P<bracket>.+?)\\\]", re.S
 )
@@ -39,6 +42,18 @@ def render_text(text: str) -> Markup:
         at = found.end()
     out.append(_render_paragraphs(text[at:]))
     return Markup("").join(out)
+
+
+def is_mark(word: str) -> bool:
+    """True if a token is punctuation that no space stands before."""
+    return re.fullmatch(r"[.,;:!?…)\]»”%]+", word) is not None
+
+
+def close_up(text: str, item: Mapping[str, Any]) -> str:
+    """Take away the spaces that tokenised sentences have before punctuation."""
+    if item["kind"] not in _TOKENISED:
+        return text
+    return re.sub(r" (?=[.,;:!?…)\]»”%]+(?:\s|$))", "", text)
 
 
 def _render_paragraphs(text: str) -> Markup:

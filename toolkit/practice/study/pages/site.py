@@ -26,7 +26,7 @@ from ..journal.people import Learner, find_learner, list_current_consents
 from ..journal.writer import Writer
 from ..push import LANGUAGES
 from .guard import BODY_BYTES
-from .rich_text import render_line, render_text
+from .rich_text import close_up, is_mark, render_line, render_text
 
 COOKIE, TEACHER_COOKIE, VISIT_COOKIE = "study", "study_teacher", "study_visit"
 _DAYS = 200
@@ -76,7 +76,13 @@ def _make_templates() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"text": render_text, "line": render_line}
+    made.filters |= {
+        "text": render_text,
+        "line": render_line,
+        "close": close_up,
+        "shown": lambda item: close_up(item["shown"], item),
+        "is_mark": is_mark,
+    }
     made.globals["direction"] = find_direction
     return made
 
