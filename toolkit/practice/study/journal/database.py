@@ -54,6 +54,10 @@ CREATE TABLE withdrawals (person TEXT PRIMARY KEY, at TEXT NOT NULL, told INTEGE
 """
 
 
+class DamagedJournalError(StudyError):
+    """The file is cut off, or no journal."""
+
+
 def locate_journal(home: Path, study: str) -> Path:
     """Locate the folder of a study, which need not exist. Raises StudyError for no folder's name."""
     if not study.strip() or study != study.strip() or study.startswith(".") or set(study) & set("/\\\0"):
@@ -102,7 +106,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
             con.execute("PRAGMA secure_delete = ON")
             ((version,),) = con.execute("PRAGMA user_version").fetchall()
         except sqlite3.DatabaseError as error:
-            raise StudyError(
+            raise DamagedJournalError(
                 f"{path}: {error}; is damaged or no journal of a study: bring back a copy"
             ) from error
         if version != VERSION:
