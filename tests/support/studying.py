@@ -1,6 +1,7 @@
 """Servers of studies in processes of their own, and learners who answer over HTTP."""
 
 import html
+import json
 import re
 import signal
 import subprocess
@@ -9,6 +10,53 @@ from contextlib import contextmanager
 
 import httpx
 from waiting import wait_for_end, wait_until
+
+PROMPTS = [
+    {
+        "id": f"q{n}",
+        "task": "mnemonic",
+        "group": word,
+        "language": "en",
+        "prompt": f"What does {word} mean?",
+        "context": {"answer": meaning},
+        "completions": [
+            {"id": f"q{n}-{author}", "content": f"{word}: {text}", "author": author, "origin": "model"}
+            for author, text in (("tuned", "a picture"), ("base", "a rule"))
+        ],
+    }
+    for n, (word, meaning) in enumerate(
+        [("quell", "to suppress"), ("candid", "honest"), ("arid", "dry"), ("mirth", "joy")]
+    )
+]
+M2 = """S He go to school .
+A 1 2|||R:VERB:SVA|||goes|||REQUIRED|||-NONE-|||0
+
+S She have <b>two</b> dog .
+A 1 2|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0
+A 3 4|||R:NOUN:NUM|||dogs|||REQUIRED|||-NONE-|||0
+
+"""
+CLASS = "name,first_language\nAnna,uk\nBen,de\nCleo,et\nDora <b>x</b>,en\n"
+
+
+def prepare(folder, preceptor):
+    """Fill a folder with a store and files; a function that runs `preceptor` in it, which must end well."""
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, PROMPTS)))
+    (folder / "s.m2").write_text(M2)
+    (folder / "ex.yaml").write_text("name: g\nsources: [s]\nexercises: [cloze, choice, spot, rewrite]\n")
+    (folder / "consent.txt").write_text("We keep your answers under a random number.")
+    (folder / "class.csv").write_text(CLASS)
+
+    def run(*arguments, code=0):
+        ended = preceptor(*arguments, cwd=folder)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    run.folder = folder
+    run("ingest", "prompts", "p.jsonl", "--source", "mine", "--license", "CC-BY-4.0")
+    run("ingest", "m2", "s.m2", "--source", "s", "--license", "CC-BY-4.0")
+    run("exercises", "build", "ex.yaml")
+    return run
 
 
 @contextmanager

@@ -24,6 +24,7 @@ _INLINE = re.compile(
     r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>(?=\S)[^$\n]*?(?<=\S))\$(?![\d\w])"
     r"|\*\*(?P<strong>[^*\n]+)\*\*"
 )
+_PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{3,}")  # words between two prices
 
 
 def render_text(text: str) -> Markup:
@@ -73,6 +74,8 @@ def render_line(text: str) -> Markup:
             out.append(Markup('<code dir="ltr">{}</code>').format(found["code"]))
         elif found["strong"] is not None:
             out.append(Markup("<strong>{}</strong>").format(found["strong"]))
+        elif found["dollars"] and _PROSE.search(found["dollars"]):
+            out.append(escape(found[0]))
         else:
             out.append(_render_formula(found["dollars"] or found["bracket"], False))
         at = found.end()

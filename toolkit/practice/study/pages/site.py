@@ -157,7 +157,7 @@ async def read_form(request: Request, *, lists: tuple[str, ...] = ()) -> dict[st
 def check_form(site: Site, request: Request, form: dict[str, Any]) -> None:
     """Answer 403 to a form that was not sent from a page of this learner's own."""
     expected = site.make_signature(request.cookies.get(COOKIE, ""))
-    if not hmac.compare_digest(str(form.get("csrf", "")), expected):
+    if not hmac.compare_digest(str(form.get("csrf", "")).encode(), expected.encode()):
         raise HTTPException(403)
 
 
