@@ -32,7 +32,7 @@ CREATE TABLE consents (hash TEXT PRIMARY KEY, language TEXT NOT NULL, text TEXT 
 CREATE TABLE items (id TEXT PRIMARY KEY, position INTEGER NOT NULL, kind TEXT NOT NULL,
     language TEXT NOT NULL, shown TEXT NOT NULL, answers TEXT NOT NULL, wrong TEXT NOT NULL,
     options TEXT NOT NULL, hint TEXT, skills TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT,
-    withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
+    settled INTEGER NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE arms (prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT NOT NULL, content TEXT NOT NULL,
     propensity REAL NOT NULL, policy TEXT NOT NULL, fit TEXT, PRIMARY KEY (prompt, completion)) STRICT;
 CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT NOT NULL, first_language TEXT, token TEXT NOT NULL UNIQUE,

@@ -19,9 +19,9 @@ _TOKENISED = ("cloze", "choice", "spot", "rewrite", "order")
 _BLOCK = re.compile(
     r"```[^\n]*\n(?P<code>.*?)(?:\n```|\Z)|\$\$(?P<dollars>.+?)\$\$|\\\[(?P<bracket>.+?)\\\]", re.S
 )
-# A dollar sign with a space or digit behind the closing one is money.
+# A formula neither begins nor ends in a space; where a letter or digit follows, the dollars are money.
 _INLINE = re.compile(
-    r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>(?=\S)[^$\n]*?(?<=\S))\$(?![\d\w])"
+    r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>[^$\s](?:[^$\n]*?[^$\s])?)\$(?!\w)"
     r"|\*\*(?P<strong>[^*\n]+)\*\*"
 )
 _PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{3,}")  # words between two prices
