@@ -316,3 +316,29 @@ def compare(settings: Common, /, study: str, arms: tuple[str, ...], seed: int) -
         )
     else:
         out.print("note: no fit that converged has these explanations; preceptor fuse makes one")
+
+
+@study.command()
+@_STUDY
+@click.option(
+    "--format",
+    "format",
+    type=Choice(["csv", "xapi", "anki"]),
+    default="csv",
+    show_default=True,
+    help="Answers as CSV or xAPI statements, under pseudonyms; or the items as a deck for Anki (.apkg).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@_HOME
+@common
+def export(settings: Common, /, study: str, format: str, out: Path, home: Path) -> None:
+    """Write a pulled study's answers, or its items with the explanations that help most.
+
+    The file is for you alone to read. xAPI statements are read again by preceptor ingest xapi.
+    """
+    from ...practice.study.export import export_study
+    from ...store.connection import open_store
+
+    with open_store(settings.store, read_only=True) as con:
+        written = export_study(con, settings.store, study, format, out, home)
+    say(f"written: {out} ({written:,} {'notes' if format == 'anki' else 'rows'})")

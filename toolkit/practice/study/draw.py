@@ -86,6 +86,8 @@ def compute_shares(means: np.ndarray, sds: np.ndarray, random: np.random.Generat
     Half of the draws go to the best one of a sample, half to its best rival (top-two sampling): the best
     alone would leave too few to compare it with.
     """
+    if len(means) == 1:
+        return np.ones(1)
     sample = random.normal(means, sds, (_DRAWS, len(means)))
     best = np.bincount(sample.argmax(1), minlength=len(means)) / _DRAWS
     best = (best + 1e-3) / (best + 1e-3).sum()
@@ -93,5 +95,5 @@ def compute_shares(means: np.ndarray, sds: np.ndarray, random: np.random.Generat
     rival = sum(
         best[k] * np.where(np.arange(len(best)) == k, 0, best) / (1 - best[k]) for k in range(len(best))
     )
-    shares = (best + rival) / 2 if len(best) > 1 else best
+    shares = (best + rival) / 2
     return np.asarray((1 - FLOOR) * shares + FLOOR / len(best))
