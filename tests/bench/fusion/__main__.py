@@ -9,6 +9,8 @@ from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
 
 from ..__main__ import known
 from ..inputs import ROOT
+from ..studies.arms import study_arms
+from ..studies.load import study_load
 from .annotators.influence import influence
 from .annotators.judges import judges
 from .annotators.real_judges import real_judges
@@ -36,6 +38,8 @@ PARTS: dict[str, Measure] = {
     "text": text,
     "text-coverage": text_coverage,
     "length": length,
+    "study-arms": study_arms,
+    "study-load": study_load,
 }
 
 

@@ -269,3 +269,76 @@ def pull(settings: Common, /, study: str, home: Path) -> None:
         raise click.exceptions.Exit(CHECK_FAILED)
     if done.changed:
         out.print("next: preceptor fuse")
+
+
+@study.command()
+@_STUDY
+@click.option("--arm", "arms", multiple=True, help="Arm to compare; twice. Default: the two there are.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
+@common
+def compare(settings: Common, /, study: str, arms: tuple[str, ...], seed: int) -> None:
+    """Compare two arms of a pulled study, such as the explanations of two models.
+
+    Which explanation a learner was given was drawn by chance, so that the differences are effects of it:
+    turns to the first right answer, and recall after a pause. p is that of a randomisation test.
+    """
+    from ...practice.study.compare import compare_arms
+    from ...store.connection import open_store
+
+    with open_store(settings.store, read_only=True) as con:
+        done = compare_arms(con, study, arms, seed=seed)
+    out = open_stdout()
+    rows = [
+        (
+            one.wording,
+            f"{one.first:.2f} ({one.n_first:,})",
+            f"{one.second:.2f} ({one.n_second:,})",
+            f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})",
+            f"{one.p:.3f}",
+        )
+        for one in done.differences
+    ]
+    columns = ("", f"{done.first} (n) ", f"{done.second} (n) ", "difference (90 % interval) ", "p ")
+    out.print(make_table(f"{study}: {done.second} against {done.first}", columns, rows))
+    for one in done.differences:
+        if one.low != one.low:
+            out.print(f"note: {one.wording}: no interval, too few learners ({one.learners})")
+        if one.censored:
+            out.print(
+                f"note: {one.censored:,} outcomes are of learners who had no right answer yet: "
+                "counted as they stand"
+            )
+    if done.fitted:
+        found = done.fitted
+        out.print(
+            f"by fit {found.fit[:8]}: {done.second} helps more by {found.mean:+.2f} log-odds "
+            f"({found.low:+.2f} to {found.high:+.2f}), mean over {found.pairs:,} prompts"
+        )
+    else:
+        out.print("note: no fit that converged has these explanations; preceptor fuse makes one")
+
+
+@study.command()
+@_STUDY
+@click.option(
+    "--format",
+    "format",
+    type=Choice(["csv", "xapi", "anki"]),
+    default="csv",
+    show_default=True,
+    help="Answers as CSV or xAPI statements, under pseudonyms; or the items as a deck for Anki (.apkg).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@_HOME
+@common
+def export(settings: Common, /, study: str, format: str, out: Path, home: Path) -> None:
+    """Write a pulled study's answers, or its items with the explanations that help most.
+
+    The file is for you alone to read. xAPI statements are read again by preceptor ingest xapi.
+    """
+    from ...practice.study.export import export_study
+    from ...store.connection import open_store
+
+    with open_store(settings.store, read_only=True) as con:
+        written = export_study(con, settings.store, study, format, out, home)
+    say(f"written: {out} ({written:,} {'notes' if format == 'anki' else 'rows'})")

@@ -1,7 +1,8 @@
 """With what probability each explanation of a prompt is drawn.
 
 uniform    all alike
-thompson   as probable as it is, by a fit, that it is the best of its prompt, and no less than a floor
+thompson   as probable as it is, by a fit, that it is the best of its prompt, and no less than a floor;
+           prompts whose best one the fit knows well enough come after those where it does not
 
 Probabilities change at a push alone, so what is kept with an answer is what it was drawn by.
 """
@@ -15,6 +16,7 @@ from ...store.connection import Store, query
 UNIFORM, THOMPSON = "uniform", "thompson"
 POLICIES = (UNIFORM, THOMPSON)
 FLOOR = 0.1  # share that is drawn uniformly, so that no explanation is given up for good
+MARGIN, SURE = 0.2, 0.95  # a prompt is settled if its choice is within so many log-odds of the best, surely
 _DRAWS = 4000
 
 
@@ -37,7 +39,9 @@ def find_newest_fit(con: Store, fit: str | None = None) -> str:
 def compute_propensities(
     con: Store, arms: pl.DataFrame, policy: str, fit: str | None, seed: int
 ) -> pl.DataFrame:
-    """Add `propensity`, `policy` and `fit` to arms (prompt, completion, …); those of a prompt add up to 1.
+    """Add `propensity`, `policy`, `fit` and `settled` to arms (prompt, completion, …).
+
+    The propensities of a prompt add up to 1.
 
     A prompt with explanations that the fit does not know is drawn uniformly. Raises StudyError for a missing
     fit.
@@ -45,7 +49,10 @@ def compute_propensities(
     if policy == UNIFORM:
         alike = (1 / pl.len()).over("prompt")
         return arms.with_columns(
-            alike.alias("propensity"), pl.lit(UNIFORM).alias("policy"), pl.lit(None, pl.String).alias("fit")
+            alike.alias("propensity"),
+            pl.lit(UNIFORM).alias("policy"),
+            pl.lit(None, pl.String).alias("fit"),
+            pl.lit(False).alias("settled"),
         )
     key = find_newest_fit(con, fit)
     known = query(con, "SELECT completion, mean, sd FROM effectiveness WHERE fit = ?", [key])
@@ -61,9 +68,16 @@ def compute_propensities(
                 pl.Series("propensity", shares),
                 pl.lit(UNIFORM if unknown else THOMPSON).alias("policy"),
                 pl.lit(None if unknown else key, pl.String).alias("fit"),
+                pl.lit(not unknown and is_settled(means, sds, random)).alias("settled"),
             )
         )
     return pl.concat(parts)
+
+
+def is_settled(means: np.ndarray, sds: np.ndarray, random: np.random.Generator) -> bool:
+    """True if the arm with the highest mean is surely about as good as the best; shape (arms,) each."""
+    sample = random.normal(means, sds, (_DRAWS, len(means)))
+    return bool((sample[:, int(means.argmax())] >= sample.max(1) - MARGIN).mean() >= SURE)
 
 
 def compute_shares(means: np.ndarray, sds: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -72,6 +86,8 @@ def compute_shares(means: np.ndarray, sds: np.ndarray, random: np.random.Generat
     Half of the draws go to the best one of a sample, half to its best rival (top-two sampling): the best
     alone would leave too few to compare it with.
     """
+    if len(means) == 1:
+        return np.ones(1)
     sample = random.normal(means, sds, (_DRAWS, len(means)))
     best = np.bincount(sample.argmax(1), minlength=len(means)) / _DRAWS
     best = (best + 1e-3) / (best + 1e-3).sum()
@@ -79,5 +95,5 @@ def compute_shares(means: np.ndarray, sds: np.ndarray, random: np.random.Generat
     rival = sum(
         best[k] * np.where(np.arange(len(best)) == k, 0, best) / (1 - best[k]) for k in range(len(best))
     )
-    shares = (best + rival) / 2 if len(best) > 1 else best
+    shares = (best + rival) / 2
     return np.asarray((1 - FLOOR) * shares + FLOOR / len(best))

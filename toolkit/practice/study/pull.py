@@ -5,6 +5,8 @@ comes twice. Outcomes are derived anew from the answers and assignments that the
 withdrew are forgotten in the store, and those whom the store forgot are taken out of the journal.
 """
 
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +32,9 @@ from ...privacy.pseudonyms import find_key_file, make_forgotten_check, make_nami
 from ...store.connection import Store, add_key, insert, query, run, run_over, transaction
 from . import pull_sql as sql
 from .frames import Frames, make_frames
-from .journal.database import HOME, Journal, locate_journal, open_journal, read_study_settings, write_at_once
+from .journal.database import HOME, Journal, locate_journal, read_study_settings, write_at_once
 from .journal.people import forget_bytes, withdraw
-from .journal.reading import Events, read_events
+from .journal.reading import Events, open_as_it_is, read_events
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,20 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
     Raises StudyError if there is no such study, or the journal is another store's.
     """
     folder = locate_journal(home, study)
-    with open_journal(folder) as journal:
+    with open_as_it_is(folder) as (journal, damage):
         settings = read_study_settings(journal)
         _check_belongs(con, settings, study, folder)
         name = make_naming(con, find_key_file())
-        withdrawn, datasets = _forget_withdrawn(con, journal, name)
-        events = read_events(journal)
+        withdrawn, datasets = (0, ()) if damage else _forget_withdrawn(con, journal, name)
+        events = read_events(journal, damage)
         people = _read_people(journal)
         ids = events.rows["person"].unique()
         pseudonyms = pl.DataFrame(
             {"person": ids, "learner": name(ids)}, schema_overrides={"learner": pl.String}
         )
         gone = pseudonyms.filter(make_forgotten_check(con)(pseudonyms["learner"]))
-        _remove_forgotten(journal, gone["person"].to_list())
+        if not damage:
+            _remove_forgotten(journal, gone["person"].to_list())
         named = pseudonyms.join(gone, on="person", how="anti")
         frames = make_frames(
             study, events.rows.join(named, on="person", maintain_order="left"), people, settings
@@ -98,7 +101,9 @@ def _check_belongs(con: Store, settings: dict[str, Any], study: str, folder: Pat
 
 
 def _read_people(journal: Journal) -> pl.DataFrame:
-    rows = [tuple(row) for row in journal.execute("SELECT id, first_language FROM people")]
+    rows: list[tuple[str, str | None]] = []
+    with suppress(sqlite3.DatabaseError):  # of a damaged journal: first languages alone are missing then
+        rows = [tuple(row) for row in journal.execute("SELECT id, first_language FROM people")]
     return pl.DataFrame(rows, schema={"person": pl.String, "first_language": pl.String}, orient="row")
 
 

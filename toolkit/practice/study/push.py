@@ -108,7 +108,7 @@ def push_study(
     with open_journal(folder) as journal, write_at_once(journal):
         before = read_study_settings(journal)
         _check_same(con, before, study, folder)
-        new, withdrawn = _write_items(journal, content.items)
+        new, withdrawn = _write_items(journal, content.items, set(arms.filter("settled")["prompt"]))
         _write_arms(journal, arms)
         _write_consents(journal, options.consents)
         added = _add_learners(journal, secret, options.learners)
@@ -217,7 +217,7 @@ def _make_settings(
     }
 
 
-def _write_items(journal: Journal, items: pl.DataFrame) -> tuple[int, int]:
+def _write_items(journal: Journal, items: pl.DataFrame, settled: set[str]) -> tuple[int, int]:
     """Write items in place of those with the same ids; return how many are new and how many withdrawn."""
     there = {row[0] for row in journal.execute("SELECT id FROM items")}
     asked = {row[0] for row in journal.execute("SELECT id FROM items WHERE NOT withdrawn")}
@@ -233,10 +233,13 @@ def _write_items(journal: Journal, items: pl.DataFrame) -> tuple[int, int]:
             json.dumps(row["skills"], ensure_ascii=False),
             row["source"],
             row["prompt"],
+            row["prompt"] in settled,
         )
         for position, row in enumerate(items.iter_rows(named=True))
     ]
-    journal.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows)
+    journal.executemany(
+        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows
+    )
     ids = {row[0] for row in rows}
     gone = asked - ids
     journal.executemany("UPDATE items SET withdrawn = 1 WHERE id = ?", [(id,) for id in gone])

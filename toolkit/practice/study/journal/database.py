@@ -32,7 +32,7 @@ CREATE TABLE consents (hash TEXT PRIMARY KEY, language TEXT NOT NULL, text TEXT 
 CREATE TABLE items (id TEXT PRIMARY KEY, position INTEGER NOT NULL, kind TEXT NOT NULL,
     language TEXT NOT NULL, shown TEXT NOT NULL, answers TEXT NOT NULL, wrong TEXT NOT NULL,
     options TEXT NOT NULL, hint TEXT, skills TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT,
-    withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
+    settled INTEGER NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE arms (prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT NOT NULL, content TEXT NOT NULL,
     propensity REAL NOT NULL, policy TEXT NOT NULL, fit TEXT, PRIMARY KEY (prompt, completion)) STRICT;
 CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT NOT NULL, first_language TEXT, token TEXT NOT NULL UNIQUE,
@@ -52,6 +52,10 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, n
 CREATE INDEX events_person ON events (person, seq);
 CREATE TABLE withdrawals (person TEXT PRIMARY KEY, at TEXT NOT NULL, told INTEGER NOT NULL DEFAULT 0) STRICT;
 """
+
+
+class DamagedJournalError(StudyError):
+    """The file is cut off, or no journal."""
 
 
 def locate_journal(home: Path, study: str) -> Path:
@@ -102,7 +106,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
             con.execute("PRAGMA secure_delete = ON")
             ((version,),) = con.execute("PRAGMA user_version").fetchall()
         except sqlite3.DatabaseError as error:
-            raise StudyError(
+            raise DamagedJournalError(
                 f"{path}: {error}; is damaged or no journal of a study: bring back a copy"
             ) from error
         if version != VERSION:

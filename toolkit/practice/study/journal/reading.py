@@ -1,14 +1,19 @@
 """Read the journal's events as frames, as far as the file can be read."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from .database import Journal
+from .....schemas.errors import StudyError
+from ....store.places import hold_temporary_folder
+from .database import FILE, DamagedJournalError, Journal, open_journal
 
 _COLUMNS = ("run", "n", "uid", "person", "at", "kind", "item", "consent", "body")
 _SCHEMA: dict[str, Any] = {name: pl.Int64 if name == "n" else pl.String for name in _COLUMNS}
@@ -22,10 +27,42 @@ class Events:
     damage: str
 
 
-def read_events(con: Journal) -> Events:
-    """Read every event; of a file that was cut off, those that can be read."""
+@contextmanager
+def open_as_it_is(folder: Path) -> Iterator[tuple[Journal, str]]:
+    """Open the journal, or a copy of what is left of a damaged one; also yield what is wrong ("" if nothing).
+
+    A damaged file is not written to. Raises StudyError if there is none, or nothing of it can be read.
+    """
+    with ExitStack() as stack:
+        try:
+            con = stack.enter_context(open_journal(folder))
+            damage = _find_damage(con)
+        except DamagedJournalError as error:
+            damage = str(error)
+        if not damage:
+            yield con, ""
+            return
+        stack.close()
+        copy = stack.enter_context(hold_temporary_folder())
+        for name in (FILE, f"{FILE}-wal"):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, copy / name)
+        left = stack.enter_context(closing(sqlite3.connect(copy / FILE, isolation_level=None)))
+        left.execute("PRAGMA writable_schema = ON")  # else a file that is too short cannot be read at all
+        left.row_factory = sqlite3.Row
+        try:
+            left.execute("SELECT 1 FROM settings LIMIT 1").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StudyError(
+                f"{folder / FILE}: nothing of it can be read ({error}); bring back a copy"
+            ) from error
+        yield left, damage
+
+
+def read_events(con: Journal, damage: str = "") -> Events:
+    """Read every event; of a file with damage, those that can be read."""
     select = f"SELECT {', '.join(_COLUMNS)} FROM events"
-    damage, rows = _find_damage(con), []
+    rows: list[tuple[Any, ...]] = []
     try:
         rows = [tuple(row) for row in con.execute(f"{select} ORDER BY seq")]
     except sqlite3.DatabaseError as error:

@@ -68,7 +68,7 @@ async def join(request: Request) -> Response:
     site = get_site(request)
     form = await read_form(request)
     expected = site.make_signature("join", request.cookies.get(VISIT_COOKIE, ""))
-    if not hmac.compare_digest(str(form.get("csrf", "")), expected):
+    if not hmac.compare_digest(str(form.get("csrf", "")).encode(), expected.encode()):
         raise HTTPException(403)
     code, name = str(form.get("code", "")).strip(), str(form.get("name", ""))
     now = site.clock()

@@ -170,9 +170,8 @@ def _collect_result(con: Journal, visit: Visit, event: dict[str, Any]) -> dict[s
         "SELECT count(*) FROM events WHERE person = ? AND kind = 'answer' AND seq <= ?",
         [person, event["seq"]],
     ).fetchall()
-    rate = bool(
-        drawn and rubric and every and nth % every == 0 and not both and not find_event(con, f"{uid}-rating")
-    )
+    rated = both or find_event(con, f"{uid}-rating")  # one question is enough
+    criteria = _choose_criterion(rubric, nth // every) if every and nth % every == 0 and not rated else []
     return {
         "item": item,
         "given": event["body"]["given"],
@@ -184,8 +183,16 @@ def _collect_result(con: Journal, visit: Visit, event: dict[str, Any]) -> dict[s
         if both and not voted
         else None,
         "thanks": voted,
-        "rubric": rubric if rate else None,
+        "criteria": criteria if drawn else [],
     }
+
+
+def _choose_criterion(rubric: dict[str, Any] | None, nth: int) -> list[tuple[int, dict[str, Any]]]:
+    """Choose the one criterion to ask for now, with its place among them: each in its turn."""
+    if not rubric:
+        return []
+    place = nth % len(rubric["criteria"])
+    return [(place, rubric["criteria"][place])]
 
 
 async def take_more(request: Request) -> Response:

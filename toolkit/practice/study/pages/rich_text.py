@@ -8,19 +8,23 @@ Nothing of a text is ever markup of its own: each piece is escaped before it is 
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from .formulas import write_mathml
 
+_TOKENISED = ("cloze", "choice", "spot", "rewrite", "order")
 _BLOCK = re.compile(
     r"```[^\n]*\n(?P<code>.*?)(?:\n```|\Z)|\$\$(?P<dollars>.+?)\$\$|\\\[(?P<bracket>.+?)\\\]", re.S
 )
-# A dollar sign with a space or digit behind the closing one is money.
+# A formula neither begins nor ends in a space; where a letter or digit follows, the dollars are money.
 _INLINE = re.compile(
-    r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>(?=\S)[^$\n]*?(?<=\S))\$(?![\d\w])"
+    r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>[^$\s](?:[^$\n]*?[^$\s])?)\$(?!\w)"
     r"|\*\*(?P<strong>[^*\n]+)\*\*"
 )
+_PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{3,}")  # words between two prices
 
 
 def render_text(text: str) -> Markup:
@@ -41,6 +45,18 @@ def render_text(text: str) -> Markup:
     return Markup("").join(out)
 
 
+def is_mark(word: str) -> bool:
+    """True if a token is punctuation that no space stands before."""
+    return re.fullmatch(r"[.,;:!?…)\]»”%]+", word) is not None
+
+
+def close_up(text: str, item: Mapping[str, Any]) -> str:
+    """Take away the spaces that tokenised sentences have before punctuation."""
+    if item["kind"] not in _TOKENISED:
+        return text
+    return re.sub(r" (?=[.,;:!?…)\]»”%]+(?:\s|$))", "", text)
+
+
 def _render_paragraphs(text: str) -> Markup:
     parts = [part for part in re.split(r"\n\s*\n", text) if part.strip()]
     lines = (
@@ -58,6 +74,8 @@ def render_line(text: str) -> Markup:
             out.append(Markup('<code dir="ltr">{}</code>').format(found["code"]))
         elif found["strong"] is not None:
             out.append(Markup("<strong>{}</strong>").format(found["strong"]))
+        elif found["dollars"] and _PROSE.search(found["dollars"]):
+            out.append(escape(found[0]))
         else:
             out.append(_render_formula(found["dollars"] or found["bracket"], False))
         at = found.end()

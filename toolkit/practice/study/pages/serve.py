@@ -91,7 +91,7 @@ def serve_study(
             )
             config = uvicorn.Config(
                 app, lifespan="off", access_log=False, log_level="warning", server_header=False,
-                proxy_headers=False, timeout_keep_alive=20, limit_concurrency=1000,
+                proxy_headers=False, timeout_keep_alive=75, limit_concurrency=1000,
                 h11_max_incomplete_event_size=32_768,
             )  # fmt: skip
             try:

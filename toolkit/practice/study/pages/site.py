@@ -26,7 +26,7 @@ from ..journal.people import Learner, find_learner, list_current_consents
 from ..journal.writer import Writer
 from ..push import LANGUAGES
 from .guard import BODY_BYTES
-from .rich_text import render_line, render_text
+from .rich_text import close_up, is_mark, render_line, render_text
 
 COOKIE, TEACHER_COOKIE, VISIT_COOKIE = "study", "study_teacher", "study_visit"
 _DAYS = 200
@@ -76,7 +76,13 @@ def _make_templates() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
     )
-    made.filters |= {"text": render_text, "line": render_line}
+    made.filters |= {
+        "text": render_text,
+        "line": render_line,
+        "close": close_up,
+        "shown": lambda item: close_up(item["shown"], item),
+        "is_mark": is_mark,
+    }
     made.globals["direction"] = find_direction
     return made
 
@@ -151,7 +157,7 @@ async def read_form(request: Request, *, lists: tuple[str, ...] = ()) -> dict[st
 def check_form(site: Site, request: Request, form: dict[str, Any]) -> None:
     """Answer 403 to a form that was not sent from a page of this learner's own."""
     expected = site.make_signature(request.cookies.get(COOKIE, ""))
-    if not hmac.compare_digest(str(form.get("csrf", "")), expected):
+    if not hmac.compare_digest(str(form.get("csrf", "")).encode(), expected.encode()):
         raise HTTPException(403)
 
 

@@ -122,7 +122,7 @@
   prepare();
   showKept();
   if (document.body.hasAttribute("data-offline")) offer();
-  else if (document.body.dataset.learner) {
+  else if (document.body.dataset.learner && !main.querySelector('form[action="/consent"]')) {
     flush();
     fetch("/pack", { credentials: "same-origin", headers: { Accept: "application/json" } })
       .then((answered) => (answered.ok ? answered.json() : null))

@@ -1,0 +1,1 @@
+"""Studies: what adaptive draws save, whether comparisons say what is so, and how fast the pages are."""
