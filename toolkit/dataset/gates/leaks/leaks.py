@@ -155,7 +155,7 @@ def _write_sides(con: Store, wordings: Sequence[str]) -> None:
     made = bool(run(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'benchmarks'"))
     if not made:
         make(con, BENCHMARKS)
-    # Messages and answers are compared with benchmarks alone: without any, half the bands would be for nothing.
+    # Messages and answers are compared with benchmarks alone: without any, their bands would be for nothing.
     has_benchmarks = bool(run(con, "SELECT 1 FROM benchmarks LIMIT 1"))
     long = f"if(length({{0}}) >= {ANSWER}, md5_number({{0}}), NULL)".format
     make(
