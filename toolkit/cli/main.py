@@ -34,6 +34,8 @@ from .models.publish_model import publish_model
 from .models.train import merge, train
 from .practice.exercises import exercises
 from .practice.learn import learn
+from .practice.learner import learner
+from .practice.recommend import recommend
 from .screen import clean_text
 from .store.export import export
 from .store.forget import forget, pseudonym
@@ -75,6 +77,8 @@ for command in (
     outcomes,
     exercises,
     learn,
+    learner,
+    recommend,
     fuse,
     influence,
     build,
