@@ -34,6 +34,8 @@ from .models.publish_model import publish_model
 from .models.train import merge, train
 from .practice.exercises import exercises
 from .practice.learn import learn
+from .practice.learner import learner
+from .practice.recommend import recommend
 from .practice.study import study
 from .screen import clean_text
 from .store.drop import drop
@@ -77,7 +79,7 @@ WALK: dict[str, tuple[click.Command, ...]] = {
     "Start": (demo, status, recipe),
     "Bring data in": (ingest, pull, outcomes, drop),
     "Ask people and models": (rubric, annotate, generate, judge),
-    "Teach learners": (exercises, study, learn),
+    "Teach learners": (exercises, study, learn, learner, recommend),
     "Fuse": (fuse, influence, report),
     "Build and publish": (build, diff, why, publish, export),
     "Train and compare": (train, merge, evaluate, publish_model),

@@ -9,10 +9,13 @@ import numpy as np
 
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.ingest.run import ingest_files
+from preceptor.toolkit.practice import learners as practice
 from preceptor.toolkit.practice.learners.answers import Answers, order_answers
 from preceptor.toolkit.practice.learners.fit import STEPS, fit_mastery, foretell_answers
 from preceptor.toolkit.store.connection import open_store, query
 
+from .. import learners as own
+from ..fusion.keep import each
 from ..fusion.part import Found
 from ..inputs import SHARED
 from .baselines import count_history, foretell
@@ -48,6 +51,13 @@ def read_lessons() -> tuple[Answers, Floats, Floats]:
     return answers, scored, (events["line"].to_numpy() // 3)
 
 
+def digest_code() -> str:
+    """Compute sha256 of the sources of the learner models and of this bench."""
+    folders = [Path(module.__path__[0]) for module in (practice, own)]
+    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
 def lessons(quick: bool) -> Found:
     """Cross-validate on four fifths of the students; judge on the fifth that is kept aside, by a hash."""
     answers, scored, student = read_lessons()
@@ -61,13 +71,12 @@ def lessons(quick: bool) -> Found:
     fold[~aside] = order
     history = count_history(answers)
     told: dict[str, Floats] = {}
-    splits = [(fold >= 0) & (fold != f) for f in range(FOLDS)] + [~aside]
-    tests = [fold == f for f in range(FOLDS)] + [aside]
-    for n, (train, test) in enumerate(zip(splits, tests, strict=True)):
-        if quick and n:
-            break
-        rows, held = train[learner], test[learner]
-        found = foretell(history, rows & scored, held)
+    splits = [~aside, *((fold >= 0) & (fold != f) for f in range(FOLDS))]
+    tests = [aside, *(fold == f for f in range(FOLDS))]
+
+    def foretell_split(n: int) -> dict[str, Floats]:
+        train, held = splits[n], tests[n][learner]
+        found = foretell(history, train[learner] & scored, held)
         for name, moments in (("ours: state", False), ("ours: state and moment", True)):
             p, _ = fit_mastery(
                 answers.keep(np.flatnonzero(train)),
@@ -75,15 +84,18 @@ def lessons(quick: bool) -> Found:
                 form=not moments,
                 steps=3 if quick else STEPS,
             )
-            found[name] = foretell_answers(p, answers.keep(np.flatnonzero(test))).p
-        found["mix of ours and the trees"] = mix(
-            found["ours: state"], found["ours: state and moment"], found["boosted trees"]
-        )
-        for name, q in found.items():
-            told.setdefault(name, np.full(len(learner), np.nan))[held] = q
+            found[name] = foretell_answers(p, answers.keep(np.flatnonzero(tests[n]))).p
+        ours = found["ours: state"], found["ours: state and moment"]
+        found["mix of ours and the trees"] = mix(*ours, found["boosted trees"])
         y, ok = history.right[held], scored[held]
         said = {name: round(float(measure_loss(y[ok], q[ok]).mean()), 4) for name, q in found.items()}
-        open_stderr().print(f"fold {n}: {said}")
+        open_stderr().print(f"{f'fold {n}' if n else 'kept aside'}: {said}")
+        return found
+
+    some = range(1 if quick else FOLDS + 1)
+    for n, found in zip(some, each(f"lessons {digest_code()}", some, foretell_split, not quick), strict=True):
+        for name, q in found.items():
+            told.setdefault(name, np.full(len(learner), np.nan))[tests[n][learner]] = q
     lines: list[tuple[str, ...]] = []
     base = "boosted trees"
     for title, learners in (("new students, 5 folds", ~aside), ("kept aside", aside)):

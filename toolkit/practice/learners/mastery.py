@@ -6,8 +6,8 @@
 
 An answer gives E and V of z by Gauss-Hermite quadrature, and they move the whole state through its
 covariance. After it, practised skills gain, and a set of them (more after a right answer, less with every
-repetition), and everything drifts; on return after a gap a skill is lower and less certain. Parameters are
-the MAP of the prequential likelihood: each answer predicted from those before it.
+repetition), ability gains a little, and everything drifts; on return after a gap a skill is lower and less
+certain. Parameters are the MAP of the prequential likelihood: each answer predicted from those before it.
 """
 
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "log_sd_set": (-1.0, 1.0),
     "gain_right": (0.3, 0.5),
     "gain_wrong": (0.1, 0.5),
+    "gain_ability": (0.0, 0.05),
     "log_fading": (-1.0, 1.0),
     "share_of_set": (0.0, 1.0),
     "log_drift_skill": (-3.0, 1.5),
@@ -178,7 +179,7 @@ def filter_answers(p: Parameters, block: AnswerBlock, state: Belief) -> tuple[Be
         left = (posterior * nodes**2).sum(1) - moved**2
         k = known[:, None]
         kalman = column / sd[:, None]
-        mean = mean + k * (moved[:, None] * kalman + spread(gain))
+        mean = mean + k * (moved[:, None] * kalman + spread(gain) + p["gain_ability"] * ability)
         faded = jnp.where(k > 0, fade, 1.0)
         mean = mean * faded
         diagonal = (blurred + k * (spread(drift) + wander)) * faded * faded + k * fresh

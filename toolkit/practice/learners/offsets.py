@@ -100,7 +100,9 @@ def _match(outcomes: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     by_time = (
         rest.drop_nulls("day")
         .sort("day")
-        .join_asof(timed.drop("review", "days"), on="day", by="learner", strategy="forward")
+        .join_asof(
+            timed.drop("review", "days"), on="day", by="learner", strategy="forward", check_sortedness=False
+        )
         .drop_nulls("ability")
         .with_columns(pl.lit(0.0).alias("days"))
     )

@@ -199,6 +199,7 @@ def take_answer(
         mean[place] += gain * (own if is_set else 1 - own) * np.exp(-fading * n)
         covariance[place, place] += np.exp(s["log_drift_set" if is_set else "log_drift_skill"])
         learner.times[name] = [n + 1, learner.turn, np.nan if day is None else day]
+    mean[_ABILITY] += s["gain_ability"]
     covariance[_ABILITY, _ABILITY] += np.exp(s["log_drift_ability"])
     rho = _squash(s["form_stays"])
     mean[_FORM] *= rho

@@ -164,7 +164,7 @@ def read_memory(p: Parameters, reviews: CardReviews, ends: Card) -> pl.DataFrame
 
 
 def find_due_days(p: Parameters, cards: Card, stability: Floats) -> Floats:
-    """Find after how many days (cards,) P(recall) falls to `DUE_BELOW`, by halving; at most `LONGEST_DAYS`."""
+    """Find after how many days (cards,) P(recall) falls to `DUE_BELOW`, by halving."""
     low, high = np.full(stability.shape, 0.02), np.full(stability.shape, float(LONGEST_DAYS))
     for _ in range(30):
         middle = np.sqrt(low * high)

@@ -1,0 +1,124 @@
+"""`preceptor recommend` and `preceptor learner`: what a learner gets, and why."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from in_process import run
+
+from preceptor.schemas.errors import StoreError
+from preceptor.toolkit.ingest.run import ingest_files
+from preceptor.toolkit.practice.learners.learn import LearnSettings, learn
+from preceptor.toolkit.practice.learners.profile import read_profile, write_context
+from preceptor.toolkit.practice.learners.recommend import Wishes, recommend
+from preceptor.toolkit.store.connection import open_store, query
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW = START + timedelta(days=60)
+SKILLS = ("easy", "middling", "hard")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A store with a fit: twelve learners, three skills of six items each; the last learner is weak at hard."""
+    folder = tmp_path_factory.mktemp("learned")
+    draw = np.random.default_rng(2)
+    rows = [
+        {
+            "learner": f"pupil-{who}",
+            "item": f"{skill}-{draw.integers(6)}",
+            "skills": skill,
+            "at": (START + timedelta(days=n)).isoformat(),
+            "correct": int(draw.random() < (0.95, 0.75, 0.3)[k]),
+        }
+        for who in range(12)
+        for n in range(14)
+        for k, skill in enumerate(SKILLS)
+    ]
+    pl.DataFrame(rows).write_csv(folder / "log.csv")
+    with open_store(folder / "s.duckdb", create=True) as con:
+        ingest_files(con, "reviews", [folder / "log.csv"], "log")
+        learn(con, settings=LearnSettings(steps=10, memory_steps=5))
+    return folder / "s.duckdb"
+
+
+@pytest.fixture
+def con(learned):
+    with open_store(learned, read_only=True) as con:
+        yield con
+
+
+@pytest.fixture
+def pupil(con):
+    return query(con, "SELECT min(learner) FROM mastery").item()
+
+
+def test_items_come_by_gain_with_a_reason(con, pupil):
+    found = recommend(con, pupil, Wishes(n=6, explore=0, at=NOW))
+    assert len({one.item for one in found}) == 6
+    assert all(0 < one.low < one.p < one.high < 1 for one in found)
+    assert all("an answer is right with probability" in one.because for one in found)
+    nothing_due = recommend(con, pupil, Wishes(n=6, explore=0, at=START + timedelta(days=14), rest_days=0))
+    assert nothing_due[0].skills != ["easy"]
+    assert nothing_due[0].gain > 0
+
+
+def test_the_same_seed_recommends_the_same_and_some_explore(con, pupil):
+    wishes = Wishes(n=5, seed=3, explore=0.6, at=NOW)
+    found = recommend(con, pupil, wishes)
+    assert found == recommend(con, pupil, wishes)
+    assert any(one.explored and "to find out" in one.because for one in found)
+    assert not any(one.explored for one in recommend(con, pupil, Wishes(n=5, explore=0, at=NOW)))
+
+
+def test_an_item_rests_unless_it_is_due(con, pupil):
+    last = START + timedelta(days=13, hours=1)
+    asked = set(
+        query(
+            con,
+            'SELECT item FROM reviews WHERE learner = ? AND "at" >= ?',
+            [pupil, START + timedelta(days=12)],
+        )["item"]
+    )
+    found = recommend(con, pupil, Wishes(n=18, explore=0, at=last))
+    due = set(query(con, "SELECT item FROM memory WHERE learner = ? AND due_at <= ?", [pupil, last])["item"])
+    assert {one.item for one in found} & asked <= due
+    assert all(one.due == (one.item in due) for one in found)
+
+
+def test_a_newcomer_gets_what_others_gain_from(con):
+    found = recommend(con, "0" * 16, Wishes(n=3, explore=0, at=NOW))
+    assert len(found) == 3
+    assert all("new" in one.because and not one.due for one in found)
+
+
+def test_a_profile_and_what_of_it_a_prompt_may_carry(con, pupil):
+    found = read_profile(con, pupil, NOW)
+    assert {row["skill"] for row in found["mastery"]} == set(SKILLS)
+    assert [row["mean"] for row in found["mastery"]] == sorted(row["mean"] for row in found["mastery"])
+    assert sum(day["answers"] for day in found["history"]) == 42
+    facts = write_context(found)
+    assert facts["struggles_with"] == ["hard"]
+    assert pupil not in json.dumps(facts)
+    with pytest.raises(StoreError, match="the store holds no review"):
+        read_profile(con, "0" * 16)
+
+
+def test_without_a_fit_it_is_said_what_to_run(store):
+    with pytest.raises(StoreError, match="preceptor learn"):
+        recommend(store, "x")
+
+
+def test_commands(learned):
+    asked = ("--store", str(learned))
+    said = run(*asked, "recommend", "pupil-3", "--n", "4", "--because", "--json").stdout
+    found = json.loads(said)
+    assert len(found) == 4
+    assert {"item", "p", "low", "high", "gain", "because"} <= found[0].keys()
+    shown = json.loads(run(*asked, "learner", "pupil-3", "--json").stdout)
+    assert len(shown["mastery"]) == 3
+    assert "90 %" in run(*asked, "learner", "pupil-3").stdout
+    facts = json.loads(run(*asked, "learner", "context", "pupil-3").stdout)
+    assert "learner" not in facts
