@@ -46,8 +46,11 @@ def drop_sources(con: Store, names: Sequence[str], dry_run: bool = False) -> Dro
     wanted = {"names": list(names)}
     rows = {}
     for table in OF_A_SOURCE:
+        column = "sources" if "sources" in table.names else "[source]"  # of all texts of an exercise
         ((n,),) = run(
-            con, f'SELECT count(*) FROM "{table.name}" WHERE list_contains($names::VARCHAR[], source)', wanted
+            con,
+            f'SELECT count(*) FROM "{table.name}" WHERE list_has_any({column}, $names::VARCHAR[])',
+            wanted,
         )
         if n:
             rows[table.name] = int(n)

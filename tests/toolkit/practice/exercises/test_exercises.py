@@ -8,7 +8,7 @@ import yaml
 
 from preceptor.schemas.errors import GateError
 from preceptor.toolkit.practice.exercises.build import build_exercises
-from preceptor.toolkit.practice.exercises.recipe import KINDS, Exercises
+from preceptor.toolkit.practice.exercises.recipe import OF_EDITS, Exercises
 from preceptor.toolkit.store.connection import open_store, query, run
 
 M2 = """S He go to school every days .
@@ -228,7 +228,7 @@ def test_every_key_of_four_languages_is_an_annotators_and_no_wrong_option_is(
         edits = query(con, 'SELECT sentence, annotator, start, "end", correction FROM edits')
     assert len(exercises) >= 20_000
     assert {row["language"] for row in exercises} == {"en", "et", "uk", "ru"}
-    assert {row["kind"] for row in exercises} == set(KINDS)
+    assert {row["kind"] for row in exercises} == set(OF_EDITS)
     assert made.own / made.choices >= 0.3
     of = defaultdict(lambda: defaultdict(list))
     for sentence, annotator, *edit in edits.rows():

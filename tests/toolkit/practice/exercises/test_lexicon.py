@@ -14,6 +14,7 @@ from preceptor.toolkit.ingest.preferences.lexicon import read_lexicon
 from preceptor.toolkit.practice.exercises import from_completions
 from preceptor.toolkit.practice.exercises.build import build_exercises
 from preceptor.toolkit.practice.exercises.recipe import Exercises
+from preceptor.toolkit.privacy.drop import drop_sources
 from preceptor.toolkit.store.connection import open_store, run
 
 LIST = """term,gloss,frequency,language
@@ -88,6 +89,14 @@ def test_exercises_leave_with_a_source_that_is_replaced(place, preceptor):
         (done.stdout + done.stderr).split()
     )
     with open_store(place / "preceptor.duckdb") as con:
+        assert run(con, "SELECT count(*) FROM exercises") == [(0,)]
+
+
+def test_exercises_with_texts_of_a_dropped_source_are_counted_and_leave(place):
+    build(place, sources=["words", "cards"], exercises=["flashcard"])
+    with open_store(place / "preceptor.duckdb") as con:
+        found = drop_sources(con, ["words"])
+        assert found.rows == {"lexicon": 5, "exercises": 3, "rejects": 4}
         assert run(con, "SELECT count(*) FROM exercises") == [(0,)]
 
 
