@@ -40,6 +40,7 @@ _REMEDIES = {
     "unfinished run": "delete it, or give its command again with --restart",
     "cache": "delete it; it is made again when it is needed",
     "store": "forget the person there too",
+    "study": "pull it (preceptor study pull), which takes the person out of its journal",
 }
 _MADE_AGAIN = ("export", "report", "unfinished run", "cache")
 

@@ -1,0 +1,269 @@
+"""A learner's whole session in a real browser, on a desk and on a phone: keys, offline, leaving.
+
+    PRECEPTOR_PICTURE=docs/images/study.png pytest tests/toolkit/practice/study/test_browser.py -k picture
+
+draws the README's picture again; PRECEPTOR_SHOTS=FOLDER keeps a picture of every page.
+"""
+
+import importlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from studying import PROMPTS, prepare, serving
+from waiting import IDLE, wait_until
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_CHROMIUM = "no chromium on this machine; apt-get install chromium, or run .ci/run as root"
+CI = os.environ.get("CI") == "true"  # where nothing here may be skipped
+if CI:
+    playwright = importlib.import_module("playwright.sync_api")
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM or CI), reason=NO_CHROMIUM)]
+KEYS = {row["id"]: row["context"]["answer"] for row in PROMPTS}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert CHROMIUM, NO_CHROMIUM
+    # Its own sandbox needs what root and containers do not have.
+    with playwright.sync_playwright() as api:
+        browser = api.chromium.launch(
+            executable_path=CHROMIUM, timeout=1000 * IDLE, args=["--no-sandbox", "--force-color-profile=srgb"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, preceptor):
+    folder = tmp_path_factory.mktemp("browser")
+    run = prepare(folder, preceptor)
+    run(
+        "study", "push", "--study", "w", "--exercises", "g", "--source", "mine", "--consent", "consent.txt",
+        "--class", "class.csv", "--vote-share", 1, "--rubric", "socratic", "--rate-every", 3,
+    )  # fmt: skip
+    with serving(folder) as process:
+        process.folder, process.command = folder, run
+        yield process
+
+
+@pytest.fixture
+def page(chromium, request):
+    """A page of a width, which must ask nobody else and say no error."""
+    width, height = request.param
+    context = chromium.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
+    context.set_default_timeout(1000 * IDLE)
+    opened = context.new_page()
+    opened.said, opened.asked = [], []
+    opened.on(
+        "console", lambda message: opened.said.append(message.text) if message.type == "error" else None
+    )
+    opened.on("pageerror", lambda error: opened.said.append(str(error)))
+    opened.on("request", lambda asked: opened.asked.append(asked.url))
+    opened.wide = width
+    yield opened
+    context.close()
+
+
+def shoot(page, name):
+    """Nothing may stick out of a page; a picture is kept where one is asked for."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if folder := os.environ.get("PRECEPTOR_SHOTS"):
+        Path(folder).mkdir(exist_ok=True)
+        page.screenshot(path=f"{folder}/{page.wide}-{name}.png", full_page=True)
+
+
+def fill(page, right):
+    """Answer the exercise that is shown; the names of what was shown."""
+    form = page.locator("form.exercise")
+    kind = form.get_attribute("data-kind")
+    if kind == "choice":
+        page.keyboard.press("1")
+    elif kind == "spot":
+        form.locator(".words label").nth(1).click()
+    else:
+        text = form.inner_text()
+        given = next((key for n, key in enumerate(KEYS.values()) if PROMPTS[n]["group"] in text), "goes")
+        form.locator("[name=given]").fill(given if right else "no idea")
+    return kind
+
+
+@pytest.mark.parametrize("page", [(1280, 800), (390, 844)], indirect=True)
+def test_a_whole_session(server, page):
+    name = "Anna" if page.wide > 500 else "Ben"
+    page.goto(server.links[name])
+    assert page.locator("h1").inner_text() == "Before you begin"
+    shoot(page, "consent")
+    page.click("button")
+    seen, tries = set(), {}
+    for n in range(24):
+        page.wait_for_load_state()
+        if not page.locator("form.exercise").count():
+            break
+        item = page.locator("form.exercise [name=item]").get_attribute("value")
+        tries[item] = tries.get(item, 0) + 1
+        kind = fill(page, right=tries[item] > 1)
+        shoot(page, kind)
+        if kind in ("cloze", "flashcard") and n % 2:
+            page.keyboard.press("Enter")
+        else:
+            page.click("form.exercise button:not([type=button])")
+        page.wait_for_url("**/result/**")
+        seen.add(kind)
+        if page.locator(".verdict.bad").count():
+            shoot(page, f"{kind}-wrong")
+            seen.add("wrong")
+        if page.locator(".explanation").count():
+            seen.add("explanation")
+        if page.locator("form.rating").count():
+            shoot(page, "rating")
+            page.locator("form.rating input[type=radio]").last.check()
+            page.click("form.rating button")
+            seen.add("rating")
+            continue
+        if page.locator("form.vote").count():
+            shoot(page, "vote")
+            page.keyboard.press("1")
+            page.wait_for_selector("text=Thank you.")
+            seen.add("vote")
+        page.click("#next")
+    assert {
+        "cloze",
+        "choice",
+        "spot",
+        "rewrite",
+        "flashcard",
+        "wrong",
+        "explanation",
+        "vote",
+        "rating",
+    } <= seen
+    page.goto(f"{server.url}/me")
+    shoot(page, "me")
+    with page.expect_download() as download:
+        page.click("a[download]")
+    data = json.loads(Path(download.value.path()).read_text())
+    assert data["learner"]["name"] == name
+    assert sum(event["kind"] == "answer" for event in data["events"]) == sum(tries.values())
+    page.select_option("[name=language]", "uk")
+    page.click("form[action='/language'] button")
+    assert page.get_attribute("html", "lang") == "uk"
+    shoot(page, "me-uk")
+    page.goto(server.teacher)
+    shoot(page, "teacher")
+    assert page.said == []
+    assert {url.split("/")[2] for url in page.asked} == {server.url.split("/")[2]}
+
+
+@pytest.mark.parametrize("page", [(390, 844)], indirect=True)
+def test_answers_given_offline_come_later_and_once(server, page):
+    page.goto(server.links["Cleo"])
+    page.click("button")
+    page.wait_for_function(
+        "JSON.parse(localStorage.pack || '[]').length > 2 && navigator.serviceWorker.controller"
+    )
+    page.context.set_offline(True)
+    for n in (1, 2):
+        item = page.locator("form.exercise [name=item]").get_attribute("value")
+        fill(page, right=True)
+        page.click("form.exercise button:not([type=button])")
+        page.wait_for_function(f"document.querySelector('form.exercise [name=item]').value !== '{item}'")
+        assert page.locator("#kept").inner_text().startswith(f"Kept on this device: {n}.")
+    shoot(page, "offline")
+    page.goto(f"{server.url}/")  # from the service worker
+    assert page.locator("form.exercise").count() == 1
+    fill(page, right=True)
+    page.click("form.exercise button:not([type=button])")
+    page.wait_for_function("document.querySelector('#kept').textContent.includes('3.')")
+    page.context.set_offline(False)
+    wait_until(lambda: page.evaluate("JSON.parse(localStorage.queue || '[]').length") == 0)
+    page.goto(f"{server.url}/me")
+    with page.expect_download() as download:
+        page.click("a[download]")
+    events = json.loads(Path(download.value.path()).read_text())["events"]
+    answers = [event for event in events if event["kind"] == "answer"]
+    assert len(answers) == len({event["item"] for event in answers}) == 3
+    assert all("device_at" in event["body"] for event in answers)
+
+
+@pytest.mark.parametrize("page", [(390, 844)], indirect=True)
+def test_leaving_deletes_everything_here_and_on_the_device(server, page):
+    page.goto(server.links["Dora <b>x</b>"])
+    page.click("button")
+    fill(page, right=False)
+    page.click("form.exercise button:not([type=button])")
+    page.goto(f"{server.url}/me")
+    page.click("summary")
+    page.check("[name=sure]")
+    shoot(page, "leave")
+    page.click("button.dangerous")
+    page.wait_for_selector("text=You have left the study.")
+    shoot(page, "left")
+    assert page.evaluate("localStorage.getItem('pack')") is None
+    page.goto(f"{server.url}/")
+    assert page.locator("form.exercise").count() == 0
+    page.goto(server.links["Dora <b>x</b>"])
+    assert "nobody" in page.inner_text("main")
+
+
+@pytest.mark.parametrize("page", [(390, 844)], indirect=True)
+def test_it_works_without_scripts(server, chromium, page):
+    context = chromium.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    plain = context.new_page()
+    plain.goto(server.links["Cleo"])
+    if "/consent" in plain.url:
+        plain.click("button")
+    for _ in range(3):
+        kind = plain.get_attribute("form.exercise", "data-kind")
+        if kind == "choice":
+            plain.locator("[name=given]").first.check()
+        elif kind == "spot":
+            plain.locator(".words label").first.click()
+        else:
+            plain.fill("[name=given]", "x")
+        plain.click("form.exercise button")
+        assert "/result/" in plain.url
+        plain.click("#next")
+    context.close()
+
+
+@pytest.mark.skipif("PRECEPTOR_PICTURE" not in os.environ, reason="draws the README's picture on demand")
+def test_picture(server, chromium):
+    from PIL import Image
+
+    parts = []
+    context = chromium.new_context(
+        viewport={"width": 420, "height": 560}, device_scale_factor=2, color_scheme="light"
+    )
+    page = context.new_page()
+    page.goto(server.links["Anna"])
+    if "/consent" in page.url:
+        page.click("button")
+    wanted = {"cloze": None, "vote": None, "result": None}
+    tries = {}
+    for _ in range(30):
+        if not page.locator("form.exercise").count():
+            break
+        item = page.locator("form.exercise [name=item]").get_attribute("value")
+        tries[item] = tries.get(item, 0) + 1
+        kind = fill(page, right=tries[item] > 1)
+        if kind == "cloze":
+            wanted["cloze"] = wanted["cloze"] or page.screenshot()
+        page.click("form.exercise button:not([type=button])")
+        page.wait_for_url("**/result/**")
+        if page.locator("form.vote").count():
+            wanted["vote"] = wanted["vote"] or page.screenshot()
+        elif page.locator(".verdict.bad").count() and page.locator(".explanation").count():
+            wanted["result"] = wanted["result"] or page.screenshot()
+        page.goto(f"{server.url}/")
+    context.close()
+    parts = [Image.open(io.BytesIO(part)) for part in wanted.values() if part]
+    whole = Image.new("RGB", (sum(p.width for p in parts) + 24 * (len(parts) - 1), parts[0].height), "white")
+    for n, part in enumerate(parts):
+        whole.paste(part, (n * (parts[0].width + 24), 0))
+    whole.resize((whole.width // 2, whole.height // 2)).save(os.environ["PRECEPTOR_PICTURE"])
