@@ -5,11 +5,13 @@
 # make fuzz   damaged inputs of every parser, 100,000 of them: make fuzz INPUTS=1000 SEED=3
 # make bench-fusion  whether what fits say is right, and the same again (writes docs/measurements/fusion.md)
 # make bench-exercises  how many keys are wrong when a small model writes them (writes docs/measurements/exercises.md)
+# make bench-learners  how well learner models foretell, beside peers (writes docs/measurements/learners.md)
 # Needs Python >= 3.11 and nothing else; each target sets up .venv as far as it needs.
 
 PYTHON ?= python3
 VENV := .venv
 PYMC := $(VENV)-pymc
+PEERS := $(VENV)-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ALL ?=
@@ -19,7 +21,7 @@ INPUTS ?= 100000
 SEED ?= 7
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage check fuzz bench bench-exercises bench-fusion clean
+.PHONY: demo test coverage check fuzz bench bench-exercises bench-fusion bench-learners clean
 
 demo: $(VENV)/core
 	$(BIN)/preceptor demo
@@ -43,6 +45,10 @@ bench-fusion: $(VENV)/core $(if $(filter published,$(or $(PARTS),published)),$(P
 
 bench-exercises: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m preceptor.tests.bench.exercises --n 60 --write docs/measurements/exercises.md
+
+bench-learners: $(VENV)/bench $(if $(filter cards,$(or $(PARTS),cards)),$(PEERS)/ready)
+	PRECEPTOR_BENCH_PEERS=$(CURDIR)/$(PEERS) OMP_NUM_THREADS=1 \
+	$(BIN)/python -m preceptor.tests.bench.learners $(PARTS) --write docs/measurements/learners.md
 
 fuzz: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m preceptor.tests.bench.fuzz --inputs $(INPUTS) --seed $(SEED)
@@ -75,9 +81,14 @@ $(PYMC)/ready:
 	$(PYMC)/bin/python -m pip --disable-pip-version-check --quiet install pymc==5.28.5
 	@touch $@
 
+# Without its requirements: PyTorch and pandas are in the development environment.
+$(PEERS)/ready: $(VENV)/bench
+	$(PIP) install --no-deps --target $(PEERS) fsrs-optimizer==6.5.0
+	@touch $@
+
 .typing/preceptor:
 	mkdir -p .typing && ln -sfn "$(CURDIR)" .typing/preceptor
 
 # What the targets make; dist/, models/, evaluations/ and gguf/ hold work of yours and stay.
 clean:
-	rm -rf $(VENV) $(PYMC) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) $(PYMC) $(PEERS) .typing build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -26,14 +26,14 @@ class Found:
 Measure = Callable[[bool], Found]  # True: as small as will run, to try the script
 
 
-def markdown(name: str, found: Found) -> str:
+def markdown(name: str, found: Found, bench: str = "bench-fusion") -> str:
     """The table between the part's marks."""
     rows = [found.columns, tuple("---" for _ in found.columns), *found.lines]
-    begin, end = marks(name)
+    begin, end = marks(name, bench)
     return "\n".join(
         [
             begin,
-            f"`make bench-fusion PARTS={name}` on {datetime.now(UTC):%Y-%m-%d}: {cpu_model()}, "
+            f"`make {bench} PARTS={name}` on {datetime.now(UTC):%Y-%m-%d}: {cpu_model()}, "
             f"Python {platform.python_version()}. {found.setting}",
             "",
             *(f"| {' | '.join(row)} |" for row in rows),
@@ -42,16 +42,16 @@ def markdown(name: str, found: Found) -> str:
     )
 
 
-def marks(name: str) -> tuple[str, str]:
+def marks(name: str, bench: str = "bench-fusion") -> tuple[str, str]:
     """What stands before and after a part's table."""
-    return f"<!-- bench-fusion {name}: begin -->", f"<!-- bench-fusion {name}: end -->"
+    return f"<!-- {bench} {name}: begin -->", f"<!-- {bench} {name}: end -->"
 
 
-def written_into(text: str, name: str, found: Found) -> str:
+def written_into(text: str, name: str, found: Found, bench: str = "bench-fusion") -> str:
     """`text` with the part's table between its marks; ValueError where it has none."""
-    begin, end = marks(name)
+    begin, end = marks(name, bench)
     before, mark, rest = text.partition(begin)
     _, closing, after = rest.partition(end)
     if not (mark and closing):
         raise ValueError(f"no line '{begin}' with '{end}' after it")
-    return f"{before}{markdown(name, found)}{after}"
+    return f"{before}{markdown(name, found, bench)}{after}"

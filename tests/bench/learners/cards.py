@@ -1,7 +1,7 @@
 """Recall of cards on an Anki log: ours beside FSRS-6, default and fitted, HLR and moving averages.
 
-FSRS-6 is fitted by the package fsrs-optimizer (15 epochs, weights by recency), in an environment of its own with
-PyTorch; `PRECEPTOR_BENCH_PEERS` names the folder that it lies in.
+FSRS-6 is fitted by the package fsrs-optimizer (15 epochs, weights by recency), in an environment of its own
+with PyTorch; `PRECEPTOR_BENCH_PEERS` names the folder that it lies in.
 """
 
 import os

@@ -11,13 +11,15 @@ other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import exp, log1p, sqrt
 
 import numpy as np
 
 from .answers import SEPARATOR, Floats
 from .mastery import NODES, WEIGHTS, Parameters
 
+_WIDTH = 1.6448536  # standard deviations on either side of a 90 % interval
+_SQUARES = NODES**2
 _ABILITY, _FORM = 0, 1  # places in the state; components follow
 
 
@@ -74,7 +76,7 @@ def read_model(
 def start_learner(model: Model) -> Learner:
     """Make the state of somebody of whom nothing is known."""
     s = model.scalars
-    variances = [np.exp(2 * s["log_sd_ability"]), np.exp(2 * s["log_sd_form"])]
+    variances = [exp(2 * s["log_sd_ability"]), exp(2 * s["log_sd_form"])]
     return Learner(np.zeros(2), np.diag(variances))
 
 
@@ -96,7 +98,7 @@ def _meet(model: Model, learner: Learner, names: Sequence[str]) -> None:
     for place, name in enumerate(new, old):
         learner.places[name] = place
         which = "log_sd_set" if SEPARATOR in name else "log_sd_skill"
-        covariance[place, place] = np.exp(2 * model.scalars[which])
+        covariance[place, place] = exp(2 * model.scalars[which])
     learner.mean = np.concatenate([learner.mean, np.zeros(len(new))])
     learner.covariance = covariance
 
@@ -113,8 +115,8 @@ def _level(model: Model, item: str, used: Sequence[tuple[str, float]]) -> tuple[
     return mean + model.questions.get((item, kind), 0.0), _squash(guess), _squash(slip)
 
 
-def _squash(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
+def _squash(x: float) -> float:
+    return 1 / (1 + exp(-min(max(x, -500.0), 500.0)))
 
 
 def _wait(
@@ -125,13 +127,13 @@ def _wait(
     places, lost, blur = [], [], []
     for name, _ in used:
         n, turn, last = learner.times.get(name, (0, 0, np.nan))
-        gap = np.log1p(max(learner.turn - turn - 1, 0)) if n else 0.0
+        gap = log1p(max(learner.turn - turn - 1, 0)) if n else 0.0
         days = (day if day is not None else np.nan) - last
-        away = np.log1p(days) if n and days > 0 else 0.0
+        away = log1p(days) if n and days > 0 else 0.0
         places.append(learner.places[name])
         is_skill = SEPARATOR not in name
-        lost.append(is_skill * (np.exp(s["log_loss_gap"]) * gap + np.exp(s["log_loss_days"]) * away))
-        blur.append(np.exp(s["log_drift_gap"]) * gap + np.exp(s["log_drift_days"]) * away)
+        lost.append(is_skill * (exp(s["log_loss_gap"]) * gap + exp(s["log_loss_days"]) * away))
+        blur.append(exp(s["log_drift_gap"]) * gap + exp(s["log_drift_days"]) * away)
     return places, lost, blur
 
 
@@ -160,10 +162,20 @@ def predict_answer(
 
 
 def _forecast(mean: float, variance: float, guess: float, slip: float) -> Forecast:
-    sd = np.sqrt(max(variance, 1e-9))
-    ends = guess + (1 - guess - slip) * _squash(mean + np.array([-1.6448536, 1.6448536]) * sd)
-    p = float((WEIGHTS * (guess + (1 - guess - slip) * _squash(mean + sd * NODES))).sum())
-    return Forecast(p, float(ends[0]), float(ends[1]), mean, variance, guess, slip)
+    sd = sqrt(max(variance, 1e-9))
+    p = float(_link(mean, sd, guess, slip) @ WEIGHTS)
+    return _bound(p, mean, variance, guess, slip)
+
+
+def _link(mean: float, sd: float, guess: float, slip: float) -> Floats:
+    """P(right) at the nodes (7,)."""
+    return np.asarray(guess + (1 - guess - slip) / (1 + np.exp(-mean - sd * NODES)))
+
+
+def _bound(p: float, mean: float, variance: float, guess: float, slip: float) -> Forecast:
+    sd, rest = sqrt(max(variance, 1e-9)), 1 - guess - slip
+    low, high = (guess + rest * _squash(mean + side * sd) for side in (-_WIDTH, _WIDTH))
+    return Forecast(p, low, high, mean, variance, guess, slip)
 
 
 def take_answer(
@@ -182,29 +194,29 @@ def take_answer(
     column = covariance[:, _ABILITY] + covariance[:, _FORM] + covariance[:, places] @ weights
     at = mean[_ABILITY] + mean[_FORM] + mean[places] @ weights + level
     variance = max(column[_ABILITY] + column[_FORM] + column[places] @ weights, 1e-9)
-    sd = np.sqrt(variance)
-    link = guess + (1 - guess - slip) * _squash(at + sd * NODES)
+    sd = sqrt(variance)
+    link = _link(at, sd, guess, slip)
     likely = (link if right else 1 - link) * WEIGHTS
     posterior = likely / likely.sum()
     moved = float(posterior @ NODES)
-    left = float(posterior @ NODES**2) - moved**2
+    left = float(posterior @ _SQUARES) - moved**2
     kalman = column / sd
     mean += moved * kalman
     covariance -= np.multiply.outer((1 - left) * kalman, kalman)
-    gain, fading = s["gain_right"] if right else s["gain_wrong"], np.exp(s["log_fading"])
+    gain, fading = s["gain_right"] if right else s["gain_wrong"], exp(s["log_fading"])
     own = _squash(s["share_of_set"]) if len(used) > 1 else 0.0  # what is gained by the set alone
     for (name, _), place in zip(used, places, strict=True):
         n, *_ = learner.times.get(name, (0, 0, 0))
         is_set = SEPARATOR in name
-        mean[place] += gain * (own if is_set else 1 - own) * np.exp(-fading * n)
-        covariance[place, place] += np.exp(s["log_drift_set" if is_set else "log_drift_skill"])
+        mean[place] += gain * (own if is_set else 1 - own) * exp(-fading * n)
+        covariance[place, place] += exp(s["log_drift_set" if is_set else "log_drift_skill"])
         learner.times[name] = [n + 1, learner.turn, np.nan if day is None else day]
     mean[_ABILITY] += s["gain_ability"]
-    covariance[_ABILITY, _ABILITY] += np.exp(s["log_drift_ability"])
+    covariance[_ABILITY, _ABILITY] += exp(s["log_drift_ability"])
     rho = _squash(s["form_stays"])
     mean[_FORM] *= rho
     covariance[_FORM, :] *= rho
     covariance[:, _FORM] *= rho
-    covariance[_FORM, _FORM] += np.exp(2 * s["log_sd_form"]) * (1 - rho**2)
+    covariance[_FORM, _FORM] += exp(2 * s["log_sd_form"]) * (1 - rho**2)
     learner.turn += 1
-    return _forecast(float(at), float(variance), guess, slip)
+    return _bound(float(link @ WEIGHTS), float(at), float(variance), guess, slip)

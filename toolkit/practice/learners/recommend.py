@@ -21,7 +21,8 @@ from .mastery import NODES, WEIGHTS
 from .online import Learner, Model, predict_answer, start_learner
 from .states import DUE_BELOW, count_days, read_fit, read_learner, read_mastery_model
 
-BAND = 0.6, 0.9  # P(right) at which practice is neither discouraging nor idle
+BAND = 0.2, 0.9  # P(right) at which practice is neither discouraging nor idle
+ROOM = 0.6  # log-odds that an answer teaches beside the model's gains, where all is still to be learnt
 REST_DAYS = 2.0  # an item is not asked again earlier, unless it is due
 EXPLORE = 0.1  # share of the places
 _OUTSIDE = 0.5  # weight of an item outside the band
@@ -80,7 +81,7 @@ AND fit = (SELECT key FROM learner_fits WHERE kind = 'memory' ORDER BY fitted_at
 
 
 def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recommended]:
-    """Recommend items to a learner (a pseudonym), the best first; a newcomer starts from what others can do.
+    """Choose what a learner (a pseudonym) should do next, best first; newcomers start from what others can.
 
     Items are those of reviews that tell of mastery, exercises of the store, and cards of this learner that
     are due. Raises StoreError without a fit of mastery or items.
@@ -180,13 +181,15 @@ def read_level(
 def compute_gain(model: Model, at: Floats, variance: Floats, nth: Floats) -> tuple[Floats, Floats]:
     """Compute by how much P(right) rises by one answer, and its sd over the posterior: (n,) each.
 
-    Learning is what the model gives to a right and a wrong answer, at the chances of each.
+    Learning is what the model gives to a right and to a wrong answer, at the chances of each, and more the
+    more there is to learn: logs of lessons, whose order teachers chose, tell too little of that.
     """
     s = model.scalars
     z = at[:, None] + np.sqrt(variance)[:, None] * NODES
     p = 1 / (1 + np.exp(-z))
     fading = np.exp(-np.exp(s["log_fading"]) * nth)[:, None]
-    rise = [1 / (1 + np.exp(-(z + s[name] * fading))) - p for name in ("gain_right", "gain_wrong")]
+    room = ROOM * (1 - p)
+    rise = [1 / (1 + np.exp(-(z + s[name] * fading + room))) - p for name in ("gain_right", "gain_wrong")]
     each = p * rise[0] + (1 - p) * rise[1]
     mean = each @ WEIGHTS
     return mean, np.sqrt(np.maximum((each**2) @ WEIGHTS - mean**2, 0))
