@@ -73,6 +73,7 @@ def page(chromium, request):
 
 def shoot(page, name):
     """Nothing may stick out of a page; a picture is kept where one is asked for."""
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     if folder := os.environ.get("PRECEPTOR_SHOTS"):
         Path(folder).mkdir(exist_ok=True)
