@@ -14,7 +14,7 @@ from places import ROOT
 from waiting import run_to_end
 
 PACKAGES = ("annotation", "recipes", "schemas", "toolkit", "training")
-DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl", ".txt"}
+DATA = {".yaml", ".jinja", ".md", ".csv", ".jsonl", ".txt", ".css", ".js", ".svg", ".png"}
 
 
 def tracked(folder):

@@ -114,20 +114,27 @@
     event.preventDefault();
     if (choice.type === "radio") { choice.checked = true; choice.focus(); } else choice.click();
   });
-  window.addEventListener("online", async () => {
+  // Not every device tells when it is connected again, so it is tried now and then, too.
+  const reconnect = async () => {
+    if (!mine().length) return;
     await flush();
-    if (document.body.hasAttribute("data-offline")) location.href = "/";
-  });
+    if (!mine().length && document.body.hasAttribute("data-offline")) location.href = "/";
+  };
+  window.addEventListener("online", reconnect);
+  setInterval(reconnect, 5000);
 
   prepare();
   showKept();
   if (document.body.hasAttribute("data-offline")) offer();
   else if (document.body.dataset.learner && !main.querySelector('form[action="/consent"]')) {
     flush();
-    fetch("/pack", { credentials: "same-origin", headers: { Accept: "application/json" } })
-      .then((answered) => (answered.ok ? answered.json() : null))
-      .then((pack) => { if (pack) write("pack", pack.forms); })
-      .catch(() => {});
+    const pack = fetch("/pack", { credentials: "same-origin", headers: { Accept: "application/json" } })
+      .then((answered) => (answered.ok ? answered.json() : Promise.reject(answered.status)))
+      .then((found) => write("pack", found.forms));
+    // From here on the page can be used offline.
+    if ("serviceWorker" in navigator) {
+      Promise.all([pack, navigator.serviceWorker.ready]).then(() => { document.body.dataset.packed = ""; }).catch(() => {});
+    } else pack.catch(() => {});
   }
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("/sw.js").catch(() => {});
 })();
