@@ -109,8 +109,8 @@ SELECT * EXCLUDE (why, untold, equal, chosen_length, rejected_length{not_scores}
     END AS dropped
 FROM known"""
 
-# One score of each rated completion, and the criteria it is made of. Ratings are counted first and few terms are
-# added in a fixed order: a sum of doubles would depend on the order in which threads bring them.
+# One score of each rated completion, and the criteria it is made of. Ratings are counted first, and few terms
+# are added in a fixed order: a sum of doubles would depend on the order in which threads bring them.
 _SCORED = """
 WITH counted AS (
     SELECT r.completion, r.criterion, r.source, count(*) AS n, coalesce(u.weight, 1) AS weight,
@@ -125,8 +125,9 @@ WITH counted AS (
         list_sum(list(share * n ORDER BY share, n)) / sum(n) AS share
     FROM counted GROUP BY completion, criterion
 )
-SELECT completion, list_sum(list(weight * share ORDER BY criterion)) / list_sum(list(weight ORDER BY criterion))
-    AS score, list(criterion ORDER BY criterion) AS criteria
+SELECT completion,
+    list_sum(list(weight * share ORDER BY criterion)) / list_sum(list(weight ORDER BY criterion)) AS score,
+    list(criterion ORDER BY criterion) AS criteria
 FROM criteria GROUP BY completion HAVING sum(weight) > 0"""
 
 

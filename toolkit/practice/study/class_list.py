@@ -5,7 +5,8 @@
     Ben,de
 
 The delimiter may be a semicolon or a tab. A name that is there twice is refused: two links for one name could
-not be told apart.
+not be told apart. Other columns are refused too: what is not used should not be taken for used, and a list of a
+class should hold no more than it must.
 """
 
 import csv
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ....schemas.errors import StudyError
 
+_COLUMNS = ("name", "first_language", "")  # without a name: the end of a line that closes with a comma
 _FORM = "expected columns name and first_language, such as: name,first_language"
 
 
@@ -43,6 +45,11 @@ def read_class_list(path: Path) -> list[Listed]:
     header = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
     if "name" not in header:
         raise StudyError(f"{path}:1: {_FORM}; found '{lines[0][:80]}'")
+    if other := [name for name in header if name not in _COLUMNS]:
+        near = "; first_language is what it may mean" if any("lang" in name for name in other) else ""
+        raise StudyError(
+            f"{path}:1: column '{other[0]}' is not read{near}; take it out, or rename it; {_FORM}"
+        )
     found: dict[str, tuple[int, Listed]] = {}
     for row in reader:
         name = " ".join((row[header["name"]] or "").split())

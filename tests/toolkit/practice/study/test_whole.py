@@ -192,6 +192,7 @@ def test_a_journal_that_was_cut_off_is_named_and_the_store_keeps_what_it_has(pus
         ("name\nAnna\nanna \n", "3: 'anna' is there twice (first in line 2)"),
         ("name\n\n ,de\n", "the name is empty"),
         ("vorname\nAnna\n", "expected columns name"),
+        ("name,language\nAnna,de\n", "1: column 'language' is not read; first_language is what it may mean"),
         ("", "is empty"),
     ],
 )
