@@ -5,8 +5,8 @@
     Ben,de
 
 The delimiter may be a semicolon or a tab. A name that is there twice is refused: two links for one name could
-not be told apart. Other columns are refused too: what is not used should not be taken for used, and a list of a
-class should hold no more than it must.
+not be told apart. Other columns are refused too: what is not used should not be taken for used, and a class
+list should hold no more than it must.
 """
 
 import csv
