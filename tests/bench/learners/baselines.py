@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from preceptor.toolkit.practice.learners.answers import Answers
+from preceptor.toolkit.practice.learners.mastery.answers import Answers
 
 from .score import Floats, Ints, measure_loss
 

@@ -18,8 +18,8 @@ from sklearn.model_selection import TimeSeriesSplit
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.practice.learners.fit import fit_memory
-from preceptor.toolkit.practice.learners.memory import SAME_DAY_WEIGHT
-from preceptor.toolkit.practice.learners.reviews import CardReviews, follow_cards, order_reviews
+from preceptor.toolkit.practice.learners.memory.model import SAME_DAY_WEIGHT
+from preceptor.toolkit.practice.learners.memory.reviews import CardReviews, follow_cards, order_reviews
 from preceptor.toolkit.store.connection import open_store, query
 
 from ..fusion.part import Found

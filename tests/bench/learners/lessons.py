@@ -10,8 +10,8 @@ import numpy as np
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.practice import learners as practice
-from preceptor.toolkit.practice.learners.answers import Answers, order_answers
 from preceptor.toolkit.practice.learners.fit import STEPS, fit_mastery, foretell_answers
+from preceptor.toolkit.practice.learners.mastery.answers import Answers, order_answers
 from preceptor.toolkit.store.connection import open_store, query
 
 from .. import learners as own
@@ -54,7 +54,7 @@ def read_lessons() -> tuple[Answers, Floats, Floats]:
 def digest_code() -> str:
     """Compute sha256 of the sources of the learner models and of this bench."""
     folders = [Path(module.__path__[0]) for module in (practice, own)]
-    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    sources = sorted(path for folder in folders for path in folder.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 

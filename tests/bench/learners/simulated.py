@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from preceptor.toolkit.practice.learners.answers import Answers, order_answers
 from preceptor.toolkit.practice.learners.fit import fit_mastery, foretell_answers
-from preceptor.toolkit.practice.learners.online import read_model, start_learner, take_answer
+from preceptor.toolkit.practice.learners.mastery.answers import Answers, order_answers
+from preceptor.toolkit.practice.learners.mastery.online import read_model, start_learner, take_answer
 from preceptor.toolkit.practice.learners.states import read_states
 
 from ..fusion.part import Found

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from preceptor.toolkit.cli.options import open_stderr
-from preceptor.toolkit.practice.learners.mastery import NODES, PRIORS, WEIGHTS
-from preceptor.toolkit.practice.learners.online import Model
+from preceptor.toolkit.practice.learners.mastery.model import NODES, PRIORS, WEIGHTS
+from preceptor.toolkit.practice.learners.mastery.online import Model
 from preceptor.toolkit.practice.learners.recommend import BAND, compute_gain
 
 from ..fusion.part import Found

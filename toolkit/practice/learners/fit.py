@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import mastery, memory
-from .answers import Answers, Floats, describe_moments
 from .ascent import OnProgress, find_map
-from .blocks import AnswerBlock, Padded, pad_answers
-from .mastery import NEUTRAL, Belief, Parameters, filter_answers, make_state
-from .reviews import CardReviews, pad_reviews
+from .mastery import model as mastery
+from .mastery.answers import Answers, Floats, describe_moments
+from .mastery.blocks import AnswerBlock, Padded, pad_answers
+from .mastery.model import NEUTRAL, Belief, Parameters, filter_answers, make_state
+from .memory import model as memory
+from .memory.reviews import CardReviews, pad_reviews
 
 LONGEST_FITTED = 300  # answers of a learner that parameters are fitted to; states are moved by all
 STEPS = 40

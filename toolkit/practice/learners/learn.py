@@ -13,12 +13,12 @@ import polars as pl
 from ....schemas.keys import hash_key
 from ....schemas.tables import LEARNER_FITS, LEARNER_STATES, MASTERY, MEMORY, Table
 from ...store.connection import Store, insert, query, run, transaction
-from .answers import order_answers
 from .ascent import OnProgress
 from .fit import MEMORY_STEPS, STEPS, fit_mastery, fit_memory
 from .logs import Log, hash_answers, read_log
+from .mastery.answers import order_answers
+from .memory.reviews import follow_cards, order_reviews
 from .offsets import write_offsets
-from .reviews import follow_cards, order_reviews
 from .states import read_memory, read_states
 
 

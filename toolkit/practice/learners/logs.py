@@ -15,7 +15,7 @@ from ....schemas.errors import StoreError
 from ....schemas.support.numbers import format_count
 from ...store.connection import Store, query
 from ...store.where import check_names, match_sources
-from .reviews import LONGEST_DAYS
+from .memory.reviews import LONGEST_DAYS
 
 MOST_SKILLS = 1000  # of one learner: the state grows with their square
 

@@ -14,9 +14,9 @@ import polars as pl
 
 from ....schemas.tables import OUTCOME_OFFSETS
 from ...store.connection import Store, insert, query, run
-from .answers import Answers
 from .fit import foretell_answers
-from .mastery import Parameters
+from .mastery.answers import Answers
+from .mastery.model import Parameters
 
 # The answer at which an outcome begins: of turns the first with the completion, of a success the one that
 # decided; without such an answer, the learner's first at or after that time.

@@ -16,9 +16,9 @@ import polars as pl
 
 from ....schemas.errors import StoreError
 from ...store.connection import Store, query
-from .answers import SEPARATOR, Floats
-from .mastery import NODES, WEIGHTS
-from .online import Learner, Model, predict_answer, start_learner
+from .mastery.answers import SEPARATOR, Floats
+from .mastery.model import NODES, WEIGHTS
+from .mastery.online import Learner, Model, predict_answer, start_learner
 from .states import DUE_BELOW, count_days, read_fit, read_learner, read_mastery_model
 
 BAND = 0.2, 0.9  # P(right) at which practice is neither discouraging nor idle

@@ -10,13 +10,13 @@ import polars as pl
 
 from ....schemas.errors import StoreError
 from ...store.connection import Store, query
-from .answers import SEPARATOR, Answers, Floats
-from .blocks import Padded, pad_answers
 from .fit import follow_blocks
-from .mastery import NODES, WEIGHTS, Parameters
-from .memory import Card, forecast
-from .online import Learner, Model, read_model
-from .reviews import DAY_MS, LONGEST_DAYS, CardReviews, compute_logit
+from .mastery.answers import SEPARATOR, Answers, Floats
+from .mastery.blocks import Padded, pad_answers
+from .mastery.model import NODES, WEIGHTS, Parameters
+from .mastery.online import Learner, Model, read_model
+from .memory.model import Card, forecast
+from .memory.reviews import DAY_MS, LONGEST_DAYS, CardReviews, compute_logit
 
 WIDTH = 1.6448536  # standard deviations on either side of a 90 % interval
 DUE_BELOW = 0.9  # probability of recall at which a card is due

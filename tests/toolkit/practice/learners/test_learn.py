@@ -11,7 +11,7 @@ from preceptor.schemas.errors import StoreError
 from preceptor.schemas.tables import LEARNER_FITS, LEARNER_STATES, MASTERY, MEMORY
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.practice.learners.learn import LearnSettings, learn
-from preceptor.toolkit.practice.learners.online import predict_answer
+from preceptor.toolkit.practice.learners.mastery.online import predict_answer
 from preceptor.toolkit.practice.learners.states import read_fit, read_learner, read_mastery_model
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.store.connection import count, query

@@ -10,13 +10,19 @@ from fsrs import Card, Rating, Scheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.toolkit.practice.learners import mastery, memory
-from preceptor.toolkit.practice.learners.answers import describe_moments, order_answers
-from preceptor.toolkit.practice.learners.blocks import pad_answers
 from preceptor.toolkit.practice.learners.fit import fit_mastery, foretell_answers
-from preceptor.toolkit.practice.learners.fsrs import compute_retrievability, start_card, update_card
-from preceptor.toolkit.practice.learners.online import predict_answer, read_model, start_learner, take_answer
-from preceptor.toolkit.practice.learners.reviews import follow_cards, order_reviews
+from preceptor.toolkit.practice.learners.mastery import model as mastery
+from preceptor.toolkit.practice.learners.mastery.answers import describe_moments, order_answers
+from preceptor.toolkit.practice.learners.mastery.blocks import pad_answers
+from preceptor.toolkit.practice.learners.mastery.online import (
+    predict_answer,
+    read_model,
+    start_learner,
+    take_answer,
+)
+from preceptor.toolkit.practice.learners.memory import model as memory
+from preceptor.toolkit.practice.learners.memory.fsrs import compute_retrievability, start_card, update_card
+from preceptor.toolkit.practice.learners.memory.reviews import follow_cards, order_reviews
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

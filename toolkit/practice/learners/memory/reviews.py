@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from .answers import Floats, Ints
+from ..mastery.answers import Floats, Ints
 from .fsrs import compute_retrievability, start_card, update_card
-from .memory import SAME_DAY_WEIGHT, Card, Parameters, Recall, Review, Reviews, make_cards, take_review
+from .model import SAME_DAY_WEIGHT, Card, Parameters, Recall, Review, Reviews, make_cards, take_review
 
 DAY_MS = 86_400_000
 USUAL_LOG_S = float(np.log(5.0))  # where the running mean of log(seconds + 0.3) begins

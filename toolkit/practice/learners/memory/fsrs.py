@@ -3,7 +3,7 @@
 R(t) = (1 + f t / S)^-d, f = 0.9^(-1/d) - 1: a card of stability S days is known with probability 0.9 after S
 days. A success multiplies S, the more the lower R was; a lapse cuts it; difficulty D (1 to 10) slows its
 growth. Grades are 1 again, 2 hard, 3 good, 4 easy. All functions take numbers or arrays of equal shape. (Ye,
-Su and Cao 2022; the FSRS project's description of version 6.) The prior mean of `memory.py`, since these
+Su and Cao 2022; the FSRS project's description of version 6.) The prior mean of `model.py`, since these
 parameters carry many thousands of learners.
 """
 

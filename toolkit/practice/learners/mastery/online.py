@@ -1,11 +1,11 @@
-"""One learner, one answer at a time: the same model as `mastery.py`, in NumPy, for a page that waits.
+"""One learner, one answer at a time: the same model as `model.py`, in NumPy, for a page that waits.
 
 state = start_learner(parameters)
 p = predict_answer(parameters, state, question)
 state = take_answer(parameters, state, question, right=True, day=20_600.5)
 
 A learner's components come as they are met, so that a state is as small as what the learner has seen; what
-has not been seen is independent of it given ability. A test holds this file and `mastery.py` against each
+has not been seen is independent of it given ability. A test holds this file and `model.py` against each
 other.
 """
 
@@ -16,7 +16,7 @@ from math import exp, log1p, sqrt
 import numpy as np
 
 from .answers import SEPARATOR, Floats
-from .mastery import NODES, WEIGHTS, Parameters
+from .model import NODES, WEIGHTS, Parameters
 
 _WIDTH = 1.6448536  # standard deviations on either side of a 90 % interval
 _SQUARES = NODES**2

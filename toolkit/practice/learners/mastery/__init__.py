@@ -1,0 +1,1 @@
+"""What learners have mastered: skills, answer by answer."""

@@ -1,0 +1,1 @@
+"""What learners remember: cards, review by review."""
