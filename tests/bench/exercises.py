@@ -202,7 +202,7 @@ def measure(backend: Backend, rows: list[dict[str, Any]]) -> list[tuple[str, ...
 _COLUMNS = (
     "language",
     "keys that no annotator accepts",
-    "… of them a real learner's error as the key",
+    "keys that are a learner's own error",
     "wrong options that an annotator accepts",
     "wrong options that learners did write",
     "people: keys that no second annotator of the sentence gave",
@@ -245,11 +245,9 @@ def main(n: int, seed: int, model: Path | None, write: Path | None) -> None:
     open_stderr().print(f"{len(rows):,} of {choices:,} choices")
     lines = measure(backend, rows)
     setting = (
-        f"{folder.name}, the likeliest words (temperature 0), at most {_SAMPLING.max_tokens} tokens, two "
-        "worked examples before each request; "
-        f"{n} of the {choices:,} choices of each of {len(CORPORA)} languages at most, in sentences of up to 25 "
-        f"words, drawn with seed {seed}: "
-        f"{', '.join(CORPORA)}."
+        f"{folder.name}, the likeliest words (temperature 0), at most {_SAMPLING.max_tokens} tokens, two worked "
+        f"examples before each request; of the {choices:,} choices in sentences of up to 25 words, {n} of each "
+        f"of {len(CORPORA)} languages, drawn with seed {seed}: {', '.join(CORPORA)}."
     )
     page = write_page(lines, setting)
     open_stdout().print(page, markup=False)

@@ -267,8 +267,7 @@ FORMATS: dict[str, Format] = {
             "socratic-debugging",
             "dialogue",
             "Socratic Debugging: tutors' turns and alternatives.",
-            "==> 0_5_fibonacci_socratic_dialogue.txt <==\n"
-            "<problem>\nReturn the n-th Fibonacci number.\n</problem>\n"
+            "==> 0_5_fibonacci_socratic_dialogue.txt <==\n<problem>\nReturn the n-th Fibonacci number.\n</problem>\n"
             "<bug_code>\n1. def fibonacci(n):\n2.    return n\n</bug_code>\n"
             "<dialogue>\nUser: It returns 4 for 4.\nAssistant: What should it return?\n"
             "\t<alt>What does line 2 do?\n</dialogue>",
@@ -352,8 +351,7 @@ FORMATS: dict[str, Format] = {
             "outcomes",
             "log",
             "What learners achieved: CSV, JSON Lines, Parquet or .xlsx.",
-            "completion,learner,measure,value,censored,at\n"
-            "p1-a,learner-9,turns,2,false,\n"
+            "completion,learner,measure,value,censored,at\np1-a,learner-9,turns,2,false,\n"
             "p1-a,learner-4,success,1,,",
             "preferences.signals:read_outcomes",
             TABLES,
@@ -378,8 +376,7 @@ FORMATS: dict[str, Format] = {
             "anki",
             "log",
             "Anki's review log: a collection, a package or revlog.csv.",
-            "==> revlog.csv <==\n"
-            "id,cid,usn,ease,ivl,lastIvl,factor,time,type\n"
+            "==> revlog.csv <==\nid,cid,usn,ease,ivl,lastIvl,factor,time,type\n"
             "1737747496478,1724592148120,1170,3,-600,-60,0,2411,0",
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
@@ -393,8 +390,7 @@ FORMATS: dict[str, Format] = {
             '[{"actor": {"mbox": "mailto:ada@example.org"},\n'
             '  "verb": {"id": "http://adlnet.gov/expapi/verbs/answered"},\n'
             '  "object": {"id": "https://lms.example.org/q/1"},\n'
-            '  "result": {"success": true, "duration": "PT12.5S"},\n'
-            '  "timestamp": "2026-03-01T10:00:00Z"}]',
+            '  "result": {"success": true, "duration": "PT12.5S"},\n  "timestamp": "2026-03-01T10:00:00Z"}]',
             "logs.xapi:read_xapi",
             ("*.json", *JSONL),
             people=True,
