@@ -54,6 +54,10 @@ READ = {
     ("README.md", "publish"): "needs the Hub; tests/toolkit/hub publishes to a stand-in",
     ("README.md", "ask"): "starts a server and waits for people; tests/toolkit/campaign/test_push_pull.py",
     (
+        "docs/formats/study.md",
+        "study",
+    ): "starts a server and waits for learners; tests/toolkit/practice/study",
+    (
         "README.md",
         "study",
     ): "starts a server and waits for learners; tests/toolkit/practice/study/test_whole.py",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from ....schemas.errors import StudyError
-from ....schemas.tables import EXERCISES
 from ...store.connection import Store, query
 from ...store.where import check_names
 
@@ -23,8 +22,8 @@ CARD = "flashcard"
 class Content:
     """Items and explanations of a study.
 
-    `items`: id, kind, language, shown, answers, wrong, options, hint, skills, source, prompt (null: no
-    explanations). `arms`: prompt, completion, label, content.
+    `items`: id, kind, language, shown, answers, wrong, options, hint, before, after, skills, source, prompt
+    (null: no explanations). `arms`: prompt, completion, label, content.
     """
 
     items: pl.DataFrame
@@ -32,7 +31,7 @@ class Content:
 
 
 # Words that an edit takes away are a wrong answer in its gap, and no tolerance may let them pass.
-_EXERCISES = f"""
+_EXERCISES = """
 SELECT x.key AS id, x.kind, x.language, x.shown, x.answers,
     list_distinct(list_concat(x.distractors, CASE WHEN x.kind = 'rewrite' THEN [x.shown] ELSE [] END,
         coalesce((SELECT list(was) FROM (SELECT array_to_string(s.tokens[e.start + 1 : e."end"], ' ') AS was
@@ -40,9 +39,9 @@ SELECT x.key AS id, x.kind, x.language, x.shown, x.answers,
                 AND e.annotator = x.annotator AND e.position = x.position)
             WHERE was <> '' AND x.kind IN ('cloze', 'choice')), []))) AS wrong,
     CASE WHEN x.kind = 'order' THEN x.words ELSE x.distractors END AS options,
-    {"x.hint" if "hint" in EXERCISES.names else "NULL::VARCHAR"} AS hint,
+    x.hint, x.before, x.after,
     CASE WHEN x.error_type IS NULL THEN [x.kind] ELSE [x.error_type] END AS skills, x.source,
-    {"coalesce(x.prompt, q.key)" if "prompt" in EXERCISES.names else "q.key"} AS prompt
+    CASE WHEN x.arms IS NOT NULL THEN x.prompt ELSE q.key END AS prompt
 FROM exercises x LEFT JOIN (SELECT ref, min(key) AS key FROM prompts WHERE list_contains($sources, source)
     GROUP BY ref) q ON q.ref = x.sentence
 WHERE list_contains($exercises, x.recipe)"""
@@ -58,13 +57,14 @@ SELECT q.key AS id, '{CARD}' AS kind, q.language,
         CASE WHEN json_type(q.context, '$.answers') = 'ARRAY'
             THEN CAST(q.context->'$.answers' AS VARCHAR[]) ELSE [] END),
         lambda a: trim(coalesce(a, '')) <> '') AS answers,
-    []::VARCHAR[] AS wrong, []::VARCHAR[] AS options, NULL::VARCHAR AS hint, [q.task] AS skills, q.source,
+    []::VARCHAR[] AS wrong, []::VARCHAR[] AS options, NULL::VARCHAR AS hint,
+    NULL::VARCHAR AS before, NULL::VARCHAR AS after, [q.task] AS skills, q.source,
     q.key AS prompt
 FROM prompts q WHERE list_contains($sources, q.source)
     AND q.key IN (SELECT prompt FROM completions WHERE origin <> 'learner')
     AND q.key NOT IN (SELECT prompt FROM exercises_shown WHERE prompt IS NOT NULL)"""
 
-_ARMS = f"""
+_ARMS = """
 WITH mine AS (
     SELECT c.prompt, c.key AS completion, c.content, c.author, c.origin,
         row_number() OVER (PARTITION BY c.prompt ORDER BY c.ref, c.key) AS place,
@@ -72,12 +72,8 @@ WITH mine AS (
         count(*) OVER (PARTITION BY c.prompt) AS n
     FROM completions c WHERE c.origin <> 'learner' AND c.prompt IN (SELECT prompt FROM incoming)
         AND (len($arms::VARCHAR[]) = 0 OR list_contains($arms, c.author))
-        {
-    '''AND NOT EXISTS (FROM exercises x WHERE x.prompt = c.prompt AND x.arms IS NOT NULL
-            AND list_contains($exercises, x.recipe) AND NOT list_contains(x.arms, c.key))'''
-    if "arms" in EXERCISES.names
-    else ""
-}
+        AND NOT EXISTS (FROM exercises x WHERE x.prompt = c.prompt AND x.arms IS NOT NULL
+            AND list_contains($exercises, x.recipe) AND NOT list_contains(x.arms, c.key))
 )
 SELECT prompt, completion, content,
     CASE WHEN authors = n THEN author ELSE place::VARCHAR END AS label FROM mine ORDER BY prompt, label"""
@@ -122,7 +118,7 @@ def _read_arms(
     con: Store, items: pl.DataFrame, exercises: Sequence[str], arms: Sequence[str]
 ) -> pl.DataFrame:
     con.register("incoming", items.select("prompt").drop_nulls().unique().to_arrow())
-    given = {"arms": list(arms)} | ({"exercises": list(exercises)} if "$exercises" in _ARMS else {})
+    given = {"arms": list(arms), "exercises": list(exercises)}
     try:
         return query(con, _ARMS, given)
     finally:

@@ -34,8 +34,13 @@ class Frames:
     notes: tuple[str, ...]
 
 
-def make_frames(study: str, events: pl.DataFrame, people: pl.DataFrame, settings: dict[str, Any]) -> Frames:
-    """Make rows of events (run, n, uid, person, learner, at, kind, item, consent, body)."""
+def make_frames(
+    study: str, events: pl.DataFrame, people: pl.DataFrame, skills: pl.DataFrame, settings: dict[str, Any]
+) -> Frames:
+    """Make rows of events (run, n, uid, person, learner, at, kind, item, consent, body).
+
+    `people` has person and first_language, `skills` item and skills.
+    """
     events = events.with_columns(pl.lit(study).alias("source"))
     by_kind = {kind: events.filter(pl.col("kind") == kind) for kind in _KINDS}
     answers = read_bodies(
@@ -46,7 +51,9 @@ def make_frames(study: str, events: pl.DataFrame, people: pl.DataFrame, settings
     annotators, keys = _make_annotators(events)
     votes = _make_votes(by_kind["vote"], keys)
     ratings = _make_ratings(by_kind["rating"], keys, settings)
-    reviews = _make_reviews(answers, grades, by_kind["claim"])
+    reviews = _make_reviews(answers, grades, by_kind["claim"]).join(
+        skills, on="item", how="left", maintain_order="left"
+    )
     assignments = _make_assignments(by_kind["draw"], by_kind["both"], grades)
     return Frames(
         _make_participants(by_kind["consent"], people),

@@ -5,6 +5,7 @@ comes twice. Outcomes are derived anew from the answers and assignments that the
 withdrew are forgotten in the store, and those whom the store forgot are taken out of the journal.
 """
 
+import json
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
         name = make_naming(con, find_key_file())
         withdrawn, datasets = (0, ()) if damage else _forget_withdrawn(con, journal, name)
         events = read_events(journal, damage)
-        people = _read_people(journal)
+        people, skills = _read_people(journal), _read_skills(journal)
         ids = events.rows["person"].unique()
         pseudonyms = pl.DataFrame(
             {"person": ids, "learner": name(ids)}, schema_overrides={"learner": pl.String}
@@ -81,7 +82,7 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
             _remove_forgotten(journal, gone["person"].to_list())
         named = pseudonyms.join(gone, on="person", how="anti")
         frames = make_frames(
-            study, events.rows.join(named, on="person", maintain_order="left"), people, settings
+            study, events.rows.join(named, on="person", maintain_order="left"), people, skills, settings
         )
         notes = [*_compare_runs(con, study, events), *frames.notes]
         if gone.height:
@@ -105,6 +106,14 @@ def _read_people(journal: Journal) -> pl.DataFrame:
     with suppress(sqlite3.DatabaseError):  # of a damaged journal: first languages alone are missing then
         rows = [tuple(row) for row in journal.execute("SELECT id, first_language FROM people")]
     return pl.DataFrame(rows, schema={"person": pl.String, "first_language": pl.String}, orient="row")
+
+
+def _read_skills(journal: Journal) -> pl.DataFrame:
+    """Read what each item takes: item, skills."""
+    rows: list[tuple[str, list[str]]] = []
+    with suppress(sqlite3.DatabaseError):
+        rows = [(id, json.loads(skills)) for id, skills in journal.execute("SELECT id, skills FROM items")]
+    return pl.DataFrame(rows, schema={"item": pl.String, "skills": pl.List(pl.String)}, orient="row")
 
 
 def _forget_withdrawn(con: Store, journal: Journal, name: Any) -> tuple[int, tuple[tuple[Path, str], ...]]:

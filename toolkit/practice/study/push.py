@@ -230,6 +230,8 @@ def _write_items(journal: Journal, items: pl.DataFrame, settled: set[str]) -> tu
             row["shown"],
             *(json.dumps(row[name], ensure_ascii=False) for name in ("answers", "wrong", "options")),
             row["hint"],
+            row["before"],
+            row["after"],
             json.dumps(row["skills"], ensure_ascii=False),
             row["source"],
             row["prompt"],
@@ -238,7 +240,7 @@ def _write_items(journal: Journal, items: pl.DataFrame, settled: set[str]) -> tu
         for position, row in enumerate(items.iter_rows(named=True))
     ]
     journal.executemany(
-        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows
+        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows
     )
     ids = {row[0] for row in rows}
     gone = asked - ids

@@ -244,38 +244,68 @@ def test_it_works_without_scripts(server, chromium, page):
     context.close()
 
 
+LESSON = {
+    "id": "subservient",
+    "task": "mnemonic",
+    "language": "en",
+    "prompt": "**subservient** means …",
+    "context": {"answers": ["too willing to obey", "obeying others too willingly", "obedient"]},
+    "completions": [
+        {"id": "a", "author": "tuned", "content": "A **sub**marine crew **serves** below: it stays *under* and does what it is told."},
+        {"id": "b", "author": "base", "content": "From Latin *sub* (under) and *servire* (to serve): serving beneath somebody."},
+    ],
+}  # fmt: skip
+ESSAY = "S She have lived in Tartu since two years .\nA 5 6|||R:PREP|||for|||REQUIRED|||-NONE-|||0\nA 1 2|||R:VERB:SVA|||has|||REQUIRED|||-NONE-|||0\n\n"
+
+
 @pytest.mark.skipif("PRECEPTOR_PICTURE" not in os.environ, reason="draws the README's picture on demand")
-def test_picture(server, chromium):
+def test_picture(tmp_path, preceptor, chromium):
     from PIL import Image
 
-    parts = []
-    context = chromium.new_context(
-        viewport={"width": 420, "height": 560}, device_scale_factor=2, color_scheme="light"
-    )
-    page = context.new_page()
-    page.goto(server.links["Anna"])
-    if "/consent" in page.url:
+    run = prepare(tmp_path, preceptor)
+    (tmp_path / "p.jsonl").write_text(json.dumps(LESSON))
+    (tmp_path / "s.m2").write_text(ESSAY)
+    (tmp_path / "ex.yaml").write_text("name: essay\nsources: [essay]\nexercises: [cloze]\n")
+    (tmp_path / "class.csv").write_text("name\nMari\n")
+    run("ingest", "prompts", "p.jsonl", "--source", "words")
+    run("ingest", "m2", "s.m2", "--source", "essay")
+    run("exercises", "build", "ex.yaml")
+    run(
+        "study", "push", "--study", "w", "--exercises", "essay", "--source", "words", "--consent", "consent.txt",
+        "--class", "class.csv", "--vote-share", 1,
+    )  # fmt: skip
+    shots = {}
+    with serving(tmp_path) as server:
+        context = chromium.new_context(
+            viewport={"width": 400, "height": 660}, device_scale_factor=2, color_scheme="light"
+        )
+        page = context.new_page()
+        page.goto(server.links["Mari"])
         page.click("button")
-    wanted = {"cloze": None, "vote": None, "result": None}
-    tries = {}
-    for _ in range(30):
-        if not page.locator("form.exercise").count():
-            break
-        item = page.locator("form.exercise [name=item]").get_attribute("value")
-        tries[item] = tries.get(item, 0) + 1
-        kind = fill(page, right=tries[item] > 1)
-        if kind == "cloze":
-            wanted["cloze"] = wanted["cloze"] or page.screenshot()
-        page.click("form.exercise button:not([type=button])")
-        page.wait_for_url("**/result/**")
-        if page.locator("form.vote").count():
-            wanted["vote"] = wanted["vote"] or page.screenshot()
-        elif page.locator(".verdict.bad").count() and page.locator(".explanation").count():
-            wanted["result"] = wanted["result"] or page.screenshot()
-        page.goto(f"{server.url}/")
-    context.close()
-    parts = [Image.open(io.BytesIO(part)) for part in wanted.values() if part]
-    whole = Image.new("RGB", (sum(p.width for p in parts) + 24 * (len(parts) - 1), parts[0].height), "white")
+        for _ in range(12):
+            page.wait_for_load_state()
+            if not page.locator("form.exercise").count():
+                break
+            kind = page.get_attribute("form.exercise", "data-kind")
+            given = (
+                "for" if kind == "cloze" else "obedient" if "result" in shots else "a servant under the sea"
+            )
+            page.fill("[name=given]", given)
+            if kind == "cloze":
+                shots.setdefault("cloze", page.screenshot())
+            page.click("form.exercise button:not([type=button])")
+            page.wait_for_url("**/result/**")
+            if page.locator("form.vote").count():
+                shots["vote"] = page.screenshot()
+            elif kind == "flashcard":
+                shots.setdefault("result", page.screenshot())
+            page.goto(f"{server.url}/")
+        context.close()
+    parts = [Image.open(io.BytesIO(shots[name])) for name in ("cloze", "result", "vote")]
+    gap = 32
+    whole = Image.new("RGB", (sum(p.width + gap for p in parts) - gap, parts[0].height), "white")
     for n, part in enumerate(parts):
-        whole.paste(part, (n * (parts[0].width + 24), 0))
-    whole.resize((whole.width // 2, whole.height // 2)).save(os.environ["PRECEPTOR_PICTURE"])
+        whole.paste(part, (n * (parts[0].width + gap), 0))
+    whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.LANCZOS).save(
+        os.environ["PRECEPTOR_PICTURE"]
+    )

@@ -10,7 +10,7 @@ import pytest
 from preceptor.schemas.errors import StudyError
 from preceptor.toolkit.practice.study.journal.answers import (
     Rules,
-    take_answer,
+    keep_answer,
     take_claim,
     take_grade,
     take_vote,
@@ -52,7 +52,7 @@ def agree(con, person, at=START):
 
 def answer(con, person, item, given, after, uid=None, **extra):
     uid = uid or random.Random(f"{person}{item}{after}").randbytes(12).hex()
-    return take_answer(con, Clock("r", START + after), RULES, person, uid, item, given, extra)
+    return keep_answer(con, Clock("r", START + after), RULES, person, uid, item, given, extra)
 
 
 def events(con, kind):

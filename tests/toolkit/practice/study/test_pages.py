@@ -53,6 +53,7 @@ def test_no_text_is_ever_markup(text):
         "pre",
         "code",
         "strong",
+        "em",
         "math",
         "mrow",
         "mn",

@@ -16,7 +16,7 @@ from .database import Journal
 from .events import Clock, append_event, find_event, parse_moment
 from .items import draw_number, find_item, list_arms
 from .marking import LONGEST, mark_answer
-from .schedule import AGAIN, GOOD, make_scheduler, update_card
+from .schedule import AGAIN, GOOD, make_scheduler, move_card
 
 _LATEST = timedelta(days=30)  # an answer kept on a device for longer gets the time at which it came
 UNGRADED = "ungraded"  # of a card without a key, until the learner grades it
@@ -49,7 +49,7 @@ def _scheduler(retention: float) -> Scheduler:
     return make_scheduler(retention)
 
 
-def take_answer(
+def keep_answer(
     con: Journal,
     clock: Clock,
     rules: Rules,
@@ -59,7 +59,7 @@ def take_answer(
     given: str,
     extra: dict[str, Any],
 ) -> Answered:
-    """Take an answer; `extra` is what the device says of it (took_ms, device_at). A job of the writer.
+    """Keep an answer; `extra` is what the device says of it (took_ms, device_at). A job of the writer.
 
     Raises StudyError for an item that the study never had. One that was withdrawn is kept, and marked so.
     """
@@ -74,7 +74,7 @@ def take_answer(
     body = {"given": given, "verdict": verdict, **extra} | ({"withdrawn": True} if item["withdrawn"] else {})
     if verdict != UNGRADED:
         grade = AGAIN if verdict == "wrong" else GOOD
-        body |= _update_card(con, clock, rules, person, item, grade)
+        body |= _move_card(con, clock, rules, person, item, grade)
     append_event(con, clock, person, "answer", uid, body, item_id)
     if item["prompt"]:
         knew = None if verdict == UNGRADED else verdict != "wrong"
@@ -102,15 +102,13 @@ def _answer_again(before: dict[str, Any], person: str) -> Answered:
     return Answered(before["uid"], before["body"]["verdict"], True)
 
 
-def _update_card(
+def _move_card(
     con: Journal, clock: Clock, rules: Rules, person: str, item: dict[str, Any], grade: int
 ) -> dict[str, Any]:
     """Grade the learner's card of an item; return what the event keeps of it: state, nth, due."""
     row = con.execute("SELECT * FROM cards WHERE person = ? AND item = ?", [person, item["id"]]).fetchone()
     known = grade != AGAIN
-    card, due, state = update_card(
-        _scheduler(rules.retention), row["card"] if row else None, grade, clock.now
-    )
+    card, due, state = move_card(_scheduler(rules.retention), row["card"] if row else None, grade, clock.now)
     tries = (row["tries"] if row else 0) + 1
     con.execute(
         "INSERT OR REPLACE INTO cards VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -204,7 +202,7 @@ def take_grade(con: Journal, clock: Clock, rules: Rules, person: str, uid: str, 
     item = find_item(con, answer["item"])
     if item is None:
         raise StudyError("this study never had the item")
-    kept = _update_card(con, clock, rules, person, item, grade)
+    kept = _move_card(con, clock, rules, person, item, grade)
     append_event(con, clock, person, "grade", f"{uid}-grade", {"of": uid, "grade": grade} | kept, item["id"])
     if item["prompt"] and grade != AGAIN:
         _note_learnt(con, clock, rules, person, item, uid, kept["nth"])
@@ -223,7 +221,7 @@ def take_claim(con: Journal, clock: Clock, rules: Rules, person: str, uid: str) 
     append_event(con, clock, person, "claim", f"{uid}-claim", {"of": uid}, answer["item"])
     item = find_item(con, answer["item"])
     if item is not None:
-        _update_card(con, clock, rules, person, item, GOOD)
+        _move_card(con, clock, rules, person, item, GOOD)
 
 
 def take_vote(con: Journal, clock: Clock, person: str, uid: str, choice: str) -> None:

@@ -31,7 +31,8 @@ CREATE TABLE consents (hash TEXT PRIMARY KEY, language TEXT NOT NULL, text TEXT 
     current INTEGER NOT NULL) STRICT;
 CREATE TABLE items (id TEXT PRIMARY KEY, position INTEGER NOT NULL, kind TEXT NOT NULL,
     language TEXT NOT NULL, shown TEXT NOT NULL, answers TEXT NOT NULL, wrong TEXT NOT NULL,
-    options TEXT NOT NULL, hint TEXT, skills TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT,
+    options TEXT NOT NULL, hint TEXT, before TEXT, after TEXT,
+    skills TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT,
     settled INTEGER NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE arms (prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT NOT NULL, content TEXT NOT NULL,
     propensity REAL NOT NULL, policy TEXT NOT NULL, fit TEXT, PRIMARY KEY (prompt, completion)) STRICT;

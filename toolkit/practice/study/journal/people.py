@@ -20,7 +20,7 @@ TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
-class Learner:
+class Participant:
     """A learner as the pages know them."""
 
     id: str
@@ -62,12 +62,12 @@ def find_named(con: Journal, name: str) -> str | None:
     return next((row["id"] for row in rows if row["name"].casefold() == folded), None)
 
 
-def find_learner(con: Journal, token: str) -> Learner | None:
+def find_learner(con: Journal, token: str) -> Participant | None:
     """Find the learner whose link has this token; None if it is nobody's, or they have withdrawn."""
     row = con.execute(
         "SELECT id, name, language, consent FROM people WHERE token = ?", [hash_token(token)]
     ).fetchone()
-    return Learner(*row) if row else None
+    return Participant(*row) if row else None
 
 
 def find_consent(con: Journal, language: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ def make_scheduler(retention: float) -> Scheduler:
     return Scheduler(desired_retention=retention, enable_fuzzing=False)
 
 
-def update_card(scheduler: Scheduler, card: str | None, grade: int, at: datetime) -> tuple[str, float, str]:
-    """Update an item's card (null: the first time) by a grade; return card, due and the kind of review.
+def move_card(scheduler: Scheduler, card: str | None, grade: int, at: datetime) -> tuple[str, float, str]:
+    """Move an item's card on (null: the first time) by a grade; return card, due and the kind of review.
 
     Due is in seconds since 1970; the review is learn, review or relearn.
     """

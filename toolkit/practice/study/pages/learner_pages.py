@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from ..journal.answers import (
     UNGRADED,
     find_drawn,
-    take_answer,
+    keep_answer,
     take_claim,
     take_grade,
     take_rating,
@@ -111,7 +111,7 @@ async def answer(request: Request) -> Response:
     def job(con: Journal, visit: Visit) -> Any:
         rules = make_rules(site, visit.settings)
         given = _join_words(con, item_id, form["words"]) if form["words"] else str(form.get("given", ""))
-        return take_answer(con, clock, rules, visit.learner.id, uid, item_id, given, extra)
+        return keep_answer(con, clock, rules, visit.learner.id, uid, item_id, given, extra)
 
     _, done = await run_visit(site, request, job)
     if "application/json" in request.headers.get("accept", ""):

@@ -2,7 +2,7 @@ r"""Show texts of exercises and explanations: paragraphs, code, formulas; everyt
 
     ```          code in a block             `code`      code in a line
     $x^2$  \\(…\\)  a formula, as MathML       $$ … $$  \\[ … \\]   one in a block
-    **strong**   emphasis
+    **strong**, *em*   emphasis
 
 Nothing of a text is ever markup of its own: each piece is escaped before it is put between our tags.
 """
@@ -22,7 +22,7 @@ _BLOCK = re.compile(
 # A formula neither begins nor ends in a space; where a letter or digit follows, the dollars are money.
 _INLINE = re.compile(
     r"`(?P<code>[^`\n]+)`|\\\((?P<bracket>.+?)\\\)|\$(?P<dollars>[^$\s](?:[^$\n]*?[^$\s])?)\$(?!\w)"
-    r"|\*\*(?P<strong>[^*\n]+)\*\*"
+    r"|\*\*(?P<strong>[^*\n]+)\*\*|(?<![*\w])\*(?P<em>[^*\s](?:[^*\n]*[^*\s])?)\*(?![*\w])"
 )
 _PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{3,}")  # words between two prices
 
@@ -74,6 +74,8 @@ def render_line(text: str) -> Markup:
             out.append(Markup('<code dir="ltr">{}</code>').format(found["code"]))
         elif found["strong"] is not None:
             out.append(Markup("<strong>{}</strong>").format(found["strong"]))
+        elif found["em"] is not None:
+            out.append(Markup("<em>{}</em>").format(found["em"]))
         elif found["dollars"] and _PROSE.search(found["dollars"]):
             out.append(escape(found[0]))
         else:

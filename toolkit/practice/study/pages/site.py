@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ..journal.answers import Rules
 from ..journal.database import Journal, read_study_settings
 from ..journal.events import Clock
-from ..journal.people import Learner, find_learner, list_current_consents
+from ..journal.people import Participant, find_learner, list_current_consents
 from ..journal.writer import Writer
 from ..push import LANGUAGES
 from .guard import BODY_BYTES
@@ -65,7 +65,7 @@ class Site:
 class Visit:
     """A request of a learner: who, and the study's settings as they are now."""
 
-    learner: Learner
+    learner: Participant
     settings: dict[str, Any]
     agreed: bool
 
@@ -178,7 +178,7 @@ def render_page(
     request: Request,
     template: str,
     *,
-    learner: Learner | None = None,
+    learner: Participant | None = None,
     status: int = 200,
     language: str | None = None,
     **values: Any,
@@ -194,7 +194,7 @@ def render_html(
     request: Request,
     template: str,
     *,
-    learner: Learner | None = None,
+    learner: Participant | None = None,
     language: str | None = None,
     **values: Any,
 ) -> str:
@@ -216,7 +216,7 @@ def render_html(
     )
 
 
-def choose_language(request: Request, learner: Learner | None, language: str | None = None) -> str:
+def choose_language(request: Request, learner: Participant | None, language: str | None = None) -> str:
     """Choose the language of a page: asked for, the learner's, or the browser's."""
     asked = request.query_params.get("language")
     return find_language(
