@@ -34,7 +34,7 @@ def influence(settings: Common, by: str, sources: tuple[str, ...], no_refit: boo
 
     Weights the stored draws of the newest fit (Pareto-smoothed importance sampling), which takes seconds. k
     says whether that can be trusted: where it is above 0.7 for some pair, or what all prompts share would
-    shift by more than 1.0, the model is fitted again without the unit, unless --no-refit is given. A pair
+    shift by more than 0.6, the model is fitted again without the unit, unless --no-refit is given. A pair
     flips if p crosses a half; it moves if p changes by more than 0.05. Nothing is stored.
     """
     from ...store.connection import open_store
