@@ -267,8 +267,8 @@ FORMATS: dict[str, Format] = {
             "socratic-debugging",
             "dialogue",
             "Socratic Debugging: tutors' turns and alternatives.",
-            "==> 0_5_fibonacci_socratic_dialogue.txt <==\n<problem>\nReturn the n-th Fibonacci number.\n</problem>\n"
-            "<bug_code>\n1. def fibonacci(n):\n2.    return n\n</bug_code>\n"
+            "==> 0_5_fibonacci_socratic_dialogue.txt <==\n<problem>\nReturn the n-th Fibonacci number.\n"
+            "</problem>\n<bug_code>\n1. def fibonacci(n):\n2.    return n\n</bug_code>\n"
             "<dialogue>\nUser: It returns 4 for 4.\nAssistant: What should it return?\n"
             "\t<alt>What does line 2 do?\n</dialogue>",
             "tutoring.socratic_debugging:read_socratic_debugging",
