@@ -105,7 +105,7 @@ def combine_qualities(
 
 
 def compute_log_probs(kept: Kept) -> LogProbs | None:
-    """Compute the log-probabilities of every part, once for all units; None if too many to hold."""
+    """Compute log-probabilities (draws, rows, categories) of every part; None if too many to hold."""
     sites = [part.site for part in kept.obs.parts]
     if len(kept.position) * sum(part.table.size for part in kept.obs.parts) > _HELD:
         return None
