@@ -18,7 +18,7 @@ from ....schemas.errors import StoreError
 from ...store.connection import Store, query
 from .mastery.answers import SEPARATOR, Floats
 from .mastery.model import NODES, WEIGHTS
-from .mastery.online import Learner, Model, predict_answer, start_learner
+from .mastery.online import LearnerState, Model, predict_answer, start_learner
 from .states import DUE_BELOW, count_days, read_fit, read_learner, read_mastery_model
 
 BAND = 0.2, 0.9  # P(right) at which practice is neither discouraging nor idle
@@ -129,7 +129,9 @@ def _list_items(con: Store, learner: str, now: datetime, wishes: Wishes) -> pl.D
     )
 
 
-def _score(model: Model, state: Learner, items: pl.DataFrame, now: datetime, wishes: Wishes) -> pl.DataFrame:
+def _score(
+    model: Model, state: LearnerState, items: pl.DataFrame, now: datetime, wishes: Wishes
+) -> pl.DataFrame:
     """Add p, low, high, gain, gain_sd and value: one look at the state for each set of skills."""
     sets = items.select(pl.col("skills").list.join(SEPARATOR).alias("set")).to_series()
     kinds = sets.unique(maintain_order=True)
@@ -152,7 +154,7 @@ def _score(model: Model, state: Learner, items: pl.DataFrame, now: datetime, wis
     )
 
 
-def measure_gain(model: Model, state: Learner, skills: Sequence[str], day: float) -> dict[str, Any]:
+def measure_gain(model: Model, state: LearnerState, skills: Sequence[str], day: float) -> dict[str, Any]:
     """Measure P(right) with its interval and the expected gain of a question of these skills, with its sd."""
     at, variance, guess, slip, nth = read_level(model, state, skills, day)
     gain, spread = compute_gain(model, np.array([at]), np.array([variance]), np.array([nth]))
@@ -170,10 +172,10 @@ def measure_gain(model: Model, state: Learner, skills: Sequence[str], day: float
 
 
 def read_level(
-    model: Model, state: Learner, skills: Sequence[str], day: float
+    model: Model, state: LearnerState, skills: Sequence[str], day: float
 ) -> tuple[float, float, float, float, float]:
     """Read mean and variance of what an answer depends on without form, guess, slip, and answers so far."""
-    told = predict_answer(model, state, "", skills, day, form=False)
+    told = predict_answer(model, state, skills[0], skills, day, form=False)
     nth = float(np.mean([state.times.get(skill, [0])[0] for skill in skills]))
     return told.mean, told.variance, told.guess, told.slip, nth
 

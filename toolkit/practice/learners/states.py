@@ -14,7 +14,7 @@ from .fit import follow_blocks
 from .mastery.answers import SEPARATOR, Answers, Floats
 from .mastery.blocks import Padded, pad_answers
 from .mastery.model import NODES, WEIGHTS, Parameters
-from .mastery.online import Learner, Model, read_model
+from .mastery.online import LearnerState, Model, read_model
 from .memory.model import Card, forecast
 from .memory.reviews import DAY_MS, LONGEST_DAYS, CardReviews, compute_logit
 
@@ -88,7 +88,7 @@ def _read_components(padded: Padded, mean: Floats, covariance: Floats) -> pl.Dat
 def _pack(
     padded: Padded, mean: Floats, covariance: Floats, known: pl.DataFrame, answers: Answers
 ) -> Iterator[dict[str, Any]]:
-    """Pack the state of each learner of a block, as `online.Learner` goes on from it."""
+    """Pack the state of each learner of a block, as `online.LearnerState` goes on from it."""
     size = mean.shape[1] - 2
     mine = known.filter(pl.col("learner").is_in(padded.learner.tolist())).partition_by(
         "learner", as_dict=True
@@ -116,7 +116,16 @@ def _name_mastery(p: Parameters, read: pl.DataFrame, answers: Answers) -> pl.Dat
     """Rows of `mastery`: what a plain question about the skill is answered with after the last answer."""
     skill = read["component"].to_numpy()
     gap = np.log1p((read["turns"] - read["turn"] - 1).to_numpy())
-    at = read["z"].to_numpy() + p["mean"] + p["skill_mean"][skill] - np.exp(p["log_loss_gap"]) * gap
+    own = np.zeros(len(answers.components))  # where items are skills, the one question that there is
+    asked = {
+        item: k
+        for k, (item, kind) in enumerate(answers.questions.select("item", "set").rows())
+        if item == kind
+    }
+    for place, name in enumerate(answers.components):
+        own[place] = p["question_mean"][asked[name]] if name in asked else 0.0
+    level = p["mean"] + p["skill_mean"][skill] + own[skill]
+    at = read["z"].to_numpy() + level - np.exp(p["log_loss_gap"]) * gap
     variance = read["variance"].to_numpy() + np.exp(p["log_drift_gap"]) * gap
     guess, slip = (1 / (1 + np.exp(-(p[n] + p[f"skill_{n}"][skill]))) for n in ("guess", "slip"))
     mean, low, high = compute_chance(at, variance, guess, slip)
@@ -192,7 +201,7 @@ def read_mastery_model(fit: dict[str, Any]) -> Model:
     return read_model(values, [c for c in stored["components"] if SEPARATOR not in c], questions)
 
 
-def read_learner(con: Store, fit: str, learner: str) -> Learner | None:
+def read_learner(con: Store, fit: str, learner: str) -> LearnerState | None:
     """Read a learner's state after a fit, to go on from; None for somebody whom it has not seen."""
     rows = query(con, "SELECT * FROM learner_states WHERE fit = ? AND learner = ?", [fit, learner]).to_dicts()
     if not rows:
@@ -202,7 +211,7 @@ def read_learner(con: Store, fit: str, learner: str) -> Learner | None:
     size = len(times) + 2
     values = np.frombuffer(row["state"], "<f8")
     known = {name: [n, turn, np.nan if day is None else day] for name, (n, turn, day) in times.items()}
-    return Learner(
+    return LearnerState(
         values[:size].copy(),
         values[size:].reshape(size, size).copy(),
         {name: place for place, name in enumerate(times, 2)},

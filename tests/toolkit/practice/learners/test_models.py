@@ -1,4 +1,4 @@
-"""Learner models: batch and one answer at a time agree; FSRS is FSRS; what a log tells is found again."""
+"""LearnerState models: batch and one answer at a time agree; FSRS is FSRS; what a log tells is found again."""
 
 from datetime import UTC, datetime, timedelta
 

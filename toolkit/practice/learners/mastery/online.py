@@ -24,7 +24,7 @@ _ABILITY, _FORM = 0, 1  # places in the state; components follow
 
 
 @dataclass
-class Learner:
+class LearnerState:
     """State of a learner: mean (n,) and covariance (n, n) of ability, form and the components met so far."""
 
     mean: Floats
@@ -73,11 +73,11 @@ def read_model(
     )
 
 
-def start_learner(model: Model) -> Learner:
+def start_learner(model: Model) -> LearnerState:
     """Make the state of somebody of whom nothing is known."""
     s = model.scalars
     variances = [exp(2 * s["log_sd_ability"]), exp(2 * s["log_sd_form"])]
-    return Learner(np.zeros(2), np.diag(variances))
+    return LearnerState(np.zeros(2), np.diag(variances))
 
 
 def name_components(skills: Sequence[str]) -> list[tuple[str, float]]:
@@ -87,7 +87,7 @@ def name_components(skills: Sequence[str]) -> list[tuple[str, float]]:
     return [*((name, 1 / len(own)) for name in own), *together]
 
 
-def _meet(model: Model, learner: Learner, names: Sequence[str]) -> None:
+def _meet(model: Model, learner: LearnerState, names: Sequence[str]) -> None:
     """Add components that the learner has not met before, at their prior."""
     new = [name for name in names if name not in learner.places]
     if not new:
@@ -120,7 +120,7 @@ def _squash(x: float) -> float:
 
 
 def _wait(
-    model: Model, learner: Learner, used: Sequence[tuple[str, float]], day: float | None
+    model: Model, learner: LearnerState, used: Sequence[tuple[str, float]], day: float | None
 ) -> tuple[list[int], list[float], list[float]]:
     """Places of the components, and by how much each has fallen and blurred since it was used."""
     s = model.scalars
@@ -139,7 +139,7 @@ def _wait(
 
 def predict_answer(
     model: Model,
-    learner: Learner,
+    learner: LearnerState,
     item: str,
     skills: Sequence[str],
     day: float | None = None,
@@ -179,7 +179,12 @@ def _bound(p: float, mean: float, variance: float, guess: float, slip: float) ->
 
 
 def take_answer(
-    model: Model, learner: Learner, item: str, skills: Sequence[str], right: bool, day: float | None = None
+    model: Model,
+    learner: LearnerState,
+    item: str,
+    skills: Sequence[str],
+    right: bool,
+    day: float | None = None,
 ) -> Forecast:
     """Move a learner's state by an answer, in place; returns what was foretold before it."""
     s = model.scalars
