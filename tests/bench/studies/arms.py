@@ -57,7 +57,8 @@ def study_arms(quick: bool) -> Found:
         f"{prompts} prompts a row; true effects N(0, {TAU:g}) log-odds of success; {BATCH} learners between two "
         f"fits; a prompt is sure when P(the chosen one is within {MARGIN} of the best) is {SURE}; at most {MOST} "
         f"learners. Whole study: answers until {MOSTLY:.0%} of the prompts are sure, where a uniform study goes on with "
-        "all of them, and an adaptive one asks first what is not settled. Seed {SEED}. Intervals of shares: 90 %, by prompts (paired). Last two rows: 400 studies of two "
+        f"all of them, and an adaptive one asks first what is not settled. Seed {SEED}. Intervals of shares: 90 %, by "
+        "prompts (paired). Last two rows: 400 studies of two "
         "models, 40 learners x 30 prompts, 3 outcomes in 4 known, effect 0.4 log-odds.",
         (
             "",

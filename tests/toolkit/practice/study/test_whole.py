@@ -30,7 +30,8 @@ def study_for_a_while(learner, failures, n=12):
         failed[word] = failed.get(word, -1) + 1
         learner.answer(ANSWERS[word] if failed[word] >= failures else "no idea")
         if "/say/vote" in learner.page.text:
-            learner.say("vote", choice="first")
+            first = learner.page.text.split("<h3>The first</h3>")[1].split("</section>")[0]
+            learner.say("vote", choice="first" if "a picture" in first else "second")
             voted += 1
         if "rate-" in learner.page.text:
             learner.say("rating", **{f"rate-{k}": "2" for k in range(4)})
@@ -63,7 +64,8 @@ def test_three_learners_from_push_to_a_dataset(pushed):
     assert turns.height
     assert set(turns["value"]) <= {0.0, 1.0, 2.0}
     assert not {"Anna", "Ben", "Cleo"} & set(before["reviews"]["learner"])
-    pushed("fuse", "--seed", 1)
+    # What is drawn differs from run to run, and so little data fits hardly: no step may be too long.
+    pushed("fuse", "--seed", 1, "--target-accept", 0.995)
     (pushed.folder / "r.yaml").write_text(
         "name: t\nsources: [mine, w]\npairs: {policy: all, min_confidence: 0.5}\nsplits: {train: 1, validation: 0, test: 0}\n"
     )
