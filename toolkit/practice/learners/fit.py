@@ -89,7 +89,9 @@ def fit_memory(
     """Find the MAP parameters of the memory model; weights (rows,) as in `pad_reviews`."""
     blocks = [block for block, *_ in pad_reviews(reviews, weights)]
     fixed = () if times else memory.TIMES
-    return find_map(memory.measure_loss, memory.penalise, memory.begin(), blocks, steps, fixed, on_progress)
+    return find_map(
+        memory.measure_loss, memory.penalise, memory.begin(), blocks, steps, 0.04, fixed, on_progress
+    )
 
 
 def follow_blocks(p: Parameters, padded: Iterable[Padded]) -> Iterator[tuple[Padded, Belief, Floats]]:
