@@ -72,7 +72,7 @@ MEMORY = declare(
 OUTCOME_OFFSETS = declare(
     "outcome_offsets",
     "what an outcome owes to its learner, the item and the moment, and not to the completion",
-    ("fit", "outcome"),
+    ("fit", "outcome", "learner"),
     _FIT,
     Column("outcome", "text", "key of the outcome"),
     _LEARNER,

@@ -12,12 +12,15 @@ FOREIGN = {"Named", "_prepare_dataset", "substr_len"}  # of Ollama, of TRL, of a
 
 ROOMS = ("annotation", "schemas", "toolkit", "training")
 
-# Names that mean the same of several kinds: a back-end of each sort, a recipe of each sort, a card of each sort.
+# Names that mean the same of several kinds: a back-end of each sort, a recipe of each sort, a card of each sort,
+# a learner model of each sort.
 SAME_OF_SEVERAL = {
     "main",
     "connect",
     "make_checker",
+    "measure_loss",
     "open_backend",
+    "penalise",
     "publish_model",
     "read_config",
     "render_card",

@@ -10,7 +10,7 @@ import polars as pl
 from preceptor.toolkit.practice.learners.fit import fit_mastery, foretell_answers
 from preceptor.toolkit.practice.learners.mastery.answers import Answers, order_answers
 from preceptor.toolkit.practice.learners.mastery.online import read_model, start_learner, take_answer
-from preceptor.toolkit.practice.learners.states import read_states
+from preceptor.toolkit.practice.learners.states import read_learner_states
 
 from ..fusion.part import Found
 from .score import Floats
@@ -81,7 +81,7 @@ def measure_intervals(seed: int, n: int = LEARNERS) -> dict[int, float]:
     found = {}
     held = order_answers(others, answers.components, answers.questions)
     for size in CHECKED:
-        mastery, _, _ = read_states(p, cut_answers(held, size))
+        mastery, _, _ = read_learner_states(p, cut_answers(held, size))
         who = mastery["learner"].str.slice(1).cast(pl.Int64).to_numpy()
         skill = mastery["skill"].str.slice(1).cast(pl.Int64).to_numpy()
         right = truth[size][who, skill]

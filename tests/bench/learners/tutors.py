@@ -14,7 +14,7 @@ import numpy as np
 from preceptor.toolkit.cli.options import open_stderr
 from preceptor.toolkit.practice.learners.mastery.model import NODES, PRIORS, WEIGHTS
 from preceptor.toolkit.practice.learners.mastery.online import Model
-from preceptor.toolkit.practice.learners.recommend import BAND, compute_gain
+from preceptor.toolkit.practice.learners.recommend import BAND, expect_gain
 
 from ..fusion.part import Found
 from .score import Floats, Ints
@@ -183,7 +183,7 @@ def choose_by_gain(f: Followed, r: np.random.Generator, uncertain: bool = True) 
     mean, variance = look(f)
     if not uncertain:
         variance = variance * 0 + 1e-9
-    gain, _ = compute_gain(MODEL, mean.ravel(), variance.ravel(), f.nth.ravel())
+    gain, _ = expect_gain(MODEL, mean.ravel(), variance.ravel(), f.nth.ravel())
     z = mean[..., None] + np.sqrt(variance)[..., None] * NODES
     p = _squash(z) @ WEIGHTS
     inside = (p >= BAND[0]) & (p <= BAND[1])

@@ -16,6 +16,7 @@ WHO, OTHER = "5f0c2ab1d94e77a3", "00000000deadbeef"
 MAIL = "zofia.nowak@school.org"
 ANYTHING = {
     "text": "x",
+    "bytes": b"x",
     "int": 1,
     "float": 1.0,
     "bool": True,

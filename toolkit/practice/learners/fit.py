@@ -47,7 +47,7 @@ def fit_mastery(
     take part of what the state should carry; `form` is the state that fades from answer to answer.
     """
     fixed = [*([] if moments else ["moment"]), *([] if form else ["log_sd_form"])]
-    begun = dict(start or mastery.begin(answers, moments))
+    begun = dict(start or mastery.start_mastery(answers, moments))
     for name in fixed:
         begun[name] = np.full_like(begun[name], NEUTRAL[name])
     described = describe_moments(answers) if moments else None
@@ -90,7 +90,7 @@ def fit_memory(
     blocks = [block for block, *_ in pad_reviews(reviews, weights)]
     fixed = () if times else memory.TIMES
     return find_map(
-        memory.measure_loss, memory.penalise, memory.begin(), blocks, steps, 0.04, fixed, on_progress
+        memory.measure_loss, memory.penalise, memory.start_memory(), blocks, steps, 0.04, fixed, on_progress
     )
 
 

@@ -19,7 +19,7 @@ from .logs import Log, hash_answers, read_log
 from .mastery.answers import order_answers
 from .memory.reviews import follow_cards, order_reviews
 from .offsets import write_offsets
-from .states import read_memory, read_states
+from .states import read_learner_states, read_memory
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _make_mastery(rows: pl.DataFrame, settings: LearnSettings, on_progress: OnPr
     answers = order_answers(rows)
     found, _ = fit_mastery(answers, steps=settings.steps, on_progress=on_progress)
     p = {name: np.asarray(value, float) for name, value in found.items()}
-    mastery, states, loss = read_states(p, answers)
+    mastery, states, loss = read_learner_states(p, answers)
     parameters = {
         "values": {name: value.tolist() for name, value in p.items()},
         "components": answers.components,

@@ -19,7 +19,7 @@ from ...store.connection import Store, query
 from .mastery.answers import SEPARATOR, Floats
 from .mastery.model import NODES, WEIGHTS
 from .mastery.online import LearnerState, Model, predict_answer, start_learner
-from .states import DUE_BELOW, count_days, read_fit, read_learner, read_mastery_model
+from .states import DUE_BELOW, count_days, read_learner, read_learner_fit, read_mastery_model
 
 BAND = 0.2, 0.9  # P(right) at which practice is neither discouraging nor idle
 ROOM = 0.6  # log-odds that an answer teaches beside the model's gains, where all is still to be learnt
@@ -86,7 +86,7 @@ def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recomm
     Items are those of reviews that tell of mastery, exercises of the store, and cards of this learner that
     are due. Raises StoreError without a fit of mastery or items.
     """
-    fit = read_fit(con)
+    fit = read_learner_fit(con)
     model = read_mastery_model(fit)
     state = read_learner(con, fit["key"], learner) or start_learner(model)
     now = wishes.at or datetime.now(UTC)
@@ -156,8 +156,8 @@ def _score(
 
 def measure_gain(model: Model, state: LearnerState, skills: Sequence[str], day: float) -> dict[str, Any]:
     """Measure P(right) with its interval and the expected gain of a question of these skills, with its sd."""
-    at, variance, guess, slip, nth = read_level(model, state, skills, day)
-    gain, spread = compute_gain(model, np.array([at]), np.array([variance]), np.array([nth]))
+    at, variance, guess, slip, nth = read_ability(model, state, skills, day)
+    gain, spread = expect_gain(model, np.array([at]), np.array([variance]), np.array([nth]))
     sd = np.sqrt(variance)
     ends = guess + (1 - guess - slip) / (1 + np.exp(-(at + np.array([-1.6449, 0, 1.6449]) * sd)))
     p = float((WEIGHTS * (guess + (1 - guess - slip) / (1 + np.exp(-(at + sd * NODES))))).sum())
@@ -171,7 +171,7 @@ def measure_gain(model: Model, state: LearnerState, skills: Sequence[str], day: 
     }
 
 
-def read_level(
+def read_ability(
     model: Model, state: LearnerState, skills: Sequence[str], day: float
 ) -> tuple[float, float, float, float, float]:
     """Read mean and variance of what an answer depends on without form, guess, slip, and answers so far."""
@@ -180,7 +180,7 @@ def read_level(
     return told.mean, told.variance, told.guess, told.slip, nth
 
 
-def compute_gain(model: Model, at: Floats, variance: Floats, nth: Floats) -> tuple[Floats, Floats]:
+def expect_gain(model: Model, at: Floats, variance: Floats, nth: Floats) -> tuple[Floats, Floats]:
     """Compute by how much P(right) rises by one answer, and its sd over the posterior: (n,) each.
 
     Learning is what the model gives to a right and to a wrong answer, at the chances of each, and more the

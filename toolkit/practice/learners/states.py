@@ -33,7 +33,7 @@ def compute_chance(mean: Floats, variance: Floats, guess: Any, slip: Any) -> tup
     return np.asarray(average), link(mean - WIDTH * sd), link(mean + WIDTH * sd)
 
 
-def read_states(p: Parameters, answers: Answers) -> tuple[pl.DataFrame, pl.DataFrame, float]:
+def read_learner_states(p: Parameters, answers: Answers) -> tuple[pl.DataFrame, pl.DataFrame, float]:
     """Run the filter over everybody: rows of mastery and of learner_states (by name), and the loss."""
     last = (
         answers.touches.join(answers.rows.select("row", "turn", "day", "right"), on="row")
@@ -182,7 +182,7 @@ def find_due_days(p: Parameters, cards: Card, stability: Floats) -> Floats:
     return high
 
 
-def read_fit(con: Store, kind: str = "mastery") -> dict[str, Any]:
+def read_learner_fit(con: Store, kind: str = "mastery") -> dict[str, Any]:
     """Read the newest fit of a kind, its config and parameters parsed. Raises StoreError without one."""
     rows = query(
         con, "SELECT * FROM learner_fits WHERE kind = ? ORDER BY fitted_at DESC LIMIT 1", [kind]

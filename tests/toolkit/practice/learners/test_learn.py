@@ -12,7 +12,7 @@ from preceptor.schemas.tables import LEARNER_FITS, LEARNER_STATES, MASTERY, MEMO
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.practice.learners.learn import LearnSettings, learn
 from preceptor.toolkit.practice.learners.mastery.online import predict_answer
-from preceptor.toolkit.practice.learners.states import read_fit, read_learner, read_mastery_model
+from preceptor.toolkit.practice.learners.states import read_learner, read_learner_fit, read_mastery_model
 from preceptor.toolkit.privacy.forget import forget
 from preceptor.toolkit.store.connection import count, query
 
@@ -83,7 +83,7 @@ def test_stored_states_go_on_as_if_nothing_had_been_stored(ingested):
     """What the table says of a skill is what one answer at a time says after the last answer."""
     con = ingested(make_log(times=False))
     learn(con, settings=QUICK)
-    fit = read_fit(con)
+    fit = read_learner_fit(con)
     model = read_mastery_model(fit)
     for row in query(con, "SELECT * FROM mastery").iter_rows(named=True):
         learner = read_learner(con, fit["key"], row["learner"])

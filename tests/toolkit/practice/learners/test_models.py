@@ -52,7 +52,10 @@ def make_events(seed=0, learners=5, answers=30, times=True):
 def vary(answers, seed=1):
     """Parameters near the start, each with another value, without covariates."""
     draw = np.random.default_rng(seed)
-    p = {name: np.asarray(v) + draw.normal(0, 0.2, np.shape(v)) for name, v in mastery.begin(answers).items()}
+    p = {
+        name: np.asarray(v) + draw.normal(0, 0.2, np.shape(v))
+        for name, v in mastery.start_mastery(answers).items()
+    }
     return p | {"moment": np.zeros_like(p["moment"])}
 
 
@@ -196,7 +199,7 @@ def make_reviews(seed=0, cards=12):
 def test_memory_is_the_same_one_review_at_a_time():
     reviews = order_reviews(make_reviews())
     draw = np.random.default_rng(2)
-    p = {name: v + draw.normal(0, 0.2, v.shape) for name, v in memory.begin().items()}
+    p = {name: v + draw.normal(0, 0.2, v.shape) for name, v in memory.start_memory().items()}
     told, ends = follow_cards(p, reviews)
     for card in range(reviews.cards.height):
         state = memory.make_cards(np.zeros(()))

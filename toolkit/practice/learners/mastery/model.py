@@ -86,7 +86,7 @@ class Belief(NamedTuple):
     covariance: Any
 
 
-def begin(answers: Answers, moments: bool = False) -> Parameters:
+def start_mastery(answers: Answers, moments: bool = False) -> Parameters:
     """Make the parameters at which the search starts, for these skills and questions."""
     sizes = {
         "skill_mean": answers.skills,

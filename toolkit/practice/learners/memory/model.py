@@ -74,7 +74,7 @@ class Recall(NamedTuple):
     variance: Any
 
 
-def begin() -> Parameters:
+def start_memory() -> Parameters:
     """Make the parameters at which the search starts."""
     return {name: np.asarray(start, dtype=float) for name, (_, _, start) in PRIORS.items()}
 
