@@ -24,7 +24,7 @@ incomplete sentence annotator error_type errant_type aligned_by dialogue role ac
 criterion wording completion completion_a completion_b choice shown_first measure config inputs method diagnostics
 findings versions fit out recipe digests counts gates person site member ends covariance rubric purpose
 expected chosen_by question given came_by model request template sampling scores row within known ranking basis
-recipe answers distractors words hint term arms sources skills skill policy consent languages arm outcome review
+recipe answers distractors words hint term arms sources skills skill policy chances consent languages arm outcome review
 components parameters
 """
 
