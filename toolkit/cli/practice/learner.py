@@ -66,13 +66,13 @@ def profile(settings: Common, learner: str, is_pseudonym: bool, as_json: bool) -
         )
         for row in found["mastery"]
     ]
-    out.print(
-        make_table(
-            ", ".join(fact for fact in facts if fact),
-            ("skill", "P(right) ", "90 % ", "answers ", "right "),
-            rows,
+    title = ", ".join(fact for fact in facts if fact)
+    if not rows:
+        out.print(
+            f"{title}: no skills are known, only cards" if found["cards"] else f"{title}: nothing is known"
         )
-    )
+    else:
+        out.print(make_table(title, ("skill", "P(right) ", "90 % ", "answers ", "right "), rows))
     days = len(found["history"])
     out.print(f"{found['cards']:,} cards, {len(found['due']):,} of them due; {days:,} days with answers")
     if found["errors"]:

@@ -76,7 +76,7 @@ _ERRORS_MADE = """
 SELECT e.error_type AS skill, count(*) AS n FROM edits e JOIN sentences s ON s.key = e.sentence
 WHERE s.learner = $who AND e.start >= 0 GROUP BY 1"""
 _LEVEL = "SELECT level FROM sentences WHERE learner = $who AND level IS NOT NULL ORDER BY key DESC LIMIT 1"
-_DUE = """SELECT item, mean, due_at, last_at FROM memory WHERE learner = $who
+_DUE = """SELECT item, mean, low, high, due_at, last_at FROM memory WHERE learner = $who
 AND fit = (SELECT key FROM learner_fits WHERE kind = 'memory' ORDER BY fitted_at DESC LIMIT 1)"""
 
 
@@ -84,12 +84,15 @@ def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recomm
     """Choose what a learner (a pseudonym) should do next, best first; newcomers start from what others can.
 
     Items are those of reviews that tell of mastery, exercises of the store, and cards of this learner that
-    are due. Raises StoreError without a fit of mastery or items.
+    are due; cards alone where only memory was fitted. Raises StoreError without a fit or items.
     """
+    now = wishes.at or datetime.now(UTC)
+    kinds = query(con, "SELECT DISTINCT kind FROM learner_fits")["kind"].to_list()
+    if kinds == ["memory"]:
+        return _recommend_cards(con, learner, now, wishes.n)
     fit = read_learner_fit(con)
     model = read_mastery_model(fit)
     state = read_learner(con, fit["key"], learner) or start_learner(model)
-    now = wishes.at or datetime.now(UTC)
     items = _list_items(con, learner, now, wishes)
     if items.is_empty():
         raise StoreError(
@@ -98,6 +101,31 @@ def recommend(con: Store, learner: str, wishes: Wishes = DEFAULT) -> list[Recomm
         )
     scored = _score(model, state, items, now, wishes)
     return [_explain(row, wishes) for row in _choose(scored, learner, wishes).iter_rows(named=True)]
+
+
+def _recommend_cards(con: Store, learner: str, now: datetime, n: int) -> list[Recommended]:
+    """Choose the cards that are due, those that are remembered least first."""
+    cards = query(con, _DUE, {"who": learner})
+    due = cards.filter(pl.col("due_at") <= now).sort("mean", "item").head(n)
+    if due.is_empty():
+        days: list[str] = cards["due_at"].dt.strftime("%Y-%m-%d").sort().to_list()
+        when = f"the next one is due on {days[0]}" if days else "there are none"
+        raise StoreError(f"nothing to recommend: no card of this learner is due; {when}")
+    return [
+        Recommended(
+            item,
+            [item],
+            mean,
+            low,
+            high,
+            max(DUE_BELOW - mean, 0.0),
+            0.0,
+            due=True,
+            explored=False,
+            because=f"due: remembered with probability {mean:.2f} ({low:.2f} to {high:.2f})",
+        )
+        for item, mean, low, high in due.select("item", "mean", "low", "high").iter_rows()
+    ]
 
 
 def _list_items(con: Store, learner: str, now: datetime, wishes: Wishes) -> pl.DataFrame:

@@ -66,7 +66,7 @@ def test_items_come_by_gain_with_a_reason(con, pupil):
 
 
 def test_the_same_seed_recommends_the_same_and_some_explore(con, pupil):
-    wishes = Wishes(n=5, seed=3, explore=0.6, at=NOW)
+    wishes = Wishes(n=5, seed=3, explore=1.0, at=NOW)
     found = recommend(con, pupil, wishes)
     assert found == recommend(con, pupil, wishes)
     assert any(one.explored and "to find out" in one.because for one in found)
@@ -122,3 +122,29 @@ def test_commands(learned):
     assert "90 %" in run(*asked, "learner", "pupil-3").stdout
     facts = json.loads(run(*asked, "learner", "context", "pupil-3").stdout)
     assert "learner" not in facts
+
+
+def test_where_only_cards_are_known_those_that_are_due_come_first(tmp_path):
+    rows = [
+        {
+            "learner": "ada",
+            "item": f"card-{k}",
+            "at": (START + timedelta(days=day)).isoformat(),
+            "correct": right,
+        }
+        for k in range(4)
+        for day, right in ((0, 1), (1, 1), (3, int(k < 2)))
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
+    with open_store(tmp_path / "s.duckdb", create=True) as con:
+        ingest_files(con, "reviews", [tmp_path / "log.csv"], "log")
+        learn(con, settings=LearnSettings(steps=5, memory_steps=5))
+        (who,) = query(con, "SELECT DISTINCT learner FROM memory")["learner"]
+        found = recommend(con, who, Wishes(n=3, at=NOW))
+        assert [one.p for one in found] == sorted(one.p for one in found)
+        assert {one.item for one in found[:2]} == {"card-2", "card-3"}
+        assert all(one.due and "due: remembered" in one.because for one in found)
+        with pytest.raises(StoreError, match="the next one is due on 2026-01"):
+            recommend(con, who, Wishes(at=START))
+    said = run("--store", tmp_path / "s.duckdb", "learner", "profile", "ada").stdout
+    assert "no skills are known, only cards" in said
