@@ -10,14 +10,11 @@ from ..options import Common, common, open_stderr, open_stdout
 @click.option("--dry-run", is_flag=True, help="Say what would go; do not change the store.")
 @common
 def drop(settings: Common, sources: tuple[str, ...], dry_run: bool) -> None:
-    r"""Take sources out of the store again, with all their rows.
+    """Take sources out of the store again, with all their rows.
 
     All or nothing. Sources whose texts others judge go together with those judgements: the message names
     them. Fits and datasets that were made with the sources stay as they are, and are listed. To remove a
     person, use preceptor forget: a dropped source leaves bytes in the file until it is written anew.
-
-    \b
-      preceptor drop week-1 --dry-run
     """
     from ...privacy.drop import drop_sources
     from ...store.connection import open_store

@@ -60,7 +60,7 @@ def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _
         repeated, said = find_repeats(words.select("line", pl.col("key").alias("id")), said)
         again += repeated["first"].count()
         yield Batch(
-            read=rows.height + bad.height,
+            read=rows.height + bad.height + unread.height,
             taken=good.height,
             tables={COMPLETIONS.name: table},
             rejects=collect_rejects([unread, bad, withhold_learners(wrong)], file.name),

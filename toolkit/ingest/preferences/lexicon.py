@@ -57,7 +57,7 @@ def read_lexicon(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
             "line",
         )
         yield Batch(
-            read=rows.height + bad.height,
+            read=rows.height + bad.height + unread.height,
             taken=good.height,
             tables={LEXICON.name: add_key(table, LEXICON)},
             rejects=collect_rejects([unread, bad, wrong], file.name),

@@ -218,3 +218,14 @@ def test_damaged_answers_balance(opened, tmp_path):
         assert query(opened, "SELECT count(*) = count(DISTINCT ref) FROM completions").item()
 
     run()
+
+
+@pytest.mark.parametrize(
+    ("format", "header", "good"),
+    [("completions", "prompt,content,author", "p1,So.,m-7b"), ("lexicon", "term,gloss", "a,b")],
+)
+def test_a_row_of_a_table_that_cannot_be_read_is_one_that_was_read(known, tmp_path, format, header, good):
+    """rows + rejects = rows read, also where a line has more cells than the header."""
+    (tmp_path / "t.csv").write_text(f"{header}\n{good}\n{good},one,more\n")
+    report = load(known, tmp_path / "t.csv", "run", format)
+    assert (report.rows, report.rejects) == (1, 1)
