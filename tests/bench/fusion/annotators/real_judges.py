@@ -34,7 +34,7 @@ from .judges import call_alike, find_votes
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PROMPTS = 64  # of MRBench's 192: a reply costs a second of one core
+PROMPTS = 32  # of MRBench's 192: a reply costs more than a second of one core
 SEEDS, FOLDS = 3, 5
 HOW = SamplerSettings(warmup=300, draws=250, max_draws=250)
 JUDGES = ("whole", "by token", "by character", "less without the prompt")
