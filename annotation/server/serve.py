@@ -6,7 +6,6 @@ HOME/server.log     the server's log since its last start
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from ...schemas.errors import AnnotationError
 from ...schemas.support.files import find_user_cache, replace_file, write_text
-from ...schemas.support.hosts import is_local
+from ...schemas.support.hosts import is_local, open_listener, write_local_url
 from .accounts import HOME, Account, check_annotator_names, settle_accounts
 from .environment import (
     DAMAGED,
@@ -106,8 +105,8 @@ def run_server(
     """
     annotators = check_annotator_names(annotators)
     home = home.absolute()
-    with _alone(home) as lock, _listening(host, port) as listener:
-        url = _url(host, listener.getsockname()[1])
+    with _alone(home) as lock, open_listener(host, port, AnnotationError) as listener:
+        url = write_local_url(host, listener.getsockname()[1])
         try:
             accounts = settle_accounts(home, url, annotators)
             _prepare(home, environment)
@@ -159,47 +158,6 @@ def _note(lock: int, text: str) -> None:
     """Write a note into the lock file, for other processes that find it locked."""
     os.ftruncate(lock, 0)
     os.write(lock, text.encode())
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Open a listening socket before the server starts, so that a port in use fails at once."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise AnnotationError(
-            f"{host}: not an address of this machine ({error.strerror}); mend --host"
-        ) from error
-    with listener:
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(128)
-        except OSError as error:
-            raise AnnotationError(_no_port(host, port, error)) from error
-        yield listener
-
-
-def _no_port(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{host}:{port}: another program listens there; stop it, or choose another --port (0: any free)"
-        )
-    if error.errno == errno.EACCES:
-        return f"{host}:{port}: you may not listen there; choose a --port above 1023"
-    return f"{host}:{port}: cannot listen there ({error.strerror}); mend --host or --port"
-
-
-def _url(host: str, port: int) -> str:
-    """Address for a browser on this machine."""
-    if host in ("0.0.0.0", ""):  # noqa: S104
-        host = "127.0.0.1"
-    elif host == "::":
-        host = "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _prepare(home: Path, environment: Path) -> None:

@@ -1,14 +1,16 @@
-"""Hosts and the way to them: addresses of this machine, proxies and certificates of the environment.
+"""Hosts and the way to them: addresses of this machine, listening there, proxies and certificates.
 
 Addresses of this machine are 127.0.0.1, ::1, [::1] and localhost. Errors name the environment variable; the
 password of a proxy is never shown.
 """
 
 import contextlib
+import errno
 import importlib
 import ipaddress
 import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,51 @@ def is_local(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host == "localhost"
+
+
+@contextlib.contextmanager
+def open_listener(
+    host: str, port: int, error: type[PreceptorError], waiting: int = 128
+) -> Iterator[socket.socket]:
+    """Open a listening socket before a server starts, so that a port in use fails at once.
+
+    Port 0 takes a free one; `waiting` connections may wait to be accepted. Raises `error` if the host is no
+    address of this machine or its port cannot be listened on.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as failed:
+        raise error(f"{host}: not an address of this machine ({failed.strerror}); mend --host") from failed
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(waiting)
+        except OSError as failed:
+            raise error(_explain_port(host, port, failed)) from failed
+        yield listener
+
+
+def _explain_port(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{host}:{port}: another program listens there; stop it, or choose another --port (0: any free)"
+        )
+    if error.errno == errno.EACCES:
+        return f"{host}:{port}: you may not listen there; choose a --port above 1023"
+    return f"{host}:{port}: cannot listen there ({error.strerror}); mend --host or --port"
+
+
+def write_local_url(host: str, port: int) -> str:
+    """Write the address for a browser on this machine of a server that listens on `host`."""
+    if host in ("0.0.0.0", ""):  # noqa: S104 - compared with, not listened on
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def hide_userinfo(address: str) -> str:

@@ -1,11 +1,10 @@
 """Serve a study on this machine until it is stopped."""
 
-import contextlib
 import csv
 import io
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import uvicorn
 
 from .....schemas.errors import StudyError
 from .....schemas.support.files import write_text
-from .....schemas.support.hosts import is_local
+from .....schemas.support.hosts import is_local, open_listener, write_local_url
 from ..journal.database import (
     HOME,
     hold_alone,
@@ -70,8 +69,8 @@ def serve_study(
             "put a proxy with https before it and leave --host, or add --plain-http in a network you trust"
         )
     folder = locate_journal(home, study)
-    with _listening(host, port) as listener, open_journal(folder) as con:
-        at = url or f"http://{_name_host(host)}:{listener.getsockname()[1]}"
+    with open_listener(host, port, StudyError, waiting=512) as listener, open_journal(folder) as con:
+        at = url or write_local_url(host, listener.getsockname()[1])
         with hold_alone(folder, at):
             secret, run = read_secret(folder), secrets.token_hex(6)
             with write_at_once(con):
@@ -98,33 +97,6 @@ def serve_study(
                 uvicorn.Server(config).run(sockets=[listener])
             finally:
                 writer.stop()
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StudyError(f"{host}: not an address of this machine ({error.strerror}); mend --host") from error
-    with listener:
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(512)
-        except OSError as error:
-            raise StudyError(
-                f"{host}:{port}: cannot listen there ({error.strerror}); choose another --port (0: any free)"
-            ) from error
-        yield listener
-
-
-def _name_host(host: str) -> str:
-    if host in ("0.0.0.0", ""):  # noqa: S104
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def _host_of(url: str) -> str:
