@@ -1,11 +1,18 @@
 """One part of the bench: a table of what was found beside what was asked."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from ..__main__ import cpu_model
+import click
+
+from preceptor.schemas.support.files import write_text
+from preceptor.toolkit.cli.options import make_table, open_stderr, open_stdout
+
+from ..__main__ import cpu_model, known
+from ..inputs import ROOT
 
 Line = tuple[str, ...]
 
@@ -55,3 +62,35 @@ def written_into(text: str, name: str, found: Found, bench: str = "bench-fusion"
     if not (mark and closing):
         raise ValueError(f"no line '{begin}' with '{end}' after it")
     return f"{before}{markdown(name, found, bench)}{after}"
+
+
+def make_command(parts: Mapping[str, Measure], meaning: str, bench: str = "bench-fusion") -> click.Command:
+    """Make the command that measures parts, shows their tables, and writes each into a page when found."""
+
+    @click.command(help=meaning)
+    @click.argument("wanted", metavar="[PARTS]...", nargs=-1, callback=known("part", parts))
+    @click.option("--quick", is_flag=True, help="As small as will run; nothing can be concluded from it.")
+    @click.option(
+        "--write",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Markdown file with each part's marks, between which its table goes.",
+    )
+    def main(wanted: tuple[str, ...], quick: bool, write: Path | None) -> None:
+        names = list(dict.fromkeys(wanted or parts))
+        if write:
+            text = write.read_text(encoding="utf-8")
+            for name in names:
+                if not all(mark in text for mark in marks(name, bench)):
+                    raise click.ClickException(
+                        f"{write}: no place for {name}; add the lines {marks(name, bench)}"
+                    )
+        for name in names:
+            open_stderr().print(f"{name} …")
+            found = parts[name](quick)
+            open_stdout().print(make_table(found.title, found.columns, found.lines))
+            if write:  # each as it is found: the next may take an hour
+                write_text(write, written_into(write.read_text(encoding="utf-8"), name, found, bench))
+                for file, svg in found.drawings.items():
+                    write_text(ROOT / "docs" / "images" / file, svg)
+
+    return main
