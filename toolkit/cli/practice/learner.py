@@ -17,7 +17,7 @@ def name_learner(con: "Store", learner: str, is_pseudonym: bool) -> str:
     return learner if is_pseudonym else make_pseudonym(learner, read_store_key(con, find_key_file()))
 
 
-_PSEUDONYM = click.option(
+PSEUDONYM = click.option(
     "--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym, not the log's id."
 )
 
@@ -41,7 +41,7 @@ def learner() -> None:
 
 @learner.command()
 @click.argument("learner")
-@_PSEUDONYM
+@PSEUDONYM
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with history and all cards that are due.")
 @common
 def profile(settings: Common, learner: str, is_pseudonym: bool, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def profile(settings: Common, learner: str, is_pseudonym: bool, as_json: bool) -
 
 @learner.command()
 @click.argument("learner")
-@_PSEUDONYM
+@PSEUDONYM
 @common
 def context(settings: Common, learner: str, is_pseudonym: bool) -> None:
     """Print the few facts about LEARNER that a tutor's prompt may carry, as JSON without any id."""

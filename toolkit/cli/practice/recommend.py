@@ -3,6 +3,7 @@
 import click
 
 from ..options import Common, common, make_table, open_stdout
+from .learner import PSEUDONYM, name_learner
 
 
 @click.command()
@@ -24,7 +25,7 @@ from ..options import Common, common, make_table, open_stdout
     show_default=True,
     help="Share of items chosen to find out what is not known of the learner.",
 )
-@click.option("--pseudonym", "is_pseudonym", is_flag=True, help="LEARNER is a pseudonym, not the log's id.")
+@PSEUDONYM
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @common
 def recommend(
@@ -50,7 +51,6 @@ def recommend(
     from ...practice.learners.recommend import Wishes
     from ...practice.learners.recommend import recommend as run_recommend
     from ...store.connection import open_store
-    from .learner import name_learner
 
     with open_store(settings.store, read_only=True) as con:
         who = name_learner(con, learner, is_pseudonym)
