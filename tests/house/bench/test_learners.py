@@ -6,7 +6,7 @@ from places import ROOT
 
 from preceptor.tests.bench.fusion.part import marks
 from preceptor.tests.bench.learners import score
-from preceptor.tests.bench.learners.__main__ import BENCH, PARTS
+from preceptor.tests.bench.learners.__main__ import PARTS
 from preceptor.tests.bench.learners.tutors import MAKERS, count_exercises
 
 
@@ -35,7 +35,7 @@ def test_a_forecaster_who_is_too_sure_covers_too_little():
 def test_every_part_has_its_place():
     page = (ROOT / "docs" / "measurements" / "learners.md").read_text(encoding="utf-8")
     for name in PARTS:
-        assert all(page.count(mark) == 1 for mark in marks(name, BENCH))
+        assert all(page.count(mark) == 1 for mark in marks(name, "bench-learners"))
 
 
 @pytest.mark.parametrize("make", MAKERS)
