@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .ascent import OnProgress, find_map
+from .ascent import OnProgress, find_map, widen
 from .mastery import model as mastery
 from .mastery.answers import Answers, Floats, describe_moments
 from .mastery.blocks import AnswerBlock, Padded, pad_answers
@@ -99,12 +99,8 @@ def follow_blocks(p: Parameters, padded: Iterable[Padded]) -> Iterator[tuple[Pad
     for one in padded:
         with jax.enable_x64(True):
             given = {name: jnp.asarray(value, jnp.float64) for name, value in p.items()}
-            cast = jax.tree.map(_widen, one.block)
+            cast = jax.tree.map(widen, one.block)
             state, told = _filter(given, cast)
             ended = Belief(np.asarray(state.mean), np.asarray(state.covariance))
             right = np.asarray(told.p)
         yield one, ended, right
-
-
-def _widen(array: Any) -> Any:
-    return jnp.asarray(array, jnp.float64 if array.dtype.kind == "f" else jnp.int64)

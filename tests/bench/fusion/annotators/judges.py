@@ -31,7 +31,8 @@ from ..part import Found, Line
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SETS = 60
+SETS = 200
+BESIDE = 60  # of these also without judges, and with judges taken for people
 JUDGES, WORTH = 9, 2.0
 PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 12, 3, 8, 30
 SLOPE, SHARP, TIE = 1.5, 2.0, -1.5
@@ -119,16 +120,16 @@ def call_alike(obs: Observations) -> Observations:
 
 
 def find_set(seed: int) -> dict[str, Any]:
-    """Fit one data set with judges, without, and with judges taken for people; and the peers."""
+    """Fit one data set with judges, and below seed BESIDE without and with judges taken for people; and the peers."""
     panel = simulate_panel(seed)
     better = panel.e[panel.first] > panel.e[panel.second]
     found: dict[str, Any] = {"better": better}
     settings = replace(DRAWS, seed=seed)
-    for name, obs in (
-        ("people alone", keep_annotators(panel.obs, PEOPLE)),
-        ("judges alike", call_alike(panel.obs)),
-        ("shared taste", panel.obs),
-    ):
+    beside = {
+        "people alone": keep_annotators(panel.obs, PEOPLE),
+        "judges alike": call_alike(panel.obs),
+    }
+    for name, obs in ((beside if seed < BESIDE else {}) | {"shared taste": panel.obs}).items():
         posterior = fit(obs, settings)
         e = posterior.flatten("e")
         found[name] = (covered(e, panel.e), (e[:, panel.first] > e[:, panel.second]).mean(axis=0))
@@ -303,7 +304,7 @@ def list_lines(found: list[dict[str, Any]]) -> list[Line]:
         ("converged", f"{sum(one['converged'] for one in found)} of {len(found)}", "all"),
     ]
     for name in ("people alone", "judges alike", "shared taste"):
-        share = np.array([one[name][0][0] / one[name][0][1] for one in found])
+        share = np.array([one[name][0][0] / one[name][0][1] for one in found if name in one])
         bar = "88–92 %" if name == "shared taste" else ""
         lines.append((f"{name}: 90 % intervals of e that hold", _interval(100 * share, "{:.1f}"), bar))
     names = (
@@ -315,9 +316,10 @@ def list_lines(found: list[dict[str, Any]]) -> list[Line]:
         "mean of the panel",
     )
     for name in names:
-        p = [one[name] if isinstance(one[name], np.ndarray) else one[name][1] for one in found]
-        loss = np.array([_lose(a, one["better"]) for a, one in zip(p, found, strict=True)])
-        right = np.array([((a > 0.5) == one["better"]).mean() for a, one in zip(p, found, strict=True)])
+        sets = [one for one in found if name in one][:BESIDE]  # the same for all, so that losses compare
+        p = [one[name] if isinstance(one[name], np.ndarray) else one[name][1] for one in sets]
+        loss = np.array([_lose(a, one["better"]) for a, one in zip(p, sets, strict=True)])
+        right = np.array([((a > 0.5) == one["better"]).mean() for a, one in zip(p, sets, strict=True)])
         lines.append((f"{name}: log-loss of p; pairs right", f"{_interval(loss)}; {right.mean():.1%}", ""))
     return lines
 
@@ -350,7 +352,8 @@ def judges(quick: bool) -> Found:
             lines.append((f"packaged sample: {words}", said[0], ""))
     return Found(
         title="judges: what a panel of models is worth",
-        setting=f"{sets} simulated data sets, seeds from 0: {PEOPLE} people with {VOTES_EACH} votes each and "
+        setting=f"{sets} simulated data sets, seeds from 0 (the first {min(sets, BESIDE)} for log-losses, for people "
+        f"alone and for judges taken for people): {PEOPLE} people with {VOTES_EACH} votes each and "
         f"{JUDGES} judges with a vote on each of {PROMPTS * PER_PROMPT} pairs of {PROMPTS * PER_PROMPT} completions, by "
         f"chains; near-copies (one vote of 40 differs) on {copied} of them, 16,000 draws; the packaged sample with "
         "judges that see 0.5 e + a common taste (sd 2) + noise (sd 0.3). Exact copies count as one and move nothing. "

@@ -19,7 +19,7 @@ from .answers import SEPARATOR, Floats
 from .model import NODES, WEIGHTS, Parameters
 
 _WIDTH = 1.6448536  # standard deviations on either side of a 90 % interval
-_SQUARES = NODES**2
+_NODES = [(float(node), float(weight)) for node, weight in zip(NODES, WEIGHTS, strict=True)]
 _ABILITY, _FORM = 0, 1  # places in the state; components follow
 
 
@@ -193,21 +193,23 @@ def take_answer(
     level, guess, slip = _level(model, item, used)
     places, lost, blur = _wait(model, learner, used, day)
     mean, covariance = learner.mean, learner.covariance
-    mean[places] -= lost
-    covariance[places, places] += blur
-    weights = np.array([weight for _, weight in used])
-    column = covariance[:, _ABILITY] + covariance[:, _FORM] + covariance[:, places] @ weights
-    at = mean[_ABILITY] + mean[_FORM] + mean[places] @ weights + level
-    variance = max(column[_ABILITY] + column[_FORM] + column[places] @ weights, 1e-9)
+    for place, less, more in zip(places, lost, blur, strict=True):
+        mean[place] -= less
+        covariance[place, place] += more
+    # Rows and plain numbers: of a few components, arrays of them cost more than what is computed.
+    column = covariance[_ABILITY] + covariance[_FORM]
+    at = mean[_ABILITY] + mean[_FORM] + level
+    for (_, weight), place in zip(used, places, strict=True):
+        column += weight * covariance[place]
+        at += weight * mean[place]
+    variance = column[_ABILITY] + column[_FORM]
+    variance += sum(weight * column[place] for (_, weight), place in zip(used, places, strict=True))
+    variance = max(float(variance), 1e-9)
     sd = sqrt(variance)
-    link = _link(at, sd, guess, slip)
-    likely = (link if right else 1 - link) * WEIGHTS
-    posterior = likely / likely.sum()
-    moved = float(posterior @ NODES)
-    left = float(posterior @ _SQUARES) - moved**2
-    kalman = column / sd
-    mean += moved * kalman
-    covariance -= np.multiply.outer((1 - left) * kalman, kalman)
+    p, moved, left = _weigh_nodes(float(at), sd, guess, slip, right)
+    column /= sd
+    mean += moved * column
+    covariance -= np.multiply.outer((1 - left) * column, column)
     gain, fading = s["gain_right"] if right else s["gain_wrong"], exp(s["log_fading"])
     own = _squash(s["share_of_set"]) if len(used) > 1 else 0.0  # what is gained by the set alone
     for (name, _), place in zip(used, places, strict=True):
@@ -224,4 +226,20 @@ def take_answer(
     covariance[:, _FORM] *= rho
     covariance[_FORM, _FORM] += exp(2 * s["log_sd_form"]) * (1 - rho**2)
     learner.turn += 1
-    return _bound(float(link @ WEIGHTS), float(at), float(variance), guess, slip)
+    return _bound(p, float(at), variance, guess, slip)
+
+
+def _weigh_nodes(
+    mean: float, sd: float, guess: float, slip: float, right: bool
+) -> tuple[float, float, float]:
+    """P(right), and after the answer mean and variance of a standard normal that it depended on."""
+    rest, chance, total, first, second = 1 - guess - slip, 0.0, 0.0, 0.0, 0.0
+    for node, weight in _NODES:
+        p = guess + rest * _squash(mean + sd * node)
+        likely = (p if right else 1 - p) * weight
+        chance += p * weight
+        total += likely
+        first += likely * node
+        second += likely * node * node
+    moved = first / total
+    return chance, moved, second / total - moved * moved
