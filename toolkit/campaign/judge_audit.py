@@ -7,9 +7,11 @@
 Completions of equal text and prompt are one, also across sources.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -83,10 +85,15 @@ class AuditOptions:
 
 @dataclass(frozen=True)
 class JudgeAudits:
-    """Audits by judge, in the order of their names, and rejected lines of a file."""
+    """Audits by judge, in the order of their names, and rejected lines of a file.
+
+    own: how the newest fit says that models judge what they wrote themselves (`findings.judges.own`, with the
+    fit's key); None where it says nothing.
+    """
 
     audits: tuple[JudgeAudit, ...]
     rejects: tuple[str, ...] = ()
+    own: dict[str, Any] | None = None
 
 
 def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAudits:
@@ -110,7 +117,15 @@ def audit_judges(con: Store, options: AuditOptions = AuditOptions()) -> JudgeAud
             "SOURCE where the source does not name it), or give --judgements FILE"
         )
     evidence = [_make_evidence(judged, model, options) for model in judged.models]
-    return JudgeAudits(_audit(evidence, options))
+    return JudgeAudits(_audit(evidence, options), own=_read_own(con))
+
+
+def _read_own(con: Store) -> dict[str, Any] | None:
+    """Read what the newest fit says of models that judged what they wrote."""
+    rows = query(
+        con, "SELECT key, findings->'$.judges.own' AS own FROM fits ORDER BY fitted_at DESC LIMIT 1"
+    ).to_dicts()
+    return {"fit": rows[0]["key"], **json.loads(rows[0]["own"])} if rows and rows[0]["own"] else None
 
 
 def audit_judgement_file(path: Path, options: AuditOptions = AuditOptions()) -> JudgeAudits:

@@ -27,7 +27,7 @@ from .likelihoods.likelihood import NOBODY, Arrays
 from .likelihoods.own import TEXT, sample_own
 from .likelihoods.priors import SCORE, sample_group
 from .likelihoods.registry import LIKELIHOODS
-from .likelihoods.tastes import add_taste, make_taste_arrays, mark_models
+from .likelihoods.tastes import add_taste, make_taste_arrays, mark_models, mark_own
 from .observations import Observations
 
 AUTHOR_SCALE = 0.7  # of the prior: how far authors differ, in standard deviations within an author
@@ -122,6 +122,7 @@ def make_arrays(obs: Observations) -> Arrays:
     for part in obs.parts:
         likelihood = LIKELIHOODS[part.SIGNAL]
         arrays = likelihood.arrays(part) | mark_models(part, obs.models)
+        arrays |= mark_own(part, obs.author, obs.wrote)
         if "prompts" in likelihood.groups.values():
             prompts, prompt = np.unique(obs.prompt[part.items[0]], return_inverse=True)
             arrays |= {"prompt": prompt, "n_prompts": np.zeros(len(prompts))}

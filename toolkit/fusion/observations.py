@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...schemas.errors import FusionError
 from ...schemas.tables import COUNTS, OBSERVED, SIGNALS, name_all
-from .likelihoods.likelihood import Counts, Ints, Members, Part, look_up_index
+from .likelihoods.likelihood import NOBODY, Counts, Ints, Members, Part, look_up_index
 from .likelihoods.outcomes import Outcomes
 from .likelihoods.ratings import Ratings
 from .likelihoods.registry import LIKELIHOODS
@@ -25,7 +25,7 @@ class Observations:
 
     completions: pl.DataFrame  # completion, prompt, and the number of signals of each type: n_votes …
     prompt: Ints  # prompt index of each item
-    annotators: pl.DataFrame  # annotator (key), pseudonym, and kind where known
+    annotators: pl.DataFrame  # annotator (key), pseudonym, kind where known, author that a model is
     learners: list[str]
     parts: tuple[Part, ...] = ()  # in the order of SIGNALS
     author: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # of each item, or NOBODY
@@ -64,6 +64,14 @@ class Observations:
         if "kind" not in self.annotators.columns:
             return np.zeros(self.annotators.height, dtype=bool)
         return (self.annotators["kind"] == MODEL).fill_null(False).to_numpy()
+
+    @property
+    def wrote(self) -> Ints:
+        """Index of the author that each annotator (annotators,) is, where a model wrote what models judge."""
+        if "author" not in self.annotators.columns or not self.authors:
+            return np.full(self.annotators.height, NOBODY)
+        names = pl.DataFrame({"author": self.authors}).with_row_index("index")
+        return look_up_index(self.annotators["author"], names, "author").to_numpy().astype(np.int64)
 
     @property
     def judged(self) -> Ints:

@@ -18,11 +18,13 @@ from preceptor.toolkit.cli.dataset.fuse import describe_judges
 from preceptor.toolkit.fusion.findings.judges import compute_effective_judges, summarise_judges
 from preceptor.toolkit.fusion.findings.posterior import draw_qualities, summarise_pairs
 from preceptor.toolkit.fusion.inputs.copies import drop_copies, find_copies
-from preceptor.toolkit.fusion.inputs.signals import hash_inputs
+from preceptor.toolkit.fusion.inputs.signals import hash_inputs, read_signals
 from preceptor.toolkit.fusion.methods import fit_by
 from preceptor.toolkit.fusion.model import make_arrays
+from preceptor.toolkit.fusion.observations import encode
 from preceptor.toolkit.fusion.sampling.fit import SamplerSettings, fit
 from preceptor.toolkit.fusion.sampling.hmc import trace_shapes
+from preceptor.toolkit.ingest.run import ingest_files
 
 QUICK = SamplerSettings(draws=200, max_draws=200, warmup=200)
 
@@ -155,3 +157,73 @@ def test_judges_of_few_judgements_are_no_copies():
 def test_dawid_and_skene_follow_the_better_judges():
     share = np.array([[1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0], [0, 1, 1, 0, 0, 1]], float)
     assert (run_dawid_skene(share) > 0.5).tolist() == [True, True, False, False, True, False]
+
+
+def test_a_fit_says_how_much_models_like_what_they_wrote(panel):
+    """Three models wrote a third of the answers each, and put their own 1.5 sd higher."""
+    rng = np.random.default_rng(3)
+    wrote = np.arange(len(panel.e)) % 3
+    votes = panel.obs.votes
+    seen = panel.e + 0.4 * rng.normal(size=len(panel.e))
+    rows = [[votes.first[votes.annotator < PEOPLE]], [votes.second[votes.annotator < PEOPLE]]]
+    rows += [[votes.annotator[votes.annotator < PEOPLE]], [votes.counts[votes.annotator < PEOPLE]]]
+    for j in range(3):
+        mine = seen + 1.5 * (wrote == j)
+        eta = 2 * (mine[panel.first] - mine[panel.second])
+        first = rng.random(len(eta)) < 1 / (1 + np.exp(-eta))
+        counts = np.stack([first, ~first, np.zeros(len(eta))], axis=1).astype(float)
+        for column, values in zip(
+            rows, (panel.first, panel.second, np.full(len(eta), PEOPLE + j), counts), strict=True
+        ):
+            column.append(values)
+    first, second, who, counts = (np.concatenate(column) for column in rows)
+    few = panel.obs.annotators.head(PEOPLE + 3)
+    names = [None] * PEOPLE + ["m0", "m1", "m2"]
+    obs = replace(
+        panel.obs,
+        annotators=few.with_columns(author=pl.Series(names, dtype=pl.String)),
+        author=wrote.astype(np.int64),
+        authors=("m0", "m1", "m2"),
+        parts=(replace(votes, first=first, second=second, annotator=who, shown_first=np.zeros(len(first)),
+                       counts=counts, weight=None),),
+    )  # fmt: skip
+    own = summarise(obs, fit(obs, QUICK))
+    assert own["own"]["preference"]["low"] < 1.5 < own["own"]["preference"]["high"] < 3
+    assert own["own"]["preference"]["low"] > 0.3
+    assert own["own"]["judgements"] == 3 * 24  # of a prompt's three pairs two have the model's own on a side
+    assert "put what they wrote themselves +" in describe_judges(own)
+    without = replace(obs, annotators=obs.annotators.drop("author"))
+    assert "self_preference" not in trace_shapes(make_arrays(without))
+
+
+@pytest.mark.parametrize("authors", [("gpt-x", "Ana"), ("gpt-y", "Ana")])
+def test_a_model_is_known_as_the_author_of_what_it_wrote(store, tmp_path, authors):
+    prompts = [
+        {
+            "id": f"p{i}",
+            "task": "qa",
+            "prompt": f"why {i}?",
+            "completions": [
+                {"id": f"{i}-{side}", "content": f"{side} {i}", "author": author}
+                for side, author in zip("ab", authors, strict=True)
+            ],
+        }
+        for i in range(3)
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    rows = [
+        f"{i}-a,{i}-b,a,{who},{kind}" for i in range(3) for who, kind in (("GPT-x", "model"), ("b", "crowd"))
+    ]
+    (tmp_path / "v.csv").write_text("\n".join(["completion_a,completion_b,choice,annotator,kind", *rows]))
+    ingest_files(store, "prompts", [tmp_path / "p.jsonl"], "mine")
+    ingest_files(store, "votes", [tmp_path / "v.csv"], "votes")
+    signals = read_signals(store, [])
+    obs = encode(signals)
+    arrays = make_arrays(obs)["votes"]
+    if authors[0] == "gpt-x":
+        assert sorted(arrays["own_first"] + arrays["own_second"]) == [0, 0, 0, 1, 1, 1]
+        plain = signals | {"annotators": signals["annotators"].drop("author")}
+        assert hash_inputs(signals) != hash_inputs(plain)
+    else:
+        assert not {"own_first", "own_second"} & arrays.keys()
+        assert "author" not in signals["annotators"].columns

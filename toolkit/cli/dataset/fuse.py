@@ -306,6 +306,8 @@ def describe_judges(found: dict[str, Any]) -> str:
         f"{worth}; they share a taste of their own, {taste['mean']:.1f} sd of quality ({taste['low']:.1f} to "
         f"{taste['high']:.1f})"
     )
+    if own := found.get("own"):
+        said += f"; {describe_own(own)}"
     if not found["people"]:
         return f"{said}; no person judged the same answers, so taste cannot be told from quality: p is wide"
     if apart["pairs"]:
@@ -314,6 +316,15 @@ def describe_judges(found: dict[str, Any]) -> str:
             f"p is on people's side in {apart['with_people']:,}"
         )
     return said
+
+
+def describe_own(own: dict[str, Any]) -> str:
+    """Describe how much better models take what they wrote themselves to be than people do."""
+    liked = own["preference"]
+    return (
+        f"they put what they wrote themselves {liked['mean']:+.1f} sd of quality ({liked['low']:+.1f} to "
+        f"{liked['high']:+.1f}) above what people say, in {own['judgements']:,} judgements"
+    )
 
 
 def describe_groups(found: list[dict[str, Any]]) -> str:

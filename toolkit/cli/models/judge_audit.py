@@ -100,10 +100,14 @@ def audit(settings: Common, /, given: _AuditArguments, as_json: bool, out: Path 
     found = [asdict(one) for one in made.audits]
     _say_rejects(made.rejects)
     if as_json:
-        say(dump_json({"audits": found, "rejects": made.rejects}))
+        say(dump_json({"audits": found, "rejects": made.rejects, "own": made.own}))
     else:
         for one in found:
             _say(one)
+        if made.own:
+            from ..dataset.fuse import describe_own
+
+            open_stdout().print(f"fit {made.own['fit'][:8]} of models: {describe_own(made.own)}")
     if out:
         from ...report.judge_audit import write_audit
 

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ....schemas.tables import OBSERVED
-from ..likelihoods.tastes import TASTE, find_rows_of_models
+from ..likelihoods.tastes import SELF_PREFERENCE, TASTE, find_rows_of_models, mark_own
 from ..likelihoods.votes import Votes
 from ..observations import Observations
 from ..sampling.fit import Posterior
@@ -28,8 +28,10 @@ def summarise_judges(obs: Observations, posterior: Posterior, pairs: pl.DataFram
 
     `pairs` is of `summarise_pairs`. models: how many; taste: the spread of what they share beyond people, in
     standard deviations of quality; panels: by part the number of judges and what they are worth; people:
-    signals of people and learners about the same completions; apart: of the pairs that a majority of models
-    and one of people decided, in how many they differ, and in how many of these the fit sides with people.
+    signals of people and learners about the same completions; own, where models judged what they wrote: by
+    how many standard deviations of quality they put it higher, and in how many judgements; apart: of the
+    pairs that a majority of models and one of people decided, in how many they differ, and in how many of
+    these the fit sides with people.
     """
     if not len(obs.judged):
         return None
@@ -46,7 +48,11 @@ def summarise_judges(obs: Observations, posterior: Posterior, pairs: pl.DataFram
                 "judgements": int(part.table[rows].sum()),
                 "n_eff": _summarise_skewed(compute_effective_judges(information, shared)),
             }
-    return {
+    own = {}
+    if SELF_PREFERENCE in posterior.sites:
+        liked = summarise_draws(posterior.flatten(SELF_PREFERENCE))
+        own = {"own": {"preference": liked, "judgements": _count_own(obs)}}
+    return own | {
         "models": int(obs.models.sum()),
         "completions": len(obs.judged),
         "taste": summarise_draws(tau),
@@ -85,6 +91,16 @@ def _weigh_judges(posterior: Posterior, site: str, judges: NDArray[Any]) -> Draw
         slope = slope * posterior.flatten("annotator_reliability")[:, judges]
     information: Draws = np.broadcast_to(slope**2 / NOISE, (len(slope), len(judges)))
     return information
+
+
+def _count_own(obs: Observations) -> int:
+    """Count judgements of models in which one side is their own."""
+    n = 0.0
+    for part in obs.parts:
+        marks = mark_own(part, obs.author, obs.wrote)
+        if marks:
+            n += part.table[np.any([own > 0 for own in marks.values()], axis=0)].sum()
+    return int(n)
 
 
 def _count_people(obs: Observations) -> int:

@@ -58,6 +58,7 @@ def read_signals(con: Store, sources: Sequence[str], unjudged: bool = False) -> 
     signals |= leave_out_annotators(
         signals, query(con, "SELECT key FROM annotators WHERE excluded_at IS NOT NULL")["key"]
     )
+    annotators = _name_writers(annotators, completions["author"])
     used = pl.concat(signals[s.name][s.annotator] for s in SIGNALS if s.annotator).drop_nulls().unique()
     return {
         "completions": completions,
@@ -122,6 +123,20 @@ def note_left_out(con: Store, sources: Sequence[str]) -> list[str]:
     return notes
 
 
+def _name_writers(annotators: pl.DataFrame, authors: pl.Series) -> pl.DataFrame:
+    """Add the `author` that a model is, under which it also wrote; no column where none wrote."""
+    named = authors.drop_nulls().unique(maintain_order=True).to_frame("author")
+    models = annotators.filter(pl.col("kind") == MODEL).select("annotator", name=pl.col("pseudonym"))
+    same = models.join(
+        named, left_on=pl.col("name").str.to_lowercase(), right_on=pl.col("author").str.to_lowercase()
+    ).unique("annotator", keep="first", maintain_order=True)
+    if same.is_empty():
+        return annotators
+    return annotators.join(
+        same.select("annotator", "author"), on="annotator", how="left", maintain_order="left"
+    )
+
+
 def _name_apart(annotators: pl.DataFrame) -> pl.DataFrame:
     """Annotators with their pseudonyms, and with the source that numbered them where two have the same."""
     same = pl.col("pseudonym").is_duplicated() & pl.col("within").is_not_null()
@@ -147,7 +162,24 @@ def hash_inputs(signals: dict[str, pl.DataFrame]) -> str:
         if "annotator" in frame.columns and frame["annotator"].is_in(models.implode()).any():
             by_model = frame.select(pl.col("annotator").is_in(models.implode()).alias("by_model"))
             state.update(by_model.write_csv().encode())
+            state.update(_list_own(frame, signals).encode())
     return state.hexdigest()
+
+
+def _list_own(frame: pl.DataFrame, signals: dict[str, pl.DataFrame]) -> str:
+    """List which rows are of a model about what it wrote itself; empty where none did."""
+    if "author" not in signals["annotators"].columns:
+        return ""
+    wrote = signals["annotators"].select("annotator", "author")
+    by = frame.select("annotator").join(wrote, on="annotator", how="left", maintain_order="left")["author"]
+    of = signals["completions"].select("completion", of="author")
+    columns = [name for name in ("completion", "completion_a", "completion_b") if name in frame.columns]
+    own = {
+        name: frame.select(completion=name).join(of, on="completion", how="left", maintain_order="left")["of"]
+        == by
+        for name in columns
+    }
+    return pl.DataFrame(own).write_csv()
 
 
 def _by_order(people: pl.Series) -> pl.Series:

@@ -1,6 +1,7 @@
 """The taste that models share: what they like in a completion beyond what people do.
 
     a model sees e + m in place of e;  m = tau z, tau ~ HalfNormal(1), one z a completion that models judged
+    and e + m + s of a completion that it wrote itself;  s ~ Normal(0, 0.7), the same for all models
     and judges with a slope of the models' own, since they are steadier than people
 
 Models learnt from much the same texts, so they err alike: agreeing with each other, they would pass for
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 from jax import Array
 from numpy.typing import NDArray
 
@@ -21,6 +24,8 @@ from .priors import sample_group, sample_half_normal
 
 TASTE = "model_taste"  # name of the group of sites
 TASTE_SCALE = 1.0  # of the prior, in standard deviations of quality
+SELF_PREFERENCE = "self_preference"  # name of the site
+_SELF_SCALE = 0.7
 
 
 def find_rows_of_models(part: Part, models: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -60,11 +65,35 @@ def mark_models(part: Part, models: NDArray[np.bool_]) -> Arrays:
     return {"by_model": by_model.astype(float)} if by_model.any() else {}
 
 
+def mark_own(part: Part, author: Ints, wrote: Ints) -> Arrays:
+    """Make arrays that mark what a row's model wrote itself, (rows,) 1 or 0, one a column of completions.
+
+    `author` (items,) is of each completion, `wrote` (annotators,) the author that an annotator is; NOBODY
+    where not known. {} where no model judged its own.
+    """
+    who = part.annotators
+    if who is None or not (wrote != NOBODY).any():
+        return {}
+    mine = np.where(who != NOBODY, wrote[who], NOBODY)
+    own = {
+        f"own_{name}": ((mine != NOBODY) & (author[index] == mine)).astype(float)
+        for name, index in zip(part.ITEMS, part.items, strict=True)
+    }
+    return own if any(marks.any() for marks in own.values()) else {}
+
+
 def add_taste(data: Arrays) -> Arrays:
-    """Sample the taste, (judged,), and add it under `taste`; where no model judged, the same arrays."""
+    """Sample what models share, and add it: `taste` (judged,), and `own` where a model judged its own.
+
+    Where no model judged, the same arrays.
+    """
     if "judged" not in data:
         return data
-    return data | {"taste": sample_group(TASTE, data["judged"].shape[0], TASTE_SCALE)}
+    shared = {"taste": sample_group(TASTE, data["judged"].shape[0], TASTE_SCALE)}
+    parts = [part for part in data.values() if isinstance(part, dict)]
+    if any(name.startswith("own_") for part in parts for name in part):
+        shared["own"] = numpyro.sample(SELF_PREFERENCE, dist.Normal(0, _SELF_SCALE))
+    return data | shared
 
 
 def see(data: Arrays, rows: Arrays, quality: Array, column: str = "item") -> Array:
@@ -73,7 +102,8 @@ def see(data: Arrays, rows: Arrays, quality: Array, column: str = "item") -> Arr
     if "by_model" not in rows:
         return quality[item]
     seen: Array = quality[item] + rows["by_model"] * data["taste"][data["judged_as"][item]]
-    return seen
+    own = rows.get(f"own_{column}")
+    return seen if own is None else seen + own * data["own"]
 
 
 def sample_slope(rows: Arrays, name: str, scale: float) -> Array:

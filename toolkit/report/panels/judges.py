@@ -35,6 +35,12 @@ def draw_judges(found: Mapping[str, Any], height: float = 0) -> Picture:
         f"them a taste in common, {format_decimal(taste['mean'])} standard deviations of quality "
         f"(90{PERCENT} interval {between}), and takes it out of the labels."
     )
+    if own := found.get("own"):
+        liked = own["preference"]
+        words += (
+            f" They put what they wrote themselves {format_decimal(liked['mean'])} (90{PERCENT} interval "
+            f"{format_decimal(liked['low'])} to {format_decimal(liked['high'])}) above what people say."
+        )
     if not found["people"]:
         words += " No person judged the same answers, so taste cannot be told from quality: p is wide."
     elif apart["pairs"]:
