@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SETS = 200
-BESIDE = 60  # of these also without judges, and with judges taken for people
+BESIDE = 24  # of these also without judges, and with judges taken for people
 JUDGES, WORTH = 9, 2.0
 PROMPTS, PER_PROMPT, PEOPLE, VOTES_EACH = 12, 3, 8, 30
 SLOPE, SHARP, TIE = 1.5, 2.0, -1.5
