@@ -40,7 +40,7 @@ def find_map(
     """Minimise the sum of `loss(p, block)` over blocks plus `penalise(p)`; returns p and each step's value.
 
     Parameters named in `fixed` stay as they start. A step is one look at value and gradient: `steps` by
-    Adam, of at most `size`, and twice as many by L-BFGS, fewer where nothing gets better. All in 64 bits: in
+    Adam, of at most `size`, and four times as many by L-BFGS, fewer where nothing gets better. All in 64 bits: in
     32 the sum over many answers is too coarse for L-BFGS, which then stops early.
     """
     with jax.enable_x64(True):
@@ -76,7 +76,7 @@ def _find_map(
         values.append(float(total))
         if values[-1] < best[1]:
             best = jnp.asarray(x), values[-1]
-        on_progress("learn", min(len(values), 3 * steps), 3 * steps)
+        on_progress("learn", min(len(values), 5 * steps), 5 * steps)
         return values[-1], np.asarray(flat, float) * mask
 
     x = np.asarray(begun, float)
@@ -92,7 +92,7 @@ def _find_map(
         np.asarray(best[0], float),
         jac=True,
         method="L-BFGS-B",
-        options={"maxfun": 2 * steps, "maxiter": 2 * steps, "ftol": 1e-9, "maxcor": 20},
+        options={"maxfun": 4 * steps, "maxiter": 4 * steps, "ftol": 1e-9, "maxcor": 20},
     )
     return {name: jax.device_get(value) for name, value in restore(best[0]).items()}, values
 
