@@ -127,7 +127,7 @@ def push(settings: Common, /, study: str, home: Path, **how: Any) -> None:
 
 
 def _options(how: dict[str, Any]) -> "StudyOptions":
-    from ...practice.study.class_list import read_class_list
+    from ...practice.study.plan.class_list import read_class_list
     from ...practice.study.push import StudyOptions
 
     return StudyOptions(

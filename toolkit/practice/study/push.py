@@ -21,9 +21,6 @@ from ....schemas.licenses import read_license
 from ....schemas.tables import SOURCES, STUDIES
 from ...store.connection import Store, insert, query, run, transaction
 from ...store.places import note_place
-from .class_list import Listed
-from .content import Content, read_content
-from .draw import UNIFORM, compute_propensities
 from .journal.database import (
     FILE,
     HOME,
@@ -38,6 +35,9 @@ from .journal.database import (
 )
 from .journal.events import write_moment
 from .journal.people import add_person, find_named
+from .plan.class_list import Listed
+from .plan.content import Content, read_content
+from .plan.draw import UNIFORM, compute_propensities
 
 READER = "study"
 LANGUAGES = ("en", "de", "ru", "uk", "et")

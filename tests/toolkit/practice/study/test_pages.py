@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from places import ROOT
 from studying import Learner, prepare, serving
 
-from preceptor.toolkit.practice.study.pages.formulas import write_mathml
 from preceptor.toolkit.practice.study.pages.guard import Rates, is_known_host
-from preceptor.toolkit.practice.study.pages.rich_text import render_text
 from preceptor.toolkit.practice.study.pages.teacher_pages import defuse_cell
+from preceptor.toolkit.practice.study.pages.text.formulas import write_mathml
+from preceptor.toolkit.practice.study.pages.text.rich_text import render_text
 
 WORDS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from studying import Learner, serving
 from preceptor.schemas.errors import StudyError
 from preceptor.schemas.tables import ASSIGNMENTS, OUTCOMES
 from preceptor.toolkit.practice.study.compare import compare_arms, run_randomisation_test, weigh_means
-from preceptor.toolkit.practice.study.draw import FLOOR, compute_shares, is_settled
+from preceptor.toolkit.practice.study.plan.draw import FLOOR, compute_shares, is_settled
 from preceptor.toolkit.store.connection import insert, open_store, query
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)

@@ -92,7 +92,13 @@ async def send_pack(request: Request) -> Response:
         {
             "id": item["id"],
             "html": render_html(
-                site, request, "form.jinja", learner=visit.learner, item=item, options=options, uid=make_uid()
+                site,
+                request,
+                "parts/form.jinja",
+                learner=visit.learner,
+                item=item,
+                options=options,
+                uid=make_uid(),
             ),
         }
         for item, options in found

@@ -26,7 +26,7 @@ from ..journal.people import Participant, find_learner, list_current_consents
 from ..journal.writer import Writer
 from ..push import LANGUAGES
 from .guard import BODY_BYTES
-from .rich_text import close_up, is_mark, render_line, render_text
+from .text.rich_text import close_up, is_mark, render_line, render_text
 
 COOKIE, TEACHER_COOKIE, VISIT_COOKIE = "study", "study_teacher", "study_visit"
 _DAYS = 200

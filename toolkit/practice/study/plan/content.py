@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ....schemas.errors import StudyError
-from ...store.connection import Store, query
-from ...store.where import check_names
+from .....schemas.errors import StudyError
+from ....store.connection import Store, query
+from ....store.where import check_names
 
 CARD = "flashcard"
 
