@@ -45,6 +45,13 @@ def study() -> None:
     "--arm", "arms", multiple=True, help="Author (such as a model) whose completions are drawn. Default: all."
 )
 @click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="LANG",
+    help="Language of the items, as a BCP 47 code. May be repeated. Default: every language they have.",
+)
+@click.option(
     "--assign",
     "policy",
     type=Choice(["uniform", "thompson"]),
@@ -134,6 +141,7 @@ def _options(how: dict[str, Any]) -> "StudyOptions":
         exercises=how["exercises"],
         sources=how["sources"],
         arms=how["arms"],
+        languages=how["languages"],
         policy=how["policy"],
         fit=how["fit"],
         seed=how["seed"],

@@ -50,6 +50,8 @@ class StudyOptions:
     exercises: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    """Of the items; empty: all of them."""
     policy: str = UNIFORM
     fit: str | None = None
     seed: int = 0
@@ -96,7 +98,7 @@ def push_study(
     folder = locate_journal(home, study)
     _check_source(con, study)
     options = _complete(options or StudyOptions(), folder)
-    content = read_content(con, options.exercises, options.sources, options.arms)
+    content = read_content(con, options.exercises, options.sources, options.arms, options.languages)
     arms = compute_propensities(con, content.arms, options.policy, options.fit, options.seed)
     rubric = _read_rating_rubric(options.rubric)
     begun = (folder / FILE).exists()
@@ -146,8 +148,9 @@ def _complete(options: StudyOptions, folder: Path) -> StudyOptions:
         return options
     with open_journal(folder) as journal:
         before = read_study_settings(journal)
-    exercises, sources, arms = (tuple(before.get(name) or ()) for name in ("exercises", "sources", "arms"))
-    return replace(options, exercises=exercises, sources=sources, arms=arms)
+    names = ("exercises", "sources", "arms", *([] if options.languages else ["item_languages"]))
+    kept = {name.removeprefix("item_"): tuple(before.get(name) or ()) for name in names}
+    return replace(options, **kept)
 
 
 def _check_source(con: Store, study: str) -> None:
@@ -205,6 +208,7 @@ def _make_settings(
         "exercises": list(options.exercises),
         "sources": list(options.sources),
         "arms": list(options.arms),
+        "item_languages": list(options.languages),
         "code": options.code if options.code is not None else before.get("code"),
         "rubric": rubric if rubric is not None else before.get("rubric"),
         "retention": options.retention,
@@ -232,8 +236,7 @@ def _write_items(journal: Journal, items: pl.DataFrame, settled: set[str]) -> tu
             row["hint"],
             row["before"],
             row["after"],
-            json.dumps(row["skills"], ensure_ascii=False),
-            row["source"],
+            *(json.dumps(row[name], ensure_ascii=False) for name in ("skills", "sources")),
             row["prompt"],
             row["prompt"] in settled,
         )
@@ -328,6 +331,9 @@ def _write_study(
 
 def _list_notes(content: Content, arms: pl.DataFrame, options: StudyOptions) -> tuple[str, ...]:
     notes = []
+    if content.left_out.height:
+        others = ", ".join(f"{n:,} in {language}" for language, n in content.left_out.rows())
+        notes.append(f"left out by --language: {others}")
     bare = content.items["prompt"].null_count()
     if bare:
         notes.append(
