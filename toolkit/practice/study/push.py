@@ -40,7 +40,6 @@ from .plan.content import Content, read_content
 from .plan.draw import UNIFORM, compute_propensities
 
 READER = "study"
-LANGUAGES = ("en", "de", "ru", "uk", "et")
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def push_study(
         _check_same(con, before, study, folder)
         new, withdrawn = _write_items(journal, content.items, set(arms.filter("settled")["prompt"]))
         _write_arms(journal, arms)
-        _write_consents(journal, options.consents)
+        write_consents(journal, options.consents)
         added = _add_learners(journal, secret, options.learners)
         languages = [
             row[0] for row in journal.execute("SELECT language FROM consents WHERE current ORDER BY rowid")
@@ -148,9 +147,12 @@ def _complete(options: StudyOptions, folder: Path) -> StudyOptions:
         return options
     with open_journal(folder) as journal:
         before = read_study_settings(journal)
-    names = ("exercises", "sources", "arms", *([] if options.languages else ["item_languages"]))
-    kept = {name.removeprefix("item_"): tuple(before.get(name) or ()) for name in names}
-    return replace(options, **kept)
+    exercises, sources, arms, languages = (
+        tuple(before.get(name) or ()) for name in ("exercises", "sources", "arms", "item_languages")
+    )
+    return replace(
+        options, exercises=exercises, sources=sources, arms=arms, languages=options.languages or languages
+    )
 
 
 def _check_source(con: Store, study: str) -> None:
@@ -161,6 +163,10 @@ def _check_source(con: Store, study: str) -> None:
 
 def _check_same(con: Store, before: dict[str, object], study: str, folder: Path) -> None:
     """Raise StudyError if the folder has another study than this store's of this name."""
+    if "campaign" in before:
+        raise StudyError(
+            f"{folder}: has the campaign '{before['campaign']}'; choose another --study or --home"
+        )
     stated = before.get("study")
     if stated is not None and stated != study:
         raise StudyError(f"{folder}: has the study '{stated}', not '{study}'; choose another --home")
@@ -265,7 +271,7 @@ def hash_consent(language: str, text: str) -> str:
     return hashlib.sha256(f"{language}\n{text}".encode()).hexdigest()[:LENGTH]
 
 
-def _write_consents(journal: Journal, consents: dict[str, str]) -> None:
+def write_consents(journal: Journal, consents: dict[str, str]) -> None:
     """Write texts of consent; a learner whose text is not a current one any more is asked again."""
     now = write_moment(datetime.now(UTC))
     for language, text in consents.items():

@@ -16,7 +16,7 @@ def test_an_item_stands_on_every_source_of_its_texts(place):
         run(con, "UPDATE exercises SET sources = ['other', 's'] WHERE kind = 'choice'")
         run(con, "UPDATE completions SET source = 'models' WHERE author = 'tuned'")
         items = read_content(con, ["g"], ["mine"]).items
-    found = {kind: sources for kind, sources in items.select("kind", "sources").rows()}
+    found = dict(items.select("kind", "sources").rows())
     assert found == {
         "choice": ["other", "s"],
         "cloze": ["s"],

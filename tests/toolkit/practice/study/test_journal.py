@@ -212,7 +212,7 @@ def test_a_journal_of_version_1_is_brought_up_and_keeps_what_it_has(journal, pus
         journal, anna(journal), choose_items(journal, anna(journal), START, 20)[0]["id"], "x", timedelta(0)
     )
     before = [tuple(row) for row in journal.execute("SELECT * FROM events")]
-    old = "places questions given looking".split()
+    old = ["places", "questions", "given", "looking"]
     journal.executescript(
         "".join(f"DROP TABLE {name};" for name in old)
         + """
