@@ -64,7 +64,10 @@ ANSWERS = declare(
         "superseded_at", "time", "when it was found changed or withdrawn, UTC; null: it stands", nullable=True
     ),
     Column(
-        "came_by", "text", "argilla, file or judge: it is withdrawn when it is gone from there", nullable=True
+        "came_by",
+        "text",
+        "argilla, study, file or judge: it is withdrawn when it is gone from there",
+        nullable=True,
     ),
 )
 REPLIES = declare(

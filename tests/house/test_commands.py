@@ -58,6 +58,10 @@ READ = {
         "study",
     ): "starts a server and waits for learners; tests/toolkit/practice/study",
     (
+        "docs/annotation.md",
+        "pages",
+    ): "starts a server and waits for people; tests/toolkit/practice/study/test_campaign.py",
+    (
         "README.md",
         "study",
     ): "starts a server and waits for learners; tests/toolkit/practice/study/test_whole.py",

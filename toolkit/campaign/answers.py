@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
+from ..privacy.pseudonyms import Naming, find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, query, run, transaction
 from ..store.temporary import make, make_from_frame
 from .campaigns import check_campaign
@@ -37,11 +37,13 @@ _COLUMNS: dict[str, Any] = {
 class Seen:
     """The questions and annotators (by their own ids) covered by a pull.
 
-    Stored answers of these that came the same way and are missing now were withdrawn.
+    Stored answers of these that came the same way and are missing now were withdrawn. By default every
+    annotator is covered at every question; with `as_pairs` each at the question in the same place.
     """
 
     questions: Sequence[str]
     annotators: Sequence[str]
+    as_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ def take_answers(
     kind: str | None = None,
     came_by: str = "file",
     seen: Seen | None = None,
+    naming: Naming | None = None,
 ) -> Taken:
     """Take answers into the store in one transaction; the same answers again change nothing.
 
     `answers` has question (key), annotator (their own id), given (JSON object: value by criterion; of a
     pair {"preference": "a", "b" or "tie"}), at (UTC) and may have comment. `kind` is the annotators'
-    (student, expert, crowd or model; default: crowd). Names of models are stored as they are and need no key.
+    (student, expert, crowd or model; default: crowd). Names of models are stored as they are and need no key;
+    `naming` makes pseudonyms of ids, by default with this store's key.
 
     Raises AnnotationError if there is no such campaign, and StoreError for another key of pseudonyms.
     """
@@ -91,7 +95,7 @@ def take_answers(
     ).with_columns(pl.col("comment").str.strip_chars().replace("", None))
     now = datetime.now(UTC)
     with transaction(con):
-        pseudonyms = _judge(con, campaign, rows, seen, of_models=kind == MODEL)
+        pseudonyms = _judge(con, campaign, rows, seen, _as_it_is if kind == MODEL else naming)
         given = {"campaign": campaign, "came_by": came_by}
         make(con, steps.PEOPLE, sql.SELECT_PEOPLE)
         run(con, sql.NEW_PEOPLE, {"kind": kind})
@@ -102,7 +106,7 @@ def take_answers(
             con,
             steps.WITHDRAWN,
             sql.SELECT_WITHDRAWN,
-            given | {"questions": list(seen.questions) if seen else [], "pseudonyms": pseudonyms},
+            given | _cover(seen, pseudonyms),
         )
         run(con, sql.SUPERSEDE, {"now": now})
         run(con, sql.REVIVE, {"came_by": came_by})
@@ -131,9 +135,23 @@ def _in_utc(at: pl.Series) -> pl.Series:
     return at.dt.convert_time_zone("UTC").dt.cast_time_unit("us") if zone else at.cast(_COLUMNS["at"])
 
 
-def _judge(con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, of_models: bool) -> list[str]:
+def _cover(seen: Seen | None, pseudonyms: list[str]) -> dict[str, Any]:
+    """Make the parameters that say which stored answers a pull covers."""
+    questions = list(seen.questions) if seen else []
+    pairs = (
+        [f"{question} {who}" for question, who in zip(questions, pseudonyms, strict=True)]
+        if seen and seen.as_pairs
+        else None
+    )
+    return {"questions": questions, "pseudonyms": pseudonyms, "pairs": pairs}
+
+
+def _judge(
+    con: Store, campaign: str, rows: pl.DataFrame, seen: Seen | None, naming: Naming | None
+) -> list[str]:
     """Make `judged`, with pseudonyms for ids; return the pseudonyms of the annotators covered."""
-    name = _as_it_is if of_models else make_naming(con, find_key_file())
+    of_models = naming is _as_it_is
+    name = naming or make_naming(con, find_key_file())
     named = name(rows["annotator"]).alias("pseudonym")
     gone = (named.is_null() & False if of_models else make_forgotten_check(con)(named)).alias("gone")
     incoming = rows.drop("annotator").with_columns(named, gone).with_row_index("nth")

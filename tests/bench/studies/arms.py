@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preceptor.toolkit.practice.study.compare import draw_interval, run_randomisation_test, weigh_means
-from preceptor.toolkit.practice.study.draw import MARGIN, SURE, compute_shares, is_settled
+from preceptor.toolkit.practice.study.plan.draw import MARGIN, SURE, compute_shares, is_settled
 
 from ..fusion.part import Found, Line
 

@@ -60,7 +60,7 @@ def prepare(folder, preceptor):
 
 
 @contextmanager
-def serving(folder, *options):
+def serving(folder, *options, study="w"):
     """Run `preceptor study serve` in a process of its own; yield it with `url` and `teacher`."""
     command = [
         sys.executable,
@@ -69,7 +69,7 @@ def serving(folder, *options):
         "study",
         "serve",
         "--study",
-        "w",
+        study,
         "--port",
         "0",
     ]
@@ -78,10 +78,11 @@ def serving(folder, *options):
         process = subprocess.Popen([*command, *options], cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: "Ctrl-C" in log.read_text(), process, log)
-        process.url = re.search(r"study at (\S+)", log.read_text())[1]
-        process.teacher = re.search(r"teacher's page: (\S+)", log.read_text())[1]
+        process.url = re.search(r"(?:study|campaign) at (\S+)", log.read_text())[1]
+        process.teacher = re.search(r"(?:teacher|team)'s page: (\S+)", log.read_text())[1]
         process.links = dict(
-            line.rsplit(",", 1) for line in (folder / "study-home/w/links.csv").read_text().splitlines()[1:]
+            line.rsplit(",", 1)
+            for line in (folder / "study-home" / study / "links.csv").read_text().splitlines()[1:]
         )
         yield process
     finally:
@@ -135,3 +136,51 @@ class Learner:
 
     def go_on(self):
         self.page = self.client.get("/")
+
+
+def prepare_campaign(folder, preceptor, rubric="pairwise-preference", *options):
+    """Fill a folder with a store and a campaign `week-1` on pages, for ada, ben and cleo."""
+    (folder / "p.jsonl").write_text("\n".join(map(json.dumps, PROMPTS)))
+
+    def run(*arguments, code=0):
+        ended = preceptor(*arguments, cwd=folder)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    run.folder = folder
+    run("ingest", "prompts", "p.jsonl", "--source", "mine", "--license", "CC-BY-4.0")
+    run.push = (
+        "annotate", "push", "--campaign", "week-1", "--rubric", rubric, "--serve", "study", "--n", 4, "--repeat", 0,
+        "--license", "CC-BY-4.0", *options,
+    )  # fmt: skip
+    run(*run.push, "--annotator", "ada", "--annotator", "ben", "--annotator", "cleo")
+    return run
+
+
+class Annotator(Learner):
+    """An annotator with a browser of their own."""
+
+    @property
+    def question(self):
+        """Key of the question that is shown; None if none is."""
+        found = re.search(r'data-question="(\w+)"', self.page.text)
+        return found and found[1]
+
+    @property
+    def sides(self):
+        """Texts of the answers in the order they are shown."""
+        shown = re.findall(r'<section class="side".*?</h2>(.*?)</section>', self.page.text, re.S)
+        return [html.unescape(re.sub(r"<[^>]+>", "", side)) for side in shown]
+
+    def judge(self, choice=None, comment="", **levels):
+        sent = self.fields() | {"choice": choice or "", "comment": comment} | levels
+        self.page = self.client.post("/judge", data=sent)
+        return sent
+
+    def prefer(self, text, comment=""):
+        """Choose the side that has this text."""
+        first, _ = self.sides
+        return self.judge("first" if text in first else "second", comment)
+
+    def post(self, path):
+        self.page = self.client.post(path, data=self.fields())

@@ -76,6 +76,7 @@ SELECT a.key, p.pseudonym FROM answers a JOIN annotators p ON p.key = a.annotato
 WHERE a.source = $campaign AND a.superseded_at IS NULL AND a.came_by = $came_by
     AND list_contains($questions::VARCHAR[], a.question)
     AND list_contains($pseudonyms::VARCHAR[], p.pseudonym)
+    AND ($pairs::VARCHAR[] IS NULL OR list_contains($pairs::VARCHAR[], a.question || ' ' || p.pseudonym))
     AND NOT EXISTS (FROM latest l WHERE l.question = a.question AND l.annotator = a.annotator)"""
 
 SUPERSEDE = """UPDATE answers SET superseded_at = $now WHERE superseded_at IS NULL AND key IN (

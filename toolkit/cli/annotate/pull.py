@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....schemas.errors import CHECK_FAILED
 from ..options import Choice, Common, common, make_table, open_stderr, open_stdout
 from .server import add_server_options
 
 if TYPE_CHECKING:
     from ...campaign.argilla import PulledCampaign
+    from ...practice.study.campaign import PulledQuestions
 
 _COMMENTS = 10  # shown of drafts and discarded answers
 
@@ -45,33 +47,79 @@ def pull(
 
     Pulling again changes nothing. An edited answer replaces the old one, which stays in the history. An
     answer that was deleted or discarded is moved to the history, too. Drafts are counted, but not read.
+    Campaigns on pages of your own are read from their folders, also while these are served; whoever left
+    there is forgotten. Exit code 1 if a part of a journal cannot be read.
     """
+    from ...campaign.campaigns import list_campaigns
+    from ...practice.study.campaign import find_page_campaigns, pull_questions
+    from ...store.connection import open_store, write_anew
+
+    folders = find_page_campaigns(settings.store)
+    with open_store(settings.store) as con:
+        known = list_campaigns(con)
+        pages = {name: at for name, at in folders.items() if name in (campaigns or known)}
+        from_pages = pull_questions(con, pages, kind=kind, on_pulled=_say_pages)
+    if any(one.withdrawn for one in from_pages):
+        write_anew(settings.store)
+    done = [one.campaign for one in from_pages]
+    done += _pull_from_argilla(settings, campaigns, set(pages), workspace, kind, (api_url, api_key, home))
+    damaged = [one.campaign.campaign for one in from_pages if one.damage]
+    if any(one.taken.changed for one in done) and not damaged:
+        open_stdout().print("next: preceptor fuse")
+    if damaged:
+        raise click.exceptions.Exit(CHECK_FAILED)
+
+
+def _pull_from_argilla(
+    settings: Common,
+    campaigns: tuple[str, ...],
+    on_pages: set[str],
+    workspace: str | None,
+    kind: str | None,
+    server: tuple[str | None, str | None, Path],
+) -> "list[PulledCampaign]":
+    """Pull the campaigns that were pushed to Argilla; those on pages may be there, too."""
     from ...campaign.argilla import find_login, pull_campaigns, select_campaigns
+    from ...campaign.campaigns import list_pushed_and_exported
     from ...store.connection import open_store
 
     notices = open_stderr()
     with open_store(settings.store) as con:
-        names, exported = select_campaigns(con, campaigns)
-        if exported:
+        pushed, exported = list_pushed_and_exported(con)
+        wanted = tuple(name for name in campaigns if name not in on_pages or name in pushed)
+        names, exported = select_campaigns(con, wanted) if wanted or not campaigns else ([], [])
+        if left := [name for name in exported if name not in on_pages]:
             open_stdout().print(
-                f"not pulled: {', '.join(exported)}, exported as forms only "
+                f"not pulled: {', '.join(left)}, exported as forms only "
                 "(preceptor annotate import takes its answers)",
                 soft_wrap=True,
             )
         if not names:
-            open_stdout().print("no campaign was pushed yet: preceptor annotate push --help")
-            return
-        done = pull_campaigns(
+            if not on_pages:
+                open_stdout().print("no campaign was pushed yet: preceptor annotate push --help")
+            return []
+        return pull_campaigns(
             con,
-            find_login(api_url, api_key, home),
+            find_login(*server),
             names,
             workspace=workspace,
             kind=kind,
             say=notices.print,
             on_pulled=_say,
         )
-    if any(one.taken.changed for one in done):
-        open_stdout().print("next: preceptor fuse")
+
+
+def _say_pages(done: "PulledQuestions") -> None:
+    out, err = open_stdout(), open_stderr()
+    _say(done.campaign)
+    for note in done.notes:
+        out.print(f"note: {note}")
+    if done.withdrawn:
+        out.print(f"{done.withdrawn:,} annotators left since the last pull: forgotten, also in the store")
+    for folder, what in done.datasets:
+        err.print(f"{folder}: has {what} of somebody who left; build it again")
+    if done.damage:
+        err.print(f"the journal cannot be read in full: {done.damage}; bring back a copy, then pull again")
 
 
 def _say(done: "PulledCampaign") -> None:
@@ -110,7 +158,7 @@ def _say(done: "PulledCampaign") -> None:
         for position, comment in pulled.comments[:_COMMENTS]:
             err.print(f"  question {position}: {comment[:200]}")
         if len(pulled.comments) > _COMMENTS:
-            err.print(f"  and {len(pulled.comments) - _COMMENTS:,} more, in Argilla under 'Discarded'")
+            err.print(f"  and {len(pulled.comments) - _COMMENTS:,} more, where they were left out")
     if taken.rejected:
         err.print(
             f"{taken.rejected:,} rejected, kept with the reason (preceptor status --rejects {campaign}):",

@@ -45,6 +45,13 @@ def study() -> None:
     "--arm", "arms", multiple=True, help="Author (such as a model) whose completions are drawn. Default: all."
 )
 @click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="LANG",
+    help="Language of the items, as a BCP 47 code. May be repeated. Default: every language they have.",
+)
+@click.option(
     "--assign",
     "policy",
     type=Choice(["uniform", "thompson"]),
@@ -127,17 +134,18 @@ def push(settings: Common, /, study: str, home: Path, **how: Any) -> None:
 
 
 def _options(how: dict[str, Any]) -> "StudyOptions":
-    from ...practice.study.class_list import read_class_list
+    from ...practice.study.plan.class_list import read_class_list
     from ...practice.study.push import StudyOptions
 
     return StudyOptions(
         exercises=how["exercises"],
         sources=how["sources"],
         arms=how["arms"],
+        languages=how["languages"],
         policy=how["policy"],
         fit=how["fit"],
         seed=how["seed"],
-        consents=_read_consents(how["consents"]),
+        consents=read_consents(how["consents"]),
         learners=read_class_list(how["class_list"]) if how["class_list"] else (),
         code=how["code"],
         rubric=how["rubric"],
@@ -150,7 +158,7 @@ def _options(how: dict[str, Any]) -> "StudyOptions":
     )
 
 
-def _read_consents(given: tuple[str, ...]) -> dict[str, str]:
+def read_consents(given: tuple[str, ...]) -> dict[str, str]:
     """Read texts of consent by language."""
     found: dict[str, str] = {}
     for value in given:
@@ -200,7 +208,7 @@ def serve(
     plain_http: bool,
     home: Path,
 ) -> None:
-    """Serve the pages of a study on this machine, until Ctrl-C.
+    """Serve the pages of a study, or of a campaign (annotate push --serve study), until Ctrl-C.
 
     Every answer is on disk before the page that confirms it. Personal links are written to links.csv in the
     study's folder, which only you can read. The store is not needed meanwhile: fuse and pull as you like.
@@ -223,15 +231,20 @@ def serve(
     say("stopped; everything is kept, start again with the same --home", err=True)
 
 
+_OF_STUDY = ("study", "teacher's", "learners")
+
+
 def _show(served: "ServedStudy") -> None:
     out = open_stdout()
-    out.print(f"study at {served.url}")
-    out.print(f"teacher's page: {served.teacher} (keep this link to yourself)")
+    kind, page, who = ("campaign", "team's", "annotators") if served.is_campaign else _OF_STUDY
+    out.print(f"{kind} at {served.url}")
+    out.print(f"{page} page: {served.teacher} (keep this link to yourself)")
     if served.code:
-        out.print(f"learners join at {served.url}/join with the code {served.code}")
+        out.print(f"{who} join at {served.url}/join with the code {served.code}")
     if served.learners:
-        out.print(f"personal links of {served.learners:,} learners: {served.links} (only you can read it)")
-    out.print("Ctrl-C stops it; preceptor study pull brings the answers into the store")
+        out.print(f"personal links of {served.learners:,} {who}: {served.links} (only you can read it)")
+    pull = "annotate" if served.is_campaign else "study"
+    out.print(f"Ctrl-C stops it; preceptor {pull} pull brings the answers into the store")
     out.file.flush()
 
 

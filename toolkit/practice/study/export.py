@@ -2,7 +2,8 @@
 
 csv    learner,item,shown,at,kind,correct,grade,duration_ms,completion,arm,propensity     pseudonyms alone
 xapi   one statement a line; `preceptor ingest xapi` reads them again
-anki   one note an item: what is asked, the accepted answer, the explanation that helps most
+anki   one note an item: what is asked, the accepted answer, the explanation that helps most, and the sources
+       of all its texts with their licences
 """
 
 import csv
@@ -95,11 +96,12 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
         ]
         items = [item for id in ids if (item := find_item(journal, id))]
         best = choose_explanations(con, journal)
+    licences = dict(query(con, "SELECT name, license FROM sources").rows())
     number = int(hashlib.sha256(study.encode()).hexdigest()[:7], 16)
     model = genanki.Model(
         number + 1,
         "Preceptor",
-        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item")],
+        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item", "Sources")],
         templates=[
             {
                 "name": "Card",
@@ -111,7 +113,9 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     deck = genanki.Deck(number, study)
     for item in items:
         back = item["answers"][0] if item["answers"] else ""
-        fields = [_escape(part) for part in (item["shown"], back, best.get(item["prompt"], ""), item["id"])]
+        sources = "; ".join(f"{name} ({licences.get(name, 'gone')})" for name in item["sources"])
+        parts = (item["shown"], back, best.get(item["prompt"], ""), item["id"], sources)
+        fields = [_escape(part) for part in parts]
         deck.add_note(genanki.Note(model=model, fields=fields, guid=item["id"], tags=[item["kind"]]))
     with replace_file(out) as partial:
         genanki.Package(deck).write_to_file(str(partial), timestamp=1_700_000_000)

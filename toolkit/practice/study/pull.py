@@ -19,7 +19,6 @@ from ....schemas.errors import StudyError
 from ....schemas.tables import (
     ANNOTATORS,
     ASSIGNMENTS,
-    FORGOTTEN,
     OUTCOMES,
     PARTICIPANTS,
     RATINGS,
@@ -28,14 +27,13 @@ from ....schemas.tables import (
     VOTES,
     Table,
 )
-from ...privacy.forget import forget
-from ...privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming, write_mark_sql
+from ...privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ...store.connection import Store, add_key, insert, query, run, run_over, transaction
 from . import pull_sql as sql
 from .frames import Frames, make_frames
-from .journal.database import HOME, Journal, locate_journal, read_study_settings, write_at_once
-from .journal.people import forget_bytes, withdraw
+from .journal.database import HOME, Journal, locate_journal, read_study_settings
 from .journal.reading import Events, open_as_it_is, read_events
+from .leaving import forget_withdrawn, remove_forgotten
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
         settings = read_study_settings(journal)
         _check_belongs(con, settings, study, folder)
         name = make_naming(con, find_key_file())
-        withdrawn, datasets = (0, ()) if damage else _forget_withdrawn(con, journal, name)
+        withdrawn, datasets = (0, ()) if damage else forget_withdrawn(con, journal, name)
         events = read_events(journal, damage)
         people, skills = _read_people(journal), _read_skills(journal)
         ids = events.rows["person"].unique()
@@ -79,7 +77,7 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
         )
         gone = pseudonyms.filter(make_forgotten_check(con)(pseudonyms["learner"]))
         if not damage:
-            _remove_forgotten(journal, gone["person"].to_list())
+            remove_forgotten(journal, gone["person"].to_list())
         named = pseudonyms.join(gone, on="person", how="anti")
         frames = make_frames(
             study, events.rows.join(named, on="person", maintain_order="left"), people, skills, settings
@@ -95,6 +93,8 @@ def pull_study(con: Store, study: str, home: Path = HOME) -> PulledStudy:
 
 
 def _check_belongs(con: Store, settings: dict[str, Any], study: str, folder: Path) -> None:
+    if "campaign" in settings:
+        raise StudyError(f"'{study}' is a campaign: preceptor annotate pull --campaign {study}")
     if not query(con, "SELECT 1 FROM studies WHERE source = ?", [study]).height:
         raise StudyError(f"'{study}' was not pushed from this store; point --store at the one that has it")
     if settings.get("study") != study:
@@ -114,36 +114,6 @@ def _read_skills(journal: Journal) -> pl.DataFrame:
     with suppress(sqlite3.DatabaseError):
         rows = [(id, json.loads(skills)) for id, skills in journal.execute("SELECT id, skills FROM items")]
     return pl.DataFrame(rows, schema={"item": pl.String, "skills": pl.List(pl.String)}, orient="row")
-
-
-def _forget_withdrawn(con: Store, journal: Journal, name: Any) -> tuple[int, tuple[tuple[Path, str], ...]]:
-    """Forget in the store who withdrew; who was never pulled is noted, so that no copy brings them."""
-    rows = [row[0] for row in journal.execute("SELECT person FROM withdrawals WHERE NOT told")]
-    found: dict[Path, str] = {}
-    for person, pseudonym in zip(rows, name(pl.Series(rows, dtype=pl.String)), strict=True):
-        has = "SELECT 1 FROM {0} WHERE learner = $who"
-        known = query(
-            con, f"{has.format('participants')} UNION ALL {has.format('reviews')}", {"who": pseudonym}
-        )
-        if known.height:
-            found |= dict(forget(con, pseudonym).traces.found)
-        else:
-            ((mark,),) = run(con, f"SELECT {write_mark_sql('$who')}", {"who": pseudonym})
-            insert(con, FORGOTTEN, pl.DataFrame({"person": [mark], "forgotten_at": [datetime.now(UTC)]}))
-        with write_at_once(journal):
-            journal.execute("UPDATE withdrawals SET told = 1 WHERE person = ?", [person])
-    return len(rows), tuple(found.items())
-
-
-def _remove_forgotten(journal: Journal, people: list[str]) -> None:
-    """Take learners whom the store forgot out of the journal, with their bytes."""
-    if not people:
-        return
-    with write_at_once(journal):
-        for person in people:
-            withdraw(journal, person, datetime.now(UTC))
-            journal.execute("UPDATE withdrawals SET told = 1 WHERE person = ?", [person])
-    forget_bytes(journal)
 
 
 def _compare_runs(con: Store, study: str, events: Events) -> list[str]:

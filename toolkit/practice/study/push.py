@@ -21,9 +21,6 @@ from ....schemas.licenses import read_license
 from ....schemas.tables import SOURCES, STUDIES
 from ...store.connection import Store, insert, query, run, transaction
 from ...store.places import note_place
-from .class_list import Listed
-from .content import Content, read_content
-from .draw import UNIFORM, compute_propensities
 from .journal.database import (
     FILE,
     HOME,
@@ -38,9 +35,11 @@ from .journal.database import (
 )
 from .journal.events import write_moment
 from .journal.people import add_person, find_named
+from .plan.class_list import Listed
+from .plan.content import Content, read_content
+from .plan.draw import UNIFORM, compute_propensities
 
 READER = "study"
-LANGUAGES = ("en", "de", "ru", "uk", "et")
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class StudyOptions:
     exercises: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    """Of the items; empty: all of them."""
     policy: str = UNIFORM
     fit: str | None = None
     seed: int = 0
@@ -96,7 +97,7 @@ def push_study(
     folder = locate_journal(home, study)
     _check_source(con, study)
     options = _complete(options or StudyOptions(), folder)
-    content = read_content(con, options.exercises, options.sources, options.arms)
+    content = read_content(con, options.exercises, options.sources, options.arms, options.languages)
     arms = compute_propensities(con, content.arms, options.policy, options.fit, options.seed)
     rubric = _read_rating_rubric(options.rubric)
     begun = (folder / FILE).exists()
@@ -110,7 +111,7 @@ def push_study(
         _check_same(con, before, study, folder)
         new, withdrawn = _write_items(journal, content.items, set(arms.filter("settled")["prompt"]))
         _write_arms(journal, arms)
-        _write_consents(journal, options.consents)
+        write_consents(journal, options.consents)
         added = _add_learners(journal, secret, options.learners)
         languages = [
             row[0] for row in journal.execute("SELECT language FROM consents WHERE current ORDER BY rowid")
@@ -146,8 +147,12 @@ def _complete(options: StudyOptions, folder: Path) -> StudyOptions:
         return options
     with open_journal(folder) as journal:
         before = read_study_settings(journal)
-    exercises, sources, arms = (tuple(before.get(name) or ()) for name in ("exercises", "sources", "arms"))
-    return replace(options, exercises=exercises, sources=sources, arms=arms)
+    exercises, sources, arms, languages = (
+        tuple(before.get(name) or ()) for name in ("exercises", "sources", "arms", "item_languages")
+    )
+    return replace(
+        options, exercises=exercises, sources=sources, arms=arms, languages=options.languages or languages
+    )
 
 
 def _check_source(con: Store, study: str) -> None:
@@ -158,6 +163,10 @@ def _check_source(con: Store, study: str) -> None:
 
 def _check_same(con: Store, before: dict[str, object], study: str, folder: Path) -> None:
     """Raise StudyError if the folder has another study than this store's of this name."""
+    if "campaign" in before:
+        raise StudyError(
+            f"{folder}: has the campaign '{before['campaign']}'; choose another --study or --home"
+        )
     stated = before.get("study")
     if stated is not None and stated != study:
         raise StudyError(f"{folder}: has the study '{stated}', not '{study}'; choose another --home")
@@ -205,6 +214,7 @@ def _make_settings(
         "exercises": list(options.exercises),
         "sources": list(options.sources),
         "arms": list(options.arms),
+        "item_languages": list(options.languages),
         "code": options.code if options.code is not None else before.get("code"),
         "rubric": rubric if rubric is not None else before.get("rubric"),
         "retention": options.retention,
@@ -232,8 +242,7 @@ def _write_items(journal: Journal, items: pl.DataFrame, settled: set[str]) -> tu
             row["hint"],
             row["before"],
             row["after"],
-            json.dumps(row["skills"], ensure_ascii=False),
-            row["source"],
+            *(json.dumps(row[name], ensure_ascii=False) for name in ("skills", "sources")),
             row["prompt"],
             row["prompt"] in settled,
         )
@@ -262,7 +271,7 @@ def hash_consent(language: str, text: str) -> str:
     return hashlib.sha256(f"{language}\n{text}".encode()).hexdigest()[:LENGTH]
 
 
-def _write_consents(journal: Journal, consents: dict[str, str]) -> None:
+def write_consents(journal: Journal, consents: dict[str, str]) -> None:
     """Write texts of consent; a learner whose text is not a current one any more is asked again."""
     now = write_moment(datetime.now(UTC))
     for language, text in consents.items():
@@ -328,6 +337,9 @@ def _write_study(
 
 def _list_notes(content: Content, arms: pl.DataFrame, options: StudyOptions) -> tuple[str, ...]:
     notes = []
+    if content.left_out.height:
+        others = ", ".join(f"{n:,} in {language}" for language, n in content.left_out.rows())
+        notes.append(f"left out by --language: {others}")
     bare = content.items["prompt"].null_count()
     if bare:
         notes.append(

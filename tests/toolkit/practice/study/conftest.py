@@ -1,6 +1,7 @@
 """A small study, pushed once, and a server of it."""
 
 import pytest
+from browsing import open_chromium, open_page
 from studying import Learner, prepare, serving
 
 
@@ -29,3 +30,16 @@ def served(pushed):
 @pytest.fixture
 def learner(served):
     return lambda name: Learner(served.url, served.links[name])
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium, request):
+    """A page of a width, which must ask nobody else and say no error."""
+    with open_page(chromium, *request.param) as opened:
+        yield opened

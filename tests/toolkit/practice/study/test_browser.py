@@ -5,39 +5,17 @@
 draws the README's picture again; PRECEPTOR_SHOTS=FOLDER keeps a picture of every page.
 """
 
-import importlib
 import io
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from browsing import NEEDS_CHROMIUM, shoot
 from studying import PROMPTS, prepare, serving
-from waiting import IDLE
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NO_CHROMIUM = "no chromium on this machine; apt-get install chromium, or run .ci/run as root"
-CI = os.environ.get("CI") == "true"  # where nothing here may be skipped
-if CI:
-    playwright = importlib.import_module("playwright.sync_api")
-else:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM or CI), reason=NO_CHROMIUM)]
-WAIT = min(IDLE, float(os.environ.get("PRECEPTOR_BROWSER_WAIT", IDLE)))  # seconds
+pytestmark = [pytest.mark.slow, *NEEDS_CHROMIUM]
 KEYS = {row["id"]: row["context"]["answer"] for row in PROMPTS}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, NO_CHROMIUM
-    # Its own sandbox needs what root and containers do not have.
-    with playwright.sync_playwright() as api:
-        browser = api.chromium.launch(
-            executable_path=CHROMIUM, timeout=1000 * IDLE, args=["--no-sandbox", "--force-color-profile=srgb"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -51,33 +29,6 @@ def server(tmp_path_factory, preceptor):
     with serving(folder) as process:
         process.folder, process.command = folder, run
         yield process
-
-
-@pytest.fixture
-def page(chromium, request):
-    """A page of a width, which must ask nobody else and say no error."""
-    width, height = request.param
-    context = chromium.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
-    context.set_default_timeout(1000 * WAIT)
-    opened = context.new_page()
-    opened.said, opened.asked = [], []
-    opened.on(
-        "console", lambda message: opened.said.append(message.text) if message.type == "error" else None
-    )
-    opened.on("pageerror", lambda error: opened.said.append(str(error)))
-    opened.on("request", lambda asked: opened.asked.append(asked.url))
-    opened.wide = width
-    yield opened
-    context.close()
-
-
-def shoot(page, name):
-    """Nothing may stick out of a page; a picture is kept where one is asked for."""
-    page.wait_for_load_state()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    if folder := os.environ.get("PRECEPTOR_SHOTS"):
-        Path(folder).mkdir(exist_ok=True)
-        page.screenshot(path=f"{folder}/{page.wide}-{name}.png", full_page=True)
 
 
 def fill(page, right):

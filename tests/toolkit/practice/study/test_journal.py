@@ -205,3 +205,21 @@ def test_a_damaged_file_is_named(pushed):
     (folder / "study.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(StudyError, match="damaged"), open_journal(folder):
         pass
+
+
+def test_a_journal_of_version_1_is_brought_up_and_keeps_what_it_has(journal, pushed):
+    answer(
+        journal, anna(journal), choose_items(journal, anna(journal), START, 20)[0]["id"], "x", timedelta(0)
+    )
+    before = [tuple(row) for row in journal.execute("SELECT * FROM events")]
+    old = ["places", "questions", "given", "looking"]
+    journal.executescript(
+        "".join(f"DROP TABLE {name};" for name in old)
+        + """
+        ALTER TABLE items RENAME COLUMN sources TO source;
+        UPDATE items SET source = json_extract(source, '$[0]'); PRAGMA user_version = 1;"""
+    )
+    with open_journal(locate_journal(pushed.folder / "study-home", "w")) as con:
+        assert [tuple(row) for row in con.execute("SELECT * FROM events")] == before
+        assert {row[0] for row in con.execute("SELECT sources FROM items")} == {'["mine"]'}
+        assert con.execute("SELECT count(*) FROM questions").fetchone()[0] == 0

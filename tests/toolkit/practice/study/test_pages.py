@@ -13,32 +13,39 @@ from hypothesis import strategies as st
 from places import ROOT
 from studying import Learner, prepare, serving
 
-from preceptor.toolkit.practice.study.pages.formulas import write_mathml
 from preceptor.toolkit.practice.study.pages.guard import Rates, is_known_host
-from preceptor.toolkit.practice.study.pages.rich_text import render_text
 from preceptor.toolkit.practice.study.pages.teacher_pages import defuse_cell
+from preceptor.toolkit.practice.study.pages.text.formulas import write_mathml
+from preceptor.toolkit.practice.study.pages.text.guidelines import render_guidelines
+from preceptor.toolkit.practice.study.pages.text.rich_text import render_text
 
-WORDS = {
-    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
-    for path in (ROOT / "toolkit/practice/study/pages/words").glob("*.yaml")
-}
+FOLDER = ROOT / "toolkit/practice/study/pages/words"
 
 
-def test_every_language_has_every_word_and_its_places():
+def read_catalogues(folder):
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in folder.glob("*.yaml")}
+
+
+WORDS = read_catalogues(FOLDER)
+
+
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER / "campaign"], ids=["study", "campaign"])
+def test_every_language_has_every_word_and_its_places(folder):
+    catalogues = read_catalogues(folder)
     places = {
         language: {
             key: sorted(f[1] for f in string.Formatter().parse(text) if f[1]) for key, text in words.items()
         }
-        for language, words in WORDS.items()
+        for language, words in catalogues.items()
     }
-    assert set(WORDS) == {"en", "de", "ru", "uk", "et"}
+    assert set(catalogues) == {"en", "de", "ru", "uk", "et"}
     for language, found in places.items():
         assert found == places["en"], language
-    for language, words in WORDS.items():
+    for language, words in catalogues.items():
         same = [
             key
             for key, text in words.items()
-            if language != "en" and text == WORDS["en"][key] and len(text) > 6
+            if language != "en" and text == catalogues["en"][key] and len(text) > 6
         ]
         assert same == [], language
 
@@ -68,6 +75,50 @@ def test_no_text_is_ever_markup(text):
     }
     assert tags <= own
     assert not re.search(r"<[^>]*\son\w+=", shown)
+
+
+@given(st.text(max_size=60) | st.text("<>&\"'`*#-+1. \n\t|a", max_size=60))
+def test_no_guideline_is_ever_markup(text):
+    shown = str(render_guidelines(text))
+    tags = set(re.findall(r"</?([a-zA-Z]\w*)", shown))
+    own = {
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "ul",
+        "ol",
+        "li",
+        "p",
+        "div",
+        "table",
+        "tr",
+        "td",
+        "th",
+        "pre",
+        "code",
+        "strong",
+        "em",
+        "br",
+    }
+    assert tags <= own | {tag for tag in tags if tag.startswith("m")}
+    for tag in ("ul", "ol", "li"):
+        assert shown.count(f"<{tag}>") + shown.count(f"<{tag} ") == shown.count(f"</{tag}>")
+    # No word is lost, however the lines are read; only the language of code is.
+    bare = (
+        "a" * text.count("a") if "```" in text else re.sub(r"[^a]", "", re.sub(r"<[^>]*>|&\w+;", "", shown))
+    )
+    assert len(bare) == text.count("a")
+
+
+def test_guidelines_are_read_as_markdown():
+    text = "# One\n\nTwo\nlines.\n\n1. first\n   goes on\n   - *inner*\n2. second\n\n- **apart**\n\n| x | y |\n| - | - |\n| 1 | *2* |"
+    assert re.sub(' dir="auto"', "", str(render_guidelines(text))) == (
+        "<h2>One</h2><p>Two lines.</p><ol><li>first goes on<ul><li><em>inner</em></li></ul></li><li>second</li></ol>"
+        '<ul><li><strong>apart</strong></li></ul><div class="wide"><table><tr><th>x</th><th>y</th></tr>'
+        "<tr><td>1</td><td><em>2</em></td></tr></table></div>"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from studying import Learner, serving
 from preceptor.schemas.errors import StudyError
 from preceptor.schemas.tables import ASSIGNMENTS, OUTCOMES
 from preceptor.toolkit.practice.study.compare import compare_arms, run_randomisation_test, weigh_means
-from preceptor.toolkit.practice.study.draw import FLOOR, compute_shares, is_settled
+from preceptor.toolkit.practice.study.plan.draw import FLOOR, compute_shares, is_settled
 from preceptor.toolkit.store.connection import insert, open_store, query
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
@@ -136,6 +136,7 @@ def test_exports_are_read_again(pushed):
         fields = [row[0].split("\x1f") for row in con.execute("SELECT flds FROM notes")]
     assert {field[1] for field in fields} == {"to suppress", "honest", "dry", "joy"}
     assert all(field[2] for field in fields)
+    assert {field[4] for field in fields} == {"mine (CC-BY-4.0)"}
 
 
 def test_a_study_that_is_none_is_named(pushed):

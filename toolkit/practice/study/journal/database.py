@@ -22,7 +22,7 @@ from .....schemas.support.files import keep_files_private
 
 FILE, SECRET, LOCK = "study.db", "secret", "lock"
 HOME = Path("study-home")
-VERSION = 1
+VERSION = 2
 Journal = sqlite3.Connection
 
 _TABLES = """
@@ -32,7 +32,7 @@ CREATE TABLE consents (hash TEXT PRIMARY KEY, language TEXT NOT NULL, text TEXT 
 CREATE TABLE items (id TEXT PRIMARY KEY, position INTEGER NOT NULL, kind TEXT NOT NULL,
     language TEXT NOT NULL, shown TEXT NOT NULL, answers TEXT NOT NULL, wrong TEXT NOT NULL,
     options TEXT NOT NULL, hint TEXT, before TEXT, after TEXT,
-    skills TEXT NOT NULL, source TEXT NOT NULL, prompt TEXT,
+    skills TEXT NOT NULL, sources TEXT NOT NULL, prompt TEXT,
     settled INTEGER NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE arms (prompt TEXT NOT NULL, completion TEXT NOT NULL, label TEXT NOT NULL, content TEXT NOT NULL,
     propensity REAL NOT NULL, policy TEXT NOT NULL, fit TEXT, PRIMARY KEY (prompt, completion)) STRICT;
@@ -52,6 +52,23 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, n
     consent TEXT, body TEXT NOT NULL, UNIQUE (run, n)) STRICT;
 CREATE INDEX events_person ON events (person, seq);
 CREATE TABLE withdrawals (person TEXT PRIMARY KEY, at TEXT NOT NULL, told INTEGER NOT NULL DEFAULT 0) STRICT;
+"""
+# Since version 2: the order of new items, of a learner (person "": of everybody else); and a campaign's
+# questions, what annotators have given to them, and what each looks at now.
+_NEW_TABLES = """
+CREATE TABLE places (person TEXT NOT NULL, item TEXT NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (person, item)) STRICT, WITHOUT ROWID;
+CREATE TABLE questions (key TEXT PRIMARY KEY, position INTEGER NOT NULL, language TEXT NOT NULL,
+    messages TEXT NOT NULL, first TEXT NOT NULL, second TEXT, shown_first TEXT,
+    withdrawn INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE given (person TEXT NOT NULL, question TEXT NOT NULL, uid TEXT NOT NULL, skipped INTEGER NOT NULL,
+    at TEXT NOT NULL, PRIMARY KEY (person, question)) STRICT, WITHOUT ROWID;
+CREATE INDEX given_question ON given (question);
+CREATE TABLE looking (person TEXT PRIMARY KEY, question TEXT NOT NULL, at REAL NOT NULL) STRICT;
+"""
+_FROM_1 = """
+ALTER TABLE items RENAME COLUMN source TO sources;
+UPDATE items SET sources = json_array(sources);
 """
 
 
@@ -78,7 +95,9 @@ def make_journal(folder: Path) -> None:
             (folder.parent / ".gitignore").write_text("*\n")  # names and answers are not for a repository
             if not (folder / FILE).exists():
                 with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as con:
-                    con.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+                    con.executescript(
+                        f"BEGIN; {_TABLES}{_NEW_TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
+                    )
     except OSError as error:
         raise StudyError(
             f"{folder}: {error.strerror}; the study is to lie there: free it, or choose --home"
@@ -89,7 +108,8 @@ def make_journal(folder: Path) -> None:
 def open_journal(folder: Path) -> Iterator[Journal]:
     """Open the journal for reading and writing, each commit on disk before it returns.
 
-    Raises StudyError if there is none, or it is of another version or no journal.
+    A journal of version 1 is brought up to this version first, all or nothing. Raises StudyError if there is
+    none, or it is of a later version or no journal.
     """
     path = folder / FILE
     if not path.is_file():
@@ -105,7 +125,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
             con.execute("PRAGMA journal_mode = WAL")
             con.execute("PRAGMA synchronous = FULL")
             con.execute("PRAGMA secure_delete = ON")
-            ((version,),) = con.execute("PRAGMA user_version").fetchall()
+            version = _bring_up(con)
         except sqlite3.DatabaseError as error:
             raise DamagedJournalError(
                 f"{path}: {error}; is damaged or no journal of a study: bring back a copy"
@@ -116,6 +136,24 @@ def open_journal(folder: Path) -> Iterator[Journal]:
             )
         con.row_factory = sqlite3.Row
         yield con
+
+
+def _bring_up(con: Journal) -> int:
+    """Bring a whole journal of version 1 up to VERSION; return the version it has then."""
+    ((version,),) = con.execute("PRAGMA user_version").fetchall()
+    if version == 1 and con.execute("PRAGMA quick_check(1)").fetchall() == [("ok",)]:
+        con.execute("BEGIN IMMEDIATE")
+        ((version,),) = con.execute("PRAGMA user_version").fetchall()  # another process may have been first
+        if version == 1:
+            try:
+                for statement in f"{_NEW_TABLES}{_FROM_1}".split(";"):
+                    con.execute(statement)
+                con.execute(f"PRAGMA user_version = {(version := VERSION)}")
+            except BaseException:
+                con.execute("ROLLBACK")
+                raise
+        con.execute("COMMIT")
+    return int(version)
 
 
 @contextmanager

@@ -10,6 +10,8 @@
     vote      item    {"of": uid of both, "choice": completion or "tie", "first": …, "second": …}
     rating    item    {"completion": …, "values": {"clear": 4}}
 
+(those of a campaign's questions stand in judgements.py)
+
 Times of a learner never run backwards: where the machine's clock does, an event comes a microsecond after the
 one before it, and its body says so.
 """

@@ -9,7 +9,7 @@ from typing import Any
 from .database import Journal
 
 AHEAD = timedelta(minutes=20)  # an item due so soon is asked now rather than nothing
-_LISTS = ("answers", "wrong", "options", "skills")
+_LISTS = ("answers", "wrong", "options", "skills", "sources")
 
 
 @dataclass(frozen=True)

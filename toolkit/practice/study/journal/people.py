@@ -17,6 +17,7 @@ from .events import Clock, append_event, write_moment
 
 NAME_LETTERS = 60
 TEACHER = "teacher"
+KNOWN = "known-"  # begins the id of somebody whom the store knows by name; their pseudonym follows
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,20 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def add_person(con: Journal, secret: bytes, name: str, first_language: str | None, at: datetime) -> str:
-    """Add a learner; return their id. Raises StudyError for an empty or long name, or one that is taken."""
+def add_person(
+    con: Journal, secret: bytes, name: str, first_language: str | None, at: datetime, known: str | None = None
+) -> str:
+    """Add a learner or annotator; return their id.
+
+    `known` is the pseudonym of somebody whom the store knows by this very name. Raises StudyError for an
+    empty or long name, or one that is taken.
+    """
     name = " ".join(name.split())
     if not name or len(name) > NAME_LETTERS or not name.isprintable():
         raise StudyError(f"name '{name[:80]}': expected 1 to {NAME_LETTERS} letters")
     if find_named(con, name):
         raise StudyError(f"name '{name}': is taken in this study")
-    id = secrets.token_hex(8)
+    id = f"{KNOWN}{known}" if known else secrets.token_hex(8)
     token = hash_token(derive_token(secret, id))
     con.execute(
         "INSERT INTO people (id, name, first_language, token, joined_at) VALUES (?, ?, ?, ?, ?)",
@@ -101,7 +108,8 @@ def withdraw(con: Journal, person: str, at: datetime) -> None:
     What stays is the random id, without a name, so that the store can be told. Its bytes are overwritten
     (secure_delete); `forget_bytes` takes them out of the write-ahead log, too.
     """
-    for table, column in (("events", "person"), ("cards", "person"), ("drawn", "person"), ("people", "id")):
+    tables = dict.fromkeys(("events", "cards", "drawn", "places", "given", "looking"), "person")
+    for table, column in (tables | {"people": "id"}).items():
         con.execute(f"DELETE FROM {table} WHERE {column} = ?", [person])
     con.execute("INSERT OR IGNORE INTO withdrawals (person, at) VALUES (?, ?)", [person, write_moment(at)])
 
@@ -123,8 +131,9 @@ def collect_own_data(con: Journal, person: str) -> dict[str, Any]:
         [person],
     ).fetchall()
     events = con.execute(
-        """SELECT e.at, e.kind, e.item, e.consent, e.body, i.shown FROM events e
-        LEFT JOIN items i ON i.id = e.item         WHERE person = ? ORDER BY seq""",
+        """SELECT e.at, e.kind, e.item, e.consent, e.body, coalesce(i.shown, q.first) AS shown,
+            q.second AS shown_beside FROM events e LEFT JOIN items i ON i.id = e.item
+        LEFT JOIN questions q ON q.key = e.item WHERE person = ? ORDER BY seq""",
         [person],
     ).fetchall()
     return {

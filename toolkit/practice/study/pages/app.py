@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from .....schemas.errors import StudyError
+from . import annotator_pages as annotator
 from . import joining
 from . import learner_pages as learner
 from . import teacher_pages as teacher
@@ -21,6 +22,7 @@ _STATIC = Path(__file__).parent / "static"
 _TYPES = {
     "style.css": "text/css",
     "study.js": "text/javascript",
+    "judge.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "icon.png": "image/png",
     "sw.js": "text/javascript",
@@ -31,28 +33,21 @@ def make_app(
     site: Site, hosts: Iterable[str], *, joins: Rates | None = None, posts: Rates | None = None
 ) -> App:
     """Make the application of a study that answers to these host names."""
+    own = list_campaign_routes() if site.is_campaign else list_study_routes()
     app = Starlette(
         routes=[
-            Route("/", learner.show_next),
+            *own,
             Route("/l/{token}", joining.open_link),
             Route("/join", joining.show_join, methods=["GET"]),
             Route("/join", joining.join, methods=["POST"]),
             Route("/consent", joining.show_consent, methods=["GET"]),
             Route("/consent", joining.take_consent, methods=["POST"]),
-            Route("/answer", learner.answer, methods=["POST"]),
-            Route("/result/{uid}", learner.show_result),
-            Route("/say/{kind}", learner.take_more, methods=["POST"]),
             Route("/me", learner.show_me),
             Route("/me/answers.json", learner.send_data),
             Route("/language", learner.set_language, methods=["POST"]),
             Route("/withdraw", learner.leave, methods=["POST"]),
-            Route("/pack", learner.send_pack),
-            Route("/offline", show_offline),
             Route("/t/{token}", teacher.open_teacher_link),
-            Route("/teacher", teacher.show_class),
-            Route("/teacher/answers.csv", teacher.send_answers),
             Route("/static/{name}", send_static),
-            Route("/sw.js", send_worker),
             Route("/manifest.webmanifest", send_manifest),
         ],
         exception_handlers={
@@ -65,6 +60,33 @@ def make_app(
     )
     app.state.site = site
     return wrap_app(app, hosts, joins or Rates(120, 1), posts or Rates(60, 5))
+
+
+def list_study_routes() -> list[Route]:
+    """List the pages of a study alone."""
+    return [
+        Route("/", learner.show_next),
+        Route("/answer", learner.answer, methods=["POST"]),
+        Route("/result/{uid}", learner.show_result),
+        Route("/say/{kind}", learner.take_more, methods=["POST"]),
+        Route("/pack", learner.send_pack),
+        Route("/offline", show_offline),
+        Route("/teacher", teacher.show_class),
+        Route("/teacher/answers.csv", teacher.send_answers),
+        Route("/sw.js", send_worker),
+    ]
+
+
+def list_campaign_routes() -> list[Route]:
+    """List the pages of a campaign alone."""
+    return [
+        Route("/", annotator.show_question),
+        Route("/judge", annotator.judge, methods=["POST"]),
+        Route("/undo", annotator.undo, methods=["POST"]),
+        Route("/reopen", annotator.reopen, methods=["POST"]),
+        Route("/guidelines", annotator.show_guidelines),
+        Route("/teacher", annotator.show_team),
+    ]
 
 
 async def show_offline(request: Request) -> Response:
@@ -89,12 +111,13 @@ async def send_worker(_: Request) -> Response:
     )
 
 
-async def send_manifest(_: Request) -> Response:
+async def send_manifest(request: Request) -> Response:
     """Send what a phone needs to install the pages."""
+    name = "Questions" if request.app.state.site.is_campaign else "Study"
     return JSONResponse(
         {
-            "name": "Study",
-            "short_name": "Study",
+            "name": name,
+            "short_name": name,
             "start_url": "/",
             "display": "standalone",
             "background_color": "#ffffff",

@@ -108,6 +108,7 @@ async def show_consent(request: Request) -> Response:
         learner=visit.learner,
         consent=consent,
         languages=languages,
+        rubric=visit.settings.get("rubric") if site.is_campaign else None,
         uid=make_uid(),
     )
 

@@ -21,6 +21,7 @@ from ..journal.answers import (
 from ..journal.database import Journal, open_journal
 from ..journal.events import find_event
 from ..journal.items import choose_items, choose_next, find_arm, find_item, list_options
+from ..journal.judgements import count_standing
 from ..journal.people import (
     collect_own_data,
     forget_bytes,
@@ -92,7 +93,13 @@ async def send_pack(request: Request) -> Response:
         {
             "id": item["id"],
             "html": render_html(
-                site, request, "form.jinja", learner=visit.learner, item=item, options=options, uid=make_uid()
+                site,
+                request,
+                "parts/form.jinja",
+                learner=visit.learner,
+                item=item,
+                options=options,
+                uid=make_uid(),
             ),
         }
         for item, options in found
@@ -106,7 +113,7 @@ async def answer(request: Request) -> Response:
     form = await read_form(request, lists=("words",))
     check_form(site, request, form)
     uid, item_id, clock = check_uid(form.get("uid")), str(form.get("item", "")), site.tell_time()
-    extra = _read_extra(form, int(clock.now.timestamp() * 1000))
+    extra = read_extra(form, int(clock.now.timestamp() * 1000))
 
     def job(con: Journal, visit: Visit) -> Any:
         rules = make_rules(site, visit.settings)
@@ -127,7 +134,7 @@ def _join_words(con: Journal, item_id: str, places: list[str]) -> str:
     return " ".join(words[place] for place in marked if place < len(words))
 
 
-def _read_extra(form: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def read_extra(form: dict[str, Any], now_ms: int) -> dict[str, Any]:
     """Read what the device says of an answer: how long it took, and when, where it was sent later."""
     extra: dict[str, Any] = {}
     took, shown = str(form.get("took_ms", "")), str(form.get("shown_ms", ""))
@@ -238,9 +245,13 @@ async def show_me(request: Request) -> Response:
     """Show the learner's own page: progress, link, data, language, leaving."""
     site = get_site(request)
     now = site.clock()
-    visit, progress = await run_visit(
-        site, request, lambda con, visit: count_progress(con, visit.learner.id, now)
-    )
+
+    def job(con: Journal, visit: Visit) -> Any:
+        if site.is_campaign:
+            return count_standing(con, visit.learner.id, now, visit.settings["overlap"])
+        return count_progress(con, visit.learner.id, now)
+
+    visit, progress = await run_visit(site, request, job)
     link = f"{str(request.base_url).rstrip('/')}/l/{request.cookies[COOKIE]}"
     return render_page(
         site,

@@ -43,6 +43,8 @@ class ServedStudy:
     code: str | None
     links: Path
     learners: int
+    """Learners, or annotators of a campaign."""
+    is_campaign: bool
 
 
 def serve_study(
@@ -80,14 +82,12 @@ def serve_study(
             _write_links(folder, at, secret, people)
             secure = behind_https or at.startswith("https:")
             writer = Writer(con)
-            site = Site(folder, writer, secret, run, secure)
+            site = Site(folder, writer, secret, run, secure, "campaign" in settings)
             allowed = {"localhost", socket.gethostname(), host, *names, *([_host_of(url)] if url else [])}
             app = make_app(site, allowed, joins=Rates(120, 1), posts=Rates(60, 5))
-            on_start(
-                ServedStudy(
-                    at, f"{at}/t/{settings['teacher']}", settings.get("code"), folder / LINKS, len(people)
-                )
-            )
+            teacher = f"{at}/t/{settings['teacher']}"
+            served = (at, teacher, settings.get("code"), folder / LINKS, len(people), site.is_campaign)
+            on_start(ServedStudy(*served))
             config = uvicorn.Config(
                 app, lifespan="off", access_log=False, log_level="warning", server_header=False,
                 proxy_headers=False, timeout_keep_alive=75, limit_concurrency=1000,

@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,9 +22,10 @@ from ..journal.database import Journal, read_study_settings
 from ..journal.events import Clock
 from ..journal.people import Participant, find_learner, list_current_consents
 from ..journal.writer import Writer
-from ..push import LANGUAGES
 from .guard import BODY_BYTES
-from .rich_text import close_up, is_mark, render_line, render_text
+from .text.guidelines import render_guidelines
+from .text.rich_text import close_up, is_mark, render_line, render_text
+from .text.words import find_language, read_words
 
 COOKIE, TEACHER_COOKIE, VISIT_COOKIE = "study", "study_teacher", "study_visit"
 _DAYS = 200
@@ -46,11 +45,13 @@ class Site:
     run: str
     secure: bool
     """True if browsers reach it by https."""
+    is_campaign: bool = False
+    """True if annotators judge the questions of a campaign here."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     templates: Environment = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "templates", _make_templates())
+        object.__setattr__(self, "templates", _make_templates(self.is_campaign))
 
     def tell_time(self) -> Clock:
         """Tell this run of the server and the time."""
@@ -70,7 +71,7 @@ class Visit:
     agreed: bool
 
 
-def _make_templates() -> Environment:
+def _make_templates(is_campaign: bool) -> Environment:
     made = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -82,8 +83,9 @@ def _make_templates() -> Environment:
         "close": close_up,
         "shown": lambda item: close_up(item["shown"], item),
         "is_mark": is_mark,
+        "guidelines": render_guidelines,
     }
-    made.globals["direction"] = find_direction
+    made.globals |= {"direction": find_direction, "is_campaign": is_campaign}
     return made
 
 
@@ -200,7 +202,7 @@ def render_html(
 ) -> str:
     """Render a template in the learner's language."""
     code = choose_language(request, learner, language)
-    words = read_words(code)
+    words = read_words(code, site.is_campaign)
 
     def say(key: str, **given: Any) -> str:
         return words[key].format(**given)
@@ -237,28 +239,6 @@ def set_cookie(site: Site, response: Response, name: str, value: str) -> None:
     response.set_cookie(
         name, value, max_age=_DAYS * 86400, httponly=True, samesite="lax", secure=site.secure, path="/"
     )
-
-
-@cache
-def read_words(language: str) -> dict[str, str]:
-    """Read the words of a language."""
-    found: dict[str, str] = yaml.safe_load(
-        (_FOLDER / "words" / f"{language}.yaml").read_text(encoding="utf-8")
-    )
-    return found
-
-
-def find_language(*wanted: str | None) -> str:
-    """Find the first of the languages that the pages have; en if there is none.
-
-    `wanted` are BCP 47 codes, or the value of an Accept-Language header.
-    """
-    for value in wanted:
-        for part in (value or "").split(","):
-            code = part.split(";")[0].strip().split("-")[0].lower()
-            if code in LANGUAGES:
-                return code
-    return LANGUAGES[0]
 
 
 def find_direction(language: str) -> str:

@@ -10,8 +10,8 @@ Probabilities change at a push alone, so what is kept with an answer is what it 
 import numpy as np
 import polars as pl
 
-from ....schemas.errors import StudyError
-from ...store.connection import Store, query
+from .....schemas.errors import StudyError
+from ....store.connection import Store, query
 
 UNIFORM, THOMPSON = "uniform", "thompson"
 POLICIES = (UNIFORM, THOMPSON)

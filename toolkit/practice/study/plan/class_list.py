@@ -13,7 +13,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....schemas.errors import StudyError
+from .....schemas.errors import StudyError
 
 _COLUMNS = ("name", "first_language", "")  # without a name: the end of a line that closes with a comma
 _FORM = "expected columns name and first_language, such as: name,first_language"

@@ -1,0 +1,1 @@
+"""Texts of exercises, explanations and guidelines as HTML."""
