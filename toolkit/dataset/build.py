@@ -273,7 +273,11 @@ def _facts(
         "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
-        | {name: said for name in ("rho", "length", "judges") if (said := fit["findings"].get(name))},
+        | {
+            name: said
+            for name in ("rho", "length", "judges", "assigned")
+            if (said := fit["findings"].get(name))
+        },
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
         "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),

@@ -84,7 +84,9 @@ def simulate_adaptive(seed: int) -> Simulated:
     for push in range(PUSHES):
         seen = rng.beta(won, lost, (200, len(o))).reshape(200, PROMPTS, PER_PROMPT)
         best = (seen == seen.max(axis=2, keepdims=True)).mean(axis=0)
-        chances = np.maximum(best, 0.1 / PER_PROMPT) / np.maximum(best, 0.1 / PER_PROMPT).sum(1, keepdims=True)
+        chances = np.maximum(best, 0.1 / PER_PROMPT) / np.maximum(best, 0.1 / PER_PROMPT).sum(
+            1, keepdims=True
+        )
         for learner in range(STUDY_LEARNERS):
             prompts = rng.choice(PROMPTS, TRIES, replace=False)
             item = _items(prompts)[np.arange(TRIES), _choose(rng, chances[prompts])]

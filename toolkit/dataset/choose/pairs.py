@@ -80,7 +80,7 @@ SELECT p.prompt, if(p.p >= 0.5, a.completion, b.completion) AS chosen,
     if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
     if(p.p >= 0.5, p.p_vote, 1 - p.p_vote) AS p_vote,
     if(p.p >= 0.5, p.p_panel, 1 - p.p_panel) AS p_panel,
-    p.sd, {_N_OF_A_PAIR}, $fit AS fit,
+    p.sd, p.basis, {_N_OF_A_PAIR}, $fit AS fit,
     CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
         WHEN NOT ({{policy}}) THEN 'not picked by the policy' END AS dropped
 FROM preferences p JOIN ranked a ON a.completion = p.completion_a

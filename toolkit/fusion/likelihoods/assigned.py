@@ -1,14 +1,14 @@
-"""Outcomes of explanations that were drawn by chance, beside outcomes of those that were given otherwise.
+"""Outcomes of explanations that were drawn by chance, beside outcomes of those that were not.
 
     drawn      logit = ... + stratum                  one effect per prompt and set of chances
-    given      logit = ... + shift + b                b = tau z, tau ~ HalfNormal(1), one z a completion
+    logged     logit = ... + shift + b                b = tau z, tau ~ HalfNormal(1), one z a completion
 
 Who gets a drawn explanation does not depend on what it does, given the chances of the draw; so nothing needs
 weights in the likelihood, and where the chances of a prompt change between draws (adaptive assignment),
 learners are compared with those who were drawn at the same chances. In a log, teachers or learners chose:
 b is what a completion's outcomes owe to that choice beyond what the model knows of learners. tau is learnt
-where both kinds of outcome are about the same completions; where none was drawn, nothing tells b from quality,
-and the model has neither term.
+where both kinds of outcome are about the same completions; where none was drawn, nothing tells b from
+quality, and the model has neither term.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ PARAMETERS: Mapping[str, str] = {
     "outcome_shift": "log-odds of success where explanations were not drawn, beside where they were",
     f"tau_{STRATUM}": "spread between learners who were drawn at different chances",
 }
-GROUPS: Mapping[str, str] = {BIAS: "given", STRATUM: "strata"}
+GROUPS: Mapping[str, str] = {BIAS: "logged", STRATUM: "strata"}
 
 
 def number_draws(draw: pl.Series) -> tuple[pl.Series, pl.Series, tuple[str, ...]]:
@@ -56,16 +56,16 @@ def number_draws(draw: pl.Series) -> tuple[pl.Series, pl.Series, tuple[str, ...]
 def make_assigned_arrays(item: Ints, drawn: Ints | None, stratum: Ints | None, strata: int) -> Arrays:
     """Make the model's arrays of a part; {} where none of the fit's outcomes was drawn.
 
-    given: 1 for rows that were not drawn; biased: each row's completion among those of these rows, 0
+    logged: 1 for rows that were not drawn; biased: each row's completion among those of these rows, 0
     for the others; n_biased, n_strata: arrays as long as there are.
     """
     if drawn is None or stratum is None:
         return {}
     arrays: Arrays = {}
-    completions = list_given(item, drawn)
+    completions = list_logged(item, drawn)
     if len(completions):
         place = np.searchsorted(completions, item)
-        arrays["given"] = (drawn == 0).astype(float)
+        arrays["logged"] = (drawn == 0).astype(float)
         arrays["biased"] = np.where(drawn == 0, place, 0)
         arrays["n_biased"] = np.zeros(len(completions))
     if strata:
@@ -73,7 +73,7 @@ def make_assigned_arrays(item: Ints, drawn: Ints | None, stratum: Ints | None, s
     return arrays
 
 
-def list_given(item: Ints, drawn: Ints | None) -> Ints:
+def list_logged(item: Ints, drawn: Ints | None) -> Ints:
     """List the completions (n,) with outcomes that were not drawn; none where all or none were."""
     if drawn is None:
         return np.zeros(0, dtype=np.int64)
@@ -82,10 +82,10 @@ def list_given(item: Ints, drawn: Ints | None) -> Ints:
 
 def add_assignment(logit: Array, y: Arrays, measure: str) -> Array:
     """Add what outcomes (rows,) of a measure owe to how their explanations were assigned."""
-    if "given" in y:
+    if "logged" in y:
         shift = numpyro.sample(f"outcome_shift:{measure}", dist.Normal(0, SHIFT_SCALE))
         bias = sample_group(f"{BIAS}:{measure}", y["n_biased"].shape[0], BIAS_SCALE)
-        logit = logit + y["given"] * (shift + bias[y["biased"]])
+        logit = logit + y["logged"] * (shift + bias[y["biased"]])
     if "stratum" in y:
         effect = sample_group(f"{STRATUM}:{measure}", y["n_strata"].shape[0], 1.0)
         logit = logit + jnp.where(y["stratum"] != NOBODY, effect[y["stratum"]], 0.0)

@@ -5,7 +5,7 @@ Where explanations were drawn by chance, what others owe to who got them is kept
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -101,13 +101,14 @@ def _count(part: pl.DataFrame, members: Members) -> Outcomes:
         .sort(name for name in _ROW if name in row.columns)
     )
     indices = [name for name in (*_ROW, "stratum") if name in counted.columns]
+    arrays: dict[str, Any] = {name: counted[name].to_numpy().astype(np.int64) for name in indices}
+    arrays |= {name: counted[name].to_numpy().astype(np.float64) for name in offsets}
     return Outcomes(
         measure=str(part["measure"][0]),
         successes=counted["successes"].to_numpy().astype(np.float64),
         failures=counted["failures"].to_numpy().astype(np.float64),
         strata=strata,
-        **{name: counted[name].to_numpy().astype(np.int64) for name in indices},
-        **{name: counted[name].to_numpy().astype(np.float64) for name in offsets},
+        **arrays,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..likelihoods.assigned import list_given
+from ..likelihoods.assigned import list_logged
 from ..likelihoods.likelihood import Ints
 from ..likelihoods.outcomes import Outcomes
 from ..likelihoods.registry import LIKELIHOODS
@@ -29,7 +29,7 @@ _GROUPS = {
     TASTE: "judged",
     **{name: members for likelihood in LIKELIHOODS.values() for name, members in likelihood.groups.items()},
 }  # kind of a group's members, by the group's name up to the criterion or measure
-_OF_A_PART = ("prompts", "given", "strata")  # kinds whose members are those of a part of the signals
+_OF_A_PART = ("prompts", "logged", "strata")  # kinds whose members are those of a part of the signals
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ def _members(obs: Observations, site: str) -> list[str] | None:
         if members == "prompts":
             return _prompts(obs, part.items[0])
         if isinstance(part, Outcomes):
-            given = list_given(part.item, part.drawn)
+            logged = list_logged(part.item, part.drawn)
             strata = list(part.strata)
-            return obs.completions["completion"].gather(given).to_list() if members == "given" else strata
+            return obs.completions["completion"].gather(logged).to_list() if members == "logged" else strata
     if members == "judged":
         return obs.completions["completion"].gather(obs.judged).to_list()
     people: dict[str, Iterable[str]] = {
