@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Signals = dict[str, pl.DataFrame]
 
-SETS, QUICK_SETS = 40, 1
+SETS, QUICK_SETS = 24, 1
 PROMPTS, PER_PROMPT, VOTES = 30, 3, 300
 LOG_LEARNERS, STUDY_LEARNERS, TRIES = 120, 40, 10
 PUSHES = 4
@@ -71,7 +71,7 @@ def simulate_log(seed: int, pull: float, drawn: bool = True) -> Simulated:
         prompts = rng.choice(PROMPTS, TRIES, replace=False)
         item = _items(prompts)[np.arange(TRIES), rng.integers(PER_PROMPT, size=TRIES)]
         strength = rng.normal(0, ABILITY) + rng.normal(size=TRIES) - hard[prompts]
-        rows.append(_try(rng, f"study-{learner}", item, o, strength, [f"{p} uniform" for p in prompts]))
+        rows.append(_try(rng, f"study-{learner}", item, o, strength, ["study uniform"] * TRIES))
     return Simulated(_make_signals(rng, e, pl.concat(rows)), o)
 
 
@@ -91,7 +91,7 @@ def simulate_adaptive(seed: int) -> Simulated:
             prompts = rng.choice(PROMPTS, TRIES, replace=False)
             item = _items(prompts)[np.arange(TRIES), _choose(rng, chances[prompts])]
             strength = rng.normal(push - (PUSHES - 1) / 2, ABILITY) - hard[prompts]
-            draws: list[str | None] = [f"{p} {push}" for p in prompts]
+            draws: list[str | None] = [f"study {push}"] * TRIES
             made = _try(rng, f"{push}-{learner}", item, o, strength, draws)
             rows.append(made)
             np.add.at(won, item, made["value"].to_numpy())
@@ -209,7 +209,7 @@ def study_assigned(quick: bool) -> Found:
             )
         ),
         ("adaptive, learners improve", simulate_adaptive, "taken for alike", take_for_alike),
-        ("adaptive, learners improve", simulate_adaptive, "by chances of the draw", leave),
+        ("adaptive, learners improve", simulate_adaptive, "by push", leave),
     ]
     lines = [
         _line(name, words, list(each(f"assigned {sets} {name} {words}", range(sets), partial(look, make=make, change=change), not quick)))

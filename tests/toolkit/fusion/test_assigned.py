@@ -68,7 +68,7 @@ def store(tmp_path_factory):
 def assign(store):
     """Say that the study's explanations were drawn, with the given propensity and chances."""
 
-    def write(propensity=0.5, chances=lambda n: {"a": 0.5, "b": 0.5}):
+    def write(propensity=0.5, fits=(None,)):
         rows = query(
             store,
             """SELECT o.source, o.learner, o.completion, c.prompt, c.ref AS arm, o.path, o.line
@@ -81,9 +81,9 @@ def assign(store):
             rows.with_columns(
                 pl.col("prompt").alias("item"),
                 pl.lit(propensity).alias("propensity"),
-                pl.Series("chances", [json.dumps(chances(n)) for n in range(rows.height)]),
+                pl.lit('{"a": 0.5, "b": 0.5}').alias("chances"),
                 pl.lit("uniform").alias("policy"),
-                pl.lit(None, pl.String).alias("fit"),
+                pl.Series("fit", [fits[n % len(fits)] for n in range(rows.height)], dtype=pl.String),
                 pl.lit(False).alias("knew"),
                 pl.lit("c").alias("consent"),
                 pl.lit(AT).alias("at"),
@@ -124,7 +124,9 @@ def test_drawn_outcomes_count_for_more_than_a_log_that_contradicts_them(store, a
     words = describe_assigned(found)
     assert "192 outcomes of explanations drawn by chance, 192 of others" in words
     assert "8 drawn on both sides: causal, 16 on votes and ratings alone" in words
-    bases = query(store, "SELECT basis, count(*) AS n FROM preferences WHERE fit = ? GROUP BY ALL", [seeing.key])
+    bases = query(
+        store, "SELECT basis, count(*) AS n FROM preferences WHERE fit = ? GROUP BY ALL", [seeing.key]
+    )
     assert dict(bases.rows()) == {"drawn": TERMS, "judged": 2 * TERMS}
     page = render_report(store, seeing.key)
     assert "What the labels stand on" in page
@@ -147,27 +149,27 @@ def test_an_explanation_that_could_not_have_been_another_is_not_drawn(store, ass
 
 
 def test_learners_are_compared_with_those_drawn_at_the_same_chances(store, assign):
-    assign(chances=lambda n: {"a": 0.5 if n % 2 else 0.8})
+    assign(fits=(None, "f1", "f2"))
     (part,) = read_input(store, [], False).obs.outcomes
-    assert len(part.strata) == 2 * TERMS
-    assert set(part.stratum[part.drawn == 1]) == set(range(2 * TERMS))
+    assert part.strata == ("study f1", "study f2", "study uniform")
+    assert set(part.stratum[part.drawn == 1]) == {0, 1, 2}
     assert set(part.stratum[part.drawn == 0]) == {-1}
-    assign(chances=lambda n: {"a": 0.5})  # the prompt's own effect is enough
+    assign(fits=("f1",))  # the level of the measure is enough
     (part,) = read_input(store, [], False).obs.outcomes
     assert part.strata == ()
 
 
 def test_members_of_what_assignment_adds_are_known_by_name(store, assign):
-    assign(chances=lambda n: {"a": 0.5 if n % 2 else 0.8})
+    assign(fits=("f1", "f2"))
     obs = read_input(store, [], False).obs
     shapes = trace_shapes(make_arrays(obs))
-    for site, size in (("z_outcome_bias:success", 2 * TERMS), ("z_outcome_stratum:success", 2 * TERMS)):
+    for site, size in (("z_outcome_bias:success", 2 * TERMS), ("z_outcome_stratum:success", 2)):
         assert shapes[site] == (size,)
         assert len(set(_members(obs, site))) == size
 
 
 def test_each_source_is_left_out_with_the_rows_that_it_gave(store, assign):
-    assign(chances=lambda n: {"a": 0.5 if n % 2 else 0.8})
+    assign(fits=("f1", "f2"))
     obs = read_input(store, [], False).obs
     units = list_units(store, obs, "source")
     (part,) = obs.outcomes
@@ -194,7 +196,11 @@ def test_a_dataset_says_what_its_labels_stand_on(store, assign, tmp_path):
     passed = json.loads(found) | {"r_hat_max": 1.0, "ess_min": 900, "divergences": 0, "converged": True}
     run(store, "UPDATE fits SET diagnostics = ? WHERE key = ?", [json.dumps(passed), fit.key])
     recipe = Recipe.model_validate(
-        {"name": "x", "target": 1, "pairs": {"policy": "all", "min_confidence": 0.5, "eligible": "basis = 'drawn'"}}
+        {
+            "name": "x",
+            "target": 1,
+            "pairs": {"policy": "all", "min_confidence": 0.5, "eligible": "basis = 'drawn'"},
+        }
     )
     build(store, recipe, tmp_path / "out", fit.key)
     meta = pl.concat([pl.read_parquet(file) for file in (tmp_path / "out/preference_meta").glob("*.parquet")])

@@ -1,14 +1,16 @@
 """Outcomes of explanations that were drawn by chance, beside outcomes of those that were not.
 
-    drawn      logit = ... + stratum                  one effect per prompt and set of chances
+    drawn      logit = ... + stratum                  one effect per study and fit that gave the chances
     logged     logit = ... + shift + b                b = tau z, tau ~ HalfNormal(1), one z a completion
 
 Who gets a drawn explanation does not depend on what it does, given the chances of the draw; so nothing needs
-weights in the likelihood, and where the chances of a prompt change between draws (adaptive assignment),
-learners are compared with those who were drawn at the same chances. In a log, teachers or learners chose:
-b is what a completion's outcomes owe to that choice beyond what the model knows of learners. tau is learnt
-where both kinds of outcome are about the same completions; where none was drawn, nothing tells b from
-quality, and the model has neither term.
+weights in the likelihood. Where chances change from push to push (adaptive assignment), learners who come
+later meet the better explanations more often: they are compared with those who were drawn at the same
+chances. (An effect of each prompt and push, tried first, absorbs too little of what all prompts share.)
+
+In a log, teachers or learners chose: b is what a completion's outcomes owe to that choice beyond what the
+model knows of learners. tau is learnt where both kinds of outcome are about the same completions; where none
+was drawn, nothing tells b from quality, and the model has neither term.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from jax import Array
 from .likelihood import NOBODY, Arrays, Ints
 from .priors import sample_group
 
-DRAW = "draw"  # column of outcomes: prompt and chances of the draw, null where there was none
+DRAW = "draw"  # column of outcomes: study, and fit or policy that gave the chances; null where not drawn
 BIAS = "outcome_bias"
 STRATUM = "outcome_stratum"
 BIAS_SCALE = 1.0  # of the prior: logs may mislead by as much as quality matters
@@ -40,11 +42,9 @@ GROUPS: Mapping[str, str] = {BIAS: "logged", STRATUM: "strata"}
 def number_draws(draw: pl.Series) -> tuple[pl.Series, pl.Series, tuple[str, ...]]:
     """Number the draws of outcomes: drawn (0 or 1), stratum (index or NOBODY), and the strata.
 
-    A draw is "PROMPT CHANCES". Prompts with one set of chances need no stratum beside their own effect.
+    A draw is "STUDY FIT", or "STUDY POLICY" where no fit gave the chances. A single one needs no stratum.
     """
-    known = draw.drop_nulls().unique().sort().to_frame("draw")
-    prompt = pl.col("draw").str.split(" ").list.first()
-    strata = known.filter(pl.col("draw").count().over(prompt) > 1).with_row_index("index")
+    strata = draw.drop_nulls().unique().sort().to_frame("draw").filter(pl.len() > 1).with_row_index("index")
     found = draw.to_frame("draw").join(strata, on="draw", how="left", maintain_order="left")["index"]
     return (
         draw.is_not_null().cast(pl.Int64).alias("drawn"),

@@ -54,7 +54,7 @@ class Outcomes(Part):
     offset_sd: Counts | None = None  # (rows,)
     drawn: Ints | None = None  # (rows,) 1: the completion was drawn by chance, 0: not; None if none ever was
     stratum: Ints | None = None  # (rows,) index among `strata` or NOBODY
-    strata: tuple[str, ...] = ()  # prompt and chances, of prompts whose chances changed
+    strata: tuple[str, ...] = ()  # study and fit that gave chances, if there are several
 
     @property
     def scale(self) -> str:
@@ -206,7 +206,7 @@ LIKELIHOOD = Likelihood(
     Outcomes.SIGNAL,
     read="""SELECT o.completion, c.source || ':' || o.learner AS learner, o.measure, o.value, o.censored,
         f."offset", f.sd AS offset_sd,
-        CASE WHEN a.propensity < 1 THEN a.prompt || ' ' || a.chances::VARCHAR END AS draw
+        CASE WHEN a.propensity < 1 THEN a.source || ' ' || coalesce(a.fit, a.policy) END AS draw
     FROM outcomes o JOIN completions c ON c.key = o.completion
         LEFT JOIN outcome_offsets f ON f.outcome = o.key
         LEFT JOIN assignments a ON a.source = o.source AND a.learner = o.learner
