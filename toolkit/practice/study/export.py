@@ -2,7 +2,8 @@
 
 csv    learner,item,shown,at,kind,correct,grade,duration_ms,completion,arm,propensity     pseudonyms alone
 xapi   one statement a line; `preceptor ingest xapi` reads them again
-anki   one note an item: what is asked, the accepted answer, the explanation that helps most
+anki   one note an item: what is asked, the accepted answer, the explanation that helps most; the keys of item
+       and explanation are fields that no card shows, by which `preceptor ingest anki` knows them again
 """
 
 import csv
@@ -97,9 +98,9 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
         best = choose_explanations(con, journal)
     number = int(hashlib.sha256(study.encode()).hexdigest()[:7], 16)
     model = genanki.Model(
-        number + 1,
+        number + 2,  # another number than of decks whose notes had four fields
         "Preceptor",
-        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item")],
+        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item", "Completion")],
         templates=[
             {
                 "name": "Card",
@@ -111,7 +112,9 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     deck = genanki.Deck(number, study)
     for item in items:
         back = item["answers"][0] if item["answers"] else ""
-        fields = [_escape(part) for part in (item["shown"], back, best.get(item["prompt"], ""), item["id"])]
+        completion, explanation = best.get(item["prompt"], ("", ""))
+        parts = (item["shown"], back, explanation, item["id"], completion)
+        fields = [_escape(part) for part in parts]
         deck.add_note(genanki.Note(model=model, fields=fields, guid=item["id"], tags=[item["kind"]]))
     with replace_file(out) as partial:
         genanki.Package(deck).write_to_file(str(partial), timestamp=1_700_000_000)
@@ -120,8 +123,8 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     return len(items)
 
 
-def choose_explanations(con: Store, journal: Journal) -> dict[str, str]:
-    """Choose each prompt's best explanation by the newest fit, else the first: text by prompt."""
+def choose_explanations(con: Store, journal: Journal) -> dict[str, tuple[str, str]]:
+    """Choose each prompt's best explanation by the newest fit, else the first: key and text by prompt."""
     rows = journal.execute("SELECT prompt, completion, content FROM arms ORDER BY prompt, label").fetchall()
     arms = pl.DataFrame(
         [tuple(row) for row in rows],
@@ -135,8 +138,11 @@ def choose_explanations(con: Store, journal: Journal) -> dict[str, str]:
         con.unregister("incoming")
     first = arms.unique("prompt", keep="first", maintain_order=True)
     chosen = arms.join(best, on=["prompt", "completion"]) if best.height else arms.clear()
-    texts = dict(first.select("prompt", "content").rows())
-    return texts | dict(chosen.select("prompt", "content").rows())
+    return {
+        prompt: (completion, content)
+        for rows in (first, chosen)
+        for prompt, completion, content in rows.select("prompt", "completion", "content").rows()
+    }
 
 
 def _escape(text: str) -> str:
