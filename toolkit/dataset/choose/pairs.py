@@ -37,7 +37,19 @@ _GROUP = """trim(regexp_replace(nfc_normalize(q."group"), '[\\s\\pZ]+', ' ', 'g'
 
 
 def find_group_sql(recipe: Recipe) -> str:
-    """Write the SQL expression of a prompt's group (`q`); `gec_groups` has those of a recipe from edits."""
+    """Write the SQL expression of a prompt's group (`q`).
+
+    `gec_groups` has those of a recipe from edits, `joined_groups` which of these are one because they share a
+    learner, where rows say something of learners.
+    """
+    own = find_own_group_sql(recipe)
+    if not recipe.learner_context:
+        return own
+    return f"""coalesce((SELECT j."group" FROM joined_groups j WHERE j.own = {own}), {own})"""
+
+
+def find_own_group_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of a prompt's group (`q`), whoever its learner is."""
     widened = """(SELECT g."group" FROM gec_groups g WHERE g.prompt = q.key)"""
     return f"coalesce({widened}, {_GROUP})" if recipe.corrections else _GROUP
 
