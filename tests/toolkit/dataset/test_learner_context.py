@@ -127,7 +127,7 @@ def test_forget_names_the_dataset(sentences, tmp_path):
 def test_what_cannot_be_told_is_refused(sentences, tmp_path):
     with pytest.raises(ValueError, match="format: plain has no place for"):
         make_recipe(format="plain")
-    with pytest.raises(ValueError, match="must contain .facts."):
+    with pytest.raises(ValueError, match=r"must contain .facts."):
         make_recipe(learner_context={"wording": "About {fact}"})
     with pytest.raises(RecipeError, match="nothing is known of the learner of any of"):
         build(sentences, make_recipe(learner_context={"facts": ["can"]}), tmp_path / "out")
