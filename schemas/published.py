@@ -41,6 +41,13 @@ OF_A_FIT = (
         nullable=True,
     ),
     Column("sd", "float", "of the difference", nullable=True, unit="log-odds"),
+    Column(
+        "basis",
+        "text",
+        "drawn: learners tried both, drawn by chance; logged: tried both, not both drawn; judged: not both "
+        "were tried; null without a fit",
+        nullable=True,
+    ),
     *(Column(signal.count, "int", signal.of_pair) for signal in SIGNALS),
 )
 """Columns of a fit about a pair, beside its key (FIT); without a fit they are null, and counts are 0."""

@@ -225,6 +225,26 @@ class Privacy(Section):
     """Leave such outcomes out, counted, instead of stopping."""
 
 
+Fact = Literal["level", "first_language", "recurring_errors", "struggles_with", "can", "goal"]
+
+
+class LearnerContext(Section):
+    """What a row's system message says of its learner, as it was before the row."""
+
+    facts: Annotated[list[Fact], Field(min_length=1)] = list(get_args(Fact))
+    """level, first_language: as their sentences say; recurring_errors: in sentences before the row's;
+    struggles_with, can: skills, by answers before the row; goal: in the prompt's context."""
+    wording: str = "About the learner: {facts}."
+    """Wording of the message; {facts} is replaced by what is known."""
+
+    @field_validator("wording")
+    @classmethod
+    def _has_a_place(cls, text: str) -> str:
+        if "{facts}" not in text:
+            raise ValueError(f"must contain {{facts}}: '{text}'")
+        return text
+
+
 class Recipe(Section):
     """Rules that make a dataset from a fit."""
 
@@ -242,6 +262,8 @@ class Recipe(Section):
     """Wording of the last user turn; {prompt} is replaced by the source's own text."""
     instructions: dict[str, Wording] = {}
     """The same by the prompt's language (BCP 47), for those that have their own."""
+    learner_context: Annotated[LearnerContext | None, Field(exclude_if=lambda given: given is None)] = None
+    """Tell the tutor about the learner of each row, where one is known; a learner's rows are in one split."""
     pairs: PairsSettings = PairsSettings()
     corrections: Corrections | None = None
     """Build from edits instead of from a fit."""
@@ -292,6 +314,12 @@ class Recipe(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _context_needs_messages(self) -> "Recipe":
+        if self.learner_context and self.format == "plain":
+            raise ValueError("learner_context is a system message, which format: plain has no place for")
+        return self
+
     @field_validator("configs")
     @classmethod
     def _signals_have_rows(cls, configs: list[Config]) -> list[Config]:
@@ -312,6 +340,7 @@ class Recipe(Section):
             "clean",
             "instruction",
             "instructions",
+            "learner_context",
             "tokenizer",
         }
         given = sorted(without & self.model_fields_set)

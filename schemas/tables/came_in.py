@@ -144,6 +144,12 @@ REVIEWS = Table(
             unit="ms",
         ),
         Column("interval_days", "float", "until it is due again", nullable=True, unit="days"),
+        Column(
+            "completion",
+            "text",
+            "key of the explanation that is shown with the item, where the log says (an exported deck)",
+            nullable=True,
+        ),
         Column("n", "int", "number among the events of one input line, from 0"),
         *ORIGIN,
     ),

@@ -51,6 +51,13 @@ PREFERENCES = declare(
         "p_panel", "float", "P(of three new annotators more vote for a, where not as many)", nullable=True
     ),
     Column("p_text", "float", "P(a is preferred to b) by the texts alone", nullable=True),
+    Column(
+        "basis",
+        "text",
+        "drawn: learners tried both, drawn by chance; logged: tried both, not both drawn; judged: not both "
+        "were tried; text: nobody judged one of them; prior: nothing is known of one",
+        nullable=True,
+    ),
     Column("information_gain", "float", "by how much one more vote should lower 2p(1 - p)"),
 )
 CHAIN_ENDS = declare(

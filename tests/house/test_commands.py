@@ -65,6 +65,11 @@ READ = {
         "README.md",
         "study",
     ): "starts a server and waits for learners; tests/toolkit/practice/study/test_whole.py",
+    (
+        "docs/formats/study.md",
+        "back",
+    ): "needs a deck from Anki; tests/toolkit/practice/study/test_back_from_anki.py",
+    ("docs/learners.md", "profile"): "needs the fit of minutes; tests/toolkit/report/test_learner_page.py",
     ("README.md", "train"): "needs a GPU for hours; docs/training.md runs the same with a small model",
     (
         "README.md",

@@ -27,7 +27,7 @@ from ...schemas.recipe import Recipe
 from ...schemas.support.files import MANIFEST, hash_file, make_whole_folder
 from ...schemas.tables import BUILDS, EXPRESSED
 from ..privacy.published_keys import KEYS, publish_verdict, set_dataset_key
-from ..privacy.traces import remember_completions
+from ..privacy.traces import remember_completions, remember_learners
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.folders import record_folder
 from ..store.temporary import make
@@ -40,6 +40,7 @@ from .choose.policies import MARKED, choose_marked
 from .clean import clean_rows
 from .gates.gate import GateResult
 from .gates.run import check_all, list_gates, read_gate_settings
+from .learners import count_told, find_learners, tell_learners
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
 from .steps import CANDIDATES
@@ -107,6 +108,8 @@ def build(
             (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
         done = Build(out, judged["key"] if judged else None, counts, dropped, gates, digests)
         remember_completions(con)
+        if recipe.learner_context:
+            remember_learners(con)
         _record(con, recipe, done, replaced)
     return done
 
@@ -161,8 +164,12 @@ def gather(
             f"recipe '{recipe.name}': config soft needs p, which only a fit gives; leave it out"
         )
     _require_label(con, recipe, judged)
+    if recipe.learner_context:
+        find_learners(con, recipe)
     dropped = settle_pairs(con, recipe) | left_out
     keep_rows(con, recipe)
+    if recipe.learner_context:
+        tell_learners(con, recipe)
     dropped |= clean_rows(con, recipe)
     if "exercises" in recipe.configs:
         keep_exercises(con, recipe)
@@ -273,7 +280,11 @@ def _facts(
         "versions": {name: version(name) for name in ("duckdb", "polars", "pyarrow")},
         "fit": fit
         and {name: fit[name] for name in ("key", "config", "inputs", "diagnostics", "versions")}
-        | {name: said for name in ("rho", "length", "judges") if (said := fit["findings"].get(name))},
+        | {
+            name: said
+            for name in ("rho", "length", "judges", "assigned")
+            if (said := fit["findings"].get(name))
+        },
         "sources": sources.to_dicts(),
         "licenses": sources["license"].unique().sort().to_list(),
         "languages": query(con, f"{_LANGUAGES} ORDER BY 1")["language"].to_list(),
@@ -283,6 +294,7 @@ def _facts(
         "gates": [gate.entry for gate in gates],
         **({"exercises": dict(run(con, _KINDS))} if "exercises" in recipe.configs else {}),
         **({"cleaned": dict(run(con, "FROM cleaned"))} if recipe.clean else {}),
+        **(count_told(con) if recipe.learner_context else {}),
     } | {name: fact for gate in list_gates() for name, fact in gate.facts(con).items()}
 
 

@@ -14,6 +14,7 @@ from ...schemas.keys import hash_key
 from ...schemas.tables import CHAIN_ENDS, DRAWS, EFFECTIVENESS, FITS, PREFERENCES, SIGNALS
 from ..privacy.traces import remember_fit
 from ..store.connection import Store, insert, query, run, transaction
+from .findings.assigned import mark_pairs, summarise_assigned
 from .findings.checks import check_predictions
 from .findings.groups import summarise_groups
 from .findings.judges import summarise_judges
@@ -107,10 +108,14 @@ def fuse(
         "warm_start": earlier if ends else None,
     }
     length = draw_length_part(posterior, texts)
-    pairs = summarise_pairs(obs, posterior, e, o, target, settings.seed, length)
+    of_items = summarise_completions(obs, e, o, target, length)
+    pairs = mark_pairs(
+        summarise_pairs(obs, posterior, e, o, target, settings.seed, length), of_items, given.used
+    )
     found = summarise_fit(obs, posterior) | _count(obs, given.used)
     found |= {
         "apart": count_apart(obs, pairs),
+        **summarise_assigned(posterior, pairs, given.used),
         **summarise_length(posterior, texts, pairs, settings.seed),
         "notes": [*find_oddities(con, sources), *note_left_out(con, sources)],
     }
@@ -125,7 +130,6 @@ def fuse(
     predicts = check_unseen_votes(obs, posterior)
     found |= {"predicts": predicts} if predicts else {}
     of_fit = pl.lit(name).alias("fit")
-    of_items = summarise_completions(obs, e, o, target, length)
     if text is not None:
         found["text_alone"] = of_items.filter(basis="text").height
     with transaction(con):

@@ -4,9 +4,9 @@ turns    failed events before the first success of a learner with a completion; 
          before it, all of them, and the outcome is censored
 success  1 or 0: the first event that came at least `after_days` after the learner's last one with it
 
-An item of the log is the id of a completion. Events of one learner with one completion are taken in
-the order of their time, then of the log; those without a time come last. Events that asked nothing
-(neither right nor wrong) do not count.
+An item of the log is the id of a completion, or its row says which explanation was shown. Events of one
+learner with one completion are taken in the order of their time, then of the log; those without a time come
+last. Events that asked nothing (neither right nor wrong) do not count.
 """
 
 import hashlib
@@ -36,11 +36,14 @@ READER = "outcomes"
 # Each learner's events with each completion, in order.
 _EVENTS = """
 events AS (
-    SELECT r.learner, c.key AS completion, r.correct, r."at" AS time, r.path, r.line, r.n,
+    SELECT r.learner, r.about AS completion, r.correct, r."at" AS time, r.path, r.line, r.n,
         row_number() OVER w AS nth, r."at" - lag(r."at") OVER w AS since
-    FROM reviews r JOIN completions c ON c.source = $about AND c.ref = r.item
+    FROM (SELECT r.*, c.key AS about FROM reviews r JOIN completions c ON c.ref = r.item
+        WHERE c.source = $about AND r.completion IS NULL
+        UNION ALL SELECT r.*, c.key FROM reviews r JOIN completions c ON c.key = r.completion
+        WHERE c.source = $about) r
     WHERE r.source = $reviews AND r.correct IS NOT NULL
-    WINDOW w AS (PARTITION BY r.learner, c.key ORDER BY r."at" NULLS LAST, r.path, r.line, r.n)
+    WINDOW w AS (PARTITION BY r.learner, r.about ORDER BY r."at" NULLS LAST, r.path, r.line, r.n)
 )"""
 _COLUMNS = """$name AS source, completion, learner, '{measure}' AS measure, value, censored,
     decided.time AS "at", decided.n AS n, decided.path AS path, decided.line AS line"""
@@ -134,16 +137,22 @@ def _check(con: Store, rule: ReviewOutcomes, log: pl.DataFrame) -> int:
         raise SourceError(
             f"reviews: '{rule.reviews}' holds no reviews; {suggest(rule.reviews, logs, 'there are', ' ')}"
         )
-    abouts = query(con, "SELECT DISTINCT source FROM completions WHERE ref IS NOT NULL ORDER BY 1")["source"]
+    abouts = query(
+        con,
+        """SELECT DISTINCT source FROM completions
+        WHERE ref IS NOT NULL OR key IN (SELECT completion FROM reviews) ORDER BY 1""",
+    )["source"]
     if rule.about not in abouts:
         raise SourceError(
             f"about: '{rule.about}' holds no completions; {suggest(rule.about, abouts, 'there are', ' ')}"
         )
     ((reviews, unknown, item),) = run(
         con,
-        """SELECT count(*), count(*) FILTER (c.ref IS NULL), any_value(r.item)
-        FROM (SELECT item, count(*) AS n FROM reviews WHERE source = $reviews GROUP BY item) r
-        LEFT JOIN (SELECT DISTINCT ref FROM completions WHERE source = $about) c ON c.ref = r.item""",
+        """SELECT count(*), count(*) FILTER (c.name IS NULL), any_value(r.item)
+        FROM (SELECT item, coalesce(completion, item) AS name FROM reviews WHERE source = $reviews
+            GROUP BY ALL) r
+        LEFT JOIN (SELECT ref AS name FROM completions WHERE source = $about UNION
+            SELECT key FROM completions WHERE source = $about) c ON c.name = r.name""",
         {"reviews": rule.reviews, "about": rule.about},
     )
     if reviews == unknown:

@@ -381,6 +381,7 @@ FORMATS: dict[str, Format] = {
             "logs.anki:read_anki",
             finder="logs.anki:find_anki",
             people=True,
+            mapped=True,
             options=_OF_ONE,
         ),
         Format(

@@ -78,6 +78,16 @@ def remember_completions(con: Store) -> None:
     _remember(con, "completion", _OF_EXERCISES, {})
 
 
+def remember_learners(con: Store) -> None:
+    """Remember, for each learner of whom rows of `kept` say something, which completions these have."""
+    _remember(con, "completion", _OF_LEARNERS, {})
+
+
+_OF_LEARNERS = """SELECT * FROM (
+    SELECT l.learner AS person, unnest([k.chosen_completion, k.rejected_completion]) AS key
+    FROM kept k JOIN learners_told l ON l.prompt = k.prompt) WHERE key IS NOT NULL"""
+
+
 def remember_fit(con: Store, fit: str) -> None:
     """Remember, for each person, that a fit learnt from their signals or from signals about their texts."""
     _remember(con, "fit", f"SELECT person, $fit AS key FROM ({_list_teachers()})", {"fit": fit})

@@ -1,6 +1,7 @@
 """python -m preceptor.tests.bench.fusion [PART …] [--quick] [--write docs/measurements/fusion.md]"""
 
 from ..studies.arms import study_arms
+from ..studies.assigned import study_assigned
 from ..studies.load import study_load
 from .annotators.influence import influence
 from .annotators.judges import judges
@@ -30,6 +31,7 @@ PARTS: dict[str, Measure] = {
     "text-coverage": text_coverage,
     "length": length,
     "study-arms": study_arms,
+    "study-assigned": study_assigned,
     "study-load": study_load,
 }
 

@@ -8,6 +8,7 @@ from ....schemas.support.numbers import format_percent
 from ....schemas.support.text import SURE, clean
 from ....schemas.tables import EXPRESSED, OBSERVED, SIGNALS, name_all
 from ..options import Choice, Common, add_source_option, common, make_table, open_stderr, open_stdout
+from .fuse_assigned import describe_assigned
 from .fuse_text import add_text_options, describe_length, describe_text, open_reader
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def list_findings(fit: "Fit", pairs: "PairSummary") -> list[tuple[str, str]]:
         *([("groups", describe_groups(found["groups"]))] if found.get("groups") else []),
         *([("length", describe_length(found["length"]))] if found.get("length") else []),
         *([("text", describe_text(found))] if "text_alone" in found else []),
+        *([("assigned", describe_assigned(found["assigned"]))] if found.get("assigned") else []),
         ("pairs", _describe_decided(pairs)),
         *(
             [("point apart", _describe_apart(found["apart"]))]

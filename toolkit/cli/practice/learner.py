@@ -1,5 +1,6 @@
 """`preceptor learner …`: what is known of one learner."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,14 +44,28 @@ def learner() -> None:
 @click.argument("learner")
 @PSEUDONYM
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with history and all cards that are due.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page instead, with what to do next and why. Only you can read the file.",
+)
 @common
-def profile(settings: Common, learner: str, is_pseudonym: bool, as_json: bool) -> None:
+def profile(settings: Common, learner: str, is_pseudonym: bool, as_json: bool, html: Path | None) -> None:
     """Show what LEARNER has mastered, skill by skill with 90 % intervals, and what is due."""
     from ...practice.learners.profile import read_profile
     from ...store.connection import open_store
 
+    if html and as_json:
+        raise click.UsageError("--json prints and --html writes a page: give one of them")
     with open_store(settings.store, read_only=True) as con:
-        found = read_profile(con, name_learner(con, learner, is_pseudonym))
+        who = name_learner(con, learner, is_pseudonym)
+        if html:
+            from ...report.learner import write_learner
+
+            write_learner(con, html, who)
+            open_stdout().print(f"written to {html}; open it in a browser. It is about a person: keep it so")
+            return
+        found = read_profile(con, who)
     out = open_stdout()
     if as_json:
         _print_json(found)

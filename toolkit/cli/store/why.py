@@ -124,6 +124,13 @@ def _dataset(row: dict[str, Any]) -> str:
     return f"{row['config']}/{row['split']} of {row['dataset']}"
 
 
+_BASES = {
+    "drawn": "learners tried both, drawn by chance: what helps is causal",
+    "logged": "learners tried both, not both drawn by chance: what helps is only observed",
+    "judged": "not both were tried: the label stands on judgements",
+}
+
+
 def _fit(fit: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
     """Describe the fit and its probability that the chosen side is better."""
     if fit.get("missing"):
@@ -136,6 +143,8 @@ def _fit(fit: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
             f"    P(chosen is better) {row['p']:.3f}: preferred {row['p_expressed']:.3f}, helps more "
             f"{row['p_observed']:.3f}; target {fit['config']['target']:g} x observed"
         )
+    if row.get("basis") in _BASES:
+        yield f"    {_BASES[row['basis']]}"
 
 
 def _signals(signals: list[dict[str, Any]], key: str, roles: dict[str | None, str]) -> Iterator[str]:

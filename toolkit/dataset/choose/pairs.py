@@ -37,7 +37,19 @@ _GROUP = """trim(regexp_replace(nfc_normalize(q."group"), '[\\s\\pZ]+', ' ', 'g'
 
 
 def find_group_sql(recipe: Recipe) -> str:
-    """Write the SQL expression of a prompt's group (`q`); `gec_groups` has those of a recipe from edits."""
+    """Write the SQL expression of a prompt's group (`q`).
+
+    `gec_groups` has those of a recipe from edits, `joined_groups` which of these are one because they share a
+    learner, where rows say something of learners.
+    """
+    own = find_own_group_sql(recipe)
+    if not recipe.learner_context:
+        return own
+    return f"""coalesce((SELECT j."group" FROM joined_groups j WHERE j.own = {own}), {own})"""
+
+
+def find_own_group_sql(recipe: Recipe) -> str:
+    """Write the SQL expression of a prompt's group (`q`), whoever its learner is."""
     widened = """(SELECT g."group" FROM gec_groups g WHERE g.prompt = q.key)"""
     return f"coalesce({widened}, {_GROUP})" if recipe.corrections else _GROUP
 
@@ -80,7 +92,7 @@ SELECT p.prompt, if(p.p >= 0.5, a.completion, b.completion) AS chosen,
     if(p.p >= 0.5, p.p_observed, 1 - p.p_observed) AS p_observed,
     if(p.p >= 0.5, p.p_vote, 1 - p.p_vote) AS p_vote,
     if(p.p >= 0.5, p.p_panel, 1 - p.p_panel) AS p_panel,
-    p.sd, {_N_OF_A_PAIR}, $fit AS fit,
+    p.sd, p.basis, {_N_OF_A_PAIR}, $fit AS fit,
     CASE WHEN NOT (a.judged AND b.judged) THEN 'a completion without signals'
         WHEN NOT ({{policy}}) THEN 'not picked by the policy' END AS dropped
 FROM preferences p JOIN ranked a ON a.completion = p.completion_a

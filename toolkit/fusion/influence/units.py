@@ -23,6 +23,7 @@ _COUNTED = (
     "failures",
     "offset",
     "offset_sd",
+    "stratum",
 )  # fields of parts that count; the others say what
 
 

@@ -145,7 +145,7 @@ class Likelihood:
     arrays: Callable[[Any], Arrays]
     observe: Callable[[str, Arrays, Any], None]
     parameters: Mapping[str, str]  # beginning of a parameter's name -> what it means
-    groups: Mapping[str, str]  # beginning of a group's name -> annotators, learners or prompts
+    groups: Mapping[str, str]  # beginning of a group's name -> annotators, learners, prompts, logged, strata
     counts: Callable[[Arrays], Any] = _counts
     replicate: Callable[[Any, Draws, pl.DataFrame, Members, np.random.Generator], Replicated] | None = None
     optional: tuple[str, ...] = ()  # columns of `read` that are left out if all are null

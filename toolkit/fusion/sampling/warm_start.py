@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..likelihoods.assigned import list_logged
 from ..likelihoods.likelihood import Ints
+from ..likelihoods.outcomes import Outcomes
 from ..likelihoods.registry import LIKELIHOODS
 from ..likelihoods.tastes import TASTE
 from ..observations import Observations
@@ -27,6 +29,7 @@ _GROUPS = {
     TASTE: "judged",
     **{name: members for likelihood in LIKELIHOODS.values() for name, members in likelihood.groups.items()},
 }  # kind of a group's members, by the group's name up to the criterion or measure
+_OF_A_PART = ("prompts", "logged", "strata")  # kinds whose members are those of a part of the signals
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,14 @@ def _members(obs: Observations, site: str) -> list[str] | None:
         return obs.completions["completion"].gather(obs.tried).to_list()
     name, _, scale = site.removeprefix("z_").partition(":")
     members = _GROUPS.get(name) if site.startswith("z_") else None
-    if members == "prompts":
+    if members in _OF_A_PART:
         (part,) = (p for p in obs.parts if p.scale == scale and name in LIKELIHOODS[p.SIGNAL].groups)
-        return _prompts(obs, part.items[0])
+        if members == "prompts":
+            return _prompts(obs, part.items[0])
+        if isinstance(part, Outcomes):
+            logged = list_logged(part.item, part.drawn)
+            strata = list(part.strata)
+            return obs.completions["completion"].gather(logged).to_list() if members == "logged" else strata
     if members == "judged":
         return obs.completions["completion"].gather(obs.judged).to_list()
     people: dict[str, Iterable[str]] = {

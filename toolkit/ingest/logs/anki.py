@@ -3,10 +3,11 @@
     id,cid,usn,ease,ivl,lastIvl,factor,time,type
     1737747496478,1724592148120,1170,3,-600,-60,0,2411,0
 
-id: when, in milliseconds; cid: the card, which is the item; ease: 0 none, 1 again, 2 hard, 3 good,
-4 easy, and again is a failure; ivl: until it is due, in days, or in seconds where negative; time: taken,
-in ms, never more than the collection's cap; type: the kind of review. A row is a row of the log. A
-collection is one person's: --learner names the learner. (Anki manual; rslib/src/revlog of ankitects/anki.)
+id: when, in milliseconds; cid: the card, which is the item unless its note names one (anki_notes); ease: 0
+none, 1 again, 2 hard, 3 good, 4 easy, and again is a failure; ivl: until it is due, in days, or in seconds
+where negative; time: taken, in ms, never more than the collection's cap; type: the kind of review. A row is a
+row of the log. A collection is one person's: --learner names the learner. (Anki manual; rslib/src/revlog of
+ankitects/anki.)
 """
 
 import itertools
@@ -27,6 +28,7 @@ from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, f
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
 from ..people import replace_ids
+from .anki_notes import check_map, make_no_notes, read_notes
 
 _COLUMNS = ("id", "cid", "ease", "ivl", "time", "type")
 _KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: "rescheduled"}
@@ -60,25 +62,47 @@ def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     Raises SourceError if the package is damaged or is not a collection.
     """
     suffix = file.path.suffix.lower()
+    check_map(context.columns, file.path)
     if suffix in _PACKAGES:
         with _unpacked(file) as collection:
-            yield from _batches(file, _rows(collection, file.path), context)
+            yield from _read_collection(file, collection, context)
         on_bytes(file.path.stat().st_size)
     elif suffix in _COLLECTIONS:
-        yield from _batches(file, _rows(file.path, file.path), context)
+        yield from _read_collection(file, file.path, context)
         on_bytes(file.path.stat().st_size)
+    elif context.columns:
+        raise SourceError(f"{file.path}: holds no notes, so --map has nothing to read; give the collection")
     else:
         yield from _batches(file, _csv(file, on_bytes), context)
 
 
+def _read_collection(file: Input, collection: Path, context: Context) -> Iterator[Batch]:
+    """Read the reviews of a collection, and say which cards are items of a store."""
+    notes = _read_items(collection, file.path, context)
+    yield from _batches(file, _rows(collection, file.path), context, notes)
+    if notes.height:
+        explained = notes["completion"].count()
+        note = (
+            f"{file.name}: {notes.height:,} cards are items that their notes name, {explained:,} of them "
+            "with the explanation that they show"
+        )
+        yield Batch(0, 0, {}, collect_rejects([], file.name), (note,))
+
+
 def _batches(
-    file: Input, blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]], context: Context
+    file: Input,
+    blocks: Iterator[tuple[pl.DataFrame, pl.DataFrame]],
+    context: Context,
+    notes: pl.DataFrame | None = None,
 ) -> Iterator[Batch]:
+    notes = make_no_notes() if notes is None else notes
     seen = make_no_ids()
     longest = many = 0  # the longest time, and how many reviews took it
     for rows, bad in blocks:
         again, seen = find_repeats(rows.select("line", "id"), seen)
-        marked = rows.join(again.drop("twice"), on="line", how="left", maintain_order="left")
+        marked = rows.join(again.drop("twice"), on="line", how="left", maintain_order="left").join(
+            notes, on="cid", how="left", maintain_order="left"
+        )
         batch = _batch(marked, bad, file.name, context)
         yield batch
         took = batch.tables[REVIEWS.name]["duration_ms"].drop_nulls()
@@ -131,12 +155,11 @@ def _unpacked(file: Input) -> Iterator[Path]:
 def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """The log's rows as text, in its order; the line is the row's number."""
     nothing = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
-    names = ", ".join(_COLUMNS)
     most = collection.stat().st_size // _LEAST_ROW
     first = 1
     try:
         with closing(_open(collection, most)) as con:
-            _check_table(con, shown)
+            _check_table(con, shown, "revlog")
             cells = map(_read_cell_sql, _COLUMNS)
             found = con.execute(f"SELECT {', '.join(cells)} FROM revlog ORDER BY id")
             while rows := found.fetchmany(_BATCH_ROWS):
@@ -147,11 +170,32 @@ def _rows(collection: Path, shown: Path) -> Iterator[tuple[pl.DataFrame, pl.Data
                 first += frame.height
                 if first > most + 1:
                     raise sqlite3.DatabaseError("it holds more rows than have room in it")
-    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-        raise SourceError(
-            f"{shown}: not an Anki collection with a review log of {names} ({error}); close Anki and "
-            "export the collection with its scheduling"
-        ) from error
+    except _UNREADABLE as error:
+        raise _refuse(shown, error) from error
+
+
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+
+
+def _refuse(shown: Path, error: Exception) -> SourceError:
+    return SourceError(
+        f"{shown}: not an Anki collection with a review log of {', '.join(_COLUMNS)} ({error}); close Anki "
+        "and export the collection with its scheduling"
+    )
+
+
+def _read_items(collection: Path, shown: Path, context: Context) -> pl.DataFrame:
+    """Read which items cards are (`read_notes`); none where the collection has no notes."""
+    try:
+        with closing(_open(collection, collection.stat().st_size // _LEAST_ROW)) as con:
+            there = [_check_table(con, shown, name) for name in ("revlog", "cards", "notes")]
+            if all(there):
+                return read_notes(con, context.columns, shown)
+    except _UNREADABLE as error:
+        raise _refuse(shown, error) from error
+    if context.columns:
+        raise SourceError(f"{shown}: holds no notes, so --map has nothing to read; export it with its notes")
+    return make_no_notes()
 
 
 def _read_cell_sql(name: str) -> str:
@@ -178,20 +222,25 @@ def _open(collection: Path, most: int) -> sqlite3.Connection:
     return con
 
 
-def _check_table(con: sqlite3.Connection, shown: Path) -> None:
-    """Check that the log is a table of stored rows: a view or a computed column can be without end."""
-    named = "SELECT type, rootpage FROM sqlite_master WHERE lower(name) = 'revlog'"
-    found = con.execute(named).fetchall()
+def _check_table(con: sqlite3.Connection, shown: Path, name: str) -> bool:
+    """Check that a table is one of stored rows: a view or a computed column can be without end.
+
+    False if there is none.
+    """
+    named = "SELECT type, rootpage FROM sqlite_master WHERE lower(name) = ?"
+    found = con.execute(named, [name]).fetchall()
     if not found:
-        return  # the query says so
+        return False
     kinds = {kind for kind, _ in found}
-    hidden = [row[1] for row in con.execute("PRAGMA table_xinfo(revlog)") if row[6]]
+    hidden = [row[1] for row in con.execute(f"PRAGMA table_xinfo({name})") if row[6]]
     if kinds != {"table"} or not found[0][1] or hidden:
         what = f"computes its column '{hidden[0]}'" if hidden else "is no table of stored rows"
+        which = "review log" if name == "revlog" else f"table of {name}"
         raise SourceError(
-            f"{shown}: its review log {what}, which Anki never writes; do not open it, and ask for the "
+            f"{shown}: its {which} {what}, which Anki never writes; do not open it, and ask for the "
             "export anew"
         )
+    return True
 
 
 def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -> Batch:
@@ -212,7 +261,7 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
     reviews = good.select(
         pl.lit(context.source).alias("source"),
         "learner",
-        pl.col("cid").alias("item"),
+        pl.coalesce("item", "cid").alias("item"),
         pl.from_epoch(number["id"], time_unit="ms").dt.replace_time_zone("UTC").alias("at"),
         number["type"].replace_strict(_KINDS, default=None, return_dtype=pl.String).alias("kind"),
         pl.when(graded).then(number["ease"] > 1).alias("correct"),
@@ -222,6 +271,7 @@ def _batch(rows: pl.DataFrame, bad: pl.DataFrame, path: str, context: Context) -
         .then(-number["ivl"] / _DAY_S)
         .otherwise(number["ivl"].cast(pl.Float64))
         .alias("interval_days"),
+        "completion",
         pl.lit(0, pl.Int64).alias("n"),
         pl.lit(path).alias("path"),
         "line",

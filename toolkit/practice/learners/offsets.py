@@ -22,7 +22,8 @@ from .mastery.model import Parameters
 # decided; without such an answer, the learner's first at or after that time.
 _OUTCOMES = """SELECT o.key AS outcome, o.learner, o.measure, o."at", r.item, r.key AS review
 FROM outcomes o LEFT JOIN reviews r ON r.learner = o.learner AND r.path = o.path AND r.line = o.line
-    AND r.n = o.n AND r.item = (SELECT ref FROM completions c WHERE c.key = o.completion)
+    AND r.n = o.n AND (r.completion = o.completion
+        OR r.item = (SELECT ref FROM completions c WHERE c.key = o.completion))
 WHERE o.learner IS NOT NULL"""
 
 

@@ -3,7 +3,8 @@
 csv    learner,item,shown,at,kind,correct,grade,duration_ms,completion,arm,propensity     pseudonyms alone
 xapi   one statement a line; `preceptor ingest xapi` reads them again
 anki   one note an item: what is asked, the accepted answer, the explanation that helps most, and the sources
-       of all its texts with their licences
+       of all its texts with their licences; the keys of item and explanation are fields that no card shows, by
+       which `preceptor ingest anki` knows them again
 """
 
 import csv
@@ -99,9 +100,11 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     licences = dict(query(con, "SELECT name, license FROM sources").rows())
     number = int(hashlib.sha256(study.encode()).hexdigest()[:7], 16)
     model = genanki.Model(
-        number + 1,
+        number + 2,  # another number than of decks whose notes had four fields
         "Preceptor",
-        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item", "Sources")],
+        fields=[
+            {"name": name} for name in ("Front", "Back", "Explanation", "Item", "Completion", "Sources")
+        ],
         templates=[
             {
                 "name": "Card",
@@ -114,7 +117,8 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     for item in items:
         back = item["answers"][0] if item["answers"] else ""
         sources = "; ".join(f"{name} ({licences.get(name, 'gone')})" for name in item["sources"])
-        parts = (item["shown"], back, best.get(item["prompt"], ""), item["id"], sources)
+        completion, explanation = best.get(item["prompt"], ("", ""))
+        parts = (item["shown"], back, explanation, item["id"], completion, sources)
         fields = [_escape(part) for part in parts]
         deck.add_note(genanki.Note(model=model, fields=fields, guid=item["id"], tags=[item["kind"]]))
     with replace_file(out) as partial:
@@ -124,8 +128,8 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     return len(items)
 
 
-def choose_explanations(con: Store, journal: Journal) -> dict[str, str]:
-    """Choose each prompt's best explanation by the newest fit, else the first: text by prompt."""
+def choose_explanations(con: Store, journal: Journal) -> dict[str, tuple[str, str]]:
+    """Choose each prompt's best explanation by the newest fit, else the first: key and text by prompt."""
     rows = journal.execute("SELECT prompt, completion, content FROM arms ORDER BY prompt, label").fetchall()
     arms = pl.DataFrame(
         [tuple(row) for row in rows],
@@ -139,8 +143,11 @@ def choose_explanations(con: Store, journal: Journal) -> dict[str, str]:
         con.unregister("incoming")
     first = arms.unique("prompt", keep="first", maintain_order=True)
     chosen = arms.join(best, on=["prompt", "completion"]) if best.height else arms.clear()
-    texts = dict(first.select("prompt", "content").rows())
-    return texts | dict(chosen.select("prompt", "content").rows())
+    return {
+        prompt: (completion, content)
+        for rows in (first, chosen)
+        for prompt, completion, content in rows.select("prompt", "completion", "content").rows()
+    }
 
 
 def _escape(text: str) -> str:

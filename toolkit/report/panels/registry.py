@@ -3,7 +3,7 @@
 draw_all(PANELS, view)       # [Picture(name="agreement", title="What people prefer, …", …), …]
 """
 
-from . import agreement, annotators, checks, confidence, judges, people, predicts, ranks, recovery
+from . import agreement, annotators, assigned, checks, confidence, judges, people, predicts, ranks, recovery
 from .panel import Panel
 
 PANELS: tuple[Panel, ...] = (
@@ -13,6 +13,7 @@ PANELS: tuple[Panel, ...] = (
     checks.PANEL,
     annotators.PANEL,
     judges.PANEL,
+    assigned.PANEL,
     ranks.PANEL,
     recovery.PANEL,
     people.PANEL,
