@@ -4,8 +4,6 @@ If the process is killed, the store has the whole source or none of it. The same
 nothing. rows + rejects = rows read, checked for every block.
 """
 
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,7 +16,6 @@ import polars as pl
 from ...schemas.allowance import Allowance
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
-from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.orphans import remove_orphans
@@ -29,10 +26,11 @@ from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
 from .files.values import note_unmet
 from .formats import FORMATS, Format
-from .known import add_known
+from .formats.find_files import find_inputs, hash_files
 from .lopsided import check_lopsided, list_remedies
-from .other_programs import check_downloads, describe_file, name_program
 from .people import name_learners, settle_kinds
+from .preferences.known import add_known
+from .recognise.other_programs import check_downloads, describe_file, name_program
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -59,72 +57,6 @@ class Origin:
     license: License
     url: str | None = None
     revision: str | None = None
-
-
-def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
-    """Find the files to read, in order, each once, named relative to the folder that was given.
-
-    Raises SourceError for a path that does not exist or a folder without such files.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file or folder; check the path")
-        before = len(found)
-        own = format.find(path)
-        if own is not None:
-            found += own
-        elif path.is_dir():
-            inside = sorted({p for g in format.patterns for p in path.rglob(g) if p.is_file()})
-            if not inside:
-                raise SourceError(
-                    f"{path}: holds no {' or '.join(format.patterns)}; name the files themselves"
-                )
-            found += inside
-        else:
-            found.append(path)
-        if path.is_dir():
-            _check_inside(path, found[before:])
-    files = {path.resolve(): Path(os.path.normpath(path.absolute())) for path in reversed(found)}
-    folders = [path if path.is_dir() else path.parent for path in paths]
-    top = os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders])
-    return [
-        Input(path, path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name)
-        for path in reversed(files.values())
-    ]
-
-
-def _check_inside(folder: Path, files: Sequence[Path]) -> None:
-    """Raise SourceError for a file of a folder that is a link to a file elsewhere: nobody named that one."""
-    names = [os.path.relpath(file, folder) for file in files]
-    inside = [name for name in names if not name.startswith("..")]  # else the format names it
-    if out := find_leading_out(folder, inside):
-        raise SourceError(
-            f"{folder}: {out[0]} is a link that leads out of the folder; name the file itself if it is "
-            "meant, or put it there"
-        )
-
-
-def hash_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
-    """Hash one file with sha256; several: sha256 of the output of `sha256sum` for them.
-
-    Raises SourceError for a file that cannot be read.
-    """
-    sums = []
-    for file in files:
-        state = hashlib.sha256()
-        try:
-            with file.path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    state.update(block)
-                    on_bytes(len(block))
-        except OSError as error:
-            raise SourceError(f"{file.path}: {error.strerror}; check the file") from error
-        sums.append(state.hexdigest())
-    if len(files) == 1:
-        return sums[0]
-    listing = "".join(f"{s}  {f.name}\n" for s, f in zip(sums, files, strict=True))
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def ingest_files(

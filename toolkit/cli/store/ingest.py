@@ -210,7 +210,8 @@ def _command(format: Format) -> click.Command:
         from ....schemas.licenses import read_license
         from ...ingest.batch import Context
         from ...ingest.files.values import split_maps
-        from ...ingest.run import Origin, find_inputs
+        from ...ingest.formats.find_files import find_inputs
+        from ...ingest.run import Origin
         from ...ingest.run import ingest as run_ingest
         from ...store.connection import open_store
         from ..progress import show_bar
