@@ -27,6 +27,7 @@ from .dataset.pull import pull
 from .dataset.recipe import recipe
 from .dataset.report import report
 from .demo.command import demo
+from .ingest.command import ingest
 from .models.evaluate import evaluate
 from .models.generate import generate
 from .models.judge import judge
@@ -41,7 +42,6 @@ from .screen import clean_text
 from .store.drop import drop
 from .store.export import export
 from .store.forget import forget, pseudonym
-from .store.ingest import ingest
 from .store.outcomes import outcomes
 from .store.scan import scan
 from .store.status import status

@@ -94,9 +94,11 @@ def ingest(
     strict: bool = False,
     on_bytes: OnBytes = lambda _: None,
     notes: Sequence[str] = (),
+    key_file: Path | None = None,
 ) -> IngestReport:
     """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
+    `key_file` is another key of pseudonyms than the user's own.
     With `strict` any reject stops it; with `replacing` a source of that name goes in the same transaction.
     Raises SourceError for input that cannot be read and a source without a name; nothing changes then.
     """
@@ -116,7 +118,7 @@ def ingest(
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
         if format.people:
-            named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
+            named, gone = make_naming(con, key_file or find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
             files = name_learners(files, context)
         encodings = _note_encodings(files)

@@ -1,6 +1,6 @@
 """Formats of tutors' dialogues and problems."""
 
-from .format import CSV, JSON, Format
+from .format import CSV, JSON, Format, Sign
 
 DIALOGUES = (
     Format(
@@ -10,6 +10,13 @@ DIALOGUES = (
         '{"qid": 6, "question": "…", "student_incorrect_solution": "…",\n'
         ' "conversation": "Teacher: (generic)Hi Scott|EOM|Student: I began with …"}',
         "tutoring.mathdial:read_mathdial",
+        (
+            Sign(
+                "MathDial's fields (qid, conversation, student_incorrect_solution)",
+                keys=("qid", "conversation", "student_incorrect_solution"),
+                kinds=("JSON Lines",),
+            ),
+        ),
         finder="tutoring.mathdial:find_mathdial",
     ),
     Format(
@@ -20,6 +27,7 @@ DIALOGUES = (
         ' "c_r": [{"user": "tutor", "text": "No."}],\n'
         ' "c_r_": [{"user": "tutor", "text": "What is 3 x 4?"}], "e": "guess"}]',
         "tutoring.bridge:read_bridge",
+        (Sign("Bridge's fields (c_id, c_h, c_r_)", keys=("c_id", "c_h")),),
         finder="tutoring.bridge:find_bridge",
         lists=True,
     ),
@@ -32,6 +40,12 @@ DIALOGUES = (
         ' "Ground_Truth_Solution": "…", "anno_llm_responses":\n'
         '  {"Gemini": {"response": "Count again.", "annotation": {"Tutor_Tone": "Neutral"}}}}]',
         "tutoring.mrbench:read_mrbench",
+        (
+            Sign(
+                "MRBench's fields (conversation_id, anno_llm_responses)",
+                keys=("conversation_id", "anno_llm_responses"),
+            ),
+        ),
         finder="tutoring.mrbench:find_mrbench",
         lists=True,
         together=True,
@@ -44,6 +58,10 @@ DIALOGUES = (
         '  "evaluation": {"questions": "yes", "on_topic": 5.0, "helpful": 3.0,\n'
         '                 "reveal_answer": "no"}, "score": 0.9}]',
         "tutoring.socratic_llm:read_socratic_llm",
+        (
+            Sign("rated outputs (prompt, output, evaluation)", keys=("prompt", "output", "evaluation")),
+            Sign("a list of prompts", text=r'\A\s*\[\s*"', kinds=("JSON list",)),
+        ),
         finder="tutoring.socratic_llm:find_socratic_llm",
         lists=True,
     ),
@@ -56,6 +74,18 @@ DIALOGUES = (
         ' "Action Based on Evaluation": "12", "Step Number": "1", "Step State": "q",\n'
         ' "Tutorbot Response": "…"}}]}',
         "tutoring.spock:read_spock",
+        (
+            Sign(
+                "dialogues of a tutor that evaluates (Tutorbot Response)",
+                keys=("conversations",),
+                inside=("Tutorbot Response",),
+            ),
+            Sign(
+                "dialogues of a tutor that evaluates (Evaluation of Student Response)",
+                keys=("conversations",),
+                text=r"Evaluation of Student Response|Tutorbot Response",
+            ),
+        ),
         JSON,
         finder="tutoring.spock:find_spock",
         lists=True,
@@ -69,6 +99,7 @@ DIALOGUES = (
         '4.1,"{""Problem"": ""…"", ""SubProblems"": [{""Question"": ""…"", ""Answer"": ""…"",\n'
         ' ""Hint"": ""…"", ""Incorrect Response"": ""…"", ""Feedback"": ""…""}]}"',
         "tutoring.spock_problems:read_spock_problems",
+        (Sign("problems with steps (section_id, problems)", keys=("section_id", "problems")),),
         CSV,
         finder="tutoring.spock_problems:find_spock_problems",
     ),
@@ -80,6 +111,12 @@ DIALOGUES = (
         "teacher_on_task_majority,uptake,uptake_num_agree,uptake_majority\n"
         "4,65,It is 12.,Why did you add them?,1.0,3,1,1.6666666666666667,2,2.0",
         "tutoring.uptake:read_uptake",
+        (
+            Sign(
+                "exchanges with ratings of uptake (obs_id, student_text, teacher_text)",
+                keys=("obs_id", "student_text", "teacher_text"),
+            ),
+        ),
         ("*uptake*.csv", "*uptake*.csv.gz"),
     ),
     Format(
@@ -92,6 +129,10 @@ DIALOGUES = (
         '  "tutorResponses": ["Almost! And pink?"],\n'
         '  "tutorActions": [[true, false, true, false, false]]}}, "shapeDataset": {}}',
         "tutoring.cima:read_cima",
+        (
+            Sign("CIMA's datasets (prepDataset, shapeDataset)", keys=("prepDataset",)),
+            Sign("CIMA's datasets (prepDataset, shapeDataset)", keys=("shapeDataset",)),
+        ),
         ("*dataset*.json",),
         lists=True,
     ),
@@ -104,6 +145,13 @@ DIALOGUES = (
         "<dialogue>\nUser: It returns 4 for 4.\nAssistant: What should it return?\n"
         "\t<alt>What does line 2 do?\n</dialogue>",
         "tutoring.socratic_debugging:read_socratic_debugging",
+        (
+            Sign(
+                "problems with bugs and a dialogue (<bug_code>, <dialogue>)",
+                text=r"<bug_code>",
+                kinds=("text",),
+            ),
+        ),
         finder="tutoring.socratic_debugging:find_socratic_debugging",
         together=True,
     ),

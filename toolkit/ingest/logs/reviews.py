@@ -31,6 +31,7 @@ from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
 _OPTIONAL = ("correct", "grade", "at", "kind", "skills", "attempts", "duration_ms", "interval_days")
+REVIEW_COLUMNS = Columns(("learner", "item"), _OPTIONAL, value="correct")
 _TRUTHS = ("true", "false")
 _COUNTS = ("grade", "attempts", "duration_ms")
 
@@ -43,9 +44,9 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
     if not context.columns and is_triples(file):
         yield from read_triples(file, context, on_bytes)
         return
-    required = ("item",) if context.learner else ("learner", "item")
-    optional = tuple(name for name in ("learner", *_OPTIONAL) if name not in required)
-    columns = Columns(required, optional, value="correct")
+    columns = (
+        Columns(("item",), ("learner", *_OPTIONAL), value="correct") if context.learner else REVIEW_COLUMNS
+    )
     for block in read_rows(file, context, columns, on_bytes):
         mapped = block.rows
         if context.learner:
