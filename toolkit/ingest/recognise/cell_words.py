@@ -105,7 +105,7 @@ _TRUTHS = {
     ),
 }
 _DATE = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:,?[ T]+(\d{1,2}):(\d{2})(:\d{2})?)?\s*")
-_SCALES = (2, 3, 4, 5, 6, 7, 10, 100)
+_SCALES = (5, 7, 10, 100)
 
 
 def find_choices(cells: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -152,12 +152,12 @@ def are_truths(cells: Sequence[str]) -> bool:
 
 
 def find_levels(cells: Sequence[str]) -> int | None:
-    """Find how many levels whole numbers from 1 may have: the least usual number that is not below them."""
+    """Find how many levels whole numbers from 1 may have: the smallest of the usual numbers that is not below them."""
     whole = [cell.strip().removesuffix(".0") for cell in cells]
     numbers = [int(cell) for cell in whole if re.fullmatch(r"\d{1,3}", cell)]
     if not numbers or len(numbers) < len(cells) * 0.8 or min(numbers) < 1:
         return None
-    return next((scale for scale in _SCALES if scale >= max(numbers) and scale >= 3), None)
+    return next((scale for scale in _SCALES if scale >= max(numbers)), None)
 
 
 def find_date_format(cells: Sequence[str]) -> tuple[str, bool] | None:

@@ -221,7 +221,8 @@ def _find_by_name(plan: _Plan, columns: Columns, sample: Sample) -> None:
 
 def _find_value(plan: _Plan, columns: Columns, sample: Sample) -> None:
     """The only column that is left with choices, or with levels, whatever its name."""
-    if columns.value not in ("choice", "value") or columns.value in plan.scores:
+    about = "completion" if columns.value == "value" else "completion_a"
+    if columns.value not in ("choice", "value") or columns.value in plan.scores or about not in plan.scores:
         return
     left = [name for name in sample.rows.columns if name not in plan.names.values()]
     cells = {name: _list_cells(sample, name) for name in left}

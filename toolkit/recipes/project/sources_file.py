@@ -26,6 +26,7 @@ NAME = "a list of sources, such as sources.yaml (preceptor start writes it)"
 HEAD = (
     "# preceptor ingest --from {name}\n# All sources of this project, in the order in which they are read.\n"
 )
+_LINE_ENDS = {"\x85", "\u2028", "\u2029"}  # that YAML knows beside the line feed
 
 
 class Sources(BaseModel):
@@ -122,10 +123,18 @@ def add_entry(path: Path, entry: Entry) -> bool:
         indent, text = _find_indent(file), file.text
         if not file.content.get("sources"):
             text = text.rstrip().removesuffix("[]").rstrip() + "\n"
-    item = yaml.safe_dump([_describe(entry, path.parent)], allow_unicode=True, sort_keys=False, width=100)
-    lines = "".join(f"{' ' * indent}{line}\n" for line in item.splitlines())
+    lines = "".join(f"{' ' * indent}{line}\n" for line in _write_item(_describe(entry, path.parent)))
     write_text(path, f"{text}{'' if text.endswith(chr(10)) else chr(10)}{lines}", 0o600)
     return True
+
+
+def _write_item(values: dict[str, Any]) -> list[str]:
+    """Write an item of the list as lines of YAML; letters are written as they are, but for odd line ends."""
+    for readable in (True, False):
+        text = yaml.safe_dump([values], allow_unicode=readable, sort_keys=False, width=10**9)
+        if not _LINE_ENDS & set(text):
+            break
+    return text.rstrip("\n").split("\n")
 
 
 def _describe(entry: Entry, folder: Path) -> dict[str, Any]:
