@@ -17,6 +17,7 @@ from ...schemas.allowance import Allowance
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
 from ...schemas.support.nearest import suggest
+from ...schemas.support.text import clean
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.orphans import remove_orphans
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
@@ -31,6 +32,7 @@ from .lopsided import check_lopsided, list_remedies
 from .people import name_learners, settle_kinds
 from .preferences.known import add_known
 from .recognise.other_programs import check_downloads, describe_file, name_program
+from .recognise.remedies import join_lines, list_mends
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -46,6 +48,7 @@ class IngestReport:
     rejects: int
     added: dict[str, int]
     reject_lines: list[str]  # a table of rejected values and reasons, with counts; [] without rejects
+    mend_lines: list[str]  # a table of what mends them
     notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
@@ -111,7 +114,7 @@ def ingest(
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
         return IngestReport(
-            context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
+            context.source, present[0]["rows"], present[0]["rejects"], {}, [], [], already_there=True
         )
     with limit_memory(con), transaction(con), name_program(files[0], format.name):
         gone_with_it = remove_source(con, context.source) if present else []
@@ -185,12 +188,15 @@ def _check_ids(con: Store, source: str) -> None:
         con,
         """SELECT ref, min(place) AS one, max(place) AS other FROM (
             SELECT ref, path || ':' || line AS place FROM completions WHERE source = ? AND ref IS NOT NULL
-        ) GROUP BY ref HAVING count(*) > 1 ORDER BY ref LIMIT 1""",
+        ) GROUP BY ref HAVING count(*) > 1 ORDER BY ref""",
         [source],
-    ).rows()
-    for ref, one, other in twice:
+    )
+    if twice.height:
+        ref, one, other = twice.row(0)
+        listed = ", ".join(f"'{clean(name, 40)}'" for name in twice["ref"][1:6])
+        more = f"; so have {twice.height - 1:,} other ids, such as {listed}" if listed else ""
         raise SourceError(
-            f"{one} and {other} both have a completion '{ref}'; an id must name one text of a source: "
+            f"{one} and {other} both have a completion '{ref}'{more}; an id must name one text of a source: "
             "rename it, or ingest the files as two sources"
         )
 
@@ -234,8 +240,10 @@ def _read_all(
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")
+    counts = count_rejects(con, context.source) if rejects else None
+    lines, mends = (list_rejects(counts), list_mends(counts)) if counts is not None else ([], [])
     if taken and not context.allow_rejects:
-        check_lopsided(values, taken, rejects - gone, files[0].path)
+        check_lopsided(values, taken, rejects - gone, files[0].path, mends)
     if not taken and (remedies := list_remedies(values)):
         notes.append("\n".join(remedies))
     if not_text:
@@ -246,8 +254,7 @@ def _read_all(
             f"{again}--encoding windows-1251"
         )
     notes += note_unmet(context.values, met)
-    lines = list_rejects(count_rejects(con, context.source)) if rejects else []
-    return IngestReport(context.source, taken, rejects, added, lines, notes)
+    return IngestReport(context.source, taken, rejects, added, lines, mends, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -297,16 +304,17 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
 
 
 def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
-    listed = "\n  ".join(report.reject_lines)
+    listed, mends = "\n  ".join(report.reject_lines), join_lines(report.mend_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
             f"  {listed}{describe_file(files[0], format.lists, report.reject_lines[1:], report.notes)}"
+            f"{mends}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
-            f"or leave --strict out to keep them in rejects\n  {listed}"
+            f"or leave --strict out to keep them in rejects\n  {listed}{mends}"
         )
 
 

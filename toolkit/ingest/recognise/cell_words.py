@@ -148,7 +148,8 @@ def are_choices(cells: Sequence[str]) -> bool:
 def are_truths(cells: Sequence[str]) -> bool:
     """True if cells say true or false in words."""
     words = {cell.strip().lower() for cell in cells}
-    return bool(words) and not find_truths(words, "x")[1] and not all(re.match(r"\d", word) for word in words)
+    numbers = all(re.match(r"\d", word) for word in words)
+    return bool(words) and not numbers and not find_truths(words, "x")[1]
 
 
 def find_levels(cells: Sequence[str]) -> int | None:
