@@ -153,7 +153,7 @@ def are_truths(cells: Sequence[str]) -> bool:
 
 
 def find_levels(cells: Sequence[str]) -> int | None:
-    """Find how many levels whole numbers from 1 may have: the smallest of the usual numbers that is not below them."""
+    """Find how many levels whole numbers from 1 may have: 5, 7, 10 or 100, whichever is not below them."""
     whole = [cell.strip().removesuffix(".0") for cell in cells]
     numbers = [int(cell) for cell in whole if re.fullmatch(r"\d{1,3}", cell)]
     if not numbers or len(numbers) < len(cells) * 0.8 or min(numbers) < 1:

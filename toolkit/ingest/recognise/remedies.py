@@ -16,7 +16,7 @@ from ....schemas.support.text import clean
 _SHOWN = 12  # lines of the table
 _WIDE = 28
 _SEVERAL = re.compile(r"[\d,]+ (other )?values$")
-# Reason: what mends it. Flags for words are listed ready to be copied (lopsided.py), so they are only named here.
+# Reason: what mends it. Flags for words are listed ready to be copied by lopsided.py.
 _MENDS: tuple[tuple[str, str], ...] = (
     (r"^not valid UTF-8", "--encoding, such as windows-1251 or latin-1"),
     (r"^choice is ", "a word for a, b or tie: the flag that says which is above"),
