@@ -25,7 +25,7 @@ from ..files.fields import (
     select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
-from ..files.wide import read_rows, restore_lines
+from ..files.wide import name_cells, read_rows, restore_lines
 from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
@@ -53,7 +53,7 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
             mapped = mapped.with_columns(pl.col("learner").fill_null(context.learner))
         named = replace_ids(mapped, context, ["learner"])
         judged = _judged(named, context)
-        wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        wrong = name_cells(judged.filter(pl.col("reason").is_not_null()).select("line", "reason"), block)
         said = pl.coalesce(pl.col("known").cast(pl.String), "correct")
         people = ["learner"] if block.has_people("learner") else []
         good = judged.filter(pl.col("reason").is_null())
