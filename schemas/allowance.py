@@ -5,6 +5,7 @@
 --max-unpacked 2GB             at most 2 GB, whatever their size
 """
 
+import re
 import struct
 import zipfile
 import zlib
@@ -17,9 +18,17 @@ from .errors import SourceError
 
 RATIO = 200
 LEAST_BYTES = 64 << 20
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", re.IGNORECASE)
 _STEP = 1 << 20
 _LOCAL = struct.Struct("<4s22xHH")  # a member's own header: its mark, the lengths of its name and its rest
 _PACKINGS = {zipfile.ZIP_STORED: 0, zipfile.ZIP_DEFLATED: -zlib.MAX_WBITS}
+
+
+def parse_size(text: str) -> int | None:
+    """Parse a number of bytes, such as 500MB or 2GB; None if it is none, or nothing."""
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    return size or None
 
 
 @dataclass

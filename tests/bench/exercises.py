@@ -29,7 +29,8 @@ from preceptor.schemas.support.files import find_user_cache, write_text
 from preceptor.toolkit.cli.options import open_stderr, open_stdout
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+from preceptor.toolkit.ingest.formats.find_files import find_inputs
+from preceptor.toolkit.ingest.run import Origin, ingest
 from preceptor.toolkit.practice.exercises.build import build_exercises
 from preceptor.toolkit.practice.exercises.recipe import Exercises
 from preceptor.toolkit.store.connection import Store, open_store, query

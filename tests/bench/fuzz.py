@@ -38,7 +38,7 @@ from preceptor.schemas.recipe import read_recipe
 from preceptor.toolkit.evaluation.config import read_config as read_evaluation
 from preceptor.toolkit.ingest.batch import Context, make_known
 from preceptor.toolkit.ingest.formats import FORMATS
-from preceptor.toolkit.ingest.run import find_inputs
+from preceptor.toolkit.ingest.formats.find_files import find_inputs
 from preceptor.toolkit.privacy.pseudonyms import make_pseudonyms
 from preceptor.training.config import read_config as read_training
 

@@ -208,7 +208,8 @@ def ingesting(store: Path, format: str, path: Path) -> Callable[[], str]:
     from preceptor.schemas.licenses import read_license
     from preceptor.toolkit.ingest.batch import Context
     from preceptor.toolkit.ingest.formats import FORMATS
-    from preceptor.toolkit.ingest.run import Origin, find_inputs, ingest
+    from preceptor.toolkit.ingest.formats.find_files import find_inputs
+    from preceptor.toolkit.ingest.run import Origin, ingest
     from preceptor.toolkit.privacy.pseudonyms import VARIABLE
     from preceptor.toolkit.store.connection import open_store
 

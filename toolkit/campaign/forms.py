@@ -45,7 +45,7 @@ from ..ingest.files.json_lists import describe_not_json_lines
 from ..ingest.files.numbered_lines import Input, check_options, note_encoding, read_lines, read_whole
 from ..ingest.files.table_files import list_columns, read_table
 from ..ingest.files.values import fold, note_unmet
-from ..ingest.other_programs import describe_program
+from ..ingest.recognise.other_programs import describe_program
 from ..privacy.pseudonyms import find_key_file, make_forgotten_check, make_naming
 from ..store.connection import Store, insert, query, run, transaction
 from ..store.folders import note_written

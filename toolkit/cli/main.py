@@ -27,6 +27,8 @@ from .dataset.pull import pull
 from .dataset.recipe import recipe
 from .dataset.report import report
 from .demo.command import demo
+from .ingest.command import ingest
+from .ingest.start import start
 from .models.evaluate import evaluate
 from .models.generate import generate
 from .models.judge import judge
@@ -41,7 +43,6 @@ from .screen import clean_text
 from .store.drop import drop
 from .store.export import export
 from .store.forget import forget, pseudonym
-from .store.ingest import ingest
 from .store.outcomes import outcomes
 from .store.scan import scan
 from .store.status import status
@@ -76,7 +77,7 @@ def cli(context: click.Context, store: Path, debug: bool) -> None:
 
 # In the order in which a project needs them; `preceptor --help` shows these headings.
 WALK: dict[str, tuple[click.Command, ...]] = {
-    "Start": (demo, status, recipe),
+    "Start": (start, demo, status, recipe),
     "Bring data in": (ingest, pull, outcomes, drop),
     "Ask people and models": (rubric, annotate, generate, judge),
     "Teach learners": (exercises, study, learn, learner, recommend),

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from ...schemas.allowance import parse_size
 from ...schemas.cells import find_codec
 from ...schemas.support.nearest import find_nearest
 from .screen import clean_text
@@ -93,16 +93,10 @@ def read_encoding(_: click.Context, parameter: click.Parameter, value: str | Non
     return value
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?", re.IGNORECASE)
-
-
 def read_size(_: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     """Read a number of bytes, such as 500MB or 2GB. Raises click.BadParameter if it is none."""
-    if value is None:
-        return None
-    found = _SIZE.fullmatch(value.strip())
-    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
-    if size < 1:
+    size = None if value is None else parse_size(value)
+    if value is not None and size is None:
         raise click.BadParameter(f"expected a size, such as 500MB or 2GB, got '{value}'", param=parameter)
     return size
 

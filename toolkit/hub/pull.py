@@ -26,9 +26,10 @@ from ...schemas.licenses import HUB_NAMES, License, read_license
 from ..ingest.batch import Context
 from ..ingest.files.numbered_lines import Input
 from ..ingest.formats import FORMATS
+from ..ingest.formats.find_files import find_inputs
 from ..ingest.preferences.chats.reader import COLUMNS
 from ..ingest.preferences.chats.rows import check_map
-from ..ingest.run import IngestReport, Origin, find_inputs, ingest
+from ..ingest.run import IngestReport, Origin, ingest
 from ..store.connection import Store, open_store, query, run
 from ..store.places import hold_temporary_folder
 from ..store.quoting import quote_text

@@ -67,10 +67,13 @@ def count_values(judged: pl.DataFrame, said: Said) -> pl.DataFrame:
     )
 
 
-def check_lopsided(counts: Sequence[pl.DataFrame], rows: int, rejects: int, path: object) -> None:
+def check_lopsided(
+    counts: Sequence[pl.DataFrame], rows: int, rejects: int, path: object, mends: Sequence[str] = ()
+) -> None:
     """Raise SourceError if all rows of a value are rejected, or more rows are rejected than taken.
 
-    `counts` are frames of `count_values`, `rows` were taken, `rejects` not (those of forgotten people aside).
+    `counts` are frames of `count_values`, `rows` were taken, `rejects` not (those of forgotten people aside);
+    `mends` are lines of the message that say what mends them.
     """
     if not counts or not rejects:
         return
@@ -92,7 +95,7 @@ def check_lopsided(counts: Sequence[pl.DataFrame], rows: int, rejects: int, path
     what = f"all rows with {words}" if words else f"{rejects:,} of {whole:,} rows"
     raise SourceError(
         f"{path}: {what} are rejected, so the rest would say something else; nothing was stored\n"
-        + "\n".join([*_lines(shown.iter_rows(named=True), shown.height), *_remedies(shown, missing)])
+        + "\n".join([*_lines(shown.iter_rows(named=True), shown.height), *_remedies(shown, missing), *mends])
         + "\nor keep the rest with --allow-rejects"
     )
 

@@ -4,8 +4,6 @@ If the process is killed, the store has the whole source or none of it. The same
 nothing. rows + rejects = rows read, checked for every block.
 """
 
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,8 +16,8 @@ import polars as pl
 from ...schemas.allowance import Allowance
 from ...schemas.errors import SourceError, StoreError
 from ...schemas.licenses import NONE_STATED, License, read_license
-from ...schemas.support.files import find_leading_out
 from ...schemas.support.nearest import suggest
+from ...schemas.support.text import clean
 from ...schemas.tables import REJECTS, SOURCES, TABLES, Table
 from ..privacy.orphans import remove_orphans
 from ..privacy.pseudonyms import FORM, find_key_file, make_forgotten_check, make_naming
@@ -29,10 +27,12 @@ from .batch import FORGOTTEN_REASON, Batch, Context
 from .files.numbered_lines import Input, OnBytes, check_options, note_encoding
 from .files.values import note_unmet
 from .formats import FORMATS, Format
-from .known import add_known
+from .formats.find_files import find_inputs, hash_files
 from .lopsided import check_lopsided, list_remedies
-from .other_programs import check_downloads, describe_file, name_program
 from .people import name_learners, settle_kinds
+from .preferences.known import add_known
+from .recognise.other_programs import check_downloads, describe_file, name_program
+from .recognise.remedies import join_lines, list_mends
 
 # DuckDB works on tables in parts of 122,880 rows: with a few parts at once both cores are used.
 _INSERT_ROWS = 500_000
@@ -48,6 +48,7 @@ class IngestReport:
     rejects: int
     added: dict[str, int]
     reject_lines: list[str]  # a table of rejected values and reasons, with counts; [] without rejects
+    mend_lines: list[str]  # a table of what mends them
     notes: list[str] = field(default_factory=list)  # notes of the reader for users
     already_there: bool = False
 
@@ -59,72 +60,6 @@ class Origin:
     license: License
     url: str | None = None
     revision: str | None = None
-
-
-def find_inputs(format: Format, paths: Sequence[Path]) -> list[Input]:
-    """Find the files to read, in order, each once, named relative to the folder that was given.
-
-    Raises SourceError for a path that does not exist or a folder without such files.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file or folder; check the path")
-        before = len(found)
-        own = format.find(path)
-        if own is not None:
-            found += own
-        elif path.is_dir():
-            inside = sorted({p for g in format.patterns for p in path.rglob(g) if p.is_file()})
-            if not inside:
-                raise SourceError(
-                    f"{path}: holds no {' or '.join(format.patterns)}; name the files themselves"
-                )
-            found += inside
-        else:
-            found.append(path)
-        if path.is_dir():
-            _check_inside(path, found[before:])
-    files = {path.resolve(): Path(os.path.normpath(path.absolute())) for path in reversed(found)}
-    folders = [path if path.is_dir() else path.parent for path in paths]
-    top = os.path.commonpath([os.path.normpath(folder.absolute()) for folder in folders])
-    return [
-        Input(path, path.relative_to(top).as_posix() if path.is_relative_to(top) else path.name)
-        for path in reversed(files.values())
-    ]
-
-
-def _check_inside(folder: Path, files: Sequence[Path]) -> None:
-    """Raise SourceError for a file of a folder that is a link to a file elsewhere: nobody named that one."""
-    names = [os.path.relpath(file, folder) for file in files]
-    inside = [name for name in names if not name.startswith("..")]  # else the format names it
-    if out := find_leading_out(folder, inside):
-        raise SourceError(
-            f"{folder}: {out[0]} is a link that leads out of the folder; name the file itself if it is "
-            "meant, or put it there"
-        )
-
-
-def hash_files(files: Sequence[Input], on_bytes: OnBytes = lambda _: None) -> str:
-    """Hash one file with sha256; several: sha256 of the output of `sha256sum` for them.
-
-    Raises SourceError for a file that cannot be read.
-    """
-    sums = []
-    for file in files:
-        state = hashlib.sha256()
-        try:
-            with file.path.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    state.update(block)
-                    on_bytes(len(block))
-        except OSError as error:
-            raise SourceError(f"{file.path}: {error.strerror}; check the file") from error
-        sums.append(state.hexdigest())
-    if len(files) == 1:
-        return sums[0]
-    listing = "".join(f"{s}  {f.name}\n" for s, f in zip(sums, files, strict=True))
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def ingest_files(
@@ -162,9 +97,11 @@ def ingest(
     strict: bool = False,
     on_bytes: OnBytes = lambda _: None,
     notes: Sequence[str] = (),
+    key_file: Path | None = None,
 ) -> IngestReport:
     """Read `files` into the source `context.source`; `notes` about the files are kept with the reader's.
 
+    `key_file` is another key of pseudonyms than the user's own.
     With `strict` any reject stops it; with `replacing` a source of that name goes in the same transaction.
     Raises SourceError for input that cannot be read and a source without a name; nothing changes then.
     """
@@ -177,14 +114,14 @@ def ingest(
     if present and not replacing:
         _check_same(present[0], format, context, origin, sha256)
         return IngestReport(
-            context.source, present[0]["rows"], present[0]["rejects"], {}, [], already_there=True
+            context.source, present[0]["rows"], present[0]["rejects"], {}, [], [], already_there=True
         )
     with limit_memory(con), transaction(con), name_program(files[0], format.name):
         gone_with_it = remove_source(con, context.source) if present else []
         if format.needs_known(files, context):
             context = add_known(con, context, format.about)
         if format.people:
-            named, gone = make_naming(con, find_key_file()), make_forgotten_check(con)
+            named, gone = make_naming(con, key_file or find_key_file()), make_forgotten_check(con)
             context = replace(context, pseudonyms=named, forgotten=gone)
             files = name_learners(files, context)
         encodings = _note_encodings(files)
@@ -251,12 +188,15 @@ def _check_ids(con: Store, source: str) -> None:
         con,
         """SELECT ref, min(place) AS one, max(place) AS other FROM (
             SELECT ref, path || ':' || line AS place FROM completions WHERE source = ? AND ref IS NOT NULL
-        ) GROUP BY ref HAVING count(*) > 1 ORDER BY ref LIMIT 1""",
+        ) GROUP BY ref HAVING count(*) > 1 ORDER BY ref""",
         [source],
-    ).rows()
-    for ref, one, other in twice:
+    )
+    if twice.height:
+        ref, one, other = twice.row(0)
+        listed = ", ".join(f"'{clean(name, 40)}'" for name in twice["ref"][1:6])
+        more = f"; so have {twice.height - 1:,} other ids, such as {listed}" if listed else ""
         raise SourceError(
-            f"{one} and {other} both have a completion '{ref}'; an id must name one text of a source: "
+            f"{one} and {other} both have a completion '{ref}'{more}; an id must name one text of a source: "
             "rename it, or ingest the files as two sources"
         )
 
@@ -300,8 +240,10 @@ def _read_all(
     if not read:
         holds = "is empty, holds no rows" if not files[0].path.stat().st_size else "holds no rows"
         raise SourceError(f"{files[0].path}: {holds}; expected {format.summary}")
+    counts = count_rejects(con, context.source) if rejects else None
+    lines, mends = (list_rejects(counts), list_mends(counts)) if counts is not None else ([], [])
     if taken and not context.allow_rejects:
-        check_lopsided(values, taken, rejects - gone, files[0].path)
+        check_lopsided(values, taken, rejects - gone, files[0].path, mends)
     if not taken and (remedies := list_remedies(values)):
         notes.append("\n".join(remedies))
     if not_text:
@@ -312,8 +254,7 @@ def _read_all(
             f"{again}--encoding windows-1251"
         )
     notes += note_unmet(context.values, met)
-    lines = list_rejects(count_rejects(con, context.source)) if rejects else []
-    return IngestReport(context.source, taken, rejects, added, lines, notes)
+    return IngestReport(context.source, taken, rejects, added, lines, mends, notes)
 
 
 def _many(batches: list[Batch]) -> bool:
@@ -363,16 +304,17 @@ def _check_balance(batch: Batch, files: Sequence[Input]) -> None:
 
 
 def _check(report: IngestReport, format: Format, files: Sequence[Input], strict: bool) -> None:
-    listed = "\n  ".join(report.reject_lines)
+    listed, mends = "\n  ".join(report.reject_lines), join_lines(report.mend_lines)
     if report.rejects and not report.rows:
         raise SourceError(
             f"{files[0].path}: none of its {report.rejects} rows could be taken; is it this format?\n"
             f"  {listed}{describe_file(files[0], format.lists, report.reject_lines[1:], report.notes)}"
+            f"{mends}"
         )
     if strict and report.rejects:
         raise SourceError(
             f"--strict: {report.rejects} rows could not be taken, so nothing was stored; mend them, "
-            f"or leave --strict out to keep them in rejects\n  {listed}"
+            f"or leave --strict out to keep them in rejects\n  {listed}{mends}"
         )
 
 

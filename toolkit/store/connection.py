@@ -38,10 +38,6 @@ _CLOSED: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-_DAMAGED = (
-    "is damaged or only a part of a store; bring back a copy of the file, or move it away and ingest the "
-    "sources again"
-)
 
 
 @contextmanager
@@ -250,6 +246,15 @@ def limit_memory(con: Store) -> Iterator[None]:
 def _memory() -> Store:
     """Return the process's one database in memory; its cursors open ten times faster than another one."""
     return duckdb.connect(config=_CLOSED)
+
+
+def copy_store(path: Path, copy: Path) -> None:
+    """Copy a store as it is, while no other process can write into it. Raises StoreError."""
+    check_store_file(path)
+    with name_failures(path, opening=True), duckdb.connect(str(path), read_only=True, config=_CLOSED):
+        for end in filter(lambda end: path.with_name(path.name + end).is_file(), ("", ".wal")):
+            with keep_files_private():
+                shutil.copyfile(path.with_name(path.name + end), copy.with_name(copy.name + end))
 
 
 def write_anew(path: Path) -> None:

@@ -4,7 +4,7 @@
     Both are equal         120  votes.csv:12  choice is '…', expected a, b or tie
     14 other values         15  votes.csv:40  choice is '…', expected a, b or tie
 
-Reasons that differ only in the values that they quote, or in numbers, are one.
+Reasons that differ only in the values that they quote, in numbers, or in the column of a wide table, are one.
 """
 
 import polars as pl
@@ -25,13 +25,15 @@ _ABOUT = r"^(\w+:? |[^']* is |'[^']*' is )"
 _EXPECTED = rf"{_ABOUT}'(.*)'(, expected .*)$"
 _QUOTED = rf"{_ABOUT}'(.*?)'(|[\s,;:.)].*)$"
 _KINDS = f"""
-WITH cut AS (
+WITH bare AS (
+    SELECT source, path, line, regexp_replace(reason, ' \\(column ''.*''\\)$', '') AS reason FROM rejects
+), cut AS (
     SELECT source, path, line,
     CASE WHEN regexp_matches(reason, $expected) THEN regexp_extract(reason, $expected, 2)
         WHEN regexp_matches(reason, $quoted) THEN regexp_extract(reason, $quoted, 2) END AS value,
     if(regexp_matches(reason, $expected), regexp_replace(reason, $expected, '\\1''…''\\3'),
         regexp_replace(reason, $quoted, '\\1''…''\\3')) AS said
-    FROM rejects WHERE $source IS NULL OR source = $source
+    FROM bare WHERE $source IS NULL OR source = $source
 ), each AS (
     SELECT source, value, said, count(*) AS n, min((path, line)) AS place FROM cut GROUP BY 1, 2, 3
 ), ranked AS (

@@ -8,10 +8,11 @@ from dataclasses import fields
 import pytest
 from click.testing import CliRunner
 
+from preceptor.toolkit.cli.ingest.options import OWN
 from preceptor.toolkit.cli.main import cli
-from preceptor.toolkit.cli.store.ingest import _OWN
 from preceptor.toolkit.ingest.batch import Context
 from preceptor.toolkit.ingest.formats import FORMATS
+from preceptor.toolkit.recipes.project.entry import Entry, make_context
 
 HEAVY = (
     "jax",
@@ -215,14 +216,40 @@ def test_a_fit_that_does_not_converge_ends_with_1_and_is_marked(project, precept
     assert not (project / "out").exists()
 
 
+VALUES = {
+    "about": "a",
+    "map": {"choice": "c", "choice:a": "left"},
+    "set": {"criterion": "x"},
+    "wide": "{prompt}",
+    "split": ";",
+    "scale": "0..100",
+    "levels": 5,
+    "by_model": True,
+    "align": "errant",
+    "annotator_names": {"0": "anna"},
+    "learner": "l",
+    "learner_from_path": "{learner}",
+    "one_learner": True,
+    "passing": 3,
+    "keep_repeats": True,
+    "allow_rejects": True,
+    "sheet": "s",
+    "date_format": "%Y",
+}
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_s_own_options_reach_its_reader(name):
-    own = {option: parameter.name for option, parameter in _OWN.items()}
     taken = {parameter.name for parameter in cli.commands["ingest"].commands[name].params}
-    assert taken & set(own.values()) == {own[option] for option in FORMATS[name].options}
-    # The two of --learner-from-path name the learner of each file, before there is a context.
-    read = set(own.values()) - {"learner_from_path", "one_learner"}
-    assert read <= {field.name for field in fields(Context)}
+    assert taken & OWN.keys() == set(FORMATS[name].takes)
+    assert all(option == parameter.name for option, parameter in OWN.items())
+    given = Entry(source="s", format=name, paths=["f"], **{o: VALUES[o] for o in FORMATS[name].takes})
+    context, usual = make_context(given, FORMATS[name]), Context("s", FORMATS[name].language)
+    changed = [
+        f.name for f in fields(Context) if str(getattr(context, f.name)) != str(getattr(usual, f.name))
+    ]
+    # --map gives columns and values.
+    assert len(changed) == len(FORMATS[name].takes) + ("map" in FORMATS[name].takes)
 
 
 def test_rejects_of_a_source_that_is_not_there_are_not_none(preceptor, tmp_path):

@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
+from ..ingest.options import read_pairs
+from ..ingest.said import say_report
 from ..options import MAX_UNPACKED, Common, common, open_stderr, open_stdout, read_name
-from ..store.ingest import read_pairs, say_report
 
 
 @click.command()

@@ -16,7 +16,8 @@ from ...fusion.fuse import Fit, fuse
 from ...fusion.sampling.fit import OnProgress, SamplerSettings
 from ...ingest.batch import Context
 from ...ingest.formats import FORMATS
-from ...ingest.run import IngestReport, Origin, find_inputs, ingest
+from ...ingest.formats.find_files import find_inputs
+from ...ingest.run import IngestReport, Origin, ingest
 from ...report.page import render_report
 from ...store.connection import open_store, query
 

@@ -51,16 +51,27 @@ def map_names(file: Input, context: Context, columns: Columns) -> dict[str, str]
     names = {name: context.columns.get(name, name) for name in columns.all}
     have = list_columns(file, list(names.values()))
     given = _list_given(context, columns)
+    faults: list[tuple[str, str, str]] = []
     for ours, theirs in names.items():
         needed = ours in columns.required and ours not in given
         if theirs not in have and (needed or ours in context.columns):
             near = find_nearest(theirs, have)
             remedy = shlex.quote(f"{ours}={near or 'COLUMN'}")
-            raise SourceError(
-                f"{file.path}: no column '{theirs}' for {ours}; the file has {', '.join(have) or 'none'}; "
-                f"use --map {remedy}" + (_OR_SET.format(ours) if ours in _OFTEN_ONE else "")
-            )
+            either = _OR_SET.format(ours) if ours in _OFTEN_ONE else ""
+            faults.append((ours, theirs, f"--map {remedy}{either}"))
+    if faults:
+        raise SourceError(_explain_missing(file, faults, have))
     return names
+
+
+def _explain_missing(file: Input, faults: list[tuple[str, str, str]], have: list[str]) -> str:
+    """Explain which columns are missing, all at once, each with the option that names it."""
+    there = f"the file has {', '.join(have) or 'none'}"
+    if len(faults) == 1:
+        ours, theirs, remedy = faults[0]
+        return f"{file.path}: no column '{theirs}' for {ours}; {there}; use {remedy}"
+    lines = [f"\n  no column '{theirs}' for {ours}: use {remedy}" for ours, theirs, remedy in faults]
+    return f"{file.path}: {len(faults)} columns are missing; {there}{''.join(lines)}"
 
 
 def _check_known(option: str, names: Iterable[str], columns: Columns) -> None:

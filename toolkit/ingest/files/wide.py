@@ -15,7 +15,7 @@ import polars as pl
 
 from ....schemas.errors import SourceError
 from ....schemas.support.nearest import suggest
-from ..batch import Context
+from ..batch import FORGOTTEN_REASON, Context
 from .fields import PLACE, Columns, map_names, select_column
 from .header import name_column
 from .numbered_lines import Input, OnBytes
@@ -36,6 +36,7 @@ class MappedRows:
     names: dict[str, str]  # our column -> the file's
     met: frozenset[tuple[str, str]]
     notes: tuple[str, ...]
+    cells: tuple[str, ...] = ()  # names of the columns with a value each, of a wide table
 
     def has_people(self, column: str) -> bool:
         """True if our column of people's ids is in the file, or a pattern or a constant gives it."""
@@ -80,12 +81,25 @@ def read_rows(
             ).drop("row_")
             bad = bad.with_columns(pl.col("line") * width)
         rows, met = replace_values(rows, context.values)
-        yield MappedRows(rows, records, bad, width, names, met, notes)
+        asked = () if cells is None else tuple(cells["column"])
+        yield MappedRows(rows, records, bad, width, names, met, notes, asked)
         notes = ()
     if empty:
         note = (f"{file.name}: {empty:,} of the cells that --wide names are empty",)
         none = pl.DataFrame(schema={"line": pl.Int64, "raw": pl.String, "reason": pl.String})
         yield MappedRows(rows.clear(), records.clear(), none, 1, names, frozenset(), note)
+
+
+def name_cells(wrong: pl.DataFrame, block: MappedRows) -> pl.DataFrame:
+    """Name the column of each rejected cell of a wide table in its reason; `wrong` has line and reason."""
+    if not block.cells:
+        return wrong
+    place = (pl.col("line") % block.width) // (block.width // len(block.cells))
+    column = place.replace_strict(dict(enumerate(block.cells)), return_dtype=pl.String)
+    named = pl.format("{} (column '{}')", "reason", column)
+    return wrong.with_columns(
+        pl.when(pl.col("reason") == FORGOTTEN_REASON).then("reason").otherwise(named).alias("reason")
+    )
 
 
 def restore_lines(rejects: pl.DataFrame, width: int) -> pl.DataFrame:

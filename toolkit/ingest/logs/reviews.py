@@ -25,12 +25,13 @@ from ..files.fields import (
     select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
-from ..files.wide import read_rows, restore_lines
+from ..files.wide import name_cells, read_rows, restore_lines
 from ..lopsided import Said, count_values
 from ..people import hide_ids, replace_ids
 from .assistments import is_triples, read_triples
 
 _OPTIONAL = ("correct", "grade", "at", "kind", "skills", "attempts", "duration_ms", "interval_days")
+REVIEW_COLUMNS = Columns(("learner", "item"), _OPTIONAL, value="correct")
 _TRUTHS = ("true", "false")
 _COUNTS = ("grade", "attempts", "duration_ms")
 
@@ -43,16 +44,16 @@ def read_reviews(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
     if not context.columns and is_triples(file):
         yield from read_triples(file, context, on_bytes)
         return
-    required = ("item",) if context.learner else ("learner", "item")
-    optional = tuple(name for name in ("learner", *_OPTIONAL) if name not in required)
-    columns = Columns(required, optional, value="correct")
+    columns = (
+        Columns(("item",), ("learner", *_OPTIONAL), value="correct") if context.learner else REVIEW_COLUMNS
+    )
     for block in read_rows(file, context, columns, on_bytes):
         mapped = block.rows
         if context.learner:
             mapped = mapped.with_columns(pl.col("learner").fill_null(context.learner))
         named = replace_ids(mapped, context, ["learner"])
         judged = _judged(named, context)
-        wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        wrong = name_cells(judged.filter(pl.col("reason").is_not_null()).select("line", "reason"), block)
         said = pl.coalesce(pl.col("known").cast(pl.String), "correct")
         people = ["learner"] if block.has_people("learner") else []
         good = judged.filter(pl.col("reason").is_null())

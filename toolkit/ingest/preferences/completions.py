@@ -38,7 +38,7 @@ _SHAPE = {
 }
 
 
-_COLUMNS = Columns(("prompt", "content"), ("id", "origin", "author", "context"))
+COMPLETION_COLUMNS = Columns(("prompt", "content"), ("id", "origin", "author", "context"))
 
 
 def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
@@ -47,7 +47,7 @@ def read_completions(file: Input, context: Context, on_bytes: OnBytes = lambda _
     Raises SourceError if the file cannot be read, or a table lacks a column.
     """
     seen, said, again = make_no_ids(), make_no_ids(), 0
-    for lines, unread in read_objects(file, context, _COLUMNS, on_bytes):
+    for lines, unread in read_objects(file, context, COMPLETION_COLUMNS, on_bytes):
         rows, bad = parse_json_rows(lines, _SHAPE)
         rows = _resolved(replace_learners(rows, context), context)
         used, seen = find_repeats(rows.select("line", "id"), seen)

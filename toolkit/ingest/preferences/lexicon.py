@@ -24,6 +24,8 @@ _SHAPE = dict.fromkeys(("term", *_OPTIONAL), "VARCHAR")
 _MOST = 1_000_000  # occurrences per million words
 _IDENTITY = ("language", "term", "gloss")
 
+LEXICON_COLUMNS = Columns(("term",), _OPTIONAL)
+
 
 def read_lexicon(file: Input, context: Context, on_bytes: OnBytes = lambda _: None) -> Iterator[Batch]:
     """Read the terms of one JSON Lines file or table.
@@ -31,7 +33,7 @@ def read_lexicon(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
     Raises SourceError if the file cannot be read, or a table has no column term.
     """
     seen = make_no_ids()
-    for lines, unread in read_objects(file, context, Columns(("term",), _OPTIONAL), on_bytes):
+    for lines, unread in read_objects(file, context, LEXICON_COLUMNS, on_bytes):
         rows, bad = parse_json_rows(lines, _SHAPE)
         rows = _tidy(rows, context)
         ids = rows.select("line", pl.struct(_IDENTITY).struct.json_encode().alias("id"))

@@ -42,7 +42,7 @@ _SHAPE = {
 
 
 _REQUIRED = ("id", "task", "prompt")
-_COLUMNS = Columns(
+PROMPT_COLUMNS = Columns(
     _REQUIRED,
     tuple(name for name in _SHAPE if name not in _REQUIRED),
     value="completions",
@@ -59,7 +59,7 @@ def read_prompts(file: Input, context: Context, on_bytes: OnBytes = lambda _: No
     """
     seen = make_no_ids()
     table = is_table(file)
-    for lines, unread in read_objects(file, context, _COLUMNS, on_bytes):
+    for lines, unread in read_objects(file, context, PROMPT_COLUMNS, on_bytes):
         rows, bad = parse_json_rows(lines, _SHAPE)
         if table:
             rows = rows.with_columns(pl.col("completions").fill_null([]))

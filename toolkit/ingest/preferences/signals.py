@@ -29,7 +29,7 @@ from ..files.fields import (
     select_wrong,
 )
 from ..files.numbered_lines import Input, OnBytes
-from ..files.wide import read_rows, restore_lines
+from ..files.wide import name_cells, read_rows, restore_lines
 from ..lopsided import Said, count_values
 from ..people import check_kind, find_numbered, hide_ids, name_annotators, replace_ids
 from .pairs import check_sides, name_sides
@@ -141,7 +141,7 @@ def _read(
             numbered = find_numbered(block.rows["annotator"], named["annotator"])
             context = replace(context, numbered=numbered)
         judged, tables = judge(named, context)
-        wrong = judged.filter(pl.col("reason").is_not_null()).select("line", "reason")
+        wrong = name_cells(judged.filter(pl.col("reason").is_not_null()).select("line", "reason"), block)
         good = judged.filter(pl.col("reason").is_null()).with_columns(
             pl.lit(context.source).alias("source"),
             pl.lit(file.name).alias("path"),

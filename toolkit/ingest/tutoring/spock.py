@@ -29,7 +29,7 @@ from ...store.connection import open_scratch, query, run
 from ..batch import Batch, Context, divide_named
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.tutor_turn import check_json_sql, convert_literal_sql, read_state_sql
-from ..formats import JSON, JSONL
+from ..formats.format import JSON, JSONL
 from .turns import make_tables, note_empty_turns
 
 AUTHOR = "gpt-4"

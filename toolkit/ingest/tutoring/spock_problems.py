@@ -28,7 +28,7 @@ from ..batch import Batch, Context, collect_rejects, divide, find_reason
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes, read_lines
 from ..files.tutor_turn import bind_sql, check_json_sql, find_field_sql, read_fields_sql
-from ..formats import CSV
+from ..formats.format import CSV
 from .spock import AUTHOR
 from .turns import ASSISTANT, TASK, USER
 

@@ -40,8 +40,8 @@ def find_map(
     """Minimise the sum of `loss(p, block)` over blocks plus `penalise(p)`; returns p and each step's value.
 
     Parameters named in `fixed` stay as they start. A step is one look at value and gradient: `steps` by
-    Adam, of at most `size`, and four times as many by L-BFGS, fewer where nothing gets better. All in 64 bits: in
-    32 the sum over many answers is too coarse for L-BFGS, which then stops early.
+    Adam, of at most `size`, and four times as many by L-BFGS, fewer where nothing gets better. All in 64
+    bits: in 32 the sum over many answers is too coarse for L-BFGS, which then stops early.
     """
     with jax.enable_x64(True):
         return _find_map(loss, penalise, start, blocks, steps, size, fixed, on_progress)

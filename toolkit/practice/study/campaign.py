@@ -46,8 +46,8 @@ from .journal.events import write_moment
 from .journal.judgements import write_questions
 from .journal.people import KNOWN, add_person, find_named
 from .journal.reading import Events, open_as_it_is, read_bodies, read_events
+from .leaving import forget_withdrawn, remove_forgotten
 from .pages.text.words import LANGUAGES, read_words
-from .pull import forget_withdrawn, remove_forgotten
 from .push import write_consents
 
 CAME_BY = "study"

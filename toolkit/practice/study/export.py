@@ -3,8 +3,8 @@
 csv    learner,item,shown,at,kind,correct,grade,duration_ms,completion,arm,propensity     pseudonyms alone
 xapi   one statement a line; `preceptor ingest xapi` reads them again
 anki   one note an item: what is asked, the accepted answer, the explanation that helps most, and the sources
-       of all its texts with their licences; the keys of item and explanation are fields that no card shows, by
-       which `preceptor ingest anki` knows them again
+       of all its texts with their licences; the keys of item and explanation are fields that no card shows,
+       by which `preceptor ingest anki` knows them again
 """
 
 import csv
@@ -102,9 +102,7 @@ def _write_deck(con: Store, study: str, out: Path, home: Path) -> int:
     model = genanki.Model(
         number + 2,  # another number than of decks whose notes had four fields
         "Preceptor",
-        fields=[
-            {"name": name} for name in ("Front", "Back", "Explanation", "Item", "Completion", "Sources")
-        ],
+        fields=[{"name": name} for name in ("Front", "Back", "Explanation", "Item", "Completion", "Sources")],
         templates=[
             {
                 "name": "Card",

@@ -11,6 +11,7 @@ from preceptor.schemas.errors import SourceError
 from preceptor.toolkit.ingest.files.values import split_maps
 from preceptor.toolkit.ingest.run import ingest_files
 from preceptor.toolkit.store.connection import open_store, query, remove_source
+from preceptor.toolkit.store.rejects import count_rejects
 
 TEXTS = [
     {
@@ -284,3 +285,16 @@ def test_wide_and_long_tables_are_the_same_ratings(con, tmp_path_factory, given_
         found.append(query(con, "SELECT completion, annotator, value FROM ratings ORDER BY ALL").rows())
     assert found[0] == found[1] == found[2]
     assert len(found[0]) == len(given_)
+
+
+def test_a_rejected_cell_keeps_its_row_and_its_column(con, tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("Name,Better: p1,Better: p2\nAda,a,perhaps\nBen,perhaps,b\n")
+    options = {"wide": "Better: {prompt}", "columns": {"annotator": "Name"}, "about": "texts"}
+    ingest_files(con, "votes", [path], "f", **options)
+    rejects = query(con, "SELECT line, reason FROM rejects WHERE source = 'f' ORDER BY line").rows()
+    assert [(line, reason.partition("(")[2]) for line, reason in rejects] == [
+        (2, "column 'Better: p2')"),
+        (3, "column 'Better: p1')"),
+    ]
+    assert count_rejects(con, "f").select("value", "rows").rows() == [("perhaps", 2)]

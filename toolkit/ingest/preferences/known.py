@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from ...schemas.errors import SourceError
-from ..store.connection import Store, query
-from .batch import Context, make_known
-from .preferences.pairs import find_sides
+from ....schemas.errors import SourceError
+from ...store.connection import Store, query
+from ..batch import Context, make_known
+from .pairs import find_sides
 
 # Texts that rows may name. A prompt without id is named by its key; an id of two prompts names none.
 _NAMED = {

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ...schemas.errors import SourceError
-from .files.json_lists import describe_not_json_lines
-from .files.numbered_lines import Input, is_binary, read_start
+from ....schemas.errors import SourceError
+from ..files.json_lists import describe_not_json_lines
+from ..files.numbered_lines import Input, is_binary, read_start
 
 _ARGILLA = (
     "holds records exported from Argilla; preceptor annotate pull reads the answers to a campaign from the "

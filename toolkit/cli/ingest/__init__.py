@@ -1,0 +1,1 @@
+"""`preceptor ingest …` and `preceptor start`: bring data in."""

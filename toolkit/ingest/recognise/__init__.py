@@ -1,0 +1,1 @@
+"""Recognise what a file is."""
