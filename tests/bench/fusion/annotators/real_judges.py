@@ -60,6 +60,7 @@ def read_with_judges(prompts: int) -> tuple[Signals, dict[str, float]]:
     pairs = (
         signals["votes"].select("completion_a", "completion_b").unique().sort("completion_a", "completion_b")
     )
+    pairs = _weigh(pairs, signals["completions"])
     found = _score(texts, sorted({*pairs["completion_a"], *pairs["completion_b"]}))
     votes, agreed = [signals["votes"]], {}
     for judge in JUDGES:
@@ -73,14 +74,29 @@ def read_with_judges(prompts: int) -> tuple[Signals, dict[str, float]]:
             choice=pl.when(pl.col("seen") > pl.col("seen_b")).then(pl.lit("a")).otherwise(pl.lit("b")),
             annotator=pl.lit(f"model {judge}"),
             shown_first=pl.lit(None, dtype=pl.String),
+            weight="weight",
         )
-        votes.append(likes.select([c for c in signals["votes"].columns if c in likes.columns]))
+        votes.append(likes.select([c for c in (*signals["votes"].columns, "weight") if c in likes.columns]))
         agreed[judge] = _agree(signals["votes"], likes)
     names = [f"model {judge}" for judge in JUDGES]
     judges = pl.DataFrame({"annotator": names, "pseudonym": names, "kind": "model"})
     people = signals["annotators"]
     both_kinds = pl.concat([people.select(judges.columns), judges], how="vertical_relaxed")
-    return signals | {"votes": pl.concat(votes, how="diagonal_relaxed"), "annotators": both_kinds}, agreed
+    said = pl.concat(votes, how="diagonal_relaxed").with_columns(pl.col("weight").fill_null(1.0))
+    return signals | {"votes": said, "annotators": both_kinds}, agreed
+
+
+def _weigh(pairs: pl.DataFrame, completions: pl.DataFrame) -> pl.DataFrame:
+    """Add the `weight` of a model's vote on each pair, as reading votes from a store does."""
+    prompts = completions.select(completion_a="completion", prompt="prompt")
+    of = pairs.join(prompts, on="completion_a", maintain_order="left")
+    sides = pl.concat([of.select("prompt", x="completion_a"), of.select("prompt", x="completion_b")])
+    sized = sides.group_by("prompt").agg(k=pl.col("x").n_unique(), m=pl.len() // 2)
+    whole = pl.col("m") >= pl.col("k") * (pl.col("k") - 1) / 2
+    weight = pl.when(whole).then((2 / pl.col("k") + 3 / (pl.col("k") + 1)) / 2).otherwise(2 / pl.col("k"))
+    return of.join(sized, on="prompt", maintain_order="left").select(
+        "completion_a", "completion_b", weight=weight
+    )
 
 
 def _score(texts: pl.DataFrame, wanted: list[str]) -> pl.DataFrame:
