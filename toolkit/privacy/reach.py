@@ -41,6 +41,7 @@ _REMEDIES = {
     "cache": "delete it; it is made again when it is needed",
     "store": "forget the person there too",
     "study": "pull it (preceptor study pull), which takes the person out of its journal",
+    "campaign": "pull it (preceptor annotate pull), which takes person and texts out of its journal",
 }
 _MADE_AGAIN = ("export", "report", "unfinished run", "cache")
 

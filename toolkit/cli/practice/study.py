@@ -59,6 +59,12 @@ def study() -> None:
     show_default=True,
     help="How explanations are drawn: all alike, or more often those that a fit holds for better.",
 )
+@click.option(
+    "--schedule",
+    type=Choice(["fsrs", "recommend"]),
+    help="Order of new items: by chance (fsrs), or by the gain that a fit of preceptor learn expects for the "
+    "learner, else by level (recommend). What is due again FSRS decides. Default: as before, at first fsrs.",
+)
 @click.option("--fit", help="Key of the fit for --assign thompson. Default: the newest that converged.")
 @click.option(
     "--consent",
@@ -142,6 +148,7 @@ def _options(how: dict[str, Any]) -> "StudyOptions":
         sources=how["sources"],
         arms=how["arms"],
         languages=how["languages"],
+        schedule=how["schedule"],
         policy=how["policy"],
         fit=how["fit"],
         seed=how["seed"],

@@ -27,7 +27,7 @@ REST_DAYS = 2.0  # an item is not asked again earlier, unless it is due
 EXPLORE = 0.1  # share of the places
 _OUTSIDE = 0.5  # weight of an item outside the band
 _ERRORS = 1.5  # weight of an item about an error type that the learner has made
-_LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
+LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2")
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,32 @@ def _recommend_cards(con: Store, learner: str, now: datetime, n: int) -> list[Re
     ]
 
 
+def rank_items(con: Store, learners: Sequence[str], items: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Rank items (item, skills, level) for each of some learners by expected gain at a time, best first.
+
+    Returns learner, item, place (from 0). Learners whom the newest fit of mastery has not seen are left out;
+    without a fit the frame is empty.
+    """
+    columns = {"learner": pl.String, "item": pl.String, "place": pl.Int64}
+    ranked = [pl.DataFrame(schema=columns)]
+    if items.is_empty() or query(con, "SELECT 1 FROM learner_fits WHERE kind = 'mastery' LIMIT 1").is_empty():
+        return ranked[0]
+    fit = read_learner_fit(con)
+    model = read_mastery_model(fit)
+    new = items.select("item", "skills", "level", pl.lit(None, pl.Float64).alias("recall"))
+    for learner in learners:
+        if (state := read_learner(con, fit["key"], learner)) is None:
+            continue
+        scored = _score(model, state, _add_what_fits(con, learner, new), at, DEFAULT)
+        order = _rank(scored, _draw_noise(scored, learner, DEFAULT)[1]).select("item")
+        ranked.append(order.with_row_index("place").select(pl.lit(learner).alias("learner"), "item", "place"))
+    return pl.concat([part.cast(columns) for part in ranked])  # type: ignore[arg-type]
+
+
 def _list_items(con: Store, learner: str, now: datetime, wishes: Wishes) -> pl.DataFrame:
     """List candidates: item, skills, recall (of a card that is due), errors made, level apart."""
     who = {"who": learner}
     own, cards = query(con, _OWN, who), query(con, _DUE, who)
-    errors = query(con, _ERRORS_MADE, who)
-    level = query(con, _LEVEL, who)["level"]
     due = cards.filter(pl.col("due_at") <= now).select("item", pl.col("mean").alias("recall"))
     rested = now - timedelta(days=wishes.rest_days)
     items = (
@@ -143,18 +163,29 @@ def _list_items(con: Store, learner: str, now: datetime, wishes: Wishes) -> pl.D
         .with_columns(pl.coalesce("skills", pl.concat_list("item")).alias("skills"))
         .filter(pl.col("last").is_null() | (pl.col("last") <= rested) | pl.col("recall").is_not_null())
     )
+    return _add_what_fits(con, learner, items)
+
+
+def _add_what_fits(con: Store, learner: str, items: pl.DataFrame) -> pl.DataFrame:
+    """Add to items, sorted: errors (of the same type in the learner's own sentences) and level_apart."""
+    who = {"who": learner}
+    errors = query(con, _ERRORS_MADE, who)
+    level = query(con, _LEVEL, who)["level"]
     made = items.select("item", pl.col("skills").alias("skill")).explode("skill").join(errors, on="skill")
     counted = made.group_by("item").agg(pl.col("n").sum().alias("errors"))
-    mine = _LEVELS.index(level[0][:2]) if len(level) and level[0][:2] in _LEVELS else None
-    places = {name: k for k, name in enumerate(_LEVELS)}
-    apart = pl.col("level").str.head(2).replace_strict(places, default=None, return_dtype=pl.Int64) - (
-        mine or 0
-    )
+    mine = LEVELS.index(level[0][:2]) if len(level) and level[0][:2] in LEVELS else None
+    apart = find_level("level") - (mine or 0)
     return (
         items.join(counted, on="item", how="left")
         .with_columns((apart if mine is not None else pl.lit(None, pl.Int64)).alias("level_apart"))
         .sort("item")
     )
+
+
+def find_level(column: str) -> pl.Expr:
+    """Find the place of a CEFR level among LEVELS; null for what is none."""
+    places = {name: k for k, name in enumerate(LEVELS)}
+    return pl.col(column).str.head(2).replace_strict(places, default=None, return_dtype=pl.Int64)
 
 
 def _score(
@@ -227,19 +258,27 @@ def expect_gain(model: Model, at: Floats, variance: Floats, nth: Floats) -> tupl
 
 def _choose(scored: pl.DataFrame, learner: str, wishes: Wishes) -> pl.DataFrame:
     """Choose the best items by value, and some by how little is known of their skills."""
-    drawn = np.random.default_rng([wishes.seed, int(hashlib.sha256(learner.encode()).hexdigest()[:8], 16)])
-    noise = pl.Series("noise", drawn.random(scored.height))
-    ranked = scored.with_columns(noise).sort(["value", "noise"], descending=True)
-    # Several items of the same skills gain less together than apart: the second comes after the others'
-    # first.
-    ranked = ranked.with_columns(pl.int_range(pl.len()).over("set").alias("round"))
-    ranked = ranked.with_columns((pl.col("value") * 0.7 ** pl.col("round")).alias("value")).sort(
-        ["value", "noise"], descending=True
-    )
+    drawn, noise = _draw_noise(scored, learner, wishes)
+    ranked = _rank(scored, noise)
     explored = int(drawn.binomial(wishes.n, wishes.explore)) if ranked.height > wishes.n else 0
     best = ranked.head(wishes.n - explored).with_columns(pl.lit(False).alias("explored"))
     rest = ranked.slice(wishes.n - explored).sort(["sd", "noise"], descending=True).head(explored)
     return pl.concat([best, rest.with_columns(pl.lit(True).alias("explored"))])
+
+
+def _draw_noise(scored: pl.DataFrame, learner: str, wishes: Wishes) -> tuple[np.random.Generator, pl.Series]:
+    """Draw a number for each item, by which equal values are told apart; also return the generator."""
+    drawn = np.random.default_rng([wishes.seed, int(hashlib.sha256(learner.encode()).hexdigest()[:8], 16)])
+    return drawn, pl.Series("noise", drawn.random(scored.height))
+
+
+def _rank(scored: pl.DataFrame, noise: pl.Series) -> pl.DataFrame:
+    """Sort items by value, best first; several of the same skills gain less together than apart."""
+    best = scored.with_columns(noise).sort(["value", "noise"], descending=True)
+    # The second item of a set of skills comes after the others' first.
+    rounds = best.with_columns(pl.int_range(pl.len()).over("set").alias("round"))
+    worth = (pl.col("value") * 0.7 ** pl.col("round")).alias("value")
+    return rounds.with_columns(worth).sort(["value", "noise"], descending=True)
 
 
 def _explain(row: dict[str, Any], wishes: Wishes) -> Recommended:

@@ -43,15 +43,14 @@ from .journal.database import (
     write_settings,
 )
 from .journal.events import write_moment
-from .journal.judgements import write_questions
-from .journal.people import KNOWN, add_person, find_named
+from .journal.judgements import withdraw_questions, write_questions
+from .journal.people import KNOWN, add_person, find_named, forget_bytes, write_consents
 from .journal.reading import Events, open_as_it_is, read_bodies, read_events
 from .leaving import forget_withdrawn, remove_forgotten
 from .pages.text.words import LANGUAGES, read_words
-from .push import write_consents
 
 CAME_BY = "study"
-PLACE = "study"
+PLACE = "campaign"
 
 
 @dataclass(frozen=True)
@@ -164,9 +163,8 @@ def _check_folder(con: Store, journal: Journal, campaign: str, folder: Path) -> 
     there = _read_questions_there(journal)
     here = query(con, "SELECT key, shown_first FROM questions WHERE source = ?", [campaign])
     both = there.join(here, on="key")
-    if both.filter(pl.col("shown_there").ne_missing(pl.col("shown_first"))).height or (
-        there.height and both.is_empty()
-    ):
+    turned = both.filter(pl.col("shown_there").ne_missing(pl.col("shown_first"))).height
+    if turned or (there.height and here.height and both.is_empty()):
         raise AnnotationError(
             f"{folder}: its questions are those of another store; use the store that it was pushed from, or "
             "push under another --campaign"
@@ -277,9 +275,12 @@ def _pull_one(con: Store, campaign: str, folder: Path, kind: str | None) -> Pull
         gone = ids.filter(make_forgotten_check(con)(naming(ids)))
         if not damage:
             remove_forgotten(journal, gone.to_list())
-        keys = _read_questions_there(journal)["key"].to_list()
-    questions = query(con, "SELECT key, position FROM questions WHERE source = ?", [campaign])
-    last = _list_last(events).filter(~pl.col("annotator").is_in(gone.implode()))
+        questions = query(con, "SELECT key, position FROM questions WHERE source = ?", [campaign])
+        keys = _read_questions_there(journal)["key"]
+        if not damage:
+            _remove_texts(journal, keys.filter(~keys.is_in(questions["key"].implode())).to_list())
+    known = pl.col("question").is_in(questions["key"].implode())
+    last = _list_last(events).filter(known & ~pl.col("annotator").is_in(gone.implode()))
     judged, others = last.filter(pl.col("given").is_not_null()), last.filter(pl.col("given").is_null())
     seen = Seen(others["question"].to_list(), others["annotator"].to_list(), as_pairs=True)
     notes = _list_notes(con, campaign, last, naming, gone.len())
@@ -287,9 +288,18 @@ def _pull_one(con: Store, campaign: str, folder: Path, kind: str | None) -> Pull
     skipped = others.filter(pl.col("kind") == "skipped")
     said = skipped.filter(pl.col("comment") != "").join(questions, left_on="question", right_on="key")
     comments = tuple(said.select("position", "comment").rows())
-    pulled = PulledAnswers(judged, 0, skipped.height, keys, [], 0, overlap, comments)
+    there = keys.filter(keys.is_in(questions["key"].implode())).to_list()
+    pulled = PulledAnswers(judged, 0, skipped.height, there, [], 0, overlap, comments)
     whole = PulledCampaign(campaign, questions.height, pulled, taken)
     return PulledQuestions(whole, tuple(notes), events.damage, left, datasets)
+
+
+def _remove_texts(journal: Journal, keys: list[str]) -> None:
+    """Take the texts of questions that the store has no more, such as of a forgotten learner, out of it."""
+    if keys:
+        with write_at_once(journal):
+            withdraw_questions(journal, keys)
+        forget_bytes(journal)
 
 
 def _make_page_naming(con: Store) -> Naming:

@@ -4,13 +4,13 @@ Pushing again brings items, probabilities and texts up to date, while the server
 not among them any more is withdrawn: it is not asked again, and answers to it that still come are kept.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from ....schemas.errors import StudyError
 from ....schemas.keys import LENGTH
 from ....schemas.licenses import read_license
 from ....schemas.tables import SOURCES, STUDIES
+from ...privacy.pseudonyms import find_key_file, make_naming
 from ...store.connection import Store, insert, query, run, transaction
 from ...store.places import note_place
 from .journal.database import (
@@ -34,10 +35,11 @@ from .journal.database import (
     write_settings,
 )
 from .journal.events import write_moment
-from .journal.people import add_person, find_named
+from .journal.people import add_person, find_named, write_consents
 from .plan.class_list import Listed
 from .plan.content import Content, read_content
 from .plan.draw import UNIFORM, compute_propensities
+from .plan.order import EVERYBODY, FSRS, RECOMMEND, compute_places
 
 READER = "study"
 
@@ -51,6 +53,8 @@ class StudyOptions:
     arms: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     """Of the items; empty: all of them."""
+    schedule: str | None = None
+    """How new items are ordered: "fsrs" (by chance) or "recommend". None: as before, at first fsrs."""
     policy: str = UNIFORM
     fit: str | None = None
     seed: int = 0
@@ -99,6 +103,7 @@ def push_study(
     options = _complete(options or StudyOptions(), folder)
     content = read_content(con, options.exercises, options.sources, options.arms, options.languages)
     arms = compute_propensities(con, content.arms, options.policy, options.fit, options.seed)
+    places = _compute_places(con, folder, options, content)
     rubric = _read_rating_rubric(options.rubric)
     begun = (folder / FILE).exists()
     if not begun and not options.consents:
@@ -111,6 +116,8 @@ def push_study(
         _check_same(con, before, study, folder)
         new, withdrawn = _write_items(journal, content.items, set(arms.filter("settled")["prompt"]))
         _write_arms(journal, arms)
+        journal.execute("DELETE FROM places")
+        journal.executemany("INSERT INTO places VALUES (?, ?, ?)", places.rows())
         write_consents(journal, options.consents)
         added = _add_learners(journal, secret, options.learners)
         languages = [
@@ -126,7 +133,7 @@ def push_study(
     kinds = content.items.group_by("kind").agg(
         pl.len().alias("n"), pl.col("prompt").is_not_null().sum().alias("explained")
     )
-    notes = _list_notes(content, arms, options)
+    notes = [*_list_notes(content, arms, options), *_note_order(places, options, learners)]
     return PushedStudy(
         folder,
         content.items.height,
@@ -137,22 +144,47 @@ def push_study(
         fit,
         learners,
         added,
-        notes,
+        tuple(notes),
     )
 
 
 def _complete(options: StudyOptions, folder: Path) -> StudyOptions:
-    """Take what is to be asked from the push before, where this one names nothing."""
-    if options.exercises or options.sources or not (folder / FILE).exists():
+    """Take what is to be asked, and in which order, from the push before, where this one names nothing."""
+    before: dict[str, Any] = {}
+    if (folder / FILE).exists():
+        with open_journal(folder) as journal:
+            before = read_study_settings(journal)
+    options = replace(options, schedule=options.schedule or str(before.get("schedule") or FSRS))
+    if options.exercises or options.sources or not before:
         return options
-    with open_journal(folder) as journal:
-        before = read_study_settings(journal)
     exercises, sources, arms, languages = (
         tuple(before.get(name) or ()) for name in ("exercises", "sources", "arms", "item_languages")
     )
     return replace(
         options, exercises=exercises, sources=sources, arms=arms, languages=options.languages or languages
     )
+
+
+def _compute_places(con: Store, folder: Path, options: StudyOptions, content: Content) -> pl.DataFrame:
+    """Compute the order of new items of the learners whom the journal has; learners of this push are new."""
+    if options.schedule != RECOMMEND:
+        return pl.DataFrame(schema={"person": pl.String, "item": pl.String, "place": pl.Int64})
+    ids = pl.Series("person", dtype=pl.String)
+    if (folder / FILE).exists():
+        with open_journal(folder) as journal:
+            rows = [row[0] for row in journal.execute("SELECT id FROM people ORDER BY id")]
+            ids = pl.Series("person", rows, dtype=pl.String)
+    learners = make_naming(con, find_key_file())(ids).alias("learner")
+    return compute_places(con, content.items, pl.DataFrame([ids, learners]), datetime.now(UTC))
+
+
+def _note_order(places: pl.DataFrame, options: StudyOptions, learners: int) -> list[str]:
+    if options.schedule != RECOMMEND:
+        return []
+    known = places.filter(pl.col("person") != EVERYBODY)["person"].n_unique()
+    later = "" if known == learners else ", until study pull, learn and another push know them"
+    others = "" if known == learners else f"; for the other {learners - known:,} by level{later}"
+    return [f"new items come by expected gain for {known:,} learners{others}"]
 
 
 def _check_source(con: Store, study: str) -> None:
@@ -215,6 +247,7 @@ def _make_settings(
         "sources": list(options.sources),
         "arms": list(options.arms),
         "item_languages": list(options.languages),
+        "schedule": options.schedule,
         "code": options.code if options.code is not None else before.get("code"),
         "rubric": rubric if rubric is not None else before.get("rubric"),
         "retention": options.retention,
@@ -264,22 +297,6 @@ def _write_arms(journal: Journal, arms: pl.DataFrame) -> None:
     journal.executemany(
         "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, ?, ?)", arms.select(columns).rows()
     )
-
-
-def hash_consent(language: str, text: str) -> str:
-    """Hash a text of consent with its language: 20 hex digits."""
-    return hashlib.sha256(f"{language}\n{text}".encode()).hexdigest()[:LENGTH]
-
-
-def write_consents(journal: Journal, consents: dict[str, str]) -> None:
-    """Write texts of consent; a learner whose text is not a current one any more is asked again."""
-    now = write_moment(datetime.now(UTC))
-    for language, text in consents.items():
-        journal.execute("UPDATE consents SET current = 0 WHERE language = ?", [language])
-        journal.execute(
-            """INSERT INTO consents VALUES (?, ?, ?, ?, 1) ON CONFLICT (hash) DO UPDATE SET current = 1""",
-            [hash_consent(language, text), language, text, now],
-        )
 
 
 def _add_learners(journal: Journal, secret: bytes, learners: Sequence[Listed]) -> int:

@@ -9,7 +9,7 @@ import pytest
 from studying import Annotator, prepare_campaign, serving
 
 from preceptor.toolkit.practice.study.campaign import find_page_campaigns
-from preceptor.toolkit.store.connection import open_store, query
+from preceptor.toolkit.store.connection import open_store, query, run
 
 PULL = ("annotate", "pull")
 
@@ -206,6 +206,26 @@ def test_who_leaves_is_forgotten_in_the_store_too(campaign, served):
     assert rows(campaign.folder, "FROM annotators").height == 1
     assert "annotators left" not in campaign(*PULL)
     assert "was forgotten in this store" in campaign(*campaign.push, "--annotator", "ben", code=2)
+
+
+def test_texts_that_leave_the_store_leave_the_pages(campaign, served):
+    """As when the learner who wrote them is forgotten, or their source is dropped."""
+    ada = join_in(served, "ada")
+    ada.prefer("picture")
+    gone = ada.question
+    campaign(*PULL)
+    with open_store(campaign.folder / "preceptor.duckdb") as con:
+        run(con, "DELETE FROM questions WHERE key = ?", [gone])
+    ada.prefer("picture")  # a form that was open
+    said = campaign(*PULL)
+    assert "rejected" not in said
+    assert rows(campaign.folder, "FROM votes").height == 1
+    with closing(sqlite3.connect(campaign.folder / "study-home/week-1/study.db")) as con:
+        (row,) = con.execute("SELECT messages, first, second FROM questions WHERE withdrawn").fetchall()
+    assert row == ("[]", "", "")
+    while ada.question:
+        assert ada.question != gone
+        ada.prefer("picture")
 
 
 def test_a_journal_from_an_older_copy_takes_nothing_back(campaign):

@@ -29,8 +29,8 @@ def find_item(con: Journal, id: str) -> dict[str, Any] | None:
 def choose_items(con: Journal, person: str, at: datetime, daily: int, most: int = 1) -> list[dict[str, Any]]:
     """Choose the items to ask now, most urgent first: what is due, then new ones, then what is due soon.
 
-    New items come in an order of the learner's own, at most `daily` a day; first those whose best explanation
-    is not settled yet.
+    New items come at most `daily` a day, in the order that the push computed (`places`), else in one of the
+    learner's own; first those whose best explanation is not settled yet.
     """
     due = _list_due(con, person, at, most)
     if len(due) < most:
@@ -75,12 +75,14 @@ def _list_new(con: Journal, person: str, at: datetime, daily: int, most: int) ->
     if room <= 0:
         return []
     rows = con.execute(
-        """SELECT id, settled FROM items WHERE NOT withdrawn
-        AND id NOT IN (SELECT item FROM cards WHERE person = ?)""",
-        [person],
+        """SELECT id, settled, coalesce(mine.place, others.place, 0) AS place FROM items
+        LEFT JOIN places mine ON mine.person = $who AND mine.item = id
+        LEFT JOIN places others ON others.person = '' AND others.item = id
+        WHERE NOT withdrawn AND id NOT IN (SELECT item FROM cards WHERE person = $who)""",
+        {"who": person},
     )
-    order = sorted((row["settled"], draw_number(person, row["id"]), row["id"]) for row in rows)
-    return [id for _, _, id in order[:room]]
+    order = sorted((row["settled"], row["place"], draw_number(person, row["id"]), row["id"]) for row in rows)
+    return [id for *_, id in order[:room]]
 
 
 def draw_number(*parts: str) -> float:

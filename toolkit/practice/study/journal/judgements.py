@@ -10,7 +10,7 @@ not shown to others.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,13 +51,22 @@ def write_questions(con: Journal, rows: Sequence[dict[str, Any]]) -> tuple[int, 
     before = {row[0] for row in con.execute("SELECT key FROM questions")}
     asked = {row[0] for row in con.execute("SELECT key FROM questions WHERE NOT withdrawn")}
     con.executemany(
-        """INSERT INTO questions VALUES (:key, :position, :language, :messages, :first, :second,
-            :shown_first, 0) ON CONFLICT (key) DO UPDATE SET position = excluded.position, withdrawn = 0""",
+        """INSERT OR REPLACE INTO questions VALUES (:key, :position, :language, :messages, :first, :second,
+            :shown_first, 0)""",
         [row | {"messages": json.dumps(row["messages"], ensure_ascii=False)} for row in rows],
     )
     keys = {row["key"] for row in rows}
-    con.executemany("UPDATE questions SET withdrawn = 1 WHERE key = ?", [(key,) for key in asked - keys])
+    withdraw_questions(con, asked - keys)
     return len(keys - before), len(asked - keys)
+
+
+def withdraw_questions(con: Journal, keys: Iterable[str]) -> None:
+    """Ask questions no more, and delete their texts; what comes of forms that are open is still kept."""
+    con.executemany(
+        """UPDATE questions SET withdrawn = 1, messages = '[]', first = '',
+            second = CASE WHEN second IS NULL THEN NULL ELSE '' END WHERE key = ?""",
+        [(key,) for key in keys],
+    )
 
 
 _OPEN = """

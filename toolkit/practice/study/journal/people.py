@@ -8,10 +8,11 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from .....schemas.errors import StudyError
+from .....schemas.keys import LENGTH
 from .database import Journal
 from .events import Clock, append_event, write_moment
 
@@ -87,6 +88,22 @@ def find_consent(con: Journal, language: str) -> dict[str, Any]:
 def list_current_consents(con: Journal) -> set[str]:
     """List the hashes of the texts that a learner can have agreed to now."""
     return {row[0] for row in con.execute("SELECT hash FROM consents WHERE current")}
+
+
+def hash_consent(language: str, text: str) -> str:
+    """Hash a text of consent with its language: 20 hex digits."""
+    return hashlib.sha256(f"{language}\n{text}".encode()).hexdigest()[:LENGTH]
+
+
+def write_consents(journal: Journal, consents: dict[str, str]) -> None:
+    """Write texts of consent; a learner whose text is not a current one any more is asked again."""
+    now = write_moment(datetime.now(UTC))
+    for language, text in consents.items():
+        journal.execute("UPDATE consents SET current = 0 WHERE language = ?", [language])
+        journal.execute(
+            """INSERT INTO consents VALUES (?, ?, ?, ?, 1) ON CONFLICT (hash) DO UPDATE SET current = 1""",
+            [hash_consent(language, text), language, text, now],
+        )
 
 
 def give_consent(con: Journal, clock: Clock, person: str, uid: str, hash: str, language: str) -> None:
