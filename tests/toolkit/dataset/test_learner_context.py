@@ -1,5 +1,6 @@
 """Rows that tell the tutor about their learner: what is said, what must not leak, and who is where."""
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -46,13 +47,20 @@ def read(folder, config="preference"):
     return pl.concat(parts)
 
 
+def make_words(n, word):
+    """Five words that no other sentence has: near ones would be leaks between splits."""
+    digits = hashlib.sha256(f"{n} {word}".encode()).hexdigest()
+    return " ".join(digits[k : k + 6] for k in range(0, 30, 6))
+
+
 @pytest.fixture
 def sentences(store, tmp_path):
     """Sentences of eight learners, the same two errors in each; the second learner's are of two files."""
     for n in range(LEARNERS):
         lines = [
-            f"S The {word} of learner{n} is big .\nA 3 4|||R:WORD{n}|||here|||REQUIRED|||-NONE-|||0\n"
-            f"A 4 5|||R:VERB:SVA|||are|||REQUIRED|||-NONE-|||0\n"
+            f"S The {word} learner{n} {make_words(n, word)} is .\n"
+            f"A 7 8|||R:WORD{n}|||here|||REQUIRED|||-NONE-|||0\n"
+            "A 8 9|||R:VERB:SVA|||are|||REQUIRED|||-NONE-|||0\n"
             for word in WORDS
         ]
         (tmp_path / f"l{n}.m2").write_text("\n".join(lines) + "\n")
@@ -113,7 +121,7 @@ def test_no_learner_is_in_two_splits(sentences, tmp_path):
 def test_without_the_key_a_dataset_is_what_it_was(sentences, tmp_path):
     build(sentences, make_recipe(learner_context=None), tmp_path / "out")
     assert read(tmp_path / "out")["said"].null_count() == LEARNERS * EACH
-    manifest = json.loads((tmp_path / "out/preceptor.json").read_text())
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert "learner_context" not in manifest["recipe"]
     assert "learners" not in manifest
 
