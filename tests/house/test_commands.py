@@ -40,11 +40,9 @@ RUN = {
     for name in ("walk", "own", "gec", "dialogues", "forms", "rubrics", "people", "models")
 } | {
     ("docs/formats/recipes.md", "schema"),
-    ("docs/formats/sources.md", "start"),
-    ("docs/formats/sources.md", "recognised"),
+    *(("docs/formats/sources.md", name) for name in ("start", "recognised")),
     ("docs/formats/exercises.md", "lexicon"),
-    ("docs/judging.md", "judging"),
-    ("docs/judging.md", "audit"),
+    *(("docs/judging.md", name) for name in ("judging", "audit")),
     ("docs/training.md", "train"),
 }
 READ = {
@@ -221,8 +219,8 @@ def test_what_needs_no_data(page, name, follow):
 
 def test_a_project_begins_and_a_file_is_recognised(follow, preceptor, shared_data, place):
     follow("start", "docs/formats/sources.md")
-    found = json.loads(preceptor("--store", "mine/preceptor.duckdb", "status", "--json", cwd=place).stdout)
-    assert [found["tables"][name] for name in ("prompts", "completions", "votes", "ratings")] == [1, 2, 1, 1]
+    tables = read_status(preceptor, place / "mine")["tables"]
+    assert [tables[name] for name in ("prompts", "completions", "votes", "ratings")] == [1, 2, 1, 1]
     follow("recognised", "docs/formats/sources.md")
     assert read_status(preceptor, place)["tables"]["prompts"] == 600
 

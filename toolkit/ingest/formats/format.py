@@ -58,7 +58,7 @@ class Format:
 
     def read(self, files: "Sequence[Input]", context: "Context", on_bytes: "OnBytes") -> "Iterator[Batch]":
         """Read the files in batches of rows."""
-        reader = load(self.reader)
+        reader = load_named(self.reader)
         if self.together:
             yield from reader(files, context, on_bytes)
         else:
@@ -67,18 +67,20 @@ class Format:
 
     def finish_rows(self, con: "Store", context: "Context", added: dict[str, int]) -> list[str]:
         """Change the source's stored rows as the format's last step does; returns notes for users."""
-        return list(load(self.finish)(con, context, added)) if self.finish else []
+        return list(load_named(self.finish)(con, context, added)) if self.finish else []
 
     def needs_known(self, files: "Sequence[Input]", context: "Context") -> bool:
         """True if the rows refer to rows that must already be in the store."""
-        return bool(self.about and (context.about or not (self.alone and load(self.alone)(files, context))))
+        return bool(
+            self.about and (context.about or not (self.alone and load_named(self.alone)(files, context)))
+        )
 
     def find(self, path: Path) -> list[Path] | None:
         """Find the files of a folder with the format's finder; None if it has none."""
-        return load(self.finder)(path) if self.finder else None
+        return load_named(self.finder)(path) if self.finder else None
 
 
-def load(name: str) -> Any:
+def load_named(name: str) -> Any:
     """Load module:name, from the room of ingest."""
     module, _, function = name.partition(":")
     return getattr(import_module(f"..{module}", __package__), function)

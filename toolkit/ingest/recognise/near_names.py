@@ -89,7 +89,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 _NOT_NEAR = 4  # letters: shorter names are no misspelt ones
 
 
-def fold_name(name: str) -> str:
+def fold_letters(name: str) -> str:
     """Fold a name to its letters and digits, in lower case."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
@@ -102,14 +102,14 @@ def find_column(ours: str, have: Sequence[str], taken: Collection[str] = ()) -> 
     free = [name for name in have if name not in taken]
     folded: dict[str, list[str]] = {}
     for name in free:
-        folded.setdefault(fold_name(name), []).append(name)
+        folded.setdefault(fold_letters(name), []).append(name)
     for n, word in enumerate((ours, *WORDS.get(ours, ()))):
-        found = folded.get(fold_name(word), [])
+        found = folded.get(fold_letters(word), [])
         if len(found) == 1:
             return found[0], EXACT if n == 0 else MEANS
         if found:
             return None
-    long = [name for name in free if len(fold_name(name)) >= _NOT_NEAR]
+    long = [name for name in free if len(fold_letters(name)) >= _NOT_NEAR]
     near = find_nearest(ours, long)
     return (near, NEAR) if near else None
 

@@ -68,8 +68,8 @@ def _leads(best: Proposal, other: Proposal) -> bool:
     return best.sure - other.sure >= APART or (best.sure >= other.sure and best.weight > other.weight)
 
 
-def rank_proposals(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Rank proposals, one for each format: by sureness, then by how much speaks for them, then by name."""
+def sort_proposals(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Sort proposals, one for each format: by sureness, then by how much speaks for them, then by name."""
     best: dict[str, Proposal] = {}
     for one in sorted(proposals, key=_order):
         best.setdefault(one.format, one)

@@ -18,7 +18,7 @@ from ..formats.format import Sign
 from .known_names import find_known_names
 from .near_names import list_words
 from .other_programs import describe_program
-from .proposal import Proposal, Recognised, rank_proposals
+from .proposal import Proposal, Recognised, sort_proposals
 from .sample import Sample, guess_encoding, make_input, take_sample
 from .tables import propose_table
 
@@ -70,8 +70,8 @@ def recognise(
         raise SourceError(f"these files are not of one format; ingest them one by one\n{listed}")
     kept = [p for one in found for p in one.proposals if p.format in shared]
     worst = {name: min(p.sure for p in kept if p.format == name) for name in shared}
-    best = [p for p in rank_proposals(kept) if p.sure >= worst[p.format]]
-    return Recognised(rank_proposals(best), tuple(fault for one in found for fault in one.faults))
+    best = [p for p in sort_proposals(kept) if p.sure >= worst[p.format]]
+    return Recognised(sort_proposals(best), tuple(fault for one in found for fault in one.faults))
 
 
 def _recognise_path(path: Path, con: Store | None, given: Mapping[str, Any]) -> Recognised:
@@ -100,7 +100,7 @@ def _recognise_path(path: Path, con: Store | None, given: Mapping[str, Any]) -> 
         said, found = f"the file is not UTF-8, but {guessed} (--encoding NAME for another)", proposals
         encoding = {"encoding": guessed}
         proposals = [replace(p, options={**p.options, **encoding}, guesses=(*p.guesses, said)) for p in found]
-    return Recognised(rank_proposals(proposals), tuple(faults))
+    return Recognised(sort_proposals(proposals), tuple(faults))
 
 
 def _list_wanted(given: Mapping[str, Any]) -> list[str]:
@@ -187,7 +187,7 @@ def _recognise_folder(folder: Path, con: Store | None, given: Mapping[str, Any])
                 )
             )
     faults = () if proposals else (f"{folder}: a folder without files of a format that is known",)
-    return Recognised(rank_proposals(proposals), faults)
+    return Recognised(sort_proposals(proposals), faults)
 
 
 def _rank_files(format: Format, files: Sequence[Path], first: Proposal) -> int:

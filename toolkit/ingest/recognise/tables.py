@@ -12,10 +12,10 @@ from typing import Any
 
 from ..files.fields import PLACE, Columns
 from ..files.values import split_maps
-from ..formats.format import Format, load
+from ..formats.format import Format, load_named
 from .cell_words import are_choices, are_truths, find_choices, find_date_format, find_levels, find_truths
 from .known_names import KnownNames
-from .near_names import EXACT, MEANS, NEAR, find_column, fold_name
+from .near_names import EXACT, MEANS, NEAR, find_column, fold_letters
 from .proposal import Proposal
 from .sample import Sample
 
@@ -56,7 +56,7 @@ def propose_table(
     """
     if sample.kind not in ("table", "JSON Lines") or not sample.columns:
         return None
-    columns: Columns = load(format.table)
+    columns: Columns = load_named(format.table)
     plan = _Plan()
     _take_given(plan, columns, given)
     _find_by_store(plan, format, columns, known)
@@ -159,7 +159,7 @@ def _find_by_store(plan: _Plan, format: Format, columns: Columns, known: KnownNa
 
 def _find_wide(plan: _Plan, format: Format, sample: Sample, known: KnownNames) -> None:
     """A pattern of columns with a value each: of votes one a prompt, of prompts one a completion."""
-    columns: Columns = load(format.table)
+    columns: Columns = load_named(format.table)
     pattern = ""
     if format.name == "votes":
         pattern = known.wide or _find_questions(sample)
@@ -237,7 +237,7 @@ def _find_sides(plan: _Plan, columns: Columns, have: Sequence[str]) -> None:
     """Two columns that differ in their last letter, A and B, or 1 and 2: Mnemonic A, Mnemonic B."""
     if "completion_a" not in columns.required or {"completion_a", "completion_b"} & plan.scores.keys():
         return
-    folded = {fold_name(name): name for name in have if name not in plan.names.values()}
+    folded = {fold_letters(name): name for name in have if name not in plan.names.values()}
     found = [
         (folded[name], folded[name[:-1] + other])
         for one, other in ("ab", "12")
