@@ -364,3 +364,23 @@ def test_a_model_keeps_its_name_and_needs_no_key(con, tmp_path, monkeypatch):
     ]
     assert query(con, "SELECT DISTINCT shown_first FROM votes").rows() == [(None,)]  # both orders, or none
     assert not (tmp_path / "none.key").exists()
+
+
+def test_what_a_model_finds_likelier_is_one_ranking_of_a_prompt(con):
+    """Its votes follow from one number a completion; those of a model that was asked do not."""
+    who = ("hf-likelihood:small", "gpt-x")
+    take_answers(con, "week-1", all_votes(con, ("a", "b"), who), kind="model")
+    votes = query(
+        con,
+        "SELECT pseudonym, ranking, p.prompt FROM votes v JOIN annotators a ON a.key = v.annotator "
+        "JOIN completions p ON p.key = v.completion_a",
+    )
+    likely = votes.filter(pl.col("pseudonym") == who[0])
+    assert likely["ranking"].null_count() == 0
+    assert likely.select("ranking", "prompt").unique().height == likely["prompt"].n_unique()
+    assert votes.filter(pl.col("pseudonym") == who[1])["ranking"].null_count() == 12
+    compared = likely.group_by("prompt").len().filter(pl.col("len") > 1).height
+    signals = read_signals(con, [])
+    weighed = signals["votes"].filter(pl.col("weight") < 1)
+    assert compared
+    assert weighed.height == likely.filter(pl.len().over("prompt") > 1).height

@@ -13,7 +13,6 @@ from preceptor.tests.bench.fusion.annotators.judges import (
     keep_annotators,
     run_dawid_skene,
     simulate_panel,
-    weigh_looks,
 )
 from preceptor.toolkit.cli.dataset.fuse import describe_judges
 from preceptor.toolkit.fusion.findings.judges import compute_effective_judges, summarise_judges
@@ -107,8 +106,7 @@ def test_models_taken_for_people_foretell_the_truth_worse(panel, fitted):
 def test_without_people_taste_is_not_told_from_quality(panel, fitted):
     rows = panel.obs.votes.annotator >= PEOPLE
     votes = panel.obs.votes
-    names = ("first", "second", "annotator", "shown_first", "counts", "weight")
-    arrays = {name: getattr(votes, name)[rows] for name in names}
+    arrays = {k: getattr(votes, k)[rows] for k in ("first", "second", "annotator", "shown_first", "counts")}
     alone = replace(panel.obs, parts=(replace(votes, **arrays),))
     posterior = fit(alone, QUICK)
     found = summarise(alone, posterior)
@@ -229,29 +227,3 @@ def test_a_model_is_known_as_the_author_of_what_it_wrote(store, tmp_path, author
     else:
         assert not {"own_first", "own_second"} & arrays.keys()
         assert "author" not in signals["annotators"].columns
-
-
-def test_a_models_votes_on_one_prompt_count_as_one_ranking(store, tmp_path):
-    """Three answers, every two compared, by a model and by a person; and one pair alone of another prompt."""
-    prompts = [
-        {
-            "id": p,
-            "task": "qa",
-            "prompt": f"why {p}?",
-            "completions": [{"id": f"{p}-{side}", "content": f"{side} {p}"} for side in sides],
-        }
-        for p, sides in (("p", "abc"), ("q", "ab"))
-    ]
-    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, prompts)))
-    pairs = [("p-a", "p-b"), ("p-a", "p-c"), ("p-b", "p-c"), ("q-a", "q-b")]
-    rows = [
-        f"{a},{b},a,{who},{kind}" for a, b in pairs for who, kind in (("gpt-x", "model"), ("ana", "crowd"))
-    ]
-    (tmp_path / "v.csv").write_text("\n".join(["completion_a,completion_b,choice,annotator,kind", *rows]))
-    ingest_files(store, "prompts", [tmp_path / "p.jsonl"], "mine")
-    ingest_files(store, "votes", [tmp_path / "v.csv"], "votes")
-    signals = read_signals(store, [])
-    named = signals["annotators"].select("annotator", "kind")
-    votes = signals["votes"].join(named, on="annotator").sort("kind", "weight")
-    assert votes["weight"].to_list() == pytest.approx([1, 1, 1, 1, *3 * [weigh_looks(3)], 1])
-    assert weigh_looks(3) < 1

@@ -3,6 +3,7 @@
 The temporary tables are declared in steps.py.
 """
 
+from ....annotation.models.backends.hf_likelihood import KIND
 from ....schemas.keys import hash_key_sql
 from ....schemas.tables import ANNOTATORS, ANSWERS, RATINGS, REJECTS, VOTES, Table
 from ...ingest.batch import FORGOTTEN_REASON
@@ -94,10 +95,11 @@ _STANDING = """FROM answers a JOIN questions q ON q.key = a.question JOIN annota
 _PLACE = (
     "$campaign AS source, $campaign || '/' || p.pseudonym AS path, q.position AS line, a.annotator, a.\"at\""
 )
-# A model sees a pair in both orders, or in none.
+# A model sees a pair in both orders, or in none. One that only says how likely texts are has one number a
+# completion, so its votes on a prompt are one ranking.
 _VOTES = f"""SELECT {_PLACE}, 0::BIGINT AS n, q.completion_a, q.completion_b,
     a.given->>'preference' AS choice, if(p.kind = 'model', NULL, q.shown_first) AS shown_first,
-    NULL::VARCHAR AS ranking
+    if(p.kind = 'model' AND starts_with(p.pseudonym, '{KIND}:'), 'likelihood ' || q.prompt, NULL) AS ranking
     {_STANDING} AND q.completion_b IS NOT NULL"""
 _RATINGS = f"""SELECT {_PLACE}, r.n, q.completion_a AS completion, r.criterion, r.levels,
     (a.given->('/' || replace(replace(r.criterion, '~', '~0'), '/', '~1')))::BIGINT AS value

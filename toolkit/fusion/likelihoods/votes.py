@@ -1,8 +1,8 @@
 """Votes: Davidson (1970), (log P(a), log P(b), log P(tie)) = (eta/2, -eta/2, nu) + const.
 
 A ranking of k answers is one judgement, not k(k - 1)/2: its votes share one look at each answer, and many
-follow from others. Each counts less than one, so that intervals hold what they say (docs/fusion.md). A
-model's votes on the answers to one prompt are taken for a ranking too: it looks alike at each of them.
+follow from others. Each counts less than one, so that intervals hold what they say (docs/fusion.md). The
+votes of a model that only says how likely texts are follow from one number an answer: a ranking of a prompt.
 """
 
 from dataclasses import dataclass
@@ -69,14 +69,7 @@ def compute_davidson_log_probs(eta: Array, tie: Array) -> Array:
 # beside the differences, it is worth 2 / k. In simulation the mean of both holds what intervals say. Where
 # only some pairs were compared, such as the best with all others: 2 / k, as of one choice among k.
 _WEIGHT = "CASE WHEN m >= k * (k - 1) / 2 THEN (2.0 / k + 3.0 / (k + 1)) / 2 ELSE 2.0 / k END"
-_READ = f"""WITH seen AS (
-    SELECT v.* REPLACE (
-        coalesce(ranking, CASE WHEN j.kind = 'model' THEN 'prompt ' || c.prompt END) AS ranking
-    )
-    FROM votes v LEFT JOIN annotators j ON j.key = v.annotator
-        LEFT JOIN completions c ON c.key = v.completion_a
-    WHERE completion_a IN ({{mine}}) AND completion_b IN ({{mine}})
-),
+_READ = f"""WITH seen AS (FROM votes WHERE completion_a IN ({{mine}}) AND completion_b IN ({{mine}})),
 sides AS (
     SELECT source, ranking, annotator, unnest([completion_a, completion_b]) AS side FROM seen
     WHERE ranking IS NOT NULL

@@ -87,7 +87,6 @@ def _observe(rows: list[Any], n: int, judges: int) -> Observations:
         {"annotator": names, "pseudonym": names, "kind": ["crowd"] * PEOPLE + ["model"] * judges}
     )
     prompt = np.repeat(np.arange(n // PER_PROMPT), PER_PROMPT)
-    looks = np.where(who < PEOPLE, 1.0, weigh_looks(PER_PROMPT))
     voted = np.bincount(np.concatenate([first, second]), minlength=n)
     completions = pl.DataFrame(
         {
@@ -96,13 +95,8 @@ def _observe(rows: list[Any], n: int, judges: int) -> Observations:
             "n_votes": voted.astype(np.int64),
         }
     ).with_columns(n_ratings=pl.lit(0), n_outcomes=pl.lit(0))
-    votes = Votes(first, second, who, np.zeros(len(first)), np.eye(3)[choice], looks)
+    votes = Votes(first, second, who, np.zeros(len(first)), np.eye(3)[choice])
     return Observations(completions, prompt, annotators, [], (votes,))
-
-
-def weigh_looks(k: int) -> float:
-    """Weigh each vote of a model that compared every two of `k` completions, as reading votes from a store does."""
-    return (2 / k + 3 / (k + 1)) / 2
 
 
 def find_votes(obs: Observations) -> Votes:
@@ -116,8 +110,7 @@ def keep_annotators(obs: Observations, n: int) -> Observations:
     """Keep the first `n` annotators and their votes."""
     votes = find_votes(obs)
     mine = votes.annotator < n
-    names = ("first", "second", "annotator", "shown_first", "counts", "weight")
-    arrays = {name: getattr(votes, name)[mine] for name in names}
+    arrays = {k: getattr(votes, k)[mine] for k in ("first", "second", "annotator", "shown_first", "counts")}
     return replace(obs, annotators=obs.annotators.head(n), parts=(replace(votes, **arrays),))
 
 
