@@ -1,17 +1,21 @@
 """In which order new items come: by chance, by expected gain where a fit knows the learner, else by level."""
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 from studying import Learner, serving
 
-from preceptor.toolkit.ingest.run import ingest_files
-from preceptor.toolkit.practice.learners.learn import LearnSettings, learn
+from preceptor.schemas.tables import LEARNER_FITS, LEARNER_STATES
+from preceptor.toolkit.practice.learners.mastery.model import PRIORS
+from preceptor.toolkit.practice.learners.mastery.online import start_learner, take_answer
+from preceptor.toolkit.practice.learners.states import count_days, read_learner_fit, read_mastery_model
 from preceptor.toolkit.practice.study.journal.database import locate_journal, open_journal
 from preceptor.toolkit.practice.study.journal.items import choose_items, find_item
-from preceptor.toolkit.store.connection import open_store, run
+from preceptor.toolkit.privacy.pseudonyms import find_key_file, make_naming
+from preceptor.toolkit.store.connection import insert, open_store, run
 
 NOW = datetime.now(UTC)
 PUSH = ("study", "push", "--study", "w")
@@ -26,6 +30,36 @@ def list_order(place, name, n=20):
         return [item["skills"][0] for item in found], [item["id"] for item in found]
 
 
+def write_fit(con, people):
+    """A fit at the priors of its parameters, and states after answers to it: {learner: {skill: right or not, …}}."""
+    values = {name: mean for name, (mean, _) in PRIORS.items()}
+    values |= {name: [0.0, 0.0] for name in ("skill_mean", "skill_guess", "skill_slip")} | {
+        "question_mean": []
+    }
+    stored = {"values": values, "components": [NUM, SVA], "questions": []}
+    fit = pl.DataFrame(
+        {
+            "kind": ["mastery"], "config": ["{}"], "inputs": ["x"], "parameters": [json.dumps(stored)], "answers": [1],
+            "learners": [1], "loss": [0.5], "versions": ["{}"], "fitted_at": [NOW],
+        }
+    )  # fmt: skip
+    insert(con, LEARNER_FITS, fit)
+    ((key,),) = run(con, "SELECT key FROM learner_fits")
+    model = read_mastery_model(read_learner_fit(con))
+    states = []
+    for learner, answers in people.items():
+        state = start_learner(model)
+        for n in range(12):
+            for skill, right in answers.items():
+                take_answer(model, state, "x", [skill], right, count_days(NOW) - 30 + n)
+        packed = np.concatenate([state.mean, state.covariance.ravel()]).astype("<f8").tobytes()
+        components = json.dumps({name: state.times[name] for name in state.places})
+        states.append(
+            {"fit": key, "learner": learner, "components": components, "turn": state.turn, "state": packed}
+        )
+    insert(con, LEARNER_STATES, pl.DataFrame(states))
+
+
 @pytest.fixture
 def known(place):
     """A study whose exercises have levels, and a fit that knows Anna and Ben: each is weak where the other is not."""
@@ -37,29 +71,12 @@ def known(place):
     place(*PUSH, "--exercises", "g", "--consent", "consent.txt", "--class", "class.csv")
     with open_journal(locate_journal(place.folder / "study-home", "w")) as journal:
         ids = dict(journal.execute("SELECT name, id FROM people").fetchall())
-    draw = np.random.default_rng(4)
-    right = {"Anna": {SVA: 0.97, NUM: 0.4}, "Ben": {SVA: 0.4, NUM: 0.97}}
-    people = right | {f"other-{n}": {SVA: 0.7, NUM: 0.7} for n in range(8)}
-    rows = [
-        {
-            "learner": ids.get(name, name),
-            "item": f"{skill}-{draw.integers(5)}",
-            "skills": skill,
-            "at": (NOW - timedelta(days=30 - n)).isoformat(),
-            "correct": int(draw.random() < chance),
-        }
-        for name, chances in people.items()
-        for n in range(20)
-        for skill, chance in chances.items()
-    ]
-    pl.DataFrame(rows).write_csv(place.folder / "log.csv")
     with open_store(place.folder / "preceptor.duckdb") as con:
-        ingest_files(con, "reviews", [place.folder / "log.csv"], "log")
-        learn(con, settings=LearnSettings(steps=3, memory_steps=1))
+        anna, ben = make_naming(con, find_key_file())(pl.Series([ids["Anna"], ids["Ben"]]))
+        write_fit(con, {anna: {SVA: True, NUM: False}, ben: {SVA: False, NUM: True}})
     return place
 
 
-@pytest.mark.slow
 def test_new_items_come_by_expected_gain_and_the_page_follows(known):
     by_chance = list_order(known, "Anna")[1]
     said = " ".join(known("study", "push", "--study", "w", "--schedule", "recommend").split())
