@@ -9,7 +9,6 @@ import pytest
 
 from preceptor.schemas.recipe import Recipe
 from preceptor.schemas.tables import ASSIGNMENTS
-from preceptor.tests.bench.studies.assigned import leave, look, simulate_log, take_for_alike
 from preceptor.toolkit.cli.dataset.fuse_assigned import describe_assigned
 from preceptor.toolkit.cli.store.why import _lines as describe_row
 from preceptor.toolkit.dataset.build import build
@@ -108,6 +107,7 @@ def read_b_over_a(store, fit):
     return rows["p"].mean()
 
 
+@pytest.mark.slow
 def test_drawn_outcomes_count_for_more_than_a_log_that_contradicts_them(store, assign):
     blind = fuse(store, 1.0, settings=QUICK)
     assert blind.findings["assigned"]["drawn"] == 0
@@ -178,17 +178,7 @@ def test_each_source_is_left_out_with_the_rows_that_it_gave(store, assign):
         np.testing.assert_array_equal(counts, np.where((part.drawn == drawn)[:, None], part.table, 0))
 
 
-def test_intervals_hold_more_where_a_log_misleads():
-    """One of the data sets of `make bench-fusion PARTS=study-assigned`: where 90 % intervals hold 75 % without."""
-
-    def make(seed):
-        return simulate_log(seed, 1.5)
-
-    seeing, blind = look(0, make, leave), look(0, make, take_for_alike)
-    assert seeing.converged
-    assert seeing.inside.mean() > blind.inside.mean() + 0.03
-
-
+@pytest.mark.slow
 def test_a_dataset_says_what_its_labels_stand_on(store, assign, tmp_path):
     assign()
     fit = fuse(store, 1.0, settings=QUICK)
