@@ -290,7 +290,7 @@ def test_wide_and_long_tables_are_the_same_ratings(con, tmp_path_factory, given_
 def test_a_rejected_cell_keeps_its_row_and_its_column(con, tmp_path):
     path = tmp_path / "f.csv"
     path.write_text("Name,Better: p1,Better: p2\nAda,a,perhaps\nBen,perhaps,b\n")
-    options = {"wide": "Better: {prompt}", "columns": {"annotator": "Name"}, "about": "texts"}
+    options = {"wide": "Better: {prompt}", "about": "texts", "allow_rejects": True}
     ingest_files(con, "votes", [path], "f", **options)
     rejects = query(con, "SELECT line, reason FROM rejects WHERE source = 'f' ORDER BY line").rows()
     assert [(line, reason.partition("(")[2]) for line, reason in rejects] == [
