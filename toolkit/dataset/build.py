@@ -35,12 +35,12 @@ from ..store.where import check_names
 from .card import render_card
 from .choose.exercises import keep_exercises
 from .choose.from_edits import choose_from_edits
+from .choose.learners import count_told, find_learners, tell_learners
 from .choose.pairs import choose_judged, settle_pairs
 from .choose.policies import MARKED, choose_marked
 from .clean import clean_rows
 from .gates.gate import GateResult
 from .gates.run import check_all, list_gates, read_gate_settings
-from .learners import count_told, find_learners, tell_learners
 from .parquet import label_completions, write_tables
 from .rows import keep_rows
 from .steps import CANDIDATES

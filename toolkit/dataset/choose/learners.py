@@ -15,13 +15,13 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...schemas.errors import RecipeError
-from ...schemas.recipe import Recipe
-from ...schemas.tables import Column, Table
-from ..store.connection import Store, query, run
-from ..store.quoting import quote_text
-from ..store.temporary import make, make_from_frame
-from .choose.pairs import find_own_group_sql
+from ....schemas.errors import RecipeError
+from ....schemas.recipe import Recipe
+from ....schemas.tables import Column, Table
+from ...store.connection import Store, query, run
+from ...store.quoting import quote_text
+from ...store.temporary import make, make_from_frame
+from .pairs import find_own_group_sql
 
 WEAK_BELOW, STRONG_ABOVE = 0.6, 0.85  # share of right answers
 _ANSWERS = 5  # from which a skill is spoken of
