@@ -51,18 +51,9 @@ READ = {
     ("README.md", "wheel"): "installs from a registry; test_packaging.py builds and installs the wheel",
     ("README.md", "publish"): "needs the Hub; tests/toolkit/hub publishes to a stand-in",
     ("README.md", "ask"): "starts a server and waits for people; tests/toolkit/campaign/test_push_pull.py",
-    (
-        "docs/formats/study.md",
-        "study",
-    ): "starts a server and waits for learners; tests/toolkit/practice/study",
-    (
-        "docs/annotation.md",
-        "pages",
-    ): "starts a server and waits for people; tests/toolkit/practice/study/test_campaign.py",
-    (
-        "README.md",
-        "study",
-    ): "starts a server and waits for learners; tests/toolkit/practice/study/test_whole.py",
+    ("docs/formats/study.md", "study"): "waits for learners; tests/toolkit/practice/study",
+    ("docs/annotation.md", "pages"): "waits for people; tests/toolkit/practice/study/test_campaign.py",
+    ("README.md", "study"): "waits for learners; tests/toolkit/practice/study/test_whole.py",
     (
         "docs/formats/study.md",
         "back",
@@ -74,10 +65,7 @@ READ = {
         "evaluate",
     ): "needs the models of the block before; docs/training.md, tests/training/export",
     ("README.md", "learners"): "a fit of minutes; tests/toolkit/practice/learners fits small logs",
-    (
-        "docs/formats/exercises.md",
-        "passages",
-    ): "needs two models; tests/toolkit/practice/exercises/test_from_passages.py",
+    ("docs/formats/exercises.md", "passages"): "needs two models; practice/exercises/test_from_passages.py",
     ("docs/training.md", "evaluate"): "the same as in the README",
     ("docs/training.md", "judged"): "needs a GPU and a judge; tests/toolkit/evaluation/test_recipes.py",
     ("docs/training.md", "launch"): "needs several GPUs; tests/training/test_launch.py",

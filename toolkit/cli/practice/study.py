@@ -166,7 +166,7 @@ def _options(how: dict[str, Any]) -> "StudyOptions":
 
 
 def read_consents(given: tuple[str, ...]) -> dict[str, str]:
-    """Read texts of consent by language."""
+    """Read texts of consent by language. Raises StudyError for a file that cannot be read."""
     found: dict[str, str] = {}
     for value in given:
         before, sign, after = value.partition("=")

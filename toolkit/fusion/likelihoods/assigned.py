@@ -54,10 +54,11 @@ def number_draws(draw: pl.Series) -> tuple[pl.Series, pl.Series, tuple[str, ...]
 
 
 def make_assigned_arrays(item: Ints, drawn: Ints | None, stratum: Ints | None, strata: int) -> Arrays:
-    """Make the model's arrays of a part; {} where none of the fit's outcomes was drawn.
+    """Make the model's arrays of a part's rows; {} where none of the fit's outcomes was drawn.
 
-    logged: 1 for rows that were not drawn; biased: each row's completion among those of these rows, 0
-    for the others; n_biased, n_strata: arrays as long as there are.
+    `item`, `drawn` and `stratum` are (rows,), as are the arrays unless said. logged: 1 for rows that were not
+    drawn; biased: each row's completion among those of these rows, 0 for the others; n_biased, n_strata:
+    arrays as long as there are.
     """
     if drawn is None or stratum is None:
         return {}

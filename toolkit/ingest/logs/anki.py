@@ -28,7 +28,7 @@ from ..batch import FORGOTTEN_REASON, Batch, Context, collect_rejects, divide, f
 from ..files.delimited import read_records
 from ..files.numbered_lines import Input, OnBytes
 from ..people import replace_ids
-from .anki_notes import check_map, make_no_notes, read_notes
+from .anki_notes import check_note_map, make_no_notes, read_notes
 
 _COLUMNS = ("id", "cid", "ease", "ivl", "time", "type")
 _KINDS = {0: "learn", 1: "review", 2: "relearn", 3: "filtered", 4: "manual", 5: "rescheduled"}
@@ -62,7 +62,7 @@ def read_anki(file: Input, context: Context, on_bytes: OnBytes = lambda _: None)
     Raises SourceError if the package is damaged or is not a collection.
     """
     suffix = file.path.suffix.lower()
-    check_map(context.columns, file.path)
+    check_note_map(context.columns, file.path)
     if suffix in _PACKAGES:
         with _unpacked(file) as collection:
             yield from _read_collection(file, collection, context)

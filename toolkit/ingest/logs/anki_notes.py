@@ -37,7 +37,7 @@ def make_no_notes() -> pl.DataFrame:
     return pl.DataFrame(schema=dict.fromkeys(("cid", *MAPPED), pl.String))
 
 
-def check_map(columns: Mapping[str, str], path: Path) -> None:
+def check_note_map(columns: Mapping[str, str], path: Path) -> None:
     """Raise SourceError if --map names another column of ours than those that notes can give."""
     if wrong := sorted(set(columns) - set(MAPPED)):
         raise SourceError(f"{path}: --map {wrong[0]}: of Anki's notes only {' and '.join(MAPPED)} are read")

@@ -128,8 +128,8 @@ def _recommend_cards(con: Store, learner: str, now: datetime, n: int) -> list[Re
     ]
 
 
-def rank_items(con: Store, learners: Sequence[str], items: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    """Rank items (item, skills, level) for each of some learners by expected gain at a time, best first.
+def order_items(con: Store, learners: Sequence[str], items: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Order items (item, skills, level) for each of some learners by expected gain at a time, best first.
 
     Returns learner, item, place (from 0). Learners whom the newest fit of mastery has not seen are left out;
     without a fit the frame is empty.

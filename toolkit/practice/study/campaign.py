@@ -43,7 +43,7 @@ from .journal.database import (
     write_settings,
 )
 from .journal.events import write_moment
-from .journal.judgements import withdraw_questions, write_questions
+from .journal.judgements import put_questions, withdraw_questions
 from .journal.people import KNOWN, add_person, find_named, forget_bytes, write_consents
 from .journal.reading import Events, open_as_it_is, read_bodies, read_events
 from .leaving import forget_withdrawn, remove_forgotten
@@ -123,7 +123,7 @@ def push_questions(
         secret = read_secret(folder)
         with open_journal(folder) as journal, write_at_once(journal):
             settings = _make_settings(read_study_settings(journal), campaign, rubric, options)
-            added, withdrawn = write_questions(journal, [_make_row(row) for row in questions.to_dicts()])
+            added, withdrawn = put_questions(journal, [_make_row(row) for row in questions.to_dicts()])
             consents = options.consents or ({} if settings["languages"] else _write_notices())
             write_consents(journal, consents)
             _add_annotators(journal, secret, known)

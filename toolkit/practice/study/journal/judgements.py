@@ -43,7 +43,7 @@ class Standing:
     all: int
 
 
-def write_questions(con: Journal, rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
+def put_questions(con: Journal, rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Write questions (key, position, language, messages, first, second, shown_first).
 
     Returns how many are new, and how many of those before are withdrawn now.
@@ -127,7 +127,7 @@ def list_annotators(con: Journal) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def read_choice(question: dict[str, Any], choice: str, tie: bool) -> dict[str, str]:
+def read_side(question: dict[str, Any], choice: str, tie: bool) -> dict[str, str]:
     """Turn the side that was chosen back: {"preference": "a", "b" or "tie"}.
 
     Raises StudyError for another choice.
@@ -202,7 +202,7 @@ def undo_last(con: Journal, clock: Clock, person: str, uid: str) -> bool:
     return True
 
 
-def reopen_skipped(con: Journal, clock: Clock, person: str, uid: str) -> int:
+def return_skipped(con: Journal, clock: Clock, person: str, uid: str) -> int:
     """Ask again what an annotator left out; return how many questions these are."""
     rows = con.execute("SELECT question, uid FROM given WHERE person = ? AND skipped", [person]).fetchall()
     for n, row in enumerate(rows):

@@ -13,9 +13,9 @@ from ..journal.judgements import (
     find_question,
     keep_judgement,
     list_annotators,
-    read_choice,
     read_levels,
-    reopen_skipped,
+    read_side,
+    return_skipped,
     undo_last,
 )
 from .learner_pages import read_extra
@@ -78,7 +78,7 @@ async def judge(request: Request) -> Response:
         if choice == SKIP:
             given = None
         elif rubric["kind"] == "pairwise":
-            given = read_choice(question, choice, rubric["tie"])
+            given = read_side(question, choice, rubric["tie"])
         else:
             values = [str(form.get(f"level-{n}", "")) for n in range(len(rubric["criteria"]))]
             given = dict(read_levels(rubric["criteria"], values))
@@ -93,9 +93,9 @@ async def undo(request: Request) -> Response:
     return await _do(request, undo_last)
 
 
-async def reopen(request: Request) -> Response:
+async def return_questions(request: Request) -> Response:
     """Ask again what the annotator left out."""
-    return await _do(request, reopen_skipped)
+    return await _do(request, return_skipped)
 
 
 async def _do(request: Request, act: Any) -> Response:

@@ -83,7 +83,7 @@ def list_campaign_routes() -> list[Route]:
         Route("/", annotator.show_question),
         Route("/judge", annotator.judge, methods=["POST"]),
         Route("/undo", annotator.undo, methods=["POST"]),
-        Route("/reopen", annotator.reopen, methods=["POST"]),
+        Route("/reopen", annotator.return_questions, methods=["POST"]),
         Route("/guidelines", annotator.show_guidelines),
         Route("/teacher", annotator.show_team),
     ]

@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from ....store.connection import Store
-from ...learners.recommend import LEVELS, find_level, rank_items
+from ...learners.recommend import LEVELS, find_level, order_items
 
 FSRS, RECOMMEND = "fsrs", "recommend"
 EVERYBODY = ""  # stands for learners without an order of their own
@@ -24,7 +24,7 @@ def compute_places(con: Store, items: pl.DataFrame, people: pl.DataFrame, at: da
     level is not known come last.
     """
     asked = items.select(pl.col("id").alias("item"), "skills", "level")
-    ranked = rank_items(con, people["learner"].to_list(), asked, at)
+    ranked = order_items(con, people["learner"].to_list(), asked, at)
     own = ranked.join(people, on="learner").select("person", "item", "place")
     by_level = asked.select(
         pl.lit(EVERYBODY).alias("person"), "item", find_level("level").fill_null(len(LEVELS)).alias("place")
