@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from textwrap import indent
 
 import pytest
 from places import ROOT
@@ -63,7 +64,7 @@ def test_the_reader_reads(copied):
     change(
         package / "toolkit/ingest/formats/preferences.py",
         '    Format(\n        "lexicon",',
-        f'{CODE["format"]}    Format(\n        "lexicon",',
+        f'{indent(CODE["format"].rstrip(), "    ")},\n    Format(\n        "lexicon",',
     )
     (place / "idioms.words").write_bytes(b"spill the beans\tgive away\nno tab here\n\xff\xfe\tx\n")
     done = run("ingest", "word-list", "idioms.words", "--source", "idioms")

@@ -15,12 +15,9 @@ SCORE = "score:"  # prefix of real numbers that other parameters are functions o
 LOG_PROBS = "log_probs:"  # prefix of the recorded sites that only the checks look at
 
 
-def sample_group(name: str, size: int, scale: float, wide: bool = False) -> Array:
-    """Sample the effects (size,) of a group's members, non-centred: HalfNormal(scale) times normals.
-
-    `wide`: HalfCauchy(scale), where the spread may be many times what is expected.
-    """
-    tau = (sample_half_cauchy if wide else sample_half_normal)(f"tau_{name}", scale)
+def sample_group(name: str, size: int, scale: float) -> Array:
+    """Sample the effects (size,) of a group's members, non-centred: HalfNormal(scale) times normals."""
+    tau = sample_half_normal(f"tau_{name}", scale)
     z = numpyro.sample(f"z_{name}", dist.Normal(0, 1).expand([size]).to_event(1))
     effects: Array = numpyro.deterministic(name, tau * z)
     return effects
@@ -34,13 +31,6 @@ def sample_half_normal(name: str, scale: float) -> Array:
     """
     x = numpyro.sample(f"{SCORE}{name}", dist.Normal(0, 1))
     value: Array = numpyro.deterministic(name, scale * half_normal(x))
-    return value
-
-
-def sample_half_cauchy(name: str, scale: float) -> Array:
-    """Sample HalfCauchy(scale), a scalar, as a function of a standard normal."""
-    x = numpyro.sample(f"{SCORE}{name}", dist.Normal(0, 1))
-    value: Array = numpyro.deterministic(name, scale / jnp.tan(jnp.pi / 2 * ndtr(-x)))
     return value
 
 

@@ -1,6 +1,6 @@
 """The taste that models share: what they like in a completion beyond what people do.
 
-    a model sees e + m in place of e;  m = tau z, tau ~ HalfCauchy(1), one z a completion that models judged
+    a model sees e + m in place of e;  m = tau z, tau ~ HalfNormal(1), one z a completion that models judged
     and e + m + s of a completion that it wrote itself;  s ~ Normal(0, 0.7), the same for all models
     and judges with a slope of the models' own, since they are steadier than people
 
@@ -23,7 +23,8 @@ from .likelihood import NOBODY, Arrays, Ints, Part
 from .priors import sample_group, sample_half_normal
 
 TASTE = "model_taste"  # name of the group of sites
-# Of the prior, in standard deviations of quality: half of the judges see less of quality than of their taste.
+# Of the prior, in standard deviations of quality. A half-Cauchy prior says the same where people judged too;
+# where only models did, its tail makes chains diverge.
 TASTE_SCALE = 1.0
 SELF_PREFERENCE = "self_preference"  # name of the site
 _SELF_SCALE = 0.7
@@ -90,7 +91,7 @@ def add_taste(data: Arrays) -> Arrays:
     """
     if "judged" not in data:
         return data
-    shared = {"taste": sample_group(TASTE, data["judged"].shape[0], TASTE_SCALE, wide=True)}
+    shared = {"taste": sample_group(TASTE, data["judged"].shape[0], TASTE_SCALE)}
     parts = [part for part in data.values() if isinstance(part, dict)]
     if any(name.startswith("own_") for part in parts for name in part):
         shared["own"] = numpyro.sample(SELF_PREFERENCE, dist.Normal(0, _SELF_SCALE))

@@ -95,6 +95,8 @@ def make_journal(folder: Path) -> None:
             (folder.parent / ".gitignore").write_text("*\n")  # names and answers are not for a repository
             if not (folder / FILE).exists():
                 with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as con:
+                    # The names of all tables must fit on the first page: of a file cut off the rest is read.
+                    con.execute("PRAGMA page_size = 8192")
                     con.executescript(
                         f"BEGIN; {_TABLES}{_NEW_TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
                     )
