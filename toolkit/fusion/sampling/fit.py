@@ -193,7 +193,7 @@ def _draw(sampler: Sampler, task: Task, on_progress: OnProgress, hasty: bool) ->
             state, seen = state._replace(steps=start_adaptation(math.exp(state.steps.log_mean))), []
         on_progress(block * BLOCK, warmup + wanted)
     real = {
-        column: f"{site}[{place}]" if shapes[site] else site.removeprefix(SCORE)
+        column: site.removeprefix(SCORE) + (f"[{place}]" if shapes[site] else "")
         for column, site, place in list_entries(sampler.packing, shapes)
     }
     blocks: list[Block] = []
