@@ -144,7 +144,7 @@ def inputs(tmp_path):
         package.writestr("collection.anki2", SAID * 1000)
     return {
         "c4-200m": (tmp_path / "c4", "toolkit.ingest.gec.c4_200m:_joined"),
-        "anki": (tmp_path / "a.apkg", "toolkit.ingest.logs.anki:_rows"),
+        "anki": (tmp_path / "a.apkg", "toolkit.ingest.logs.anki:_read_items"),
     }
 
 
