@@ -233,7 +233,7 @@ def test_titles_do_not_hide_the_separator(store, tmp_path, separator):
 @ALL
 def test_what_is_missing_below_titles_is_named_with_the_columns_there(store, tmp_path, suffix):
     path = write_table(tmp_path / f"l{suffix}", [["Results"], ["person", "task", "right"], ["ada", "7", "1"]])
-    with pytest.raises(SourceError, match="the file has person, task, right; use --map"):
+    with pytest.raises(SourceError, match="2 columns are missing; the file has person, task, right"):
         reviews(store, path)
 
 

@@ -99,9 +99,9 @@ def test_cells_that_cannot_be_taken_have_the_line_of_their_row(load, con):
     report = load("votes", form, ["annotator=name"], wide="q {prompt}")
     assert (report.rows, report.rejects) == (1, 3)
     assert rejects(con) == [
-        (2, "prompt: 'p3' has 3 completions in source 'texts', expected 2"),
-        (2, "prompt: 'p9' names no one prompt of source 'texts'"),
-        (3, "choice is 'perhaps', expected a, b or tie"),
+        (2, "prompt: 'p3' has 3 completions in source 'texts', expected 2 (column 'q p3')"),
+        (2, "prompt: 'p9' names no one prompt of source 'texts' (column 'q p9')"),
+        (3, "choice is 'perhaps', expected a, b or tie (column 'q p1')"),
     ]
     shown = query(con, "SELECT string_agg(raw) AS t FROM rejects").item()
     assert "ann" not in shown.replace("annotator", "")
@@ -230,7 +230,7 @@ def test_words_of_outcomes(load, con):
         ([], {"wide": "Which is better: {promt}"}, "no column of ours at {promt}; did you mean 'prompt'"),
         ([], {"wide": "Which is better"}, "no column of ours at {}; expected one of prompt, completion_a"),
         ([], {"wide": "{prompt}{prompt}"}, "{prompt} stands twice"),
-        ([], {}, "no column 'completion_a' for completion_a; the file has Timestamp"),
+        ([], {}, "3 columns are missing; the file has Timestamp"),
     ],
 )
 def test_what_is_misspelt_is_named(load, maps, options, said):
