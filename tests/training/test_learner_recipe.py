@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from model_server import serving
 from places import ROOT
 from tiny_model import tiny_model
 
@@ -36,12 +37,17 @@ def test_a_tutor_is_trained_and_evaluated_with_what_is_known_of_its_learner(stor
         "--set", f"model_name_or_path={base}", "--set", "max_steps=2", "--set", "disable_tqdm=true",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
-    evaluated = preceptor(
-        "evaluate", RECIPES / "evaluate.yaml", "--variant", "tiny", "--out", tmp_path / "evaluation", *sets,
-        "--model", f"hf:{base}", "--model", f"hf:{tmp_path / 'tutor'}", "--set", "prompts=4",
-        "--set", "max_tokens=8", "--set", "metrics=[gleu, exact, changed]",
-    )  # fmt: skip
+    with serving(lambda body: "The cat is here .") as server:
+        evaluated = preceptor(
+            "evaluate", RECIPES / "evaluate.yaml", "--variant", "tiny", "--out", tmp_path / "evaluation", *sets,
+            "--model", f"hf:{base}", "--model", f"hf:{tmp_path / 'tutor'}", "--model", "openai:seen",
+            "--base-url", server.url, "--set", "prompts=4", "--set", "max_tokens=8",
+            "--set", "metrics=[gleu, exact, changed]",
+        )  # fmt: skip
     assert evaluated.returncode == 0, evaluated.stderr
     assert json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["n"] == 4
-    asked = (tmp_path / "evaluation" / "answers.jsonl").read_text()
-    assert "What is known of them: level A2" in asked
+    asked = [body["messages"][0] for body in server.asked]
+    assert len(asked) == 4
+    for first in asked:
+        assert first["role"] == "system"
+        assert "What is known of them: level A2" in first["content"]

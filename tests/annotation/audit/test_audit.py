@@ -568,7 +568,7 @@ def test_the_same_seed_gives_the_same_record():
 
 
 def test_figures_have_the_colours_of_the_report():
-    css = (ROOT / "toolkit" / "report" / "report.html.jinja").read_text().partition("@media")[0]
+    css = (ROOT / "toolkit" / "report" / "style.css.jinja").read_text().partition("@media")[0]
     for stand_in, colour in LIGHT.items():
         variable = CSS[stand_in].removeprefix("var(").removesuffix(")").replace("currentColor", "--ink")
         assert f"{variable}: {colour};" in css

@@ -136,7 +136,7 @@ def test_exports_are_read_again(pushed):
         fields = [row[0].split("\x1f") for row in con.execute("SELECT flds FROM notes")]
     assert {field[1] for field in fields} == {"to suppress", "honest", "dry", "joy"}
     assert all(field[2] for field in fields)
-    assert {field[4] for field in fields} == {"mine (CC-BY-4.0)"}
+    assert {field[5] for field in fields} == {"mine (CC-BY-4.0)"}
 
 
 def test_a_study_that_is_none_is_named(pushed):
