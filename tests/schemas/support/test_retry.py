@@ -1,6 +1,7 @@
 """Retry: which failures are tried again, how often, and after how long."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from preceptor.schemas.support.retry import retry, retry_async
 @pytest.fixture
 def slept(monkeypatch):
     found = []
-    monkeypatch.setattr(module.time, "sleep", found.append)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=found.append))  # threads of others sleep on
     return found
 
 
