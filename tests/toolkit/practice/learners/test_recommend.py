@@ -143,9 +143,11 @@ def test_where_only_cards_are_known_those_that_are_due_come_first(tmp_path):
         ingest_files(con, "reviews", [tmp_path / "log.csv"], "log")
         learn(con, settings=LearnSettings(steps=5, memory_steps=5))
         (who,) = query(con, "SELECT DISTINCT learner FROM memory")["learner"]
-        found = recommend(con, who, Wishes(n=3, at=NOW))
+        found = recommend(con, who, Wishes(n=3, at=START + timedelta(days=6)))
         assert [one.p for one in found] == sorted(one.p for one in found)
         assert {one.item for one in found[:2]} == {"card-2", "card-3"}
+        later = recommend(con, who, Wishes(n=3, at=NOW))
+        assert max(one.p for one in later) < min(one.p for one in found) - 0.1, "what is foretold of that day"
         assert all(one.due and "due: remembered" in one.because for one in found)
         with pytest.raises(StoreError, match="the next one is due on 2026-01"):
             recommend(con, who, Wishes(at=START))
