@@ -68,7 +68,7 @@ def test_a_copy_overwrites_nothing(preceptor, tmp_path):
     [
         ("gecc", "no packaged recipe 'gecc': did you mean 'gec'?"),
         ("gec/dpoo.yaml", "did you mean 'gec/dpo.yaml'?"),
-        ("..", "recipes: gec, mnemonic, "),
+        ("..", "recipes: gec, learner, mnemonic, "),
     ],
 )
 def test_a_recipe_that_does_not_come_with_preceptor(tmp_path, name, said):
